@@ -1,0 +1,70 @@
+"""What can go wrong for a user, each with a message that says what, which value and what to do.
+
+    MedSegError
+      UsageError      the request itself is wrong (exit code 2)
+        ConfigError   settings that are unknown, of the wrong type or contradict each other
+      DataError       images, labels or folders that cannot be used
+      ModelError      a model package that cannot be read or does not fit the input
+      JobError        a job folder that is missing, broken, or worked on by another process
+      StorageError    the disk is full or not writable
+      TrainingError   training cannot go on (memory, loss that is not a number)
+
+Only the standard library is imported, so that Slicer's Python can import this without torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MedSegError(Exception):
+    """Base of every error a user can cause; its text is shown as it stands, without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(MedSegError):
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """All problems of a configuration at once.
+
+    ``problems`` holds one line each, starting with the path of the setting.
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(problems)
+        count = len(self.problems)
+        title = "The configuration has a problem" if count == 1 else f"The configuration has {count} problems"
+        super().__init__(title + ":\n" + "\n".join(f"  - {problem}" for problem in self.problems))
+
+
+class DataError(MedSegError):
+    pass
+
+
+class ModelError(MedSegError):
+    pass
+
+
+class JobError(MedSegError):
+    pass
+
+
+class StorageError(MedSegError):
+    pass
+
+
+class TrainingError(MedSegError):
+    pass
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A sentence that names the nearest known word, or lists them all; '' when nothing is known."""
+    options = sorted(known)
+    near = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
+    if near:
+        return f" Did you mean '{near[0]}'?"
+    return f" Known: {', '.join(options)}." if options else ""

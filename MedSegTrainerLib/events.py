@@ -1,0 +1,233 @@
+"""What a job says while it works: the public protocol of ``events.jsonl``.
+
+One JSON object a line: ``seq`` (counts up from 1), ``time`` (seconds since 1970), ``kind`` and the
+fields of the class of that kind below. A torn last line is not yet an event. After a resume, epochs
+that were lost with the dead process appear again: the last word on an epoch is the one that counts.
+Only the standard library is imported, so that Slicer's Python can read events.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from MedSegTrainerLib.atomic import storage_errors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A process began to work on the job."""
+
+    job: str
+    host: str
+    pid: int
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A new part of the work began; ``total`` units of it are to come (0: not counted)."""
+
+    name: str
+    message: str
+    total: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """``done`` of ``total`` units of the current stage are finished."""
+
+    done: int
+    total: int
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What was decided and why: ``choices`` maps a name to {'value', 'reason'}."""
+
+    choices: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warned:
+    """Something the user should know; the work goes on."""
+
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """An epoch of training ended. ``gradient_norm`` is the mean before clipping."""
+
+    epoch: int
+    epochs: int
+    step: int
+    train_loss: float
+    learning_rate: float
+    gradient_norm: float
+    seconds: float
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validated:
+    """Whole held-out volumes were segmented. ``dice`` maps a class to its mean over the cases that have it."""
+
+    epoch: int
+    minutes: float
+    mean_dice: float
+    dice: dict[str, float | None]
+    per_case: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    zero_classes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """The model package was replaced by a better one."""
+
+    epoch: int
+    mean_dice: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumed:
+    """Training goes on from a checkpoint written after this epoch and step."""
+
+    epoch: int
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseDone:
+    """An input was segmented, or could not be (``error``)."""
+
+    name: str
+    output: str | None = None
+    seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Results of the final evaluation: class to metric to mean."""
+
+    cases: int
+    metrics: dict[str, dict[str, float | None]]
+    report: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """The job is done; ``result`` is what to look at."""
+
+    message: str
+    result: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """The job ended because somebody asked for it (``keep-best`` or ``now``)."""
+
+    how: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """The job ended with an error the user should read."""
+
+    message: str
+    error: str
+    exit_code: int
+
+
+EVENT_KINDS: dict[str, type] = {
+    "started": Started,
+    "stage": Stage,
+    "progress": Progress,
+    "planned": Planned,
+    "warned": Warned,
+    "epoch": Epoch,
+    "validated": Validated,
+    "best": Best,
+    "resumed": Resumed,
+    "case": CaseDone,
+    "measured": Measured,
+    "finished": Finished,
+    "stopped": Stopped,
+    "failed": Failed,
+}
+KIND_OF = {cls: kind for kind, cls in EVENT_KINDS.items()}
+
+
+class EventLog:
+    """Appends events to a file; continues its numbering and mends a torn last line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with storage_errors(path):
+            content = path.read_bytes() if path.exists() else b""
+            whole = content[: content.rfind(b"\n") + 1]
+            if whole != content:
+                with path.open("r+b") as stream:
+                    stream.truncate(len(whole))
+        last = whole.splitlines()[-1:]
+        self.seq = int(json.loads(last[0])["seq"]) if last else 0
+
+    def __call__(self, event: Any) -> None:
+        """Writes one event object; the line is in the file when this returns."""
+        self.seq += 1
+        record = {"seq": self.seq, "time": round(time.time(), 3), "kind": KIND_OF[type(event)], **asdict(event)}
+        line = json.dumps(_finite(record), ensure_ascii=True).encode() + b"\n"
+        with storage_errors(self.path):
+            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
+            try:
+                os.write(handle, line)
+            finally:
+                os.close(handle)
+
+
+class EventReader:
+    """Reads what was appended since the last call; never returns half a line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.offset = 0
+
+    def read(self, limit: int = 1000) -> list[dict[str, Any]]:
+        """At most ``limit`` new events, oldest first; a line that is not JSON is passed over."""
+        if not self.path.exists():
+            return []
+        events = []
+        with self.path.open("rb") as stream:
+            stream.seek(self.offset)
+            while len(events) < limit:
+                line = stream.readline()
+                if not line.endswith(b"\n"):
+                    break
+                self.offset += len(line)
+                try:
+                    events.append(json.loads(line))
+                except ValueError:
+                    continue
+        return events
+
+
+Emit = Callable[[Any], None]
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN or infinity: they become null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value

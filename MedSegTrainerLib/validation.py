@@ -1,0 +1,179 @@
+"""Untrusted JSON to a configuration: every problem is found and reported at once, with its path.
+
+Values may be strings, as workflow documents have them ("0.5", "true", "[0.9, 0.999]").
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from MedSegTrainerLib.config import JOB_KINDS, SCHEMA_VERSION, JobConfig, TrainConfig
+from MedSegTrainerLib.duration import parse_duration
+from MedSegTrainerLib.errors import ConfigError, UsageError, did_you_mean
+
+
+def parse_job(document: Any) -> JobConfig:
+    """The configuration in the content of a ``job.json``.
+
+    Raises ConfigError with all problems.
+    """
+    if not isinstance(document, dict):
+        raise ConfigError([f"job.json must hold an object, not {type(document).__name__}"])
+    problems = [f"{key}: unknown key." for key in document.keys() - {"schema_version", "kind", "config"}]
+    if document.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+        problems.append(f"schema_version: {document['schema_version']!r}; this version reads {SCHEMA_VERSION}.")
+    kind = document.get("kind")
+    if kind not in JOB_KINDS:
+        problems.append(f"kind: {kind!r} is no kind of job." + did_you_mean(str(kind), JOB_KINDS))
+    if problems:
+        raise ConfigError(problems)
+    return parse_config(JOB_KINDS[kind], document.get("config", {}))
+
+
+def parse_config(cls: type, values: Any) -> Any:
+    """An instance of the configuration class ``cls`` from a nested dict; raises ConfigError with all problems."""
+    values = _strings_to_json(values, cls)
+    try:
+        config = TypeAdapter(cls).validate_python(values)
+    except ValidationError as error:
+        raise ConfigError(_problem_lines(error, cls)) from None
+    problems = [*_limit_problems(config, ""), *_contradictions(config)]
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def with_settings(values: dict[str, Any], assignments: list[str], cls: type = TrainConfig) -> dict[str, Any]:
+    """``values`` with ``key=value`` assignments applied; a key may leave out its section where it is unique."""
+    problems = []
+    result = {name: dict(part) if isinstance(part, dict) else part for name, part in values.items()}
+    paths = _setting_paths(cls)
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        matches = [path for path in paths if key in (path, path.rpartition(".")[2])]
+        if not equals:
+            problems.append(f"--set {assignment}: write it as key=value.")
+        elif not matches:
+            near = did_you_mean(key, {*paths, *(path.rpartition(".")[2] for path in paths)})
+            problems.append(f"{key}: unknown setting.{near}")
+        elif len(matches) > 1:
+            problems.append(f"{key}: stands for {' or '.join(matches)}; write the whole of it.")
+        else:
+            section, _, name = matches[0].rpartition(".")
+            target = result.setdefault(section, {}) if section else result
+            target[name] = None if value == "none" else value
+    if problems:
+        raise ConfigError(problems)
+    return result
+
+
+def read_json(text: str, name: str) -> Any:
+    """JSON with an error that names the file, the line and the column."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{name} is not valid JSON: {error}. Correct the file, or leave it out.") from None
+
+
+def _setting_paths(cls: type, prefix: str = "") -> list[str]:
+    hints = get_type_hints(cls)
+    paths = []
+    for item in fields(cls):
+        inner = hints[item.name]
+        path = prefix + item.name
+        paths += _setting_paths(inner, path + ".") if is_dataclass(inner) else [path]
+    return paths
+
+
+def _strings_to_json(values: Any, cls: type) -> Any:
+    """Text that is a JSON list, given where a list is expected, becomes one; the rest pydantic converts."""
+    if not isinstance(values, Mapping):
+        return values
+    hints = get_type_hints(cls)
+    converted = dict(values)
+    for key, value in values.items():
+        hint = hints.get(key)
+        if isinstance(hint, type) and is_dataclass(hint):
+            converted[key] = _strings_to_json(value, hint)
+        elif isinstance(value, str) and value.startswith("[") and "list" in str(hint):
+            try:
+                converted[key] = json.loads(value)
+            except ValueError:
+                continue
+    return converted
+
+
+def _problem_lines(error: ValidationError, cls: type) -> list[str]:
+    """One line for each setting that is wrong; alternatives of a union are told in one line."""
+    known = _setting_paths(cls)
+    lines: dict[str, str] = {}
+    for problem in error.errors():
+        location = [str(part) for part in problem["loc"]]
+        path = _longest_known(location, known)
+        if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            path = ".".join(location)
+            section = path.rpartition(".")[0]
+            siblings = [p.removeprefix(section + ".").split(".")[0] for p in known if p.startswith(section)]
+            lines[path] = f"{path}: unknown setting.{did_you_mean(location[-1], siblings)}"
+        elif path in lines:
+            lines[path] += f"; or: {problem['msg']}"
+        else:
+            lines[path] = f"{path} = {problem['input']!r}: {problem['msg']}"
+    return list(lines.values())
+
+
+def _longest_known(location: list[str], known: list[str]) -> str:
+    """The setting a pydantic location points into; the parts behind it name alternatives of a union."""
+    for end in range(len(location), 0, -1):
+        if ".".join(location[:end]) in known:
+            return ".".join(location[:end])
+    return ".".join(location)
+
+
+def _limit_problems(config: Any, prefix: str) -> list[str]:
+    problems = []
+    for item in fields(config):
+        value, path = getattr(config, item.name), prefix + item.name
+        if is_dataclass(value):
+            problems += _limit_problems(value, path + ".")
+            continue
+        low, high = item.metadata.get("minimum"), item.metadata.get("maximum")
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, bool) or not isinstance(number, (int, float)):
+                continue
+            if low is not None and not number >= low:
+                problems.append(f"{path} = {number}: must be at least {low}.")
+            elif high is not None and not number <= high:
+                problems.append(f"{path} = {number}: must be at most {high}.")
+    return problems
+
+
+def _contradictions(config: Any) -> list[str]:
+    if not isinstance(config, TrainConfig):
+        return []
+    data, loss, trainer = config.data, config.loss, config.trainer
+    problems = []
+    if data.fold is not None and data.fold >= data.folds and data.split_file is None:
+        problems.append(f"data.fold = {data.fold}: with {data.folds} folds it is 0 to {data.folds - 1}.")
+    if data.fold is None and data.train_split + data.val_split + data.test_split > 1 + 1e-6:
+        total = data.train_split + data.val_split + data.test_split
+        problems.append(f"data.train_split + val_split + test_split = {total:g}: must not exceed 1.")
+    if loss.loss_type == "combined" and loss.dice_weight + loss.ce_weight == 0:
+        problems.append("loss.dice_weight and loss.ce_weight are both 0: nothing would be learned.")
+    for name, length in (("spacing", 3), ("patch_size", 3)):
+        value = getattr(data, name)
+        if value != "auto" and (len(value) != length or min(value) <= 0):
+            problems.append(f"data.{name} = {value}: give three positive numbers (z, y, x).")
+    if len(config.optimizer.betas) != 2:
+        problems.append(f"optimizer.betas = {config.optimizer.betas}: give two numbers.")
+    if trainer.budget is not None:
+        try:
+            parse_duration(trainer.budget)
+        except UsageError as error:
+            problems.append(f"trainer.budget = {trainer.budget!r}: {error}")
+    return problems
