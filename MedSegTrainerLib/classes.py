@@ -1,0 +1,37 @@
+"""What the voxels of a label map mean: one ``LabelClass`` a structure, background not among them."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+Color = tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelClass:
+    """A structure. ``value`` is its number in label maps, ``color`` is 0-255 RGB.
+
+    ``terminology`` is Slicer's text form of a coded entry, '' when there is none.
+    """
+
+    value: int
+    name: str
+    color: Color
+    terminology: str = ""
+
+
+def default_color(index: int) -> Color:
+    """The ``index``-th of an endless list of well separated colours (golden-angle hues)."""
+    hue = (0.02 + index * 0.618034) % 1.0
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75 if index % 2 == 0 else 0.5, 0.95)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def classes_from_values(values: Sequence[int], names: Mapping[int, str]) -> list[LabelClass]:
+    """Classes for label values (0 is background and is left out), in rising order, named where a name is known."""
+    return [
+        LabelClass(value=value, name=names.get(value, f"label {value}"), color=default_color(index))
+        for index, value in enumerate(sorted(set(values) - {0}))
+    ]

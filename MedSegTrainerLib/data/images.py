@@ -1,0 +1,78 @@
+"""Reading image files: every result is a list of 3D scalar SimpleITK images, one a channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.geometry import Geometry
+
+IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+
+sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK's own lines would tear progress bars apart
+
+
+def image_suffix(path: Path) -> str | None:
+    """The suffix of an image file that can be read (``.nii.gz`` is one), or None."""
+    name = path.name.lower()
+    return next((suffix for suffix in IMAGE_SUFFIXES if name.endswith(suffix)), None)
+
+
+def case_name(path: Path) -> str:
+    """File name without its image suffix, and without ``.seg`` before it."""
+    suffix = image_suffix(path) or path.suffix
+    return path.name[: len(path.name) - len(suffix)].removesuffix(".seg")
+
+
+def read_file(path: Path) -> sitk.Image:
+    """Any image file as SimpleITK reads it; raises DataError that names the file."""
+    if not path.exists():
+        raise DataError(f"{path} does not exist. Check the path, or remove the case.")
+    try:
+        return sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        reason = _last_sentence(str(error))
+        raise DataError(f"{path} cannot be read as an image: {reason} Replace the file or remove the case.") from None
+
+
+def read_channels(paths: Sequence[Path]) -> list[sitk.Image]:
+    """The channels of one case, from one file each or from one file with several.
+
+    Raises DataError where a file cannot be read or the channels lie on different grids.
+    """
+    channels = [channel for path in paths for channel in _split(read_file(path))]
+    first = Geometry.of(channels[0])
+    for index, channel in enumerate(channels[1:], start=1):
+        differences = first.disagreements(Geometry.of(channel))
+        if differences:
+            raise DataError(
+                f"{paths[0]}: channel {index} lies elsewhere than channel 0: {'; '.join(differences)}. "
+                "Resample the channels to one grid."
+            )
+    return channels
+
+
+def as_volume(image: sitk.Image) -> sitk.Image:
+    """A 2D image as a volume of one slice; a 3D image as it is."""
+    return sitk.JoinSeries(image) if image.GetDimension() == 2 else image
+
+
+def _split(image: sitk.Image) -> list[sitk.Image]:
+    """Scalar volumes of a file whose channels are vector components or a fourth axis."""
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        count = image.GetNumberOfComponentsPerPixel()
+        return [as_volume(sitk.VectorIndexSelectionCast(image, index)) for index in range(count)]
+    if image.GetDimension() == 4:
+        return [image[..., index] for index in range(image.GetSize()[3])]
+    return [as_volume(image)]
+
+
+def _last_sentence(message: str) -> str:
+    """The part of an ITK exception that says what was wrong."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    last = lines[-1] if lines else "unknown reason"
+    last = last.split("ERROR: ")[-1].split("):")[-1].strip()
+    return last if last.endswith(".") else last + "."
