@@ -1,0 +1,192 @@
+"""Labelled cases of a data set folder, found by the layouts people already have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from MedSegTrainerLib.data.images import case_name, image_suffix
+from MedSegTrainerLib.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Files of one patient: an image file for each channel (or one with all of them) and the label map."""
+
+    name: str
+    images: tuple[Path, ...]
+    label: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """What a folder holds. ``label_names`` maps label values to names, where the data set knows them."""
+
+    root: Path
+    layout: str
+    cases: tuple[Case, ...]
+    label_names: dict[int, str] = field(default_factory=dict)
+    channel_names: tuple[str, ...] = ()
+
+
+def find_cases(root: Path) -> Dataset:
+    """The data set in ``root``; its layout is recognised.
+
+    Raises DataError where the folder is missing, no layout fits, or files lack their counterpart.
+    """
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "does not exist"
+        raise DataError(f"{root} {what}. Give the folder that holds the images and the labels.")
+    for find in LAYOUTS.values():
+        dataset = find(root)
+        if dataset is not None:
+            return dataset
+    raise DataError(
+        f"No labelled images found in {root}. Expected one of: images/ and labels/ (or masks/) with equal file names; "
+        "a Decathlon folder with dataset.json; an nnU-Net folder with imagesTr/CASE_0000.* and labelsTr/CASE.*."
+    )
+
+
+def _nnunet(root: Path) -> Dataset | None:
+    """``imagesTr/CASE_0000.ext`` (one file a channel) and ``labelsTr/CASE.ext``."""
+    images, labels = root / "imagesTr", root / "labelsTr"
+    if not images.is_dir() or not labels.is_dir():
+        return None
+    channels: dict[str, dict[int, Path]] = {}
+    for path in _image_files(images):
+        name, _, number = case_name(path).rpartition("_")
+        if len(number) != 4 or not number.isdigit() or not name:
+            return None
+        channels.setdefault(name, {})[int(number)] = path
+    by_name = {case_name(path): path for path in _image_files(labels)}
+    if not channels.keys() & by_name.keys():
+        return None
+    _refuse_unpaired(set(channels), set(by_name), images, labels)
+    description = _read_description(root)
+    counts = {name: len(files) for name, files in channels.items()}
+    most = max(counts.values())
+    short = sorted(name for name, files in channels.items() if sorted(files) != list(range(most)))
+    if short:
+        raise DataError(f"Of {most} channels some are missing in {images}: {_some(short)}. Add CASE_0000 and following.")
+    cases = tuple(
+        Case(name=name, images=tuple(channels[name][i] for i in range(most)), label=by_name[name])
+        for name in sorted(channels)
+    )
+    return Dataset(
+        root=root, layout="nnU-Net", cases=cases,
+        label_names=_label_names(description), channel_names=_channel_names(description),
+    )  # fmt: skip
+
+
+def _decathlon(root: Path) -> Dataset | None:
+    """Medical Segmentation Decathlon: ``dataset.json`` lists the training pairs."""
+    description = _read_description(root)
+    if not isinstance(description.get("training"), list):
+        return None
+    cases, missing = [], []
+    for entry in description["training"]:
+        if not isinstance(entry, dict) or not {"image", "label"} <= entry.keys():
+            raise DataError(f"{root / 'dataset.json'}: each entry of 'training' needs 'image' and 'label', not {entry!r}.")
+        image, label = _inside(root, entry["image"]), _inside(root, entry["label"])
+        missing += [str(path) for path in (image, label) if not path.exists()]
+        cases.append(Case(name=case_name(image), images=(image,), label=label))
+    if missing:
+        raise DataError(
+            f"{root / 'dataset.json'} lists {len(missing)} files that are not there: {_some(missing)}. "
+            "Add the files, or remove their entries."
+        )
+    if not cases:
+        raise DataError(f"{root / 'dataset.json'} lists no training cases.")
+    return Dataset(
+        root=root, layout="Decathlon", cases=tuple(sorted(cases, key=lambda case: case.name)),
+        label_names=_label_names(description), channel_names=_channel_names(description),
+    )  # fmt: skip
+
+
+def _two_folders(root: Path) -> Dataset | None:
+    """``images/`` and ``labels/`` or ``masks/`` (also ``imagesTr``/``labelsTr``), paired by equal names."""
+    for images_name, labels_name in (("images", "labels"), ("images", "masks"), ("imagesTr", "labelsTr")):
+        images, labels = root / images_name, root / labels_name
+        if not images.is_dir() or not labels.is_dir():
+            continue
+        image_of = {case_name(path): path for path in _image_files(images)}
+        label_of = {case_name(path): path for path in _image_files(labels)}
+        if not image_of and not label_of:
+            continue
+        _refuse_unpaired(set(image_of), set(label_of), images, labels)
+        description = _read_description(root)
+        return Dataset(
+            root=root,
+            layout=f"{images_name}/ and {labels_name}/",
+            cases=tuple(Case(name=n, images=(image_of[n],), label=label_of[n]) for n in sorted(image_of)),
+            label_names=_label_names(description),
+            channel_names=_channel_names(description),
+        )
+    return None
+
+
+LAYOUTS: dict[str, Callable[[Path], Dataset | None]] = {
+    "nnU-Net": _nnunet,
+    "Decathlon": _decathlon,
+    "images and labels": _two_folders,
+}
+
+
+def _image_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if image_suffix(path) and not path.name.startswith("."))
+
+
+def _refuse_unpaired(images: set[str], labels: set[str], image_folder: Path, label_folder: Path) -> None:
+    problems = []
+    if images - labels:
+        problems.append(f"{len(images - labels)} images in {image_folder} have no label: {_some(sorted(images - labels))}")
+    if labels - images:
+        problems.append(f"{len(labels - images)} labels in {label_folder} have no image: {_some(sorted(labels - images))}")
+    if problems:
+        raise DataError("; ".join(problems) + ". Names must be equal; add the missing files or move the others away.")
+
+
+def _read_description(root: Path) -> dict[str, Any]:
+    path = root / "dataset.json"
+    if not path.exists():
+        return {}
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}. Correct it, or remove it.") from None
+    return description if isinstance(description, dict) else {}
+
+
+def _label_names(description: dict[str, Any]) -> dict[int, str]:
+    """``labels`` of a dataset.json: {'1': 'liver'} (Decathlon) or {'liver': 1} (nnU-Net)."""
+    names: dict[int, str] = {}
+    for key, value in (description.get("labels") or {}).items():
+        if isinstance(value, list):
+            raise DataError(f"dataset.json: label '{key}' is a region of values {value}; give one value a class.")
+        try:
+            number, name = (int(value), str(key)) if isinstance(value, int) else (int(key), str(value))
+        except ValueError:
+            raise DataError(f"dataset.json: label {key!r}: {value!r} pairs no number with a name.") from None
+        if number != 0:
+            names[number] = name
+    return names
+
+
+def _channel_names(description: dict[str, Any]) -> tuple[str, ...]:
+    channels = description.get("channel_names") or description.get("modality") or {}
+    return tuple(str(channels[key]) for key in sorted(channels, key=str)) if isinstance(channels, dict) else ()
+
+
+def _inside(root: Path, entry: Any) -> Path:
+    """A file named by dataset.json; entries that lead out of the folder are refused."""
+    path = (root / str(entry)).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise DataError(f"{root / 'dataset.json'}: {entry!r} lies outside the folder. Use paths inside it.")
+    return path
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,116 @@
+"""Reads every case once: what is wrong with it, and what planning must know of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from MedSegTrainerLib.data.cases import Case
+from MedSegTrainerLib.data.images import read_channels
+from MedSegTrainerLib.data.label_maps import read_label_map
+from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.geometry import Geometry, to_canonical
+
+SAMPLES_PER_CASE = 5000
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseScan:
+    """What one case is like, its axes in canonical (LPS) order.
+
+    foreground: (channels, samples) intensities at up to 5000 labelled voxels, evenly spread.
+    low, high: smallest and largest intensity of each channel. voxels: label value to count, background too.
+    """
+
+    name: str
+    geometry: Geometry
+    foreground: np.ndarray
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    voxels: dict[int, int]
+
+
+def scan_cases(cases: Sequence[Case], on_case: Callable[[], None] = lambda: None) -> list[CaseScan]:
+    """Scans of all cases, in their order; ``on_case`` is called after each.
+
+    Raises one DataError that lists what is wrong with every case.
+    """
+    scans: list[CaseScan] = []
+    problems: list[str] = []
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for future in [pool.submit(scan_case, case) for case in cases]:
+            try:
+                scans.append(future.result())
+            except DataError as error:
+                problems.append(str(error))
+            on_case()
+    if scans and len({len(scan.low) for scan in scans}) > 1:
+        counts = {len(scan.low): scan.name for scan in scans}
+        told = ", ".join(f"{count} in {name}" for count, name in sorted(counts.items()))
+        problems.append(f"The cases have different numbers of channels: {told}. Give all cases the same channels.")
+    if problems:
+        raise DataError(_listing(problems))
+    if not any(value != 0 and count for scan in scans for value, count in scan.voxels.items()):
+        raise DataError("No label map has a labelled voxel: all are 0. Check that the right label files are in place.")
+    return scans
+
+
+def scan_case(case: Case) -> CaseScan:
+    """Reads image and label of one case; raises DataError where they cannot be used together."""
+    channels = read_channels(case.images)
+    label = read_label_map(case.label)
+    image_grid, label_grid = Geometry.of(channels[0]), Geometry.of(label)
+    differences = image_grid.disagreements(label_grid)
+    if differences:
+        raise DataError(
+            f"{case.name}: image and label lie on different grids ({'; '.join(differences)}). "
+            f"Image: {image_grid}. Label: {label_grid}. Resample the label to the image, or export it again."
+        )
+    arrays = [sitk.GetArrayFromImage(to_canonical(channel)) for channel in channels]
+    for index, array in enumerate(arrays):
+        _refuse_not_finite(case, index, array)
+    labels = to_canonical(label)
+    values = sitk.GetArrayViewFromImage(labels)
+    found, counts = np.unique(values, return_counts=True)
+    return CaseScan(
+        name=case.name,
+        geometry=Geometry.of(labels),
+        foreground=_foreground_samples(arrays, values),
+        low=tuple(float(array.min()) for array in arrays),
+        high=tuple(float(array.max()) for array in arrays),
+        voxels={int(value): int(count) for value, count in zip(found, counts, strict=True)},
+    )
+
+
+def _refuse_not_finite(case: Case, channel: int, array: np.ndarray) -> None:
+    if not np.issubdtype(array.dtype, np.floating):
+        return
+    wrong = array.size - int(np.isfinite(array).sum())
+    if wrong:
+        path = case.images[min(channel, len(case.images) - 1)]
+        raise DataError(
+            f"{path}: {wrong} of {array.size} voxels are NaN or infinite. "
+            "Replace them, for instance by the background intensity, and save the image again."
+        )
+
+
+def _foreground_samples(arrays: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
+    positions = np.flatnonzero(labels.ravel())
+    if positions.size == 0:
+        positions = np.arange(labels.size)
+    step = max(1, positions.size // SAMPLES_PER_CASE)
+    chosen = positions[::step][:SAMPLES_PER_CASE]
+    return np.stack([array.ravel()[chosen].astype(np.float32) for array in arrays])
+
+
+def _listing(problems: Sequence[str]) -> str:
+    if len(problems) == 1:
+        return problems[0]
+    shown = "\n".join(f"  - {problem}" for problem in problems[:20])
+    more = f"\n  ... and {len(problems) - 20} more" if len(problems) > 20 else ""
+    return f"{len(problems)} problems with the data:\n{shown}{more}"
