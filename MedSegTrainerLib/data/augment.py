@@ -1,0 +1,196 @@
+"""Random variation of training patches, drawn first and then applied to a whole batch on its device.
+
+Everything spatial is one resampling of a source region larger than the patch, so that corners of a
+rotated patch are filled with anatomy. Ranges at strength ``standard`` are those of the training
+guide: rotation +-15 degrees, scale 0.9-1.1, shear +-5 degrees, translation +-10 %, flips, elastic
+deformation, brightness +-20 %, contrast 0.8-1.2, noise and blur.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from MedSegTrainerLib.data.patches import IGNORE, Triple
+from MedSegTrainerLib.plan import Plan
+
+STRENGTHS = {"light": 0.5, "standard": 1.0, "strong": 1.6}
+AFFINE_PROBABILITY = 0.7
+ELASTIC_PROBABILITY = 0.2
+BLUR_PROBABILITY = 0.15
+NOISE_PROBABILITY = 0.2
+ELASTIC_GRID = 5  # control points an axis
+ELASTIC_AMPLITUDE = 0.04  # of the patch, one standard deviation
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationDraw:
+    """One random draw for B patches; identity entries where nothing is to happen.
+
+    affine: (B, 3, 3), from offsets in the patch to offsets in the source, mm, (z, y, x) order.
+    translation: (B, 3), share of the patch. elastic: (B, 3, k, k, k), share of the patch, or None.
+    contrast, brightness, noise, blur: (B,), the last three in units of the patch's standard deviation
+    (blur: in voxels). noise_seed: seed of the noise itself.
+    """
+
+    affine: torch.Tensor
+    translation: torch.Tensor
+    elastic: torch.Tensor | None
+    contrast: torch.Tensor
+    brightness: torch.Tensor
+    noise: torch.Tensor
+    blur: torch.Tensor
+    noise_seed: int
+
+
+def draw_augmentation(generator: np.random.Generator, batch: int, plan: Plan, strength: str) -> AugmentationDraw:
+    """Draws the variation of a batch at a strength of ``STRENGTHS``."""
+    factor = STRENGTHS[strength]
+    uniform = generator.uniform
+    active = generator.random(batch) < AFFINE_PROBABILITY
+    plane_only = _turns_in_plane_only(plan)
+    affine = np.stack(
+        [_draw_affine(generator, factor, plane_only) if active[i] else np.eye(3) for i in range(batch)]
+    )
+    for axis in plan.flip_axes:
+        affine[generator.random(batch) < 0.5, :, axis] *= -1
+    translation = uniform(-0.1, 0.1, (batch, 3)) * factor * active[:, None]
+    elastic = None
+    bend = generator.random(batch) < ELASTIC_PROBABILITY * factor
+    field = generator.normal(0, ELASTIC_AMPLITUDE * factor, (batch, 3, *[ELASTIC_GRID] * 3))
+    if plan.dims == 2:
+        translation[:, 0] = 0
+        field[:, 0] = 0
+    if bend.any():
+        elastic = torch.from_numpy((field * bend[:, None, None, None, None]).astype(np.float32))
+    spread = 0.2 * factor
+
+    def sometimes(probability: float, low: float, high: float) -> torch.Tensor:
+        return _tensor(np.where(generator.random(batch) < probability, uniform(low, high, batch), 0.0))
+
+    return AugmentationDraw(
+        affine=_tensor(affine),
+        translation=_tensor(translation),
+        elastic=elastic,
+        contrast=_tensor(uniform(1 - spread, 1 + spread, batch)),
+        brightness=_tensor(uniform(-spread, spread, batch)),
+        noise=sometimes(NOISE_PROBABILITY, 0, 0.15 * factor),
+        blur=sometimes(BLUR_PROBABILITY, 0.5, 0.5 + 0.5 * factor),
+        noise_seed=int(generator.integers(2**31)),
+    )
+
+
+def apply_augmentation(
+    images: torch.Tensor, labels: torch.Tensor, draw: AugmentationDraw, plan: Plan
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Patches of the planned size from source regions.
+
+    images: float32 (B, C, z, y, x) and labels: int16 (B, z, y, x) of ``source_size``.
+    Returns float32 (B, C, *patch) and int16 (B, *patch).
+    """
+    grid = _sampling_grid(draw, plan, tuple(images.shape[2:]), images.device)
+    warped = functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    shifted = (labels - IGNORE).to(torch.float32)[:, None]  # beyond the source grid_sample gives 0, which is IGNORE
+    nearest = functional.grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return vary_intensity(warped, draw), nearest[:, 0].to(torch.int16) + IGNORE
+
+
+def source_size(plan: Plan, largest: Triple) -> Triple:
+    """Region (z, y, x) to cut for a patch: a quarter larger, but no larger than patch or volumes need."""
+    grown = [math.ceil(1.25 * p) if p > 1 else 1 for p in plan.patch_size]
+    size = [min(g, max(p, n)) for g, p, n in zip(grown, plan.patch_size, largest, strict=True)]
+    return size[0], size[1], size[2]
+
+
+def vary_intensity(images: torch.Tensor, draw: AugmentationDraw) -> torch.Tensor:
+    """Contrast, brightness, blur and noise on (B, C, z, y, x); the input may be overwritten."""
+    device = images.device
+    shape = (-1, 1, 1, 1, 1)
+    std, mean = torch.std_mean(images, dim=(2, 3, 4), keepdim=True)
+    contrast = draw.contrast.to(device).view(shape)
+    images = torch.addcmul(mean * (1 - contrast) + draw.brightness.to(device).view(shape) * std, images, contrast)
+    for i in draw.blur.nonzero()[:, 0].tolist():
+        images[i : i + 1] = _blur(images[i : i + 1], float(draw.blur[i]))
+    noisy = draw.noise.nonzero()[:, 0].tolist()
+    if noisy:
+        generator = torch.Generator(device=device).manual_seed(draw.noise_seed)
+        for i in noisy:
+            field = torch.randn(images[i].shape, generator=generator, device=device)
+            images[i] += field * (float(draw.noise[i]) * std[i])
+    return images
+
+
+def _sampling_grid(
+    draw: AugmentationDraw, plan: Plan, source: tuple[int, ...], device: torch.device
+) -> torch.Tensor:
+    """(B, z, y, x, 3) positions in the source, in grid_sample's coordinates (x, y, z from -1 to 1)."""
+    spacing = torch.tensor(plan.spacing)
+    patch, size = torch.tensor(plan.patch_size, dtype=torch.float32), torch.tensor(source, dtype=torch.float32)
+    in_voxels = draw.affine / spacing[:, None] * spacing
+    matrix = in_voxels * (patch / 2) / (size[:, None] / 2)
+    shift = draw.translation * patch * 2 / size + _centre_shift(plan.patch_size, source)
+    theta = torch.cat([matrix.flip(1, 2), shift.flip(1)[:, :, None]], dim=2)  # (z, y, x) to (x, y, z)
+    grid = functional.affine_grid(theta.to(device), [len(theta), 1, *plan.patch_size], align_corners=False)
+    if draw.elastic is not None:
+        bent = functional.interpolate(
+            draw.elastic.to(device), size=plan.patch_size, mode="trilinear", align_corners=True
+        )
+        scale = (patch * 2 / size).to(device).view(1, 3, 1, 1, 1)
+        grid = grid + (bent * scale).flip(1).permute(0, 2, 3, 4, 1)
+    return grid
+
+
+def _centre_shift(patch: Triple, source: tuple[int, ...]) -> torch.Tensor:
+    """Both regions are cut around the same voxel; where one length is odd and the other even, centres differ."""
+    offsets = [(s // 2 - s / 2) - (p // 2 - p / 2) for p, s in zip(patch, source, strict=True)]
+    return torch.tensor([2 * offset / s for offset, s in zip(offsets, source, strict=True)], dtype=torch.float32)
+
+
+def _draw_affine(generator: np.random.Generator, factor: float, plane_only: bool) -> np.ndarray:
+    """Rotation, scale and shear, (z, y, x) order, mm; ``plane_only`` leaves the z axis alone."""
+    angles = np.radians(generator.uniform(-15, 15, 3) * factor)
+    shears = np.tan(np.radians(generator.uniform(-5, 5, 3) * factor))
+    scale = 1 / generator.uniform(1 - 0.1 * factor, 1 + 0.1 * factor)
+    if plane_only:
+        angles[1:] = shears[1:] = 0
+    matrix = np.eye(3)
+    for axis, angle in enumerate(angles):
+        first, second = [a for a in range(3) if a != axis]
+        turn = np.eye(3)
+        turn[first, first] = turn[second, second] = math.cos(angle)
+        turn[first, second], turn[second, first] = -math.sin(angle), math.sin(angle)
+        lean = np.eye(3)
+        lean[first, second] = shears[axis]
+        matrix = matrix @ turn @ lean
+    grow = np.array([1.0, scale, scale]) if plane_only else np.array([scale] * 3)
+    return matrix * grow
+
+
+def _turns_in_plane_only(plan: Plan) -> bool:
+    """Turning thick slices out of their plane would mix what lies far apart (nnU-Net's rule: 3 times thicker)."""
+    return plan.dims == 2 or plan.spacing[0] > 3 * max(plan.spacing[1:])
+
+
+def _blur(images: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Gaussian blur of (1, C, z, y, x) by ``sigma`` voxels; an axis of one voxel is left alone."""
+    radius = max(1, round(2 * sigma))
+    steps = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-0.5 * (steps / sigma) ** 2)
+    kernel /= kernel.sum()
+    channels = images.transpose(0, 1)
+    for axis in range(3):
+        if channels.shape[axis + 2] <= radius:
+            continue
+        shape, pads = [1, 1, 1], [0] * 6
+        shape[axis] = len(kernel)
+        pads[2 * (2 - axis)] = pads[2 * (2 - axis) + 1] = radius
+        channels = functional.conv3d(functional.pad(channels, pads, mode="replicate"), kernel.view(1, 1, *shape))
+    return channels.transpose(0, 1)
+
+
+def _tensor(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(values, dtype=np.float32))

@@ -1,0 +1,110 @@
+"""Prepared cases on disk, in memory or on the device; made once, found again when a job is resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from MedSegTrainerLib import atomic
+from MedSegTrainerLib.data.cases import Case
+from MedSegTrainerLib.data.preprocess import prepare_case
+from MedSegTrainerLib.plan import Plan
+
+PREPARING_FIELDS = ("dims", "spacing", "normalization", "classes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CachedCase:
+    """A prepared case as tensors: image float32 (C, z, y, x), label (z, y, x), locations int32 (n, 4)."""
+
+    name: str
+    image: torch.Tensor
+    label: torch.Tensor
+    locations: torch.Tensor
+
+
+def build_cache(
+    cases: Sequence[Case], plan: Plan, folder: Path, device: torch.device, on_case: Callable[[], None] = lambda: None
+) -> dict[str, CachedCase]:
+    """Prepared cases by name; those whose files and plan have not changed since are taken from ``folder``."""
+    with atomic.storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "README.txt").write_text("Preprocessed volumes. This folder may be deleted at any time.\n")
+
+    def one(case: Case) -> CachedCase:
+        place = folder / _key(case, plan)
+        if not place.is_dir():
+            _write(case, plan, place)
+        on_case()
+        return _load(case.name, place, plan.cache, device)
+
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        return {cached.name: cached for cached in pool.map(one, cases)}
+
+
+def choose_place(bytes_needed: int, device: torch.device) -> tuple[str, str]:
+    """``device``, ``memory`` or ``disk`` for so many bytes of prepared volumes, and the reason."""
+    gigabytes = f"{bytes_needed / 1e9:.1f} GB of prepared volumes"
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+        if bytes_needed < 0.3 * free:
+            return "device", f"{gigabytes} fit on the device ({free / 1e9:.0f} GB free)"
+    available = available_memory()
+    if bytes_needed < 0.4 * available:
+        return "memory", f"{gigabytes} fit in memory ({available / 1e9:.0f} GB free)"
+    return "disk", f"{gigabytes} are read from disk as needed ({available / 1e9:.0f} GB of memory free)"
+
+
+def available_memory() -> int:
+    """Bytes of main memory that can be used; a careful guess where the system does not say."""
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return 4 << 30
+
+
+def _key(case: Case, plan: Plan) -> str:
+    """A folder name that changes when the files of the case or the way of preparing them do."""
+    files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in (*case.images, case.label)]
+    values = plan.to_json()
+    text = json.dumps([files, {name: values[name] for name in PREPARING_FIELDS}])
+    return f"{case.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _write(case: Case, plan: Plan, place: Path) -> None:
+    prepared = prepare_case(case, plan)
+    temporary = atomic.temporary_beside(place)
+    with atomic.storage_errors(place):
+        try:
+            temporary.mkdir()
+            np.save(temporary / "image.npy", prepared.image)
+            np.save(temporary / "label.npy", prepared.label)
+            np.save(temporary / "locations.npy", prepared.locations)
+            os.replace(temporary, place)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _load(name: str, place: Path, where: str, device: torch.device) -> CachedCase:
+    # copy-on-write maps: torch wants writable memory, and nothing is ever written through them
+    image, label, locations = (
+        np.load(place / f"{part}.npy", mmap_mode="c" if where == "disk" else None, allow_pickle=False)
+        for part in ("image", "label", "locations")
+    )
+    tensors = [torch.from_numpy(array) for array in (image, label, locations)]
+    if where == "device":
+        tensors[:2] = [tensor.to(device) for tensor in tensors[:2]]
+    return CachedCase(name=name, image=tensors[0], label=tensors[1], locations=tensors[2])

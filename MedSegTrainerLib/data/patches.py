@@ -1,0 +1,86 @@
+"""Which patch a training step sees: drawn from the seed and the step alone, so a resumed run draws the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from MedSegTrainerLib.data.cache import CachedCase
+
+IGNORE = -1  # label of voxels outside the volume: they do not count in the loss
+Triple = tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchDraw:
+    """A patch to be cut: index of the case and the voxel (z, y, x) at its centre."""
+
+    case: int
+    center: Triple
+
+
+def epoch_order(seed: int, epoch: int, cases: int, samples_per_volume: int) -> np.ndarray:
+    """Case index of every sample of an epoch, shuffled; each case stands ``samples_per_volume`` times."""
+    generator = np.random.default_rng((seed, 1, epoch))
+    return generator.permutation(np.repeat(np.arange(cases), samples_per_volume))
+
+
+def draw_patch(
+    generator: np.random.Generator, index: int, case: CachedCase, patch: Triple, oversampling: float
+) -> PatchDraw:
+    """A patch of ``case``: with probability ``oversampling`` around a voxel of a random class, else anywhere."""
+    size = case.label.shape
+    foreground = generator.random() < oversampling and len(case.locations) > 0
+    uniform = generator.random(3)
+    if foreground:
+        classes = torch.unique(case.locations[:, 0]).numpy()
+        rows = torch.nonzero(case.locations[:, 0] == int(generator.choice(classes)))[:, 0]
+        wanted = case.locations[int(rows[int(generator.integers(len(rows)))]), 1:].tolist()
+    else:
+        wanted = [float(part * length) for part, length in zip(uniform, size, strict=True)]
+    center = [_inside(w, length, p) for w, length, p in zip(wanted, size, patch, strict=True)]
+    return PatchDraw(case=index, center=(center[0], center[1], center[2]))
+
+
+def cut_batch(
+    cases: Sequence[CachedCase], draws: Sequence[PatchDraw], size: Triple, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images (B, C, z, y, x) and int16 labels (B, z, y, x) of the drawn patches, on the device.
+
+    Outside the volume the image repeats its border and the label is ``IGNORE``.
+    """
+    images, labels = [], []
+    for draw in draws:
+        case = cases[draw.case]
+        spans, pads = _span(draw.center, size, tuple(case.label.shape))
+        image = case.image[(slice(None), *spans)].to(device, torch.float32)
+        label = case.label[spans].to(device, torch.int16)
+        if any(pads):
+            image = functional.pad(image[None], pads, mode="replicate")[0]
+            label = functional.pad(label, pads, value=IGNORE)
+        images.append(image)
+        labels.append(label)
+    return torch.stack(images), torch.stack(labels)
+
+
+def _inside(wanted: float, length: int, patch: int) -> int:
+    """The patch's centre along an axis: as near to ``wanted`` as keeps the patch inside, or the middle."""
+    if length <= patch:
+        return length // 2
+    return int(min(max(wanted, patch // 2), length - patch + patch // 2))
+
+
+def _span(center: Triple, size: Triple, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], list[int]]:
+    """The part of the volume a patch covers, and the padding (last axis first) that completes it."""
+    spans: list[slice] = []
+    pads: list[int] = []
+    for middle, length, full in zip(center, size, shape, strict=True):
+        start = middle - length // 2
+        stop = start + length
+        spans.append(slice(max(0, start), min(full, stop)))
+        pads = [max(0, -start), max(0, stop - full), *pads]
+    return tuple(spans), pads

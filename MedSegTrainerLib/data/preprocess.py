@@ -1,0 +1,73 @@
+"""From files to what the network sees: canonical axes, the planned spacing, normalised intensities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from MedSegTrainerLib.data.cases import Case
+from MedSegTrainerLib.data.images import read_channels
+from MedSegTrainerLib.data.label_maps import read_label_map
+from MedSegTrainerLib.data.normalize import normalize
+from MedSegTrainerLib.geometry import Geometry, resample, to_canonical
+from MedSegTrainerLib.plan import Plan
+
+LOCATIONS_PER_CLASS = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedCase:
+    """A case on the network's grid.
+
+    image: float32 (channels, z, y, x). label: uint8 or int16 class indices (z, y, x), 0 is background.
+    locations: int32 (n, 4): class index, z, y, x of up to 2000 voxels of each class.
+    """
+
+    image: np.ndarray
+    label: np.ndarray
+    locations: np.ndarray
+
+
+def prepare_image(channels: Sequence[sitk.Image], plan: Plan) -> tuple[np.ndarray, Geometry]:
+    """Channels as float32 (channels, z, y, x) on the network's grid, and that grid."""
+    canonical = [to_canonical(sitk.Cast(channel, sitk.sitkFloat32)) for channel in channels]
+    grid = network_grid(Geometry.of(canonical[0]), plan)
+    arrays = [sitk.GetArrayViewFromImage(resample(channel, grid, is_label=False)) for channel in canonical]
+    return np.stack([normalize(a, how) for a, how in zip(arrays, plan.normalization, strict=True)]), grid
+
+
+def prepare_case(case: Case, plan: Plan) -> PreparedCase:
+    """Reads and prepares image and label of a case."""
+    image, grid = prepare_image(read_channels(case.images), plan)
+    label = resample(to_canonical(read_label_map(case.label)), grid, is_label=True)
+    indices = class_indices(sitk.GetArrayViewFromImage(label), plan)
+    return PreparedCase(image=image, label=indices, locations=_locations(indices, len(plan.classes)))
+
+
+def network_grid(geometry: Geometry, plan: Plan) -> Geometry:
+    """The grid of the planned spacing over the same box; in 2D the slices stay where they are."""
+    z, y, x = plan.spacing
+    return geometry.resized((x, y, geometry.spacing[2] if plan.dims == 2 else z))
+
+
+def class_indices(values: np.ndarray, plan: Plan) -> np.ndarray:
+    """Label values as class indices: 0 background, 1 the first class, ..."""
+    indices = np.zeros(values.shape, np.uint8 if len(plan.classes) < 256 else np.int16)
+    for index, item in enumerate(plan.classes, start=1):
+        indices[values == item.value] = index
+    return indices
+
+
+def _locations(indices: np.ndarray, classes: int) -> np.ndarray:
+    """Evenly spread voxels of each class, as a patch is centred on them."""
+    found = []
+    for index in range(1, classes + 1):
+        positions = np.flatnonzero(indices.ravel() == index)
+        step = max(1, positions.size // LOCATIONS_PER_CLASS)
+        chosen = positions[::step][:LOCATIONS_PER_CLASS]
+        coordinates = np.stack(np.unravel_index(chosen, indices.shape), axis=1)
+        found.append(np.concatenate([np.full((len(chosen), 1), index), coordinates], axis=1))
+    return np.concatenate(found).astype(np.int32)

@@ -1,0 +1,23 @@
+"""Networks by the names that configurations and model packages use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from MedSegTrainerLib.errors import ModelError, did_you_mean
+from MedSegTrainerLib.models.unet import PlannedUNet
+
+MODELS: dict[str, Callable[..., nn.Module]] = {"PlannedUNet": PlannedUNet}
+
+
+def build_network(architecture: str, parameters: dict[str, Any]) -> nn.Module:
+    """A network with fresh weights; raises ModelError for an unknown name or parameters it does not take."""
+    if architecture not in MODELS:
+        raise ModelError(f"'{architecture}' is no known network.{did_you_mean(architecture, MODELS)}")
+    try:
+        return MODELS[architecture](**parameters)
+    except TypeError as error:
+        raise ModelError(f"{architecture} cannot be built: {error}. The model file does not fit this version.") from None
