@@ -94,7 +94,9 @@ class OptimizerConfig:
     learning_rate: float | Auto = setting("auto", "Largest learning rate of the schedule.", minimum=0)
     betas: list[float] = setting([0.9, 0.999], "Decay of Adam's moments.", minimum=0, maximum=1)
     eps: float = setting(1e-8, "Added to Adam's denominator.", minimum=0)
-    weight_decay: float | Auto = setting("auto", "Pull of the weights towards zero (norms and biases: none).", minimum=0)
+    weight_decay: float | Auto = setting(
+        "auto", "Pull of the weights towards zero (norms and biases: none).", minimum=0
+    )
     momentum: float = setting(0.9, "Momentum of SGD.", minimum=0, maximum=1)
     nesterov: bool = setting(True, "Nesterov momentum for SGD.")
 

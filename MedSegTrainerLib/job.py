@@ -51,6 +51,15 @@ class Status:
         return self.host != socket.gethostname() or process_exists(self.pid)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a job ended: ``stopped`` is how somebody stopped it, ``result`` the path to look at."""
+
+    message: str
+    result: str
+    stopped: str | None = None
+
+
 @dataclass(frozen=True)
 class JobFolder:
     """Paths of a job and what anyone may do with it."""

@@ -37,9 +37,7 @@ def build_optimizer(
     return OPTIMIZERS[name](groups, learning_rate, config)
 
 
-def rate_at(
-    step: int, *, steps: int, warmup_steps: int, peak: float, schedule: str, eta_min: float = 0.0
-) -> float:
+def rate_at(step: int, *, steps: int, warmup_steps: int, peak: float, schedule: str, eta_min: float = 0.0) -> float:
     """Learning rate of step ``step`` (from 0) of ``steps``: linear rise, then the schedule down to ``eta_min``."""
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps

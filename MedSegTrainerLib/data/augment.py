@@ -53,9 +53,7 @@ def draw_augmentation(generator: np.random.Generator, batch: int, plan: Plan, st
     uniform = generator.uniform
     active = generator.random(batch) < AFFINE_PROBABILITY
     plane_only = _turns_in_plane_only(plan)
-    affine = np.stack(
-        [_draw_affine(generator, factor, plane_only) if active[i] else np.eye(3) for i in range(batch)]
-    )
+    affine = np.stack([_draw_affine(generator, factor, plane_only) if active[i] else np.eye(3) for i in range(batch)])
     for axis in plan.flip_axes:
         affine[generator.random(batch) < 0.5, :, axis] *= -1
     translation = uniform(-0.1, 0.1, (batch, 3)) * factor * active[:, None]
@@ -124,9 +122,7 @@ def vary_intensity(images: torch.Tensor, draw: AugmentationDraw) -> torch.Tensor
     return images
 
 
-def _sampling_grid(
-    draw: AugmentationDraw, plan: Plan, source: tuple[int, ...], device: torch.device
-) -> torch.Tensor:
+def _sampling_grid(draw: AugmentationDraw, plan: Plan, source: tuple[int, ...], device: torch.device) -> torch.Tensor:
     """(B, z, y, x, 3) positions in the source, in grid_sample's coordinates (x, y, z from -1 to 1)."""
     spacing = torch.tensor(plan.spacing)
     patch, size = torch.tensor(plan.patch_size, dtype=torch.float32), torch.tensor(source, dtype=torch.float32)

@@ -70,7 +70,9 @@ def _nnunet(root: Path) -> Dataset | None:
     most = max(counts.values())
     short = sorted(name for name, files in channels.items() if sorted(files) != list(range(most)))
     if short:
-        raise DataError(f"Of {most} channels some are missing in {images}: {_some(short)}. Add CASE_0000 and following.")
+        raise DataError(
+            f"Of {most} channels some are missing in {images}: {_some(short)}. Add CASE_0000 and following."
+        )
     cases = tuple(
         Case(name=name, images=tuple(channels[name][i] for i in range(most)), label=by_name[name])
         for name in sorted(channels)
@@ -89,7 +91,9 @@ def _decathlon(root: Path) -> Dataset | None:
     cases, missing = [], []
     for entry in description["training"]:
         if not isinstance(entry, dict) or not {"image", "label"} <= entry.keys():
-            raise DataError(f"{root / 'dataset.json'}: each entry of 'training' needs 'image' and 'label', not {entry!r}.")
+            raise DataError(
+                f"{root / 'dataset.json'}: each entry of 'training' needs 'image' and 'label', not {entry!r}."
+            )
         image, label = _inside(root, entry["image"]), _inside(root, entry["label"])
         missing += [str(path) for path in (image, label) if not path.exists()]
         cases.append(Case(name=case_name(image), images=(image,), label=label))
@@ -142,9 +146,13 @@ def _image_files(folder: Path) -> list[Path]:
 def _refuse_unpaired(images: set[str], labels: set[str], image_folder: Path, label_folder: Path) -> None:
     problems = []
     if images - labels:
-        problems.append(f"{len(images - labels)} images in {image_folder} have no label: {_some(sorted(images - labels))}")
+        problems.append(
+            f"{len(images - labels)} images in {image_folder} have no label: {_some(sorted(images - labels))}"
+        )
     if labels - images:
-        problems.append(f"{len(labels - images)} labels in {label_folder} have no image: {_some(sorted(labels - images))}")
+        problems.append(
+            f"{len(labels - images)} labels in {label_folder} have no image: {_some(sorted(labels - images))}"
+        )
     if problems:
         raise DataError("; ".join(problems) + ". Names must be equal; add the missing files or move the others away.")
 

@@ -20,4 +20,6 @@ def build_network(architecture: str, parameters: dict[str, Any]) -> nn.Module:
     try:
         return MODELS[architecture](**parameters)
     except TypeError as error:
-        raise ModelError(f"{architecture} cannot be built: {error}. The model file does not fit this version.") from None
+        raise ModelError(
+            f"{architecture} cannot be built: {error}. The model file does not fit this version."
+        ) from None

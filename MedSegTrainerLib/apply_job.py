@@ -1,0 +1,115 @@
+"""A job of kind ``apply``: a model on files or folders of images, one label map for each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from MedSegTrainerLib.config import ApplyConfig
+from MedSegTrainerLib.data.images import case_name, image_suffix, read_channels
+from MedSegTrainerLib.data.label_maps import write_label_map
+from MedSegTrainerLib.device import choose_device
+from MedSegTrainerLib.errors import DataError, MedSegError, UsageError
+from MedSegTrainerLib.events import CaseDone, Emit, Progress, Stage, Warned
+from MedSegTrainerLib.inference import Predictor
+from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
+from MedSegTrainerLib.package import load_package
+
+UNITS_PER_CASE = 1000  # progress counts parts of a case, so that one large volume moves too
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """An image to segment: one file with all channels, or one for each."""
+
+    name: str
+    files: tuple[Path, ...]
+
+
+def run_apply(config: ApplyConfig, folder: JobFolder, owner: JobOwner, emit: Emit) -> Outcome:
+    """Segments every input; one that cannot be read does not keep the others from being done.
+
+    Raises MedSegError at the end when any failed, after all label maps were written.
+    """
+    package = load_package(Path(config.model))
+    inputs = find_inputs([Path(name) for name in config.inputs], len(package.plan.normalization))
+    device, warning = choose_device(config.device)
+    if warning:
+        emit(Warned(message=warning))
+    predictor = Predictor(package, device, overlap=config.overlap, tta=config.tta)
+    emit(Stage(name="apply", message=f"Segmenting {len(inputs)} images", total=len(inputs) * UNITS_PER_CASE))
+    owner.update(state="running", stage="apply")
+    failures = []
+    for index, item in enumerate(inputs):
+        if folder.stop_requested():
+            return Outcome(
+                message=f"Stopped after {index} of {len(inputs)}.", result=config.output_dir, stopped=STOP_NOW
+            )
+        output = Path(config.output_dir) / f"{item.name}.{config.output_format}"
+        error = _apply_one(item, output, predictor, emit, index, len(inputs), owner)
+        if error:
+            failures.append(error)
+    if failures:
+        raise DataError(f"{len(failures)} of {len(inputs)} images were not segmented:\n" + "\n".join(failures))
+    return Outcome(message=f"{len(inputs)} label maps are in {config.output_dir}", result=config.output_dir)
+
+
+def find_inputs(paths: Sequence[Path], channels: int) -> list[Input]:
+    """The images in files and folders.
+
+    With several channels, files that differ only in ``_0000``, ``_0001``, ... belong together.
+    Raises UsageError for paths that do not exist, folders without images and names that occur twice.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if image_suffix(p) and not p.name.startswith("."))
+            if not inside:
+                raise UsageError(f"{path} holds no image files (NIfTI, NRRD or MetaImage).")
+            files += inside
+        elif path.exists():
+            files.append(path)
+        else:
+            raise UsageError(f"{path} does not exist. Check the path.")
+    grouped: dict[str, list[Path]] = {}
+    for file in files:
+        name, _, number = case_name(file).rpartition("_")
+        numbered = bool(name) and len(number) == 4 and number.isdigit() and channels > 1
+        grouped.setdefault(name if numbered else case_name(file), []).append(file)
+    twice = [name for name, group in grouped.items() if len(group) > 1 and len(group) != channels]
+    if twice:
+        raise UsageError(f"Several inputs are named {twice[0]}, and their results would overwrite each other.")
+    return [Input(name=name, files=tuple(sorted(group))) for name, group in grouped.items()]
+
+
+def _apply_one(
+    item: Input, output: Path, predictor: Predictor, emit: Emit, index: int, total: int, owner: JobOwner
+) -> str | None:
+    """Segments one image; returns what went wrong, or None."""
+    started = time.time()
+    last = 0.0
+
+    def show(done: int, windows: int) -> None:
+        nonlocal last
+        if time.time() - last > 1 or done == windows:
+            last = time.time()
+            reached = int(UNITS_PER_CASE * (index + done / windows))
+            emit(Progress(done=reached, total=total * UNITS_PER_CASE))
+            owner.update(progress=reached / (total * UNITS_PER_CASE))
+
+    try:
+        labels = predictor.predict(read_channels(item.files), show)
+        write_label_map(labels, output, predictor.plan.classes)
+    except DataError as error:
+        emit(CaseDone(name=item.name, error=str(error)))
+        return str(error)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise MedSegError(
+            f"{item.name} needs more memory than there is. Close other programs, or use --device cpu."
+        ) from None
+    emit(CaseDone(name=item.name, output=str(output), seconds=round(time.time() - started, 2)))
+    return None

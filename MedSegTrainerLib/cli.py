@@ -1,0 +1,281 @@
+"""The command line. It writes job folders, starts them and shows their events; errors become exit codes only here."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from MedSegTrainerLib import __version__
+from MedSegTrainerLib.config import ApplyConfig, EvaluateConfig, JobConfig, TrainConfig
+from MedSegTrainerLib.duration import format_duration
+from MedSegTrainerLib.errors import JobError, MedSegError, UsageError
+from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
+from MedSegTrainerLib.validation import parse_config, parse_job, read_json, with_settings
+
+STARTED = time.time()  # a time budget counts from here: loading the libraries is part of it
+
+app = typer.Typer(
+    help="Train, apply and evaluate segmentation networks on medical volumes.",
+    no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+)  # fmt: skip
+console = Console(soft_wrap=True)
+error_console = Console(stderr=True, soft_wrap=True)
+
+DATA_HELP = "Folder with labelled volumes: Decathlon, nnU-Net, or images/ and labels/ with equal file names."
+Data = Annotated[Path, typer.Argument(help=DATA_HELP)]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ... or mps.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="JSON file with settings, in sections data, network, loss, optimizer, trainer."),
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="One setting, key=value, e.g. learning_rate=0.001. May be repeated.")
+]
+Budget = Annotated[str | None, typer.Option(help="Time for everything, e.g. 20m or 1h30m.  [default: 20m]")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the data, instead of a time budget.")]
+Fold = Annotated[int | None, typer.Option(help="Validate on this fold, counted from 0.")]
+Folds = Annotated[int | None, typer.Option(help="Number of folds.  [default: 5]")]
+ValSplit = Annotated[float | None, typer.Option(help="Share of the cases to validate on.  [default: 0.15]")]
+SplitFile = Annotated[Path | None, typer.Option(help="JSON file with lists of case names to train and validate on.")]
+
+
+@app.command()
+def train(
+    data: Annotated[Path | None, typer.Argument(help=DATA_HELP)] = None,
+    job: Annotated[Path, typer.Option("-o", "--output", help="New folder for model, curves and report.")] = Path("job"),
+    config: ConfigFile = None,
+    budget: Budget = None,
+    epochs: Epochs = None,
+    device: Device = "auto",
+    fold: Fold = None,
+    folds: Folds = None,
+    val_split: ValSplit = None,
+    split_file: SplitFile = None,
+    settings: Settings = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the job in the output folder.")] = False,
+) -> None:
+    """Train a network on labelled volumes.
+
+    Everything is chosen from the data, the device and the time you give; every choice can be made by
+    hand. Ctrl+C stops and keeps the best model. The job goes on when this window is closed.
+    """
+    given = _given(
+        budget=budget, epochs=epochs, device=device, fold=fold, folds=folds, val_split=val_split, split_file=split_file
+    )
+    if resume:
+        if data is not None or config is not None or given or settings:
+            raise UsageError("--resume goes on as the job began: give -o JOB alone.")
+        _resume(JobFolder(job))
+    elif data is None:
+        raise UsageError("Give the folder with the labelled volumes: medsegtrainer train DATA -o JOB.")
+    else:
+        _create_and_run(JobFolder(job), _train_config(data, config, [*given, *(settings or [])]))
+
+
+@app.command()
+def plan(
+    data: Data,
+    config: ConfigFile = None,
+    budget: Budget = None,
+    epochs: Epochs = None,
+    device: Device = "auto",
+    fold: Fold = None,
+    folds: Folds = None,
+    val_split: ValSplit = None,
+    split_file: SplitFile = None,
+    settings: Settings = None,
+) -> None:
+    """Show what training would do with these volumes, and why, without doing it."""
+    given = _given(
+        budget=budget, epochs=epochs, device=device, fold=fold, folds=folds, val_split=val_split, split_file=split_file
+    )
+    resolved = _train_config(data, config, [*given, *(settings or [])])
+
+    from MedSegTrainerLib.console import class_table, plan_table  # torch takes seconds to load, --help must not
+    from MedSegTrainerLib.train_job import explain, plan_training, scan_data
+
+    scanned = scan_data(resolved, _say_warnings)
+    console.print(f"{len(scanned.dataset.cases)} cases, layout {scanned.dataset.layout}\n", highlight=False)
+    console.print(class_table(scanned.fingerprint), highlight=False)
+    chosen = plan_training(resolved, scanned, _say_warnings, time.time())
+    console.print()
+    console.print(plan_table(explain(chosen)), highlight=False)
+
+
+@app.command()
+def apply(
+    model: Annotated[Path, typer.Argument(help="A model folder, its zip, or the job that trained it.")],
+    inputs: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the label maps.")],
+    tta: Annotated[bool, typer.Option("--tta", help="Average over mirrorings: a little better, slower.")] = False,
+    device: Device = "auto",
+    output_format: Annotated[
+        str, typer.Option("--format", help="seg.nrrd (names and colours), nii.gz or mha.")
+    ] = "seg.nrrd",
+    overlap: Annotated[float, typer.Option(help="Share of a window that its neighbour covers again.")] = 0.5,
+) -> None:
+    """Segment images with a trained model; each result lies on the grid of its image."""
+    for path in (model, *inputs):
+        if not path.exists():
+            raise UsageError(f"{path} does not exist. Check the path.")
+    values = {
+        "model": str(model.resolve()), "inputs": [str(path.resolve()) for path in inputs],
+        "output_dir": str(output.resolve()), "output_format": output_format,
+        "tta": tta, "device": device, "overlap": overlap,
+    }  # fmt: skip
+    _create_and_run(JobFolder(output / "job"), parse_config(ApplyConfig, values))
+
+
+@app.command()
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="Folder of predicted label maps.")],
+    labels: Annotated[
+        Path, typer.Argument(help="Folder of reference label maps with the same names, or the data set.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for report, table and metrics.")],
+) -> None:
+    """Compare label maps with references: Dice, distances in mm, a report with pictures."""
+    for path in (predictions, labels):
+        if not path.exists():
+            raise UsageError(f"{path} does not exist. Check the path.")
+    values = {
+        "predictions": str(predictions.resolve()),
+        "labels": str(labels.resolve()),
+        "output_dir": str(output.resolve()),
+    }
+    _create_and_run(JobFolder(output / "job"), parse_config(EvaluateConfig, values))
+    from MedSegTrainerLib.console import metrics_table
+
+    console.print(metrics_table(read_json((output / "metrics.json").read_text(encoding="utf-8"), "metrics.json")))
+
+
+@app.command()
+def status(job: Annotated[Path, typer.Argument(help="Job folder.")]) -> None:
+    """Say how far a job is."""
+    folder = JobFolder(job)
+    folder.read_document()
+    now = folder.status()
+    state = now.state
+    if state in ("starting", "running") and not now.is_alive():
+        state = "dead (its process is gone; go on with: medsegtrainer train --resume -o " + str(job) + ")"
+    told = {
+        "state": state,
+        "where": f"process {now.pid} on {now.host}" if now.pid else "",
+        "epoch": f"{now.epoch} of {now.epochs}" if now.epochs else "",
+        "progress": f"{now.progress:.0%}",
+        "time left": format_duration(now.eta_seconds) if now.eta_seconds is not None else "",
+        "best Dice": f"{now.best:.4f}" if now.best is not None else "",
+        "message": now.message,
+    }
+    for name, value in told.items():
+        if value:
+            console.print(f"{name:<10} {value}", highlight=False, markup=False)
+
+
+@app.command()
+def stop(
+    job: Annotated[Path, typer.Argument(help="Job folder.")],
+    now: Annotated[bool, typer.Option("--now", help="Do not even judge the current weights once more.")] = False,
+) -> None:
+    """Ask a running job to stop and keep the best model."""
+    folder = JobFolder(job)
+    folder.read_document()
+    if not folder.status().is_alive():
+        raise JobError(f"Nothing to stop: no process works on {job} (state: {folder.status().state}).")
+    folder.request_stop(STOP_NOW if now else STOP_KEEP_BEST)
+    console.print("Asked the job to stop." if now else "Asked the job to stop and keep the best model.")
+
+
+@app.command()
+def run(
+    job: Annotated[Path, typer.Argument(help="Job folder.")],
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing; whoever started this reads the folder.")] = False,
+) -> None:
+    """Do what a job folder says, here and now; for schedulers and for other programs."""
+    from MedSegTrainerLib.run import run_job
+
+    outcome = run_job(job, STARTED)
+    if not quiet:
+        console.print(outcome.message, highlight=False, markup=False)
+
+
+@app.callback(invoke_without_command=True)
+def _top(version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False) -> None:
+    if version:
+        console.print(__version__, highlight=False)
+        raise typer.Exit
+
+
+def main() -> NoReturn:
+    """Entry point: 0 done, 1 the work failed, 2 the request was wrong."""
+    try:
+        app(standalone_mode=True)
+        sys.exit(0)
+    except MedSegError as error:
+        error_console.print(str(error), style="red", highlight=False, markup=False)
+        sys.exit(error.exit_code)
+
+
+def _create_and_run(folder: JobFolder, config: JobConfig) -> None:
+    """``train``, ``apply`` and ``evaluate`` are only this: write a job folder, run it, show its events."""
+    folder.create(config)
+    _run(folder)
+
+
+def _resume(folder: JobFolder) -> None:
+    if not isinstance(parse_job(folder.read_document()), TrainConfig):
+        raise UsageError(f"{folder.path} is no training job.")
+    if folder.status().is_alive():
+        raise JobError(f"{folder.path} is still running: medsegtrainer status {folder.path}")
+    _run(folder)
+
+
+def _run(folder: JobFolder) -> None:
+    from MedSegTrainerLib.console import watch
+
+    code = watch(folder, folder.start(), console)
+    if code:
+        sys.exit(code)
+
+
+def _given(**options: Any) -> list[str]:
+    """Options that were given, as assignments to the settings of the same name."""
+    sections = {"budget": "trainer", "epochs": "trainer", "device": "trainer"}
+    present = {
+        name: value for name, value in options.items() if value is not None and (name, value) != ("device", "auto")
+    }
+    return [f"{sections.get(name, 'data')}.{name}={value}" for name, value in present.items()]
+
+
+def _train_config(data: Path, config: Path | None, assignments: list[str]) -> TrainConfig:
+    """Settings from the file, then from the options; raises UsageError or ConfigError with all problems."""
+    values: Any = {}
+    if config is not None:
+        try:
+            values = read_json(config.read_text(encoding="utf-8"), str(config))
+        except OSError as error:
+            raise UsageError(f"The configuration {config} cannot be read: {error.strerror}.") from None
+        if not isinstance(values, dict):
+            raise UsageError(f"{config} must hold an object with sections such as 'trainer'.")
+    if not data.is_dir():
+        what = "is a file, not a folder" if data.exists() else "does not exist"
+        raise UsageError(f"{data} {what}. Give the folder that holds the images and the labels.")
+    chosen = with_settings(values, assignments)
+    section = chosen.setdefault("data", {})
+    section["data_dir"] = str(data.resolve())
+    if section.get("split_file"):
+        section["split_file"] = str(Path(section["split_file"]).resolve())
+    parsed: TrainConfig = parse_config(TrainConfig, chosen)
+    return parsed
+
+
+def _say_warnings(event: Any) -> None:
+    message = getattr(event, "message", None)
+    if type(event).__name__ == "Warned" and message:
+        error_console.print(f"Note: {message}", style="yellow", highlight=False, markup=False)

@@ -1,0 +1,87 @@
+"""The device a job works on, and the arithmetic it does there."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+
+from MedSegTrainerLib.errors import UsageError
+
+
+def choose_device(name: str) -> tuple[torch.device, str | None]:
+    """The device for ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``, and a warning where it is not what was asked.
+
+    A GPU that is not there is replaced by the CPU, in words. Raises UsageError for other names.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if has_mps() else "cpu"), None
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"'{name}' is no device. Use auto, cpu, cuda, cuda:0, cuda:1, ... or mps.") from None
+    if device.type == "cpu":
+        return device, None
+    if device.type == "cuda":
+        if torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count():
+            return device, None
+        seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        why = f"PyTorch sees {seen} CUDA devices"
+    elif device.type == "mps":
+        if has_mps():
+            return device, None
+        why = "PyTorch sees no Apple GPU"
+    else:
+        raise UsageError(f"'{name}' is no device this program knows. Use auto, cpu, cuda, cuda:1 or mps.")
+    return torch.device("cpu"), f"Device '{name}' was asked for, but {why}: the CPU is used instead, which is slower."
+
+
+def has_mps() -> bool:
+    return torch.backends.mps.is_available()
+
+
+def describe(device: torch.device) -> str:
+    """The device in words, e.g. ``CPU with 8 threads`` or ``NVIDIA H200 (140 GB)``."""
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        return f"{properties.name} ({properties.total_memory / 1e9:.0f} GB)"
+    return "Apple GPU" if device.type == "mps" else f"CPU with {torch.get_num_threads()} threads"
+
+
+def memory_bytes(device: torch.device) -> int | None:
+    """Total memory of a CUDA device; None where the device shares the main memory."""
+    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits until the device has done what it was given; for timing only."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+class Precision:
+    """Mixed precision: bfloat16 where the device has it, else float16 with loss scaling, else none."""
+
+    def __init__(self, device: torch.device, mixed: bool) -> None:
+        self.device_type = device.type
+        has_bfloat16 = device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_bf16_supported())
+        self.enabled = mixed and device.type in ("cpu", "cuda")
+        self.dtype = torch.bfloat16 if has_bfloat16 else torch.float16
+        self.scaler = torch.amp.GradScaler("cuda", enabled=self.enabled and device.type == "cuda" and not has_bfloat16)
+
+    def forward(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device_type, dtype=self.dtype, enabled=self.enabled)
+
+    def backward(self, loss: torch.Tensor) -> None:
+        self.scaler.scale(loss).backward()
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Moves the weights; gradients must have been unscaled by ``unscale``."""
+        self.scaler.step(optimizer)
+        self.scaler.update()
+
+    def unscale(self, optimizer: torch.optim.Optimizer) -> None:
+        self.scaler.unscale_(optimizer)

@@ -1,0 +1,311 @@
+"""Comparing predicted label maps with references: ``metrics.json``, ``metrics.csv`` and ``report.html``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from MedSegTrainerLib import atomic
+from MedSegTrainerLib.classes import LabelClass, default_color
+from MedSegTrainerLib.config import EvaluateConfig
+from MedSegTrainerLib.data.images import case_name, image_suffix, read_file
+from MedSegTrainerLib.data.label_maps import read_classes, read_label_map
+from MedSegTrainerLib.errors import ConfigError, DataError
+from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
+from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.metrics import METRICS, Values, mean_dice, measure, outcome, summarize
+
+SCHEMA_VERSION = 1
+IMAGE_FOLDER_OF = {"labels": "images", "masks": "images", "labelsTr": "imagesTr", "labelsTs": "imagesTs"}
+FIRST_CHANNEL = "_0000"  # nnU-Net: CASE_0000 is the first channel of CASE
+FILE_SIDES = ("prediction", "reference", "image")
+NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """The files of one case; ``image`` is only needed for pictures."""
+
+    name: str
+    prediction: Path
+    reference: Path
+    image: Path | None
+
+
+# --- Which files belong together ---
+
+
+def pair_folders(predictions: Path, labels: Path, emit: Emit | None = None) -> list[Pair]:
+    """Predictions and references with the same ``case_name``, in the order of their names.
+
+    ``labels`` holds the references, or is a data set folder with ``labels``, ``masks``, ``labelsTr`` or
+    ``labelsTs`` in it; images are looked for beside those. References without a prediction are not an error:
+    ``emit`` gets one Warned about them. Raises DataError for a folder without label maps, for a prediction
+    without a reference, and for two files of the same case.
+    """
+    predicted = _label_files([predictions])
+    folders = [labels / name for name in IMAGE_FOLDER_OF if (labels / name).is_dir()] or [labels]
+    references = _label_files(folders)
+    orphans = sorted(set(predicted) - set(references))
+    if len(orphans) == len(predicted):
+        raise DataError(
+            f"No prediction in {predictions} has a reference in {labels}: there are {_some(orphans)} and "
+            f"{_some(sorted(references))}. Files belong together when their names are equal up to the suffix."
+        )
+    if orphans:
+        raise DataError(
+            f"No reference in {labels} for {_some(orphans)}. Add the references, or remove the predictions."
+        )
+    images = {name: path for folder in folders for name, path in _images_beside(folder).items()}
+    unpredicted = sorted(set(references) - set(predicted))
+    if unpredicted and emit is not None:
+        emit(Warned(message=f"References without a prediction were left out: {_some(unpredicted)}."))
+    return [
+        Pair(name=name, prediction=_only(predicted[name]), reference=_only(references[name]), image=images.get(name))
+        for name in sorted(predicted)
+    ]
+
+
+def _label_files(folders: Sequence[Path]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for folder in folders:
+        for path in _image_files(folder):
+            found.setdefault(case_name(path), []).append(path)
+    if not found:
+        raise DataError(
+            f"{folders[0]} has no label maps (.nii.gz, .nii, .nrrd, .nhdr, .mha, .mhd). Check the path of the folder."
+        )
+    return found
+
+
+def _image_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder. Give the folder that holds the label maps.")
+    return sorted(path for path in folder.iterdir() if image_suffix(path) and not path.name.startswith("."))
+
+
+def _images_beside(labels: Path) -> dict[str, Path]:
+    names = [IMAGE_FOLDER_OF[labels.name]] if labels.name in IMAGE_FOLDER_OF else sorted(set(IMAGE_FOLDER_OF.values()))
+    folders = [labels.parent / name for name in names if (labels.parent / name).is_dir()]
+    files = [path for folder in folders for path in _image_files(folder)]
+    plain = {case_name(path): path for path in files}
+    channels = {name.removesuffix(FIRST_CHANNEL): path for name, path in plain.items() if name.endswith(FIRST_CHANNEL)}
+    return {**channels, **plain}
+
+
+def _only(paths: list[Path]) -> Path:
+    if len(paths) > 1:
+        raise DataError(
+            f"{len(paths)} files belong to the same case: {', '.join(str(path) for path in paths)}. Keep one of them."
+        )
+    return paths[0]
+
+
+# --- Measuring ---
+
+
+def evaluate(
+    pairs: Sequence[Pair],
+    classes: Sequence[LabelClass] | None,
+    output_dir: Path,
+    emit: Emit,
+    *,
+    title: str,
+    facts: Mapping[str, str] | None = None,
+    curves: Sequence[Mapping[str, Any]] | None = None,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Measures every pair and writes ``metrics.json``, ``metrics.csv`` and ``report.html`` into ``output_dir``.
+
+    classes: None takes the names from the files' ``Segment*`` fields and calls every other value
+    ``label N``. facts: how the predictions were made, shown as a table. curves: one a validation, with
+    ``minutes``, ``epoch``, ``mean_dice``, ``dice`` (class to value) and ``train_loss``. notes: sentences the
+    reader should know. Returns the document of ``metrics.json``. Raises DataError for unreadable files and for
+    a prediction and a reference on different grids, StorageError where nothing can be written.
+    """
+    from MedSegTrainerLib.report.html import write_report  # matplotlib: a second that only evaluation should pay
+
+    pairs = list(pairs)
+    warnings = _Notes(emit, notes)
+    emit(Stage(name="evaluate", message=f"Comparing {len(pairs)} predictions with their references", total=len(pairs)))
+    measured, named = _measure_all(pairs, classes, emit, warnings)
+    chosen = _distinct(list(classes) if classes is not None else _classes_of(measured, named))
+    cases = {name: {item.name: values[item.value] for item in chosen} for name, values in measured.items()}
+    summary = summarize(cases)
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "title": title,
+        "created": time.strftime("%Y-%m-%d %H:%M"),
+        "facts": dict(facts or {}),
+        "notes": warnings.messages,
+        "classes": [{**asdict(item), "color": list(item.color)} for item in chosen],
+        "overall": _overall(cases, summary),
+        "summary": summary,
+        "cases": cases,
+        "files": {pair.name: {side: _text(getattr(pair, side)) for side in FILE_SIDES} for pair in pairs},
+        "curves": [dict(point) for point in curves or []],
+    }
+    with atomic.storage_errors(output_dir):
+        output_dir.mkdir(parents=True, exist_ok=True)
+    atomic.write_json(output_dir / "metrics.json", document)
+    atomic.write_bytes(output_dir / "metrics.csv", _table(cases).encode())
+    report = output_dir / "report.html"
+    write_report(document, report)
+    emit(Measured(cases=len(cases), metrics=_means(summary), report=str(report)))
+    return document
+
+
+def run_evaluate(config: EvaluateConfig, emit: Emit) -> str:
+    """The whole job of kind ``evaluate``; returns the path of the report."""
+    missing = [name for name in ("predictions", "labels", "output_dir") if not getattr(config, name)]
+    if missing:
+        raise ConfigError(f"{name}: a folder is needed, and none was given" for name in missing)
+    heard: list[str] = []
+
+    def listen(event: Any) -> None:
+        heard.append(event.message)
+        emit(event)
+
+    pairs = pair_folders(Path(config.predictions), Path(config.labels), listen)
+    output_dir = Path(config.output_dir)
+    facts = {"Predictions": config.predictions, "References": config.labels}
+    evaluate(pairs, None, output_dir, emit, title="Segmentation evaluation", facts=facts, notes=heard)
+    return str(output_dir / "report.html")
+
+
+class _Notes:
+    """Warnings that are told at once and kept for the report; each is told only once."""
+
+    def __init__(self, emit: Emit, known: Sequence[str]) -> None:
+        self.messages = list(known)
+        self._emit = emit
+
+    def add(self, message: str) -> None:
+        if message not in self.messages:
+            self.messages.append(message)
+            self._emit(Warned(message=message))
+
+
+def _measure_all(
+    pairs: Sequence[Pair], classes: Sequence[LabelClass] | None, emit: Emit, notes: _Notes
+) -> tuple[dict[str, dict[int, Values]], dict[int, LabelClass]]:
+    """Case to value to numbers, and what the predictions' files say about the values."""
+    measured: dict[str, dict[int, Values]] = {}
+    named: dict[int, LabelClass] = {}
+    unknown: dict[int, str] = {}
+    began = time.monotonic()
+    for done, pair in enumerate(pairs, start=1):
+        prediction, reference = _read_pair(pair)
+        sides = [sitk.GetArrayFromImage(image) for image in (prediction, reference)]
+        occurring = {int(value) for side in sides for value in np.unique(side[side != 0])}
+        if classes is None:
+            _collect_names(pair, named, notes)
+            values = sorted(occurring)
+        else:
+            values = [item.value for item in classes]
+            unknown |= dict.fromkeys(occurring - set(values), pair.name)
+        measured[pair.name] = measure(sides[0], sides[1], values, Geometry.of(reference).spacing_zyx)
+        eta = (time.monotonic() - began) / done * (len(pairs) - done)
+        emit(Progress(done=done, total=len(pairs), eta_seconds=eta))
+    if unknown:
+        listed = ", ".join(f"{value} (in {case})" for value, case in sorted(unknown.items())[:NAMES_SHOWN])
+        notes.add(f"Label values that belong to no class were taken as background: {listed}.")
+    return _completed(measured, named), named
+
+
+def _read_pair(pair: Pair) -> tuple[sitk.Image, sitk.Image]:
+    prediction, reference = read_label_map(pair.prediction), read_label_map(pair.reference)
+    grids = Geometry.of(prediction), Geometry.of(reference)
+    differences = grids[0].disagreements(grids[1])
+    if differences:
+        raise DataError(
+            f"{pair.name}: prediction and reference lie on different grids: {'; '.join(differences)}.\n"
+            f"  {pair.prediction}: {grids[0]}\n  {pair.reference}: {grids[1]}\n"
+            "Resample one onto the other (nearest neighbour), or check that they are of the same case."
+        )
+    return prediction, reference
+
+
+def _collect_names(pair: Pair, named: dict[int, LabelClass], notes: _Notes) -> None:
+    """Adds the classes that the files name, the prediction's first; a value under two names gets a note."""
+    for path in (pair.prediction, pair.reference):
+        if not path.name.lower().endswith(".nrrd"):
+            continue
+        for item in read_classes(read_file(path)):
+            known = named.setdefault(item.value, item)
+            if known.name.casefold() != item.name.casefold():
+                notes.add(
+                    f"Label {item.value} is called '{known.name}' in one file and '{item.name}' in {path.name}. "
+                    "Labels are compared by value: check that both mean the same structure."
+                )
+
+
+def _completed(measured: dict[str, dict[int, Values]], named: Mapping[int, LabelClass]) -> dict[str, dict[int, Values]]:
+    """Every value in every case: a class that a case lacks is absent there, not unknown."""
+    values = sorted({value for case in measured.values() for value in case} | set(named))
+    absent: Values = dict.fromkeys(METRICS)
+    return {name: {value: case.get(value, absent) for value in values} for name, case in measured.items()}
+
+
+def _classes_of(measured: Mapping[str, Mapping[int, Values]], named: Mapping[int, LabelClass]) -> list[LabelClass]:
+    values = sorted({value for case in measured.values() for value in case})
+    return [
+        named.get(value) or LabelClass(value=value, name=f"label {value}", color=default_color(index))
+        for index, value in enumerate(values)
+    ]
+
+
+def _distinct(classes: list[LabelClass]) -> list[LabelClass]:
+    """The same classes under names that differ: results are kept by name."""
+    names = [item.name for item in classes]
+    return [
+        replace(item, name=f"{item.name} (label {item.value})") if names.count(item.name) > 1 else item
+        for item in classes
+    ]
+
+
+# --- What is written ---
+
+
+def _overall(cases: Mapping[str, Mapping[str, Values]], summary: Mapping[str, Mapping[str, Values]]) -> dict[str, Any]:
+    """``mean_dice`` is the mean over the classes of each class's mean over the cases."""
+    outcomes = [outcome(values) for case in cases.values() for values in case.values()]
+    by_class = [item["dice"]["mean"] for item in summary.values() if item["dice"]["mean"] is not None]
+    return {
+        "mean_dice": float(np.mean(by_class)) if by_class else None,
+        "case_mean_dice": {name: mean_dice(values) for name, values in cases.items()},
+        **{kind: outcomes.count(kind) for kind in ("found", "missed", "extra", "absent")},
+    }
+
+
+def _table(cases: Mapping[str, Mapping[str, Values]]) -> str:
+    """CSV with a row for each case and class; an empty cell is a number that is not defined."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["case", "class", "outcome", *METRICS])
+    for case, by_class in cases.items():
+        for name, values in by_class.items():
+            writer.writerow([case, name, outcome(values), *(values[metric] for metric in METRICS)])
+    return text.getvalue()
+
+
+def _means(summary: Mapping[str, Mapping[str, Values]]) -> dict[str, dict[str, float | None]]:
+    return {name: {metric: item["mean"] for metric, item in metrics.items()} for name, metrics in summary.items()}
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    listed = ", ".join(names[:NAMES_SHOWN])
+    return listed if len(names) <= NAMES_SHOWN else f"{listed} and {len(names) - NAMES_SHOWN} more"

@@ -1,0 +1,99 @@
+"""What planning knows of a data set: sizes, spacings, intensities in the foreground, class frequencies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from MedSegTrainerLib.classes import LabelClass, classes_from_values
+from MedSegTrainerLib.data.cases import Dataset
+from MedSegTrainerLib.data.scan import CaseScan
+from MedSegTrainerLib.errors import DataError
+
+CT_AIR = -500  # Hounsfield units; nothing but CT has a scale fixed so far below zero
+CT_BONE = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelIntensities:
+    """Intensities of one channel at labelled voxels of all cases, and its range over whole volumes."""
+
+    name: str
+    low: float
+    high: float
+    percentile_00_5: float
+    percentile_99_5: float
+    mean: float
+    std: float
+
+    @property
+    def is_ct(self) -> bool:
+        named = self.name.strip().lower() in ("ct", "computed tomography")
+        return named or (self.low < CT_AIR and self.high > CT_BONE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fingerprint:
+    """Sizes and spacings are (cases, 3), (z, y, x), in canonical axes; ``voxel_share`` is of all labelled cases."""
+
+    cases: int
+    dims: int
+    sizes: np.ndarray
+    spacings: np.ndarray
+    channels: tuple[ChannelIntensities, ...]
+    classes: tuple[LabelClass, ...]
+    cases_with: dict[str, int]
+    voxel_share: dict[str, float]
+    median_volume_mm3: dict[str, float]
+
+
+def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan]) -> Fingerprint:
+    """Sums the scans up; raises DataError for label values that the data set's own list does not name."""
+    found = sorted({value for scan in scans for value, count in scan.voxels.items() if count} - {0})
+    if dataset.label_names:
+        _refuse_unknown(found, dataset, scans)
+    classes = classes_from_values([*found, *dataset.label_names], dataset.label_names)
+    voxels = {item.name: np.array([scan.voxels.get(item.value, 0) for scan in scans]) for item in classes}
+    volume = np.array([scan.geometry.voxel_volume_mm3 for scan in scans])
+    total = sum(sum(scan.voxels.values()) for scan in scans)
+    return Fingerprint(
+        cases=len(scans),
+        dims=2 if all(scan.geometry.size[2] == 1 for scan in scans) else 3,
+        sizes=np.array([scan.geometry.size_zyx for scan in scans]),
+        spacings=np.array([scan.geometry.spacing_zyx for scan in scans]),
+        channels=tuple(_channel(dataset, scans, index) for index in range(len(scans[0].low))),
+        classes=tuple(classes),
+        cases_with={name: int((counts > 0).sum()) for name, counts in voxels.items()},
+        voxel_share={name: float(counts.sum() / total) for name, counts in voxels.items()},
+        median_volume_mm3={
+            name: float(np.median((counts * volume)[counts > 0])) if counts.any() else 0.0
+            for name, counts in voxels.items()
+        },
+    )
+
+
+def _channel(dataset: Dataset, scans: Sequence[CaseScan], index: int) -> ChannelIntensities:
+    samples = np.concatenate([scan.foreground[index] for scan in scans])
+    name = dataset.channel_names[index] if index < len(dataset.channel_names) else f"channel {index}"
+    low, high = np.percentile(samples, (0.5, 99.5))
+    return ChannelIntensities(
+        name=name,
+        low=min(scan.low[index] for scan in scans),
+        high=max(scan.high[index] for scan in scans),
+        percentile_00_5=float(low),
+        percentile_99_5=float(high),
+        mean=float(samples.mean()),
+        std=float(samples.std()),
+    )
+
+
+def _refuse_unknown(found: Sequence[int], dataset: Dataset, scans: Sequence[CaseScan]) -> None:
+    unknown = [value for value in found if value not in dataset.label_names]
+    if unknown:
+        where = [scan.name for scan in scans if any(scan.voxels.get(value) for value in unknown)]
+        raise DataError(
+            f"Label values {unknown} stand in {len(where)} cases (first: {where[0]}) but not in "
+            f"{dataset.root / 'dataset.json'}. Add them to 'labels' there, or correct the label maps."
+        )

@@ -1,0 +1,58 @@
+"""How long a training step takes on this device: measured with a few real steps, not guessed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import torch
+
+from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.device import synchronize
+from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.step import Learner
+
+TIMED_STEPS = 3
+
+
+def measure_step(plan: Plan, config: TrainConfig, device: torch.device) -> float:
+    """Seconds of the fastest of three steps after one to warm up; infinity where the device's memory is too small."""
+    try:
+        learner = Learner(plan, config, device)
+        images = torch.zeros((plan.batch_size, len(plan.normalization), *plan.patch_size), device=device)
+        labels = torch.zeros((plan.batch_size, *plan.patch_size), dtype=torch.int16, device=device)
+        labels[..., 0] = 1
+        seconds = []
+        for _ in range(1 + TIMED_STEPS):
+            started = time.perf_counter()
+            learner.step([(images, labels)], 1, 1e-6)
+            synchronize(device)
+            seconds.append(time.perf_counter() - started)
+        return min(seconds[1:])
+    except torch.OutOfMemoryError:
+        return float("inf")
+
+
+def fastest_arithmetic(plan: Plan, config: TrainConfig, device: torch.device) -> tuple[Plan, float, str]:
+    """The plan with the faster of full and mixed precision, in the memory order that suits it.
+
+    Settings the user fixed are kept. Returns the plan, the seconds of a step, and the reason.
+    """
+    trainer = config.trainer
+    mixed = [True, False] if trainer.mixed_precision == "auto" else [trainer.mixed_precision]
+    if device.type == "mps":
+        mixed = [False]
+    times: dict[tuple[bool, bool], float] = {}
+    for precision in mixed:
+        last = [precision] if trainer.channels_last == "auto" else [trainer.channels_last]
+        for order in last:
+            candidate = replace(plan, mixed_precision=precision, channels_last=order)
+            times[precision, order] = measure_step(candidate, config, device)
+    best = min(times, key=lambda key: times[key])
+    told = ", ".join(f"{_name(*key)} {seconds:.2f} s" for key, seconds in times.items())
+    chosen = replace(plan, mixed_precision=best[0], channels_last=best[1])
+    return chosen, times[best], f"measured a step on this device: {told}"
+
+
+def _name(mixed: bool, channels_last: bool) -> str:
+    return ("16-bit" if mixed else "32-bit") + (" channels-last" if channels_last else "")

@@ -1,0 +1,83 @@
+"""Network width, arithmetic and number of epochs from the time there is and the measured speed of a step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.duration import format_duration
+from MedSegTrainerLib.errors import TrainingError
+from MedSegTrainerLib.measure import fastest_arithmetic, measure_step
+from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.plan_shapes import MOST_FEATURES
+
+STEPS_FOR_WIDTH = {24: 3500, 32: 4500}  # a wider network pays only with so many steps
+OVERHEAD = 1.15  # sampling, augmentation and validation on top of the step itself
+VALIDATION_SHARE = 0.06
+MOST_EPOCHS = 1000
+GUIDE_EPOCHS = ((50, 300), (200, 150), (float("inf"), 100))  # guide, "Guidelines by Dataset Size"
+
+
+def fit_to_time(
+    plan: Plan, config: TrainConfig, train_cases: int, device: torch.device, seconds_left: float | None
+) -> Plan:
+    """The plan with arithmetic, width, epochs, warm-up and validation interval settled."""
+    reasons = dict(plan.reasons)
+    plan, seconds, reasons["arithmetic"] = fastest_arithmetic(plan, config, device)
+    if seconds == float("inf"):
+        raise TrainingError(
+            f"A patch of {plan.patch_size} voxels and batch {plan.batch_size} do not fit into the memory of {device}. "
+            "Set a smaller data.patch_size or data.batch_size, or use --device cpu."
+        )
+    if config.network.base_channels == "auto" and seconds_left is not None:
+        plan, seconds, reasons["base_channels"] = _widen(plan, config, device, seconds, seconds_left)
+    epochs, reasons["epochs"] = _epochs(plan, config, train_cases, seconds, seconds_left)
+    warmup = config.trainer.warmup_epochs
+    if warmup == "auto":
+        warmup = min(10.0, 0.05 * epochs)
+        reasons["warmup_epochs"] = "a twentieth of the training, at most 10 epochs"
+    interval = config.trainer.validation_interval
+    if interval == "auto":
+        interval = max(1, round(epochs / 40))
+        reasons["validation_interval"] = "about 40 points on the curve"
+    return replace(plan, epochs=epochs, warmup_epochs=float(warmup), validation_interval=interval, reasons=reasons)
+
+
+def epochs_in(seconds: float, step_seconds: float, steps_per_epoch: int) -> int:
+    """Whole epochs that fit into the time, at least one."""
+    return max(1, min(MOST_EPOCHS, int(seconds / (step_seconds * steps_per_epoch))))
+
+
+def _epochs(
+    plan: Plan, config: TrainConfig, train_cases: int, seconds: float, seconds_left: float | None
+) -> tuple[int, str]:
+    if config.trainer.epochs != "auto":
+        return config.trainer.epochs, "set by the configuration"
+    if seconds_left is None:
+        epochs = next(count for most, count in GUIDE_EPOCHS if train_cases < most)
+        return epochs, f"guide: {epochs} epochs for {train_cases} cases"
+    epochs = epochs_in(seconds_left, seconds * OVERHEAD, plan.steps_per_epoch)
+    left, step = format_duration(seconds_left), seconds * OVERHEAD
+    return epochs, f"{left} left at {step:.2f} s a step, {plan.steps_per_epoch} steps an epoch; adjusted on the way"
+
+
+def _widen(
+    plan: Plan, config: TrainConfig, device: torch.device, seconds: float, seconds_left: float
+) -> tuple[Plan, float, str]:
+    """The widest network that still gets enough steps in the time."""
+    chosen, chosen_seconds = plan, seconds
+    told = [f"16: {seconds_left / (seconds * OVERHEAD):.0f} steps"]
+    for width, needed in STEPS_FOR_WIDTH.items():
+        if seconds_left / (seconds * OVERHEAD) < needed:
+            break  # not even the narrow network gets that many
+        levels = len(plan.network["features"])
+        features = [min(width * 2**level, MOST_FEATURES[plan.dims]) for level in range(levels)]
+        wider = replace(plan, network={**plan.network, "features": features})
+        wider_seconds = measure_step(wider, config, device)
+        steps = seconds_left / (wider_seconds * OVERHEAD)
+        told.append(f"{width}: {steps:.0f} steps (needs {needed})")
+        if steps >= needed:
+            chosen, chosen_seconds = wider, wider_seconds
+    return chosen, chosen_seconds, f"{', '.join(told)} in the time left"

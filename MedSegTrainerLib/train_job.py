@@ -1,0 +1,200 @@
+"""A job of kind ``train`` from folder to report: scan, plan, prepare, train, judge on the original volumes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from MedSegTrainerLib import atomic
+from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint
+from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.data.cache import build_cache
+from MedSegTrainerLib.data.cases import Case, Dataset, find_cases
+from MedSegTrainerLib.data.images import read_channels
+from MedSegTrainerLib.data.label_maps import write_label_map
+from MedSegTrainerLib.data.scan import scan_cases
+from MedSegTrainerLib.data.splits import Split, split_cases
+from MedSegTrainerLib.device import choose_device
+from MedSegTrainerLib.duration import parse_duration
+from MedSegTrainerLib.errors import JobError
+from MedSegTrainerLib.evaluation import Pair, evaluate
+from MedSegTrainerLib.events import Emit, EventReader, Planned, Progress, Resumed, Stage, Warned
+from MedSegTrainerLib.fingerprint import Fingerprint, take_fingerprint
+from MedSegTrainerLib.held_out import HeldOut
+from MedSegTrainerLib.inference import Predictor, describe_plan
+from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
+from MedSegTrainerLib.package import load_package, save_description
+from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.planning import make_plan
+from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.trainer import Training, fit
+from MedSegTrainerLib.validation import read_json
+
+DEFAULT_BUDGET = "20m"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scanned:
+    """A data set that was read once and found usable."""
+
+    dataset: Dataset
+    split: Split
+    fingerprint: Fingerprint
+
+    def cases(self, names: Sequence[str]) -> list[Case]:
+        by_name = {case.name: case for case in self.dataset.cases}
+        return [by_name[name] for name in names]
+
+
+def scan_data(config: TrainConfig, emit: Emit) -> Scanned:
+    """Finds, divides and reads the cases; raises DataError with all that is wrong."""
+    dataset = find_cases(Path(config.data.data_dir))
+    split = split_cases([case.name for case in dataset.cases], config.data)
+    used = [case for case in dataset.cases if case.name in {*split.train, *split.val, *split.test}]
+    count = _counter("scan", f"Checking {len(used)} cases ({dataset.layout})", len(used), emit)
+    scans = scan_cases(used, count)
+    seen = [scan for scan in scans if scan.name in {*split.train, *split.val}]  # test cases decide nothing
+    return Scanned(dataset=dataset, split=split, fingerprint=take_fingerprint(dataset, seen))
+
+
+def plan_training(config: TrainConfig, scanned: Scanned, emit: Emit, started: float) -> Plan:
+    """The plan for scanned data, told as an event; measures steps on the device."""
+    device, warning = choose_device(config.trainer.device)
+    if warning:
+        emit(Warned(message=warning))
+    for name, cases in scanned.fingerprint.cases_with.items():
+        if cases == 0:
+            emit(Warned(message=f"No case has any voxel of '{name}': the model cannot learn it."))
+    emit(Stage(name="plan", message="Measuring training steps on this device"))
+    torch.manual_seed(config.data.seed)
+    left = None
+    if config.trainer.epochs == "auto":
+        left = parse_duration(config.trainer.budget or DEFAULT_BUDGET) - (time.time() - started)
+    plan = make_plan(scanned.fingerprint, config, scanned.split, device, left)
+    emit(Planned(choices=explain(plan)))
+    return plan
+
+
+def explain(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Every choice with its value in words and its reason."""
+    shown = {
+        "device": "", "split": "", "dims": f"{plan.dims}D", "spacing": [round(mm, 3) for mm in plan.spacing],
+        "patch_size": list(plan.patch_size), "batch_size": plan.batch_size,
+        "samples_per_volume": plan.samples_per_volume,
+        "normalization": [how.method for how in plan.normalization],
+        "base_channels": plan.network["features"][0], "flip_axes": ["zyx"[axis] for axis in plan.flip_axes],
+        "loss": plan.loss.loss_type, "optimizer": plan.optimizer_type, "learning_rate": plan.learning_rate,
+        "weight_decay": plan.weight_decay, "lr_schedule": plan.lr_schedule,
+        "warmup_epochs": round(plan.warmup_epochs, 2), "epochs": plan.epochs,
+        "validation_interval": plan.validation_interval, "cache": plan.cache,
+        "arithmetic": ("16-bit" if plan.mixed_precision else "32-bit")
+        + (", channels-last" if plan.channels_last else ""),
+    }  # fmt: skip
+    return {name: {"value": shown.get(name, ""), "reason": reason} for name, reason in plan.reasons.items()}
+
+
+def run_train(config: TrainConfig, folder: JobFolder, owner: JobOwner, emit: Emit, started: float) -> Outcome:
+    """Trains, or goes on where an earlier process ended; ``started`` is when the time budget began to run."""
+    scanned = scan_data(config, emit)
+    if folder.plan_file.exists():
+        plan = Plan.from_json(read_json(folder.plan_file.read_text(encoding="utf-8"), str(folder.plan_file)))
+    else:
+        plan = plan_training(config, scanned, emit, started)
+        atomic.write_json(folder.plan_file, plan.to_json())
+    training = _prepare(config, plan, scanned, folder, owner, emit, started)
+    emit(Stage(name="train", message="Training", total=training.state.total_steps))
+    owner.update(state="running", stage="train")
+    stopped = fit(training)
+    if stopped == STOP_NOW:
+        return Outcome(
+            message="Stopped at once; the best model so far is kept.", result=str(folder.model), stopped=stopped
+        )
+    message = _final_report(training, scanned)
+    return Outcome(message=message, result=str(folder.model), stopped=stopped)
+
+
+def _prepare(
+    config: TrainConfig, plan: Plan, scanned: Scanned, folder: JobFolder, owner: JobOwner, emit: Emit, started: float
+) -> Training:
+    device, _ = choose_device(config.trainer.device)
+    split = scanned.split
+    names = sorted({*split.train, *split.val})
+    owner.update(state="running", stage="prepare")
+    count = _counter("prepare", f"Preparing {len(names)} volumes", len(names), emit)
+    cached = build_cache(scanned.cases(names), plan, folder.cache, device, count)
+    torch.manual_seed(config.data.seed)
+    learner = Learner(plan, config, device)
+    state = TrainingState(total_steps=plan.epochs * plan.steps_per_epoch)
+    if folder.checkpoint_file.exists():
+        state = load_checkpoint(folder.checkpoint_file, learner)
+        emit(Resumed(epoch=state.epoch, step=state.step))
+    deadline = None
+    if config.trainer.epochs == "auto":
+        deadline = started + parse_duration(config.trainer.budget or DEFAULT_BUDGET) - state.seconds
+    return Training(
+        plan=plan, config=config, folder=folder, owner=owner, emit=emit, device=device,
+        train_cases=[cached[name] for name in split.train],
+        held_out=HeldOut([cached[name] for name in split.val], plan, device),
+        learner=learner, state=state, deadline=deadline,
+    )  # fmt: skip
+
+
+def _final_report(training: Training, scanned: Scanned) -> str:
+    """Applies the best model to the held-out files themselves and writes the report and the model's metrics."""
+    split, folder, emit = scanned.split, training.folder, training.emit
+    names, kind = (split.test, "test") if split.test else (split.val, "validation")
+    if not folder.model.exists():
+        raise JobError("The training was stopped before its first validation: there is no model yet. Resume it.")
+    package = load_package(folder.model)
+    if not names:
+        return "Trained without held-out cases: nobody knows how good the model is."
+    count = _counter("apply", f"Applying the best model to {len(names)} {kind} cases", len(names), emit)
+    training.owner.update(stage="report", progress=1.0)
+    predictor = Predictor(package, training.device)
+    pairs = []
+    for case in scanned.cases(names):
+        output = folder.report / "predictions" / f"{case.name}.seg.nrrd"
+        write_label_map(predictor.predict(read_channels(case.images)), output, training.plan.classes)
+        pairs.append(Pair(name=case.name, prediction=output, reference=case.label, image=case.images[0]))
+        count()
+    facts = {**describe_plan(training.plan), "Cases": split.reason, "Best epoch": str(package.training.get("epoch"))}
+    document = evaluate(
+        pairs, training.plan.classes, folder.report, emit,
+        title=f"Training report: {folder.path.name}", facts=facts, curves=_curves(folder),
+    )  # fmt: skip
+    held_out = {f"{kind}_cases": list(names), "summary": document["summary"], "measured_on": kind}
+    save_description(replace(package, metrics={**package.metrics, **held_out}), folder.model)
+    return f"Trained. Report: {folder.report / 'report.html'}"
+
+
+def _curves(folder: JobFolder) -> list[dict[str, Any]]:
+    """Points of the validation curve from the events; the last word on an epoch counts."""
+    points: dict[int, dict[str, Any]] = {}
+    losses: dict[int, float] = {}
+    for event in EventReader(folder.events_file).read(limit=10**9):
+        if event["kind"] == "epoch":
+            losses[event["epoch"]] = event["train_loss"]
+        elif event["kind"] == "validated":
+            point = {key: event[key] for key in ("minutes", "epoch", "mean_dice", "dice")}
+            points[event["epoch"]] = {**point, "train_loss": losses.get(event["epoch"])}
+    return [points[epoch] for epoch in sorted(points)]
+
+
+def _counter(name: str, message: str, total: int, emit: Emit) -> Callable[[], None]:
+    """Announces a stage and returns what to call after each unit of it."""
+    emit(Stage(name=name, message=message, total=total))
+    done, last = 0, time.time()
+
+    def count() -> None:
+        nonlocal done, last
+        done += 1
+        if done == total or time.time() - last > 1:
+            last = time.time()
+            emit(Progress(done=done, total=total))
+
+    return count

@@ -1,0 +1,236 @@
+"""Pairing folders, measuring, and the three files that are written."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.config import EvaluateConfig
+from MedSegTrainerLib.data.label_maps import write_label_map
+from MedSegTrainerLib.errors import ConfigError, DataError
+from MedSegTrainerLib.evaluation import Pair, evaluate, pair_folders, run_evaluate
+from MedSegTrainerLib.events import Measured, Progress, Stage, Warned
+from MedSegTrainerLib.geometry import Geometry
+
+# Oblique, anisotropic and not cubic
+GEOMETRY = Geometry(
+    size=(13, 11, 7),
+    spacing=(0.7, 1.1, 3.0),
+    origin=(12.0, -30.0, 5.0),
+    direction=(0.8, 0.6, 0.0, -0.6, 0.8, 0.0, 0.0, 0.0, 1.0),
+)
+KIDNEY = LabelClass(value=1, name="kidney", color=(200, 80, 60))
+CYST = LabelClass(value=4, name="cyst", color=(60, 80, 200))
+
+
+def ignore(event: Any) -> None:
+    pass
+
+
+def kidney(shift: int = 0) -> np.ndarray:
+    array = np.zeros(GEOMETRY.size_zyx, np.uint8)
+    array[2:5, 3:8, 3 + shift : 8 + shift] = 1
+    return array
+
+
+def save(path: Path, array: np.ndarray, geometry: Geometry = GEOMETRY) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(geometry.place(array), str(path))
+    return path
+
+
+def pair(folder: Path, prediction: np.ndarray, reference: np.ndarray, name: str = "a") -> Pair:
+    return Pair(
+        name=name,
+        prediction=save(folder / "predictions" / f"{name}.nii.gz", prediction),
+        reference=save(folder / "labels" / f"{name}.nii.gz", reference),
+        image=None,
+    )
+
+
+class TestPairing:
+    def test_by_name_whatever_the_format(self, tmp_path: Path) -> None:
+        prediction = save(tmp_path / "p" / "a.seg.nrrd", kidney())
+        reference = save(tmp_path / "r" / "a.nii.gz", kidney())
+        assert pair_folders(tmp_path / "p", tmp_path / "r") == [
+            Pair(name="a", prediction=prediction, reference=reference, image=None)
+        ]
+
+    @pytest.mark.parametrize(
+        ("labels", "images", "image_name"),
+        [
+            ("labels", "images", "a.nrrd"),
+            ("masks", "images", "a.nii.gz"),
+            ("labelsTr", "imagesTr", "a_0000.nii.gz"),
+            ("labelsTs", "imagesTs", "a.nii.gz"),
+        ],
+    )
+    def test_a_data_set_folder_and_the_labels_in_it(
+        self, tmp_path: Path, labels: str, images: str, image_name: str
+    ) -> None:
+        save(tmp_path / "p" / "a.nrrd", kidney())
+        reference = save(tmp_path / "set" / labels / "a.nii.gz", kidney())
+        image = save(tmp_path / "set" / images / image_name, kidney())
+        save(tmp_path / "set" / images / "a_0001.nii.gz", kidney())
+        for given in (tmp_path / "set", tmp_path / "set" / labels):
+            assert [(p.reference, p.image) for p in pair_folders(tmp_path / "p", given)] == [(reference, image)]
+
+    def test_several_label_folders_are_taken_together(self, tmp_path: Path) -> None:
+        for name, folder in (("a", "labelsTr"), ("b", "labelsTs")):
+            save(tmp_path / "p" / f"{name}.nrrd", kidney())
+            save(tmp_path / "set" / folder / f"{name}.nrrd", kidney())
+        assert [p.name for p in pair_folders(tmp_path / "p", tmp_path / "set")] == ["a", "b"]
+
+    def test_a_prediction_without_reference_is_named(self, tmp_path: Path) -> None:
+        for path in ("p/a.nrrd", "p/lost.nrrd", "r/a.nrrd"):
+            save(tmp_path / path, kidney())
+        with pytest.raises(DataError, match="No reference .* for lost"):
+            pair_folders(tmp_path / "p", tmp_path / "r")
+
+    def test_nothing_in_common_names_both_sides(self, tmp_path: Path) -> None:
+        for path in ("p/left.nrrd", "r/right.nrrd"):
+            save(tmp_path / path, kidney())
+        with pytest.raises(DataError, match="left and right"):
+            pair_folders(tmp_path / "p", tmp_path / "r")
+
+    def test_a_reference_without_prediction_is_a_warning(self, tmp_path: Path) -> None:
+        for path in ("p/a.nrrd", "r/a.nrrd", "r/unused.nrrd"):
+            save(tmp_path / path, kidney())
+        events: list[Any] = []
+        assert len(pair_folders(tmp_path / "p", tmp_path / "r", events.append)) == 1
+        assert [type(event) for event in events] == [Warned]
+        assert "unused" in events[0].message
+
+    def test_two_files_of_one_case(self, tmp_path: Path) -> None:
+        for path in ("p/a.nrrd", "p/a.nii.gz", "r/a.nrrd"):
+            save(tmp_path / path, kidney())
+        with pytest.raises(DataError, match=r"2 files belong to the same case.*a\.nii\.gz"):
+            pair_folders(tmp_path / "p", tmp_path / "r")
+
+    def test_empty_and_missing_folders(self, tmp_path: Path) -> None:
+        save(tmp_path / "r" / "a.nrrd", kidney())
+        (tmp_path / "p").mkdir()
+        with pytest.raises(DataError, match="has no label maps"):
+            pair_folders(tmp_path / "p", tmp_path / "r")
+        with pytest.raises(DataError, match="is not a folder"):
+            pair_folders(tmp_path / "nowhere", tmp_path / "r")
+
+
+class TestEvaluate:
+    def test_the_files_hold_the_same_numbers(self, tmp_path: Path) -> None:
+        pairs = [pair(tmp_path, kidney(2), kidney(), "a"), pair(tmp_path, kidney(), kidney(), "b")]
+        document = evaluate(pairs, [KIDNEY, CYST], tmp_path / "out", ignore, title="Kidneys", facts={"Model": "m"})
+        assert document["cases"]["a"]["kidney"]["dice"] == pytest.approx(0.6)
+        assert document["summary"]["kidney"]["dice"]["mean"] == pytest.approx(0.8)
+        assert document["summary"]["cyst"]["dice"]["count"] == 0
+        assert document["overall"]["mean_dice"] == pytest.approx(0.8)
+        assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == document
+        with (tmp_path / "out" / "metrics.csv").open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert [(row["case"], row["class"], row["outcome"]) for row in rows] == [
+            ("a", "kidney", "found"), ("a", "cyst", "absent"), ("b", "kidney", "found"), ("b", "cyst", "absent"),
+        ]  # fmt: skip
+        assert float(rows[0]["dice"]) == document["cases"]["a"]["kidney"]["dice"]
+        assert rows[1]["dice"] == ""
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+            "metrics.csv", "metrics.json", "report.html",
+        ]  # fmt: skip
+
+    def test_distances_use_the_spacing(self, tmp_path: Path) -> None:
+        document = evaluate([pair(tmp_path, kidney(2), kidney())], [KIDNEY], tmp_path / "out", ignore, title="t")
+        assert document["cases"]["a"]["kidney"]["hd95_mm"] == pytest.approx(2 * 0.7)
+
+    def test_events(self, tmp_path: Path) -> None:
+        events: list[Any] = []
+        pairs = [pair(tmp_path, kidney(), kidney(), name) for name in ("a", "b")]
+        evaluate(pairs, [KIDNEY], tmp_path / "out", events.append, title="t")
+        assert [type(event) for event in events] == [Stage, Progress, Progress, Measured]
+        assert (events[0].name, events[0].total) == ("evaluate", 2)
+        assert [(event.done, event.total) for event in events[1:3]] == [(1, 2), (2, 2)]
+        assert events[3].metrics["kidney"]["dice"] == 1
+        assert events[3].report == str(tmp_path / "out" / "report.html")
+
+    def test_other_grids_are_refused_with_both_geometries(self, tmp_path: Path) -> None:
+        one = pair(tmp_path, kidney(), kidney())
+        save(one.prediction, kidney(), replace(GEOMETRY, origin=(12.0, -30.0, 9.0)))
+        with pytest.raises(DataError, match="a: prediction and reference") as caught:
+            evaluate([one], [KIDNEY], tmp_path / "out", ignore, title="t")
+        assert "(12, -30, 5)" in str(caught.value) and "(12, -30, 9)" in str(caught.value)
+        assert not (tmp_path / "out").exists()
+
+    def test_labels_of_no_class_are_told_once(self, tmp_path: Path) -> None:
+        events: list[Any] = []
+        strange = kidney()
+        strange[0, 0, 0] = 9
+        pairs = [pair(tmp_path, strange, kidney(), name) for name in ("a", "b")]
+        document = evaluate(pairs, [KIDNEY], tmp_path / "out", events.append, title="t")
+        warnings = [event.message for event in events if isinstance(event, Warned)]
+        assert len(warnings) == 1 and "9 (in b)" in warnings[0]
+        assert document["notes"] == warnings
+        assert document["cases"]["a"]["kidney"]["dice"] == 1
+
+
+class TestClassesFromFiles:
+    def test_names_and_colours_of_segment_fields(self, tmp_path: Path) -> None:
+        one = pair(tmp_path, kidney(), kidney())
+        named = replace(one, prediction=tmp_path / "predictions" / "a.seg.nrrd")
+        write_label_map(GEOMETRY.place(kidney()), named.prediction, [KIDNEY, CYST])
+        document = evaluate([named], None, tmp_path / "out", ignore, title="t")
+        assert [(item["value"], item["name"], item["color"]) for item in document["classes"]] == [
+            (1, "kidney", [200, 80, 60]), (4, "cyst", [60, 80, 200]),
+        ]  # fmt: skip
+        assert document["cases"]["a"]["cyst"]["dice"] is None
+
+    def test_else_the_union_of_all_cases(self, tmp_path: Path) -> None:
+        second = kidney()
+        second[0, 0, 0] = 3
+        pairs = [pair(tmp_path, kidney(), kidney(), "a"), pair(tmp_path, kidney(), second, "b")]
+        document = evaluate(pairs, None, tmp_path / "out", ignore, title="t")
+        assert [item["name"] for item in document["classes"]] == ["label 1", "label 3"]
+        assert document["cases"]["a"]["label 3"]["dice"] is None
+        assert document["cases"]["b"]["label 3"]["dice"] == 0
+        assert document["overall"]["missed"] == 1
+
+    def test_a_value_with_two_names_is_told(self, tmp_path: Path) -> None:
+        events: list[Any] = []
+        one = pair(tmp_path, kidney(), kidney())
+        files = replace(
+            one, prediction=tmp_path / "predictions" / "a.seg.nrrd", reference=tmp_path / "labels" / "a.seg.nrrd"
+        )
+        write_label_map(GEOMETRY.place(kidney()), files.prediction, [KIDNEY])
+        write_label_map(GEOMETRY.place(kidney()), files.reference, [replace(KIDNEY, name="spleen")])
+        document = evaluate([files], None, tmp_path / "out", events.append, title="t")
+        assert any(isinstance(e, Warned) and "'kidney'" in e.message and "'spleen'" in e.message for e in events)
+        assert list(document["summary"]) == ["kidney"]
+
+    def test_equal_names_are_told_apart(self, tmp_path: Path) -> None:
+        twins = [KIDNEY, replace(CYST, name="kidney")]
+        document = evaluate([pair(tmp_path, kidney(), kidney())], twins, tmp_path / "out", ignore, title="t")
+        assert list(document["summary"]) == ["kidney (label 1)", "kidney (label 4)"]
+
+
+class TestJob:
+    def test_whole_job(self, tmp_path: Path) -> None:
+        pair(tmp_path, kidney(1), kidney())
+        save(tmp_path / "labels" / "unused.nii.gz", kidney())
+        events: list[Any] = []
+        config = EvaluateConfig(
+            predictions=str(tmp_path / "predictions"), labels=str(tmp_path), output_dir=str(tmp_path / "out")
+        )
+        report = run_evaluate(config, events.append)
+        assert report == str(tmp_path / "out" / "report.html")
+        assert isinstance(events[-1], Measured)
+        assert "unused" in Path(report).read_text(encoding="utf-8")
+
+    def test_missing_folders_are_all_named(self) -> None:
+        with pytest.raises(ConfigError) as caught:
+            run_evaluate(EvaluateConfig(predictions="p"), ignore)
+        assert [problem.split(":")[0] for problem in caught.value.problems] == ["labels", "output_dir"]

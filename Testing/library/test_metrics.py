@@ -1,0 +1,156 @@
+"""Numbers for one class of one case, the cases where a side is empty, and their summary."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.metrics import (
+    METRICS,
+    case_metrics,
+    dice_from_counts,
+    mean_dice,
+    measure,
+    outcome,
+    summarize,
+)
+from MedSegTrainerLib.surface import surface_distances
+
+SPACING = (3.0, 0.7, 1.1)
+CLASSES = [
+    LabelClass(value=2, name="liver", color=(255, 0, 0)),
+    LabelClass(value=70000, name="tumour", color=(0, 255, 0)),
+    LabelClass(value=-1, name="odd", color=(0, 0, 255)),
+]
+
+
+@pytest.fixture
+def labels() -> tuple[np.ndarray, np.ndarray]:
+    """Prediction and reference: 'liver' overlaps by half, 'tumour' is missed, 'odd' is extra; 9 is unknown."""
+    prediction, reference = np.zeros((2, 8, 9, 11), np.int32)
+    reference[2:4, 2:6, 2:6] = 2
+    prediction[2:4, 2:6, 4:8] = 2
+    reference[6, 7, 8] = 70000
+    prediction[0, 0, 0] = -1
+    prediction[7, 8, :] = 9
+    return prediction, reference
+
+
+class TestOverlap:
+    def test_counts_by_hand(self, labels: tuple[np.ndarray, np.ndarray]) -> None:
+        liver = case_metrics(*labels, CLASSES, SPACING)["liver"]
+        assert liver["dice"] == pytest.approx(2 * 16 / 64)
+        assert liver["iou"] == pytest.approx(16 / 48)
+        assert liver["precision"] == liver["recall"] == pytest.approx(0.5)
+
+    def test_precision_and_recall_are_not_swapped(self) -> None:
+        prediction, reference = np.zeros((2, 4, 5, 6), np.int32)
+        reference[1, 1, :4] = 1
+        prediction[1, 1, 0] = 1
+        values = measure(prediction, reference, [1], SPACING)[1]
+        assert (values["precision"], values["recall"]) == (1.0, 0.25)
+
+    def test_volumes_are_millilitres(self, labels: tuple[np.ndarray, np.ndarray]) -> None:
+        prediction, reference = labels
+        prediction[0, 0, 5] = 2
+        liver = case_metrics(prediction, reference, CLASSES, SPACING)["liver"]
+        assert liver["volume_ml"] == pytest.approx(32 * 3.0 * 0.7 * 1.1 / 1000)
+        assert liver["predicted_volume_ml"] == pytest.approx(33 * 3.0 * 0.7 * 1.1 / 1000)
+
+    def test_distances_are_those_of_the_whole_volume(self, labels: tuple[np.ndarray, np.ndarray]) -> None:
+        prediction, reference = labels
+        liver = case_metrics(*labels, CLASSES, SPACING)["liver"]
+        whole = surface_distances(prediction == 2, reference == 2, SPACING)
+        assert whole is not None
+        assert liver["hd95_mm"] == pytest.approx(whole.hd95())
+        assert liver["asd_mm"] == pytest.approx(whole.asd())
+
+    def test_one_slice_is_measured_as_an_image(self) -> None:
+        prediction, reference = np.zeros((2, 1, 20, 24), np.int32)
+        reference[0, 5:16, 4:15] = 1
+        prediction[0, 5:16, 6:17] = 1
+        values = measure(prediction, reference, [1], (5.0, 0.5, 2.0))[1]
+        flat = surface_distances(prediction[0] == 1, reference[0] == 1, (0.5, 2.0))
+        assert flat is not None and flat.to_reference.size == 40
+        assert values["asd_mm"] == pytest.approx(flat.asd())
+
+    def test_other_shapes_are_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"\(3, 4, 5\).*\(3, 4, 6\)"):
+            measure(np.zeros((3, 4, 5), np.int32), np.zeros((3, 4, 6), np.int32), [1], SPACING)
+
+    def test_no_classes(self) -> None:
+        assert measure(np.ones((3, 4, 5), np.int32), np.ones((3, 4, 5), np.int32), [], SPACING) == {}
+
+
+class TestEmptySides:
+    def test_missed(self, labels: tuple[np.ndarray, np.ndarray]) -> None:
+        values = case_metrics(*labels, CLASSES, SPACING)["tumour"]
+        assert outcome(values) == "missed"
+        assert (values["dice"], values["iou"], values["recall"], values["precision"]) == (0, 0, 0, None)
+        assert values["hd95_mm"] is None and values["asd_mm"] is None
+        assert values["volume_ml"] and values["predicted_volume_ml"] == 0
+
+    def test_extra(self, labels: tuple[np.ndarray, np.ndarray]) -> None:
+        values = case_metrics(*labels, CLASSES, SPACING)["odd"]
+        assert outcome(values) == "extra"
+        assert (values["dice"], values["iou"], values["recall"], values["precision"]) == (0, 0, None, 0)
+        assert values["hd95_mm"] is None
+        assert values["volume_ml"] == 0 and values["predicted_volume_ml"]
+
+    def test_absent(self) -> None:
+        empty = np.zeros((3, 4, 5), np.int32)
+        values = measure(empty, empty, [1], SPACING)[1]
+        assert outcome(values) == "absent"
+        assert values == dict.fromkeys(METRICS)
+
+    def test_found(self, labels: tuple[np.ndarray, np.ndarray]) -> None:
+        assert outcome(case_metrics(*labels, CLASSES, SPACING)["liver"]) == "found"
+
+    def test_overlapping_nowhere_is_still_found(self) -> None:
+        prediction, reference = np.zeros((2, 4, 5, 6), np.int32)
+        prediction[0, 0, 0] = reference[3, 4, 5] = 1
+        values = measure(prediction, reference, [1], SPACING)[1]
+        assert outcome(values) == "found"
+        assert (values["dice"], values["precision"], values["recall"]) == (0, 0, 0)
+
+
+class TestDiceFromCounts:
+    def test_formula(self) -> None:
+        assert dice_from_counts(3, 4, 8) == pytest.approx(0.5)
+
+    def test_both_empty_is_not_defined(self) -> None:
+        assert dice_from_counts(0, 0, 0) is None
+
+    def test_one_empty_is_zero(self) -> None:
+        assert dice_from_counts(0, 5, 0) == dice_from_counts(0, 0, 5) == 0
+
+    def test_training_need_not_import_scipy(self) -> None:
+        code = "import sys, MedSegTrainerLib.metrics; sys.exit('scipy' in sys.modules)"
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class TestSummarize:
+    def test_none_is_left_out(self) -> None:
+        cases = {name: {"liver": {**dict.fromkeys(METRICS), "dice": dice}} for name, dice in
+                 [("a", 0.5), ("b", None), ("c", 0.8), ("d", 0.2)]}  # fmt: skip
+        dice = summarize(cases)["liver"]["dice"]
+        assert dice["count"] == 3
+        assert dice["mean"] == pytest.approx(0.5)
+        assert dice["std"] == pytest.approx(0.3)
+        assert (dice["median"], dice["min"], dice["max"]) == (0.5, 0.2, 0.8)
+
+    def test_nothing_known(self) -> None:
+        values = summarize({"a": {"liver": dict.fromkeys(METRICS)}})["liver"]["hd95_mm"]
+        assert values == {"mean": None, "std": None, "median": None, "min": None, "max": None, "count": 0}
+
+    def test_one_value_has_no_spread(self) -> None:
+        values = summarize({"a": {"liver": {**dict.fromkeys(METRICS), "dice": 0.7}}})["liver"]["dice"]
+        assert (values["mean"], values["std"], values["count"]) == (0.7, None, 1)
+
+    def test_mean_dice_of_a_case_leaves_absent_classes_out(self) -> None:
+        assert mean_dice({"a": {"dice": 0.4}, "b": {"dice": None}, "c": {"dice": 0.8}}) == pytest.approx(0.6)
+        assert mean_dice({"a": {"dice": None}}) is None
