@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from MedSegTrainerLib.errors import StorageError
 
-WINDOWS_RETRIES = 50  # a reader that has the file open for a moment blocks os.replace on Windows
+WINDOWS_RETRIES = 50  # a reader that has the file open for a moment blocks replacing it on Windows
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -47,10 +47,10 @@ def temporary_beside(path: Path) -> Path:
 
 
 def replace(source: Path, target: Path) -> None:
-    """``os.replace``, tried again while Windows says that a reader has the target open."""
+    """``Path.replace``, tried again while Windows says that a reader has the target open."""
     for attempt in range(WINDOWS_RETRIES):
         try:
-            os.replace(source, target)
+            source.replace(target)
             return
         except PermissionError:
             if os.name != "nt" or attempt == WINDOWS_RETRIES - 1:

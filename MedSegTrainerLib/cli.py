@@ -9,7 +9,6 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from MedSegTrainerLib import __version__
 from MedSegTrainerLib.config import ApplyConfig, EvaluateConfig, JobConfig, TrainConfig

@@ -117,9 +117,9 @@ class TrainerConfig:
     mixed_precision: bool | Auto = setting("auto", "16-bit arithmetic where the device gains from it.")
     channels_last: bool | Auto = setting("auto", "Memory order of feature maps; 'auto' takes the faster one.")
     gradient_accumulation_steps: int = setting(1, "Batches added up before the weights move.", minimum=1)
-    gradient_clip: float | None | Auto = setting("auto", "Largest gradient; none leaves it as it is.", minimum=0)
+    gradient_clip: float | Auto | None = setting("auto", "Largest gradient; none leaves it as it is.", minimum=0)
     gradient_clip_type: Literal["norm", "value"] = setting("norm", "Whether the norm or each value is limited.")
-    ema_decay: float | None | Auto = setting(
+    ema_decay: float | Auto | None = setting(
         "auto", "Decay of the running average of the weights that becomes the model; none uses the weights.",
         minimum=0, maximum=1,
     )  # fmt: skip

@@ -180,4 +180,7 @@ def _last_words(folder: JobFolder, code: int) -> str:
     lines = folder.log_file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     if lines and code > 0:
         return lines[-1]
-    return f"The job's process ended without a word (exit code {code}); it may have been killed, or memory ran out. Its log: {folder.log_file}"
+    return (
+        f"The job's process ended without a word (exit code {code}); it may have been killed, or memory ran out. "
+        f"Its log: {folder.log_file}"
+    )

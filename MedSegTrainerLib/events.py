@@ -204,7 +204,7 @@ class EventReader:
         """At most ``limit`` new events, oldest first; a line that is not JSON is passed over."""
         if not self.path.exists():
             return []
-        events = []
+        events: list[dict[str, Any]] = []
         with self.path.open("rb") as stream:
             stream.seek(self.offset)
             while len(events) < limit:

@@ -158,11 +158,9 @@ class JobFolder:
         What it prints goes to ``log.txt``; ``python`` is an interpreter with torch.
         """
         library = Path(__file__).resolve().parent.parent
-        detached: dict[str, Any] = (
-            {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
-            if sys.platform == "win32"
-            else {"start_new_session": True}
-        )
+        detached: dict[str, Any] = {"start_new_session": True}
+        if sys.platform == "win32":
+            detached = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
         command = [python, "-m", "MedSegTrainerLib", "run", str(self.path.resolve()), "--quiet"]
         with self.log_file.open("ab") as log:
             return subprocess.Popen(

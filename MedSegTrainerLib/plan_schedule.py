@@ -16,14 +16,24 @@ from MedSegTrainerLib.plan_shapes import MOST_FEATURES
 STEPS_FOR_WIDTH = {24: 3500, 32: 4500}  # a wider network pays only with so many steps
 OVERHEAD = 1.15  # sampling, augmentation and validation on top of the step itself
 VALIDATION_SHARE = 0.06
-MOST_EPOCHS = 1000
+CURVE_POINTS = 40
 GUIDE_EPOCHS = ((50, 300), (200, 150), (float("inf"), 100))  # guide, "Guidelines by Dataset Size"
 
 
 def fit_to_time(
-    plan: Plan, config: TrainConfig, train_cases: int, device: torch.device, seconds_left: float | None
+    plan: Plan,
+    config: TrainConfig,
+    device: torch.device,
+    *,
+    train_cases: int,
+    validation_windows: int,
+    seconds_left: float | None,
 ) -> Plan:
-    """The plan with arithmetic, width, epochs, warm-up and validation interval settled."""
+    """The plan with arithmetic, width, epochs, warm-up and validation interval settled.
+
+    ``validation_windows`` go through the network in one validation. Raises TrainingError where a patch
+    does not fit into the device's memory.
+    """
     reasons = dict(plan.reasons)
     plan, seconds, reasons["arithmetic"] = fastest_arithmetic(plan, config, device)
     if seconds == float("inf"):
@@ -38,16 +48,25 @@ def fit_to_time(
     if warmup == "auto":
         warmup = min(10.0, 0.05 * epochs)
         reasons["warmup_epochs"] = "a twentieth of the training, at most 10 epochs"
-    interval = config.trainer.validation_interval
-    if interval == "auto":
-        interval = max(1, round(epochs / 40))
-        reasons["validation_interval"] = "about 40 points on the curve"
+    interval, reasons["validation_interval"] = _validation_interval(plan, config, epochs, seconds, validation_windows)
     return replace(plan, epochs=epochs, warmup_epochs=float(warmup), validation_interval=interval, reasons=reasons)
 
 
 def epochs_in(seconds: float, step_seconds: float, steps_per_epoch: int) -> int:
     """Whole epochs that fit into the time, at least one."""
-    return max(1, min(MOST_EPOCHS, int(seconds / (step_seconds * steps_per_epoch))))
+    return max(1, int(seconds / (step_seconds * steps_per_epoch)))
+
+
+def _validation_interval(
+    plan: Plan, config: TrainConfig, epochs: int, step_seconds: float, windows: int
+) -> tuple[int, str]:
+    if config.trainer.validation_interval != "auto":
+        return config.trainer.validation_interval, "set by the configuration"
+    forward = step_seconds / plan.batch_size / 3  # the backward pass takes twice the time of the forward pass
+    rarely = windows * forward / (VALIDATION_SHARE * plan.steps_per_epoch * step_seconds)
+    interval = max(1, -(-epochs // CURVE_POINTS), int(rarely) + 1)
+    reason = f"about {CURVE_POINTS} points on the curve, and at most {VALIDATION_SHARE:.0%} of the time"
+    return min(interval, epochs), reason
 
 
 def _epochs(

@@ -108,7 +108,7 @@ def choose_topology(patch: Triple, spacing: Spacing, dims: int) -> Topology:
         halved = possible & (mm < 2 * mm[possible].min())
         length = np.where(halved, np.ceil(length / 2), length)
         mm = np.where(halved, mm * 2, mm)
-        strides.append(tuple(2 if axis else 1 for axis in halved))
+        strides.append((1 + int(halved[0]), 1 + int(halved[1]), 1 + int(halved[2])))
         kernels.append(_kernel(mm, dims))
     return Topology(strides=tuple(strides), kernels=tuple(kernels))
 

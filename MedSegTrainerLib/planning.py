@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +15,7 @@ from MedSegTrainerLib.data.splits import Split
 from MedSegTrainerLib.device import describe
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint
+from MedSegTrainerLib.held_out import OVERLAP
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.plan_schedule import fit_to_time
 from MedSegTrainerLib.plan_shapes import (
@@ -28,6 +28,7 @@ from MedSegTrainerLib.plan_shapes import (
     patch_voxels,
     topology_for_patch,
 )
+from MedSegTrainerLib.sliding_window import window_starts
 
 BATCH_VOXELS_CPU = 200_000
 BATCH_VOXELS_GPU = 4_500_000
@@ -76,7 +77,10 @@ def make_plan(
         **_training_choices(fingerprint, config, reasons),
         **_PLACEHOLDERS,
     )
-    return fit_to_time(plan, config, len(split.train), device, seconds_left)
+    windows = len(split.val) * len(window_starts(size, patch, OVERLAP))
+    return fit_to_time(
+        plan, config, device, train_cases=len(split.train), validation_windows=windows, seconds_left=seconds_left
+    )
 
 
 _PLACEHOLDERS: dict[str, Any] = {  # settled by fit_to_time, which needs a plan to measure
@@ -217,8 +221,3 @@ def _loss(fingerprint: Fingerprint, config: TrainConfig, reasons: Reasons) -> An
         f"(the rarest class has {100 * rarest:.2g} % of the voxels), which the Dice term stands"
     )
     return replace(config.loss, loss_type="combined")
-
-
-def processors() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

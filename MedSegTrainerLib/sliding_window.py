@@ -40,8 +40,7 @@ def predict_volume(
         on_window(1, 1)
     else:
         total = _accumulate(padded, network, classes, window, starts, batch, on_window)
-    spans = tuple(slice(o, o + n) for o, n in zip(offset, shape, strict=True))
-    return total[(slice(None), *spans)]
+    return total[_place(offset, shape)]
 
 
 def choose_window(shape: Sequence[int], patch: Triple, divisor: Triple) -> Triple:
@@ -88,16 +87,17 @@ def _accumulate(
     fade = gaussian_weights(window, image.device)
     for first in range(0, len(starts), batch):
         places = [_place(start, window) for start in starts[first : first + batch]]
-        logits = network(torch.stack([image[(slice(None), *place)] for place in places])).float()
+        logits = network(torch.stack([image[place] for place in places])).float()
         for place, part in zip(places, logits, strict=True):
-            total[(slice(None), *place)] += part * fade
-            weight[place] += fade
+            total[place] += part * fade
+            weight[place[1:]] += fade
         on_window(min(first + batch, len(starts)), len(starts))
     return total.div_(weight)
 
 
-def _place(start: Triple, window: Triple) -> tuple[slice, ...]:
-    return tuple(slice(s, s + w) for s, w in zip(start, window, strict=True))
+def _place(start: Triple, size: Sequence[int]) -> tuple[slice, ...]:
+    """Index of a region of (C, z, y, x)."""
+    return (slice(None), *(slice(s, s + w) for s, w in zip(start, size, strict=True)))
 
 
 def _pad_to(image: torch.Tensor, window: Triple) -> tuple[torch.Tensor, Triple]:

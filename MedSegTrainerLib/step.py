@@ -61,7 +61,7 @@ class Learner:
         if self.plan.channels_last:
             flat = flat.contiguous(memory_format=_channels_last(self.plan.dims))
         with self.precision.forward():
-            return self.network(flat)  # type: ignore[no-any-return]
+            return self.network(flat)
 
     def _clip(self) -> torch.Tensor:
         weights = list(self.network.parameters())
@@ -73,7 +73,7 @@ class Learner:
 
 
 def to_channels_last(network: nn.Module, dims: int) -> nn.Module:
-    return network.to(memory_format=_channels_last(dims))  # type: ignore[call-overload, no-any-return]
+    return network.to(memory_format=_channels_last(dims))  # type: ignore[call-overload]
 
 
 def _channels_last(dims: int) -> torch.memory_format:

@@ -23,7 +23,7 @@ from MedSegTrainerLib.package import ModelPackage, save_package
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.step import Batch, Learner
 
-PROGRESS_SECONDS = 2.0
+LOOK_SECONDS = 2.0
 CHECKPOINT_SECONDS = 15.0
 REPORT_SECONDS = 8.0  # kept free of a budget for the final report, besides three validations
 
@@ -44,10 +44,10 @@ class Training:
     state: TrainingState
     deadline: float | None
     started: float = field(default_factory=time.time)
-    last_report: float = 0.0
+    first_step: int = 0
+    last_look: float = 0.0
     last_save: float = field(default_factory=time.time)
     validation_seconds: float = 0.0
-    step_seconds: list[float] = field(default_factory=list)
 
 
 def fit(training: Training) -> str | None:
@@ -57,7 +57,7 @@ def fit(training: Training) -> str | None:
     is not a number.
     """
     state = training.state
-    earlier = state.seconds
+    earlier, training.first_step = state.seconds, state.step
     while state.step < state.total_steps and not _is_stale(training):
         stopped = _run_epoch(training)
         state.seconds = earlier + time.time() - training.started
@@ -67,7 +67,6 @@ def fit(training: Training) -> str | None:
             _validate(training)
         if stopped:
             return stopped
-        _keep_to_deadline(training)
         finished = state.step >= state.total_steps or _is_stale(training)
         if finished or time.time() - training.last_save > CHECKPOINT_SECONDS:
             save_checkpoint(training.folder.checkpoint_file, training.learner, state)
@@ -80,22 +79,23 @@ def _run_epoch(training: Training) -> str | None:
     plan, state, learner = training.plan, training.state, training.learner
     accumulate = training.config.trainer.gradient_accumulation_steps
     batches = _batches(training, state.epoch)
-    steps = min(plan.steps_per_epoch, state.total_steps - state.step)
-    losses, norms = [], []
+    losses: list[torch.Tensor] = []
+    norms: list[torch.Tensor] = []
     started = time.time()
     rate = 0.0
-    for done in range(1, steps + 1):
+    while len(losses) < plan.steps_per_epoch and state.step < state.total_steps:
         rate = _rate(training)
         loss, norm = learner.step((next(batches) for _ in range(accumulate)), accumulate, rate)
         losses.append(loss)
         norms.append(norm)
         state.step += 1
-        stopped = _heed(training, done, steps, started)
-        if stopped:
-            return stopped
+        if time.time() - training.last_look > LOOK_SECONDS:
+            _keep_to_deadline(training)
+            stopped = _look_around(training)
+            if stopped:
+                return stopped
     state.epoch += 1
     seconds = time.time() - started
-    training.step_seconds.append(seconds / steps)
     mean_loss = float(torch.stack(losses).mean())
     if not np.isfinite(mean_loss):
         raise TrainingError(
@@ -111,7 +111,7 @@ def _run_epoch(training: Training) -> str | None:
             learning_rate=rate,
             gradient_norm=float(torch.stack(norms).mean()),
             seconds=round(seconds, 3),
-            eta_seconds=_eta(training, 0.0),
+            eta_seconds=_seconds_left(training),
         )
     )
     return None
@@ -186,21 +186,19 @@ def _save_model(training: Training, judged: HeldOutDice | None) -> None:
     )
 
 
-def _heed(training: Training, done: int, steps: int, started: float) -> str | None:
-    """Every two seconds: report, look for a request to stop, and end where another process took over."""
-    now = time.time()
-    if now - training.last_report < PROGRESS_SECONDS and done < steps:
-        return None
-    training.last_report = now
+def _look_around(training: Training) -> str | None:
+    """Reports progress, looks for a request to stop, and ends where another process took over."""
+    state = training.state
+    training.last_look = time.time()
     if training.owner.lost:
         raise JobError(f"Another process has taken over {training.folder.path}. This one ends; nothing is lost.")
-    eta = _eta(training, (now - started) / done)
-    training.emit(Progress(done=training.state.step, total=training.state.total_steps, eta_seconds=eta))
+    eta = _seconds_left(training)
+    training.emit(Progress(done=state.step, total=state.total_steps, eta_seconds=eta))
     training.owner.update(
         state="running",
-        epoch=training.state.epoch,
+        epoch=state.epoch,
         epochs=_epochs(training),
-        progress=training.state.step / training.state.total_steps,
+        progress=state.step / state.total_steps,
         eta_seconds=eta,
     )
     return training.folder.stop_requested()
@@ -229,25 +227,25 @@ def _is_stale(training: Training) -> bool:
 
 
 def _keep_to_deadline(training: Training) -> None:
-    """With a time budget, the number of steps follows the speed seen so far (the last five epochs)."""
+    """With a time budget, the number of steps follows the speed seen so far."""
     if training.deadline is None:
         return
-    state, plan = training.state, training.plan
+    state = training.state
     left = training.deadline - time.time() - REPORT_SECONDS - 3 * training.validation_seconds
-    recent = training.step_seconds[-5:]
-    share = training.validation_seconds / (plan.validation_interval * plan.steps_per_epoch)
-    seconds = sum(recent) / len(recent) + share
-    state.total_steps = max(state.step, min(state.step + int(left / seconds), state.total_steps * 2))
+    possible = state.step + max(0, int(left / _step_seconds(training)))
+    state.total_steps = max(state.step, min(possible, state.total_steps * 2))
+
+
+def _step_seconds(training: Training) -> float:
+    """Mean seconds of a step since this process began, its share of the validations included."""
+    return (time.time() - training.started) / max(1, training.state.step - training.first_step)
 
 
 def _epochs(training: Training) -> int:
     return -(-training.state.total_steps // training.plan.steps_per_epoch)
 
 
-def _eta(training: Training, step_seconds: float) -> float | None:
+def _seconds_left(training: Training) -> float:
     if training.deadline is not None:
         return max(0.0, round(training.deadline - time.time(), 1))
-    recent = training.step_seconds[-5:] or [step_seconds]
-    left = training.state.total_steps - training.state.step
-    share = training.validation_seconds / (training.plan.validation_interval * training.plan.steps_per_epoch)
-    return round(left * (sum(recent) / len(recent) + share), 1)
+    return round((training.state.total_steps - training.state.step) * _step_seconds(training), 1)

@@ -27,19 +27,19 @@ def parse_job(document: Any) -> JobConfig:
     problems = [f"{key}: unknown key." for key in document.keys() - {"schema_version", "kind", "config"}]
     if document.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
         problems.append(f"schema_version: {document['schema_version']!r}; this version reads {SCHEMA_VERSION}.")
-    kind = document.get("kind")
+    kind = str(document.get("kind"))
     if kind not in JOB_KINDS:
-        problems.append(f"kind: {kind!r} is no kind of job." + did_you_mean(str(kind), JOB_KINDS))
+        problems.append(f"kind: '{kind}' is no kind of job." + did_you_mean(kind, JOB_KINDS))
     if problems:
         raise ConfigError(problems)
     return parse_config(JOB_KINDS[kind], document.get("config", {}))
 
 
-def parse_config(cls: type, values: Any) -> Any:
+def parse_config(cls: Any, values: Any) -> Any:
     """An instance of the configuration class ``cls`` from a nested dict; raises ConfigError with all problems."""
     values = _strings_to_json(values, cls)
     try:
-        config = TypeAdapter(cls).validate_python(values)
+        config: Any = TypeAdapter(cls).validate_python(values)
     except ValidationError as error:
         raise ConfigError(_problem_lines(error, cls)) from None
     problems = [*_limit_problems(config, ""), *_contradictions(config)]
@@ -80,7 +80,7 @@ def read_json(text: str, name: str) -> Any:
         raise UsageError(f"{name} is not valid JSON: {error}. Correct the file, or leave it out.") from None
 
 
-def _setting_paths(cls: type, prefix: str = "") -> list[str]:
+def _setting_paths(cls: Any, prefix: str = "") -> list[str]:
     hints = get_type_hints(cls)
     paths = []
     for item in fields(cls):

@@ -113,14 +113,14 @@ def _show_dice(report: Path, cases: str) -> None:
     from rich.table import Table
 
     summary: dict[str, Any] = json.loads((report / "metrics.json").read_text(encoding="utf-8"))["summary"]
-    table = Table(title=f"Dice on {cases}", title_justify="left")
+    table = Table()
     table.add_column("Structure")
     for heading in ("Mean", "Lowest"):
         table.add_column(heading, justify="right")
     for name, metrics in summary.items():
         dice = metrics["dice"]
         table.add_row(name, *("-" if dice[key] is None else f"{dice[key]:.3f}" for key in ("mean", "min")))
-    Console().print("", table)
+    Console().print(f"\nDice on {cases}:", table)
 
 
 def _tell(what: str, path: Path) -> None:

@@ -93,7 +93,7 @@ def _write(case: Case, plan: Plan, place: Path) -> None:
             np.save(temporary / "image.npy", prepared.image)
             np.save(temporary / "label.npy", prepared.label)
             np.save(temporary / "locations.npy", prepared.locations)
-            os.replace(temporary, place)
+            temporary.replace(place)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

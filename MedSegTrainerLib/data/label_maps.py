@@ -92,8 +92,9 @@ def _smallest_type(labels: sitk.Image, classes: Sequence[LabelClass]) -> int:
     values = sitk.GetArrayViewFromImage(labels)
     named = [item.value for item in classes]
     low, high = min([int(values.min()), *named]), max([int(values.max()), *named])
-    options = [(sitk.sitkUInt8, np.uint8), (sitk.sitkInt16, np.int16), (sitk.sitkInt32, np.int32)]
-    return next(pixel for pixel, kind in options if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
+    if low >= 0 and high <= 255:
+        return sitk.sitkUInt8
+    return sitk.sitkInt16 if low >= -(2**15) and high < 2**15 else sitk.sitkInt32
 
 
 def _segment_fields(image: sitk.Image, classes: Sequence[LabelClass]) -> dict[str, str]:

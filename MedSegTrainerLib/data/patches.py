@@ -57,8 +57,8 @@ def cut_batch(
     for draw in draws:
         case = cases[draw.case]
         spans, pads = _span(draw.center, size, tuple(case.label.shape))
-        image = case.image[(slice(None), *spans)].to(device, torch.float32)
-        label = case.label[spans].to(device, torch.int16)
+        image = case.image[spans].to(device, torch.float32)
+        label = case.label[spans[1:]].to(device, torch.int16)
         if any(pads):
             image = functional.pad(image[None], pads, mode="replicate")[0]
             label = functional.pad(label, pads, value=IGNORE)
@@ -75,8 +75,8 @@ def _inside(wanted: float, length: int, patch: int) -> int:
 
 
 def _span(center: Triple, size: Triple, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], list[int]]:
-    """The part of the volume a patch covers, and the padding (last axis first) that completes it."""
-    spans: list[slice] = []
+    """The part of (C, z, y, x) a patch covers, and the padding (last axis first) that completes it."""
+    spans = [slice(None)]
     pads: list[int] = []
     for middle, length, full in zip(center, size, shape, strict=True):
         start = middle - length // 2

@@ -7,7 +7,7 @@ are given for each level, so that anisotropic volumes are halved only along thei
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from torch import nn
 from MedSegTrainerLib.models.norm import InstanceNormAct
 
 Triple = Sequence[int]
+Layer = Callable[..., nn.Module]
 
 
 class PlannedUNet(nn.Module):
@@ -39,7 +40,8 @@ class PlannedUNet(nn.Module):
     ) -> None:
         super().__init__()
         self.deep_supervision = deep_supervision
-        conv, up = (nn.Conv3d, nn.ConvTranspose3d) if dims == 3 else (nn.Conv2d, nn.ConvTranspose2d)
+        conv: Layer = nn.Conv3d if dims == 3 else nn.Conv2d
+        up: Layer = nn.ConvTranspose3d if dims == 3 else nn.ConvTranspose2d
         levels = len(features)
         inputs = [in_channels, *features[:-1]]
         self.encoder = nn.ModuleList(
@@ -72,7 +74,7 @@ class PlannedUNet(nn.Module):
 class _ResidualBlock(nn.Module):
     """Two convolutions whose result is added to the input, projected where shapes differ (He et al. 2016)."""
 
-    def __init__(self, conv: type[nn.Module], inputs: int, outputs: int, stride: Triple, kernel: Triple) -> None:
+    def __init__(self, conv: Layer, inputs: int, outputs: int, stride: Triple, kernel: Triple) -> None:
         super().__init__()
         self.body = nn.Sequential(
             _conv(conv, inputs, outputs, kernel, stride),
@@ -80,7 +82,7 @@ class _ResidualBlock(nn.Module):
             _conv(conv, outputs, outputs, kernel, 1),
             InstanceNormAct(outputs, slope=1.0),
         )
-        pool = nn.AvgPool3d if conv is nn.Conv3d else nn.AvgPool2d
+        pool: Layer = nn.AvgPool3d if conv is nn.Conv3d else nn.AvgPool2d
         self.shortcut = nn.Sequential()
         if max(stride) > 1:
             self.shortcut.append(pool(tuple(stride), tuple(stride)))
@@ -89,18 +91,16 @@ class _ResidualBlock(nn.Module):
         self.activation = nn.LeakyReLU(0.01, inplace=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.activation(self.body(x) + self.shortcut(x))  # type: ignore[no-any-return]
+        return self.activation(self.body(x) + self.shortcut(x))
 
 
-def _stage(
-    conv: type[nn.Module], inputs: int, outputs: int, stride: Triple, kernel: Triple, blocks: int
-) -> nn.Sequential:
+def _stage(conv: Layer, inputs: int, outputs: int, stride: Triple, kernel: Triple, blocks: int) -> nn.Sequential:
     ones = [1] * len(stride)
     first = _ResidualBlock(conv, inputs, outputs, stride, kernel)
     return nn.Sequential(first, *(_ResidualBlock(conv, outputs, outputs, ones, kernel) for _ in range(blocks - 1)))
 
 
-def _conv(conv: type[nn.Module], inputs: int, outputs: int, kernel: Triple, stride: Triple | int) -> nn.Module:
+def _conv(conv: Layer, inputs: int, outputs: int, kernel: Triple, stride: Triple | int) -> nn.Module:
     step = stride if isinstance(stride, int) else tuple(stride)
     return conv(inputs, outputs, tuple(kernel), step, tuple(k // 2 for k in kernel), bias=False)
 

@@ -92,7 +92,7 @@ class TestPairing:
     def test_a_prediction_without_reference_is_named(self, tmp_path: Path) -> None:
         for path in ("p/a.nrrd", "p/lost.nrrd", "r/a.nrrd"):
             save(tmp_path / path, kidney())
-        with pytest.raises(DataError, match="No reference .* for lost"):
+        with pytest.raises(DataError, match=r"No reference .* for lost"):
             pair_folders(tmp_path / "p", tmp_path / "r")
 
     def test_nothing_in_common_names_both_sides(self, tmp_path: Path) -> None:
