@@ -28,6 +28,7 @@ from MedSegTrainerLib.plan_shapes import (
     patch_voxels,
     topology_for_patch,
 )
+from MedSegTrainerLib.sides import left_right_pair
 from MedSegTrainerLib.sliding_window import window_starts
 
 BATCH_VOXELS_CPU = 200_000
@@ -173,6 +174,10 @@ def _flip_axes(config: TrainConfig, dims: int, fingerprint: Fingerprint, reasons
     if fingerprint.dims == 2:
         reasons["flip_axes"] = "2D images have no top or left side"
         return (1, 2)
+    pair = left_right_pair(item.name for item in fingerprint.classes)
+    if pair:
+        reasons["flip_axes"] = f"none: mirroring would turn '{pair[0]}' into '{pair[1]}'"
+        return ()
     reasons["flip_axes"] = "anatomy is alike left and right, and never upside down or back to front"
     return (2,)
 

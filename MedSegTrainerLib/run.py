@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from MedSegTrainerLib import __version__
@@ -27,9 +29,8 @@ def run_job(path: Path, started: float | None = None) -> Outcome:
     """
     folder = JobFolder(path)
     document = folder.read_document()
-    with JobOwner(folder, str(document.get("kind"))) as owner:
+    with JobOwner(folder, str(document.get("kind"))) as owner, _polite_termination(folder):
         events = EventLog(folder.events_file)
-        _stop_politely_when_terminated(folder)
         try:
             events(Started(job=path.resolve().name, host=socket.gethostname(), pid=os.getpid(), version=__version__))
             outcome = _dispatch(parse_job(document), folder, owner, events, started or time.time())
@@ -95,7 +96,14 @@ def _unexpected(error: Exception, folder: JobFolder) -> str:
     return f"An error that should not happen: {told}. Please report it with the file {folder.log_file}."
 
 
-def _stop_politely_when_terminated(folder: JobFolder) -> None:
+@contextmanager
+def _polite_termination(folder: JobFolder) -> Iterator[None]:
     """A cluster's SIGTERM becomes a request to stop and keep the best model."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: folder.request_stop(STOP_KEEP_BEST))
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    previous = signal.signal(signal.SIGTERM, lambda *_: folder.request_stop(STOP_KEEP_BEST))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

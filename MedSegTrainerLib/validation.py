@@ -66,7 +66,7 @@ def with_settings(values: dict[str, Any], assignments: list[str], cls: type = Tr
         else:
             section, _, name = matches[0].rpartition(".")
             target = result.setdefault(section, {}) if section else result
-            target[name] = None if value == "none" else value
+            target[name] = None if value.lower() == "none" else value
     if problems:
         raise ConfigError(problems)
     return result

@@ -1,0 +1,69 @@
+"""Training, applying and evaluating from Python, in the calling process.
+
+    from MedSegTrainerLib.api import apply, evaluate, train
+
+    model = train("data", "job", budget="20m", fold=0)
+    files = apply("job", ["new_patient.nii.gz"], "segmentations", tta=True)
+    metrics = evaluate("segmentations", "references", "report")
+
+Settings are the fields of ``config.py``, by their names. Each call leaves a job folder, as the command
+line does; ``JobFolder(...).start()`` runs one in a process of its own instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from MedSegTrainerLib.config import ApplyConfig, EvaluateConfig, JobConfig, TrainConfig
+from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.package import ModelPackage, load_package
+from MedSegTrainerLib.run import run_job
+from MedSegTrainerLib.validation import parse_config, with_settings
+
+AnyPath = str | PathLike[str]
+
+
+def train(data: AnyPath, job: AnyPath, **settings: Any) -> ModelPackage:
+    """Trains on a labelled folder and returns the best model.
+
+    ``settings`` such as ``budget="20m"``, ``epochs=100`` or ``learning_rate=1e-3``. Raises MedSegError.
+    """
+    values = with_settings({}, [f"{name}={value}" for name, value in settings.items()])
+    values.setdefault("data", {})["data_dir"] = _absolute(data)
+    _run(Path(job), parse_config(TrainConfig, values))
+    return load_package(Path(job))
+
+
+def resume(job: AnyPath) -> ModelPackage:
+    """Goes on with a training that ended early, exactly where its last checkpoint is."""
+    run_job(Path(job))
+    return load_package(Path(job))
+
+
+def apply(model: AnyPath, inputs: Sequence[AnyPath], output: AnyPath, **settings: Any) -> list[Path]:
+    """Segments images (files or folders of them) and returns the label map files."""
+    paths = {"model": _absolute(model), "inputs": [_absolute(path) for path in inputs], "output_dir": _absolute(output)}
+    config: ApplyConfig = parse_config(ApplyConfig, {**paths, **settings})
+    _run(Path(output) / "job", config)
+    return sorted(Path(output).glob(f"*.{config.output_format}"))
+
+
+def evaluate(predictions: AnyPath, labels: AnyPath, output: AnyPath) -> dict[str, Any]:
+    """Compares two folders of label maps and returns what ``metrics.json`` holds; the report lies beside it."""
+    paths = {"predictions": _absolute(predictions), "labels": _absolute(labels), "output_dir": _absolute(output)}
+    _run(Path(output) / "job", parse_config(EvaluateConfig, paths))
+    document: dict[str, Any] = json.loads((Path(output) / "metrics.json").read_text(encoding="utf-8"))
+    return document
+
+
+def _run(folder: Path, config: JobConfig) -> None:
+    JobFolder(folder).create(config)
+    run_job(folder)
+
+
+def _absolute(path: AnyPath) -> str:
+    return str(Path(path).resolve())
