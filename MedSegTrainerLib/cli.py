@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -14,40 +18,64 @@ from MedSegTrainerLib import __version__
 from MedSegTrainerLib.config import ApplyConfig, EvaluateConfig, JobConfig, TrainConfig
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import JobError, MedSegError, UsageError
-from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
+from MedSegTrainerLib.events import KIND_OF, Planned
+from MedSegTrainerLib.job import ACTIVE_STATES, STOP_KEEP_BEST, STOP_NOW, JobFolder
 from MedSegTrainerLib.validation import parse_config, parse_job, read_json, with_settings
 
 STARTED = time.time()  # a time budget counts from here: loading the libraries is part of it
 
 app = typer.Typer(
     help="Train, apply and evaluate segmentation networks on medical volumes.",
+    epilog="A first try: 'medsegtrainer plan DATA', then 'medsegtrainer train DATA -o JOB --budget 20m'.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
 )  # fmt: skip
 console = Console(soft_wrap=True)
 error_console = Console(stderr=True, soft_wrap=True)
 
-DATA_HELP = "Folder with labelled volumes: Decathlon, nnU-Net, or images/ and labels/ with equal file names."
+DATA_HELP = (
+    "Folder with labelled volumes: images/ and labels/ (or masks/) with equal file names, a Medical Segmentation "
+    "Decathlon folder with dataset.json, or nnU-Net's imagesTr/ and labelsTr/."
+)
 Data = Annotated[Path, typer.Argument(help=DATA_HELP)]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ... or mps.")]
+Device = Annotated[
+    str, typer.Option(metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:1 (the second GPU), mps (Apple).")
+]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", help="JSON file with settings, in sections data, network, loss, optimizer, trainer."),
+    typer.Option(
+        "--config", metavar="FILE", help="JSON file with settings, in sections data, network, loss, optimizer, trainer."
+    ),
 ]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="One setting, key=value, e.g. learning_rate=0.001. May be repeated.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any one setting, e.g. learning_rate=0.001. May be repeated."),
 ]
-Budget = Annotated[str | None, typer.Option(help="Time for everything, e.g. 20m or 1h30m.  [default: 20m]")]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the data, instead of a time budget.")]
-Fold = Annotated[int | None, typer.Option(help="Validate on this fold, counted from 0.")]
-Folds = Annotated[int | None, typer.Option(help="Number of folds.  [default: 5]")]
-ValSplit = Annotated[float | None, typer.Option(help="Share of the cases to validate on.  [default: 0.15]")]
-SplitFile = Annotated[Path | None, typer.Option(help="JSON file with lists of case names to train and validate on.")]
+Budget = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Time for everything, report included: 90s, 20m, 1h30m.  [default: 20m]"),
+]
+Epochs = Annotated[
+    int | None, typer.Option(metavar="N", help="Train so many passes over the data, instead of a time budget.")
+]
+Fold = Annotated[
+    int | None, typer.Option(metavar="N", help="Cross-validation: hold out this part of the cases, counted from 0.")
+]
+Folds = Annotated[int | None, typer.Option(metavar="N", help="Number of parts that --fold counts in.  [default: 5]")]
+ValSplit = Annotated[
+    float | None, typer.Option(metavar="SHARE", help="Share of the cases to hold out for validation.  [default: 0.15]")
+]
+SplitFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="JSON file with the names of the cases: {'train': [...], 'val': [...]}."),
+]
+Job = Annotated[Path, typer.Argument(help="Job folder: the -o of train, or the folder 'job' in the -o of apply.")]
 
 
 @app.command()
 def train(
     data: Annotated[Path | None, typer.Argument(help=DATA_HELP)] = None,
-    job: Annotated[Path, typer.Option("-o", "--output", help="New folder for model, curves and report.")] = Path("job"),
+    job: Annotated[Path, typer.Option("-o", "--output", metavar="JOB", help="New folder for model and report.")] = Path("job"),
     config: ConfigFile = None,
     budget: Budget = None,
     epochs: Epochs = None,
@@ -62,7 +90,8 @@ def train(
     """Train a network on labelled volumes.
 
     Everything is chosen from the data, the device and the time you give; every choice can be made by
-    hand. Ctrl+C stops and keeps the best model. The job goes on when this window is closed.
+    hand. Ctrl+C stops and keeps the best model. When this window is closed the job goes on: see it
+    with 'medsegtrainer status JOB', end it with 'medsegtrainer stop JOB'.
     """
     given = _given(
         budget=budget, epochs=epochs, device=device, fold=fold, folds=folds, val_split=val_split, split_file=split_file
@@ -75,6 +104,9 @@ def train(
         raise UsageError("Give the folder with the labelled volumes: medsegtrainer train DATA -o JOB.")
     else:
         _create_and_run(JobFolder(job), _train_config(data, config, [*given, *(settings or [])]))
+    if JobFolder(job).model.exists():
+        apply_it = subprocess.list2cmdline(["medsegtrainer", "apply", str(job), "IMAGES", "-o", "OUT"])
+        console.print(f"Model: {JobFolder(job).model}\nApply it to images: {apply_it}", highlight=False, markup=False)
 
 
 @app.command()
@@ -90,19 +122,26 @@ def plan(
     split_file: SplitFile = None,
     settings: Settings = None,
 ) -> None:
-    """Show what training would do with these volumes, and why, without doing it."""
+    """Show what training would do, and why, without doing it."""
     given = _given(
         budget=budget, epochs=epochs, device=device, fold=fold, folds=folds, val_split=val_split, split_file=split_file
     )
     resolved = _train_config(data, config, [*given, *(settings or [])])
 
-    from MedSegTrainerLib.console import class_table, plan_table  # torch takes seconds to load, --help must not
+    from MedSegTrainerLib.console import JobView, class_table, plan_table  # torch takes seconds, --help must not
     from MedSegTrainerLib.train_job import explain, plan_training, scan_data
 
-    scanned = scan_data(resolved, _say_warnings)
-    console.print(f"{len(scanned.dataset.cases)} cases, layout {scanned.dataset.layout}\n", highlight=False)
+    view = JobView(error_console)
+
+    def emit(event: Any) -> None:
+        if not isinstance(event, Planned):  # the table below says it all
+            view.show({"kind": KIND_OF[type(event)], "time": time.time(), **asdict(event)})
+
+    with view.bar:
+        scanned = scan_data(resolved, emit)
+        chosen = plan_training(resolved, scanned, emit, time.time())
+    console.print(f"\n{len(scanned.dataset.cases)} cases, layout {scanned.dataset.layout}\n", highlight=False)
     console.print(class_table(scanned.fingerprint), highlight=False)
-    chosen = plan_training(resolved, scanned, _say_warnings, time.time())
     console.print()
     console.print(plan_table(explain(chosen)), highlight=False)
 
@@ -110,16 +149,23 @@ def plan(
 @app.command()
 def apply(
     model: Annotated[Path, typer.Argument(help="A model folder, its zip, or the job that trained it.")],
-    inputs: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the label maps.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Images, or folders of images.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for the label maps.")],
     tta: Annotated[bool, typer.Option("--tta", help="Average over mirrorings: a little better, slower.")] = False,
     device: Device = "auto",
     output_format: Annotated[
-        str, typer.Option("--format", help="seg.nrrd (names and colours), nii.gz or mha.")
+        str,
+        typer.Option("--format", metavar="TYPE", help="File type: seg.nrrd (keeps names and colours), nii.gz or mha."),
     ] = "seg.nrrd",
-    overlap: Annotated[float, typer.Option(help="Share of a window that its neighbour covers again.")] = 0.5,
+    overlap: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="How far neighbouring windows overlap, 0 to 0.9: more is slower, smoother."),
+    ] = 0.5,
 ) -> None:
-    """Segment images with a trained model; each result lies on the grid of its image."""
+    """Segment images with a trained model.
+
+    Each label map lies on exactly the grid of its image and is named after it.
+    """
     for path in (model, *inputs):
         if not path.exists():
             raise UsageError(f"{path} does not exist. Check the path.")
@@ -137,9 +183,12 @@ def evaluate(
     labels: Annotated[
         Path, typer.Argument(help="Folder of reference label maps with the same names, or the data set.")
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for report, table and metrics.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for report, table and metrics.")],
 ) -> None:
-    """Compare label maps with references: Dice, distances in mm, a report with pictures."""
+    """Compare label maps with references.
+
+    Files of equal names are compared: Dice, distances in mm, a report with pictures, tables as CSV and JSON.
+    """
     for path in (predictions, labels):
         if not path.exists():
             raise UsageError(f"{path} does not exist. Check the path.")
@@ -149,26 +198,26 @@ def evaluate(
         "output_dir": str(output.resolve()),
     }
     _create_and_run(JobFolder(output / "job"), parse_config(EvaluateConfig, values))
-    from MedSegTrainerLib.console import metrics_table
-
-    console.print(metrics_table(read_json((output / "metrics.json").read_text(encoding="utf-8"), "metrics.json")))
 
 
 @app.command()
-def status(job: Annotated[Path, typer.Argument(help="Job folder.")]) -> None:
+def status(job: Job) -> None:
     """Say how far a job is."""
     folder = JobFolder(job)
     folder.read_document()
     now = folder.status()
-    state = now.state
-    if state in ("starting", "running") and not now.is_alive():
-        state = "dead (its process is gone; go on with: medsegtrainer train --resume -o " + str(job) + ")"
+    alive, state = now.is_alive(), now.state
+    if state == "created":
+        state = "created, but nobody has started it: medsegtrainer run " + str(job)
+    elif state in ACTIVE_STATES and not alive:
+        again = "train --resume -o" if now.kind == "train" else "run"
+        state = f"dead: its process is gone. Go on with it: medsegtrainer {again} {job}"
     told = {
         "state": state,
-        "where": f"process {now.pid} on {now.host}" if now.pid else "",
+        "where": f"process {now.pid} on {now.host}" if alive else "",
         "epoch": f"{now.epoch} of {now.epochs}" if now.epochs else "",
         "progress": f"{now.progress:.0%}",
-        "time left": format_duration(now.eta_seconds) if now.eta_seconds is not None else "",
+        "time left": format_duration(now.eta_seconds) if alive and now.eta_seconds is not None else "",
         "best Dice": f"{now.best:.4f}" if now.best is not None else "",
         "message": now.message,
     }
@@ -179,8 +228,8 @@ def status(job: Annotated[Path, typer.Argument(help="Job folder.")]) -> None:
 
 @app.command()
 def stop(
-    job: Annotated[Path, typer.Argument(help="Job folder.")],
-    now: Annotated[bool, typer.Option("--now", help="Do not even judge the current weights once more.")] = False,
+    job: Job,
+    now: Annotated[bool, typer.Option("--now", help="At once, without validating the latest weights first.")] = False,
 ) -> None:
     """Ask a running job to stop and keep the best model."""
     folder = JobFolder(job)
@@ -193,10 +242,13 @@ def stop(
 
 @app.command()
 def run(
-    job: Annotated[Path, typer.Argument(help="Job folder.")],
+    job: Job,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing; whoever started this reads the folder.")] = False,
 ) -> None:
-    """Do what a job folder says, here and now; for schedulers and for other programs."""
+    """Do what a job folder says, here and now.
+
+    For schedulers and other programs; train, apply and evaluate write such a folder and then do this.
+    """
     from MedSegTrainerLib.run import run_job
 
     outcome = run_job(job, STARTED)
@@ -211,10 +263,13 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Show the versi
         raise typer.Exit
 
 
-def main() -> NoReturn:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point: 0 done, 1 the work failed, 2 the request was wrong."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end the program
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app(standalone_mode=True)
+        app(args=arguments, standalone_mode=True)
         sys.exit(0)
     except MedSegError as error:
         error_console.print(str(error), style="red", highlight=False, markup=False)
@@ -229,7 +284,7 @@ def _create_and_run(folder: JobFolder, config: JobConfig) -> None:
 
 def _resume(folder: JobFolder) -> None:
     if not isinstance(parse_job(folder.read_document()), TrainConfig):
-        raise UsageError(f"{folder.path} is no training job.")
+        raise UsageError(f"{folder.path} is no training job. Only 'train' can be resumed; start the others again.")
     if folder.status().is_alive():
         raise JobError(f"{folder.path} is still running: medsegtrainer status {folder.path}")
     _run(folder)
@@ -238,13 +293,13 @@ def _resume(folder: JobFolder) -> None:
 def _run(folder: JobFolder) -> None:
     from MedSegTrainerLib.console import watch
 
-    code = watch(folder, folder.start(), console)
-    if code:
-        sys.exit(code)
+    watch(folder, folder.start(), console)
 
 
 def _given(**options: Any) -> list[str]:
     """Options that were given, as assignments to the settings of the same name."""
+    if options["budget"] is not None and options["epochs"] is not None:
+        raise UsageError("--budget and --epochs are two ways to say how long to train. Give one of them.")
     sections = {"budget": "trainer", "epochs": "trainer", "device": "trainer"}
     present = {
         name: value for name, value in options.items() if value is not None and (name, value) != ("device", "auto")
@@ -257,9 +312,11 @@ def _train_config(data: Path, config: Path | None, assignments: list[str]) -> Tr
     values: Any = {}
     if config is not None:
         try:
-            values = read_json(config.read_text(encoding="utf-8"), str(config))
+            values = read_json(config.read_text(encoding="utf-8-sig"), str(config))  # Windows editors write a mark
         except OSError as error:
-            raise UsageError(f"The configuration {config} cannot be read: {error.strerror}.") from None
+            raise UsageError(f"The configuration {config} cannot be read: {error.strerror}. Check the path.") from None
+        except UnicodeDecodeError:
+            raise UsageError(f"{config} is no text file. Give a JSON file with settings, or leave it out.") from None
         if not isinstance(values, dict):
             raise UsageError(f"{config} must hold an object with sections such as 'trainer'.")
     if not data.is_dir():
@@ -268,13 +325,7 @@ def _train_config(data: Path, config: Path | None, assignments: list[str]) -> Tr
     chosen = with_settings(values, assignments)
     section = chosen.setdefault("data", {})
     section["data_dir"] = str(data.resolve())
-    if section.get("split_file"):
+    if isinstance(section.get("split_file"), str):
         section["split_file"] = str(Path(section["split_file"]).resolve())
     parsed: TrainConfig = parse_config(TrainConfig, chosen)
     return parsed
-
-
-def _say_warnings(event: Any) -> None:
-    message = getattr(event, "message", None)
-    if type(event).__name__ == "Warned" and message:
-        error_console.print(f"Note: {message}", style="yellow", highlight=False, markup=False)

@@ -124,6 +124,9 @@ class TrainerConfig:
         minimum=0, maximum=1,
     )  # fmt: skip
     validation_interval: int | Auto = setting("auto", "Epochs between validations.", minimum=1)
+    checkpoint_seconds: float = setting(
+        15.0, "Shortest time between checkpoints, which are written after epochs; 0 writes one after each.", minimum=0
+    )
     early_stopping: bool = setting(False, "Stop when the validation does not improve.")
     patience: int = setting(30, "Epochs without improvement before stopping.", minimum=1)
     min_delta: float = setting(0.001, "Smallest change that counts as improvement.", minimum=0)

@@ -1,4 +1,4 @@
-"""What the command line shows of a running job: its events as lines, its progress as a bar."""
+"""What the command line shows of a job: every event as a line, and in a terminal a bar for the part in progress."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from MedSegTrainerLib.duration import format_duration
-from MedSegTrainerLib.errors import JobError
+from MedSegTrainerLib.errors import JobError, MedSegError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.fingerprint import Fingerprint
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
 
 Event = Mapping[str, Any]
 POLL_SECONDS = 0.2
+SECONDS_BETWEEN_LINES = 60  # of progress where there is no terminal: a log file, a scheduler
+CLASSES_ON_A_LINE = 6
+STOPPING = {
+    STOP_KEEP_BEST: "Stopping; what is done so far is kept. Press Ctrl+C again to stop at once.",
+    STOP_NOW: "Stopping at once ...",
+}
 
 
 class JobView:
@@ -27,22 +34,24 @@ class JobView:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.bar = Progress(
-            TextColumn("{task.description:<34}"), BarColumn(32), TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[left]}"), console=console,
+            BarColumn(32), TaskProgressColumn(), TextColumn("{task.description}"),
+            console=console, transient=True, disable=not console.is_interactive,
         )  # fmt: skip
-        self.task: TaskID | None = None
         self.failure: Event | None = None
         self.ended = False
-        self._best = ""
+        self._task: TaskID | None = None
+        self._epoch_now = ""
+        self._last_line = 0.0
         self._shown: dict[str, Callable[[Event], None]] = {
             "stage": self._stage,
             "progress": self._progress,
-            "planned": self._planned,
-            "warned": lambda e: self.console.print(f"[yellow]Note:[/] {e['message']}", highlight=False),
+            "planned": lambda e: self._line(plan_line(e["choices"])),
+            "warned": lambda e: self._line(f"Note: {e['message']}", "yellow"),
             "epoch": self._epoch,
             "validated": self._validated,
             "case": self._case,
-            "resumed": lambda e: self.console.print(f"Going on after epoch {e['epoch']}", highlight=False),
+            "resumed": lambda e: self._line(f"Going on after epoch {e['epoch']}"),
+            "measured": self._measured,
             "finished": self._end,
             "stopped": self._end,
             "failed": self._fail,
@@ -53,55 +62,64 @@ class JobView:
         if shown:
             shown(event)
 
+    def _line(self, text: str, style: str | None = None) -> None:
+        self.console.print(text, style=style, highlight=False, markup=False)
+
     def _stage(self, event: Event) -> None:
-        if self.task is not None:
-            self.bar.update(self.task, total=1, completed=1, left="")
-        self.task = self.bar.add_task(event["message"], total=event["total"] or None, left="")
+        self._remove_bar()
+        self._line(f"{event['message']} ...")
+        self._task = self.bar.add_task("", total=event["total"] or None)
+        self._last_line = event["time"]
 
     def _progress(self, event: Event) -> None:
-        if self.task is None:
-            return
         eta = event.get("eta_seconds")
-        left = f"{format_duration(eta)} left" if eta is not None else ""
-        self.bar.update(self.task, completed=event["done"], total=event["total"], left=f"{left} {self._best}")
-
-    def _planned(self, event: Event) -> None:
-        choices = event["choices"]
-        picked = [f"{name} {choices[name]['value']}" for name in ("dims", "spacing", "patch_size") if name in choices]
-        self.console.print(f"Plan: {', '.join(picked)} on {choices['device']['reason']}", highlight=False)
+        left = "" if eta is None else f"{format_duration(eta)} left"
+        told = ", ".join(filter(None, [self._epoch_now, left]))
+        if self._task is not None:
+            self.bar.update(self._task, completed=event["done"], total=event["total"], description=told)
+        unfinished = event["done"] < event["total"]
+        if self.bar.disable and unfinished and event["time"] - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = event["time"]
+            self._line(f"{event['done'] / event['total']:>9.0%}  {told}".rstrip())
 
     def _epoch(self, event: Event) -> None:
-        if self.task is not None:
-            self.bar.update(self.task, description=f"Training, epoch {event['epoch']} of {event['epochs']}")
+        self._epoch_now = f"epoch {event['epoch']} of {event['epochs']}"
 
     def _validated(self, event: Event) -> None:
-        known = {name: dice for name, dice in event["dice"].items() if dice is not None}
-        told = "  ".join(f"{name} {dice:.3f}" for name, dice in list(known.items())[:6])
-        self._best = f"Dice {event['mean_dice']:.3f}"
+        known = [f"{name} {dice:.3f}" for name, dice in event["dice"].items() if dice is not None]
+        told = "  ".join(known[:CLASSES_ON_A_LINE]) + ("  ..." if len(known) > CLASSES_ON_A_LINE else "")
         minutes = f"{event['minutes']:.1f} min"
-        self.console.print(f"{minutes:>9}  Dice {event['mean_dice']:.3f}  ({told})", highlight=False, markup=False)
+        self._line(f"{minutes:>9}  Dice on held-out volumes {event['mean_dice']:.3f}  ({told})")
         if event["zero_classes"]:
-            names = ", ".join(event["zero_classes"])
-            self.console.print(f"           not found at all so far: {names}", highlight=False, markup=False)
+            self._line(f"           not found at all so far: {', '.join(event['zero_classes'])}")
 
     def _case(self, event: Event) -> None:
         if event["error"]:
-            self.console.print(event["error"], style="red", highlight=False, markup=False)
+            self._line(event["error"], "red")
         else:
-            self.console.print(f"{event['name']} -> {event['output']}", highlight=False, markup=False)
+            self._line(f"{event['name']} -> {event['output']}")
+
+    def _measured(self, event: Event) -> None:
+        self._remove_bar()
+        self.console.print(metrics_table(event["metrics"]), highlight=False)
 
     def _end(self, event: Event) -> None:
-        if self.task is not None:
-            self.bar.update(self.task, total=1, completed=1, left="")
-        self.console.print(event["message"], style="bold", highlight=False, markup=False)
+        self._remove_bar()
+        self._line(event["message"], "bold")
         self.ended = True
 
     def _fail(self, event: Event) -> None:
+        self._remove_bar()
         self.failure, self.ended = event, True
 
+    def _remove_bar(self) -> None:
+        if self._task is not None:
+            self.bar.remove_task(self._task)
+        self._task, self._epoch_now = None, ""
 
-def watch(folder: JobFolder, process: subprocess.Popen[bytes], console: Console) -> int:
-    """Shows a job until its process ends; returns the exit code.
+
+def watch(folder: JobFolder, process: subprocess.Popen[bytes], console: Console) -> None:
+    """Shows a job until its process ends; raises the MedSegError that it ended with.
 
     Ctrl+C asks it to stop and keep the best model; a second one to stop at once.
     """
@@ -121,14 +139,21 @@ def watch(folder: JobFolder, process: subprocess.Popen[bytes], console: Console)
             except KeyboardInterrupt:
                 wish = wishes.pop(0) if wishes else STOP_NOW
                 folder.request_stop(wish)
-                console.print(f"Stopping ({wish}) ...", highlight=False)
-    code = process.returncode
+                console.print(STOPPING[wish], highlight=False)
     if view.failure:
-        console.print(view.failure["message"], style="red", highlight=False, markup=False)
-        return int(view.failure["exit_code"])
-    if code and not view.ended:
-        raise JobError(_last_words(folder, code))
-    return 0
+        error = MedSegError(view.failure["message"])
+        error.exit_code = int(view.failure["exit_code"])
+        raise error
+    if process.returncode and not view.ended:
+        raise JobError(_last_words(folder, process.returncode))
+
+
+def plan_line(choices: Mapping[str, Mapping[str, Any]]) -> str:
+    """The main choices of a plan in a sentence."""
+    parts = [str(choices["dims"]["value"])]
+    for name, text in (("spacing", "voxels of {} mm"), ("patch_size", "patches of {} voxels")):
+        parts.append(text.format(" x ".join(f"{part:g}" for part in choices[name]["value"])))
+    return f"Plan: {', '.join(parts)} (z, y, x), on {choices['device']['reason']}"
 
 
 def plan_table(choices: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -139,7 +164,7 @@ def plan_table(choices: Mapping[str, Mapping[str, Any]]) -> Table:
     for name, choice in choices.items():
         value = choice["value"]
         shown = ", ".join(str(part) for part in value) if isinstance(value, list) else str(value)
-        table.add_row(name, shown, str(choice["reason"]))
+        table.add_row(name, Text(shown), Text(str(choice["reason"])))
     return table
 
 
@@ -152,12 +177,12 @@ def class_table(fingerprint: Fingerprint) -> Table:
         name = item.name
         volume = f"{fingerprint.median_volume_mm3[name] / 1000:.2f} ml"
         share = f"{fingerprint.voxel_share[name]:.3%}"
-        table.add_row(name, str(item.value), str(fingerprint.cases_with[name]), share, volume)
+        table.add_row(Text(name), str(item.value), str(fingerprint.cases_with[name]), share, volume)
     return table
 
 
-def metrics_table(document: Mapping[str, Any]) -> Table:
-    """Means of an evaluation, a row a class."""
+def metrics_table(metrics: Mapping[str, Mapping[str, float | None]]) -> Table:
+    """Means of an evaluation, a row a class; ``-`` where a number is not defined."""
     titles = {
         "dice": "Dice",
         "iou": "IoU",
@@ -167,12 +192,12 @@ def metrics_table(document: Mapping[str, Any]) -> Table:
         "asd_mm": "ASD mm",
     }
     table = Table(header_style="bold", box=None, pad_edge=False)
-    table.add_column("class")
+    table.add_column("class", overflow="fold")
     for title in titles.values():
-        table.add_column(title, justify="right")
-    for name, metrics in document["summary"].items():
-        means = [metrics[key]["mean"] for key in titles]
-        table.add_row(name, *("-" if mean is None else f"{mean:.3f}" for mean in means))
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, values in metrics.items():
+        means = [values[key] for key in titles]
+        table.add_row(Text(name), *("-" if mean is None else f"{mean:.3f}" for mean in means))
     return table
 
 

@@ -177,8 +177,8 @@ class EventLog:
             if whole != content:
                 with path.open("r+b") as stream:
                     stream.truncate(len(whole))
-        last = whole.splitlines()[-1:]
-        self.seq = int(json.loads(last[0])["seq"]) if last else 0
+        events = filter(None, map(_parsed, reversed(whole.split(b"\n"))))
+        self.seq = next((int(event["seq"]) for event in events if "seq" in event), 0)
 
     def __call__(self, event: Any) -> None:
         """Writes one event object; the line is in the file when this returns."""
@@ -201,7 +201,7 @@ class EventReader:
         self.offset = 0
 
     def read(self, limit: int = 1000) -> list[dict[str, Any]]:
-        """At most ``limit`` new events, oldest first; a line that is not JSON is passed over."""
+        """At most ``limit`` new events, oldest first; a line that is no JSON object is passed over."""
         if not self.path.exists():
             return []
         events: list[dict[str, Any]] = []
@@ -212,14 +212,21 @@ class EventReader:
                 if not line.endswith(b"\n"):
                     break
                 self.offset += len(line)
-                try:
-                    events.append(json.loads(line))
-                except ValueError:
-                    continue
+                event = _parsed(line)
+                if event is not None:
+                    events.append(event)
         return events
 
 
 Emit = Callable[[Any], None]
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def _finite(value: Any) -> Any:

@@ -88,7 +88,8 @@ class Geometry:
         if np.abs(np.array(self.origin) - other.origin).max() > tolerance:
             found.append(f"origin {_text(self.origin)} against {_text(other.origin)} mm")
         extent = np.array(self.size) * self.spacing
-        if np.abs((self._rotation() - other._rotation()) @ extent).max() > tolerance:
+        # absolute values, because exchanged axes move some corner even where they leave the farthest one in place
+        if (np.abs(self._rotation() - other._rotation()) @ extent).max() > tolerance:
             found.append(f"direction {_text(self.direction)} against {_text(other.direction)}")
         return found
 

@@ -138,6 +138,8 @@ class JobFolder:
             values = json.loads(self.status_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return Status()
+        if not isinstance(values, dict):
+            return Status()
         return Status(**{key: value for key, value in values.items() if key in Status.__dataclass_fields__})
 
     def request_stop(self, how: str = STOP_KEEP_BEST) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -78,7 +79,7 @@ def load_package(path: Path) -> ModelPackage:
             raise ModelError(f"{path} has model format {version}; this version reads {SCHEMA_VERSION}. Update one.")
         plan = Plan.from_json(document["plan"])
         tensors = safetensors.torch.load(weights)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path} is no model of this program: {DESCRIPTION} is damaged ({error}).") from None
     except SafetensorError as error:
         raise ModelError(f"{path}: {WEIGHTS} is damaged ({error}). Copy the model again.") from None
@@ -110,5 +111,7 @@ def _read_zip(path: Path) -> tuple[bytes, bytes]:
                 if members[name].file_size > LARGEST_MEMBER:
                     raise ModelError(f"{path}: {name} claims {members[name].file_size} bytes. It is not opened.")
             return archive.read(members[DESCRIPTION]), archive.read(members[WEIGHTS])
-    except zipfile.BadZipFile:
-        raise ModelError(f"{path} is no model: it is not a zip file. Give a model folder, its zip or a job.") from None
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError, OSError) as error:  # damaged or locked
+        raise ModelError(
+            f"{path} is no model: it cannot be read as a zip file ({error}). Give a model folder, its zip or a job."
+        ) from None

@@ -88,7 +88,8 @@ def choose_patch(size: Triple, spacing: Spacing, dims: int, voxels: int) -> tupl
         rounded = [_round_up(length, step) for length, step in zip(patch, topology.divisor, strict=True)]
         if np.prod(rounded) <= voxels:
             return (rounded[0], rounded[1], rounded[2]), topology
-        millimetres = [length * mm for length, mm in zip(patch, spacing, strict=True)]
+        # an axis that cannot get shorter does not count, however many millimetres it covers
+        millimetres = [length * mm * (length > SMALLEST_MAP) for length, mm in zip(patch, spacing, strict=True)]
         axis = int(np.argmax(millimetres))
         step = topology.divisor[axis]
         patch[axis] = max(SMALLEST_MAP, (rounded[axis] - 1) // step * step)

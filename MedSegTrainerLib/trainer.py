@@ -24,7 +24,6 @@ from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.step import Batch, Learner
 
 LOOK_SECONDS = 2.0
-CHECKPOINT_SECONDS = 15.0
 REPORT_SECONDS = 8.0  # kept free of a budget for the final report, besides three validations
 
 
@@ -68,7 +67,7 @@ def fit(training: Training) -> str | None:
         if stopped:
             return stopped
         finished = state.step >= state.total_steps or _is_stale(training)
-        if finished or time.time() - training.last_save > CHECKPOINT_SECONDS:
+        if finished or time.time() - training.last_save >= training.config.trainer.checkpoint_seconds:
             save_checkpoint(training.folder.checkpoint_file, training.learner, state)
             training.last_save = time.time()
     return None

@@ -6,9 +6,10 @@ Values may be strings, as workflow documents have them ("0.5", "true", "[0.9, 0.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -50,9 +51,16 @@ def parse_config(cls: Any, values: Any) -> Any:
 
 def with_settings(values: dict[str, Any], assignments: list[str], cls: type = TrainConfig) -> dict[str, Any]:
     """``values`` with ``key=value`` assignments applied; a key may leave out its section where it is unique."""
-    problems = []
-    result = {name: dict(part) if isinstance(part, dict) else part for name, part in values.items()}
     paths = _setting_paths(cls)
+    sections = sorted({path.partition(".")[0] for path in paths if "." in path})
+    problems = [
+        f"{name} = {values[name]!r}: must be an object with the settings of that section."
+        for name in sections
+        if not isinstance(values.get(name, {}), dict)
+    ]
+    if problems:
+        raise ConfigError(problems)
+    result = {name: dict(part) if isinstance(part, dict) else part for name, part in values.items()}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         matches = [path for path in paths if key in (path, path.rpartition(".")[2])]
@@ -91,7 +99,7 @@ def _setting_paths(cls: Any, prefix: str = "") -> list[str]:
 
 
 def _strings_to_json(values: Any, cls: type) -> Any:
-    """Text that is a JSON list, given where a list is expected, becomes one; the rest pydantic converts."""
+    """Text for a list, or for one of a few numbers, becomes that; the rest pydantic converts."""
     if not isinstance(values, Mapping):
         return values
     hints = get_type_hints(cls)
@@ -105,7 +113,15 @@ def _strings_to_json(values: Any, cls: type) -> Any:
                 converted[key] = json.loads(value)
             except ValueError:
                 continue
+        elif isinstance(value, str):
+            converted[key] = next((number for number in _numbers_of(hint) if str(number) == value), value)
     return converted
+
+
+def _numbers_of(hint: Any) -> list[int]:
+    """The numbers that a ``Literal`` lists, also as one alternative of a union."""
+    literals = [part for part in (hint, *get_args(hint)) if get_origin(part) is Literal]
+    return [option for literal in literals for option in get_args(literal) if isinstance(option, int)]
 
 
 def _problem_lines(error: ValidationError, cls: type) -> list[str]:
@@ -146,7 +162,9 @@ def _limit_problems(config: Any, prefix: str) -> list[str]:
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, bool) or not isinstance(number, (int, float)):
                 continue
-            if low is not None and not number >= low:
+            if not math.isfinite(number):
+                problems.append(f"{path} = {number}: must be a finite number.")
+            elif low is not None and not number >= low:
                 problems.append(f"{path} = {number}: must be at least {low}.")
             elif high is not None and not number <= high:
                 problems.append(f"{path} = {number}: must be at most {high}.")

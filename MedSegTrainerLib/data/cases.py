@@ -61,7 +61,7 @@ def _nnunet(root: Path) -> Dataset | None:
         if len(number) != 4 or not number.isdigit() or not name:
             return None
         channels.setdefault(name, {})[int(number)] = path
-    by_name = {case_name(path): path for path in _image_files(labels)}
+    by_name = _by_name(labels)
     if not channels.keys() & by_name.keys():
         return None
     _refuse_unpaired(set(channels), set(by_name), images, labels)
@@ -104,6 +104,10 @@ def _decathlon(root: Path) -> Dataset | None:
         )
     if not cases:
         raise DataError(f"{root / 'dataset.json'} lists no training cases.")
+    names = [case.name for case in cases]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{root / 'dataset.json'} lists several images of one name: {_some(twice)}. Rename them.")
     return Dataset(
         root=root, layout="Decathlon", cases=tuple(sorted(cases, key=lambda case: case.name)),
         label_names=_label_names(description), channel_names=_channel_names(description),
@@ -116,8 +120,7 @@ def _two_folders(root: Path) -> Dataset | None:
         images, labels = root / images_name, root / labels_name
         if not images.is_dir() or not labels.is_dir():
             continue
-        image_of = {case_name(path): path for path in _image_files(images)}
-        label_of = {case_name(path): path for path in _image_files(labels)}
+        image_of, label_of = _by_name(images), _by_name(labels)
         if not image_of and not label_of:
             continue
         _refuse_unpaired(set(image_of), set(label_of), images, labels)
@@ -141,6 +144,16 @@ LAYOUTS: dict[str, Callable[[Path], Dataset | None]] = {
 
 def _image_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if image_suffix(path) and not path.name.startswith("."))
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    """The image files of a folder by case name; two of one name are refused, for one would be lost unseen."""
+    found: dict[str, Path] = {}
+    for path in _image_files(folder):
+        other = found.setdefault(case_name(path), path)
+        if other is not path:
+            raise DataError(f"{other} and {path.name} have the same case name. Keep one, or rename the other.")
+    return found
 
 
 def _refuse_unpaired(images: set[str], labels: set[str], image_folder: Path, label_folder: Path) -> None:
@@ -171,7 +184,10 @@ def _read_description(root: Path) -> dict[str, Any]:
 def _label_names(description: dict[str, Any]) -> dict[int, str]:
     """``labels`` of a dataset.json: {'1': 'liver'} (Decathlon) or {'liver': 1} (nnU-Net)."""
     names: dict[int, str] = {}
-    for key, value in (description.get("labels") or {}).items():
+    labels = description.get("labels") or {}
+    if not isinstance(labels, dict):
+        raise DataError(f"dataset.json: 'labels' must pair numbers with names, such as {{'1': 'liver'}}, not {labels}.")
+    for key, value in labels.items():
         if isinstance(value, list):
             raise DataError(f"dataset.json: label '{key}' is a region of values {value}; give one value a class.")
         try:

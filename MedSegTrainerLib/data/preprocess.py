@@ -66,8 +66,8 @@ def _locations(indices: np.ndarray, classes: int) -> np.ndarray:
     found = []
     for index in range(1, classes + 1):
         positions = np.flatnonzero(indices.ravel() == index)
-        step = max(1, positions.size // LOCATIONS_PER_CLASS)
-        chosen = positions[::step][:LOCATIONS_PER_CLASS]
+        count = min(positions.size, LOCATIONS_PER_CLASS)
+        chosen = positions[np.linspace(0, positions.size - 1, count).astype(np.int64)]
         coordinates = np.stack(np.unravel_index(chosen, indices.shape), axis=1)
         found.append(np.concatenate([np.full((len(chosen), 1), index), coordinates], axis=1))
     return np.concatenate(found).astype(np.int32)

@@ -103,8 +103,8 @@ def _foreground_samples(arrays: Sequence[np.ndarray], labels: np.ndarray) -> np.
     positions = np.flatnonzero(labels.ravel())
     if positions.size == 0:
         positions = np.arange(labels.size)
-    step = max(1, positions.size // SAMPLES_PER_CASE)
-    chosen = positions[::step][:SAMPLES_PER_CASE]
+    count = min(positions.size, SAMPLES_PER_CASE)
+    chosen = positions[np.linspace(0, positions.size - 1, count).astype(np.int64)]
     return np.stack([array.ravel()[chosen].astype(np.float32) for array in arrays])
 
 

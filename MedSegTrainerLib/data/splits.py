@@ -43,6 +43,8 @@ def _shares(ordered: Sequence[str], config: DataConfig) -> Split:
             reason="the only case both trains and validates: its Dice says nothing about other patients",
         )  # fmt: skip
     test = round(count * config.test_split) if count >= CASES_FOR_A_TEST_SET else 0
+    if test == count:
+        raise UsageError(f"data.test_split = {config.test_split:g} keeps all {count} cases aside. Leave some to train.")
     val = min(max(1, round(count * config.val_split)), count - test - 1) if config.val_split > 0 else 0
     reason = f"{count - test - val} of {count} cases train, {val} validate"
     if test:
@@ -73,6 +75,9 @@ def _from_file(known: set[str], path: Path, fold: int) -> Split:
     parts = folds[fold]
     if not isinstance(parts, dict) or not isinstance(parts.get("train"), list):
         raise DataError(f"{path}: fold {fold} must be an object with a 'train' list and a 'val' list of case names.")
+    wrong = [key for key in ("val", "test") if not isinstance(parts.get(key, []), list)]
+    if wrong:
+        raise DataError(f"{path}: '{wrong[0]}' of fold {fold} must be a list of case names, not {parts[wrong[0]]!r}.")
     lists = {key: tuple(sorted(str(name) for name in parts.get(key, []))) for key in ("train", "val", "test")}
     unknown = sorted({name for names in lists.values() for name in names} - known)
     if unknown:

@@ -37,7 +37,7 @@ class _NormActPerSample(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, slope: float) -> torch.Tensor:
         out = torch.empty_like(x)
-        mean = torch.empty(x.shape[:2], dtype=torch.float32)
+        mean = torch.empty(x.shape[:2], dtype=torch.promote_types(weight.dtype, torch.float32))
         inverse = torch.empty_like(mean)
         for i in range(x.shape[0]):
             into = (out[i : i + 1], mean[i], inverse[i])

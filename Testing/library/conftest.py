@@ -1,0 +1,61 @@
+"""Small values that several tests of training need."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.config import LossConfig
+from MedSegTrainerLib.data.normalize import Normalization
+from MedSegTrainerLib.plan import Plan
+
+
+@pytest.fixture
+def cpu() -> torch.device:
+    return torch.device("cpu")
+
+
+@pytest.fixture
+def tiny_plan() -> Plan:
+    """A 3D plan for anisotropic volumes with two classes, whose network trains in milliseconds."""
+    return Plan(
+        dims=3,
+        spacing=(2.5, 1.1, 0.8),
+        patch_size=(4, 8, 12),
+        batch_size=2,
+        samples_per_volume=3,
+        normalization=(Normalization(method="zscore"),),
+        channel_names=("MR",),
+        classes=(
+            LabelClass(value=3, name="kidney", color=(200, 80, 60)),
+            LabelClass(value=7, name="cyst", color=(60, 80, 200)),
+        ),
+        flip_axes=(2,),
+        architecture="PlannedUNet",
+        network={
+            "dims": 3,
+            "in_channels": 1,
+            "out_channels": 3,
+            "features": [4, 6],
+            "strides": [[1, 1, 1], [1, 2, 2]],
+            "kernels": [[1, 3, 3], [3, 3, 3]],
+            "blocks": [1, 1],
+            "deep_supervision": False,
+        },
+        loss=LossConfig(loss_type="combined"),
+        optimizer_type="AdamW",
+        learning_rate=1e-2,
+        weight_decay=1e-2,
+        lr_schedule="cosine",
+        warmup_epochs=1.0,
+        gradient_clip=12.0,
+        ema_decay=0.999,
+        mixed_precision=False,
+        channels_last=False,
+        steps_per_epoch=2,
+        epochs=3,
+        validation_interval=1,
+        cache="memory",
+        reasons={"spacing": "median spacing of the cases"},
+    )

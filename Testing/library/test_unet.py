@@ -1,0 +1,121 @@
+"""The planned U-Net in the shapes planning makes, and some it should not make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.models.unet import PlannedUNet
+
+TOPOLOGIES: dict[str, dict[str, Any]] = {
+    "isotropic": {
+        "dims": 3, "features": [4, 6, 8], "strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2]],
+        "kernels": [[3, 3, 3]] * 3, "blocks": [1, 1, 1],
+    },
+    "coarse slices": {
+        "dims": 3, "features": [4, 5, 6, 7], "strides": [[1, 1, 1], [1, 2, 2], [1, 2, 2], [2, 2, 1]],
+        "kernels": [[1, 3, 3], [1, 3, 3], [3, 3, 3], [3, 3, 3]], "blocks": [1, 2, 1, 3],
+    },
+    "equal widths": {
+        "dims": 3, "features": [4, 4, 4], "strides": [[1, 1, 1], [2, 1, 1], [1, 1, 2]],
+        "kernels": [[3, 1, 3], [3, 3, 3], [1, 1, 1]], "blocks": [2, 1, 1],
+    },
+    "one level": {"dims": 3, "features": [5], "strides": [[1, 1, 1]], "kernels": [[3, 3, 3]], "blocks": [1]},
+    "2D": {
+        "dims": 2, "features": [4, 6, 8, 8], "strides": [[1, 1], [2, 2], [2, 2], [1, 2]],
+        "kernels": [[3, 3]] * 4, "blocks": [1, 1, 2, 1],
+    },
+}  # fmt: skip
+NAMES = list(TOPOLOGIES)
+
+
+def network_for(name: str, *, deep: bool) -> PlannedUNet:
+    torch.manual_seed(3)
+    return PlannedUNet(in_channels=2, out_channels=3, deep_supervision=deep, **TOPOLOGIES[name])
+
+
+def divisor(name: str) -> list[int]:
+    return torch.tensor(TOPOLOGIES[name]["strides"]).prod(dim=0).tolist()
+
+
+def image_for(name: str, batch: int = 2) -> torch.Tensor:
+    """Not cubic: one, two and three times what the strides ask for."""
+    size = [factor * max(step, 2) for factor, step in zip((2, 1, 3), divisor(name), strict=False)]
+    return torch.randn(batch, 2, *size)
+
+
+class TestShapes:
+    @pytest.mark.parametrize("name", NAMES)
+    def test_logits_have_the_size_of_the_image(self, name: str) -> None:
+        image = image_for(name)
+        for network in (network_for(name, deep=False).train(), network_for(name, deep=True).eval()):
+            logits = network(image)
+            assert [tuple(level.shape) for level in logits] == [(2, 3, *image.shape[2:])]
+
+    @pytest.mark.parametrize("name", ["isotropic", "coarse slices", "equal widths", "2D"])
+    def test_deep_supervision_judges_all_but_the_two_coarsest_levels(self, name: str) -> None:
+        image = image_for(name)
+        logits = network_for(name, deep=True).train()(image)
+        strides = torch.tensor(TOPOLOGIES[name]["strides"])
+        size = torch.tensor(image.shape[2:])
+        assert len(logits) == len(strides) - 2
+        for level, found in enumerate(logits):
+            assert tuple(found.shape[2:]) == tuple((size // strides[: level + 1].prod(dim=0)).tolist())
+
+    def test_a_size_that_does_not_fit_is_no_silent_crop(self) -> None:
+        with pytest.raises(RuntimeError):
+            network_for("isotropic", deep=False)(torch.randn(1, 2, 4, 6, 8))
+
+
+class TestGradients:
+    @pytest.mark.parametrize("deep", [False, True])
+    @pytest.mark.parametrize("name", NAMES)
+    def test_every_weight_gets_one(self, name: str, deep: bool) -> None:
+        network = network_for(name, deep=deep).train()
+        logits = network(image_for(name))
+        sum((level**2).mean() for level in logits).backward()
+        silent = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+        assert silent == []
+
+    @pytest.mark.parametrize("name", ["coarse slices", "2D"])
+    def test_memory_order_changes_nothing(self, name: str) -> None:
+        network, image = network_for(name, deep=False).eval(), image_for(name)
+        order = torch.channels_last_3d if TOPOLOGIES[name]["dims"] == 3 else torch.channels_last
+        wanted = network(image)[0]
+        found = network.to(memory_format=order)(image.contiguous(memory_format=order))[0]
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+
+
+class TestReach:
+    def test_a_corner_is_seen_through_the_coarsest_level(self) -> None:
+        """Instance norm sees everything, so what is asked is how much the far corner moves the near one."""
+        network = network_for("isotropic", deep=False).eval()
+        image = torch.zeros(1, 2, 8, 4, 12)
+        moved = image.clone()
+        moved[0, :, -1, -1, -1] = 5
+        difference = (network(moved)[0] - network(image)[0]).abs()[0].sum(dim=0)
+        assert difference[-1, -1, -1] > difference[0, 0, 0]
+        assert difference[0, 0, 0] > 0
+
+    def test_evaluation_of_a_batch_equals_one_by_one(self) -> None:
+        network, image = network_for("coarse slices", deep=True).eval(), image_for("coarse slices", batch=3)
+        alone = torch.cat([network(image[i : i + 1])[0] for i in range(3)])
+        torch.testing.assert_close(network(image)[0], alone, atol=1e-5, rtol=1e-5)
+
+
+class TestBuild:
+    def test_by_name(self) -> None:
+        parameters = {"in_channels": 1, "out_channels": 2, "deep_supervision": True, **TOPOLOGIES["2D"]}
+        assert isinstance(build_network("PlannedUNet", parameters), PlannedUNet)
+
+    def test_an_unknown_name_gets_a_hint(self) -> None:
+        with pytest.raises(ModelError, match=r"'PlanedUNet' is no known network\. Did you mean 'PlannedUNet'"):
+            build_network("PlanedUNet", {})
+
+    def test_parameters_of_another_version(self) -> None:
+        with pytest.raises(ModelError, match="does not fit this version"):
+            build_network("PlannedUNet", {"dims": 3, "width": 9})

@@ -1,0 +1,121 @@
+"""Measures MedSegTrainer against plain PyTorch and MONAI, side by side in one run, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import environment
+
+if TYPE_CHECKING:
+    import torch
+
+NAMES = ("train", "augment", "preprocess", "infer")
+VOLUME, SMOKE_VOLUME = (96, 160, 160), (24, 64, 64)  # (z, y, x)
+
+
+def main() -> int:
+    arguments = read_arguments(sys.argv[1:])
+    environment.enter("bench")
+    return run(arguments)
+
+
+def read_arguments(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="how often each side is timed (default: 7)")
+    parser.add_argument("--only", default=",".join(NAMES), metavar="NAMES", help="of " + ",".join(NAMES))
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="a folder with labelled volumes of your own")
+    parser.add_argument(
+        "--volume", type=int, nargs=3, metavar=("Z", "Y", "X"), help="voxels to infer on (default: 96 160 160)"
+    )
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes, one round: shows only that it runs")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", default=Path("bench.json"), help="where results go (bench.json)"
+    )
+    arguments = parser.parse_args(words)
+    arguments.only = arguments.only.split(",")
+    unknown = [name for name in arguments.only if name not in NAMES]
+    if unknown:
+        parser.error(f"--only {','.join(unknown)} is unknown; there are {', '.join(NAMES)}")
+    if arguments.rounds < 1 or min(arguments.volume or VOLUME) < 1:
+        parser.error("--rounds and --volume must be at least 1")
+    if arguments.smoke:
+        arguments.rounds = 1
+    arguments.volume = tuple(arguments.volume or (SMOKE_VOLUME if arguments.smoke else VOLUME))
+    return arguments
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measures, prints the table and writes the JSON; returns the exit code."""
+    from MedSegTrainerLib import atomic
+    from MedSegTrainerLib.device import choose_device
+    from MedSegTrainerLib.errors import MedSegError
+
+    try:
+        device, warning = choose_device(arguments.device)
+        if warning:
+            print(warning, file=sys.stderr)
+        document = _measure(arguments, device)
+        atomic.write_json(arguments.output, document)
+    except MedSegError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    _show(document)
+    print(f"All numbers: {arguments.output}")
+    return 0
+
+
+def _measure(arguments: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    import torch
+    from benchmarks import augment, infer, preprocess, train
+    from benchmarks.machine import machine
+    from benchmarks.material import prepare
+    from benchmarks.timing import compare
+
+    modules = {"train": train, "augment": augment, "preprocess": preprocess, "infer": infer}
+    torch.manual_seed(0)
+    print("Planning for this device ...", flush=True)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        material = prepare(arguments.data, Path(folder), device, arguments.volume, smoke=arguments.smoke)
+        for name in arguments.only:
+            for comparison in modules[name].comparisons(material):
+                print(f"{comparison.name}: {comparison.work} ...", flush=True)
+                rows.append(compare(comparison, arguments.rounds, device))
+    plan = material.plan.to_json()
+    told = ("patch_size", "batch_size", "spacing", "network", "mixed_precision", "channels_last")
+    return {
+        "machine": machine(device),
+        "data": "phantoms" if arguments.data is None else arguments.data.name,
+        "rounds": arguments.rounds,
+        "plan": {key: plan[key] for key in told},
+        "rows": rows,
+    }
+
+
+def _show(document: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    machine = document["machine"]
+    title = f"{machine['cpu']}, {machine['device']}, torch {machine['torch']}, MONAI {machine['monai']}"
+    table = Table(title=f"Milliseconds, median of {document['rounds']} (least..most)\n{title}", show_lines=True)
+    table.add_column("What")
+    for heading in ("Ours", "Theirs", "Faster"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in document["rows"]:
+        sides = row["ours"], row["theirs"]
+        what = f"[bold]{row['name']}[/]: {escape(row['work'])}\n" + "\n".join(f"- {escape(s['name'])}" for s in sides)
+        cells = [f"{s['median_ms']:.1f}\n({s['min_ms']:.1f}..{s['max_ms']:.1f})" for s in sides]
+        table.add_row(what, *cells, f"{row['ratio']:.2f} x")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

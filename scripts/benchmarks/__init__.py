@@ -1,0 +1,1 @@
+"""What ``bench.py`` compares: one file a comparison, each with a function ``comparisons``."""

@@ -1,0 +1,87 @@
+"""What the comparisons work on: labelled volumes, the plan that is made for them, and the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from MedSegTrainerLib.config import DataConfig, NetworkConfig, TrainConfig
+from MedSegTrainerLib.data.cache import CachedCase
+from MedSegTrainerLib.data.cases import Case, find_cases
+from MedSegTrainerLib.data.patches import Triple, cut_batch, draw_patch
+from MedSegTrainerLib.data.preprocess import prepare_case
+from MedSegTrainerLib.data.scan import scan_cases
+from MedSegTrainerLib.data.splits import Split
+from MedSegTrainerLib.duration import parse_duration
+from MedSegTrainerLib.fingerprint import take_fingerprint
+from MedSegTrainerLib.phantom import write_phantoms
+from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.planning import make_plan
+from MedSegTrainerLib.train_job import DEFAULT_BUDGET
+
+MOST_CASES = 4  # enough to differ; with more a run would only take longer to begin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """``volume`` is the size (z, y, x) to infer on; ``cached`` are the first cases, prepared."""
+
+    plan: Plan
+    config: TrainConfig
+    device: torch.device
+    cases: tuple[Case, ...]
+    cached: tuple[CachedCase, ...]
+    volume: Triple
+    smoke: bool
+
+    def batch(self, size: Triple, generator: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images (B, C, z, y, x) and int16 labels (B, z, y, x), drawn as in training, on the device."""
+        chosen = [int(i) for i in generator.integers(len(self.cached), size=self.plan.batch_size)]
+        share = self.config.data.foreground_oversampling
+        draws = [draw_patch(generator, i, self.cached[i], self.plan.patch_size, share) for i in chosen]
+        return cut_batch(self.cached, draws, size, self.device)
+
+
+def prepare(data: Path | None, folder: Path, device: torch.device, volume: Triple, *, smoke: bool) -> Material:
+    """Plans and prepares the first cases of ``data``, or of phantoms written to ``folder``; raises MedSegError."""
+    if data is None:
+        write_phantoms(folder, train=2 if smoke else MOST_CASES, held_out=0)
+    dataset = find_cases(data or folder / "train")
+    dataset = replace(dataset, cases=dataset.cases[:MOST_CASES])
+    names = tuple(case.name for case in dataset.cases)
+    config = _config(smoke)
+    plan = make_plan(
+        take_fingerprint(dataset, scan_cases(dataset.cases)),
+        config,
+        Split(train=names, val=(), test=(), reason="nothing is trained"),
+        device,
+        parse_duration(DEFAULT_BUDGET),
+    )
+    return Material(
+        plan=plan, config=config, device=device, cases=dataset.cases,
+        cached=_cached(dataset.cases, plan, device), volume=volume, smoke=smoke,
+    )  # fmt: skip
+
+
+def _config(smoke: bool) -> TrainConfig:
+    network = NetworkConfig(dims=3, base_channels=4 if smoke else "auto")
+    data = DataConfig(patch_size=[16, 32, 32], batch_size=2) if smoke else DataConfig()
+    return TrainConfig(data=data, network=network)
+
+
+def _cached(cases: Sequence[Case], plan: Plan, device: torch.device) -> tuple[CachedCase, ...]:
+    prepared = [prepare_case(case, plan) for case in cases]
+    place = device if plan.cache == "device" else torch.device("cpu")
+    return tuple(
+        CachedCase(
+            name=case.name,
+            image=torch.from_numpy(one.image).to(place),
+            label=torch.from_numpy(one.label).to(place),
+            locations=torch.from_numpy(one.locations),
+        )
+        for case, one in zip(cases, prepared, strict=True)
+    )
