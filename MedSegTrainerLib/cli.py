@@ -67,15 +67,16 @@ ValSplit = Annotated[
 ]
 SplitFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="JSON file with the names of the cases: {'train': [...], 'val': [...]}."),
+    typer.Option(metavar="FILE", help="JSON file with the names of the cases, in two lists 'train' and 'val'."),
 ]
+NewJob = Annotated[Path, typer.Option("-o", "--output", metavar="JOB", help="New folder for model, curves and report.")]
 Job = Annotated[Path, typer.Argument(help="Job folder: the -o of train, or the folder 'job' in the -o of apply.")]
 
 
 @app.command()
 def train(
     data: Annotated[Path | None, typer.Argument(help=DATA_HELP)] = None,
-    job: Annotated[Path, typer.Option("-o", "--output", metavar="JOB", help="New folder for model and report.")] = Path("job"),
+    job: NewJob = Path("job"),
     config: ConfigFile = None,
     budget: Budget = None,
     epochs: Epochs = None,
@@ -149,7 +150,7 @@ def plan(
 @app.command()
 def apply(
     model: Annotated[Path, typer.Argument(help="A model folder, its zip, or the job that trained it.")],
-    inputs: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Images, or folders of images.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Images, or folders of images.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for the label maps.")],
     tta: Annotated[bool, typer.Option("--tta", help="Average over mirrorings: a little better, slower.")] = False,
     device: Device = "auto",
@@ -183,7 +184,7 @@ def evaluate(
     labels: Annotated[
         Path, typer.Argument(help="Folder of reference label maps with the same names, or the data set.")
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for report, table and metrics.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for report and tables.")],
 ) -> None:
     """Compare label maps with references.
 

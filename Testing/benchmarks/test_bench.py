@@ -142,7 +142,10 @@ def _both_networks(material: Material) -> tuple[torch.nn.Module, torch.nn.Module
             if parameter.ndim == 1:
                 parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
     plain = PlainUNet(material.plan.network)
-    plain.load_state_dict(ours.state_dict())
+    with torch.no_grad():
+        for theirs, weights in zip(plain.parameters(), ours.parameters(), strict=True):
+            assert theirs.shape == weights.shape
+            theirs.copy_(weights)
     return ours, plain
 
 

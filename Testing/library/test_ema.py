@@ -69,5 +69,5 @@ def test_the_network_is_left_alone_and_keeps_its_gradients() -> None:
     model = network(4.0)
     model[0].weight.grad = torch.ones(1, 1)
     WeightAverage(model, 0.5).follow(model)
-    assert float(model[0].weight) == 4.0
+    assert model[0].weight.item() == 4.0
     assert model[0].weight.grad is not None

@@ -76,7 +76,7 @@ class TestByHand:
         _, target = logits_and_target()
         right = 50 * functional.one_hot(target.long(), 4).movedim(-1, 1).float()
         for name in LOSSES:
-            loss = build_loss(LossConfig(loss_type=name, smooth=0.01), 4, CPU)  # type: ignore[arg-type]
+            loss = build_loss(LossConfig(loss_type=name, smooth=0.01), 4, CPU)
             assert float(loss([right], target)) == pytest.approx(0, abs=1e-4)
             assert float(loss([-right], target)) > 0.6
 
@@ -86,7 +86,7 @@ class TestIgnoredVoxels:
     @pytest.mark.parametrize("weights", [None, [0.1, 1.0, 2.0, 3.0]])
     def test_do_not_count(self, name: str, weights: list[float] | None) -> None:
         logits, target = logits_and_target()
-        loss = build_loss(LossConfig(loss_type=name, class_weights=weights), 4, CPU)  # type: ignore[arg-type]
+        loss = build_loss(LossConfig(loss_type=name, class_weights=weights), 4, CPU)
         wanted = loss([logits[..., :3]], target[..., :3])
         target[..., 3:] = -1
         other = logits.clone()
@@ -99,7 +99,7 @@ class TestIgnoredVoxels:
         logits, target = logits_and_target()
         target[0, 1] = -1
         logits.requires_grad_()
-        build_loss(LossConfig(loss_type=name), 4, CPU)([logits], target).backward()  # type: ignore[arg-type]
+        build_loss(LossConfig(loss_type=name), 4, CPU)([logits], target).backward()
         assert logits.grad is not None
         assert float(logits.grad[0, :, 1].abs().max()) == 0
         assert float(logits.grad[0, :, 0].abs().min()) > 0
@@ -108,10 +108,10 @@ class TestIgnoredVoxels:
     def test_nothing_but_ignored_voxels_is_no_nan(self, name: str) -> None:
         logits, target = logits_and_target()
         logits.requires_grad_()
-        loss = build_loss(LossConfig(loss_type=name), 4, CPU)([logits], torch.full_like(target, -1))  # type: ignore[arg-type]
+        loss = build_loss(LossConfig(loss_type=name), 4, CPU)([logits], torch.full_like(target, -1))
         loss.backward()
         assert logits.grad is not None and float(logits.grad.abs().max()) == 0
-        assert math.isfinite(float(loss))
+        assert math.isfinite(loss.item())
 
 
 class TestDeepSupervision:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -149,4 +150,4 @@ class TestEvents:
 
     def test_every_kind_has_its_class_text(self) -> None:
         for kind, cls in EVENT_KINDS.items():
-            assert events_schema()["$defs"][kind]["description"] == cls.__doc__
+            assert events_schema()["$defs"][kind]["description"] == inspect.getdoc(cls)

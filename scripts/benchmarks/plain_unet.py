@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 SLOPE = 0.01
+ONES = (1, 1, 1)
 
 
 class PlainUNet(nn.Module):
@@ -33,7 +34,7 @@ class PlainUNet(nn.Module):
         )
         self.decoder = nn.ModuleList(
             nn.Sequential(
-                _conv(2 * features[i], features[i], 1, kernels[i]),
+                _conv(2 * features[i], features[i], ONES, kernels[i]),
                 nn.InstanceNorm3d(features[i], affine=True),
                 nn.LeakyReLU(SLOPE, inplace=True),
             )
@@ -62,12 +63,12 @@ class _Residual(nn.Module):
             _conv(inputs, outputs, stride, kernel),
             nn.InstanceNorm3d(outputs, affine=True),
             nn.LeakyReLU(SLOPE, inplace=True),
-            _conv(outputs, outputs, 1, kernel),
+            _conv(outputs, outputs, ONES, kernel),
             nn.InstanceNorm3d(outputs, affine=True),
         )
         self.shortcut = nn.Sequential()
         if max(stride) > 1:
-            self.shortcut.append(nn.AvgPool3d(tuple(stride), tuple(stride)))
+            self.shortcut.append(nn.AvgPool3d(_triple(stride), _triple(stride)))
         if inputs != outputs:
             self.shortcut.append(nn.Conv3d(inputs, outputs, 1, bias=False))
         self.activation = nn.LeakyReLU(SLOPE, inplace=True)
@@ -99,6 +100,10 @@ def _dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return 1 - dice[1:].mean()
 
 
-def _conv(inputs: int, outputs: int, stride: Sequence[int] | int, kernel: Sequence[int]) -> nn.Module:
-    step = stride if isinstance(stride, int) else tuple(stride)
-    return nn.Conv3d(inputs, outputs, tuple(kernel), step, tuple(k // 2 for k in kernel), bias=False)
+def _conv(inputs: int, outputs: int, stride: Sequence[int], kernel: Sequence[int]) -> nn.Module:
+    padding = _triple([k // 2 for k in kernel])
+    return nn.Conv3d(inputs, outputs, _triple(kernel), _triple(stride), padding, bias=False)
+
+
+def _triple(values: Sequence[int]) -> tuple[int, int, int]:
+    return values[0], values[1], values[2]

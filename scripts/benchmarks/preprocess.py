@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from monai.transforms import (
@@ -27,7 +28,6 @@ from MedSegTrainerLib.plan import Plan
 
 BOTH = ["image", "label"]
 READ_BY_NIBABEL = (".nii.gz", ".nii")
-LPS = (("R", "L"), ("A", "P"), ("I", "S"))
 
 
 def comparisons(material: Material) -> Iterator[Comparison]:
@@ -67,7 +67,7 @@ def _transforms(plan: Plan) -> Compose:
         [
             LoadImaged(BOTH),
             EnsureChannelFirstd(BOTH),
-            Orientationd(BOTH, axcodes="LPS", labels=LPS),
+            Orientationd(BOTH, axcodes="LPS"),
             Spacingd(BOTH, pixdim=(x, y, z), mode=("bilinear", "nearest")),
             _normalization(plan.normalization[0]),
             FgBgToIndicesd("label"),
@@ -75,7 +75,7 @@ def _transforms(plan: Plan) -> Compose:
     )
 
 
-def _normalization(how: Normalization) -> object:
+def _normalization(how: Normalization) -> Any:
     """The first channel's for all: they cost the same."""
     if how.method != "ct":
         return NormalizeIntensityd("image", channel_wise=True)

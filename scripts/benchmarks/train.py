@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ def _ours(material: Material, batch: Batch) -> Side:
 
 
 def _their_step(
-    network: nn.Module, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], batch: Batch
+    network: nn.Module, loss: Callable[[Any, torch.Tensor], torch.Tensor], batch: Batch
 ) -> Callable[[], object]:
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
     images, labels = batch[0], batch[1].long()

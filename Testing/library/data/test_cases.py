@@ -1,0 +1,207 @@
+"""Data set folders: every layout is found, and what does not fit is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from MedSegTrainerLib.data.cases import Dataset, find_cases
+from MedSegTrainerLib.errors import DataError
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def describe(root: Path, **description: Any) -> None:
+    (root / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
+
+
+def found(dataset: Dataset) -> dict[str, tuple[list[str], str]]:
+    """Files of each case, relative to the folder."""
+    root = dataset.root.resolve()
+    return {
+        case.name: ([p.resolve().relative_to(root).as_posix() for p in case.images],
+                    case.label.resolve().relative_to(root).as_posix())
+        for case in dataset.cases
+    }  # fmt: skip
+
+
+class TestTwoFolders:
+    @pytest.mark.parametrize("labels", ["labels", "masks"])
+    def test_pairs_equal_names_of_any_format(self, tmp_path: Path, labels: str) -> None:
+        touch(tmp_path, "images/b.nii.gz", "images/a.1.nrrd", "images/notes.txt", "images/._b.nii.gz")
+        touch(tmp_path, f"{labels}/b.seg.nrrd", f"{labels}/a.1.mha")
+        dataset = find_cases(tmp_path)
+        assert dataset.layout == f"images/ and {labels}/"
+        assert found(dataset) == {
+            "a.1": (["images/a.1.nrrd"], f"{labels}/a.1.mha"),
+            "b": (["images/b.nii.gz"], f"{labels}/b.seg.nrrd"),
+        }
+        assert [case.name for case in dataset.cases] == ["a.1", "b"]
+
+    def test_names_come_from_a_description(self, tmp_path: Path) -> None:
+        touch(tmp_path, "images/a.nii", "labels/a.nii")
+        describe(tmp_path, labels={"0": "background", "2": "liver"}, modality={"0": "CT"})
+        dataset = find_cases(tmp_path)
+        assert (dataset.label_names, dataset.channel_names) == ({2: "liver"}, ("CT",))
+
+    def test_files_without_counterpart_are_named(self, tmp_path: Path) -> None:
+        touch(tmp_path, "images/a.nii", "images/only_image.nii", "labels/a.nii", "labels/only_label.nii")
+        with pytest.raises(DataError) as caught:
+            find_cases(tmp_path)
+        assert "1 images in" in str(caught.value) and "have no label: only_image" in str(caught.value)
+        assert "1 labels in" in str(caught.value) and "have no image: only_label" in str(caught.value)
+
+    def test_many_files_without_counterpart_are_counted(self, tmp_path: Path) -> None:
+        touch(tmp_path, *(f"images/case{i}.nii" for i in range(8)), "labels/case0.nii")
+        with pytest.raises(DataError, match=r"7 images .* case1, case2, case3, case4, case5 and 2 more"):
+            find_cases(tmp_path)
+
+    def test_two_files_of_one_name_are_refused(self, tmp_path: Path) -> None:
+        touch(tmp_path, "images/a.nii", "images/a.nrrd", "labels/a.nii")
+        with pytest.raises(DataError, match=r"a\.nii and a\.nrrd have the same case name"):
+            find_cases(tmp_path)
+
+
+class TestNnunet:
+    def test_one_file_a_channel(self, tmp_path: Path) -> None:
+        touch(tmp_path, *(f"imagesTr/{c}_000{n}.nii.gz" for c in ("p_2", "p_1") for n in (1, 0)))
+        touch(tmp_path, "labelsTr/p_1.nii.gz", "labelsTr/p_2.nii.gz")
+        describe(tmp_path, channel_names={"0": "T1", "1": "T2"}, labels={"background": 0, "liver": 1, "tumor": 2})
+        dataset = find_cases(tmp_path)
+        assert dataset.layout == "nnU-Net"
+        assert found(dataset) == {
+            case: ([f"imagesTr/{case}_000{n}.nii.gz" for n in (0, 1)], f"labelsTr/{case}.nii.gz")
+            for case in ("p_1", "p_2")
+        }
+        assert dataset.label_names == {1: "liver", 2: "tumor"}
+        assert dataset.channel_names == ("T1", "T2")
+
+    @pytest.mark.parametrize("missing", ["b_0000.nrrd", "b_0001.nrrd"])
+    def test_a_missing_channel_is_named(self, tmp_path: Path, missing: str) -> None:
+        names = {"a_0000.nrrd", "a_0001.nrrd", "b_0000.nrrd", "b_0001.nrrd"} - {missing}
+        touch(tmp_path, *(f"imagesTr/{name}" for name in names), "labelsTr/a.nrrd", "labelsTr/b.nrrd")
+        with pytest.raises(DataError, match=r"Of 2 channels some are missing in .*: b\."):
+            find_cases(tmp_path)
+
+    def test_a_missing_label_is_named(self, tmp_path: Path) -> None:
+        touch(tmp_path, "imagesTr/a_0000.nii", "imagesTr/b_0000.nii", "labelsTr/a.nii")
+        with pytest.raises(DataError, match="have no label: b"):
+            find_cases(tmp_path)
+
+    def test_a_region_of_values_is_refused(self, tmp_path: Path) -> None:
+        touch(tmp_path, "imagesTr/a_0000.nii", "labelsTr/a.nii")
+        describe(tmp_path, labels={"whole tumor": [1, 2]})
+        with pytest.raises(DataError, match=r"'whole tumor' is a region of values \[1, 2\]"):
+            find_cases(tmp_path)
+
+    def test_names_that_end_in_four_digits_but_are_equal_are_pairs(self, tmp_path: Path) -> None:
+        touch(tmp_path, "imagesTr/case_0001.nii", "imagesTr/case_0002.nii")
+        touch(tmp_path, "labelsTr/case_0001.nii", "labelsTr/case_0002.nii")
+        dataset = find_cases(tmp_path)
+        assert list(found(dataset)) == ["case_0001", "case_0002"]
+        assert all(len(case.images) == 1 for case in dataset.cases)
+
+
+class TestDecathlon:
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Path:
+        touch(tmp_path, "imagesTr/la_03.nii.gz", "imagesTr/la_01.nii.gz", "labelsTr/la_03.nii.gz")
+        touch(tmp_path, "labelsTr/la_01.nii.gz", "imagesTs/la_02.nii.gz", "imagesTr/extra.nii.gz")
+        return tmp_path
+
+    def entries(self, *numbers: str) -> list[dict[str, str]]:
+        return [
+            {"image": f"./imagesTr/la_{number}.nii.gz", "label": f"./labelsTr/la_{number}.nii.gz"} for number in numbers
+        ]
+
+    def test_lists_the_training_pairs(self, root: Path) -> None:
+        describe(
+            root,
+            training=self.entries("03", "01"),
+            labels={"0": "background", "1": "left atrium"},
+            modality={"0": "MR"},
+        )
+        dataset = find_cases(root)
+        assert dataset.layout == "Decathlon"
+        assert found(dataset) == {
+            "la_01": (["imagesTr/la_01.nii.gz"], "labelsTr/la_01.nii.gz"),
+            "la_03": (["imagesTr/la_03.nii.gz"], "labelsTr/la_03.nii.gz"),
+        }
+        assert (dataset.label_names, dataset.channel_names) == ({1: "left atrium"}, ("MR",))
+
+    def test_missing_files_are_named(self, root: Path) -> None:
+        describe(root, training=self.entries("01", "99"))
+        with pytest.raises(DataError, match=r"lists 2 files that are not there: .*la_99"):
+            find_cases(root)
+
+    @pytest.mark.parametrize("entry", ["../other/a.nii", "imagesTr/../../a.nii"])
+    def test_a_path_that_leads_outside_is_refused(self, root: Path, entry: str) -> None:
+        touch(root.parent, "other/a.nii", "a.nii")
+        describe(root, training=[{"image": entry, "label": "labelsTr/la_01.nii.gz"}])
+        with pytest.raises(DataError, match="lies outside the folder") as caught:
+            find_cases(root)
+        assert repr(entry) in str(caught.value)
+
+    def test_an_absolute_path_outside_is_refused(self, root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+        other = tmp_path_factory.mktemp("other") / "a.nii"
+        other.touch()
+        describe(root, training=[{"image": str(other), "label": "labelsTr/la_01.nii.gz"}])
+        with pytest.raises(DataError, match="lies outside the folder"):
+            find_cases(root)
+
+    def test_an_entry_that_is_no_pair(self, root: Path) -> None:
+        describe(root, training=["./imagesTr/la_01.nii.gz"])
+        with pytest.raises(DataError, match=r"needs 'image' and 'label', not '\./imagesTr/la_01"):
+            find_cases(root)
+
+    def test_two_images_of_one_name_are_refused(self, root: Path) -> None:
+        describe(root, training=self.entries("01", "03", "01"))
+        with pytest.raises(DataError, match="several images of one name: la_01"):
+            find_cases(root)
+
+    def test_no_entries(self, root: Path) -> None:
+        describe(root, training=[])
+        with pytest.raises(DataError, match="lists no training cases"):
+            find_cases(root)
+
+
+class TestDescription:
+    @pytest.mark.parametrize(
+        "labels, words",
+        [(["liver"], "'labels' must pair numbers with names"), ({"liver": "tumor"}, "pairs no number with a name")],
+    )
+    def test_labels_without_numbers(self, tmp_path: Path, labels: Any, words: str) -> None:
+        touch(tmp_path, "images/a.nii", "labels/a.nii")
+        describe(tmp_path, labels=labels)
+        with pytest.raises(DataError, match=words):
+            find_cases(tmp_path)
+
+    def test_that_is_no_json(self, tmp_path: Path) -> None:
+        touch(tmp_path, "images/a.nii", "labels/a.nii")
+        (tmp_path / "dataset.json").write_text("{", encoding="utf-8")
+        with pytest.raises(DataError, match=r"dataset\.json cannot be read"):
+            find_cases(tmp_path)
+
+
+class TestNothing:
+    def test_found(self, tmp_path: Path) -> None:
+        touch(tmp_path, "images/readme.txt", "labels/readme.txt")
+        with pytest.raises(DataError, match=r"No labelled images found in .* Expected one of: images/ and labels/"):
+            find_cases(tmp_path)
+
+    def test_there(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="does not exist"):
+            find_cases(tmp_path / "missing")
+
+    def test_but_a_file(self, tmp_path: Path) -> None:
+        touch(tmp_path, "file")
+        with pytest.raises(DataError, match="is a file, not a folder"):
+            find_cases(tmp_path / "file")

@@ -1,0 +1,94 @@
+"""Image files in, scalar volumes out, one a channel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MedSegTrainerLib.data.images import case_name, image_suffix, read_channels
+from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.geometry import Geometry
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        "file, name, suffix",
+        [
+            ("a.nii.gz", "a", ".nii.gz"), ("A.NII.GZ", "A", ".nii.gz"), ("a.b.nii", "a.b", ".nii"),
+            ("a.seg.nrrd", "a", ".nrrd"), ("x.nhdr", "x", ".nhdr"), ("x.mha", "x", ".mha"), ("x.mhd", "x", ".mhd"),
+            ("x.raw", "x", None), ("notes.txt", "notes", None),
+        ],
+    )  # fmt: skip
+    def test_of_files(self, file: str, name: str, suffix: str | None) -> None:
+        assert (case_name(Path("folder.nii") / file), image_suffix(Path(file))) == (name, suffix)
+
+
+class TestReadChannels:
+    def write(self, image: sitk.Image, path: Path) -> Path:
+        sitk.WriteImage(image, str(path))
+        return path
+
+    @pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+    def test_one_file(self, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path, suffix: str) -> None:
+        image = oblique_case[0]
+        (channel,) = read_channels([self.write(image, tmp_path / f"a{suffix}")])
+        assert np.array_equal(sitk.GetArrayViewFromImage(channel), sitk.GetArrayViewFromImage(image))
+        assert Geometry.of(image).disagreements(Geometry.of(channel)) == []
+
+    def test_a_file_a_channel(self, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path) -> None:
+        paths = [self.write(image, tmp_path / f"{index}.nrrd") for index, image in enumerate(oblique_case)]
+        channels = read_channels(paths)
+        assert [channel.GetPixel(5, 5, 4) for channel in channels] == [
+            image.GetPixel(5, 5, 4) for image in oblique_case
+        ]
+
+    def test_components_are_channels(self, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path) -> None:
+        image = oblique_case[0]
+        path = self.write(sitk.Compose(image, image * 2, image * 3), tmp_path / "a.nrrd")
+        channels = read_channels([path])
+        assert [channel.GetNumberOfComponentsPerPixel() for channel in channels] == [1, 1, 1]
+        assert channels[2].GetPixel(3, 4, 5) == pytest.approx(3 * image.GetPixel(3, 4, 5))
+        assert Geometry.of(image).disagreements(Geometry.of(channels[2])) == []
+
+    def test_a_fourth_axis_is_channels(self, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path) -> None:
+        image = oblique_case[0]
+        path = self.write(sitk.JoinSeries(image, image * 2), tmp_path / "a.nii.gz")
+        channels = read_channels([path])
+        assert len(channels) == 2
+        assert channels[1].GetPixel(3, 4, 5) == pytest.approx(2 * image.GetPixel(3, 4, 5))
+        assert Geometry.of(image).disagreements(Geometry.of(channels[1])) == []
+
+    def test_a_2d_image_is_a_volume_of_one_slice(self, tmp_path: Path) -> None:
+        image = sitk.GetImageFromArray(np.arange(12, dtype=np.float32).reshape(3, 4))
+        image.SetSpacing((0.5, 0.7))
+        (channel,) = read_channels([self.write(image, tmp_path / "a.mha")])
+        assert channel.GetSize() == (4, 3, 1)
+        assert channel.GetSpacing()[:2] == (0.5, 0.7)
+        assert channel.GetPixel(1, 2, 0) == 9
+
+    def test_channels_on_different_grids_are_refused(
+        self, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path
+    ) -> None:
+        moved = sitk.Image(oblique_case[0])
+        moved.SetOrigin((0, 0, 0))
+        paths = [self.write(oblique_case[0], tmp_path / "a.nrrd"), self.write(moved, tmp_path / "b.nrrd")]
+        with pytest.raises(DataError, match="channel 1 lies elsewhere than channel 0: origin "):
+            read_channels(paths)
+
+
+class TestProblems:
+    def test_a_missing_file(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"a\.nii does not exist"):
+            read_channels([tmp_path / "a.nii"])
+
+    @pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+    def test_a_broken_file_is_named_in_one_line(self, tmp_path: Path, suffix: str) -> None:
+        path = tmp_path / f"broken{suffix}"
+        path.write_bytes(b"this is no image")
+        with pytest.raises(DataError, match=r"cannot be read as an image: .+\. Replace the file") as caught:
+            read_channels([path])
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)

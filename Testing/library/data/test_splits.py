@@ -1,0 +1,119 @@
+"""Who trains and who validates: the same everywhere, nobody twice, nobody forgotten."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from MedSegTrainerLib.config import DataConfig
+from MedSegTrainerLib.data.splits import CASES_FOR_A_TEST_SET, Split, split_cases
+from MedSegTrainerLib.errors import DataError, MedSegError, UsageError
+
+NAMES = [f"case_{index:02d}" for index in range(10)]
+MANY = [f"case_{index:02d}" for index in range(40)]
+
+
+def sides(split: Split) -> list[str]:
+    return sorted([*split.train, *split.val, *split.test])
+
+
+class TestShares:
+    def test_is_the_same_on_every_machine(self) -> None:
+        assert split_cases(NAMES, DataConfig(val_split=0.3)).val == ("case_04", "case_07", "case_08")
+        assert split_cases(NAMES, DataConfig(val_split=0.3, seed=7)).val == ("case_04", "case_06", "case_07")
+
+    def test_does_not_depend_on_the_order_of_the_names(self) -> None:
+        assert split_cases(NAMES[::-1], DataConfig()) == split_cases(NAMES, DataConfig())
+
+    @pytest.mark.parametrize("count", [2, 3, 10, 19, 20, 40])
+    def test_every_case_stands_on_one_side(self, count: int) -> None:
+        split = split_cases(MANY[:count], DataConfig())
+        assert sides(split) == MANY[:count]
+        assert len(split.val) >= 1
+        assert len(split.train) >= 1
+
+    def test_sizes(self) -> None:
+        split = split_cases(MANY, DataConfig(train_split=0.7, val_split=0.1, test_split=0.2))
+        assert (len(split.train), len(split.val), len(split.test)) == (28, 4, 8)
+        assert split.reason == "28 of 40 cases train, 4 validate, 8 are kept aside for the final report"
+
+    def test_few_cases_have_no_test_set(self) -> None:
+        split = split_cases(MANY[: CASES_FOR_A_TEST_SET - 1], DataConfig(test_split=0.3))
+        assert split.test == ()
+        assert "with fewer than 20 cases none are kept aside" in split.reason
+
+    def test_without_validation(self) -> None:
+        split = split_cases(NAMES, DataConfig(val_split=0, test_split=0))
+        assert (list(split.train), split.val) == (NAMES, ())
+
+    def test_one_case_trains_and_validates(self) -> None:
+        split = split_cases(["a"], DataConfig())
+        assert (split.train, split.val, split.test) == (("a",), ("a",), ())
+        assert "says nothing about other patients" in split.reason
+
+    def test_all_kept_aside_is_refused(self) -> None:
+        with pytest.raises(UsageError, match=r"test_split = 1 keeps all 40 cases aside"):
+            split_cases(MANY, DataConfig(train_split=0, val_split=0, test_split=1))
+
+
+class TestFolds:
+    def test_are_the_same_on_every_machine(self) -> None:
+        assert split_cases(NAMES, DataConfig(fold=1, folds=3)).val == ("case_00", "case_03", "case_04")
+
+    @pytest.mark.parametrize("folds", [2, 3, 5, 10])
+    def test_partition_the_cases(self, folds: int) -> None:
+        splits = [split_cases(NAMES, DataConfig(fold=fold, folds=folds)) for fold in range(folds)]
+        assert sorted(name for split in splits for name in split.val) == NAMES
+        assert all(sides(split) == NAMES for split in splits)
+        sizes = [len(split.val) for split in splits]
+        assert max(sizes) - min(sizes) <= 1
+
+    def test_more_folds_than_cases(self) -> None:
+        with pytest.raises(UsageError, match=r"3 cases cannot make 5 folds\. Ask for at most 3"):
+            split_cases(NAMES[:3], DataConfig(fold=0))
+
+
+class TestFile:
+    def split(self, folder: Path, document: Any, fold: int | None = None) -> Split:
+        path = folder / "folds.json"
+        path.write_text(document if isinstance(document, str) else json.dumps(document), encoding="utf-8")
+        return split_cases(["a", "b", "c", "d"], DataConfig(split_file=str(path), fold=fold))
+
+    def test_one_fold(self, tmp_path: Path) -> None:
+        split = self.split(tmp_path, {"train": ["c", "a"], "val": ["b"], "test": ["d"]})
+        assert (split.train, split.val, split.test) == (("a", "c"), ("b",), ("d",))
+
+    def test_a_list_of_folds(self, tmp_path: Path) -> None:
+        folds = [{"train": ["a"], "val": ["b"]}, {"train": ["b"], "val": ["a"]}]
+        assert self.split(tmp_path, folds).val == ("b",)
+        split = self.split(tmp_path, folds, fold=1)
+        assert (split.train, split.val, split.reason) == (("b",), ("a",), "fold 1 of folds.json")
+
+    @pytest.mark.parametrize(
+        "document, fold, words",
+        [
+            ([{"train": ["a"]}], 1, "holds 1 folds; fold 1 is not one of 0 to 0"),
+            ("{", None, "cannot be read"),
+            ([3], None, "must be an object with a 'train' list"),
+            ({"val": ["a"]}, None, "must be an object with a 'train' list"),
+            ({"train": ["a"], "val": "b"}, None, "'val' of fold 0 must be a list of case names, not 'b'"),
+            ({"train": ["a"], "test": None}, None, "'test' of fold 0 must be a list of case names, not None"),
+            ({"train": ["a", "x", "y"], "val": ["z"]}, None, "names 3 cases that the data does not have: x, y, z"),
+            ({"train": ["a", "b"], "val": ["b"]}, None, "b stand in 'train' and in 'val' or 'test'"),
+            ({"train": ["a", "b"], "test": ["a"]}, None, "a stand in 'train' and in 'val' or 'test'"),
+            ({"train": [], "val": ["a"]}, None, "has no case to train on"),
+        ],
+    )
+    def test_wrong_files(self, tmp_path: Path, document: Any, fold: int | None, words: str) -> None:
+        with pytest.raises(MedSegError) as caught:
+            self.split(tmp_path, document, fold)
+        assert isinstance(caught.value, (DataError, UsageError))
+        assert words in str(caught.value)
+        assert "folds.json" in str(caught.value)
+
+    def test_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="does not exist"):
+            split_cases(["a"], DataConfig(split_file=str(tmp_path / "missing.json")))

@@ -1,0 +1,122 @@
+"""Checkpoints: a training goes on as if it had never been interrupted, or says why it cannot."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.errors import TrainingError
+from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.step import Batch, Learner
+
+STATE = TrainingState(
+    total_steps=90, epoch=4, step=17, best_dice=0.75, best_epoch=3, stale_epochs=1, seconds=12.5
+)  # fmt: skip
+
+
+def learner(plan: Plan, seed: int) -> Learner:
+    torch.manual_seed(seed)
+    return Learner(plan, TrainConfig(), torch.device("cpu"))
+
+
+def batch(plan: Plan, seed: int) -> Batch:
+    images = torch.randn((2, 1, *plan.patch_size), generator=torch.Generator().manual_seed(seed))
+    return images, (images[:, 0] > 0.5).to(torch.int16)
+
+
+def trained(plan: Plan) -> Learner:
+    one = learner(plan, 1)
+    for step in range(2):
+        one.step([batch(plan, step)], 1, 1e-2)
+    return one
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "checkpoints" / "last.pt"
+
+
+class TestRoundTrip:
+    def test_state_comes_back(self, tiny_plan: Plan, path: Path) -> None:
+        save_checkpoint(path, trained(tiny_plan), STATE)
+        assert load_checkpoint(path, learner(tiny_plan, 2)) == STATE
+
+    @pytest.mark.parametrize("channels_last", [False, True])
+    @pytest.mark.parametrize("optimizer", ["Adam", "AdamW", "SGD"])
+    def test_the_next_steps_are_bit_for_bit_those_of_an_uninterrupted_training(
+        self, tiny_plan: Plan, path: Path, channels_last: bool, optimizer: str
+    ) -> None:
+        plan = replace(tiny_plan, channels_last=channels_last, optimizer_type=optimizer)
+        kept = trained(plan)
+        save_checkpoint(path, kept, STATE)
+        resumed = learner(plan, 2)
+        load_checkpoint(path, resumed)
+        for step in range(3):
+            for one in (kept, resumed):
+                one.step([batch(plan, 10 + step)], 1, 5e-3)
+        wanted = {**kept.network.state_dict(), **{f"average.{n}": w for n, w in kept.average.weights.items()}}
+        found = {**resumed.network.state_dict(), **{f"average.{n}": w for n, w in resumed.average.weights.items()}}
+        assert wanted.keys() == found.keys()
+        assert [name for name, value in wanted.items() if not torch.equal(value, found[name])] == []
+
+    def test_only_the_checkpoint_is_left_in_the_folder(self, tiny_plan: Plan, path: Path) -> None:
+        for _ in range(2):
+            save_checkpoint(path, trained(tiny_plan), STATE)
+        assert os.listdir(path.parent) == ["last.pt"]
+
+
+class TestDamage:
+    @pytest.mark.parametrize("share", [0, 0.001, 0.3, 0.9, 0.999])
+    def test_a_file_cut_short(self, tiny_plan: Plan, path: Path, share: float) -> None:
+        save_checkpoint(path, trained(tiny_plan), STATE)
+        content = path.read_bytes()
+        path.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(TrainingError, match=r"last\.pt cannot be resumed from.*another folder"):
+            load_checkpoint(path, learner(tiny_plan, 2))
+
+    @pytest.mark.parametrize("content", [b"not a checkpoint", b"\0" * 5000, pickle.dumps({"state": {}})])
+    def test_another_file(self, tiny_plan: Plan, path: Path, content: bytes) -> None:
+        path.parent.mkdir()
+        path.write_bytes(content)
+        with pytest.raises(TrainingError, match="cannot be resumed from"):
+            load_checkpoint(path, learner(tiny_plan, 2))
+
+    def test_of_another_network(self, tiny_plan: Plan, path: Path) -> None:
+        save_checkpoint(path, trained(tiny_plan), STATE)
+        wider = replace(tiny_plan, network={**tiny_plan.network, "features": [4, 7]})
+        with pytest.raises(TrainingError, match="cannot be resumed from"):
+            load_checkpoint(path, learner(wider, 2))
+
+    @pytest.mark.parametrize("missing", ["state", "network", "optimizer", "average", "average_steps", "scaler"])
+    def test_a_part_is_missing(self, tiny_plan: Plan, path: Path, missing: str) -> None:
+        save_checkpoint(path, trained(tiny_plan), STATE)
+        content = torch.load(path, weights_only=True)
+        del content[missing]
+        torch.save(content, path)
+        with pytest.raises(TrainingError, match=missing):
+            load_checkpoint(path, learner(tiny_plan, 2))
+
+
+class Intruder:
+    """What a pickle can do to whoever opens it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, int]]:
+        return os.mkdir, (str(self.path), 0o755)
+
+
+def test_code_in_a_checkpoint_is_not_run(tiny_plan: Plan, path: Path, tmp_path: Path) -> None:
+    path.parent.mkdir()
+    torch.save({"state": Intruder(tmp_path / "broken in")}, path)
+    with pytest.raises(TrainingError, match="cannot be resumed from"):
+        load_checkpoint(path, learner(tiny_plan, 2))
+    assert not (tmp_path / "broken in").exists()

@@ -1,0 +1,281 @@
+"""The job folder: who may work on it, what its status says, and what is never overwritten."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from MedSegTrainerLib import atomic
+from MedSegTrainerLib.config import ApplyConfig, TrainConfig, job_document
+from MedSegTrainerLib.errors import JobError
+from MedSegTrainerLib.job import (
+    DEAD_AFTER_SECONDS,
+    HEARTBEAT_SECONDS,
+    STOP_KEEP_BEST,
+    STOP_NOW,
+    JobFolder,
+    JobOwner,
+    Status,
+    process_exists,
+)
+
+HERE = socket.gethostname()
+OWNER = """
+import sys
+from pathlib import Path
+from MedSegTrainerLib.job import JobFolder, JobOwner
+with JobOwner(JobFolder(Path(sys.argv[1])), "train") as owner:
+    owner.update(state="running", epoch=3, best=0.7)
+    print("owned", flush=True)
+    sys.stdin.read()
+"""
+WRITER = """
+import sys
+from pathlib import Path
+from MedSegTrainerLib.job import JobFolder, JobOwner
+with JobOwner(JobFolder(Path(sys.argv[1])), "train") as owner:
+    print("owned", flush=True)
+    for epoch in range(1, 301):
+        owner.update(epoch=epoch, message="m" * (epoch % 7) * 500)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> JobFolder:
+    job = JobFolder(tmp_path / "job")
+    job.create(TrainConfig())
+    return job
+
+
+@contextmanager
+def process(code: str, folder: JobFolder) -> Iterator[subprocess.Popen[str]]:
+    """Another process that says 'owned' when it works on the folder."""
+    command = [sys.executable, "-c", code, str(folder.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "owned\n"
+            yield other
+        finally:
+            other.kill()
+
+
+def dead_pid() -> int:
+    """The number of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    return ended.pid
+
+
+def leave_behind(folder: JobFolder, *, host: str, pid: int, age: float, state: str = "running") -> None:
+    """What an owner that was not closed leaves: its lock and its last status, both ``age`` seconds old."""
+    then = time.time() - age
+    status = Status(state=state, kind="train", host=host, pid=pid, heartbeat=then, epoch=5, epochs=9, best=0.8)
+    atomic.write_json(folder.status_file, asdict(status))
+    folder.lock_file.write_text(f"{host} {pid} 1", encoding="utf-8")
+    os.utime(folder.lock_file, (then, then))
+
+
+def try_to_own(folder: JobFolder) -> JobOwner:
+    with JobOwner(folder, "train") as owner:
+        return owner
+
+
+class TestOwner:
+    def test_writes_its_status_and_frees_the_folder(self, folder: JobFolder) -> None:
+        with JobOwner(folder, "train") as owner:
+            status = folder.status()
+            assert (status.state, status.kind, status.host, status.pid) == ("starting", "train", HERE, os.getpid())
+            assert status.is_alive()
+            owner.update(state="finished", message="done")
+        assert (folder.status().state, folder.status().message) == ("finished", "done")
+        assert not folder.status().is_alive()
+        assert not folder.lock_file.exists()
+
+    def test_a_second_process_is_refused_while_the_first_lives(self, folder: JobFolder) -> None:
+        with process(OWNER, folder) as other:
+            with pytest.raises(JobError, match=f"is being worked on by process {other.pid} on") as caught:
+                try_to_own(folder)
+            assert "medsegtrainer stop" in str(caught.value)
+            assert folder.status().epoch == 3  # the status of the owner was not touched
+
+    def test_the_folder_of_a_killed_process_is_taken_over(self, folder: JobFolder) -> None:
+        with process(OWNER, folder) as other:
+            pass
+        assert other.returncode != 0
+        assert folder.lock_file.exists()
+        with JobOwner(folder, "train"):
+            status = folder.status()
+            assert status.pid == os.getpid()
+            assert (status.epoch, status.best) == (3, 0.7)  # a resumed job does not start at 0
+
+    def test_a_dead_process_of_this_machine(self, folder: JobFolder) -> None:
+        leave_behind(folder, host=HERE, pid=dead_pid(), age=1)
+        try_to_own(folder)
+
+    def test_another_machine_with_an_old_heartbeat_is_taken_over(self, folder: JobFolder) -> None:
+        leave_behind(folder, host="elsewhere", pid=1, age=DEAD_AFTER_SECONDS + 5)
+        try_to_own(folder)
+
+    def test_another_machine_with_a_fresh_heartbeat_is_not(self, folder: JobFolder) -> None:
+        leave_behind(folder, host="elsewhere", pid=1, age=DEAD_AFTER_SECONDS / 2)
+        with pytest.raises(JobError, match="process 1 on elsewhere"):
+            try_to_own(folder)
+        assert folder.lock_file.read_text(encoding="utf-8") == "elsewhere 1 1"
+
+    def test_a_lock_whose_owner_has_no_status_yet_is_respected(self, folder: JobFolder) -> None:
+        folder.lock_file.write_text("elsewhere 77 1", encoding="utf-8")
+        with pytest.raises(JobError, match="is being worked on"):
+            try_to_own(folder)
+
+    def test_a_lock_nobody_can_read_is_taken_over(self, folder: JobFolder) -> None:
+        folder.lock_file.write_bytes(b"")
+        try_to_own(folder)
+
+    def test_notices_that_it_was_taken_over(self, folder: JobFolder) -> None:
+        with JobOwner(folder, "train") as owner:
+            atomic.write_bytes(folder.lock_file, b"elsewhere 5 1")
+            deadline = time.monotonic() + 3 * HEARTBEAT_SECONDS
+            while not owner.lost and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert owner.lost
+            atomic.write_json(folder.status_file, asdict(Status(state="running", host="elsewhere")))
+            owner.update(epoch=4)
+            assert folder.status().host == "elsewhere"
+        assert folder.lock_file.read_bytes() == b"elsewhere 5 1"
+
+    def test_forgets_an_old_request_to_stop(self, folder: JobFolder) -> None:
+        folder.request_stop()
+        with JobOwner(folder, "train"):
+            assert folder.stop_requested() is None
+
+    def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(JobError, match="missing cannot be locked"):
+            try_to_own(JobFolder(tmp_path / "missing"))
+
+
+class TestStatus:
+    def test_is_whole_at_every_moment(self, folder: JobFolder) -> None:
+        epochs = []
+        with process(WRITER, folder) as other:
+            while other.poll() is None:
+                epochs.append(json.loads(folder.status_file.read_text(encoding="utf-8"))["epoch"])
+        assert epochs == sorted(epochs)
+        assert len(set(epochs)) > 3
+        assert folder.status().epoch == 300
+
+    @pytest.mark.parametrize("content", ["", "{", "[1]", "null", '"text"'])
+    def test_that_cannot_be_read_is_that_of_a_new_job(self, folder: JobFolder, content: str) -> None:
+        folder.status_file.write_text(content, encoding="utf-8")
+        assert folder.status() == Status()
+
+    def test_of_a_later_version_is_read(self, folder: JobFolder) -> None:
+        atomic.write_json(folder.status_file, {"state": "running", "invented_later": 1})
+        assert folder.status() == Status(state="running")
+
+    @pytest.mark.parametrize("state", ["created", "finished", "stopped", "failed"])
+    def test_nobody_works_in_a_state_of_rest(self, state: str) -> None:
+        assert not Status(state=state, host=HERE, pid=os.getpid(), heartbeat=time.time()).is_alive()
+
+
+class TestCreate:
+    def test_writes_the_job(self, folder: JobFolder) -> None:
+        assert folder.read_document() == job_document(TrainConfig())
+        assert folder.status().state == "created"
+
+    def test_makes_folders_above(self, tmp_path: Path) -> None:
+        folder = JobFolder(tmp_path / "a" / "b")
+        folder.create(ApplyConfig(model="m"))
+        assert folder.read_document()["kind"] == "apply"
+
+    def test_takes_an_empty_folder(self, tmp_path: Path) -> None:
+        JobFolder(tmp_path).create(TrainConfig())
+
+    @pytest.mark.parametrize("result", ["checkpoints/last.pt", "model/model.json"])
+    def test_a_trained_job_is_refused(self, folder: JobFolder, result: str) -> None:
+        path = folder.path / result
+        path.parent.mkdir()
+        path.touch()
+        with pytest.raises(JobError, match="already holds a trained job"):
+            folder.create(ApplyConfig(model="m"))
+        assert folder.read_document()["kind"] == "train"
+
+    def test_a_living_job_is_refused(self, folder: JobFolder) -> None:
+        with process(OWNER, folder), pytest.raises(JobError, match="is being worked on"):
+            folder.create(ApplyConfig(model="m"))
+        assert folder.read_document()["kind"] == "train"
+
+    def test_a_foreign_folder_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "thesis.txt").write_text("precious", encoding="utf-8")
+        with pytest.raises(JobError, match="is not empty and is not a job folder"):
+            JobFolder(tmp_path).create(TrainConfig())
+        assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+    def test_a_file_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "job").touch()
+        with pytest.raises(JobError, match="is a file"):
+            JobFolder(tmp_path / "job").create(TrainConfig())
+
+    def test_a_failed_job_is_replaced(self, folder: JobFolder) -> None:
+        leave_behind(folder, host=HERE, pid=dead_pid(), age=1, state="failed")
+        for path in (folder.events_file, folder.log_file, folder.stop_file, folder.plan_file):
+            path.write_text("old", encoding="utf-8")
+        folder.create(ApplyConfig(model="m"))
+        assert folder.read_document()["kind"] == "apply"
+        assert folder.status() == Status()
+        assert {path.name for path in folder.path.iterdir()} <= {"job.json", "lock"}
+        try_to_own(folder)
+
+
+class TestReadDocument:
+    def test_of_no_job_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(JobError, match=r"is not a job folder: it has no job\.json"):
+            JobFolder(tmp_path).read_document()
+
+    def test_that_is_no_json(self, folder: JobFolder) -> None:
+        folder.job_file.write_text("{", encoding="utf-8")
+        with pytest.raises(JobError, match=r"job\.json cannot be read"):
+            folder.read_document()
+
+
+class TestStop:
+    @pytest.mark.parametrize("how", [STOP_KEEP_BEST, STOP_NOW])
+    def test_request(self, folder: JobFolder, how: str) -> None:
+        assert folder.stop_requested() is None
+        folder.request_stop(how)
+        assert folder.stop_requested() == how
+
+    @pytest.mark.parametrize("words", ["", "please", " now\n"])
+    def test_by_hand(self, folder: JobFolder, words: str) -> None:
+        folder.stop_file.write_text(words, encoding="utf-8")
+        assert folder.stop_requested() == (STOP_NOW if "now" in words else STOP_KEEP_BEST)
+
+
+class TestStart:
+    def test_runs_the_job_in_a_process_of_its_own(self, tmp_path: Path) -> None:
+        folder = JobFolder(tmp_path / "job with spaces")
+        folder.create(TrainConfig())
+        folder.job_file.write_text('{"kind": "nonsense"}', encoding="utf-8")
+        with folder.start() as started:
+            assert started.wait() == 2
+        status = folder.status()
+        assert (status.state, status.pid) == ("failed", started.pid)
+        assert "'nonsense' is no kind of job" in status.message
+
+
+class TestProcessExists:
+    def test_of_this_and_of_an_ended_process(self) -> None:
+        assert process_exists(os.getpid())
+        assert not process_exists(dead_pid())
+        assert not process_exists(0)
+        assert not process_exists(-1)

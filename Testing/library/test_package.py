@@ -1,0 +1,231 @@
+"""Model packages: rebuilt from a folder, a zip or a job, and refused with words when they are anything else."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.package import (
+    DESCRIPTION,
+    LARGEST_MEMBER,
+    WEIGHTS,
+    ModelPackage,
+    load_package,
+    save_description,
+    save_package,
+)
+from MedSegTrainerLib.plan import Plan
+
+
+@pytest.fixture
+def package(tiny_plan: Plan) -> ModelPackage:
+    torch.manual_seed(4)
+    network = build_network(tiny_plan.architecture, tiny_plan.network)
+    return ModelPackage(
+        plan=tiny_plan, weights=network.state_dict(), training={"epoch": 7}, metrics={"val_dice": 0.5}
+    )  # fmt: skip
+
+
+@pytest.fixture
+def folder(package: ModelPackage, tmp_path: Path) -> Path:
+    save_package(package, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def zipped(folder: Path, path: Path, inside: str = "") -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in folder.iterdir():
+            archive.write(file, inside + file.name)
+    return path
+
+
+def described(folder: Path, **changes: Any) -> None:
+    """Changes entries of the description, or of its plan where they are given as ``plan_<name>``."""
+    document = json.loads((folder / DESCRIPTION).read_text())
+    for key, value in changes.items():
+        target, name = (document["plan"], key[5:]) if key.startswith("plan_") else (document, key)
+        target[name] = value
+    (folder / DESCRIPTION).write_text(json.dumps(document))
+
+
+class TestRoundTrip:
+    def check(self, found: ModelPackage, wanted: ModelPackage) -> None:
+        assert (found.plan, found.training, found.metrics) == (wanted.plan, wanted.training, wanted.metrics)
+        assert found.weights.keys() == wanted.weights.keys()
+        assert all(torch.equal(value, wanted.weights[name]) for name, value in found.weights.items())
+
+    def test_folder(self, package: ModelPackage, folder: Path) -> None:
+        assert sorted(os.listdir(folder)) == [DESCRIPTION, WEIGHTS]
+        self.check(load_package(folder), package)
+
+    @pytest.mark.parametrize("inside", ["", "model/", "some/where/else/"])
+    def test_zip_with_any_folder_in_it(self, package: ModelPackage, folder: Path, tmp_path: Path, inside: str) -> None:
+        self.check(load_package(zipped(folder, tmp_path / "m.zip", inside)), package)
+
+    def test_job_folder(self, package: ModelPackage, folder: Path) -> None:
+        self.check(load_package(folder.parent), package)
+
+    def test_the_network_is_rebuilt_in_evaluation_mode(self, package: ModelPackage, folder: Path) -> None:
+        image = torch.randn(1, 1, 4, 8, 12)
+        wanted, found = package.build(), load_package(folder).build()
+        assert not found.training
+        assert torch.equal(found(image)[0], wanted(image)[0])
+
+    def test_channels_last_weights_are_saved_as_they_are_meant(self, package: ModelPackage, tmp_path: Path) -> None:
+        turned = {
+            name: value.contiguous(memory_format=torch.channels_last_3d) if value.ndim == 5 else value
+            for name, value in package.weights.items()
+        }
+        save_package(replace(package, weights=turned), tmp_path / "turned")
+        self.check(load_package(tmp_path / "turned"), package)
+
+    def test_new_metrics_leave_the_weights_alone(self, package: ModelPackage, folder: Path) -> None:
+        before = (folder / WEIGHTS).stat().st_mtime_ns
+        save_description(replace(package, metrics={"test_dice": 0.9}), folder)
+        assert load_package(folder).metrics == {"test_dice": 0.9}
+        assert (folder / WEIGHTS).stat().st_mtime_ns == before
+
+
+class TestMissing:
+    def test_nothing_there(self, tmp_path: Path) -> None:
+        with pytest.raises(ModelError, match="does not exist"):
+            load_package(tmp_path / "nowhere")
+
+    def test_a_folder_of_something_else(self, tmp_path: Path) -> None:
+        with pytest.raises(ModelError, match=rf"holds no model.*{DESCRIPTION} and {WEIGHTS}"):
+            load_package(tmp_path)
+
+    def test_a_job_that_has_not_got_so_far(self, tmp_path: Path) -> None:
+        (tmp_path / "job.json").write_text("{}")
+        with pytest.raises(ModelError, match="no model yet"):
+            load_package(tmp_path)
+
+    @pytest.mark.parametrize("name", [DESCRIPTION, WEIGHTS])
+    def test_a_file_is_missing_in_a_folder(self, folder: Path, name: str) -> None:
+        (folder / name).unlink()
+        with pytest.raises(ModelError, match="holds no model"):
+            load_package(folder)
+
+    @pytest.mark.parametrize("name", [DESCRIPTION, WEIGHTS])
+    def test_a_member_is_missing_in_a_zip(self, folder: Path, tmp_path: Path, name: str) -> None:
+        (folder / name).unlink()
+        with pytest.raises(ModelError, match="the zip lacks"):
+            load_package(zipped(folder, tmp_path / "m.zip"))
+
+
+class TestDamage:
+    @pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", "{}", "[" * 100_000, '{"schema_version": 1}'])
+    def test_description(self, folder: Path, text: str) -> None:
+        (folder / DESCRIPTION).write_text(text)
+        with pytest.raises(ModelError, match=rf"{DESCRIPTION} is damaged"):
+            load_package(folder)
+
+    def test_description_that_is_no_text(self, folder: Path) -> None:
+        (folder / DESCRIPTION).write_bytes(b"\xff\xfe\xfa" * 9)
+        with pytest.raises(ModelError, match="damaged"):
+            load_package(folder)
+
+    @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
+    def test_weights_cut_short(self, folder: Path, share: float) -> None:
+        content = (folder / WEIGHTS).read_bytes()
+        (folder / WEIGHTS).write_bytes(content[: int(share * len(content))])
+        with pytest.raises(ModelError, match=rf"{WEIGHTS} is damaged"):
+            load_package(folder)
+
+    @pytest.mark.parametrize(
+        "change", [{"plan_surprise": 1}, {"plan_classes": [1]}, {"plan_patch_size": None}, {"plan": []}]
+    )
+    def test_plan(self, folder: Path, change: dict[str, Any]) -> None:
+        described(folder, **change)
+        with pytest.raises(ModelError):
+            load_package(folder)
+
+    def test_another_version_is_named(self, folder: Path) -> None:
+        described(folder, schema_version=99)
+        with pytest.raises(ModelError, match="model format 99; this version reads 1"):
+            load_package(folder)
+
+    def test_weights_of_another_network(self, folder: Path, package: ModelPackage) -> None:
+        described(folder, plan_network={**package.plan.network, "features": [4, 7]})
+        with pytest.raises(ModelError, match="do not fit the network PlannedUNet"):
+            load_package(folder).build()
+
+    def test_a_network_this_version_does_not_know(self, folder: Path) -> None:
+        described(folder, plan_architecture="TomorrowNet")
+        with pytest.raises(ModelError, match="no known network"):
+            load_package(folder).build()
+
+    def test_no_zip(self, tmp_path: Path) -> None:
+        (tmp_path / "m.zip").write_bytes(b"PK" + b"\0" * 500)
+        with pytest.raises(ModelError, match="cannot be read as a zip"):
+            load_package(tmp_path / "m.zip")
+
+    @pytest.mark.parametrize("start", [60, 0.3, 0.6, 0.98])
+    def test_a_zip_with_a_hole_in_it(self, folder: Path, tmp_path: Path, start: float) -> None:
+        path = zipped(folder, tmp_path / "m.zip")
+        content = bytearray(path.read_bytes())
+        first = int(start if start > 1 else start * len(content))
+        content[first : first + 12] = b"\xff" * 12
+        path.write_bytes(content)
+        with pytest.raises(ModelError):
+            load_package(path)
+
+    def test_a_zip_with_a_password(self, folder: Path, tmp_path: Path) -> None:
+        path = zipped(folder, tmp_path / "m.zip")
+        content = bytearray(path.read_bytes())
+        content[6] |= 1  # "encrypted" in the header of the first member, and in its entry in the table
+        content[content.index(b"PK\x01\x02") + 8] |= 1
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match="encrypted"):
+            load_package(path)
+
+
+class Intruder:
+    """What a pickle can do to whoever opens it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, int]]:
+        return os.mkdir, (str(self.path), 0o755)
+
+
+class TestSafety:
+    @pytest.mark.parametrize("how", ["pickle", "torch"])
+    def test_a_pickle_in_place_of_the_weights_is_refused_unopened(self, folder: Path, tmp_path: Path, how: str) -> None:
+        intruder = {"heads.0.weight": Intruder(tmp_path / "broken in")}
+        if how == "pickle":
+            (folder / WEIGHTS).write_bytes(pickle.dumps(intruder))
+        else:
+            torch.save(intruder, folder / WEIGHTS)
+        with pytest.raises(ModelError, match="damaged"):
+            load_package(folder)
+        assert not (tmp_path / "broken in").exists()
+
+    @pytest.mark.parametrize("name", [DESCRIPTION, WEIGHTS])
+    def test_a_zip_bomb_is_not_opened(self, folder: Path, tmp_path: Path, name: str) -> None:
+        path = tmp_path / "bomb.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in folder.iterdir():
+                archive.write(file, file.name)
+            archive.getinfo(name).file_size = LARGEST_MEMBER + 1  # the table of the zip is written on closing
+        with pytest.raises(ModelError, match=rf"{name} claims {LARGEST_MEMBER + 1} bytes"):
+            load_package(path)
+
+    def test_members_with_paths_that_lead_out_write_nothing(self, folder: Path, tmp_path: Path) -> None:
+        path = zipped(folder, tmp_path / "m.zip", "../../")
+        shutil.rmtree(folder)
+        load_package(path)
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["m.zip"]
+        assert not (tmp_path.parent / WEIGHTS).exists()

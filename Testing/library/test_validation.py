@@ -1,0 +1,251 @@
+"""Untrusted settings: text becomes values, and everything wrong is told at once with its path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from MedSegTrainerLib.config import (
+    JOB_KINDS,
+    ApplyConfig,
+    DataConfig,
+    EvaluateConfig,
+    NetworkConfig,
+    OptimizerConfig,
+    TrainConfig,
+    TrainerConfig,
+    job_document,
+)
+from MedSegTrainerLib.errors import ConfigError, UsageError
+from MedSegTrainerLib.validation import parse_config, parse_job, read_json, with_settings
+
+
+def problems(values: Any, cls: type = TrainConfig) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(cls, values)
+    return caught.value.problems
+
+
+class TestText:
+    """Workflow documents write every value as text."""
+
+    @pytest.mark.parametrize(
+        "section, name, text, value",
+        [
+            ("optimizer", "learning_rate", "0.0001", 0.0001),
+            ("optimizer", "learning_rate", "1e-4", 0.0001),
+            ("optimizer", "learning_rate", "auto", "auto"),
+            ("optimizer", "betas", "[0.9, 0.99]", [0.9, 0.99]),
+            ("optimizer", "nesterov", "false", False),
+            ("trainer", "epochs", "150", 150),
+            ("trainer", "mixed_precision", "true", True),
+            ("trainer", "mixed_precision", "auto", "auto"),
+            ("trainer", "gradient_clip", "1.0", 1.0),
+            ("data", "spacing", "[2.5, 1, 1]", [2.5, 1.0, 1.0]),
+            ("data", "patch_size", "[16, 64, 64]", [16, 64, 64]),
+            ("data", "flip_axes", '["x", "y"]', ["x", "y"]),
+            ("data", "fold", "2", 2),
+            ("data", "seed", "7", 7),
+            ("network", "dims", "2", 2),
+            ("network", "dims", "auto", "auto"),
+            ("network", "deep_supervision", "true", True),
+        ],
+    )
+    def test_becomes_the_value(self, section: str, name: str, text: str, value: Any) -> None:
+        found = getattr(getattr(parse_config(TrainConfig, {section: {name: text}}), section), name)
+        assert found == value
+        assert type(found) is type(value)
+
+    def test_values_of_json_stay(self) -> None:
+        config = parse_config(TrainConfig, {"network": {"dims": 3}, "data": {"patch_size": [8, 8, 8]}})
+        assert config.network == NetworkConfig(dims=3)
+        assert config.data == DataConfig(patch_size=[8, 8, 8])
+
+    def test_a_name_that_is_a_number_stays_text(self) -> None:
+        assert parse_config(ApplyConfig, {"model": "3"}).model == "3"
+
+
+class TestProblems:
+    def test_all_at_once_with_their_paths(self) -> None:
+        found = problems(
+            {
+                "data": {"fold": "x", "sed": 7},
+                "optimizer": {"learning_rate": "abc", "optimizer_type": "Adm"},
+                "trainr": {},
+            }
+        )
+        assert {line.split(" = ")[0].split(":")[0] for line in found} == {
+            "data.fold", "data.sed", "optimizer.learning_rate", "optimizer.optimizer_type", "trainr",
+        }  # fmt: skip
+        assert "data.sed: unknown setting. Did you mean 'seed'?" in found
+        assert "trainr: unknown setting. Did you mean 'trainer'?" in found
+        assert any(line.startswith("optimizer.optimizer_type = 'Adm': Input should be 'auto', ") for line in found)
+
+    def test_alternatives_of_one_setting_are_one_problem(self) -> None:
+        found = problems({"network": {"dims": 4}})
+        assert found == ["network.dims = 4: Input should be 2 or 3; or: Input should be 'auto'"]
+
+    @pytest.mark.parametrize(
+        "values, words",
+        [
+            ({"data": {"train_split": 1.2}}, "data.train_split = 1.2: must be at most 1."),
+            ({"data": {"seed": -1}}, "data.seed = -1: must be at least 0."),
+            ({"trainer": {"epochs": 0}}, "trainer.epochs = 0: must be at least 1."),
+            ({"optimizer": {"betas": [0.9, 1.5]}}, "optimizer.betas = 1.5: must be at most 1."),
+            ({"optimizer": {"learning_rate": "nan"}}, "optimizer.learning_rate = nan: must be a finite number."),
+            ({"optimizer": {"learning_rate": "inf"}}, "optimizer.learning_rate = inf: must be a finite number."),
+        ],
+    )
+    def test_limits(self, values: dict[str, Any], words: str) -> None:
+        assert words in problems(values)
+
+    def test_limits_themselves_are_inside(self) -> None:
+        parse_config(TrainConfig, {"data": {"train_split": 1, "val_split": 0, "test_split": 0, "seed": 0}})
+        parse_config(ApplyConfig, {"overlap": 0.9})
+
+    @pytest.mark.parametrize(
+        "values, words",
+        [
+            ({"data": {"fold": 5}}, "data.fold = 5: with 5 folds it is 0 to 4."),
+            (
+                {"data": {"train_split": 0.8, "val_split": 0.3, "test_split": 0.1}},
+                "data.train_split + val_split + test_split = 1.2: must not exceed 1.",
+            ),
+            (
+                {"loss": {"loss_type": "combined", "dice_weight": 0, "ce_weight": "0"}},
+                "loss.dice_weight and loss.ce_weight are both 0: nothing would be learned.",
+            ),
+            ({"data": {"spacing": [1, 1]}}, "data.spacing = [1.0, 1.0]: give three positive numbers (z, y, x)."),
+            ({"data": {"patch_size": []}}, "data.patch_size = []: give three positive numbers (z, y, x)."),
+            ({"data": {"patch_size": [8, 0]}}, "data.patch_size = [8, 0]: give three positive numbers (z, y, x)."),
+            (
+                {"data": {"spacing": [1, 0, 1]}},
+                "data.spacing = [1.0, 0.0, 1.0]: give three positive numbers (z, y, x).",
+            ),
+            ({"optimizer": {"betas": [0.9]}}, "optimizer.betas = [0.9]: give two numbers."),
+            (
+                {"trainer": {"budget": "soon"}},
+                "trainer.budget = 'soon': 'soon' is no duration; write 20m, 1h30m or 90s.",
+            ),
+        ],
+    )  # fmt: skip
+    def test_contradictions(self, values: dict[str, Any], words: str) -> None:
+        assert problems(values) == [words]
+
+    def test_limits_and_contradictions_together(self) -> None:
+        assert len(problems({"data": {"seed": -1, "fold": 9}, "trainer": {"budget": "soon", "patience": 0}})) == 4
+
+    def test_a_split_file_has_its_own_folds(self) -> None:
+        parse_config(TrainConfig, {"data": {"fold": 7, "split_file": "folds.json"}})
+
+    @pytest.mark.parametrize("values", [None, 3, [1], "text"])
+    def test_no_object(self, values: Any) -> None:
+        assert len(problems(values)) == 1
+
+    def test_a_section_that_is_no_object(self) -> None:
+        assert problems({"data": 3})[0].startswith("data = 3: ")
+
+
+class TestDefaults:
+    @pytest.mark.parametrize("kind", sorted(JOB_KINDS))
+    def test_are_valid_and_survive_a_round_trip(self, kind: str) -> None:
+        config = JOB_KINDS[kind]()
+        assert parse_job(job_document(config)) == config
+
+    def test_values_survive_a_round_trip(self) -> None:
+        config = TrainConfig(
+            data=DataConfig(spacing=[3.0, 1.0, 1.0], flip_axes=["x"], fold=1),
+            optimizer=OptimizerConfig(learning_rate=0.01),
+            trainer=TrainerConfig(budget="20m", gradient_clip=None),
+        )
+        assert parse_job(job_document(config)) == config
+
+
+class TestParseJob:
+    def test_finds_the_class_of_the_kind(self) -> None:
+        assert parse_job({"kind": "evaluate", "config": {"labels": "l"}}) == EvaluateConfig(labels="l")
+
+    def test_without_settings(self) -> None:
+        assert parse_job({"kind": "train"}) == TrainConfig()
+
+    @pytest.mark.parametrize(
+        "document, words",
+        [
+            ([], "must hold an object, not list"),
+            ({}, "'None' is no kind of job"),
+            ({"kind": "trian"}, "'trian' is no kind of job. Did you mean 'train'?"),
+            ({"kind": "train", "schema_version": 2}, "schema_version: 2; this version reads 1"),
+            ({"kind": "train", "confg": {}}, "confg: unknown key"),
+        ],
+    )
+    def test_wrong_documents(self, document: Any, words: str) -> None:
+        with pytest.raises(ConfigError) as caught:
+            parse_job(document)
+        assert words in str(caught.value)
+
+    def test_tells_all_of_a_wrong_document(self) -> None:
+        with pytest.raises(ConfigError) as caught:
+            parse_job({"kind": "x", "schema_version": 0, "a": 1, "b": 2})
+        assert len(caught.value.problems) == 4
+
+
+class TestWithSettings:
+    def test_with_and_without_section(self) -> None:
+        values = with_settings({}, ["optimizer.learning_rate=0.01", "epochs=5", "seed=3"])
+        assert values == {"optimizer": {"learning_rate": "0.01"}, "trainer": {"epochs": "5"}, "data": {"seed": "3"}}
+        assert parse_config(TrainConfig, values).optimizer.learning_rate == 0.01
+
+    def test_what_was_given_stays_and_is_not_changed(self) -> None:
+        given = {"data": {"seed": 1, "folds": 4}}
+        assert with_settings(given, ["seed=2"]) == {"data": {"seed": "2", "folds": 4}}
+        assert given == {"data": {"seed": 1, "folds": 4}}
+
+    def test_the_last_word_counts(self) -> None:
+        assert with_settings({}, ["seed=1", "data.seed=2"]) == {"data": {"seed": "2"}}
+
+    def test_none(self) -> None:
+        values = with_settings({}, ["gradient_clip=none"])
+        assert parse_config(TrainConfig, values).trainer.gradient_clip is None
+
+    def test_a_value_may_hold_equals_signs(self) -> None:
+        assert with_settings({}, ["split_file=a=b.json"]) == {"data": {"split_file": "a=b.json"}}
+
+    def test_of_a_job_without_sections(self) -> None:
+        assert with_settings({}, ["overlap=0.7"], ApplyConfig) == {"overlap": "0.7"}
+
+    def test_tells_all_problems(self) -> None:
+        with pytest.raises(ConfigError) as caught:
+            with_settings({}, ["learning_rat=1", "epochs", "nonsense=1", "seed=1"])
+        assert len(caught.value.problems) == 3
+        assert "learning_rat: unknown setting. Did you mean 'learning_rate'?" in caught.value.problems
+        assert "--set epochs: write it as key=value." in caught.value.problems
+
+    def test_a_key_of_two_sections_needs_its_section(self) -> None:
+        from dataclasses import dataclass, field
+
+        @dataclass(frozen=True, kw_only=True)
+        class Section:
+            size: int = 1
+
+        @dataclass(frozen=True, kw_only=True)
+        class Twice:
+            first: Section = field(default_factory=Section)
+            second: Section = field(default_factory=Section)
+
+        # with postponed annotations, local classes are not found by name
+        Twice.__annotations__ = {"first": Section, "second": Section}
+        with pytest.raises(ConfigError, match=r"size: stands for first\.size or second\.size"):
+            with_settings({}, ["size=3"], Twice)
+        assert with_settings({}, ["second.size=3"], Twice) == {"second": {"size": "3"}}
+
+    @pytest.mark.parametrize("section", [3, None, "text", [1]])
+    def test_a_section_that_is_no_object(self, section: Any) -> None:
+        with pytest.raises(ConfigError, match=r"data = .*must be an object"):
+            with_settings({"data": section}, ["seed=1"])
+
+
+class TestReadJson:
+    def test_names_file_and_place(self) -> None:
+        with pytest.raises(UsageError, match=r"a\.json is not valid JSON: .*line 2 column 1"):
+            read_json("{\n", "a.json")
