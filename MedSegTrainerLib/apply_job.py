@@ -37,6 +37,8 @@ def run_apply(config: ApplyConfig, folder: JobFolder, owner: JobOwner, emit: Emi
     """
     package = load_package(Path(config.model))
     inputs = find_inputs([Path(name) for name in config.inputs], len(package.plan.normalization))
+    outputs = [Path(config.output_dir) / f"{item.name}.{config.output_format}" for item in inputs]
+    _refuse_to_overwrite(outputs)
     device, warning = choose_device(config.device)
     if warning:
         emit(Warned(message=warning))
@@ -44,12 +46,11 @@ def run_apply(config: ApplyConfig, folder: JobFolder, owner: JobOwner, emit: Emi
     emit(Stage(name="apply", message=f"Segmenting {len(inputs)} images", total=len(inputs) * UNITS_PER_CASE))
     owner.update(state="running", stage="apply")
     failures = []
-    for index, item in enumerate(inputs):
+    for index, (item, output) in enumerate(zip(inputs, outputs, strict=True)):
         if folder.stop_requested():
             return Outcome(
                 message=f"Stopped after {index} of {len(inputs)}.", result=config.output_dir, stopped=STOP_NOW
             )
-        output = Path(config.output_dir) / f"{item.name}.{config.output_format}"
         error = _apply_one(item, output, predictor, emit, index, len(inputs), owner)
         if error:
             failures.append(error)
@@ -80,10 +81,24 @@ def find_inputs(paths: Sequence[Path], channels: int) -> list[Input]:
         name, _, number = case_name(file).rpartition("_")
         numbered = bool(name) and len(number) == 4 and number.isdigit() and channels > 1
         grouped.setdefault(name if numbered else case_name(file), []).append(file)
-    twice = [name for name, group in grouped.items() if len(group) > 1 and len(group) != channels]
-    if twice:
-        raise UsageError(f"Several inputs are named {twice[0]}, and their results would overwrite each other.")
+    for name, group in grouped.items():
+        if len({case_name(file) for file in group}) < len(group) or len(group) not in (1, channels):
+            listed = ", ".join(str(file) for file in group)
+            raise UsageError(
+                f"Several inputs are named {name}, and their results would overwrite each other: {listed}. "
+                "Apply the model to one after the other, with another output folder each."
+            )
     return [Input(name=name, files=tuple(sorted(group))) for name, group in grouped.items()]
+
+
+def _refuse_to_overwrite(outputs: Sequence[Path]) -> None:
+    """What is there already may be a segmentation made by hand, or the image itself."""
+    there = [output for output in outputs if output.exists()]
+    if there:
+        raise UsageError(
+            f"{len(there)} of {len(outputs)} label maps are there already and stay as they are (first: {there[0]}). "
+            "Choose another output folder, or move them away."
+        )
 
 
 def _apply_one(
@@ -105,8 +120,9 @@ def _apply_one(
         labels = predictor.predict(read_channels(item.files), show)
         write_label_map(labels, output, predictor.plan.classes)
     except DataError as error:
-        emit(CaseDone(name=item.name, error=str(error)))
-        return str(error)
+        told = str(error) if str(item.files[0]) in str(error) else f"{item.files[0]}: {error}"
+        emit(CaseDone(name=item.name, error=told))
+        return told
     except (MemoryError, torch.OutOfMemoryError):
         raise MedSegError(
             f"{item.name} needs more memory than there is. Close other programs, or use --device cpu."

@@ -72,4 +72,6 @@ def _reason(error: OSError) -> str:
         return "the disk (or your share of it) is full. Free some space or choose another folder, then start again."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "writing is not allowed there. Choose another folder."
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        return "a file is where a folder should be, or the other way round. Choose another folder."
     return f"{error.strerror or error}."

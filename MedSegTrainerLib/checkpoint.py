@@ -59,7 +59,8 @@ def load_checkpoint(path: Path, learner: Learner) -> TrainingState:
         learner.average.steps = content["average_steps"]
         learner.precision.scaler.load_state_dict(content["scaler"])
         return TrainingState(**content["state"])
-    except (RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+    except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+        told = str(error).partition("\n")[0] or "the file ends too early"
         raise TrainingError(
-            f"{path} cannot be resumed from: {str(error).splitlines()[0]}. Start the training anew in another folder."
+            f"{path} cannot be resumed from: {told}. Start the training anew in another folder."
         ) from None

@@ -95,7 +95,7 @@ class JobView:
 
     def _case(self, event: Event) -> None:
         if event["error"]:
-            self._line(event["error"], "red")
+            self._line(f"{event['name']} could not be segmented: see the end", "red")
         else:
             self._line(f"{event['name']} -> {event['output']}")
 

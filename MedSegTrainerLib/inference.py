@@ -41,7 +41,10 @@ class Predictor:
         expected = len(self.plan.normalization)
         if len(channels) != expected:
             names = ", ".join(self.plan.channel_names)
-            raise DataError(f"The image has {len(channels)} channels and the model needs {expected} ({names}).")
+            raise DataError(
+                f"The image has {len(channels)} channels and the model needs {expected} ({names}). "
+                "Give it images with the channels it was trained on, in their order."
+            )
         image, grid = prepare_image(channels, self.plan)
         logits = self._logits(image, on_window)
         canonical = Geometry.of(to_canonical(channels[0]))
@@ -84,7 +87,8 @@ def _most_likely(logits: np.ndarray, grid: Geometry, target: Geometry) -> np.nda
     best = np.full(target.size_zyx, -np.inf, dtype=np.float32)
     indices = np.zeros(target.size_zyx, dtype=np.int16)
     for index, values in enumerate(logits):
-        on_target = sitk.GetArrayViewFromImage(resample(grid.place(values), target, is_label=False))
+        resampled = resample(grid.place(values), target, is_label=False)  # a view does not keep its image alive
+        on_target = sitk.GetArrayViewFromImage(resampled)
         better = on_target > best
         best[better] = on_target[better]
         indices[better] = index

@@ -35,7 +35,7 @@ def oblique_case(oblique_geometry: Geometry, generator: np.random.Generator) -> 
     label = np.zeros(oblique_geometry.size_zyx, dtype=np.uint8)
     label[2:7, 3:10, 4:14] = 1
     label[3:5, 5:8, 6:10] = 2
-    image = 100 + 80 * label + 10 * generator.standard_normal(label.shape)
+    image = 100 + 80.0 * label + 10 * generator.standard_normal(label.shape)
     return oblique_geometry.place(image.astype(np.float32)), oblique_geometry.place(label)
 
 

@@ -90,12 +90,19 @@ def _write(case: Case, plan: Plan, place: Path) -> None:
     with atomic.storage_errors(place):
         try:
             temporary.mkdir()
-            np.save(temporary / "image.npy", prepared.image)
-            np.save(temporary / "label.npy", prepared.label)
-            np.save(temporary / "locations.npy", prepared.locations)
+            for name in ("image", "label", "locations"):
+                _save(temporary / f"{name}.npy", getattr(prepared, name))
             temporary.replace(place)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """What ``np.save`` does, but np.save says nothing where the last bytes do not fit on the disk."""
+    array = np.ascontiguousarray(array)
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+        stream.write(array.data)
 
 
 def _load(name: str, place: Path, where: str, device: torch.device) -> CachedCase:

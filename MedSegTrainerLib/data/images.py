@@ -7,6 +7,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
+from MedSegTrainerLib.data.nifti import refuse_truncated
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry
 
@@ -32,10 +33,12 @@ def read_file(path: Path) -> sitk.Image:
     if not path.exists():
         raise DataError(f"{path} does not exist. Check the path, or remove the case.")
     try:
-        return sitk.ReadImage(str(path))
+        image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         reason = _last_sentence(str(error))
         raise DataError(f"{path} cannot be read as an image: {reason} Replace the file or remove the case.") from None
+    refuse_truncated(path)
+    return image
 
 
 def read_channels(paths: Sequence[Path]) -> list[sitk.Image]:

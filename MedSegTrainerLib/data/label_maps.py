@@ -61,9 +61,13 @@ def write_label_map(labels: sitk.Image, path: Path, classes: Sequence[LabelClass
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)
+            _read_again(temporary, image)
             atomic.replace(temporary, path)
         except RuntimeError as error:
-            raise StorageError(f"Cannot write {path}: {str(error).splitlines()[-1].strip()}") from None
+            raise StorageError(
+                f"Cannot write {path}: {str(error).splitlines()[-1].strip()}. "
+                "See that the disk has room, or choose another folder."
+            ) from None
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -82,6 +86,13 @@ def read_classes(image: sitk.Image) -> list[LabelClass]:
         terminology = next((t.partition(":")[2] for t in tags.split("|") if t.startswith("TerminologyEntry:")), "")
         classes.append(LabelClass(value=value, name=name, color=(red, green, blue), terminology=terminology))
     return sorted(classes, key=lambda item: item.value)
+
+
+def _read_again(path: Path, image: sitk.Image) -> None:
+    """Raises RuntimeError unless the file holds the image: on a full disk ITK can write half of it without a word."""
+    written = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    if not np.array_equal(written.ravel(), sitk.GetArrayViewFromImage(image).ravel()):
+        raise RuntimeError("the file came out incomplete")
 
 
 def _field(image: sitk.Image, key: str, default: str = "") -> str:

@@ -35,7 +35,8 @@ def prepare_image(channels: Sequence[sitk.Image], plan: Plan) -> tuple[np.ndarra
     """Channels as float32 (channels, z, y, x) on the network's grid, and that grid."""
     canonical = [to_canonical(sitk.Cast(channel, sitk.sitkFloat32)) for channel in channels]
     grid = network_grid(Geometry.of(canonical[0]), plan)
-    arrays = [sitk.GetArrayViewFromImage(resample(channel, grid, is_label=False)) for channel in canonical]
+    resampled = [resample(channel, grid, is_label=False) for channel in canonical]  # views do not keep images alive
+    arrays = [sitk.GetArrayViewFromImage(channel) for channel in resampled]
     return np.stack([normalize(a, how) for a, how in zip(arrays, plan.normalization, strict=True)]), grid
 
 

@@ -81,7 +81,7 @@ class TestDamage:
         with pytest.raises(TrainingError, match=r"last\.pt cannot be resumed from.*another folder"):
             load_checkpoint(path, learner(tiny_plan, 2))
 
-    @pytest.mark.parametrize("content", [b"not a checkpoint", b"\0" * 5000, pickle.dumps({"state": {}})])
+    @pytest.mark.parametrize("content", [b"not a checkpoint", b"\0" * 5000, pickle.dumps({"state": {}}, protocol=2)])
     def test_another_file(self, tiny_plan: Plan, path: Path, content: bytes) -> None:
         path.parent.mkdir()
         path.write_bytes(content)

@@ -28,6 +28,7 @@ from MedSegTrainerLib.plan import Plan
 
 BOTH = ["image", "label"]
 READ_BY_NIBABEL = (".nii.gz", ".nii")
+RAS_AFFINE = (("L", "R"), ("P", "A"), ("I", "S"))  # what nibabel gives; MONAI warns where this is left to it
 
 
 def comparisons(material: Material) -> Iterator[Comparison]:
@@ -67,7 +68,7 @@ def _transforms(plan: Plan) -> Compose:
         [
             LoadImaged(BOTH),
             EnsureChannelFirstd(BOTH),
-            Orientationd(BOTH, axcodes="LPS"),
+            Orientationd(BOTH, axcodes="LPS", labels=RAS_AFFINE),
             Spacingd(BOTH, pixdim=(x, y, z), mode=("bilinear", "nearest")),
             _normalization(plan.normalization[0]),
             FgBgToIndicesd("label"),

@@ -1,0 +1,105 @@
+"""Epochs, warm-up, validations and width from the time there is; steps are really measured, on tiny networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from MedSegTrainerLib.config import NetworkConfig, TrainConfig, TrainerConfig
+from MedSegTrainerLib.errors import TrainingError
+from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.plan_schedule import CURVE_POINTS, epochs_in, fit_to_time
+
+
+def fit(plan: Plan, *, cases: int = 10, windows: int = 4, seconds: float | None = None, **trainer: object) -> Plan:
+    fixed: dict[str, object] = {"mixed_precision": False, "channels_last": False, **trainer}
+    config = TrainConfig(
+        network=NetworkConfig(base_channels=4),
+        trainer=TrainerConfig(**fixed),  # type: ignore[arg-type]
+    )
+    return fit_to_time(
+        plan, config, torch.device("cpu"), train_cases=cases, validation_windows=windows, seconds_left=seconds
+    )
+
+
+class TestEpochs:
+    def test_set_by_hand(self, tiny_plan: Plan) -> None:
+        plan = fit(tiny_plan, epochs=7, seconds=1000.0)
+        assert plan.epochs == 7
+        assert plan.reasons["epochs"] == "set by the configuration"
+
+    @pytest.mark.parametrize(("cases", "epochs"), [(1, 300), (49, 300), (50, 150), (199, 150), (200, 100)])
+    def test_of_the_guide_without_a_budget(self, tiny_plan: Plan, cases: int, epochs: int) -> None:
+        plan = fit(tiny_plan, cases=cases)
+        assert plan.epochs == epochs
+        assert plan.reasons["epochs"].startswith("guide")
+
+    def test_a_longer_budget_gives_more(self, tiny_plan: Plan) -> None:
+        short, long = fit(tiny_plan, seconds=5.0), fit(tiny_plan, seconds=500.0)
+        assert long.epochs > 10 * short.epochs
+        assert "s a step" in long.reasons["epochs"]
+
+    @pytest.mark.parametrize("seconds", [-3.0, 0.0, 1e-9])
+    def test_no_time_at_all_is_one_epoch(self, tiny_plan: Plan, seconds: float) -> None:
+        assert fit(tiny_plan, seconds=seconds).epochs == 1
+
+    def test_whole_epochs_in_a_time(self) -> None:
+        assert epochs_in(100.0, 0.5, 25) == 8
+        assert epochs_in(105.0, 0.5, 25) == 8
+        assert epochs_in(3.0, 0.5, 25) == 1
+
+
+class TestWarmup:
+    def test_a_twentieth_at_most_ten_epochs(self, tiny_plan: Plan) -> None:
+        assert fit(tiny_plan, epochs=40).warmup_epochs == pytest.approx(2.0)
+        assert fit(tiny_plan, epochs=4000).warmup_epochs == 10.0
+
+    def test_set_by_hand(self, tiny_plan: Plan) -> None:
+        assert fit(tiny_plan, epochs=40, warmup_epochs=3.5).warmup_epochs == 3.5
+
+
+class TestValidationInterval:
+    def test_set_by_hand(self, tiny_plan: Plan) -> None:
+        assert fit(tiny_plan, epochs=40, validation_interval=3).validation_interval == 3
+
+    def test_a_long_training_has_a_readable_curve(self, tiny_plan: Plan) -> None:
+        plan = replace(tiny_plan, steps_per_epoch=1000)
+        assert fit(plan, epochs=10 * CURVE_POINTS).validation_interval == 10
+
+    def test_expensive_validations_are_rare(self, tiny_plan: Plan) -> None:
+        assert fit(tiny_plan, epochs=1000, windows=600).validation_interval > 500
+        assert fit(tiny_plan, epochs=1000, windows=1).validation_interval == 1000 // CURVE_POINTS
+
+    def test_there_is_one_at_the_latest_at_the_end(self, tiny_plan: Plan) -> None:
+        assert fit(tiny_plan, epochs=3, windows=10**6).validation_interval == 3
+
+
+class TestWidth:
+    def widened(self, plan: Plan, seconds: float, base: int | str = "auto") -> Plan:
+        config = TrainConfig(
+            network=NetworkConfig(base_channels=base),  # type: ignore[arg-type]
+            trainer=TrainerConfig(mixed_precision=False, channels_last=False),
+        )
+        return fit_to_time(
+            plan, config, torch.device("cpu"), train_cases=5, validation_windows=2, seconds_left=seconds
+        )  # fmt: skip
+
+    def test_much_time_gives_a_wider_network(self, tiny_plan: Plan) -> None:
+        plan = self.widened(tiny_plan, 1e6)
+        assert plan.network["features"] == [32, 64]
+        assert "32:" in plan.reasons["base_channels"]
+
+    def test_little_time_keeps_it(self, tiny_plan: Plan) -> None:
+        plan = self.widened(tiny_plan, 1.0)
+        assert plan.network["features"] == tiny_plan.network["features"]
+
+    def test_a_width_set_by_hand_stays(self, tiny_plan: Plan) -> None:
+        assert self.widened(tiny_plan, 1e6, base=4).network == tiny_plan.network
+
+
+def test_too_little_memory_says_what_to_change(tiny_plan: Plan) -> None:
+    """No machine has the memory for this patch."""
+    with pytest.raises(TrainingError, match=r"do not fit into the memory of cpu.*smaller data\.patch_size"):
+        fit(replace(tiny_plan, patch_size=(4, 2**20, 2**20)), epochs=1)

@@ -1,0 +1,257 @@
+"""From fingerprint to plan: sensible choices with their reasons, and every setting honoured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from MedSegTrainerLib.classes import classes_from_values
+from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.data.splits import Split
+from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint
+from MedSegTrainerLib.held_out import network_divisor
+from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.planning import make_plan
+from MedSegTrainerLib.validation import parse_config, with_settings
+
+# one measurement instead of many, and that of a small step
+FIXED = ("mixed_precision=false", "channels_last=false", "base_channels=4", "epochs=3", "batch_size=2")
+CT = ChannelIntensities(name="CT", low=-1000, high=1500, percentile_00_5=-80, percentile_99_5=210, mean=65, std=38)
+MR = ChannelIntensities(name="T2", low=0, high=1800, percentile_00_5=30, percentile_99_5=900, mean=300, std=120)
+
+
+def fingerprint(
+    size: tuple[int, int, int] = (8, 16, 12),
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    *,
+    cases: int = 6,
+    dims: int = 3,
+    names: Sequence[str] = ("anterior", "posterior"),
+    channels: tuple[ChannelIntensities, ...] = (MR,),
+    rarest: float = 0.05,
+) -> Fingerprint:
+    return Fingerprint(
+        cases=cases, dims=dims, sizes=np.array([size] * cases), spacings=np.array([spacing] * cases),
+        channels=channels, classes=tuple(classes_from_values(range(1, len(names) + 1), dict(enumerate(names, 1)))),
+        cases_with=dict.fromkeys(names, cases), voxel_share=dict.fromkeys(names, rarest),
+        median_volume_mm3=dict.fromkeys(names, 900.0),
+    )  # fmt: skip
+
+
+def plan_for(data: Fingerprint, *settings: str, train: int = 5, seconds: float | None = None) -> Plan:
+    config: TrainConfig = parse_config(TrainConfig, with_settings({}, [*FIXED, *settings]))
+    split = Split(train=tuple("abcdefghijklmnop"[:train]), val=("z",), test=(), reason="5 of 6 cases train")
+    return make_plan(data, config, split, torch.device("cpu"), seconds)
+
+
+DATA = {
+    "isotropic": fingerprint((18, 25, 17)),
+    "thick slices": fingerprint((6, 40, 36), (5.0, 0.8, 0.8), channels=(CT,)),
+    "2D": fingerprint((1, 48, 40), (1.0, 0.3, 0.3), dims=2),
+    "tiny": fingerprint((3, 5, 2), cases=2),
+    "many classes": fingerprint(names=[f"part {index}" for index in range(30)], channels=(MR, CT)),
+}
+
+
+@pytest.fixture(scope="module")
+def plans() -> dict[str, Plan]:
+    return {name: plan_for(data) for name, data in DATA.items()}
+
+
+@pytest.fixture(scope="module")
+def plain() -> Plan:
+    return plan_for(fingerprint())
+
+
+class TestDataSets:
+    @pytest.mark.parametrize("name", sorted(DATA))
+    def test_patch_network_and_classes_fit_each_other(self, plans: dict[str, Plan], name: str) -> None:
+        data, plan = DATA[name], plans[name]
+        assert [p % d for p, d in zip(plan.patch_size, network_divisor(plan), strict=True)] == [0, 0, 0]
+        assert plan.dims == data.dims
+        assert (plan.patch_size[0] == 1) == (data.dims == 2)
+        assert plan.network["out_channels"] == len(plan.classes) + 1 == len(data.classes) + 1
+        assert plan.network["in_channels"] == len(plan.normalization) == len(data.channels)
+        assert plan.channel_names == tuple(channel.name for channel in data.channels)
+        assert Plan.from_json(plan.to_json()) == plan
+
+    @pytest.mark.parametrize("name", sorted(DATA))
+    def test_each_choice_has_its_reason(self, plans: dict[str, Plan], name: str) -> None:
+        reasons = plans[name].reasons
+        chosen = {
+            "device", "split", "dims", "spacing", "patch_size", "batch_size", "samples_per_volume", "normalization",
+            "flip_axes", "loss", "optimizer", "learning_rate", "weight_decay", "lr_schedule", "warmup_epochs",
+            "epochs", "validation_interval", "cache", "arithmetic",
+        }  # fmt: skip
+        assert chosen <= reasons.keys()
+        assert [key for key, reason in reasons.items() if len(reason) < 8] == []
+        assert reasons["split"] == "5 of 6 cases train"
+
+    def test_thick_slices_are_pooled_less_across(self, plans: dict[str, Plan]) -> None:
+        z, y, x = network_divisor(plans["thick slices"])
+        assert z < y == x
+
+    def test_no_class_no_voxel_but_a_name(self) -> None:
+        data = fingerprint()
+        data = replace(
+            data, cases_with={**data.cases_with, "posterior": 0}, voxel_share={**data.voxel_share, "posterior": 0.0},
+            median_volume_mm3={**data.median_volume_mm3, "posterior": 0.0},
+        )  # fmt: skip
+        assert plan_for(data).network["out_channels"] == 3
+
+
+class TestNormalization:
+    def test_ct_is_clipped_to_what_the_labelled_voxels_have(self) -> None:
+        plan = plan_for(fingerprint(channels=(CT,)))
+        (how,) = plan.normalization
+        assert (how.method, how.low, how.high, how.mean, how.std) == ("ct", -80, 210, 65, 38)
+        assert "-80..210" in plan.reasons["normalization"]
+
+    def test_mr_is_scaled_volume_by_volume(self, plain: Plan) -> None:
+        assert [how.method for how in plain.normalization] == ["zscore"]
+
+    def test_each_channel_for_itself(self) -> None:
+        assert [how.method for how in plan_for(fingerprint(channels=(MR, CT))).normalization] == ["zscore", "ct"]
+
+    @pytest.mark.parametrize("method", ["zscore", "minmax", "percentile", "ct"])
+    def test_set_by_hand(self, method: str) -> None:
+        plan = plan_for(fingerprint(channels=(MR, CT)), f"normalization_type={method}")
+        assert [how.method for how in plan.normalization] == [method, method]
+
+    def test_switched_off(self) -> None:
+        assert [how.method for how in plan_for(fingerprint(), "normalize=false").normalization] == ["none"]
+
+
+class TestFlips:
+    def test_only_left_and_right(self, plain: Plan) -> None:
+        assert plain.flip_axes == (2,)
+
+    def test_not_where_classes_have_sides(self) -> None:
+        plan = plan_for(fingerprint(names=["left kidney", "right kidney"]))
+        assert plan.flip_axes == ()
+        assert "left kidney" in plan.reasons["flip_axes"]
+
+    def test_both_axes_of_2d_images(self, plans: dict[str, Plan]) -> None:
+        assert plans["2D"].flip_axes == (1, 2)
+
+    @pytest.mark.parametrize(("given", "axes"), [('["z","x"]', (0, 2)), ('["y"]', (1,)), ("[]", ())])
+    def test_set_by_hand(self, given: str, axes: tuple[int, ...]) -> None:
+        assert plan_for(fingerprint(), f"flip_axes={given}").flip_axes == axes
+
+    def test_a_slice_has_no_z_to_flip(self) -> None:
+        assert plan_for(DATA["2D"], 'flip_axes=["z","x"]').flip_axes == (2,)
+
+
+class TestLoss:
+    @pytest.mark.parametrize(("rarest", "word"), [(0.05, "moderate"), (0.0004, "severe")])
+    def test_dice_and_cross_entropy_with_the_imbalance_in_words(self, rarest: float, word: str) -> None:
+        plan = plan_for(fingerprint(rarest=rarest))
+        assert plan.loss.loss_type == "combined"
+        assert word in plan.reasons["loss"]
+
+    def test_settings_beside_the_type_are_kept(self) -> None:
+        plan = plan_for(fingerprint(), "smooth=0.01", "dice_weight=0.8", "class_weights=[0.1, 1, 2]")
+        assert (plan.loss.loss_type, plan.loss.smooth, plan.loss.dice_weight) == ("combined", 0.01, 0.8)
+        assert plan.loss.class_weights == [0.1, 1, 2]
+
+
+class TestOptimizer:
+    @pytest.mark.parametrize(
+        ("kind", "rate", "decay", "schedule"),
+        [("Adam", 2e-3, 1e-5, "cosine"), ("AdamW", 2e-3, 1e-2, "cosine"), ("SGD", 1e-2, 1e-4, "polynomial")],
+    )
+    def test_what_suits_it_comes_with_it(self, kind: str, rate: float, decay: float, schedule: str) -> None:
+        plan = plan_for(fingerprint(), f"optimizer_type={kind}")
+        assert (plan.optimizer_type, plan.learning_rate, plan.weight_decay, plan.lr_schedule) == (
+            kind, rate, decay, schedule,
+        )  # fmt: skip
+
+    def test_auto_is_adamw(self, plain: Plan) -> None:
+        assert plain.optimizer_type == "AdamW"
+
+
+# a setting as it is written, the field of the plan it ends in, and its value there
+OVERRIDES: list[tuple[str, str, Any]] = [
+    ("spacing=[2, 1.5, 1.25]", "spacing", (2, 1.5, 1.25)),
+    ("patch_size=[4, 16, 20]", "patch_size", (4, 16, 20)),
+    ("batch_size=3", "batch_size", 3),
+    ("samples_per_volume=7", "samples_per_volume", 7),
+    ("cache=disk", "cache", "disk"),
+    ("loss_type=dice", "loss.loss_type", "dice"),
+    ("loss_type=cross_entropy", "loss.loss_type", "cross_entropy"),
+    ("learning_rate=0.0003", "learning_rate", 3e-4),
+    ("weight_decay=0.5", "weight_decay", 0.5),
+    ("lr_schedule=constant", "lr_schedule", "constant"),
+    ("warmup_epochs=1.5", "warmup_epochs", 1.5),
+    ("gradient_clip=none", "gradient_clip", None),
+    ("gradient_clip=1", "gradient_clip", 1),
+    ("ema_decay=none", "ema_decay", None),
+    ("ema_decay=0.9", "ema_decay", 0.9),
+    ("mixed_precision=true", "mixed_precision", True),
+    ("channels_last=true", "channels_last", True),
+    ("epochs=11", "epochs", 11),
+    ("validation_interval=2", "validation_interval", 2),
+]
+
+
+class TestSettings:
+    @pytest.mark.parametrize(("given", "name", "value"), OVERRIDES, ids=[given for given, *_ in OVERRIDES])
+    def test_are_honoured(self, plain: Plan, given: str, name: str, value: Any) -> None:
+        found: Any = plan_for(fingerprint(), given)
+        without: Any = plain
+        for part in name.split("."):
+            found, without = getattr(found, part), getattr(without, part)
+        assert found == value
+        assert found != without  # else the setting could be ignored and nobody would see it
+
+    def test_base_channels(self) -> None:
+        assert plan_for(fingerprint(), "base_channels=5").network["features"][:2] == [5, 10]
+
+    def test_deep_supervision_off(self, plans: dict[str, Plan]) -> None:
+        assert plans["isotropic"].network["deep_supervision"]
+        assert not plan_for(DATA["isotropic"], "deep_supervision=false").network["deep_supervision"]
+
+    def test_volumes_slice_by_slice(self) -> None:
+        plan = plan_for(fingerprint((12, 48, 40), (5.0, 1.0, 1.0)), "dims=2")
+        assert (plan.dims, plan.patch_size[0], plan.network["dims"]) == (2, 1, 2)
+
+    def test_in_2d_a_given_patch_has_one_slice(self) -> None:
+        assert plan_for(DATA["2D"], "patch_size=[9, 16, 24]").patch_size == (1, 16, 24)
+
+    def test_an_odd_patch_gets_a_network_that_takes_it(self) -> None:
+        plan = plan_for(fingerprint(), "patch_size=[7, 15, 9]")
+        assert plan.patch_size == (7, 15, 9)
+        assert network_divisor(plan) == (1, 1, 1)
+
+    def test_single_slices_have_no_3d(self) -> None:
+        with pytest.raises(ConfigError, match=r"network\.dims = 3: the images have one slice"):
+            plan_for(DATA["2D"], "dims=3")
+
+
+class TestSteps:
+    @pytest.mark.parametrize(
+        ("patch", "batch"), [("[1, 64, 64]", 16), ("[16, 32, 48]", 8), ("[32, 64, 64]", 2)], ids=["16", "8", "2"]
+    )
+    def test_small_patches_make_large_batches(self, patch: str, batch: int) -> None:
+        assert plan_for(fingerprint(), "batch_size=auto", f"patch_size={patch}").batch_size == batch
+
+    def test_an_epoch_sees_each_sample_once(self) -> None:
+        plan = plan_for(fingerprint(), "batch_size=2", "samples_per_volume=6")
+        assert plan.steps_per_epoch == 5 * 6 // 2
+
+    def test_accumulated_batches_make_fewer_steps(self) -> None:
+        settings = ("batch_size=2", "samples_per_volume=6", "gradient_accumulation_steps=3")
+        assert plan_for(fingerprint(), *settings).steps_per_epoch == 5 * 6 // 6
+
+    def test_few_samples_are_one_step(self) -> None:
+        assert plan_for(fingerprint(), "batch_size=16", "samples_per_volume=1").steps_per_epoch == 1
+
+    def test_few_cases_are_seen_often_and_many_once(self) -> None:
+        assert plan_for(fingerprint(), train=1).samples_per_volume == 100
+        assert plan_for(fingerprint(), train=16).samples_per_volume == 7

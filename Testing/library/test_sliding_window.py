@@ -1,0 +1,163 @@
+"""Windows that cover a volume, and their mixture against MONAI's."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from monai.inferers import sliding_window_inference
+
+from MedSegTrainerLib.sliding_window import Triple, choose_window, gaussian_weights, predict_volume, window_starts
+
+ONES = (1, 1, 1)
+
+
+def image(*size: int, channels: int = 2) -> torch.Tensor:
+    return torch.randn((channels, *size), generator=torch.Generator().manual_seed(8))
+
+
+def identity(windows: torch.Tensor) -> torch.Tensor:
+    return windows
+
+
+def place_dependent(windows: torch.Tensor) -> torch.Tensor:
+    """Another result for a voxel in each window it is seen through, as real networks give at borders."""
+    across = torch.linspace(0, 1, windows.shape[-1])
+    down = torch.linspace(-1, 1, windows.shape[-2])[:, None]
+    return windows + 3 * across * down + windows.mean(dim=(2, 3, 4), keepdim=True)
+
+
+class Recorder:
+    """A network that remembers the windows it got."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __call__(self, windows: torch.Tensor) -> torch.Tensor:
+        self.shapes.append(tuple(windows.shape))
+        return windows
+
+
+def predict(values: torch.Tensor, network: object, patch: Triple, **changes: object) -> torch.Tensor:
+    options: dict[str, object] = {"classes": len(values), "divisor": ONES, "overlap": 0.5, "batch": 3, **changes}
+    return predict_volume(values, network, patch=patch, **options)  # type: ignore[arg-type]
+
+
+class TestStarts:
+    @pytest.mark.parametrize(
+        ("shape", "window", "overlap"),
+        list(itertools.product([(9, 30, 17), (5, 11, 40)], [(4, 8, 12), (1, 7, 5), (9, 11, 16)], [0.0, 0.25, 0.5, 0.9])),
+    )
+    def test_every_voxel_is_covered_inside_the_volume_with_the_overlap(
+        self, shape: Triple, window: Triple, overlap: float
+    ) -> None:
+        starts = window_starts(shape, window, overlap)
+        seen = torch.zeros(shape)
+        for z, y, x in starts:
+            seen[z : z + window[0], y : y + window[1], x : x + window[2]] += 1
+            assert all(s >= 0 for s in (z, y, x))
+            assert all(s + w <= n or n < w for s, w, n in zip((z, y, x), window, shape, strict=True))
+        assert int(seen.min()) >= 1
+        for axis, size in enumerate(window):
+            places = sorted({start[axis] for start in starts})
+            steps = [b - a for a, b in itertools.pairwise(places)]
+            assert max(steps, default=1) <= max(1, size * (1 - overlap)) + 1  # rounding may cost a voxel
+
+    def test_one_window_where_the_volume_is_smaller(self) -> None:
+        assert window_starts((3, 4, 5), (8, 8, 8), 0.5) == [(0, 0, 0)]
+
+    def test_windows_are_spread_evenly(self) -> None:
+        assert [x for _, _, x in window_starts((1, 1, 20), (1, 1, 8), 0.5)] == [0, 4, 8, 12]
+        assert [x for _, _, x in window_starts((1, 1, 13), (1, 1, 8), 0.25)] == [0, 5]
+
+
+class TestChooseWindow:
+    def test_a_volume_hardly_larger_goes_through_whole_and_fits_the_strides(self) -> None:
+        assert choose_window((4, 9, 15), (4, 8, 16), (1, 4, 8)) == (4, 12, 16)
+
+    def test_a_large_volume_keeps_the_patch(self) -> None:
+        assert choose_window((4, 40, 17), (4, 8, 16), (1, 4, 8)) == (4, 8, 16)
+
+    def test_a_small_volume_keeps_the_patch(self) -> None:
+        assert choose_window((2, 3, 5), (4, 8, 16), (1, 4, 8)) == (4, 8, 16)
+
+    def test_slices_stay_slices(self) -> None:
+        assert choose_window((2, 8, 16), (1, 8, 16), ONES) == (1, 8, 16)
+
+
+class TestWeights:
+    def test_symmetric_highest_in_the_middle_and_never_zero(self) -> None:
+        weights = gaussian_weights((5, 9, 31), torch.device("cpu"))
+        assert weights.shape == (5, 9, 31)
+        torch.testing.assert_close(weights, weights.flip(0, 1, 2))
+        assert float(weights[2, 4, 15]) == float(weights.max()) == 1.0
+        assert float(weights.min()) > 0
+
+    def test_an_axis_of_one_voxel_is_not_faded(self) -> None:
+        assert gaussian_weights((1, 1, 1), torch.device("cpu")).tolist() == [[[1.0]]]
+
+
+class TestPredictVolume:
+    @pytest.mark.parametrize("size", [(4, 21, 30), (9, 17, 13), (3, 40, 5), (2, 3, 4), (1, 1, 1)])
+    @pytest.mark.parametrize("patch", [(4, 8, 12), (1, 8, 12)])
+    @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
+    def test_what_is_done_to_each_voxel_alone_comes_back(
+        self, size: Triple, patch: Triple, overlap: float
+    ) -> None:
+        values = image(*size)
+        found = predict(values, lambda windows: 2 * windows + 1, patch, overlap=overlap)
+        torch.testing.assert_close(found, 2 * values + 1, atol=1e-5, rtol=1e-5)
+
+    @pytest.mark.parametrize("patch", [(4, 16, 24), (1, 16, 24)])
+    def test_against_monai(self, patch: Triple) -> None:
+        """Windows and weights are MONAI's; apart from the smallest weights, which only count near the border."""
+        values = image(patch[0], 48, 72)
+        found = predict(values, place_dependent, patch)
+        wanted = sliding_window_inference(
+            values[None], patch, 2, place_dependent, overlap=0.5, mode="gaussian", sigma_scale=0.125
+        )[0]  # fmt: skip
+        middle = slice(patch[0] // 4, patch[0] - patch[0] // 4)
+        inside = (slice(None), middle, slice(4, -4), slice(6, -6))
+        assert float((found - values)[inside].std()) > 0.2  # else there would be nothing to compare
+        torch.testing.assert_close(found[inside], wanted[inside], atol=0.03, rtol=0)
+
+    @pytest.mark.parametrize("batch", [1, 2, 5, 100])
+    def test_the_batch_changes_nothing(self, batch: int) -> None:
+        values = image(4, 30, 41)
+        found = predict(values, place_dependent, (4, 8, 12), batch=batch)
+        torch.testing.assert_close(found, predict(values, place_dependent, (4, 8, 12), batch=4), atol=1e-5, rtol=1e-5)
+
+    def test_no_window_is_larger_than_the_batch_or_of_another_size(self) -> None:
+        recorder = Recorder()
+        predict(image(4, 30, 41), recorder, (4, 8, 12), batch=5)
+        assert {shape[1:] for shape in recorder.shapes} == {(2, 4, 8, 12)}
+        assert max(shape[0] for shape in recorder.shapes) == 5
+        assert sum(shape[0] for shape in recorder.shapes) == len(window_starts((4, 30, 41), (4, 8, 12), 0.5))
+
+    def test_a_small_volume_repeats_its_border_around_its_middle(self) -> None:
+        seen: list[torch.Tensor] = []
+
+        def network(windows: torch.Tensor) -> torch.Tensor:
+            seen.append(windows)
+            return windows
+
+        values = torch.arange(3.0).view(1, 1, 1, 3)
+        found = predict(values, network, (1, 1, 8))
+        assert seen[0].flatten().tolist() == [0, 0, 0, 0, 1, 2, 2, 2]  # voxel 3 // 2 lies at 8 // 2
+        torch.testing.assert_close(found, values)
+
+    def test_more_classes_than_channels(self) -> None:
+        def network(windows: torch.Tensor) -> torch.Tensor:
+            return torch.cat([windows, -windows, windows**2], dim=1)
+
+        values = image(3, 20, 14, channels=1)
+        found = predict(values, network, (2, 8, 8), classes=3)
+        torch.testing.assert_close(found, torch.cat([values, -values, values**2]), atol=1e-5, rtol=1e-5)
+
+    def test_progress_ends_at_the_total(self) -> None:
+        told: list[tuple[int, int]] = []
+        predict(image(4, 30, 41), identity, (4, 8, 12), batch=4, on_window=lambda *done: told.append(done))
+        total = len(window_starts((4, 30, 41), (4, 8, 12), 0.5))
+        assert told[-1] == (total, total)
+        assert [done for done, _ in told] == sorted({done for done, _ in told})
