@@ -33,7 +33,7 @@ SEEDS_PER_SERIES = 1000
 # Brightness of T2-weighted MR, relative; what is not listed keeps what lies below it.
 SIGNAL = {
     "fat": 0.8, "muscle": 0.22, "bowel": 0.45, "liver": 0.42, "spleen": 0.66, "kidney": 0.74, "stomach": 0.54,
-    "bile": 1.1, "lung": 0.06, "gas": 0.04, "blood": 0.9, "cyst": 1.15, "tumor": 0.7, "vessel": 0.1,
+    "bile": 1.1, "lung": 0.06, "gas": 0.04, "blood": 0.9, "tumor": 0.7, "vessel": 0.1,
     "bone": 0.5, "disc": 0.34, "nerve fluid": 1.2,
 }  # fmt: skip
 
@@ -210,16 +210,14 @@ def _paint_left_side(canvas: _Canvas, cavity: np.ndarray) -> None:
 
 
 def _paint_liver(canvas: _Canvas, cavity: np.ndarray) -> None:
-    """The liver with its portal vein, a tumor and a harmless cyst, and the gallbladder under it."""
+    """The liver with its portal vein and a tumor, and the gallbladder under it."""
     generator = canvas.generator
     right, left = Ellipsoid((-56, -2, 22), (66, 68, 72)), Ellipsoid((6, -42, 36), (58, 34, 38))
     lobes = np.maximum(canvas.rough(right), canvas.rough(left))
     canvas.paint(np.minimum(lobes + RIM_MM, cavity), "fat")
     canvas.paint(np.minimum(lobes, cavity - 2), "liver", LIVER)
     vein = _portal_vein(generator)
-    tumor = _ball_inside(generator, right, generator.uniform(17, 21), vein)
-    cyst = _ball_inside(generator, right, generator.uniform(6, 9), _joined([vein, tumor]))
-    canvas.paint(cyst.depth(canvas.points), "cyst", None)
+    tumor = _ball_inside(generator, right, generator.uniform(20, 25), vein)
     bumps = _waves(canvas.points, generator, shortest_mm=20, longest_mm=45)
     canvas.paint(tumor.depth(canvas.points) + 1.5 * bumps, "tumor", TUMOR)
     canvas.paint(vein.depth(canvas.points), "vessel", PORTAL_VEIN)
@@ -242,7 +240,7 @@ def _portal_vein(generator: np.random.Generator) -> Tube:
 
 def _ball_inside(generator: np.random.Generator, organ: Ellipsoid, radius: float, avoid: Tube) -> Tube:
     """A ball at a random place of the organ, its surface as far as possible at least 4 mm off ``avoid``."""
-    inside = organ.radii - np.full(3, radius + 6)
+    inside = organ.radii - np.full(3, radius + 16)
     directions = generator.standard_normal((200, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     centers = organ.center + directions * inside * generator.uniform(0, 1, (200, 1)) ** (1 / 3)

@@ -40,12 +40,13 @@ with JobOwner(JobFolder(Path(sys.argv[1])), "train") as owner:
     sys.stdin.read()
 """
 WRITER = """
+import itertools
 import sys
 from pathlib import Path
 from MedSegTrainerLib.job import JobFolder, JobOwner
 with JobOwner(JobFolder(Path(sys.argv[1])), "train") as owner:
     print("owned", flush=True)
-    for epoch in range(1, 301):
+    for epoch in itertools.count(1):
         owner.update(epoch=epoch, message="m" * (epoch % 7) * 500)
 """
 
@@ -166,13 +167,12 @@ class TestOwner:
 
 class TestStatus:
     def test_is_whole_at_every_moment(self, folder: JobFolder) -> None:
-        epochs = []
+        epochs: list[int] = []
         with process(WRITER, folder) as other:
-            while other.poll() is None:
+            while len(set(epochs)) < 30:
+                assert other.poll() is None
                 epochs.append(json.loads(folder.status_file.read_text(encoding="utf-8"))["epoch"])
         assert epochs == sorted(epochs)
-        assert len(set(epochs)) > 3
-        assert folder.status().epoch == 300
 
     @pytest.mark.parametrize("content", ["", "{", "[1]", "null", '"text"'])
     def test_that_cannot_be_read_is_that_of_a_new_job(self, folder: JobFolder, content: str) -> None:
