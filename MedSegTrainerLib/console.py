@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
@@ -26,6 +25,14 @@ STOPPING = {
     STOP_KEEP_BEST: "Stopping; what is done so far is kept. Press Ctrl+C again to stop at once.",
     STOP_NOW: "Stopping at once ...",
 }
+
+
+class Process(Protocol):
+    """What is needed of the ``subprocess.Popen`` that works on a job."""
+
+    returncode: Any
+
+    def poll(self) -> int | None: ...
 
 
 class JobView:
@@ -118,7 +125,7 @@ class JobView:
         self._task, self._epoch_now = None, ""
 
 
-def watch(folder: JobFolder, process: subprocess.Popen[bytes], console: Console) -> None:
+def watch(folder: JobFolder, process: Process, console: Console) -> None:
     """Shows a job until its process ends; raises the MedSegError that it ended with.
 
     Ctrl+C asks it to stop and keep the best model; a second one to stop at once.

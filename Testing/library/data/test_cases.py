@@ -91,6 +91,12 @@ class TestNnunet:
         with pytest.raises(DataError, match=r"Of 2 channels some are missing in .*: b\."):
             find_cases(tmp_path)
 
+    def test_a_gap_between_channels_is_named(self, tmp_path: Path) -> None:
+        touch(tmp_path, *(f"imagesTr/{name}.nii" for name in ("a_0000", "a_0002", "b_0000", "b_0001")))
+        touch(tmp_path, "labelsTr/a.nii", "labelsTr/b.nii")
+        with pytest.raises(DataError, match=r"Of 2 channels some are missing in .*: a\."):
+            find_cases(tmp_path)
+
     def test_a_missing_label_is_named(self, tmp_path: Path) -> None:
         touch(tmp_path, "imagesTr/a_0000.nii", "imagesTr/b_0000.nii", "labelsTr/a.nii")
         with pytest.raises(DataError, match="have no label: b"):
