@@ -29,7 +29,9 @@ class DataConfig:
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     data_dir: str = setting("", "Folder with the labelled volumes (layouts: see the README).")
-    train_split: float = setting(0.7, "Share of the cases to train on.", minimum=0, maximum=1)
+    train_split: float | Auto = setting(
+        "auto", "Share of the cases to train on; 'auto' is what the others leave (0.7).", minimum=0, maximum=1
+    )
     val_split: float = setting(0.15, "Share of the cases to validate on while training.", minimum=0, maximum=1)
     test_split: float = setting(
         0.15, "Share of the cases kept aside until the end; with fewer than 20 cases they train.", minimum=0, maximum=1

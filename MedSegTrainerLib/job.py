@@ -225,12 +225,12 @@ class JobOwner:
         """Changes fields of the status and writes it."""
         with self._guard:
             self._status = replace(self._status, **changes, heartbeat=time.time())
+            self.lost = not self._owns_lock()
             if not self.lost:
                 atomic.write_json(self.folder.status_file, asdict(self._status))
 
     def _beat(self) -> None:
         while not self._closing.wait(HEARTBEAT_SECONDS):
-            self.lost = not self._owns_lock()
             try:
                 self.update()
             except Exception as error:  # a full disk must not silence the heart: the next beat may succeed

@@ -178,8 +178,9 @@ def _contradictions(config: Any) -> list[str]:
     problems = []
     if data.fold is not None and data.fold >= data.folds and data.split_file is None:
         problems.append(f"data.fold = {data.fold}: with {data.folds} folds it is 0 to {data.folds - 1}.")
-    if data.fold is None and data.train_split + data.val_split + data.test_split > 1 + 1e-6:
-        total = data.train_split + data.val_split + data.test_split
+    shares = [share for share in (data.train_split, data.val_split, data.test_split) if share != "auto"]
+    total = sum(shares)
+    if data.fold is None and data.split_file is None and total > 1 + 1e-6:
         problems.append(f"data.train_split + val_split + test_split = {total:g}: must not exceed 1.")
     if loss.loss_type == "combined" and loss.dice_weight + loss.ce_weight == 0:
         problems.append("loss.dice_weight and loss.ce_weight are both 0: nothing would be learned.")

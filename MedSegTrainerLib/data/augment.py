@@ -62,6 +62,7 @@ def draw_augmentation(generator: np.random.Generator, batch: int, plan: Plan, st
     field = generator.normal(0, ELASTIC_AMPLITUDE * factor, (batch, 3, *[ELASTIC_GRID] * 3))
     if plan.dims == 2:
         translation[:, 0] = 0
+    if plane_only:
         field[:, 0] = 0
     if bend.any():
         elastic = torch.from_numpy((field * bend[:, None, None, None, None]).astype(np.float32))

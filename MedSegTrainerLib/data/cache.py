@@ -19,6 +19,7 @@ from MedSegTrainerLib.data.cases import Case
 from MedSegTrainerLib.data.preprocess import prepare_case
 from MedSegTrainerLib.plan import Plan
 
+PREPARING_VERSION = 2  # raise it when prepare_case does something else with the same plan
 PREPARING_FIELDS = ("dims", "spacing", "normalization", "classes")
 
 
@@ -38,14 +39,22 @@ def build_cache(
     """Prepared cases by name; those whose files and plan have not changed since are taken from ``folder``."""
     with atomic.storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        for left_by_a_dead_process in folder.glob(".tmp-*"):
+            shutil.rmtree(left_by_a_dead_process, ignore_errors=True)
         (folder / "README.txt").write_text("Preprocessed volumes. This folder may be deleted at any time.\n")
 
     def one(case: Case) -> CachedCase:
         place = folder / _key(case, plan)
         if not place.is_dir():
             _write(case, plan, place)
+        try:
+            cached = _load(case.name, place, plan.cache, device)
+        except (OSError, ValueError, EOFError):  # a power loss can leave half a file in a whole folder
+            shutil.rmtree(place)
+            _write(case, plan, place)
+            cached = _load(case.name, place, plan.cache, device)
         on_case()
-        return _load(case.name, place, plan.cache, device)
+        return cached
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         return {cached.name: cached for cached in pool.map(one, cases)}
@@ -80,7 +89,7 @@ def _key(case: Case, plan: Plan) -> str:
     """A folder name that changes when the files of the case or the way of preparing them do."""
     files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in (*case.images, case.label)]
     values = plan.to_json()
-    text = json.dumps([files, {name: values[name] for name in PREPARING_FIELDS}])
+    text = json.dumps([PREPARING_VERSION, files, {name: values[name] for name in PREPARING_FIELDS}])
     return f"{case.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -194,6 +195,8 @@ def _label_names(description: dict[str, Any]) -> dict[int, str]:
             number, name = (int(value), str(key)) if isinstance(value, int) else (int(key), str(value))
         except ValueError:
             raise DataError(f"dataset.json: label {key!r}: {value!r} pairs no number with a name.") from None
+        if number != 0 and name in names.values():
+            raise DataError(f"dataset.json: two labels are named '{name}'. Give each class a name of its own.")
         if number != 0:
             names[number] = name
     return names
@@ -201,13 +204,15 @@ def _label_names(description: dict[str, Any]) -> dict[int, str]:
 
 def _channel_names(description: dict[str, Any]) -> tuple[str, ...]:
     channels = description.get("channel_names") or description.get("modality") or {}
-    return tuple(str(channels[key]) for key in sorted(channels, key=str)) if isinstance(channels, dict) else ()
+    if not isinstance(channels, dict):
+        return ()
+    return tuple(str(channels[key]) for key in sorted(channels, key=lambda key: (len(str(key)), str(key))))
 
 
 def _inside(root: Path, entry: Any) -> Path:
     """A file named by dataset.json; entries that lead out of the folder are refused."""
-    path = (root / str(entry)).resolve()
-    if not path.is_relative_to(root.resolve()):
+    path = root / os.path.normpath(str(entry))  # by its text: links inside the folder may lead anywhere
+    if Path(os.path.normpath(str(entry))).is_absolute() or ".." in path.relative_to(root).parts:
         raise DataError(f"{root / 'dataset.json'}: {entry!r} lies outside the folder. Use paths inside it.")
     return path
 

@@ -46,13 +46,16 @@ def _shares(ordered: Sequence[str], config: DataConfig) -> Split:
     if test == count:
         raise UsageError(f"data.test_split = {config.test_split:g} keeps all {count} cases aside. Leave some to train.")
     val = min(max(1, round(count * config.val_split)), count - test - 1) if config.val_split > 0 else 0
-    reason = f"{count - test - val} of {count} cases train, {val} validate"
+    train = count - test - val
+    if config.train_split != "auto":
+        train = max(1, min(train, round(count * config.train_split)))
+    reason = f"{train} of {count} cases train, {val} validate"
     if test:
         reason += f", {test} are kept aside for the final report"
     elif config.test_split > 0:
         reason += f"; with fewer than {CASES_FOR_A_TEST_SET} cases none are kept aside"
     return Split(
-        train=tuple(sorted(ordered[test + val :])),
+        train=tuple(sorted(ordered[test + val :][:train])),
         val=tuple(sorted(ordered[test : test + val])),
         test=tuple(sorted(ordered[:test])),
         reason=reason,

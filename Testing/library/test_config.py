@@ -34,7 +34,7 @@ def test_every_setting_is_explained_and_its_default_allowed(item: Any, default: 
 
 def test_defaults_of_the_training_guide() -> None:
     config = TrainConfig()
-    assert (config.data.train_split, config.data.val_split, config.data.test_split) == (0.7, 0.15, 0.15)
+    assert (config.data.train_split, config.data.val_split, config.data.test_split) == ("auto", 0.15, 0.15)
     assert config.data.seed == 42
     assert config.data.augmentation_strength == "standard"
     assert config.optimizer.betas == [0.9, 0.999]

@@ -45,6 +45,10 @@ class TestShares:
         assert split.test == ()
         assert "with fewer than 20 cases none are kept aside" in split.reason
 
+    def test_a_training_share_leaves_cases_out(self) -> None:
+        split = split_cases(NAMES, DataConfig(train_split=0.5, val_split=0.2, test_split=0))
+        assert (len(split.train), len(split.val)) == (5, 2)
+
     def test_without_validation(self) -> None:
         split = split_cases(NAMES, DataConfig(val_split=0, test_split=0))
         assert (list(split.train), split.val) == (NAMES, ())
