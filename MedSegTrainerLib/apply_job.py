@@ -43,7 +43,7 @@ def run_apply(config: ApplyConfig, folder: JobFolder, owner: JobOwner, emit: Emi
     if warning:
         emit(Warned(message=warning))
     predictor = Predictor(package, device, overlap=config.overlap, tta=config.tta)
-    emit(Stage(name="apply", message=f"Segmenting {len(inputs)} images", total=len(inputs) * UNITS_PER_CASE))
+    emit(Stage(name="apply", message=f"Segmenting images ({len(inputs)})", total=len(inputs) * UNITS_PER_CASE))
     owner.update(state="running", stage="apply")
     failures = []
     for index, (item, output) in enumerate(zip(inputs, outputs, strict=True)):

@@ -17,7 +17,7 @@ from rich.console import Console
 from MedSegTrainerLib import __version__
 from MedSegTrainerLib.config import ApplyConfig, EvaluateConfig, JobConfig, TrainConfig
 from MedSegTrainerLib.duration import format_duration
-from MedSegTrainerLib.errors import JobError, MedSegError, UsageError
+from MedSegTrainerLib.errors import JobError, MedSegError, UsageError, system_words
 from MedSegTrainerLib.events import KIND_OF, Planned
 from MedSegTrainerLib.job import ACTIVE_STATES, STOP_KEEP_BEST, STOP_NOW, JobFolder
 from MedSegTrainerLib.validation import parse_config, parse_job, read_json, with_settings
@@ -273,8 +273,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         app(args=arguments, standalone_mode=True)
         sys.exit(0)
     except MedSegError as error:
-        error_console.print(str(error), style="red", highlight=False, markup=False)
+        _say_error(str(error))
         sys.exit(error.exit_code)
+    except OSError as error:  # a folder that may not be read, a drive that is gone
+        _say_error(system_words(error))
+        sys.exit(1)
+
+
+def _say_error(message: str) -> None:
+    error_console.print(message, style="red", highlight=False, markup=False)
 
 
 def _create_and_run(folder: JobFolder, config: JobConfig) -> None:

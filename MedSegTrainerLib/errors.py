@@ -61,6 +61,12 @@ class TrainingError(MedSegError):
     pass
 
 
+def system_words(error: OSError) -> str:
+    """What the operating system refused, as a message for users."""
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+    return f"{what}. Check that it can be reached and that you may use it, then start again."
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A sentence that names the nearest known word, or lists them all; '' when nothing is known."""
     options = sorted(known)

@@ -135,7 +135,7 @@ def evaluate(
 
     pairs = list(pairs)
     warnings = _Notes(emit, notes)
-    emit(Stage(name="evaluate", message=f"Comparing {len(pairs)} predictions with their references", total=len(pairs)))
+    emit(Stage(name="evaluate", message=f"Comparing predictions with references ({len(pairs)})", total=len(pairs)))
     measured, named = _measure_all(pairs, classes, emit, warnings)
     chosen = _distinct(list(classes) if classes is not None else _classes_of(measured, named))
     cases = {name: {item.name: values[item.value] for item in chosen} for name, values in measured.items()}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from MedSegTrainerLib import __version__
 from MedSegTrainerLib.config import ApplyConfig, JobConfig, TrainConfig
-from MedSegTrainerLib.errors import JobError, MedSegError, StorageError
+from MedSegTrainerLib.errors import JobError, MedSegError, StorageError, system_words
 from MedSegTrainerLib.events import EventLog, Failed, Finished, Started, Stopped
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.validation import parse_job
@@ -92,6 +92,8 @@ def _unexpected(error: Exception, folder: JobFolder) -> str:
             "There is not enough memory. Set a smaller data.batch_size or data.patch_size, data.cache=disk, "
             "close other programs, or use --device cpu."
         )
+    if isinstance(error, OSError):
+        return system_words(error)
     told = f"{type(error).__name__}: {error}"
     return f"An error that should not happen: {told}. Please report it with the file {folder.log_file}."
 

@@ -153,8 +153,8 @@ def _final_report(training: Training, scanned: Scanned) -> str:
     package = load_package(folder.model)
     if not names:
         return "Trained without held-out cases: nobody knows how good the model is."
-    count = _counter("apply", f"Applying the best model to {len(names)} {kind} cases", len(names), emit)
-    training.owner.update(stage="report", progress=1.0)
+    count = _counter("apply", f"Applying the best model to the {kind} cases ({len(names)})", len(names), emit)
+    training.owner.update(stage="report", progress=1.0, epoch=training.state.epoch)
     predictor = Predictor(package, training.device)
     pairs = []
     for case in scanned.cases(names):

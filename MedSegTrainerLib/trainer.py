@@ -113,6 +113,7 @@ def _run_epoch(training: Training) -> str | None:
             eta_seconds=_seconds_left(training),
         )
     )
+    training.owner.update(epoch=state.epoch, epochs=_epochs(training), progress=state.step / state.total_steps)
     return None
 
 

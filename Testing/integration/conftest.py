@@ -21,7 +21,8 @@ CASES = 6
 # nothing may be measured: two trainings with these settings are the same
 FIXED_SETTINGS = (
     "trainer.device=cpu", "mixed_precision=false", "channels_last=false", "base_channels=8", "cache=memory",
-    "validation_interval=1", "checkpoint_seconds=0", "patch_size=[16, 24, 24]", "batch_size=2", "learning_rate=0.005", "fold=0", "folds=3",
+    "validation_interval=1", "checkpoint_seconds=0", "patch_size=[16, 24, 24]", "batch_size=2",
+    "learning_rate=0.005", "fold=0", "folds=3",
 )  # fmt: skip
 
 

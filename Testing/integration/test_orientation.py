@@ -92,7 +92,7 @@ def thresholds(trained: JobFolder) -> Predictor:
     weights["heads.0.weight"][2, :, 0, 0, 0] = 16 * sides / 1.01
     weights["heads.0.bias"][2] = -8.0
     plan = load_package(trained.model).plan.to_json() | {
-        "network": network, "spacing": [2.0, 1.8, 1.6], "patch_size": [24, 28, 32],
+        "network": network, "spacing": [1.5, 1.4, 1.3], "patch_size": [24, 28, 32],
         "normalization": [{"method": "ct", "low": -100.0, "high": 400.0, "mean": 30.0, "std": 200.0}],
     }  # fmt: skip
     return Predictor(ModelPackage(plan=Plan.from_json(plan), weights=weights), torch.device("cpu"))
@@ -104,12 +104,14 @@ def volume(patient: Patient) -> sitk.Image:
     return patient(91, (6, -4, 8), (29, 27, 20), (1.4, 1.6, 2.2))[0]
 
 
+@pytest.fixture(scope="module")
+def plain(learned: Predictor, volume: sitk.Image) -> np.ndarray:
+    """The learned model's labels of the volume as it is."""
+    return sitk.GetArrayFromImage(learned.predict([volume]))
+
+
 class TestStoredOtherwise:
     """All that changes is the order of the voxels in the file, so every voxel must get the same label."""
-
-    @pytest.fixture(scope="class")
-    def plain(self, learned: Predictor, volume: sitk.Image) -> np.ndarray:
-        return sitk.GetArrayFromImage(learned.predict([volume]))
 
     @pytest.mark.parametrize(
         ("order", "mirrored"),
@@ -117,7 +119,12 @@ class TestStoredOtherwise:
         + [((0, 1, 2), (True, False, False)), ((0, 1, 2), (True, True, True)), ((2, 1, 0), (False, False, False))],
     )
     def test_the_learned_model(
-        self, learned: Predictor, volume: sitk.Image, plain: np.ndarray, order: tuple[int, ...], mirrored: tuple[bool, ...]
+        self,
+        learned: Predictor,
+        volume: sitk.Image,
+        plain: np.ndarray,
+        order: tuple[int, ...],
+        mirrored: tuple[bool, ...],
     ) -> None:
         assert len(np.unique(plain)) == 3
         turned = stored_otherwise(volume, order, mirrored)
@@ -135,27 +142,43 @@ class TestStoredOtherwise:
         assert {key: count for key, count in differing.items() if count} == {}
 
 
+def onto_grid(labels: sitk.Image, grid: Geometry) -> sitk.Image:
+    """Labels on another grid, each class interpolated linearly: the nearest voxel alone would cost 1 % of Dice."""
+    values = sitk.Cast(labels, sitk.sitkUInt8)
+    return sitk.Resample(
+        values, grid.size, sitk.Transform(), sitk.sitkLabelLinear, grid.origin, grid.spacing, grid.direction
+    )  # fmt: skip
+
+
+def agreement(one: sitk.Image, other: sitk.Image, value: int) -> float:
+    return dice(sitk.GetArrayFromImage(one), sitk.GetArrayFromImage(other), value)
+
+
 class TestTiltedGrid:
-    """Resampled to a finer grid that lies askew; labels come back by nearest neighbour, on the grid of the first."""
+    """Resampled to a finer grid that lies askew, and the labels brought back onto the grid of the first."""
 
-    def both(self, predictor: Predictor, image: sitk.Image, onto: Geometry) -> tuple[sitk.Image, sitk.Image]:
-        """Predictions of the image and of its resampled twin, the second brought back onto the first's grid."""
-        first = predictor.predict([image])
-        second = predictor.predict([resample(image, onto, is_label=False)])
-        return first, resample(second, Geometry.of(first), is_label=True)
+    def test_geometry_alone_agrees_to_99_percent(self, thresholds: Predictor, patient: Patient) -> None:
+        """The true labels of both grids agree hardly better: what is missing to 1 is the size of the voxels."""
+        image, label = patient(17, (0, 0, 0), (95, 86, 76), (1.0, 1.1, 1.25), scale=2.4, noise=0)
+        askew, askew_label = patient(17, TILT, (200, 200, 200), (0.5, 0.5, 0.5), scale=2.4)
+        grid = Geometry.of(image)
+        first = thresholds.predict([image])
+        second = onto_grid(thresholds.predict([resample(image, Geometry.of(askew), is_label=False)]), grid)
+        truth = onto_grid(askew_label, grid)
+        for value in (LIVER, CYST):
+            assert agreement(first, second, value) >= 0.99
+            assert agreement(first, second, value) >= agreement(label, truth, value) - 0.004
+            np.testing.assert_allclose(center_mm(first, value), center_mm(second, value), atol=0.1)
 
-    @pytest.mark.parametrize("value", [LIVER, CYST])
-    def test_geometry_alone_agrees_to_99_percent(self, thresholds: Predictor, patient: Patient, value: int) -> None:
-        image, _ = patient(17, (0, 0, 0), (96, 86, 75), (1.0, 1.1, 1.25), scale=2.4, noise=0)
-        onto, _ = patient(17, TILT, (120, 108, 104), (0.8, 0.9, 1.0), scale=2.4)
-        first, second = self.both(thresholds, image, Geometry.of(onto))
-        assert dice(sitk.GetArrayFromImage(first), sitk.GetArrayFromImage(second), value) >= 0.99
-        np.testing.assert_allclose(center_mm(first, value), center_mm(second, value), atol=0.1)
-
-    @pytest.mark.parametrize("value", [LIVER, CYST])
-    def test_the_learned_model(self, learned: Predictor, patient: Patient, value: int) -> None:
+    def test_the_learned_model(self, learned: Predictor, patient: Patient) -> None:
+        """A network trained for seconds sees other voxels on a tilted grid, and its borders move a little."""
         image, label = patient(17, (0, 0, 0), (60, 52, 44), (0.75, 0.875, 1.0), noise=0)
-        onto, _ = patient(17, TILT, (60, 52, 44), (0.75, 0.875, 1.0))
-        first, second = self.both(learned, image, Geometry.of(onto))
-        print(dice(sitk.GetArrayFromImage(first), sitk.GetArrayFromImage(second), value), dice(sitk.GetArrayFromImage(first), sitk.GetArrayFromImage(label), value), center_mm(first, value), center_mm(second, value), center_mm(label, value))
-        assert 0
+        askew, _ = patient(17, TILT, (70, 64, 60), (0.7, 0.75, 0.8))
+        first = learned.predict([image])
+        found = learned.predict([resample(image, Geometry.of(askew), is_label=False)])
+        assert Geometry.of(found) == Geometry.of(askew)
+        second = onto_grid(found, Geometry.of(image))
+        for value in (LIVER, CYST):
+            assert agreement(first, label, value) > 0.85  # else the model had learned nothing to agree on
+            assert agreement(first, second, value) > 0.92
+            np.testing.assert_allclose(center_mm(first, value), center_mm(second, value), atol=0.6)

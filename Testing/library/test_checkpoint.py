@@ -69,7 +69,7 @@ class TestRoundTrip:
     def test_only_the_checkpoint_is_left_in_the_folder(self, tiny_plan: Plan, path: Path) -> None:
         for _ in range(2):
             save_checkpoint(path, trained(tiny_plan), STATE)
-        assert os.listdir(path.parent) == ["last.pt"]
+        assert list(path.parent.iterdir()) == [path]
 
 
 class TestDamage:

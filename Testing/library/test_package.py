@@ -66,7 +66,7 @@ class TestRoundTrip:
         assert all(torch.equal(value, wanted.weights[name]) for name, value in found.weights.items())
 
     def test_folder(self, package: ModelPackage, folder: Path) -> None:
-        assert sorted(os.listdir(folder)) == [DESCRIPTION, WEIGHTS]
+        assert sorted(path.name for path in folder.iterdir()) == [DESCRIPTION, WEIGHTS]
         self.check(load_package(folder), package)
 
     @pytest.mark.parametrize("inside", ["", "model/", "some/where/else/"])

@@ -199,6 +199,8 @@ def test_the_cpu_gets_small_patches(cpu: torch.device) -> None:
 
 
 def test_median_size_is_that_of_the_volumes_at_the_spacing() -> None:
-    data = fingerprint([(10, 100, 60), (20, 80, 50), (30, 120, 70)], [(5.0, 1.0, 1.0), (2.5, 1.0, 1.0), (2.5, 1.0, 1.0)])
+    data = fingerprint(
+        [(10, 100, 60), (20, 80, 50), (30, 120, 70)], [(5.0, 1.0, 1.0), (2.5, 1.0, 1.0), (2.5, 1.0, 1.0)]
+    )
     assert median_size(data, (5.0, 2.0, 0.5), 3) == (10, 50, 120)
     assert median_size(data, (5.0, 2.0, 0.5), 2) == (1, 50, 120)

@@ -47,7 +47,9 @@ def predict(values: torch.Tensor, network: object, patch: Triple, **changes: obj
 class TestStarts:
     @pytest.mark.parametrize(
         ("shape", "window", "overlap"),
-        list(itertools.product([(9, 30, 17), (5, 11, 40)], [(4, 8, 12), (1, 7, 5), (9, 11, 16)], [0.0, 0.25, 0.5, 0.9])),
+        list(
+            itertools.product([(9, 30, 17), (5, 11, 40)], [(4, 8, 12), (1, 7, 5), (9, 11, 16)], [0.0, 0.25, 0.5, 0.9])
+        ),
     )
     def test_every_voxel_is_covered_inside_the_volume_with_the_overlap(
         self, shape: Triple, window: Triple, overlap: float
@@ -102,9 +104,7 @@ class TestPredictVolume:
     @pytest.mark.parametrize("size", [(4, 21, 30), (9, 17, 13), (3, 40, 5), (2, 3, 4), (1, 1, 1)])
     @pytest.mark.parametrize("patch", [(4, 8, 12), (1, 8, 12)])
     @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
-    def test_what_is_done_to_each_voxel_alone_comes_back(
-        self, size: Triple, patch: Triple, overlap: float
-    ) -> None:
+    def test_what_is_done_to_each_voxel_alone_comes_back(self, size: Triple, patch: Triple, overlap: float) -> None:
         values = image(*size)
         found = predict(values, lambda windows: 2 * windows + 1, patch, overlap=overlap)
         torch.testing.assert_close(found, 2 * values + 1, atol=1e-5, rtol=1e-5)

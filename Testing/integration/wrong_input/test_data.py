@@ -96,6 +96,7 @@ def same(array: np.ndarray) -> np.ndarray:
 DATA = {
     "no data folder": (lambda p: ["plan", p.root / "nowhere"], ("nowhere does not exist", "Give the folder"), 2),
     "a file as data folder": (lambda p: ["plan", p.image()], ("case_1.nii.gz is a file", "Give the folder"), 2),
+    "a name that looks like markup": (lambda p: ["plan", p.root / "[red]x"], ("[red]x does not exist",), 2),
     "an empty folder": (empty_folder, ("No labelled images found in", "empty", "Expected one of")),
     "an image without label": (with_files(remove=("data/labels/case_1.nii.gz",)), ("case_1", "no label", "add")),
     "a label without image": (with_files(remove=("data/images/case_2.nii.gz",)), ("case_2", "no image", "add")),

@@ -18,6 +18,7 @@ Words = list[str | Path]
 needs_a_limit = pytest.mark.skipif(
     sys.platform != "linux", reason="the limit of a file's size, which stands for a disk"
 )
+ROOM = 30_000  # bytes: the job's own files fit, an enlarged image and the weights do not
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
@@ -44,21 +45,26 @@ def child(script: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)  # against a hang
 
 
-def without_room(place: Any, kilobytes: int, words: Words, says: tuple[str, ...], fails: str) -> None:
+def without_room(place: Any, words: Words, says: tuple[str, ...], fails: str) -> None:
     before = place.snapshot()
-    ended = child(LIMITED, str(kilobytes * 1024), *words)
+    ended = child(LIMITED, str(ROOM), *words)
     everything = ended.stdout + ended.stderr
     assert ended.returncode == 1, everything
-    assert [said for said in ("Cannot write", "choose another folder", *says) if said not in ended.stderr] == []
+    assert [said for said in ("Cannot write", "choose another folder", *says) if said not in ended.stderr] == [], (
+        everything
+    )
     assert "Traceback" not in everything
     place.check_nothing_lost(before, fails)
 
 
 @needs_a_limit
-@pytest.mark.parametrize(("kilobytes", "what"), [(5, "cache"), (12, "weights.safetensors")])
-def test_full_disk_while_training(place: Any, tiny: tuple[str, ...], kilobytes: int, what: str) -> None:
+@pytest.mark.parametrize(("enlarged", "what"), [(2, "cache"), (1, "weights.safetensors")])
+def test_full_disk_while_training(place: Any, tiny: tuple[str, ...], enlarged: int, what: str) -> None:
+    for path in (*place.data.glob("images/*"), *place.data.glob("labels/*")):
+        place.change(path, lambda array: array.repeat(enlarged, 0).repeat(enlarged, 1).repeat(enlarged, 2))
     job = place.root / "job"
-    without_room(place, kilobytes, ["train", place.data, "-o", job, "--epochs", "1", *tiny], (what, "full"), "job")
+    without_room(place, ["train", place.data, "-o", job, "--epochs", "1", *tiny], (what, "full"), "job")
+    assert (job / "cache").exists()
     assert not (job / "model" / "model.json").exists()
 
 
@@ -66,10 +72,10 @@ def test_full_disk_while_training(place: Any, tiny: tuple[str, ...], kilobytes: 
 def test_full_disk_while_applying(place: Any) -> None:
     model = place.trained / "model" / "model.json"
     document = json.loads(model.read_text())
-    document["plan"]["classes"][0]["terminology"] = "x" * 9000  # a header that is too large for the disk
+    document["plan"]["classes"][0]["terminology"] = "x" * ROOM  # stands in the header, which is not compressed
     model.write_text(json.dumps(document))
     words = ["apply", place.trained, place.image(), "-o", place.out, "--device", "cpu"]
-    without_room(place, 8, words, ("case_1.seg.nrrd", "disk"), "out/job")
+    without_room(place, words, ("case_1.seg.nrrd", "disk"), "out/job")
 
 
 @needs_a_limit
@@ -81,7 +87,10 @@ def test_label_map_is_whole_or_not_there(tmp_path: Path, suffix: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+needs_rights = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may do everything")
+
+
+@needs_rights
 def test_output_that_may_not_be_written(check: Callable[..., None], place: Any) -> None:
     place.root.chmod(0o555)
     try:
@@ -91,3 +100,15 @@ def test_output_that_may_not_be_written(check: Callable[..., None], place: Any) 
         )
     finally:
         place.root.chmod(0o755)
+
+
+@needs_rights
+def test_data_that_may_not_be_read(check: Callable[..., None], place: Any) -> None:
+    before = place.snapshot()
+    images = place.data / "images"
+    images.chmod(0)
+    try:
+        check(lambda p: ["plan", p.data], ("data/images: Permission denied", "you may use it"))
+    finally:
+        images.chmod(0o755)
+    assert place.snapshot() == before
