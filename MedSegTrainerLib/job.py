@@ -23,6 +23,8 @@ from MedSegTrainerLib.errors import JobError
 
 HEARTBEAT_SECONDS = 3.0
 DEAD_AFTER_SECONDS = 60.0
+# glibc gives large blocks back to the system when they are freed; every training step would fetch them again
+KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1)}
 ACTIVE_STATES = ("starting", "running")
 STOP_KEEP_BEST, STOP_NOW = "keep-best", "now"
 
@@ -168,7 +170,7 @@ class JobFolder:
             return subprocess.Popen(
                 command,
                 cwd=library,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **KEEP_FREED_MEMORY},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

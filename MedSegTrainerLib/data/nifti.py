@@ -1,4 +1,4 @@
-"""Whether a NIfTI file is all there: ITK reads one that ends too early without a word, and makes up the rest."""
+"""What ITK does not say of NIfTI files: it makes up the rest of one that ends too early, and reads NaN as 0."""
 
 from __future__ import annotations
 
@@ -6,48 +6,82 @@ import gzip
 import math
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from MedSegTrainerLib.errors import DataError
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 LONGEST_HEADER = 540
 PIECE = 1 << 20
-# By the size that a header tells first: format and place of the 8 dimensions, of bits per voxel, of where data begins.
-FIELDS = {348: (("8h", 40), ("h", 72), ("f", 108)), 540: (("8q", 16), ("h", 14), ("q", 168))}
+# By the size that a header tells first: format and place of the 8 dimensions, of the type of voxels, of bits per
+# voxel, of where data begins (nifti1.h, nifti2.h).
+FIELDS = {
+    348: (("8h", 40), ("h", 70), ("h", 72), ("f", 108)),
+    540: (("8q", 16), ("h", 12), ("h", 14), ("q", 168)),
+}
+FLOAT_TYPES = {16: "f4", 64: "f8"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """``floats``: numpy type of the voxels where they are floating point, else None."""
+
+    packed: bool
+    start: int
+    size: int
+    floats: np.dtype[np.floating] | None
 
 
 def refuse_truncated(path: Path) -> None:
     """Raises DataError where a NIfTI file holds fewer bytes than its header says; other files pass.
 
-    Fields of the header: NIfTI-1 and NIfTI-2 (nifti1.h, nifti2.h). A compressed file tells its full size
-    (modulo 2^32) in its last four bytes (RFC 1952); only where that does not fit is it unpacked and counted.
+    A compressed file tells its full size (modulo 2^32) in its last four bytes (RFC 1952); only where that
+    does not fit is it unpacked and counted.
     """
-    if not path.name.lower().endswith(NIFTI_SUFFIXES):
-        return
     try:
-        with path.open("rb") as stream:
-            packed = stream.read(2) == b"\x1f\x8b"
-        expected = _expected_bytes(path, packed)
-        if expected is None or (packed and _size_at_end(path) == expected % 2**32):
+        header = _read_header(path)
+        if header is None or (header.packed and _size_at_end(path) == header.size % 2**32):
             return
-        found = _count_unpacked(path) if packed else path.stat().st_size
+        found = _count_unpacked(path) if header.packed else path.stat().st_size
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, str(error)) from None
-    if found < expected:
-        raise _damaged(path, f"it holds {found} bytes and its header promises {expected}")
+    if found < header.size:
+        raise _damaged(path, f"it holds {found} bytes and its header promises {header.size}")
 
 
-def _expected_bytes(path: Path, packed: bool) -> int | None:
-    """Size of the whole file before packing; None where the header is not one of NIfTI."""
+def count_not_finite(path: Path) -> int:
+    """Voxels of a NIfTI file that are NaN or infinite; 0 for other files and for whole numbers."""
+    header = _read_header(path)
+    if header is None or header.floats is None:
+        return 0
+    count = 0
+    with gzip.open(path) if header.packed else path.open("rb") as stream:
+        stream.read(header.start)
+        while piece := stream.read(PIECE):
+            whole = piece[: len(piece) // header.floats.itemsize * header.floats.itemsize]
+            count += int((~np.isfinite(np.frombuffer(whole, header.floats))).sum())
+    return count
+
+
+def _read_header(path: Path) -> Header | None:
+    """None where the file is not NIfTI."""
+    if not path.name.lower().endswith(NIFTI_SUFFIXES):
+        return None
+    with path.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
     with gzip.open(path) if packed else path.open("rb") as stream:
         header = stream.read(LONGEST_HEADER)
     for order in "<>":
-        size = struct.unpack_from(order + "i", header)[0] if len(header) >= 4 else 0
-        if size in FIELDS and len(header) >= size:
-            dimensions, bits, start = (struct.unpack_from(order + text, header, place) for text, place in FIELDS[size])
-            voxels = math.prod(max(1, length) for length in dimensions[1 : dimensions[0] + 1])
-            return int(start[0]) + voxels * bits[0] // 8
+        length = struct.unpack_from(order + "i", header)[0] if len(header) >= 4 else 0
+        if length not in FIELDS or len(header) < length:
+            continue
+        shape, kind, bits, start = (struct.unpack_from(order + text, header, place) for text, place in FIELDS[length])
+        voxels = math.prod(max(1, count) for count in shape[1 : shape[0] + 1])
+        floats = np.dtype(order + FLOAT_TYPES[kind[0]]) if kind[0] in FLOAT_TYPES else None
+        return Header(packed=packed, start=int(start[0]), size=int(start[0]) + voxels * bits[0] // 8, floats=floats)
     return None
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
@@ -13,6 +14,7 @@ import SimpleITK as sitk
 from MedSegTrainerLib.data.cases import Case
 from MedSegTrainerLib.data.images import read_channels
 from MedSegTrainerLib.data.label_maps import read_label_map
+from MedSegTrainerLib.data.nifti import count_not_finite
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, to_canonical
 
@@ -72,8 +74,11 @@ def scan_case(case: Case) -> CaseScan:
             f"Image: {image_grid}. Label: {label_grid}. Resample the label to the image, or export it again."
         )
     arrays = [sitk.GetArrayFromImage(to_canonical(channel)) for channel in channels]
+    for path in case.images:
+        _refuse_not_finite(path, count_not_finite(path))
     for index, array in enumerate(arrays):
-        _refuse_not_finite(case, index, array)
+        wrong = array.size - int(np.isfinite(array).sum()) if np.issubdtype(array.dtype, np.floating) else 0
+        _refuse_not_finite(case.images[min(index, len(case.images) - 1)], wrong)
     labels = to_canonical(label)
     values = sitk.GetArrayViewFromImage(labels)
     found, counts = np.unique(values, return_counts=True)
@@ -87,14 +92,10 @@ def scan_case(case: Case) -> CaseScan:
     )
 
 
-def _refuse_not_finite(case: Case, channel: int, array: np.ndarray) -> None:
-    if not np.issubdtype(array.dtype, np.floating):
-        return
-    wrong = array.size - int(np.isfinite(array).sum())
-    if wrong:
-        path = case.images[min(channel, len(case.images) - 1)]
+def _refuse_not_finite(path: Path, voxels: int) -> None:
+    if voxels:
         raise DataError(
-            f"{path}: {wrong} of {array.size} voxels are NaN or infinite. "
+            f"{path}: {voxels} voxels are NaN or infinite. "
             "Replace them, for instance by the background intensity, and save the image again."
         )
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from MedSegTrainerLib.models.norm import InstanceNormAct
+from MedSegTrainerLib.models.pool import AveragePool
 
 Triple = Sequence[int]
 Layer = Callable[..., nn.Module]
@@ -82,10 +83,9 @@ class _ResidualBlock(nn.Module):
             _conv(conv, outputs, outputs, kernel, 1),
             InstanceNormAct(outputs, slope=1.0),
         )
-        pool: Layer = nn.AvgPool3d if conv is nn.Conv3d else nn.AvgPool2d
         self.shortcut = nn.Sequential()
         if max(stride) > 1:
-            self.shortcut.append(pool(tuple(stride), tuple(stride)))
+            self.shortcut.append(AveragePool(stride))
         if inputs != outputs:
             self.shortcut.append(conv(inputs, outputs, 1, bias=False))
         self.activation = nn.LeakyReLU(0.01, inplace=True)

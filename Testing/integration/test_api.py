@@ -43,7 +43,8 @@ def _write(array: np.ndarray, path: Path) -> None:
 
 
 def test_two_channels_in_2d_from_folder_to_metrics(slices: Path, tmp_path: Path) -> None:
-    model = train(slices, tmp_path / "job", epochs=6, base_channels=8, device="cpu", learning_rate=5e-3, fold=0, folds=4)
+    settings = {"epochs": 6, "base_channels": 8, "device": "cpu", "learning_rate": 5e-3}
+    model = train(slices, tmp_path / "job", **settings, fold=0, folds=4)
     assert model.plan.dims == 2
     assert model.plan.patch_size[0] == 1
     assert len(model.plan.normalization) == 2

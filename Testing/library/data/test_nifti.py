@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.nifti import refuse_truncated
+from MedSegTrainerLib.data.nifti import count_not_finite, refuse_truncated
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry
 
@@ -77,3 +77,16 @@ def test_other_files_are_left_to_their_readers(tmp_path: Path) -> None:
     for name, content in (("text.nii", b"hello"), ("empty.nii", b""), ("image.nrrd", b"\x1f\x8bx")):
         (tmp_path / name).write_bytes(content)
         refuse_truncated(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["image.nii", "image.nii.gz"])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_voxels_that_are_no_numbers_are_counted(
+    tmp_path: Path, oblique_geometry: Geometry, name: str, kind: type[np.floating]
+) -> None:
+    array = np.ones(oblique_geometry.size_zyx, kind)
+    array[1, 2, 3], array[0, 0, 0], array[-1, -1, -1] = np.nan, np.inf, -np.inf
+    sitk.WriteImage(oblique_geometry.place(array), str(tmp_path / name))
+    assert count_not_finite(tmp_path / name) == 3
+    sitk.WriteImage(oblique_geometry.place(np.ones_like(array)), str(tmp_path / name))
+    assert count_not_finite(tmp_path / name) == 0
