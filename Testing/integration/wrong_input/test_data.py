@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 
 Words = list[str | Path]
 
@@ -128,11 +127,11 @@ DATA = {
         with_files(("data/dataset.json", {"training": [{"image": "images/x.nrrd", "label": "labels/case_1.nii.gz"}]})),
         ("x.nrrd", "not there", "Add the files"),
     ),
-    "two images of one name": (with_files(("data/images/case_1.nrrd", "")), ("case_1.nrrd", "same", "Keep one")),
-    "several wrong cases at once": (two_wrong_cases, ("2 problems", "case_1.nrrd: 1 of", "case_2", "whole numbers")),
+    "two images of one name": (with_files(("data/images/case_1.nii.gz", "")), ("case_1.nrrd", "same", "Keep one")),
+    "several wrong cases at once": (two_wrong_cases, ("2 problems", "case_1.nii.gz: 1 of", "case_2", "whole numbers")),
     "wrong data for a real training": (
         lambda p: ["train", *two_wrong_cases(p)[1:], "-o", p.root / "job"],
-        ("2 problems", "case_1.nrrd: 1 of", "case_2", "whole numbers"),
+        ("2 problems", "case_1.nii.gz: 1 of", "case_2", "whole numbers"),
         1,
         "job",
     ),
