@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib.config import ApplyConfig, EvaluateConfig, JobConfig, TrainConfig
+from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.package import ModelPackage, load_package
 from MedSegTrainerLib.run import run_job
@@ -49,7 +50,8 @@ def apply(model: AnyPath, inputs: Sequence[AnyPath], output: AnyPath, **settings
     paths = {"model": _absolute(model), "inputs": [_absolute(path) for path in inputs], "output_dir": _absolute(output)}
     config: ApplyConfig = parse_config(ApplyConfig, {**paths, **settings})
     _run(Path(output) / "job", config)
-    return sorted(Path(output).glob(f"*.{config.output_format}"))
+    events = EventReader(JobFolder(Path(output) / "job").events_file).read()
+    return [Path(event["output"]) for event in events if event["kind"] == "case" and event["output"]]
 
 
 def evaluate(predictions: AnyPath, labels: AnyPath, output: AnyPath) -> dict[str, Any]:

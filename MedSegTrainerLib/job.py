@@ -211,6 +211,9 @@ class JobOwner:
 
     def __enter__(self) -> JobOwner:
         self._acquire()
+        for left_by_a_dead_process in (*self.folder.path.glob(".tmp-*"), *self.folder.path.glob("*/.tmp-*")):
+            if left_by_a_dead_process.is_file():
+                left_by_a_dead_process.unlink(missing_ok=True)
         previous = self.folder.status()
         self.update(state="starting", best=previous.best, epoch=previous.epoch, epochs=previous.epochs)
         self.folder.stop_file.unlink(missing_ok=True)

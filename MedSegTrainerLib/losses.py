@@ -1,7 +1,7 @@
 """Loss functions by their names in the training guide.
 
 Logits are (B, C, *spatial), targets int (B, *spatial) with class indices; voxels whose target is
-negative do not count. Everything is worked out in float32, whatever the network computed in.
+-1 do not count. Everything is worked out in float32, whatever the network computed in.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def dice_term(log_probabilities: torch.Tensor, target: torch.Tensor, smooth: flo
     wanted = target[:, None] == torch.arange(1, classes, device=target.device).view(1, -1, *[1] * (target.ndim - 1))
     overlap = (probabilities * wanted).sum(axes)
     total = probabilities.sum(axes) + wanted.sum(axes)
-    return 1 - ((2 * overlap + smooth) / (total + smooth)).mean()
+    return 1 - ((2 * overlap + smooth) / (total + smooth).clamp(min=1e-6)).mean()
 
 
 def cross_entropy_term(

@@ -25,7 +25,7 @@ from MedSegTrainerLib.plan import Plan
 
 SCHEMA_VERSION = 1
 DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
-LARGEST_MEMBER = 8 << 30  # bytes; no segmentation network comes near it, a zip bomb does
+LARGEST = {DESCRIPTION: 64 << 20, WEIGHTS: 8 << 30}  # bytes; no model comes near them, a zip bomb does
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ def _read_zip(path: Path) -> tuple[bytes, bytes]:
             if not {DESCRIPTION, WEIGHTS} <= members.keys():
                 raise ModelError(f"{path} is no model: the zip lacks {DESCRIPTION} or {WEIGHTS}.")
             for name in (DESCRIPTION, WEIGHTS):
-                if members[name].file_size > LARGEST_MEMBER:
+                if members[name].file_size > LARGEST[name]:
                     raise ModelError(f"{path}: {name} claims {members[name].file_size} bytes. It is not opened.")
             return archive.read(members[DESCRIPTION]), archive.read(members[WEIGHTS])
     except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError, OSError) as error:  # damaged or locked

@@ -60,11 +60,11 @@ def window_starts(shape: Sequence[int], window: Triple, overlap: float) -> list[
     return [(z, y, x) for z, y, x in itertools.product(*axes)]
 
 
-def gaussian_weights(window: Triple, device: torch.device) -> torch.Tensor:
-    """(z, y, x) weights, 1 at the centre and never 0."""
+def gaussian_weights(window: Triple, starts: Sequence[Triple], device: torch.device) -> torch.Tensor:
+    """(z, y, x) weights, 1 at the centre and never 0; they fade along the axes on which windows overlap."""
     weights = torch.ones(window, device=device)
     for axis, length in enumerate(window):
-        if length == 1:
+        if len({start[axis] for start in starts}) == 1:
             continue
         position = torch.arange(length, device=device) - (length - 1) / 2
         shape = [1, 1, 1]
@@ -84,7 +84,7 @@ def _accumulate(
 ) -> torch.Tensor:
     total = torch.zeros((classes, *image.shape[1:]), device=image.device)
     weight = torch.zeros(image.shape[1:], device=image.device)
-    fade = gaussian_weights(window, image.device)
+    fade = gaussian_weights(window, starts, image.device)
     for first in range(0, len(starts), batch):
         places = [_place(start, window) for start in starts[first : first + batch]]
         logits = network(torch.stack([image[place] for place in places])).float()

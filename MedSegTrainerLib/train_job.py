@@ -83,9 +83,9 @@ def plan_training(config: TrainConfig, scanned: Scanned, emit: Emit, started: fl
 def explain(plan: Plan) -> dict[str, dict[str, Any]]:
     """Every choice with its value in words and its reason."""
     shown = {
-        "device": "", "split": "", "dims": f"{plan.dims}D", "spacing": [round(mm, 3) for mm in plan.spacing],
-        "patch_size": list(plan.patch_size), "batch_size": plan.batch_size,
-        "samples_per_volume": plan.samples_per_volume,
+        "device": plan.reasons.get("device", ""), "split": plan.reasons.get("split", ""), "dims": f"{plan.dims}D",
+        "spacing": [round(mm, 3) for mm in plan.spacing], "patch_size": list(plan.patch_size),
+        "batch_size": plan.batch_size, "samples_per_volume": plan.samples_per_volume,
         "normalization": [how.method for how in plan.normalization],
         "base_channels": plan.network["features"][0], "flip_axes": ["zyx"[axis] for axis in plan.flip_axes],
         "loss": plan.loss.loss_type, "optimizer": plan.optimizer_type, "learning_rate": plan.learning_rate,
@@ -95,7 +95,8 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
         "arithmetic": ("16-bit" if plan.mixed_precision else "32-bit")
         + (", channels-last" if plan.channels_last else ""),
     }  # fmt: skip
-    return {name: {"value": shown.get(name, ""), "reason": reason} for name, reason in plan.reasons.items()}
+    reasons = {**plan.reasons, "device": "", "split": ""}
+    return {name: {"value": v, "reason": reasons.get(name, "set by the configuration")} for name, v in shown.items()}
 
 
 def run_train(config: TrainConfig, folder: JobFolder, owner: JobOwner, emit: Emit, started: float) -> Outcome:
@@ -132,6 +133,7 @@ def _prepare(
     state = TrainingState(total_steps=plan.epochs * plan.steps_per_epoch)
     if folder.checkpoint_file.exists():
         state = load_checkpoint(folder.checkpoint_file, learner)
+        _remember_best(state, plan, folder)
         emit(Resumed(epoch=state.epoch, step=state.step))
     deadline = None
     if config.trainer.epochs == "auto":
@@ -142,6 +144,14 @@ def _prepare(
         held_out=HeldOut([cached[name] for name in split.val], plan, device),
         learner=learner, state=state, deadline=deadline,
     )  # fmt: skip
+
+
+def _remember_best(state: TrainingState, plan: Plan, folder: JobFolder) -> None:
+    """A model that was judged when somebody stopped the job within an epoch is in no checkpoint, and will not be
+    found again: it stays until a better one comes."""
+    package = load_package(folder.model)
+    if package.training["steps"] % plan.steps_per_epoch and package.metrics.get("val_dice", 0) > state.best_dice:
+        state.best_dice, state.best_epoch = package.metrics["val_dice"], package.training["epoch"]
 
 
 def _final_report(training: Training, scanned: Scanned) -> str:

@@ -33,7 +33,7 @@ from MedSegTrainerLib.job import JobFolder
 
 METRICS = {"dice": 0.91, "iou": 0.84, "precision": 0.9, "recall": 0.92, "hd95_mm": 1.5, "asd_mm": 0.4}
 CHOICES = {
-    "device": {"value": "", "reason": "CPU with 8 threads"},
+    "device": {"value": "CPU with 8 threads", "reason": ""},
     "dims": {"value": "3D", "reason": "the images are volumes"},
     "spacing": {"value": [2.5, 1.0, 0.75], "reason": "median [spacing]"},
     "patch_size": {"value": [16, 64, 48], "reason": "covers the median volume"},

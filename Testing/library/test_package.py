@@ -18,7 +18,7 @@ from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import (
     DESCRIPTION,
-    LARGEST_MEMBER,
+    LARGEST,
     WEIGHTS,
     ModelPackage,
     load_package,
@@ -219,8 +219,8 @@ class TestSafety:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in folder.iterdir():
                 archive.write(file, file.name)
-            archive.getinfo(name).file_size = LARGEST_MEMBER + 1  # the table of the zip is written on closing
-        with pytest.raises(ModelError, match=rf"{name} claims {LARGEST_MEMBER + 1} bytes"):
+            archive.getinfo(name).file_size = LARGEST[name] + 1  # the table of the zip is written on closing
+        with pytest.raises(ModelError, match=rf"{name} claims {LARGEST[name] + 1} bytes"):
             load_package(path)
 
     def test_members_with_paths_that_lead_out_write_nothing(self, folder: Path, tmp_path: Path) -> None:

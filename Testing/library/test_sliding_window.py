@@ -90,14 +90,16 @@ class TestChooseWindow:
 
 class TestWeights:
     def test_symmetric_highest_in_the_middle_and_never_zero(self) -> None:
-        weights = gaussian_weights((5, 9, 31), torch.device("cpu"))
+        weights = gaussian_weights((5, 9, 31), [(0, 0, 0), (2, 4, 15)], torch.device("cpu"))
         assert weights.shape == (5, 9, 31)
         torch.testing.assert_close(weights, weights.flip(0, 1, 2))
         assert float(weights[2, 4, 15]) == float(weights.max()) == 1.0
         assert float(weights.min()) > 0
 
-    def test_an_axis_of_one_voxel_is_not_faded(self) -> None:
-        assert gaussian_weights((1, 1, 1), torch.device("cpu")).tolist() == [[[1.0]]]
+    def test_an_axis_that_one_window_covers_is_not_faded(self) -> None:
+        weights = gaussian_weights((5, 9, 31), [(0, 0, 0), (0, 4, 0)], torch.device("cpu"))
+        assert torch.equal(weights, weights[:1, :, :1].expand(5, 9, 31))
+        assert float(weights[0, 0, 0]) < float(weights[0, 4, 0])
 
 
 class TestPredictVolume:

@@ -128,7 +128,10 @@ DATA = {
         ("x.nrrd", "not there", "Add the files"),
     ),
     "two images of one name": (with_files(("data/images/case_1.nrrd", "")), ("case_1.nrrd", "same", "Keep one")),
-    "several wrong cases at once": (two_wrong_cases, ("2 problems", "case_1.nii.gz: 1 voxels", "case_2", "whole numbers")),
+    "several wrong cases at once": (
+        two_wrong_cases,
+        ("2 problems", "case_1.nii.gz: 1 voxels", "case_2", "whole numbers"),
+    ),
     "wrong data for a real training": (
         lambda p: ["train", *two_wrong_cases(p)[1:], "-o", p.root / "job"],
         ("2 problems", "case_1.nii.gz: 1 voxels", "case_2", "whole numbers"),
