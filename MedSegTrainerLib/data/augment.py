@@ -130,14 +130,16 @@ def _sampling_grid(draw: AugmentationDraw, plan: Plan, source: tuple[int, ...], 
     in_voxels = draw.affine / spacing[:, None] * spacing
     matrix = in_voxels * (patch / 2) / (size[:, None] / 2)
     shift = draw.translation * patch * 2 / size + _centre_shift(plan.patch_size, source)
-    theta = torch.cat([matrix.flip(1, 2), shift.flip(1)[:, :, None]], dim=2)  # (z, y, x) to (x, y, z)
-    grid = functional.affine_grid(theta.to(device), [len(theta), 1, *plan.patch_size], align_corners=False)
+    grid = shift.flip(1)[:, None, None, None].to(device)  # grid_sample wants x, y, z
+    for axis, length in enumerate(plan.patch_size):
+        steps = (2 * torch.arange(length) + 1) / length - 1
+        along = matrix.flip(1)[:, None, :, axis] * steps[None, :, None]  # (B, length, 3)
+        grid = grid + along.to(device).view(len(along), *(length if a == axis else 1 for a in range(3)), 3)
     if draw.elastic is not None:
-        bent = functional.interpolate(
-            draw.elastic.to(device), size=plan.patch_size, mode="trilinear", align_corners=True
-        )
-        scale = (patch * 2 / size).to(device).view(1, 3, 1, 1, 1)
-        grid = grid + (bent * scale).flip(1).permute(0, 2, 3, 4, 1)
+        scale = (patch * 2 / size).view(1, 3, 1, 1, 1)
+        field = (draw.elastic * scale).flip(1).to(device)
+        bent = functional.interpolate(field, size=plan.patch_size, mode="trilinear", align_corners=True)
+        grid = grid + bent.permute(0, 2, 3, 4, 1)
     return grid
 
 
