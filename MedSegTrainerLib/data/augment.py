@@ -109,7 +109,8 @@ def vary_intensity(images: torch.Tensor, draw: AugmentationDraw) -> torch.Tensor
     """Contrast, brightness, blur and noise on (B, C, z, y, x); the input may be overwritten."""
     device = images.device
     shape = (-1, 1, 1, 1, 1)
-    std, mean = torch.std_mean(images, dim=(2, 3, 4), keepdim=True)
+    mean = images.mean(dim=(2, 3, 4), keepdim=True)
+    std = (images - mean).square().mean(dim=(2, 3, 4), keepdim=True).sqrt()  # many times faster than torch.std on CPUs
     contrast = draw.contrast.to(device).view(shape)
     images = torch.addcmul(mean * (1 - contrast) + draw.brightness.to(device).view(shape) * std, images, contrast)
     for i in draw.blur.nonzero()[:, 0].tolist():

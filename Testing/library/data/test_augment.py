@@ -346,7 +346,7 @@ class TestIntensity:
         moved = vary_intensity(images.clone(), draw) - images
         assert torch.allclose(moved[0], torch.zeros(()), atol=1e-4)
         for channel in range(2):
-            expected = torch.full((), -0.2) * images[1, channel].std()
+            expected = torch.full((), -0.2) * images[1, channel].std(correction=0)
             assert torch.allclose(moved[1, channel], expected, atol=1e-4)
 
     def test_noise_is_in_deviations_and_not_the_same_in_channels(self, images: torch.Tensor) -> None:
