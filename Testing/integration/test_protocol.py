@@ -8,6 +8,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from MedSegTrainerLib.events import EventReader
+from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.schema import events_schema, job_schema, status_schema
 
 
@@ -15,13 +16,13 @@ def problems(schema: dict[str, Any], value: Any) -> list[str]:
     return [error.message for error in Draft202012Validator(schema).iter_errors(value)]
 
 
-def test_job_and_status(trained: Any) -> None:
-    assert problems(job_schema(), json.loads(trained.folder.job_file.read_text(encoding="utf-8"))) == []
-    assert problems(status_schema(), json.loads(trained.folder.status_file.read_text(encoding="utf-8"))) == []
+def test_job_and_status(trained: JobFolder) -> None:
+    assert problems(job_schema(), json.loads(trained.job_file.read_text(encoding="utf-8"))) == []
+    assert problems(status_schema(), json.loads(trained.status_file.read_text(encoding="utf-8"))) == []
 
 
-def test_events(trained: Any) -> None:
-    events = EventReader(trained.folder.events_file).read(limit=10**6)
+def test_events(trained: JobFolder) -> None:
+    events = EventReader(trained.events_file).read(limit=10**6)
     assert {"started", "stage", "planned", "epoch", "validated", "best", "measured", "finished"} <= {
         event["kind"] for event in events
     }
