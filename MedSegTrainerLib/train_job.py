@@ -28,7 +28,7 @@ from MedSegTrainerLib.fingerprint import Fingerprint, take_fingerprint
 from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.inference import Predictor, describe_plan
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
-from MedSegTrainerLib.package import load_package, save_description
+from MedSegTrainerLib.package import DESCRIPTION, load_package, save_description
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.planning import make_plan
 from MedSegTrainerLib.step import Learner
@@ -149,6 +149,8 @@ def _prepare(
 def _remember_best(state: TrainingState, plan: Plan, folder: JobFolder) -> None:
     """A model that was judged when somebody stopped the job within an epoch is in no checkpoint, and will not be
     found again: it stays until a better one comes."""
+    if not (folder.model / DESCRIPTION).exists():
+        return  # killed before the first validation
     package = load_package(folder.model)
     if package.training["steps"] % plan.steps_per_epoch and package.metrics.get("val_dice", 0) > state.best_dice:
         state.best_dice, state.best_epoch = package.metrics["val_dice"], package.training["epoch"]
@@ -158,7 +160,7 @@ def _final_report(training: Training, scanned: Scanned) -> str:
     """Applies the best model to the held-out files themselves and writes the report and the model's metrics."""
     split, folder, emit = scanned.split, training.folder, training.emit
     names, kind = (split.test, "test") if split.test else (split.val, "validation")
-    if not folder.model.exists():
+    if not (folder.model / DESCRIPTION).exists():
         raise JobError("The training was stopped before its first validation: there is no model yet. Resume it.")
     package = load_package(folder.model)
     if not names:

@@ -32,6 +32,12 @@ def test_a_model_saved_when_stopped_within_an_epoch_is_not_replaced_by_a_worse_o
     assert state.best_dice == dice_after
 
 
+def test_a_checkpoint_from_before_the_first_validation_is_resumed(tmp_path: Path, tiny_plan: Plan) -> None:
+    state = TrainingState(total_steps=100, epoch=1)
+    _remember_best(state, tiny_plan, JobFolder(tmp_path))
+    assert state.best_dice == TrainingState(total_steps=100).best_dice
+
+
 def test_every_choice_is_explained(tiny_plan: Plan) -> None:
     choices = explain(replace(tiny_plan, reasons={"device": "CPU", "split": "5 cases train, 1 validates"}))
     assert all(choice["value"] != "" for choice in choices.values())
