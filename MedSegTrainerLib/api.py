@@ -20,10 +20,13 @@ from typing import Any
 
 from MedSegTrainerLib.config import ApplyConfig, EvaluateConfig, JobConfig, TrainConfig
 from MedSegTrainerLib.events import EventReader
+from MedSegTrainerLib.fragments import read_object
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.package import ModelPackage, load_package
 from MedSegTrainerLib.run import run_job
 from MedSegTrainerLib.validation import parse_config, with_settings
+from MedSegTrainerLib.workflow import read_workflow
+from MedSegTrainerLib.workflow_jobs import jobs_of, run_jobs
 
 AnyPath = str | PathLike[str]
 
@@ -60,6 +63,21 @@ def evaluate(predictions: AnyPath, labels: AnyPath, output: AnyPath) -> dict[str
     _run(Path(output) / "job", parse_config(EvaluateConfig, paths))
     document: dict[str, Any] = json.loads((Path(output) / "metrics.json").read_text(encoding="utf-8"))
     return document
+
+
+def workflow(document: AnyPath, output: AnyPath, data: AnyPath | None = None, **settings: Any) -> dict[str, Path]:
+    """Does what a workflow document (a file) says and returns what it made: Model, Label maps, Report, Pictures.
+
+    ``data`` replaces the loader's ``data_dir``. Raises MedSegError.
+    """
+    path = Path(document)
+    chosen = [f"{name}={value}" for name, value in settings.items()]
+    asked = read_workflow(
+        read_object(path, "'nodes'"), path.resolve().parent, chosen, None if data is None else Path(data)
+    )
+    jobs = jobs_of(asked, Path(output))
+    run_jobs(jobs, lambda folder: run_job(folder.path))
+    return dict(jobs.results)
 
 
 def _run(folder: Path, config: JobConfig) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from MedSegTrainerLib.config import ApplyConfig
-from MedSegTrainerLib.data.images import case_name, image_suffix, read_channels
-from MedSegTrainerLib.data.label_maps import write_label_map
+from MedSegTrainerLib.data.images import case_name, image_files, read_channels
+from MedSegTrainerLib.data.label_maps import refuse_several_slices, write_label_map
 from MedSegTrainerLib.device import choose_device
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError
 from MedSegTrainerLib.events import CaseDone, Emit, Progress, Stage, Warned
@@ -19,6 +19,7 @@ from MedSegTrainerLib.inference import Predictor
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.package import load_package
 
+SUFFIXES = {"nifti": "nii.gz"}  # output formats that are named otherwise than their files
 UNITS_PER_CASE = 1000  # progress counts parts of a case, so that one large volume moves too
 
 
@@ -37,12 +38,17 @@ def run_apply(config: ApplyConfig, folder: JobFolder, owner: JobOwner, emit: Emi
     """
     package = load_package(Path(config.model))
     inputs = find_inputs([Path(name) for name in config.inputs], len(package.plan.normalization))
-    outputs = [Path(config.output_dir) / f"{item.name}.{config.output_format}" for item in inputs]
+    inputs += [Input(name=name, files=tuple(map(Path, files))) for name, files in config.cases.items()]
+    suffix = SUFFIXES.get(config.output_format, config.output_format)
+    outputs = [Path(config.output_dir) / f"{item.name}.{suffix}" for item in inputs]
     _refuse_to_overwrite(outputs)
     device, warning = choose_device(config.device)
     if warning:
         emit(Warned(message=warning))
-    predictor = Predictor(package, device, overlap=config.overlap, tta=config.tta)
+    axes, warning = mirror_axes(config, package.plan.flip_axes)
+    if warning:
+        emit(Warned(message=warning))
+    predictor = Predictor(package, device, overlap=config.overlap, mirror_axes=axes)
     emit(Stage(name="apply", message=f"Segmenting images ({len(inputs)})", total=len(inputs) * UNITS_PER_CASE))
     owner.update(state="running", stage="apply")
     failures = []
@@ -59,6 +65,21 @@ def run_apply(config: ApplyConfig, folder: JobFolder, owner: JobOwner, emit: Emi
     return Outcome(message=f"{len(inputs)} label maps are in {config.output_dir}", result=config.output_dir)
 
 
+def mirror_axes(config: ApplyConfig, trained: Sequence[int]) -> tuple[tuple[int, ...], str | None]:
+    """The axes (0 is z) that test-time augmentation mirrors, and a warning where that is not what was asked.
+
+    A network that never saw mirrored patches, as where labels come in left and right, would be misled by them.
+    """
+    if not config.tta:
+        return (), None
+    if config.tta_transforms == "auto":
+        return tuple(trained), None
+    asked = ["zyx".index(name[-1]) for name in dict.fromkeys(config.tta_transforms)]
+    left_out = ", ".join(f"flip_{'zyx'[axis]}" for axis in asked if axis not in trained)
+    warning = f"Left out: {left_out}. The model was trained without mirroring along it." if left_out else None
+    return tuple(sorted(axis for axis in asked if axis in trained)), warning
+
+
 def find_inputs(paths: Sequence[Path], channels: int) -> list[Input]:
     """The images in files and folders.
 
@@ -68,9 +89,9 @@ def find_inputs(paths: Sequence[Path], channels: int) -> list[Input]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if image_suffix(p) and not p.name.startswith("."))
+            inside = image_files(path)
             if not inside:
-                raise UsageError(f"{path} holds no image files (NIfTI, NRRD or MetaImage).")
+                raise UsageError(f"{path} holds no image files (NIfTI, NRRD, MetaImage, PNG, TIFF or JPEG).")
             files += inside
         elif path.exists():
             files.append(path)
@@ -117,7 +138,9 @@ def _apply_one(
             owner.update(progress=reached / (total * UNITS_PER_CASE))
 
     try:
-        labels = predictor.predict(read_channels(item.files), show)
+        channels = read_channels(item.files)
+        refuse_several_slices(channels[0].GetSize(), output)
+        labels = predictor.predict(channels, show)
         write_label_map(labels, output, predictor.plan.classes)
     except DataError as error:
         told = str(error) if str(item.files[0]) in str(error) else f"{item.files[0]}: {error}"

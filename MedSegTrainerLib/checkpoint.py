@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,29 @@ from MedSegTrainerLib.step import Learner
 class TrainingState:
     """Where a training is. ``total_steps`` can change while a time budget is kept.
 
+    best: the monitored metric of the model package. improved, improved_epoch: its last value that counts for
+    early stopping, and when. best_kept: its value at the best numbered checkpoint. val_epochs, val_losses: every
+    validation so far. reductions: of the rate by the schedule 'plateau'. rate_scale, clip: what recoveries from a
+    loss that was not a number left behind; recovered_epoch: where the last one went back to.
+
     Random draws follow from the seed and the step, so no generator needs to be stored.
     """
 
     total_steps: int
     epoch: int = 0
     step: int = 0
-    best_dice: float = -1.0
-    best_epoch: int = 0
-    stale_epochs: int = 0
     seconds: float = 0.0
+    best: float | None = None
+    improved: float | None = None
+    improved_epoch: int = 0
+    best_kept: float | None = None
+    val_epochs: list[int] = field(default_factory=list)
+    val_losses: list[float] = field(default_factory=list)
+    reductions: int = 0
+    rate_scale: float = 1.0
+    clip: float | None = None
+    recoveries: int = 0
+    recovered_epoch: int = -1
 
 
 def save_checkpoint(path: Path, learner: Learner, state: TrainingState) -> None:
@@ -64,3 +77,11 @@ def load_checkpoint(path: Path, learner: Learner) -> TrainingState:
         raise TrainingError(
             f"{path} cannot be resumed from: {told}. Start the training anew in another folder."
         ) from None
+
+
+def keep_numbered(folder: Path, learner: Learner, state: TrainingState, most: int) -> None:
+    """Writes ``epoch_0010.pt`` and removes all but the newest ``most`` of its kind; raises StorageError."""
+    save_checkpoint(folder / f"epoch_{state.epoch:04d}.pt", learner, state)
+    with atomic.storage_errors(folder):
+        for old in sorted(folder.glob("epoch_*.pt"))[:-most]:
+            old.unlink(missing_ok=True)

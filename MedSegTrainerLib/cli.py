@@ -15,12 +15,12 @@ import typer
 from rich.console import Console
 
 from MedSegTrainerLib import __version__
-from MedSegTrainerLib.config import ApplyConfig, EvaluateConfig, JobConfig, TrainConfig
+from MedSegTrainerLib.config import ApplyConfig, EvaluateConfig, FindRateConfig, JobConfig, TrainConfig
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import JobError, MedSegError, UsageError, system_words
-from MedSegTrainerLib.events import KIND_OF, Planned
+from MedSegTrainerLib.events import KIND_OF, EventReader, Planned
 from MedSegTrainerLib.job import ACTIVE_STATES, STOP_KEEP_BEST, STOP_NOW, JobFolder
-from MedSegTrainerLib.validation import parse_config, parse_job, read_json, with_settings
+from MedSegTrainerLib.validation import parse_config, parse_job
 
 STARTED = time.time()  # a time budget counts from here: loading the libraries is part of it
 
@@ -34,8 +34,9 @@ console = Console(soft_wrap=True)
 error_console = Console(stderr=True, soft_wrap=True)
 
 DATA_HELP = (
-    "Folder with labelled volumes: images/ and labels/ (or masks/) with equal file names, a Medical Segmentation "
-    "Decathlon folder with dataset.json, or nnU-Net's imagesTr/ and labelsTr/."
+    "Folder with labelled volumes or 2D images: images/ and labels/ (or masks/) with equal file names, image_0001.png "
+    "beside mask_0001.png, a Medical Segmentation Decathlon folder with dataset.json, or nnU-Net's imagesTr/ and "
+    "labelsTr/."
 )
 Data = Annotated[Path, typer.Argument(help=DATA_HELP)]
 Device = Annotated[
@@ -44,7 +45,9 @@ Device = Annotated[
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
-        "--config", metavar="FILE", help="JSON file with settings, in sections data, network, loss, optimizer, trainer."
+        "--config",
+        metavar="FILE",
+        help="JSON file with settings: in sections (data, network, loss, optimizer, trainer), bare, or a workflow.",
     ),
 ]
 Settings = Annotated[
@@ -147,6 +150,40 @@ def plan(
     console.print(plan_table(explain(chosen)), highlight=False)
 
 
+@app.command("find-lr")
+def find_lr(
+    data: Data,
+    job: NewJob = Path("find-lr"),
+    config: ConfigFile = None,
+    budget: Budget = None,
+    epochs: Epochs = None,
+    device: Device = "auto",
+    fold: Fold = None,
+    folds: Folds = None,
+    val_split: ValSplit = None,
+    split_file: SplitFile = None,
+    settings: Settings = None,
+    steps: Annotated[int, typer.Option(metavar="N", help="Steps of training, each with a higher rate.")] = 200,
+    lowest: Annotated[float, typer.Option(metavar="RATE", help="Learning rate to begin with.")] = 1e-7,
+    highest: Annotated[float, typer.Option(metavar="RATE", help="Where to end, unless the loss explodes.")] = 1.0,
+) -> None:
+    """Find a good learning rate (range test).
+
+    Trains some steps with rising rates and suggests the one at which the loss falls fastest; see the picture.
+    Give the options of the training that it is for.
+    """
+    given = _given(
+        budget=budget, epochs=epochs, device=device, fold=fold, folds=folds, val_split=val_split, split_file=split_file
+    ) + (settings or [])
+    values = {"train": asdict(_train_config(data, config, given)), "steps": steps, "lowest": lowest, "highest": highest}
+    _create_and_run(JobFolder(job), parse_config(FindRateConfig, values))
+    for event in EventReader(JobFolder(job).events_file).read(limit=10**9):
+        if event["kind"] == "rates":
+            words = ["medsegtrainer", "train", str(data), *(["--config", str(config)] if config else [])]
+            words += [w for setting in (*given, f"learning_rate={event['suggestion']:g}") for w in ("--set", setting)]
+            console.print(f"Train with it: {subprocess.list2cmdline(words)}", highlight=False, markup=False)
+
+
 @app.command()
 def apply(
     model: Annotated[Path, typer.Argument(help="A model folder, its zip, or the job that trained it.")],
@@ -156,7 +193,9 @@ def apply(
     device: Device = "auto",
     output_format: Annotated[
         str,
-        typer.Option("--format", metavar="TYPE", help="File type: seg.nrrd (keeps names and colours), nii.gz or mha."),
+        typer.Option(
+            "--format", metavar="TYPE", help="seg.nrrd (keeps names and colours), nii.gz, mha, npy, or png (2D)."
+        ),
     ] = "seg.nrrd",
     overlap: Annotated[
         float,
@@ -199,6 +238,36 @@ def evaluate(
         "output_dir": str(output.resolve()),
     }
     _create_and_run(JobFolder(output / "job"), parse_config(EvaluateConfig, values))
+
+
+@app.command()
+def workflow(
+    document: Annotated[Path, typer.Argument(metavar="FILE", help="JSON document with nodes, and links or none.")],
+    job: NewJob = Path("job"),
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder with the data, instead of data_dir.")] = None,
+    settings: Settings = None,
+    validate: Annotated[bool, typer.Option("--validate", help="Only check the document and say what it does.")] = False,
+) -> None:
+    """Do what a workflow document says.
+
+    A document that trains makes the job that 'train' makes. One with a BatchPredictor applies a model to the test
+    cases of its loader; with a MetricsCalculator or a Visualizer the results are measured and drawn. Its jobs and
+    results lie in the output folder. Paths in it count from where you are, then from where the document is.
+    """
+    from MedSegTrainerLib.fragments import read_object
+    from MedSegTrainerLib.workflow import read_workflow
+    from MedSegTrainerLib.workflow_jobs import jobs_of, run_jobs
+
+    asked = read_workflow(read_object(document, "'nodes'"), document.resolve().parent, settings or [], data)
+    jobs = jobs_of(asked, job)
+    if validate:
+        told = "\n".join(f"{number}. {step.told}" for number, step in enumerate(jobs.steps, start=1))
+        console.print(f"{asked.title}: the document is right. It would\n{told}", highlight=False, markup=False)
+    elif run_jobs(jobs, _run):
+        for name, path in jobs.results:
+            console.print(f"{name}: {path}", highlight=False, markup=False)
+    else:
+        console.print("Stopped; what was to come after was not run.", highlight=False)
 
 
 @app.command()
@@ -317,23 +386,6 @@ def _given(**options: Any) -> list[str]:
 
 def _train_config(data: Path, config: Path | None, assignments: list[str]) -> TrainConfig:
     """Settings from the file, then from the options; raises UsageError or ConfigError with all problems."""
-    values: Any = {}
-    if config is not None:
-        try:
-            values = read_json(config.read_text(encoding="utf-8-sig"), str(config))  # Windows editors write a mark
-        except OSError as error:
-            raise UsageError(f"The configuration {config} cannot be read: {error.strerror}. Check the path.") from None
-        except UnicodeDecodeError:
-            raise UsageError(f"{config} is no text file. Give a JSON file with settings, or leave it out.") from None
-        if not isinstance(values, dict):
-            raise UsageError(f"{config} must hold an object with sections such as 'trainer'.")
-    if not data.is_dir():
-        what = "is a file, not a folder" if data.exists() else "does not exist"
-        raise UsageError(f"{data} {what}. Give the folder that holds the images and the labels.")
-    chosen = with_settings(values, assignments)
-    section = chosen.setdefault("data", {})
-    section["data_dir"] = str(data.resolve())
-    if isinstance(section.get("split_file"), str):
-        section["split_file"] = str(Path(section["split_file"]).resolve())
-    parsed: TrainConfig = parse_config(TrainConfig, chosen)
-    return parsed
+    from MedSegTrainerLib.fragments import train_config
+
+    return train_config(data, config, assignments)

@@ -43,9 +43,20 @@ class DataConfig:
     )
     seed: int = setting(42, "Every random draw follows from this number.", minimum=0)
     spacing: list[float] | Auto = setting("auto", "Voxel size in mm (z, y, x) that the network sees.")
+    image_size: int | list[int] | Auto = setting(
+        "auto",
+        "Longer side that a 2D image is resized to and seen whole; of volumes, the patch. One number, or one an axis.",
+    )
     patch_size: list[int] | Auto = setting("auto", "Voxels (z, y, x) that the network sees at once; z is 1 in 2D.")
     batch_size: int | Auto = setting("auto", "Patches per step.", minimum=1)
     samples_per_volume: int | Auto = setting("auto", "Patches drawn from each volume in an epoch.", minimum=1)
+    overlap: float = setting(
+        0.25, "Share of a window that its neighbour covers again in validation.", minimum=0, maximum=0.9
+    )
+    shuffle: bool = setting(True, "Whether each epoch visits the cases in another order.")
+    case_sampling: Literal["uniform", "weighted"] = setting(
+        "uniform", "All cases alike, or those with rare classes more often."
+    )
     foreground_oversampling: float = setting(
         0.33, "Share of patches centred on a voxel of a class drawn at random.", minimum=0, maximum=1
     )
@@ -55,19 +66,39 @@ class DataConfig:
     )
     augmentation: bool = setting(True, "Whether training patches are varied at random.")
     augmentation_strength: Literal["light", "standard", "strong"] = setting("standard", "How far they are varied.")
+    mixup: float = setting(
+        0.0, "Share of batches that are mixed with others, intensities and loss (MixUp).", minimum=0, maximum=1
+    )
+    cutmix: float = setting(
+        0.0, "Share of batches in which a box comes from another patch (CutMix).", minimum=0, maximum=1
+    )
+    ignore_label: int | None = setting(None, "Label value of voxels that nobody labelled: they do not count.")
     flip_axes: list[Literal["x", "y", "z"]] | Auto = setting("auto", "Axes along which patches may be mirrored.")
     cache: Literal["auto", "disk", "memory", "device"] = setting("auto", "Where preprocessed volumes are kept.")
+    num_workers: int | Auto = setting("auto", "Volumes that are read and prepared at the same time.", minimum=0)
+    pin_memory: bool = setting(True, "Page-locked memory for volumes on their way to a GPU.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
-    """Which network; 'auto' takes the planned residual U-Net."""
+    """Which network; 'auto' takes the planned residual U-Net. Parameters a network does not have must stay 'auto'."""
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
-    type: Literal["auto", "PlannedUNet"] = setting("auto", "Architecture.")
+    type: Literal["auto", "PlannedUNet", "UNet2D", "UNet3D", "SwinUNETR"] = setting("auto", "Architecture.")
     dims: Literal[2, 3] | Auto = setting("auto", "2: slice by slice; 3: whole patches.")
-    base_channels: int | Auto = setting("auto", "Feature maps at full resolution; doubled at each level.", minimum=4)
+    base_channels: int | Auto = setting("auto", "Feature maps at full resolution; doubled at each level.", minimum=2)
+    in_channels: int | Auto = setting("auto", "Channels of the images; the data decides.", minimum=1)
+    out_channels: int | Auto = setting("auto", "Classes with the background; the data decides.", minimum=1)
+    img_size: int | list[int] | Auto = setting("auto", "Patch of a transformer; the same as data.image_size.")
+    embed_dim: int | Auto = setting("auto", "Width of a transformer's tokens.", minimum=12)
+    window_size: int | Auto = setting("auto", "Edge of the windows that a Swin transformer attends in.", minimum=2)
+    norm: Literal["auto", "instance", "group", "batch"] = setting(
+        "auto", "Normalisation; group and instance suit small batches."
+    )
+    dropout: float = setting(
+        0.0, "Share of values in the network that are switched off at random in training.", minimum=0, maximum=0.95
+    )
     deep_supervision: bool | Auto = setting("auto", "Whether the loss is also taken at lower resolutions.")
 
 
@@ -77,13 +108,36 @@ class LossConfig:
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
-    loss_type: Literal["auto", "dice", "cross_entropy", "combined"] = setting("auto", "Loss function.")
-    smooth: float = setting(1.0, "Added to numerator and denominator of the Dice term.", minimum=0)
-    dice_weight: float = setting(0.5, "Weight of the Dice term of 'combined'.", minimum=0)
-    ce_weight: float = setting(0.5, "Weight of the cross-entropy term of 'combined'.", minimum=0)
-    class_weights: list[float] | None = setting(
-        None, "Weight of each class in the cross-entropy, background first; none weighs all alike."
+    loss_type: Literal["auto", "dice", "cross_entropy", "focal", "boundary", "combined"] = setting(
+        "auto", "Loss function."
     )
+    smooth: float = setting(1.0, "Added to numerator and denominator of the Dice term.", minimum=0)
+    alpha: float | list[float] = setting(
+        0.25, "Weight of the focal term: one number, or one a class, background first.", minimum=0
+    )
+    gamma: float = setting(2.0, "How far the focal term turns to the voxels that are still wrong.", minimum=0)
+    class_weights: list[float] | Auto | None = setting(
+        None, "Weight of each class in the cross-entropy, background first; 'auto': rare classes more; none: all "
+        "alike.", minimum=0,
+    )  # fmt: skip
+    dice_weight: float | None = setting(
+        None, "Weight of the Dice term of 'combined'; without any weight Dice and cross-entropy have 0.5.", minimum=0
+    )
+    ce_weight: float | None = setting(None, "Weight of the cross-entropy term of 'combined'.", minimum=0)
+    focal_weight: float | None = setting(None, "Weight of the focal term of 'combined'.", minimum=0)
+    boundary_weight: float | None = setting(None, "Weight of the boundary term of 'combined'.", minimum=0)
+
+    def weights(self) -> dict[str, float]:
+        """Term (a ``loss_type``) to its weight; a term that is not named weighs 0."""
+        if self.loss_type not in ("auto", "combined"):
+            return {self.loss_type: 1.0}
+        given = {
+            "dice": self.dice_weight, "cross_entropy": self.ce_weight,
+            "focal": self.focal_weight, "boundary": self.boundary_weight,
+        }  # fmt: skip
+        if all(weight is None for weight in given.values()):
+            return {"dice": 0.5, "cross_entropy": 0.5}
+        return {term: weight for term, weight in given.items() if weight}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +166,19 @@ class TrainerConfig:
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, ... or mps.")
     epochs: int | Auto = setting("auto", "Passes over the data; 'auto' fits them to the budget.", minimum=1)
     budget: str | None = setting(None, "Time for everything, such as 20m or 1h30m; without it and epochs: 20m.")
-    lr_schedule: Literal["auto", "constant", "cosine", "polynomial"] = setting("auto", "How the rate falls.")
-    eta_min: float = setting(1e-6, "Rate at the end of the cosine schedule.", minimum=0)
+    lr_schedule: Literal["auto", "constant", "step", "cosine", "plateau", "polynomial"] = setting(
+        "auto", "How the rate falls."
+    )
+    step_size: int = setting(50, "Epochs between the falls of the schedule 'step'.", minimum=1)
+    gamma: float = setting(0.1, "What 'step' multiplies the rate by.", minimum=0, maximum=1)
+    T_max: int | Auto = setting("auto", "Epochs in which 'cosine' reaches eta_min; 'auto': all.", minimum=1)
+    eta_min: float = setting(1e-6, "Smallest rate of 'cosine' and 'plateau'.", minimum=0)
+    power: float = setting(0.9, "Exponent of 'polynomial'.", minimum=0)
+    factor: float = setting(0.5, "What 'plateau' multiplies the rate by.", minimum=0, maximum=1)
+    lr_patience: int | Auto = setting(
+        "auto", "Epochs without a better validation loss before 'plateau' lowers the rate; 'auto': patience, or 10 "
+        "where that is early stopping's.", minimum=1,
+    )  # fmt: skip
     warmup_epochs: float | Auto = setting("auto", "Epochs in which the rate rises from near zero.", minimum=0)
     warmup_type: Literal["linear"] = setting("linear", "How it rises.")
     mixed_precision: bool | Auto = setting("auto", "16-bit arithmetic where the device gains from it.")
@@ -126,12 +191,30 @@ class TrainerConfig:
         minimum=0, maximum=1,
     )  # fmt: skip
     validation_interval: int | Auto = setting("auto", "Epochs between validations.", minimum=1)
+    monitor: str = setting(
+        "val_dice", "Logged metric that says which model is best: val_dice, val_loss, val_iou, val_dice/liver, ..."
+    )
+    monitor_mode: Literal["auto", "min", "max"] = setting(
+        "auto", "Whether smaller or larger is better; 'auto': smaller for losses."
+    )
+    early_stopping: bool = setting(False, "Stop when the monitored metric does not improve.")
+    patience: int | Auto = setting(
+        "auto", "Epochs without improvement before stopping; 'auto': 30. Without early_stopping that of 'plateau'.",
+        minimum=1,
+    )  # fmt: skip
+    min_delta: float = setting(0.001, "Smallest change that counts as improvement.", minimum=0)
+    checkpoint_dir: str = setting("checkpoints", "Folder of the checkpoints, inside the job folder unless absolute.")
     checkpoint_seconds: float = setting(
         15.0, "Shortest time between checkpoints, which are written after epochs; 0 writes one after each.", minimum=0
     )
-    early_stopping: bool = setting(False, "Stop when the validation does not improve.")
-    patience: int = setting(30, "Epochs without improvement before stopping.", minimum=1)
-    min_delta: float = setting(0.001, "Smallest change that counts as improvement.", minimum=0)
+    save_frequency: int | None = setting(
+        None, "Every so many epochs a checkpoint is kept under the number of its epoch.", minimum=1
+    )
+    keep_checkpoints: int = setting(3, "How many of these are kept; older ones go.", minimum=1)
+    save_best_only: bool = setting(
+        False, "Keep a checkpoint by number only where the monitored metric is better than at the earlier ones."
+    )
+    tensorboard: bool = setting(True, "Write event files for TensorBoard.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +231,18 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FindRateConfig:
+    """A job of kind ``find-lr``: a learning rate range test with the settings of a training."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+    lowest: float = setting(1e-7, "Learning rate to begin with.", minimum=0)
+    highest: float = setting(1.0, "Learning rate to end with, unless the loss explodes before.", minimum=0)
+    steps: int = setting(200, "Steps from the lowest to the highest rate.", minimum=20)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ApplyConfig:
     """A job of kind ``apply``."""
 
@@ -155,9 +250,15 @@ class ApplyConfig:
 
     model: str = setting("", "Model package: a folder, its zip, or a job folder.")
     inputs: list[str] = setting([], "Images, or folders of images.")
+    cases: dict[str, list[str]] = setting({}, "More inputs, under names of their own: a file for each channel.")
     output_dir: str = setting("", "Where the label maps go, named after the inputs.")
-    output_format: Literal["seg.nrrd", "nii.gz", "mha"] = setting("seg.nrrd", "File type of the label maps.")
+    output_format: Literal["seg.nrrd", "nii.gz", "nifti", "mha", "png", "npy"] = setting(
+        "seg.nrrd", "File type of the label maps; png: of 2D images only; nifti: another word for nii.gz."
+    )
     tta: bool = setting(False, "Average over the mirrorings the model was trained with.")
+    tta_transforms: list[Literal["flip_x", "flip_y", "flip_z"]] | Auto = setting(
+        "auto", "Which of these mirrorings; 'auto': all."
+    )
     overlap: float = setting(0.5, "Share of a window that its neighbour covers again.", minimum=0, maximum=0.9)
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, ... or mps.")
 
@@ -171,11 +272,19 @@ class EvaluateConfig:
     predictions: str = setting("", "Folder of predicted label maps.")
     labels: str = setting("", "Folder of reference label maps, or a data set folder that holds them.")
     output_dir: str = setting("", "Where the report goes.")
+    references: dict[str, str] = setting({}, "Reference label map of each case, by its name, instead of 'labels'.")
+    images: dict[str, str] = setting({}, "Image of each case, by its name, for pictures; with 'references'.")
+    model: str = setting("", "Model that made the predictions: its classes name the values; without it the files do.")
+    metrics: list[str] = setting([], "What to show and write, such as dice, iou, hd95; without any: everything.")
+    per_case: bool = setting(True, "Whether each case has its numbers in report and tables.")
+    pictures_dir: str = setting("", "Where a PNG of each case goes; without it none are written.")
+    overlay_alpha: float = setting(0.45, "Opacity of label maps over images, in pictures.", minimum=0, maximum=1)
 
 
-JobConfig = TrainConfig | ApplyConfig | EvaluateConfig
-JOB_KINDS: dict[str, type[TrainConfig] | type[ApplyConfig] | type[EvaluateConfig]] = {
+JobConfig = TrainConfig | FindRateConfig | ApplyConfig | EvaluateConfig
+JOB_KINDS: dict[str, type[TrainConfig] | type[FindRateConfig] | type[ApplyConfig] | type[EvaluateConfig]] = {
     "train": TrainConfig,
+    "find-lr": FindRateConfig,
     "apply": ApplyConfig,
     "evaluate": EvaluateConfig,
 }

@@ -58,6 +58,8 @@ class JobView:
             "validated": self._validated,
             "case": self._case,
             "resumed": lambda e: self._line(f"Going on after epoch {e['epoch']}"),
+            "advised": self._advised,
+            "recovered": lambda e: self._line(f"Note: {e['message']}", "yellow"),
             "measured": self._measured,
             "finished": self._end,
             "stopped": self._end,
@@ -99,6 +101,15 @@ class JobView:
         self._line(f"{minutes:>9}  Dice on held-out volumes {event['mean_dice']:.3f}  ({told})")
         if event["zero_classes"]:
             self._line(f"           not found at all so far: {', '.join(event['zero_classes'])}")
+
+    def _advised(self, event: Event) -> None:
+        """A good word in one line; a warning with what to change."""
+        remedies = event["remedies"]
+        self._line(f"{'Advice: ' if remedies else ''}{event['message']}", "yellow" if remedies else "green")
+        for remedy in remedies:
+            change = f"--set {remedy['setting']}={remedy['suggested']}" if remedy["setting"] else remedy["suggested"]
+            now = f" (now {remedy['current']})" if remedy["setting"] else ""
+            self._line(f"           {change}{now}: {remedy['why']}")
 
     def _case(self, event: Event) -> None:
         if event["error"]:
@@ -198,6 +209,9 @@ def metrics_table(metrics: Mapping[str, Mapping[str, float | None]]) -> Table:
         "hd95_mm": "HD95 mm",
         "asd_mm": "ASD mm",
     }
+    measured = dict.fromkeys(key for values in metrics.values() for key in values)
+    if measured and not titles.keys() <= measured.keys():  # certain numbers were asked for: all of them are shown
+        titles = {key: titles.get(key, key.replace("_", " ")) for key in measured}
     table = Table(header_style="bold", box=None, pad_edge=False)
     table.add_column("class", overflow="fold")
     for title in titles.values():

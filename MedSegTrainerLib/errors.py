@@ -17,6 +17,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_LISTED = 50
+
 
 class MedSegError(Exception):
     """Base of every error a user can cause; its text is shown as it stands, without a traceback."""
@@ -68,9 +70,9 @@ def system_words(error: OSError) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A sentence that names the nearest known word, or lists them all; '' when nothing is known."""
+    """A sentence that names the nearest known word, or lists them all; '' when there are none, or too many to read."""
     options = sorted(known)
     near = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
     if near:
         return f" Did you mean '{near[0]}'?"
-    return f" Known: {', '.join(options)}." if options else ""
+    return f" Known: {', '.join(options)}." if 0 < len(options) <= MOST_LISTED else ""

@@ -16,18 +16,32 @@ import SimpleITK as sitk
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, default_color
 from MedSegTrainerLib.config import EvaluateConfig
-from MedSegTrainerLib.data.images import case_name, image_suffix, read_file
-from MedSegTrainerLib.data.label_maps import read_classes, read_label_map
+from MedSegTrainerLib.data.cases import IMAGE_PREFIX, match_numbers
+from MedSegTrainerLib.data.images import IMAGE_SUFFIXES, case_name, image_files, read_file
+from MedSegTrainerLib.data.label_maps import labelled_parts, read_classes, read_label_map, read_label_map_onto
 from MedSegTrainerLib.errors import ConfigError, DataError
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
 from MedSegTrainerLib.geometry import Geometry
-from MedSegTrainerLib.metrics import METRICS, Values, mean_dice, measure, outcome, summarize
+from MedSegTrainerLib.metrics import METRICS, Values, mean_dice, measure, metric_key, outcome, summarize
 
 SCHEMA_VERSION = 1
 IMAGE_FOLDER_OF = {"labels": "images", "masks": "images", "labelsTr": "imagesTr", "labelsTs": "imagesTs"}
 FIRST_CHANNEL = "_0000"  # nnU-Net: CASE_0000 is the first channel of CASE
 FILE_SIDES = ("prediction", "reference", "image")
 NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What of the results is written. metrics: keys of ``METRICS``. pictures: folder for a PNG of each case."""
+
+    metrics: tuple[str, ...] = tuple(METRICS)
+    per_case: bool = True
+    pictures: Path | None = None
+    opacity: float = 0.45
+
+
+EVERYTHING = Shown()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +67,8 @@ def pair_folders(predictions: Path, labels: Path, emit: Emit | None = None) -> l
     """
     predicted = _label_files([predictions])
     folders = [labels / name for name in IMAGE_FOLDER_OF if (labels / name).is_dir()] or [labels]
-    references = _label_files(folders)
+    found = _label_files(folders)
+    references = match_numbers(predicted, found)
     orphans = sorted(set(predicted) - set(references))
     if len(orphans) == len(predicted):
         raise DataError(
@@ -65,6 +80,8 @@ def pair_folders(predictions: Path, labels: Path, emit: Emit | None = None) -> l
             f"No reference in {labels} for {_some(orphans)}. Add the references, or remove the predictions."
         )
     images = {name: path for folder in folders for name, path in _images_beside(folder).items()}
+    if references is not found:
+        images |= {name: paths[0] for name, paths in found.items() if IMAGE_PREFIX.match(name)}
     unpredicted = sorted(set(references) - set(predicted))
     if unpredicted and emit is not None:
         emit(Warned(message=f"References without a prediction were left out: {_some(unpredicted)}."))
@@ -74,22 +91,38 @@ def pair_folders(predictions: Path, labels: Path, emit: Emit | None = None) -> l
     ]
 
 
+def _listed_pairs(config: EvaluateConfig) -> list[Pair]:
+    """The cases that the configuration lists; raises DataError where one has no prediction."""
+    predicted: dict[str, list[Path]] = {}
+    folder = Path(config.predictions)
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        predicted.setdefault(case_name(path), []).append(path)
+    missing = sorted(set(config.references) - set(predicted))
+    if missing:
+        raise DataError(f"{config.predictions} has no prediction of {_some(missing)}. Apply the model to all cases.")
+    return [
+        Pair(
+            name=name, prediction=_only(predicted[name]), reference=Path(reference),
+            image=Path(config.images[name]) if name in config.images else None,
+        )
+        for name, reference in sorted(config.references.items())
+    ]  # fmt: skip
+
+
 def _label_files(folders: Sequence[Path]) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for folder in folders:
         for path in _image_files(folder):
             found.setdefault(case_name(path), []).append(path)
     if not found:
-        raise DataError(
-            f"{folders[0]} has no label maps (.nii.gz, .nii, .nrrd, .nhdr, .mha, .mhd). Check the path of the folder."
-        )
+        raise DataError(f"{folders[0]} has no label maps ({', '.join(IMAGE_SUFFIXES)}). Check the path of the folder.")
     return found
 
 
 def _image_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder. Give the folder that holds the label maps.")
-    return sorted(path for path in folder.iterdir() if image_suffix(path) and not path.name.startswith("."))
+    return image_files(folder)
 
 
 def _images_beside(labels: Path) -> dict[str, Path]:
@@ -121,22 +154,27 @@ def evaluate(
     title: str,
     facts: Mapping[str, str] | None = None,
     curves: Sequence[Mapping[str, Any]] | None = None,
+    advice: Sequence[Mapping[str, Any]] = (),
     notes: Sequence[str] = (),
+    shown: Shown = EVERYTHING,
+    ignore_label: int | None = None,
 ) -> dict[str, Any]:
     """Measures every pair and writes ``metrics.json``, ``metrics.csv`` and ``report.html`` into ``output_dir``.
 
     classes: None takes the names from the files' ``Segment*`` fields and calls every other value
-    ``label N``. facts: how the predictions were made, shown as a table. curves: one a validation, with
-    ``minutes``, ``epoch``, ``mean_dice``, ``dice`` (class to value) and ``train_loss``. notes: sentences the
-    reader should know. Returns the document of ``metrics.json``. Raises DataError for unreadable files and for
-    a prediction and a reference on different grids, StorageError where nothing can be written.
+    ``label N``. shown: what of it is written. facts: how the predictions were made, shown as a table.
+    curves: one a validation, with ``minutes``, ``epoch``, ``mean_dice``, ``dice`` (class to value) and
+    ``train_loss``. advice: what they say, each as ``Advice.to_json`` gives it. notes: sentences the reader
+    should know. ignore_label: voxels of this value in a reference are taken as background on both sides.
+    Returns the document of ``metrics.json``. Raises DataError for unreadable files and for a
+    prediction and a reference on different grids, StorageError where nothing can be written.
     """
     from MedSegTrainerLib.report.html import write_report  # matplotlib: a second that only evaluation should pay
 
     pairs = list(pairs)
     warnings = _Notes(emit, notes)
     emit(Stage(name="evaluate", message=f"Comparing predictions with references ({len(pairs)})", total=len(pairs)))
-    measured, named = _measure_all(pairs, classes, emit, warnings)
+    measured, named = _measure_all(pairs, classes, ignore_label, emit, warnings)
     chosen = _distinct(list(classes) if classes is not None else _classes_of(measured, named))
     cases = {name: {item.name: values[item.value] for item in chosen} for name, values in measured.items()}
     summary = summarize(cases)
@@ -145,27 +183,36 @@ def evaluate(
         "title": title,
         "created": time.strftime("%Y-%m-%d %H:%M"),
         "facts": dict(facts or {}),
+        "ignore_label": ignore_label,
         "notes": warnings.messages,
+        "metrics": list(shown.metrics),
+        "per_case": shown.per_case,
         "classes": [{**asdict(item), "color": list(item.color)} for item in chosen],
         "overall": _overall(cases, summary),
         "summary": summary,
         "cases": cases,
         "files": {pair.name: {side: _text(getattr(pair, side)) for side in FILE_SIDES} for pair in pairs},
         "curves": [dict(point) for point in curves or []],
+        "advice": [dict(advice) for advice in advice],
     }
     with atomic.storage_errors(output_dir):
         output_dir.mkdir(parents=True, exist_ok=True)
-    atomic.write_json(output_dir / "metrics.json", document)
-    atomic.write_bytes(output_dir / "metrics.csv", _table(cases).encode())
+    written = _restricted(document, shown)
+    atomic.write_json(output_dir / "metrics.json", written)
+    if shown.per_case:
+        atomic.write_bytes(output_dir / "metrics.csv", _table(cases, shown.metrics).encode())
     report = output_dir / "report.html"
     write_report(document, report)
-    emit(Measured(cases=len(cases), metrics=_means(summary), report=str(report)))
-    return document
+    if shown.pictures is not None:
+        _write_pictures(document, chosen, shown.pictures, shown.opacity)
+    emit(Measured(cases=len(cases), metrics=_means(written["summary"]), report=str(report)))
+    return written
 
 
 def run_evaluate(config: EvaluateConfig, emit: Emit) -> str:
     """The whole job of kind ``evaluate``; returns the path of the report."""
-    missing = [name for name in ("predictions", "labels", "output_dir") if not getattr(config, name)]
+    needed = ("predictions", "output_dir") if config.references else ("predictions", "labels", "output_dir")
+    missing = [name for name in needed if not getattr(config, name)]
     if missing:
         raise ConfigError(f"{name}: a folder is needed, and none was given" for name in missing)
     heard: list[str] = []
@@ -174,10 +221,27 @@ def run_evaluate(config: EvaluateConfig, emit: Emit) -> str:
         heard.append(event.message)
         emit(event)
 
-    pairs = pair_folders(Path(config.predictions), Path(config.labels), listen)
+    shown = Shown(
+        metrics=tuple(dict.fromkeys(metric_key(name) for name in config.metrics)) or tuple(METRICS),
+        per_case=config.per_case,
+        pictures=Path(config.pictures_dir) if config.pictures_dir else None,
+        opacity=config.overlay_alpha,
+    )
+    predictions, labels = Path(config.predictions), Path(config.labels)
+    pairs = _listed_pairs(config) if config.references else pair_folders(predictions, labels, listen)
     output_dir = Path(config.output_dir)
-    facts = {"Predictions": config.predictions, "References": config.labels}
-    evaluate(pairs, None, output_dir, emit, title="Segmentation evaluation", facts=facts, notes=heard)
+    facts = {"Predictions": config.predictions, "References": config.labels or "those of the data set"}
+    classes = ignored = None
+    if config.model:
+        from MedSegTrainerLib.package import load_package  # torch, which an evaluation of files must not wait for
+
+        plan = load_package(Path(config.model)).plan
+        classes, ignored = plan.classes, plan.ignore_label
+        facts["Model"] = config.model
+    evaluate(
+        pairs, classes, output_dir, emit,
+        title="Segmentation evaluation", facts=facts, notes=heard, shown=shown, ignore_label=ignored,
+    )  # fmt: skip
     return str(output_dir / "report.html")
 
 
@@ -195,7 +259,7 @@ class _Notes:
 
 
 def _measure_all(
-    pairs: Sequence[Pair], classes: Sequence[LabelClass] | None, emit: Emit, notes: _Notes
+    pairs: Sequence[Pair], classes: Sequence[LabelClass] | None, ignored: int | None, emit: Emit, notes: _Notes
 ) -> tuple[dict[str, dict[int, Values]], dict[int, LabelClass]]:
     """Case to value to numbers, and what the predictions' files say about the values."""
     measured: dict[str, dict[int, Values]] = {}
@@ -204,7 +268,7 @@ def _measure_all(
     began = time.monotonic()
     for done, pair in enumerate(pairs, start=1):
         prediction, reference = _read_pair(pair)
-        sides = [sitk.GetArrayFromImage(image) for image in (prediction, reference)]
+        sides = labelled_parts(sitk.GetArrayFromImage(prediction), sitk.GetArrayFromImage(reference), ignored)
         occurring = {int(value) for side in sides for value in np.unique(side[side != 0])}
         if classes is None:
             _collect_names(pair, named, notes)
@@ -222,7 +286,8 @@ def _measure_all(
 
 
 def _read_pair(pair: Pair) -> tuple[sitk.Image, sitk.Image]:
-    prediction, reference = read_label_map(pair.prediction), read_label_map(pair.reference)
+    reference = read_label_map(pair.reference)
+    prediction = read_label_map_onto(pair.prediction, reference)
     grids = Geometry.of(prediction), Geometry.of(reference)
     differences = grids[0].disagreements(grids[1])
     if differences:
@@ -286,14 +351,35 @@ def _overall(cases: Mapping[str, Mapping[str, Values]], summary: Mapping[str, Ma
     }
 
 
-def _table(cases: Mapping[str, Mapping[str, Values]]) -> str:
+def _restricted(document: Mapping[str, Any], shown: Shown) -> dict[str, Any]:
+    """The document with those metrics alone that are asked for, without the cases where they are not."""
+    summary = {name: {key: item[key] for key in shown.metrics} for name, item in document["summary"].items()}
+    cases = {
+        case: {name: {key: values[key] for key in shown.metrics} for name, values in by_class.items()}
+        for case, by_class in document["cases"].items()
+    }
+    hidden = set() if shown.per_case else {"cases"}
+    return {key: value for key, value in {**document, "summary": summary, "cases": cases}.items() if key not in hidden}
+
+
+def _write_pictures(document: Mapping[str, Any], classes: Sequence[LabelClass], folder: Path, opacity: float) -> None:
+    from MedSegTrainerLib.report.pictures import draw_case, read_case
+
+    for name, files in document["files"].items():
+        case = read_case(files, [item.value for item in classes], document["ignore_label"])
+        with atomic.storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        atomic.write_bytes(folder / f"{name}.png", draw_case(case, classes, opacity))
+
+
+def _table(cases: Mapping[str, Mapping[str, Values]], metrics: Sequence[str]) -> str:
     """CSV with a row for each case and class; an empty cell is a number that is not defined."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", "class", "outcome", *METRICS])
+    writer.writerow(["case", "class", "outcome", *metrics])
     for case, by_class in cases.items():
         for name, values in by_class.items():
-            writer.writerow([case, name, outcome(values), *(values[metric] for metric in METRICS)])
+            writer.writerow([case, name, outcome(values), *(values[metric] for metric in metrics)])
     return text.getvalue()
 
 

@@ -77,7 +77,11 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True)
 class Validated:
-    """Whole held-out volumes were segmented. ``dice`` maps a class to its mean over the cases that have it."""
+    """Whole held-out volumes were segmented. ``dice`` maps a class to its mean over the cases that have it.
+
+    ``metrics`` holds every number that ``trainer.monitor`` can name: train_loss, val_loss, val_dice, val_iou,
+    val_accuracy, val_precision, val_recall, learning_rate, gradient_norm, and val_dice/CLASS, val_iou/CLASS, ...
+    """
 
     epoch: int
     minutes: float
@@ -85,14 +89,53 @@ class Validated:
     dice: dict[str, float | None]
     per_case: dict[str, dict[str, float | None]] = field(default_factory=dict)
     zero_classes: list[str] = field(default_factory=list)
+    metrics: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Best:
-    """The model package was replaced by a better one."""
+    """The model package was replaced by a better one, judged by ``monitor`` (its value: ``value``)."""
 
     epoch: int
     mean_dice: float
+    monitor: str = "val_dice"
+    value: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advised:
+    """What the curves say, as the training guide reads them: ``finding`` is a key of ``advisor.FINDINGS``.
+
+    remedies: changes to try, each {'setting', 'current', 'suggested', 'why'}; settings as --set takes them.
+    """
+
+    epoch: int
+    finding: str
+    message: str
+    remedies: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovered:
+    """The loss was not a number: training went back to this epoch and step with a smaller rate and clipping."""
+
+    epoch: int
+    step: int
+    learning_rate: float
+    gradient_clip: float
+    attempt: int
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RatesTried:
+    """A learning rate range test ended. One entry a step in rates, losses and smoothed (exponential average)."""
+
+    suggestion: float
+    rates: list[float]
+    losses: list[float | None]
+    smoothed: list[float | None]
+    picture: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +200,9 @@ EVENT_KINDS: dict[str, type] = {
     "validated": Validated,
     "best": Best,
     "resumed": Resumed,
+    "advised": Advised,
+    "recovered": Recovered,
+    "rates": RatesTried,
     "case": CaseDone,
     "measured": Measured,
     "finished": Finished,

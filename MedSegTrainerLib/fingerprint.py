@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from MedSegTrainerLib.errors import DataError
 
 CT_AIR = -500  # Hounsfield units; nothing but CT has a scale fixed so far below zero
 CT_BONE = 300
+WHITE = 255
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +50,13 @@ class Fingerprint:
     median_volume_mm3: dict[str, float]
 
 
-def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan]) -> Fingerprint:
+def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: int | None = None) -> Fingerprint:
     """Sums the scans up; raises DataError for label values that the data set's own list does not name."""
     found = sorted({value for scan in scans for value, count in scan.voxels.items() if count} - {0})
-    if dataset.label_names:
-        _refuse_unknown(found, dataset, scans)
-    classes = classes_from_values([*found, *dataset.label_names], dataset.label_names)
+    names = {value: name for value, name in _class_names(found, dataset).items() if value != ignore_label}
+    if names:
+        _refuse_unknown(found, names, dataset, scans)
+    classes = classes_from_values([*found, *names], names)
     voxels = {item.name: np.array([scan.voxels.get(item.value, 0) for scan in scans]) for item in classes}
     volume = np.array([scan.geometry.voxel_volume_mm3 for scan in scans])
     total = sum(sum(scan.voxels.values()) for scan in scans)
@@ -89,8 +91,18 @@ def _channel(dataset: Dataset, scans: Sequence[CaseScan], index: int) -> Channel
     )
 
 
-def _refuse_unknown(found: Sequence[int], dataset: Dataset, scans: Sequence[CaseScan]) -> None:
-    unknown = [value for value in found if value not in dataset.label_names]
+def _class_names(found: Sequence[int], dataset: Dataset) -> dict[int, str]:
+    """Names by value. A mask of 0 and 255 is a binary mask, whatever number the data set's own list gives its class."""
+    given = dataset.label_names
+    if list(found) == [WHITE] and WHITE not in given and len(given) <= 1:
+        return {WHITE: next(iter(given.values()), "foreground")}
+    return given
+
+
+def _refuse_unknown(
+    found: Sequence[int], names: Mapping[int, str], dataset: Dataset, scans: Sequence[CaseScan]
+) -> None:
+    unknown = [value for value in found if value not in names]
     if unknown:
         where = [scan.name for scan in scans if any(scan.voxels.get(value) for value in unknown)]
         raise DataError(

@@ -1,112 +1,187 @@
-"""Dice on whole held-out volumes while training: per class and per case, on the network's grid."""
+"""Scores of whole held-out volumes while training, on the network's grid, all of one pass through the network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
 from MedSegTrainerLib.data.cache import CachedCase
 from MedSegTrainerLib.device import Precision
-from MedSegTrainerLib.metrics import dice_from_counts
+from MedSegTrainerLib.held_out_loss import HeldOutLoss
+from MedSegTrainerLib.metrics import METRICS, Overlap
 from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.models.memory import to_rows
 from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.previews import Preview
 from MedSegTrainerLib.sliding_window import predict_volume
 from MedSegTrainerLib.step import to_channels_last
 
 OVERLAP = 0.25  # less than when applying: half the time, nearly the same Dice
+PER_CLASS = ("dice", "iou", "precision", "recall")  # of metrics.METRICS, which says what absent classes mean
 
-CaseDice = dict[str, float | None]
+Values = dict[str, float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOutDice:
-    """``per_class``: mean over the cases that have the class, None where no case has it."""
+class CaseScores:
+    """One case. ``classes``: class to metric to value. Counts are foreground voxels of all classes together.
 
-    per_case: dict[str, CaseDice]
-    per_class: CaseDice
+    Voxels that nobody labelled do not count; a case without any other has neither accuracy nor loss.
+    """
+
+    classes: dict[str, Values]
+    accuracy: float | None
+    loss: float | None
+    predicted: int
+    reference: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutScores:
+    """``per_class``: mean Dice over the cases that have the class, None where no case has it.
+
+    metrics: val_loss and val_accuracy (means over the cases), val_dice, val_iou, val_precision and val_recall (means
+    over the classes), the same of each class (val_dice/NAME, ...), and val_foreground, predicted foreground voxels
+    for each one of the references. preview: always of the same case, None without cases.
+    """
+
+    per_case: dict[str, Values]
+    per_class: Values
     mean: float
     zero_classes: tuple[str, ...]
+    metrics: Values
+    preview: Preview | None = field(default=None, compare=False)
 
 
 class HeldOut:
     """Held-out cases and a copy of the network to judge weights with."""
 
-    def __init__(self, cases: Sequence[CachedCase], plan: Plan, device: torch.device) -> None:
-        self.cases, self.plan, self.device = cases, plan, device
+    def __init__(
+        self, cases: Sequence[CachedCase], plan: Plan, device: torch.device, *, overlap: float = OVERLAP
+    ) -> None:
+        self.cases, self.plan, self.device, self.overlap = cases, plan, device, overlap
         self.network = build_network(plan.architecture, plan.network).to(device).eval()
         if plan.channels_last:
             self.network = to_channels_last(self.network, plan.dims)
         self.precision = Precision(device, plan.mixed_precision)
+        self.loss = HeldOutLoss(plan, device)
+        self.shown = case_to_show(cases)
 
     @torch.inference_mode()
-    def judge(self, weights: dict[str, torch.Tensor], on_case: Callable[[], None] = lambda: None) -> HeldOutDice:
-        """Dice of these weights; ``on_case`` is called after each case."""
+    def judge(self, weights: dict[str, torch.Tensor], on_case: Callable[[], None] = lambda: None) -> HeldOutScores:
+        """Scores of these weights; ``on_case`` is called after each case."""
         self.network.load_state_dict(weights)
         forward = window_forward(self.network, self.plan, self.precision)
-        per_case = {}
+        scores, preview = {}, None
         for case in self.cases:
             logits = predict_volume(
                 case.image.to(self.device, torch.float32),
                 forward,
                 classes=len(self.plan.classes) + 1,
                 patch=self.plan.patch_size,
-                divisor=network_divisor(self.plan),
-                overlap=OVERLAP,
+                divisor=self.plan.divisor,
+                overlap=self.overlap,
                 batch=self.plan.batch_size,
             )
-            per_case[case.name] = self._case_dice(logits.argmax(dim=0), case.label.to(self.device))
+            predicted = logits.max(dim=0).indices  # argmax over the first axis takes ten times as long on a CPU
+            reference = case.label.to(self.device)
+            scores[case.name] = self._score(logits, predicted, reference)
+            if case.name == self.shown:
+                preview = _preview(case, predicted)
             on_case()
-        return summarise(per_case, self.plan.class_names)
+        return summarise(scores, self.plan.class_names, preview)
 
-    def _case_dice(self, predicted: torch.Tensor, reference: torch.Tensor) -> CaseDice:
-        count = len(self.plan.classes) + 1
-        joint = torch.bincount((reference.long() * count + predicted).flatten(), minlength=count * count)
-        table = joint.view(count, count).tolist()  # rows: reference, columns: prediction
-        return {
-            name: dice_from_counts(table[i][i], sum(row[i] for row in table), sum(table[i]))
-            for i, name in enumerate(self.plan.class_names, start=1)
-        }
+    def _score(self, logits: torch.Tensor, predicted: torch.Tensor, reference: torch.Tensor) -> CaseScores:
+        table = confusion_table(predicted, reference, len(self.plan.classes) + 1)
+        voxels = sum(map(sum, table))
+        correct = sum(row[index] for index, row in enumerate(table))
+        return CaseScores(
+            classes={name: _class_scores(table, i) for i, name in enumerate(self.plan.class_names, start=1)},
+            accuracy=correct / voxels if voxels else None,
+            loss=float(self.loss(logits, reference)) if voxels else None,
+            predicted=sum(sum(row[1:]) for row in table),
+            reference=sum(map(sum, table[1:])),
+        )
 
 
-def summarise(per_case: dict[str, CaseDice], classes: Sequence[str]) -> HeldOutDice:
+def case_to_show(cases: Sequence[CachedCase]) -> str | None:
+    """The case with the most classes; of several the smallest, which costs the least to write."""
+
+    def rank(case: CachedCase) -> tuple[int, int, str]:
+        return -len(torch.unique(case.locations[:, 0])), case.label.numel(), case.name
+
+    return min(cases, key=rank).name if cases else None
+
+
+def confusion_table(predicted: torch.Tensor, reference: torch.Tensor, count: int) -> list[list[int]]:
+    """Voxels by class of the reference (rows) and of the prediction (columns); those below 0 are left out."""
+    joint = torch.bincount(((reference.long() + 1) * count + predicted).flatten(), minlength=(count + 1) * count)
+    table: list[list[int]] = joint.view(count + 1, count).tolist()
+    return table[1:]
+
+
+def summarise(cases: Mapping[str, CaseScores], classes: Sequence[str], preview: Preview | None = None) -> HeldOutScores:
     """Means over cases, then over classes: a class that is never found pulls the mean down, not out of sight."""
-    per_class: CaseDice = {}
-    for name in classes:
-        values = [dice[name] for dice in per_case.values()]
-        known = [value for value in values if value is not None]
-        per_class[name] = sum(known) / len(known) if known else None
-    means = [value for value in per_class.values() if value is not None]
-    return HeldOutDice(
-        per_case=per_case,
-        per_class=per_class,
-        mean=sum(means) / len(means) if means else 0.0,
-        zero_classes=tuple(name for name, value in per_class.items() if value == 0),
+    metrics: Values = {
+        "val_loss": _mean(case.loss for case in cases.values()),
+        "val_accuracy": _mean(case.accuracy for case in cases.values()),
+    }
+    reference = sum(case.reference for case in cases.values())
+    metrics["val_foreground"] = sum(case.predicted for case in cases.values()) / reference if reference else None
+    per_class = {
+        metric: {name: _mean(case.classes[name][metric] for case in cases.values()) for name in classes}
+        for metric in PER_CLASS
+    }
+    for metric, values in per_class.items():
+        metrics[f"val_{metric}"] = _mean(values.values())
+        metrics |= {f"val_{metric}/{name}": value for name, value in values.items()}
+    return HeldOutScores(
+        per_case={name: {key: value["dice"] for key, value in case.classes.items()} for name, case in cases.items()},
+        per_class=per_class["dice"],
+        mean=metrics["val_dice"] or 0.0,
+        zero_classes=tuple(name for name, value in per_class["dice"].items() if value == 0),
+        metrics=metrics,
+        preview=preview,
+    )
+
+
+def _class_scores(table: Sequence[Sequence[int]], index: int) -> Values:
+    overlap = Overlap(
+        intersection=table[index][index],
+        predicted=sum(row[index] for row in table),
+        reference=sum(table[index]),
+        voxel_ml=0.0,
+    )
+    return {metric: METRICS[metric].measure(overlap) for metric in PER_CLASS}
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _preview(case: CachedCase, predicted: torch.Tensor) -> Preview:
+    return Preview(
+        name=case.name,
+        image=case.image[0].cpu().numpy(),
+        reference=case.label.cpu().numpy(),
+        prediction=predicted.to(torch.int16).cpu().numpy(),
+        geometry=case.geometry,
     )
 
 
 def window_forward(network: nn.Module, plan: Plan, precision: Precision) -> Callable[[torch.Tensor], torch.Tensor]:
     """The network as a function of (B, C, z, y, x) windows to full-resolution logits (B, classes, z, y, x)."""
-    memory = torch.channels_last_3d if plan.dims == 3 else torch.channels_last
 
     def forward(images: torch.Tensor) -> torch.Tensor:
         flat = images[:, :, 0] if plan.dims == 2 else images
         if plan.channels_last:
-            flat = flat.contiguous(memory_format=memory)
+            flat = to_rows(flat)
         with precision.forward():
             logits: torch.Tensor = network(flat)[0]
         return logits[:, :, None] if plan.dims == 2 else logits
 
     return forward
-
-
-def network_divisor(plan: Plan) -> tuple[int, int, int]:
-    """What each axis (z, y, x) of a window must be a multiple of."""
-    strides = plan.network["strides"]
-    product = [1] * (3 - len(strides[0])) + [1] * len(strides[0])
-    for stride in strides:
-        for axis, step in enumerate(stride, start=3 - len(stride)):
-            product[axis] *= step
-    return product[0], product[1], product[2]

@@ -9,11 +9,12 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
+from MedSegTrainerLib.architectures import network_settings
 from MedSegTrainerLib.data.preprocess import prepare_image
 from MedSegTrainerLib.device import Precision
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, resample, to_canonical
-from MedSegTrainerLib.held_out import network_divisor, window_forward
+from MedSegTrainerLib.held_out import window_forward
 from MedSegTrainerLib.package import ModelPackage
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.sliding_window import Network, predict_volume
@@ -23,13 +24,15 @@ from MedSegTrainerLib.step import to_channels_last
 class Predictor:
     """A model on a device, ready for one image after another."""
 
-    def __init__(self, package: ModelPackage, device: torch.device, *, overlap: float = 0.5, tta: bool = False) -> None:
+    def __init__(
+        self, package: ModelPackage, device: torch.device, *, overlap: float = 0.5, mirror_axes: Sequence[int] = ()
+    ) -> None:
         self.plan, self.device, self.overlap = package.plan, device, overlap
         network = package.build().to(device)
         if self.plan.channels_last:
             network = to_channels_last(network, self.plan.dims)
         forward = window_forward(network, self.plan, Precision(device, self.plan.mixed_precision))
-        self.network: Network = mirrored(forward, self.plan.flip_axes) if tta else forward
+        self.network: Network = mirrored(forward, mirror_axes) if mirror_axes else forward
 
     def predict(
         self, channels: Sequence[sitk.Image], on_window: Callable[[int, int], None] = lambda done, total: None
@@ -59,7 +62,7 @@ class Predictor:
             self.network,
             classes=len(self.plan.classes) + 1,
             patch=self.plan.patch_size,
-            divisor=network_divisor(self.plan),
+            divisor=self.plan.divisor,
             overlap=self.overlap,
             batch=self.plan.batch_size,
             on_window=on_window,
@@ -108,10 +111,11 @@ def _onto_grid_of(labels: sitk.Image, image: sitk.Image) -> sitk.Image:
 
 def describe_plan(plan: Plan) -> dict[str, str]:
     """What a reader of a report wants to know of a model."""
-    parameters = plan.network
+    settings = network_settings(plan.architecture, plan.network)
+    told = [name if value is True else f"{name} {value}" for name, value in settings.items() if value]
     z, y, x = plan.spacing
     return {
-        "Network": f"{plan.architecture}, {plan.dims}D, feature maps {parameters['features']}",
+        "Network": f"{plan.architecture}, {plan.dims}D, {', '.join(told).replace('_', ' ')}",
         "Voxel size": f"{z:.3g} x {y:.3g} x {x:.3g} mm (z, y, x)",
         "Patch": " x ".join(str(n) for n in plan.patch_size) + f" voxels, batch {plan.batch_size}",
         "Intensities": plan.reasons.get("normalization", ""),

@@ -112,6 +112,18 @@ class JobFolder:
     def report(self) -> Path:
         return self.path / "report"
 
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def previews(self) -> Path:
+        return self.path / "previews"
+
+    @property
+    def curves_file(self) -> Path:
+        return self.path / "curves.png"
+
     def create(self, config: JobConfig) -> None:
         """Writes ``job.json`` into a new folder, or into one whose job never got as far as a result.
 

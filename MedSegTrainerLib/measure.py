@@ -10,6 +10,7 @@ import torch
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.device import synchronize
 from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.presets import wants_mixed_precision
 from MedSegTrainerLib.step import Learner
 
 TIMED_STEPS = 3
@@ -19,6 +20,7 @@ def measure_step(plan: Plan, config: TrainConfig, device: torch.device) -> float
     """Seconds of the fastest of three steps after one to warm up; infinity where the device's memory is too small."""
     try:
         learner = Learner(plan, config, device)
+        learner.loss.ramp = 1.0  # as most steps are: with the boundary term, where there is one
         images = torch.zeros((plan.batch_size, len(plan.normalization), *plan.patch_size), device=device)
         labels = torch.zeros((plan.batch_size, *plan.patch_size), dtype=torch.int16, device=device)
         labels[..., 0] = 1
@@ -42,8 +44,11 @@ def fastest_arithmetic(plan: Plan, config: TrainConfig, device: torch.device) ->
     """
     trainer = config.trainer
     mixed = [True, False] if trainer.mixed_precision == "auto" else [trainer.mixed_precision]
+    row = ""
     if device.type == "mps":
         mixed = [False]
+    elif trainer.mixed_precision == "auto" and wants_mixed_precision(plan.architecture, device.type):
+        mixed, row = [True], "guide, 'TransUNet, UNETR, Swin-UNETR: mixed precision'; "
     times: dict[tuple[bool, bool], float] = {}
     for precision in mixed:
         last = [precision] if trainer.channels_last == "auto" else [trainer.channels_last]
@@ -53,7 +58,7 @@ def fastest_arithmetic(plan: Plan, config: TrainConfig, device: torch.device) ->
     best = min(times, key=lambda key: times[key])
     told = ", ".join(f"{_name(*key)} {seconds:.2f} s" for key, seconds in times.items())
     chosen = replace(plan, mixed_precision=best[0], channels_last=best[1])
-    return chosen, times[best], f"measured a step on this device: {told}"
+    return chosen, times[best], f"{row}measured a step on this device: {told}"
 
 
 def _name(mixed: bool, channels_last: bool) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from MedSegTrainerLib.surface import SurfaceDistances
@@ -125,6 +126,17 @@ METRICS: dict[str, Metric] = {
         measure=lambda it: it.predicted * it.voxel_ml if it.predicted or it.reference else None,
     ),
 }
+
+ALIASES = {"hd95": "hd95_mm", "asd": "asd_mm", "sensitivity": "recall", "jaccard": "iou", "volume": "volume_ml"}
+
+
+def metric_key(name: str) -> str:
+    """The key of ``METRICS`` that a name as people write it stands for; raises ConfigError."""
+    key = name.strip().lower()
+    key = ALIASES.get(key, key)
+    if key not in METRICS:
+        raise ConfigError([f"'{name}' is no metric.{did_you_mean(key, [*METRICS, *ALIASES])}"])
+    return key
 
 
 def case_metrics(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -15,17 +16,22 @@ from MedSegTrainerLib.errors import ModelError
 class Plan:
     """Spatial values are (z, y, x); spacing in mm. ``reasons`` maps the name of a choice to why it was made.
 
-    In 2D ``patch_size[0]`` is 1. ``flip_axes`` are array axes: 0 is z, 1 is y, 2 is x.
+    In 2D ``patch_size[0]`` is 1. ``divisor``: what each axis of a window must be a multiple of. ``image_size``:
+    (y, x) pixels that each 2D image is resized to fit into, its sides in proportion; None where ``spacing`` says it.
+    ``ignore_label``: label value of voxels that nobody labelled. ``flip_axes`` are array axes: 0 is z, 1 is y, 2 is x.
     """
 
     dims: int
     spacing: tuple[float, float, float]
+    image_size: tuple[int, int] | None
     patch_size: tuple[int, int, int]
+    divisor: tuple[int, int, int]
     batch_size: int
     samples_per_volume: int
     normalization: tuple[Normalization, ...]
     channel_names: tuple[str, ...]
     classes: tuple[LabelClass, ...]
+    ignore_label: int | None
     flip_axes: tuple[int, ...]
     architecture: str
     network: dict[str, Any]
@@ -55,6 +61,7 @@ class Plan:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Plan:
         """The plan written by ``to_json``; raises ModelError where entries are missing or unknown."""
+        values = _upgraded(values)
         names = {item.name for item in fields(cls)}
         if names != values.keys():
             wrong = sorted(names ^ values.keys())
@@ -63,7 +70,9 @@ class Plan:
             **{
                 **values,
                 "spacing": tuple(values["spacing"]),
+                "image_size": tuple(values["image_size"]) if values["image_size"] else None,
                 "patch_size": tuple(values["patch_size"]),
+                "divisor": tuple(values["divisor"]),
                 "normalization": tuple(Normalization(**item) for item in values["normalization"]),
                 "channel_names": tuple(values["channel_names"]),
                 "classes": tuple(LabelClass(**{**item, "color": tuple(item["color"])}) for item in values["classes"]),
@@ -71,3 +80,12 @@ class Plan:
                 "loss": LossConfig(**values["loss"]),
             }
         )
+
+
+def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
+    """A plan of an earlier version: its only network was the planned one, and its strides said the divisor."""
+    values = {"ignore_label": None, **values}
+    if "divisor" in values or "strides" not in values.get("network", {}):
+        return values
+    strides = [[1] * (3 - len(stride)) + list(stride) for stride in values["network"]["strides"]]
+    return {**values, "image_size": None, "divisor": [math.prod(axis) for axis in zip(*strides, strict=True)]}

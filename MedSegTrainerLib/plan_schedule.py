@@ -6,18 +6,19 @@ from dataclasses import replace
 
 import torch
 
+from MedSegTrainerLib.architectures import PLANNED
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.measure import fastest_arithmetic, measure_step
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.plan_shapes import MOST_FEATURES
+from MedSegTrainerLib.presets import choose_epochs, choose_warmup
 
 STEPS_FOR_WIDTH = {24: 3500, 32: 4500}  # a wider network pays only with so many steps
 OVERHEAD = 1.15  # sampling, augmentation and validation on top of the step itself
 VALIDATION_SHARE = 0.06
 CURVE_POINTS = 40
-GUIDE_EPOCHS = ((50, 300), (200, 150), (float("inf"), 100))  # guide, "Guidelines by Dataset Size"
 
 
 def fit_to_time(
@@ -39,15 +40,14 @@ def fit_to_time(
     if seconds == float("inf"):
         raise TrainingError(
             f"A patch of {plan.patch_size} voxels and batch {plan.batch_size} do not fit into the memory of {device}. "
-            "Set a smaller data.patch_size or data.batch_size, or use --device cpu."
+            "Set a smaller data.patch_size (or image_size) or data.batch_size, a smaller network, or use --device cpu."
         )
-    if config.network.base_channels == "auto" and seconds_left is not None:
+    if plan.architecture == PLANNED and config.network.base_channels == "auto" and seconds_left is not None:
         plan, seconds, reasons["base_channels"] = _widen(plan, config, device, seconds, seconds_left)
     epochs, reasons["epochs"] = _epochs(plan, config, train_cases, seconds, seconds_left)
     warmup = config.trainer.warmup_epochs
     if warmup == "auto":
-        warmup = min(10.0, 0.05 * epochs)
-        reasons["warmup_epochs"] = "a twentieth of the training, at most 10 epochs"
+        warmup, reasons["warmup_epochs"] = choose_warmup(plan.architecture, epochs)
     interval, reasons["validation_interval"] = _validation_interval(plan, config, epochs, seconds, validation_windows)
     return replace(plan, epochs=epochs, warmup_epochs=float(warmup), validation_interval=interval, reasons=reasons)
 
@@ -75,11 +75,13 @@ def _epochs(
     if config.trainer.epochs != "auto":
         return config.trainer.epochs, "set by the configuration"
     if seconds_left is None:
-        epochs = next(count for most, count in GUIDE_EPOCHS if train_cases < most)
-        return epochs, f"guide: {epochs} epochs for {train_cases} cases"
+        return choose_epochs(plan.architecture, train_cases)
     epochs = epochs_in(seconds_left, seconds * OVERHEAD, plan.steps_per_epoch)
     left, step = format_duration(seconds_left), seconds * OVERHEAD
-    return epochs, f"{left} left at {step:.2f} s a step, {plan.steps_per_epoch} steps an epoch; adjusted on the way"
+    told = f"{left} left at {step:.2f} s a step, {plan.steps_per_epoch} steps an epoch; adjusted on the way"
+    if plan.architecture != PLANNED:
+        told += f". To go by epochs: {choose_epochs(plan.architecture, train_cases)[1]}"
+    return epochs, told
 
 
 def _widen(

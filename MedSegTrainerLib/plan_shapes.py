@@ -85,7 +85,7 @@ def choose_patch(size: Triple, spacing: Spacing, dims: int, voxels: int) -> tupl
     patch = [1 if dims == 2 else size[0], size[1], size[2]]
     while True:
         topology = choose_topology((patch[0], patch[1], patch[2]), spacing, dims)
-        rounded = [_round_up(length, step) for length, step in zip(patch, topology.divisor, strict=True)]
+        rounded = [round_up(length, step) for length, step in zip(patch, topology.divisor, strict=True)]
         if np.prod(rounded) <= voxels:
             return (rounded[0], rounded[1], rounded[2]), topology
         # an axis that cannot get shorter does not count, however many millimetres it covers
@@ -93,6 +93,19 @@ def choose_patch(size: Triple, spacing: Spacing, dims: int, voxels: int) -> tupl
         axis = int(np.argmax(millimetres))
         step = topology.divisor[axis]
         patch[axis] = max(SMALLEST_MAP, (rounded[axis] - 1) // step * step)
+
+
+def choose_fixed_patch(size: Triple, spacing: Spacing, dims: int, voxels: int, step: int) -> Triple:
+    """The same for a network that takes multiples of ``step``, and at least one of them, along each axis."""
+    patch = [1 if dims == 2 else round_up(size[0], step), round_up(size[1], step), round_up(size[2], step)]
+    while np.prod(patch) > voxels and max(patch) > step:
+        millimetres = [length * mm * (length > step) for length, mm in zip(patch, spacing, strict=True)]
+        patch[int(np.argmax(millimetres))] -= step
+    return patch[0], patch[1], patch[2]
+
+
+def round_up(length: int, step: int) -> int:
+    return -(-length // step) * step
 
 
 def choose_topology(patch: Triple, spacing: Spacing, dims: int) -> Topology:
@@ -166,7 +179,3 @@ def _kernel(mm: np.ndarray, dims: int) -> Triple:
         return 1, 3, 3
     fine = mm < 2 * mm.min()
     return (3 if fine[0] else 1), (3 if fine[1] else 1), (3 if fine[2] else 1)
-
-
-def _round_up(length: int, step: int) -> int:
-    return -(-length // step) * step

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from MedSegTrainerLib.architectures import PLANNED
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.data.cache import choose_place
 from MedSegTrainerLib.data.normalize import Normalization
@@ -17,24 +17,18 @@ from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint
 from MedSegTrainerLib.held_out import OVERLAP
 from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.plan_learning import learning_choices
+from MedSegTrainerLib.plan_network import plan_network
 from MedSegTrainerLib.plan_schedule import fit_to_time
-from MedSegTrainerLib.plan_shapes import (
-    Topology,
-    Triple,
-    choose_patch,
-    choose_spacing,
-    median_size,
-    network_parameters,
-    patch_voxels,
-    topology_for_patch,
-)
+from MedSegTrainerLib.plan_shapes import Triple, median_size
+from MedSegTrainerLib.presets import choose_batch
 from MedSegTrainerLib.sides import left_right_pair
 from MedSegTrainerLib.sliding_window import window_starts
 
 BATCH_VOXELS_CPU = 200_000
 BATCH_VOXELS_GPU = 4_500_000
-RARE_CLASS = 0.01  # share of voxels; guide: "severe imbalance" is beyond 1:100
 EPOCH_SAMPLES = 100  # small data sets are seen several times in an epoch
+MOST_SAMPLES = 4  # of a volume in an epoch, where the number of epochs is given
 
 Reasons = dict[str, str]
 
@@ -48,34 +42,29 @@ def make_plan(
     Raises ConfigError where settings contradict the data.
     """
     reasons: Reasons = {"device": describe(device), "split": split.reason}
-    dims = _dims(fingerprint, config, reasons)
-    spacing, patch, topology = _shapes(fingerprint, config, dims, device, reasons)
-    size = median_size(fingerprint, spacing, 3)
+    chosen = plan_network(fingerprint, config, device, reasons)
+    dims, patch, architecture = chosen.dims, chosen.patch_size, chosen.architecture
+    size = median_size(fingerprint, chosen.spacing, 3)
     normalization = _normalization(fingerprint, config, reasons)
-    batch = _batch_size(config, patch, device, reasons)
-    samples = _samples_per_volume(config, len(split.train), reasons)
+    batch = _batch_size(config, architecture, dims, patch, device, reasons)
+    samples = _samples_per_volume(config, len(split.train), patch, size, reasons)
     bytes_needed = fingerprint.cases * int(np.prod(size)) * (4 * len(normalization) + 1)
     cache, reasons["cache"] = choose_place(bytes_needed, device)
     if config.data.cache != "auto":
         cache, reasons["cache"] = config.data.cache, "set by the configuration"
-    deep = len(topology.strides) > 2 if config.network.deep_supervision == "auto" else config.network.deep_supervision
-    base = 16 if config.network.base_channels == "auto" else config.network.base_channels
     plan = Plan(
-        dims=dims,
-        spacing=spacing,
-        patch_size=patch,
+        **vars(chosen),
         batch_size=batch,
         samples_per_volume=samples,
         normalization=normalization,
         channel_names=tuple(channel.name for channel in fingerprint.channels),
         classes=fingerprint.classes,
+        ignore_label=config.data.ignore_label,
         flip_axes=_flip_axes(config, dims, fingerprint, reasons),
-        architecture="PlannedUNet",
-        network=network_parameters(topology, base, dims, len(normalization), len(fingerprint.classes) + 1, deep),
         cache=cache,
         steps_per_epoch=max(1, len(split.train) * samples // (batch * config.trainer.gradient_accumulation_steps)),
         reasons=reasons,
-        **_training_choices(fingerprint, config, reasons),
+        **learning_choices(fingerprint, config, architecture, chosen.network, dims, len(split.train), reasons),
         **_PLACEHOLDERS,
     )
     windows = len(split.val) * len(window_starts(size, patch, OVERLAP))
@@ -87,37 +76,6 @@ def make_plan(
 _PLACEHOLDERS: dict[str, Any] = {  # settled by fit_to_time, which needs a plan to measure
     "mixed_precision": False, "channels_last": False, "epochs": 1, "warmup_epochs": 0.0, "validation_interval": 1,
 }  # fmt: skip
-
-
-def _dims(fingerprint: Fingerprint, config: TrainConfig, reasons: Reasons) -> int:
-    dims = fingerprint.dims if config.network.dims == "auto" else config.network.dims
-    if dims == 3 and fingerprint.dims == 2:
-        raise ConfigError(["network.dims = 3: the images have one slice, and a 3D network needs volumes. Use 2."])
-    told = "the images have one slice" if fingerprint.dims == 2 else "the images are volumes"
-    reasons["dims"] = told if config.network.dims == "auto" else "set by the configuration"
-    return dims
-
-
-def _shapes(
-    fingerprint: Fingerprint, config: TrainConfig, dims: int, device: torch.device, reasons: Reasons
-) -> tuple[tuple[float, float, float], Triple, Topology]:
-    voxels = patch_voxels(dims, device)
-    if config.data.spacing == "auto":
-        spacing, reasons["spacing"] = choose_spacing(fingerprint, dims, voxels)
-    else:
-        z, y, x = config.data.spacing
-        spacing, reasons["spacing"] = (z, y, x), "set by the configuration"
-    size = median_size(fingerprint, spacing, dims)
-    if config.data.patch_size == "auto":
-        patch, topology = choose_patch(size, spacing, dims, voxels)
-        whole = all(p >= s for p, s in zip(patch, size, strict=True))
-        sees = "covers the median volume" if whole else f"as much of the median volume {size} as fits"
-        reasons["patch_size"] = f"{sees}, at most {voxels} voxels on this device"
-        return spacing, patch, topology
-    first, second, third = config.data.patch_size
-    patch = (1 if dims == 2 else first, second, third)
-    reasons["patch_size"] = "set by the configuration"
-    return spacing, patch, topology_for_patch(patch, spacing, dims)
 
 
 def _normalization(fingerprint: Fingerprint, config: TrainConfig, reasons: Reasons) -> tuple[Normalization, ...]:
@@ -146,20 +104,38 @@ def _ct(channel: ChannelIntensities) -> Normalization:
     )
 
 
-def _batch_size(config: TrainConfig, patch: Triple, device: torch.device, reasons: Reasons) -> int:
+def _batch_size(
+    config: TrainConfig, architecture: str, dims: int, patch: Triple, device: torch.device, reasons: Reasons
+) -> int:
+    if config.network.norm == "batch" and config.data.batch_size == 1:
+        raise ConfigError(
+            ["network.norm = 'batch' and data.batch_size = 1: its statistics need more than one patch. Use 'group'."]
+        )
     if config.data.batch_size != "auto":
         reasons["batch_size"] = "set by the configuration"
         return config.data.batch_size
     voxels = BATCH_VOXELS_GPU if device.type == "cuda" else BATCH_VOXELS_CPU
-    batch = int(min(16, max(2, voxels // np.prod(patch))))
+    fitting = int(voxels // np.prod(patch))
+    if architecture != PLANNED:
+        batch, reasons["batch_size"] = choose_batch(architecture, dims, fitting)
+        return max(2, batch) if config.network.norm == "batch" else batch
+    batch = min(16, max(2, fitting))
     reasons["batch_size"] = f"patches of {np.prod(patch)} voxels on {device.type}; instance norm needs no more"
     return batch
 
 
-def _samples_per_volume(config: TrainConfig, cases: int, reasons: Reasons) -> int:
+def _samples_per_volume(config: TrainConfig, cases: int, patch: Triple, volume: Triple, reasons: Reasons) -> int:
+    """Patches of a volume in an epoch; ``volume`` is the median one in voxels."""
     if config.data.samples_per_volume != "auto":
         reasons["samples_per_volume"] = "set by the configuration"
         return config.data.samples_per_volume
+    if config.trainer.epochs != "auto":  # then an epoch is what it is in the guide: one pass over the data
+        seen = np.minimum(patch, volume)
+        samples = int(min(MOST_SAMPLES, np.prod(volume) // np.prod(seen)))
+        reasons["samples_per_volume"] = (
+            f"an epoch is one pass over the data, and a patch sees {np.prod(seen) / np.prod(volume):.0%} of a volume"
+        )
+        return samples
     samples = max(1, -(-EPOCH_SAMPLES // cases))
     reasons["samples_per_volume"] = f"{cases} cases make an epoch of about {max(EPOCH_SAMPLES, cases)} patches"
     return samples
@@ -180,49 +156,3 @@ def _flip_axes(config: TrainConfig, dims: int, fingerprint: Fingerprint, reasons
         return ()
     reasons["flip_axes"] = "anatomy is alike left and right, and never upside down or back to front"
     return (2,)
-
-
-def _training_choices(fingerprint: Fingerprint, config: TrainConfig, reasons: Reasons) -> dict[str, Any]:
-    """Loss, optimizer, rate, schedule, clip and average; the guide's selection tables, row U-Net."""
-    optimizer, trainer = config.optimizer, config.trainer
-    kind = "AdamW" if optimizer.optimizer_type == "auto" else optimizer.optimizer_type
-    if optimizer.optimizer_type == "auto":
-        reasons["optimizer"] = "guide: Adam for U-Nets; with decoupled weight decay (AdamW) it generalises better"
-    rate = optimizer.learning_rate
-    if rate == "auto":
-        rate = 1e-2 if kind == "SGD" else 2e-3
-        reasons["learning_rate"] = (
-            "guide: 1e-2 for SGD" if kind == "SGD"
-            else "peak of a rise and fall; instance norm stands it, and a short training needs it "
-            "(the guide's 1e-4 is for a constant rate over 100-200 epochs)"
-        )  # fmt: skip
-    decay = optimizer.weight_decay
-    if decay == "auto":
-        decay = {"Adam": 1e-5, "AdamW": 1e-2, "SGD": 1e-4}[kind]
-        reasons["weight_decay"] = f"usual for {kind}"
-    schedule = trainer.lr_schedule
-    if schedule == "auto":
-        schedule = "polynomial" if kind == "SGD" else "cosine"
-        reasons["lr_schedule"] = "falls to nearly zero at the end of the training"
-    return {
-        "loss": _loss(fingerprint, config, reasons),
-        "optimizer_type": kind,
-        "learning_rate": rate,
-        "weight_decay": decay,
-        "lr_schedule": schedule,
-        "gradient_clip": 12.0 if trainer.gradient_clip == "auto" else trainer.gradient_clip,
-        "ema_decay": 0.999 if trainer.ema_decay == "auto" else trainer.ema_decay,
-    }
-
-
-def _loss(fingerprint: Fingerprint, config: TrainConfig, reasons: Reasons) -> Any:
-    if config.loss.loss_type != "auto":
-        reasons["loss"] = "set by the configuration"
-        return config.loss
-    rarest = min(fingerprint.voxel_share.values())
-    word = "severe" if rarest < RARE_CLASS else "moderate"
-    reasons["loss"] = (
-        f"guide: Dice + cross-entropy for general medical imaging; {word} imbalance "
-        f"(the rarest class has {100 * rarest:.2g} % of the voxels), which the Dice term stands"
-    )
-    return replace(config.loss, loss_type="combined")

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from MedSegTrainerLib import __version__
-from MedSegTrainerLib.config import ApplyConfig, JobConfig, TrainConfig
+from MedSegTrainerLib.config import ApplyConfig, FindRateConfig, JobConfig, TrainConfig
 from MedSegTrainerLib.errors import JobError, MedSegError, StorageError, system_words
 from MedSegTrainerLib.events import EventLog, Failed, Finished, Started, Stopped
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder, JobOwner, Outcome
@@ -55,6 +55,10 @@ def _dispatch(config: JobConfig, folder: JobFolder, owner: JobOwner, events: Eve
         from MedSegTrainerLib.train_job import run_train
 
         return run_train(config, folder, owner, events, started)
+    if isinstance(config, FindRateConfig):
+        from MedSegTrainerLib.lr_finder import run_find_rate
+
+        return run_find_rate(config, folder, owner, events, started)
     if isinstance(config, ApplyConfig):
         from MedSegTrainerLib.apply_job import run_apply
 

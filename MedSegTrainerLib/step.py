@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.data.mixing import Batch
 from MedSegTrainerLib.device import Precision
 from MedSegTrainerLib.ema import WeightAverage
 from MedSegTrainerLib.losses import build_loss
 from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.models.memory import to_rows
 from MedSegTrainerLib.optim import build_optimizer, set_rate
 from MedSegTrainerLib.plan import Plan
-
-Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class Learner:
@@ -29,7 +29,7 @@ class Learner:
         self.optimizer = build_optimizer(
             self.network, plan.optimizer_type, plan.learning_rate, plan.weight_decay, config.optimizer
         )
-        self.loss = build_loss(plan.loss, len(plan.classes) + 1, device)
+        self.loss = build_loss(plan.loss, len(plan.classes) + 1, device, plan.spacing)
         self.precision = Precision(device, plan.mixed_precision)
         self.average = WeightAverage(self.network, plan.ema_decay)
         self.clip, self.clip_type = plan.gradient_clip, config.trainer.gradient_clip_type
@@ -37,16 +37,14 @@ class Learner:
     def step(self, batches: Iterable[Batch], count: int, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Moves the weights by the mean gradient of ``count`` batches.
 
-        A batch is images (B, C, z, y, x) and class indices (B, z, y, x). Returns the loss and the
-        norm of the gradient before clipping, scalars on the device.
+        Returns the loss and the norm of the gradient before clipping, scalars on the device.
         """
         self.network.train()
         set_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
-        for images, labels in batches:
-            logits = self.forward(images)
-            loss = self.loss(logits, labels[:, 0] if self.plan.dims == 2 else labels) / count
+        for batch in batches:
+            loss = self._loss(batch) / count
             self.precision.backward(loss)
             total = total + loss.detach()
         self.precision.unscale(self.optimizer)
@@ -55,11 +53,25 @@ class Learner:
         self.average.follow(self.network)
         return total, norm
 
+    def is_finite(self) -> bool:
+        """Whether every weight is a finite number; waits for the device."""
+        return bool(torch.stack(torch._foreach_norm(list(self.network.parameters()))).isfinite().all())
+
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        logits = self.forward(batch[0])
+        loss = self.loss(logits, self._targets(batch[1]))
+        if len(batch) == 4:
+            loss = batch[3] * loss + (1 - batch[3]) * self.loss(logits, self._targets(batch[2]))
+        return loss
+
+    def _targets(self, labels: torch.Tensor) -> torch.Tensor:
+        return labels[:, 0] if self.plan.dims == 2 else labels
+
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Logits, full resolution first, of (B, C, z, y, x) images; in 2D of their one slice."""
         flat = images[:, :, 0] if self.plan.dims == 2 else images
         if self.plan.channels_last:
-            flat = flat.contiguous(memory_format=_channels_last(self.plan.dims))
+            flat = to_rows(flat)
         with self.precision.forward():
             return self.network(flat)
 

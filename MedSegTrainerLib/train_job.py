@@ -11,11 +11,15 @@ from typing import Any
 import torch
 
 from MedSegTrainerLib import atomic
+from MedSegTrainerLib.advisor import advise, history_from_events, news
+from MedSegTrainerLib.architectures import network_settings
 from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint
 from MedSegTrainerLib.config import TrainConfig
-from MedSegTrainerLib.data.cache import build_cache
+from MedSegTrainerLib.curve_points import CurvePoints
+from MedSegTrainerLib.dashboard import Dashboard
+from MedSegTrainerLib.data.cache import CachedCase, build_cache
 from MedSegTrainerLib.data.cases import Case, Dataset, find_cases
-from MedSegTrainerLib.data.images import read_channels
+from MedSegTrainerLib.data.images import LOSSY_SUFFIXES, image_suffix, read_channels
 from MedSegTrainerLib.data.label_maps import write_label_map
 from MedSegTrainerLib.data.scan import scan_cases
 from MedSegTrainerLib.data.splits import Split, split_cases
@@ -28,11 +32,14 @@ from MedSegTrainerLib.fingerprint import Fingerprint, take_fingerprint
 from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.inference import Predictor, describe_plan
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
+from MedSegTrainerLib.monitor import Monitor
 from MedSegTrainerLib.package import DESCRIPTION, load_package, save_description
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.planning import make_plan
+from MedSegTrainerLib.remedies import facts_of
 from MedSegTrainerLib.step import Learner
-from MedSegTrainerLib.trainer import Training, fit
+from MedSegTrainerLib.trainer import fit
+from MedSegTrainerLib.training import Training
 from MedSegTrainerLib.validation import read_json
 
 DEFAULT_BUDGET = "20m"
@@ -57,9 +64,18 @@ def scan_data(config: TrainConfig, emit: Emit) -> Scanned:
     split = split_cases([case.name for case in dataset.cases], config.data)
     used = [case for case in dataset.cases if case.name in {*split.train, *split.val, *split.test}]
     count = _counter("scan", f"Checking {len(used)} cases ({dataset.layout})", len(used), emit)
-    scans = scan_cases(used, count)
+    ignored = config.data.ignore_label
+    scans = scan_cases(used, count, num_workers=config.data.num_workers, ignore_label=ignored)
     seen = [scan for scan in scans if scan.name in {*split.train, *split.val}]  # test cases decide nothing
-    return Scanned(dataset=dataset, split=split, fingerprint=take_fingerprint(dataset, seen))
+    lossy = [case.label for case in used if image_suffix(case.label) in LOSSY_SUFFIXES]
+    if lossy:
+        emit(
+            Warned(
+                message=f"{len(lossy)} label maps are JPEG files (first: {lossy[0]}), which do not keep values "
+                "exactly: what is near 0 was taken as 0, what is near 255 as 255. Better save them as PNG."
+            )
+        )
+    return Scanned(dataset=dataset, split=split, fingerprint=take_fingerprint(dataset, seen, ignored))
 
 
 def plan_training(config: TrainConfig, scanned: Scanned, emit: Emit, started: float) -> Plan:
@@ -76,6 +92,9 @@ def plan_training(config: TrainConfig, scanned: Scanned, emit: Emit, started: fl
     if config.trainer.epochs == "auto":
         left = parse_duration(config.trainer.budget or DEFAULT_BUDGET) - (time.time() - started)
     plan = make_plan(scanned.fingerprint, config, scanned.split, device, left)
+    for name in ("in_channels", "out_channels"):
+        if getattr(config.network, name) not in ("auto", plan.network[name]):
+            emit(Warned(message=f"network.{name} is {plan.network[name]}: {plan.reasons[name]}."))
     emit(Planned(choices=explain(plan)))
     return plan
 
@@ -84,13 +103,19 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
     """Every choice with its value in words and its reason."""
     shown = {
         "device": plan.reasons.get("device", ""), "split": plan.reasons.get("split", ""), "dims": f"{plan.dims}D",
-        "spacing": [round(mm, 3) for mm in plan.spacing], "patch_size": list(plan.patch_size),
+        "network": plan.architecture, "in_channels": plan.network["in_channels"],
+        "out_channels": plan.network["out_channels"], **network_settings(plan.architecture, plan.network),
+        "spacing": [round(mm, 3) for mm in plan.spacing],
+        **({"image_size": list(plan.image_size)} if plan.image_size else {}), "patch_size": list(plan.patch_size),
         "batch_size": plan.batch_size, "samples_per_volume": plan.samples_per_volume,
         "normalization": [how.method for how in plan.normalization],
-        "base_channels": plan.network["features"][0], "flip_axes": ["zyx"[axis] for axis in plan.flip_axes],
-        "loss": plan.loss.loss_type, "optimizer": plan.optimizer_type, "learning_rate": plan.learning_rate,
+        "flip_axes": ["zyx"[axis] for axis in plan.flip_axes],
+        "loss": " + ".join(f"{weight:g} {term}" for term, weight in plan.loss.weights().items()),
+        **({"class_weights": [float(f"{w:.3g}") for w in plan.loss.class_weights]} if plan.loss.class_weights else {}),
+        "optimizer": plan.optimizer_type, "learning_rate": plan.learning_rate,
         "weight_decay": plan.weight_decay, "lr_schedule": plan.lr_schedule,
         "warmup_epochs": round(plan.warmup_epochs, 2), "epochs": plan.epochs,
+        "gradient_clip": plan.gradient_clip, "ema_decay": plan.ema_decay,
         "validation_interval": plan.validation_interval, "cache": plan.cache,
         "arithmetic": ("16-bit" if plan.mixed_precision else "32-bit")
         + (", channels-last" if plan.channels_last else ""),
@@ -102,38 +127,67 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
 def run_train(config: TrainConfig, folder: JobFolder, owner: JobOwner, emit: Emit, started: float) -> Outcome:
     """Trains, or goes on where an earlier process ended; ``started`` is when the time budget began to run."""
     scanned = scan_data(config, emit)
+    monitor = Monitor(config.trainer, [item.name for item in scanned.fingerprint.classes])
     if folder.plan_file.exists():
         plan = Plan.from_json(read_json(folder.plan_file.read_text(encoding="utf-8"), str(folder.plan_file)))
     else:
         plan = plan_training(config, scanned, emit, started)
         atomic.write_json(folder.plan_file, plan.to_json())
-    training = _prepare(config, plan, scanned, folder, owner, emit, started)
+    training = _prepare(config, plan, scanned, monitor, folder, owner, emit, started)
     emit(Stage(name="train", message="Training", total=training.state.total_steps))
     owner.update(state="running", stage="train")
     stopped = fit(training)
+    training.dashboard.close()
     if stopped == STOP_NOW:
         return Outcome(
             message="Stopped at once; the best model so far is kept.", result=str(folder.model), stopped=stopped
         )
     message = _final_report(training, scanned)
+    if not stopped and training.state.step < training.state.total_steps:
+        since = training.state.improved_epoch
+        message = f"Stopped early: {monitor.name} has not improved since epoch {since}. {message}"
     return Outcome(message=message, result=str(folder.model), stopped=stopped)
 
 
+def prepare_cases(
+    plan: Plan,
+    config: TrainConfig,
+    scanned: Scanned,
+    names: Sequence[str],
+    folder: JobFolder,
+    device: torch.device,
+    emit: Emit,
+) -> dict[str, CachedCase]:
+    """These cases as the network sees them, by name, from the job's cache where they are in it."""
+    count = _counter("prepare", f"Preparing {len(names)} volumes", len(names), emit)
+    data = config.data
+    return build_cache(
+        scanned.cases(names), plan, folder.cache, device, count,
+        num_workers=data.num_workers, pin_memory=data.pin_memory,
+    )  # fmt: skip
+
+
 def _prepare(
-    config: TrainConfig, plan: Plan, scanned: Scanned, folder: JobFolder, owner: JobOwner, emit: Emit, started: float
+    config: TrainConfig,
+    plan: Plan,
+    scanned: Scanned,
+    monitor: Monitor,
+    folder: JobFolder,
+    owner: JobOwner,
+    emit: Emit,
+    started: float,
 ) -> Training:
     device, _ = choose_device(config.trainer.device)
     split = scanned.split
-    names = sorted({*split.train, *split.val})
     owner.update(state="running", stage="prepare")
-    count = _counter("prepare", f"Preparing {len(names)} volumes", len(names), emit)
-    cached = build_cache(scanned.cases(names), plan, folder.cache, device, count)
+    cached = prepare_cases(plan, config, scanned, sorted({*split.train, *split.val}), folder, device, emit)
     torch.manual_seed(config.data.seed)
     learner = Learner(plan, config, device)
     state = TrainingState(total_steps=plan.epochs * plan.steps_per_epoch)
     if folder.checkpoint_file.exists():
         state = load_checkpoint(folder.checkpoint_file, learner)
-        _remember_best(state, plan, folder)
+        learner.clip = plan.gradient_clip if state.clip is None else state.clip
+        _remember_best(state, plan, folder, monitor)
         emit(Resumed(epoch=state.epoch, step=state.step))
     deadline = None
     if config.trainer.epochs == "auto":
@@ -141,19 +195,21 @@ def _prepare(
     return Training(
         plan=plan, config=config, folder=folder, owner=owner, emit=emit, device=device,
         train_cases=[cached[name] for name in split.train],
-        held_out=HeldOut([cached[name] for name in split.val], plan, device),
-        learner=learner, state=state, deadline=deadline,
+        held_out=HeldOut([cached[name] for name in split.val], plan, device, overlap=config.data.overlap),
+        learner=learner, state=state, monitor=monitor, deadline=deadline,
+        dashboard=Dashboard(folder, plan, tensorboard=config.trainer.tensorboard, epoch=state.epoch),
     )  # fmt: skip
 
 
-def _remember_best(state: TrainingState, plan: Plan, folder: JobFolder) -> None:
+def _remember_best(state: TrainingState, plan: Plan, folder: JobFolder, monitor: Monitor) -> None:
     """A model that was judged when somebody stopped the job within an epoch is in no checkpoint, and will not be
     found again: it stays until a better one comes."""
     if not (folder.model / DESCRIPTION).exists():
         return  # killed before the first validation
     package = load_package(folder.model)
-    if package.training["steps"] % plan.steps_per_epoch and package.metrics.get("val_dice", 0) > state.best_dice:
-        state.best_dice, state.best_epoch = package.metrics["val_dice"], package.training["epoch"]
+    value = package.metrics.get("monitored")
+    if package.training["steps"] % plan.steps_per_epoch and monitor.is_better(value, state.best):
+        state.best = value
 
 
 def _final_report(training: Training, scanned: Scanned) -> str:
@@ -163,6 +219,7 @@ def _final_report(training: Training, scanned: Scanned) -> str:
     if not (folder.model / DESCRIPTION).exists():
         raise JobError("The training was stopped before its first validation: there is no model yet. Resume it.")
     package = load_package(folder.model)
+    advice = _last_words(training)
     if not names:
         return "Trained without held-out cases: nobody knows how good the model is."
     count = _counter("apply", f"Applying the best model to the {kind} cases ({len(names)})", len(names), emit)
@@ -177,24 +234,22 @@ def _final_report(training: Training, scanned: Scanned) -> str:
     facts = {**describe_plan(training.plan), "Cases": split.reason, "Best epoch": str(package.training.get("epoch"))}
     document = evaluate(
         pairs, training.plan.classes, folder.report, emit,
-        title=f"Training report: {folder.path.name}", facts=facts, curves=_curves(folder),
+        title=f"Training report: {folder.path.name}", facts=facts,
+        curves=[point for point in CurvePoints(folder.events_file).read() if "minutes" in point],
+        advice=advice, ignore_label=training.plan.ignore_label,
     )  # fmt: skip
     held_out = {f"{kind}_cases": list(names), "summary": document["summary"], "measured_on": kind}
     save_description(replace(package, metrics={**package.metrics, **held_out}), folder.model)
     return f"Trained. Report: {folder.report / 'report.html'}"
 
 
-def _curves(folder: JobFolder) -> list[dict[str, Any]]:
-    """Points of the validation curve from the events; the last word on an epoch counts."""
-    points: dict[int, dict[str, Any]] = {}
-    losses: dict[int, float] = {}
-    for event in EventReader(folder.events_file).read(limit=10**9):
-        if event["kind"] == "epoch":
-            losses[event["epoch"]] = event["train_loss"]
-        elif event["kind"] == "validated":
-            point = {key: event[key] for key in ("minutes", "epoch", "mean_dice", "dice")}
-            points[event["epoch"]] = {**point, "train_loss": losses.get(event["epoch"])}
-    return [points[epoch] for epoch in sorted(points)]
+def _last_words(training: Training) -> list[dict[str, Any]]:
+    """What the curves say in the end, for the report; what was not said before is told."""
+    events = EventReader(training.folder.events_file).read(limit=10**9)
+    facts = facts_of(training.config, training.plan, len(training.train_cases))
+    for event in news(events, facts, ended=True):
+        training.emit(event)
+    return [advice.to_json() for advice in advise(history_from_events(events), facts, ended=True)]
 
 
 def _counter(name: str, message: str, total: int, emit: Emit) -> Callable[[], None]:

@@ -5,15 +5,17 @@ Values may be strings, as workflow documents have them ("0.5", "true", "[0.9, 0.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from MedSegTrainerLib.config import JOB_KINDS, SCHEMA_VERSION, JobConfig, TrainConfig
+from MedSegTrainerLib.architectures import network_problems
+from MedSegTrainerLib.config import JOB_KINDS, SCHEMA_VERSION, FindRateConfig, JobConfig, LossConfig, TrainConfig
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import ConfigError, UsageError, did_you_mean
 
@@ -50,20 +52,19 @@ def parse_config(cls: Any, values: Any) -> Any:
 
 
 def with_settings(values: dict[str, Any], assignments: list[str], cls: type = TrainConfig) -> dict[str, Any]:
-    """``values`` with ``key=value`` assignments applied; a key may leave out its section where it is unique."""
+    """``values`` with ``key=value`` assignments applied; a key may leave out its sections where it is unique."""
     paths = _setting_paths(cls)
-    sections = sorted({path.partition(".")[0] for path in paths if "." in path})
     problems = [
-        f"{name} = {values[name]!r}: must be an object with the settings of that section."
-        for name in sections
-        if not isinstance(values.get(name, {}), dict)
+        f"{name} = {part!r}: must be an object with the settings of that section."
+        for name, part in _sections_given(values, paths)
+        if not isinstance(part, dict)
     ]
     if problems:
         raise ConfigError(problems)
-    result = {name: dict(part) if isinstance(part, dict) else part for name, part in values.items()}
+    result = copy.deepcopy(values)
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
-        matches = [path for path in paths if key in (path, path.rpartition(".")[2])]
+        matches = [path for path in paths if f".{path}".endswith(f".{key}")]
         if not equals:
             problems.append(f"--set {assignment}: write it as key=value.")
         elif not matches:
@@ -72,8 +73,10 @@ def with_settings(values: dict[str, Any], assignments: list[str], cls: type = Tr
         elif len(matches) > 1:
             problems.append(f"{key}: stands for {' or '.join(matches)}; write the whole of it.")
         else:
-            section, _, name = matches[0].rpartition(".")
-            target = result.setdefault(section, {}) if section else result
+            *sections, name = matches[0].split(".")
+            target = result
+            for section in sections:
+                target = target.setdefault(section, {})
             target[name] = None if value.lower() == "none" else value
     if problems:
         raise ConfigError(problems)
@@ -96,6 +99,18 @@ def _setting_paths(cls: Any, prefix: str = "") -> list[str]:
         path = prefix + item.name
         paths += _setting_paths(inner, path + ".") if is_dataclass(inner) else [path]
     return paths
+
+
+def _sections_given(values: Mapping[str, Any], paths: list[str]) -> Iterator[tuple[str, Any]]:
+    """The sections of ``values`` with what stands in them, as far as they can be entered."""
+    for name in sorted({".".join(path.split(".")[:end]) for path in paths for end in range(1, path.count(".") + 1)}):
+        part: Any = values
+        for key in name.split("."):
+            if not isinstance(part, Mapping) or key not in part:
+                break
+            part = part[key]
+        else:
+            yield name, part
 
 
 def _strings_to_json(values: Any, cls: type) -> Any:
@@ -172,8 +187,12 @@ def _limit_problems(config: Any, prefix: str) -> list[str]:
 
 
 def _contradictions(config: Any) -> list[str]:
-    if not isinstance(config, TrainConfig):
-        return []
+    if isinstance(config, FindRateConfig):
+        return [*(f"train.{problem}" for problem in _train_contradictions(config.train)), *_range_problems(config)]
+    return _train_contradictions(config) if isinstance(config, TrainConfig) else []
+
+
+def _train_contradictions(config: TrainConfig) -> list[str]:
     data, loss, trainer = config.data, config.loss, config.trainer
     problems = []
     if data.fold is not None and data.fold >= data.folds and data.split_file is None:
@@ -182,12 +201,14 @@ def _contradictions(config: Any) -> list[str]:
     total = sum(shares)
     if data.fold is None and data.split_file is None and total > 1 + 1e-6:
         problems.append(f"data.train_split + val_split + test_split = {total:g}: must not exceed 1.")
-    if loss.loss_type == "combined" and loss.dice_weight + loss.ce_weight == 0:
-        problems.append("loss.dice_weight and loss.ce_weight are both 0: nothing would be learned.")
+    problems += _loss_problems(loss)
+    if data.ignore_label == 0:
+        problems.append("data.ignore_label = 0: 0 is background. Give voxels that nobody labelled another value.")
     for name, length in (("spacing", 3), ("patch_size", 3)):
         value = getattr(data, name)
         if value != "auto" and (len(value) != length or min(value) <= 0):
             problems.append(f"data.{name} = {value}: give three positive numbers (z, y, x).")
+    problems += network_problems(config)
     if len(config.optimizer.betas) != 2:
         problems.append(f"optimizer.betas = {config.optimizer.betas}: give two numbers.")
     if trainer.budget is not None:
@@ -196,3 +217,23 @@ def _contradictions(config: Any) -> list[str]:
         except UsageError as error:
             problems.append(f"trainer.budget = {trainer.budget!r}: {error}")
     return problems
+
+
+def _loss_problems(loss: LossConfig) -> list[str]:
+    problems = []
+    weights = loss.weights()
+    if not weights:
+        problems.append("loss: every weight of 'combined' is 0, so nothing would be learned. Give one of them.")
+    for name, term in (("class_weights", "cross_entropy"), ("alpha", "focal")):
+        value = getattr(loss, name)
+        values = value if isinstance(value, list) else [value]
+        if term in weights and values and all(number == 0 for number in values):
+            problems.append(f"loss.{name} = {value}: all are 0, so the {term} term would learn nothing.")
+    return problems
+
+
+def _range_problems(config: FindRateConfig) -> list[str]:
+    if 0 < config.lowest < config.highest:
+        return []
+    told = f"lowest = {config.lowest:g} and highest = {config.highest:g}"
+    return [f"{told}: both must be above 0, and the lowest below the highest."]

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from MedSegTrainerLib.data.patches import IGNORE, Triple
+from MedSegTrainerLib.data.patches import Triple
+from MedSegTrainerLib.data.preprocess import IGNORE
 from MedSegTrainerLib.plan import Plan
 
 STRENGTHS = {"light": 0.5, "standard": 1.0, "strong": 1.6}

@@ -8,35 +8,53 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from MedSegTrainerLib import atomic
+from MedSegTrainerLib.config import Auto
 from MedSegTrainerLib.data.cases import Case
 from MedSegTrainerLib.data.preprocess import prepare_case
+from MedSegTrainerLib.data.scan import thread_count
+from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.plan import Plan
 
-PREPARING_VERSION = 2  # raise it when prepare_case does something else with the same plan
-PREPARING_FIELDS = ("dims", "spacing", "normalization", "classes")
+PREPARING_VERSION = 3  # raise it when prepare_case does something else with the same plan
+PREPARING_FIELDS = ("dims", "spacing", "image_size", "normalization", "classes", "ignore_label")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CachedCase:
-    """A prepared case as tensors: image float32 (C, z, y, x), label (z, y, x), locations int32 (n, 4)."""
+    """A prepared case as tensors: image float32 (C, z, y, x), label (z, y, x), locations int32 (n, 4).
+
+    geometry: where its grid lies in the patient.
+    """
 
     name: str
     image: torch.Tensor
     label: torch.Tensor
     locations: torch.Tensor
+    geometry: Geometry
 
 
 def build_cache(
-    cases: Sequence[Case], plan: Plan, folder: Path, device: torch.device, on_case: Callable[[], None] = lambda: None
+    cases: Sequence[Case],
+    plan: Plan,
+    folder: Path,
+    device: torch.device,
+    on_case: Callable[[], None] = lambda: None,
+    *,
+    num_workers: int | Auto = "auto",
+    pin_memory: bool = False,
 ) -> dict[str, CachedCase]:
-    """Prepared cases by name; those whose files and plan have not changed since are taken from ``folder``."""
+    """Prepared cases by name; those whose files and plan have not changed since are taken from ``folder``.
+
+    num_workers: cases that are prepared at the same time. pin_memory: cases that are kept in main memory lie where
+    a GPU fetches them directly.
+    """
     with atomic.storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for left_by_a_dead_process in folder.glob(".tmp-*"):
@@ -53,10 +71,12 @@ def build_cache(
             shutil.rmtree(place)
             _write(case, plan, place)
             cached = _load(case.name, place, plan.cache, device)
+        if pin_memory and plan.cache == "memory" and device.type == "cuda":
+            cached = replace(cached, image=cached.image.pin_memory(), label=cached.label.pin_memory())
         on_case()
         return cached
 
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=thread_count(num_workers)) as pool:
         return {cached.name: cached for cached in pool.map(one, cases)}
 
 
@@ -101,6 +121,7 @@ def _write(case: Case, plan: Plan, place: Path) -> None:
             temporary.mkdir()
             for name in ("image", "label", "locations"):
                 _save(temporary / f"{name}.npy", getattr(prepared, name))
+            atomic.write_json(temporary / "geometry.json", asdict(prepared.geometry))
             temporary.replace(place)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -123,4 +144,6 @@ def _load(name: str, place: Path, where: str, device: torch.device) -> CachedCas
     tensors = [torch.from_numpy(array) for array in (image, label, locations)]
     if where == "device":
         tensors[:2] = [tensor.to(device) for tensor in tensors[:2]]
-    return CachedCase(name=name, image=tensors[0], label=tensors[1], locations=tensors[2])
+    grid = json.loads((place / "geometry.json").read_text(encoding="utf-8"))
+    geometry = Geometry(**{key: tuple(values) for key, values in grid.items()})
+    return CachedCase(name=name, image=tensors[0], label=tensors[1], locations=tensors[2], geometry=geometry)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from MedSegTrainerLib.data.images import case_name, image_suffix
+from MedSegTrainerLib.data.images import case_name, image_files
 from MedSegTrainerLib.errors import DataError
+
+IMAGE_PREFIX = re.compile(r"^(image|img)[_-]", re.IGNORECASE)
+LABEL_PREFIX = re.compile(r"^(mask|label|seg)[_-]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +51,23 @@ def find_cases(root: Path) -> Dataset:
             return dataset
     raise DataError(
         f"No labelled images found in {root}. Expected one of: images/ and labels/ (or masks/) with equal file names; "
+        "image_0001.* beside mask_0001.*; "
         "a Decathlon folder with dataset.json; an nnU-Net folder with imagesTr/CASE_0000.* and labelsTr/CASE.*."
     )
+
+
+def match_numbers(
+    predicted: Mapping[str, list[Path]], references: Mapping[str, list[Path]]
+) -> Mapping[str, list[Path]]:
+    """References under the names of the predictions where they only share a number: image_0001 and mask_0001.
+
+    Images that lie beside such masks are left out.
+    """
+    masks = {name: paths for name, paths in references.items() if not IMAGE_PREFIX.match(name)}
+    if not masks or masks.keys() & predicted.keys() or not all(LABEL_PREFIX.match(name) for name in masks):
+        return references
+    name_of = {IMAGE_PREFIX.sub("", name): name for name in predicted}
+    return {name_of.get(LABEL_PREFIX.sub("", name), name): paths for name, paths in masks.items()}
 
 
 def _nnunet(root: Path) -> Dataset | None:
@@ -57,7 +76,7 @@ def _nnunet(root: Path) -> Dataset | None:
     if not images.is_dir() or not labels.is_dir():
         return None
     channels: dict[str, dict[int, Path]] = {}
-    for path in _image_files(images):
+    for path in image_files(images):
         name, _, number = case_name(path).rpartition("_")
         if len(number) != 4 or not number.isdigit() or not name:
             return None
@@ -124,37 +143,61 @@ def _two_folders(root: Path) -> Dataset | None:
         image_of, label_of = _by_name(images), _by_name(labels)
         if not image_of and not label_of:
             continue
+        if not image_of.keys() & label_of.keys():
+            image_of, label_of = _by_number(image_of, IMAGE_PREFIX), _by_number(label_of, LABEL_PREFIX)
         _refuse_unpaired(set(image_of), set(label_of), images, labels)
-        description = _read_description(root)
-        return Dataset(
-            root=root,
-            layout=f"{images_name}/ and {labels_name}/",
-            cases=tuple(Case(name=n, images=(image_of[n],), label=label_of[n]) for n in sorted(image_of)),
-            label_names=_label_names(description),
-            channel_names=_channel_names(description),
-        )
+        return _pairs(root, f"{images_name}/ and {labels_name}/", image_of, label_of)
     return None
+
+
+def _one_folder(root: Path) -> Dataset | None:
+    """``image_0001.ext`` beside ``mask_0001.ext``."""
+    files = _by_name(root)
+    image_of = _by_number({name: path for name, path in files.items() if IMAGE_PREFIX.match(name)}, IMAGE_PREFIX)
+    label_of = _by_number({name: path for name, path in files.items() if LABEL_PREFIX.match(name)}, LABEL_PREFIX)
+    if not image_of.keys() & label_of.keys():
+        return None
+    _refuse_unpaired(set(image_of), set(label_of), root, root)
+    return _pairs(root, "image_* and mask_* files", image_of, label_of)
+
+
+def _pairs(root: Path, layout: str, image_of: dict[str, Path], label_of: dict[str, Path]) -> Dataset:
+    """Cases under the names of their image files, which are also those of what is predicted for them."""
+    description = _read_description(root)
+    return Dataset(
+        root=root,
+        layout=layout,
+        cases=tuple(
+            Case(name=case_name(image_of[key]), images=(image_of[key],), label=label_of[key])
+            for key in sorted(image_of)
+        ),
+        label_names=_label_names(description),
+        channel_names=_channel_names(description),
+    )
 
 
 LAYOUTS: dict[str, Callable[[Path], Dataset | None]] = {
     "nnU-Net": _nnunet,
     "Decathlon": _decathlon,
     "images and labels": _two_folders,
+    "images beside masks": _one_folder,
 }
-
-
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if image_suffix(path) and not path.name.startswith("."))
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
     """The image files of a folder by case name; two of one name are refused, for one would be lost unseen."""
     found: dict[str, Path] = {}
-    for path in _image_files(folder):
+    for path in image_files(folder):
         other = found.setdefault(case_name(path), path)
         if other is not path:
             raise DataError(f"{other} and {path.name} have the same case name. Keep one, or rename the other.")
     return found
+
+
+def _by_number(files: dict[str, Path], prefix: re.Pattern[str]) -> dict[str, Path]:
+    """The files by what stands behind their prefix; as they are where that is not unique."""
+    numbered = {prefix.sub("", name): path for name, path in files.items()}
+    return numbered if len(numbered) == len(files) else files
 
 
 def _refuse_unpaired(images: set[str], labels: set[str], image_folder: Path, label_folder: Path) -> None:

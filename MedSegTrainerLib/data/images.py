@@ -1,4 +1,8 @@
-"""Reading image files: every result is a list of 3D scalar SimpleITK images, one a channel."""
+"""Reading image files: every result is a list of 3D scalar SimpleITK images, one a channel.
+
+Photographs (PNG, TIFF, JPEG) have pixels of 1 mm: the resolution some of them hold is for printing. Colours are
+three channels, also where all pixels are gray; alpha is left out; the pages of a TIFF are slices.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,15 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from MedSegTrainerLib.data.nifti import refuse_truncated
+from MedSegTrainerLib.data.png import has_gray_and_alpha, read_gray
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry
 
-IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+LOSSY_SUFFIXES = (".jpg", ".jpeg")
+PHOTO_SUFFIXES = (".png", ".tif", ".tiff", *LOSSY_SUFFIXES)
+IMAGE_SUFFIXES = (*VOLUME_SUFFIXES, *PHOTO_SUFFIXES)
+ALPHA = {2: 1, 4: 3}  # components of a photograph to those without alpha
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK's own lines would tear progress bars apart
 
@@ -20,6 +29,12 @@ def image_suffix(path: Path) -> str | None:
     """The suffix of an image file that can be read (``.nii.gz`` is one), or None."""
     name = path.name.lower()
     return next((suffix for suffix in IMAGE_SUFFIXES if name.endswith(suffix)), None)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files of a folder, by name; beside volumes, photographs are only pictures of them and are left out."""
+    found = sorted(path for path in folder.iterdir() if image_suffix(path) and not path.name.startswith("."))
+    return [path for path in found if image_suffix(path) in VOLUME_SUFFIXES] or found
 
 
 def case_name(path: Path) -> str:
@@ -32,13 +47,16 @@ def read_file(path: Path) -> sitk.Image:
     """Any image file as SimpleITK reads it; raises DataError that names the file."""
     if not path.exists():
         raise DataError(f"{path} does not exist. Check the path, or remove the case.")
+    photo = image_suffix(path) in PHOTO_SUFFIXES
+    if photo and has_gray_and_alpha(path):
+        return sitk.GetImageFromArray(read_gray(path))
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         reason = _last_sentence(str(error))
         raise DataError(f"{path} cannot be read as an image: {reason} Replace the file or remove the case.") from None
     refuse_truncated(path)
-    return image
+    return _as_photo(image) if photo else image
 
 
 def read_channels(paths: Sequence[Path]) -> list[sitk.Image]:
@@ -61,6 +79,19 @@ def read_channels(paths: Sequence[Path]) -> list[sitk.Image]:
 def as_volume(image: sitk.Image) -> sitk.Image:
     """A 2D image as a volume of one slice; a 3D image as it is."""
     return sitk.JoinSeries(image) if image.GetDimension() == 2 else image
+
+
+def _as_photo(image: sitk.Image) -> sitk.Image:
+    """Without alpha, on pixels of 1 mm."""
+    count = image.GetNumberOfComponentsPerPixel()
+    if count in ALPHA:
+        kept = [sitk.VectorIndexSelectionCast(image, index) for index in range(ALPHA[count])]
+        image = sitk.Compose(kept) if len(kept) > 1 else kept[0]
+    dims = image.GetDimension()
+    image.SetSpacing([1.0] * dims)
+    image.SetOrigin([0.0] * dims)
+    image.SetDirection([float(row == column) for row in range(dims) for column in range(dims)])
+    return image
 
 
 def _split(image: sitk.Image) -> list[sitk.Image]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.images import as_volume, read_file
+from MedSegTrainerLib.data.images import LOSSY_SUFFIXES, PHOTO_SUFFIXES, as_volume, image_suffix, read_file
+from MedSegTrainerLib.data.png import has_palette, read_indices
 from MedSegTrainerLib.errors import DataError, StorageError
 
 INTEGER_TYPES = {
@@ -19,15 +21,18 @@ INTEGER_TYPES = {
     sitk.sitkUInt32, sitk.sitkInt32, sitk.sitkUInt64, sitk.sitkInt64,
 }  # fmt: skip
 INT32 = np.iinfo(np.int32)
+UINT16 = int(np.iinfo(np.uint16).max)
+JPEG_LOW, JPEG_HIGH = 64, 191  # at quality 75 a binary mask comes back within 45 of 0 and 255
 
 
 def read_label_map(path: Path) -> sitk.Image:
     """A 3D image of int32 label values.
 
-    Whole numbers stored as floats are accepted. Raises DataError for other values, several
-    components, or values beyond 32 bits.
+    Whole numbers stored as floats are accepted, and the numbers of a PNG's palette. Of a JPEG, which holds no
+    exact numbers, only 0 and 255 are. Raises DataError for other values, several components, colours, or values
+    beyond 32 bits.
     """
-    image = as_volume(read_file(path))
+    image = as_volume(_read_numbers(path))
     if image.GetNumberOfComponentsPerPixel() > 1 or image.GetDimension() != 3:
         raise DataError(
             f"{path} has several layers or a fourth axis, and a label map needs one number a voxel. "
@@ -47,12 +52,50 @@ def read_label_map(path: Path) -> sitk.Image:
     return sitk.Cast(image, sitk.sitkInt32)
 
 
+def read_label_map_onto(path: Path, grid: sitk.Image) -> sitk.Image:
+    """A label map as ``read_label_map`` gives it, also from NPY (z, y, x).
+
+    Files that do not say where their voxels lie (NPY, PNG) lie on ``grid`` where they have its size.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        try:
+            labels = sitk.GetImageFromArray(np.load(path, allow_pickle=False).astype(np.int32, casting="same_kind"))
+        except (OSError, ValueError, TypeError) as error:
+            raise DataError(f"{path} cannot be read as a label map: {error}. Write it again.") from None
+    else:
+        labels = read_label_map(path)
+    if suffix in (".npy", *PHOTO_SUFFIXES) and labels.GetSize() == grid.GetSize():
+        labels.CopyInformation(grid)
+    return labels
+
+
+def labelled_parts(
+    prediction: np.ndarray, reference: np.ndarray, ignore_label: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both arrays, 0 where the reference has ``ignore_label``: nobody knows what is right there."""
+    if ignore_label is None:
+        return prediction, reference
+    ignored = reference == ignore_label
+    return np.where(ignored, 0, prediction), np.where(ignored, 0, reference)
+
+
 def write_label_map(labels: sitk.Image, path: Path, classes: Sequence[LabelClass]) -> None:
     """Writes an integer image at once, in the smallest type that holds it.
 
-    ``.nrrd`` files get the ``Segment*`` fields by which 3D Slicer shows names and colours.
+    ``.nrrd`` files get the ``Segment*`` fields by which 3D Slicer shows names and colours; ``.npy`` files are
+    arrays (z, y, x). Raises DataError for a ``.png`` of several slices or of values beyond 16 bits.
     """
     image = sitk.Cast(labels, _smallest_type(labels, classes))
+    if path.suffix.lower() == ".npy":
+        content = io.BytesIO()
+        np.save(content, sitk.GetArrayViewFromImage(image), allow_pickle=False)
+        with atomic.storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_bytes(path, content.getvalue())
+        return
+    if path.suffix.lower() == ".png":
+        image = _as_png(image, path)
     if path.name.lower().endswith(".nrrd"):
         for key, value in _segment_fields(image, classes).items():
             image.SetMetaData(key, value)
@@ -72,6 +115,12 @@ def write_label_map(labels: sitk.Image, path: Path, classes: Sequence[LabelClass
             temporary.unlink(missing_ok=True)
 
 
+def refuse_several_slices(size: Sequence[int], path: Path) -> None:
+    """Raises DataError where an image of this size (x, y, z) cannot be written to a PNG file."""
+    if path.suffix.lower() == ".png" and size[2] > 1:
+        raise DataError(f"A PNG file holds one slice, and {path.name} would have {size[2]}. Write nii.gz or seg.nrrd.")
+
+
 def read_classes(image: sitk.Image) -> list[LabelClass]:
     """Classes named in the ``Segment*`` fields of an image that was read from a ``.seg.nrrd``; [] without them."""
     classes = []
@@ -86,6 +135,49 @@ def read_classes(image: sitk.Image) -> list[LabelClass]:
         terminology = next((t.partition(":")[2] for t in tags.split("|") if t.startswith("TerminologyEntry:")), "")
         classes.append(LabelClass(value=value, name=name, color=(red, green, blue), terminology=terminology))
     return sorted(classes, key=lambda item: item.value)
+
+
+def _read_numbers(path: Path) -> sitk.Image:
+    """The file as it is, a photograph as the numbers its pixels stand for."""
+    suffix = image_suffix(path)
+    if suffix not in PHOTO_SUFFIXES or not path.exists():
+        return read_file(path)
+    if has_palette(path):
+        return sitk.GetImageFromArray(read_indices(path))
+    image = read_file(path)
+    if image.GetNumberOfComponentsPerPixel() == 3:
+        array = sitk.GetArrayViewFromImage(image)
+        if (array != array[..., :1]).any():
+            raise DataError(
+                f"{path} is a colour picture, and a label map needs one number a pixel. "
+                "Save it as gray, with the number of the class as the value of the pixel."
+            )
+        image = sitk.VectorIndexSelectionCast(image, 0)
+    return _without_noise(image, path) if suffix in LOSSY_SUFFIXES else image
+
+
+def _without_noise(image: sitk.Image, path: Path) -> sitk.Image:
+    """A binary JPEG mask without what compression left around edges; others are refused, for their numbers are lost."""
+    array = sitk.GetArrayViewFromImage(image)
+    between = int(((array >= JPEG_LOW) & (array <= JPEG_HIGH)).sum())
+    if between or (array.any() and array.max() <= JPEG_HIGH):
+        raise DataError(
+            f"{path} is a JPEG, which does not keep the numbers of classes: {between} pixels lie between {JPEG_LOW} "
+            f"and {JPEG_HIGH}, the largest is {array.max()}. Save label maps as PNG."
+        )
+    return sitk.Cast(image > JPEG_HIGH, sitk.sitkUInt8) * 255
+
+
+def _as_png(image: sitk.Image, path: Path) -> sitk.Image:
+    refuse_several_slices(image.GetSize(), path)
+    values = sitk.GetArrayViewFromImage(image)
+    if values.min() < 0 or values.max() > UINT16:
+        raise DataError(
+            f"{path.name}: PNG files hold numbers from 0 to {UINT16}, not {values.min()} to {values.max()}. "
+            "Write nii.gz or seg.nrrd."
+        )
+    wide = image.GetPixelID() != sitk.sitkUInt8
+    return sitk.Cast(image, sitk.sitkUInt16)[:, :, 0] if wide else image[:, :, 0]
 
 
 def _read_again(path: Path, image: sitk.Image) -> None:

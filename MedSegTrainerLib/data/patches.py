@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional
 
 from MedSegTrainerLib.data.cache import CachedCase
+from MedSegTrainerLib.data.preprocess import IGNORE
 
-IGNORE = -1  # label of voxels outside the volume: they do not count in the loss
 Triple = tuple[int, int, int]
 
 
@@ -23,10 +23,33 @@ class PatchDraw:
     center: Triple
 
 
-def epoch_order(seed: int, epoch: int, cases: int, samples_per_volume: int) -> np.ndarray:
-    """Case index of every sample of an epoch, shuffled; each case stands ``samples_per_volume`` times."""
+def epoch_order(
+    seed: int,
+    epoch: int,
+    cases: int,
+    samples_per_volume: int,
+    *,
+    shuffle: bool = True,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:
+    """Case index of every sample of an epoch; each case stands ``samples_per_volume`` times.
+
+    With ``weights`` (one a case, sum 1) cases are drawn by them instead, with replacement.
+    """
     generator = np.random.default_rng((seed, 1, epoch))
-    return generator.permutation(np.repeat(np.arange(cases), samples_per_volume))
+    if weights is not None:
+        return generator.choice(cases, size=cases * samples_per_volume, p=weights)
+    order = np.repeat(np.arange(cases), samples_per_volume)
+    return generator.permutation(order) if shuffle else order
+
+
+def rarity_weights(cases: Sequence[CachedCase]) -> np.ndarray:
+    """One weight a case, sum 1: a case counts as much as the rarest of its classes (1 / cases that have it)."""
+    present = [set(torch.unique(case.locations[:, 0]).tolist()) for case in cases]
+    having = {label: sum(label in own for own in present) for own in present for label in own}
+    weights = np.array([max((1 / having[label] for label in own), default=1 / len(cases)) for own in present])
+    normalised: np.ndarray = weights / weights.sum()
+    return normalised
 
 
 def draw_patch(

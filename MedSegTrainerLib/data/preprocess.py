@@ -16,19 +16,22 @@ from MedSegTrainerLib.geometry import Geometry, resample, to_canonical
 from MedSegTrainerLib.plan import Plan
 
 LOCATIONS_PER_CLASS = 2000
+IGNORE = -1  # class index of voxels that nobody labelled: they do not count in losses and scores
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedCase:
     """A case on the network's grid.
 
-    image: float32 (channels, z, y, x). label: uint8 or int16 class indices (z, y, x), 0 is background.
+    image: float32 (channels, z, y, x). label: uint8 or int16 class indices (z, y, x), 0 is background, -1 not labelled.
     locations: int32 (n, 4): class index, z, y, x of up to 2000 voxels of each class.
+    geometry: the network's grid.
     """
 
     image: np.ndarray
     label: np.ndarray
     locations: np.ndarray
+    geometry: Geometry
 
 
 def prepare_image(channels: Sequence[sitk.Image], plan: Plan) -> tuple[np.ndarray, Geometry]:
@@ -45,20 +48,27 @@ def prepare_case(case: Case, plan: Plan) -> PreparedCase:
     image, grid = prepare_image(read_channels(case.images), plan)
     label = resample(to_canonical(read_label_map(case.label)), grid, is_label=True)
     indices = class_indices(sitk.GetArrayViewFromImage(label), plan)
-    return PreparedCase(image=image, label=indices, locations=_locations(indices, len(plan.classes)))
+    locations = _locations(indices, len(plan.classes))
+    return PreparedCase(image=image, label=indices, locations=locations, geometry=grid)
 
 
 def network_grid(geometry: Geometry, plan: Plan) -> Geometry:
-    """The grid of the planned spacing over the same box; in 2D the slices stay where they are."""
+    """The grid of the planned spacing, or image size, over the same box; in 2D the slices stay where they are."""
     z, y, x = plan.spacing
+    if plan.image_size is not None:
+        scale = min(wanted / n for wanted, n in zip(plan.image_size, geometry.size_zyx[1:], strict=True))
+        y, x = geometry.spacing_zyx[1] / scale, geometry.spacing_zyx[2] / scale
     return geometry.resized((x, y, geometry.spacing[2] if plan.dims == 2 else z))
 
 
 def class_indices(values: np.ndarray, plan: Plan) -> np.ndarray:
-    """Label values as class indices: 0 background, 1 the first class, ..."""
-    indices = np.zeros(values.shape, np.uint8 if len(plan.classes) < 256 else np.int16)
+    """Label values as class indices: 0 background, 1 the first class, ..., -1 where nobody labelled."""
+    fits = len(plan.classes) < 256 and plan.ignore_label is None
+    indices = np.zeros(values.shape, np.uint8 if fits else np.int16)
     for index, item in enumerate(plan.classes, start=1):
         indices[values == item.value] = index
+    if plan.ignore_label is not None:
+        indices[values == plan.ignore_label] = IGNORE
     return indices
 
 

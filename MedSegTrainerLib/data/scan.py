@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from MedSegTrainerLib.config import Auto
 from MedSegTrainerLib.data.cases import Case
 from MedSegTrainerLib.data.images import read_channels
 from MedSegTrainerLib.data.label_maps import read_label_map
@@ -19,6 +20,7 @@ from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, to_canonical
 
 SAMPLES_PER_CASE = 5000
+MOST_THREADS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,8 @@ class CaseScan:
     """What one case is like, its axes in canonical (LPS) order.
 
     foreground: (channels, samples) intensities at up to 5000 labelled voxels, evenly spread.
-    low, high: smallest and largest intensity of each channel. voxels: label value to count, background too.
+    low, high: smallest and largest intensity of each channel. voxels: label value to count, background too, but
+    not the voxels that nobody labelled.
     """
 
     name: str
@@ -37,15 +40,28 @@ class CaseScan:
     voxels: dict[int, int]
 
 
-def scan_cases(cases: Sequence[Case], on_case: Callable[[], None] = lambda: None) -> list[CaseScan]:
+def thread_count(num_workers: int | Auto) -> int:
+    """Cases worked on at the same time: 'auto' is a thread for each processor, at most 8; 0 is one, as 1 is."""
+    return min(MOST_THREADS, os.cpu_count() or 1) if num_workers == "auto" else max(1, num_workers)
+
+
+def scan_cases(
+    cases: Sequence[Case],
+    on_case: Callable[[], None] = lambda: None,
+    *,
+    num_workers: int | Auto = "auto",
+    ignore_label: int | None = None,
+) -> list[CaseScan]:
     """Scans of all cases, in their order; ``on_case`` is called after each.
+
+    ignore_label: value of voxels that nobody labelled.
 
     Raises one DataError that lists what is wrong with every case.
     """
     scans: list[CaseScan] = []
     problems: list[str] = []
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for future in [pool.submit(scan_case, case) for case in cases]:
+    with ThreadPoolExecutor(max_workers=thread_count(num_workers)) as pool:
+        for future in [pool.submit(scan_case, case, ignore_label) for case in cases]:
             try:
                 scans.append(future.result())
             except DataError as error:
@@ -58,11 +74,14 @@ def scan_cases(cases: Sequence[Case], on_case: Callable[[], None] = lambda: None
     if problems:
         raise DataError(_listing(problems))
     if not any(value != 0 and count for scan in scans for value, count in scan.voxels.items()):
-        raise DataError("No label map has a labelled voxel: all are 0. Check that the right label files are in place.")
+        ignored = "" if ignore_label is None else f" or data.ignore_label = {ignore_label}"
+        raise DataError(
+            f"No label map has a labelled voxel: all are 0{ignored}. Check that the right label files are in place."
+        )
     return scans
 
 
-def scan_case(case: Case) -> CaseScan:
+def scan_case(case: Case, ignore_label: int | None = None) -> CaseScan:
     """Reads image and label of one case; raises DataError where they cannot be used together."""
     channels = read_channels(case.images)
     label = read_label_map(case.label)
@@ -82,13 +101,16 @@ def scan_case(case: Case) -> CaseScan:
     labels = to_canonical(label)
     values = sitk.GetArrayViewFromImage(labels)
     found, counts = np.unique(values, return_counts=True)
+    labelled = values != 0
+    if ignore_label is not None:
+        labelled &= values != ignore_label
     return CaseScan(
         name=case.name,
         geometry=Geometry.of(labels),
-        foreground=_foreground_samples(arrays, values),
+        foreground=_foreground_samples(arrays, labelled),
         low=tuple(float(array.min()) for array in arrays),
         high=tuple(float(array.max()) for array in arrays),
-        voxels={int(value): int(count) for value, count in zip(found, counts, strict=True)},
+        voxels={int(value): int(n) for value, n in zip(found, counts, strict=True) if value != ignore_label},
     )
 
 
@@ -100,10 +122,10 @@ def _refuse_not_finite(path: Path, voxels: int) -> None:
         )
 
 
-def _foreground_samples(arrays: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
-    positions = np.flatnonzero(labels.ravel())
+def _foreground_samples(arrays: Sequence[np.ndarray], labelled: np.ndarray) -> np.ndarray:
+    positions = np.flatnonzero(labelled.ravel())
     if positions.size == 0:
-        positions = np.arange(labels.size)
+        positions = np.arange(labelled.size)
     count = min(positions.size, SAMPLES_PER_CASE)
     chosen = positions[np.linspace(0, positions.size - 1, count).astype(np.int64)]
     return np.stack([array.ravel()[chosen].astype(np.float32) for array in arrays])

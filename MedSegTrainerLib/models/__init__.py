@@ -8,9 +8,15 @@ from typing import Any
 from torch import nn
 
 from MedSegTrainerLib.errors import ModelError, did_you_mean
+from MedSegTrainerLib.models.from_monai import swin_unetr, unet_2d, unet_3d
 from MedSegTrainerLib.models.unet import PlannedUNet
 
-MODELS: dict[str, Callable[..., nn.Module]] = {"PlannedUNet": PlannedUNet}
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "PlannedUNet": PlannedUNet,
+    "UNet2D": unet_2d,
+    "UNet3D": unet_3d,
+    "SwinUNETR": swin_unetr,
+}
 
 
 def build_network(architecture: str, parameters: dict[str, Any]) -> nn.Module:
@@ -19,7 +25,7 @@ def build_network(architecture: str, parameters: dict[str, Any]) -> nn.Module:
         raise ModelError(f"'{architecture}' is no known network.{did_you_mean(architecture, MODELS)}")
     try:
         return MODELS[architecture](**parameters)
-    except TypeError as error:
+    except (TypeError, ValueError, KeyError) as error:
         raise ModelError(
             f"{architecture} cannot be built: {error}. The model file does not fit this version."
         ) from None

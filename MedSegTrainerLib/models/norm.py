@@ -1,13 +1,14 @@
-"""Instance normalisation followed by a leaky ReLU, in as few passes over memory as the device allows.
+"""Instance normalisation, the sum with a shortcut and a leaky ReLU, in as few passes over memory as the device allows.
 
 Ulyanov et al. 2016, https://arxiv.org/abs/1607.08022. On CPUs PyTorch's own instance normalisation
 copies channels-last feature maps to another memory order and back, which costs more than the
 arithmetic. Here each sample goes through the batch normalisation kernel, which has no such copy,
-and the activation overwrites its result.
+and the sum and the activation overwrite its result.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -15,45 +16,72 @@ from torch import nn
 from torch.nn import functional
 
 EPSILON = 1e-5
+MOST_GROUPS = 8
+SLOPE = 0.01  # of the leaky ReLU
 
 
 class InstanceNormAct(nn.Module):
-    """Normalises (B, C, *spatial) over space; ``slope`` is that of the leaky ReLU behind it, 1.0 for none."""
+    """Normalises (B, C, *spatial) over space, adds ``shortcut`` of the same shape, and applies a leaky ReLU."""
 
-    def __init__(self, channels: int, slope: float = 0.01) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
-        self.slope = slope
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, shortcut: torch.Tensor | None = None) -> torch.Tensor:
         if x.device.type == "cpu" and not torch.compiler.is_exporting():
-            return _NormActPerSample.apply(x, self.weight, self.bias, self.slope)  # type: ignore[no-untyped-call]
+            return _NormActPerSample.apply(x, self.weight, self.bias, shortcut)  # type: ignore[no-untyped-call]
         normed = functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=EPSILON)
-        return normed if self.slope == 1.0 else functional.leaky_relu_(normed, self.slope)
+        return functional.leaky_relu_(normed if shortcut is None else normed + shortcut, SLOPE)
+
+
+class AnyNormAct(nn.Module):
+    """The same with a normalisation of PyTorch's that keeps the shape."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: torch.Tensor, shortcut: torch.Tensor | None = None) -> torch.Tensor:
+        normed = self.norm(x)
+        return functional.leaky_relu(normed if shortcut is None else normed + shortcut, SLOPE)
+
+
+def norm_act(name: str, channels: int, dims: int) -> nn.Module:
+    """``instance``, ``group`` (Wu and He 2018) or ``batch`` (Ioffe and Szegedy 2015), with sum and activation."""
+    if name == "instance":
+        return InstanceNormAct(channels)
+    if name == "group":
+        return AnyNormAct(nn.GroupNorm(math.gcd(channels, MOST_GROUPS), channels))
+    if name == "batch":
+        return AnyNormAct(nn.BatchNorm3d(channels) if dims == 3 else nn.BatchNorm2d(channels))
+    msg = f"'{name}' is no normalisation; there are instance, group and batch"
+    raise ValueError(msg)
 
 
 class _NormActPerSample(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, slope: float) -> torch.Tensor:
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, shortcut: torch.Tensor | None
+    ) -> torch.Tensor:
         out = torch.empty_like(x)
         mean = torch.empty(x.shape[:2], dtype=torch.promote_types(weight.dtype, torch.float32))
         inverse = torch.empty_like(mean)
         for i in range(x.shape[0]):
             into = (out[i : i + 1], mean[i], inverse[i])
             torch.native_batch_norm(x[i : i + 1], weight, bias, None, None, True, 0.0, EPSILON, out=into)
-        if slope != 1.0:
-            functional.leaky_relu_(out, slope)
+        if shortcut is not None:
+            out += shortcut
+        functional.leaky_relu_(out, SLOPE)
         ctx.save_for_backward(x, weight, mean, inverse, out)
-        ctx.slope = slope
+        ctx.has_shortcut = shortcut is not None
         return out
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None]:
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, mean, inverse, out = ctx.saved_tensors
-        grad = grads[0]
-        if ctx.slope != 1.0:  # a leaky ReLU keeps the sign, so its result says which side the input was on
-            grad = torch.ops.aten.leaky_relu_backward(grad, out, ctx.slope, True)
+        # a leaky ReLU keeps the sign, so its result says which side the input was on
+        grad = torch.ops.aten.leaky_relu_backward(grads[0], out, SLOPE, True)
         grad_x, grad_weight, grad_bias = torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(weight)
         for i in range(x.shape[0]):
             part, part_weight, part_bias = torch.ops.aten.native_batch_norm_backward(
@@ -62,4 +90,4 @@ class _NormActPerSample(torch.autograd.Function):
             grad_x[i : i + 1] = part
             grad_weight += part_weight
             grad_bias += part_bias
-        return grad_x, grad_weight, grad_bias, None
+        return grad_x, grad_weight, grad_bias, grad if ctx.has_shortcut else None

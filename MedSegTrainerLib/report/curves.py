@@ -1,59 +1,170 @@
-"""The picture of a training: validation Dice of each class, and the training loss, over minutes."""
+"""Pictures of a training: Dice and losses over minutes for the report, and everything over epochs as a PNG."""
 
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from MedSegTrainerLib import atomic
 
 INK = "#010203"  # replaced by the colour of the page's text, so that the picture follows light and dark
+VALIDATION = "#D55E00"  # Okabe-Ito vermillion, told apart from black and white with every kind of colour vision
 FONT_SIZE = 9
+DPI = 100
+PLACES = {"left": 0.07, "right": 0.98, "bottom": 0.06, "top": 0.9, "wspace": 0.13, "hspace": 0.36}
+LEGEND_ROWS, LEGEND_COLUMNS, NAME_LENGTH = 13, 3, 24
+
+Points = Sequence[Mapping[str, Any]]
+Values = Sequence[float | None]
 
 
-def draw_curves(points: Sequence[Mapping[str, Any]], colors: Mapping[str, str]) -> str:
+def draw_curves(points: Points, colors: Mapping[str, str]) -> str:
     """An ``<svg>`` element that takes its text colour from the page.
 
-    points: one a validation, with ``minutes``, ``mean_dice``, ``dice`` (class to value) and ``train_loss``.
+    points: one a validation, with ``minutes``, ``mean_dice``, ``dice`` (class to value), and where they are known
+    ``train_loss`` and ``val_loss``.
     colors: class to ``#rrggbb``; the mean over the classes is drawn in the text colour.
     """
-    with_loss = any(point.get("train_loss") is not None for point in points)
-    figure = Figure(figsize=(9.0, 4.2 if with_loss else 3.2), layout="constrained")
+    minutes = _values(points, "minutes")
+    with_loss = any(value is not None for key in ("train_loss", "val_loss") for value in _values(points, key))
+    figure = Figure(figsize=(9.0, 4.6 if with_loss else 3.2), layout="constrained")
     FigureCanvasSVG(figure)
-    axes = figure.subplots(2 if with_loss else 1, 1, sharex=True, squeeze=False, height_ratios=[3, 1][: 1 + with_loss])
-    dice = axes[0, 0]
-    for name, color in colors.items():
-        _line(dice, points, [point["dice"].get(name) for point in points], color, 1.3)
-    _line(dice, points, [point["mean_dice"] for point in points], INK, 2.2)
-    dice.set_ylim(0, 1.02)
-    dice.set_ylabel("Dice")
+    ratios = [5, 2] if with_loss else [1]
+    axes = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
+    _draw_dice(axes[0], minutes, points, colors)
+    axes[0].set_ylabel("Dice")
     if with_loss:
-        _line(axes[1, 0], points, [point.get("train_loss") for point in points], INK, 1.3)
-        axes[1, 0].set_ylabel("training loss")
-    for ax in axes[:, 0]:
+        _draw_loss(axes[1], minutes, points)
+        axes[1].set_ylabel("loss")
+    for ax in axes:
         _calm(ax)
-    axes[-1, 0].set_xlabel("minutes of training")
+    axes[-1].set_xlabel("minutes of training")
     return _inline_svg(figure)
 
 
-def _line(
-    ax: Axes, points: Sequence[Mapping[str, Any]], values: Sequence[float | None], color: str, width: float
-) -> None:
-    known = [(point["minutes"], value) for point, value in zip(points, values, strict=True) if value is not None]
+def write_curves(points: Points, colors: Mapping[str, str], path: Path) -> None:
+    """Replaces a PNG at once: losses, Dice, IoU, learning rate and gradient norm over epochs, with minutes on top.
+
+    points: one an epoch, as ``CurvePoints.read`` gives them. colors: class to ``#rrggbb``. Raises StorageError.
+    """
+    figure = Figure(figsize=(11.0, 8.0), facecolor="white")  # matplotlib's own layout takes as long as the drawing
+    FigureCanvasAgg(figure)
+    loss, dice, rate, iou, norm, legend = figure.subplots(3, 2, sharex=True, gridspec_kw=PLACES).flat
+    epochs = _values(points, "epoch")
+    _draw_loss(loss, epochs, points)
+    _draw_dice(dice, epochs, points, colors)
+    _line(iou, epochs, _values(points, "val_iou"), INK, 2.0)
+    _line(rate, epochs, _values(points, "learning_rate"), INK, 1.3)
+    _line(norm, epochs, _values(points, "gradient_norm"), INK, 1.3)
+    iou.set_ylim(0, 1.02)
+    _log_scale(rate, _values(points, "learning_rate"), 10)
+    _log_scale(norm, _values(points, "gradient_norm"), 50)
+    titles = {
+        loss: "Loss", dice: "Validation Dice", iou: "Validation IoU (mean)",
+        rate: "Learning rate", norm: "Gradient norm (before clipping)",
+    }  # fmt: skip
+    for ax, title in titles.items():
+        _calm(ax)
+        ax.set_title(title, fontsize=FONT_SIZE + 1, loc="left")
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    for ax in (iou, norm):
+        ax.tick_params(labelbottom=True)
+        ax.set_xlabel("epoch")
+    for ax in (loss, dice):
+        _minutes_on_top(ax, points)
+    if points:
+        margin = max(0.5, 0.02 * len(points))
+        loss.set_xlim(points[0]["epoch"] - margin, points[-1]["epoch"] + margin)
+    _legend(legend, colors)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=DPI)
+    atomic.write_bytes(path, stream.getvalue())
+
+
+def _values(points: Points, key: str) -> list[float | None]:
+    return [point.get(key) for point in points]
+
+
+def _draw_dice(ax: Axes, across: Values, points: Points, colors: Mapping[str, str]) -> None:
+    for name, color in colors.items():
+        _line(ax, across, [(point.get("dice") or {}).get(name) for point in points], color, 1.3)
+    if len(colors) != 1:
+        _line(ax, across, _values(points, "mean_dice"), INK, 2.2)
+    ax.set_ylim(0, 1.02)
+
+
+def _draw_loss(ax: Axes, across: Values, points: Points) -> None:
+    curves = {"training": ("train_loss", INK), "validation": ("val_loss", VALIDATION)}
+    for name, (key, color) in curves.items():
+        _line(ax, across, _values(points, key), color, 1.5, label=f"{name} loss")
+    if ax.lines:
+        ax.legend(frameon=False, fontsize=FONT_SIZE, labelcolor=INK, loc="upper right")
+    _log_scale(ax, [*_values(points, "train_loss"), *_values(points, "val_loss")], 50)
+
+
+def _line(ax: Axes, across: Values, values: Values, color: str, width: float, label: str = "") -> None:
+    """Through the points that are known: a validation does not follow on every epoch."""
+    pairs = zip(across, values, strict=True)
+    known = [(x, y) for x, y in pairs if x is not None and y is not None and math.isfinite(y)]
     if known:
-        marker = "o" if len(known) < 40 else ""
-        ax.plot(*zip(*known, strict=True), color=color, linewidth=width, marker=marker, markersize=width * 2)
+        style: dict[str, Any] = {"marker": "o" if len(known) < 40 else "", "markersize": width * 2, "label": label}
+        ax.plot(*zip(*known, strict=True), color=color, linewidth=width, **style)
+
+
+def _log_scale(ax: Axes, values: Values, ratio: float) -> None:
+    """A logarithmic axis where the largest value is more than ``ratio`` times the smallest."""
+    known = [value for value in values if value is not None and math.isfinite(value) and value > 0]
+    if known and max(known) > ratio * min(known):
+        ax.set_yscale("log")
+
+
+def _minutes_on_top(ax: Axes, points: Points) -> None:
+    known = [(point["minutes"], point["epoch"]) for point in points if point.get("minutes")]
+    if not known:
+        return
+    minutes, epochs = zip((0.0, 0.0), *known, strict=True)
+    ticks = [tick for tick in MaxNLocator(nbins=6).tick_values(0, minutes[-1]) if 0 <= tick <= minutes[-1]]
+    top = ax.secondary_xaxis("top")
+    top.set_xticks(np.interp(ticks, minutes, epochs), [f"{tick:g}" for tick in ticks])
+    top.set_xlabel("minutes", color=INK, fontsize=FONT_SIZE)
+    top.tick_params(colors=INK, labelsize=FONT_SIZE)
+    top.spines["top"].set_visible(False)
+
+
+def _legend(ax: Axes, colors: Mapping[str, str]) -> None:
+    """The names of the classes in a panel of their own; where they are too many, the first of them."""
+    ax.set_axis_off()
+    lines = [(name, color, 1.3) for name, color in colors.items()]
+    if len(lines) != 1:
+        lines.insert(0, ("mean of the classes", INK, 2.2))
+    room = LEGEND_ROWS * LEGEND_COLUMNS
+    if len(lines) > room:
+        lines = [*lines[: room - 1], (f"and {len(lines) - room + 1} more", "none", 0.0)]
+    short = [name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 3]}..." for name, _, _ in lines]
+    handles = [Line2D([], [], color=color, linewidth=width) for _, color, width in lines]
+    ax.legend(
+        handles, short, ncols=-(-len(lines) // LEGEND_ROWS), frameon=False, fontsize=FONT_SIZE, loc="upper left",
+        title="Validation Dice", title_fontsize=FONT_SIZE, alignment="left",
+    )  # fmt: skip
 
 
 def _calm(ax: Axes) -> None:
     """No box, a faint grid, everything in the ink of the page."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(INK)
-    ax.tick_params(colors=INK, labelsize=FONT_SIZE)
+    ax.tick_params(which="both", colors=INK, labelsize=FONT_SIZE)
     ax.grid(color=INK, alpha=0.12, linewidth=0.8)
     ax.xaxis.label.set(color=INK, fontsize=FONT_SIZE)
     ax.yaxis.label.set(color=INK, fontsize=FONT_SIZE)

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.metrics import METRICS, Values, outcome
+from MedSegTrainerLib.remedies import Remedy, assignments
 from MedSegTrainerLib.report.curves import draw_curves
 from MedSegTrainerLib.report.pictures import ERROR_COLORS, ERROR_TITLES, draw_case, read_case
 
@@ -55,7 +56,7 @@ def render(document: Mapping[str, Any]) -> str:
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         document=document,
-        metrics=METRICS,
+        metrics={name: METRICS[name] for name in document["metrics"]},
         outcome_meanings=OUTCOME_MEANINGS,
         error_legend=[(ERROR_COLORS[kind], ERROR_TITLES[kind]) for kind in ERROR_COLORS],
         tiles=_tiles(document),
@@ -64,6 +65,7 @@ def render(document: Mapping[str, Any]) -> str:
         colors=colors,
         shown=_shown_cases(document, classes),
         curves=Markup(draw_curves(document["curves"], colors)) if document["curves"] else None,
+        assignments=assignments([Remedy(**remedy) for advice in document["advice"] for remedy in advice["remedies"]]),
     )
 
 
@@ -110,9 +112,12 @@ def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     hd95 = number(float(np.mean(distances)) if distances else None, 2)
     count = sum(item["dice"]["mean"] is not None for item in summary.values())
     structures = f"{count} structure{'' if count == 1 else 's'}"
+    means = {
+        "dice": ("Mean Dice", number(overall["mean_dice"], 3), f"1 is perfect; mean over {structures}"),
+        "hd95_mm": ("Mean HD95", f"{hd95} mm", "surface distance where found; 0 is perfect"),
+    }
     return [
-        ("Mean Dice", number(overall["mean_dice"], 3), f"1 is perfect; mean over {structures}"),
-        ("Mean HD95", f"{hd95} mm", "surface distance where found; 0 is perfect"),
+        *(tile for name, tile in means.items() if name in document["metrics"]),
         ("Found", f"{overall['found']} of {expected}", "structures of the references, in all cases together"),
         ("Extra", str(overall["extra"]), "structures predicted where the reference has none"),
         ("Cases", str(len(document["cases"])), "predictions compared with a reference"),
@@ -131,7 +136,7 @@ def _summary_row(document: Mapping[str, Any], name: str, color: str) -> dict[str
         "expected": outcomes.count("found") + outcomes.count("missed"),
         "missed": outcomes.count("missed"),
         "extra": outcomes.count("extra"),
-        "cells": [_summary_cell(document["summary"][name][metric], metric) for metric in METRICS],
+        "cells": [_summary_cell(document["summary"][name][metric], metric) for metric in document["metrics"]],
     }
 
 
@@ -146,16 +151,15 @@ def _case_row(name: str, document: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
         "mean_dice": number(document["overall"]["case_mean_dice"][name], 3),
-        "cells": [_case_cell(values) for values in document["cases"][name].values()],
+        "cells": [_case_cell(values, document["metrics"]) for values in document["cases"][name].values()],
     }
 
 
-def _case_cell(values: Values) -> dict[str, Any]:
-    """Texts in the order of METRICS; where a number is not defined, why."""
+def _case_cell(values: Values, metrics: Sequence[str]) -> dict[str, Any]:
+    """Texts in the order of the metrics; where a number is not defined, why."""
     kind = outcome(values)
     texts = [
-        OUTCOME_TITLES[kind] if values[key] is None else number(values[key], metric.decimals)
-        for key, metric in METRICS.items()
+        OUTCOME_TITLES[kind] if values[key] is None else number(values[key], METRICS[key].decimals) for key in metrics
     ]
     return {"outcome": kind, "texts": texts}
 
@@ -163,7 +167,7 @@ def _case_cell(values: Values) -> dict[str, Any]:
 def _shown_cases(document: Mapping[str, Any], classes: Sequence[LabelClass]) -> list[ShownCase]:
     shown = []
     for name, role in noteworthy(document["overall"]["case_mean_dice"]):
-        case = read_case(document["files"][name], [item.value for item in classes])
+        case = read_case(document["files"][name], [item.value for item in classes], document.get("ignore_label"))
         values = document["cases"][name]
         present = [item for item in classes if values[item.name]["dice"] is not None]
         shown.append(

@@ -22,7 +22,7 @@ from matplotlib.patheffects import withStroke
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_maps import read_label_map
+from MedSegTrainerLib.data.label_maps import labelled_parts, read_label_map, read_label_map_onto
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, to_canonical
 
@@ -42,6 +42,7 @@ BACKGROUND, INK = "#000000", "#d7dce2"
 TEXT_STYLE: dict[str, Any] = {
     "color": INK, "fontsize": 7.5, "path_effects": [withStroke(linewidth=2, foreground="#000000")]
 }  # fmt: skip
+OPACITY = 0.45
 NO_IMAGE_GREY = 0.11
 AIR_HU = -900  # a volume that goes as low as this is CT in Hounsfield units
 CT_WINDOWS = {"lung": (-1350.0, 150.0), "soft tissue": (-160.0, 240.0), "bone": (-450.0, 1050.0)}
@@ -90,14 +91,17 @@ class View:
     oriented: bool
 
 
-def read_case(files: Mapping[str, str | None], values: Sequence[int]) -> CaseArrays:
+def read_case(files: Mapping[str, str | None], values: Sequence[int], ignore_label: int | None = None) -> CaseArrays:
     """Reads ``prediction``, ``reference`` and, where it is there and fits, ``image`` for pictures.
 
-    Labels other than ``values`` become 0. An image that cannot be read or lies elsewhere is left out.
+    Labels other than ``values`` become 0, and both sides where the reference has ``ignore_label``.
+    An image that cannot be read or lies elsewhere is left out.
     """
-    labels = [to_canonical(read_label_map(Path(files[side] or ""))) for side in ("prediction", "reference")]
-    prediction, reference = (sitk.GetArrayFromImage(item) for item in labels)
-    geometry = Geometry.of(labels[1])
+    expected = read_label_map(Path(files["reference"] or ""))
+    predicted = read_label_map_onto(Path(files["prediction"] or ""), expected)
+    sides = [sitk.GetArrayFromImage(to_canonical(item)) for item in (predicted, expected)]
+    prediction, reference = labelled_parts(sides[0], sides[1], ignore_label)
+    geometry = Geometry.of(to_canonical(expected))
     return CaseArrays(
         prediction=np.where(np.isin(prediction, values), prediction, 0),
         reference=np.where(np.isin(reference, values), reference, 0),
@@ -106,8 +110,11 @@ def read_case(files: Mapping[str, str | None], values: Sequence[int]) -> CaseArr
     )
 
 
-def draw_case(case: CaseArrays, classes: Sequence[LabelClass]) -> bytes:
-    """PNG of a case: a row for each plane; columns image, prediction and reference, differences."""
+def draw_case(case: CaseArrays, classes: Sequence[LabelClass], opacity: float = OPACITY) -> bytes:
+    """PNG of a case: a row for each plane; columns image, prediction and reference, differences.
+
+    ``opacity`` (0 to 1) is that of the prediction over the image.
+    """
     views = case_views(case)
     window = _window(case)
     columns = ["overlay", "errors"] if case.image is None else ["image", "overlay", "errors"]
@@ -117,7 +124,7 @@ def draw_case(case: CaseArrays, classes: Sequence[LabelClass]) -> bytes:
         for column, ax in zip(columns, axes, strict=True):
             _show_image(ax, view, window, dimmed=column == "errors")
             if column == "overlay":
-                _show_overlay(ax, view, classes)
+                _show_overlay(ax, view, classes, opacity)
             if column == "errors":
                 _show_errors(ax, view)
         _annotate(axes, view)
@@ -253,16 +260,16 @@ def _show_image(ax: Axes, view: View, window: tuple[float, float], *, dimmed: bo
     ax.imshow(view.image, cmap="gray", vmin=low, vmax=high, extent=_extent(view), interpolation="bilinear")
 
 
-def _show_overlay(ax: Axes, view: View, classes: Sequence[LabelClass]) -> None:
+def _show_overlay(ax: Axes, view: View, classes: Sequence[LabelClass], opacity: float) -> None:
     for item in classes:
         color = tuple(part / 255 for part in item.color)
-        _fill(ax, view, view.prediction == item.value, color, 0.45)
+        _fill(ax, view, view.prediction == item.value, color, opacity)
         _outline(ax, view, view.reference == item.value, color)
 
 
 def _show_errors(ax: Axes, view: View) -> None:
     for kind, mask in differences(view.prediction, view.reference).items():
-        _fill(ax, view, mask, to_rgb(ERROR_COLORS[kind]), 0.45 if kind == "correct" else 0.85)
+        _fill(ax, view, mask, to_rgb(ERROR_COLORS[kind]), OPACITY if kind == "correct" else 0.85)
 
 
 def _fill(ax: Axes, view: View, mask: np.ndarray, color: tuple[float, ...], opacity: float) -> None:

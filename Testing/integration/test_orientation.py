@@ -92,7 +92,7 @@ def thresholds(trained: JobFolder) -> Predictor:
     weights["heads.0.weight"][2, :, 0, 0, 0] = 16 * sides / 1.01
     weights["heads.0.bias"][2] = -8.0
     plan = load_package(trained.model).plan.to_json() | {
-        "network": network, "spacing": [1.5, 1.4, 1.3], "patch_size": [24, 28, 32],
+        "network": network, "spacing": [1.5, 1.4, 1.3], "patch_size": [24, 28, 32], "divisor": [1, 1, 1],
         "normalization": [{"method": "ct", "low": -100.0, "high": 400.0, "mean": 30.0, "std": 200.0}],
     }  # fmt: skip
     return Predictor(ModelPackage(plan=Plan.from_json(plan), weights=weights), torch.device("cpu"))

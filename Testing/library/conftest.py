@@ -22,7 +22,9 @@ def tiny_plan() -> Plan:
     return Plan(
         dims=3,
         spacing=(2.5, 1.1, 0.8),
+        image_size=None,
         patch_size=(4, 8, 12),
+        divisor=(1, 2, 2),
         batch_size=2,
         samples_per_volume=3,
         normalization=(Normalization(method="zscore"),),
@@ -31,6 +33,7 @@ def tiny_plan() -> Plan:
             LabelClass(value=3, name="kidney", color=(200, 80, 60)),
             LabelClass(value=7, name="cyst", color=(60, 80, 200)),
         ),
+        ignore_label=None,
         flip_axes=(2,),
         architecture="PlannedUNet",
         network={

@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from MedSegTrainerLib.checkpoint import TrainingState, keep_numbered, load_checkpoint, save_checkpoint
 from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.data.mixing import Batch
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.plan import Plan
-from MedSegTrainerLib.step import Batch, Learner
+from MedSegTrainerLib.step import Learner
 
 STATE = TrainingState(
-    total_steps=90, epoch=4, step=17, best_dice=0.75, best_epoch=3, stale_epochs=1, seconds=12.5
+    total_steps=90, epoch=4, step=17, seconds=12.5, best=0.75, improved=0.7, improved_epoch=3, best_kept=0.6,
+    val_epochs=[2, 4], val_losses=[0.5, 0.4], reductions=1, rate_scale=0.1, clip=1.0, recoveries=1, recovered_epoch=2,
 )  # fmt: skip
 
 
@@ -70,6 +72,17 @@ class TestRoundTrip:
         for _ in range(2):
             save_checkpoint(path, trained(tiny_plan), STATE)
         assert list(path.parent.iterdir()) == [path]
+
+
+class TestNumbered:
+    def test_the_newest_are_kept(self, tiny_plan: Plan, tmp_path: Path) -> None:
+        one = trained(tiny_plan)
+        for epoch in (5, 10, 15, 1000):
+            keep_numbered(tmp_path / "deep" / "folder", one, replace(STATE, epoch=epoch), most=2)
+        files = sorted(path.name for path in (tmp_path / "deep" / "folder").iterdir())
+        assert files == ["epoch_0015.pt", "epoch_1000.pt"]
+        state = load_checkpoint(tmp_path / "deep" / "folder" / "epoch_0015.pt", learner(tiny_plan, 2))
+        assert state.epoch == 15
 
 
 class TestDamage:

@@ -11,16 +11,18 @@ import pytest
 from MedSegTrainerLib.config import JOB_KINDS, OptimizerConfig, TrainConfig, job_document
 
 
-def settings() -> list[Any]:
-    """Every setting of every kind of job, as (path, dataclass field, default)."""
+def settings_of(config: Any, path: str) -> list[Any]:
+    """Every setting of a configuration and of the sections in it, as (dataclass field, default)."""
     found = []
-    for kind, cls in JOB_KINDS.items():
-        config = cls()
-        for item in fields(config):
-            value = getattr(config, item.name)
-            inner = [(item, value)] if not is_dataclass(value) else [(f, getattr(value, f.name)) for f in fields(value)]
-            found += [pytest.param(f, v, id=f"{kind}.{item.name}.{f.name}") for f, v in inner]
+    for item in fields(config):
+        value, name = getattr(config, item.name), f"{path}.{item.name}"
+        found += settings_of(value, name) if is_dataclass(value) else [pytest.param(item, value, id=name)]
     return found
+
+
+def settings() -> list[Any]:
+    """Those of every kind of job."""
+    return [found for kind, cls in JOB_KINDS.items() for found in settings_of(cls(), kind)]
 
 
 @pytest.mark.parametrize("item, default", settings())

@@ -161,6 +161,12 @@ def test_plan_line_and_table_show_brackets_as_they_are() -> None:
     assert plan_line(CHOICES).endswith("on CPU with 8 threads")
 
 
+def test_metrics_table_shows_certain_metrics_where_they_were_asked_for() -> None:
+    console = recorded(terminal=False)
+    console.print(metrics_table({"liver": {"iou": 0.5, "volume_ml": 12.0}}))
+    assert console.export_text().split() == ["class", "IoU", "volume", "ml", "liver", "0.500", "12.000"]
+
+
 def test_metrics_table_shows_what_is_not_defined_as_a_dash() -> None:
     console = recorded(terminal=False)
     console.print(metrics_table({"[red]vein": {**METRICS, "hd95_mm": None}}))

@@ -48,6 +48,9 @@ class TestDidYouMean:
     def test_says_nothing_where_nothing_is_known(self) -> None:
         assert did_you_mean("xyz", []) == ""
 
+    def test_does_not_list_more_than_anyone_reads(self) -> None:
+        assert did_you_mean("xyz", map(str, range(100))) == ""
+
 
 def test_what_slicer_imports_needs_no_other_package() -> None:
     """Slicer's Python has no torch and need not have pydantic: neither may be loaded."""

@@ -19,6 +19,8 @@ from MedSegTrainerLib.errors import ConfigError, DataError
 from MedSegTrainerLib.evaluation import Pair, evaluate, pair_folders, run_evaluate
 from MedSegTrainerLib.events import Measured, Progress, Stage, Warned
 from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.metrics import METRICS
+from MedSegTrainerLib.report.pictures import draw_case, read_case
 
 # Oblique, anisotropic and not cubic
 GEOMETRY = Geometry(
@@ -177,6 +179,20 @@ class TestEvaluate:
         assert document["notes"] == warnings
         assert document["cases"]["a"]["kidney"]["dice"] == 1
 
+    def test_voxels_that_nobody_labelled_do_not_count(self, tmp_path: Path) -> None:
+        """The half of the kidney that is not labelled, and a wrong structure in the dark, change no number."""
+        prediction, reference = kidney(1), kidney()
+        reference[3:] = 9
+        prediction[5:] = 1
+        half = pair(tmp_path, prediction, reference)
+        warned: list[Any] = []
+        found = evaluate([half], [KIDNEY], tmp_path / "out", warned.append, title="t", ignore_label=9)
+        prediction[3:], reference[3:] = 0, 0
+        wanted = evaluate([pair(tmp_path, prediction, reference, "b")], [KIDNEY], tmp_path / "b", ignore, title="t")
+        assert found["cases"]["a"] == wanted["cases"]["b"]
+        assert found["cases"]["a"]["kidney"]["dice"] == pytest.approx(0.8)
+        assert not any(isinstance(event, Warned) for event in warned)
+
 
 class TestClassesFromFiles:
     def test_names_and_colours_of_segment_fields(self, tmp_path: Path) -> None:
@@ -229,6 +245,78 @@ class TestJob:
         assert report == str(tmp_path / "out" / "report.html")
         assert isinstance(events[-1], Measured)
         assert "unused" in Path(report).read_text(encoding="utf-8")
+
+    def listed(self, tmp_path: Path, predictions: str, **settings: Any) -> EvaluateConfig:
+        """Two cases, named otherwise than their references; the second is predicted badly."""
+        for name, shift in (("a", 0), ("b", 2)):
+            path = tmp_path / "p" / f"{name}.{predictions}"
+            write_label_map(GEOMETRY.place(kidney(shift)), path, [KIDNEY])
+            save(tmp_path / "set" / f"mask {name}.nii.gz", kidney())
+            save(tmp_path / "set" / f"image {name}.nii.gz", kidney() * np.uint8(50))
+        return EvaluateConfig(
+            predictions=str(tmp_path / "p"),
+            references={name: str(tmp_path / "set" / f"mask {name}.nii.gz") for name in "ab"},
+            images={name: str(tmp_path / "set" / f"image {name}.nii.gz") for name in "ab"},
+            output_dir=str(tmp_path / "out"),
+            **settings,
+        )
+
+    @pytest.mark.parametrize("predictions", ["nii.gz", "npy"])
+    def test_listed_cases(self, tmp_path: Path, predictions: str) -> None:
+        """An array says nothing of where it lies: it has the grid of its reference."""
+        run_evaluate(self.listed(tmp_path, predictions), ignore)
+        document = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+        assert document["cases"]["a"]["label 1"]["dice"] == 1
+        assert document["cases"]["b"]["label 1"]["dice"] == pytest.approx(0.6)
+        assert document["cases"]["b"]["label 1"]["hd95_mm"] == pytest.approx(2 * GEOMETRY.spacing[0])
+        assert "data:image/png" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+    def test_a_listed_case_without_prediction(self, tmp_path: Path) -> None:
+        config = self.listed(tmp_path, "nii.gz")
+        (tmp_path / "p" / "b.nii.gz").unlink()
+        with pytest.raises(DataError, match="has no prediction of b"):
+            run_evaluate(config, ignore)
+
+    def test_an_array_of_another_size(self, tmp_path: Path) -> None:
+        config = self.listed(tmp_path, "npy")
+        np.save(tmp_path / "p" / "b.npy", kidney()[1:])
+        with pytest.raises(DataError, match="different grids"):
+            run_evaluate(config, ignore)
+
+    def test_only_what_is_asked_for(self, tmp_path: Path) -> None:
+        events: list[Any] = []
+        config = self.listed(tmp_path, "nii.gz", metrics=["HD95", "recall"], per_case=False)
+        report = Path(run_evaluate(config, events.append)).read_text(encoding="utf-8")
+        document = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+        assert list(document["summary"]["label 1"]) == ["hd95_mm", "recall"]
+        assert list(events[-1].metrics["label 1"]) == ["hd95_mm", "recall"]
+        assert "cases" not in document
+        assert not (tmp_path / "out" / "metrics.csv").exists()
+        assert "<h2>Every case" not in report and ">IoU<" not in report and ">Recall<" in report
+        assert "Mean HD95" in report and "Mean Dice" not in report
+
+    def test_everything_else_is_there_by_default(self, tmp_path: Path) -> None:
+        report = Path(run_evaluate(self.listed(tmp_path, "nii.gz"), ignore)).read_text(encoding="utf-8")
+        assert "<h2>Every case" in report and ">IoU<" in report and "Mean Dice" in report
+        header = (tmp_path / "out" / "metrics.csv").read_text(encoding="utf-8").splitlines()[0]
+        assert header == ",".join(["case", "class", "outcome", *METRICS])
+
+    def test_pictures_as_opaque_as_asked(self, tmp_path: Path) -> None:
+        folder = tmp_path / "pictures"
+        config = self.listed(tmp_path, "seg.nrrd", pictures_dir=str(folder), overlay_alpha=0.9)
+        run_evaluate(config, ignore)
+        assert sorted(path.name for path in folder.iterdir()) == ["a.png", "b.png"]
+        files = {
+            "prediction": str(tmp_path / "p" / "b.seg.nrrd"), "reference": config.references["b"],
+            "image": config.images["b"],
+        }  # fmt: skip
+        drawn = draw_case(read_case(files, [KIDNEY.value]), [KIDNEY], opacity=0.9)
+        assert (folder / "b.png").read_bytes() == drawn
+        assert draw_case(read_case(files, [KIDNEY.value]), [KIDNEY], opacity=0.1) != drawn
+
+    def test_an_unknown_metric(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"'dise' is no metric. Did you mean 'dice'"):
+            run_evaluate(self.listed(tmp_path, "nii.gz", metrics=["dise"]), ignore)
 
     def test_missing_folders_are_all_named(self) -> None:
         with pytest.raises(ConfigError) as caught:

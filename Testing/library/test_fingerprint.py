@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,24 @@ class TestTakeFingerprint:
             name="a", geometry=geometry, foreground=np.ones((1, 3)), low=(0,), high=(1,), voxels={0: 77, 1: 3}
         )
         assert take_fingerprint(dataset(), [scan]).dims == 2
+
+    @pytest.mark.parametrize(
+        ("given", "name"), [({}, "foreground"), ({1: "membrane"}, "membrane"), ({255: "cell"}, "cell")]
+    )
+    def test_0_and_255_are_a_binary_mask(self, scans: list[CaseScan], given: dict[int, str], name: str) -> None:
+        masks = [replace(scan, voxels={0: 90, 255: 10}) for scan in scans] + [replace(scans[0], voxels={0: 100})]
+        (found,) = take_fingerprint(dataset(given), masks).classes
+        assert (found.value, found.name) == (255, name)
+
+    def test_beside_other_values_255_is_a_class_like_any(self, scans: list[CaseScan]) -> None:
+        masks = [replace(scans[0], voxels={0: 90, 255: 10}), replace(scans[1], voxels={0: 90, 1: 10})]
+        assert [item.name for item in take_fingerprint(dataset(), masks).classes] == ["label 1", "label 255"]
+        with pytest.raises(DataError, match=r"Label values \[255\] stand in 1 cases"):
+            take_fingerprint(dataset({1: "a", 2: "b"}), masks)
+
+    def test_what_nobody_labelled_is_no_class_though_it_has_a_name(self, scans: list[CaseScan]) -> None:
+        found = take_fingerprint(dataset({2: "cyst", 5: "kidney", 9: "ignore"}), scans, 9)
+        assert [item.name for item in found.classes] == ["cyst", "kidney"]
 
     def test_values_that_the_data_set_does_not_name_are_refused(self, scans: list[CaseScan]) -> None:
         with pytest.raises(DataError, match=r"Label values \[2\] stand in 1 cases \(first: b\)"):

@@ -1,4 +1,4 @@
-"""Dice on held-out volumes while training."""
+"""Scores of held-out volumes while training."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import pytest
 import torch
 
 from MedSegTrainerLib.data.cache import CachedCase
-from MedSegTrainerLib.held_out import HeldOut, HeldOutDice, network_divisor, summarise
+from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.held_out import CaseScores, HeldOut, HeldOutScores, Values, case_to_show, summarise
+from MedSegTrainerLib.losses import build_loss
 from MedSegTrainerLib.metrics import dice_from_counts
 from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.monitor import LOGGED_METRICS
 from MedSegTrainerLib.plan import Plan
 
 Weights = dict[str, torch.Tensor]
@@ -21,7 +24,9 @@ def case(name: str, seed: int, size: tuple[int, int, int] = (5, 19, 14)) -> Cach
     generator = torch.Generator().manual_seed(seed)
     image = torch.randn((1, *size), generator=generator)
     label = torch.randint(0, 3, size, generator=generator, dtype=torch.uint8)
-    return CachedCase(name=name, image=image, label=label, locations=torch.zeros((0, 4), dtype=torch.int32))
+    geometry = Geometry(size=(size[2], size[1], size[0]), spacing=(0.8, 1.1, 2.5), origin=(-5.0, 3.0, 9.0))
+    locations = torch.zeros((0, 4), dtype=torch.int32)
+    return CachedCase(name=name, image=image, label=label, locations=locations, geometry=geometry)
 
 
 def fresh_weights(plan: Plan) -> Weights:
@@ -91,29 +96,116 @@ class TestJudge:
         assert len(told) == 2
 
 
+class TestMetrics:
+    def test_by_hand(self, tiny_plan: Plan, cpu: torch.device) -> None:
+        """Everything is called a cyst."""
+        cases = [case("a", 1), case("b", 2, size=(3, 8, 9))]
+        metrics = HeldOut(cases, tiny_plan, cpu).judge(always(tiny_plan, 2)).metrics
+        shares = [float((one.label == 2).double().mean()) for one in cases]
+        assert metrics["val_accuracy"] == pytest.approx(sum(shares) / 2)
+        assert metrics["val_iou/cyst"] == metrics["val_precision/cyst"] == pytest.approx(sum(shares) / 2)
+        assert (metrics["val_recall/cyst"], metrics["val_recall/kidney"], metrics["val_recall"]) == (1, 0, 0.5)
+        assert metrics["val_precision/kidney"] is None
+        assert metrics["val_precision"] == metrics["val_precision/cyst"]
+        voxels = sum(one.label.numel() for one in cases)
+        assert metrics["val_foreground"] == pytest.approx(voxels / sum(int((one.label > 0).sum()) for one in cases))
+
+    def test_dice_is_the_same_everywhere(self, tiny_plan: Plan, cpu: torch.device) -> None:
+        judged = HeldOut([case("a", 1), case("b", 2)], tiny_plan, cpu).judge(fresh_weights(tiny_plan))
+        assert judged.metrics["val_dice"] == judged.mean
+        assert {name: judged.metrics[f"val_dice/{name}"] for name in tiny_plan.class_names} == judged.per_class
+
+    def test_every_metric_that_can_be_monitored_is_there(self, tiny_plan: Plan, cpu: torch.device) -> None:
+        metrics = HeldOut([case("a", 1)], tiny_plan, cpu).judge(fresh_weights(tiny_plan)).metrics
+        assert {name for name in LOGGED_METRICS if name.startswith("val_")} <= metrics.keys()
+
+    def test_the_loss_is_the_mean_of_the_cases(self, tiny_plan: Plan, cpu: torch.device) -> None:
+        weights, cases = fresh_weights(tiny_plan), [case("a", 1, size=(4, 8, 12)), case("b", 2, size=(2, 8, 12))]
+        single = [HeldOut([one], tiny_plan, cpu).judge(weights).metrics["val_loss"] or 0.0 for one in cases]
+        assert single[0] != single[1]
+        both = HeldOut(cases, tiny_plan, cpu).judge(weights).metrics["val_loss"]
+        assert both == pytest.approx(sum(single) / 2)
+
+    def test_unlabelled_voxels_change_nothing(self, tiny_plan: Plan, cpu: torch.device) -> None:
+        """One label map without its last rows, and the same volume judged on the others by hand."""
+        one = case("a", 1, size=(4, 8, 12))
+        weights = fresh_weights(tiny_plan)
+        sparse = one.label.to(torch.int16)
+        sparse[:, 5:] = -1
+        shown = HeldOut([replace(one, label=sparse)], tiny_plan, cpu).judge(weights)
+        network = build_network(tiny_plan.architecture, tiny_plan.network).eval()
+        network.load_state_dict(weights)
+        with torch.no_grad():
+            logits = network(one.image[None])[0][0, :, :, :5]
+        predicted, reference = logits.argmax(0), one.label[:, :5]
+        assert shown.metrics["val_accuracy"] == pytest.approx(float((predicted == reference).double().mean()))
+        both = int(((predicted == 1) & (reference == 1)).sum())
+        wanted = dice_from_counts(both, int((predicted == 1).sum()), int((reference == 1).sum()))
+        assert shown.per_class["kidney"] == pytest.approx(wanted)
+        loss = build_loss(tiny_plan.loss, 3, cpu)([logits[None]], reference[None])
+        assert shown.metrics["val_loss"] == pytest.approx(float(loss), rel=1e-5)
+
+    def test_a_case_without_any_label_is_unknown(self, tiny_plan: Plan, cpu: torch.device) -> None:
+        empty = replace(case("a", 1), label=torch.full((5, 19, 14), -1, dtype=torch.int16))
+        judged = HeldOut([empty], tiny_plan, cpu).judge(fresh_weights(tiny_plan))
+        assert {value for name, value in judged.metrics.items() if name != "val_dice"} == {None}
+        assert judged.mean == 0
+
+    def test_without_cases(self, tiny_plan: Plan, cpu: torch.device) -> None:
+        judged = HeldOut([], tiny_plan, cpu).judge(fresh_weights(tiny_plan))
+        assert judged.preview is None and judged.metrics["val_loss"] is None
+
+
+class TestPreview:
+    def test_is_the_prediction_on_its_grid(self, tiny_plan: Plan, cpu: torch.device) -> None:
+        one = case("a", 3)
+        shown = HeldOut([one], tiny_plan, cpu).judge(always(tiny_plan, 2)).preview
+        assert shown is not None and shown.name == "a" and shown.geometry == one.geometry
+        assert shown.prediction.shape == one.label.shape and (shown.prediction == 2).all()
+        assert np.array_equal(shown.reference, one.label.numpy())
+        assert np.array_equal(shown.image, one.image[0].numpy())
+
+    def test_of_the_smallest_case_with_the_most_classes(self) -> None:
+        few, many, small = case("a", 1, size=(2, 3, 4)), case("b", 2), case("c", 3, size=(4, 9, 8))
+        locations = [torch.tensor([[1, 0, 0, 0], [index, 0, 1, 0]], dtype=torch.int32) for index in (1, 2, 2)]
+        cases = [replace(one, locations=places) for one, places in zip((few, many, small), locations, strict=True)]
+        assert case_to_show(cases) == case_to_show(cases[::-1]) == "c"
+        assert case_to_show([]) is None
+
+    def test_is_of_that_case_whatever_comes_first(self, tiny_plan: Plan, cpu: torch.device) -> None:
+        large, small = case("a", 1), case("b", 2, size=(2, 8, 9))
+        shown = HeldOut([large, small], tiny_plan, cpu).judge(fresh_weights(tiny_plan)).preview
+        assert shown is not None and shown.name == "b" and shown.prediction.shape == (2, 8, 9)
+
+
+def test_the_overlap_of_the_windows_is_as_asked(tiny_plan: Plan, cpu: torch.device) -> None:
+    one, weights = case("a", 1), fresh_weights(tiny_plan)
+    losses = [HeldOut([one], tiny_plan, cpu, overlap=o).judge(weights).metrics["val_loss"] for o in (0.25, 0.75)]
+    assert losses[0] != losses[1]
+
+
 class TestSummarise:
-    def summary(self, *values: float | None) -> HeldOutDice:
-        return summarise({str(i): {"kidney": value} for i, value in enumerate(values)}, ["kidney"])
+    def scores(self, **dice: float | None) -> CaseScores:
+        classes: dict[str, Values] = {
+            name: {"dice": value, "iou": value, "precision": value, "recall": value} for name, value in dice.items()
+        }
+        return CaseScores(classes=classes, accuracy=0.5, loss=1.0, predicted=3, reference=4)
+
+    def summary(self, *values: float | None) -> HeldOutScores:
+        return summarise({str(i): self.scores(kidney=value) for i, value in enumerate(values)}, ["kidney"])
 
     def test_cases_without_the_class_are_left_out(self) -> None:
         assert self.summary(0.8, None, 0.4).per_class == {"kidney": pytest.approx(0.6)}
 
     def test_a_class_of_no_case_is_unknown_and_not_zero(self) -> None:
-        judged = summarise({"a": {"kidney": 0.5, "cyst": None}}, ["kidney", "cyst"])
+        judged = summarise({"a": self.scores(kidney=0.5, cyst=None)}, ["kidney", "cyst"])
         assert judged.per_class == {"kidney": 0.5, "cyst": None}
         assert judged.mean == 0.5
         assert judged.zero_classes == ()
 
     def test_classes_weigh_alike_however_many_cases_have_them(self) -> None:
-        per_case = {"a": {"kidney": 1.0, "cyst": 0.2}, "b": {"kidney": 0.8, "cyst": None}}
-        assert summarise(per_case, ["kidney", "cyst"]).mean == pytest.approx((0.9 + 0.2) / 2)
+        cases = {"a": self.scores(kidney=1.0, cyst=0.2), "b": self.scores(kidney=0.8, cyst=None)}
+        assert summarise(cases, ["kidney", "cyst"]).mean == pytest.approx((0.9 + 0.2) / 2)
 
     def test_nothing_known(self) -> None:
         assert self.summary(None).mean == 0.0
-
-
-def test_the_divisor_is_the_product_of_the_strides(tiny_plan: Plan) -> None:
-    assert network_divisor(tiny_plan) == (1, 2, 2)
-    assert network_divisor(flat(tiny_plan)) == (1, 2, 2)
-    deeper = {**tiny_plan.network, "strides": [[1, 1, 1], [1, 2, 2], [2, 2, 1], [2, 1, 2]]}
-    assert network_divisor(replace(tiny_plan, network=deeper)) == (4, 4, 4)

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.metrics import (
     METRICS,
     case_metrics,
     dice_from_counts,
     mean_dice,
     measure,
+    metric_key,
     outcome,
     summarize,
 )
@@ -154,3 +156,16 @@ class TestSummarize:
     def test_mean_dice_of_a_case_leaves_absent_classes_out(self) -> None:
         assert mean_dice({"a": {"dice": 0.4}, "b": {"dice": None}, "c": {"dice": 0.8}}) == pytest.approx(0.6)
         assert mean_dice({"a": {"dice": None}}) is None
+
+
+@pytest.mark.parametrize(
+    "name, key",
+    [("dice", "dice"), ("Dice", "dice"), ("hd95", "hd95_mm"), ("asd_mm", "asd_mm"), (" sensitivity", "recall")],
+)
+def test_names_as_people_write_them(name: str, key: str) -> None:
+    assert metric_key(name) == key
+
+
+def test_a_name_of_no_metric() -> None:
+    with pytest.raises(ConfigError, match=r"'hd59' is no metric\. Did you mean 'hd95'\?"):
+        metric_key("hd59")

@@ -1,4 +1,4 @@
-"""Instance normalisation with its activation against PyTorch's own two functions."""
+"""Instance normalisation with the sum and the activation behind it against PyTorch's own functions."""
 
 from __future__ import annotations
 
@@ -8,32 +8,38 @@ import pytest
 import torch
 from torch.nn import functional
 
-from MedSegTrainerLib.models.norm import EPSILON, InstanceNormAct, _NormActPerSample
+from MedSegTrainerLib.models.norm import EPSILON, SLOPE, InstanceNormAct, _NormActPerSample
 
-Tensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+Tensors = tuple[torch.Tensor, ...]
 
 SIZES = {2: (7, 4), 3: (3, 5, 4)}
 LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
-def expected(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, slope: float) -> torch.Tensor:
+def expected(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, shortcut: torch.Tensor | None) -> torch.Tensor:
     normed = functional.instance_norm(x, weight=weight, bias=bias, eps=EPSILON)
-    return functional.leaky_relu(normed, slope)
+    return functional.leaky_relu(normed if shortcut is None else normed + shortcut, SLOPE)
 
 
-def result_and_gradients(layer: InstanceNormAct, x: torch.Tensor, *, reference: bool) -> Tensors:
-    """Output and gradients of input, weight and bias for a gradient that differs at every voxel."""
-    x = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
+def result_and_gradients(
+    layer: InstanceNormAct, x: torch.Tensor, *, reference: bool, with_shortcut: bool = False
+) -> Tensors:
+    """Output and gradients of weight, bias, input and shortcut for a gradient that differs at every voxel."""
+    inputs = [x.detach().clone(memory_format=torch.preserve_format).requires_grad_()]
+    if with_shortcut:
+        inputs.append((x.detach() / 2 + 1).flip(2).requires_grad_())
+    shortcut = inputs[1] if with_shortcut else None
     layer.zero_grad()
-    out = expected(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype), layer.slope) if reference else layer(x)
+    weight, bias = layer.weight.to(x.dtype), layer.bias.to(x.dtype)
+    out = expected(inputs[0], weight, bias, shortcut) if reference else layer(inputs[0], shortcut)
     out.backward(torch.linspace(-0.1, 0.2, out.numel(), dtype=out.dtype).view(out.shape))
-    assert x.grad is not None and layer.weight.grad is not None and layer.bias.grad is not None
-    return out.detach(), x.grad, layer.weight.grad.clone(), layer.bias.grad.clone()
+    grads = [value.grad for value in (*inputs, layer.weight, layer.bias)]
+    return out.detach(), *(grad.clone() for grad in grads if grad is not None)
 
 
-def layer_and_input(dims: int, batch: int, slope: float) -> tuple[InstanceNormAct, torch.Tensor]:
+def layer_and_input(dims: int, batch: int) -> tuple[InstanceNormAct, torch.Tensor]:
     torch.manual_seed(dims + batch)
-    layer = InstanceNormAct(6, slope)
+    layer = InstanceNormAct(6)
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([0.5, 1.5, -1.0, 2.0, 0.1, 1.0]))
         layer.bias.copy_(torch.linspace(-0.5, 0.5, 6))
@@ -42,23 +48,25 @@ def layer_and_input(dims: int, batch: int, slope: float) -> tuple[InstanceNormAc
 
 class TestAgainstTorch:
     @pytest.mark.parametrize(
-        ("dims", "batch", "last", "slope"), list(itertools.product((2, 3), (1, 3), (False, True), (0.01, 1.0)))
+        ("dims", "batch", "last", "with_shortcut"),
+        list(itertools.product((2, 3), (1, 3), (False, True), (False, True))),
     )
-    def test_float32(self, dims: int, batch: int, last: bool, slope: float) -> None:
-        layer, x = layer_and_input(dims, batch, slope)
+    def test_float32(self, dims: int, batch: int, last: bool, with_shortcut: bool) -> None:
+        layer, x = layer_and_input(dims, batch)
         if last:
             x = x.contiguous(memory_format=LAST[dims])
-        found = result_and_gradients(layer, x, reference=False)
-        wanted = result_and_gradients(layer, x.double(), reference=True)
+        found = result_and_gradients(layer, x, reference=False, with_shortcut=with_shortcut)
+        wanted = result_and_gradients(layer, x.double(), reference=True, with_shortcut=with_shortcut)
+        assert len(found) == 4 + with_shortcut
         for one, other in zip(found, wanted, strict=True):
             torch.testing.assert_close(one.double(), other.double(), atol=1e-5, rtol=1e-5)
 
-    @pytest.mark.parametrize("last", [False, True])
-    def test_bfloat16_input_as_under_autocast(self, last: bool) -> None:
-        layer, x = layer_and_input(3, 3, 0.01)
+    @pytest.mark.parametrize(("last", "with_shortcut"), list(itertools.product((False, True), (False, True))))
+    def test_bfloat16_input_as_under_autocast(self, last: bool, with_shortcut: bool) -> None:
+        layer, x = layer_and_input(3, 3)
         x = x.bfloat16().contiguous(memory_format=LAST[3] if last else torch.contiguous_format)
-        found = result_and_gradients(layer, x, reference=False)
-        wanted = result_and_gradients(layer, x.float(), reference=True)
+        found = result_and_gradients(layer, x, reference=False, with_shortcut=with_shortcut)
+        wanted = result_and_gradients(layer, x.float(), reference=True, with_shortcut=with_shortcut)
         assert found[0].dtype == found[1].dtype == torch.bfloat16
         for one, other in zip(found, wanted, strict=True):
             torch.testing.assert_close(one.float(), other, atol=0.05, rtol=0.05)
@@ -68,18 +76,19 @@ class TestAgainstTorch:
         x = torch.randn(2, 2, 2, 3, 2, dtype=torch.float64, requires_grad=True)
         weight = torch.tensor([0.7, -1.3], dtype=torch.float64, requires_grad=True)
         bias = torch.tensor([0.2, -0.1], dtype=torch.float64, requires_grad=True)
-        assert torch.autograd.gradcheck(lambda *values: _NormActPerSample.apply(*values, 0.01), (x, weight, bias))
+        shortcut = torch.randn_like(x).requires_grad_()
+        assert torch.autograd.gradcheck(_NormActPerSample.apply, (x, weight, bias, shortcut))
 
 
 class TestMemory:
     @pytest.mark.parametrize("dims", [2, 3])
     def test_channels_last_stays_channels_last(self, dims: int) -> None:
-        layer, x = layer_and_input(dims, 3, 0.01)
+        layer, x = layer_and_input(dims, 3)
         out = layer(x.contiguous(memory_format=LAST[dims]))
         assert out.is_contiguous(memory_format=LAST[dims])
 
     def test_the_input_is_left_alone(self) -> None:
-        layer, x = layer_and_input(3, 1, 0.01)
+        layer, x = layer_and_input(3, 1)
         before = x.clone()
         layer(x)
         assert torch.equal(x, before)
@@ -87,12 +96,12 @@ class TestMemory:
 
 class TestStatistics:
     def test_samples_do_not_see_each_other(self) -> None:
-        layer, x = layer_and_input(3, 3, 0.01)
+        layer, x = layer_and_input(3, 3)
         alone = torch.cat([layer(x[i : i + 1]) for i in range(3)])
         assert torch.equal(layer(x), alone)
 
     def test_training_and_evaluation_give_the_same(self) -> None:
-        layer, x = layer_and_input(3, 3, 0.01)
+        layer, x = layer_and_input(3, 3)
         trained = layer.train()(x)
         assert torch.equal(layer.eval()(x), trained)
 

@@ -1,18 +1,53 @@
-"""Learning rates at steps where they are known, and which weights decay."""
+"""Learning rates against torch's own schedulers and at known steps, and which weights decay."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.optim import lr_scheduler
 
-from MedSegTrainerLib.config import OptimizerConfig
+from MedSegTrainerLib.architectures import ARCHITECTURES
+from MedSegTrainerLib.config import OptimizerConfig, TrainerConfig
+from MedSegTrainerLib.models import MODELS, build_network
 from MedSegTrainerLib.models.norm import InstanceNormAct
-from MedSegTrainerLib.optim import OPTIMIZERS, SCHEDULES, build_optimizer, rate_at, set_rate
+from MedSegTrainerLib.optim import (
+    OPTIMIZERS,
+    SCHEDULES,
+    build_optimizer,
+    plateau_patience,
+    plateau_reductions,
+    rate_at,
+    set_rate,
+)
+from MedSegTrainerLib.plan import Plan
+
+PER_EPOCH, EPOCHS, PEAK = 4, 25, 0.2
+STEPS = PER_EPOCH * EPOCHS
 
 
-def rate(step: int, schedule: str, *, warmup: int = 10, eta_min: float = 0.0) -> float:
-    return rate_at(step, steps=110, warmup_steps=warmup, peak=0.2, schedule=schedule, eta_min=eta_min)
+def rate(step: int, schedule: str, *, warmup: int = 0, reductions: int = 0, **trainer: Any) -> float:
+    return rate_at(
+        step, steps=STEPS, warmup_steps=warmup, peak=PEAK, trainer=TrainerConfig(**{"eta_min": 0.0, **trainer}),
+        schedule=schedule, steps_per_epoch=PER_EPOCH, reductions=reductions,
+    )  # fmt: skip
+
+
+def optimizer() -> torch.optim.Optimizer:
+    return torch.optim.SGD([nn.Parameter(torch.zeros(1))], PEAK)
+
+
+def rates_of(scheduler: Any, count: int) -> list[float]:
+    """The rates of torch's scheduler before each of its steps."""
+    rates = []
+    for _ in range(count):
+        rates.append(scheduler.optimizer.param_groups[0]["lr"])
+        scheduler.optimizer.step()
+        scheduler.step()
+    return rates
 
 
 def network() -> nn.Sequential:
@@ -20,41 +55,159 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Conv3d(1, 3, 3, bias=False), InstanceNormAct(3), nn.Conv3d(3, 2, 1))
 
 
+class TestAgainstTorch:
+    @pytest.mark.parametrize(("size", "gamma"), [(7, 0.1), (1, 0.9), (50, 0.5)])
+    def test_step_is_that_of_an_epoch(self, size: int, gamma: float) -> None:
+        wanted = rates_of(lr_scheduler.StepLR(optimizer(), size, gamma), EPOCHS)
+        found = [rate(step, "step", step_size=size, gamma=gamma) for step in range(STEPS)]
+        assert found == pytest.approx([value for value in wanted for _ in range(PER_EPOCH)])
+
+    @pytest.mark.parametrize("t_max", ["auto", 10, 1])
+    def test_cosine_step_by_step_until_t_max(self, t_max: Any) -> None:
+        length = STEPS if t_max == "auto" else t_max * PER_EPOCH
+        wanted = rates_of(lr_scheduler.CosineAnnealingLR(optimizer(), length, eta_min=0.03), length)
+        found = [rate(step, "cosine", T_max=t_max, eta_min=0.03) for step in range(STEPS)]
+        assert found[:length] == pytest.approx(wanted)
+        assert found[length:] == [0.03] * (STEPS - length)  # where torch's climbs again
+
+    def test_cosine_at_the_beginning_of_each_epoch(self) -> None:
+        wanted = rates_of(lr_scheduler.CosineAnnealingLR(optimizer(), EPOCHS, eta_min=0.03), EPOCHS)
+        assert [rate(step, "cosine", eta_min=0.03) for step in range(0, STEPS, PER_EPOCH)] == pytest.approx(wanted)
+
+    @pytest.mark.parametrize("power", [0.9, 2.0])
+    def test_polynomial(self, power: float) -> None:
+        wanted = rates_of(lr_scheduler.PolynomialLR(optimizer(), STEPS, power), STEPS)
+        assert [rate(step, "polynomial", power=power) for step in range(STEPS)] == pytest.approx(wanted)
+
+    def test_constant(self) -> None:
+        wanted = rates_of(lr_scheduler.ConstantLR(optimizer(), factor=1.0), STEPS)
+        assert [rate(step, "constant") for step in range(STEPS)] == wanted
+
+    @pytest.mark.parametrize(
+        ("schedule", "make"),
+        [
+            ("cosine", lambda o, left: lr_scheduler.CosineAnnealingLR(o, left)),
+            ("polynomial", lambda o, left: lr_scheduler.PolynomialLR(o, left, 0.9)),
+            ("constant", lambda o, left: lr_scheduler.ConstantLR(o, 1.0)),
+        ],
+    )
+    def test_linear_warm_up_in_front(self, schedule: str, make: Callable[[torch.optim.Optimizer, int], Any]) -> None:
+        warmup = 10
+        rising = rates_of(lr_scheduler.LinearLR(optimizer(), start_factor=1 / warmup, total_iters=warmup - 1), warmup)
+        falling = rates_of(make(optimizer(), STEPS - warmup), STEPS - warmup)
+        assert [rate(step, schedule, warmup=warmup) for step in range(STEPS)] == pytest.approx(rising + falling)
+
+    @pytest.mark.parametrize("patience", [1, 3])
+    def test_plateau(self, patience: int) -> None:
+        losses = [1.0, 0.8, 0.79999, 0.81, 0.9, 0.85, 0.7, 0.70001, 0.7, 0.71, float("nan"), 0.7, 0.69, 0.7, 0.7]
+        losses += [0.7] * 20
+        torchs = lr_scheduler.ReduceLROnPlateau(optimizer(), factor=0.5, patience=patience, min_lr=0.003)
+        for epoch, loss in enumerate(losses, start=1):
+            torchs.optimizer.step()
+            torchs.step(loss)
+            times = plateau_reductions(losses[:epoch], range(1, epoch + 1), patience)
+            found = rate(epoch, "plateau", reductions=times, factor=0.5, eta_min=0.003)
+            assert found == torchs.optimizer.param_groups[0]["lr"], epoch
+        assert found == 0.003
+
+
 class TestRate:
     @pytest.mark.parametrize("schedule", sorted(SCHEDULES))
     def test_rises_in_equal_steps_to_the_peak(self, schedule: str) -> None:
-        assert [rate(step, schedule) for step in (0, 4, 9)] == pytest.approx([0.02, 0.1, 0.2])
-        assert rate(10, schedule) == pytest.approx(0.2)
-
-    @pytest.mark.parametrize(
-        ("schedule", "step", "wanted"),
-        [
-            ("constant", 60, 0.2),
-            ("constant", 109, 0.2),
-            ("cosine", 35, 0.2 * 0.853553),
-            ("cosine", 60, 0.1),
-            ("cosine", 110, 0.0),
-            ("polynomial", 60, 0.2 * 0.5**0.9),
-            ("polynomial", 100, 0.2 * 0.1**0.9),
-            ("polynomial", 110, 0.0),
-        ],
-    )
-    def test_known_steps(self, schedule: str, step: int, wanted: float) -> None:
-        assert rate(step, schedule) == pytest.approx(wanted, rel=1e-5, abs=1e-12)
-
-    @pytest.mark.parametrize("schedule", ["cosine", "polynomial"])
-    def test_ends_at_the_smallest_rate_and_stays_there(self, schedule: str) -> None:
-        assert rate(110, schedule, eta_min=0.01) == pytest.approx(0.01)
-        assert rate(500, schedule, eta_min=0.01) == pytest.approx(0.01)
-        falling = [rate(step, schedule, eta_min=0.01) for step in range(10, 111)]
-        assert falling == sorted(falling, reverse=True)
+        assert [rate(step, schedule, warmup=10) for step in (0, 4, 9)] == pytest.approx([0.02, 0.1, 0.2])
+        assert rate(10, schedule, warmup=10) == pytest.approx(0.2)
 
     @pytest.mark.parametrize("schedule", sorted(SCHEDULES))
     def test_without_warm_up_the_first_step_has_the_peak(self, schedule: str) -> None:
-        assert rate(0, schedule, warmup=0) == pytest.approx(0.2)
+        assert rate(0, schedule) == pytest.approx(0.2)
 
-    def test_a_training_of_nothing_but_warm_up(self) -> None:
-        assert rate_at(4, steps=5, warmup_steps=5, peak=1.0, schedule="cosine") == 1.0
+    @pytest.mark.parametrize("schedule", sorted(SCHEDULES))
+    def test_a_training_of_nothing_but_warm_up_ends_at_the_peak(self, schedule: str) -> None:
+        assert rate(STEPS - 1, schedule, warmup=STEPS) == PEAK
+
+    def test_step_counts_the_epochs_of_the_warm_up_too(self) -> None:
+        """Falls come when the user said, and at whole epochs, however long the warm-up is."""
+        found = [rate(step, "step", warmup=6, step_size=5) for step in range(6, STEPS)]
+        assert [step for step in range(7, STEPS) if found[step - 6] != found[step - 7]] == [20, 40, 60, 80]
+
+    def test_cosine_reaches_its_end_at_epoch_t_max_in_spite_of_a_warm_up(self) -> None:
+        found = [rate(step, "cosine", warmup=8, T_max=10, eta_min=0.01) for step in range(STEPS)]
+        assert found[39] > 0.01 == found[40] == found[-1]
+        assert found[24] == pytest.approx(0.105)
+
+    def test_t_max_before_the_end_of_the_warm_up(self) -> None:
+        assert rate(8, "cosine", warmup=8, T_max=1, eta_min=0.01) == 0.01
+
+    @pytest.mark.parametrize("schedule", ["cosine", "polynomial"])
+    def test_ends_low_and_stays_there_when_a_budget_adds_steps(self, schedule: str) -> None:
+        last = {"cosine": 0.01, "polynomial": 0.0}[schedule]
+        assert rate(STEPS, schedule, eta_min=0.01) == rate(5 * STEPS, schedule, eta_min=0.01) == last
+
+    @pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+    def test_a_peak_below_the_smallest_rate_is_not_raised(self, schedule: str) -> None:
+        assert rate(60, schedule, eta_min=0.5, reductions=2) == pytest.approx(PEAK)
+
+
+class TestPlateau:
+    def test_patience_is_in_epochs_however_rarely_they_are_validated(self) -> None:
+        losses = [1.0, 0.9, 0.95, 0.93, 0.92, 0.94]
+        assert plateau_reductions(losses, [3, 6, 9, 12, 15, 18], patience=10) == 1
+        assert plateau_reductions(losses[:-1], [3, 6, 9, 12, 15], patience=10) == 0
+
+    def test_a_better_loss_restarts_the_patience(self) -> None:
+        assert plateau_reductions([1.0, 1.0, 0.5, 0.6, 0.6], [1, 4, 5, 8, 9], patience=4) == 0
+
+    def test_a_negative_loss_must_be_beaten_too(self) -> None:
+        """The boundary loss goes below zero; torch would take -0.49999 for better than -0.5."""
+        assert plateau_reductions([-0.5, -0.49999, -0.49999], [1, 2, 3], patience=1) == 1
+        assert plateau_reductions([-0.5, -0.6, -0.7], [1, 2, 3], patience=1) == 0
+
+    def test_nothing_validated_yet(self) -> None:
+        assert plateau_reductions([], [], patience=3) == 0
+
+    @pytest.mark.parametrize(
+        ("settings", "patience"),
+        [
+            ({}, 10),
+            ({"patience": 7}, 7),
+            ({"patience": 7, "early_stopping": True}, 10),
+            ({"lr_patience": 4}, 4),
+            ({"lr_patience": 4, "patience": 7}, 4),
+            ({"lr_patience": 4, "patience": 7, "early_stopping": True}, 4),
+        ],
+    )
+    def test_whose_patience(self, settings: dict[str, Any], patience: int) -> None:
+        assert plateau_patience(TrainerConfig(**settings)) == patience
+
+
+def small(name: str, plan: Plan) -> nn.Module:
+    """A registered network with few feature maps."""
+    if name == plan.architecture:
+        return build_network(name, plan.network)
+    parameters = {"in_channels": 1, "out_channels": 2, **ARCHITECTURES[name].settings}
+    fewer = {key: value for key, value in {"base_channels": 4, "embed_dim": 12}.items() if key in parameters}
+    return build_network(name, {**parameters, **fewer})
+
+
+class TestEveryNetwork:
+    @pytest.mark.parametrize("name", sorted(MODELS))
+    def test_weights_decay_and_norms_and_biases_do_not(self, tiny_plan: Plan, name: str) -> None:
+        model = small(name, tiny_plan)
+        decaying, others = (group["params"] for group in build_optimizer(
+            model, "AdamW", 0.1, 0.5, OptimizerConfig()
+        ).param_groups)  # fmt: skip
+        norms = {id(p) for m in model.modules() if "Norm" in type(m).__name__ for p in m.parameters(recurse=False)}
+        biases = {id(p) for path, p in model.named_parameters() if "bias" in path.rpartition(".")[2]}
+        positions = {id(p) for path, p in model.named_parameters() if "position" in path}
+        assert {id(p) for p in others} >= norms | biases | positions
+        assert sum(p.numel() for p in decaying) > 0.9 * sum(p.numel() for p in model.parameters())
+        assert len(decaying) + len(others) == len(list(model.parameters()))
+
+    def test_a_table_of_relative_positions_is_a_bias(self, tiny_plan: Plan) -> None:
+        model = small("SwinUNETR", tiny_plan)
+        tables = [p for path, p in model.named_parameters() if path.endswith("relative_position_bias_table")]
+        decaying = {id(p) for p in build_optimizer(model, "SGD", 0.1, 0.5, OptimizerConfig()).param_groups[0]["params"]}
+        assert tables and all(table.ndim == 2 and id(table) not in decaying for table in tables)
 
 
 class TestOptimizers:

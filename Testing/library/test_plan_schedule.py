@@ -24,13 +24,20 @@ def fit(plan: Plan, *, cases: int = 10, windows: int = 4, seconds: float | None 
     )
 
 
+@pytest.fixture
+def named(tiny_plan: Plan) -> Plan:
+    """With a network that was chosen by name."""
+    network = {"in_channels": 1, "out_channels": 3, "base_channels": 4, "norm": "instance", "dropout": 0.0}
+    return replace(tiny_plan, architecture="UNet3D", network=network, patch_size=(16, 16, 32), batch_size=1)
+
+
 class TestEpochs:
     def test_set_by_hand(self, tiny_plan: Plan) -> None:
         plan = fit(tiny_plan, epochs=7, seconds=1000.0)
         assert plan.epochs == 7
         assert plan.reasons["epochs"] == "set by the configuration"
 
-    @pytest.mark.parametrize(("cases", "epochs"), [(1, 300), (49, 300), (50, 150), (199, 150), (200, 100)])
+    @pytest.mark.parametrize(("cases", "epochs"), [(1, 200), (49, 200), (50, 150), (200, 150), (201, 125)])
     def test_of_the_guide_without_a_budget(self, tiny_plan: Plan, cases: int, epochs: int) -> None:
         plan = fit(tiny_plan, cases=cases)
         assert plan.epochs == epochs
@@ -45,6 +52,11 @@ class TestEpochs:
     def test_no_time_at_all_is_one_epoch(self, tiny_plan: Plan, seconds: float) -> None:
         assert fit(tiny_plan, seconds=seconds).epochs == 1
 
+    def test_a_budget_tells_the_row_of_the_guide_too(self, named: Plan) -> None:
+        plan = fit(named, seconds=3.0)
+        assert "3s left" in plan.reasons["epochs"]
+        assert "100-200 for U-Net, V-Net, SegResNet" in plan.reasons["epochs"]
+
     def test_whole_epochs_in_a_time(self) -> None:
         assert epochs_in(100.0, 0.5, 25) == 8
         assert epochs_in(105.0, 0.5, 25) == 8
@@ -58,6 +70,11 @@ class TestWarmup:
 
     def test_set_by_hand(self, tiny_plan: Plan) -> None:
         assert fit(tiny_plan, epochs=40, warmup_epochs=3.5).warmup_epochs == 3.5
+
+    def test_of_the_guide_for_a_network_chosen_by_name(self, named: Plan) -> None:
+        plan = fit(named, epochs=150)
+        assert plan.warmup_epochs == 0.0
+        assert "recommended for transformers" in plan.reasons["warmup_epochs"]
 
 
 class TestValidationInterval:

@@ -15,7 +15,6 @@ from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.data.splits import Split
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint
-from MedSegTrainerLib.held_out import network_divisor
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.planning import make_plan
 from MedSegTrainerLib.validation import parse_config, with_settings
@@ -73,7 +72,7 @@ class TestDataSets:
     @pytest.mark.parametrize("name", sorted(DATA))
     def test_patch_network_and_classes_fit_each_other(self, plans: dict[str, Plan], name: str) -> None:
         data, plan = DATA[name], plans[name]
-        assert [p % d for p, d in zip(plan.patch_size, network_divisor(plan), strict=True)] == [0, 0, 0]
+        assert [p % d for p, d in zip(plan.patch_size, plan.divisor, strict=True)] == [0, 0, 0]
         assert plan.dims == data.dims
         assert (plan.patch_size[0] == 1) == (data.dims == 2)
         assert plan.network["out_channels"] == len(plan.classes) + 1 == len(data.classes) + 1
@@ -94,7 +93,7 @@ class TestDataSets:
         assert reasons["split"] == "5 of 6 cases train"
 
     def test_thick_slices_are_pooled_less_across(self, plans: dict[str, Plan]) -> None:
-        z, y, x = network_divisor(plans["thick slices"])
+        z, y, x = plans["thick slices"].divisor
         assert z < y == x
 
     def test_no_class_no_voxel_but_a_name(self) -> None:
@@ -149,15 +148,41 @@ class TestFlips:
 
 
 class TestLoss:
-    @pytest.mark.parametrize(("rarest", "word"), [(0.05, "moderate"), (0.0004, "severe")])
-    def test_dice_and_cross_entropy_with_the_imbalance_in_words(self, rarest: float, word: str) -> None:
+    @pytest.mark.parametrize(
+        ("rarest", "row"), [(0.05, "general medical imaging"), (0.3, "balanced classes"), (0.0004, "severe imbalance")]
+    )
+    def test_dice_and_cross_entropy_with_the_row_of_the_guide(self, rarest: float, row: str) -> None:
         plan = plan_for(fingerprint(rarest=rarest))
-        assert plan.loss.loss_type == "combined"
-        assert word in plan.reasons["loss"]
+        assert plan.loss.weights() == {"dice": 0.5, "cross_entropy": 0.5}
+        assert row in plan.reasons["loss"]
+
+    def test_small_objects_are_seen_at_the_size_of_a_voxel(self) -> None:
+        """900 mm3 are 900 voxels of 1 mm3, but 30 of 30 mm3."""
+        coarse = fingerprint((4, 16, 12), (5.0, 2.0, 3.0), rarest=0.04)
+        assert "small objects" in plan_for(coarse).reasons["loss"]
+        assert "small objects" not in plan_for(fingerprint(rarest=0.04)).reasons["loss"]
+
+    def test_a_class_that_no_case_has_makes_no_imbalance(self) -> None:
+        data = fingerprint()
+        data = replace(data, voxel_share={"anterior": 0.05, "posterior": 0.0})
+        assert "severe" not in plan_for(data).reasons["loss"]
+
+    def test_class_weights_from_the_data(self) -> None:
+        data = replace(fingerprint(), voxel_share={"anterior": 0.08, "posterior": 0.02})
+        plan = plan_for(data, "class_weights=auto", "loss_type=cross_entropy")
+        weights = plan.loss.class_weights
+        assert isinstance(weights, list)
+        background, anterior, posterior = weights
+        assert posterior / anterior == pytest.approx(4.0)
+        assert posterior / background == pytest.approx(45.0)
+        assert "class_weights" in plan.reasons
 
     def test_settings_beside_the_type_are_kept(self) -> None:
-        plan = plan_for(fingerprint(), "smooth=0.01", "dice_weight=0.8", "class_weights=[0.1, 1, 2]")
-        assert (plan.loss.loss_type, plan.loss.smooth, plan.loss.dice_weight) == ("combined", 0.01, 0.8)
+        plan = plan_for(
+            fingerprint(), "smooth=0.01", "dice_weight=0.8", "focal_weight=0.2", "class_weights=[0.1, 1, 2]"
+        )
+        assert (plan.loss.loss_type, plan.loss.smooth) == ("combined", 0.01)
+        assert plan.loss.weights() == {"dice": 0.8, "focal": 0.2}
         assert plan.loss.class_weights == [0.1, 1, 2]
 
 
@@ -174,6 +199,23 @@ class TestOptimizer:
 
     def test_auto_is_adamw(self, plain: Plan) -> None:
         assert plain.optimizer_type == "AdamW"
+
+    def test_a_network_chosen_by_name_has_the_rows_of_the_guide(self) -> None:
+        data = fingerprint((16, 16, 16), rarest=0.002)
+        plan = plan_for(data, "network.type=UNet3D", "batch_size=auto", "patch_size=[16, 16, 16]", train=16)
+        assert (plan.optimizer_type, plan.learning_rate, plan.weight_decay) == ("Adam", 1e-4, 1e-4)  # 16 cases: small
+        assert (plan.lr_schedule, plan.gradient_clip, plan.warmup_epochs) == ("constant", 5.0, 0.0)
+        assert plan.loss.weights() == {"dice": 0.5, "focal": 0.5}
+        assert plan.batch_size == 4
+        rows = ("optimizer", "learning_rate", "weight_decay", "lr_schedule", "gradient_clip", "loss", "batch_size")
+        assert [name for name in rows if "guide" not in plan.reasons[name]] == []
+
+    def test_values_of_the_schedule_are_told(self) -> None:
+        given = ("lr_schedule=step", "step_size=7", "trainer.gamma=0.3")
+        assert "step_size 7, gamma 0.3" in plan_for(fingerprint(), *given).reasons["lr_schedule"]
+        assert "patience 4 epochs" in plan_for(
+            fingerprint(), "lr_schedule=plateau", "lr_patience=4"
+        ).reasons["lr_schedule"]  # fmt: skip
 
 
 # a setting as it is written, the field of the plan it ends in, and its value there
@@ -196,7 +238,7 @@ OVERRIDES: list[tuple[str, str, Any]] = [
     ("mixed_precision=true", "mixed_precision", True),
     ("channels_last=true", "channels_last", True),
     ("epochs=11", "epochs", 11),
-    ("validation_interval=2", "validation_interval", 2),
+    ("validation_interval=4", "validation_interval", 4),
 ]
 
 
@@ -227,7 +269,7 @@ class TestSettings:
     def test_an_odd_patch_gets_a_network_that_takes_it(self) -> None:
         plan = plan_for(fingerprint(), "patch_size=[7, 15, 9]")
         assert plan.patch_size == (7, 15, 9)
-        assert network_divisor(plan) == (1, 1, 1)
+        assert plan.divisor == (1, 1, 1)
 
     def test_single_slices_have_no_3d(self) -> None:
         with pytest.raises(ConfigError, match=r"network\.dims = 3: the images have one slice"):
@@ -252,6 +294,31 @@ class TestSteps:
     def test_few_samples_are_one_step(self) -> None:
         assert plan_for(fingerprint(), "batch_size=16", "samples_per_volume=1").steps_per_epoch == 1
 
-    def test_few_cases_are_seen_often_and_many_once(self) -> None:
-        assert plan_for(fingerprint(), train=1).samples_per_volume == 100
-        assert plan_for(fingerprint(), train=16).samples_per_volume == 7
+    def test_with_a_budget_few_cases_are_seen_often_and_many_once(self) -> None:
+        assert plan_for(fingerprint(), "epochs=auto", train=1, seconds=5.0).samples_per_volume == 100
+        assert plan_for(fingerprint(), "epochs=auto", train=16, seconds=5.0).samples_per_volume == 7
+
+    @pytest.mark.parametrize(
+        ("patch", "samples"),
+        [("[8, 16, 12]", 1), ("[16, 32, 24]", 1), ("[8, 12, 8]", 2), ("[8, 16, 4]", 3), ("[4, 8, 4]", 4)],
+        ids=["the whole volume", "more than that", "half of it", "a third", "a tenth"],
+    )
+    def test_with_a_number_of_epochs_one_is_a_pass_over_the_data(self, patch: str, samples: int) -> None:
+        assert plan_for(fingerprint(), f"patch_size={patch}", train=1).samples_per_volume == samples
+
+
+class TestNamedNetworks:
+    def test_is_in_the_plan_with_what_it_takes(self) -> None:
+        plan = plan_for(DATA["2D"], "network.type=UNet2D", "image_size=60")
+        assert (plan.architecture, plan.image_size, plan.divisor) == ("UNet2D", (60, 60), (1, 16, 16))
+        assert plan.patch_size == (1, 64, 64)
+        assert plan.network["base_channels"] == 4
+        assert Plan.from_json(plan.to_json()) == plan
+
+    def test_a_budget_does_not_widen_it(self) -> None:
+        plan = plan_for(DATA["2D"], "network.type=UNet2D", "base_channels=4", "epochs=auto", seconds=1e7)
+        assert plan.network["base_channels"] == 4
+
+    def test_batch_norm_needs_a_batch(self) -> None:
+        with pytest.raises(ConfigError, match=r"network\.norm = 'batch' and data\.batch_size = 1"):
+            plan_for(DATA["2D"], "network.type=UNet2D", "norm=batch", "batch_size=1")

@@ -30,6 +30,21 @@ def test_keeps_bfloat16_and_channels_last() -> None:
     assert pooled.is_contiguous(memory_format=torch.channels_last_3d)
 
 
-def test_2d() -> None:
-    x = torch.arange(16.0).view(1, 1, 4, 4)
-    assert AveragePool((2, 2))(x).tolist() == [[[[2.5, 4.5], [10.5, 12.5]]]]
+def test_the_gradient_keeps_them_too() -> None:
+    x = torch.randn(2, 5, 4, 6, 8).to(torch.bfloat16).contiguous(memory_format=torch.channels_last_3d).requires_grad_()
+    pooled = AveragePool((2, 1, 2))(x)
+    (grad,) = torch.autograd.grad(pooled, x, torch.ones_like(pooled))
+    assert grad.dtype == torch.bfloat16 and grad.eq(0.25).all()
+    assert grad.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("stride", [(2, 2), (1, 2), (2, 1)])
+def test_2d_equals_avg_pool2d(stride: tuple[int, int], memory: torch.memory_format) -> None:
+    x = torch.randn(2, 3, 4, 6).contiguous(memory_format=memory).requires_grad_()
+    ours, theirs = AveragePool(stride)(x), functional.avg_pool2d(x, stride)
+    torch.testing.assert_close(ours, theirs)
+    weights = torch.arange(float(ours.numel())).view_as(ours)
+    (grad,) = torch.autograd.grad((ours * weights).sum(), x)
+    (wanted,) = torch.autograd.grad((theirs * weights).sum(), x)
+    torch.testing.assert_close(grad, wanted)

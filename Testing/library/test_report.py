@@ -205,6 +205,17 @@ class TestReadCase:
         assert read_case({**files, "image": str(tmp_path / "gone.nrrd")}, [1]).image is None
         assert read_case({**files, "image": str(tmp_path / "fits.nrrd")}, [1]).image is not None
 
+    def test_what_nobody_labelled_is_left_out_of_both_sides(self, tmp_path: Path) -> None:
+        geometry = Geometry(size=(7, 6, 5), spacing=(1.0, 2.0, 3.0))
+        for name, value in (("prediction", 1), ("reference", 9)):
+            labels = np.ones((5, 6, 7), np.uint8)
+            labels[3] = value
+            sitk.WriteImage(geometry.place(labels), str(tmp_path / f"{name}.nrrd"))
+        files: dict[str, str | None] = {side: str(tmp_path / f"{side}.nrrd") for side in ("prediction", "reference")}
+        case = read_case(files, [1], 9)
+        assert case.prediction.any(axis=(1, 2)).tolist() == case.reference.any(axis=(1, 2)).tolist()
+        assert case.prediction.any(axis=(1, 2)).tolist() == [True, True, True, False, True]
+
 
 class TestCurves:
     POINTS = (

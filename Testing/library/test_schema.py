@@ -16,6 +16,7 @@ from MedSegTrainerLib.config import (
     JOB_KINDS,
     ApplyConfig,
     EvaluateConfig,
+    FindRateConfig,
     JobConfig,
     OptimizerConfig,
     TrainConfig,
@@ -49,10 +50,11 @@ class TestJob:
         [
             TrainConfig(),
             TrainConfig(optimizer=OptimizerConfig(learning_rate=0.01, betas=[0.8, 0.9])),
+            FindRateConfig(train=TrainConfig(optimizer=OptimizerConfig(eps=1e-6)), steps=50),
             ApplyConfig(model="m", inputs=["a.nii.gz"], output_dir="out"),
             EvaluateConfig(predictions="p", labels="l", output_dir="out"),
         ],
-        ids=["train", "train with values", "apply", "evaluate"],
+        ids=["train", "train with values", "find-lr", "apply", "evaluate"],
     )
     def test_what_is_written_fits(self, config: JobConfig, tmp_path: Path) -> None:
         folder = JobFolder(tmp_path / "job")

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from MedSegTrainerLib.config import LossConfig, OptimizerConfig, TrainConfig, TrainerConfig
+from MedSegTrainerLib.data.mixing import Batch
 from MedSegTrainerLib.plan import Plan
-from MedSegTrainerLib.step import Batch, Learner
+from MedSegTrainerLib.step import Learner
 
 PLAIN_SGD = OptimizerConfig(momentum=0.0)
 
@@ -133,3 +134,22 @@ class TestClipping:
         change, norm = self.moved(learner(plan, gradient_clip_type="value"), plan)
         assert float(change.abs().max()) == pytest.approx(1e-3, rel=1e-2)
         assert float(norm) > 0.05
+
+
+class TestMixedBatches:
+    def test_the_loss_is_that_of_both_labels_by_their_shares(self, tiny_plan: Plan) -> None:
+        one = learner(sgd(tiny_plan))
+        images, labels = batch(tiny_plan)[:2]
+        other = labels.roll(1, 0)
+        first, second = (float(one.step([(images, part)], 1, 0.0)[0]) for part in (labels, other))
+        assert first != pytest.approx(second, abs=1e-3)
+        mixed = float(one.step([(images, labels, other, 0.7)], 1, 0.0)[0])
+        assert mixed == pytest.approx(0.7 * first + 0.3 * second, abs=1e-5)
+
+
+def test_broken_weights_are_noticed(tiny_plan: Plan) -> None:
+    one = learner(tiny_plan)
+    assert one.is_finite()
+    with torch.no_grad():
+        next(one.network.parameters()).view(-1)[3] = float("inf")
+    assert not one.is_finite()

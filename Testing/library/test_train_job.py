@@ -9,36 +9,65 @@ import pytest
 import torch
 
 from MedSegTrainerLib.checkpoint import TrainingState
+from MedSegTrainerLib.config import TrainerConfig
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.monitor import Monitor
 from MedSegTrainerLib.package import ModelPackage, save_package
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.train_job import _remember_best, explain
 
+MONITOR = Monitor(TrainerConfig(), ["kidney", "cyst"])
+
 
 @pytest.mark.parametrize(
-    ("steps_into_the_epoch", "dice_before", "dice_after"),
-    [(1, 0.5, 0.8), (0, 0.5, 0.5), (1, 0.9, 0.9)],
-    ids=["saved when stopped", "saved after an epoch, which is trained again", "no better than the checkpoint's"],
+    ("steps_into_the_epoch", "before", "after"),
+    [(1, 0.5, 0.8), (0, 0.5, 0.5), (1, 0.9, 0.9), (1, None, 0.8)],
+    ids=[
+        "saved when stopped",
+        "saved after an epoch, which is trained again",
+        "no better than the checkpoint's",
+        "first",
+    ],
 )
 def test_a_model_saved_when_stopped_within_an_epoch_is_not_replaced_by_a_worse_one(
-    tmp_path: Path, tiny_plan: Plan, steps_into_the_epoch: int, dice_before: float, dice_after: float
+    tmp_path: Path, tiny_plan: Plan, steps_into_the_epoch: int, before: float | None, after: float
 ) -> None:
     training = {"steps": 3 * tiny_plan.steps_per_epoch + steps_into_the_epoch, "epoch": 3}
     weights = {"w": torch.zeros(1)}
-    package = ModelPackage(plan=tiny_plan, weights=weights, training=training, metrics={"val_dice": 0.8})
+    package = ModelPackage(plan=tiny_plan, weights=weights, training=training, metrics={"monitored": 0.8})
     save_package(package, JobFolder(tmp_path).model)
-    state = TrainingState(total_steps=100, epoch=2, best_dice=dice_before)
-    _remember_best(state, tiny_plan, JobFolder(tmp_path))
-    assert state.best_dice == dice_after
+    state = TrainingState(total_steps=100, epoch=2, best=before)
+    _remember_best(state, tiny_plan, JobFolder(tmp_path), MONITOR)
+    assert state.best == after
 
 
 def test_a_checkpoint_from_before_the_first_validation_is_resumed(tmp_path: Path, tiny_plan: Plan) -> None:
     state = TrainingState(total_steps=100, epoch=1)
-    _remember_best(state, tiny_plan, JobFolder(tmp_path))
-    assert state.best_dice == TrainingState(total_steps=100).best_dice
+    _remember_best(state, tiny_plan, JobFolder(tmp_path), MONITOR)
+    assert state.best is None
 
 
 def test_every_choice_is_explained(tiny_plan: Plan) -> None:
     choices = explain(replace(tiny_plan, reasons={"device": "CPU", "split": "5 cases train, 1 validates"}))
     assert all(choice["value"] != "" for choice in choices.values())
     assert choices["learning_rate"]["value"] == tiny_plan.learning_rate
+    assert choices["loss"]["value"] == "0.5 dice + 0.5 cross_entropy"
+    assert choices["gradient_clip"]["value"] == 12.0
+    assert choices["ema_decay"]["value"] == 0.999
+    assert "class_weights" not in choices
+
+
+def test_class_weights_are_shown(tiny_plan: Plan) -> None:
+    loss = replace(tiny_plan.loss, class_weights=[0.013333, 0.5, 1.0])
+    reasons = {**tiny_plan.reasons, "class_weights": "the rarer the more"}
+    choice = explain(replace(tiny_plan, loss=loss, reasons=reasons))["class_weights"]
+    assert choice == {"value": [0.0133, 0.5, 1.0], "reason": "the rarer the more"}
+
+
+def test_the_network_is_explained_with_its_settings(tiny_plan: Plan) -> None:
+    assert explain(tiny_plan)["base_channels"]["value"] == 4
+    network = {"in_channels": 1, "out_channels": 3, "embed_dim": 24, "window_size": 7, "norm": "group", "dropout": 0.1}
+    shown = explain(replace(tiny_plan, architecture="SwinUNETR", network=network, image_size=(64, 48)))
+    assert {name: shown[name]["value"] for name in network} == network
+    assert (shown["network"]["value"], shown["image_size"]["value"]) == ("SwinUNETR", [64, 48])
+    assert "image_size" not in explain(tiny_plan)

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.models.memory import to_rows
+from MedSegTrainerLib.models.norm import InstanceNormAct
 from MedSegTrainerLib.models.unet import PlannedUNet
 
 TOPOLOGIES: dict[str, dict[str, Any]] = {
@@ -33,9 +36,9 @@ TOPOLOGIES: dict[str, dict[str, Any]] = {
 NAMES = list(TOPOLOGIES)
 
 
-def network_for(name: str, *, deep: bool) -> PlannedUNet:
+def network_for(name: str, *, deep: bool, **settings: Any) -> PlannedUNet:
     torch.manual_seed(3)
-    return PlannedUNet(in_channels=2, out_channels=3, deep_supervision=deep, **TOPOLOGIES[name])
+    return PlannedUNet(in_channels=2, out_channels=3, deep_supervision=deep, **TOPOLOGIES[name], **settings)
 
 
 def divisor(name: str) -> list[int]:
@@ -46,6 +49,12 @@ def image_for(name: str, batch: int = 2) -> torch.Tensor:
     """Not cubic: one, two and three times what the strides ask for."""
     size = [factor * max(step, 2) for factor, step in zip((2, 1, 3), divisor(name), strict=False)]
     return torch.randn(batch, 2, *size)
+
+
+def gradients(network: PlannedUNet, image: torch.Tensor) -> dict[str, torch.Tensor]:
+    network.zero_grad()
+    sum((level**2).mean() for level in network(image)).backward()
+    return {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
 
 
 class TestShapes:
@@ -88,6 +97,48 @@ class TestGradients:
         wanted = network(image)[0]
         found = network.to(memory_format=order)(image.contiguous(memory_format=order))[0]
         torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+
+    @pytest.mark.parametrize("name", ["isotropic", "coarse slices", "equal widths", "2D"])
+    def test_memory_order_changes_no_gradient(self, name: str) -> None:
+        network, image = network_for(name, deep=True).train(), image_for(name)
+        wanted = gradients(network, image)
+        order = torch.channels_last_3d if TOPOLOGIES[name]["dims"] == 3 else torch.channels_last
+        found = gradients(network.to(memory_format=order), to_rows(image))
+        for key, value in wanted.items():
+            torch.testing.assert_close(found[key], value, atol=1e-4, rtol=1e-3, msg=key)
+
+    def test_an_exported_network_computes_the_same(self) -> None:
+        network, image = network_for("isotropic", deep=False).eval(), image_for("isotropic")
+        exported = torch.export.export(network, (to_rows(image),)).module()
+        torch.testing.assert_close(exported(to_rows(image))[0], network(to_rows(image))[0], atol=1e-4, rtol=1e-4)
+
+
+class TestSettings:
+    @pytest.mark.parametrize("norm", ["group", "batch"])
+    @pytest.mark.parametrize("name", ["coarse slices", "2D"])
+    def test_other_norms(self, name: str, norm: str) -> None:
+        network = network_for(name, deep=True, norm=norm).train()
+        sum((level**2).mean() for level in network(image_for(name))).backward()
+        silent = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+        assert silent == []
+        kind = {"group": nn.GroupNorm, "batch": (nn.BatchNorm2d, nn.BatchNorm3d)}[norm]
+        assert any(isinstance(module, kind) for module in network.modules())
+        assert not any(isinstance(module, InstanceNormAct) for module in network.modules())
+
+    def test_dropout_acts_in_training_alone(self) -> None:
+        network, image = network_for("2D", deep=False, dropout=0.5), image_for("2D")
+        first, second = (network.train()(image)[0] for _ in range(2))
+        assert not torch.equal(first, second)
+        assert torch.equal(network.eval()(image)[0], network_for("2D", deep=False).eval()(image)[0])
+
+    def test_none_of_it_leaves_weights_and_result_as_they_were(self) -> None:
+        """The weights of models from before these settings fit."""
+        given = {"in_channels": 2, "out_channels": 3, "deep_supervision": False, **TOPOLOGIES["2D"]}
+        torch.manual_seed(3)
+        before, now, image = PlannedUNet(**given), network_for("2D", deep=False, dropout=0.0), image_for("2D")
+        assert list(before.state_dict()) == list(now.state_dict())
+        assert not any(isinstance(module, nn.Dropout) for module in now.modules())
+        assert torch.equal(before.train()(image)[0], now.train()(image)[0])
 
 
 class TestReach:

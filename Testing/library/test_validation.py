@@ -11,6 +11,7 @@ from MedSegTrainerLib.config import (
     ApplyConfig,
     DataConfig,
     EvaluateConfig,
+    FindRateConfig,
     NetworkConfig,
     OptimizerConfig,
     TrainConfig,
@@ -91,10 +92,23 @@ class TestProblems:
         [
             ({"data": {"train_split": 1.2}}, "data.train_split = 1.2: must be at most 1."),
             ({"data": {"seed": -1}}, "data.seed = -1: must be at least 0."),
+            ({"loss": {"class_weights": "[0.3, -0.7]"}}, "loss.class_weights = -0.7: must be at least 0."),
             ({"trainer": {"epochs": 0}}, "trainer.epochs = 0: must be at least 1."),
             ({"optimizer": {"betas": [0.9, 1.5]}}, "optimizer.betas = 1.5: must be at most 1."),
             ({"optimizer": {"learning_rate": "nan"}}, "optimizer.learning_rate = nan: must be a finite number."),
             ({"optimizer": {"learning_rate": "inf"}}, "optimizer.learning_rate = inf: must be a finite number."),
+            (
+                {"data": {"ignore_label": 0}},
+                "data.ignore_label = 0: 0 is background. Give voxels that nobody labelled another value.",
+            ),
+            (
+                {"loss": {"loss_type": "focal", "alpha": "[0, 0]"}},
+                "loss.alpha = [0.0, 0.0]: all are 0, so the focal term would learn nothing.",
+            ),
+            (
+                {"loss": {"loss_type": "combined", "class_weights": [0, 0]}},
+                "loss.class_weights = [0.0, 0.0]: all are 0, so the cross_entropy term would learn nothing.",
+            ),
         ],
     )
     def test_limits(self, values: dict[str, Any], words: str) -> None:
@@ -114,7 +128,7 @@ class TestProblems:
             ),
             (
                 {"loss": {"loss_type": "combined", "dice_weight": 0, "ce_weight": "0"}},
-                "loss.dice_weight and loss.ce_weight are both 0: nothing would be learned.",
+                "loss: every weight of 'combined' is 0, so nothing would be learned. Give one of them.",
             ),
             ({"data": {"spacing": [1, 1]}}, "data.spacing = [1.0, 1.0]: give three positive numbers (z, y, x)."),
             ({"data": {"patch_size": []}}, "data.patch_size = []: give three positive numbers (z, y, x)."),
@@ -249,3 +263,48 @@ class TestReadJson:
     def test_names_file_and_place(self) -> None:
         with pytest.raises(UsageError, match=r"a\.json is not valid JSON: .*line 2 column 1"):
             read_json("{\n", "a.json")
+
+
+class TestNested:
+    """A learning rate range test has the settings of a training inside its own."""
+
+    def test_text_becomes_values(self) -> None:
+        values = {"train": {"optimizer": {"betas": "[0.8, 0.9]"}, "network": {"dims": "2"}}, "steps": "30"}
+        config = parse_config(FindRateConfig, values)
+        assert (config.train.optimizer.betas, config.train.network.dims, config.steps) == ([0.8, 0.9], 2, 30)
+
+    def test_what_was_written_is_read(self) -> None:
+        config = FindRateConfig(train=TrainConfig(optimizer=OptimizerConfig(learning_rate=0.3)), highest=0.5)
+        assert parse_job(job_document(config)) == config
+
+    @pytest.mark.parametrize(
+        "values, words",
+        [
+            ({"train": {"optimizer": {"learning_rat": 1}}}, "train.optimizer.learning_rat: unknown setting."),
+            ({"train": {"optimiser": {}}}, "train.optimiser: unknown setting."),
+            ({"train": {"data": {"seed": -1}}}, "train.data.seed = -1: must be at least 0."),
+            ({"train": {"data": {"fold": 9}}}, "train.data.fold = 9: with 5 folds it is 0 to 4."),
+            ({"steps": 3}, "steps = 3: must be at least 20."),
+            ({"lowest": 0}, "lowest = 0 and highest = 1: both must be above 0"),
+            ({"lowest": 0.1, "highest": 0.01}, "lowest = 0.1 and highest = 0.01: both must be above 0"),
+        ],
+    )  # fmt: skip
+    def test_problems_have_the_whole_path(self, values: dict[str, Any], words: str) -> None:
+        (problem,) = problems(values, FindRateConfig)
+        assert problem.startswith(words)
+
+    def test_a_near_name_is_told(self) -> None:
+        (problem,) = problems({"train": {"optimizer": {"learning_rat": 1}}}, FindRateConfig)
+        assert "learning_rate" in problem.removeprefix("train.optimizer.learning_rat:")
+
+    @pytest.mark.parametrize("key", ["learning_rate", "optimizer.learning_rate", "train.optimizer.learning_rate"])
+    def test_assignments_find_their_place(self, key: str) -> None:
+        given: dict[str, Any] = {"train": {"optimizer": {"eps": 1e-6}}, "steps": 40}
+        found = with_settings(given, [f"{key}=0.2"], FindRateConfig)
+        assert found == {"train": {"optimizer": {"eps": 1e-6, "learning_rate": "0.2"}}, "steps": 40}
+        assert given == {"train": {"optimizer": {"eps": 1e-6}}, "steps": 40}
+
+    @pytest.mark.parametrize("values", [{"train": 3}, {"train": {"data": [1]}}, {"train": None}])
+    def test_what_is_no_section(self, values: dict[str, Any]) -> None:
+        with pytest.raises(ConfigError, match="must be an object"):
+            with_settings(values, ["seed=1"], FindRateConfig)

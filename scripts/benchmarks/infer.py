@@ -12,7 +12,7 @@ from benchmarks.plain_unet import PlainUNet
 from benchmarks.timing import Comparison, Side
 from MedSegTrainerLib.config import ApplyConfig
 from MedSegTrainerLib.device import Precision
-from MedSegTrainerLib.held_out import network_divisor, window_forward
+from MedSegTrainerLib.held_out import window_forward
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.sliding_window import choose_window, predict_volume, window_starts
 from MedSegTrainerLib.step import to_channels_last
@@ -20,7 +20,7 @@ from MedSegTrainerLib.step import to_channels_last
 
 def comparisons(material: Material) -> Iterator[Comparison]:
     plan, device, overlap = material.plan, material.device, ApplyConfig().overlap
-    divisor = network_divisor(plan)
+    divisor = plan.divisor
     image = torch.randn((len(plan.normalization), *material.volume), device=device)
     network = build_network(plan.architecture, plan.network).to(device).eval()
     if plan.channels_last:

@@ -82,6 +82,7 @@ def _cached(cases: Sequence[Case], plan: Plan, device: torch.device) -> tuple[Ca
             image=torch.from_numpy(one.image).to(place),
             label=torch.from_numpy(one.label).to(place),
             locations=torch.from_numpy(one.locations),
+            geometry=one.geometry,
         )
         for case, one in zip(cases, prepared, strict=True)
     )

@@ -78,6 +78,18 @@ class TestBuildCache:
         assert all(is_marked(cached) for cached in again.values())
         assert prepared_folders(folder) == before
 
+    def test_knows_where_it_lies_in_the_patient(self, cases: list[Case], plan: Plan, folder: Path) -> None:
+        for _ in ("prepared", "found again"):
+            cached = build_cache(cases, plan, folder, CPU)["a"]
+            assert cached.geometry == prepare_case(cases[0], plan).geometry
+            assert cached.geometry.size_zyx == tuple(cached.label.shape)
+
+    def test_half_a_geometry_is_prepared_anew(self, cases: list[Case], plan: Plan, folder: Path) -> None:
+        expected = build_cache(cases, plan, folder, CPU)["a"].geometry
+        file = prepared_folders(folder)[0] / "geometry.json"
+        file.write_text(file.read_text(encoding="utf-8")[:40], encoding="utf-8")
+        assert build_cache(cases, plan, folder, CPU)["a"].geometry == expected
+
     def test_counts_each_case(self, cases: list[Case], plan: Plan, folder: Path) -> None:
         seen: list[int] = []
         for _ in range(2):
@@ -97,9 +109,15 @@ class TestBuildCache:
     def test_another_way_of_preparing_is_kept_apart(self, cases: list[Case], plan: Plan, folder: Path) -> None:
         build_cache(cases, plan, folder, CPU)
         mark(folder)
-        finer = build_cache(cases, replace(plan, spacing=(2.5, 1.1, 0.4)), folder, CPU)
+        finer = build_cache(cases, replace(plan, spacing=(2.5, 1.1, 0.4)), folder, CPU, num_workers=0)
         assert not any(is_marked(cached) for cached in finer.values())
         assert len(prepared_folders(folder)) == 4
+
+    def test_what_nobody_labelled_is_part_of_the_way(self, cases: list[Case], plan: Plan, folder: Path) -> None:
+        build_cache(cases, plan, folder, CPU)
+        again = build_cache(cases, replace(plan, ignore_label=1), folder, CPU)
+        assert int(again["a"].label.min()) == -1
+        assert len(again["a"].locations) == 0
 
     def test_other_settings_do_not_matter(self, cases: list[Case], plan: Plan, folder: Path) -> None:
         build_cache(cases, plan, folder, CPU)
@@ -163,3 +181,25 @@ class TestChoosePlace:
 
     def test_memory_is_that_of_a_machine(self) -> None:
         assert 2**24 < available_memory() < 2**50
+
+
+def test_another_image_size_is_prepared_anew(cases: list[Case], plan: Plan, folder: Path) -> None:
+    flat = replace(plan, dims=2, divisor=(1, 1, 1))
+    sizes = [
+        build_cache(cases, replace(flat, image_size=(n, n)), folder, CPU, num_workers=1)["a"].label.shape[1:]
+        for n in (20, 30)
+    ]
+    assert [max(size) for size in sizes] == [20, 30]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("pin", [False, True])
+def test_pinned_where_a_gpu_fetches_from(cases: list[Case], plan: Plan, folder: Path, pin: bool) -> None:
+    kept = build_cache(cases, replace(plan, cache="memory"), folder, torch.device("cuda"), pin_memory=pin)
+    assert [cached.image.is_pinned() and cached.label.is_pinned() for cached in kept.values()] == [pin, pin]
+
+
+def test_nothing_is_pinned_for_a_cpu(cases: list[Case], plan: Plan, folder: Path) -> None:
+    kept = build_cache(cases, replace(plan, cache="memory"), folder, CPU, pin_memory=True)
+    assert not any(cached.image.is_pinned() for cached in kept.values())

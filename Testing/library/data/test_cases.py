@@ -69,6 +69,48 @@ class TestTwoFolders:
         with pytest.raises(DataError, match=r"a\.nii and a\.nrrd have the same case name"):
             find_cases(tmp_path)
 
+    def test_masks_may_be_named_otherwise(self, tmp_path: Path) -> None:
+        touch(tmp_path, "images/image_0001.png", "images/img_0002.png", "masks/mask_0001.png", "masks/mask_0002.tif")
+        dataset = find_cases(tmp_path)
+        assert found(dataset) == {
+            "image_0001": (["images/image_0001.png"], "masks/mask_0001.png"),
+            "img_0002": (["images/img_0002.png"], "masks/mask_0002.tif"),
+        }
+
+    def test_equal_names_come_first(self, tmp_path: Path) -> None:
+        touch(tmp_path, "images/seg_1.png", "images/1.png", "labels/seg_1.png", "labels/1.png")
+        assert found(find_cases(tmp_path))["seg_1"] == (["images/seg_1.png"], "labels/seg_1.png")
+
+    def test_a_number_without_its_mask_is_named(self, tmp_path: Path) -> None:
+        touch(tmp_path, "images/image_1.png", "images/image_2.png", "masks/mask_1.png")
+        with pytest.raises(DataError, match="have no label: 2"):
+            find_cases(tmp_path)
+
+    def test_numbers_that_are_not_unique_stay_as_they_are(self, tmp_path: Path) -> None:
+        touch(tmp_path, "images/image_1.png", "images/img_1.png", "masks/mask_1.png")
+        with pytest.raises(DataError, match=r"2 images in .* have no label: image_1, img_1"):
+            find_cases(tmp_path)
+
+
+class TestOneFolder:
+    def test_images_beside_masks(self, tmp_path: Path) -> None:
+        touch(tmp_path, "image_0002.png", "mask_0002.png", "image_0001.png", "mask_0001.png", "overview.png")
+        describe(tmp_path, labels={"1": "cell"})
+        dataset = find_cases(tmp_path)
+        assert dataset.layout == "image_* and mask_* files"
+        assert found(dataset) == {f"image_000{n}": ([f"image_000{n}.png"], f"mask_000{n}.png") for n in (1, 2)}
+        assert dataset.label_names == {1: "cell"}
+
+    def test_a_mask_without_its_image_is_named(self, tmp_path: Path) -> None:
+        touch(tmp_path, "image_1.png", "mask_1.png", "mask_2.png")
+        with pytest.raises(DataError, match="have no image: 2"):
+            find_cases(tmp_path)
+
+    def test_images_alone_are_no_data_set(self, tmp_path: Path) -> None:
+        touch(tmp_path, "image_1.png", "image_2.png")
+        with pytest.raises(DataError, match="No labelled images found"):
+            find_cases(tmp_path)
+
 
 class TestNnunet:
     def test_one_file_a_channel(self, tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from PIL import Image
 
-from MedSegTrainerLib.data.images import case_name, image_suffix, read_channels
+from MedSegTrainerLib.data.images import case_name, image_files, image_suffix, read_channels
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry
 
@@ -19,6 +20,7 @@ class TestNames:
         [
             ("a.nii.gz", "a", ".nii.gz"), ("A.NII.GZ", "A", ".nii.gz"), ("a.b.nii", "a.b", ".nii"),
             ("a.seg.nrrd", "a", ".nrrd"), ("x.nhdr", "x", ".nhdr"), ("x.mha", "x", ".mha"), ("x.mhd", "x", ".mhd"),
+            ("x.png", "x", ".png"), ("X.TIFF", "X", ".tiff"), ("x.1.jpg", "x.1", ".jpg"),
             ("x.raw", "x", None), ("notes.txt", "notes", None),
         ],
     )  # fmt: skip
@@ -79,12 +81,70 @@ class TestReadChannels:
             read_channels(paths)
 
 
+class TestPhotographs:
+    """Pixels are 1 mm, colours are channels, alpha is not one."""
+
+    gray = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+    colour = np.stack([gray, gray // 2, 255 - gray], axis=-1)
+
+    def channels(self, image: Image.Image, path: Path) -> list[np.ndarray]:
+        image.save(path, dpi=(300, 100))
+        found = read_channels([path])
+        assert {Geometry.of(channel) for channel in found} == {Geometry(size=(4, 3, 1))}
+        return [sitk.GetArrayFromImage(channel)[0] for channel in found]
+
+    @pytest.mark.parametrize("suffix", [".png", ".tif", ".tiff"])
+    def test_gray(self, tmp_path: Path, suffix: str) -> None:
+        (found,) = self.channels(Image.fromarray(self.gray), tmp_path / f"a{suffix}")
+        assert np.array_equal(found, self.gray)
+
+    def test_jpeg(self, tmp_path: Path) -> None:
+        (found,) = self.channels(Image.fromarray(self.gray), tmp_path / "a.jpg")
+        assert np.abs(found.astype(int) - self.gray).max() < 25
+        assert len(self.channels(Image.fromarray(self.colour), tmp_path / "b.jpeg")) == 3
+
+    @pytest.mark.parametrize("suffix", [".png", ".tif"])
+    @pytest.mark.parametrize("alpha", [False, True])
+    def test_colours_are_three_channels(self, tmp_path: Path, suffix: str, alpha: bool) -> None:
+        pixels = np.dstack([self.colour, self.gray // 3]) if alpha else self.colour
+        found = self.channels(Image.fromarray(pixels), tmp_path / f"a{suffix}")
+        assert np.array_equal(np.stack(found, axis=-1), self.colour)
+
+    def test_gray_with_alpha(self, tmp_path: Path) -> None:
+        image = Image.merge("LA", [Image.fromarray(self.gray), Image.fromarray(255 - self.gray)])
+        (found,) = self.channels(image, tmp_path / "a.png")
+        assert np.array_equal(found, self.gray)
+
+    def test_16_bits(self, tmp_path: Path) -> None:
+        (found,) = self.channels(Image.fromarray(self.gray.astype(np.uint16) * 250), tmp_path / "a.png")
+        assert np.array_equal(found, self.gray.astype(np.uint16) * 250)
+
+    def test_the_pages_of_a_tiff_are_slices(self, tmp_path: Path) -> None:
+        pages = [Image.fromarray(self.gray + index) for index in range(5)]
+        pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:], dpi=(300, 300))
+        (found,) = read_channels([tmp_path / "a.tif"])
+        assert Geometry.of(found) == Geometry(size=(4, 3, 5))
+        assert np.array_equal(sitk.GetArrayFromImage(found), np.stack([self.gray + index for index in range(5)]))
+
+
+class TestImageFiles:
+    def test_are_sorted_and_nothing_else(self, tmp_path: Path) -> None:
+        for name in ("b.png", "a.tif", "notes.txt", ".hidden.png"):
+            (tmp_path / name).touch()
+        assert [path.name for path in image_files(tmp_path)] == ["a.tif", "b.png"]
+
+    def test_pictures_beside_volumes_are_left_out(self, tmp_path: Path) -> None:
+        for name in ("b.nii.gz", "b.png", "a.nrrd", "screenshot.jpg"):
+            (tmp_path / name).touch()
+        assert [path.name for path in image_files(tmp_path)] == ["a.nrrd", "b.nii.gz"]
+
+
 class TestProblems:
     def test_a_missing_file(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"a\.nii does not exist"):
             read_channels([tmp_path / "a.nii"])
 
-    @pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+    @pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha", ".png", ".tif", ".jpg"])
     def test_a_broken_file_is_named_in_one_line(self, tmp_path: Path, suffix: str) -> None:
         path = tmp_path / f"broken{suffix}"
         path.write_bytes(b"this is no image")

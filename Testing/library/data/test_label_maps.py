@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from PIL import Image
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.images import read_file
@@ -134,6 +136,88 @@ class TestRead:
     def test_a_2d_label_map_is_a_volume_of_one_slice(self, tmp_path: Path) -> None:
         path = self.write(sitk.GetImageFromArray(np.eye(3, 4, dtype=np.uint8)), tmp_path)
         assert read_label_map(path).GetSize() == (4, 3, 1)
+
+
+class TestPhotographs:
+    """Masks as drawing programs save them."""
+
+    mask = np.kron(np.eye(3, 4, dtype=np.uint8), np.ones((8, 8), np.uint8))  # 24 x 32
+
+    def read(self, image: Image.Image, path: Path, **options: Any) -> np.ndarray:
+        image.save(path, **options)
+        found = read_label_map(path)
+        assert Geometry.of(found) == Geometry(size=(32, 24, 1))
+        return sitk.GetArrayFromImage(found)[0]
+
+    @pytest.mark.parametrize("name", ["a.png", "a.tif"])
+    def test_gray(self, tmp_path: Path, name: str) -> None:
+        assert np.array_equal(self.read(Image.fromarray(self.mask * 255), tmp_path / name), self.mask * 255)
+
+    @pytest.mark.parametrize("alpha", [False, True])
+    def test_gray_saved_as_colours(self, tmp_path: Path, alpha: bool) -> None:
+        layers = [self.mask * 255] * 3 + [np.full_like(self.mask, 90)] * alpha
+        assert np.array_equal(self.read(Image.fromarray(np.dstack(layers)), tmp_path / "a.png"), self.mask * 255)
+
+    def test_one_bit(self, tmp_path: Path) -> None:
+        assert np.array_equal(self.read(Image.fromarray(self.mask > 0), tmp_path / "a.png"), self.mask * 255)
+
+    def test_a_palette_gives_its_numbers_not_its_colours(self, tmp_path: Path) -> None:
+        """Number 7 has a gray, as in the colours of PASCAL VOC; numbers without any colour have none."""
+        image = Image.fromarray(self.mask * 7).convert("L")
+        image.putpalette([0, 0, 0, *[40, 90, 10] * 6, 128, 128, 128, *[0] * 744])
+        assert image.mode == "P"
+        assert np.array_equal(self.read(image, tmp_path / "a.png"), self.mask * 7)
+
+    def test_colours_are_refused(self, tmp_path: Path) -> None:
+        image = Image.fromarray(np.dstack([self.mask * 255, self.mask, self.mask]))
+        with pytest.raises(DataError, match=r"a\.png is a colour picture, .* Save it as gray"):
+            self.read(image, tmp_path / "a.png")
+
+    @pytest.mark.parametrize("quality", [75, 95])
+    def test_a_binary_jpeg_loses_its_noise(self, tmp_path: Path, quality: int) -> None:
+        shifted = np.roll(self.mask * 255, (3, 2), axis=(0, 1))  # off the 8 x 8 blocks, so that edges are blurred
+        found = self.read(Image.fromarray(shifted), tmp_path / "a.jpg", quality=quality)
+        assert np.array_equal(found, shifted)
+        assert len(np.unique(sitk.GetArrayFromImage(read_file(tmp_path / "a.jpg")))) > 2
+
+    def test_an_empty_jpeg_is_empty(self, tmp_path: Path) -> None:
+        assert not self.read(Image.fromarray(self.mask * 0), tmp_path / "a.jpg").any()
+
+    @pytest.mark.parametrize("factor", [127, 3], ids=["several classes", "numbers of classes"])
+    def test_other_jpegs_are_refused(self, tmp_path: Path, factor: int) -> None:
+        with pytest.raises(DataError, match=r"a\.jpg is a JPEG.* Save label maps as PNG"):
+            self.read(Image.fromarray(self.mask * factor), tmp_path / "a.jpg")
+
+
+class TestWriteSlices:
+    @pytest.mark.parametrize(
+        ("values", "stored"), [([0, 255], np.uint8), ([0, 1, 7], np.uint8), ([0, 300, 60000], np.uint16)]
+    )
+    def test_as_png(self, tmp_path: Path, values: list[int], stored: type) -> None:
+        image = pattern(values, Geometry(size=(7, 5, 1)))
+        write_label_map(image, tmp_path / "new" / "case.png", CLASSES)
+        written = np.array(Image.open(tmp_path / "new" / "case.png"))
+        assert np.array_equal(written, sitk.GetArrayFromImage(image)[0])
+        assert sitk.GetArrayFromImage(read_file(tmp_path / "new" / "case.png")).dtype == stored
+        assert [path.name for path in (tmp_path / "new").iterdir()] == ["case.png"]
+
+    def test_a_png_of_several_slices_is_refused(self, labels: sitk.Image, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"A PNG file holds one slice, and case\.png would have 9"):
+            write_label_map(labels, tmp_path / "case.png", CLASSES)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("value", [-1, 70000])
+    def test_a_png_of_other_numbers_is_refused(self, tmp_path: Path, value: int) -> None:
+        with pytest.raises(DataError, match="PNG files hold numbers from 0 to 65535"):
+            write_label_map(pattern([0, value], Geometry(size=(7, 5, 1))), tmp_path / "case.png", [])
+        assert list(tmp_path.iterdir()) == []
+
+    def test_as_npy(self, labels: sitk.Image, tmp_path: Path) -> None:
+        write_label_map(labels, tmp_path / "new" / "case.npy", CLASSES)
+        found = np.load(tmp_path / "new" / "case.npy", allow_pickle=False)
+        assert np.array_equal(found, sitk.GetArrayViewFromImage(labels))
+        assert found.dtype == np.uint8
+        assert [path.name for path in (tmp_path / "new").iterdir()] == ["case.npy"]
 
 
 class TestFailedWrite:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from MedSegTrainerLib.data.cache import CachedCase
 from MedSegTrainerLib.data.patches import IGNORE, PatchDraw, Triple, cut_batch, draw_patch, epoch_order
+from MedSegTrainerLib.geometry import Geometry
 
 CPU = torch.device("cpu")
 
@@ -24,6 +27,7 @@ def make_case(shape: Triple, generator: np.random.Generator, channels: int = 2) 
         image=torch.from_numpy(generator.permutation(channels * label.size).reshape(channels, *shape)).float(),
         label=torch.from_numpy(label),
         locations=torch.from_numpy(locations),
+        geometry=Geometry(size=(shape[2], shape[1], shape[0])),
     )
 
 
@@ -71,9 +75,7 @@ class TestCutBatch:
 
     def test_labels_past_a_byte_keep_their_value(self, generator: np.random.Generator) -> None:
         case = make_case((3, 4, 5), generator)
-        many = CachedCase(
-            name="a", image=case.image, label=torch.full((3, 4, 5), 300, dtype=torch.int16), locations=case.locations
-        )
+        many = replace(case, label=torch.full((3, 4, 5), 300, dtype=torch.int16))
         _, labels = cut_batch([many], [PatchDraw(case=0, center=(1, 2, 2))], (3, 4, 5), CPU)
         assert (labels == 300).all()
 
@@ -125,7 +127,7 @@ class TestDrawPatch:
 
     def test_a_case_without_structures(self, generator: np.random.Generator) -> None:
         case = make_case((9, 17, 13), generator)
-        empty = CachedCase(name="a", image=case.image, label=case.label * 0, locations=case.locations[:0])
+        empty = replace(case, label=case.label * 0, locations=case.locations[:0])
         assert draw_patch(generator, 0, empty, self.PATCH, 1.0).case == 0
 
     def test_follows_from_the_generator(self, generator: np.random.Generator) -> None:

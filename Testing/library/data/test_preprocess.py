@@ -61,6 +61,16 @@ class TestPrepareCase:
         means = [prepared.image[0][prepared.label == index].mean() for index in (0, 2, 1)]
         assert means[0] < means[1] < means[2]
 
+    def test_its_grid_puts_the_labels_where_they_are_in_the_patient(
+        self, prepared: PreparedCase, oblique_case: tuple[sitk.Image, sitk.Image]
+    ) -> None:
+        shapes = [sitk.LabelShapeStatisticsImageFilter() for _ in range(2)]
+        for shape, image in zip(
+            shapes, (oblique_case[1] > 0, prepared.geometry.place(prepared.label) > 0), strict=True
+        ):
+            shape.Execute(image)
+        assert shapes[1].GetCentroid(1) == pytest.approx(shapes[0].GetCentroid(1), abs=0.3)
+
     def test_is_normalised(self, prepared: PreparedCase) -> None:
         assert prepared.image.mean() == pytest.approx(0, abs=1e-4)
         assert prepared.image.std() == pytest.approx(1, abs=1e-4)
@@ -103,6 +113,22 @@ class TestLocations:
         assert prepared.locations.shape == (0, 4)
 
 
+class TestUnlabelled:
+    def test_it_is_kept_through_resampling_and_no_patch_is_centred_there(
+        self, plan: Plan, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path
+    ) -> None:
+        """The inner box, label 2, is what nobody labelled: a class less and a hole with the same voxels."""
+        case = write(tmp_path / "a", *oblique_case)
+        both = prepare_case(case, plan)
+        outer = replace(plan, classes=plan.classes[1:], ignore_label=2)
+        prepared = prepare_case(case, outer)
+        assert prepared.label.dtype == np.int16
+        assert np.array_equal(prepared.label == -1, both.label == 1)
+        assert np.array_equal(prepared.label == 1, both.label == 2)
+        assert np.array_equal(prepared.locations[:, 1:], both.locations[both.locations[:, 0] == 2][:, 1:])
+        assert set(prepared.locations[:, 0]) == {1}
+
+
 class TestPrepareImage:
     def test_channels_have_their_own_normalisation(
         self, plan: Plan, oblique_case: tuple[sitk.Image, sitk.Image]
@@ -130,6 +156,24 @@ class TestNetworkGrid:
         assert grid.spacing == pytest.approx((0.4, 0.55, 2.5))
         assert grid.size[2] == oblique_geometry.size[2]
 
+    @pytest.mark.parametrize(
+        ("wanted", "size"), [((34, 34), (34, 26, 9)), ((13, 13), (13, 10, 9)), ((26, 100), (34, 26, 9))]
+    )
+    def test_of_an_image_size_the_longer_side_fits(
+        self, plan: Plan, oblique_geometry: Geometry, wanted: tuple[int, int], size: tuple[int, int, int]
+    ) -> None:
+        """17 x 13 pixels of 0.8 x 1.1 mm; the box around them stays, slices too."""
+        grid = network_grid(oblique_geometry, replace(plan, dims=2, spacing=(9.0, 9.0, 9.0), image_size=wanted))
+        assert grid.size == size
+        box = np.array(oblique_geometry.size) * oblique_geometry.spacing
+        assert np.array(grid.size) * grid.spacing == pytest.approx(box)
+        assert grid.spacing[2] == oblique_geometry.spacing[2]
+
+    def test_images_of_any_size_become_one(self, plan: Plan) -> None:
+        flat = replace(plan, dims=2, image_size=(64, 64))
+        sizes = {network_grid(Geometry(size=(n, n, 1)), flat).size for n in (17, 63, 64, 65, 300, 1023)}
+        assert sizes == {(64, 64, 1)}
+
 
 class TestClassIndices:
     def test_values_that_are_no_class_become_background(self, plan: Plan) -> None:
@@ -140,6 +184,10 @@ class TestClassIndices:
         many = tuple(LabelClass(value=1000 + i, name=str(i), color=(0, 0, 0)) for i in range(300))
         found = class_indices(np.array([[[1299, 1255, 1000, 0]]]), replace(plan, classes=many))
         assert found.tolist() == [[[300, 256, 1, 0]]]
+
+    def test_voxels_that_nobody_labelled_are_below_0(self, plan: Plan) -> None:
+        found = class_indices(np.array([[[0, 1, 255, 2, 3]]]), replace(plan, ignore_label=255))
+        assert found.tolist() == [[[0, 2, -1, 1, 0]]]
 
     def test_canonical_axes_of_the_fixture_are_not_those_of_its_file(self, oblique_geometry: Geometry) -> None:
         """Otherwise the tests above would not see a mistake of axes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.data.cases import Case
-from MedSegTrainerLib.data.scan import SAMPLES_PER_CASE, scan_case, scan_cases
+from MedSegTrainerLib.data.scan import MOST_THREADS, SAMPLES_PER_CASE, scan_case, scan_cases, thread_count
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, to_canonical
 
@@ -39,6 +40,14 @@ class TestScanCase:
         assert scan.foreground.shape == (2, 350)
         assert np.sort(scan.foreground[0]) == pytest.approx(np.sort(image[label > 0]))
         assert scan.foreground[1] == pytest.approx(-2 * scan.foreground[0])
+
+    def test_voxels_that_nobody_labelled_are_not_counted(
+        self, case: Case, oblique_case: tuple[sitk.Image, sitk.Image]
+    ) -> None:
+        image, label = (sitk.GetArrayFromImage(part) for part in oblique_case)
+        scan = scan_case(case, ignore_label=1)
+        assert scan.voxels == {0: 9 * 13 * 17 - 350, 2: 24}
+        assert np.sort(scan.foreground[0]) == pytest.approx(np.sort(image[label == 2]))
 
     def test_its_grid_is_canonical(self, case: Case, oblique_case: tuple[sitk.Image, sitk.Image]) -> None:
         expected = Geometry.of(to_canonical(oblique_case[0]))
@@ -114,3 +123,26 @@ class TestScanCases:
         empty = write_case(tmp_path, "a", oblique_case[1] * 0, oblique_case[0])
         with pytest.raises(DataError, match="No label map has a labelled voxel"):
             scan_cases([empty])
+
+    def test_nothing_but_what_nobody_labelled(
+        self, tmp_path: Path, oblique_case: tuple[sitk.Image, sitk.Image]
+    ) -> None:
+        image, label = oblique_case
+        unlabelled = write_case(tmp_path, "a", sitk.Cast(label > 0, sitk.sitkUInt8) * 9, image)
+        with pytest.raises(DataError, match=r"all are 0 or data\.ignore_label = 9"):
+            scan_cases([unlabelled], ignore_label=9)
+
+
+class TestThreads:
+    @pytest.mark.parametrize(("asked", "threads"), [(0, 1), (1, 1), (3, 3), (20, 20)])
+    def test_as_many_as_asked_for(self, asked: int, threads: int) -> None:
+        assert thread_count(asked) == threads
+
+    def test_auto_is_what_the_machine_has(self) -> None:
+        assert thread_count("auto") == min(MOST_THREADS, os.cpu_count() or 1)
+
+    @pytest.mark.parametrize("threads", [0, 2])
+    def test_change_nothing(self, case: Case, threads: int) -> None:
+        scans = scan_cases([case, replace(case, name="again")], num_workers=threads)
+        assert [scan.name for scan in scans] == ["good", "again"]
+        assert scans[0].voxels == scans[1].voxels

@@ -1,0 +1,118 @@
+"""Which networks can be asked for: the axes they work along, the sizes they take, their settings and defaults.
+
+One entry a network; ``models`` builds them. No torch here: configurations are checked where a job is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from MedSegTrainerLib.config import NetworkConfig, TrainConfig
+
+PLANNED = "PlannedUNet"  # what 'auto' is
+COMMON = ("type", "dims", "in_channels", "out_channels")  # settings that every network has
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """What a network can be.
+
+    dims: numbers of spatial axes it works along. divisor: what each of them must be a multiple of; None where
+    the network is planned around its patch. settings: the ``network.*`` settings it has, beside those of every
+    network, and what 'auto' is for them; its parameters have the same names. has_img_size: whether
+    ``network.img_size`` names its patch. steps: settings that must be multiples of a number.
+    """
+
+    dims: tuple[int, ...]
+    divisor: int | None
+    settings: Mapping[str, Any]
+    has_img_size: bool = False
+    steps: Mapping[str, int] = field(default_factory=dict)
+
+
+CONVOLUTIONAL = {"norm": "instance", "dropout": 0.0}
+ARCHITECTURES: dict[str, Architecture] = {
+    PLANNED: Architecture(
+        dims=(2, 3), divisor=None, settings={"base_channels": 16, **CONVOLUTIONAL, "deep_supervision": "auto"}
+    ),
+    "UNet2D": Architecture(dims=(2,), divisor=16, settings={"base_channels": 64, **CONVOLUTIONAL}),
+    "UNet3D": Architecture(dims=(3,), divisor=16, settings={"base_channels": 32, **CONVOLUTIONAL}),
+    "SwinUNETR": Architecture(
+        dims=(3,), divisor=32, settings={"embed_dim": 48, "window_size": 7, **CONVOLUTIONAL}, has_img_size=True,
+        steps={"embed_dim": 12},
+    ),
+}  # fmt: skip
+
+
+def architecture_name(config: NetworkConfig) -> str:
+    """The key of ``ARCHITECTURES`` that a configuration asks for."""
+    return PLANNED if config.type == "auto" else config.type
+
+
+def chosen_settings(config: NetworkConfig) -> dict[str, Any]:
+    """The network's own settings by name, the default where the configuration says 'auto'."""
+    defaults = ARCHITECTURES[architecture_name(config)].settings
+    given = {name: getattr(config, name) for name in defaults}
+    return {name: defaults[name] if value == "auto" else value for name, value in given.items()}
+
+
+def network_settings(architecture: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a network was built with, from its parameters, for people to read."""
+    found = {"base_channels": parameters["features"][0]} if architecture == PLANNED else {}
+    found |= {name: parameters[name] for name in ARCHITECTURES[architecture].settings if name in parameters}
+    return found
+
+
+def edges(size: int | list[int], axes: int) -> list[int]:
+    """A size for each axis, from one number for all or a list with one for each."""
+    return [size] * axes if isinstance(size, int) else list(size)
+
+
+def network_problems(config: TrainConfig) -> list[str]:
+    """Settings that the chosen network does not have or cannot take, one line each."""
+    network, name = config.network, architecture_name(config.network)
+    known = ARCHITECTURES[name]
+    allowed = {*COMMON, *known.settings, *(["img_size"] if known.has_img_size else [])}
+    problems = [
+        f"network.{item.name} = {getattr(network, item.name)!r}: {name} has no such setting.{_who_has(item.name)}"
+        for item in fields(NetworkConfig)
+        if item.name not in allowed and getattr(network, item.name) != item.default
+    ]
+    if network.dims != "auto" and network.dims not in known.dims:
+        problems.append(f"network.dims = {network.dims}: {name} is a {known.dims[0]}D network. Leave it out.")
+    for setting, step in known.steps.items():
+        value = getattr(network, setting)
+        if value != "auto" and value % step:
+            problems.append(f"network.{setting} = {value}: must be a multiple of {step} for {name}.")
+    return problems + _size_problems(config, known)
+
+
+def _who_has(setting: str) -> str:
+    names = [
+        name
+        for name, known in ARCHITECTURES.items()
+        if setting in known.settings or (setting == "img_size" and known.has_img_size)
+    ]
+    return f" Leave it out, or set network.type to {' or '.join(names)}." if names else " Leave it out."
+
+
+def _size_problems(config: TrainConfig, known: Architecture) -> list[str]:
+    """Image sizes that are no sizes, or that contradict each other."""
+    problems = []
+    sizes = {"data.image_size": config.data.image_size, "network.img_size": config.network.img_size}
+    given = {name: size for name, size in sizes.items() if size != "auto"}
+    for name, size in given.items():
+        lengths = known.dims if isinstance(size, list) else (1,)
+        if len(edges(size, 1)) not in lengths or min(edges(size, 1)) < 1:
+            each = " or ".join(f"{count} (one an axis)" for count in known.dims)
+            problems.append(f"{name} = {size}: give one positive number, or {each}.")
+    if len(given) == 2 and not problems:
+        data, network = (edges(size, known.dims[0]) for size in given.values())
+        if data != network:
+            problems.append(
+                f"network.img_size = {config.network.img_size} and data.image_size = {config.data.image_size}: "
+                "both say what the network sees at once. Make them equal, or leave one out."
+            )
+    return problems

@@ -1,0 +1,48 @@
+"""The curves of a training as its events tell them: one point an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from MedSegTrainerLib.events import EventReader
+
+FROM_EPOCH = ("train_loss", "learning_rate", "gradient_norm")
+FROM_METRICS = ("val_loss", "val_iou", "val_accuracy", "val_precision", "val_recall", "val_foreground")
+
+CurvePoint = dict[str, Any]
+
+
+class CurvePoints:
+    """Follows the events of a job; reads at each call only what is new."""
+
+    def __init__(self, events_file: Path) -> None:
+        self.reader = EventReader(events_file)
+        self._points: dict[int, CurvePoint] = {}
+
+    def read(self) -> list[CurvePoint]:
+        """All points so far, by epoch; the last word on an epoch counts.
+
+        Each has ``epoch`` and those of train_loss, learning_rate and gradient_norm (after an epoch) and of minutes,
+        mean_dice, dice (class to value), val_loss, val_iou, val_accuracy, val_precision, val_recall and
+        val_foreground (after a validation) that are known; a value can be None.
+        """
+        while events := self.reader.read():
+            for event in events:
+                self._follow(event)
+        return [self._points[epoch] for epoch in sorted(self._points)]
+
+    def _follow(self, event: Mapping[str, Any]) -> None:
+        kind = event["kind"]
+        if kind in ("resumed", "recovered"):  # later epochs were lost and will come again, or never
+            self._points = {epoch: point for epoch, point in self._points.items() if epoch <= event["epoch"]}
+        elif kind == "epoch":
+            self._at(event["epoch"]).update({key: event[key] for key in FROM_EPOCH})
+        elif kind == "validated":
+            metrics = event.get("metrics", {})
+            known = {key: metrics[key] for key in FROM_METRICS if key in metrics}
+            self._at(event["epoch"]).update({key: event[key] for key in ("minutes", "mean_dice", "dice")}, **known)
+
+    def _at(self, epoch: int) -> CurvePoint:
+        return self._points.setdefault(epoch, {"epoch": epoch})

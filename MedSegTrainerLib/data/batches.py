@@ -1,0 +1,40 @@
+"""Augmented batches of an epoch; each follows from the seed, the epoch and its place in it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from MedSegTrainerLib.config import DataConfig
+from MedSegTrainerLib.data.augment import apply_augmentation, draw_augmentation, source_size
+from MedSegTrainerLib.data.cache import CachedCase
+from MedSegTrainerLib.data.mixing import Batch, mix
+from MedSegTrainerLib.data.patches import cut_batch, draw_patch, epoch_order, rarity_weights
+from MedSegTrainerLib.plan import Plan
+
+
+def epoch_batches(
+    cases: Sequence[CachedCase], plan: Plan, config: DataConfig, device: torch.device, epoch: int
+) -> Iterator[Batch]:
+    """Batches of the planned size on the device, without end; after the last case the first one comes again."""
+    largest = np.max([case.label.shape for case in cases], axis=0)
+    size = plan.patch_size
+    if config.augmentation:
+        size = source_size(plan, (int(largest[0]), int(largest[1]), int(largest[2])))
+    weights = rarity_weights(cases) if config.case_sampling == "weighted" else None
+    order = epoch_order(
+        config.seed, epoch, len(cases), plan.samples_per_volume, shuffle=config.shuffle, weights=weights
+    )
+    count = 0
+    while True:
+        generator = np.random.default_rng((config.seed, 2, epoch, count))
+        chosen = [int(order[(count * plan.batch_size + i) % len(order)]) for i in range(plan.batch_size)]
+        draws = [draw_patch(generator, i, cases[i], plan.patch_size, config.foreground_oversampling) for i in chosen]
+        images, labels = cut_batch(cases, draws, size, device)
+        if config.augmentation:
+            draw = draw_augmentation(generator, plan.batch_size, plan, config.augmentation_strength)
+            images, labels = apply_augmentation(images, labels, draw, plan)
+        count += 1
+        yield mix(generator, images, labels, mixup=config.mixup, cutmix=config.cutmix)

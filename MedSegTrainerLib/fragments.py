@@ -1,0 +1,125 @@
+"""Settings of a training in every form that people paste: sections, bare keys, one node, or a whole workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.errors import ConfigError, UsageError, did_you_mean
+from MedSegTrainerLib.links import read_links
+from MedSegTrainerLib.nodes import NODE_TYPES, SECTIONS, TRAINING_SECTIONS
+from MedSegTrainerLib.validation import parse_config, read_json, with_settings
+from MedSegTrainerLib.workflow import NODE_KEYS, PASSED_OVER, read_node, read_nodes, section_values
+
+
+def train_config(data: Path, config: Path | None, assignments: Sequence[str]) -> TrainConfig:
+    """The training on a folder with the settings of a file, if any, and ``key=value`` assignments over them.
+
+    Raises UsageError or ConfigError with all problems.
+    """
+    values = {} if config is None else settings_of(read_object(config, "settings, in sections such as 'trainer'"))
+    if not data.is_dir():
+        what = "is a file, not a folder" if data.exists() else "does not exist"
+        raise UsageError(f"{data} {what}. Give the folder that holds the images and the labels.")
+    chosen = with_settings(values, list(assignments))
+    section = chosen.setdefault("data", {})
+    section["data_dir"] = str(data.resolve())
+    if isinstance(section.get("split_file"), str):
+        section["split_file"] = str(Path(section["split_file"]).resolve())
+    parsed: TrainConfig = parse_config(TrainConfig, chosen)
+    return parsed
+
+
+def read_object(path: Path, what: str) -> dict[str, Any]:
+    """The JSON object in a file; ``what`` it should hold is told where it does not. Raises UsageError."""
+    try:
+        document = read_json(path.read_text(encoding="utf-8-sig"), str(path))  # Windows editors write a mark
+    except OSError as error:
+        raise UsageError(f"The configuration {path} cannot be read: {error.strerror}. Check the path.") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is no text file. Give a JSON file with {what}, or leave it out.") from None
+    if not isinstance(document, dict):
+        raise UsageError(f"{path} must hold an object with {what}.")
+    return document
+
+
+def settings_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in a fragment by section, as written; raises ConfigError with all problems.
+
+    A bare key goes to the section that has it; where several have it (``gamma``), to the one that the other keys
+    of the fragment point at. The folder with the data is not a setting of a fragment: where one names it, it is
+    left out.
+    """
+    problems: list[str] = []
+    if "nodes" in document:
+        values = _of_workflow(document, problems)
+    elif _is_node(document):
+        values = _of_node(document, problems)
+    else:
+        values = _of_keys(document, problems)
+    if problems:
+        raise ConfigError(problems)
+    return values
+
+
+def _of_workflow(document: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    nodes = read_nodes(document, problems)
+    read_links(document.get("links"), nodes, problems)
+    values = section_values([node for node in nodes if node.section in TRAINING_SECTIONS])
+    values.get("data", {}).pop("data_dir", None)
+    return dict(values)
+
+
+def _is_node(document: Mapping[str, Any]) -> bool:
+    if "config" in document:
+        return True
+    return document.get("type") in NODE_TYPES and document.keys() <= {*NODE_KEYS, *PASSED_OVER}
+
+
+def _of_node(document: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    node = read_node(document, "The node", problems)
+    if node is None:
+        return {}
+    if node.section not in TRAINING_SECTIONS:
+        problems.append(f"{node.name}: a {node.type} has no settings of a training. It belongs into a workflow.")
+    values = section_values([node])
+    values.get("data", {}).pop("data_dir", None)
+    return dict(values)
+
+
+def _of_keys(document: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    """Sections stay as they are; a bare key is put into its own."""
+    values: dict[str, Any] = {}
+    for name, part in document.items():
+        if name in TRAINING_SECTIONS:
+            values[name] = dict(part) if isinstance(part, Mapping) else part
+    homes = {key: _homes(key) for key in document if key not in TRAINING_SECTIONS}
+    pointed = {*values, *(sections[0] for sections in homes.values() if len(sections) == 1)}
+    for key, sections in homes.items():
+        likely = [section for section in sections if section in pointed] if len(sections) > 1 else sections
+        if not sections:
+            known = {*TRAINING_SECTIONS, *(item.name for name in TRAINING_SECTIONS for item in fields(SECTIONS[name]))}
+            problems.append(f"{key}: unknown setting.{did_you_mean(key, known)}")
+        elif len(likely) != 1:
+            stands_for = " or ".join(f"{section}.{key}" for section in sections)
+            problems.append(
+                f"{key}: stands for {stands_for}. Write it inside its section, as in {_example(sections, key)}."
+            )
+        elif not isinstance(values.get(likely[0], {}), dict):
+            continue  # that the section is no object is told where settings are read
+        elif key in values.get(likely[0], {}):
+            problems.append(f"{key}: given twice, by itself and in '{likely[0]}'. Keep one.")
+        else:
+            values.setdefault(likely[0], {})[key] = document[key]
+    return values
+
+
+def _homes(key: str) -> list[str]:
+    return [name for name in TRAINING_SECTIONS if key in {item.name for item in fields(SECTIONS[name])}]
+
+
+def _example(sections: list[str], key: str) -> str:
+    return f'{{"{sections[0]}": {{"{key}": ...}}}}'

@@ -1,0 +1,94 @@
+"""Judges a training on its held-out volumes: the curve, the best model, numbered checkpoints, the plateau schedule."""
+
+from __future__ import annotations
+
+import time
+
+from MedSegTrainerLib.checkpoint import keep_numbered
+from MedSegTrainerLib.events import Best, Validated
+from MedSegTrainerLib.held_out import HeldOutScores
+from MedSegTrainerLib.optim import plateau_patience, plateau_reductions
+from MedSegTrainerLib.package import ModelPackage, save_package
+from MedSegTrainerLib.training import Training
+
+
+def validate(training: Training) -> None:
+    """Judges the averaged weights, tells the result, and keeps them where they are the best so far."""
+    started = time.time()
+    scores = training.held_out.judge(training.learner.average.weights) if training.held_out.cases else None
+    training.validation_seconds = time.time() - started
+    metrics: dict[str, float | None] = {**training.newest, **(scores.metrics if scores else {})}
+    if scores is not None:
+        _tell(training, scores, metrics)
+    _follow_plateau(training, metrics)
+    _remember(training, scores, metrics)
+
+
+def keep_checkpoint(training: Training) -> None:
+    """Every ``save_frequency`` epochs: a checkpoint by number, with ``save_best_only`` only of a better model."""
+    trainer, state = training.config.trainer, training.state
+    if trainer.save_frequency is None or state.epoch % trainer.save_frequency:
+        return
+    if trainer.save_best_only:
+        if state.best is not None and not training.monitor.is_better(state.best, state.best_kept):
+            return
+        state.best_kept = state.best
+    keep_numbered(training.folder.path / trainer.checkpoint_dir, training.learner, state, trainer.keep_checkpoints)
+
+
+def _tell(training: Training, scores: HeldOutScores, metrics: dict[str, float | None]) -> None:
+    event = Validated(
+        epoch=training.state.epoch,
+        minutes=round((training.state.seconds + training.validation_seconds) / 60, 3),
+        mean_dice=scores.mean,
+        dice=scores.per_class,
+        per_case=scores.per_case,
+        zero_classes=list(scores.zero_classes),
+        metrics=metrics,
+    )
+    training.emit(event)
+    training.dashboard.validated(event, scores.preview, training.learner.network)
+
+
+def _follow_plateau(training: Training, metrics: dict[str, float | None]) -> None:
+    """The schedule 'plateau' looks at the validation loss, or without held-out cases at that of the training."""
+    state = training.state
+    loss = metrics.get("val_loss")
+    state.val_epochs.append(state.epoch)
+    state.val_losses.append(training.newest["train_loss"] if loss is None else loss)
+    if training.plan.lr_schedule == "plateau":
+        patience = plateau_patience(training.config.trainer)
+        state.reductions = plateau_reductions(state.val_losses, state.val_epochs, patience)
+
+
+def _remember(training: Training, scores: HeldOutScores | None, metrics: dict[str, float | None]) -> None:
+    """Keeps the model where the monitored metric is the best so far, or is not known at all."""
+    state, monitor = training.state, training.monitor
+    value = monitor.value(metrics)
+    if monitor.is_improvement(value, state.improved):
+        state.improved, state.improved_epoch = value, state.epoch
+    if value is not None and not monitor.is_better(value, state.best):
+        return
+    if value is None and state.best is not None:
+        return
+    state.best = value
+    _save_model(training, scores, value)
+    if scores is not None:
+        training.emit(Best(epoch=state.epoch, mean_dice=scores.mean, monitor=monitor.name, value=value))
+        training.owner.update(best=scores.mean)
+
+
+def _save_model(training: Training, scores: HeldOutScores | None, value: float | None) -> None:
+    how = {
+        "epoch": training.state.epoch,
+        "steps": training.state.step,
+        "train_cases": [case.name for case in training.train_cases],
+        "val_cases": [case.name for case in training.held_out.cases],
+    }
+    metrics = {} if scores is None else {"val_dice": scores.mean, "val_dice_per_class": scores.per_class}
+    if value is not None:
+        metrics |= {"monitor": training.monitor.name, "monitored": value}
+    weights = training.learner.average.weights
+    save_package(
+        ModelPackage(plan=training.plan, weights=weights, training=how, metrics=metrics), training.folder.model
+    )

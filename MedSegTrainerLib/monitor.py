@@ -1,0 +1,53 @@
+"""Which logged metric says that a model is better, and since when none was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from MedSegTrainerLib.config import TrainerConfig
+from MedSegTrainerLib.errors import ConfigError, did_you_mean
+
+PER_CLASS_METRICS = ("val_dice", "val_iou", "val_precision", "val_recall")
+LOGGED_METRICS = (*PER_CLASS_METRICS, "val_loss", "val_accuracy", "train_loss", "learning_rate", "gradient_norm")
+SMALLER_IS_BETTER = ("val_loss", "train_loss", "gradient_norm", "learning_rate")
+DEFAULT_PATIENCE = 30  # guide, "Early Stopping"
+
+
+class Monitor:
+    """The metric of ``trainer.monitor``. Raises ConfigError for a metric that is not logged for these classes."""
+
+    def __init__(self, trainer: TrainerConfig, class_names: Iterable[str]) -> None:
+        self.name = trainer.monitor
+        known = [*LOGGED_METRICS, *(f"{metric}/{name}" for name in class_names for metric in PER_CLASS_METRICS)]
+        if self.name not in known:
+            near = did_you_mean(self.name, known)
+            raise ConfigError(
+                [f"trainer.monitor = '{self.name}': is not logged.{near} Logged are: {', '.join(known)}."]
+            )
+        smaller = self.name in SMALLER_IS_BETTER
+        self.sign = -1.0 if trainer.monitor_mode == "min" or (trainer.monitor_mode == "auto" and smaller) else 1.0
+        self.min_delta = trainer.min_delta
+
+    def value(self, metrics: Mapping[str, float | None]) -> float | None:
+        """The monitored number; None where it is not known in this epoch, as without held-out cases,
+        or is not finite."""
+        value = metrics.get(self.name)
+        return value if value is not None and math.isfinite(value) else None
+
+    def is_better(self, value: float | None, best: float | None) -> bool:
+        """Whether ``value`` beats ``best``; an unknown value beats nothing but an unknown best."""
+        if best is None:
+            return True
+        return value is not None and self.sign * (value - best) > 0
+
+    def is_improvement(self, value: float | None, best: float | None) -> bool:
+        """Whether it beats it by ``trainer.min_delta``, which is what early stopping waits for."""
+        if best is None:
+            return value is not None
+        return value is not None and self.sign * (value - best) > self.min_delta
+
+
+def stopping_patience(trainer: TrainerConfig) -> int:
+    """Epochs without improvement after which early stopping ends a training."""
+    return DEFAULT_PATIENCE if trainer.patience == "auto" else trainer.patience

@@ -1,0 +1,95 @@
+"""How the planned network learns: loss, optimizer, rate, schedule, clip and average, as set or from the presets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from MedSegTrainerLib import presets
+from MedSegTrainerLib.architectures import PLANNED
+from MedSegTrainerLib.config import LossConfig, TrainConfig, TrainerConfig
+from MedSegTrainerLib.fingerprint import Fingerprint
+from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.optim import plateau_patience
+
+Reasons = dict[str, str]
+BY_HAND = "set by the configuration"
+SCHEDULE_SETTINGS = {
+    "constant": (), "step": ("step_size", "gamma"), "cosine": ("T_max", "eta_min"), "plateau": ("factor", "eta_min"),
+    "polynomial": ("power",),
+}  # fmt: skip
+
+
+def learning_choices(
+    fingerprint: Fingerprint, config: TrainConfig, architecture: str, network: dict[str, Any], dims: int, cases: int,
+    reasons: Reasons,
+) -> dict[str, Any]:  # fmt: skip
+    """The fields of a plan that say how it learns; ``cases`` train. Writes why into ``reasons``."""
+    optimizer, trainer = config.optimizer, config.trainer
+
+    def take(name: str, given: Any, preset: tuple[Any, str]) -> Any:
+        value, reasons[name] = preset if given == "auto" else (given, BY_HAND)
+        return value
+
+    kind = take("optimizer", optimizer.optimizer_type, presets.choose_optimizer(architecture, cases))
+    size = _parameters(architecture, network) if optimizer.weight_decay == "auto" else 0
+    decay = presets.choose_decay(architecture, kind, cases, size)
+    schedule = take("lr_schedule", trainer.lr_schedule, presets.choose_schedule(architecture, kind))
+    settings = schedule_settings(trainer, schedule)
+    reasons["lr_schedule"] += f" ({settings})" if settings else ""
+    return {
+        "loss": _loss(fingerprint, config.loss, architecture, dims, reasons),
+        "optimizer_type": kind,
+        "learning_rate": take("learning_rate", optimizer.learning_rate, presets.choose_rate(architecture, kind)),
+        "weight_decay": take("weight_decay", optimizer.weight_decay, decay),
+        "lr_schedule": schedule,
+        "gradient_clip": take("gradient_clip", trainer.gradient_clip, presets.choose_clip(architecture)),
+        "ema_decay": take("ema_decay", trainer.ema_decay, presets.choose_average(architecture)),
+    }
+
+
+def schedule_settings(trainer: TrainerConfig, schedule: str) -> str:
+    """The settings that the schedule goes by, in words."""
+    told = [f"{name} {getattr(trainer, name)}" for name in SCHEDULE_SETTINGS[schedule]]
+    if schedule == "plateau":
+        told.append(f"patience {plateau_patience(trainer)} epochs")
+    return ", ".join(told)
+
+
+def _loss(fingerprint: Fingerprint, given: LossConfig, architecture: str, dims: int, reasons: Reasons) -> LossConfig:
+    """The loss with its terms and class weights as numbers."""
+    foreground = [fingerprint.voxel_share[item.name] for item in fingerprint.classes]
+    shares = [1 - sum(foreground), *foreground]
+    chosen, reasons["loss"] = given, BY_HAND
+    if given.loss_type == "auto" and _has_weights(given):
+        chosen = replace(given, loss_type="combined")
+    elif given.loss_type == "auto":
+        preset, reasons["loss"] = presets.choose_loss(architecture, shares, _smallest_object(fingerprint, dims), dims)
+        chosen = replace(given, **preset)
+    if chosen.class_weights == "auto":
+        from MedSegTrainerLib.losses import balanced_weights
+
+        chosen = replace(chosen, class_weights=balanced_weights(shares))
+        reasons["class_weights"] = "the rarer a class the more a voxel of it weighs, from the voxels of all cases"
+    return chosen
+
+
+def _has_weights(loss: LossConfig) -> bool:
+    given = (loss.dice_weight, loss.ce_weight, loss.focal_weight, loss.boundary_weight)
+    return any(weight is not None for weight in given)
+
+
+def _smallest_object(fingerprint: Fingerprint, dims: int) -> float:
+    """Median size of the smallest class in a case: voxels, or in 2D the pixels of one of its slices."""
+    spacing = np.median(fingerprint.spacings, axis=0)
+    present = [volume for volume in fingerprint.median_volume_mm3.values() if volume > 0]
+    voxels = min(present) / float(np.prod(spacing))
+    return voxels if dims == 3 or fingerprint.dims == 2 else voxels ** (2 / 3)
+
+
+def _parameters(architecture: str, network: dict[str, Any]) -> int:
+    if architecture == PLANNED:
+        return 0  # its weight decay does not follow from its size, and building it takes time
+    return sum(parameter.numel() for parameter in build_network(architecture, network).parameters())

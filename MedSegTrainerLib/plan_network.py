@@ -1,0 +1,237 @@
+"""The network and what it sees at once: axes, grid, patch and parameters, from data, settings and device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from MedSegTrainerLib.architectures import ARCHITECTURES, architecture_name, chosen_settings, edges
+from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.fingerprint import Fingerprint
+from MedSegTrainerLib.plan_shapes import (
+    Spacing,
+    Topology,
+    Triple,
+    choose_fixed_patch,
+    choose_patch,
+    choose_spacing,
+    choose_topology,
+    median_size,
+    network_parameters,
+    patch_voxels,
+    round_up,
+    topology_for_patch,
+)
+
+Reasons = dict[str, str]
+SMALLEST_MAP_VOXELS = 4  # at the coarsest level: of one voxel, instance norm makes 0 whatever it was
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkPlan:
+    """The part of a Plan that says what the network is and what it sees; the fields are those of ``Plan``."""
+
+    dims: int
+    spacing: Spacing
+    image_size: tuple[int, int] | None
+    patch_size: Triple
+    divisor: Triple
+    architecture: str
+    network: dict[str, Any]
+
+
+def plan_network(fingerprint: Fingerprint, config: TrainConfig, device: torch.device, reasons: Reasons) -> NetworkPlan:
+    """Chooses network, grid and patch, and adds why; raises ConfigError where settings contradict the data."""
+    name = architecture_name(config.network)
+    reasons["network"] = (
+        "a U-Net planned for these sizes and spacings" if config.network.type == "auto" else "set by the configuration"
+    )
+    dims = _dims(fingerprint, config, reasons)
+    image_size = config.network.img_size if config.data.image_size == "auto" else config.data.image_size
+    wanted = None if image_size == "auto" else edges(image_size, dims)
+    problems = _size_problems(config, dims, wanted)
+    if problems:
+        raise ConfigError(problems)
+    box = (wanted[0], wanted[1]) if wanted and dims == 2 else None
+    spacing = _spacing(fingerprint, config, dims, wanted, device, reasons)
+    patch, topology = _patch(fingerprint, config, dims, spacing, wanted, device, reasons)
+    step = ARCHITECTURES[name].divisor or 1
+    divisor = topology.divisor if topology else (1 if dims == 2 else step, step, step)
+    return NetworkPlan(
+        dims=dims, spacing=spacing, image_size=box, patch_size=patch, divisor=divisor,
+        architecture=name, network=_parameters(fingerprint, config, dims, topology, reasons),
+    )  # fmt: skip
+
+
+def _dims(fingerprint: Fingerprint, config: TrainConfig, reasons: Reasons) -> int:
+    name, asked = architecture_name(config.network), config.network.dims
+    possible = ARCHITECTURES[name].dims
+    if fingerprint.dims == 2 and (possible == (3,) or asked == 3):
+        what = f"network.type = {name}" if possible == (3,) else "network.dims = 3"
+        instead = "UNet2D, or leave it out" if possible == (3,) else "2"
+        raise ConfigError([f"{what}: the images have one slice, and a 3D network needs volumes. Use {instead}."])
+    if asked != "auto":
+        reasons["dims"] = "set by the configuration"
+        return asked
+    told = "the images have one slice" if fingerprint.dims == 2 else "the images are volumes"
+    if fingerprint.dims not in possible:
+        told += f"; {name} is a {possible[0]}D network, which sees them slice by slice"
+    reasons["dims"] = told
+    return fingerprint.dims if fingerprint.dims in possible else possible[0]
+
+
+def _size_problems(config: TrainConfig, dims: int, wanted: list[int] | None) -> list[str]:
+    """What the configuration alone cannot know to be wrong, as the data decides about 2D and 3D."""
+    if wanted is None:
+        return []
+    problems = []
+    data = config.data
+    if len(wanted) != dims:
+        axes = "(y, x)" if dims == 2 else "(z, y, x)"
+        problems.append(f"data.image_size = {wanted}: give one number, or {dims} {axes} for a {dims}D network.")
+    if dims == 2 and data.spacing != "auto":
+        problems.append(
+            f"data.image_size = {wanted} and data.spacing = {data.spacing}: both say how far images are resized. "
+            "Leave one out."
+        )
+    if dims == 3 and data.patch_size != "auto" and data.patch_size != wanted:
+        problems.append(
+            f"data.image_size = {wanted} and data.patch_size = {data.patch_size}: of volumes both are the patch. "
+            "Leave one out."
+        )
+    return problems
+
+
+def _spacing(
+    fingerprint: Fingerprint,
+    config: TrainConfig,
+    dims: int,
+    wanted: list[int] | None,
+    device: torch.device,
+    reasons: Reasons,
+) -> Spacing:
+    if dims == 2 and wanted:
+        shrink = 1 / _scale(fingerprint, wanted)[:, None]
+        spacing = np.median(fingerprint.spacings * np.concatenate([np.ones_like(shrink), shrink, shrink], 1), axis=0)
+        reasons["image_size"] = "set by the configuration; each image is resized to fit into it, sides in proportion"
+        reasons["spacing"] = "follows from image_size (the median of the cases)"
+        return float(spacing[0]), float(spacing[1]), float(spacing[2])
+    if config.data.spacing != "auto":
+        reasons["spacing"] = "set by the configuration"
+        z, y, x = config.data.spacing
+        return z, y, x
+    voxels = int(np.prod(wanted)) if wanted else patch_voxels(dims, device)
+    spacing, reasons["spacing"] = choose_spacing(fingerprint, dims, voxels)
+    return spacing
+
+
+def _scale(fingerprint: Fingerprint, box: list[int]) -> np.ndarray:
+    """What each case's slices are enlarged by to fit into a box (y, x)."""
+    scale: np.ndarray = (np.array(box) / fingerprint.sizes[:, 1:]).min(axis=1)
+    return scale
+
+
+def _patch(
+    fingerprint: Fingerprint,
+    config: TrainConfig,
+    dims: int,
+    spacing: Spacing,
+    wanted: list[int] | None,
+    device: torch.device,
+    reasons: Reasons,
+) -> tuple[Triple, Topology | None]:
+    """The patch, and the topology of the planned U-Net, None for the others."""
+    name = architecture_name(config.network)
+    step = ARCHITECTURES[name].divisor
+    given = config.data.patch_size
+    if given != "auto":
+        asked = (1 if dims == 2 else given[0], given[1], given[2])
+        reasons["patch_size"] = "set by the configuration"
+        if step is None:  # kept to the voxel, and the network must do
+            return asked, topology_for_patch(asked, spacing, dims)
+    elif wanted:
+        asked = _whole(fingerprint, dims, spacing, wanted, reasons)
+        if step is None:
+            topology = choose_topology(asked, spacing, dims)
+            return _triple(round_up(n, d) for n, d in zip(asked, topology.divisor, strict=True)), topology
+    else:
+        voxels, size = patch_voxels(dims, device), median_size(fingerprint, spacing, dims)
+        if step is None:
+            asked, topology = choose_patch(size, spacing, dims, voxels)
+            reasons["patch_size"] = _coverage(asked, size, voxels)
+            return asked, topology
+        asked = choose_fixed_patch(size, spacing, dims, voxels, step)
+        reasons["patch_size"] = _coverage(asked, size, voxels)
+    return _fitted(asked, dims, name, step, reasons), None
+
+
+def _coverage(patch: Triple, size: Triple, voxels: int) -> str:
+    whole = all(p >= s for p, s in zip(patch, size, strict=True))
+    sees = "covers the median volume" if whole else f"as much of the median volume {size} as fits"
+    return f"{sees}, at most {voxels} voxels on this device"
+
+
+def _whole(fingerprint: Fingerprint, dims: int, spacing: Spacing, wanted: list[int], reasons: Reasons) -> Triple:
+    """What image_size asks for, but no more than the largest case has."""
+    if dims == 2:
+        sizes = np.round(fingerprint.sizes[:, 1:] * _scale(fingerprint, wanted)[:, None])
+        y, x = sizes.max(axis=0).astype(int).tolist()
+        reasons["patch_size"] = "the whole of every image at image_size"
+        return 1, y, x
+    largest = np.round(fingerprint.sizes * fingerprint.spacings / np.array(spacing)).max(axis=0).astype(int).tolist()
+    patch = [min(n, max(1, most)) for n, most in zip(wanted, largest, strict=True)]
+    reasons["patch_size"] = f"image_size {_times(wanted)}"
+    if patch != list(wanted):
+        reasons["patch_size"] += f", but no more than the largest volume has ({_times(largest)} voxels)"
+    return _triple(patch)
+
+
+def _fitted(patch: Triple, dims: int, name: str, step: int, reasons: Reasons) -> Triple:
+    """The patch enlarged to what a network takes: multiples of ``step``, and a coarsest map worth the name."""
+    fitted = [n if dims == 2 and axis == 0 else round_up(n, step) for axis, n in enumerate(patch)]
+    room = ""
+    while np.prod([max(1, n // step) for n in fitted]) < SMALLEST_MAP_VOXELS:
+        fitted[1 if fitted[1] <= fitted[2] else 2] += step
+        room = f", and {SMALLEST_MAP_VOXELS} voxels at its coarsest level"
+    if fitted != list(patch):
+        reasons["patch_size"] += f"; {_times(patch)} became {_times(fitted)}: {name} needs multiples of {step}{room}"
+    return _triple(fitted)
+
+
+def _parameters(
+    fingerprint: Fingerprint, config: TrainConfig, dims: int, topology: Topology | None, reasons: Reasons
+) -> dict[str, Any]:
+    network, name = config.network, architecture_name(config.network)
+    channels, classes = len(fingerprint.channels), len(fingerprint.classes) + 1
+    reasons |= {"in_channels": "channels of the images", "out_channels": "classes with the background"}
+    for setting, found in (("in_channels", channels), ("out_channels", classes)):
+        given = getattr(network, setting)
+        if given not in ("auto", found):
+            reasons[setting] += f"; the configuration says {given}, but the data decides"
+    settings = chosen_settings(network)
+    for setting in settings:
+        if getattr(network, setting) == "auto":
+            reasons[setting] = f"default of {name}"
+    if network.norm == "auto":
+        reasons["norm"] = "does not depend on the batch, however small"
+    if network.dropout == 0:
+        reasons["dropout"] = "none unless asked for"
+    if topology is None:
+        return {"in_channels": channels, "out_channels": classes, **settings}
+    deep = len(topology.strides) > 2 if settings["deep_supervision"] == "auto" else settings["deep_supervision"]
+    planned = network_parameters(topology, settings["base_channels"], dims, channels, classes, deep)
+    return {**planned, "norm": settings["norm"], "dropout": settings["dropout"]}
+
+
+def _triple(values: Iterable[int]) -> Triple:
+    z, y, x = (int(value) for value in values)
+    return z, y, x
+
+
+def _times(values: Iterable[int]) -> str:
+    return " x ".join(str(value) for value in values)

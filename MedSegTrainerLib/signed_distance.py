@@ -1,0 +1,72 @@
+"""Signed distance of every voxel to the contours of the classes, worked out where the labels are (CPU or GPU)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+Box = list[tuple[int, int]]
+
+
+def signed_distances(labels: torch.Tensor, classes: int, spacing: Sequence[float]) -> torch.Tensor:
+    """Distance to the contour of each class but the background: negative inside, 0 on it, positive outside.
+
+    labels: int (B, *spatial), below 0 where nobody labelled. spacing: of these spatial axes; the unit of the
+    result is its own. Returns float32 (B, classes - 1, *spatial), exact Euclidean distances.
+
+    The contour of a class are its voxels with a face on a labelled voxel of something else. All is 0 where a
+    class has no contour, as in patches without it or full of it ("another class will supervise that pixel",
+    Kervadec et al. 2019, whose code gives the same numbers outside and those of the next voxels inside), and
+    at unlabelled voxels.
+    """
+    labelled = labels >= 0
+    maps = torch.zeros((len(labels), classes - 1, *labels.shape[1:]), device=labels.device)
+    for sample, known, sample_maps in zip(labels, labelled, maps, strict=True):
+        for index in range(1, classes):
+            inside = sample == index
+            contour = _contour(inside, known & ~inside)
+            box = _box(contour)
+            if box is not None:
+                distance = _distance(contour, box, spacing)
+                sample_maps[index - 1] = torch.where(inside, -distance, distance) * known
+    return maps
+
+
+def _contour(inside: torch.Tensor, outside: torch.Tensor) -> torch.Tensor:
+    contour = torch.zeros_like(inside)
+    for axis, length in enumerate(inside.shape):
+        for here, there in ((0, 1), (1, 0)):
+            met = inside.narrow(axis, here, length - 1) & outside.narrow(axis, there, length - 1)
+            contour.narrow(axis, here, length - 1).logical_or_(met)
+    return contour
+
+
+def _box(mask: torch.Tensor) -> Box | None:
+    """First and behind-last index with a voxel, of each axis; None without any. Waits for the device."""
+    axes = range(mask.ndim)
+    found = [mask.amax([a for a in axes if a != axis]) if mask.ndim > 1 else mask for axis in axes]
+    used = [torch.nonzero(line)[:, 0].tolist() for line in found]
+    return [(line[0], line[-1] + 1) for line in used] if used[0] else None
+
+
+def _distance(mask: torch.Tensor, box: Box, spacing: Sequence[float]) -> torch.Tensor:
+    """Distance to the nearest voxel of ``mask``, all of whose voxels lie in ``box``.
+
+    One axis after the other: squared distance = min over sources j of (f(j) + (i - j)^2), the lower envelope
+    of Felzenszwalb & Huttenlocher 2012 (doi:10.4086/toc.2012.v008a019) by trying all j of the box. In patches
+    that is several times faster than scipy's transform, and it runs on GPUs.
+    """
+    squared = torch.where(mask[tuple(slice(*span) for span in box)], 0.0, torch.inf)
+    for axis, (first, end) in enumerate(box):
+        places = torch.arange(mask.shape[axis], dtype=torch.float32, device=mask.device) * spacing[axis]
+        steps = (places[:, None] - places[first:end]).square()
+        lines = squared.movedim(axis, 0)
+        sources = lines.reshape(len(lines), -1)
+        nearest = torch.full((len(places), sources.shape[1]), torch.inf, device=mask.device)
+        reached = torch.empty_like(nearest)
+        for source, step in zip(sources, steps.unbind(1), strict=True):
+            torch.add(source, step[:, None], out=reached)
+            torch.minimum(nearest, reached, out=nearest)
+        squared = nearest.view(len(places), *lines.shape[1:]).movedim(0, axis)
+    return squared.sqrt()

@@ -1,0 +1,73 @@
+"""What a running training consists of: its parts, its state, and where it stands in time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from MedSegTrainerLib.checkpoint import TrainingState
+from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.dashboard import Dashboard
+from MedSegTrainerLib.data.cache import CachedCase
+from MedSegTrainerLib.events import Emit
+from MedSegTrainerLib.held_out import HeldOut
+from MedSegTrainerLib.job import JobFolder, JobOwner
+from MedSegTrainerLib.monitor import Monitor, stopping_patience
+from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.step import Learner
+
+
+@dataclass(kw_only=True)
+class Training:
+    """What a training works with. ``deadline`` is a ``time.time()`` to be done by, None without a budget.
+
+    newest: train_loss, learning_rate and gradient_norm of the last epoch.
+    """
+
+    plan: Plan
+    config: TrainConfig
+    folder: JobFolder
+    owner: JobOwner
+    emit: Emit
+    device: torch.device
+    train_cases: Sequence[CachedCase]
+    held_out: HeldOut
+    learner: Learner
+    state: TrainingState
+    monitor: Monitor
+    dashboard: Dashboard
+    deadline: float | None
+    newest: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.time)
+    first_step: int = 0
+    last_look: float = 0.0
+    last_save: float = field(default_factory=time.time)
+    validation_seconds: float = 0.0
+
+    @property
+    def epochs(self) -> int:
+        return -(-self.state.total_steps // self.plan.steps_per_epoch)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether early stopping ends it: the monitored metric has not improved for too long."""
+        trainer, state = self.config.trainer, self.state
+        return trainer.early_stopping and state.epoch - state.improved_epoch >= stopping_patience(trainer)
+
+    @property
+    def is_over(self) -> bool:
+        return self.state.step >= self.state.total_steps or self.is_stale
+
+    @property
+    def seconds_left(self) -> float:
+        if self.deadline is not None:
+            return max(0.0, round(self.deadline - time.time(), 1))
+        return round((self.state.total_steps - self.state.step) * self.step_seconds, 1)
+
+    @property
+    def step_seconds(self) -> float:
+        """Mean seconds of a step since this process began, its share of the validations included."""
+        return (time.time() - self.started) / max(1, self.state.step - self.first_step)

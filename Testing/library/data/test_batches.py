@@ -1,0 +1,84 @@
+"""The batches of an epoch: their shapes, and that they follow from seed, epoch and place alone."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from MedSegTrainerLib.config import DataConfig
+from MedSegTrainerLib.data.batches import epoch_batches
+from MedSegTrainerLib.data.cache import CachedCase
+from MedSegTrainerLib.data.mixing import Batch
+from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.plan import Plan
+
+CPU = torch.device("cpu")
+
+
+def make_case(name: str, shape: tuple[int, int, int], classes: list[int], seed: int) -> CachedCase:
+    """Intensities around 10 * seed; a voxel of each class."""
+    image = torch.randn((1, *shape), generator=torch.Generator().manual_seed(seed)) + 10 * seed
+    label = torch.zeros(shape, dtype=torch.uint8)
+    rows = []
+    for number, value in enumerate(classes):
+        label[1, 2, number] = value
+        rows.append([value, 1, 2, number])
+    locations = torch.tensor(rows, dtype=torch.int32).view(-1, 4)
+    geometry = Geometry(size=(shape[2], shape[1], shape[0]))
+    return CachedCase(name=name, image=image, label=label, locations=locations, geometry=geometry)
+
+
+@pytest.fixture
+def cases() -> list[CachedCase]:
+    return [
+        make_case("a", (6, 9, 14), [1], 0),
+        make_case("b", (5, 11, 13), [1, 2], 1),
+        make_case("c", (6, 8, 12), [], 2),
+    ]
+
+
+def some(plan: Plan, cases: list[CachedCase], epoch: int = 0, count: int = 4, **settings: object) -> list[Batch]:
+    config = DataConfig(**settings)  # type: ignore[arg-type]
+    return list(itertools.islice(epoch_batches(cases, plan, config, CPU, epoch), count))
+
+
+@pytest.mark.parametrize("augmentation", [True, False])
+def test_shapes_are_the_planned_ones(tiny_plan: Plan, cases: list[CachedCase], augmentation: bool) -> None:
+    for images, labels in some(tiny_plan, cases, augmentation=augmentation):
+        assert images.shape == (2, 1, 4, 8, 12) and images.dtype == torch.float32
+        assert labels.shape == (2, 4, 8, 12) and labels.dtype == torch.int16
+
+
+def test_they_follow_from_seed_and_epoch(tiny_plan: Plan, cases: list[CachedCase]) -> None:
+    first, again, later, other = (
+        some(tiny_plan, cases, epoch=epoch, seed=seed, mixup=0.5, cutmix=0.5)
+        for epoch, seed in ((3, 1), (3, 1), (4, 1), (3, 2))
+    )
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0][0], later[0][0]) and not torch.equal(first[0][0], other[0][0])
+
+
+def test_without_shuffling_the_cases_come_in_their_order(tiny_plan: Plan, cases: list[CachedCase]) -> None:
+    plan = replace(tiny_plan, batch_size=3, samples_per_volume=1)
+    (images, _), (again, _) = some(plan, cases, count=2, shuffle=False, augmentation=False)
+    for batch in (images, again):
+        assert [round(float(image.mean()) / 10) for image in batch] == [0, 1, 2]
+
+
+def test_weighted_sampling_prefers_the_rare_class(tiny_plan: Plan, cases: list[CachedCase]) -> None:
+    """b alone has class 2 (weight 1); a shares class 1 with it (1/2); c has no class (1/3)."""
+    plan = replace(tiny_plan, batch_size=2, samples_per_volume=50)
+    seen = np.zeros(3)
+    for images, _ in some(plan, cases, count=200, case_sampling="weighted", augmentation=False):
+        for image in images:
+            seen[round(float(image.mean()) / 10)] += 1
+    assert np.abs(seen / seen.sum() - np.array([3, 6, 2]) / 11).max() < 0.08
+
+
+def test_a_share_of_the_batches_is_mixed(tiny_plan: Plan, cases: list[CachedCase]) -> None:
+    lengths = {len(batch) for batch in some(tiny_plan, cases, count=20, mixup=0.5)}
+    assert lengths == {2, 4}

@@ -1,0 +1,120 @@
+"""What can be asked of a network, checked before any data is read."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+
+import pytest
+
+from MedSegTrainerLib.architectures import (
+    ARCHITECTURES,
+    COMMON,
+    PLANNED,
+    architecture_name,
+    chosen_settings,
+    edges,
+    network_problems,
+    network_settings,
+)
+from MedSegTrainerLib.config import NetworkConfig, TrainConfig
+from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.models import MODELS
+from MedSegTrainerLib.validation import parse_config, with_settings
+
+NAMED = [name for name in ARCHITECTURES if name != PLANNED]
+
+
+def problems(*settings: str) -> list[str]:
+    try:
+        parse_config(TrainConfig, with_settings({}, list(settings)))
+    except ConfigError as error:
+        return error.problems
+    return []
+
+
+class TestRegistry:
+    @pytest.mark.parametrize("name", NAMED)
+    def test_settings_are_parameters_of_the_network(self, name: str) -> None:
+        parameters = set(inspect.signature(MODELS[name]).parameters)
+        assert parameters == {"in_channels", "out_channels", *ARCHITECTURES[name].settings}
+
+    def test_each_setting_belongs_to_some_network(self) -> None:
+        known = {setting for one in ARCHITECTURES.values() for setting in one.settings}
+        assert {item.name for item in fields(NetworkConfig)} == {*COMMON, *known, "img_size"}
+
+    def test_auto_is_the_planned_one(self) -> None:
+        assert architecture_name(NetworkConfig()) == PLANNED
+        assert architecture_name(NetworkConfig(type="UNet3D")) == "UNet3D"
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("name", "setting", "value"),
+        [("UNet2D", "base_channels", 64), ("UNet3D", "base_channels", 32), ("SwinUNETR", "embed_dim", 48),
+         ("SwinUNETR", "window_size", 7), ("UNet2D", "norm", "instance")],
+    )  # fmt: skip
+    def test_auto_is_the_default_of_the_guide(self, name: str, setting: str, value: object) -> None:
+        assert chosen_settings(NetworkConfig(type=name))[setting] == value  # type: ignore[arg-type]
+
+    def test_what_is_given_counts(self) -> None:
+        config = NetworkConfig(type="SwinUNETR", embed_dim=24, dropout=0.5, norm="group")
+        assert chosen_settings(config) == {"embed_dim": 24, "window_size": 7, "norm": "group", "dropout": 0.5}
+
+    def test_are_read_back_from_a_network(self) -> None:
+        built = {"in_channels": 1, "out_channels": 2, "base_channels": 8, "norm": "batch", "dropout": 0.1}
+        assert network_settings("UNet2D", built) == {"base_channels": 8, "norm": "batch", "dropout": 0.1}
+        planned = {"features": [12, 24], "strides": [[1, 1], [2, 2]], "deep_supervision": False}
+        assert network_settings(PLANNED, planned) == {"base_channels": 12, "deep_supervision": False}
+
+    def test_edges(self) -> None:
+        assert (edges(96, 3), edges([64, 48], 2)) == ([96, 96, 96], [64, 48])
+
+
+class TestProblems:
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            (), ("network.type=UNet2D", "base_channels=8", "image_size=256", "out_channels=2", "in_channels=1"),
+            ("network.type=SwinUNETR", "img_size=96", "image_size=[96, 96, 96]", "embed_dim=24", "window_size=4"),
+            ("network.type=UNet3D", "dims=3", "norm=group", "dropout=0.3"), ("dims=2", "image_size=[300, 200]"),
+            ("deep_supervision=false", "norm=batch", "dropout=0.5"),
+        ],
+    )  # fmt: skip
+    def test_none_where_all_fits(self, settings: tuple[str, ...]) -> None:
+        assert problems(*settings) == []
+
+    def test_all_settings_a_network_lacks_are_listed(self) -> None:
+        found = problems("network.type=UNet2D", "embed_dim=48", "window_size=7", "img_size=96", "deep_supervision=true")
+        assert sorted(problem.split(" ")[0] for problem in found) == [
+            "network.deep_supervision", "network.embed_dim", "network.img_size", "network.window_size",
+        ]  # fmt: skip
+        assert any("UNet2D has no such setting. Leave it out, or set network.type to SwinUNETR" in p for p in found)
+
+    def test_the_planned_one_has_no_tokens_either(self) -> None:
+        (problem,) = problems("embed_dim=48")
+        assert problem.startswith("network.embed_dim = 48: PlannedUNet has no such setting")
+
+    @pytest.mark.parametrize(("name", "dims", "own"), [("UNet2D", 3, 2), ("UNet3D", 2, 3), ("SwinUNETR", 2, 3)])
+    def test_axes_a_network_lacks(self, name: str, dims: int, own: int) -> None:
+        assert problems(f"network.type={name}", f"dims={dims}") == [
+            f"network.dims = {dims}: {name} is a {own}D network. Leave it out."
+        ]
+
+    def test_a_width_that_swin_does_not_take(self) -> None:
+        assert problems("network.type=SwinUNETR", "embed_dim=40") == [
+            "network.embed_dim = 40: must be a multiple of 12 for SwinUNETR."
+        ]
+
+    def test_two_sizes_that_contradict_each_other(self) -> None:
+        (problem,) = problems("network.type=SwinUNETR", "img_size=96", "image_size=128")
+        assert problem.startswith("network.img_size = 96 and data.image_size = 128: both say")
+
+    @pytest.mark.parametrize("size", ["0", "-3", "[64, 64]", "[]", "[64, 0, 64]"])
+    def test_a_size_that_is_none(self, size: str) -> None:
+        (problem,) = problems("network.type=SwinUNETR", f"image_size={size}")
+        assert problem.startswith("data.image_size = ")
+        assert "give one positive number, or 3 (one an axis)" in problem
+
+    def test_of_a_plain_configuration(self) -> None:
+        assert network_problems(TrainConfig()) == []

@@ -1,0 +1,61 @@
+"""Which metric decides, and which way."""
+
+from __future__ import annotations
+
+import pytest
+
+from MedSegTrainerLib.config import TrainerConfig
+from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.monitor import Monitor, stopping_patience
+
+NAN = float("nan")
+
+
+def monitor(name: str, mode: str = "auto", min_delta: float = 0.01) -> Monitor:
+    return Monitor(TrainerConfig(monitor=name, monitor_mode=mode, min_delta=min_delta), ["liver", "cyst"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "better", "worse"),
+    [
+        ("val_dice", "auto", 0.8, 0.7), ("val_loss", "auto", 0.2, 0.3), ("train_loss", "auto", 0.2, 0.3),
+        ("val_dice/cyst", "auto", 0.8, 0.7), ("val_iou", "min", 0.1, 0.2), ("val_loss", "max", 0.3, 0.2),
+    ],
+)  # fmt: skip
+def test_which_way_is_better(name: str, mode: str, better: float, worse: float) -> None:
+    one = monitor(name, mode)
+    assert one.is_better(better, worse) and not one.is_better(worse, better) and not one.is_better(worse, worse)
+    assert one.is_improvement(better, worse) and not one.is_improvement(worse, better)
+
+
+def test_a_small_change_is_better_but_no_improvement() -> None:
+    one = monitor("val_dice", min_delta=0.01)
+    assert one.is_better(0.805, 0.8) and not one.is_improvement(0.805, 0.8)
+    assert one.is_improvement(0.811, 0.8)
+
+
+def test_the_value_is_looked_up_by_its_name() -> None:
+    assert monitor("val_dice/cyst").value({"val_dice": 0.9, "val_dice/cyst": 0.4}) == 0.4
+
+
+@pytest.mark.parametrize("unknown", [None, NAN, float("inf")])
+def test_what_is_not_known_beats_nothing_and_is_beaten(unknown: float | None) -> None:
+    one = monitor("val_dice")
+    value = one.value({"val_dice": unknown})
+    assert value is None and one.value({}) is None
+    assert not one.is_better(value, 0.1) and not one.is_improvement(value, None)
+    assert one.is_better(0.1, value) and one.is_improvement(0.1, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("val_dise", "Did you mean 'val_dice'"), ("val_dice/lever", "Did you mean 'val_dice/liver'"), ("x", "Known: ")],
+)
+def test_a_metric_that_is_not_logged(name: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        monitor(name)
+
+
+def test_patience_is_the_guides_unless_given() -> None:
+    assert stopping_patience(TrainerConfig()) == 30
+    assert stopping_patience(TrainerConfig(patience=7)) == 7

@@ -1,0 +1,50 @@
+"""A plan as JSON and back, those of earlier versions too."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.inference import describe_plan
+from MedSegTrainerLib.plan import Plan
+
+
+def written(plan: Plan) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(plan.to_json()))
+    return found
+
+
+def test_comes_back_as_it_was(tiny_plan: Plan) -> None:
+    assert Plan.from_json(written(tiny_plan)) == tiny_plan
+    resized = replace(tiny_plan, image_size=(256, 192))
+    assert Plan.from_json(written(resized)) == resized
+
+
+@pytest.mark.parametrize(
+    ("strides", "divisor"),
+    [([[1, 1, 1], [1, 2, 2], [2, 2, 1], [2, 1, 2]], (4, 4, 4)), ([[1, 1], [2, 2], [1, 2]], (1, 2, 4))],
+)
+def test_of_an_earlier_version_the_strides_say_the_divisor(
+    tiny_plan: Plan, strides: list[list[int]], divisor: tuple[int, int, int]
+) -> None:
+    old = written(replace(tiny_plan, network={**tiny_plan.network, "strides": strides}))
+    del old["divisor"], old["image_size"], old["ignore_label"]
+    assert (Plan.from_json(old).divisor, Plan.from_json(old).image_size) == (divisor, None)
+
+
+def test_what_is_missing_or_unknown_is_named(tiny_plan: Plan) -> None:
+    values = {**written(tiny_plan), "colour": "red"}
+    del values["epochs"]
+    with pytest.raises(ModelError, match="colour, epochs missing or unknown"):
+        Plan.from_json(values)
+
+
+def test_is_described_with_its_network_in_words(tiny_plan: Plan) -> None:
+    assert describe_plan(tiny_plan)["Network"] == "PlannedUNet, 3D, base channels 4"
+    network = {"embed_dim": 24, "window_size": 7, "norm": "group", "dropout": 0.1}
+    swin = replace(tiny_plan, architecture="SwinUNETR", network=network)
+    assert describe_plan(swin)["Network"] == "SwinUNETR, 3D, embed dim 24, window size 7, norm group, dropout 0.1"

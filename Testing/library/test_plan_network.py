@@ -1,0 +1,173 @@
+"""The network and what it sees: sizes that fit it, what is asked for kept, what contradicts the data refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from MedSegTrainerLib.architectures import ARCHITECTURES
+from MedSegTrainerLib.classes import classes_from_values
+from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint
+from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.plan_network import NetworkPlan, plan_network
+from MedSegTrainerLib.validation import parse_config, with_settings
+
+MR = ChannelIntensities(name="T2", low=0, high=1800, percentile_00_5=30, percentile_99_5=900, mean=300, std=120)
+Sizes = tuple[int, int, int]
+
+
+def data(*sizes: Sizes, spacing: tuple[float, float, float] = (1.0, 1.0, 1.0), channels: int = 1) -> Fingerprint:
+    return Fingerprint(
+        cases=len(sizes), dims=2 if all(size[0] == 1 for size in sizes) else 3, sizes=np.array(sizes),
+        spacings=np.array([spacing] * len(sizes)), channels=(MR,) * channels,
+        classes=tuple(classes_from_values([1, 2], {1: "anterior", 2: "posterior"})),
+        cases_with={"anterior": 3, "posterior": 3}, voxel_share={"anterior": 0.1, "posterior": 0.1},
+        median_volume_mm3={"anterior": 900.0, "posterior": 900.0},
+    )  # fmt: skip
+
+
+HIPPOCAMPUS = data((35, 50, 35), (36, 48, 33), (34, 52, 36))
+IMAGES = data((1, 512, 384), (1, 500, 400), (1, 512, 512))
+
+
+def planned(found: Fingerprint, *settings: str) -> tuple[NetworkPlan, dict[str, str]]:
+    config: TrainConfig = parse_config(TrainConfig, with_settings({}, list(settings)))
+    reasons: dict[str, str] = {}
+    return plan_network(found, config, torch.device("cpu"), reasons), reasons
+
+
+def refusal(found: Fingerprint, *settings: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        planned(found, *settings)
+    return "\n".join(caught.value.problems)
+
+
+class TestVolumes:
+    def test_image_size_is_the_patch_but_no_larger_than_the_volumes(self) -> None:
+        plan, reasons = planned(HIPPOCAMPUS, "network.type=SwinUNETR", "image_size=96", "embed_dim=12")
+        assert (plan.patch_size, plan.divisor, plan.image_size) == ((64, 64, 64), (32, 32, 32), None)
+        assert "no more than the largest volume has (36 x 52 x 36 voxels)" in reasons["patch_size"]
+        assert "36 x 52 x 36 became 64 x 64 x 64: SwinUNETR needs multiples of 32" in reasons["patch_size"]
+
+    def test_img_size_of_the_network_says_the_same(self) -> None:
+        asked = ("network.type=SwinUNETR", "embed_dim=12")
+        assert planned(HIPPOCAMPUS, *asked, "img_size=64")[0] == planned(HIPPOCAMPUS, *asked, "image_size=64")[0]
+
+    def test_volumes_large_enough_give_what_is_asked(self) -> None:
+        plan, reasons = planned(data((120, 200, 180)), "network.type=UNet3D", "image_size=[96, 64, 112]")
+        assert plan.patch_size == (96, 64, 112)
+        assert reasons["patch_size"] == "image_size 96 x 64 x 112"
+
+    def test_the_planned_one_takes_it_too(self) -> None:
+        plan, _ = planned(HIPPOCAMPUS, "image_size=96")
+        assert all(p >= n for p, n in zip(plan.patch_size, (36, 52, 36), strict=True))
+        assert [p % d for p, d in zip(plan.patch_size, plan.divisor, strict=True)] == [0, 0, 0]
+        assert max(plan.patch_size) < 96
+
+    @pytest.mark.parametrize(
+        ("asked", "patch"), [("[50, 50, 50]", (64, 64, 64)), ("[16, 100, 33]", (32, 128, 64)), ("[64, 32, 96]", None)]
+    )
+    def test_a_patch_that_does_not_fit_is_enlarged(self, asked: str, patch: Sizes | None) -> None:
+        plan, reasons = planned(data((120, 200, 180)), "network.type=SwinUNETR", f"patch_size={asked}")
+        assert plan.patch_size == (patch or (64, 32, 96))
+        assert ("became" in reasons["patch_size"]) == (patch is not None)
+
+    @pytest.mark.parametrize("name", ["UNet3D", "SwinUNETR"])
+    def test_the_coarsest_level_is_more_than_a_voxel(self, name: str) -> None:
+        plan, reasons = planned(data((9, 11, 10)), f"network.type={name}", "image_size=16")
+        step = ARCHITECTURES[name].divisor or 0
+        assert np.prod([n // step for n in plan.patch_size]) == 4
+        assert "4 voxels at its coarsest level" in reasons["patch_size"]
+
+    @pytest.mark.parametrize("size", [(35, 50, 35), (12, 300, 280), (200, 180, 400)])
+    @pytest.mark.parametrize("name", ["UNet3D", "SwinUNETR"])
+    def test_of_itself_it_is_what_the_device_can_take(self, name: str, size: Sizes) -> None:
+        plan, reasons = planned(data(size), f"network.type={name}")
+        assert [p % d for p, d in zip(plan.patch_size, plan.divisor, strict=True)] == [0, 0, 0]
+        assert np.prod(plan.patch_size) <= 4 * 32**3
+        assert "on this device" in reasons["patch_size"]
+
+    def test_a_2d_network_sees_them_slice_by_slice(self) -> None:
+        plan, reasons = planned(HIPPOCAMPUS, "network.type=UNet2D")
+        assert (plan.dims, plan.patch_size[0], plan.divisor) == (2, 1, (1, 16, 16))
+        assert "slice by slice" in reasons["dims"]
+
+    def test_slices_are_resized_too(self) -> None:
+        plan, _ = planned(HIPPOCAMPUS, "network.type=UNet2D", "image_size=128")
+        assert plan.image_size == (128, 128)
+        assert plan.patch_size == (1, 128, 96)  # 50 x 35 becomes 128 x 90
+
+
+class TestImages:
+    def test_image_size_is_the_longer_side(self) -> None:
+        plan, reasons = planned(IMAGES, "network.type=UNet2D", "image_size=256")
+        assert (plan.image_size, plan.patch_size, plan.divisor) == ((256, 256), (1, 256, 256), (1, 16, 16))
+        assert plan.spacing == pytest.approx((1.0, 2.0, 2.0))
+        assert "in proportion" in reasons["image_size"]
+
+    def test_a_size_that_does_not_fit_is_rounded_up(self) -> None:
+        plan, reasons = planned(IMAGES, "network.type=UNet2D", "image_size=250")
+        assert (plan.image_size, plan.patch_size) == ((250, 250), (1, 256, 256))
+        assert "1 x 250 x 250 became 1 x 256 x 256" in reasons["patch_size"]
+
+    def test_images_that_are_not_square_need_no_square_patch(self) -> None:
+        plan, _ = planned(data((1, 200, 100), (1, 220, 120)), "network.type=UNet2D", "image_size=128")
+        assert plan.patch_size == (1, 128, 80)
+
+    def test_a_box_is_filled_in_proportion(self) -> None:
+        plan, _ = planned(data((1, 200, 100)), "network.type=UNet2D", "image_size=[128, 96]")
+        assert (plan.image_size, plan.patch_size) == ((128, 96), (1, 128, 64))
+
+    def test_the_planned_one_sees_them_whole(self) -> None:
+        plan, _ = planned(IMAGES, "image_size=200")
+        assert plan.image_size == (200, 200)
+        assert [p % d for p, d in zip(plan.patch_size, plan.divisor, strict=True)] == [0, 0, 0]
+        assert 200 <= min(plan.patch_size[1:]) <= max(plan.patch_size[1:]) < 264
+
+    def test_a_patch_is_cut_from_the_resized_image(self) -> None:
+        plan, _ = planned(IMAGES, "network.type=UNet2D", "image_size=256", "patch_size=[1, 64, 96]")
+        assert (plan.image_size, plan.patch_size) == ((256, 256), (1, 64, 96))
+
+
+class TestParameters:
+    @pytest.mark.parametrize("name", ARCHITECTURES)
+    def test_build_the_network(self, name: str) -> None:
+        width = "embed_dim=12" if name == "SwinUNETR" else "base_channels=4"
+        found = HIPPOCAMPUS if ARCHITECTURES[name].dims != (2,) else IMAGES
+        plan, reasons = planned(found, f"network.type={name}", width)
+        build_network(plan.architecture, plan.network)
+        assert (plan.network["in_channels"], plan.network["out_channels"]) == (1, 3)
+        own = set(ARCHITECTURES[name].settings)
+        assert {"network", "dims", "in_channels", "out_channels", *own} - {width.split("=")[0]} <= reasons.keys()
+
+    def test_the_data_decides_about_channels_and_classes(self) -> None:
+        plan, reasons = planned(data((1, 64, 48), channels=3), "network.type=UNet2D", "in_channels=1", "out_channels=2")
+        assert (plan.network["in_channels"], plan.network["out_channels"]) == (3, 3)
+        assert "the configuration says 1, but the data decides" in reasons["in_channels"]
+        assert "the configuration says 2, but the data decides" in reasons["out_channels"]
+
+    def test_numbers_that_are_right_need_no_word(self) -> None:
+        _, reasons = planned(IMAGES, "network.type=UNet2D", "in_channels=1", "out_channels=3")
+        assert "configuration" not in reasons["in_channels"] + reasons["out_channels"]
+
+
+class TestRefusals:
+    def test_a_3d_network_for_images(self) -> None:
+        assert refusal(IMAGES, "network.type=SwinUNETR") == (
+            "network.type = SwinUNETR: the images have one slice, and a 3D network needs volumes. "
+            "Use UNet2D, or leave it out."
+        )
+
+    def test_a_resampling_said_twice(self) -> None:
+        assert "both say how far images are resized" in refusal(IMAGES, "image_size=256", "spacing=[1, 2, 2]")
+
+    def test_a_patch_said_twice(self) -> None:
+        assert "of volumes both are the patch" in refusal(HIPPOCAMPUS, "image_size=64", "patch_size=[32, 32, 64]")
+        assert planned(HIPPOCAMPUS, "image_size=32", "patch_size=[32, 32, 32]")[0].patch_size == (32, 32, 32)
+
+    def test_a_number_for_each_axis_of_the_data(self) -> None:
+        assert "2 (y, x) for a 2D network" in refusal(IMAGES, "image_size=[64, 64, 64]")
+        assert "3 (z, y, x) for a 3D network" in refusal(HIPPOCAMPUS, "image_size=[64, 64]")

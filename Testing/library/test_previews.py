@@ -1,0 +1,131 @@
+"""The preview: a label map that lies where the volume lies, and a picture in its true proportions."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from matplotlib.image import imread
+
+from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.data.label_maps import read_classes
+from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.previews import GAP_PIXELS, PANEL_PIXELS, Preview, draw_preview, write_preview
+
+CLASSES = (
+    LabelClass(value=3, name="kidney", color=(255, 0, 0)),
+    LabelClass(value=7, name="cyst", color=(0, 0, 255)),
+)
+
+
+@pytest.fixture
+def preview(oblique_geometry: Geometry, generator: np.random.Generator) -> Preview:
+    """A kidney of 4 x 6 x 9 voxels; the prediction lies 3 voxels further along x and calls a part of it a cyst."""
+    reference = np.zeros(oblique_geometry.size_zyx, dtype=np.uint8)
+    reference[2:6, 3:9, 4:13] = 1
+    prediction = np.roll(reference, 3, axis=2).astype(np.int16)
+    prediction[4:6] *= 2
+    image = generator.standard_normal(oblique_geometry.size_zyx).astype(np.float32)
+    return Preview(name="a", image=image, reference=reference, prediction=prediction, geometry=oblique_geometry)
+
+
+def picture(preview: Preview) -> np.ndarray:
+    """RGB, 0 to 1."""
+    array: np.ndarray = imread(io.BytesIO(draw_preview(preview, CLASSES)))
+    return array[..., :3]
+
+
+def panels(rgb: np.ndarray) -> list[np.ndarray]:
+    """Image, reference and prediction, all planes below each other."""
+    width = (rgb.shape[1] - 2 * GAP_PIXELS) // 3
+    return [rgb[:, i * (width + GAP_PIXELS) :][:, :width] for i in range(3)]
+
+
+def red(rgb: np.ndarray) -> np.ndarray:
+    return (rgb[..., 0] - rgb[..., 2]) > 0.3
+
+
+def blue(rgb: np.ndarray) -> np.ndarray:
+    return (rgb[..., 2] - rgb[..., 0]) > 0.3
+
+
+class TestWrite:
+    def test_lies_in_patient_space_with_values_names_and_colours(self, preview: Preview, tmp_path: Path) -> None:
+        write_preview(preview, b"png", CLASSES, tmp_path / "previews", epoch=12)
+        image = sitk.ReadImage(str(tmp_path / "previews" / "latest.seg.nrrd"))
+        assert Geometry.of(image).disagreements(preview.geometry) == []
+        assert np.array_equal(sitk.GetArrayFromImage(image), np.array([0, 3, 7])[preview.prediction])
+        assert read_classes(image) == list(CLASSES)
+
+    def test_says_of_which_case_and_epoch(self, preview: Preview, tmp_path: Path) -> None:
+        for epoch in (3, 9):
+            write_preview(preview, b"png %d" % epoch, CLASSES, tmp_path, epoch=epoch)
+        assert json.loads((tmp_path / "latest.json").read_text()) == {"case": "a", "epoch": 9}
+        assert (tmp_path / "latest.png").read_bytes() == b"png 9"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["latest.json", "latest.png", "latest.seg.nrrd"]
+
+
+class TestDraw:
+    def test_proportions_are_those_of_the_patient(self, preview: Preview) -> None:
+        """Sides in mm: z 9 * 2.5, y 13 * 1.1, x 17 * 0.8; the widest panel is 288 pixels wide."""
+        z, y, x = 22.5, 14.3, 13.6
+        scale = PANEL_PIXELS / y
+        height, width = picture(preview).shape[:2]
+        assert width == 3 * PANEL_PIXELS + 2 * GAP_PIXELS
+        assert height == pytest.approx((y + z + z) * scale + 2 * GAP_PIXELS, abs=2)
+        axial = panels(picture(preview))[0][: round(y * scale)]
+        assert np.count_nonzero(axial.any(axis=(0, 2))) == pytest.approx(x * scale, abs=2)
+
+    def test_a_class_is_where_it_is_and_as_large_as_it_is(self, preview: Preview) -> None:
+        """In the axial plane the kidney is 6 voxels of 1.1 mm by 9 of 0.8 mm, with its upper left at (3, 4)."""
+        scale = PANEL_PIXELS / 14.3
+        image, reference, prediction = (panel[: round(14.3 * scale)] for panel in panels(picture(preview)))
+        rows, columns = np.nonzero(red(reference))
+        assert np.ptp(rows) + 1 == pytest.approx(6 * 1.1 * scale, abs=2)
+        assert np.ptp(columns) + 1 == pytest.approx(9 * 0.8 * scale, abs=2)
+        assert rows.min() == pytest.approx(3 * 1.1 * scale, abs=2)
+        moved = np.nonzero(red(prediction))[1].min() - columns.min()
+        assert moved == pytest.approx(3 * 0.8 * scale, abs=2)
+        assert not red(image).any() and not blue(image).any()
+
+    def test_superior_is_up(self, preview: Preview) -> None:
+        """Slices 4 and 5 are called a cyst, 2 and 3 a kidney: z grows to the top of the coronal plane."""
+        below_axial = panels(picture(preview))[2][round(PANEL_PIXELS) + GAP_PIXELS :]
+        coronal = below_axial[: below_axial.shape[0] // 2]
+        assert np.nonzero(blue(coronal))[0].mean() < np.nonzero(red(coronal))[0].mean()
+
+    def test_the_border_is_drawn_all_around(self, preview: Preview) -> None:
+        axial = panels(picture(preview))[1][: PANEL_PIXELS - 10]
+        rows, columns = np.nonzero(red(axial))
+        box = axial[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        for edge in (box[0], box[-1], box[:, 0], box[:, -1]):
+            assert np.allclose(edge, (1, 0, 0), atol=0.01)
+        assert not np.allclose(box[5, 5], (1, 0, 0), atol=0.01)
+
+    def test_voxels_that_nobody_labelled_are_dark(self, preview: Preview) -> None:
+        image = np.broadcast_to(np.arange(17) >= 8, preview.image.shape).astype(np.float32)
+        sparse = np.where(np.arange(17) < 8, preview.reference.astype(np.int16), np.int16(-1))
+        shown = Preview(
+            name="a", image=image, reference=sparse, prediction=preview.prediction * 0, geometry=preview.geometry
+        )
+        _, reference, prediction = panels(picture(shown))
+        part = slice(20, 40), slice(-30, -10)
+        assert reference[part].min() > 0.1 and reference[part].max() < 0.5 < prediction[part].min()
+
+    def test_a_2d_image_is_one_row(self, generator: np.random.Generator) -> None:
+        geometry = Geometry(size=(40, 25, 1), spacing=(0.5, 1.0, 1.0))
+        image = generator.standard_normal((1, 25, 40)).astype(np.float32)
+        labels = np.zeros((1, 25, 40), dtype=np.int16)
+        flat = Preview(name="a", image=image, reference=labels, prediction=labels, geometry=geometry)
+        assert picture(flat).shape[0] == pytest.approx(PANEL_PIXELS * 25 / 20, abs=1)
+
+    def test_a_constant_image(self, preview: Preview) -> None:
+        black = Preview(
+            name="a", image=preview.image * 0, reference=preview.reference * 0, prediction=preview.prediction * 0,
+            geometry=preview.geometry,
+        )  # fmt: skip
+        assert np.isfinite(picture(black)).all()
