@@ -212,7 +212,7 @@ class TrainerConfig:
     )
     keep_checkpoints: int = setting(3, "How many of these are kept; older ones go.", minimum=1)
     save_best_only: bool = setting(
-        False, "Keep a checkpoint by number only where the monitored metric is better than at the earlier ones."
+        False, "Keep the checkpoint with the best monitored metric as best.pt, and none by number."
     )
     tensorboard: bool = setting(True, "Write event files for TensorBoard.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from MedSegTrainerLib.checkpoint import keep_numbered
+from MedSegTrainerLib.checkpoint import keep_numbered, save_checkpoint
 from MedSegTrainerLib.events import Best, Validated
 from MedSegTrainerLib.held_out import HeldOutScores
 from MedSegTrainerLib.optim import plateau_patience, plateau_reductions
@@ -25,15 +25,21 @@ def validate(training: Training) -> None:
 
 
 def keep_checkpoint(training: Training) -> None:
-    """Every ``save_frequency`` epochs: a checkpoint by number, with ``save_best_only`` only of a better model."""
+    """What ``save_frequency`` and ``save_best_only`` ask for beside the checkpoint that a resume needs.
+
+    ``best.pt`` where the monitored metric is better than at the one before, or else a checkpoint by number.
+    """
     trainer, state = training.config.trainer, training.state
-    if trainer.save_frequency is None or state.epoch % trainer.save_frequency:
+    folder = training.folder.path / trainer.checkpoint_dir
+    if state.epoch % (trainer.save_frequency or 1):
         return
     if trainer.save_best_only:
-        if state.best is not None and not training.monitor.is_better(state.best, state.best_kept):
-            return
-        state.best_kept = state.best
-    keep_numbered(training.folder.path / trainer.checkpoint_dir, training.learner, state, trainer.keep_checkpoints)
+        judged_now = state.val_epochs[-1:] == [state.epoch]
+        if judged_now and (state.best_kept is None or training.monitor.is_better(state.best, state.best_kept)):
+            state.best_kept = state.best
+            save_checkpoint(folder / "best.pt", training.learner, state)
+    elif trainer.save_frequency:
+        keep_numbered(folder, training.learner, state, trainer.keep_checkpoints)
 
 
 def _tell(training: Training, scores: HeldOutScores, metrics: dict[str, float | None]) -> None:

@@ -45,8 +45,8 @@ def _contour(inside: torch.Tensor, outside: torch.Tensor) -> torch.Tensor:
 def _box(mask: torch.Tensor) -> Box | None:
     """First and behind-last index with a voxel, of each axis; None without any. Waits for the device."""
     axes = range(mask.ndim)
-    found = [mask.amax([a for a in axes if a != axis]) if mask.ndim > 1 else mask for axis in axes]
-    used = [torch.nonzero(line)[:, 0].tolist() for line in found]
+    counts = [mask.sum([a for a in axes if a != axis]) if mask.ndim > 1 else mask for axis in axes]
+    used = [torch.nonzero(line)[:, 0].tolist() for line in counts]
     return [(line[0], line[-1] + 1) for line in used] if used[0] else None
 
 

@@ -11,7 +11,6 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from MedSegTrainerLib.remedies import RATE_RANGE, TrainingFacts, is_rate_below_range
 
@@ -30,6 +29,7 @@ NOT_FOUND = 0.01
 STILL = 0.02  # share of the loss; less in the whole training is no learning (1e-6 of Adam moves 0.015)
 SETTLED_FALL = 0.05  # share of the validation loss in the last third of the validations
 SETTLED_GAIN = 0.05  # Dice in the last third
+FLAT_GAIN = 0.02  # Dice in the last third, where the loss does not count: the averaged weights lag behind
 GAIN = 0.01  # Dice; less is noise
 RISING_GAIN = 0.04  # Dice in the last third, at the end of a training: more time would have paid
 # Instability
@@ -42,8 +42,8 @@ NO_GRADIENT = 1e-7
 # Overfitting
 RISE = 0.1  # of the validation loss above its lowest value, where the Dice gains nothing either
 FALL = 0.1  # of the training loss in the same time
-GAP = 0.33  # training loss to validation loss; without augmentation, healthy trainings stay above 0.4
-EXCELLENT = 0.95  # mean Dice: a gap does no harm here
+GAP = 0.4  # training loss to validation loss; with augmentation, healthy trainings are near 1
+EXCELLENT = 0.9  # mean Dice: a gap does no harm here
 # Capacity
 SMALL_WIDTH = {"base_channels": 8, "embed_dim": 24}  # less is small for any anatomy
 NO_FOREGROUND = 0.05  # predicted voxels of structures for each one in the references
@@ -116,7 +116,12 @@ class Curves:
             return False
         losses = self.known_losses
         still = not losses or losses[-1] > (1 - SETTLED_FALL) * losses[-1 - self.third]
-        return still and self.gain < (SETTLED_GAIN if losses else 0.5 * SETTLED_GAIN)
+        return still and self.gain < (SETTLED_GAIN if losses else FLAT_GAIN)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the Dice has stopped to gain, whatever the loss does."""
+        return self.share >= SETTLED_SHARE and self.validations > self.third and self.gain < FLAT_GAIN
 
     @property
     def is_narrow(self) -> bool:
@@ -207,7 +212,7 @@ def _overfitting(curves: Curves) -> str | None:
             f"Since epoch {curves.judged[lowest].epoch} the loss on the held-out cases rises ({losses[lowest]:.2g} to "
             f"{losses[-1]:.2g}), while that of the training cases falls ({then:.2g} to {train[-1]:.2g})."
         )
-    if curves.is_settled and train[-1] < GAP * losses[-1]:
+    if curves.is_flat and train[-1] < GAP * losses[-1]:
         return (
             f"The loss of the training cases ({train[-1]:.2g}) is far below that of the held-out cases "
             f"({losses[-1]:.2g}), which gain no more."
@@ -260,25 +265,30 @@ def _class_at_zero(curves: Curves) -> str | None:
     names = _at_zero(curves)
     if not names or curves.share < LATE_SHARE:
         return None
-    shown, weights = ", ".join(names), curves.facts.loss.class_weights
-    ignored = [name for name, weight in _weights(curves.facts, weights).items() if weight == 0 and name in names]
-    reason = f" The loss gives no weight to {', '.join(ignored)}." if ignored else " Probably it is rare or small."
-    return f"{shown}: Dice 0 in the held-out cases, while other structures are found.{reason}"
+    ignored = [name for name in names if name in _ignored(curves.facts)]
+    reason = (
+        f"The loss gives no weight to {', '.join(ignored)}." if ignored else "Others are found: is it rare or small?"
+    )
+    return f"{', '.join(names)}: Dice 0 in the held-out cases. {reason}"
 
 
 def _at_zero(curves: Curves) -> list[str]:
-    """Classes that no recent validation found, while others are learned."""
+    """Classes that no recent validation found: while others are learned, or because the loss leaves them out."""
     tail = curves.tail()
-    if not tail or max((dice for dice in tail[-1].dice.values() if dice is not None), default=0.0) < LEARNED:
+    if not tail:
         return []
+    learned = max((dice for dice in tail[-1].dice.values() if dice is not None), default=0.0) >= LEARNED
     values = {name: [point.dice.get(name) for point in tail] for name in tail[-1].dice}
-    return [name for name, dice in values.items() if all(one is not None and one < NOT_FOUND for one in dice)]
+    missed = [name for name, dice in values.items() if all(one is not None and one < NOT_FOUND for one in dice)]
+    return [name for name in missed if learned or name in _ignored(curves.facts)]
 
 
-def _weights(facts: TrainingFacts, weights: Any) -> dict[str, float]:
-    if not isinstance(weights, list) or "cross_entropy" not in facts.loss.weights():
-        return {}
-    return dict(zip(facts.class_names, weights[1:], strict=False))
+def _ignored(facts: TrainingFacts) -> set[str]:
+    """Classes that the loss gives no weight to."""
+    weights = facts.loss.class_weights
+    if not isinstance(weights, list) or facts.loss.weights().keys() != {"cross_entropy"}:
+        return set()
+    return {name for name, weight in zip(facts.class_names, weights[1:], strict=False) if weight == 0}
 
 
 def _healthy(curves: Curves) -> str | None:

@@ -77,12 +77,14 @@ class TestCheckpoints:
         content = torch.load(folder.path / "checkpoints" / "unet" / kept[0], weights_only=True)
         assert content["state"]["epoch"] == 4 and content["optimizer"]["state"]
 
-    def test_only_better_ones(self, config_for: ConfigFor, tmp_path: Path) -> None:
-        """At a rate of 0 the first is the only one that is better than those before it."""
-        settings = ("epochs=5", "learning_rate=0", "save_frequency=1", "save_best_only=true", "monitor=val_dice")
-        folder = run(config_for(*settings), tmp_path)
-        kept = sorted(path.name for path in (folder.path / "checkpoints").glob("epoch_*"))
-        assert kept == ["epoch_0001.pt"]
+    @pytest.mark.parametrize(("frequency", "epoch"), [("none", 1), ("2", 2)])
+    def test_only_the_best(self, config_for: ConfigFor, tmp_path: Path, frequency: str, epoch: int) -> None:
+        """At a rate of 0 none is better than the first that is looked at."""
+        settings = ("epochs=5", "learning_rate=0", f"save_frequency={frequency}", "save_best_only=true")
+        folder = run(config_for(*settings, "checkpoint_dir=checkpoints/unet"), tmp_path)
+        (kept,) = (folder.path / "checkpoints" / "unet").iterdir()
+        assert kept.name == "best.pt"
+        assert torch.load(kept, weights_only=True)["state"]["epoch"] == epoch
 
     def test_in_a_folder_elsewhere(self, config_for: ConfigFor, tmp_path: Path) -> None:
         elsewhere = tmp_path / "elsewhere"

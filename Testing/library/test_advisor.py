@@ -232,8 +232,16 @@ class TestFindings:
         loss = LossConfig(loss_type="cross_entropy", class_weights=[1.0, 1.0, 0.0])
         (advice,) = advise(history, replace(FACTS, loss=loss))
         assert "no weight to cyst" in advice.message
-        (advice,) = advise(history, replace(FACTS, loss=replace(loss, class_weights=[1.0, 0.0, 1.0])))
-        assert "no weight" not in advice.message
+        for other in (replace(loss, class_weights=[1.0, 0.0, 1.0]), replace(loss, loss_type="combined")):
+            (advice,) = advise(history, replace(FACTS, loss=other))
+            assert "no weight" not in advice.message
+
+    def test_a_class_that_the_loss_leaves_out_is_named_though_nothing_is_learned_yet(self) -> None:
+        """Recorded: ten epochs of cross-entropy, in the last of which the organ appears."""
+        history = curve(fall(0.6, 0.05, 10), fall(0.3, 0.04, 10), [*[0.0] * 8, (0.02, 0.0), (0.29, 0.0)])
+        loss = LossConfig(loss_type="cross_entropy", class_weights=[1.0, 1.0, 0.0])
+        assert findings(history, replace(FACTS, loss=loss)) == ["class_at_zero"]
+        assert findings(history, replace(FACTS, loss=replace(loss, class_weights=None))) == ["unfinished"]
 
     def test_a_plateau(self) -> None:
         history = curve(fall(0.9, 0.4), fall(0.9, 0.4), fall(0.1, 0.55))

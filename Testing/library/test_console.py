@@ -15,6 +15,7 @@ from MedSegTrainerLib.console import JobView, metrics_table, plan_line, plan_tab
 from MedSegTrainerLib.errors import JobError, MedSegError
 from MedSegTrainerLib.events import (
     KIND_OF,
+    Advised,
     CaseDone,
     Epoch,
     EventLog,
@@ -23,6 +24,7 @@ from MedSegTrainerLib.events import (
     Measured,
     Planned,
     Progress,
+    Recovered,
     Resumed,
     Stage,
     Stopped,
@@ -134,6 +136,23 @@ class TestJobView:
 
     def test_progress_of_nothing_is_no_error(self) -> None:
         assert shown(Progress(done=0, total=0), Progress(done=1, total=2), seconds_apart=100) == ["      50%"]
+
+    def test_advice_comes_with_what_to_change(self) -> None:
+        set_it = {"setting": "learning_rate", "current": "10", "suggested": "0.001", "why": "[smaller] steps"}
+        do_it = {"setting": "", "current": "", "suggested": "look at the pictures", "why": "to see it"}
+        advised = Advised(epoch=3, finding="unstable", message="The training is unstable.", remedies=[set_it, do_it])
+        assert shown(advised) == [
+            "Advice: The training is unstable.",
+            "           --set learning_rate=0.001 (now 10): [smaller] steps",
+            "           look at the pictures: to see it",
+        ]
+
+    def test_a_good_word_is_no_advice(self) -> None:
+        assert shown(Advised(epoch=3, finding="healthy", message="It went well.")) == ["It went well."]
+
+    def test_a_recovery_is_told(self) -> None:
+        recovered = Recovered(epoch=3, step=9, learning_rate=1e-4, gradient_clip=1.0, attempt=1, message="Went back.")
+        assert shown(recovered) == ["Note: Went back."]
 
     def test_many_classes_are_cut_short(self) -> None:
         [line] = shown(validated({f"c{index}": 0.5 for index in range(7)}))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from MedSegTrainerLib.models.norm import EPSILON, SLOPE, InstanceNormAct, _NormActPerSample
+from MedSegTrainerLib.models.norm import EPSILON, SLOPE, InstanceNormAct, _NormActPerSample, norm_act
 
 Tensors = tuple[torch.Tensor, ...]
 
@@ -108,3 +108,23 @@ class TestStatistics:
     def test_a_constant_map_becomes_the_bias(self) -> None:
         out = InstanceNormAct(1)(torch.full((1, 1, 2, 3, 4), 7.0))
         torch.testing.assert_close(out, torch.zeros_like(out), atol=1e-3, rtol=0)
+
+
+class TestByName:
+    @pytest.mark.parametrize("dims", [2, 3])
+    @pytest.mark.parametrize("with_shortcut", [False, True])
+    def test_group_and_batch_are_those_of_torch(self, dims: int, with_shortcut: bool) -> None:
+        _, x = layer_and_input(dims, 3)
+        shortcut = x.flip(2) if with_shortcut else None
+        wanted = {"group": functional.group_norm(x, 2), "batch": functional.batch_norm(x, None, None, training=True)}
+        for name, normed in wanted.items():
+            total = normed if shortcut is None else normed + shortcut
+            found = norm_act(name, 6, dims).train()(x, shortcut)
+            torch.testing.assert_close(found, functional.leaky_relu(total, SLOPE), atol=1e-5, rtol=1e-5)
+
+    def test_instance(self) -> None:
+        assert isinstance(norm_act("instance", 6, 3), InstanceNormAct)
+
+    def test_another_name(self) -> None:
+        with pytest.raises(ValueError, match="'layer' is no normalisation; there are instance, group and batch"):
+            norm_act("layer", 6, 3)

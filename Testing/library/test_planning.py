@@ -162,6 +162,12 @@ class TestLoss:
         assert "small objects" in plan_for(coarse).reasons["loss"]
         assert "small objects" not in plan_for(fingerprint(rarest=0.04)).reasons["loss"]
 
+    def test_slice_by_slice_an_object_is_as_small_as_its_slices(self) -> None:
+        """400 voxels, about 54 in a slice."""
+        data = replace(fingerprint((8, 32, 24), rarest=0.04), median_volume_mm3={"anterior": 400.0, "posterior": 900.0})
+        assert "small objects" in plan_for(data, "dims=2").reasons["loss"]
+        assert "small objects" not in plan_for(data).reasons["loss"]
+
     def test_a_class_that_no_case_has_makes_no_imbalance(self) -> None:
         data = fingerprint()
         data = replace(data, voxel_share={"anterior": 0.05, "posterior": 0.0})

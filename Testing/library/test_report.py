@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from MedSegTrainerLib.advisor import Advice
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.label_maps import write_label_map
 from MedSegTrainerLib.evaluation import Pair, evaluate
 from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.remedies import Remedy
 from MedSegTrainerLib.report.curves import draw_curves
 from MedSegTrainerLib.report.html import noteworthy, render
 from MedSegTrainerLib.report.pictures import (
@@ -88,6 +90,31 @@ class TestPage:
         assert "How the model learned" not in render(document)
         document["curves"] = [{"minutes": 1.0, "epoch": 1, "mean_dice": 0.5, "dice": {}, "train_loss": 1.0}]
         assert "How the model learned" in render(document)
+
+    def test_advice_with_its_changes(self, tmp_path: Path) -> None:
+        remedies = [
+            Remedy(setting="loss_type", current="<none>", suggested="dice", why="overlap & size"),
+            Remedy(setting="loss_type", current="<none>", suggested="focal", why="another way"),
+            Remedy(setting="", current="", suggested="look at the pictures", why="to see it"),
+        ]
+        advice = [Advice(finding="class_at_zero", message=f"{LIVER.name}: 0.", remedies=tuple(remedies)).to_json()]
+        page = render(document_for(tmp_path, advice=advice))
+        assert "What the curves say" in page
+        assert "A structure is not found at all. liver &lt;b&gt;&amp; co&lt;/b&gt;: 0." in page
+        rows = re.findall(
+            r"<td[^>]*>(?:<code>)?(.*?)(?:</code>)?</td>", page.split("Change to try")[1].split("</table>")[0]
+        )
+        assert rows == [
+            "--set loss_type=dice", "&lt;none&gt;", "overlap &amp; size", "--set loss_type=focal", "&lt;none&gt;",
+            "another way", "look at the pictures", "", "to see it",
+        ]  # fmt: skip
+        assert re.findall(r"<pre><code>(.*?)</code>", page) == ["--set loss_type=dice"]
+
+    def test_a_good_word_has_no_table(self, tmp_path: Path) -> None:
+        assert "What the curves say" not in render(document_for(tmp_path))
+        advice = [Advice(finding="healthy", message="0.92.", remedies=()).to_json()]
+        page = render(document_for(tmp_path, advice=advice))
+        assert "The training went well. 0.92." in page and "Change to try" not in page and "<pre>" not in page
 
 
 class TestNoteworthy:

@@ -153,3 +153,17 @@ def test_broken_weights_are_noticed(tiny_plan: Plan) -> None:
     with torch.no_grad():
         next(one.network.parameters()).view(-1)[3] = float("inf")
     assert not one.is_finite()
+
+
+def test_the_boundary_term_knows_the_voxels(tiny_plan: Plan) -> None:
+    """Distances in z, where voxels are three times as long, count three times as much."""
+    one = learner(replace(tiny_plan, loss=LossConfig(loss_type="boundary"), spacing=(3.0, 1.0, 1.0)))
+    one.loss.ramp = 1.0
+    far = []
+    for axis in (1, 3):
+        labels = torch.zeros((1, 9, 9, 9), dtype=torch.int16)
+        labels.narrow(axis, 0, 3).fill_(1)
+        logits = torch.where(labels == 1, 9.0, -9.0)
+        logits.narrow(axis, 8, 1).fill_(9.0)
+        far.append(float(one.loss([torch.stack([-logits, logits, logits - 99], 1)], labels)))
+    assert far[0] > 2.5 * far[1] > 0
