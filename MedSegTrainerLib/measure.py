@@ -14,10 +14,14 @@ from MedSegTrainerLib.presets import wants_mixed_precision
 from MedSegTrainerLib.step import Learner
 
 TIMED_STEPS = 3
+ENOUGH_SECONDS = 8.0  # a step that takes so long is known well enough from its first time
 
 
 def measure_step(plan: Plan, config: TrainConfig, device: torch.device) -> float:
-    """Seconds of the fastest of three steps after one to warm up; infinity where the device's memory is too small."""
+    """Seconds of the fastest of three steps after one to warm up; infinity where the device's memory is too small.
+
+    A slow step is not repeated: planning should not take minutes.
+    """
     try:
         learner = Learner(plan, config, device)
         learner.loss.ramp = 1.0  # as most steps are: with the boundary term, where there is one
@@ -30,7 +34,9 @@ def measure_step(plan: Plan, config: TrainConfig, device: torch.device) -> float
             learner.step([(images, labels)], 1, 1e-6)
             synchronize(device)
             seconds.append(time.perf_counter() - started)
-        return min(seconds[1:])
+            if sum(seconds) > ENOUGH_SECONDS:
+                break
+        return min(seconds[1:] or seconds)
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
             raise  # a CPU says only in words that its memory is too small

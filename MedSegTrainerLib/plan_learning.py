@@ -11,6 +11,7 @@ from MedSegTrainerLib import presets
 from MedSegTrainerLib.architectures import PLANNED
 from MedSegTrainerLib.config import LossConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.fingerprint import Fingerprint
+from MedSegTrainerLib.losses import balanced_weights
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.optim import plateau_patience
 
@@ -69,8 +70,6 @@ def _loss(fingerprint: Fingerprint, given: LossConfig, architecture: str, dims: 
         preset, reasons["loss"] = presets.choose_loss(architecture, shares, _smallest_object(fingerprint, dims), dims)
         chosen = replace(given, **preset)
     if chosen.class_weights == "auto":
-        from MedSegTrainerLib.losses import balanced_weights
-
         chosen = replace(chosen, class_weights=balanced_weights(shares))
         reasons["class_weights"] = "the rarer a class the more a voxel of it weighs, from the voxels of all cases"
     return chosen
@@ -85,7 +84,7 @@ def _smallest_object(fingerprint: Fingerprint, dims: int) -> float:
     """Median size of the smallest class in a case: voxels, or in 2D the pixels of one of its slices."""
     spacing = np.median(fingerprint.spacings, axis=0)
     present = [volume for volume in fingerprint.median_volume_mm3.values() if volume > 0]
-    voxels = min(present) / float(np.prod(spacing))
+    voxels = min(present, default=np.inf) / float(np.prod(spacing))
     return voxels if dims == 3 or fingerprint.dims == 2 else voxels ** (2 / 3)
 
 

@@ -52,6 +52,11 @@ BATCH_TRANSFORMER = (2, 4)
 WARMUP_SHARE = {"unet": 0.0, "deeplab": 0.0, "transformer": 1 / 15}  # of the epochs: 10-20 of 150-300
 MOST_WARMUP = {"unet": 0.0, "deeplab": 0.0, "transformer": 20.0}
 
+# Rows of the loss table that the planned U-Net does not follow
+PLANNED_LOSS_WHY = {
+    "small objects": "cross-entropy steadies the Dice term",
+    "balanced classes": "the Dice term does no harm there",
+}
 # The planned U-Net: the rate is a peak that falls to nearly zero, which a training of minutes needs
 PLANNED_RATE = {"Adam": 2e-3, "AdamW": 2e-3, "SGD": 1e-2}
 PLANNED_DECAY = {"Adam": 1e-5, "AdamW": 1e-2, "SGD": 1e-4}
@@ -85,21 +90,17 @@ def loss_row(shares: Sequence[float], smallest_voxels: float, dims: int) -> tupl
 def choose_loss(
     architecture: str, shares: Sequence[float], smallest_voxels: float, dims: int
 ) -> tuple[dict[str, Any], str]:
-    """Settings of ``LossConfig``."""
+    """Settings of ``LossConfig``.
+
+    The planned U-Net keeps Dice + cross-entropy, but for severe imbalance. There the guide's Dice + focal was better
+    for the two rare classes (0.3 % of the voxels) of ``phantom``: Dice 0.78 and 0.57 against 0 after 360 steps, 0.85
+    and 0.84 against 0.84 and 0.83 after 810.
+    """
     row, told = loss_row(shares, smallest_voxels, dims)
-    if architecture != PLANNED:
+    if architecture != PLANNED or row not in PLANNED_LOSS_WHY:
         return LOSS_ROWS[row], f"guide, '{row}': {told}"
-    general = LOSS_ROWS["general medical imaging"]
-    if LOSS_ROWS[row] == general:
-        return general, f"guide, '{row}': {told}"
-    return general, f"guide, 'general medical imaging', in spite of '{row}' ({told}): {PLANNED_LOSS_WHY[row]}"
-
-
-PLANNED_LOSS_WHY = {
-    "severe imbalance (>100:1)": "the Dice term stands it",
-    "small objects": "cross-entropy steadies the Dice term",
-    "balanced classes": "the Dice term does no harm there",
-}
+    general = "general medical imaging"
+    return LOSS_ROWS[general], f"guide, '{general}', in spite of '{row}' ({told}): {PLANNED_LOSS_WHY[row]}"
 
 
 def choose_optimizer(architecture: str, cases: int) -> tuple[str, str]:

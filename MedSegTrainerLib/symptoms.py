@@ -43,7 +43,7 @@ NO_GRADIENT = 1e-7
 RISE = 0.1  # of the validation loss above its lowest value, where the Dice gains nothing either
 FALL = 0.1  # of the training loss in the same time
 GAP = 0.4  # training loss to validation loss; with augmentation, healthy trainings are near 1
-EXCELLENT = 0.9  # mean Dice: a gap does no harm here
+EXCELLENT = 0.9  # mean Dice: a gap does no harm here, and more time gives little
 # Capacity
 SMALL_WIDTH = {"base_channels": 8, "embed_dim": 24}  # less is small for any anatomy
 NO_FOREGROUND = 0.05  # predicted voxels of structures for each one in the references
@@ -240,7 +240,9 @@ def _plateau(curves: Curves) -> str | None:
 
 def _unfinished(curves: Curves) -> str | None:
     """Guide, "Issue 4", "slow learning": the curve still rose when the training ended."""
-    if not curves.ended or curves.validations <= curves.third or curves.is_settled or curves.gain < RISING_GAIN:
+    if not curves.ended or curves.validations <= curves.third or curves.is_settled:
+        return None
+    if curves.gain < RISING_GAIN or curves.dice[-1] >= EXCELLENT:
         return None
     return f"The mean Dice still rose when it ended, to {curves.dice[-1]:.2f}: more epochs would give more."
 

@@ -252,6 +252,8 @@ class TestFindings:
         history = curve(list(np.linspace(0.9, 0.4, 9)), list(np.linspace(0.9, 0.4, 9)), list(np.linspace(0.1, 0.6, 9)))
         assert findings(history) == ["unfinished"]
         assert findings(history, ended=False) == []
+        excellent = [replace(point, val_dice=(point.val_dice or 0) + 0.35) for point in history]
+        assert findings(excellent) == ["healthy"]
 
     def test_several_at_once(self) -> None:
         history = curve(fall(0.9, 0.01), fall(0.9, 0.3), [(d, 0.0) for d in fall(0.1, 0.6)])

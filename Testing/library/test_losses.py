@@ -312,54 +312,6 @@ class TestGradient:
         torch.testing.assert_close(leaf.grad, 0.3 * apart[0] + 0.7 * apart[1])
 
 
-class TestPrecision:
-    def loss(self) -> SegmentationLoss:
-        loss = build_loss(EVERYTHING, 4, CPU, SPACING)
-        loss.ramp = 1.0
-        return loss
-
-    def test_sixteen_bit_logits_are_worked_out_in_float32(self) -> None:
-        logits, target = logits_and_target()
-        rounded = logits.bfloat16().requires_grad_()
-        exact = rounded.detach().float().requires_grad_()
-        found, wanted = self.loss()([rounded], target), self.loss()([exact], target)
-        assert found.dtype == torch.float32
-        torch.testing.assert_close(found, wanted)
-        found.backward()
-        wanted.backward()
-        assert rounded.grad is not None and exact.grad is not None and rounded.grad.dtype == torch.bfloat16
-        torch.testing.assert_close(rounded.grad, exact.grad.bfloat16())
-
-    def test_under_autocast_it_is_the_same(self) -> None:
-        logits, target = logits_and_target()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = self.loss()([logits], target)
-        assert torch.equal(found, self.loss()([logits], target))
-
-    def test_sixteen_bits_lose_little(self) -> None:
-        logits, target = logits_and_target(size=(6, 10, 8))
-        found, wanted = self.loss()([logits.bfloat16()], target), self.loss()([logits], target)
-        torch.testing.assert_close(found, wanted, rtol=1e-2, atol=1e-3)
-
-    def test_float64_stays(self) -> None:
-        logits, target = logits_and_target()
-        assert self.loss()([logits.double()], target).dtype == torch.float64
-
-    def test_memory_order_changes_nothing(self) -> None:
-        logits, target = logits_and_target()
-        last = logits.contiguous(memory_format=torch.channels_last_3d).requires_grad_()
-        first = logits.clone().requires_grad_()
-        for leaf in (last, first):
-            self.loss()([leaf], target).backward()
-        torch.testing.assert_close(last.grad, first.grad)
-
-    def test_without_gradients(self) -> None:
-        logits, target = logits_and_target()
-        with torch.inference_mode():
-            found = float(self.loss()([logits], target))
-        assert found == float(self.loss()([logits], target))
-
-
 class TestAccumulation:
     @pytest.mark.parametrize("parts", [2, 4])
     def test_four_batches_of_two_are_one_of_eight(self, parts: int) -> None:

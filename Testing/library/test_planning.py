@@ -149,11 +149,13 @@ class TestFlips:
 
 class TestLoss:
     @pytest.mark.parametrize(
-        ("rarest", "row"), [(0.05, "general medical imaging"), (0.3, "balanced classes"), (0.0004, "severe imbalance")]
-    )
-    def test_dice_and_cross_entropy_with_the_row_of_the_guide(self, rarest: float, row: str) -> None:
+        ("rarest", "row", "second"),
+        [(0.05, "general medical imaging", "cross_entropy"), (0.3, "balanced classes", "cross_entropy"),
+         (0.0004, "severe imbalance", "focal")],
+    )  # fmt: skip
+    def test_dice_and_another_with_the_row_of_the_guide(self, rarest: float, row: str, second: str) -> None:
         plan = plan_for(fingerprint(rarest=rarest))
-        assert plan.loss.weights() == {"dice": 0.5, "cross_entropy": 0.5}
+        assert plan.loss.weights() == {"dice": 0.5, second: 0.5}
         assert row in plan.reasons["loss"]
 
     def test_small_objects_are_seen_at_the_size_of_a_voxel(self) -> None:
@@ -161,6 +163,12 @@ class TestLoss:
         coarse = fingerprint((4, 16, 12), (5.0, 2.0, 3.0), rarest=0.04)
         assert "small objects" in plan_for(coarse).reasons["loss"]
         assert "small objects" not in plan_for(fingerprint(rarest=0.04)).reasons["loss"]
+
+    def test_cases_without_any_class(self) -> None:
+        """The labelled ones may all be kept aside for the test."""
+        nothing = {"anterior": 0.0, "posterior": 0.0}
+        plan = plan_for(replace(fingerprint(), voxel_share=nothing, median_volume_mm3=nothing), "class_weights=auto")
+        assert plan.loss.weights() == {"dice": 0.5, "cross_entropy": 0.5}
 
     def test_slice_by_slice_an_object_is_as_small_as_its_slices(self) -> None:
         """400 voxels, about 54 in a slice."""

@@ -55,7 +55,12 @@ class TestLoss:
             "boundary": 0.2,
         }
 
-    @pytest.mark.parametrize("shares", [[0.55, 0.45], [0.8, 0.2], [0.95, 0.05], [0.999, 0.001]])
+    def test_the_planned_network_follows_the_row_for_severe_imbalance(self) -> None:
+        settings, reason = presets.choose_loss(PLANNED, [0.97, 0.027, 0.003], BIG, 3)
+        assert LossConfig(**settings).weights() == {"dice": 0.5, "focal": 0.5}
+        assert "guide, 'severe imbalance (>100:1)'" in reason
+
+    @pytest.mark.parametrize("shares", [[0.55, 0.45], [0.8, 0.2], [0.95, 0.05]])
     def test_the_planned_network_keeps_dice_and_cross_entropy_and_says_what_it_departs_from(
         self, shares: list[float]
     ) -> None:

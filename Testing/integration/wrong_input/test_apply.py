@@ -104,7 +104,7 @@ LABEL_MAPS = tuple(f"out/case_{index}.seg.nrrd" for index in (0, 2, 3))
 APPLY = {
     "no model": (lambda p: apply_itself(p, p.image(), model=p.root / "m"), ("m does not exist", "Check"), 2),
     "no image": (lambda p: apply_itself(p, p.root / "x.nii.gz"), ("x.nii.gz does not exist", "Check"), 2),
-    "an unknown format": (lambda p: [*apply_itself(p, p.image()), "--format", "png"], ("'png'", "'nii.gz'"), 2),
+    "an unknown format": (lambda p: [*apply_itself(p, p.image()), "--format", "gif"], ("'gif'", "'nii.gz'"), 2),
     "too much overlap": (lambda p: [*apply_itself(p, p.image()), "--overlap", "1"], ("overlap = 1", "most 0.9"), 2),
     "a folder for a model": (lambda p: apply(p, model=p.data), ("data holds no model", "model.json"), 1, "out/job"),
     "an image for a model": (lambda p: apply(p, model=p.image()), ("case_1.nii.gz is no model",), 1, "out/job"),
@@ -147,7 +147,7 @@ APPLY = {
         "out/job",
     ),
     "too many channels": (more_channels, ("two.nrrd", "2 channels", "needs 1"), 1, "out/job"),
-    "a folder without images": (lambda p: apply(p, p.trained), ("trained holds no image files",), 2, "out/job"),
+    "a folder without images": (lambda p: apply(p, p.trained / "model"), ("model holds no image files",), 2, "out/job"),
     "two inputs of one name": (two_of_one_name, ("named case_1", "more", "output folder"), 2, "out/job"),
     "results over labels": (over_labels_by_hand, ("4 of 4", "labels", "Choose another"), 2, "out/job"),
     "results over the images": (over_the_images, ("4 of 4", "images", "Choose another"), 2, "data/images/job"),
@@ -190,7 +190,7 @@ def another_grid(place: Any) -> Words:
 EVALUATE = {
     "no folder": (lambda p: ["evaluate", p.root / "x", p.data, "-o", p.out], ("x does not exist", "Check"), 2),
     "nothing in common": (other_names, ("No prediction in", "found", "patient", "case_0", "names"), 1, "out/job"),
-    "no label maps": (lambda p: evaluate(p, p.trained), ("trained has no label maps", "Check"), 1, "out/job"),
+    "no label maps": (lambda p: evaluate(p, p.trained / "model"), ("model has no label maps", "Check"), 1, "out/job"),
     "images for labels": (lambda p: evaluate(p, p.data / "images"), ("case_0", "whole numbers"), 1, "out/job"),
     "different grids": (another_grid, ("case_1", "different grids", "size", "Resample"), 1, "out/job"),
 }
