@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 
+from MedSegTrainerLib.advisor import news
 from MedSegTrainerLib.checkpoint import keep_numbered, save_checkpoint
-from MedSegTrainerLib.events import Best, Validated
+from MedSegTrainerLib.events import Best, EventReader, Validated
 from MedSegTrainerLib.held_out import HeldOutScores
 from MedSegTrainerLib.optim import plateau_patience, plateau_reductions
 from MedSegTrainerLib.package import ModelPackage, save_package
+from MedSegTrainerLib.remedies import facts_of
 from MedSegTrainerLib.training import Training
 
 
@@ -22,6 +24,14 @@ def validate(training: Training) -> None:
         _tell(training, scores, metrics)
     _follow_plateau(training, metrics)
     _remember(training, scores, metrics)
+    advise(training)
+
+
+def advise(training: Training) -> None:
+    """Tells what is new in the curves; what was said before stands in the events too."""
+    events = EventReader(training.folder.events_file).read(limit=10**9)
+    for advice in news(events, facts_of(training.config, training.plan, len(training.train_cases))):
+        training.emit(advice)
 
 
 def keep_checkpoint(training: Training) -> None:

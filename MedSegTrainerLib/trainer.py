@@ -11,7 +11,7 @@ from MedSegTrainerLib.data.batches import epoch_batches
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import Epoch, Progress, Recovered
 from MedSegTrainerLib.job import STOP_NOW
-from MedSegTrainerLib.judgement import keep_checkpoint, validate
+from MedSegTrainerLib.judgement import advise, keep_checkpoint, validate
 from MedSegTrainerLib.optim import rate_at
 from MedSegTrainerLib.recovery import NotANumberError, go_back
 from MedSegTrainerLib.training import Training
@@ -114,6 +114,7 @@ def _recover(training: Training) -> None:
         )
     )  # fmt: skip
     training.dashboard.back_to(state.epoch)
+    advise(training)
 
 
 def _look_around(training: Training) -> str | None:

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from MedSegTrainerLib.models.norm import with_fast_instance_norms
+
 MOST_GROUPS = 8
 
 
@@ -19,7 +21,7 @@ class ListOfLogits(nn.Module):
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
-        self.body = body
+        self.body = with_fast_instance_norms(body)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         return [self.body(x)]

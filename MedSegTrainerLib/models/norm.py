@@ -20,6 +20,26 @@ MOST_GROUPS = 8
 SLOPE = 0.01  # of the leaky ReLU
 
 
+class InstanceNorm(nn.Module):
+    """Normalises (B, C, *spatial) over space; ``affine`` has a weight and a bias for each channel."""
+
+    def __init__(self, channels: int, *, affine: bool = True) -> None:
+        super().__init__()
+        ones, zeros = torch.ones(channels), torch.zeros(channels)
+        self.weight: torch.Tensor
+        self.bias: torch.Tensor
+        if affine:
+            self.weight, self.bias = nn.Parameter(ones), nn.Parameter(zeros)
+        else:
+            self.register_buffer("weight", ones, persistent=False)
+            self.register_buffer("bias", zeros, persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.device.type == "cpu" and not torch.compiler.is_exporting():
+            return _NormActPerSample.apply(x, self.weight, self.bias, None, 1.0)  # type: ignore[no-untyped-call]
+        return functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=EPSILON)
+
+
 class InstanceNormAct(nn.Module):
     """Normalises (B, C, *spatial) over space, adds ``shortcut`` of the same shape, and applies a leaky ReLU."""
 
@@ -30,7 +50,7 @@ class InstanceNormAct(nn.Module):
 
     def forward(self, x: torch.Tensor, shortcut: torch.Tensor | None = None) -> torch.Tensor:
         if x.device.type == "cpu" and not torch.compiler.is_exporting():
-            return _NormActPerSample.apply(x, self.weight, self.bias, shortcut)  # type: ignore[no-untyped-call]
+            return _NormActPerSample.apply(x, self.weight, self.bias, shortcut, SLOPE)  # type: ignore[no-untyped-call]
         normed = functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=EPSILON)
         return functional.leaky_relu_(normed if shortcut is None else normed + shortcut, SLOPE)
 
@@ -59,10 +79,28 @@ def norm_act(name: str, channels: int, dims: int) -> nn.Module:
     raise ValueError(msg)
 
 
+def with_fast_instance_norms(network: nn.Module) -> nn.Module:
+    """The network with every instance normalisation of PyTorch's replaced by ``InstanceNorm``; its weights keep their
+    names."""
+    for name, child in network.named_children():
+        if isinstance(child, (nn.InstanceNorm2d, nn.InstanceNorm3d)):
+            setattr(network, name, InstanceNorm(child.num_features, affine=child.affine))
+        else:
+            with_fast_instance_norms(child)
+    return network
+
+
 class _NormActPerSample(torch.autograd.Function):
+    """``slope`` 1.0 has no activation."""
+
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, shortcut: torch.Tensor | None
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        shortcut: torch.Tensor | None,
+        slope: float,
     ) -> torch.Tensor:
         out = torch.empty_like(x)
         mean = torch.empty(x.shape[:2], dtype=torch.promote_types(weight.dtype, torch.float32))
@@ -72,16 +110,18 @@ class _NormActPerSample(torch.autograd.Function):
             torch.native_batch_norm(x[i : i + 1], weight, bias, None, None, True, 0.0, EPSILON, out=into)
         if shortcut is not None:
             out += shortcut
-        functional.leaky_relu_(out, SLOPE)
-        ctx.save_for_backward(x, weight, mean, inverse, out)
-        ctx.has_shortcut = shortcut is not None
+        if slope != 1.0:
+            functional.leaky_relu_(out, slope)
+        ctx.save_for_backward(x, weight, mean, inverse, None if slope == 1.0 else out)
+        ctx.has_shortcut, ctx.slope = shortcut is not None, slope
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, mean, inverse, out = ctx.saved_tensors
-        # a leaky ReLU keeps the sign, so its result says which side the input was on
-        grad = torch.ops.aten.leaky_relu_backward(grads[0], out, SLOPE, True)
+        grad = grads[0]
+        if out is not None:  # a leaky ReLU keeps the sign, so its result says which side the input was on
+            grad = torch.ops.aten.leaky_relu_backward(grad, out, ctx.slope, True)
         grad_x, grad_weight, grad_bias = torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(weight)
         for i in range(x.shape[0]):
             part, part_weight, part_bias = torch.ops.aten.native_batch_norm_backward(
@@ -90,4 +130,4 @@ class _NormActPerSample(torch.autograd.Function):
             grad_x[i : i + 1] = part
             grad_weight += part_weight
             grad_bias += part_bias
-        return grad_x, grad_weight, grad_bias, grad if ctx.has_shortcut else None
+        return grad_x, grad_weight, grad_bias, grad if ctx.has_shortcut else None, None

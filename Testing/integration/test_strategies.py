@@ -132,7 +132,7 @@ class TestRecovery:
     def test_one_step_down_is_enough_where_the_rate_was_a_little_too_high(
         self, config_for: ConfigFor, tmp_path: Path
     ) -> None:
-        """Clipped to 1, a rate of 1000 moves weights by numbers that stay finite; unclipped each step multiplies them."""
+        """Clipped to 1, a rate of 1000 moves weights by finite numbers; unclipped each step multiplies them."""
         settings = ("epochs=4", "optimizer_type=SGD", "learning_rate=1e4", "gradient_clip=none", "warmup_epochs=0")
         folder = run(config_for(*settings, "lr_schedule=constant", "samples_per_volume=4"), tmp_path)
         assert 1 <= len(events(folder, "recovered")) <= 3

@@ -14,6 +14,7 @@ from MedSegTrainerLib.architectures import ARCHITECTURES, PLANNED
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.models import MODELS, build_network
 from MedSegTrainerLib.models.from_monai import ListOfLogits
+from MedSegTrainerLib.models.norm import InstanceNorm
 from MedSegTrainerLib.package import ModelPackage, load_package, save_package
 from MedSegTrainerLib.plan import Plan
 
@@ -110,13 +111,16 @@ class TestSettings:
     @pytest.mark.parametrize("name", SMALL)
     @pytest.mark.parametrize(
         ("norm", "kinds"),
-        [("instance", (nn.InstanceNorm2d, nn.InstanceNorm3d)), ("group", nn.GroupNorm),
+        [("instance", InstanceNorm), ("group", nn.GroupNorm),
          ("batch", (nn.BatchNorm2d, nn.BatchNorm3d))],
     )  # fmt: skip
     def test_norm(self, name: str, norm: str, kinds: Any) -> None:
         layers = [m for m in network_for(name, norm=norm).modules() if isinstance(m, kinds)]
         assert layers
-        assert {layer.weight is not None for layer in layers} == {(name, norm) != ("SwinUNETR", "instance")}
+        are_weights = {isinstance(layer.weight, nn.Parameter) for layer in layers}
+        assert are_weights == {
+            (name, norm) != ("SwinUNETR", "instance")
+        }
 
     @pytest.mark.parametrize("name", SMALL)
     def test_dropout_acts_in_training_alone(self, name: str) -> None:

@@ -8,7 +8,15 @@ import pytest
 import torch
 from torch.nn import functional
 
-from MedSegTrainerLib.models.norm import EPSILON, SLOPE, InstanceNormAct, _NormActPerSample, norm_act
+from MedSegTrainerLib.models.norm import (
+    EPSILON,
+    SLOPE,
+    InstanceNorm,
+    InstanceNormAct,
+    _NormActPerSample,
+    norm_act,
+    with_fast_instance_norms,
+)
 
 Tensors = tuple[torch.Tensor, ...]
 
@@ -77,7 +85,7 @@ class TestAgainstTorch:
         weight = torch.tensor([0.7, -1.3], dtype=torch.float64, requires_grad=True)
         bias = torch.tensor([0.2, -0.1], dtype=torch.float64, requires_grad=True)
         shortcut = torch.randn_like(x).requires_grad_()
-        assert torch.autograd.gradcheck(_NormActPerSample.apply, (x, weight, bias, shortcut))
+        assert torch.autograd.gradcheck(_NormActPerSample.apply, (x, weight, bias, shortcut, SLOPE))
 
 
 class TestMemory:
@@ -128,3 +136,41 @@ class TestByName:
     def test_another_name(self) -> None:
         with pytest.raises(ValueError, match="'layer' is no normalisation; there are instance, group and batch"):
             norm_act("layer", 6, 3)
+
+
+class TestInPlaceOfTorchs:
+    @pytest.mark.parametrize("affine", [True, False])
+    @pytest.mark.parametrize("dims", [2, 3])
+    def test_results_and_gradients_are_those_of_torch(self, dims: int, affine: bool) -> None:
+        torch.manual_seed(3)
+        theirs = (torch.nn.InstanceNorm2d if dims == 2 else torch.nn.InstanceNorm3d)(5, affine=affine)
+        for weight in theirs.parameters():
+            torch.nn.init.normal_(weight)
+        ours = InstanceNorm(5, affine=affine)
+        ours.load_state_dict(theirs.state_dict())
+        x = torch.randn((2, 5, 4, 6, 7)[: dims + 2])
+        shadow = torch.randn_like(x)
+        found, wanted = [], []
+        for norm, results in ((ours, found), (theirs, wanted)):
+            leaf = x.clone().requires_grad_()
+            y = norm(leaf)
+            (y * shadow).sum().backward()
+            results += [y, leaf.grad, *(weight.grad for weight in norm.parameters())]
+        assert len(found) == (4 if affine else 2)
+        for one, other in zip(found, wanted, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+    def test_16_bit_feature_maps_without_weights(self) -> None:
+        x = torch.randn((2, 3, 8, 9)).to(torch.bfloat16).requires_grad_()
+        y = InstanceNorm(3, affine=False)(x)
+        y.float().square().sum().backward()
+        assert y.dtype == torch.bfloat16 and x.grad is not None
+        torch.testing.assert_close(y.float(), functional.instance_norm(x.float()), rtol=0.02, atol=0.02)
+
+    def test_every_one_of_a_network_is_replaced_and_keeps_its_names(self) -> None:
+        inner = torch.nn.Sequential(torch.nn.InstanceNorm3d(2), torch.nn.Conv3d(2, 4, 1))
+        network = torch.nn.Sequential(inner, torch.nn.InstanceNorm3d(4, affine=True))
+        names = network.state_dict().keys()
+        fast = with_fast_instance_norms(network)
+        assert sum(isinstance(layer, InstanceNorm) for layer in fast.modules()) == 2
+        assert fast.state_dict().keys() == names
