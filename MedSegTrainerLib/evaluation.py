@@ -16,17 +16,15 @@ import SimpleITK as sitk
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, default_color
 from MedSegTrainerLib.config import EvaluateConfig
-from MedSegTrainerLib.data.cases import IMAGE_PREFIX, match_numbers
-from MedSegTrainerLib.data.images import IMAGE_SUFFIXES, case_name, image_files, read_file
+from MedSegTrainerLib.data.images import read_file
 from MedSegTrainerLib.data.label_maps import labelled_parts, read_classes, read_label_map, read_label_map_onto
 from MedSegTrainerLib.errors import ConfigError, DataError
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.metrics import METRICS, Values, mean_dice, measure, metric_key, outcome, summarize
+from MedSegTrainerLib.pairing import Pair, listed_pairs, pair_folders
 
 SCHEMA_VERSION = 1
-IMAGE_FOLDER_OF = {"labels": "images", "masks": "images", "labelsTr": "imagesTr", "labelsTs": "imagesTs"}
-FIRST_CHANNEL = "_0000"  # nnU-Net: CASE_0000 is the first channel of CASE
 FILE_SIDES = ("prediction", "reference", "image")
 NAMES_SHOWN = 5
 
@@ -42,107 +40,6 @@ class Shown:
 
 
 EVERYTHING = Shown()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """The files of one case; ``image`` is only needed for pictures."""
-
-    name: str
-    prediction: Path
-    reference: Path
-    image: Path | None
-
-
-# --- Which files belong together ---
-
-
-def pair_folders(predictions: Path, labels: Path, emit: Emit | None = None) -> list[Pair]:
-    """Predictions and references with the same ``case_name``, in the order of their names.
-
-    ``labels`` holds the references, or is a data set folder with ``labels``, ``masks``, ``labelsTr`` or
-    ``labelsTs`` in it; images are looked for beside those. References without a prediction are not an error:
-    ``emit`` gets one Warned about them. Raises DataError for a folder without label maps, for a prediction
-    without a reference, and for two files of the same case.
-    """
-    predicted = _label_files([predictions])
-    folders = [labels / name for name in IMAGE_FOLDER_OF if (labels / name).is_dir()] or [labels]
-    found = _label_files(folders)
-    references = match_numbers(predicted, found)
-    orphans = sorted(set(predicted) - set(references))
-    if len(orphans) == len(predicted):
-        raise DataError(
-            f"No prediction in {predictions} has a reference in {labels}: there are {_some(orphans)} and "
-            f"{_some(sorted(references))}. Files belong together when their names are equal up to the suffix."
-        )
-    if orphans:
-        raise DataError(
-            f"No reference in {labels} for {_some(orphans)}. Add the references, or remove the predictions."
-        )
-    images = {name: path for folder in folders for name, path in _images_beside(folder).items()}
-    if references is not found:
-        images |= {name: paths[0] for name, paths in found.items() if IMAGE_PREFIX.match(name)}
-    unpredicted = sorted(set(references) - set(predicted))
-    if unpredicted and emit is not None:
-        emit(Warned(message=f"References without a prediction were left out: {_some(unpredicted)}."))
-    return [
-        Pair(name=name, prediction=_only(predicted[name]), reference=_only(references[name]), image=images.get(name))
-        for name in sorted(predicted)
-    ]
-
-
-def _listed_pairs(config: EvaluateConfig) -> list[Pair]:
-    """The cases that the configuration lists; raises DataError where one has no prediction."""
-    predicted: dict[str, list[Path]] = {}
-    folder = Path(config.predictions)
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        predicted.setdefault(case_name(path), []).append(path)
-    missing = sorted(set(config.references) - set(predicted))
-    if missing:
-        raise DataError(f"{config.predictions} has no prediction of {_some(missing)}. Apply the model to all cases.")
-    return [
-        Pair(
-            name=name, prediction=_only(predicted[name]), reference=Path(reference),
-            image=Path(config.images[name]) if name in config.images else None,
-        )
-        for name, reference in sorted(config.references.items())
-    ]  # fmt: skip
-
-
-def _label_files(folders: Sequence[Path]) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
-    for folder in folders:
-        for path in _image_files(folder):
-            found.setdefault(case_name(path), []).append(path)
-    if not found:
-        raise DataError(f"{folders[0]} has no label maps ({', '.join(IMAGE_SUFFIXES)}). Check the path of the folder.")
-    return found
-
-
-def _image_files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder. Give the folder that holds the label maps.")
-    return image_files(folder)
-
-
-def _images_beside(labels: Path) -> dict[str, Path]:
-    names = [IMAGE_FOLDER_OF[labels.name]] if labels.name in IMAGE_FOLDER_OF else sorted(set(IMAGE_FOLDER_OF.values()))
-    folders = [labels.parent / name for name in names if (labels.parent / name).is_dir()]
-    files = [path for folder in folders for path in _image_files(folder)]
-    plain = {case_name(path): path for path in files}
-    channels = {name.removesuffix(FIRST_CHANNEL): path for name, path in plain.items() if name.endswith(FIRST_CHANNEL)}
-    return {**channels, **plain}
-
-
-def _only(paths: list[Path]) -> Path:
-    if len(paths) > 1:
-        raise DataError(
-            f"{len(paths)} files belong to the same case: {', '.join(str(path) for path in paths)}. Keep one of them."
-        )
-    return paths[0]
-
-
-# --- Measuring ---
 
 
 def evaluate(
@@ -228,7 +125,7 @@ def run_evaluate(config: EvaluateConfig, emit: Emit) -> str:
         opacity=config.overlay_alpha,
     )
     predictions, labels = Path(config.predictions), Path(config.labels)
-    pairs = _listed_pairs(config) if config.references else pair_folders(predictions, labels, listen)
+    pairs = listed_pairs(config) if config.references else pair_folders(predictions, labels, listen)
     output_dir = Path(config.output_dir)
     facts = {"Predictions": config.predictions, "References": config.labels or "those of the data set"}
     classes = ignored = None
@@ -389,9 +286,3 @@ def _means(summary: Mapping[str, Mapping[str, Values]]) -> dict[str, dict[str, f
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
-
-
-def _some(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    listed = ", ".join(names[:NAMES_SHOWN])
-    return listed if len(names) <= NAMES_SHOWN else f"{listed} and {len(names) - NAMES_SHOWN} more"

@@ -26,7 +26,7 @@ from MedSegTrainerLib.data.splits import Split, split_cases
 from MedSegTrainerLib.device import choose_device
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import JobError
-from MedSegTrainerLib.evaluation import Pair, evaluate
+from MedSegTrainerLib.evaluation import evaluate
 from MedSegTrainerLib.events import Emit, EventReader, Planned, Progress, Resumed, Stage, Warned
 from MedSegTrainerLib.fingerprint import Fingerprint, take_fingerprint
 from MedSegTrainerLib.held_out import HeldOut
@@ -34,6 +34,7 @@ from MedSegTrainerLib.inference import Predictor, describe_plan
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.monitor import Monitor
 from MedSegTrainerLib.package import DESCRIPTION, load_package, save_description
+from MedSegTrainerLib.pairing import Pair
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.planning import make_plan
 from MedSegTrainerLib.remedies import facts_of

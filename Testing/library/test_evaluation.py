@@ -1,4 +1,4 @@
-"""Pairing folders, measuring, and the three files that are written."""
+"""Measuring, and the three files that are written."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import EvaluateConfig
 from MedSegTrainerLib.data.label_maps import write_label_map
 from MedSegTrainerLib.errors import ConfigError, DataError
-from MedSegTrainerLib.evaluation import Pair, evaluate, pair_folders, run_evaluate
+from MedSegTrainerLib.evaluation import evaluate, run_evaluate
 from MedSegTrainerLib.events import Measured, Progress, Stage, Warned
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.metrics import METRICS
+from MedSegTrainerLib.pairing import Pair
 from MedSegTrainerLib.report.pictures import draw_case, read_case
 
 # Oblique, anisotropic and not cubic
@@ -56,74 +57,6 @@ def pair(folder: Path, prediction: np.ndarray, reference: np.ndarray, name: str 
         reference=save(folder / "labels" / f"{name}.nii.gz", reference),
         image=None,
     )
-
-
-class TestPairing:
-    def test_by_name_whatever_the_format(self, tmp_path: Path) -> None:
-        prediction = save(tmp_path / "p" / "a.seg.nrrd", kidney())
-        reference = save(tmp_path / "r" / "a.nii.gz", kidney())
-        assert pair_folders(tmp_path / "p", tmp_path / "r") == [
-            Pair(name="a", prediction=prediction, reference=reference, image=None)
-        ]
-
-    @pytest.mark.parametrize(
-        ("labels", "images", "image_name"),
-        [
-            ("labels", "images", "a.nrrd"),
-            ("masks", "images", "a.nii.gz"),
-            ("labelsTr", "imagesTr", "a_0000.nii.gz"),
-            ("labelsTs", "imagesTs", "a.nii.gz"),
-        ],
-    )
-    def test_a_data_set_folder_and_the_labels_in_it(
-        self, tmp_path: Path, labels: str, images: str, image_name: str
-    ) -> None:
-        save(tmp_path / "p" / "a.nrrd", kidney())
-        reference = save(tmp_path / "set" / labels / "a.nii.gz", kidney())
-        image = save(tmp_path / "set" / images / image_name, kidney())
-        save(tmp_path / "set" / images / "a_0001.nii.gz", kidney())
-        for given in (tmp_path / "set", tmp_path / "set" / labels):
-            assert [(p.reference, p.image) for p in pair_folders(tmp_path / "p", given)] == [(reference, image)]
-
-    def test_several_label_folders_are_taken_together(self, tmp_path: Path) -> None:
-        for name, folder in (("a", "labelsTr"), ("b", "labelsTs")):
-            save(tmp_path / "p" / f"{name}.nrrd", kidney())
-            save(tmp_path / "set" / folder / f"{name}.nrrd", kidney())
-        assert [p.name for p in pair_folders(tmp_path / "p", tmp_path / "set")] == ["a", "b"]
-
-    def test_a_prediction_without_reference_is_named(self, tmp_path: Path) -> None:
-        for path in ("p/a.nrrd", "p/lost.nrrd", "r/a.nrrd"):
-            save(tmp_path / path, kidney())
-        with pytest.raises(DataError, match=r"No reference .* for lost"):
-            pair_folders(tmp_path / "p", tmp_path / "r")
-
-    def test_nothing_in_common_names_both_sides(self, tmp_path: Path) -> None:
-        for path in ("p/left.nrrd", "r/right.nrrd"):
-            save(tmp_path / path, kidney())
-        with pytest.raises(DataError, match="left and right"):
-            pair_folders(tmp_path / "p", tmp_path / "r")
-
-    def test_a_reference_without_prediction_is_a_warning(self, tmp_path: Path) -> None:
-        for path in ("p/a.nrrd", "r/a.nrrd", "r/unused.nrrd"):
-            save(tmp_path / path, kidney())
-        events: list[Any] = []
-        assert len(pair_folders(tmp_path / "p", tmp_path / "r", events.append)) == 1
-        assert [type(event) for event in events] == [Warned]
-        assert "unused" in events[0].message
-
-    def test_two_files_of_one_case(self, tmp_path: Path) -> None:
-        for path in ("p/a.nrrd", "p/a.nii.gz", "r/a.nrrd"):
-            save(tmp_path / path, kidney())
-        with pytest.raises(DataError, match=r"2 files belong to the same case.*a\.nii\.gz"):
-            pair_folders(tmp_path / "p", tmp_path / "r")
-
-    def test_empty_and_missing_folders(self, tmp_path: Path) -> None:
-        save(tmp_path / "r" / "a.nrrd", kidney())
-        (tmp_path / "p").mkdir()
-        with pytest.raises(DataError, match="has no label maps"):
-            pair_folders(tmp_path / "p", tmp_path / "r")
-        with pytest.raises(DataError, match="is not a folder"):
-            pair_folders(tmp_path / "nowhere", tmp_path / "r")
 
 
 class TestEvaluate:

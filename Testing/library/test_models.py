@@ -118,9 +118,7 @@ class TestSettings:
         layers = [m for m in network_for(name, norm=norm).modules() if isinstance(m, kinds)]
         assert layers
         are_weights = {isinstance(layer.weight, nn.Parameter) for layer in layers}
-        assert are_weights == {
-            (name, norm) != ("SwinUNETR", "instance")
-        }
+        assert are_weights == {(name, norm) != ("SwinUNETR", "instance")}
 
     @pytest.mark.parametrize("name", SMALL)
     def test_dropout_acts_in_training_alone(self, name: str) -> None:

@@ -14,8 +14,9 @@ import SimpleITK as sitk
 from MedSegTrainerLib.advisor import Advice
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.label_maps import write_label_map
-from MedSegTrainerLib.evaluation import Pair, evaluate
+from MedSegTrainerLib.evaluation import evaluate
 from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.pairing import Pair
 from MedSegTrainerLib.remedies import Remedy
 from MedSegTrainerLib.report.curves import draw_curves
 from MedSegTrainerLib.report.html import noteworthy, render
