@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from MedSegTrainerLib.config import ApplyConfig
+from MedSegTrainerLib.data.dicom import holds_series, images_in
 from MedSegTrainerLib.data.images import case_name, image_files, read_channels
 from MedSegTrainerLib.data.label_maps import refuse_several_slices, write_label_map
 from MedSegTrainerLib.device import choose_device
@@ -18,14 +19,16 @@ from MedSegTrainerLib.events import CaseDone, Emit, Progress, Stage, Warned
 from MedSegTrainerLib.inference import Predictor
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.package import load_package
+from MedSegTrainerLib.sides import why_not_mirror
 
 SUFFIXES = {"nifti": "nii.gz"}  # output formats that are named otherwise than their files
 UNITS_PER_CASE = 1000  # progress counts parts of a case, so that one large volume moves too
+X_AXIS = 2  # array axis from left to right, once a volume has canonical axes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """An image to segment: one file with all channels, or one for each."""
+    """An image to segment: one file (or DICOM folder) with all channels, or one for each."""
 
     name: str
     files: tuple[Path, ...]
@@ -45,7 +48,7 @@ def run_apply(config: ApplyConfig, folder: JobFolder, owner: JobOwner, emit: Emi
     device, warning = choose_device(config.device)
     if warning:
         emit(Warned(message=warning))
-    axes, warning = mirror_axes(config, package.plan.flip_axes)
+    axes, warning = mirror_axes(config, package.plan.flip_axes, why_not_mirror(package.plan.class_names))
     if warning:
         emit(Warned(message=warning))
     predictor = Predictor(package, device, overlap=config.overlap, mirror_axes=axes)
@@ -65,23 +68,29 @@ def run_apply(config: ApplyConfig, folder: JobFolder, owner: JobOwner, emit: Emi
     return Outcome(message=f"{len(inputs)} label maps are in {config.output_dir}", result=config.output_dir)
 
 
-def mirror_axes(config: ApplyConfig, trained: Sequence[int]) -> tuple[tuple[int, ...], str | None]:
+def mirror_axes(
+    config: ApplyConfig, trained: Sequence[int], swaps: str | None = None
+) -> tuple[tuple[int, ...], str | None]:
     """The axes (0 is z) that test-time augmentation mirrors, and a warning where that is not what was asked.
 
-    A network that never saw mirrored patches, as where labels come in left and right, would be misled by them.
+    A network that never saw mirrored patches would be misled by them. ``swaps`` says what mirroring along x does to
+    classes with a side; then it is left out even if the network was trained with it.
     """
     if not config.tta:
         return (), None
+    allowed = tuple(axis for axis in trained if axis != X_AXIS or not swaps)
+    why = f": {swaps}" if swaps else ""
     if config.tta_transforms == "auto":
-        return tuple(trained), None
+        nothing = f"Nothing is mirrored for test-time augmentation, as the model was trained without it{why}."
+        return allowed, None if allowed else nothing
     asked = ["zyx".index(name[-1]) for name in dict.fromkeys(config.tta_transforms)]
-    left_out = ", ".join(f"flip_{'zyx'[axis]}" for axis in asked if axis not in trained)
-    warning = f"Left out: {left_out}. The model was trained without mirroring along it." if left_out else None
-    return tuple(sorted(axis for axis in asked if axis in trained)), warning
+    left_out = ", ".join(f"flip_{'zyx'[axis]}" for axis in asked if axis not in allowed)
+    warning = f"Left out: {left_out}. The model was trained without mirroring along it{why}." if left_out else None
+    return tuple(sorted(axis for axis in asked if axis in allowed)), warning
 
 
 def find_inputs(paths: Sequence[Path], channels: int) -> list[Input]:
-    """The images in files and folders.
+    """The images in files and folders; a folder with the slices of a DICOM series is one image.
 
     With several channels, files that differ only in ``_0000``, ``_0001``, ... belong together.
     Raises UsageError for paths that do not exist, folders without images and names that occur twice.
@@ -89,9 +98,10 @@ def find_inputs(paths: Sequence[Path], channels: int) -> list[Input]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = image_files(path)
+            inside = images_in(path) if holds_series(path) else image_files(path)
             if not inside:
-                raise UsageError(f"{path} holds no image files (NIfTI, NRRD, MetaImage, PNG, TIFF or JPEG).")
+                formats = "NIfTI, NRRD, MetaImage, DICOM, NPY, PNG, TIFF or JPEG"
+                raise UsageError(f"{path} holds no image files ({formats}).")
             files += inside
         elif path.exists():
             files.append(path)

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from MedSegTrainerLib.config import NetworkConfig, TrainConfig
+from MedSegTrainerLib.config import Auto, NetworkConfig, TrainConfig
 
 PLANNED = "PlannedUNet"  # what 'auto' is
-COMMON = ("type", "dims", "in_channels", "out_channels")  # settings that every network has
+COMMON = (  # settings that every network has
+    "type", "dims", "dimension", "neighbour_slices", "in_channels", "out_channels", "num_classes",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +24,15 @@ class Architecture:
     dims: numbers of spatial axes it works along. divisor: what each of them must be a multiple of; None where
     the network is planned around its patch. settings: the ``network.*`` settings it has, beside those of every
     network, and what 'auto' is for them; its parameters have the same names. has_img_size: whether
-    ``network.img_size`` names its patch. steps: settings that must be multiples of a number.
+    ``network.img_size`` names its patch. is_fixed: whether it learns a value for each place of the patch and so takes
+    no other size; ``img_size`` is then a parameter too. steps: settings that must be multiples of a number.
     """
 
     dims: tuple[int, ...]
     divisor: int | None
     settings: Mapping[str, Any]
     has_img_size: bool = False
+    is_fixed: bool = False
     steps: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -39,6 +43,19 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "UNet2D": Architecture(dims=(2,), divisor=16, settings={"base_channels": 64, **CONVOLUTIONAL}),
     "UNet3D": Architecture(dims=(3,), divisor=16, settings={"base_channels": 32, **CONVOLUTIONAL}),
+    "VNet": Architecture(dims=(2, 3), divisor=16, settings={"base_channels": 16, **CONVOLUTIONAL}),
+    "SegResNet": Architecture(dims=(2, 3), divisor=8, settings={"init_filters": 8, "norm": "group", "dropout": 0.0}),
+    "DeepLabV3Plus": Architecture(
+        dims=(2,), divisor=16, settings={"base_channels": 64, "aspp_rates": [6, 12, 18], **CONVOLUTIONAL}
+    ),
+    "TransUNet": Architecture(
+        dims=(2,), divisor=16, has_img_size=True, is_fixed=True,
+        settings={"base_channels": 64, "embed_dim": 512, "num_heads": 8, "num_layers": 12, **CONVOLUTIONAL},
+    ),
+    "UNETR": Architecture(
+        dims=(3,), divisor=16, has_img_size=True, is_fixed=True,
+        settings={"embed_dim": 768, "num_heads": 12, "num_layers": 12, **CONVOLUTIONAL},
+    ),
     "SwinUNETR": Architecture(
         dims=(3,), divisor=32, settings={"embed_dim": 48, "window_size": 7, **CONVOLUTIONAL}, has_img_size=True,
         steps={"embed_dim": 12},
@@ -49,6 +66,18 @@ ARCHITECTURES: dict[str, Architecture] = {
 def architecture_name(config: NetworkConfig) -> str:
     """The key of ``ARCHITECTURES`` that a configuration asks for."""
     return PLANNED if config.type == "auto" else config.type
+
+
+def asked_dims(config: NetworkConfig) -> int | Auto:
+    """The number of spatial axes that ``dims`` or ``dimension`` names."""
+    if config.dims != "auto" or config.dimension == "auto":
+        return config.dims
+    return int(config.dimension[0])
+
+
+def asked_classes(config: NetworkConfig) -> int | Auto:
+    """The number of classes that ``out_channels`` or ``num_classes`` names."""
+    return config.num_classes if config.out_channels == "auto" else config.out_channels
 
 
 def chosen_settings(config: NetworkConfig) -> dict[str, Any]:
@@ -80,13 +109,50 @@ def network_problems(config: TrainConfig) -> list[str]:
         for item in fields(NetworkConfig)
         if item.name not in allowed and getattr(network, item.name) != item.default
     ]
-    if network.dims != "auto" and network.dims not in known.dims:
-        problems.append(f"network.dims = {network.dims}: {name} is a {known.dims[0]}D network. Leave it out.")
+    problems += _said_twice(network)
+    dims = asked_dims(network)
+    if dims != "auto" and dims not in known.dims:
+        setting = "dims" if network.dims != "auto" else "dimension"
+        problems.append(
+            f"network.{setting} = {getattr(network, setting)}: {name} is a {known.dims[0]}D network. Leave it out."
+        )
+    if network.neighbour_slices and (dims == 3 or 2 not in known.dims):
+        problems.append(
+            f"network.neighbour_slices = {network.neighbour_slices}: a 3D network sees all slices of its patch. "
+            "Leave it out, or set network.dims to 2."
+        )
     for setting, step in known.steps.items():
         value = getattr(network, setting)
         if value != "auto" and value % step:
             problems.append(f"network.{setting} = {value}: must be a multiple of {step} for {name}.")
-    return problems + _size_problems(config, known)
+    return problems + _head_problems(network, known) + _size_problems(config, known)
+
+
+def _said_twice(network: NetworkConfig) -> list[str]:
+    """Settings with two names that say different things."""
+    problems = []
+    if network.dims != "auto" and network.dimension not in ("auto", f"{network.dims}d"):
+        problems.append(
+            f"network.dims = {network.dims} and network.dimension = {network.dimension!r}: both say along how many "
+            "axes it works. Leave one out."
+        )
+    classes = {network.out_channels, network.num_classes} - {"auto"}
+    if len(classes) > 1:
+        problems.append(
+            f"network.out_channels = {network.out_channels} and network.num_classes = {network.num_classes}: both "
+            "count the classes with the background. Leave one out."
+        )
+    return problems
+
+
+def _head_problems(network: NetworkConfig, known: Architecture) -> list[str]:
+    """Tokens that cannot be shared out evenly among the heads."""
+    if "num_heads" not in known.settings:
+        return []
+    width, heads = (chosen_settings(network)[name] for name in ("embed_dim", "num_heads"))
+    if width % heads == 0:
+        return []
+    return [f"network.embed_dim = {width} and network.num_heads = {heads}: the width must be a multiple of the heads."]
 
 
 def _who_has(setting: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 Color = tuple[int, int, int]
+WHITE = 255
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,3 +36,13 @@ def classes_from_values(values: Sequence[int], names: Mapping[int, str]) -> list
         LabelClass(value=value, name=names.get(value, f"label {value}"), color=default_color(index))
         for index, value in enumerate(sorted(set(values) - {0}))
     ]
+
+
+def class_names(found: Sequence[int], given: Mapping[int, str]) -> Mapping[int, str]:
+    """Names by value: those a data set gives, whose label maps hold the values ``found``.
+
+    A mask of 0 and 255 is a binary mask, whatever number the data set's own list gives its class.
+    """
+    if set(found) - {0} == {WHITE} and WHITE not in given and len(given) <= 1:
+        return {WHITE: next(iter(given.values()), "foreground")}
+    return given

@@ -15,7 +15,23 @@ import typer
 from rich.console import Console
 
 from MedSegTrainerLib import __version__
-from MedSegTrainerLib.config import ApplyConfig, EvaluateConfig, FindRateConfig, JobConfig, TrainConfig
+from MedSegTrainerLib.cli_options import (
+    DATA_HELP,
+    Budget,
+    ConfigFile,
+    Data,
+    Device,
+    Epochs,
+    Fold,
+    Folds,
+    Job,
+    Model,
+    NewJob,
+    Settings,
+    SplitFile,
+    ValSplit,
+)
+from MedSegTrainerLib.config import ApplyConfig, EvaluateConfig, FindRateConfig, JobConfig, TrainConfig, VerifyConfig
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import JobError, MedSegError, UsageError, system_words
 from MedSegTrainerLib.events import KIND_OF, EventReader, Planned
@@ -33,54 +49,13 @@ app = typer.Typer(
 console = Console(soft_wrap=True)
 error_console = Console(stderr=True, soft_wrap=True)
 
-DATA_HELP = (
-    "Folder with labelled volumes or 2D images: images/ and labels/ (or masks/) with equal file names, image_0001.png "
-    "beside mask_0001.png, a Medical Segmentation Decathlon folder with dataset.json, or nnU-Net's imagesTr/ and "
-    "labelsTr/."
-)
-Data = Annotated[Path, typer.Argument(help=DATA_HELP)]
-Device = Annotated[
-    str, typer.Option(metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:1 (the second GPU), mps (Apple).")
-]
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="JSON file with settings: in sections (data, network, loss, optimizer, trainer), bare, or a workflow.",
-    ),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any one setting, e.g. learning_rate=0.001. May be repeated."),
-]
-Budget = Annotated[
-    str | None,
-    typer.Option(metavar="TIME", help="Time for everything, report included: 90s, 20m, 1h30m.  [default: 20m]"),
-]
-Epochs = Annotated[
-    int | None, typer.Option(metavar="N", help="Train so many passes over the data, instead of a time budget.")
-]
-Fold = Annotated[
-    int | None, typer.Option(metavar="N", help="Cross-validation: hold out this part of the cases, counted from 0.")
-]
-Folds = Annotated[int | None, typer.Option(metavar="N", help="Number of parts that --fold counts in.  [default: 5]")]
-ValSplit = Annotated[
-    float | None, typer.Option(metavar="SHARE", help="Share of the cases to hold out for validation.  [default: 0.15]")
-]
-SplitFile = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="JSON file with the names of the cases, in two lists 'train' and 'val'."),
-]
-NewJob = Annotated[Path, typer.Option("-o", "--output", metavar="JOB", help="New folder for model, curves and report.")]
-Job = Annotated[Path, typer.Argument(help="Job folder: the -o of train, or the folder 'job' in the -o of apply.")]
-
 
 @app.command()
 def train(
     data: Annotated[Path | None, typer.Argument(help=DATA_HELP)] = None,
     job: NewJob = Path("job"),
     config: ConfigFile = None,
+    model: Model = None,
     budget: Budget = None,
     epochs: Epochs = None,
     device: Device = "auto",
@@ -98,8 +73,9 @@ def train(
     with 'medsegtrainer status JOB', end it with 'medsegtrainer stop JOB'.
     """
     given = _given(
-        budget=budget, epochs=epochs, device=device, fold=fold, folds=folds, val_split=val_split, split_file=split_file
-    )
+        type=model, budget=budget, epochs=epochs, device=device, fold=fold, folds=folds, val_split=val_split,
+        split_file=split_file,
+    )  # fmt: skip
     if resume:
         if data is not None or config is not None or given or settings:
             raise UsageError("--resume goes on as the job began: give -o JOB alone.")
@@ -114,9 +90,27 @@ def train(
 
 
 @app.command()
+def verify(
+    data: Data,
+    job: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for the report.")] = Path("verify"),
+    config: ConfigFile = None,
+    pictures: Annotated[int, typer.Option(metavar="N", help="Draw at most so many cases, the worst first.")] = 100,
+    settings: Settings = None,
+) -> None:
+    """Say what is wrong with the data, and what to do.
+
+    Damaged files, label maps on other grids, duplicates, stray voxels, cases unlike the others, and more; with a
+    report of all cases in pictures. Training refuses what is called an error here; with one the exit code is 1.
+    """
+    values = {"train": asdict(_train_config(data, config, settings or [])), "pictures": pictures}
+    _create_and_run(JobFolder(job), parse_config(VerifyConfig, values))
+
+
+@app.command()
 def plan(
     data: Data,
     config: ConfigFile = None,
+    model: Model = None,
     budget: Budget = None,
     epochs: Epochs = None,
     device: Device = "auto",
@@ -128,8 +122,9 @@ def plan(
 ) -> None:
     """Show what training would do, and why, without doing it."""
     given = _given(
-        budget=budget, epochs=epochs, device=device, fold=fold, folds=folds, val_split=val_split, split_file=split_file
-    )
+        type=model, budget=budget, epochs=epochs, device=device, fold=fold, folds=folds, val_split=val_split,
+        split_file=split_file,
+    )  # fmt: skip
     resolved = _train_config(data, config, [*given, *(settings or [])])
 
     from MedSegTrainerLib.console import JobView, class_table, plan_table  # torch takes seconds, --help must not
@@ -155,6 +150,7 @@ def find_lr(
     data: Data,
     job: NewJob = Path("find-lr"),
     config: ConfigFile = None,
+    model: Model = None,
     budget: Budget = None,
     epochs: Epochs = None,
     device: Device = "auto",
@@ -173,8 +169,9 @@ def find_lr(
     Give the options of the training that it is for.
     """
     given = _given(
-        budget=budget, epochs=epochs, device=device, fold=fold, folds=folds, val_split=val_split, split_file=split_file
-    ) + (settings or [])
+        type=model, budget=budget, epochs=epochs, device=device, fold=fold, folds=folds, val_split=val_split,
+        split_file=split_file,
+    ) + (settings or [])  # fmt: skip
     values = {"train": asdict(_train_config(data, config, given)), "steps": steps, "lowest": lowest, "highest": highest}
     _create_and_run(JobFolder(job), parse_config(FindRateConfig, values))
     for event in EventReader(JobFolder(job).events_file).read(limit=10**9):
@@ -377,7 +374,7 @@ def _given(**options: Any) -> list[str]:
     """Options that were given, as assignments to the settings of the same name."""
     if options["budget"] is not None and options["epochs"] is not None:
         raise UsageError("--budget and --epochs are two ways to say how long to train. Give one of them.")
-    sections = {"budget": "trainer", "epochs": "trainer", "device": "trainer"}
+    sections = {"budget": "trainer", "epochs": "trainer", "device": "trainer", "type": "network"}
     present = {
         name: value for name, value in options.items() if value is not None and (name, value) != ("device", "auto")
     }

@@ -29,6 +29,10 @@ class DataConfig:
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     data_dir: str = setting("", "Folder with the labelled volumes (layouts: see the README).")
+    image_names: list[str] = setting(
+        [], "Names of the image files in a folder for each case, one a channel, without the suffix: ['t1', 't2']."
+    )
+    label_name: str = setting("", "Name of the label map in a folder for each case, without the suffix.")
     train_split: float | Auto = setting(
         "auto", "Share of the cases to train on; 'auto' is what the others leave (0.7).", minimum=0, maximum=1
     )
@@ -38,6 +42,17 @@ class DataConfig:
     )
     fold: int | None = setting(None, "Validate on this fold (from 0) instead of a random share.", minimum=0)
     folds: int = setting(5, "Number of folds that 'fold' counts in.", minimum=2)
+    split_by: Literal["auto", "random", "stratified", "patient"] = setting(
+        "auto",
+        "How cases are divided: at random; so that each class is everywhere; all cases of a patient on one side. "
+        "'auto': by patient where patients are known, else at random.",
+    )
+    patient_pattern: str | None = setting(
+        None, "Regular expression that finds the patient in the name of a case: its first group, or all of it."
+    )
+    patient_table: str | None = setting(
+        None, "Table of the patient of each case: CSV with the columns case and patient, or JSON {case: patient}."
+    )
     split_file: str | None = setting(
         None, "JSON file with explicit case lists: a list of folds, each {'train': [...], 'val': [...]}."
     )
@@ -85,13 +100,25 @@ class NetworkConfig:
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
-    type: Literal["auto", "PlannedUNet", "UNet2D", "UNet3D", "SwinUNETR"] = setting("auto", "Architecture.")
+    type: Literal[
+        "auto", "PlannedUNet", "UNet2D", "UNet3D", "VNet", "SegResNet", "DeepLabV3Plus", "TransUNet", "UNETR",
+        "SwinUNETR",
+    ] = setting("auto", "Architecture.")  # fmt: skip
     dims: Literal[2, 3] | Auto = setting("auto", "2: slice by slice; 3: whole patches.")
+    dimension: Literal["auto", "2d", "3d"] = setting("auto", "The same as dims.")
+    neighbour_slices: int = setting(
+        0, "Slices on each side that a 2D network sees as further channels.", minimum=0, maximum=8
+    )
     base_channels: int | Auto = setting("auto", "Feature maps at full resolution; doubled at each level.", minimum=2)
+    init_filters: int | Auto = setting("auto", "The same of a SegResNet.", minimum=2)
     in_channels: int | Auto = setting("auto", "Channels of the images; the data decides.", minimum=1)
     out_channels: int | Auto = setting("auto", "Classes with the background; the data decides.", minimum=1)
+    num_classes: int | Auto = setting("auto", "The same as out_channels.", minimum=1)
+    aspp_rates: list[int] | Auto = setting("auto", "Distances at which DeepLabV3Plus looks around, in maps.", minimum=1)
     img_size: int | list[int] | Auto = setting("auto", "Patch of a transformer; the same as data.image_size.")
     embed_dim: int | Auto = setting("auto", "Width of a transformer's tokens.", minimum=12)
+    num_heads: int | Auto = setting("auto", "Heads of a transformer's attention.", minimum=1)
+    num_layers: int | Auto = setting("auto", "Layers of a transformer.", minimum=1)
     window_size: int | Auto = setting("auto", "Edge of the windows that a Swin transformer attends in.", minimum=2)
     norm: Literal["auto", "instance", "group", "batch"] = setting(
         "auto", "Normalisation; group and instance suit small batches."
@@ -281,12 +308,27 @@ class EvaluateConfig:
     overlay_alpha: float = setting(0.45, "Opacity of label maps over images, in pictures.", minimum=0, maximum=1)
 
 
-JobConfig = TrainConfig | FindRateConfig | ApplyConfig | EvaluateConfig
-JOB_KINDS: dict[str, type[TrainConfig] | type[FindRateConfig] | type[ApplyConfig] | type[EvaluateConfig]] = {
+@dataclass(frozen=True, kw_only=True)
+class VerifyConfig:
+    """A job of kind ``verify``: the data doctor looks at the data of a training and at how it would be augmented."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+    pictures: int = setting(100, "How many cases are drawn at most, the worst first.", minimum=0)
+    samples: int = setting(6, "How many augmented patches are drawn.", minimum=0, maximum=50)
+
+
+JobConfig = TrainConfig | FindRateConfig | ApplyConfig | EvaluateConfig | VerifyConfig
+JOB_KINDS: dict[
+    str,
+    type[TrainConfig] | type[FindRateConfig] | type[ApplyConfig] | type[EvaluateConfig] | type[VerifyConfig],
+] = {
     "train": TrainConfig,
     "find-lr": FindRateConfig,
     "apply": ApplyConfig,
     "evaluate": EvaluateConfig,
+    "verify": VerifyConfig,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ Event = Mapping[str, Any]
 POLL_SECONDS = 0.2
 SECONDS_BETWEEN_LINES = 60  # of progress where there is no terminal: a log file, a scheduler
 CLASSES_ON_A_LINE = 6
+FINDINGS_OF_A_SORT = 5
 STOPPING = {
     STOP_KEEP_BEST: "Stopping; what is done so far is kept. Press Ctrl+C again to stop at once.",
     STOP_NOW: "Stopping at once ...",
@@ -49,6 +51,7 @@ class JobView:
         self._task: TaskID | None = None
         self._epoch_now = ""
         self._last_line = 0.0
+        self._findings: Counter[str] = Counter()
         self._shown: dict[str, Callable[[Event], None]] = {
             "stage": self._stage,
             "progress": self._progress,
@@ -56,6 +59,7 @@ class JobView:
             "warned": lambda e: self._line(f"Note: {e['message']}", "yellow"),
             "epoch": self._epoch,
             "validated": self._validated,
+            "found": self._found,
             "case": self._case,
             "resumed": lambda e: self._line(f"Going on after epoch {e['epoch']}"),
             "advised": self._advised,
@@ -110,6 +114,20 @@ class JobView:
             change = f"--set {remedy['setting']}={remedy['suggested']}" if remedy["setting"] else remedy["suggested"]
             now = f" (now {remedy['current']})" if remedy["setting"] else ""
             self._line(f"           {change}{now}: {remedy['why']}")
+
+    def _found(self, event: Event) -> None:
+        """Of each sort the first few; the report has all."""
+        self._findings[event["finding"]] += 1
+        count = self._findings[event["finding"]]
+        if count > FINDINGS_OF_A_SORT + 1:
+            return
+        if count > FINDINGS_OF_A_SORT:
+            self._line("           ... and more of this sort: see the report")
+            return
+        where = f"{event['case']}: " if event["case"] else ""
+        style = {"error": "red", "warning": "yellow"}.get(event["severity"])
+        self._line(f"{event['severity'].capitalize():<10} {where}{event['message']}", style)
+        self._line(f"           {event['remedy']}")
 
     def _case(self, event: Event) -> None:
         if event["error"]:

@@ -17,7 +17,7 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, default_color
 from MedSegTrainerLib.config import EvaluateConfig
 from MedSegTrainerLib.data.images import read_file
-from MedSegTrainerLib.data.label_maps import labelled_parts, read_classes, read_label_map, read_label_map_onto
+from MedSegTrainerLib.data.label_maps import labelled_parts, read_classes, read_label_pair
 from MedSegTrainerLib.errors import ConfigError, DataError
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
 from MedSegTrainerLib.geometry import Geometry
@@ -164,7 +164,7 @@ def _measure_all(
     unknown: dict[int, str] = {}
     began = time.monotonic()
     for done, pair in enumerate(pairs, start=1):
-        prediction, reference = _read_pair(pair)
+        prediction, reference = _read_pair(pair, {item.name: item.value for item in classes or ()})
         sides = labelled_parts(sitk.GetArrayFromImage(prediction), sitk.GetArrayFromImage(reference), ignored)
         occurring = {int(value) for side in sides for value in np.unique(side[side != 0])}
         if classes is None:
@@ -182,9 +182,8 @@ def _measure_all(
     return _completed(measured, named), named
 
 
-def _read_pair(pair: Pair) -> tuple[sitk.Image, sitk.Image]:
-    reference = read_label_map(pair.reference)
-    prediction = read_label_map_onto(pair.prediction, reference)
+def _read_pair(pair: Pair, segment_values: Mapping[str, int]) -> tuple[sitk.Image, sitk.Image]:
+    prediction, reference = read_label_pair(pair.prediction, pair.reference, segment_values)
     grids = Geometry.of(prediction), Geometry.of(reference)
     differences = grids[0].disagreements(grids[1])
     if differences:
@@ -263,7 +262,8 @@ def _write_pictures(document: Mapping[str, Any], classes: Sequence[LabelClass], 
     from MedSegTrainerLib.report.pictures import draw_case, read_case
 
     for name, files in document["files"].items():
-        case = read_case(files, [item.value for item in classes], document["ignore_label"])
+        value_of = {item.name: item.value for item in classes}
+        case = read_case(files, list(value_of.values()), document["ignore_label"], value_of)
         with atomic.storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         atomic.write_bytes(folder / f"{name}.png", draw_case(case, classes, opacity))

@@ -147,6 +147,20 @@ class Resumed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Found:
+    """The data doctor found something: ``severity`` is error, warning or note, ``finding`` the sort of it.
+
+    ``case`` is '' where the whole data set is meant; ``remedy`` says what to do.
+    """
+
+    severity: str
+    finding: str
+    message: str
+    remedy: str
+    case: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CaseDone:
     """An input was segmented, or could not be (``error``)."""
 
@@ -203,6 +217,7 @@ EVENT_KINDS: dict[str, type] = {
     "advised": Advised,
     "recovered": Recovered,
     "rates": RatesTried,
+    "found": Found,
     "case": CaseDone,
     "measured": Measured,
     "finished": Finished,

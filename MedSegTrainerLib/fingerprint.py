@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from MedSegTrainerLib.classes import LabelClass, classes_from_values
+from MedSegTrainerLib.classes import LabelClass, class_names, classes_from_values
 from MedSegTrainerLib.data.cases import Dataset
+from MedSegTrainerLib.data.doctor import Examined, unknown_labels
+from MedSegTrainerLib.data.findings import refuse_errors
 from MedSegTrainerLib.data.scan import CaseScan
-from MedSegTrainerLib.errors import DataError
 
 CT_AIR = -500  # Hounsfield units; nothing but CT has a scale fixed so far below zero
 CT_BONE = 300
-WHITE = 255
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +53,9 @@ class Fingerprint:
 def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: int | None = None) -> Fingerprint:
     """Sums the scans up; raises DataError for label values that the data set's own list does not name."""
     found = sorted({value for scan in scans for value, count in scan.voxels.items() if count} - {0})
-    names = {value: name for value, name in _class_names(found, dataset).items() if value != ignore_label}
-    if names:
-        _refuse_unknown(found, names, dataset, scans)
-    classes = classes_from_values([*found, *names], names)
+    names = {value: name for value, name in class_names(found, dataset.label_names).items() if value != ignore_label}
+    refuse_errors(unknown_labels(Examined(scans=scans, names=dataset.label_names, ignore_label=ignore_label)))
+    classes = [as_told(item, dataset) for item in classes_from_values([*found, *names], names)]
     voxels = {item.name: np.array([scan.voxels.get(item.value, 0) for scan in scans]) for item in classes}
     volume = np.array([scan.geometry.voxel_volume_mm3 for scan in scans])
     total = sum(sum(scan.voxels.values()) for scan in scans)
@@ -91,21 +90,7 @@ def _channel(dataset: Dataset, scans: Sequence[CaseScan], index: int) -> Channel
     )
 
 
-def _class_names(found: Sequence[int], dataset: Dataset) -> dict[int, str]:
-    """Names by value. A mask of 0 and 255 is a binary mask, whatever number the data set's own list gives its class."""
-    given = dataset.label_names
-    if list(found) == [WHITE] and WHITE not in given and len(given) <= 1:
-        return {WHITE: next(iter(given.values()), "foreground")}
-    return given
-
-
-def _refuse_unknown(
-    found: Sequence[int], names: Mapping[int, str], dataset: Dataset, scans: Sequence[CaseScan]
-) -> None:
-    unknown = [value for value in found if value not in names]
-    if unknown:
-        where = [scan.name for scan in scans if any(scan.voxels.get(value) for value in unknown)]
-        raise DataError(
-            f"Label values {unknown} stand in {len(where)} cases (first: {where[0]}) but not in "
-            f"{dataset.root / 'dataset.json'}. Add them to 'labels' there, or correct the label maps."
-        )
+def as_told(item: LabelClass, dataset: Dataset) -> LabelClass:
+    """The class in the color, and with the terminology, that the data set gives it."""
+    told = dataset.looks.get(item.name)
+    return item if told is None else replace(item, color=told.color, terminology=told.terminology)

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from MedSegTrainerLib.data.cache import CachedCase
+from MedSegTrainerLib.architectures import ARCHITECTURES
+from MedSegTrainerLib.data.cache import StoredCase
+from MedSegTrainerLib.data.slices import with_neighbours
 from MedSegTrainerLib.device import Precision
 from MedSegTrainerLib.held_out_loss import HeldOutLoss
 from MedSegTrainerLib.metrics import METRICS, Overlap
@@ -60,7 +62,7 @@ class HeldOut:
     """Held-out cases and a copy of the network to judge weights with."""
 
     def __init__(
-        self, cases: Sequence[CachedCase], plan: Plan, device: torch.device, *, overlap: float = OVERLAP
+        self, cases: Sequence[StoredCase], plan: Plan, device: torch.device, *, overlap: float = OVERLAP
     ) -> None:
         self.cases, self.plan, self.device, self.overlap = cases, plan, device, overlap
         self.network = build_network(plan.architecture, plan.network).to(device).eval()
@@ -78,13 +80,14 @@ class HeldOut:
         scores, preview = {}, None
         for case in self.cases:
             logits = predict_volume(
-                case.image.to(self.device, torch.float32),
+                with_neighbours(case.image.to(self.device, torch.float32), self.plan.neighbour_slices),
                 forward,
                 classes=len(self.plan.classes) + 1,
                 patch=self.plan.patch_size,
                 divisor=self.plan.divisor,
                 overlap=self.overlap,
                 batch=self.plan.batch_size,
+                is_fixed=ARCHITECTURES[self.plan.architecture].is_fixed,
             )
             predicted = logits.max(dim=0).indices  # argmax over the first axis takes ten times as long on a CPU
             reference = case.label.to(self.device)
@@ -107,10 +110,10 @@ class HeldOut:
         )
 
 
-def case_to_show(cases: Sequence[CachedCase]) -> str | None:
+def case_to_show(cases: Sequence[StoredCase]) -> str | None:
     """The case with the most classes; of several the smallest, which costs the least to write."""
 
-    def rank(case: CachedCase) -> tuple[int, int, str]:
+    def rank(case: StoredCase) -> tuple[int, int, str]:
         return -len(torch.unique(case.locations[:, 0])), case.label.numel(), case.name
 
     return min(cases, key=rank).name if cases else None
@@ -163,7 +166,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _preview(case: CachedCase, predicted: torch.Tensor) -> Preview:
+def _preview(case: StoredCase, predicted: torch.Tensor) -> Preview:
     return Preview(
         name=case.name,
         image=case.image[0].cpu().numpy(),

@@ -9,8 +9,9 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from MedSegTrainerLib.architectures import network_settings
+from MedSegTrainerLib.architectures import ARCHITECTURES, network_settings
 from MedSegTrainerLib.data.preprocess import prepare_image
+from MedSegTrainerLib.data.slices import with_neighbours
 from MedSegTrainerLib.device import Precision
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, resample, to_canonical
@@ -58,13 +59,14 @@ class Predictor:
     @torch.inference_mode()
     def _logits(self, image: np.ndarray, on_window: Callable[[int, int], None]) -> np.ndarray:
         logits = predict_volume(
-            torch.from_numpy(image).to(self.device),
+            with_neighbours(torch.from_numpy(image).to(self.device), self.plan.neighbour_slices),
             self.network,
             classes=len(self.plan.classes) + 1,
             patch=self.plan.patch_size,
             divisor=self.plan.divisor,
             overlap=self.overlap,
             batch=self.plan.batch_size,
+            is_fixed=ARCHITECTURES[self.plan.architecture].is_fixed,
             on_window=on_window,
         )
         return logits.float().cpu().numpy()

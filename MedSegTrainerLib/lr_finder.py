@@ -19,7 +19,7 @@ import torch
 
 from MedSegTrainerLib.config import FindRateConfig, TrainConfig
 from MedSegTrainerLib.data.batches import epoch_batches
-from MedSegTrainerLib.data.cache import CachedCase
+from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.mixing import Batch
 from MedSegTrainerLib.device import choose_device
 from MedSegTrainerLib.errors import TrainingError
@@ -158,7 +158,7 @@ def run_find_rate(
     curve = try_rates(
         learner,
         _batches(list(cached.values()), plan, train, device),
-        train.trainer.gradient_accumulation_steps,
+        train.trainer.gradient_accumulation_steps * plan.batch_parts,
         rates_between(config.lowest, config.highest, config.steps),
         _watch(folder, owner, emit, config.steps),
     )
@@ -191,9 +191,9 @@ def _tell(curve: RateCurve, picture: Path, emit: Emit) -> Outcome:
     return Outcome(message=f"Suggested learning rate: {suggestion:.2g}. Picture: {picture}", result=str(picture))
 
 
-def _batches(cases: Sequence[CachedCase], plan: Plan, config: TrainConfig, device: torch.device) -> Iterator[Batch]:
+def _batches(cases: Sequence[StoredCase], plan: Plan, config: TrainConfig, device: torch.device) -> Iterator[Batch]:
     """The batches of a training, epoch after epoch, without end."""
-    length = plan.steps_per_epoch * config.trainer.gradient_accumulation_steps
+    length = plan.steps_per_epoch * config.trainer.gradient_accumulation_steps * plan.batch_parts
     for epoch in count():
         yield from islice(epoch_batches(cases, plan, config.data, device, epoch), length)
 

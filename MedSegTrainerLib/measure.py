@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 
 import torch
 
 from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.data.cache import available_memory
 from MedSegTrainerLib.device import synchronize
+from MedSegTrainerLib.out_of_memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.presets import wants_mixed_precision
 from MedSegTrainerLib.step import Learner
 
 TIMED_STEPS = 3
 ENOUGH_SECONDS = 8.0  # a step that takes so long is known well enough from its first time
+FEWEST_MAPS = 16  # at full resolution, in 32 bits, that any network keeps for its backward pass
 
 
 def measure_step(plan: Plan, config: TrainConfig, device: torch.device) -> float:
@@ -22,10 +26,12 @@ def measure_step(plan: Plan, config: TrainConfig, device: torch.device) -> float
 
     A slow step is not repeated: planning should not take minutes.
     """
+    if device.type == "cpu" and fewest_bytes(plan) > available_memory():
+        return float("inf")
     try:
         learner = Learner(plan, config, device)
         learner.loss.ramp = 1.0  # as most steps are: with the boundary term, where there is one
-        images = torch.zeros((plan.batch_size, len(plan.normalization), *plan.patch_size), device=device)
+        images = torch.zeros((plan.batch_size, plan.network["in_channels"], *plan.patch_size), device=device)
         labels = torch.zeros((plan.batch_size, *plan.patch_size), dtype=torch.int16, device=device)
         labels[..., 0] = 1
         seconds = []
@@ -38,9 +44,17 @@ def measure_step(plan: Plan, config: TrainConfig, device: torch.device) -> float
                 break
         return min(seconds[1:] or seconds)
     except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
-            raise  # a CPU says only in words that its memory is too small
-        return float("inf")
+        if not is_out_of_memory(error):
+            raise
+    free_memory(device)  # what the error still held is free only now
+    return float("inf")
+
+
+def fewest_bytes(plan: Plan) -> int:
+    """What a step needs at the very least. A process that asks a CPU for too much may be ended without a word, so
+    what surely does not fit is not tried."""
+    maps = plan.network["in_channels"] + FEWEST_MAPS
+    return 4 * plan.batch_size * math.prod(plan.patch_size) * maps
 
 
 def fastest_arithmetic(plan: Plan, config: TrainConfig, device: torch.device) -> tuple[Plan, float, str]:

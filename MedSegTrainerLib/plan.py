@@ -18,6 +18,8 @@ class Plan:
 
     In 2D ``patch_size[0]`` is 1. ``divisor``: what each axis of a window must be a multiple of. ``image_size``:
     (y, x) pixels that each 2D image is resized to fit into, its sides in proportion; None where ``spacing`` says it.
+    ``neighbour_slices``: slices on each side that a 2D network sees as further channels. ``batch_parts``: pieces
+    that a batch is computed in where it does not fit into memory at once; ``batch_size`` is that of a piece.
     ``ignore_label``: label value of voxels that nobody labelled. ``flip_axes`` are array axes: 0 is z, 1 is y, 2 is x.
     """
 
@@ -50,6 +52,8 @@ class Plan:
     validation_interval: int
     cache: str
     reasons: dict[str, str]
+    neighbour_slices: int = 0
+    batch_parts: int = 1
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -84,7 +88,7 @@ class Plan:
 
 def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
     """A plan of an earlier version: its only network was the planned one, and its strides said the divisor."""
-    values = {"ignore_label": None, **values}
+    values = {"ignore_label": None, "neighbour_slices": 0, "batch_parts": 1, **values}
     if "divisor" in values or "strides" not in values.get("network", {}):
         return values
     strides = [[1] * (3 - len(stride)) + list(stride) for stride in values["network"]["strides"]]

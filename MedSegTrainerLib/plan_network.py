@@ -9,10 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from MedSegTrainerLib.architectures import ARCHITECTURES, architecture_name, chosen_settings, edges
+from MedSegTrainerLib.architectures import (
+    ARCHITECTURES,
+    architecture_name,
+    asked_classes,
+    asked_dims,
+    chosen_settings,
+    edges,
+)
 from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.device import memory_bytes
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import Fingerprint
+from MedSegTrainerLib.network_guide import Situation, named_by_guide, objection
 from MedSegTrainerLib.plan_shapes import (
     Spacing,
     Topology,
@@ -41,17 +50,21 @@ class NetworkPlan:
     image_size: tuple[int, int] | None
     patch_size: Triple
     divisor: Triple
+    neighbour_slices: int
     architecture: str
     network: dict[str, Any]
 
 
-def plan_network(fingerprint: Fingerprint, config: TrainConfig, device: torch.device, reasons: Reasons) -> NetworkPlan:
-    """Chooses network, grid and patch, and adds why; raises ConfigError where settings contradict the data."""
+def plan_network(
+    fingerprint: Fingerprint, config: TrainConfig, device: torch.device, reasons: Reasons, cases: int | None = None
+) -> NetworkPlan:
+    """Chooses network, grid and patch, and adds why; raises ConfigError where settings contradict the data.
+
+    ``cases`` train, all of the fingerprint by default.
+    """
     name = architecture_name(config.network)
-    reasons["network"] = (
-        "a U-Net planned for these sizes and spacings" if config.network.type == "auto" else "set by the configuration"
-    )
     dims = _dims(fingerprint, config, reasons)
+    reasons["network"] = _why_this(fingerprint, config, dims, device, fingerprint.cases if cases is None else cases)
     image_size = config.network.img_size if config.data.image_size == "auto" else config.data.image_size
     wanted = None if image_size == "auto" else edges(image_size, dims)
     problems = _size_problems(config, dims, wanted)
@@ -64,20 +77,43 @@ def plan_network(fingerprint: Fingerprint, config: TrainConfig, device: torch.de
     divisor = topology.divisor if topology else (1 if dims == 2 else step, step, step)
     return NetworkPlan(
         dims=dims, spacing=spacing, image_size=box, patch_size=patch, divisor=divisor,
-        architecture=name, network=_parameters(fingerprint, config, dims, topology, reasons),
+        neighbour_slices=config.network.neighbour_slices, architecture=name,
+        network=_parameters(fingerprint, config, dims, patch, topology, reasons),
     )  # fmt: skip
 
 
+def _why_this(fingerprint: Fingerprint, config: TrainConfig, dims: int, device: torch.device, cases: int) -> str:
+    """What the guide's tables say of the network that was chosen by name, or of the one that 'auto' stands for."""
+    volumes = [volume for volume in fingerprint.median_volume_mm3.values() if volume > 0]
+    scale = max(volumes) / min(volumes) if volumes else 1.0
+    situation = Situation(dims=dims, cases=cases, memory=memory_bytes(device), scale=scale)
+    if config.network.type != "auto":
+        against = objection(config.network.type, situation)
+        return "set by the configuration" + (f"; {against}" if against else "")
+    named, rows = named_by_guide(situation)
+    return (
+        f"guide, '{rows}': {named}. In its place a residual U-Net planned for these sizes and spacings, which was "
+        f"better in the same time; --model {named} takes the guide's"
+    )
+
+
 def _dims(fingerprint: Fingerprint, config: TrainConfig, reasons: Reasons) -> int:
-    name, asked = architecture_name(config.network), config.network.dims
+    name, asked = architecture_name(config.network), asked_dims(config.network)
     possible = ARCHITECTURES[name].dims
     if fingerprint.dims == 2 and (possible == (3,) or asked == 3):
         what = f"network.type = {name}" if possible == (3,) else "network.dims = 3"
         instead = "UNet2D, or leave it out" if possible == (3,) else "2"
         raise ConfigError([f"{what}: the images have one slice, and a 3D network needs volumes. Use {instead}."])
+    if config.network.neighbour_slices and fingerprint.dims == 2:
+        raise ConfigError(
+            [f"network.neighbour_slices = {config.network.neighbour_slices}: the images have one slice. Leave it out."]
+        )
     if asked != "auto":
         reasons["dims"] = "set by the configuration"
         return asked
+    if config.network.neighbour_slices:
+        reasons["dims"] = "slice by slice, each with its neighbours (neighbour_slices)"
+        return 2
     told = "the images have one slice" if fingerprint.dims == 2 else "the images are volumes"
     if fingerprint.dims not in possible:
         told += f"; {name} is a {possible[0]}D network, which sees them slice by slice"
@@ -204,13 +240,18 @@ def _fitted(patch: Triple, dims: int, name: str, step: int, reasons: Reasons) ->
 
 
 def _parameters(
-    fingerprint: Fingerprint, config: TrainConfig, dims: int, topology: Topology | None, reasons: Reasons
+    fingerprint: Fingerprint, config: TrainConfig, dims: int, patch: Triple, topology: Topology | None, reasons: Reasons
 ) -> dict[str, Any]:
     network, name = config.network, architecture_name(config.network)
     channels, classes = len(fingerprint.channels), len(fingerprint.classes) + 1
     reasons |= {"in_channels": "channels of the images", "out_channels": "classes with the background"}
-    for setting, found in (("in_channels", channels), ("out_channels", classes)):
-        given = getattr(network, setting)
+    if network.neighbour_slices:
+        beside = network.neighbour_slices
+        reasons["in_channels"] += f", {channels}, of each slice and {beside} on each side, repeated at the ends"
+        reasons["neighbour_slices"] = "set by the configuration"
+        channels *= 2 * beside + 1
+    asked = (("in_channels", network.in_channels, channels), ("out_channels", asked_classes(network), classes))
+    for setting, given, found in asked:
         if given not in ("auto", found):
             reasons[setting] += f"; the configuration says {given}, but the data decides"
     settings = chosen_settings(network)
@@ -222,7 +263,11 @@ def _parameters(
     if network.dropout == 0:
         reasons["dropout"] = "none unless asked for"
     if topology is None:
-        return {"in_channels": channels, "out_channels": classes, **settings}
+        known = ARCHITECTURES[name]
+        return {
+            "in_channels": channels, "out_channels": classes, **({"dims": dims} if len(known.dims) > 1 else {}),
+            **({"img_size": list(patch[3 - dims :])} if known.is_fixed else {}), **settings,
+        }  # fmt: skip
     deep = len(topology.strides) > 2 if settings["deep_supervision"] == "auto" else settings["deep_supervision"]
     planned = network_parameters(topology, settings["base_channels"], dims, channels, classes, deep)
     return {**planned, "norm": settings["norm"], "dropout": settings["dropout"]}

@@ -9,11 +9,11 @@ import torch
 from MedSegTrainerLib.architectures import PLANNED
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.duration import format_duration
-from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.measure import fastest_arithmetic, measure_step
+from MedSegTrainerLib.out_of_memory import fit_to_memory
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.plan_shapes import MOST_FEATURES
-from MedSegTrainerLib.presets import choose_epochs, choose_warmup
+from MedSegTrainerLib.presets import choose_epochs, choose_warmup, epoch_range
 
 STEPS_FOR_WIDTH = {24: 3500, 32: 4500}  # a wider network pays only with so many steps
 OVERHEAD = 1.15  # sampling, augmentation and validation on top of the step itself
@@ -32,16 +32,12 @@ def fit_to_time(
 ) -> Plan:
     """The plan with arithmetic, width, epochs, warm-up and validation interval settled.
 
-    ``validation_windows`` go through the network in one validation. Raises TrainingError where a patch
-    does not fit into the device's memory.
+    ``validation_windows`` go through the network in one validation. What does not fit into the device's memory is
+    made smaller; raises TrainingError where nothing fits.
     """
-    reasons = dict(plan.reasons)
-    plan, seconds, reasons["arithmetic"] = fastest_arithmetic(plan, config, device)
-    if seconds == float("inf"):
-        raise TrainingError(
-            f"A patch of {plan.patch_size} voxels and batch {plan.batch_size} do not fit into the memory of {device}. "
-            "Set a smaller data.patch_size (or image_size) or data.batch_size, a smaller network, or use --device cpu."
-        )
+    plan, seconds, told = fit_to_memory(plan, lambda smaller: fastest_arithmetic(smaller, config, device))
+    reasons = {**plan.reasons, "arithmetic": told}
+    seconds *= plan.batch_parts * config.trainer.gradient_accumulation_steps
     if plan.architecture == PLANNED and config.network.base_channels == "auto" and seconds_left is not None:
         plan, seconds, reasons["base_channels"] = _widen(plan, config, device, seconds, seconds_left)
     epochs, reasons["epochs"] = _epochs(plan, config, train_cases, seconds, seconds_left)
@@ -55,6 +51,22 @@ def fit_to_time(
 def epochs_in(seconds: float, step_seconds: float, steps_per_epoch: int) -> int:
     """Whole epochs that fit into the time, at least one."""
     return max(1, int(seconds / (step_seconds * steps_per_epoch)))
+
+
+def few_steps(plan: Plan, config: TrainConfig, train_cases: int) -> str | None:
+    """A warning where a time budget gives a network that was chosen by name far fewer steps than the guide does."""
+    if plan.architecture == PLANNED or config.trainer.epochs != "auto":
+        return None
+    (fewest, _), _ = epoch_range(plan.architecture, train_cases)
+    batch = plan.batch_size * plan.batch_parts * config.trainer.gradient_accumulation_steps
+    wanted, steps = fewest * max(1, train_cases // batch), plan.epochs * plan.steps_per_epoch
+    if steps >= wanted / 2:
+        return None
+    return (
+        f"{plan.architecture} gets about {steps} steps in this time; the guide's {fewest} epochs would be {wanted}. "
+        "Expect little, or give it more --budget, a smaller network (embed_dim, base_channels, num_layers), or the "
+        "planned one (--model auto)."
+    )
 
 
 def _validation_interval(
@@ -96,7 +108,8 @@ def _widen(
         levels = len(plan.network["features"])
         features = [min(width * 2**level, MOST_FEATURES[plan.dims]) for level in range(levels)]
         wider = replace(plan, network={**plan.network, "features": features})
-        wider_seconds = measure_step(wider, config, device)
+        wider_seconds = measure_step(wider, config, device) * plan.batch_parts
+        wider_seconds *= config.trainer.gradient_accumulation_steps
         steps = seconds_left / (wider_seconds * OVERHEAD)
         told.append(f"{width}: {steps:.0f} steps (needs {needed})")
         if steps >= needed:

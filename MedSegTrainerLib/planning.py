@@ -22,7 +22,7 @@ from MedSegTrainerLib.plan_network import plan_network
 from MedSegTrainerLib.plan_schedule import fit_to_time
 from MedSegTrainerLib.plan_shapes import Triple, median_size
 from MedSegTrainerLib.presets import choose_batch
-from MedSegTrainerLib.sides import left_right_pair
+from MedSegTrainerLib.sides import why_not_mirror
 from MedSegTrainerLib.sliding_window import window_starts
 
 BATCH_VOXELS_CPU = 200_000
@@ -42,7 +42,7 @@ def make_plan(
     Raises ConfigError where settings contradict the data.
     """
     reasons: Reasons = {"device": describe(device), "split": split.reason}
-    chosen = plan_network(fingerprint, config, device, reasons)
+    chosen = plan_network(fingerprint, config, device, reasons, len(split.train))
     dims, patch, architecture = chosen.dims, chosen.patch_size, chosen.architecture
     size = median_size(fingerprint, chosen.spacing, 3)
     normalization = _normalization(fingerprint, config, reasons)
@@ -143,16 +143,17 @@ def _samples_per_volume(config: TrainConfig, cases: int, patch: Triple, volume: 
 
 def _flip_axes(config: TrainConfig, dims: int, fingerprint: Fingerprint, reasons: Reasons) -> tuple[int, ...]:
     letters = {"z": 0, "y": 1, "x": 2}
+    swaps = why_not_mirror(item.name for item in fingerprint.classes)
     if config.data.flip_axes != "auto":
-        reasons["flip_axes"] = "set by the configuration"
         axes = sorted({letters[name] for name in config.data.flip_axes})
+        warning = f", although {swaps}" if swaps and letters["x"] in axes else ""
+        reasons["flip_axes"] = f"set by the configuration{warning}"
         return tuple(axis for axis in axes if dims == 3 or axis > 0)
+    if swaps:
+        reasons["flip_axes"] = f"none: {swaps}"
+        return ()
     if fingerprint.dims == 2:
         reasons["flip_axes"] = "2D images have no top or left side"
         return (1, 2)
-    pair = left_right_pair(item.name for item in fingerprint.classes)
-    if pair:
-        reasons["flip_axes"] = f"none: mirroring would turn '{pair[0]}' into '{pair[1]}'"
-        return ()
     reasons["flip_axes"] = "anatomy is alike left and right, and never upside down or back to front"
     return (2,)

@@ -25,6 +25,7 @@ MOST_DECAY = 0.1  # of AdamW, whose decay does not act through the gradient; bey
 DROPOUT, MOST_DROPOUT = 0.2, 0.5  # whole feature maps: 0.5, which the guide has for units, comes second
 PATIENCE = 20  # guide, "Issue 3: Overfitting"
 NARROW, LEAST_CHANNELS = 32, 16  # fewer feature maps are not too many; fewer than 16 are too few for most anatomy
+WIDTHS = ("base_channels", "init_filters", "embed_dim")
 MOST_CHANNELS = 64  # guide, example configuration 1
 OVERSAMPLING = 0.67  # twice the default: two patches of three are centred on a structure
 LOOK = "look at the pictures"
@@ -61,9 +62,7 @@ class TrainingFacts:
     @property
     def width(self) -> tuple[str, int] | None:
         """The setting that says how much the network can hold, and its value."""
-        return next(
-            ((name, self.network[name]) for name in ("base_channels", "embed_dim") if name in self.network), None
-        )
+        return next(((name, self.network[name]) for name in WIDTHS if name in self.network), None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from MedSegTrainerLib import __version__
-from MedSegTrainerLib.config import ApplyConfig, FindRateConfig, JobConfig, TrainConfig
+from MedSegTrainerLib.config import ApplyConfig, FindRateConfig, JobConfig, TrainConfig, VerifyConfig
 from MedSegTrainerLib.errors import JobError, MedSegError, StorageError, system_words
 from MedSegTrainerLib.events import EventLog, Failed, Finished, Started, Stopped
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder, JobOwner, Outcome
@@ -63,6 +63,10 @@ def _dispatch(config: JobConfig, folder: JobFolder, owner: JobOwner, events: Eve
         from MedSegTrainerLib.apply_job import run_apply
 
         return run_apply(config, folder, owner, events)
+    if isinstance(config, VerifyConfig):
+        from MedSegTrainerLib.verify_job import run_verify
+
+        return run_verify(config, folder, owner, events)
     from MedSegTrainerLib.evaluation import run_evaluate
 
     owner.update(state="running", stage="evaluate")

@@ -24,15 +24,16 @@ def predict_volume(
     divisor: Triple,
     overlap: float,
     batch: int,
+    is_fixed: bool = False,
     on_window: Callable[[int, int], None] = lambda done, total: None,
 ) -> torch.Tensor:
     """Logits (classes, z, y, x) of an image (C, z, y, x), both float32 on the network's device.
 
-    network maps (B, C, z, y, x) to logits of the same size. ``on_window(done, total)`` is called as
-    windows are finished.
+    network maps (B, C, z, y, x) to logits of the same size; ``is_fixed``: of the patch alone.
+    ``on_window(done, total)`` is called as windows are finished.
     """
     shape = tuple(image.shape[1:])
-    window = choose_window(shape, patch, divisor)
+    window = patch if is_fixed else choose_window(shape, patch, divisor)
     padded, offset = _pad_to(image, window)
     starts = window_starts(tuple(padded.shape[1:]), window, overlap)
     if len(starts) == 1:

@@ -68,7 +68,10 @@ class Learner:
         return labels[:, 0] if self.plan.dims == 2 else labels
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Logits, full resolution first, of (B, C, z, y, x) images; in 2D of their one slice."""
+        """Logits, full resolution first, of (B, C, z, y, x) images; in 2D of their one slice.
+
+        Neighbouring slices, where there are any, are among the channels.
+        """
         flat = images[:, :, 0] if self.plan.dims == 2 else images
         if self.plan.channels_last:
             flat = to_rows(flat)

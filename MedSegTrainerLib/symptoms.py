@@ -45,7 +45,7 @@ FALL = 0.1  # of the training loss in the same time
 GAP = 0.4  # training loss to validation loss; with augmentation, healthy trainings are near 1
 EXCELLENT = 0.9  # mean Dice: a gap does no harm here, and more time gives little
 # Capacity
-SMALL_WIDTH = {"base_channels": 8, "embed_dim": 24}  # less is small for any anatomy
+SMALL_WIDTH = {"base_channels": 8, "init_filters": 4, "embed_dim": 24}  # less is small for any anatomy
 NO_FOREGROUND = 0.05  # predicted voxels of structures for each one in the references
 
 

@@ -12,17 +12,18 @@ import torch
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.advisor import advise, history_from_events, news
-from MedSegTrainerLib.architectures import network_settings
+from MedSegTrainerLib.architectures import asked_classes, network_settings
 from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.curve_points import CurvePoints
 from MedSegTrainerLib.dashboard import Dashboard
-from MedSegTrainerLib.data.cache import CachedCase, build_cache
+from MedSegTrainerLib.data.cache import StoredCase, build_cache
 from MedSegTrainerLib.data.cases import Case, Dataset, find_cases
-from MedSegTrainerLib.data.images import LOSSY_SUFFIXES, image_suffix, read_channels
+from MedSegTrainerLib.data.findings import refuse_errors, warning_lines
+from MedSegTrainerLib.data.images import read_channels
 from MedSegTrainerLib.data.label_maps import write_label_map
-from MedSegTrainerLib.data.scan import scan_cases
-from MedSegTrainerLib.data.splits import Split, split_cases
+from MedSegTrainerLib.data.scan import examine_cases
+from MedSegTrainerLib.data.splits import Split, split_dataset
 from MedSegTrainerLib.device import choose_device
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import JobError
@@ -36,6 +37,7 @@ from MedSegTrainerLib.monitor import Monitor
 from MedSegTrainerLib.package import DESCRIPTION, load_package, save_description
 from MedSegTrainerLib.pairing import Pair
 from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.plan_schedule import few_steps
 from MedSegTrainerLib.planning import make_plan
 from MedSegTrainerLib.remedies import facts_of
 from MedSegTrainerLib.step import Learner
@@ -60,22 +62,19 @@ class Scanned:
 
 
 def scan_data(config: TrainConfig, emit: Emit) -> Scanned:
-    """Finds, divides and reads the cases; raises DataError with all that is wrong."""
-    dataset = find_cases(Path(config.data.data_dir))
-    split = split_cases([case.name for case in dataset.cases], config.data)
+    """Finds, divides and reads the cases; raises DataError with all that is wrong, and warns of what is doubtful."""
+    dataset = find_cases(Path(config.data.data_dir), config.data)
+    split = split_dataset(dataset, config.data)
     used = [case for case in dataset.cases if case.name in {*split.train, *split.val, *split.test}]
-    count = _counter("scan", f"Checking {len(used)} cases ({dataset.layout})", len(used), emit)
+    count = counter("scan", f"Checking {len(used)} cases ({dataset.layout})", len(used), emit)
     ignored = config.data.ignore_label
-    scans = scan_cases(used, count, num_workers=config.data.num_workers, ignore_label=ignored)
-    seen = [scan for scan in scans if scan.name in {*split.train, *split.val}]  # test cases decide nothing
-    lossy = [case.label for case in used if image_suffix(case.label) in LOSSY_SUFFIXES]
-    if lossy:
-        emit(
-            Warned(
-                message=f"{len(lossy)} label maps are JPEG files (first: {lossy[0]}), which do not keep values "
-                "exactly: what is near 0 was taken as 0, what is near 255 as 255. Better save them as PNG."
-            )
-        )
+    examination = examine_cases(
+        used, count, num_workers=config.data.num_workers, ignore_label=ignored, label_names=dataset.label_names
+    )
+    refuse_errors(examination.findings)
+    for line in warning_lines(examination.findings):
+        emit(Warned(message=line))
+    seen = [scan for scan in examination.scans if scan.name in {*split.train, *split.val}]  # test cases decide nothing
     return Scanned(dataset=dataset, split=split, fingerprint=take_fingerprint(dataset, seen, ignored))
 
 
@@ -84,18 +83,18 @@ def plan_training(config: TrainConfig, scanned: Scanned, emit: Emit, started: fl
     device, warning = choose_device(config.trainer.device)
     if warning:
         emit(Warned(message=warning))
-    for name, cases in scanned.fingerprint.cases_with.items():
-        if cases == 0:
-            emit(Warned(message=f"No case has any voxel of '{name}': the model cannot learn it."))
     emit(Stage(name="plan", message="Measuring training steps on this device"))
     torch.manual_seed(config.data.seed)
     left = None
     if config.trainer.epochs == "auto":
         left = parse_duration(config.trainer.budget or DEFAULT_BUDGET) - (time.time() - started)
     plan = make_plan(scanned.fingerprint, config, scanned.split, device, left)
-    for name in ("in_channels", "out_channels"):
-        if getattr(config.network, name) not in ("auto", plan.network[name]):
+    for name, asked in (("in_channels", config.network.in_channels), ("out_channels", asked_classes(config.network))):
+        if asked not in ("auto", plan.network[name]):
             emit(Warned(message=f"network.{name} is {plan.network[name]}: {plan.reasons[name]}."))
+    warning = few_steps(plan, config, len(scanned.split.train))
+    if warning:
+        emit(Warned(message=warning))
     emit(Planned(choices=explain(plan)))
     return plan
 
@@ -106,6 +105,7 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
         "device": plan.reasons.get("device", ""), "split": plan.reasons.get("split", ""), "dims": f"{plan.dims}D",
         "network": plan.architecture, "in_channels": plan.network["in_channels"],
         "out_channels": plan.network["out_channels"], **network_settings(plan.architecture, plan.network),
+        **({"neighbour_slices": plan.neighbour_slices} if plan.neighbour_slices else {}),
         "spacing": [round(mm, 3) for mm in plan.spacing],
         **({"image_size": list(plan.image_size)} if plan.image_size else {}), "patch_size": list(plan.patch_size),
         "batch_size": plan.batch_size, "samples_per_volume": plan.samples_per_volume,
@@ -158,9 +158,9 @@ def prepare_cases(
     folder: JobFolder,
     device: torch.device,
     emit: Emit,
-) -> dict[str, CachedCase]:
+) -> dict[str, StoredCase]:
     """These cases as the network sees them, by name, from the job's cache where they are in it."""
-    count = _counter("prepare", f"Preparing {len(names)} volumes", len(names), emit)
+    count = counter("prepare", f"Preparing {len(names)} volumes", len(names), emit)
     data = config.data
     return build_cache(
         scanned.cases(names), plan, folder.cache, device, count,
@@ -223,7 +223,7 @@ def _final_report(training: Training, scanned: Scanned) -> str:
     advice = _last_words(training)
     if not names:
         return "Trained without held-out cases: nobody knows how good the model is."
-    count = _counter("apply", f"Applying the best model to the {kind} cases ({len(names)})", len(names), emit)
+    count = counter("apply", f"Applying the best model to the {kind} cases ({len(names)})", len(names), emit)
     training.owner.update(stage="report", progress=1.0, epoch=training.state.epoch)
     predictor = Predictor(package, training.device)
     pairs = []
@@ -253,7 +253,7 @@ def _last_words(training: Training) -> list[dict[str, Any]]:
     return [advice.to_json() for advice in advise(history_from_events(events), facts, ended=True)]
 
 
-def _counter(name: str, message: str, total: int, emit: Emit) -> Callable[[], None]:
+def counter(name: str, message: str, total: int, emit: Emit) -> Callable[[], None]:
     """Announces a stage and returns what to call after each unit of it."""
     emit(Stage(name=name, message=message, total=total))
     done, last = 0, time.time()

@@ -6,13 +6,15 @@ import time
 
 import torch
 
+from MedSegTrainerLib import atomic
 from MedSegTrainerLib.checkpoint import save_checkpoint
 from MedSegTrainerLib.data.batches import epoch_batches
-from MedSegTrainerLib.errors import JobError
-from MedSegTrainerLib.events import Epoch, Progress, Recovered
+from MedSegTrainerLib.errors import JobError, TrainingError
+from MedSegTrainerLib.events import Epoch, Progress, Recovered, Warned
 from MedSegTrainerLib.job import STOP_NOW
 from MedSegTrainerLib.judgement import advise, keep_checkpoint, validate
 from MedSegTrainerLib.optim import rate_at
+from MedSegTrainerLib.out_of_memory import free_memory, is_out_of_memory, smaller
 from MedSegTrainerLib.recovery import NotANumberError, go_back
 from MedSegTrainerLib.training import Training
 
@@ -24,14 +26,22 @@ def fit(training: Training) -> str | None:
     """Trains to the end, or until asked to stop; the best model is in the job folder at every moment.
 
     Returns how it was stopped (``keep-best`` or ``now``), or None. Raises TrainingError where the loss
-    is not a number again and again.
+    is not a number again and again, or where not even a single patch fits into memory.
     """
     earlier, training.first_step = training.state.seconds, training.state.step
     while not training.is_over:
+        is_full = False
         try:
             stopped = _run_epoch(training)
         except NotANumberError:
             _recover(training)
+            continue
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            is_full = True  # dealt with below: the error holds the memory as long as it is handled
+        if is_full:
+            _go_on_smaller(training)
             continue
         training.state.seconds = earlier + time.time() - training.started
         if stopped == STOP_NOW:
@@ -54,7 +64,7 @@ def _run_epoch(training: Training) -> str | None:
     Raises NotANumberError where the loss or the weights are no numbers any more.
     """
     plan, state, learner = training.plan, training.state, training.learner
-    accumulate = training.config.trainer.gradient_accumulation_steps
+    accumulate = training.batches_per_step
     torch.manual_seed(training.config.data.seed + state.epoch)  # dropout: the same after a resume
     learner.loss.ramp = state.step / state.total_steps
     batches = epoch_batches(training.train_cases, plan, training.config.data, training.device, state.epoch)
@@ -115,6 +125,26 @@ def _recover(training: Training) -> None:
     )  # fmt: skip
     training.dashboard.back_to(state.epoch)
     advise(training)
+
+
+def _go_on_smaller(training: Training) -> None:
+    """The same weights with a step that needs less memory; the epoch begins anew. Raises TrainingError."""
+    free_memory(training.device)
+    plan = smaller(training.plan, is_trained=True)
+    if plan is None:
+        raise TrainingError(
+            f"The memory of {training.device} ran out in a step with a batch of {training.plan.batch_size}, and "
+            "nothing can be made smaller. The best model so far is kept. Close other programs, use a smaller network "
+            "or patch, or --device cpu."
+        )
+    training.emit(
+        Warned(
+            message=f"Memory ran out. Training goes on with {plan.batch_parts} x {plan.batch_size} patches of "
+            f"{' x '.join(map(str, plan.patch_size))} voxels a step."
+        )
+    )
+    training.plan = training.learner.plan = training.held_out.plan = plan
+    atomic.write_json(training.folder.plan_file, plan.to_json())
 
 
 def _look_around(training: Training) -> str | None:

@@ -11,7 +11,7 @@ import torch
 from MedSegTrainerLib.checkpoint import TrainingState
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.dashboard import Dashboard
-from MedSegTrainerLib.data.cache import CachedCase
+from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.events import Emit
 from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.job import JobFolder, JobOwner
@@ -33,7 +33,7 @@ class Training:
     owner: JobOwner
     emit: Emit
     device: torch.device
-    train_cases: Sequence[CachedCase]
+    train_cases: Sequence[StoredCase]
     held_out: HeldOut
     learner: Learner
     state: TrainingState
@@ -50,6 +50,10 @@ class Training:
     @property
     def epochs(self) -> int:
         return -(-self.state.total_steps // self.plan.steps_per_epoch)
+
+    @property
+    def batches_per_step(self) -> int:
+        return self.config.trainer.gradient_accumulation_steps * self.plan.batch_parts
 
     @property
     def is_stale(self) -> bool:

@@ -15,7 +15,15 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from MedSegTrainerLib.architectures import network_problems
-from MedSegTrainerLib.config import JOB_KINDS, SCHEMA_VERSION, FindRateConfig, JobConfig, LossConfig, TrainConfig
+from MedSegTrainerLib.config import (
+    JOB_KINDS,
+    SCHEMA_VERSION,
+    FindRateConfig,
+    JobConfig,
+    LossConfig,
+    TrainConfig,
+    VerifyConfig,
+)
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import ConfigError, UsageError, did_you_mean
 
@@ -189,6 +197,8 @@ def _limit_problems(config: Any, prefix: str) -> list[str]:
 def _contradictions(config: Any) -> list[str]:
     if isinstance(config, FindRateConfig):
         return [*(f"train.{problem}" for problem in _train_contradictions(config.train)), *_range_problems(config)]
+    if isinstance(config, VerifyConfig):
+        return [f"train.{problem}" for problem in _train_contradictions(config.train)]
     return _train_contradictions(config) if isinstance(config, TrainConfig) else []
 
 

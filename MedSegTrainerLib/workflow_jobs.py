@@ -9,7 +9,7 @@ from pathlib import Path
 
 from MedSegTrainerLib.config import ApplyConfig, DataConfig, EvaluateConfig, JobConfig
 from MedSegTrainerLib.data.cases import Case, Dataset, find_cases
-from MedSegTrainerLib.data.splits import split_cases
+from MedSegTrainerLib.data.splits import split_dataset
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.nodes import MetricsConfig, PredictorConfig, VisualizerConfig
@@ -48,7 +48,7 @@ def jobs_of(workflow: Workflow, output: Path) -> WorkflowJobs:
     ]  # fmt: skip
     if workflow.predictor is None:
         return WorkflowJobs(steps=tuple(training), results=(("Model", train_folder.model),))
-    dataset = find_cases(Path(workflow.data.data_dir))
+    dataset = find_cases(Path(workflow.data.data_dir), workflow.data)
     cases, which = cases_of(dataset, workflow.data, workflow.part)
     output, predictor = output.resolve(), workflow.predictor
     predictions = output / (predictor.output_dir if predictor.save_predictions else "apply/label maps")
@@ -91,7 +91,7 @@ def cases_of(dataset: Dataset, data: DataConfig, part: str) -> tuple[list[Case],
     names = [case.name for case in dataset.cases]
     if part == "test_loader" and data.test_split == 1:
         return list(dataset.cases), f"all {len(names)} cases of {dataset.root}"
-    split = split_cases(names, data)
+    split = split_dataset(dataset, data)
     kept = {"train_loader": (split.train, "training"), "val_loader": (split.val, "validation")}
     test = (split.test, "test") if split.test else kept["val_loader"]
     chosen, kind = {**kept, "test_loader": test}[part]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -46,3 +47,36 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs real volumes in {folder}")
     return folder
+
+
+@pytest.fixture
+def write_series() -> Callable[..., Path]:
+    """Writes a volume as a DICOM series into a folder, named so that names and places have different orders.
+
+    ``tags`` pairs tags, such as ``0028|1053``, with their text, beside those that every slice has.
+    """
+
+    def write(image: sitk.Image, folder: Path, uid: str = "1.2.3.4", tags: Mapping[str, str] | None = None) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        direction = np.array(image.GetDirection()).reshape(3, 3)
+        count = image.GetSize()[2]
+        for index in range(count):
+            piece = image[:, :, index]
+            position = image.TransformIndexToPhysicalPoint((0, 0, index))
+            values = {
+                "0008|0060": "CT", "0008|0016": "1.2.840.10008.5.1.4.1.1.2", "0020|000d": "1.2.3", "0020|000e": uid,
+                "0008|0018": f"{uid}.{index + 1}", "0020|0013": str(count - index), "0020|0052": "1.2.5",
+                "0020|0032": "\\".join(f"{value:.10g}" for value in position),
+                "0020|0037": "\\".join(f"{value:.10g}" for value in direction[:, :2].T.ravel()),
+                "0018|0050": f"{image.GetSpacing()[2]:.10g}", **(tags or {}),
+            }  # fmt: skip
+            for key, value in values.items():
+                piece.SetMetaData(key, value)
+            writer = sitk.ImageFileWriter()
+            writer.KeepOriginalImageUIDOn()
+            writer.SetImageIO("GDCMImageIO")
+            writer.SetFileName(str(folder / f"{uid}_{(7 * index) % 101:03d}.dcm"))
+            writer.Execute(piece)
+        return folder
+
+    return write

@@ -1,9 +1,7 @@
 """Random variation of training patches, drawn first and then applied to a whole batch on its device.
 
 Everything spatial is one resampling of a source region larger than the patch, so that corners of a
-rotated patch are filled with anatomy. Ranges at strength ``standard`` are those of the training
-guide: rotation +-15 degrees, scale 0.9-1.1, shear +-5 degrees, translation +-10 %, flips, elastic
-deformation, brightness +-20 %, contrast 0.8-1.2, noise and blur.
+rotated patch are filled with anatomy. How far anything is varied stands in ``RANGES``, and nowhere else.
 """
 
 from __future__ import annotations
@@ -19,13 +17,52 @@ from MedSegTrainerLib.data.patches import Triple
 from MedSegTrainerLib.data.preprocess import IGNORE
 from MedSegTrainerLib.plan import Plan
 
-STRENGTHS = {"light": 0.5, "standard": 1.0, "strong": 1.6}
-AFFINE_PROBABILITY = 0.7
+FLIP_PROBABILITY = 0.5  # along each of the plan's axes
+AFFINE_PROBABILITY = 0.7  # of rotation, shear, scale and translation together
 ELASTIC_PROBABILITY = 0.2
 BLUR_PROBABILITY = 0.15
 NOISE_PROBABILITY = 0.2
 ELASTIC_GRID = 5  # control points an axis
-ELASTIC_AMPLITUDE = 0.04  # of the patch, one standard deviation
+SOURCE_MARGIN = 1.25  # of the patch, along each axis
+MULTI_SCALE = ("DeepLabV3Plus",)  # architectures whose authors train on images of many sizes (Chen et al. 2018)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranges:
+    """What is drawn evenly between which limits; one number stands for both signs.
+
+    rotation, shear: degrees. translation: share of the patch. scale: size of what is seen. elastic: how far a
+    control point moves, share of the patch; less than half the distance between two, so that nothing folds.
+    brightness, noise: standard deviations of the patch. contrast: factor. blur: standard deviation in voxels.
+    multi_scale: factor on the scale of a whole batch, evenly on a logarithmic scale, for ``MULTI_SCALE`` alone.
+    """
+
+    rotation: float
+    shear: float
+    translation: float
+    scale: tuple[float, float]
+    elastic: float
+    brightness: float
+    contrast: tuple[float, float]
+    noise: tuple[float, float]
+    blur: tuple[float, float]
+    multi_scale: tuple[float, float]
+
+
+RANGES = {  # standard: the training guide's, as far as it gives them; multi_scale of strong: Chen et al. 2018
+    "light": Ranges(
+        rotation=7.5, shear=2.5, translation=0.05, scale=(0.95, 1.05), elastic=0.025, brightness=0.1,
+        contrast=(0.9, 1.1), noise=(0, 0.075), blur=(0.5, 0.75), multi_scale=(0.8, 1.25),
+    ),
+    "standard": Ranges(
+        rotation=15, shear=5, translation=0.1, scale=(0.9, 1.1), elastic=0.05, brightness=0.2,
+        contrast=(0.8, 1.2), noise=(0, 0.15), blur=(0.5, 1.0), multi_scale=(0.67, 1.5),
+    ),
+    "strong": Ranges(
+        rotation=24, shear=8, translation=0.16, scale=(0.84, 1.16), elastic=0.08, brightness=0.32,
+        contrast=(0.68, 1.32), noise=(0, 0.24), blur=(0.5, 1.3), multi_scale=(0.5, 2.0),
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,39 +86,35 @@ class AugmentationDraw:
 
 
 def draw_augmentation(generator: np.random.Generator, batch: int, plan: Plan, strength: str) -> AugmentationDraw:
-    """Draws the variation of a batch at a strength of ``STRENGTHS``."""
-    factor = STRENGTHS[strength]
+    """Draws the variation of a batch at a strength of ``RANGES``."""
+    ranges = RANGES[strength]
     uniform = generator.uniform
     active = generator.random(batch) < AFFINE_PROBABILITY
     plane_only = _turns_in_plane_only(plan)
-    affine = np.stack([_draw_affine(generator, factor, plane_only) if active[i] else np.eye(3) for i in range(batch)])
+    affine = np.stack([_draw_affine(generator, ranges, plane_only) if active[i] else np.eye(3) for i in range(batch)])
     for axis in plan.flip_axes:
-        affine[generator.random(batch) < 0.5, :, axis] *= -1
-    translation = uniform(-0.1, 0.1, (batch, 3)) * factor * active[:, None]
-    elastic = None
-    bend = generator.random(batch) < ELASTIC_PROBABILITY * factor
-    field = generator.normal(0, ELASTIC_AMPLITUDE * factor, (batch, 3, *[ELASTIC_GRID] * 3))
+        affine[generator.random(batch) < FLIP_PROBABILITY, :, axis] *= -1
+    translation = uniform(-ranges.translation, ranges.translation, (batch, 3)) * active[:, None]
     if plan.dims == 2:
         translation[:, 0] = 0
-    if plane_only:
-        field[:, 0] = 0
-    if bend.any():
-        elastic = torch.from_numpy((field * bend[:, None, None, None, None]).astype(np.float32))
-    spread = 0.2 * factor
+    elastic = _draw_elastic(generator, batch, ranges.elastic, plane_only)
 
-    def sometimes(probability: float, low: float, high: float) -> torch.Tensor:
-        return _tensor(np.where(generator.random(batch) < probability, uniform(low, high, batch), 0.0))
+    def sometimes(probability: float, limits: tuple[float, float]) -> torch.Tensor:
+        return _tensor(np.where(generator.random(batch) < probability, uniform(*limits, batch), 0.0))
 
-    return AugmentationDraw(
+    drawn = AugmentationDraw(
         affine=_tensor(affine),
         translation=_tensor(translation),
         elastic=elastic,
-        contrast=_tensor(uniform(1 - spread, 1 + spread, batch)),
-        brightness=_tensor(uniform(-spread, spread, batch)),
-        noise=sometimes(NOISE_PROBABILITY, 0, 0.15 * factor),
-        blur=sometimes(BLUR_PROBABILITY, 0.5, 0.5 + 0.5 * factor),
+        contrast=_tensor(uniform(*ranges.contrast, batch)),
+        brightness=_tensor(uniform(-ranges.brightness, ranges.brightness, batch)),
+        noise=sometimes(NOISE_PROBABILITY, ranges.noise),
+        blur=sometimes(BLUR_PROBABILITY, ranges.blur),
         noise_seed=int(generator.integers(2**31)),
     )
+    if plan.architecture in MULTI_SCALE:
+        drawn.affine[:, :, 1:] /= math.exp(uniform(*np.log(ranges.multi_scale)))
+    return drawn
 
 
 def apply_augmentation(
@@ -99,9 +132,13 @@ def apply_augmentation(
     return vary_intensity(warped, draw), nearest[:, 0].to(torch.int16) + IGNORE
 
 
-def source_size(plan: Plan, largest: Triple) -> Triple:
-    """Region (z, y, x) to cut for a patch: a quarter larger, but no larger than patch or volumes need."""
-    grown = [math.ceil(1.25 * p) if p > 1 else 1 for p in plan.patch_size]
+def source_size(plan: Plan, largest: Triple, strength: str = "standard") -> Triple:
+    """Region (z, y, x) to cut for a patch: a quarter larger, but no larger than patch or volumes need.
+
+    Where batches are seen at many scales it is so much larger that the smallest scale fits into it.
+    """
+    zoom = 1 / RANGES[strength].multi_scale[0] if plan.architecture in MULTI_SCALE else 1.0
+    grown = [math.ceil(SOURCE_MARGIN * zoom * p) if p > 1 else 1 for p in plan.patch_size]
     size = [min(g, max(p, n)) for g, p, n in zip(grown, plan.patch_size, largest, strict=True)]
     return size[0], size[1], size[2]
 
@@ -151,11 +188,11 @@ def _centre_shift(patch: Triple, source: tuple[int, ...]) -> torch.Tensor:
     return torch.tensor([2 * offset / s for offset, s in zip(offsets, source, strict=True)], dtype=torch.float32)
 
 
-def _draw_affine(generator: np.random.Generator, factor: float, plane_only: bool) -> np.ndarray:
+def _draw_affine(generator: np.random.Generator, ranges: Ranges, plane_only: bool) -> np.ndarray:
     """Rotation, scale and shear, (z, y, x) order, mm; ``plane_only`` leaves the z axis alone."""
-    angles = np.radians(generator.uniform(-15, 15, 3) * factor)
-    shears = np.tan(np.radians(generator.uniform(-5, 5, 3) * factor))
-    scale = 1 / generator.uniform(1 - 0.1 * factor, 1 + 0.1 * factor)
+    angles = np.radians(generator.uniform(-ranges.rotation, ranges.rotation, 3))
+    shears = np.tan(np.radians(generator.uniform(-ranges.shear, ranges.shear, 3)))
+    scale = 1 / generator.uniform(*ranges.scale)
     if plane_only:
         angles[1:] = shears[1:] = 0
     matrix = np.eye(3)
@@ -169,6 +206,17 @@ def _draw_affine(generator: np.random.Generator, factor: float, plane_only: bool
         matrix = matrix @ turn @ lean
     grow = np.array([1.0, scale, scale]) if plane_only else np.array([scale] * 3)
     return matrix * grow
+
+
+def _draw_elastic(
+    generator: np.random.Generator, batch: int, amplitude: float, plane_only: bool
+) -> torch.Tensor | None:  # fmt: skip
+    """(B, 3, k, k, k) moves of control points, 0 for patches that are not bent; None where none is."""
+    bend = generator.random(batch) < ELASTIC_PROBABILITY
+    field = generator.uniform(-amplitude, amplitude, (batch, 3, *[ELASTIC_GRID] * 3))
+    if plane_only:
+        field[:, 0] = 0
+    return _tensor(field * bend[:, None, None, None, None]) if bend.any() else None
 
 
 def _turns_in_plane_only(plan: Plan) -> bool:

@@ -9,20 +9,19 @@ import torch
 
 from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.augment import apply_augmentation, draw_augmentation, source_size
-from MedSegTrainerLib.data.cache import CachedCase
+from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.mixing import Batch, mix
 from MedSegTrainerLib.data.patches import cut_batch, draw_patch, epoch_order, rarity_weights
 from MedSegTrainerLib.plan import Plan
 
 
 def epoch_batches(
-    cases: Sequence[CachedCase], plan: Plan, config: DataConfig, device: torch.device, epoch: int
+    cases: Sequence[StoredCase], plan: Plan, config: DataConfig, device: torch.device, epoch: int
 ) -> Iterator[Batch]:
     """Batches of the planned size on the device, without end; after the last case the first one comes again."""
-    largest = np.max([case.label.shape for case in cases], axis=0)
-    size = plan.patch_size
-    if config.augmentation:
-        size = source_size(plan, (int(largest[0]), int(largest[1]), int(largest[2])))
+    z, y, x = np.max([case.geometry.size_zyx for case in cases], axis=0).tolist()
+    strength = config.augmentation_strength
+    size = source_size(plan, (z, y, x), strength) if config.augmentation else plan.patch_size
     weights = rarity_weights(cases) if config.case_sampling == "weighted" else None
     order = epoch_order(
         config.seed, epoch, len(cases), plan.samples_per_volume, shuffle=config.shuffle, weights=weights
@@ -32,9 +31,9 @@ def epoch_batches(
         generator = np.random.default_rng((config.seed, 2, epoch, count))
         chosen = [int(order[(count * plan.batch_size + i) % len(order)]) for i in range(plan.batch_size)]
         draws = [draw_patch(generator, i, cases[i], plan.patch_size, config.foreground_oversampling) for i in chosen]
-        images, labels = cut_batch(cases, draws, size, device)
+        images, labels = cut_batch(cases, draws, size, device, plan.neighbour_slices)
         if config.augmentation:
-            draw = draw_augmentation(generator, plan.batch_size, plan, config.augmentation_strength)
+            draw = draw_augmentation(generator, plan.batch_size, plan, strength)
             images, labels = apply_augmentation(images, labels, draw, plan)
         count += 1
         yield mix(generator, images, labels, mixup=config.mixup, cutmix=config.cutmix)

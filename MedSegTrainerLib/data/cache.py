@@ -1,4 +1,8 @@
-"""Prepared cases on disk, in memory or on the device; made once, found again when a job is resumed."""
+"""Prepared cases on disk, in memory or on the device; made once, found again when a job is resumed.
+
+On disk they take no memory: nothing of a case is open or kept between two looks at it, so that neither memory nor
+open files grow with the number of cases.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,9 @@ import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,6 +23,7 @@ import torch
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import Auto
 from MedSegTrainerLib.data.cases import Case
+from MedSegTrainerLib.data.images import file_stamps
 from MedSegTrainerLib.data.preprocess import prepare_case
 from MedSegTrainerLib.data.scan import thread_count
 from MedSegTrainerLib.geometry import Geometry
@@ -24,20 +31,69 @@ from MedSegTrainerLib.plan import Plan
 
 PREPARING_VERSION = 3  # raise it when prepare_case does something else with the same plan
 PREPARING_FIELDS = ("dims", "spacing", "image_size", "normalization", "classes", "ignore_label")
+NOT_WHOLE = (OSError, ValueError, EOFError)  # what reading says where a power loss left half a file, or somebody none
+
+
+class StoredCase(Protocol):
+    """A prepared case, wherever it is kept: image float32 (C, z, y, x), label (z, y, x), locations int32 (n, 4).
+
+    geometry: where its grid lies in the patient; it tells the size without a look at the arrays.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def image(self) -> torch.Tensor: ...
+    @property
+    def label(self) -> torch.Tensor: ...
+    @property
+    def locations(self) -> torch.Tensor: ...
+    @property
+    def geometry(self) -> Geometry: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class CachedCase:
-    """A prepared case as tensors: image float32 (C, z, y, x), label (z, y, x), locations int32 (n, 4).
-
-    geometry: where its grid lies in the patient.
-    """
+    """A prepared case whose tensors are in memory or on the device."""
 
     name: str
     image: torch.Tensor
     label: torch.Tensor
     locations: torch.Tensor
     geometry: Geometry
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappedCase:
+    """A prepared case on disk: each look at an array maps its file anew, and closes it when the array is let go.
+
+    The tensors are the caller's own: what is written to them does not reach the disk. ``prepare`` writes the folder
+    ``place`` again, for whoever deleted it in the meantime; it raises DataError and StorageError.
+    """
+
+    name: str
+    place: Path
+    geometry: Geometry
+    prepare: Callable[[], None]
+
+    @property
+    def image(self) -> torch.Tensor:
+        return self._mapped("image")
+
+    @property
+    def label(self) -> torch.Tensor:
+        return self._mapped("label")
+
+    @property
+    def locations(self) -> torch.Tensor:
+        return self._mapped("locations")
+
+    def _mapped(self, part: str) -> torch.Tensor:
+        try:
+            return _read(self.place, part, mapped=True)
+        except NOT_WHOLE:
+            self.prepare()
+            return _read(self.place, part, mapped=True)
 
 
 def build_cache(
@@ -49,7 +105,7 @@ def build_cache(
     *,
     num_workers: int | Auto = "auto",
     pin_memory: bool = False,
-) -> dict[str, CachedCase]:
+) -> dict[str, StoredCase]:
     """Prepared cases by name; those whose files and plan have not changed since are taken from ``folder``.
 
     num_workers: cases that are prepared at the same time. pin_memory: cases that are kept in main memory lie where
@@ -61,17 +117,17 @@ def build_cache(
             shutil.rmtree(left_by_a_dead_process, ignore_errors=True)
         (folder / "README.txt").write_text("Preprocessed volumes. This folder may be deleted at any time.\n")
 
-    def one(case: Case) -> CachedCase:
-        place = folder / _key(case, plan)
+    def one(case: Case) -> StoredCase:
+        place = folder / cache_key(case, plan)
+        prepare = partial(_write, case, plan, place)
         if not place.is_dir():
-            _write(case, plan, place)
+            prepare()
         try:
-            cached = _load(case.name, place, plan.cache, device)
-        except (OSError, ValueError, EOFError):  # a power loss can leave half a file in a whole folder
-            shutil.rmtree(place)
-            _write(case, plan, place)
-            cached = _load(case.name, place, plan.cache, device)
-        if pin_memory and plan.cache == "memory" and device.type == "cuda":
+            cached = _load(case.name, place, plan.cache, device, prepare)
+        except NOT_WHOLE:
+            prepare()
+            cached = _load(case.name, place, plan.cache, device, prepare)
+        if pin_memory and isinstance(cached, CachedCase) and plan.cache == "memory" and device.type == "cuda":
             cached = replace(cached, image=cached.image.pin_memory(), label=cached.label.pin_memory())
         on_case()
         return cached
@@ -105,23 +161,28 @@ def available_memory() -> int:
     return 4 << 30
 
 
-def _key(case: Case, plan: Plan) -> str:
+def cache_key(case: Case, plan: Plan) -> str:
     """A folder name that changes when the files of the case or the way of preparing them do."""
-    files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in (*case.images, case.label)]
+    files = [stamp for path in (*case.images, case.label) for stamp in file_stamps(path)]
     values = plan.to_json()
-    text = json.dumps([PREPARING_VERSION, files, {name: values[name] for name in PREPARING_FIELDS}])
+    how = {name: values[name] for name in PREPARING_FIELDS}
+    if case.segment_values:
+        how["segment_values"] = dict(sorted(case.segment_values.items()))
+    text = json.dumps([PREPARING_VERSION, files, how])
     return f"{case.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def _write(case: Case, plan: Plan, place: Path) -> None:
+    """Prepares the case and writes its folder, in place of what is left of an earlier one."""
     prepared = prepare_case(case, plan)
     temporary = atomic.temporary_beside(place)
     with atomic.storage_errors(place):
         try:
-            temporary.mkdir()
+            temporary.mkdir(parents=True)
             for name in ("image", "label", "locations"):
                 _save(temporary / f"{name}.npy", getattr(prepared, name))
             atomic.write_json(temporary / "geometry.json", asdict(prepared.geometry))
+            shutil.rmtree(place, ignore_errors=True)
             temporary.replace(place)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -135,15 +196,18 @@ def _save(path: Path, array: np.ndarray) -> None:
         stream.write(array.data)
 
 
-def _load(name: str, place: Path, where: str, device: torch.device) -> CachedCase:
-    # copy-on-write maps: torch wants writable memory, and nothing is ever written through them
-    image, label, locations = (
-        np.load(place / f"{part}.npy", mmap_mode="c" if where == "disk" else None, allow_pickle=False)
-        for part in ("image", "label", "locations")
-    )
-    tensors = [torch.from_numpy(array) for array in (image, label, locations)]
-    if where == "device":
-        tensors[:2] = [tensor.to(device) for tensor in tensors[:2]]
+def _load(name: str, place: Path, where: str, device: torch.device, prepare: Callable[[], None]) -> StoredCase:
+    """The case, as it is kept in the end; raises one of ``NOT_WHOLE`` where a file is not."""
+    image, label, locations = (_read(place, part, mapped=where == "disk") for part in ("image", "label", "locations"))
     grid = json.loads((place / "geometry.json").read_text(encoding="utf-8"))
     geometry = Geometry(**{key: tuple(values) for key, values in grid.items()})
-    return CachedCase(name=name, image=tensors[0], label=tensors[1], locations=tensors[2], geometry=geometry)
+    if where == "disk":
+        return MappedCase(name=name, place=place, geometry=geometry, prepare=prepare)
+    if where == "device":
+        image, label = image.to(device), label.to(device)
+    return CachedCase(name=name, image=image, label=label, locations=locations, geometry=geometry)
+
+
+def _read(place: Path, part: str, *, mapped: bool) -> torch.Tensor:
+    # copy-on-write maps: torch wants writable memory, and nothing is ever written through them
+    return torch.from_numpy(np.load(place / f"{part}.npy", mmap_mode="c" if mapped else None, allow_pickle=False))

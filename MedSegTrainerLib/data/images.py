@@ -1,7 +1,8 @@
 """Reading image files: every result is a list of 3D scalar SimpleITK images, one a channel.
 
 Photographs (PNG, TIFF, JPEG) have pixels of 1 mm: the resolution some of them hold is for printing. Colours are
-three channels, also where all pixels are gray; alpha is left out; the pages of a TIFF are slices.
+three channels, also where all pixels are gray; alpha is left out; the pages of a TIFF are slices. A folder with a
+DICOM series is an image as a file is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
+from MedSegTrainerLib.data.arrays import ARRAY_SUFFIXES, read_array
+from MedSegTrainerLib.data.dicom import DICOM_SUFFIXES, holds_series, is_dicom, read_dicom, read_series, series_files
 from MedSegTrainerLib.data.nifti import refuse_truncated
 from MedSegTrainerLib.data.png import has_gray_and_alpha, read_gray
 from MedSegTrainerLib.errors import DataError
@@ -19,7 +22,7 @@ from MedSegTrainerLib.geometry import Geometry
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 LOSSY_SUFFIXES = (".jpg", ".jpeg")
 PHOTO_SUFFIXES = (".png", ".tif", ".tiff", *LOSSY_SUFFIXES)
-IMAGE_SUFFIXES = (*VOLUME_SUFFIXES, *PHOTO_SUFFIXES)
+IMAGE_SUFFIXES = (*VOLUME_SUFFIXES, *ARRAY_SUFFIXES, *DICOM_SUFFIXES, *PHOTO_SUFFIXES)
 ALPHA = {2: 1, 4: 3}  # components of a photograph to those without alpha
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK's own lines would tear progress bars apart
@@ -32,22 +35,41 @@ def image_suffix(path: Path) -> str | None:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files of a folder, by name; beside volumes, photographs are only pictures of them and are left out."""
-    found = sorted(path for path in folder.iterdir() if image_suffix(path) and not path.name.startswith("."))
-    return [path for path in found if image_suffix(path) in VOLUME_SUFFIXES] or found
+    """The images of a folder by name: its image files, and its subfolders that hold a DICOM series.
+
+    Beside volumes, photographs are only pictures of them and are left out.
+    """
+    visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    found = [path for path in visible if (holds_series(path) if path.is_dir() else image_suffix(path))]
+    return [path for path in found if path.is_dir() or image_suffix(path) not in PHOTO_SUFFIXES] or found
 
 
 def case_name(path: Path) -> str:
-    """File name without its image suffix, and without ``.seg`` before it."""
+    """File name without its image suffix, and without ``.seg`` before it; of a folder its whole name."""
+    if path.is_dir():
+        return path.resolve().name
     suffix = image_suffix(path) or path.suffix
     return path.name[: len(path.name) - len(suffix)].removesuffix(".seg")
 
 
+def file_stamps(path: Path) -> list[tuple[str, int, int]]:
+    """Path, bytes and time of change (ns) of a file, or of each file of a DICOM series: what tells that it changed."""
+    files = series_files(path) if path.is_dir() else [path]
+    return [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+
+
 def read_file(path: Path) -> sitk.Image:
-    """Any image file as SimpleITK reads it; raises DataError that names the file."""
+    """Any image file, or folder with a DICOM series, as SimpleITK reads it; raises DataError that names the file."""
     if not path.exists():
         raise DataError(f"{path} does not exist. Check the path, or remove the case.")
-    photo = image_suffix(path) in PHOTO_SUFFIXES
+    if path.is_dir():
+        return read_series(path)
+    suffix = image_suffix(path)
+    if suffix in ARRAY_SUFFIXES:
+        return read_array(path)
+    if suffix in DICOM_SUFFIXES or (suffix is None and is_dicom(path)):
+        return read_dicom(path)
+    photo = suffix in PHOTO_SUFFIXES
     if photo and has_gray_and_alpha(path):
         return sitk.GetImageFromArray(read_gray(path))
     try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,12 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.data.arrays import ARRAY_SUFFIXES, read_array, says_where
 from MedSegTrainerLib.data.images import LOSSY_SUFFIXES, PHOTO_SUFFIXES, as_volume, image_suffix, read_file
 from MedSegTrainerLib.data.png import has_palette, read_indices
+from MedSegTrainerLib.data.segments import Segment, read_segments, to_label_map
 from MedSegTrainerLib.errors import DataError, StorageError
+from MedSegTrainerLib.geometry import Geometry
 
 INTEGER_TYPES = {
     sitk.sitkUInt8, sitk.sitkInt8, sitk.sitkUInt16, sitk.sitkInt16,
@@ -25,14 +28,19 @@ UINT16 = int(np.iinfo(np.uint16).max)
 JPEG_LOW, JPEG_HIGH = 64, 191  # at quality 75 a binary mask comes back within 45 of 0 and 255
 
 
-def read_label_map(path: Path) -> sitk.Image:
+def read_label_map(path: Path, segment_values: Mapping[str, int] | None = None) -> sitk.Image:
     """A 3D image of int32 label values.
 
     Whole numbers stored as floats are accepted, and the numbers of a PNG's palette. Of a JPEG, which holds no
-    exact numbers, only 0 and 255 are. Raises DataError for other values, several components, colours, or values
-    beyond 32 bits.
+    exact numbers, only 0 and 255 are. segment_values: the value that each segment of a ``.seg.nrrd`` gets, by its name;
+    layers become one label map. Raises DataError for other values, several components, colours, values beyond 32
+    bits, or segments that overlap.
     """
-    image = as_volume(_read_numbers(path))
+    stored = _read_numbers(path)
+    segments = _segments(stored, path)
+    if segments:
+        stored = to_label_map(stored, segments, segment_values or {}, path)
+    image = as_volume(stored)
     if image.GetNumberOfComponentsPerPixel() > 1 or image.GetDimension() != 3:
         raise DataError(
             f"{path} has several layers or a fourth axis, and a label map needs one number a voxel. "
@@ -52,22 +60,31 @@ def read_label_map(path: Path) -> sitk.Image:
     return sitk.Cast(image, sitk.sitkInt32)
 
 
-def read_label_map_onto(path: Path, grid: sitk.Image) -> sitk.Image:
-    """A label map as ``read_label_map`` gives it, also from NPY (z, y, x).
+def read_label_map_onto(path: Path, grid: sitk.Image, segment_values: Mapping[str, int] | None = None) -> sitk.Image:
+    """A label map as ``read_label_map`` gives it, on ``grid`` where it belongs there.
 
-    Files that do not say where their voxels lie (NPY, PNG) lie on ``grid`` where they have its size.
+    Files that do not say where their voxels lie (NPY, PNG, NPZ without spacing) lie on the grid where they have its
+    size; segments that 3D Slicer saved without the empty voxels around them get those back.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        try:
-            labels = sitk.GetImageFromArray(np.load(path, allow_pickle=False).astype(np.int32, casting="same_kind"))
-        except (OSError, ValueError, TypeError) as error:
-            raise DataError(f"{path} cannot be read as a label map: {error}. Write it again.") from None
-    else:
-        labels = read_label_map(path)
-    if suffix in (".npy", *PHOTO_SUFFIXES) and labels.GetSize() == grid.GetSize():
-        labels.CopyInformation(grid)
-    return labels
+    labels = read_label_map(path, segment_values)
+    suffix = image_suffix(path)
+    placeless = suffix in PHOTO_SUFFIXES or (suffix in ARRAY_SUFFIXES and not says_where(path))
+    if labels.GetSize() == grid.GetSize():
+        if placeless:
+            labels.CopyInformation(grid)
+        return labels
+    return _uncropped(labels, grid) if path.name.lower().endswith(".seg.nrrd") else labels
+
+
+def read_label_pair(
+    prediction: Path, reference: Path, segment_values: Mapping[str, int] | None = None
+) -> tuple[sitk.Image, sitk.Image]:
+    """Both label maps; the one whose file does not say where it lies, or holds a part only, on the other's grid."""
+    expected = read_label_map(reference, segment_values)
+    predicted = read_label_map_onto(prediction, expected, segment_values)
+    if Geometry.of(predicted).disagreements(Geometry.of(expected)):
+        expected = read_label_map_onto(reference, predicted, segment_values)
+    return predicted, expected
 
 
 def labelled_parts(
@@ -123,23 +140,14 @@ def refuse_several_slices(size: Sequence[int], path: Path) -> None:
 
 def read_classes(image: sitk.Image) -> list[LabelClass]:
     """Classes named in the ``Segment*`` fields of an image that was read from a ``.seg.nrrd``; [] without them."""
-    classes = []
-    for key in image.GetMetaDataKeys():
-        match = re.fullmatch(r"(Segment\d+_)LabelValue", key)
-        if not match:
-            continue
-        value = int(image.GetMetaData(key))
-        name = _field(image, match[1] + "Name") or f"label {value}"
-        red, green, blue = (round(255 * float(part)) for part in _field(image, match[1] + "Color", "1 1 0").split())
-        tags = _field(image, match[1] + "Tags")
-        terminology = next((t.partition(":")[2] for t in tags.split("|") if t.startswith("TerminologyEntry:")), "")
-        classes.append(LabelClass(value=value, name=name, color=(red, green, blue), terminology=terminology))
-    return sorted(classes, key=lambda item: item.value)
+    return sorted((segment.item for segment in read_segments(_fields(image))), key=lambda item: item.value)
 
 
 def _read_numbers(path: Path) -> sitk.Image:
     """The file as it is, a photograph as the numbers its pixels stand for."""
     suffix = image_suffix(path)
+    if suffix in ARRAY_SUFFIXES and path.is_file():
+        return read_array(path, "label")
     if suffix not in PHOTO_SUFFIXES or not path.exists():
         return read_file(path)
     if has_palette(path):
@@ -154,6 +162,38 @@ def _read_numbers(path: Path) -> sitk.Image:
             )
         image = sitk.VectorIndexSelectionCast(image, 0)
     return _without_noise(image, path) if suffix in LOSSY_SUFFIXES else image
+
+
+def _segments(image: sitk.Image, path: Path) -> list[Segment]:
+    try:
+        return read_segments(_fields(image))
+    except ValueError as error:
+        raise DataError(f"{path}: its segments cannot be read: {error}. Save it again with 3D Slicer.") from None
+
+
+def _fields(image: sitk.Image) -> dict[str, str]:
+    return {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+
+
+def _uncropped(labels: sitk.Image, grid: sitk.Image) -> sitk.Image:
+    """Labels of a part of the grid on all of it; as they are where they are no such part, or reach beyond it."""
+    part, whole = Geometry.of(labels), Geometry.of(grid)
+    start = [round(place) for place in grid.TransformPhysicalPointToContinuousIndex(part.origin)]
+    if part.disagreements(replace(whole, size=part.size, origin=grid.TransformIndexToPhysicalPoint(start))):
+        return labels
+    low = [max(0, -first) for first in start]
+    high = [min(n, total - first) for n, total, first in zip(part.size, whole.size, start, strict=True)]
+    if any(b <= a for a, b in zip(low, high, strict=True)):
+        return labels
+    values = sitk.GetArrayViewFromImage(labels)
+    inside = tuple(slice(a, b) for a, b in zip(low[::-1], high[::-1], strict=True))
+    if np.count_nonzero(values) > np.count_nonzero(values[inside]):
+        return labels
+    filled = np.zeros(whole.size_zyx, np.int32)
+    filled[tuple(slice(a + first, b + first) for a, b, first in zip(low, high, start, strict=True))[::-1]] = values[
+        inside
+    ]
+    return whole.place(filled)
 
 
 def _without_noise(image: sitk.Image, path: Path) -> sitk.Image:
@@ -185,10 +225,6 @@ def _read_again(path: Path, image: sitk.Image) -> None:
     written = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
     if not np.array_equal(written.ravel(), sitk.GetArrayViewFromImage(image).ravel()):
         raise RuntimeError("the file came out incomplete")
-
-
-def _field(image: sitk.Image, key: str, default: str = "") -> str:
-    return image.GetMetaData(key) if image.HasMetaDataKey(key) else default
 
 
 def _smallest_type(labels: sitk.Image, classes: Sequence[LabelClass]) -> int:

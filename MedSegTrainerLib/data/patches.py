@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from MedSegTrainerLib.data.cache import CachedCase
+from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.preprocess import IGNORE
 
 Triple = tuple[int, int, int]
@@ -43,7 +43,7 @@ def epoch_order(
     return generator.permutation(order) if shuffle else order
 
 
-def rarity_weights(cases: Sequence[CachedCase]) -> np.ndarray:
+def rarity_weights(cases: Sequence[StoredCase]) -> np.ndarray:
     """One weight a case, sum 1: a case counts as much as the rarest of its classes (1 / cases that have it)."""
     present = [set(torch.unique(case.locations[:, 0]).tolist()) for case in cases]
     having = {label: sum(label in own for own in present) for own in present for label in own}
@@ -53,16 +53,16 @@ def rarity_weights(cases: Sequence[CachedCase]) -> np.ndarray:
 
 
 def draw_patch(
-    generator: np.random.Generator, index: int, case: CachedCase, patch: Triple, oversampling: float
+    generator: np.random.Generator, index: int, case: StoredCase, patch: Triple, oversampling: float
 ) -> PatchDraw:
     """A patch of ``case``: with probability ``oversampling`` around a voxel of a random class, else anywhere."""
-    size = case.label.shape
-    foreground = generator.random() < oversampling and len(case.locations) > 0
+    size = case.geometry.size_zyx
+    locations = case.locations if generator.random() < oversampling else None
     uniform = generator.random(3)
-    if foreground:
-        classes = torch.unique(case.locations[:, 0]).numpy()
-        rows = torch.nonzero(case.locations[:, 0] == int(generator.choice(classes)))[:, 0]
-        wanted = case.locations[int(rows[int(generator.integers(len(rows)))]), 1:].tolist()
+    if locations is not None and len(locations) > 0:
+        classes = torch.unique(locations[:, 0]).numpy()
+        rows = torch.nonzero(locations[:, 0] == int(generator.choice(classes)))[:, 0]
+        wanted = locations[int(rows[int(generator.integers(len(rows)))]), 1:].tolist()
     else:
         wanted = [float(part * length) for part, length in zip(uniform, size, strict=True)]
     center = [_inside(w, length, p) for w, length, p in zip(wanted, size, patch, strict=True)]
@@ -70,22 +70,26 @@ def draw_patch(
 
 
 def cut_batch(
-    cases: Sequence[CachedCase], draws: Sequence[PatchDraw], size: Triple, device: torch.device
+    cases: Sequence[StoredCase], draws: Sequence[PatchDraw], size: Triple, device: torch.device, neighbours: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Images (B, C, z, y, x) and int16 labels (B, z, y, x) of the drawn patches, on the device.
 
-    Outside the volume the image repeats its border and the label is ``IGNORE``.
+    Outside the volume the image repeats its border and the label is ``IGNORE``. ``neighbours`` slices on each side of
+    a patch of one are further channels, as of ``with_neighbours``.
     """
+    seen = (size[0] + 2 * neighbours, size[1], size[2])
     images, labels = [], []
     for draw in draws:
         case = cases[draw.case]
-        spans, pads = _span(draw.center, size, tuple(case.label.shape))
+        spans, pads = _span(draw.center, seen, case.geometry.size_zyx)
         image = case.image[spans].to(device, torch.float32)
-        label = case.label[spans[1:]].to(device, torch.int16)
         if any(pads):
             image = functional.pad(image[None], pads, mode="replicate")[0]
+        spans, pads = _span(draw.center, size, case.geometry.size_zyx)
+        label = case.label[spans[1:]].to(device, torch.int16)
+        if any(pads):
             label = functional.pad(label, pads, value=IGNORE)
-        images.append(image)
+        images.append(image.flatten(0, 1)[:, None] if neighbours else image)
         labels.append(label)
     return torch.stack(images), torch.stack(labels)
 

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.data.cases import Case
 from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_maps import read_label_map
+from MedSegTrainerLib.data.label_maps import read_label_map_onto
 from MedSegTrainerLib.data.normalize import normalize
 from MedSegTrainerLib.geometry import Geometry, resample, to_canonical
 from MedSegTrainerLib.plan import Plan
@@ -45,8 +45,10 @@ def prepare_image(channels: Sequence[sitk.Image], plan: Plan) -> tuple[np.ndarra
 
 def prepare_case(case: Case, plan: Plan) -> PreparedCase:
     """Reads and prepares image and label of a case."""
-    image, grid = prepare_image(read_channels(case.images), plan)
-    label = resample(to_canonical(read_label_map(case.label)), grid, is_label=True)
+    channels = read_channels(case.images)
+    image, grid = prepare_image(channels, plan)
+    labels = read_label_map_onto(case.label, channels[0], case.segment_values)
+    label = resample(to_canonical(labels), grid, is_label=True)
     indices = class_indices(sitk.GetArrayViewFromImage(label), plan)
     locations = _locations(indices, len(plan.classes))
     return PreparedCase(image=image, label=indices, locations=locations, geometry=grid)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.config import Auto
 from MedSegTrainerLib.data.cases import Case
+from MedSegTrainerLib.data.doctor import Examined, diagnose
+from MedSegTrainerLib.data.findings import Finding, from_error, refuse_errors
 from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_maps import read_label_map
+from MedSegTrainerLib.data.label_maps import read_label_map, read_label_map_onto
 from MedSegTrainerLib.data.nifti import count_not_finite
+from MedSegTrainerLib.data.traits import CaseTraits, find_specks, take_traits
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, to_canonical
 
 SAMPLES_PER_CASE = 5000
 MOST_THREADS = 8
+ORTHONORMAL = "orthonormal"  # ITK's word where a NIfTI file has axes that are not at right angles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +32,7 @@ class CaseScan:
 
     foreground: (channels, samples) intensities at up to 5000 labelled voxels, evenly spread.
     low, high: smallest and largest intensity of each channel. voxels: label value to count, background too, but
-    not the voxels that nobody labelled.
+    not the voxels that nobody labelled. traits: what only the data doctor looks at; None where nobody measured them.
     """
 
     name: str
@@ -38,6 +41,15 @@ class CaseScan:
     low: tuple[float, ...]
     high: tuple[float, ...]
     voxels: dict[int, int]
+    traits: CaseTraits | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examination:
+    """Scans of the cases that can be used, in their order, and everything found wrong with any."""
+
+    scans: list[CaseScan] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
 
 def thread_count(num_workers: int | Auto) -> int:
@@ -58,82 +70,134 @@ def scan_cases(
 
     Raises one DataError that lists what is wrong with every case.
     """
-    scans: list[CaseScan] = []
-    problems: list[str] = []
+    examination = examine_cases(cases, on_case, num_workers=num_workers, ignore_label=ignore_label)
+    refuse_errors(examination.findings)
+    return examination.scans
+
+
+def examine_cases(
+    cases: Sequence[Case],
+    on_case: Callable[[], None] = lambda: None,
+    *,
+    num_workers: int | Auto = "auto",
+    ignore_label: int | None = None,
+    label_names: Mapping[int, str] | None = None,
+    thorough: bool = False,
+) -> Examination:
+    """Reads every case and runs the doctor's checks; ``on_case`` is called after each case.
+
+    label_names: those that the data set gives values. thorough: looks for what takes longer than reading, too.
+    """
+    found = Examination()
     with ThreadPoolExecutor(max_workers=thread_count(num_workers)) as pool:
-        for future in [pool.submit(scan_case, case, ignore_label) for case in cases]:
-            try:
-                scans.append(future.result())
-            except DataError as error:
-                problems.append(str(error))
+        for future in [pool.submit(_examine, case, ignore_label, thorough) for case in cases]:
+            one = future.result()
+            found.scans.extend(one.scans)
+            found.findings.extend(one.findings)
             on_case()
-    if scans and len({len(scan.low) for scan in scans}) > 1:
-        counts = {len(scan.low): scan.name for scan in scans}
-        told = ", ".join(f"{count} in {name}" for count, name in sorted(counts.items()))
-        problems.append(f"The cases have different numbers of channels: {told}. Give all cases the same channels.")
-    if problems:
-        raise DataError(_listing(problems))
-    if not any(value != 0 and count for scan in scans for value, count in scan.voxels.items()):
-        ignored = "" if ignore_label is None else f" or data.ignore_label = {ignore_label}"
-        raise DataError(
-            f"No label map has a labelled voxel: all are 0{ignored}. Check that the right label files are in place."
-        )
-    return scans
+    labels = {case.name: case.label for case in cases}
+    found.findings.extend(
+        diagnose(Examined(scans=found.scans, names=label_names or {}, labels=labels, ignore_label=ignore_label))
+    )
+    return found
 
 
 def scan_case(case: Case, ignore_label: int | None = None) -> CaseScan:
     """Reads image and label of one case; raises DataError where they cannot be used together."""
-    channels = read_channels(case.images)
-    label = read_label_map(case.label)
-    image_grid, label_grid = Geometry.of(channels[0]), Geometry.of(label)
-    differences = image_grid.disagreements(label_grid)
+    one = _examine(case, ignore_label, thorough=False)
+    refuse_errors(one.findings)
+    return one.scans[0]
+
+
+def _examine(case: Case, ignore_label: int | None, thorough: bool) -> Examination:
+    findings: list[Finding] = []
+    channels = label = None
+    try:
+        channels = read_channels(case.images)
+    except DataError as error:
+        findings.append(_unreadable(error, "image that cannot be used", case.name))
+    try:
+        if channels is None:
+            label = read_label_map(case.label, case.segment_values)
+        else:
+            label = read_label_map_onto(case.label, channels[0], case.segment_values)
+    except DataError as error:
+        findings.append(_unreadable(error, "label map that cannot be used", case.name))
+    if channels is not None and label is not None:
+        findings.extend(_grid_differences(case.name, Geometry.of(channels[0]), Geometry.of(label)))
+    if channels is not None:
+        findings.extend(_not_finite(case, channels))
+    if channels is None or label is None or findings:
+        return Examination(findings=findings)
+    return Examination(scans=[_scan(case.name, channels, label, ignore_label, thorough)])
+
+
+def _unreadable(error: DataError, kind: str, case: str) -> Finding:
+    finding = from_error(error, kind, case)
+    if ORTHONORMAL not in str(error):
+        return finding
+    remedy = "Its axes are not at right angles: resample it to a grid with right angles, in the program it came from."
+    return replace(finding, kind="axes that are not at right angles", remedy=remedy)
+
+
+def _grid_differences(case: str, image: Geometry, label: Geometry) -> Iterator[Finding]:
+    differences = image.disagreements(label)
     if differences:
-        raise DataError(
-            f"{case.name}: image and label lie on different grids ({'; '.join(differences)}). "
-            f"Image: {image_grid}. Label: {label_grid}. Resample the label to the image, or export it again."
-        )
+        yield Finding(
+            case=case, severity="error", kind="image and label on different grids",
+            message=f"image and label lie on different grids ({'; '.join(differences)}). "
+            f"Image: {image}. Label: {label}.",
+            remedy="Resample the label to the image, or export it again.",
+        )  # fmt: skip
+
+
+def _not_finite(case: Case, channels: Sequence[sitk.Image]) -> Iterator[Finding]:
+    """A finding for each file with voxels that are NaN or infinite, once."""
+    wrong = {path: count_not_finite(path) for path in case.images}
+    for index, channel in enumerate(channels):
+        array = sitk.GetArrayViewFromImage(channel)
+        if np.issubdtype(array.dtype, np.floating):
+            path = case.images[min(index, len(case.images) - 1)]
+            wrong[path] = max(wrong[path], array.size - int(np.isfinite(array).sum()))
+    for path, voxels in wrong.items():
+        if voxels:
+            yield Finding(
+                case=case.name, severity="error", kind="voxels that are no numbers",
+                message=f"{path}: {voxels} voxels are NaN or infinite.",
+                remedy="Replace them, for instance by the background intensity, and save the image again.",
+            )  # fmt: skip
+
+
+def _scan(
+    name: str, channels: Sequence[sitk.Image], label: sitk.Image, ignore_label: int | None, thorough: bool
+) -> CaseScan:
+    direction = channels[0].GetDirection()
     arrays = [sitk.GetArrayFromImage(to_canonical(channel)) for channel in channels]
-    for path in case.images:
-        _refuse_not_finite(path, count_not_finite(path))
-    for index, array in enumerate(arrays):
-        wrong = array.size - int(np.isfinite(array).sum()) if np.issubdtype(array.dtype, np.floating) else 0
-        _refuse_not_finite(case.images[min(index, len(case.images) - 1)], wrong)
     labels = to_canonical(label)
+    geometry = Geometry.of(labels)
     values = sitk.GetArrayViewFromImage(labels)
     found, counts = np.unique(values, return_counts=True)
     labelled = values != 0
     if ignore_label is not None:
         labelled &= values != ignore_label
+    chosen = _spread(np.flatnonzero(labelled.ravel()))
+    traits = take_traits(arrays, values, chosen, geometry.spacing_zyx, direction)
+    voxels = {int(value): int(n) for value, n in zip(found, counts, strict=True) if value != ignore_label}
+    if thorough:
+        traits = replace(traits, specks=find_specks(values, [value for value in voxels if value != 0]))
+    sampled = chosen if chosen.size else _spread(np.arange(labelled.size))
     return CaseScan(
-        name=case.name,
-        geometry=Geometry.of(labels),
-        foreground=_foreground_samples(arrays, labelled),
+        name=name,
+        geometry=geometry,
+        foreground=np.stack([array.ravel()[sampled].astype(np.float32) for array in arrays]),
         low=tuple(float(array.min()) for array in arrays),
         high=tuple(float(array.max()) for array in arrays),
-        voxels={int(value): int(n) for value, n in zip(found, counts, strict=True) if value != ignore_label},
+        voxels=voxels,
+        traits=traits,
     )
 
 
-def _refuse_not_finite(path: Path, voxels: int) -> None:
-    if voxels:
-        raise DataError(
-            f"{path}: {voxels} voxels are NaN or infinite. "
-            "Replace them, for instance by the background intensity, and save the image again."
-        )
-
-
-def _foreground_samples(arrays: Sequence[np.ndarray], labelled: np.ndarray) -> np.ndarray:
-    positions = np.flatnonzero(labelled.ravel())
-    if positions.size == 0:
-        positions = np.arange(labelled.size)
+def _spread(positions: np.ndarray) -> np.ndarray:
+    """At most 5000 of the positions, evenly spread over all of them."""
     count = min(positions.size, SAMPLES_PER_CASE)
-    chosen = positions[np.linspace(0, positions.size - 1, count).astype(np.int64)]
-    return np.stack([array.ravel()[chosen].astype(np.float32) for array in arrays])
-
-
-def _listing(problems: Sequence[str]) -> str:
-    if len(problems) == 1:
-        return problems[0]
-    shown = "\n".join(f"  - {problem}" for problem in problems[:20])
-    more = f"\n  ... and {len(problems) - 20} more" if len(problems) > 20 else ""
-    return f"{len(problems)} problems with the data:\n{shown}{more}"
+    return positions[np.linspace(0, positions.size - 1, count).astype(np.int64)]

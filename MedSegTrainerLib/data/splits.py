@@ -5,14 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import SimpleITK as sitk
+
 from MedSegTrainerLib.config import DataConfig
+from MedSegTrainerLib.data.dataset import Case, Dataset, some
+from MedSegTrainerLib.data.label_maps import read_label_map
+from MedSegTrainerLib.data.layouts import IMAGE_PREFIX
+from MedSegTrainerLib.data.partition import Unit, count_cases, evenly, in_turn, stratify
+from MedSegTrainerLib.data.patients import patients_of
 from MedSegTrainerLib.errors import DataError, UsageError
 
 CASES_FOR_A_TEST_SET = 20
+THREADS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,49 +35,145 @@ class Split:
     reason: str
 
 
+def split_dataset(dataset: Dataset, config: DataConfig) -> Split:
+    """Divides the cases of a data set: as the configuration says, else as the folders of the data set do.
+
+    Reads the label maps where classes decide (``split_by`` stratified).
+    """
+    names = [case.name for case in dataset.cases]
+    if config.split_file is not None:
+        return split_cases(names, config)
+    given = {case.name: case.part for case in dataset.cases if case.part is not None}
+    test = sorted(name for name, part in given.items() if part == "test")
+    if "val" in given.values() and config.fold is None:
+        train = tuple(sorted(name for name in names if given.get(name, "train") == "train"))
+        if not train:
+            raise DataError(f"{dataset.root}: no case is there to train on. Move cases from val or test to train.")
+        val = tuple(sorted(name for name, part in given.items() if part == "val"))
+        reason = f"the data set divides its cases: {len(train)} train, {len(val)} validate, {len(test)} test"
+        return Split(train=train, val=val, test=tuple(test), reason=reason)
+    rest = [case for case in dataset.cases if case.name not in test]
+    if not rest:
+        raise DataError(f"{dataset.root}: all cases are test cases. Move some to train.")
+    split = _divide(_units(rest, config), config, test_share=0.0 if test else config.test_split)
+    if not test:
+        return split
+    reason = f"{split.reason}, {len(test)} test, as the data set says"
+    return Split(train=split.train, val=split.val, test=tuple(test), reason=reason)
+
+
 def split_cases(names: Sequence[str], config: DataConfig) -> Split:
-    """Divides the cases as the configuration says: explicit lists, a fold, or random shares."""
+    """Divides cases of which nothing but the names is known: explicit lists, a fold, or random shares."""
     if config.split_file is not None:
         return _from_file(set(names), Path(config.split_file), config.fold or 0)
-    ordered = sorted(names, key=lambda name: hashlib.sha256(f"{config.seed}:{name}".encode()).digest())
+    return _divide([Unit(cases=(name,)) for name in names], config, test_share=config.test_split)
+
+
+def _units(cases: Sequence[Case], config: DataConfig) -> list[Unit]:
+    patients = {} if config.split_by == "random" else patients_of(cases, config)
+    if config.split_by == "patient" and not patients:
+        raise UsageError(
+            "data.split_by = patient, but nobody says whose the cases are. "
+            "Give data.patient_pattern (such as ^([^_]+)_) or data.patient_table."
+        )
+    labels = _labels_of(cases, config.ignore_label) if config.split_by == "stratified" else {}
+    groups: dict[str, list[str]] = {}
+    for case in cases:
+        groups.setdefault(patients.get(case.name, case.name), []).append(case.name)
+    if len(groups) == 1:  # one patient: nothing else can be held out than some of his cases
+        groups = {case.name: [case.name] for case in cases}
+    return [
+        Unit(
+            cases=tuple(sorted(names)),
+            labels=frozenset(label for name in names for label in labels.get(name, frozenset())),
+        )
+        for names in groups.values()
+    ]
+
+
+def _labels_of(cases: Sequence[Case], ignore_label: int | None) -> dict[str, frozenset[int]]:
+    def read(case: Case) -> frozenset[int]:
+        try:
+            label = read_label_map(case.label, case.segment_values)
+        except DataError:  # checking the cases says what is wrong, with all others that are
+            return frozenset()
+        values = np.unique(sitk.GetArrayViewFromImage(label))
+        return frozenset(int(value) for value in values if value not in (0, ignore_label))
+
+    with ThreadPoolExecutor(max_workers=THREADS) as pool:
+        return dict(zip([case.name for case in cases], pool.map(read, cases), strict=True))
+
+
+def _divide(units: Sequence[Unit], config: DataConfig, *, test_share: float) -> Split:
+    ordered = _shuffled(units, config.seed)
+    how = _how(ordered, config)
     if config.fold is not None:
-        return _fold(ordered, config.fold, config.folds)
-    return _shares(ordered, config)
+        return _fold(ordered, config.fold, config.folds, config.split_by == "stratified", how)
+    return _shares(ordered, config, test_share, how)
 
 
-def _shares(ordered: Sequence[str], config: DataConfig) -> Split:
-    count = len(ordered)
+def _shuffled(units: Sequence[Unit], seed: int) -> list[Unit]:
+    """In an order that follows from seed and names alone; image_0001 is the name 0001 where all begin like that."""
+    names = [name for unit in units for name in unit.cases]
+    short = {name: IMAGE_PREFIX.sub("", name) for name in names}
+    if len(set(short.values())) < len(names) or not all(IMAGE_PREFIX.match(name) for name in names):
+        short = {name: name for name in names}
+
+    def draw(unit: Unit) -> bytes:
+        return hashlib.sha256(f"{seed}:{short[unit.cases[0]]}".encode()).digest()
+
+    return sorted(units, key=draw)
+
+
+def _how(units: Sequence[Unit], config: DataConfig) -> str:
+    patients = any(len(unit.cases) > 1 for unit in units)
+    told = f", all cases of a patient on one side ({len(units)} patients)" if patients else ""
+    return told + (", classes alike in all parts" if config.split_by == "stratified" else "")
+
+
+def _shares(ordered: Sequence[Unit], config: DataConfig, test_share: float, how: str) -> Split:
+    count = count_cases(ordered)
     if count == 1:
+        only = ordered[0].cases
         return Split(
-            train=tuple(ordered), val=tuple(ordered), test=(),
+            train=only, val=only, test=(),
             reason="the only case both trains and validates: its Dice says nothing about other patients",
         )  # fmt: skip
-    test = round(count * config.test_split) if count >= CASES_FOR_A_TEST_SET else 0
+    test = round(count * test_share) if count >= CASES_FOR_A_TEST_SET else 0
     if test == count:
         raise UsageError(f"data.test_split = {config.test_split:g} keeps all {count} cases aside. Leave some to train.")
     val = min(max(1, round(count * config.val_split)), count - test - 1) if config.val_split > 0 else 0
-    train = count - test - val
-    if config.train_split != "auto":
-        train = max(1, min(train, round(count * config.train_split)))
-    reason = f"{train} of {count} cases train, {val} validate"
+    rest = count - test - val
+    train = rest if config.train_split == "auto" else max(1, min(rest, round(count * config.train_split)))
+    if config.split_by == "stratified":
+        parts = stratify(ordered, (test, val, train, rest - train))
+    else:
+        parts = in_turn(ordered, (test, val, train, rest - train))
+    test_names, val_names, train_names = (_names(part) for part in parts[:3])
+    reason = f"{len(train_names)} of {count} cases train, {len(val_names)} validate"
     if test:
-        reason += f", {test} are kept aside for the final report"
-    elif config.test_split > 0:
+        reason += f", {len(test_names)} are kept aside for the final report"
+    elif test_share > 0:
         reason += f"; with fewer than {CASES_FOR_A_TEST_SET} cases none are kept aside"
-    return Split(
-        train=tuple(sorted(ordered[test + val :][:train])),
-        val=tuple(sorted(ordered[test : test + val])),
-        test=tuple(sorted(ordered[:test])),
-        reason=reason,
-    )
+    return Split(train=train_names, val=val_names, test=test_names, reason=reason + how)
 
 
-def _fold(ordered: Sequence[str], fold: int, folds: int) -> Split:
+def _fold(ordered: Sequence[Unit], fold: int, folds: int, stratified: bool, how: str) -> Split:
     if len(ordered) < folds:
-        raise UsageError(f"{len(ordered)} cases cannot make {folds} folds. Ask for at most {len(ordered)}.")
-    val = tuple(sorted(ordered[fold::folds]))
-    train = tuple(sorted(set(ordered) - set(val)))
-    return Split(train=train, val=val, test=(), reason=f"fold {fold} of {folds} validates, the others train")
+        what = "patients" if any(len(unit.cases) > 1 for unit in ordered) else "cases"
+        raise UsageError(f"{len(ordered)} {what} cannot make {folds} folds. Ask for at most {len(ordered)}.")
+    count = count_cases(ordered)
+    if stratified:
+        parts = stratify(ordered, [count // folds + (index < count % folds) for index in range(folds)])
+    else:
+        parts = evenly(ordered, folds)
+    val = _names(parts[fold])
+    train = tuple(sorted(name for index, part in enumerate(parts) if index != fold for name in _names(part)))
+    return Split(train=train, val=val, test=(), reason=f"fold {fold} of {folds} validates, the others train{how}")
+
+
+def _names(units: Sequence[Unit]) -> tuple[str, ...]:
+    return tuple(sorted(name for unit in units for name in unit.cases))
 
 
 def _from_file(known: set[str], path: Path, fold: int) -> Split:
@@ -84,10 +190,10 @@ def _from_file(known: set[str], path: Path, fold: int) -> Split:
     lists = {key: tuple(sorted(str(name) for name in parts.get(key, []))) for key in ("train", "val", "test")}
     unknown = sorted({name for names in lists.values() for name in names} - known)
     if unknown:
-        raise DataError(f"{path} names {len(unknown)} cases that the data does not have: {', '.join(unknown[:5])}.")
+        raise DataError(f"{path} names {len(unknown)} cases that the data does not have: {some(unknown)}.")
     twice = sorted((set(lists["train"]) & set(lists["val"])) | (set(lists["train"]) & set(lists["test"])))
     if twice:
-        raise DataError(f"{path}: {', '.join(twice[:5])} stand in 'train' and in 'val' or 'test'. Keep one.")
+        raise DataError(f"{path}: {some(twice)} stand in 'train' and in 'val' or 'test'. Keep one.")
     if not lists["train"]:
         raise DataError(f"{path}: fold {fold} has no case to train on.")
     return Split(**lists, reason=f"fold {fold} of {path.name}")

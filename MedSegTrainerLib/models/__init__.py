@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from torch import nn
 
 from MedSegTrainerLib.errors import ModelError, did_you_mean
-from MedSegTrainerLib.models.from_monai import swin_unetr, unet_2d, unet_3d
+from MedSegTrainerLib.models.deeplab import DeepLabV3Plus
+from MedSegTrainerLib.models.from_monai import ListOfLogits, seg_res_net, swin_unetr, unet_2d, unet_3d, unetr
+from MedSegTrainerLib.models.transunet import TransUNet
 from MedSegTrainerLib.models.unet import PlannedUNet
+from MedSegTrainerLib.models.vnet import VNet
+
+
+def _list_of(network: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """A network with one result as one that gives the list of logits that training expects."""
+
+    @wraps(network)
+    def build(**parameters: Any) -> nn.Module:
+        return ListOfLogits(network(**parameters))
+
+    return build
+
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "PlannedUNet": PlannedUNet,
     "UNet2D": unet_2d,
     "UNet3D": unet_3d,
+    "VNet": _list_of(VNet),
+    "SegResNet": seg_res_net,
+    "DeepLabV3Plus": _list_of(DeepLabV3Plus),
+    "TransUNet": _list_of(TransUNet),
+    "UNETR": unetr,
     "SwinUNETR": swin_unetr,
 }
 

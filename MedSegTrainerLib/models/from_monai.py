@@ -5,15 +5,15 @@ MONAI is imported where a network is built: it takes seconds, which a job with a
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from MedSegTrainerLib.models.norm import with_fast_instance_norms
+from MedSegTrainerLib.models.norm import norm_words, with_fast_instance_norms
+from MedSegTrainerLib.models.tokens import SpreadLayers, vision_transformer
 
-MOST_GROUPS = 8
+UNETR_FEATURES = 16  # at full resolution, as its authors have it
 
 
 class ListOfLogits(nn.Module):
@@ -55,10 +55,59 @@ def swin_unetr(
             out_channels=out_channels,
             feature_size=embed_dim,
             window_size=window_size,
-            norm_name="instance" if norm == "instance" else _norm(norm, embed_dim),  # its authors' has no weights
+            norm_name="instance" if norm == "instance" else norm_words(norm, embed_dim),  # its authors' has no weights
             drop_rate=dropout,
         )
     )
+
+
+def seg_res_net(
+    *, dims: int, in_channels: int, out_channels: int, init_filters: int, norm: str, dropout: float
+) -> nn.Module:
+    """SegResNet of Myronenko 2018, https://arxiv.org/abs/1810.11654, without its autoencoder; axes: multiples of 8."""
+    from monai.networks.nets import SegResNet
+
+    return ListOfLogits(
+        SegResNet(
+            spatial_dims=dims,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            init_filters=init_filters,
+            norm=norm_words(norm, init_filters),
+            dropout_prob=dropout or None,
+            blocks_down=(1, 2, 2, 4),
+            blocks_up=(1, 1, 1),
+        )
+    )
+
+
+def unetr(
+    *, in_channels: int, out_channels: int, img_size: Sequence[int], embed_dim: int, num_heads: int, num_layers: int,
+    norm: str, dropout: float,
+) -> nn.Module:  # fmt: skip
+    """UNETR of Hatamizadeh et al. 2022, https://arxiv.org/abs/2103.10504; ``img_size`` (z, y, x) has multiples of 16.
+
+    It takes images of this size alone: each place has a learned position. Maps of a quarter, half and three quarters
+    of the layers go to the decoder. ``norm`` is that of the convolutional blocks; ``dropout`` acts in the transformer.
+    """
+    from monai.networks.nets import UNETR
+
+    body = UNETR(
+        in_channels=in_channels,
+        out_channels=out_channels,
+        img_size=tuple(img_size),
+        hidden_size=embed_dim,
+        mlp_dim=4 * embed_dim,
+        num_heads=num_heads,
+        norm_name=norm_words(norm, UNETR_FEATURES),
+    )
+    body.vit = SpreadLayers(
+        vision_transformer(
+            dims=3, in_channels=in_channels, img_size=img_size, patch=16, embed_dim=embed_dim,
+            num_heads=num_heads, num_layers=num_layers, dropout=dropout,
+        )
+    )  # fmt: skip
+    return ListOfLogits(body)
 
 
 def _basic_unet(dims: int, inputs: int, outputs: int, base: int, norm: str, dropout: float) -> nn.Module:
@@ -71,14 +120,7 @@ def _basic_unet(dims: int, inputs: int, outputs: int, base: int, norm: str, drop
             in_channels=inputs,
             out_channels=outputs,
             features=features,
-            norm=_norm(norm, base),
+            norm=norm_words(norm, base),
             dropout=dropout,
         )
     )
-
-
-def _norm(name: str, channels: int) -> tuple[str, dict[str, Any]]:
-    """MONAI's words for a normalisation of feature maps, all of them multiples of ``channels``."""
-    if name == "group":
-        return "group", {"num_groups": math.gcd(channels, MOST_GROUPS)}
-    return name, {"affine": True}

@@ -79,6 +79,25 @@ def norm_act(name: str, channels: int, dims: int) -> nn.Module:
     raise ValueError(msg)
 
 
+def norm_words(name: str, channels: int) -> tuple[str, dict[str, Any]]:
+    """MONAI's words for a normalisation of feature maps, their number a multiple of ``channels``."""
+    if name == "group":
+        return "group", {"num_groups": math.gcd(channels, MOST_GROUPS)}
+    return name, {"affine": True}
+
+
+def with_norms(network: nn.Module, name: str) -> None:
+    """Puts ``instance`` or ``group`` normalisation where a network of MONAI's has batch normalisation built in."""
+    for child_name, child in network.named_children():
+        if not isinstance(child, (nn.BatchNorm2d, nn.BatchNorm3d)):
+            with_norms(child, name)
+        elif name == "instance":
+            setattr(network, child_name, InstanceNorm(child.num_features))
+        elif name == "group":
+            groups = math.gcd(child.num_features, MOST_GROUPS)
+            setattr(network, child_name, nn.GroupNorm(groups, child.num_features))
+
+
 def with_fast_instance_norms(network: nn.Module) -> nn.Module:
     """The network with every instance normalisation of PyTorch's replaced by ``InstanceNorm``; its weights keep their
     names."""

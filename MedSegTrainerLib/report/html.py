@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from MedSegTrainerLib.remedies import Remedy, assignments
 from MedSegTrainerLib.report.curves import draw_curves
 from MedSegTrainerLib.report.pictures import ERROR_COLORS, ERROR_TITLES, draw_case, read_case
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
+FOLDER = Path(__file__).parent
+TEMPLATE, STYLE = FOLDER / "report.html.j2", FOLDER / "style.css.j2"
 DASH = "\N{EN DASH}"
 CASES_SHOWN = 6
 OUTCOME_TITLES = {"missed": "missed", "extra": "extra", "absent": DASH, "found": DASH}
@@ -50,11 +51,10 @@ def write_report(document: Mapping[str, Any], path: Path) -> None:
 
 def render(document: Mapping[str, Any]) -> str:
     """The page as text, from the document that ``evaluate`` returns."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     classes = [_label_class(item) for item in document["classes"]]
     colors = {item.name: hex_color(item) for item in classes}
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(
+    return fill(
+        TEMPLATE,
         document=document,
         metrics={name: METRICS[name] for name in document["metrics"]},
         outcome_meanings=OUTCOME_MEANINGS,
@@ -67,6 +67,14 @@ def render(document: Mapping[str, Any]) -> str:
         curves=Markup(draw_curves(document["curves"], colors)) if document["curves"] else None,
         assignments=assignments([Remedy(**remedy) for advice in document["advice"] for remedy in advice["remedies"]]),
     )
+
+
+def fill(template: Path, filters: Mapping[str, Callable[[Any], str]] | None = None, **values: Any) -> str:
+    """A page from its template, with the style that all pages share as ``style``; values are escaped."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(filters or {})
+    page = environment.from_string(template.read_text(encoding="utf-8"))
+    return page.render(style=Markup(STYLE.read_text(encoding="utf-8")), **values)
 
 
 def noteworthy(case_mean_dice: Mapping[str, float | None]) -> list[tuple[str, str]]:
@@ -166,8 +174,9 @@ def _case_cell(values: Values, metrics: Sequence[str]) -> dict[str, Any]:
 
 def _shown_cases(document: Mapping[str, Any], classes: Sequence[LabelClass]) -> list[ShownCase]:
     shown = []
+    value_of = {item.name: item.value for item in classes}
     for name, role in noteworthy(document["overall"]["case_mean_dice"]):
-        case = read_case(document["files"][name], [item.value for item in classes], document.get("ignore_label"))
+        case = read_case(document["files"][name], list(value_of.values()), document.get("ignore_label"), value_of)
         values = document["cases"][name]
         present = [item for item in classes if values[item.name]["dice"] is not None]
         shown.append(

@@ -22,7 +22,7 @@ from matplotlib.patheffects import withStroke
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_maps import labelled_parts, read_label_map, read_label_map_onto
+from MedSegTrainerLib.data.label_maps import labelled_parts, read_label_pair
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, to_canonical
 
@@ -91,14 +91,19 @@ class View:
     oriented: bool
 
 
-def read_case(files: Mapping[str, str | None], values: Sequence[int], ignore_label: int | None = None) -> CaseArrays:
+def read_case(
+    files: Mapping[str, str | None],
+    values: Sequence[int],
+    ignore_label: int | None = None,
+    segment_values: Mapping[str, int] | None = None,
+) -> CaseArrays:
     """Reads ``prediction``, ``reference`` and, where it is there and fits, ``image`` for pictures.
 
     Labels other than ``values`` become 0, and both sides where the reference has ``ignore_label``.
     An image that cannot be read or lies elsewhere is left out.
     """
-    expected = read_label_map(Path(files["reference"] or ""))
-    predicted = read_label_map_onto(Path(files["prediction"] or ""), expected)
+    paths = Path(files["prediction"] or ""), Path(files["reference"] or "")
+    predicted, expected = read_label_pair(*paths, segment_values)
     sides = [sitk.GetArrayFromImage(to_canonical(item)) for item in (predicted, expected)]
     prediction, reference = labelled_parts(sides[0], sides[1], ignore_label)
     geometry = Geometry.of(to_canonical(expected))
@@ -115,10 +120,27 @@ def draw_case(case: CaseArrays, classes: Sequence[LabelClass], opacity: float = 
 
     ``opacity`` (0 to 1) is that of the prediction over the image.
     """
-    views = case_views(case)
+    columns = ("overlay", "errors") if case.image is None else ("image", "overlay", "errors")
+    figure = draw_columns(case, case_views(case), columns, classes, opacity)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=DPI, facecolor=BACKGROUND)
+    return stream.getvalue()
+
+
+def draw_columns(
+    case: CaseArrays,
+    views: Sequence[View],
+    columns: Sequence[str],
+    classes: Sequence[LabelClass],
+    opacity: float = OPACITY,
+) -> Figure:
+    """A row for each view and a column for each of ``image``, ``overlay`` and ``errors``.
+
+    Where prediction and reference are one array, the overlay is that of a label map.
+    """
     window = _window(case)
-    columns = ["overlay", "errors"] if case.image is None else ["image", "overlay", "errors"]
-    titles = {"image": "Image", "overlay": "Prediction (filled) and reference (line)", "errors": "Differences"}
+    overlay = "Labels" if case.prediction is case.reference else "Prediction (filled) and reference (line)"
+    titles = {"image": "Image", "overlay": overlay, "errors": "Differences"}
     figure, rows = _grid(views, len(columns))
     for view, axes in zip(views, rows, strict=True):
         for column, ax in zip(columns, axes, strict=True):
@@ -131,24 +153,23 @@ def draw_case(case: CaseArrays, classes: Sequence[LabelClass], opacity: float = 
     _scale_bar(rows[0][0], views[0])
     for column, ax in zip(columns, rows[0], strict=True):
         ax.set_title(titles[column], color=INK, fontsize=8.5, pad=5)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI, facecolor=BACKGROUND)
-    return stream.getvalue()
+    return figure
 
 
-def case_views(case: CaseArrays) -> list[View]:
-    """The slices with the most reference (or prediction, where there is none), cropped to the labels with a margin.
+def case_views(case: CaseArrays, *, whole: bool = False) -> list[View]:
+    """The slices with the most reference (or prediction, where there is none), ``whole`` or cropped around the labels.
 
     Planes in which the volume is a single line are left out: a 2D image has one view.
     """
     shown = case.reference if case.reference.any() else case.prediction
-    box = _box(case)
+    box = (slice(None), slice(None), slice(None)) if whole else _box(case)
     views = []
     for plane in PLANES:
         across = [axis for axis in range(3) if axis != plane.axis]
         if min(case.reference.shape[axis] for axis in across) == 1:
             continue
-        index = int(np.argmax(np.count_nonzero(shown, axis=(across[0], across[1]))))
+        counts = np.count_nonzero(shown, axis=(across[0], across[1]))
+        index = int(np.argmax(counts)) if counts.any() else len(counts) // 2
         views.append(_cut(case, plane, index, box))
     return views
 

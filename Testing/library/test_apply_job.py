@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import SimpleITK as sitk
 
-from MedSegTrainerLib.apply_job import mirror_axes
+from MedSegTrainerLib.apply_job import find_inputs, mirror_axes
 from MedSegTrainerLib.config import ApplyConfig
+from MedSegTrainerLib.sides import why_not_mirror
 
 
 @pytest.mark.parametrize(
@@ -16,7 +20,6 @@ from MedSegTrainerLib.config import ApplyConfig
         ({}, (0, 1, 2), ()),
         ({"tta_transforms": ["flip_x"]}, (0, 1, 2), ()),
         ({"tta": True}, (0, 2), (0, 2)),
-        ({"tta": True}, (), ()),
         ({"tta": True, "tta_transforms": ["flip_x"]}, (0, 1, 2), (2,)),
         ({"tta": True, "tta_transforms": ["flip_y", "flip_z", "flip_y"]}, (0, 1, 2), (0, 1)),
         ({"tta": True, "tta_transforms": []}, (0, 1, 2), ()),
@@ -32,3 +35,42 @@ def test_a_mirroring_that_the_model_never_saw_is_left_out_in_words() -> None:
     axes, warning = mirror_axes(config, (0, 1))
     assert axes == (1,)
     assert warning == "Left out: flip_x. The model was trained without mirroring along it."
+
+
+def test_nothing_to_mirror_is_told() -> None:
+    axes, warning = mirror_axes(ApplyConfig(tta=True), ())
+    assert axes == ()
+    assert warning == "Nothing is mirrored for test-time augmentation, as the model was trained without it."
+
+
+@pytest.mark.parametrize("asked", ["auto", ["flip_x"]])
+def test_classes_with_a_side_are_never_mirrored_into_each_other(asked: Any) -> None:
+    """Not even by a model that was trained so, by hand."""
+    swaps = why_not_mirror(["left kidney", "right kidney"])
+    axes, warning = mirror_axes(ApplyConfig(tta=True, tta_transforms=asked), (2,), swaps)
+    assert axes == ()
+    assert warning is not None and "mirroring would turn 'left kidney' into 'right kidney'" in warning
+    assert mirror_axes(ApplyConfig(tta=True), (0, 2), swaps) == ((0,), None)
+
+
+class TestInputs:
+    def test_a_dicom_folder_is_one_image_and_a_folder_of_volumes_is_many(
+        self, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path, write_series: Callable[..., Path]
+    ) -> None:
+        volume = sitk.Cast(oblique_case[0], sitk.sitkInt16)
+        series = write_series(volume, tmp_path / "patient.1")
+        for name in ("a", "b"):
+            sitk.WriteImage(volume, str(tmp_path / f"{name}.nii.gz"))
+        assert [(item.name, item.files) for item in find_inputs([series], 1)] == [("patient.1", (series,))]
+        found = find_inputs([tmp_path], 1)
+        assert {item.name: item.files for item in found} == {
+            "a": (tmp_path / "a.nii.gz",), "b": (tmp_path / "b.nii.gz",), "patient.1": (series,),
+        }  # fmt: skip
+
+    def test_a_dicom_folder_for_each_channel(
+        self, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path, write_series: Callable[..., Path]
+    ) -> None:
+        volume = sitk.Cast(oblique_case[0], sitk.sitkInt16)
+        folders = tuple(write_series(volume, tmp_path / f"p_000{channel}") for channel in range(2))
+        (found,) = find_inputs([tmp_path], 2)
+        assert (found.name, found.files) == ("p", folders)

@@ -36,8 +36,9 @@ def problems(*settings: str) -> list[str]:
 class TestRegistry:
     @pytest.mark.parametrize("name", NAMED)
     def test_settings_are_parameters_of_the_network(self, name: str) -> None:
-        parameters = set(inspect.signature(MODELS[name]).parameters)
-        assert parameters == {"in_channels", "out_channels", *ARCHITECTURES[name].settings}
+        parameters, known = set(inspect.signature(MODELS[name]).parameters), ARCHITECTURES[name]
+        own = {*known.settings, *(["dims"] if len(known.dims) > 1 else []), *(["img_size"] if known.is_fixed else [])}
+        assert parameters == {"in_channels", "out_channels", *own}
 
     def test_each_setting_belongs_to_some_network(self) -> None:
         known = {setting for one in ARCHITECTURES.values() for setting in one.settings}
@@ -52,7 +53,11 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("name", "setting", "value"),
         [("UNet2D", "base_channels", 64), ("UNet3D", "base_channels", 32), ("SwinUNETR", "embed_dim", 48),
-         ("SwinUNETR", "window_size", 7), ("UNet2D", "norm", "instance")],
+         ("SwinUNETR", "window_size", 7), ("UNet2D", "norm", "instance"), ("VNet", "base_channels", 16),
+         ("SegResNet", "init_filters", 8), ("SegResNet", "norm", "group"), ("DeepLabV3Plus", "aspp_rates", [6, 12, 18]),
+         ("TransUNet", "base_channels", 64), ("TransUNet", "embed_dim", 512), ("TransUNet", "num_heads", 8),
+         ("TransUNet", "num_layers", 12), ("UNETR", "embed_dim", 768), ("UNETR", "num_heads", 12),
+         ("UNETR", "num_layers", 12)],
     )  # fmt: skip
     def test_auto_is_the_default_of_the_guide(self, name: str, setting: str, value: object) -> None:
         assert chosen_settings(NetworkConfig(type=name))[setting] == value  # type: ignore[arg-type]
@@ -78,7 +83,11 @@ class TestProblems:
             (), ("network.type=UNet2D", "base_channels=8", "image_size=256", "out_channels=2", "in_channels=1"),
             ("network.type=SwinUNETR", "img_size=96", "image_size=[96, 96, 96]", "embed_dim=24", "window_size=4"),
             ("network.type=UNet3D", "dims=3", "norm=group", "dropout=0.3"), ("dims=2", "image_size=[300, 200]"),
-            ("deep_supervision=false", "norm=batch", "dropout=0.5"),
+            ("deep_supervision=false", "norm=batch", "dropout=0.5"), ("network.type=SegResNet", "dimension=3d"),
+            ("network.type=SegResNet", "dimension=2d", "dims=2", "init_filters=16", "neighbour_slices=1"),
+            ("network.type=DeepLabV3Plus", "num_classes=3", "out_channels=3", "aspp_rates=[2, 4]"),
+            ("network.type=UNETR", "img_size=96", "embed_dim=96", "num_heads=6", "num_layers=4"),
+            ("network.type=UNet2D", "neighbour_slices=2"), ("neighbour_slices=2",),
         ],
     )  # fmt: skip
     def test_none_where_all_fits(self, settings: tuple[str, ...]) -> None:
@@ -89,7 +98,8 @@ class TestProblems:
         assert sorted(problem.split(" ")[0] for problem in found) == [
             "network.deep_supervision", "network.embed_dim", "network.img_size", "network.window_size",
         ]  # fmt: skip
-        assert any("UNet2D has no such setting. Leave it out, or set network.type to SwinUNETR" in p for p in found)
+        told = "UNet2D has no such setting. Leave it out, or set network.type to TransUNet or UNETR or SwinUNETR"
+        assert any(told in problem for problem in found)
 
     def test_the_planned_one_has_no_tokens_either(self) -> None:
         (problem,) = problems("embed_dim=48")
@@ -100,6 +110,28 @@ class TestProblems:
         assert problems(f"network.type={name}", f"dims={dims}") == [
             f"network.dims = {dims}: {name} is a {own}D network. Leave it out."
         ]
+
+    def test_two_names_for_the_axes(self) -> None:
+        (problem,) = problems("network.type=VNet", "dims=3", "dimension=2d")
+        assert problem.startswith("network.dims = 3 and network.dimension = '2d'")
+        (problem,) = problems("network.type=UNETR", "dimension=2d")
+        assert problem == "network.dimension = 2d: UNETR is a 3D network. Leave it out."
+
+    def test_two_names_for_the_classes(self) -> None:
+        (problem,) = problems("network.type=DeepLabV3Plus", "num_classes=3", "out_channels=2")
+        assert problem.startswith("network.out_channels = 2 and network.num_classes = 3")
+
+    @pytest.mark.parametrize("settings", [("network.type=UNETR",), ("network.type=VNet", "dims=3"), ("dimension=3d",)])
+    def test_a_3d_network_needs_no_neighbours(self, settings: tuple[str, ...]) -> None:
+        (problem,) = problems(*settings, "neighbour_slices=1")
+        assert problem.startswith("network.neighbour_slices = 1: a 3D network sees all slices of its patch")
+
+    @pytest.mark.parametrize(("name", "width", "heads"), [("UNETR", 100, 12), ("TransUNet", 512, 7)])
+    def test_heads_that_do_not_share_the_width(self, name: str, width: int, heads: int) -> None:
+        (problem,) = problems(f"network.type={name}", f"embed_dim={width}", f"num_heads={heads}")
+        assert problem == (
+            f"network.embed_dim = {width} and network.num_heads = {heads}: the width must be a multiple of the heads."
+        )
 
     def test_a_width_that_swin_does_not_take(self) -> None:
         assert problems("network.type=SwinUNETR", "embed_dim=40") == [

@@ -17,7 +17,7 @@ from MedSegTrainerLib.cli import main
 from MedSegTrainerLib.config import ApplyConfig, TrainConfig
 from MedSegTrainerLib.job import JobFolder, Status
 
-COMMANDS = ("train", "plan", "find-lr", "workflow", "apply", "evaluate", "status", "stop", "run")
+COMMANDS = ("train", "plan", "verify", "find-lr", "workflow", "apply", "evaluate", "status", "stop", "run")
 HEAVY = ("torch", "scipy", "matplotlib", "SimpleITK")
 
 
@@ -89,6 +89,7 @@ class TestSettings:
         [
             (["--budget", "1 day"], "trainer.budget = '1 day'"),
             (["--epochs", "0"], "trainer.epochs = 0"),
+            (["--model", "UNETTR"], "network.type = 'UNETTR'"),
             (["--fold", "-1"], "data.fold = -1"),
             (["--folds", "1"], "data.folds = 1"),
             (["--val-split", "1.5"], "data.val_split = 1.5"),
@@ -121,6 +122,7 @@ class TestSettings:
             "4",
         ]
         words += ["--split-file", tmp_path / "split.json", "--set", "learning_rate=0.5", "--set", "data.seed=8"]
+        words += ["--model", "SegResNet"]
         assert command("train", tmp_path / "data", "-o", tmp_path / "job", *words) == 1
         config = json.loads((tmp_path / "job" / "job.json").read_text())["config"]
         asked = {section: {} for section in config} | {
@@ -129,7 +131,7 @@ class TestSettings:
                 "split_file": str((tmp_path / "split.json").resolve()),
             },
             "trainer": {"patience": 7, "epochs": 3, "device": "cpu"},
-            "optimizer": {"learning_rate": 0.5},
+            "optimizer": {"learning_rate": 0.5}, "network": {"type": "SegResNet"},
         }  # fmt: skip
         default = asdict(TrainConfig())
         assert config == {section: {**default[section], **asked[section]} for section in config}

@@ -21,6 +21,7 @@ from MedSegTrainerLib.events import (
     EventLog,
     Failed,
     Finished,
+    Found,
     Measured,
     Planned,
     Progress,
@@ -164,6 +165,26 @@ class TestJobView:
             "a -> out/a.seg.nrrd",
             "b could not be segmented: see the end",
         ]
+
+    def test_findings_of_the_doctor_come_with_the_remedy(self) -> None:
+        lines = shown(
+            Found(case="a", severity="error", finding="holes", message="it has 3 holes.", remedy="Mend [all]."),
+            Found(severity="note", finding="dust", message="There is dust.", remedy="Nothing to do."),
+        )
+        assert [line.split() for line in lines] == [
+            ["Error", "a:", "it", "has", "3", "holes."], ["Mend", "[all]."],
+            ["Note", "There", "is", "dust."], ["Nothing", "to", "do."],
+        ]  # fmt: skip
+
+    def test_of_many_findings_of_a_sort_the_first_few_are_shown(self) -> None:
+        found = [
+            Found(case=str(index), severity="warning", finding="holes", message="holes.", remedy="Mend.")
+            for index in range(9)
+        ]
+        lines = shown(*found, Found(case="x", severity="warning", finding="dust", message="dust.", remedy="Wipe."))
+        assert len(lines) == 2 * 5 + 1 + 2
+        assert "more of this sort" in lines[10]
+        assert lines[11].split()[:2] == ["Warning", "x:"]
 
     def test_unknown_events_are_passed_over(self) -> None:
         console = recorded(terminal=False)

@@ -84,6 +84,21 @@ class TestJudge:
             assert judged.per_case["a"][name] == pytest.approx(wanted)
         assert len(np.unique(predicted)) > 1
 
+    def test_slices_with_their_neighbours(self, tiny_plan: Plan, cpu: torch.device) -> None:
+        """Each slice gets what a network makes of it and the slices beside it, one by one."""
+        plan = flat(tiny_plan)
+        plan = replace(plan, neighbour_slices=1, network={**plan.network, "in_channels": 3})
+        one, weights = case("a", 3, size=(4, 8, 12)), fresh_weights(plan)
+        network = build_network(plan.architecture, plan.network).eval()
+        network.load_state_dict(weights)
+        beside = [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]]
+        with torch.no_grad():
+            predicted = torch.stack([network(one.image[0, z][None])[0][0].argmax(0) for z in beside])
+        judged = HeldOut([one], plan, cpu).judge(weights)
+        assert judged.preview is not None
+        assert np.array_equal(judged.preview.prediction, predicted.numpy())
+        assert len(torch.unique(predicted)) > 1
+
     def test_other_weights_other_result(self, tiny_plan: Plan, cpu: torch.device) -> None:
         held_out = HeldOut([case("a", 1)], tiny_plan, cpu)
         first = held_out.judge(always(tiny_plan, 1))

@@ -9,13 +9,20 @@ import pytest
 import torch
 
 from MedSegTrainerLib.config import TrainConfig, TrainerConfig
-from MedSegTrainerLib.measure import fastest_arithmetic, measure_step
+from MedSegTrainerLib.measure import fastest_arithmetic, fewest_bytes, measure_step
 from MedSegTrainerLib.plan import Plan
 
 
 def test_a_step_takes_time(tiny_plan: Plan, cpu: torch.device) -> None:
     seconds = measure_step(tiny_plan, TrainConfig(), cpu)
     assert 0 < seconds < math.inf
+
+
+def test_what_surely_does_not_fit_is_not_tried(tiny_plan: Plan, cpu: torch.device) -> None:
+    """Else a system that lends more memory than it has would end this very process."""
+    plan = replace(tiny_plan, patch_size=(4, 2**18, 2**18))
+    assert fewest_bytes(plan) > 2**43
+    assert measure_step(plan, TrainConfig(), cpu) == math.inf
 
 
 def test_a_plan_that_cannot_run_is_not_told_as_a_time(tiny_plan: Plan, cpu: torch.device) -> None:

@@ -15,7 +15,9 @@ from MedSegTrainerLib.models.norm import (
     InstanceNormAct,
     _NormActPerSample,
     norm_act,
+    norm_words,
     with_fast_instance_norms,
+    with_norms,
 )
 
 Tensors = tuple[torch.Tensor, ...]
@@ -174,3 +176,27 @@ class TestInPlaceOfTorchs:
         fast = with_fast_instance_norms(network)
         assert sum(isinstance(layer, InstanceNorm) for layer in fast.modules()) == 2
         assert fast.state_dict().keys() == names
+
+
+class TestNormsOfMonai:
+    @pytest.mark.parametrize(
+        ("name", "kind"),
+        [
+            ("instance", InstanceNorm),
+            ("group", torch.nn.GroupNorm),
+            ("batch", (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)),
+        ],
+    )
+    def test_stand_where_batch_norm_is_built_in(self, name: str, kind: type) -> None:
+        inner = torch.nn.Sequential(torch.nn.BatchNorm3d(12), torch.nn.Conv3d(12, 6, 1))
+        network = torch.nn.Sequential(inner, torch.nn.BatchNorm2d(6))
+        with_norms(network, name)
+        assert isinstance(inner[0], kind) and isinstance(network[1], kind)
+        assert isinstance(inner[1], torch.nn.Conv3d)
+
+    @pytest.mark.parametrize(("channels", "groups"), [(64, 8), (48, 8), (12, 4), (7, 1)])
+    def test_groups_divide_the_channels(self, channels: int, groups: int) -> None:
+        network = torch.nn.Sequential(torch.nn.BatchNorm2d(channels))
+        with_norms(network, "group")
+        assert isinstance(network[0], torch.nn.GroupNorm) and network[0].num_groups == groups
+        assert norm_words("group", channels) == ("group", {"num_groups": groups})

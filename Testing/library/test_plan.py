@@ -32,8 +32,9 @@ def test_of_an_earlier_version_the_strides_say_the_divisor(
     tiny_plan: Plan, strides: list[list[int]], divisor: tuple[int, int, int]
 ) -> None:
     old = written(replace(tiny_plan, network={**tiny_plan.network, "strides": strides}))
-    del old["divisor"], old["image_size"], old["ignore_label"]
-    assert (Plan.from_json(old).divisor, Plan.from_json(old).image_size) == (divisor, None)
+    del old["divisor"], old["image_size"], old["ignore_label"], old["neighbour_slices"], old["batch_parts"]
+    plan = Plan.from_json(old)
+    assert (plan.divisor, plan.image_size, plan.neighbour_slices, plan.batch_parts) == (divisor, None, 0, 1)
 
 
 def test_what_is_missing_or_unknown_is_named(tiny_plan: Plan) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -90,6 +92,27 @@ class TestVolumes:
         assert np.prod(plan.patch_size) <= 4 * 32**3
         assert "on this device" in reasons["patch_size"]
 
+    def test_a_network_with_learned_places_gets_the_patch_as_its_size(self) -> None:
+        plan, _ = planned(HIPPOCAMPUS, "network.type=UNETR", "embed_dim=12", "num_heads=1", "num_layers=1")
+        assert plan.patch_size == (48, 64, 32) or np.prod(plan.patch_size) <= 48**3
+        assert plan.network["img_size"] == list(plan.patch_size)
+        assert [p % 16 for p in plan.patch_size] == [0, 0, 0]
+
+    @pytest.mark.parametrize(("name", "asked", "patch"), [
+        ("VNet", "[20, 48, 32]", (32, 48, 32)), ("SegResNet", "[12, 20, 16]", (16, 24, 16)),
+        ("UNETR", "[30, 48, 33]", (32, 48, 48)),
+    ])  # fmt: skip
+    def test_what_no_network_takes_is_enlarged(self, name: str, asked: str, patch: Sizes) -> None:
+        plan, reasons = planned(data((120, 200, 180)), f"network.type={name}", f"patch_size={asked}")
+        assert plan.patch_size == patch
+        assert f"{name} needs multiples of" in reasons["patch_size"]
+
+    def test_both_kinds_of_axes_are_told_to_the_network(self) -> None:
+        assert planned(HIPPOCAMPUS, "network.type=SegResNet", "init_filters=4")[0].network["dims"] == 3
+        plan, reasons = planned(HIPPOCAMPUS, "network.type=SegResNet", "init_filters=4", "dimension=2d")
+        assert (plan.dims, plan.network["dims"], plan.patch_size[0], plan.divisor) == (2, 2, 1, (1, 8, 8))
+        assert reasons["dims"] == "set by the configuration"
+
     def test_a_2d_network_sees_them_slice_by_slice(self) -> None:
         plan, reasons = planned(HIPPOCAMPUS, "network.type=UNet2D")
         assert (plan.dims, plan.patch_size[0], plan.divisor) == (2, 1, (1, 16, 16))
@@ -132,10 +155,44 @@ class TestImages:
         assert (plan.image_size, plan.patch_size) == ((256, 256), (1, 64, 96))
 
 
+class TestNeighbours:
+    def test_are_further_channels(self) -> None:
+        plan, reasons = planned(data((35, 50, 35), channels=2), "network.type=UNet2D", "neighbour_slices=2")
+        assert (plan.neighbour_slices, plan.network["in_channels"]) == (2, 10)
+        assert "of each slice and 2 on each side" in reasons["in_channels"]
+
+    def test_make_the_planned_network_a_2d_one(self) -> None:
+        plan, reasons = planned(HIPPOCAMPUS, "neighbour_slices=1")
+        assert (plan.dims, plan.patch_size[0], plan.network["in_channels"]) == (2, 1, 3)
+        assert "neighbours" in reasons["dims"]
+
+    def test_images_have_none(self) -> None:
+        assert "the images have one slice" in refusal(IMAGES, "network.type=UNet2D", "neighbour_slices=1")
+
+
+class TestReason:
+    def test_of_auto_names_the_row_of_the_guide_and_what_is_taken_instead(self) -> None:
+        plan, reasons = planned(HIPPOCAMPUS)
+        assert plan.architecture == "PlannedUNet"
+        assert "general 3D" in reasons["network"] and "SegResNet" in reasons["network"]
+        assert "3 cases, under 100: CNNs" in reasons["network"]
+
+    def test_of_a_name_is_the_user_and_what_the_guide_says_against_it(self) -> None:
+        _, reasons = planned(HIPPOCAMPUS, "network.type=SwinUNETR", "embed_dim=12")
+        assert reasons["network"] == "set by the configuration; the guide has CNNs for under 100 cases (here 3)"
+        assert planned(IMAGES, "network.type=UNet2D")[1]["network"] == "set by the configuration"
+
+    def test_classes_of_very_different_size_point_at_several_scales_only_on_a_gpu(self) -> None:
+        found = replace(IMAGES, median_volume_mm3={"anterior": 9.0, "posterior": 900.0})
+        assert "UNet2D. In its place" in planned(found)[1]["network"]
+
+
 class TestParameters:
     @pytest.mark.parametrize("name", ARCHITECTURES)
     def test_build_the_network(self, name: str) -> None:
-        width = "embed_dim=12" if name == "SwinUNETR" else "base_channels=4"
+        width = {"SwinUNETR": "embed_dim=12", "UNETR": "embed_dim=24", "SegResNet": "init_filters=4"}.get(
+            name, "base_channels=4"
+        )
         found = HIPPOCAMPUS if ARCHITECTURES[name].dims != (2,) else IMAGES
         plan, reasons = planned(found, f"network.type={name}", width)
         build_network(plan.architecture, plan.network)

@@ -10,7 +10,7 @@ import torch
 from MedSegTrainerLib.config import NetworkConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.plan import Plan
-from MedSegTrainerLib.plan_schedule import CURVE_POINTS, epochs_in, fit_to_time
+from MedSegTrainerLib.plan_schedule import CURVE_POINTS, epochs_in, few_steps, fit_to_time
 
 
 def fit(plan: Plan, *, cases: int = 10, windows: int = 4, seconds: float | None = None, **trainer: object) -> Plan:
@@ -61,6 +61,31 @@ class TestEpochs:
         assert epochs_in(100.0, 0.5, 25) == 8
         assert epochs_in(105.0, 0.5, 25) == 8
         assert epochs_in(3.0, 0.5, 25) == 1
+
+
+class TestFewSteps:
+    def test_a_short_budget_warns_with_both_numbers(self, named: Plan) -> None:
+        config = TrainConfig()
+        told = few_steps(replace(named, epochs=3, steps_per_epoch=10, batch_size=2), config, 100)
+        assert told is not None
+        assert "UNet3D gets about 30 steps in this time; the guide's 100 epochs would be 5000" in told
+
+    def test_enough_steps_need_no_word(self, named: Plan) -> None:
+        assert few_steps(replace(named, epochs=300, steps_per_epoch=10, batch_size=2), TrainConfig(), 100) is None
+
+    def test_neither_do_epochs_set_by_hand(self, named: Plan) -> None:
+        config = TrainConfig(trainer=TrainerConfig(epochs=3))
+        assert few_steps(replace(named, epochs=3, steps_per_epoch=10), config, 40) is None
+
+    def test_the_planned_one_is_made_for_it(self, tiny_plan: Plan) -> None:
+        assert few_steps(replace(tiny_plan, epochs=1), TrainConfig(), 40) is None
+
+
+class TestAccumulation:
+    def test_takes_its_time(self, tiny_plan: Plan) -> None:
+        """Eight batches to a step make about an eighth of the steps in the same time."""
+        alone, eight = (fit(tiny_plan, seconds=20.0, gradient_accumulation_steps=count) for count in (1, 8))
+        assert eight.epochs < alone.epochs / 2
 
 
 class TestWarmup:
@@ -116,7 +141,8 @@ class TestWidth:
         assert self.widened(tiny_plan, 1e6, base=4).network == tiny_plan.network
 
 
-def test_too_little_memory_says_what_to_change(tiny_plan: Plan) -> None:
-    """No machine has the memory for this patch."""
-    with pytest.raises(TrainingError, match=r"do not fit into the memory of cpu.*smaller data\.patch_size"):
-        fit(replace(tiny_plan, patch_size=(4, 2**20, 2**20)), epochs=1)
+def test_a_network_that_fits_nowhere_says_what_to_change(tiny_plan: Plan) -> None:
+    """No machine has the memory for so many channels."""
+    network = {**tiny_plan.network, "in_channels": 2**44}
+    with pytest.raises(TrainingError, match=r"Not even a patch of .* into the memory of this device with PlannedUNet"):
+        fit(replace(tiny_plan, network=network), epochs=1)

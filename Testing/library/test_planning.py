@@ -136,6 +136,18 @@ class TestFlips:
         assert plan.flip_axes == ()
         assert "left kidney" in plan.reasons["flip_axes"]
 
+    @pytest.mark.parametrize("names", [["lung_L", "lung_R"], ["liver", "left kidney"]])
+    def test_not_where_2d_images_have_sides_either(self, names: list[str]) -> None:
+        plan = plan_for(fingerprint((1, 48, 40), (1.0, 0.3, 0.3), dims=2, names=names))
+        assert plan.flip_axes == ()
+        assert f"'{names[-2]}'" in plan.reasons["flip_axes"] or f"'{names[-1]}'" in plan.reasons["flip_axes"]
+
+    def test_set_by_hand_against_the_sides_is_told(self) -> None:
+        plan = plan_for(fingerprint(names=["left kidney", "right kidney"]), 'flip_axes=["x"]')
+        assert plan.flip_axes == (2,)
+        told = "set by the configuration, although mirroring would turn 'left kidney' into 'right kidney'"
+        assert plan.reasons["flip_axes"] == told
+
     def test_both_axes_of_2d_images(self, plans: dict[str, Plan]) -> None:
         assert plans["2D"].flip_axes == (1, 2)
 

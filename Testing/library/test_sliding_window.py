@@ -88,6 +88,17 @@ class TestChooseWindow:
         assert choose_window((2, 8, 16), (1, 8, 16), ONES) == (1, 8, 16)
 
 
+class TestFixed:
+    def test_a_network_of_one_size_sees_no_other(self) -> None:
+        """A volume hardly larger than the patch goes through whole only where the network takes it."""
+        fixed, free = Recorder(), Recorder()
+        values = image(4, 9, 15)
+        predict(values, fixed, (4, 8, 16), is_fixed=True)
+        predict(values, free, (4, 8, 16), divisor=(1, 4, 8))
+        assert {shape[2:] for shape in fixed.shapes} == {(4, 8, 16)}
+        assert {shape[2:] for shape in free.shapes} == {(4, 12, 16)}
+
+
 class TestWeights:
     def test_symmetric_highest_in_the_middle_and_never_zero(self) -> None:
         weights = gaussian_weights((5, 9, 31), [(0, 0, 0), (2, 4, 15)], torch.device("cpu"))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.batches import epoch_batches
-from MedSegTrainerLib.data.cache import CachedCase
+from MedSegTrainerLib.data.cache import CachedCase, build_cache
+from MedSegTrainerLib.data.cases import Case
 from MedSegTrainerLib.data.mixing import Batch
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.plan import Plan
@@ -53,6 +56,15 @@ def test_shapes_are_the_planned_ones(tiny_plan: Plan, cases: list[CachedCase], a
         assert labels.shape == (2, 4, 8, 12) and labels.dtype == torch.int16
 
 
+@pytest.mark.parametrize("augmentation", [True, False])
+def test_neighbouring_slices_are_channels(tiny_plan: Plan, cases: list[CachedCase], augmentation: bool) -> None:
+    plan = replace(tiny_plan, dims=2, patch_size=(1, 8, 12), divisor=(1, 2, 2), neighbour_slices=2)
+    for images, labels in some(plan, cases, augmentation=augmentation):
+        assert images.shape == (2, 5, 1, 8, 12)
+        assert labels.shape == (2, 1, 8, 12)
+        assert not torch.equal(images[:, 0], images[:, 2])
+
+
 def test_they_follow_from_seed_and_epoch(tiny_plan: Plan, cases: list[CachedCase]) -> None:
     first, again, later, other = (
         some(tiny_plan, cases, epoch=epoch, seed=seed, mixup=0.5, cutmix=0.5)
@@ -60,6 +72,29 @@ def test_they_follow_from_seed_and_epoch(tiny_plan: Plan, cases: list[CachedCase
     )
     assert all(torch.equal(a[0], b[0]) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[0][0], later[0][0]) and not torch.equal(first[0][0], other[0][0])
+
+
+def test_they_are_the_same_for_any_number_of_workers_and_any_place(
+    tiny_plan: Plan, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path
+) -> None:
+    """Cases of several sizes, so that those prepared at the same time are not ready in their order."""
+    image, label = oblique_case
+    cases = []
+    for index in range(6):
+        paths = tmp_path / f"{index}.nrrd", tmp_path / f"{index}_label.nrrd"
+        enlarged = [sitk.Expand(part, [1 + (index == 0)] * 3, sitk.sitkNearestNeighbor) for part in (image, label)]
+        for part, path in zip(enlarged, paths, strict=True):
+            sitk.WriteImage(part + index * (part is enlarged[0]), str(path))
+        cases.append(Case(name=str(index), images=paths[:1], label=paths[1]))
+    first: list[Batch] = []
+    for workers, place in ((0, "memory"), (1, "disk"), (4, "memory"), (6, "disk")):
+        plan = replace(tiny_plan, cache=place, spacing=(2.0, 0.9, 0.9))
+        prepared = build_cache(cases, plan, tmp_path / f"cache-{workers}", CPU, num_workers=workers)
+        config = DataConfig(num_workers=workers, foreground_oversampling=0.5, mixup=0.3, cutmix=0.3)
+        batches = list(itertools.islice(epoch_batches(list(prepared.values()), plan, config, CPU, 1), 6))
+        first = first or batches
+        for batch, wanted in zip(batches, first, strict=True):
+            assert torch.equal(batch[0], wanted[0]) and torch.equal(batch[1], wanted[1])
 
 
 def test_without_shuffling_the_cases_come_in_their_order(tiny_plan: Plan, cases: list[CachedCase]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.cache import CachedCase, available_memory, build_cache, choose_place
+from MedSegTrainerLib.data.cache import StoredCase, available_memory, build_cache, cache_key, choose_place
 from MedSegTrainerLib.data.cases import Case
 from MedSegTrainerLib.data.preprocess import prepare_case
 from MedSegTrainerLib.errors import DataError, StorageError
@@ -54,7 +55,7 @@ def mark(folder: Path) -> None:
         np.save(place / "image.npy", np.full_like(np.load(place / "image.npy"), 77))
 
 
-def is_marked(cached: CachedCase) -> bool:
+def is_marked(cached: StoredCase) -> bool:
     return bool((cached.image == 77).all())
 
 
@@ -95,6 +96,27 @@ class TestBuildCache:
         for _ in range(2):
             build_cache(cases, plan, folder, CPU, lambda: seen.append(1))
         assert len(seen) == 4
+
+    def test_a_changed_slice_of_a_folder_is_prepared_anew(
+        self, cases: list[Case], plan: Plan, folder: Path, tmp_path: Path
+    ) -> None:
+        """As of a DICOM series; the folder itself looks as it did."""
+        series = tmp_path / "series"
+        series.mkdir()
+        slices = [series / "1.dcm", series / "2.dcm"]
+        for path in slices:
+            path.write_bytes(bytes(128) + b"DICM")
+        case = replace(cases[0], images=(series,))
+        before = cache_key(case, plan)
+        assert cache_key(case, plan) == before
+        times = series.stat().st_mtime_ns
+        os.utime(slices[1], ns=(1, slices[1].stat().st_mtime_ns + 10**9))
+        assert series.stat().st_mtime_ns == times
+        assert cache_key(case, plan) != before
+
+    def test_other_values_of_segments_are_another_label_map(self, cases: list[Case], plan: Plan) -> None:
+        keys = {cache_key(replace(cases[0], segment_values=v), plan) for v in ({}, {"a": 1}, {"a": 2}, {"b": 1})}
+        assert len(keys) == 4
 
     @pytest.mark.parametrize("part", ["image", "label"])
     def test_a_changed_file_is_prepared_anew(self, cases: list[Case], plan: Plan, folder: Path, part: str) -> None:
@@ -166,6 +188,55 @@ class TestPlaces:
         on_disk = replace(plan, cache="disk")
         build_cache(cases, on_disk, folder, CPU)["a"].image.fill_(5)
         assert not (build_cache(cases, on_disk, folder, CPU)["a"].image == 5).any()
+
+
+class TestOnDisk:
+    """Nothing of a case is open or in memory between two looks at it: there may be thousands of them."""
+
+    @pytest.fixture
+    def on_disk(self, cases: list[Case], plan: Plan, folder: Path) -> dict[str, StoredCase]:
+        return build_cache(cases, replace(plan, cache="disk"), folder, CPU)
+
+    @pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="the system does not list open files")
+    def test_no_file_stays_open(self, cases: list[Case], plan: Plan, folder: Path) -> None:
+        before = len(os.listdir("/dev/fd"))  # noqa: PTH208
+        on_disk = build_cache(cases, replace(plan, cache="disk"), folder, CPU)
+        looked = [float(case.image[:, 1:3].sum() + case.label.sum() + len(case.locations)) for case in on_disk.values()]
+        assert len(looked) == 2
+        assert len(os.listdir("/dev/fd")) == before  # noqa: PTH208
+
+    def test_knows_its_size_without_a_look(self, on_disk: dict[str, StoredCase], folder: Path) -> None:
+        sizes = [tuple(case.label.shape) for case in on_disk.values()]
+        for place in prepared_folders(folder):
+            shutil.rmtree(place)  # on Windows this alone shows that nothing is open
+        assert [case.geometry.size_zyx for case in on_disk.values()] == sizes
+
+    def test_a_patch_outlives_what_it_was_cut_from(self, on_disk: dict[str, StoredCase]) -> None:
+        patch = on_disk["a"].image[:, 1:3]
+        assert torch.equal(patch, on_disk["a"].image.clone()[:, 1:3])
+
+    @pytest.mark.parametrize("part", ["image", "label", "locations"])
+    def test_what_was_deleted_is_prepared_again(self, on_disk: dict[str, StoredCase], folder: Path, part: str) -> None:
+        """As the folder says of itself that it may be."""
+        before = getattr(on_disk["a"], part).clone()
+        shutil.rmtree(folder)
+        assert torch.equal(getattr(on_disk["a"], part), before)
+        assert len(prepared_folders(folder)) == 1
+
+    def test_a_file_cut_short_is_prepared_again(self, on_disk: dict[str, StoredCase], folder: Path) -> None:
+        before = on_disk["a"].image.clone()
+        for place in prepared_folders(folder):
+            whole = (place / "image.npy").read_bytes()
+            (place / "image.npy").write_bytes(whole[:-100])
+        assert torch.equal(on_disk["a"].image, before)
+
+    def test_what_cannot_be_prepared_again_is_told(
+        self, on_disk: dict[str, StoredCase], cases: list[Case], folder: Path
+    ) -> None:
+        shutil.rmtree(folder)
+        cases[0].label.unlink()
+        with pytest.raises(DataError, match=r"a_label\.nrrd does not exist"):
+            on_disk["a"].image  # noqa: B018
 
 
 class TestChoosePlace:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from MedSegTrainerLib.data.cases import Dataset, find_cases
@@ -253,3 +254,50 @@ class TestNothing:
         touch(tmp_path, "file")
         with pytest.raises(DataError, match="is a file, not a folder"):
             find_cases(tmp_path / "file")
+
+
+class TestParts:
+    def test_each_with_a_layout_of_its_own(self, tmp_path: Path) -> None:
+        touch(tmp_path, "train/images/a.nii", "train/labels/a.nii", "val/b/image.nii", "val/b/mask.nii")
+        touch(tmp_path, "test/image_c.nii", "test/mask_c.nii")
+        describe(tmp_path, labels={"1": "liver"})
+        dataset = find_cases(tmp_path)
+        assert dataset.layout == "train/ and val/ and test/, images/ and labels/"
+        assert {case.name: case.part for case in dataset.cases} == {"a": "train", "b": "val", "image_c": "test"}
+        assert dataset.label_names == {1: "liver"}
+
+    def test_equal_names_are_told_apart(self, tmp_path: Path) -> None:
+        for part in ("training", "validation"):
+            touch(tmp_path, f"{part}/images/1.nii", f"{part}/labels/1.nii")
+        assert [(case.name, case.part) for case in find_cases(tmp_path).cases] == [
+            ("train_1", "train"),
+            ("val_1", "val"),
+        ]
+
+    def test_test_images_may_have_no_labels(self, tmp_path: Path) -> None:
+        touch(tmp_path, "train/images/a.nii", "train/labels/a.nii", "test/images/b.nii")
+        assert [(case.name, case.part) for case in find_cases(tmp_path).cases] == [("a", "train")]
+
+    def test_validation_images_may_not(self, tmp_path: Path) -> None:
+        touch(tmp_path, "train/images/a.nii", "train/labels/a.nii", "val/images/b.nii")
+        with pytest.raises(DataError, match="val holds no labelled images"):
+            find_cases(tmp_path)
+
+    def test_names_that_differ(self, tmp_path: Path) -> None:
+        for part, name in (("train", "liver"), ("test", "spleen")):
+            touch(tmp_path, f"{part}/images/{part}.nii", f"{part}/labels/{part}.nii")
+            describe(tmp_path / part, labels={"1": name})
+        with pytest.raises(DataError, match="name label values differently: 1 is 'liver' and 'spleen'"):
+            find_cases(tmp_path)
+
+
+class TestArrays:
+    def test_files_with_image_and_label(self, tmp_path: Path) -> None:
+        for name in ("b", "a"):
+            np.savez(tmp_path / f"{name}.npz", image=np.zeros((2, 3, 4)), label=np.zeros((2, 3, 4), np.uint8))
+        dataset = find_cases(tmp_path)
+        assert dataset.layout == "NPZ files with image and label"
+        assert found(dataset) == {"a": (["a.npz"], "a.npz"), "b": (["b.npz"], "b.npz")}
+        np.savez(tmp_path / "c.npz", image=np.zeros((2, 3, 4)))
+        with pytest.raises(DataError, match=r"c\.npz in .* lack the array 'image' or 'label'"):
+            find_cases(tmp_path)

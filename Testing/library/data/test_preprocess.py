@@ -11,6 +11,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.cases import Case
+from MedSegTrainerLib.data.label_maps import write_label_map
 from MedSegTrainerLib.data.normalize import Normalization
 from MedSegTrainerLib.data.preprocess import (
     LOCATIONS_PER_CLASS,
@@ -56,6 +57,17 @@ class TestPrepareCase:
     def test_labels_are_class_indices_of_the_same_volume(self, prepared: PreparedCase, plan: Plan) -> None:
         volumes = np.bincount(prepared.label.ravel()) * np.prod((22.5 / 18, 13.6 / 25, 14.3 / 18))
         assert volumes[1:] == pytest.approx(np.array([24, 326]) * 0.8 * 1.1 * 2.5, rel=0.15)
+
+    def test_segments_are_found_by_name(
+        self, prepared: PreparedCase, plan: Plan, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path
+    ) -> None:
+        """The values are exchanged in the file, and it holds the labelled part of the grid only."""
+        image, label = oblique_case
+        case = write(tmp_path / "b", image, label)
+        named = [replace(item, value=3 - item.value) for item in plan.classes]
+        write_label_map(sitk.ChangeLabel(label, {1: 2, 2: 1})[3:15, 2:11, 1:8], tmp_path / "b" / "b.seg.nrrd", named)
+        exchanged = replace(case, label=tmp_path / "b" / "b.seg.nrrd", segment_values={"inner": 2, "outer": 1})
+        assert np.array_equal(prepare_case(exchanged, plan).label, prepared.label)
 
     def test_image_shows_the_labels(self, prepared: PreparedCase) -> None:
         means = [prepared.image[0][prepared.label == index].mean() for index in (0, 2, 1)]

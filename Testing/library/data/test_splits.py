@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from MedSegTrainerLib.config import DataConfig
-from MedSegTrainerLib.data.splits import CASES_FOR_A_TEST_SET, Split, split_cases
+from MedSegTrainerLib.data.cases import Case, Dataset
+from MedSegTrainerLib.data.dataset import Part
+from MedSegTrainerLib.data.splits import CASES_FOR_A_TEST_SET, Split, split_cases, split_dataset
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError
 
 NAMES = [f"case_{index:02d}" for index in range(10)]
@@ -121,3 +124,105 @@ class TestFile:
     def test_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="does not exist"):
             split_cases(["a"], DataConfig(split_file=str(tmp_path / "missing.json")))
+
+
+def dataset(*cases: Case) -> Dataset:
+    return Dataset(root=Path("data"), layout="test", cases=cases)
+
+
+def case(name: str, part: Part | None = None, patient: str = "", label: Path = Path("none")) -> Case:
+    return Case(name=name, images=(Path(name),), label=label, part=part, patient=patient)
+
+
+class TestDataset:
+    def test_names_alone_are_divided_as_before(self) -> None:
+        found = split_dataset(dataset(*map(case, MANY)), DataConfig())
+        assert found == split_cases(MANY, DataConfig())
+
+    def test_image_before_every_name_does_not_count(self) -> None:
+        plain = split_cases(NAMES, DataConfig())
+        named = split_cases([f"image_{name}" for name in NAMES], DataConfig())
+        assert named.val == tuple(f"image_{name}" for name in plain.val)
+
+    @pytest.mark.parametrize("count", [1, 2, 3, 4])
+    @pytest.mark.parametrize("split_by", ["auto", "random", "stratified", "patient"])
+    def test_few_cases(self, count: int, split_by: Any) -> None:
+        cases = [case(name, patient=f"p{index // 2}") for index, name in enumerate(NAMES[:count])]
+        split = split_dataset(dataset(*cases), DataConfig(split_by=split_by))
+        assert split.train and split.val
+        assert sorted({*split.train, *split.val}) == NAMES[:count]
+
+
+class TestParts:
+    CASES = (case("a", "train"), case("b", "val"), case("c", "train"), case("d", "test"))
+
+    def test_of_the_data_set(self) -> None:
+        split = split_dataset(dataset(*self.CASES), DataConfig())
+        assert (split.train, split.val, split.test) == (("a", "c"), ("b",), ("d",))
+        assert split.reason == "the data set divides its cases: 2 train, 1 validate, 1 test"
+
+    def test_a_fold_leaves_the_test_cases_aside(self) -> None:
+        split = split_dataset(dataset(*self.CASES), DataConfig(fold=0, folds=3))
+        assert split.test == ("d",)
+        assert sorted([*split.train, *split.val]) == ["a", "b", "c"] and len(split.val) == 1
+
+    def test_a_file_comes_first(self, tmp_path: Path) -> None:
+        (tmp_path / "a.json").write_text('{"train": ["d"], "val": ["a"]}')
+        split = split_dataset(dataset(*self.CASES), DataConfig(split_file=str(tmp_path / "a.json")))
+        assert (split.train, split.val, split.test) == (("d",), ("a",), ())
+
+    def test_without_validation_cases_some_are_taken(self) -> None:
+        many = [case(name, "train") for name in MANY]
+        split = split_dataset(dataset(*many, case("x", "test")), DataConfig(val_split=0.25))
+        assert (len(split.train), len(split.val), split.test) == (30, 10, ("x",))
+        assert split.reason.endswith("1 test, as the data set says")
+
+    @pytest.mark.parametrize("part, words", [("val", "no case is there to train on"), ("test", "all cases are test")])
+    def test_nothing_to_train_on(self, part: Part, words: str) -> None:
+        with pytest.raises(DataError, match=words):
+            split_dataset(dataset(case("a", part)), DataConfig())
+
+
+class TestPatients:
+    CASES = tuple(case(f"{patient}_{scan}") for patient in "abcdefgh" for scan in range(3))
+
+    @pytest.mark.parametrize("settings", [{}, {"fold": 1, "folds": 4}, {"split_by": "stratified"}])
+    def test_are_on_one_side(self, settings: dict[str, Any]) -> None:
+        split = split_dataset(dataset(*self.CASES), DataConfig(patient_pattern="^(.)_", **settings))
+        owners = [{name[0] for name in part} for part in (split.train, split.val, split.test)]
+        assert owners[0] and owners[1]
+        assert sum(map(len, owners)) == len(set.union(*owners)) == 8
+        assert "all cases of a patient on one side (8 patients)" in split.reason
+
+    def test_are_not_looked_at_where_nobody_wants_it(self) -> None:
+        settings = DataConfig(patient_pattern="^(.)_", split_by="random")
+        assert split_dataset(dataset(*self.CASES), settings) == split_cases([c.name for c in self.CASES], DataConfig())
+
+    def test_are_asked_for_in_vain(self) -> None:
+        with pytest.raises(UsageError, match=r"nobody says whose the cases are\. Give data\.patient_pattern"):
+            split_dataset(dataset(*self.CASES), DataConfig(split_by="patient"))
+
+    def test_too_few_for_the_folds(self) -> None:
+        with pytest.raises(UsageError, match="8 patients cannot make 9 folds"):
+            split_dataset(dataset(*self.CASES), DataConfig(patient_pattern="^(.)_", fold=0, folds=9))
+
+
+def test_stratified_by_the_classes_in_the_label_maps(tmp_path: Path) -> None:
+    """Four of 40 cases have the rare class 2; the value 9 is to be ignored."""
+    cases, without = [], []
+    for index, name in enumerate(MANY):
+        values = np.zeros((2, 3, 4), np.uint8)
+        values[0, 0] = [1, 2 if index % 10 == 3 else 1, 9 if index % 2 else 1, 0]
+        np.save(tmp_path / f"{name}.npy", values)
+        np.save(tmp_path / f"{name}_without.npy", np.where(values == 9, 1, values))
+        cases.append(case(name, label=tmp_path / f"{name}.npy"))
+        without.append(case(name, label=tmp_path / f"{name}_without.npy"))
+    rare = {name for index, name in enumerate(MANY) if index % 10 == 3}
+    settings = {"split_by": "stratified", "ignore_label": 9}
+    split = split_dataset(dataset(*cases), DataConfig(val_split=0.25, test_split=0.25, **settings))
+    assert [len(rare & set(part)) for part in (split.train, split.val, split.test)] == [2, 1, 1]
+    assert [len(part) for part in (split.train, split.val, split.test)] == [20, 10, 10]
+    assert split_dataset(dataset(*without), DataConfig(val_split=0.25, test_split=0.25, split_by="stratified")) == split
+    folds = [split_dataset(dataset(*cases), DataConfig(fold=fold, folds=4, **settings)).val for fold in range(4)]
+    assert [len(rare & set(val)) for val in folds] == [1, 1, 1, 1]
+    assert sorted(name for val in folds for name in val) == MANY

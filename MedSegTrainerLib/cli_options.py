@@ -1,0 +1,53 @@
+"""Arguments and options that several commands take, each with its help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from MedSegTrainerLib.nodes import NETWORKS
+
+DATA_HELP = (
+    "Folder with labelled volumes or 2D images: images/ and labels/ (or masks/) with equal file names, image_0001.png "
+    "beside mask_0001.png, a Medical Segmentation Decathlon folder with dataset.json, or nnU-Net's imagesTr/ and "
+    "labelsTr/."
+)
+Data = Annotated[Path, typer.Argument(help=DATA_HELP)]
+Device = Annotated[
+    str, typer.Option(metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:1 (the second GPU), mps (Apple).")
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="JSON file with settings: in sections (data, network, loss, optimizer, trainer), bare, or a workflow.",
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any one setting, e.g. learning_rate=0.001. May be repeated."),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Time for everything, report included: 90s, 20m, 1h30m.  [default: 20m]"),
+]
+Epochs = Annotated[
+    int | None, typer.Option(metavar="N", help="Train so many passes over the data, instead of a time budget.")
+]
+Fold = Annotated[
+    int | None, typer.Option(metavar="N", help="Cross-validation: hold out this part of the cases, counted from 0.")
+]
+Folds = Annotated[int | None, typer.Option(metavar="N", help="Number of parts that --fold counts in.  [default: 5]")]
+ValSplit = Annotated[
+    float | None, typer.Option(metavar="SHARE", help="Share of the cases to hold out for validation.  [default: 0.15]")
+]
+SplitFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="JSON file with the names of the cases, in two lists 'train' and 'val'."),
+]
+Model = Annotated[str | None, typer.Option(metavar="NAME", help=f"Network: auto, {', '.join(NETWORKS)}.")]
+NewJob = Annotated[Path, typer.Option("-o", "--output", metavar="JOB", help="New folder for model, curves and report.")]
+Job = Annotated[Path, typer.Argument(help="Job folder: the -o of train, or the folder 'job' in the -o of apply.")]

@@ -1,0 +1,253 @@
+"""DICOM: a folder with the slices of a series, or one file, as a volume.
+
+Slices are ordered by where they lie, not by name or number. What is not an image of the series stays out: other
+files, structure sets, reports. Rescale slope and intercept are applied, so CT comes in Hounsfield units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from MedSegTrainerLib.data.dataset import some
+from MedSegTrainerLib.errors import DataError
+
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+MAGIC, MAGIC_PLACE = b"DICM", 128  # DICOM PS3.10, 7.1
+CLASS_TAG = b"\x02\x00\x02\x00UI"  # (0002,0002) Media Storage SOP Class UID, always explicit little endian
+HEAD_BYTES = 1024
+# SOP classes that are no images: DICOMDIR, presentation states, reports, documents, raw data, segmentations,
+# RT structure sets, plans and records (PS3.6, annex A)
+STORAGE = "1.2.840.10008.5.1.4.1.1."
+OTHERS = ("9.", "11.", "66", "88.", "104.", "481.3", "481.4", "481.5", "481.6", "481.7", "481.8", "481.9")
+NO_IMAGES = ("1.2.840.10008.1.3.10", *(STORAGE + part for part in OTHERS))
+SEGMENTATIONS = {STORAGE + "66.4": "DICOM segmentation (SEG)", STORAGE + "481.3": "structure set (RTSTRUCT)"}
+EXPORT = "Export it as .seg.nrrd or NIfTI, for instance with 3D Slicer."
+FEW_FILES = 30  # looked at in a folder before it is taken for one without DICOM
+SCOUT = 0.5  # a series with fewer than this share of the slices of the largest is a scout or a key image
+UNEVEN = 0.1  # of the distance between slices
+SHIFTED = 0.5  # of a pixel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """Header of a file: position and axes in LPS mm; ``position`` is None where the file does not tell it."""
+
+    path: Path
+    series: str
+    told: str
+    size: tuple[int, ...]
+    spacing: tuple[float, ...]
+    kind: int
+    position: np.ndarray | None
+    axes: tuple[float, ...]
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM: by its suffix, or by the four letters that every such file has."""
+    if not path.is_file():
+        return False
+    if path.name.lower().endswith(DICOM_SUFFIXES):
+        return True
+    with path.open("rb") as stream:
+        return stream.read(MAGIC_PLACE + len(MAGIC))[MAGIC_PLACE:] == MAGIC
+
+
+def holds_series(folder: Path) -> bool:
+    """Whether a folder holds DICOM files; of very many other files only the first are looked at."""
+    files = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
+    named = any(path.name.lower().endswith(DICOM_SUFFIXES) for path in files)
+    return named or any(is_dicom(path) for path in files[:FEW_FILES])
+
+
+def series_files(folder: Path) -> list[Path]:
+    """The DICOM files of a folder, by name."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and is_dicom(path))
+
+
+def read_series(folder: Path) -> sitk.Image:
+    """The volume whose slices lie in a folder.
+
+    Beside it may lie scouts, series with less than half as many slices. Raises DataError where there are several
+    series of about the same size, where slices are missing or lie unevenly, or a file is damaged.
+    """
+    files = series_files(folder)
+    headers = [header for header in map(_read_header, files) if header is not None]
+    if not headers:
+        kinds = sorted({SEGMENTATIONS[kind] for kind in map(_storage_class, files) if kind in SEGMENTATIONS})
+        found = f" but a {kinds[0]}. {EXPORT}" if kinds else ". Give the folder with the slices."
+        raise DataError(f"{folder} holds no DICOM image{found}")
+    slices = _largest_series(headers, folder)
+    if len(slices) == 1:
+        return read_dicom(slices[0].path)
+    ordered, gap = _in_order(slices, folder)
+    reader = sitk.ImageSeriesReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileNames([str(item.path) for item in ordered])
+    if len({item.kind for item in ordered}) > 1:  # PET: each slice has its own slope, and the first one decides
+        reader.SetOutputPixelType(sitk.sitkFloat32)
+    try:
+        volume = reader.Execute()
+    except RuntimeError as error:
+        raise DataError(f"{folder}: the DICOM series cannot be read: {_reason(error)} Export it again.") from None
+    first = ordered[0]
+    volume.SetSpacing((*first.spacing[:2], gap))
+    volume.SetOrigin(_position(first).tolist())
+    volume.SetDirection(np.column_stack([*_in_plane(first), _normal(first)]).ravel().tolist())
+    return volume
+
+
+def read_dicom(path: Path) -> sitk.Image:
+    """One file, of one slice or of several frames; raises DataError where it is damaged or no image."""
+    kind = _storage_class(path)
+    if kind in SEGMENTATIONS:
+        raise DataError(f"{path} is a {SEGMENTATIONS[kind]}, which is not read. {EXPORT}")
+    reader = _reader(path)
+    try:
+        return reader.Execute()
+    except RuntimeError as error:
+        raise DataError(f"{path} cannot be read as DICOM: {_reason(error)} Export it again.") from None
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The images of a folder with DICOM files: the folder itself, or its files where each is a series of its own."""
+    seen: set[str] = set()
+    files = [path for path in series_files(folder) if not _storage_class(path).startswith(NO_IMAGES)]
+    for path in files:
+        header = _read_header(path)
+        if header is None or header.series in seen:
+            return [folder]
+        seen.add(header.series)
+    return files if len(files) > 1 else [folder]
+
+
+def _reader(path: Path) -> sitk.ImageFileReader:
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(path))
+    return reader
+
+
+def _read_header(path: Path) -> Slice | None:
+    """None for what is no image; raises DataError for an image that cannot be read."""
+    if _storage_class(path).startswith(NO_IMAGES):
+        return None
+    reader = _reader(path)
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise DataError(f"{path} is damaged: {_reason(error)} Copy or export the series again.") from None
+
+    def tag(key: str) -> str:
+        return str(reader.GetMetaData(key)).strip("\0 ") if reader.HasMetaDataKey(key) else ""
+
+    position = tag("0020|0032").split("\\")
+    return Slice(
+        path=path, series=tag("0020|000e"), told=tag("0008|103e") or "without description", size=reader.GetSize(),
+        spacing=reader.GetSpacing(), kind=reader.GetPixelID(), axes=reader.GetDirection(),
+        position=np.array([float(value) for value in position]) if len(position) == 3 else None,
+    )  # fmt: skip
+
+
+def _storage_class(path: Path) -> str:
+    """The kind of object that a file says it is; '' where it does not."""
+    with path.open("rb") as stream:
+        head = stream.read(HEAD_BYTES)
+    start = head.find(CLASS_TAG)
+    if start < 0:
+        return ""
+    length = int.from_bytes(head[start + 6 : start + 8], "little")
+    return head[start + 8 : start + 8 + length].decode("ascii", "replace").strip("\0 ")
+
+
+def _largest_series(headers: Sequence[Slice], folder: Path) -> list[Slice]:
+    """The slices of the one series; a series has one size and one orientation."""
+    groups: dict[tuple[str, tuple[int, ...], tuple[float, ...]], list[Slice]] = {}
+    for header in headers:
+        axes = tuple(round(value, 2) + 0.0 for value in header.axes)
+        groups.setdefault((header.series, header.size, axes), []).append(header)
+    largest, *others = sorted(groups.values(), key=_count, reverse=True)
+    if others and _count(others[0]) > SCOUT * _count(largest):
+        listed = some(
+            [f"{_count(group)} slices ({group[0].told}), {group[0].path.name}" for group in [largest, *others]]
+        )
+        raise DataError(
+            f"{folder} holds {len(groups)} series of images: {listed}. Put each series into a folder of its own."
+        )
+    return largest
+
+
+def _count(group: Sequence[Slice]) -> int:
+    return sum(header.size[2] if len(header.size) > 2 else 1 for header in group)
+
+
+def _in_order(slices: Sequence[Slice], folder: Path) -> tuple[list[Slice], float]:
+    """Slices along their normal, and the distance between them in mm; raises DataError where it is not one."""
+    without = [item.path.name for item in slices if item.position is None]
+    if without:
+        raise DataError(f"{folder}: {some(without)} do not tell where they lie (Image Position). Export them again.")
+    if any(len(item.size) > 2 and item.size[2] > 1 for item in slices):
+        raise DataError(f"{folder} holds {len(slices)} volumes of several frames. Keep one, or give each its folder.")
+    normal = _normal(slices[0])
+    ordered = sorted(slices, key=lambda item: float(_position(item) @ normal))
+    positions = np.array([_position(item) for item in ordered])
+    along = positions @ normal
+    gaps = np.diff(along)
+    if gaps.min() < 1e-3:
+        raise DataError(
+            f"{folder}: {int((gaps < 1e-3).sum())} slices lie where another one lies (first: "
+            f"{ordered[int(gaps.argmin()) + 1].path.name}). Are there several time points or echoes? Keep one of them."
+        )
+    usual = float(np.median(gaps))
+    _refuse_gaps(ordered, along, gaps, usual, folder)
+    gap = float((along[-1] - along[0]) / (len(ordered) - 1))
+    offsets = positions - positions[0]
+    drift = np.linalg.norm(offsets - np.outer(offsets @ normal, normal), axis=1)
+    if drift.max() > SHIFTED * min(slices[0].spacing[:2]):
+        raise DataError(
+            f"{folder}: the slices are shifted against each other by up to {drift.max():.2f} mm (a tilted gantry). "
+            "Resample the series to a straight volume, for instance in 3D Slicer, and give that."
+        )
+    return ordered, gap
+
+
+def _refuse_gaps(ordered: Sequence[Slice], along: np.ndarray, gaps: np.ndarray, usual: float, folder: Path) -> None:
+    expected = along[0] + np.arange(len(along)) * (along[-1] - along[0]) / (len(along) - 1)
+    if np.abs(along - expected).max() <= UNEVEN * usual:
+        return
+    wide = int(gaps.argmax())
+    between = f"between {ordered[wide].path.name} and {ordered[wide + 1].path.name}"
+    if gaps[wide] > 1.5 * usual:
+        raise DataError(
+            f"{folder}: slices are missing {between}: {gaps[wide]:.4g} mm apart, and {usual:.4g} mm elsewhere. "
+            "Add them, or export the whole series again."
+        )
+    raise DataError(
+        f"{folder}: the slices lie unevenly, {gaps.min():.4g} to {gaps.max():.4g} mm apart (widest {between}). "
+        "Resample the series to even slices, for instance in 3D Slicer, and give that."
+    )
+
+
+def _position(item: Slice) -> np.ndarray:
+    assert item.position is not None
+    return item.position
+
+
+def _in_plane(item: Slice) -> tuple[np.ndarray, np.ndarray]:
+    """Directions of a row (x) and of a column (y)."""
+    rotation = np.array(item.axes).reshape(len(item.size), len(item.size))
+    return rotation[:, 0], rotation[:, 1]
+
+
+def _normal(item: Slice) -> np.ndarray:
+    return np.cross(*_in_plane(item))
+
+
+def _reason(error: RuntimeError) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    last = (lines[-1] if lines else "unknown reason").split("ERROR: ")[-1].split("):")[-1].strip()
+    return last if last.endswith(".") else last + "."

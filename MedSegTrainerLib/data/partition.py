@@ -1,0 +1,82 @@
+"""Dividing cases that stay together into parts of given sizes: in turn, or so that every class is in every part."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """Cases that stay together: those of a patient, or one alone. labels: classes that any of them has."""
+
+    cases: tuple[str, ...]
+    labels: frozenset[int] = frozenset()
+
+
+Parts = list[list[Unit]]
+
+
+def in_turn(ordered: Sequence[Unit], sizes: Sequence[int]) -> Parts:
+    """The first units to the first part until it has about so many cases, and so on; the last part takes the rest.
+
+    Each part with a size gets a unit as long as there are any, later parts first. Parts of size 0 stay empty.
+    """
+    parts: Parts = [[] for _ in sizes]
+    place = 0
+    for index, size in enumerate(sizes):
+        later = sum(1 for other in sizes[index + 1 :] if other)
+        while size and place < len(ordered) - later:
+            enough = bool(parts[index]) and count_cases(parts[index]) + len(ordered[place].cases) / 2 > size
+            if enough and later:
+                break
+            parts[index].append(ordered[place])
+            place += 1
+    return parts
+
+
+def evenly(ordered: Sequence[Unit], count: int) -> Parts:
+    """So many parts, each unit to the one with the fewest cases."""
+    parts: Parts = [[] for _ in range(count)]
+    for unit in ordered:
+        min(parts, key=count_cases).append(unit)
+    return parts
+
+
+def stratify(units: Sequence[Unit], sizes: Sequence[int]) -> Parts:
+    """Units in parts of about these sizes (cases), every class in each part as often as the part is large.
+
+    Iterative stratification: the rarest class first, each of its units to the part that lacks it most (Sechidis et
+    al. 2011, On the Stratification of Multi-label Data). A part that is full takes no more.
+    """
+    labels = [unit.labels or frozenset({0}) for unit in units]  # cases without any class are spread as well
+    counts = Counter(label for each in labels for label in each)
+    wish = {label: [size * count / max(1, sum(sizes)) for size in sizes] for label, count in counts.items()}
+    room = list(sizes)
+    parts: Parts = [[] for _ in sizes]
+    left = list(range(len(units)))
+    while left:
+        remaining = Counter(label for index in left for label in labels[index])
+        rarest = min(remaining, key=lambda label: (remaining[label], label))
+        for index in [index for index in left if rarest in labels[index]]:
+            chosen = max(range(len(sizes)), key=lambda part: (room[part] > 0, wish[rarest][part], room[part], -part))
+            parts[chosen].append(units[index])
+            room[chosen] -= len(units[index].cases)
+            for label in labels[index]:
+                wish[label][chosen] -= 1
+            left.remove(index)
+    _fill_empty(parts, sizes)
+    return parts
+
+
+def count_cases(units: Sequence[Unit]) -> int:
+    return sum(len(unit.cases) for unit in units)
+
+
+def _fill_empty(parts: Parts, sizes: Sequence[int]) -> None:
+    """A part that should have cases gets a unit of the part with the most, where large patients left it none."""
+    for index, size in enumerate(sizes):
+        richest = max(parts, key=len)
+        if size and not parts[index] and len(richest) > 1:
+            parts[index].append(richest.pop())

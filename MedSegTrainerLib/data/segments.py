@@ -1,0 +1,178 @@
+"""Named segments of ``.seg.nrrd`` files, as 3D Slicer writes them: what each voxel of a layer means.
+
+A class is found by its segment's name: the numbers behind the names may differ from case to case, and from layer to
+layer. Segments that overlap lie in layers of their own (components of a voxel); a label map cannot hold those.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.data.dataset import Dataset, some
+from MedSegTrainerLib.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A structure of one file: the voxels of ``layer`` that have its value. ``item.value`` is what a label map of the
+    whole file has there: the value itself, or where layers use one twice, the place in the file, from 1."""
+
+    item: LabelClass
+    layer: int
+    stored: int
+
+
+def read_segments(fields: Mapping[str, str]) -> list[Segment]:
+    """The segments that the ``Segment*`` fields of a file name, in their order; [] without any.
+
+    Raises ValueError where a number or color is none.
+    """
+    found = []
+    numbers = [re.fullmatch(r"Segment(\d+)_LabelValue", key) for key in fields]
+    for number in sorted(int(match[1]) for match in numbers if match):
+        prefix = f"Segment{number}_"
+        value = int(fields[prefix + "LabelValue"])
+        red, green, blue = (round(255 * float(part)) for part in fields.get(prefix + "Color", "1 1 0").split())
+        tags = fields.get(prefix + "Tags", "").split("|")
+        terminology = next((t.partition(":")[2] for t in tags if t.startswith("TerminologyEntry:")), "")
+        item = LabelClass(
+            value=value, name=fields.get(prefix + "Name", "").strip() or f"label {value}",
+            color=(red, green, blue), terminology=terminology,
+        )  # fmt: skip
+        found.append(Segment(item=item, layer=int(fields.get(prefix + "Layer", "0")), stored=value))
+    if len({segment.stored for segment in found}) < len(found):
+        found = [replace(one, item=replace(one.item, value=index)) for index, one in enumerate(found, start=1)]
+    return found
+
+
+def to_label_map(image: sitk.Image, segments: Sequence[Segment], values: Mapping[str, int], path: Path) -> sitk.Image:
+    """One layer of int32 in which each segment has the value of its name in ``values``, any others beyond those.
+
+    Where none of the names is known, the segments keep their own values. Voxels of no segment are 0. Raises
+    DataError where segments overlap, or two have one name.
+    """
+    layers = image.GetNumberOfComponentsPerPixel()
+    wanted = _values_here(segments, values)
+    if layers == 1 and (not values or all(wanted[one.item.name] == one.stored for one in segments)):
+        return image
+    _refuse_equal_names(segments, path)
+    array = sitk.GetArrayViewFromImage(image)
+    array = array[..., None] if layers == 1 else array
+    labels = np.zeros(array.shape[:-1], np.int32)
+    owner = np.zeros(array.shape[:-1], np.int32)
+    for index, one in enumerate(segments, start=1):
+        if one.layer >= layers:
+            raise DataError(f"{path}: segment '{one.item.name}' lies in layer {one.layer} of {layers}. Save it again.")
+        inside = array[..., one.layer] == one.stored
+        covered = owner[inside]
+        if covered.any():
+            other = segments[int(covered[covered > 0][0]) - 1]
+            raise DataError(
+                f"{path}: segments '{other.item.name}' and '{one.item.name}' overlap in {int((covered > 0).sum())} "
+                "voxels, and a voxel can have one class only. Take one from the other in 3D Slicer (Logical "
+                "operators: Subtract), or export the one you need."
+            )
+        owner[inside] = index
+        labels[inside] = wanted[one.item.name]
+    result = sitk.GetImageFromArray(labels)
+    result.CopyInformation(image)
+    return result
+
+
+def join_names(dataset: Dataset) -> Dataset:
+    """The data set with one value for each segment name, where its label maps name their segments.
+
+    The value is that which most cases give the name; names that the data set's own list has keep the list's values.
+    Raises DataError where values differ and some label maps have no names.
+    """
+    headers = {case.name: read_header(case.label) for case in dataset.cases}
+    found = [one for segments in headers.values() for one in segments]
+    listed = {name.casefold(): value for value, name in dataset.label_names.items()}
+    looks: dict[str, LabelClass] = {}
+    votes: dict[str, Counter[int]] = {}
+    for one in found:
+        looks.setdefault(one.item.name.casefold(), one.item)
+        votes.setdefault(one.item.name.casefold(), Counter())[one.item.value] += 1
+    if not found or (listed and not listed.keys() & votes.keys()):
+        return dataset  # the list knows better what the values mean, as where all segments are named Segment_1
+    value_of = _choose_values(votes, listed)
+    plain = sorted(name for name, segments in headers.items() if not segments)
+    differing = sorted(name for name, count in votes.items() if set(count) != {value_of[name]})
+    if plain and differing:
+        raise DataError(
+            f"'{looks[differing[0]].name}' has different values in the cases, and {len(plain)} label maps do not name "
+            f"their segments ({some(plain)}). Save all of them as .seg.nrrd, or give the class one value everywhere."
+        )
+    names = dataset.label_names or {value_of[key]: item.name for key, item in looks.items()}
+    look_of = {
+        value: replace(looks[key], value=value, name=names[value])
+        for key, value in value_of.items()
+        if key in looks and value in names
+    }
+    return replace(
+        dataset,
+        cases=tuple(replace(case, segment_values=_case_values(headers[case.name], value_of)) for case in dataset.cases),
+        label_names=names,
+        looks={**{item.name: item for item in look_of.values()}, **dataset.looks},
+    )
+
+
+def read_header(path: Path) -> list[Segment]:
+    """The segments of a label map, from the header alone; [] for files that name none, or cannot be read."""
+    if not path.name.lower().endswith((".nrrd", ".nhdr")) or not path.is_file():
+        return []
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        return read_segments({key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()})
+    except (RuntimeError, ValueError):  # reading the label map says what is wrong
+        return []
+
+
+def _case_values(segments: Sequence[Segment], value_of: Mapping[str, int]) -> dict[str, int]:
+    return {one.item.name: value_of[one.item.name.casefold()] for one in segments}
+
+
+def _refuse_equal_names(segments: Sequence[Segment], path: Path) -> None:
+    count = Counter(one.item.name.casefold() for one in segments)
+    twice = sorted({one.item.name for one in segments if count[one.item.name.casefold()] > 1})
+    if twice:
+        raise DataError(
+            f"{path} has several segments named {some(twice)}. Rename or merge them, for instance in 3D Slicer."
+        )
+
+
+def _values_here(segments: Sequence[Segment], values: Mapping[str, int]) -> dict[str, int]:
+    """Segment name to the value it gets in the label map."""
+    known = {name.casefold(): value for name, value in values.items()}
+    here = {one.item.name: known.get(one.item.name.casefold()) for one in segments}
+    if not any(value is not None for value in here.values()):
+        return {one.item.name: one.item.value for one in segments}
+    free = max(known.values()) + 1
+    for name in [name for name, value in here.items() if value is None]:
+        here[name] = free
+        free += 1
+    return {name: value for name, value in here.items() if value is not None}
+
+
+def _choose_values(votes: Mapping[str, Counter[int]], listed: Mapping[str, int]) -> dict[str, int]:
+    """A value for each name: the listed one, else the most frequent, the smallest of several; the next free where that
+    is taken."""
+    chosen = dict(listed)
+    for name in sorted(votes, key=lambda name: (-max(votes[name].values()), min(votes[name]), name)):
+        if name in chosen:
+            continue
+        liked = sorted(votes[name], key=lambda value: (-votes[name][value], value))
+        taken = set(chosen.values())
+        free = next(value for value in range(1, len(taken) + 2) if value not in taken)
+        chosen[name] = next((value for value in liked if value not in taken), free)
+    return chosen

@@ -1,0 +1,105 @@
+"""The loop where memory runs out: it goes on with smaller steps, and says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from MedSegTrainerLib.checkpoint import TrainingState
+from MedSegTrainerLib.config import DataConfig, TrainConfig
+from MedSegTrainerLib.data.cache import CachedCase
+from MedSegTrainerLib.errors import TrainingError
+from MedSegTrainerLib.events import Epoch, Warned
+from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.held_out import HeldOut
+from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.monitor import Monitor
+from MedSegTrainerLib.package import load_package
+from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.trainer import fit
+from MedSegTrainerLib.training import Training
+from MedSegTrainerLib.validation import read_json
+
+
+class SmallDevice(Learner):
+    """Learns on a device that holds so many voxels at once."""
+
+    voxels = 0
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        if images.numel() > self.voxels:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return super().forward(images)
+
+
+class Silent:
+    """Stands for the owner of the job and for its pictures."""
+
+    lost = False
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments, **values: None
+
+
+def case(name: str) -> CachedCase:
+    size = (5, 10, 14)
+    label = torch.zeros(size, dtype=torch.uint8)
+    label[1:4, 2:6, 3:9] = 1
+    label[2, 3, 4:8] = 2
+    image = label[None] + 0.1 * torch.randn((1, *size), generator=torch.Generator().manual_seed(3))
+    rows = torch.nonzero(label).to(torch.int32)
+    locations = torch.cat([label[label > 0].to(torch.int32)[:, None], rows], dim=1)
+    geometry = Geometry(size=size[::-1], spacing=(0.8, 1.1, 2.5))
+    return CachedCase(name=name, image=image, label=label, locations=locations, geometry=geometry)
+
+
+def training_on(plan: Plan, voxels: int, folder: Path, events: list[Any]) -> Training:
+    config, cpu = TrainConfig(data=DataConfig(augmentation=False)), torch.device("cpu")
+    learner = SmallDevice(plan, config, cpu)
+    learner.voxels = voxels
+    job = JobFolder(folder)
+    job.path.mkdir(exist_ok=True)
+    silent: Any = Silent()
+    return Training(
+        plan=plan, config=config, folder=job, owner=silent, emit=events.append, device=cpu,
+        train_cases=[case("a"), case("b")], held_out=HeldOut([case("c")], plan, cpu), learner=learner,
+        state=TrainingState(total_steps=plan.epochs * plan.steps_per_epoch),
+        monitor=Monitor(config.trainer, list(plan.class_names)), dashboard=silent, deadline=None,
+    )  # fmt: skip
+
+
+def test_a_batch_that_does_not_fit_is_computed_in_pieces(tiny_plan: Plan, tmp_path: Path) -> None:
+    events: list[Any] = []
+    training = training_on(tiny_plan, 4 * 8 * 12, tmp_path, events)
+    assert fit(training) is None
+    assert (training.plan.batch_size, training.plan.batch_parts, training.plan.patch_size) == (1, 2, (4, 8, 12))
+    assert [event.message for event in events if isinstance(event, Warned)] == [
+        "Memory ran out. Training goes on with 2 x 1 patches of 4 x 8 x 12 voxels a step."
+    ]
+    assert [event.step for event in events if isinstance(event, Epoch)] == [2, 4, 6]
+    kept = Plan.from_json(read_json((tmp_path / "plan.json").read_text(encoding="utf-8"), "plan"))
+    assert kept == training.plan == load_package(tmp_path / "model").plan
+
+
+def test_a_patch_that_does_not_fit_becomes_smaller(tiny_plan: Plan, tmp_path: Path) -> None:
+    training = training_on(tiny_plan, 200, tmp_path, [])
+    assert fit(training) is None
+    assert training.plan.patch_size == (3, 6, 10)
+    assert training.held_out.plan == training.learner.plan == training.plan
+
+
+def test_nothing_fits(tiny_plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"ran out in a step with a batch of 1, and nothing can be made smaller"):
+        fit(training_on(tiny_plan, 3, tmp_path, []))
+
+
+def test_other_errors_are_not_taken_for_it(tiny_plan: Plan, tmp_path: Path) -> None:
+    training = training_on(tiny_plan, 10**6, tmp_path, [])
+    training.learner.network.forward = lambda image: image[:, :, :1, :1, :1]  # type: ignore[method-assign]
+    with pytest.raises((RuntimeError, IndexError, ValueError)):
+        fit(training)
+    assert not (tmp_path / "plan.json").exists()
