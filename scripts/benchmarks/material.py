@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from MedSegTrainerLib.config import DataConfig, NetworkConfig, TrainConfig
+from MedSegTrainerLib.config import DataConfig, LossConfig, NetworkConfig, TrainConfig
 from MedSegTrainerLib.data.cache import CachedCase
 from MedSegTrainerLib.data.cases import Case, find_cases
 from MedSegTrainerLib.data.patches import Triple, cut_batch, draw_patch
@@ -70,7 +70,7 @@ def prepare(data: Path | None, folder: Path, device: torch.device, volume: Tripl
 def _config(smoke: bool) -> TrainConfig:
     network = NetworkConfig(dims=3, base_channels=4 if smoke else "auto")
     data = DataConfig(patch_size=[16, 32, 32], batch_size=2) if smoke else DataConfig()
-    return TrainConfig(data=data, network=network)
+    return TrainConfig(data=data, network=network, loss=LossConfig(loss_type="combined"))  # as the other sides have it
 
 
 def _cached(cases: Sequence[Case], plan: Plan, device: torch.device) -> tuple[CachedCase, ...]:

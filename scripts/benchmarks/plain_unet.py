@@ -78,7 +78,7 @@ class _Residual(nn.Module):
 
 
 def plain_loss(logits: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
-    """Half Dice, half cross-entropy at every resolution, each weighing half of the one above, in sum 1.
+    """Half Dice of each sample, half cross-entropy at every resolution, each weighing half of the one above, in sum 1.
 
     Logits (B, C, *spatial), full resolution first; labels int64 (B, z, y, x), class indices.
     """
@@ -94,10 +94,10 @@ def plain_loss(logits: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Te
 def _dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     probabilities = torch.softmax(logits, dim=1)
     wanted = functional.one_hot(target, logits.shape[1]).permute(0, 4, 1, 2, 3).float()
-    axes = (0, 2, 3, 4)
+    axes = (2, 3, 4)
     overlap = (probabilities * wanted).sum(axes)
     dice = (2 * overlap + 1) / (probabilities.sum(axes) + wanted.sum(axes) + 1)
-    return 1 - dice[1:].mean()
+    return 1 - dice[:, 1:].mean()
 
 
 def _conv(inputs: int, outputs: int, stride: Sequence[int], kernel: Sequence[int]) -> nn.Module:
