@@ -180,13 +180,19 @@ class TestPlateau:
         assert plateau_patience(TrainerConfig(**settings)) == patience
 
 
+SMALL: dict[str, dict[str, Any]] = {
+    "UNet2D": {"base_channels": 4}, "UNet3D": {"base_channels": 4}, "VNet": {"base_channels": 4, "dims": 3},
+    "SegResNet": {"init_filters": 4, "dims": 3}, "DeepLabV3Plus": {"base_channels": 8}, "SwinUNETR": {"embed_dim": 12},
+    "TransUNet": {"base_channels": 8, "img_size": [32, 32], "embed_dim": 24, "num_heads": 2, "num_layers": 2},
+    "UNETR": {"img_size": [16, 32, 32], "embed_dim": 24, "num_heads": 2, "num_layers": 2},
+}  # fmt: skip
+
+
 def small(name: str, plan: Plan) -> nn.Module:
     """A registered network with few feature maps."""
     if name == plan.architecture:
         return build_network(name, plan.network)
-    parameters = {"in_channels": 1, "out_channels": 2, **ARCHITECTURES[name].settings}
-    fewer = {key: value for key, value in {"base_channels": 4, "embed_dim": 12}.items() if key in parameters}
-    return build_network(name, {**parameters, **fewer})
+    return build_network(name, {"in_channels": 1, "out_channels": 2, **ARCHITECTURES[name].settings, **SMALL[name]})
 
 
 class TestEveryNetwork:
