@@ -66,8 +66,6 @@ def evaluate(
     Returns the document of ``metrics.json``. Raises DataError for unreadable files and for a
     prediction and a reference on different grids, StorageError where nothing can be written.
     """
-    from MedSegTrainerLib.report.html import write_report  # matplotlib: a second that only evaluation should pay
-
     pairs = list(pairs)
     warnings = _Notes(emit, notes)
     emit(Stage(name="evaluate", message=f"Comparing predictions with references ({len(pairs)})", total=len(pairs)))
@@ -92,18 +90,28 @@ def evaluate(
         "curves": [dict(point) for point in curves or []],
         "advice": [dict(advice) for advice in advice],
     }
+    written = _restricted(document, shown)
+    report = _write(document, written, chosen, shown, output_dir)
+    emit(Measured(cases=len(cases), metrics=_means(written["summary"]), report=str(report)))
+    return written
+
+
+def _write(
+    document: dict[str, Any], written: dict[str, Any], classes: Sequence[LabelClass], shown: Shown, output_dir: Path
+) -> Path:
+    """The files of an evaluation; returns the report's path."""
+    from MedSegTrainerLib.report.html import write_report  # matplotlib: a second that only evaluation should pay
+
     with atomic.storage_errors(output_dir):
         output_dir.mkdir(parents=True, exist_ok=True)
-    written = _restricted(document, shown)
     atomic.write_json(output_dir / "metrics.json", written)
     if shown.per_case:
-        atomic.write_bytes(output_dir / "metrics.csv", _table(cases, shown.metrics).encode())
+        atomic.write_bytes(output_dir / "metrics.csv", _table(document["cases"], shown.metrics).encode())
     report = output_dir / "report.html"
     write_report(document, report)
     if shown.pictures is not None:
-        _write_pictures(document, chosen, shown.pictures, shown.opacity)
-    emit(Measured(cases=len(cases), metrics=_means(written["summary"]), report=str(report)))
-    return written
+        _write_pictures(document, classes, shown.pictures, shown.opacity)
+    return report
 
 
 def run_evaluate(config: EvaluateConfig, emit: Emit) -> str:
