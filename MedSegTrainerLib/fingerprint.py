@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from MedSegTrainerLib.classes import LabelClass, class_names, classes_from_values
-from MedSegTrainerLib.data.cases import Dataset
+from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.data.doctor import Examined, unknown_labels
 from MedSegTrainerLib.data.findings import refuse_errors
 from MedSegTrainerLib.data.scan import CaseScan

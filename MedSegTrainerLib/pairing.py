@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from MedSegTrainerLib.config import EvaluateConfig
-from MedSegTrainerLib.data.cases import IMAGE_PREFIX, match_numbers
 from MedSegTrainerLib.data.images import IMAGE_SUFFIXES, case_name, image_files
+from MedSegTrainerLib.data.layouts import IMAGE_PREFIX, match_numbers
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import Emit, Warned
 

@@ -18,7 +18,8 @@ from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.curve_points import CurvePoints
 from MedSegTrainerLib.dashboard import Dashboard
 from MedSegTrainerLib.data.cache import StoredCase, build_cache
-from MedSegTrainerLib.data.cases import Case, Dataset, find_cases
+from MedSegTrainerLib.data.cases import find_cases
+from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.findings import refuse_errors, warning_lines
 from MedSegTrainerLib.data.images import read_channels
 from MedSegTrainerLib.data.label_maps import write_label_map

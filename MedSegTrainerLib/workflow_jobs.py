@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from MedSegTrainerLib.config import ApplyConfig, DataConfig, EvaluateConfig, JobConfig
-from MedSegTrainerLib.data.cases import Case, Dataset, find_cases
+from MedSegTrainerLib.data.cases import find_cases
+from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.splits import split_dataset
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.job import JobFolder

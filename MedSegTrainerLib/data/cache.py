@@ -22,7 +22,7 @@ import torch
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import Auto
-from MedSegTrainerLib.data.cases import Case
+from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.images import file_stamps
 from MedSegTrainerLib.data.preprocess import prepare_case
 from MedSegTrainerLib.data.scan import thread_count

@@ -9,22 +9,17 @@ from pathlib import Path
 from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.case_folders import case_folders
 from MedSegTrainerLib.data.case_list import case_list
-from MedSegTrainerLib.data.dataset import Case, Dataset, IncompleteError, Part, some
+from MedSegTrainerLib.data.dataset import Dataset, IncompleteError, Part, some
 from MedSegTrainerLib.data.description import label_names, read_description
 from MedSegTrainerLib.data.layouts import (
-    IMAGE_PREFIX,
-    LABEL_PREFIX,
     array_files,
     decathlon,
-    match_numbers,
     nnunet,
     one_folder,
     two_folders,
 )
 from MedSegTrainerLib.data.segments import join_names
 from MedSegTrainerLib.errors import DataError
-
-__all__ = ["IMAGE_PREFIX", "LABEL_PREFIX", "LAYOUTS", "Case", "Dataset", "find_cases", "match_numbers"]
 
 PART_FOLDERS: dict[Part, tuple[str, ...]] = {
     "train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing"),

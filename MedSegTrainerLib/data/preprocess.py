@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.cases import Case
+from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.images import read_channels
 from MedSegTrainerLib.data.label_maps import read_label_map_onto
 from MedSegTrainerLib.data.normalize import normalize

@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.config import Auto
-from MedSegTrainerLib.data.cases import Case
+from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.doctor import Examined, diagnose
 from MedSegTrainerLib.data.findings import Finding, from_error, refuse_errors
 from MedSegTrainerLib.data.images import read_channels
@@ -100,13 +100,6 @@ def examine_cases(
         diagnose(Examined(scans=found.scans, names=label_names or {}, labels=labels, ignore_label=ignore_label))
     )
     return found
-
-
-def scan_case(case: Case, ignore_label: int | None = None) -> CaseScan:
-    """Reads image and label of one case; raises DataError where they cannot be used together."""
-    one = _examine(case, ignore_label, thorough=False)
-    refuse_errors(one.findings)
-    return one.scans[0]
 
 
 def _examine(case: Case, ignore_label: int | None, thorough: bool) -> Examination:

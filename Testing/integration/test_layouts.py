@@ -14,7 +14,8 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass, default_color
 from MedSegTrainerLib.config import DataConfig
-from MedSegTrainerLib.data.cases import Case, Dataset, find_cases
+from MedSegTrainerLib.data.cases import find_cases
+from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.images import read_channels
 from MedSegTrainerLib.data.label_maps import read_label_map, write_label_map
 from MedSegTrainerLib.data.scan import scan_cases

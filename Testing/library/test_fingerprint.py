@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from MedSegTrainerLib.data.cases import Dataset
+from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.data.scan import CaseScan
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.fingerprint import ChannelIntensities, take_fingerprint

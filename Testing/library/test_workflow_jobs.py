@@ -9,7 +9,8 @@ import pytest
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import ApplyConfig, DataConfig, EvaluateConfig, TrainConfig
-from MedSegTrainerLib.data.cases import Dataset, find_cases
+from MedSegTrainerLib.data.cases import find_cases
+from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.data.splits import split_cases
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.job import JobFolder

@@ -11,7 +11,8 @@ import torch
 
 from MedSegTrainerLib.config import DataConfig, LossConfig, NetworkConfig, TrainConfig
 from MedSegTrainerLib.data.cache import CachedCase
-from MedSegTrainerLib.data.cases import Case, find_cases
+from MedSegTrainerLib.data.cases import find_cases
+from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.patches import Triple, cut_batch, draw_patch
 from MedSegTrainerLib.data.preprocess import prepare_case
 from MedSegTrainerLib.data.scan import scan_cases

@@ -14,7 +14,7 @@ import torch
 from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.batches import epoch_batches
 from MedSegTrainerLib.data.cache import CachedCase, build_cache
-from MedSegTrainerLib.data.cases import Case
+from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.mixing import Batch
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.plan import Plan

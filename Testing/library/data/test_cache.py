@@ -14,7 +14,7 @@ import torch
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.cache import StoredCase, available_memory, build_cache, cache_key, choose_place
-from MedSegTrainerLib.data.cases import Case
+from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.preprocess import prepare_case
 from MedSegTrainerLib.errors import DataError, StorageError
 from MedSegTrainerLib.plan import Plan

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from MedSegTrainerLib.config import DataConfig
-from MedSegTrainerLib.data.cases import Dataset, find_cases
+from MedSegTrainerLib.data.cases import find_cases
+from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.errors import DataError
 
 

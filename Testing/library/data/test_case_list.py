@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.cases import Dataset, find_cases
+from MedSegTrainerLib.data.cases import find_cases
+from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.errors import DataError
 
 CLASS = {"value": 3, "name": "liver", "color": [221, 130, 101], "terminology": "about livers"}

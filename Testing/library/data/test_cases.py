@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from MedSegTrainerLib.data.cases import Dataset, find_cases
+from MedSegTrainerLib.data.cases import find_cases
+from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.errors import DataError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from MedSegTrainerLib.config import DataConfig
-from MedSegTrainerLib.data.cases import Case
+from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.patients import patients_of
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError
 

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.cases import Case
+from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.label_maps import write_label_map
 from MedSegTrainerLib.data.normalize import Normalization
 from MedSegTrainerLib.data.preprocess import (

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.cases import Case
-from MedSegTrainerLib.data.scan import MOST_THREADS, SAMPLES_PER_CASE, scan_case, scan_cases, thread_count
+from MedSegTrainerLib.data.dataset import Case
+from MedSegTrainerLib.data.scan import MOST_THREADS, SAMPLES_PER_CASE, CaseScan, examine_cases, scan_cases, thread_count
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, to_canonical
 
@@ -28,6 +28,10 @@ def write_case(folder: Path, name: str, label: sitk.Image, *images: sitk.Image) 
 def case(oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path) -> Case:
     image, label = oblique_case
     return write_case(tmp_path, "good", label, image, image * -2)
+
+
+def scan_case(case: Case, ignore_label: int | None = None) -> CaseScan:
+    return scan_cases([case], ignore_label=ignore_label)[0]
 
 
 class TestScanCase:
@@ -70,7 +74,8 @@ class TestScanCase:
     def test_without_foreground_samples_come_from_anywhere(
         self, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path
     ) -> None:
-        scan = scan_case(write_case(tmp_path, "a", oblique_case[1] * 0, oblique_case[0]))
+        case = write_case(tmp_path, "a", oblique_case[1] * 0, oblique_case[0])
+        (scan,) = examine_cases([case]).scans
         assert scan.foreground.shape == (1, 9 * 13 * 17)
 
     @pytest.mark.parametrize("wrong", [np.nan, np.inf])

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from MedSegTrainerLib.config import DataConfig
-from MedSegTrainerLib.data.cases import Case, Dataset
-from MedSegTrainerLib.data.dataset import Part
+from MedSegTrainerLib.data.dataset import Case, Dataset, Part
 from MedSegTrainerLib.data.splits import CASES_FOR_A_TEST_SET, Split, split_cases, split_dataset
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError
 
