@@ -57,10 +57,10 @@ def apply(model: AnyPath, inputs: Sequence[AnyPath], output: AnyPath, **settings
     return [Path(event["output"]) for event in events if event["kind"] == "case" and event["output"]]
 
 
-def evaluate(predictions: AnyPath, labels: AnyPath, output: AnyPath) -> dict[str, Any]:
+def evaluate(predictions: AnyPath, labels: AnyPath, output: AnyPath, **settings: Any) -> dict[str, Any]:
     """Compares two folders of label maps and returns what ``metrics.json`` holds; the report lies beside it."""
     paths = {"predictions": _absolute(predictions), "labels": _absolute(labels), "output_dir": _absolute(output)}
-    _run(Path(output) / "job", parse_config(EvaluateConfig, paths))
+    _run(Path(output) / "job", parse_config(EvaluateConfig, {**paths, **settings}))
     document: dict[str, Any] = json.loads((Path(output) / "metrics.json").read_text(encoding="utf-8"))
     return document
 

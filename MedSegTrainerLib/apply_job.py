@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.config import ApplyConfig
@@ -16,9 +17,11 @@ from MedSegTrainerLib.data.label_maps import refuse_several_slices, write_label_
 from MedSegTrainerLib.device import choose_device
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError
 from MedSegTrainerLib.events import CaseDone, Emit, Progress, Stage, Warned
+from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.inference import Predictor
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.package import load_package
+from MedSegTrainerLib.postprocess import clean_up
 from MedSegTrainerLib.sides import why_not_mirror
 
 SUFFIXES = {"nifti": "nii.gz"}  # output formats that are named otherwise than their files
@@ -55,12 +58,14 @@ def run_apply(config: ApplyConfig, folder: JobFolder, owner: JobOwner, emit: Emi
     emit(Stage(name="apply", message=f"Segmenting images ({len(inputs)})", total=len(inputs) * UNITS_PER_CASE))
     owner.update(state="running", stage="apply")
     failures = []
+    began = time.monotonic()
     for index, (item, output) in enumerate(zip(inputs, outputs, strict=True)):
         if folder.stop_requested():
             return Outcome(
                 message=f"Stopped after {index} of {len(inputs)}.", result=config.output_dir, stopped=STOP_NOW
             )
-        error = _apply_one(item, output, predictor, emit, index, len(inputs), owner)
+        show = _progress(emit, owner, index, len(inputs), began)
+        error = _apply_one(item, output, predictor, config, emit, show)
         if error:
             failures.append(error)
     if failures:
@@ -132,25 +137,46 @@ def _refuse_to_overwrite(outputs: Sequence[Path]) -> None:
         )
 
 
-def _apply_one(
-    item: Input, output: Path, predictor: Predictor, emit: Emit, index: int, total: int, owner: JobOwner
-) -> str | None:
-    """Segments one image; returns what went wrong, or None."""
-    started = time.time()
+def cleaned(labels: sitk.Image, config: ApplyConfig) -> sitk.Image:
+    """The label map without the specks and holes that the settings name, on the same grid."""
+    if not (config.largest_component or config.fill_holes or config.minimum_size_mm3):
+        return labels
+    grid = Geometry.of(labels)
+    array = clean_up(
+        sitk.GetArrayViewFromImage(labels), grid.spacing_zyx, largest_component=config.largest_component,
+        fill_holes=config.fill_holes, minimum_size_mm3=config.minimum_size_mm3,
+    )  # fmt: skip
+    result = sitk.GetImageFromArray(array)
+    result.CopyInformation(labels)
+    return result
+
+
+def _progress(emit: Emit, owner: JobOwner, index: int, total: int, began: float) -> Callable[[int, int], None]:
+    """Tells, once a second, how far the image with this index is, and how long the rest takes at the same pace."""
     last = 0.0
 
     def show(done: int, windows: int) -> None:
         nonlocal last
-        if time.time() - last > 1 or done == windows:
-            last = time.time()
-            reached = int(UNITS_PER_CASE * (index + done / windows))
-            emit(Progress(done=reached, total=total * UNITS_PER_CASE))
-            owner.update(progress=reached / (total * UNITS_PER_CASE))
+        now = time.monotonic()
+        if now - last > 1 or done == windows:
+            last = now
+            reached, all_of_it = int(UNITS_PER_CASE * (index + done / windows)), total * UNITS_PER_CASE
+            eta = round((now - began) / reached * (all_of_it - reached), 1) if reached else None
+            emit(Progress(done=reached, total=all_of_it, eta_seconds=eta))
+            owner.update(progress=reached / all_of_it, eta_seconds=eta)
 
+    return show
+
+
+def _apply_one(
+    item: Input, output: Path, predictor: Predictor, config: ApplyConfig, emit: Emit, show: Callable[[int, int], None]
+) -> str | None:
+    """Segments one image; returns what went wrong, or None."""
+    started = time.time()
     try:
         channels = read_channels(item.files)
         refuse_several_slices(channels[0].GetSize(), output)
-        labels = predictor.predict(channels, show)
+        labels = cleaned(predictor.predict(channels, show), config)
         write_label_map(labels, output, predictor.plan.classes)
     except DataError as error:
         told = str(error) if str(item.files[0]) in str(error) else f"{item.files[0]}: {error}"

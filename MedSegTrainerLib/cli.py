@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from MedSegTrainerLib import __version__
+from MedSegTrainerLib import __version__, atomic
 from MedSegTrainerLib.cli_options import (
     DATA_HELP,
     Budget,
@@ -198,6 +198,13 @@ def apply(
         float,
         typer.Option(metavar="SHARE", help="How far neighbouring windows overlap, 0 to 0.9: more is slower, smoother."),
     ] = 0.5,
+    largest_component: Annotated[
+        bool, typer.Option("--largest-component", help="Keep the largest connected piece of each class only.")
+    ] = False,
+    fill_holes: Annotated[
+        bool, typer.Option("--fill-holes", help="Fill background that is enclosed on all sides.")
+    ] = False,
+    minimum_size: Annotated[float, typer.Option(metavar="MM3", help="Remove pieces smaller than this, in mm3.")] = 0.0,
 ) -> None:
     """Segment images with a trained model.
 
@@ -209,7 +216,8 @@ def apply(
     values = {
         "model": str(model.resolve()), "inputs": [str(path.resolve()) for path in inputs],
         "output_dir": str(output.resolve()), "output_format": output_format,
-        "tta": tta, "device": device, "overlap": overlap,
+        "tta": tta, "device": device, "overlap": overlap, "largest_component": largest_component,
+        "fill_holes": fill_holes, "minimum_size_mm3": minimum_size,
     }  # fmt: skip
     _create_and_run(JobFolder(output / "job"), parse_config(ApplyConfig, values))
 
@@ -221,6 +229,9 @@ def evaluate(
         Path, typer.Argument(help="Folder of reference label maps with the same names, or the data set.")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for report and tables.")],
+    tolerance: Annotated[
+        float, typer.Option(metavar="MM", help="Distance that surface Dice still takes as right.")
+    ] = 1.0,
 ) -> None:
     """Compare label maps with references.
 
@@ -233,6 +244,7 @@ def evaluate(
         "predictions": str(predictions.resolve()),
         "labels": str(labels.resolve()),
         "output_dir": str(output.resolve()),
+        "surface_tolerance_mm": tolerance,
     }
     _create_and_run(JobFolder(output / "job"), parse_config(EvaluateConfig, values))
 
@@ -321,6 +333,26 @@ def run(
     outcome = run_job(job, STARTED)
     if not quiet:
         console.print(outcome.message, highlight=False, markup=False)
+
+
+@app.command("self-test")
+def self_test(
+    device: Device = "auto",
+    report: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write what was seen there.")] = None,
+) -> None:
+    """Check that this computer can train.
+
+    Runs one step of a small training on the device and says what it saw; the exit code is 1 where that fails.
+    """
+    from MedSegTrainerLib.self_test import run_self_test
+
+    result = run_self_test(device)
+    if report is not None:
+        atomic.write_json(report, asdict(result))
+    for words in (*result.warnings, result.message):
+        console.print(words, highlight=False, markup=False)
+    if not result.ok:
+        raise typer.Exit(1)
 
 
 @app.callback(invoke_without_command=True)

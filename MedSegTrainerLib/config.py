@@ -287,6 +287,9 @@ class ApplyConfig:
         "auto", "Which of these mirrorings; 'auto': all."
     )
     overlap: float = setting(0.5, "Share of a window that its neighbour covers again.", minimum=0, maximum=0.9)
+    largest_component: bool = setting(False, "Keep the largest connected piece of each class only.")
+    fill_holes: bool = setting(False, "Fill background that is enclosed on all sides.")
+    minimum_size_mm3: float = setting(0.0, "Smaller pieces of a class are removed; cubic millimetres.", minimum=0)
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, ... or mps.")
 
 
@@ -303,6 +306,7 @@ class EvaluateConfig:
     images: dict[str, str] = setting({}, "Image of each case, by its name, for pictures; with 'references'.")
     model: str = setting("", "Model that made the predictions: its classes name the values; without it the files do.")
     metrics: list[str] = setting([], "What to show and write, such as dice, iou, hd95; without any: everything.")
+    surface_tolerance_mm: float = setting(1.0, "Distance that surface Dice still takes as right, in mm.", minimum=0)
     per_case: bool = setting(True, "Whether each case has its numbers in report and tables.")
     pictures_dir: str = setting("", "Where a PNG of each case goes; without it none are written.")
     overlay_alpha: float = setting(0.45, "Opacity of label maps over images, in pictures.", minimum=0, maximum=1)

@@ -21,7 +21,16 @@ from MedSegTrainerLib.data.label_maps import labelled_parts, read_classes, read_
 from MedSegTrainerLib.errors import ConfigError, DataError
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
 from MedSegTrainerLib.geometry import Geometry
-from MedSegTrainerLib.metrics import METRICS, Values, mean_dice, measure, metric_key, outcome, summarize
+from MedSegTrainerLib.metrics import (
+    METRICS,
+    TOLERANCE_MM,
+    Values,
+    mean_dice,
+    measure,
+    metric_key,
+    outcome,
+    summarize,
+)
 from MedSegTrainerLib.pairing import Pair, listed_pairs, pair_folders
 
 SCHEMA_VERSION = 1
@@ -55,6 +64,7 @@ def evaluate(
     notes: Sequence[str] = (),
     shown: Shown = EVERYTHING,
     ignore_label: int | None = None,
+    tolerance_mm: float = TOLERANCE_MM,
 ) -> dict[str, Any]:
     """Measures every pair and writes ``metrics.json``, ``metrics.csv`` and ``report.html`` into ``output_dir``.
 
@@ -62,14 +72,15 @@ def evaluate(
     ``label N``. shown: what of it is written. facts: how the predictions were made, shown as a table.
     curves: one a validation, with ``minutes``, ``epoch``, ``mean_dice``, ``dice`` (class to value) and
     ``train_loss``. advice: what they say, each as ``Advice.to_json`` gives it. notes: sentences the reader
-    should know. ignore_label: voxels of this value in a reference are taken as background on both sides.
+    should know. ignore_label: voxels of this value in a reference are taken as background on both sides
+    and counted nowhere. tolerance_mm: of surface Dice.
     Returns the document of ``metrics.json``. Raises DataError for unreadable files and for a
     prediction and a reference on different grids, StorageError where nothing can be written.
     """
     pairs = list(pairs)
     warnings = _Notes(emit, notes)
     emit(Stage(name="evaluate", message=f"Comparing predictions with references ({len(pairs)})", total=len(pairs)))
-    measured, named = _measure_all(pairs, classes, ignore_label, emit, warnings)
+    measured, named = _measure_all(pairs, classes, ignore_label, tolerance_mm, emit, warnings)
     chosen = _distinct(list(classes) if classes is not None else _classes_of(measured, named))
     cases = {name: {item.name: values[item.value] for item in chosen} for name, values in measured.items()}
     summary = summarize(cases)
@@ -79,6 +90,7 @@ def evaluate(
         "created": time.strftime("%Y-%m-%d %H:%M"),
         "facts": dict(facts or {}),
         "ignore_label": ignore_label,
+        "surface_tolerance_mm": tolerance_mm,
         "notes": warnings.messages,
         "metrics": list(shown.metrics),
         "per_case": shown.per_case,
@@ -146,6 +158,7 @@ def run_evaluate(config: EvaluateConfig, emit: Emit) -> str:
     evaluate(
         pairs, classes, output_dir, emit,
         title="Segmentation evaluation", facts=facts, notes=heard, shown=shown, ignore_label=ignored,
+        tolerance_mm=config.surface_tolerance_mm,
     )  # fmt: skip
     return str(output_dir / "report.html")
 
@@ -164,7 +177,12 @@ class _Notes:
 
 
 def _measure_all(
-    pairs: Sequence[Pair], classes: Sequence[LabelClass] | None, ignored: int | None, emit: Emit, notes: _Notes
+    pairs: Sequence[Pair],
+    classes: Sequence[LabelClass] | None,
+    ignored: int | None,
+    tolerance_mm: float,
+    emit: Emit,
+    notes: _Notes,
 ) -> tuple[dict[str, dict[int, Values]], dict[int, LabelClass]]:
     """Case to value to numbers, and what the predictions' files say about the values."""
     measured: dict[str, dict[int, Values]] = {}
@@ -173,7 +191,9 @@ def _measure_all(
     began = time.monotonic()
     for done, pair in enumerate(pairs, start=1):
         prediction, reference = _read_pair(pair, {item.name: item.value for item in classes or ()})
-        sides = labelled_parts(sitk.GetArrayFromImage(prediction), sitk.GetArrayFromImage(reference), ignored)
+        expected = sitk.GetArrayFromImage(reference)
+        sides = labelled_parts(sitk.GetArrayFromImage(prediction), expected, ignored)
+        voxels = expected.size if ignored is None else int(np.count_nonzero(expected != ignored))
         occurring = {int(value) for side in sides for value in np.unique(side[side != 0])}
         if classes is None:
             _collect_names(pair, named, notes)
@@ -181,7 +201,8 @@ def _measure_all(
         else:
             values = [item.value for item in classes]
             unknown |= dict.fromkeys(occurring - set(values), pair.name)
-        measured[pair.name] = measure(sides[0], sides[1], values, Geometry.of(reference).spacing_zyx)
+        spacing = Geometry.of(reference).spacing_zyx
+        measured[pair.name] = measure(*sides, values, spacing, voxels=voxels, tolerance_mm=tolerance_mm)
         eta = (time.monotonic() - began) / done * (len(pairs) - done)
         emit(Progress(done=done, total=len(pairs), eta_seconds=eta))
     if unknown:

@@ -261,14 +261,18 @@ class EventReader:
         self.path = path
         self.offset = 0
 
-    def read(self, limit: int = 1000) -> list[dict[str, Any]]:
-        """At most ``limit`` new events, oldest first; a line that is no JSON object is passed over."""
+    def read(self, limit: int = 1000, size: int | None = None) -> list[dict[str, Any]]:
+        """At most ``limit`` new events, oldest first; a line that is no JSON object is passed over.
+
+        With ``size`` reading ends after the line that goes beyond so many bytes, for callers that must not take long.
+        """
         if not self.path.exists():
             return []
         events: list[dict[str, Any]] = []
+        end = None if size is None else self.offset + size
         with self.path.open("rb") as stream:
             stream.seek(self.offset)
-            while len(events) < limit:
+            while len(events) < limit and (end is None or self.offset < end):
                 line = stream.readline()
                 if not line.endswith(b"\n"):
                     break

@@ -13,9 +13,10 @@ from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.slices import with_neighbours
 from MedSegTrainerLib.device import Precision
 from MedSegTrainerLib.held_out_loss import HeldOutLoss
-from MedSegTrainerLib.metrics import METRICS, Overlap
+from MedSegTrainerLib.metrics import METRICS
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.models.memory import to_rows
+from MedSegTrainerLib.overlap import Overlap
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.previews import Preview
 from MedSegTrainerLib.sliding_window import predict_volume
@@ -156,6 +157,7 @@ def _class_scores(table: Sequence[Sequence[int]], index: int) -> Values:
         intersection=table[index][index],
         predicted=sum(row[index] for row in table),
         reference=sum(table[index]),
+        voxels=sum(map(sum, table)),
         voxel_ml=0.0,
     )
     return {metric: METRICS[metric].measure(overlap) for metric in PER_CLASS}

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -168,10 +169,13 @@ class JobFolder:
             return None
         return STOP_NOW if words == STOP_NOW else STOP_KEEP_BEST
 
-    def start(self, python: str = sys.executable) -> subprocess.Popen[bytes]:
+    def start(
+        self, python: str = sys.executable, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         """Starts ``run`` on this folder in a process of its own that outlives the caller.
 
-        What it prints goes to ``log.txt``; ``python`` is an interpreter with torch.
+        What it prints goes to ``log.txt``; ``python`` is an interpreter with torch. environment: variables of the
+        new process, by default the caller's.
         """
         library = Path(__file__).resolve().parent.parent
         detached: dict[str, Any] = {"start_new_session": True}
@@ -182,7 +186,12 @@ class JobFolder:
             return subprocess.Popen(
                 command,
                 cwd=library,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **KEEP_FREED_MEMORY},
+                env={
+                    **(os.environ if environment is None else environment),
+                    "PYTHONUNBUFFERED": "1",
+                    "PYTHONIOENCODING": "utf-8",
+                    **KEEP_FREED_MEMORY,
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -1,43 +1,37 @@
 """How well a prediction agrees with a reference: the numbers for one class of one case, and their summary.
 
-What the numbers are when a class is missing from one side (None: not defined, left out of every mean):
+Every number is of one class against all the rest. What it is where a class is missing from one side, with "-" for
+not defined, which is left out of every mean:
 
-    reference  prediction  outcome  dice  iou  precision  recall  distances  volumes
-    there      there       found    all defined
-    there      empty       missed   0     0    None       0       None       defined
-    empty      there       extra    0     0    0          None    None       defined
-    empty      empty       absent   None  None None       None    None       None
+    reference   prediction   outcome   Dice, IoU,     preci-   recall   speci-    HD, HD95,   volumes,       relative
+                                       surface Dice   sion              ficity,   ASD         volume error   volume
+                                                                        accuracy                             error
+    there       there        found     defined        defined  defined  defined   defined     defined        defined
+    there       empty        missed    0              -        0        defined   -           defined        100 %
+    empty       there        extra     0              0        -        defined   -           defined        -
+    empty       empty        absent    -              -        -        -         -           -              -
 
-scipy is only imported when surfaces are measured: training needs the Dice alone.
+A distance to nothing does not exist. To put a penalty in its place, such as the diagonal of the image, would make
+means depend on the field of view; missed and extra structures are counted instead, and overlaps of 0 tell them too.
+An absent class counts for nothing, or a rare class would look as if it was found where there was nothing to find.
+Specificity is not defined either where the reference has the class in every voxel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import ConfigError, did_you_mean
-
-if TYPE_CHECKING:
-    from MedSegTrainerLib.surface import SurfaceDistances
+from MedSegTrainerLib.overlap import Overlap, overlaps
 
 Values = dict[str, float | None]
 Outcome = Literal["found", "missed", "extra", "absent"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Overlap:
-    """One class of one case. Counts are voxels; ``surfaces`` is None unless both sides have the class."""
-
-    intersection: int
-    predicted: int
-    reference: int
-    voxel_ml: float
-    surfaces: SurfaceDistances | None = None
+TOLERANCE_MM = 1.0  # of surface Dice: about a voxel of a usual scan, what two experts are apart on a clear border
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +60,7 @@ METRICS: dict[str, Metric] = {
         unit="",
         decimals=3,
         better="higher",
-        meaning="Overlap of prediction and reference: 1 is perfect overlap, 0 none.",
+        meaning="Overlap of prediction and reference (the same number as F1): 1 is perfect overlap, 0 none.",
         measure=lambda it: dice_from_counts(it.intersection, it.predicted, it.reference),
     ),
     "iou": Metric(
@@ -93,6 +87,32 @@ METRICS: dict[str, Metric] = {
         meaning="How much of the reference was found (sensitivity); low when the prediction is too small.",
         measure=lambda it: _ratio(it.intersection, it.reference),
     ),
+    "specificity": Metric(
+        title="Specificity",
+        unit="",
+        decimals=4,
+        better="higher",
+        meaning="How much of the rest was left alone; near 1 for every small structure, since most voxels are far away.",
+        measure=lambda it: (
+            None if it.is_absent else _ratio(it.outside - (it.predicted - it.intersection), it.outside)
+        ),
+    ),
+    "accuracy": Metric(
+        title="Accuracy",
+        unit="",
+        decimals=4,
+        better="higher",
+        meaning="Share of all voxels that are right, in or out; near 1 for every small structure.",
+        measure=lambda it: None if it.is_absent else _ratio(it.voxels - it.wrong, it.voxels),
+    ),
+    "surface_dice": Metric(
+        title="Surface Dice",
+        unit="",
+        decimals=3,
+        better="higher",
+        meaning="How much of both surfaces lies within the tolerance of the other: 1 is perfect.",
+        measure=lambda it: _surface_dice(it),
+    ),
     "hd95_mm": Metric(
         title="HD95",
         unit="mm",
@@ -100,6 +120,14 @@ METRICS: dict[str, Metric] = {
         better="lower",
         meaning="95 % of each surface lies no farther than this from the other surface; 0 is perfect.",
         measure=lambda it: it.surfaces.hd95() if it.surfaces else None,
+    ),
+    "hd_mm": Metric(
+        title="HD",
+        unit="mm",
+        decimals=2,
+        better="lower",
+        meaning="The farthest that a point of one surface is from the other (Hausdorff); one stray voxel decides it.",
+        measure=lambda it: it.surfaces.hd() if it.surfaces else None,
     ),
     "asd_mm": Metric(
         title="ASD",
@@ -115,24 +143,57 @@ METRICS: dict[str, Metric] = {
         decimals=2,
         better="",
         meaning="Volume of the structure in the reference.",
-        measure=lambda it: it.reference * it.voxel_ml if it.predicted or it.reference else None,
+        measure=lambda it: None if it.is_absent else it.reference * it.voxel_ml,
     ),
     "predicted_volume_ml": Metric(
         title="Predicted volume",
         unit="mL",
         decimals=2,
         better="",
-        meaning="Volume of the structure in the prediction.",
-        measure=lambda it: it.predicted * it.voxel_ml if it.predicted or it.reference else None,
+        meaning="Volume of the structure in the prediction; the two volumes tell whether it is too large or too small.",
+        measure=lambda it: None if it.is_absent else it.predicted * it.voxel_ml,
+    ),
+    "volume_error_ml": Metric(
+        title="Volume error",
+        unit="mL",
+        decimals=2,
+        better="lower",
+        meaning="How far the predicted volume is from the reference's, whether above or below.",
+        measure=lambda it: None if it.is_absent else abs(it.predicted - it.reference) * it.voxel_ml,
+    ),
+    "volume_error_percent": Metric(
+        title="Volume error",
+        unit="%",
+        decimals=1,
+        better="lower",
+        meaning="The volume error as a share of the reference's volume.",
+        measure=lambda it: _ratio(100 * abs(it.predicted - it.reference), it.reference),
     ),
 }
 
-ALIASES = {"hd95": "hd95_mm", "asd": "asd_mm", "sensitivity": "recall", "jaccard": "iou", "volume": "volume_ml"}
+ALIASES = {
+    "f1": "dice",
+    "f1_score": "dice",
+    "jaccard": "iou",
+    "sensitivity": "recall",
+    "nsd": "surface_dice",
+    "hd": "hd_mm",
+    "hausdorff": "hd_mm",
+    "hausdorff_distance": "hd_mm",
+    "hd95": "hd95_mm",
+    "asd": "asd_mm",
+    "assd": "asd_mm",
+    "volume": "volume_ml",
+    "predicted_volume": "predicted_volume_ml",
+    "volume_error": "volume_error_ml",
+    "absolute_volume_error": "volume_error_ml",
+    "relative_volume_error": "volume_error_percent",
+}
 
 
 def metric_key(name: str) -> str:
     """The key of ``METRICS`` that a name as people write it stands for; raises ConfigError."""
-    key = name.strip().lower()
+    key = name.strip().lower().replace(" ", "_").replace("-", "_")
     key = ALIASES.get(key, key)
     if key not in METRICS:
         raise ConfigError([f"'{name}' is no metric.{did_you_mean(key, [*METRICS, *ALIASES])}"])
@@ -140,31 +201,45 @@ def metric_key(name: str) -> str:
 
 
 def case_metrics(
-    prediction: np.ndarray, reference: np.ndarray, classes: Sequence[LabelClass], spacing_zyx: tuple[float, ...]
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    classes: Sequence[LabelClass],
+    spacing_zyx: tuple[float, ...],
+    **settings: Any,
 ) -> dict[str, Values]:
     """Class name to metric name to number, for two label arrays (z, y, x) on a grid with this spacing in mm.
 
-    Label values that are not among ``classes`` count as background. Raises ValueError for different shapes.
+    Label values that are not among ``classes`` count as background. ``settings`` are those of ``measure``.
+    Raises ValueError for different shapes.
     """
-    measured = measure(prediction, reference, [item.value for item in classes], spacing_zyx)
+    measured = measure(prediction, reference, [item.value for item in classes], spacing_zyx, **settings)
     return {item.name: measured[item.value] for item in classes}
 
 
 def measure(
-    prediction: np.ndarray, reference: np.ndarray, values: Sequence[int], spacing_zyx: tuple[float, ...]
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    values: Sequence[int],
+    spacing_zyx: tuple[float, ...],
+    *,
+    voxels: int | None = None,
+    tolerance_mm: float = TOLERANCE_MM,
 ) -> dict[int, Values]:
-    """Label value to metric name to number; like ``case_metrics`` where the classes have no names yet."""
+    """Label value to metric name to number; like ``case_metrics`` where the classes have no names yet.
+
+    voxels: how many of the arrays' voxels were labelled at all, all unless given; the others must be 0 in both.
+    """
     if prediction.shape != reference.shape:
         msg = f"The prediction has the shape {prediction.shape} and the reference {reference.shape} (z, y, x)"
         raise ValueError(msg)
     if not values:
         return {}
-    voxel_ml = float(np.prod(spacing_zyx)) / 1000
     ordered = sorted(set(values))
-    overlaps = _overlaps(prediction, reference, ordered, spacing_zyx, voxel_ml)
+    voxels = reference.size if voxels is None else voxels
+    counted = overlaps(prediction, reference, ordered, spacing_zyx, voxels=voxels, tolerance_mm=tolerance_mm)
     return {
         value: {name: metric.measure(overlap) for name, metric in METRICS.items()}
-        for value, overlap in zip(ordered, overlaps, strict=True)
+        for value, overlap in zip(ordered, counted, strict=True)
     }
 
 
@@ -210,55 +285,10 @@ def _statistics(values: Sequence[float | None]) -> Values:
     }
 
 
-def _overlaps(
-    prediction: np.ndarray,
-    reference: np.ndarray,
-    ordered: Sequence[int],
-    spacing_zyx: tuple[float, ...],
-    voxel_ml: float,
-) -> list[Overlap]:
-    """One a value of ``ordered``, each worked out inside the bounding box of the class."""
-    from scipy.ndimage import find_objects
-
-    from MedSegTrainerLib.surface import surface_distances
-
-    # An axis of one voxel is no axis: in a 2D image only the outline is surface, not the whole area.
-    kept = [axis for axis, size in enumerate(prediction.shape) if size > 1] or [0]
-    shape, spacing = [prediction.shape[axis] for axis in kept], tuple(spacing_zyx[axis] for axis in kept)
-    sides = [_ranked(side, ordered).reshape(shape) for side in (prediction, reference)]
-    boxes = [find_objects(side, max_label=len(ordered)) for side in sides]
-    overlaps = []
-    for index in range(len(ordered)):
-        box = _joint_box(boxes[0][index], boxes[1][index])
-        predicted, expected = (side[box] == index + 1 for side in sides)
-        overlaps.append(
-            Overlap(
-                intersection=int(np.count_nonzero(predicted & expected)),
-                predicted=int(np.count_nonzero(predicted)),
-                reference=int(np.count_nonzero(expected)),
-                voxel_ml=voxel_ml,
-                surfaces=surface_distances(predicted, expected, spacing),
-            )
-        )
-    return overlaps
-
-
-def _ranked(labels: np.ndarray, ordered: Sequence[int]) -> np.ndarray:
-    """Each label value as its position in ``ordered``, counted from 1; 0 for every other value."""
-    known = np.asarray(ordered)
-    ranked = np.zeros(labels.shape, np.uint16)
-    for index, plane in enumerate(labels):  # plane by plane: searchsorted needs eight bytes a voxel
-        position = np.searchsorted(known, plane).clip(max=len(ordered) - 1)
-        ranked[index] = np.where(known[position] == plane, position + 1, 0)
-    return ranked
-
-
-def _joint_box(first: tuple[slice, ...] | None, second: tuple[slice, ...] | None) -> tuple[slice, ...]:
-    """The smallest box around two boxes; an empty one when there is neither."""
-    found = [box for box in (first, second) if box is not None]
-    if not found:
-        return (slice(0, 0),)
-    return tuple(slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*found, strict=True))
+def _surface_dice(overlap: Overlap) -> float | None:
+    if overlap.is_absent:
+        return None
+    return overlap.surfaces.dice(overlap.tolerance_mm) if overlap.surfaces else 0.0
 
 
 def _ratio(numerator: float, denominator: float) -> float | None:

@@ -49,6 +49,7 @@ class MetricsConfig:
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     metrics: list[str] = setting([], "What to show and write, such as dice, iou, hd95; without any: everything.")
+    surface_tolerance_mm: float = setting(1.0, "Distance that surface Dice still takes as right, in mm.", minimum=0)
     per_case: bool = setting(True, "Whether each case has its numbers in report and tables.")
 
 

@@ -2,7 +2,9 @@
 
 A surface is what MONAI's ``get_mask_edges`` takes for it: the voxels of a mask that have a face neighbour
 outside of it. What lies beyond the array is outside, so masks may be cropped to their joint bounding box
-first; the distances stay the same.
+first: the same voxels are surface, and the distances between them stay the same, to the last bit. No margin is
+needed, as it would be for a distance map: the nearest surface voxel is looked up among the positions alone, which
+takes memory for the surface and not for the volume.
 """
 
 from __future__ import annotations
@@ -10,10 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_erosion
 from scipy.spatial import KDTree
 
 LEAF_SIZE = 32  # fewer, larger leaves than scipy's default: the tree is built for a single query
+ROUNDING = 1e-9  # two voxels of 0.7 mm are a rounding error more than 1.4 mm apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +24,16 @@ class SurfaceDistances:
 
     to_reference: np.ndarray
     to_prediction: np.ndarray
+
+    def hd(self) -> float:
+        """Hausdorff distance of the surfaces in mm: the largest of all distances.
+
+        As in MONAI's ``compute_hausdorff_distance``. SimpleITK's ``HausdorffDistanceImageFilter`` measures between all
+        voxels of the masks: the same for its edges, but smaller for a hole or an island inside the other mask,
+        which is an error that only surfaces show.
+        Source: Huttenlocher et al. 1993, doi:10.1109/34.232073.
+        """
+        return float(max(self.to_reference.max(), self.to_prediction.max()))
 
     def hd95(self) -> float:
         """95 % Hausdorff distance in mm: the larger of the two directions' 95th percentiles.
@@ -34,10 +46,24 @@ class SurfaceDistances:
     def asd(self) -> float:
         """Average symmetric surface distance in mm: the mean over the distances of both directions together.
 
-        Source: Heimann et al. 2009, doi:10.1109/TMI.2009.2013851, as in MONAI's
-        ``compute_average_surface_distance`` with ``symmetric=True``.
+        As in MONAI's ``compute_average_surface_distance`` with ``symmetric=True``. The average Hausdorff distance of
+        SimpleITK is another number: over all voxels of the masks, and the mean of the two directions' means.
+        Source: Heimann et al. 2009, doi:10.1109/TMI.2009.2013851.
         """
-        return float(np.concatenate([self.to_reference, self.to_prediction]).mean())
+        total = self.to_reference.sum() + self.to_prediction.sum()
+        return float(total / (self.to_reference.size + self.to_prediction.size))
+
+    def dice(self, tolerance_mm: float) -> float:
+        """Surface Dice: the share of both surfaces within ``tolerance_mm`` of the other, from 0 to 1.
+
+        Every surface voxel counts the same, as in MONAI's ``compute_surface_dice`` with ``use_subvoxels=False``;
+        weighted by area, as the source proposes, it would need another surface than the distances above have.
+        A distance of exactly the tolerance counts as within.
+        Source: Nikolov et al. 2018, arXiv:1809.04430.
+        """
+        limit = tolerance_mm * (1 + ROUNDING)
+        within = np.count_nonzero(self.to_reference <= limit) + np.count_nonzero(self.to_prediction <= limit)
+        return float(within / (self.to_reference.size + self.to_prediction.size))
 
 
 def surface_distances(
@@ -49,16 +75,36 @@ def surface_distances(
     """
     if not prediction.any() or not reference.any():
         return None
-    predicted = _surface_points(prediction, spacing)
-    expected = _surface_points(reference, spacing)
-    return SurfaceDistances(to_reference=_nearest(predicted, expected), to_prediction=_nearest(expected, predicted))
+    sides = _edges(prediction), _edges(reference)
+    trees = [KDTree(_positions(side, spacing), leafsize=LEAF_SIZE) for side in sides]
+    return SurfaceDistances(
+        to_reference=_nearest(sides[0], sides[1], trees[1], spacing),
+        to_prediction=_nearest(sides[1], sides[0], trees[0], spacing),
+    )
 
 
-def _surface_points(mask: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
-    """Positions in mm of the surface voxels, one a row."""
-    return np.argwhere(mask & ~binary_erosion(mask)) * np.asarray(spacing)
+def _edges(mask: np.ndarray) -> np.ndarray:
+    """The surface voxels of a mask: it without its erosion by the face neighbours, 0 beyond the border.
+
+    Shifted copies take a tenth of the time of scipy's ``binary_erosion``.
+    """
+    inside = mask.copy()
+    for axis in range(mask.ndim):
+        moved, still = np.moveaxis(inside, axis, 0), np.moveaxis(mask, axis, 0)
+        moved[1:] &= still[:-1]
+        moved[:-1] &= still[1:]
+        moved[[0, -1]] = False
+    return mask & ~inside
 
 
-def _nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """From each of ``points`` to the nearest of ``others``."""
-    return np.array(KDTree(others, leafsize=LEAF_SIZE).query(points)[0], dtype=np.float64)
+def _positions(edges: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
+    """Positions in mm of the voxels that are set, one a row."""
+    return np.argwhere(edges) * np.asarray(spacing)
+
+
+def _nearest(edges: np.ndarray, others: np.ndarray, tree: KDTree, spacing: tuple[float, ...]) -> np.ndarray:
+    """From each voxel of ``edges`` to the nearest of ``others``, which ``tree`` holds; 0 where both have it."""
+    apart = ~others[edges]
+    distances = np.zeros(apart.shape)
+    distances[apart] = tree.query(_positions(edges & ~others, spacing))[0]
+    return distances

@@ -131,6 +131,7 @@ def _evaluate_config(
         "model": model,
         "output_dir": str(output / "report"),
         "metrics": metrics.metrics,
+        "surface_tolerance_mm": metrics.surface_tolerance_mm,
         "per_case": metrics.per_case,
         "pictures_dir": str(output / visualizer.output_dir) if visualizer else "",
         "overlay_alpha": (visualizer or VisualizerConfig()).overlay_alpha,

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.apply_job import find_inputs, mirror_axes
+from MedSegTrainerLib.apply_job import cleaned, find_inputs, mirror_axes
 from MedSegTrainerLib.config import ApplyConfig
+from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.sides import why_not_mirror
 
 
@@ -74,3 +75,25 @@ class TestInputs:
         folders = tuple(write_series(volume, tmp_path / f"p_000{channel}") for channel in range(2))
         (found,) = find_inputs([tmp_path], 2)
         assert (found.name, found.files) == ("p", folders)
+
+
+class TestCleaned:
+    def test_the_settings_reach_the_label_map_and_its_grid_stays(
+        self, oblique_case: tuple[sitk.Image, sitk.Image]
+    ) -> None:
+        labels = oblique_case[1]
+        labels[1, 1, 1] = 2  # a speck far from the box of label 2
+        z, y, x = Geometry.of(labels).spacing_zyx
+        for config in (ApplyConfig(largest_component=True), ApplyConfig(minimum_size_mm3=1.5 * z * y * x)):
+            result = cleaned(labels, config)
+            assert not Geometry.of(result).disagreements(Geometry.of(labels))
+            assert result.GetPixelID() == labels.GetPixelID()
+            assert result[1, 1, 1] == 0 and result[7, 6, 3] == 2
+
+    def test_a_hole_is_filled(self, oblique_case: tuple[sitk.Image, sitk.Image]) -> None:
+        labels = oblique_case[1]
+        labels[11, 4, 5] = 0
+        assert cleaned(labels, ApplyConfig(fill_holes=True))[11, 4, 5] == 1
+
+    def test_without_settings_nothing_is_touched(self, oblique_case: tuple[sitk.Image, sitk.Image]) -> None:
+        assert cleaned(oblique_case[1], ApplyConfig()) is oblique_case[1]

@@ -272,6 +272,13 @@ class TestStart:
         assert (status.state, status.pid) == ("failed", started.pid)
         assert "'nonsense' is no kind of job" in status.message
 
+    def test_with_variables_that_are_not_the_callers(self, folder: JobFolder) -> None:
+        python = {name: value for name, value in os.environ.items() if name != "PYTHONHOME"}
+        with folder.start(environment={**python, "PYTHONHOME": str(folder.path)}) as started:
+            assert started.wait() != 0  # with this as its home it finds no standard library
+        assert "PYTHONHOME" in folder.log_file.read_text(encoding="utf-8")
+        assert "PYTHONHOME" not in os.environ
+
 
 class TestProcessExists:
     def test_of_this_and_of_an_ended_process(self) -> None:

@@ -1,0 +1,188 @@
+"""The module MedSegTrainer of 3D Slicer: what Slicer calls. The work is done by the packages beside it."""
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+
+class MedSegTrainer(ScriptedLoadableModule):
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("MedSegTrainer")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        self.parent.dependencies = []
+        self.parent.contributors = ["MedSegTrainer contributors"]
+        self.parent.helpText = _(
+            "Trains a segmentation network on volumes and their segmentations in the scene, and segments further "
+            "volumes with it. <ol>"
+            "<li>Training data: add the volumes with their segmentations.</li>"
+            "<li>Train: choose how long, and start. The training runs beside Slicer, which can even be closed.</li>"
+            "<li>Apply: choose a model and a volume.</li></ol>"
+            "PyTorch lives in an environment of its own, which the section Environment sets up; the Python of Slicer "
+            "is not changed. Results of a model are no diagnosis: look at every segmentation that it makes."
+        )
+        self.parent.acknowledgementText = _(
+            "Built on 3D Slicer, PyTorch, MONAI and SimpleITK. Labelled volumes for trying it come from the Medical "
+            "Segmentation Decathlon (Antonelli et al., Nature Communications 2022, CC BY-SA 4.0)."
+        )
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData():
+    from MedSegTrainerUI.sample_data import register_sample_data
+
+    register_sample_data()
+
+
+class MedSegTrainerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    def __init__(self, parent=None):
+        self.logic = None
+        self.panel = None
+        VTKObservationMixin.__init__(self)  # before the other: without a parent, that one calls setup
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+
+    def setup(self):
+        import MedSegTrainerUI.library  # noqa: F401  finds the library that the panel imports
+        from MedSegTrainerUI.panel import Panel
+
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/MedSegTrainer.ui"))
+        self.layout.addWidget(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = MedSegTrainerLogic()
+        self.panel = Panel(uiWidget, self.logic)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
+        slicer.app.connect("aboutToQuit()", self.onAboutToQuit)
+        self.initializeParameterNode()
+
+    def enter(self):
+        self.initializeParameterNode()
+        self.panel.enter()
+
+    def exit(self):
+        self.panel.exit()
+
+    def cleanup(self):
+        slicer.app.disconnect("aboutToQuit()", self.onAboutToQuit)
+        self.removeObservers()
+        if self.panel is not None:
+            self.panel.cleanup()
+
+    def onAboutToQuit(self):
+        self.panel.cleanup()
+
+    def onReload(self):
+        """Forgets the packages beside the module too, so that they are read anew."""
+        import sys
+
+        for name in list(sys.modules):
+            if name.split(".")[0] in ("MedSegTrainerUI", "MedSegTrainerLib"):
+                del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def onSceneStartClose(self, caller, event):
+        self.panel.setParameterNode(None)
+
+    def onSceneEndClose(self, caller, event):
+        if self.panel.entered:
+            self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller, event):
+        if self.panel.entered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self):
+        self.panel.setParameterNode(self.logic.getParameterNode())
+
+
+class MedSegTrainerLogic(ScriptedLoadableModuleLogic):
+    def getParameterNode(self):
+        from MedSegTrainerUI.parameters import Parameters
+
+        return Parameters(super().getParameterNode())
+
+
+class MedSegTrainerTest(ScriptedLoadableModuleTest):
+    """Plays the work of a user: what needs PyTorch only where the environment is ready."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        for name in sorted(vars(MedSegTrainerTest)):
+            if name.startswith("test_"):
+                self.setUp()
+                getattr(self, name)()
+
+    def open_panel(self):
+        """The panel of the module, also where there is no main window to show it in."""
+        widget = slicer.util.getModuleWidget("MedSegTrainer")
+        widget.enter()
+        return widget.panel
+
+    def test_sample_data(self):
+        self.delayDisplay("Sample data")
+        registerSampleData()
+        self.assertIn("MedSegTrainer", slicer.modules.sampleDataSources)
+
+    def test_data_section(self):
+        """Rows and classes of the scene, the user's decisions about them, and that closing the scene forgets them."""
+        from MedSegTrainerUI.sample_data import load_phantoms
+
+        self.delayDisplay("Training data from the scene")
+        volumes = load_phantoms()
+        panel = self.open_panel()
+        self.assertNotEqual(panel.data.problem(), "")
+        panel.data.onAddAll()
+        self.assertEqual(panel.data.problem(), "")
+        self.assertEqual([row.volumes[0] for row in panel.rows()], volumes[:3])
+        self.assertEqual([item.name for item in panel.classes()], ["liver", "tumor", "spleen", "kidneys"])
+        panel.parameters.classNames = '{"tumor": "liver", "spleen": ""}'
+        self.assertEqual([item.name for item in panel.classes()], ["liver", "kidneys"])
+        slicer.mrmlScene.RemoveNode(volumes[0])
+        self.assertEqual(len(panel.rows()), 2)
+        slicer.mrmlScene.Clear()
+        self.assertEqual(panel.rows(), [])
+
+    def test_round_trip(self):
+        """Segments that are written as label maps and read back are the same, voxel by voxel."""
+        import json
+        import tempfile
+        from pathlib import Path
+
+        import numpy as np
+        from MedSegTrainerUI.export_cases import export_cases
+        from MedSegTrainerUI.import_segments import import_segments
+        from MedSegTrainerUI.sample_data import load_phantoms
+
+        self.delayDisplay("Export and import")
+        load_phantoms()
+        panel = self.open_panel()
+        panel.data.onAddAll()
+        classes = panel.classes()
+        before = slicer.mrmlScene.GetNumberOfNodes()
+        with tempfile.TemporaryDirectory() as folder:
+            data = Path(folder) / "data"
+            export_cases(panel.rows(), classes, data)
+            self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), before)
+            labels = {case["name"]: data / case["label"] for case in json.loads((data / "cases.json").read_text())["cases"]}
+            for row in panel.rows():
+                volume = row.volumes[0]
+                again = import_segments(labels[row.name], classes, volume, name="again")
+                for item in classes:
+                    original, read = (
+                        slicer.util.arrayFromSegmentBinaryLabelmap(
+                            node, node.GetSegmentation().GetSegmentIdBySegmentName(item.name), volume
+                        )
+                        for node in (row.segmentation, again)
+                    )
+                    self.assertTrue(original.any() and np.array_equal(original, read))

@@ -1,0 +1,187 @@
+"""The curves of a training in Slicer's plot nodes: losses, and Dice of each class in the colour of its segment.
+
+Two tables, as validations are rarer than epochs. New points are appended. A long training is thinned out for
+display: each table keeps at most ``MOST_ROWS`` rows, so that drawing costs the same after a day as after a minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+MOST_ROWS = 400
+MOST_IN_LEGEND = 8
+ATTRIBUTE = "MedSegTrainer.Chart"
+INK = (0.2, 0.2, 0.2)
+VALIDATION = (0.835, 0.369, 0.0)  # Okabe-Ito vermillion, told apart from dark grey with every kind of colour vision
+EPOCH, TRAINING, HELD_OUT, MEAN = "epoch", "training loss", "validation loss", "mean Dice"
+NAN = float("nan")
+
+Point = Mapping[str, Any]
+
+
+class Charts:
+    """``show`` brings the charts to what a JobWatch knows. Nodes that the scene has lost are made anew."""
+
+    def __init__(self) -> None:
+        self._watch: Any = None
+        self._classes: list[tuple[str, tuple[float, ...]]] = []
+        self._tables: dict[str, PointTable] = {}
+        self.nodes: dict[str, Any] = {}
+
+    def show(self, watch: Any, classes: Sequence[Mapping[str, Any]]) -> bool:
+        """classes: with name and color (RGB, 0-255). Returns whether anything changed."""
+        wanted = [(item["name"], tuple(part / 255 for part in item["color"])) for item in classes]
+        if watch is not self._watch or wanted != self._classes or not self._are_there():
+            self._watch, self._classes = watch, wanted
+            self._build()
+        quiet = [(self.nodes[name], self.nodes[name].StartModify()) for name in ("loss", "dice")]
+        try:  # each series would redraw its chart at every change of its table
+            losses = self._tables["losses"].bring(watch.epochs, watch.rewinds)
+            return self._tables["validations"].bring(watch.validations, watch.rewinds) or losses
+        finally:
+            for node, before in quiet:
+                node.EndModify(before)
+
+    def forget(self) -> None:
+        """The scene is closing: its nodes are not touched any more."""
+        self._watch, self._tables, self.nodes = None, {}, {}
+
+    def _are_there(self) -> bool:
+        return bool(self.nodes) and all(node.GetScene() is not None for node in self.nodes.values())
+
+    def _build(self) -> None:
+        names = [name for name, _color in self._classes]
+        columns = {
+            "losses": {EPOCH: lambda p: p["epoch"], TRAINING: lambda p: p["train_loss"]},
+            "validations": {
+                EPOCH: lambda p: p["epoch"], HELD_OUT: lambda p: p.get("val_loss"), MEAN: lambda p: p["mean_dice"],
+                **{dice_column(name): lambda p, name=name: p["dice"].get(name) for name in names},
+            },
+        }  # fmt: skip
+        self.nodes = {}
+        for key, readers in columns.items():
+            node = self._node("vtkMRMLTableNode", key, _("MedSegTrainer {key}").format(key=key))
+            self._tables[key] = PointTable(node, readers)
+        loss = self._chart("loss", _("loss"))
+        loss.SetYAxisRangeAuto(True)
+        self._series(loss, "losses", TRAINING, _("training"), INK, 2.0)
+        self._series(loss, "validations", HELD_OUT, _("held-out"), VALIDATION, 2.0)
+        dice = self._chart("dice", _("Dice"))
+        dice.SetYAxisRangeAuto(False)
+        dice.SetYAxisRange(0.0, 1.0)
+        for name, color in self._classes:
+            self._series(dice, "validations", dice_column(name), name, color, 2.0)
+        if len(names) != 1:
+            self._series(dice, "validations", MEAN, _("mean"), INK, 3.0)
+        dice.SetLegendVisibility(len(names) <= MOST_IN_LEGEND)
+        self._remove_series_of_others()
+
+    def _chart(self, key: str, title: str) -> Any:
+        chart = self._node("vtkMRMLPlotChartNode", key, _("Training: {title}").format(title=title))
+        chart.RemoveAllPlotSeriesNodeIDs()
+        chart.SetTitleVisibility(False)
+        chart.SetXAxisTitle(_("epoch"))
+        chart.SetYAxisTitle(title)
+        for size in (chart.SetAxisLabelFontSize, chart.SetAxisTitleFontSize, chart.SetLegendFontSize):
+            size(11)
+        chart.SetLegendVisibility(True)
+        return chart
+
+    def _series(self, chart: Any, table: str, column: str, name: str, color: Sequence[float], width: float) -> None:
+        series = self._node("vtkMRMLPlotSeriesNode", f"{chart.GetAttribute(ATTRIBUTE)}/{column}", name)
+        series.SetAndObserveTableNodeID(self.nodes[table].GetID())
+        series.SetXColumnName(EPOCH)
+        series.SetYColumnName(column)
+        series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)  # a line over the index ignores the epoch
+        series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleSolid)
+        series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
+        series.SetLineWidth(width)
+        series.SetColor(*color)
+        chart.AddAndObservePlotSeriesNodeID(series.GetID())
+
+    def _node(self, class_name: str, key: str, name: str) -> Any:
+        """The node of this use that is in the scene, as after a reload of the module, or a new one."""
+        found = next((node for node in _nodes(class_name) if node.GetAttribute(ATTRIBUTE) == key), None)
+        if found is None:
+            found = slicer.mrmlScene.AddNewNodeByClass(class_name)
+            found.SetAttribute(ATTRIBUTE, key)
+            found.SetSaveWithScene(False)  # the job has it all
+            found.SetHideFromEditors(class_name != "vtkMRMLPlotChartNode")
+        found.SetName(name)
+        self.nodes[key] = found
+        return found
+
+    def _remove_series_of_others(self) -> None:
+        """Of an earlier job with other classes."""
+        for node in _nodes("vtkMRMLPlotSeriesNode"):
+            key = node.GetAttribute(ATTRIBUTE)
+            if key and key not in self.nodes:
+                slicer.mrmlScene.RemoveNode(node)
+
+
+class PointTable:
+    """A table node with a row a point: the first of every ``stride`` points, and the newest."""
+
+    def __init__(self, node: Any, readers: Mapping[str, Callable[[Point], float | None]]) -> None:
+        self.node, self._readers = node, readers
+        self._taken, self._stride, self._rewinds = 0, 1, 0
+        self._newest_goes = False  # the last row stands for the newest point only until a newer one is there
+        was_modified = node.StartModify()
+        node.RemoveAllColumns()
+        self._columns = []
+        for name in readers:
+            column = vtk.vtkDoubleArray()
+            column.SetName(name)
+            node.AddColumn(column)
+            self._columns.append(column)
+        node.EndModify(was_modified)
+
+    def bring(self, points: Sequence[Point], rewinds: int) -> bool:
+        """Rows for the points that are new; all rows anew, a bounded number, where points were taken back."""
+        if rewinds != self._rewinds or len(points) < self._taken:
+            self._rewinds = rewinds
+            self._clear(points)
+        elif len(points) == self._taken:
+            return False
+        elif len(points) > self._stride * MOST_ROWS:
+            self._clear(points)
+        if self._newest_goes:
+            for column in self._columns:
+                column.SetNumberOfTuples(column.GetNumberOfTuples() - 1)
+        first = -(-self._taken // self._stride) * self._stride
+        for index in range(first, len(points), self._stride):
+            self._append(points[index])
+        self._newest_goes = bool(points) and (len(points) - 1) % self._stride != 0
+        if self._newest_goes:
+            self._append(points[-1])
+        self._taken = len(points)
+        for column in self._columns:
+            column.Modified()
+        self.node.GetTable().Modified()
+        self.node.Modified()
+        return True
+
+    def _clear(self, points: Sequence[Point]) -> None:
+        self._taken, self._stride, self._newest_goes = 0, 1, False
+        while len(points) > self._stride * MOST_ROWS // 2 and len(points) > MOST_ROWS:
+            self._stride *= 2
+        for column in self._columns:
+            column.SetNumberOfTuples(0)
+
+    def _append(self, point: Point) -> None:
+        for column, read in zip(self._columns, self._readers.values(), strict=True):
+            value = read(point)
+            column.InsertNextValue(NAN if value is None else value)
+
+
+def dice_column(class_name: str) -> str:
+    return f"Dice {class_name}"
+
+
+def _nodes(class_name: str) -> list[Any]:
+    return list(slicer.util.getNodesByClass(class_name))

@@ -1,0 +1,366 @@
+"""Section 1: which volumes and segmentations to train on, what their segments mean, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import qt
+import slicer
+from MedSegTrainerUI import class_names, data_tables
+from MedSegTrainerUI.case_checks import Finding, check_rows
+from MedSegTrainerUI.case_rows import CaseRow, free_name, write_rows
+from MedSegTrainerUI.data_check import DataCheck, forget_check, report_page
+from MedSegTrainerUI.data_problem import Problem, find_problem
+from MedSegTrainerUI.export_cases import export_cases
+from MedSegTrainerUI.messages import show_message, told
+from MedSegTrainerUI.scene_pairs import find_pairs
+from MedSegTrainerUI.scene_watch import SceneWatch
+from MedSegTrainerUI.segment_classes import SegmentClass, find_classes
+from slicer.i18n import tr as _
+
+
+class DataSection:
+    """What it shows follows the scene, a moment later; what the user does here is shown at once."""
+
+    def __init__(self, panel: Any) -> None:
+        self.panel = panel
+        self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/DataSection.ui"))
+        self.ui = slicer.util.childWidgetVariables(self.uiWidget)
+        self.uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.parameters: Any = None
+        self.rows: list[CaseRow] = []
+        self.classes: list[SegmentClass] = []
+        self.leftOut: list[SegmentClass] = []
+        self._problem = Problem()
+        self._findings: list[Finding] = []
+        self._doctor: list[Finding] = []
+        self._doctored: Any = None  # the content that the doctor looked at
+        self._check: DataCheck | None = None
+        self._chosen: Any = None
+        self._shown: dict[str, Any] = {}
+        self._watch = SceneWatch(self.onScene)
+        self._connect()
+
+    def _connect(self) -> None:
+        ui = self.ui
+        data_tables.prepare(ui.pairsTable, (data_tables.VOLUMES, data_tables.SEGMENTATION, data_tables.SEGMENTS))
+        data_tables.prepare(ui.classesTable, (data_tables.CLASS,))
+        for button, slot in (
+            (ui.addAllButton, self.onAddAll), (ui.folderButton, self.onFolder), (ui.addPairButton, self.onAddPair),
+            (ui.removeButton, self.onRemove), (ui.mergeButton, self.onMerge), (ui.renameButton, self.onRename),
+            (ui.leaveOutButton, self.onLeaveOut), (ui.resetButton, self.onReset), (ui.repairButton, self.onRepair),
+            (ui.checkButton, self.onCheck),
+        ):  # fmt: skip
+            button.connect("clicked(bool)", slot)
+        ui.pairsTable.connect("cellChanged(int,int)", self.onPairChanged)
+        ui.classesTable.connect("cellChanged(int,int)", self.onClassChanged)
+        ui.pairsTable.connect("itemSelectionChanged()", self.onSelection)
+        ui.classesTable.connect("itemSelectionChanged()", self.onSelection)
+        ui.volumesSelector.connect("checkedNodesChanged()", self.onSelection)
+        ui.reportLabel.connect("linkActivated(QString)", self.onReport)
+        self.tell("")
+
+    def setParameterNode(self, parameters: Any) -> None:
+        self._watch.stop()
+        self.parameters = parameters
+        self._chosen = None
+        if parameters is not None:
+            self._watch.start()
+
+    def problem(self) -> str:
+        """What blocks training, in one sentence; '' when rows and classes are trainable."""
+        return self._problem.text
+
+    def tell(self, text: str, severity: str = "error") -> None:
+        show_message(self.ui.messageLabel, text, severity)
+
+    def cleanup(self) -> None:
+        self._watch.stop()
+
+    @told
+    def onTimer(self) -> None:
+        if self._check is None:
+            return
+        if self._check.poll():
+            self.ui.statusLabel.text = self._check.told
+            return
+        check, self._check = self._check, None
+        try:
+            self._finish(check)
+        finally:
+            self.panel.refresh()
+
+    # -- what there is
+
+    def onScene(self) -> None:
+        self.panel.refresh()
+
+    @told
+    def refresh(self) -> None:
+        self._watch.active = self.panel.entered
+        if (self._watch.stale and not self._watch.waiting) or self._choice() != self._chosen:
+            self._look()
+        self._show()
+
+    def _choice(self) -> Any:
+        """What the user decided, as against what is in the scene."""
+        if self.parameters is None:
+            return None
+        return self.parameters.parameterNode.GetParameter("rows"), self.parameters.classNames
+
+    def _look(self) -> None:
+        """Looks at the scene, and counts the voxels of segments that have changed."""
+        self._chosen = self._choice()
+        self.rows = self.panel.all_rows()
+        used = [row for row in self.rows if row.use]
+        self._watch.looked(node for row in self.rows for node in (*row.volumes, row.segmentation) if node is not None)
+        names = self.panel.class_names()
+        self.classes = find_classes(used, names)
+        dropped = {segment for segment, name in names.items() if name == ""}
+        self.leftOut = [item for item in find_classes(used, {}) if item.name in dropped] if dropped else []
+        self._findings = check_rows(used, self.classes)
+        if self._doctored == self._content():
+            self._findings = [*self._findings, *self._doctor]
+        self._problem = find_problem(self.rows, self.classes, self._findings)
+
+    def _content(self) -> Any:
+        """What the findings of the doctor are about: when it changes they are out of date."""
+        return self._choice(), [(item.name, item.segments, item.cases, round(item.ml, 6)) for item in self.classes]
+
+    # -- what is shown
+
+    def _show(self) -> None:
+        ui = self.ui
+        by_case: dict[str, list[Finding]] = {}
+        for one in self._findings:
+            by_case.setdefault(one.case, []).append(one)
+        self._fill(ui.pairsTable, data_tables.pair_cells(self.rows, by_case), 3)
+        self._fill(ui.classesTable, data_tables.class_cells(self.classes, self.leftOut), 2)
+        show_message(ui.problemLabel, self.problem(), "error" if self.rows else "note")
+        ui.repairButton.visible = bool(self._problem.merge)
+        ui.repairButton.text = _("Merge '{names}'").format(names="' and '".join(self._problem.merge))
+        page = report_page(self.panel, self.parameters.checkJob if self.parameters else "")
+        ui.reportLabel.text = '<a href="report">' + _("full report") + "</a>" if page else ""
+        ui.statusLabel.text = self._check.told if self._check else self._status()
+        self._enable()
+
+    def _fill(self, table: Any, cells: Sequence[Sequence[Any]], fewest: int) -> None:
+        """Only what differs is drawn anew, so that an edit that was begun goes on."""
+        if self._shown.get(table.objectName) != cells:
+            self._shown[table.objectName] = cells
+            data_tables.fill(table, cells, fewest)
+
+    def _status(self) -> str:
+        cases = sum(row.use for row in self.rows)
+        volumes = _("1 volume") if cases == 1 else _("{n} volumes").format(n=cases)
+        classes = _("1 class") if len(self.classes) == 1 else _("{n} classes").format(n=len(self.classes))
+        state = _("not ready") if self.problem() else _("ready")
+        return _("{volumes}, {classes}, {state}").format(volumes=volumes, classes=classes, state=state)
+
+    def _enable(self) -> None:
+        """Each button that cannot be used says why."""
+        ui = self.ui
+        pairs, classes = self._selected_rows(), self._selected_classes()
+        closing = _("The scene is being closed.") if self.parameters is None else ""
+        environment = self._environment_problem()
+        checking = _("A check is running.") if self._check else ""
+        _allow(ui.addAllButton, closing, _("Adds each volume of the scene with its segmentation."))
+        _allow(
+            ui.folderButton, closing or environment or checking,
+            _("Adds the labelled volumes of a folder, without loading them into the scene."),
+        )  # fmt: skip
+        _allow(
+            ui.addPairButton,
+            closing or (not ui.volumesSelector.checkedNodes() and _("Choose a volume on the left first.")),
+            _("Adds the chosen volume with the segmentation beside it."),
+        )
+        _allow(ui.removeButton, not pairs and _("Select a row of the table first."), _("Removes the selected rows."))
+        _allow(
+            ui.mergeButton,
+            len(classes) < 2 and _("Select two or more classes first, with Ctrl or Shift."),
+            _("Makes one class of those selected, with the name of the first."),
+        )
+        one = _("Select one class first.")
+        _allow(ui.renameButton, len(classes) != 1 and one, _("Gives the class another name; so does a double click."))
+        _allow(ui.leaveOutButton, not classes and one, _("The network does not learn the selected classes."))
+        _allow(
+            ui.resetButton,
+            not self.panel.class_names() and _("Nothing was renamed, merged or left out."),
+            _("Each segment is a class of its own name again."),
+        )
+        ui.checkButton.text = _("Stop check") if self._check else _("Check data")
+        empty = "" if any(row.use for row in self.rows) else _("There are no volumes to check yet.")
+        _allow(
+            ui.checkButton,
+            "" if self._check else closing or empty or environment,
+            _("Looks for what would spoil a training, such as labels beside their organ. Takes seconds a volume."),
+        )
+
+    def _environment_problem(self) -> str:
+        environment = self.panel.environment
+        return "" if environment.ready else environment.problem
+
+    def _selected_rows(self) -> list[CaseRow]:
+        return [self.rows[i] for i in data_tables.selected_rows(self.ui.pairsTable) if i < len(self.rows)]
+
+    def _selected_classes(self) -> list[SegmentClass]:
+        known = [*self.classes, *self.leftOut]
+        return [known[i] for i in data_tables.selected_rows(self.ui.classesTable) if i < len(known)]
+
+    def onSelection(self) -> None:
+        self._enable()
+
+    # -- the table of cases
+
+    @told
+    def onAddAll(self) -> None:
+        """Adds the pairs of the scene that are not in the table."""
+        pairs = find_pairs()
+        known = {row.segmentation.GetID() for row in self.rows if row.segmentation is not None}
+        new = [pair for pair in pairs if pair.segmentation.GetID() not in known]
+        self.tell("")
+        if new:
+            self._add(new)
+        elif pairs:
+            self.tell(_("Every segmented volume of the scene is in the table already."), "note")
+        else:
+            self.tell(_("No volume of the scene has a segmentation. Segment one in the Segment Editor first."), "note")
+
+    @told
+    def onAddPair(self) -> None:
+        ui = self.ui
+        volumes = tuple(ui.volumesSelector.checkedNodes())
+        self.tell("")
+        self._add([CaseRow(name=volumes[0].GetName(), volumes=volumes, segmentation=ui.segmentationSelector.currentNode())])
+        for volume in volumes:
+            ui.volumesSelector.setCheckState(volume, qt.Qt.Unchecked)
+
+    @told
+    def onRemove(self) -> None:
+        gone = self._selected_rows()
+        self._write([row for row in self.rows if row not in gone])
+
+    @told
+    def onPairChanged(self, row: int, column: int) -> None:
+        if column != data_tables.USE:
+            return
+        use = self.ui.pairsTable.item(row, column).checkState() == qt.Qt.Checked
+        self._write([replace(one, use=use) if index == row else one for index, one in enumerate(self.rows)])
+
+    def _add(self, new: Sequence[CaseRow]) -> None:
+        """Rows of the same volumes are replaced: that is how a segmentation is exchanged."""
+        kept = [row for row in self.rows if not any(_same_images(row, other) for other in new)]
+        for row in new:
+            kept.append(replace(row, name=free_name(row.name, [one.name for one in kept])))
+        self._write(kept)
+
+    def _write(self, rows: Sequence[CaseRow]) -> None:
+        self._chosen = None
+        write_rows(self.parameters.parameterNode, rows)
+        self.panel.refresh()
+
+    # -- the list of classes
+
+    @told
+    def onClassChanged(self, row: int, column: int) -> None:
+        item = [*self.classes, *self.leftOut][row]
+        cell = self.ui.classesTable.item(row, column)
+        names = self.panel.class_names()
+        if column == data_tables.LEARN:
+            learned = cell.checkState() == qt.Qt.Checked
+            change = class_names.take_back if learned else class_names.leave_out
+            self._decide(change(names, [item]))
+        elif column == data_tables.CLASS and cell.text().strip():
+            self._decide(class_names.rename(names, item, cell.text().strip()))
+        else:
+            self._decide(names)
+
+    @told
+    def onMerge(self) -> None:
+        self._decide(class_names.merge(self.panel.class_names(), self._selected_classes()))
+
+    @told
+    def onRename(self) -> None:
+        table = self.ui.classesTable
+        table.editItem(table.item(data_tables.selected_rows(table)[0], data_tables.CLASS))
+
+    @told
+    def onLeaveOut(self) -> None:
+        self._decide(class_names.leave_out(self.panel.class_names(), self._selected_classes()))
+
+    @told
+    def onReset(self) -> None:
+        self._decide({})
+
+    @told
+    def onRepair(self) -> None:
+        same = [item for item in self.classes if item.name in self._problem.merge]
+        self._decide(class_names.merge(self.panel.class_names(), same))
+
+    def _decide(self, names: Mapping[str, str]) -> None:
+        self._shown.pop("classesTable", None)  # what was typed may differ from what is shown now
+        self.ui.classesTable.clearSelection()
+        self.parameters.classNames = json.dumps(names)
+        self.panel.refresh()
+
+    # -- the doctor
+
+    @told
+    def onFolder(self) -> None:
+        path = qt.QFileDialog.getExistingDirectory(self.uiWidget, _("Folder with labelled volumes"), "")
+        if path:
+            self.addFolder(path)
+
+    @told
+    def addFolder(self, path: str) -> None:
+        """Looks for labelled volumes in a folder; they become rows when they were found."""
+        self.tell("")
+        check = DataCheck(self.panel, source=path)
+        check.start(lambda folder: None)
+        self._check = check
+        self.panel.refresh()
+
+    @told
+    def onCheck(self) -> None:
+        if self._check is not None:
+            self._check.stop()
+            return
+        self.tell("")
+        rows, classes = self.panel.rows(), self.panel.classes()
+        check = DataCheck(self.panel)
+        check.start(lambda folder: export_cases(rows, classes, folder))
+        self._check = check
+        self._doctored = self._content()
+        self.panel.refresh()
+
+    def _finish(self, check: DataCheck) -> None:
+        self._chosen = None
+        if check.source:
+            rows, self._doctor = check.cases()
+            self._add(rows)
+            self._doctored, self._chosen = self._content(), None
+            return
+        self._doctor = check.findings()
+        earlier, self.parameters.checkJob = self.parameters.checkJob, check.folder.path.name
+        forget_check(self.panel, earlier)
+        general = next((one for one in self._doctor if not one.case and one.severity != "note"), None)
+        if general is not None:
+            self.tell(f"{general.message} {general.remedy}", general.severity)
+
+    @told
+    def onReport(self, link: str) -> None:
+        page = report_page(self.panel, self.parameters.checkJob)
+        if page is not None:
+            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(page)))
+
+
+def _allow(button: Any, reason: str | bool, tip: str) -> None:
+    button.enabled = not reason
+    button.toolTip = reason or tip
+
+
+def _same_images(row: CaseRow, other: CaseRow) -> bool:
+    return row.images == other.images and row.volumes == other.volumes

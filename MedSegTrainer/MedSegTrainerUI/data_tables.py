@@ -1,0 +1,161 @@
+"""The two tables of the data section, cell by cell: cases, and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import qt
+from MedSegTrainerUI.case_rows import CaseRow
+from slicer.i18n import tr as _
+
+USE, VOLUMES, SEGMENTATION, SEGMENTS, FINDINGS = range(5)
+LEARN, CLASS, CASES, ML = range(4)
+SEVERITIES = ("error", "warning", "note")
+DOT_COLORS = {"error": (198, 40, 50), "warning": (217, 154, 28), "note": (59, 120, 195), "": (63, 155, 79)}
+MOST_ROWS_SHOWN = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """``checked`` None: no check mark. ``swatch``, ``dot``: RGB (0-255) of a square or a disc before the text."""
+
+    text: str = ""
+    tip: str = ""
+    checked: bool | None = None
+    swatch: tuple[int, int, int] | None = None
+    dot: tuple[int, int, int] | None = None
+    editable: bool = False
+    right: bool = False
+    faint: bool = False
+
+
+def pair_cells(rows: Sequence[CaseRow], findings: Mapping[str, Sequence[Any]]) -> list[list[Cell]]:
+    """``findings``: by the name of the row."""
+    return [
+        [
+            Cell(checked=row.use, tip=_("Whether the network learns from this case.")),
+            Cell(text=", ".join(volume_names(row)), tip="\n".join(row.images or volume_names(row)), faint=not row.use),
+            _segmentation_cell(row),
+            Cell(text=", ".join(segment_names(row)), tip="\n".join(segment_names(row)), faint=not row.use),
+            _findings_cell(row, findings.get(row.name, ())),
+        ]
+        for row in rows
+    ]
+
+
+def class_cells(classes: Sequence[Any], left_out: Sequence[Any]) -> list[list[Cell]]:
+    """The classes that are learned, then those that are left out."""
+    rows = []
+    for item in [*classes, *left_out]:
+        faint = item in left_out
+        ml = format_ml(item.ml)
+        rows.append(
+            [
+                Cell(checked=not faint, tip=_("Whether the network learns this class.")),
+                Cell(text=item.name, tip=_made_of(item), swatch=tuple(item.color), editable=not faint, faint=faint),
+                Cell(text=str(item.cases), tip=_("Cases that have it."), right=True, faint=faint),
+                Cell(text=ml, tip=_("Millilitres of it in all cases together."), right=True, faint=faint),
+            ]
+        )
+    return rows
+
+
+def prepare(table: Any, stretched: Sequence[int]) -> None:
+    """Columns as wide as their content, but those that share what is left."""
+    header = table.horizontalHeader()
+    header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+    for column in stretched:
+        header.setSectionResizeMode(column, qt.QHeaderView.Stretch)
+
+
+def fill(table: Any, rows: Sequence[Sequence[Cell]], fewest: int) -> None:
+    """Replaces the content without a signal; the selection stays. The table is as high as its rows, within limits."""
+    blocked = table.blockSignals(True)
+    table.setRowCount(len(rows))
+    for index, cells in enumerate(rows):
+        for column, cell in enumerate(cells):
+            table.setItem(index, column, _item(cell))
+    table.blockSignals(blocked)
+    shown = min(max(len(rows), fewest), MOST_ROWS_SHOWN)
+    row_height = table.verticalHeader().defaultSectionSize
+    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + shown * row_height + 2 * table.frameWidth)
+
+
+def selected_rows(table: Any) -> list[int]:
+    return sorted({index.row() for index in table.selectionModel().selectedRows()})
+
+
+def volume_names(row: CaseRow) -> list[str]:
+    return [volume.GetName() for volume in row.volumes] or [row.name]
+
+
+def segment_names(row: CaseRow) -> list[str]:
+    if row.segmentation is None:
+        return list(row.segments)
+    segmentation = row.segmentation.GetSegmentation()
+    return [segmentation.GetNthSegment(index).GetName() for index in range(segmentation.GetNumberOfSegments())]
+
+
+def format_ml(ml: float) -> str:
+    """Three figures are enough for a volume."""
+    return f"{ml:.3g}" if ml < 100 else f"{ml:.0f}"
+
+
+def _segmentation_cell(row: CaseRow) -> Cell:
+    if row.segmentation is not None:
+        name = row.segmentation.GetName()
+        return Cell(text=name, tip=name, faint=not row.use)
+    return Cell(text=_("file") if row.label else _("none"), tip=row.label, faint=not row.use)
+
+
+def _findings_cell(row: CaseRow, findings: Sequence[Any]) -> Cell:
+    if not row.use:
+        return Cell(text=_("not used"), tip=_("Without a check mark the network does not learn from it."), faint=True)
+    if not findings:
+        return Cell(text=_("ok"), tip=_("Nothing was found to be wrong."), dot=DOT_COLORS[""])
+    ordered = sorted(findings, key=lambda one: SEVERITIES.index(one.severity))
+    more = f" (+{len(ordered) - 1})" if len(ordered) > 1 else ""
+    tip = "\n".join(f"{one.message} {one.remedy}".strip() for one in ordered)
+    return Cell(text=ordered[0].message + more, tip=tip, dot=DOT_COLORS[ordered[0].severity])
+
+
+def _made_of(item: Any) -> str:
+    if tuple(item.segments) == (item.name,):
+        return _("Double-click to rename.")
+    return _("Made of the segments {names}. Double-click to rename.").format(names=", ".join(item.segments))
+
+
+def _item(cell: Cell) -> Any:
+    item = qt.QTableWidgetItem(cell.text)
+    item.setToolTip(cell.tip)
+    flags = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable
+    if cell.checked is not None:
+        flags = flags | qt.Qt.ItemIsUserCheckable
+        item.setCheckState(qt.Qt.Checked if cell.checked else qt.Qt.Unchecked)
+    item.setFlags(flags | qt.Qt.ItemIsEditable if cell.editable else flags)
+    if cell.swatch is not None:
+        item.setIcon(_icon(cell.swatch, disc=False))
+    if cell.dot is not None:
+        item.setIcon(_icon(cell.dot, disc=True))
+    if cell.right:
+        item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+    if cell.faint:
+        item.setForeground(qt.QBrush(qt.QColor(128, 128, 128)))
+    return item
+
+
+def _icon(color: Sequence[int], *, disc: bool) -> Any:
+    pixmap = qt.QPixmap(14, 14)
+    pixmap.fill(qt.QColor(0, 0, 0, 0))
+    painter = qt.QPainter(pixmap)
+    painter.setRenderHint(qt.QPainter.Antialiasing)
+    painter.setPen(qt.QPen(qt.QColor(*color).darker(130)))
+    painter.setBrush(qt.QBrush(qt.QColor(*color)))
+    if disc:
+        painter.drawEllipse(2, 2, 9, 9)
+    else:
+        painter.drawRect(1, 1, 11, 11)
+    painter.end()
+    return qt.QIcon(pixmap)

@@ -1,0 +1,43 @@
+"""The log of a job: its events in words, then what its process printed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from MedSegTrainerUI.event_words import event_line, log_tail
+from MedSegTrainerUI.job_watch import JobWatch
+
+MOST_LINES = 1000
+PRINTED_BYTES = 8000
+
+
+class JobLog:
+    """Appends to a read-only QPlainTextEdit what is new."""
+
+    def __init__(self, edit: Any) -> None:
+        self._edit = edit
+        self._watch: JobWatch | None = None
+        self._count = 0
+        self._printed = ""
+        edit.maximumBlockCount = MOST_LINES
+
+    def show(self, watch: JobWatch | None) -> None:
+        """Brings the text up to date, an append for all new lines."""
+        if watch is not self._watch:
+            self._watch, self._count, self._printed = watch, 0, ""
+            self._edit.clear()
+        if watch is None:
+            return
+        new = min(watch.news_count - self._count, len(watch.news))
+        lines = [event_line(event) for event in list(watch.news)[len(watch.news) - new :]] if new else []
+        self._count = watch.news_count
+        printed = log_tail(watch, PRINTED_BYTES)
+        if printed != self._printed:
+            more = printed[len(self._printed) :] if printed.startswith(self._printed) else printed
+            lines += [_("printed:"), *(f"    {line}" for line in more.splitlines())]
+            self._printed = printed
+        text = "\n".join(filter(None, lines))
+        if text:
+            self._edit.appendPlainText(text)

@@ -1,0 +1,385 @@
+"""The job below Start: how it goes, its curves, prediction and advice; earlier jobs; the log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from MedSegTrainerLib.errors import JobError
+from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
+from MedSegTrainerUI.advice_list import AdviceList
+from MedSegTrainerUI.charts import Charts
+from MedSegTrainerUI.event_words import dice_words, ending, progress_words
+from MedSegTrainerUI.job_log import JobLog
+from MedSegTrainerUI.job_table import JobTable
+from MedSegTrainerUI.job_watch import JobWatch
+from MedSegTrainerUI.jobs import has_no_end, job_classes
+from MedSegTrainerUI.messages import show_message, told
+from MedSegTrainerUI.plot_frame import PlotFrame
+from MedSegTrainerUI.preview import Preview
+from MedSegTrainerUI.training_settings import read_changes
+
+FIRST_POLL_SECONDS = 0.04  # most jobs are read in whole then, before the first picture
+LIST_SECONDS = 5.0
+JOBS_LOOKED_AT = 20  # for one that still runs
+PROGRESS_STEPS = 1000
+RESUMABLE = ("created", "stopped", "failed", "died")
+
+
+class JobSection:
+    """``watched`` is the JobWatch of the training that is shown, or None. apply: takes settings of the advisor."""
+
+    def __init__(self, panel: Any, apply: Callable[[dict[str, Any]], None]) -> None:
+        self.panel = panel
+        self.parameters: Any = None
+        self.watched: JobWatch | None = None
+        self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/JobSection.ui"))
+        self.ui = slicer.util.childWidgetVariables(self.uiWidget)
+        self.uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.charts = Charts()
+        self.preview = Preview()
+        self.advice = AdviceList(self.ui.adviceFrame, lambda changes: self.onApply(changes, apply))
+        self.table = JobTable(self.ui.jobsTable, panel.jobs)
+        self.log = JobLog(self.ui.logEdit)
+        self._frames = {"dice": PlotFrame(self.ui.diceFrame, "Dice"), "loss": PlotFrame(self.ui.lossFrame, "Loss")}
+        self._classes: list[dict[str, Any]] = []
+        self._state = ""
+        self._saw_it_work = False
+        self._list_due = 0.0
+        self._layout_before: int | None = None
+        for name, slot in {
+            "stopKeepButton": self.onStopKeep, "stopNowButton": self.onStopNow, "resumeButton": self.onResume,
+            "watchButton": self.onWatch, "jobResumeButton": self.onJobResume, "reportButton": self.onReport,
+            "useButton": self.onUse, "removeButton": self.onRemove,
+        }.items():  # fmt: skip
+            getattr(self.ui, name).connect("clicked()", slot)
+        self.ui.previewCheckBox.connect("clicked(bool)", self.onPreview)
+        self.ui.layoutButton.connect("toggled(bool)", self.onLayout)
+        self.ui.jobsButton.connect("contentsCollapsed(bool)", self.onJobs)
+        self.ui.logButton.connect("contentsCollapsed(bool)", self.onLog)
+        self.ui.jobsTable.connect("itemSelectionChanged()", self.refresh)
+        self.ui.jobsTable.connect("cellDoubleClicked(int,int)", self.onWatch)
+        self._show()
+
+    def setParameterNode(self, parameters: Any) -> None:
+        """Watches the job of this scene again, or the one watched so far, or the newest that still runs."""
+        self.parameters = parameters
+        if parameters is None:
+            self.charts.forget()
+            self.preview.forget()
+            return
+        folder = self._to_watch()
+        if folder is None:
+            self._show()
+        elif self.watched is None or self.watched.folder != folder:
+            self.follow(folder)
+        else:
+            self._remember(folder)
+            self._show()
+
+    def follow(self, folder: JobFolder, *, started: bool = False) -> None:
+        """Watches a job from its first event on; ``started``: somebody has started its process just now."""
+        self.watched = JobWatch(folder)
+        if started:
+            self.watched.expect_start()
+        self._classes, self._state, self._saw_it_work = [], "", False
+        self.preview.remove()
+        self._remember(folder)
+        self.watched.poll(FIRST_POLL_SECONDS)
+        self._list_due = 0.0
+        self._show()
+
+    def refresh(self) -> None:
+        """What can be done with the watched job and with the one chosen in the list."""
+        watch = self.watched
+        state = watch.state if watch else ""
+        self.ui.runFrame.visible = watch is not None
+        stopping = watch is not None and watch.working and watch.folder.stop_file.exists()
+        for button in (self.ui.stopKeepButton, self.ui.stopNowButton):
+            button.visible = watch is not None and watch.working
+        self.ui.stopKeepButton.enabled = not stopping
+        self.ui.resumeButton.visible = state in RESUMABLE
+        self.ui.resumeButton.toolTip = _("Goes on where it ended, with the time that it had left.")
+        self._refresh_list_buttons()
+        self._refresh_preview_box()
+
+    def onTimer(self) -> None:
+        watch = self.watched
+        if watch is not None and watch.poll():
+            self._show()
+        if watch is not None and self.parameters is not None and self.preview.look(watch.folder.previews):
+            self._refresh_preview_box()
+        self._show_preview()
+        if not self.ui.jobsButton.collapsed and time.monotonic() > self._list_due:
+            self._show_list()
+
+    def cleanup(self) -> None:
+        """The job goes on; charts and prediction stay in the scene, for the next panel to take over."""
+        self.watched = None
+
+    def tell(self, text: str, severity: str = "error") -> None:
+        show_message(self.ui.messageLabel, text, severity)
+
+    @told
+    def onStopKeep(self) -> None:
+        self._stop(STOP_KEEP_BEST, _("Stopping: the best model is measured on the held-out cases. One moment ..."))
+
+    @told
+    def onStopNow(self) -> None:
+        self._stop(STOP_NOW, _("Stopping at once ..."))
+
+    @told
+    def onResume(self) -> None:
+        if self.watched is not None:
+            self._resume(self.watched.folder)
+
+    @told
+    def onWatch(self) -> None:
+        folder = self._chosen()
+        if folder is not None:
+            self.tell("")
+            self.follow(folder)
+            self.panel.refresh()
+
+    @told
+    def onJobResume(self) -> None:
+        folder = self._chosen()
+        if folder is not None:
+            self._resume(folder)
+
+    @told
+    def onReport(self) -> None:
+        folder = self._chosen()
+        if folder is not None:
+            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder.report / "report.html")))
+
+    @told
+    def onUse(self) -> None:
+        folder = self._chosen()
+        if folder is not None and self.parameters is not None:
+            self.parameters.model = str(folder.path)
+            self.tell(_("{name} is chosen in the section Apply.").format(name=folder.path.name), "note")
+
+    @told
+    def onRemove(self) -> None:
+        folder = self._chosen()
+        if folder is None or not slicer.util.confirmOkCancelDisplay(
+            _("Remove the training {name} with its model and its report? This cannot be undone.").format(
+                name=folder.path.name
+            )
+        ):
+            return
+        self.panel.jobs.remove(folder)
+        if self.watched is not None and self.watched.folder == folder:
+            self.watched = None
+            self.preview.remove()
+            if self.parameters is not None:
+                self.parameters.trainingJob = ""
+        self._show_list()
+        self._show()
+        self.panel.refresh()
+
+    @told
+    def onPreview(self, shown: bool) -> None:
+        if self.parameters is None:
+            return
+        self.parameters.showPreview = shown
+        if not shown:
+            self.preview.remove()
+            return
+        self._saw_it_work = True  # asked for: also of a job that has ended
+        volume = self._preview_volume()
+        if volume is not None and slicer.app.layoutManager() is not None:
+            slicer.util.setSliceViewerLayers(background=volume, fit=True)
+        self._show_preview()
+
+    @told
+    def onLayout(self, shown: bool) -> None:
+        layouts = slicer.app.layoutManager()
+        chart = self.charts.nodes.get("dice")
+        if layouts is None or chart is None:
+            return
+        if shown:
+            self._layout_before = int(layouts.layout)
+            slicer.modules.plots.logic().ShowChartInLayout(chart)
+        elif self._layout_before is not None:
+            layouts.setLayout(self._layout_before)
+
+    @told
+    def onJobs(self, collapsed: bool) -> None:
+        if not collapsed:
+            self._show_list()
+
+    @told
+    def onLog(self, collapsed: bool) -> None:
+        if not collapsed:
+            self.log.show(self.watched)
+
+    @told
+    def onApply(self, changes: dict[str, Any], apply: Callable[[dict[str, Any]], None]) -> None:
+        apply(changes)
+        self.tell(_("Applied: it counts for the next start."), "note")
+        self._show_advice()
+
+    def _stop(self, how: str, words: str) -> None:
+        if self.watched is not None:
+            self.watched.folder.request_stop(how)
+            self.tell(words, "note")
+            self.refresh()
+
+    def _resume(self, folder: JobFolder) -> None:
+        self.tell("")
+        if self.panel.environment.problem:
+            self.tell(self.panel.environment.problem)
+            return
+        if self.watched is not None and self.watched.working:
+            raise JobError(_("{name} is running. Stop it first.").format(name=self.watched.name))
+        self.panel.environment.start(folder)
+        self.follow(folder, started=True)
+        self.panel.refresh()
+
+    def _to_watch(self) -> JobFolder | None:
+        name = self.parameters.trainingJob or (self.watched.name if self.watched is not None else "")
+        folder = self.panel.jobs.folder(name) if name else None
+        if folder is not None and folder.job_file.exists():
+            return folder
+        for candidate in self.panel.jobs.all()[:JOBS_LOOKED_AT]:
+            status = candidate.status()
+            if status.kind == "train" and status.is_alive():
+                return candidate
+        return None
+
+    def _remember(self, folder: JobFolder) -> None:
+        if self.parameters is not None and self.parameters.trainingJob != folder.path.name:
+            self.parameters.trainingJob = folder.path.name
+
+    def _chosen(self) -> JobFolder | None:
+        name = self.table.selected()
+        return self.panel.jobs.folder(name) if name else None
+
+    def _show(self) -> None:
+        """Everything that follows from the watched job; the work is bounded, however long the job is."""
+        watch = self.watched
+        if watch is None:
+            show_message(self.ui.endingLabel, "")
+            self.refresh()
+            return
+        self.ui.nameLabel.text = watch.name
+        unknown = watch.state == "starting" or not watch.stage["total"] or has_no_end(watch.document)
+        endless = watch.working and unknown
+        self.ui.progressBar.maximum = 0 if endless else PROGRESS_STEPS  # 0: busy, no end known
+        if not endless:
+            self.ui.progressBar.value = round(watch.progress * PROGRESS_STEPS)
+        self.ui.progressLabel.text = progress_words(watch)
+        mean, dice = watch.best_dice()
+        self.ui.bestLabel.visible = mean is not None
+        self.ui.bestLabel.text = _("best Dice {dice}").format(dice=dice_words(mean, dice))
+        show_message(self.ui.endingLabel, *ending(watch))
+        self._show_charts(watch)
+        self._show_advice()
+        if not self.ui.logButton.collapsed:
+            self.log.show(watch)
+        if watch.state != self._state:
+            self._on_state(watch)
+        self.refresh()
+
+    def _on_state(self, watch: JobWatch) -> None:
+        """Another section may show it, too."""
+        ended = self._saw_it_work and not watch.working
+        self._state = watch.state
+        self._saw_it_work = self._saw_it_work or watch.working
+        if ended:
+            self.tell("")
+            self._list_due = 0.0
+            if self.parameters is not None and not self.parameters.model and watch.folder.model.exists():
+                self.parameters.model = str(watch.folder.path)
+        self.panel.refresh()
+
+    def _show_charts(self, watch: JobWatch) -> None:
+        has_points = bool(watch.epochs or watch.validations)
+        self.ui.chartsFrame.visible = has_points
+        if not has_points or self.parameters is None:
+            return
+        if not self._classes:
+            self._classes = job_classes(watch.folder)
+        self.charts.show(watch, self._classes)
+        for name, frame in self._frames.items():
+            frame.show(self.charts.nodes[name])
+        there = slicer.app.layoutManager() is not None
+        self.ui.layoutButton.enabled = there
+        if not there:
+            self.ui.layoutButton.toolTip = _("Slicer runs without views.")
+
+    def _show_advice(self) -> None:
+        applied = read_changes(self.parameters.configuration) if self.parameters is not None else {}
+        self.advice.show(self.watched.advice if self.watched is not None else {}, applied)
+
+    def _show_list(self) -> None:
+        self._list_due = time.monotonic() + LIST_SECONDS
+        count = self.table.refresh(self.watched.name if self.watched is not None else "")
+        self.ui.jobsButton.text = _("Trainings ({count})").format(count=count)
+        self._refresh_list_buttons()
+
+    def _refresh_list_buttons(self) -> None:
+        folder = self._chosen()
+        buttons = {
+            self.ui.watchButton: (True, _("Shows its curves, advice and log here.")),
+            self.ui.jobResumeButton: (True, _("Goes on where it ended.")),
+            self.ui.reportButton: (True, _("Opens its report in the browser.")),
+            self.ui.useButton: (True, _("Chooses its model in the section Apply.")),
+            self.ui.removeButton: (True, _("Deletes it with its model and its report.")),
+        }
+        if folder is None:
+            buttons = dict.fromkeys(buttons, (False, _("Choose a training in the list.")))
+        else:
+            status = folder.status()
+            alive = status.is_alive()
+            if alive:
+                buttons[self.ui.removeButton] = (False, _("It is running. Stop it first."))
+                buttons[self.ui.jobResumeButton] = (False, _("It is running."))
+            elif status.state == "finished":
+                buttons[self.ui.jobResumeButton] = (False, _("It is done: there is nothing left to do."))
+            if not (folder.report / "report.html").exists():
+                buttons[self.ui.reportButton] = (False, _("The report is written when a training ends properly."))
+            if not folder.model.exists():
+                buttons[self.ui.useButton] = (False, _("It has no model yet."))
+        for button, (enabled, words) in buttons.items():
+            button.enabled, button.toolTip = enabled, words
+
+    def _preview_volume(self) -> Any:
+        """The volume of the case of the newest prediction; None where it is not in the scene."""
+        rows = self.panel.rows() if self.preview.case else []
+        row = next((row for row in rows if row.name == self.preview.case and row.volumes), None)
+        return row.volumes[0] if row is not None else None
+
+    def _refresh_preview_box(self) -> None:
+        box = self.ui.previewCheckBox
+        box.visible = bool(self.watched is not None and self.preview.case)
+        if self.parameters is None or not box.visible:
+            return
+        there = self._preview_volume() is not None
+        box.enabled = there
+        box.checked = bool(there and self.parameters.showPreview)
+        box.text = _("show prediction of {case} in the views").format(case=self.preview.case)
+        box.toolTip = (
+            _("The prediction after epoch {epoch}, over its volume. It is replaced as the training goes on.").format(
+                epoch=self.preview.epoch
+            )
+            if there else _("{case} is not among the volumes of the table above.").format(case=self.preview.case)
+        )  # fmt: skip
+
+    def _show_preview(self) -> None:
+        if self.watched is None or self.parameters is None or not self.parameters.showPreview or not self._saw_it_work:
+            return
+        volume = self._preview_volume()
+        if volume is not None:
+            self._show_imported(volume)
+
+    @told
+    def _show_imported(self, volume: Any) -> None:
+        self.preview.show(volume, self._classes or job_classes(self.watched.folder))

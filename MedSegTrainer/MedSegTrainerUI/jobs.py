@@ -1,0 +1,147 @@
+"""The jobs on this computer: folders beside each other, one a job."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from MedSegTrainerLib.duration import parse_duration
+from MedSegTrainerLib.errors import JobError, MedSegError
+from MedSegTrainerLib.job import ACTIVE_STATES, JobFolder
+
+LONGEST_NAME = 60
+LONGEST_HEADER = 1 << 24
+UNTIL_STOP_SECONDS = 100 * 3600  # nobody chooses that long a budget: it stands for "until I stop"
+
+
+class JobList:
+    """The folder that holds the jobs; it need not exist yet."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def folder(self, name: str) -> JobFolder:
+        return JobFolder(self.root / name)
+
+    def new(self, name: str) -> JobFolder:
+        """A folder that is not there yet, named like ``name`` as far as every file system can; nothing is written."""
+        base = safe_name(name)
+        number = 1
+        while (path := self.root / (base if number == 1 else f"{base}-{number}")).exists():
+            number += 1
+        return JobFolder(path)
+
+    def all(self) -> list[JobFolder]:
+        """Newest first; folders that hold no job are not among them."""
+        try:
+            found = [(path.stat().st_mtime_ns, path.parent) for path in self.root.glob("*/job.json")]
+        except OSError:
+            return []
+        return [JobFolder(path) for _, path in sorted(found, key=lambda item: (item[0], item[1].name), reverse=True)]
+
+    def remove(self, folder: JobFolder) -> None:
+        """Deletes a job with all its files; raises JobError where a process works on it or files cannot be deleted."""
+        path = folder.path.resolve()
+        if path.parent != self.root.resolve() or not folder.job_file.exists():
+            raise JobError(f"{folder.path} is no job of this list. Remove it with the file manager if you want to.")
+        if folder.status().is_alive():
+            raise JobError(f"{path.name} is still running. Stop it first, then remove it.")
+        try:
+            shutil.rmtree(path)
+        except OSError as error:
+            raise JobError(
+                f"{path.name} could not be removed: {error.strerror or error}. Close whatever shows its files, such as "
+                "the report, and remove it again."
+            ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSummary:
+    """A job in a line. ``state`` as in ``Status``, or died; ``dice``: of the best model; seconds since 1970."""
+
+    name: str
+    kind: str
+    state: str
+    classes: tuple[str, ...]
+    dice: float | None
+    created: float
+
+
+class JobSummaries:
+    """Summaries that are read again only where ``status.json`` has changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[Any, JobSummary]] = {}
+
+    def of(self, folder: JobFolder) -> JobSummary:
+        stamp = _stamp(folder.status_file), _stamp(folder.plan_file)
+        known = self._known.get(folder.path)
+        if known is None or known[0] != stamp or known[1].state in ACTIVE_STATES:
+            known = stamp, summarize(folder)
+            self._known[folder.path] = known
+        return known[1]
+
+
+def summarize(folder: JobFolder) -> JobSummary:
+    """Reads what is needed for a line; a broken job is ``failed``."""
+    status = folder.status()
+    state = "died" if status.state in ACTIVE_STATES and not status.is_alive() else status.state
+    try:
+        kind = str(folder.read_document().get("kind"))
+        created = folder.job_file.stat().st_mtime
+    except (MedSegError, OSError):
+        kind, created, state = status.kind, 0.0, "failed"
+    names = tuple(item["name"] for item in job_classes(folder))
+    return JobSummary(
+        name=folder.path.name, kind=kind, state=state, classes=names, dice=status.best, created=created
+    )  # fmt: skip
+
+
+def job_classes(folder: JobFolder) -> list[dict[str, Any]]:
+    """Classes of a training: each with value, name, color (RGB, 0-255) and terminology. From its plan, or its cases."""
+    for path in (folder.plan_file, folder.path / "data" / "cases.json"):
+        try:
+            classes = json.loads(path.read_text(encoding="utf-8"))["classes"]
+            return [{"terminology": "", **item, "color": tuple(item["color"])} for item in classes]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return []
+
+
+def has_no_end(document: dict[str, Any]) -> bool:
+    """Whether the training of this ``job.json`` goes on until somebody stops it."""
+    try:
+        return parse_duration(document["config"]["trainer"]["budget"]) >= UNTIL_STOP_SECONDS
+    except (KeyError, TypeError, AttributeError, MedSegError):
+        return False
+
+
+def safe_name(name: str) -> str:
+    """Letters, digits, ``-`` and ``_`` of the Latin alphabet: no file system and no image reader stumbles over them."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_]+", "-", plain).strip("-_")[:LONGEST_NAME].strip("-_") or "job"
+
+
+def weight_count(folder: JobFolder) -> int | None:
+    """How many numbers the model of a job holds, from the header of its file; None where there is no model yet."""
+    try:
+        with (folder.model / "weights.safetensors").open("rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(min(size, LONGEST_HEADER)))
+        return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size

@@ -1,0 +1,236 @@
+"""What a model is and how good it is, read from its ``model.json`` without PyTorch, and shown in a few lines."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import time
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.errors import ModelError
+from slicer.i18n import tr as _
+
+DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
+LARGEST_DESCRIPTION = 64 << 20  # bytes, as MedSegTrainerLib.package allows
+FORMAT = 1
+CLASSES_SHOWN = 12
+LOW_DICE = 0.7
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """A model in facts.
+
+    channels: names of the images it takes, in order. spacing: mm (z, y, x). image_size: pixels (y, x) that 2D images
+    are resized to, or None. mirrors: whether it was trained with mirror images. trained, held_out: numbers of cases.
+    dice: class to mean Dice, None where not known; ``mean_dice`` over them. made: seconds since 1970.
+    """
+
+    path: Path
+    classes: tuple[LabelClass, ...]
+    channels: tuple[str, ...]
+    spacing: tuple[float, float, float]
+    image_size: tuple[int, int] | None
+    mirrors: bool
+    trained: int
+    held_out: int
+    dice: Mapping[str, float | None]
+    mean_dice: float | None
+    made: float
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card of a model folder, its zip, or the job that made it; raises ModelError where there is no model."""
+    try:
+        text, made = _read_zip(path) if path.is_file() else _read_folder(path)
+    except OSError as error:
+        raise ModelError(
+            _("{path} cannot be read: {reason}. Choose a model that can be reached.").format(
+                path=path, reason=error.strerror or error
+            )
+        ) from None
+    try:
+        document = json.loads(text)
+        version = document["schema_version"]
+        if version != FORMAT:
+            raise ModelError(
+                _("{path} has model format {found}, and this version reads {known}. Update MedSegTrainer.").format(
+                    path=path, found=version, known=FORMAT
+                )
+            )
+        return _card(path, document, made)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ModelError(
+            _("{path} is no model of MedSegTrainer: its description is damaged. Choose another one.").format(path=path)
+        ) from None
+
+
+def model_stamp(path: Path) -> tuple[int, int] | None:
+    """Changes when the model does; None where there is none any more."""
+    for file in (path / "model" / DESCRIPTION, path / DESCRIPTION, path):
+        try:
+            if file.is_file():
+                found = file.stat()
+                return found.st_mtime_ns, found.st_size
+        except OSError:
+            continue
+    return None
+
+
+def card_html(card: ModelCard) -> str:
+    """The card as rich text: the classes in their colours with their Dice, how good, what it was trained on."""
+    shown = card.classes[:CLASSES_SHOWN]
+    words = [_class_html(item, card.dice.get(item.name)) for item in shown]
+    if len(card.classes) > len(shown):
+        words.append(_("and {n} more").format(n=len(card.classes) - len(shown)))
+    lines = [" &nbsp; ".join(words), html.escape(_quality(card)), html.escape(_training(card))]
+    return "<br>".join([lines[0], *(f"<small>{line}</small>" for line in lines[1:] if line)])
+
+
+def card_tooltip(card: ModelCard) -> str:
+    """Everything of the card as plain text: all classes, the channels, the voxels, where it is."""
+    dice = {name: f"  {value:.2f}" for name, value in card.dice.items() if value is not None}
+    z, y, x = card.spacing
+    return "\n".join(
+        [
+            _("Classes and their Dice:"),
+            *(f"  {item.name}{dice.get(item.name, '')}" for item in card.classes),
+            _("Channels: {names}").format(names=", ".join(card.channels)),
+            _("It sees voxels of {x:.3g} x {y:.3g} x {z:.3g} mm.").format(x=x, y=y, z=z),
+            _("Folder or file: {path}").format(path=card.path),
+        ]
+    )
+
+
+def when(seconds: float) -> str:
+    """``today 14:02``, ``yesterday 09:30`` or ``2026-03-01``."""
+    there, now = time.localtime(seconds), time.localtime()
+    midnight = time.mktime((now.tm_year, now.tm_mon, now.tm_mday, 0, 0, 0, 0, 0, -1))
+    if seconds >= midnight:
+        return _("today {time}").format(time=time.strftime("%H:%M", there))
+    if seconds >= midnight - 24 * 3600:
+        return _("yesterday {time}").format(time=time.strftime("%H:%M", there))
+    return time.strftime("%Y-%m-%d", there)
+
+
+def _read_folder(path: Path) -> tuple[bytes, float]:
+    if not path.exists():
+        raise ModelError(
+            _("The model {path} is not there any more. Choose another one, or train it again.").format(path=path)
+        )
+    folder = path / "model" if (path / "model" / DESCRIPTION).exists() else path
+    description = folder / DESCRIPTION
+    if not description.is_file() or not (folder / WEIGHTS).is_file():
+        if (path / "job.json").exists():
+            raise ModelError(_("The job {name} has made no model yet. Train it first.").format(name=path.name))
+        raise ModelError(
+            _(
+                "{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file."
+            ).format(path=path)
+        )
+    return description.read_bytes(), description.stat().st_mtime
+
+
+def _read_zip(path: Path) -> tuple[bytes, float]:
+    """The description in a zip, read in memory: nothing is unpacked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {PurePosixPath(info.filename).name: info for info in archive.infolist() if not info.is_dir()}
+            if not {DESCRIPTION, WEIGHTS} <= members.keys() or members[DESCRIPTION].file_size > LARGEST_DESCRIPTION:
+                raise ModelError(
+                    _("{path} is a zip file without a model. Choose the zip of a model folder.").format(path=path)
+                )
+            return archive.read(members[DESCRIPTION]), path.stat().st_mtime
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError):  # damaged, locked, or something else
+        raise ModelError(
+            _("{path} is no model: it is not a zip file, or a damaged one. Choose a model folder or its zip.").format(
+                path=path
+            )
+        ) from None
+
+
+def _card(path: Path, document: dict[str, Any], made: float) -> ModelCard:
+    plan, training, metrics = document["plan"], document.get("training", {}), document.get("metrics", {})
+    z, y, x = (float(part) for part in plan["spacing"])
+    size = plan.get("image_size")
+    classes = tuple(
+        LabelClass(
+            value=int(item["value"]), name=str(item["name"]), color=_color(item["color"]),
+            terminology=str(item.get("terminology") or ""),
+        )
+        for item in plan["classes"]
+    )  # fmt: skip
+    dice, mean, held_out = _dice(training, metrics)
+    return ModelCard(
+        path=path,
+        classes=classes,
+        channels=tuple(str(name) for name in plan["channel_names"]),
+        spacing=(z, y, x),
+        image_size=(int(size[0]), int(size[1])) if size else None,
+        mirrors=bool(plan.get("flip_axes")),
+        trained=len(training.get("train_cases", [])),
+        held_out=held_out,
+        dice=dice,
+        mean_dice=mean,
+        made=made,
+    )
+
+
+def _color(parts: Any) -> tuple[int, int, int]:
+    red, green, blue = (int(part) for part in parts)
+    return red, green, blue
+
+
+def _dice(training: Mapping[str, Any], metrics: Mapping[str, Any]) -> tuple[dict[str, float | None], float | None, int]:
+    """Dice of each class, their mean, and on how many cases: those kept for the end where there were any."""
+    summary = metrics.get("summary")
+    if summary:
+        dice = {name: _number(item["dice"]["mean"]) for name, item in summary.items()}
+        cases = metrics.get("test_cases") if metrics.get("measured_on", "test") == "test" else None
+        count = len(cases or training.get("val_cases", []))
+    else:
+        dice = {name: _number(value) for name, value in (metrics.get("val_dice_per_class") or {}).items()}
+        count = len(training.get("val_cases", []))
+    known = [value for value in dice.values() if value is not None]
+    return dice, sum(known) / len(known) if known else None, count
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def _class_html(item: LabelClass, dice: float | None) -> str:
+    red, green, blue = item.color
+    told = "" if dice is None else f" {dice:.2f}"
+    name = html.escape(item.name).replace(" ", "&nbsp;")
+    return f'<span style="color:#{red:02x}{green:02x}{blue:02x}">&#9632;</span>&nbsp;<b>{name}</b>{told}'
+
+
+def _quality(card: ModelCard) -> str:
+    if card.mean_dice is None:
+        return _("How good it is was not measured: all volumes were trained on. Check its results.")
+    told = _("Mean Dice {dice:.2f} on {n} volumes it was not trained on.").format(dice=card.mean_dice, n=card.held_out)
+    if card.held_out == 1:
+        told = _("Mean Dice {dice:.2f} on one volume it was not trained on.").format(dice=card.mean_dice)
+    return told + (" " + _("Check its results with care.") if card.mean_dice < LOW_DICE else "")
+
+
+def _training(card: ModelCard) -> str:
+    z, y, x = card.spacing
+    names = ", ".join(name for name in card.channels if not name.startswith("channel "))
+    told = [
+        _("Trained {when} on {n} volumes").format(when=when(card.made), n=card.trained)
+        + (f" ({names})" if names else "")
+    ]
+    if card.image_size is not None:
+        told.append(_("images of {x} x {y} pixels").format(y=card.image_size[0], x=card.image_size[1]))
+    else:
+        told.append(_("voxels of {x:.3g} x {y:.3g} x {z:.3g} mm").format(x=x, y=y, z=z))
+    return ", ".join(told) + "."

@@ -1,0 +1,138 @@
+"""The panel: the five sections, and what they share: parameters, environment, jobs and the one timer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+import vtk
+from MedSegTrainerUI.case_rows import CaseRow, read_rows
+from slicer.util import VTKObservationMixin
+
+TIMER_MILLISECONDS = 500
+SECTIONS = {
+    "data": ("data_section", "DataSection", "dataButton"),
+    "train": ("train_section", "TrainSection", "trainButton"),
+    "apply": ("apply_section", "ApplySection", "applyButton"),
+    "evaluate": ("evaluate_section", "EvaluateSection", "evaluateButton"),
+    "environmentSection": ("environment_section", "EnvironmentSection", "environmentButton"),
+}
+
+
+class Panel(VTKObservationMixin):
+    """Sections reach each other through this, and call ``refresh`` after a change that others may show."""
+
+    def __init__(self, uiWidget: Any, logic: Any) -> None:
+        VTKObservationMixin.__init__(self)
+        from importlib import import_module
+
+        self.uiWidget, self.logic = uiWidget, logic
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        self.parameters = None
+        self.entered = True
+        self._refreshing = False
+        self.environment = self.jobs = None
+        try:
+            from MedSegTrainerUI.environment import Environment
+
+            self.environment = Environment()
+        except ImportError:
+            pass
+        try:
+            from MedSegTrainerUI.jobs import JobList
+
+            self.jobs = JobList(Path(jobs_folder()))
+        except ImportError:
+            pass
+        self._sections = []
+        for name, (file, section_class, button) in SECTIONS.items():
+            try:
+                section = getattr(import_module(f"MedSegTrainerUI.{file}"), section_class)(self)
+            except ImportError:
+                continue
+            setattr(self, name, section)
+            self._sections.append(section)
+            getattr(self.ui, button).layout().addWidget(section.uiWidget)
+        self._timer = qt.QTimer()
+        self._timer.setInterval(TIMER_MILLISECONDS)
+        self._timer.connect("timeout()", self.onTimer)
+        self._timer.start()
+
+    def resourcePath(self, name: str) -> str:
+        return str(Path(__file__).resolve().parent.parent / "Resources" / name)
+
+    def rows(self) -> list[CaseRow]:
+        """The cases to train on: the rows with a check mark."""
+        return [row for row in self.all_rows() if row.use]
+
+    def all_rows(self) -> list[CaseRow]:
+        return read_rows(self.parameters.parameterNode) if self.parameters else []
+
+    def class_names(self) -> dict[str, str]:
+        """The class of a segment name where the user chose another; '' where it is left out."""
+        return json.loads(self.parameters.classNames) if self.parameters else {}
+
+    def classes(self) -> list[Any]:
+        """The classes to train, as the user named, merged and left them out."""
+        from MedSegTrainerUI.segment_classes import find_classes
+
+        return find_classes(self.rows(), self.class_names())
+
+    def setParameterNode(self, parameters: Any) -> None:
+        """Parameters or None, while the scene is being closed."""
+        self._observe(False)
+        self.parameters = parameters
+        for section in self._sections:
+            section.setParameterNode(parameters)
+        self._observe(self.entered)
+        self.refresh()
+
+    def enter(self) -> None:
+        self.entered = True
+        self._observe(True)
+        self.refresh()
+
+    def exit(self) -> None:
+        """The panel is hidden: it follows the jobs (by its timer), and no longer the scene."""
+        self.entered = False
+        self._observe(False)
+
+    def refresh(self) -> None:
+        """Every section shows how things stand; called while it does so, it does nothing."""
+        if self._refreshing:
+            return
+        self._refreshing = True
+        try:
+            for section in self._sections:
+                section.refresh()
+        finally:
+            self._refreshing = False
+
+    def onTimer(self) -> None:
+        for section in self._sections:
+            section.onTimer()
+
+    def cleanup(self) -> None:
+        """Leaves nothing behind that could call this panel; running jobs go on."""
+        self._timer.stop()
+        self.removeObservers()
+        for section in self._sections:
+            section.cleanup()
+
+    def _observe(self, wanted: bool) -> None:
+        node = self.parameters.parameterNode if self.parameters else None
+        if node is None or wanted == self.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self.onParameters):
+            return
+        change = self.addObserver if wanted else self.removeObserver
+        change(node, vtk.vtkCommand.ModifiedEvent, self.onParameters)
+
+    def onParameters(self, caller: Any, event: str) -> None:
+        self.refresh()
+
+
+def jobs_folder() -> str:
+    """Where jobs are kept: in the folder of the settings, or in the user's home."""
+    return str(Path(slicer.util.settingsValue("MedSegTrainer/Folder", "") or Path.home() / "MedSegTrainer") / "jobs")

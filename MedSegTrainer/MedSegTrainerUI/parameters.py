@@ -1,0 +1,41 @@
+"""What the panel remembers in the scene, as values of the parameter node."""
+
+# No "from __future__ import annotations": the wrapper reads the type hints when it decorates the class.
+
+from enum import Enum
+
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.parameterNodeWrapper import parameterNodeWrapper
+
+
+class Duration(Enum):
+    """How long to train, in minutes; 0: until the user stops it."""
+
+    QUICK = 5
+    BALANCED = 20
+    THOROUGH = 60
+    UNTIL_STOP = 0
+
+
+@parameterNodeWrapper
+class Parameters:
+    """The rows of the data section are on the same node: see ``case_rows.py``.
+
+    configuration: JSON object of settings that differ from their defaults, such as {"loss.loss_type": "dice"}.
+    classNames: JSON object, the class that a segment name belongs to; '' is a segment that is left out.
+    checkJob, trainingJob: names in the folder of jobs: the newest check of the data, and the training that is watched.
+    """
+
+    classNames: str = "{}"
+    checkJob: str = ""
+    duration: Duration = Duration.BALANCED
+    configuration: str = "{}"
+    trainingJob: str = ""
+    showPreview: bool = True
+    model: str = ""
+    tta: bool = False
+    cleanUp: bool = False
+    outputSegmentation: vtkMRMLSegmentationNode
+    evaluatePrediction: vtkMRMLSegmentationNode
+    evaluateReference: vtkMRMLSegmentationNode
+    evaluateVolume: vtkMRMLScalarVolumeNode

@@ -1,0 +1,51 @@
+"""A chart inside the panel: Slicer's plot widget with a view node of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+
+HEIGHT = 170
+
+
+class PlotFrame:
+    """Fills ``frame`` (a widget with a layout) with a plot widget, where Slicer was built with plots."""
+
+    def __init__(self, frame: Any, key: str) -> None:
+        self._frame, self._key = frame, key
+        self.widget: Any = None
+        self._view: Any = None
+
+    def show(self, chart: Any) -> None:
+        """Shows a vtkMRMLPlotChartNode; the view node that a closed scene took along is made anew."""
+        make = getattr(slicer, "qMRMLPlotWidget", None)
+        self._frame.visible = make is not None
+        if make is None:
+            return
+        if self.widget is None:
+            self.widget = make()
+            self.widget.setMRMLScene(slicer.mrmlScene)
+            self.widget.minimumHeight = HEIGHT
+            if hasattr(self.widget, "plotController"):
+                self.widget.plotController().setVisible(False)
+            self._frame.layout().addWidget(self.widget)
+        if self._view is None or self._view.GetScene() is None:
+            self._view = self._view_node()
+            self.widget.setMRMLPlotViewNode(self._view)
+        if self._view.GetPlotChartNodeID() != chart.GetID():
+            self._view.SetPlotChartNodeID(chart.GetID())
+
+    def _view_node(self) -> Any:
+        tag = f"MedSegTrainer{self._key}"
+        node = slicer.mrmlScene.GetSingletonNode(tag, "vtkMRMLPlotViewNode")
+        if node is None:
+            node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLPlotViewNode")
+            node.UnRegister(None)
+            node.SetSingletonTag(tag)
+            node.SetName(tag)
+            node.SetLayoutName(tag)
+            node.SetHideFromEditors(True)
+            node.SetSaveWithScene(False)
+            node = slicer.mrmlScene.AddNode(node)
+        return node

@@ -1,0 +1,213 @@
+"""Data to try the module with, in Slicer's Sample Data module: made-up abdomens, and hippocampi from the network."""
+
+from __future__ import annotations
+
+import logging
+import re
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+import MedSegTrainerUI.library  # noqa: F401  makes MedSegTrainerLib importable
+from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.errors import DataError, MedSegError
+
+CATEGORY = "MedSegTrainer"
+ICONS = Path(__file__).resolve().parent.parent / "Resources" / "Icons"
+LABELLED_PHANTOMS, PHANTOMS = 3, 4
+LABELLED_HIPPOCAMPI, HIPPOCAMPI = 5, 6
+
+# Medical Segmentation Decathlon, Task04, CC-BY-SA 4.0 (http://medicaldecathlon.com). The address is its place in
+# the Registry of Open Data on AWS (https://registry.opendata.aws/msd); the checksum is the one that MONAI's
+# DecathlonDataset expects of the same file.
+HIPPOCAMPUS_URL = "https://msd-for-monai.s3-us-west-2.amazonaws.com/Task04_Hippocampus.tar"
+HIPPOCAMPUS_FILE = "Task04_Hippocampus.tar"
+HIPPOCAMPUS_CHECKSUM = "MD5:9d24dba78a72977dbd1d2e110310f31b"
+HIPPOCAMPUS_MEMBER = re.compile(r"(?:\./)?Task04_Hippocampus/(imagesTr|labelsTr)/(hippocampus_\d{3})\.nii\.gz")
+LARGEST_MEMBER = 4 << 20  # bytes; the files have some ten thousand
+ANTERIOR, POSTERIOR = 1, 2
+HIPPOCAMPUS_CLASSES = (
+    LabelClass(value=ANTERIOR, name="anterior", color=(240, 170, 60)),
+    LabelClass(value=POSTERIOR, name="posterior", color=(70, 150, 230)),
+)
+
+
+def register_sample_data() -> None:
+    """Adds both data sets to the Sample Data module; doing it again changes nothing."""
+    import SampleData
+
+    logic = SampleData.SampleDataLogic
+    if hasattr(logic, "registerCustomSampleDataCategory"):  # Slicer 5.12 and later
+        logic.registerCustomSampleDataCategory(CATEGORY, title=_("MedSegTrainer"))
+    _forget_earlier_registration()
+    for name, address, file_name, download, picture in (
+        ("MedSegTrainerPhantoms", "https://localhost/made-here", "phantoms", download_phantoms, "SamplePhantoms.png"),
+        ("MSDHippocampus", HIPPOCAMPUS_URL, HIPPOCAMPUS_FILE, download_hippocampi, "SampleHippocampus.png"),
+    ):
+        logic.registerCustomSampleDataSource(
+            category=CATEGORY,
+            sampleName=name,
+            uris=address,
+            fileNames=file_name,
+            nodeNames=name,
+            thumbnailFileName=str(ICONS / picture),
+            customDownloader=download,
+        )
+
+
+def download_phantoms(source: Any = None) -> list[Any]:
+    """What a click in Sample Data does: three labelled phantoms and one to apply the model to."""
+    return _told(load_phantoms)
+
+
+def download_hippocampi(source: Any = None) -> list[Any]:
+    """What a click in Sample Data does: the archive comes into Slicer's cache, its first cases into the scene."""
+
+    def load() -> list[Any]:
+        words = (HIPPOCAMPUS_URL, HIPPOCAMPUS_FILE, HIPPOCAMPUS_CHECKSUM)
+        return load_hippocampi(Path(_sample_data_logic().downloadFileIntoCache(*words)))
+
+    return _told(load)
+
+
+def load_phantoms() -> list[Any]:
+    """Adds the volumes and segmentations to the scene and gives the volumes; the last has no segmentation."""
+    from MedSegTrainerUI.phantom_volumes import CLASSES, make_phantom_volume
+
+    volumes = []
+    for seed in range(PHANTOMS):
+        phantom = make_phantom_volume(seed)
+        name = f"Phantom {seed + 1}"
+        volume = slicer.util.addVolumeFromArray(phantom.voxels, phantom.ijk_to_ras, name)
+        if seed < LABELLED_PHANTOMS:
+            _add_segmentation(name, volume, phantom.labels, CLASSES)
+        volumes.append(volume)
+    _show(volumes[0])
+    return volumes
+
+
+def load_hippocampi(archive: Path) -> list[Any]:
+    """Adds the first cases of the Decathlon's archive to the scene and gives the volumes.
+
+    The last has no segmentation, to apply the model to. Raises DataError.
+    """
+    volumes = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, image, label in _extract_hippocampi(archive, Path(folder)):
+            volume = _load_volume(image, name, {})
+            if len(volumes) < LABELLED_HIPPOCAMPI:
+                labels = _load_volume(label, "labels", {"labelmap": True})
+                values = slicer.util.arrayFromVolume(labels).copy()
+                _remove_with_parts(labels)
+                if values.shape != slicer.util.arrayFromVolume(volume).shape:
+                    raise DataError(
+                        _("{name}: image and labels differ in size. Download the data again.").format(name=name)
+                    )
+                _add_segmentation(name, volume, values, HIPPOCAMPUS_CLASSES)
+            volumes.append(volume)
+    _show(volumes[0])
+    return volumes
+
+
+def _extract_hippocampi(archive: Path, folder: Path) -> Iterator[tuple[str, Path, Path]]:
+    """Name, image and label map of the first cases, written to ``folder`` under names made here."""
+    members = _read_members(archive)
+    names = sorted(name for kind, name in members if kind == "labelsTr" and ("imagesTr", name) in members)
+    if len(names) < HIPPOCAMPI:
+        raise DataError(
+            _("{file} is not the archive of hippocampus volumes. Remove it and download it again.").format(file=archive)
+        )
+    for name in names[:HIPPOCAMPI]:
+        paths = []
+        for kind in ("imagesTr", "labelsTr"):
+            path = folder / f"{name}-{kind}.nii.gz"
+            path.write_bytes(members[kind, name])
+            paths.append(path)
+        yield name, paths[0], paths[1]
+
+
+def _read_members(archive: Path) -> dict[tuple[str, str], bytes]:
+    """Content of the wanted files by folder and case; whatever else an archive may hold is not touched."""
+    members = {}
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                found = HIPPOCAMPUS_MEMBER.fullmatch(member.name)
+                stream = tar.extractfile(member) if found and member.isreg() and member.size <= LARGEST_MEMBER else None
+                if stream is not None:
+                    members[found[1], found[2]] = stream.read()
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise DataError(
+            _("{file} cannot be read ({error}). Remove it and download it again.").format(file=archive, error=error)
+        ) from error
+    return members
+
+
+def _load_volume(path: Path, name: str, properties: dict[str, Any]) -> Any:
+    """The node of a file that will not stay: it forgets where it came from."""
+    try:
+        node = slicer.util.loadVolume(str(path), {"name": name, "show": False, "singleFile": True, **properties})
+    except RuntimeError:
+        raise DataError(_("{name} cannot be read. Download the data again.").format(name=path.name)) from None
+    storage = node.GetStorageNode()
+    node.SetAndObserveStorageNodeID(None)
+    if storage is not None:
+        slicer.mrmlScene.RemoveNode(storage)
+    return node
+
+
+def _remove_with_parts(node: Any) -> None:
+    display = node.GetDisplayNode()
+    slicer.mrmlScene.RemoveNode(node)
+    if display is not None and display.GetScene() is not None:
+        slicer.mrmlScene.RemoveNode(display)
+
+
+def _add_segmentation(name: str, volume: Any, labels: Any, classes: Sequence[LabelClass]) -> Any:
+    """A segmentation in the volume's geometry from labels (k, j, i)."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{name} segmentation")
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    segmentation = node.GetSegmentation()
+    for label_class in classes:
+        identifier = segmentation.AddEmptySegment("", label_class.name, [part / 255 for part in label_class.color])
+        if label_class.terminology:
+            segment = segmentation.GetSegment(identifier)
+            segment.SetTag(segment.GetTerminologyEntryTagName(), label_class.terminology)
+        inside = (labels == label_class.value).astype("uint8")
+        slicer.util.updateSegmentBinaryLabelmapFromArray(inside, node, identifier, volume)
+    return node
+
+
+def _show(volume: Any) -> None:
+    slicer.util.setSliceViewerLayers(background=volume, fit=True)
+
+
+def _told(load: Callable[[], list[Any]]) -> list[Any]:
+    """What ``load`` gives, or nothing and a line in the log of Sample Data that says why."""
+    logic = _sample_data_logic()
+    try:
+        volumes = load()
+    except (MedSegError, ValueError, OSError) as error:
+        logic.logMessage(_("This sample data could not be loaded: {error}").format(error=error), logging.ERROR)
+        return []
+    names = ", ".join(volume.GetName() for volume in volumes)
+    logic.logMessage(_("Loaded {names}; the last one has no segmentation.").format(names=names), logging.INFO)
+    return volumes
+
+
+def _sample_data_logic() -> Any:
+    """The one of the Sample Data panel where that is open, whose log shows how far a download is."""
+    import SampleData
+
+    return getattr(getattr(slicer.modules, "SampleDataWidget", None), "logic", None) or SampleData.SampleDataLogic()
+
+
+def _forget_earlier_registration() -> None:
+    """After a reload of the module the functions are others: the old ones must not stay beside them."""
+    getattr(slicer.modules, "sampleDataSources", {}).pop(CATEGORY, None)

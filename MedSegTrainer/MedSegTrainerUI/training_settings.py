@@ -1,0 +1,335 @@
+"""The settings of a training as a form needs them: kinds, limits and words of each, files, and the configuration.
+
+Everything follows from the dataclasses of ``MedSegTrainerLib.config``. Changed settings are kept as a flat mapping,
+``{"loss.loss_type": "dice"}``. The job's own process checks what settings say together.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from slicer.i18n import tr as _
+
+from MedSegTrainerLib import atomic
+from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.errors import UsageError, did_you_mean
+
+BY_THE_PANEL = {"data.data_dir", "data.image_names", "data.label_name", "trainer.budget"}
+SCHEDULE = {
+    "epochs", "lr_schedule", "step_size", "gamma", "T_max", "eta_min", "power", "factor", "lr_patience",
+    "warmup_epochs", "warmup_type",
+}  # fmt: skip
+AUGMENTATION = {"augmentation", "augmentation_strength", "mixup", "cutmix", "flip_axes"}
+CHECKPOINTS = {
+    "checkpoint_dir", "checkpoint_seconds", "save_frequency", "keep_checkpoints", "save_best_only", "tensorboard",
+}  # fmt: skip
+GROUPS = ("Network", "Loss", "Optimizer", "Schedule", "Augmentation", "Strategies", "Data", "Checkpoints")
+YES, NO, NONE = "yes", "no", "none"
+BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+UNTIL_STOP = {"trainer.lr_schedule": "plateau", "trainer.validation_interval": 5}  # no end is known to plan towards
+UNTIL_STOP_BUDGET = "1000h"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """``words``: fixed values it can have (choices, 'auto'); ``types``: of bool, int, float and str those it may be.
+
+    ``items``: what a list of it holds (a type, or the words that are possible); None where it is no list.
+    """
+
+    key: str
+    default: Any
+    help: str
+    minimum: float | None
+    maximum: float | None
+    words: tuple[Any, ...]
+    types: frozenset[type]
+    items: Any
+    optional: bool
+
+    @property
+    def label(self) -> str:
+        return self.key.partition(".")[2].replace("_", " ").capitalize()
+
+    @property
+    def group(self) -> str:
+        section, _dot, name = self.key.partition(".")
+        if section == "data":
+            return "Augmentation" if name in AUGMENTATION else "Data"
+        if section == "trainer":
+            return "Schedule" if name in SCHEDULE else "Checkpoints" if name in CHECKPOINTS else "Strategies"
+        return section.capitalize()
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Every value, where they can be counted: then a menu shows them. Else empty."""
+        if self.items is not None or self.types - {bool}:
+            return ()
+        return self._words()
+
+    @property
+    def range(self) -> str:
+        """What may be entered, in words."""
+        parts = []
+        if self.types & {int, float}:
+            parts.append(_("a whole number{limits}") if float not in self.types else _("a number{limits}"))
+        if self.items in (int, float):
+            parts.append(_("several numbers{limits}, with commas between"))
+        elif self.items is not None:
+            parts.append(_("several of {words}, with commas between").format(words=", ".join(map(str, self.items))))
+        if str in self.types:
+            parts.append(_("text"))
+        told = [part.format(limits=self._limits()) for part in parts]
+        words = self._words()
+        return _(" or ").join([*told, ", ".join(words)] if words else told)
+
+    def _words(self) -> tuple[str, ...]:
+        flags = (YES, NO) if bool in self.types else ()
+        return (*map(str, self.words), *flags, *((NONE,) if self.optional else ()))
+
+    def _limits(self) -> str:
+        if self.minimum is not None and self.maximum is not None:
+            return _(" from {low:g} to {high:g}").format(low=self.minimum, high=self.maximum)
+        if self.minimum is not None:
+            return _(" of at least {low:g}").format(low=self.minimum)
+        return ""
+
+
+@cache
+def all_settings() -> dict[str, Setting]:
+    """By key, without those that the panel itself sets: data, and how long."""
+    found = {}
+    for section, cls in get_type_hints(TrainConfig).items():
+        if section.startswith("_"):
+            continue
+        hints = get_type_hints(cls)
+        for item in fields(cls):
+            key = f"{section}.{item.name}"
+            if key not in BY_THE_PANEL:
+                found[key] = _setting(key, item, hints[item.name])
+    return found
+
+
+def _setting(key: str, item: Any, hint: Any) -> Setting:
+    default = item.default if item.default_factory is MISSING else item.default_factory()
+    words: list[Any] = []
+    kinds: set[type] = set()
+    items: Any = None
+    optional = False
+    for part in _parts(hint):
+        if get_origin(part) is Literal:
+            words += [word for word in get_args(part) if word not in words]
+        elif get_origin(part) is list:
+            inner = get_args(part)[0]
+            items = get_args(inner) if get_origin(inner) is Literal else inner
+        elif part is type(None):
+            optional = True
+        else:
+            kinds.add(part)
+    return Setting(
+        key=key, default=default, help=item.metadata["help"], minimum=item.metadata["minimum"],
+        maximum=item.metadata["maximum"], words=tuple(words), types=frozenset(kinds), items=items, optional=optional,
+    )  # fmt: skip
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    if get_origin(hint) in (Union, types.UnionType):
+        for part in get_args(hint):
+            yield from _parts(part)
+    else:
+        yield hint
+
+
+def show_value(value: Any) -> str:
+    """A value as it is written in the form."""
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return YES if value else NO
+    if isinstance(value, (list, tuple)):
+        return ", ".join(show_value(part) for part in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def parse_value(setting: Setting, value: Any) -> Any:
+    """The value in JSON or in a text as people write it; raises UsageError with what is possible."""
+    for parse in (_word, _flag, _number, _list, _text):
+        found, result = parse(setting, value.strip() if isinstance(value, str) else value)
+        if found:
+            return result
+    raise UsageError(
+        _("{label}: '{value}' is not possible. Possible is {range}.").format(
+            label=setting.label, value=show_value(value), range=setting.range
+        )
+    )
+
+
+Parsed = tuple[bool, Any]
+NOTHING: Parsed = (False, None)
+
+
+def _word(setting: Setting, value: Any) -> Parsed:
+    if setting.optional and (value is None or (isinstance(value, str) and value.lower() in (NONE, "null"))):
+        return True, None
+    if isinstance(value, bool):
+        return NOTHING
+    return next(((True, word) for word in setting.words if str(word).lower() == str(value).lower()), NOTHING)
+
+
+def _flag(setting: Setting, value: Any) -> Parsed:
+    if bool not in setting.types:
+        return NOTHING
+    known = value if isinstance(value, bool) else BOOLEANS.get(str(value).lower())
+    return NOTHING if known is None else (True, known)
+
+
+def _number(setting: Setting, value: Any) -> Parsed:
+    if not setting.types & {int, float}:
+        return NOTHING
+    number = _as_number(value, whole=float not in setting.types)
+    return NOTHING if number is None or not _is_within(setting, number) else (True, number)
+
+
+def _list(setting: Setting, value: Any) -> Parsed:
+    if setting.items is None:
+        return NOTHING
+    parts = value
+    if isinstance(value, str):
+        parts = [part.strip(" '\"") for part in value.strip("[]()").split(",") if part.strip()]
+    if not isinstance(parts, (list, tuple)):
+        return NOTHING
+    if setting.items in (int, float):
+        parts = [_as_number(part, whole=setting.items is int) for part in parts]
+        right = bool(parts) and all(part is not None and _is_within(setting, part) for part in parts)
+    else:
+        right = all(part in setting.items for part in parts)
+    return (True, list(parts)) if right else NOTHING
+
+
+def _text(setting: Setting, value: Any) -> Parsed:
+    return (True, value) if str in setting.types and isinstance(value, str) else NOTHING
+
+
+def _as_number(value: Any, *, whole: bool) -> float | int | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    if not math.isfinite(number) or (whole and number != int(number)):
+        return None
+    return int(number) if whole else number
+
+
+def _is_within(setting: Setting, number: float) -> bool:
+    low, high = setting.minimum, setting.maximum
+    return (low is None or number >= low) and (high is None or number <= high)
+
+
+def full_key(name: str) -> str | None:
+    """The key that a name stands for which may leave out its section, as in --set; None where it is not one setting."""
+    matches = [key for key in all_settings() if f".{key}".endswith(f".{name}")]
+    return matches[0] if len(matches) == 1 else None
+
+
+def read_changes(text: str) -> dict[str, Any]:
+    """Changed settings as the parameter node keeps them; what this version does not know is left out."""
+    try:
+        values = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    changes = {}
+    for key, value in values.items() if isinstance(values, dict) else ():
+        setting = all_settings().get(key)
+        try:
+            if setting is not None:
+                changes[key] = parse_value(setting, value)
+        except UsageError:
+            continue
+    return only_changes(changes)
+
+
+def only_changes(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without those that have their default, in the order of the settings."""
+    return {key: values[key] for key, item in all_settings().items() if key in values and values[key] != item.default}
+
+
+def training_config(changes: Mapping[str, Any], minutes: int, data_dir: Path) -> TrainConfig:
+    """The configuration of a training on a folder; ``minutes`` 0: until somebody stops it."""
+    values: dict[str, Any] = {**({} if minutes else UNTIL_STOP), **changes, "data.data_dir": str(data_dir)}
+    values["trainer.budget"] = f"{minutes}m" if minutes else UNTIL_STOP_BUDGET
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        section, _dot, name = key.partition(".")
+        sections.setdefault(section, {})[name] = value
+    classes = get_type_hints(TrainConfig)
+    return TrainConfig(**{section: classes[section](**given) for section, given in sections.items()})
+
+
+def save_settings(path: Path, changes: Mapping[str, Any]) -> None:
+    """As ``medsegtrainer train --config`` takes them: sections with the changed settings. Raises StorageError."""
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in changes.items():
+        section, _dot, name = key.partition(".")
+        sections.setdefault(section, {})[name] = value
+    atomic.write_json(path, sections)
+
+
+def load_settings(path: Path) -> dict[str, Any]:
+    """The changed settings in a file: sections, bare keys, or a ``job.json``. Raises UsageError in one sentence."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else _("it is no JSON file")
+        raise UsageError(_("{file} cannot be used: {reason}.").format(file=path.name, reason=reason)) from None
+    if isinstance(document, dict) and {"kind", "config"} <= document.keys():
+        document = document["config"]
+    if not isinstance(document, dict):
+        raise UsageError(_("{file} holds no settings of a training.").format(file=path.name))
+    if "nodes" in document or "config" in document:
+        raise UsageError(
+            _("{file} is a workflow, which only the command line reads: save its settings by themselves.").format(
+                file=path.name
+            )
+        )
+    try:
+        return only_changes({key: parse_value(all_settings()[key], value) for key, value in _flat(document)})
+    except UsageError as error:
+        raise UsageError(_("{file} is not used. {problem}").format(file=path.name, problem=error)) from None
+
+
+def _flat(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every setting of a file with its key; raises UsageError at the first that is not known."""
+    sections = {key.partition(".")[0] for key in all_settings()}
+    pointed = {name for name in document if name in sections}
+    pointed |= {key.partition(".")[0] for name in document if (key := full_key(name)) is not None}
+    for name, value in document.items():
+        if name in sections:
+            if not isinstance(value, dict):
+                raise UsageError(_("'{name}' must be an object with settings.").format(name=name))
+            for inner, inner_value in value.items():
+                yield from _known(f"{name}.{inner}", inner_value)
+            continue
+        homes = [key for key in (*all_settings(), *BY_THE_PANEL) if key.partition(".")[2] == name or key == name]
+        likely = [key for key in homes if key.partition(".")[0] in pointed] if len(homes) > 1 else homes
+        if len(homes) > 1 and len(likely) != 1:
+            keys = _(" or ").join(homes)
+            raise UsageError(_("'{name}' can be {keys}: write it in its section.").format(name=name, keys=keys))
+        yield from _known(likely[0] if likely else name, value)
+
+
+def _known(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if key in BY_THE_PANEL:
+        return  # which cases and how long is chosen in the panel
+    if key not in all_settings():
+        names = [name for known in all_settings() for name in (known, known.partition(".")[2])]
+        raise UsageError(_("'{key}' is no setting of a training.").format(key=key) + did_you_mean(key, names))
+    yield key, value

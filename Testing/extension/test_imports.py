@@ -1,0 +1,128 @@
+"""The arrows of DESIGN.md, read from the sources: who imports whom, and that loading the module imports nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import package
+import pytest
+
+ROOT = package.ROOT
+MODULE_FILE = ROOT / "MedSegTrainer" / "MedSegTrainer.py"
+LIBRARY, UI = ROOT / "MedSegTrainerLib", ROOT / "MedSegTrainer" / "MedSegTrainerUI"
+OPEN_TO_THE_MODULE = ("config", "events", "job", "errors", "atomic", "duration", "classes")
+OF_SLICER = {"slicer", "qt", "ctk", "vtk", "mrml", "sitkUtils", "teem", "PythonQt"}
+FOREIGN_TO_SLICER = {
+    "torch", "monai", "einops", "safetensors", "pydantic", "typer", "rich", "jinja2", "matplotlib", "tensorboard",
+    "nibabel", "pandas", "psutil", "PIL",
+}  # fmt: skip
+HEAVY = FOREIGN_TO_SLICER | {"numpy", "scipy", "SimpleITK", "vtk"}
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """The full name of whatever is imported below ``tree``: ``a.b`` of ``import a.b`` and ``from a import b``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports name the whole package"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def sources(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*.py")) if "__pycache__" not in path.parts]
+
+
+def at_file_scope(tree: ast.Module) -> ast.Module:
+    """The statements that run when the file is imported; blocks such as ``try`` and ``class`` are among them."""
+
+    class WithoutFunctions(ast.NodeTransformer):
+        def visit_FunctionDef(self, node: ast.FunctionDef) -> None:  # noqa: N802
+            return None
+
+        visit_AsyncFunctionDef = visit_FunctionDef
+
+    return WithoutFunctions().visit(tree)
+
+
+class TestLibrary:
+    @pytest.mark.parametrize("path", sources(LIBRARY), ids=lambda path: path.stem)
+    def test_knows_nothing_of_slicer(self, path: Path) -> None:
+        found = {name for name in imports(parse(path)) if name.split(".")[0] in OF_SLICER | {"MedSegTrainerUI"}}
+        assert not found
+
+    @pytest.mark.parametrize("name", OPEN_TO_THE_MODULE)
+    def test_what_slicer_imports_needs_the_standard_library_only(self, name: str) -> None:
+        """In an interpreter without site packages, and with every other file of the library it pulls in."""
+        code = (
+            "import sys; sys.path.insert(0, sys.argv[1]); before = set(sys.modules)\n"
+            f"import MedSegTrainerLib.{name}\n"
+            "print(*sorted(m for m in set(sys.modules) - before if m.startswith('MedSegTrainerLib.')))"
+        )
+        done = subprocess.run([sys.executable, "-ISc", code, ROOT], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert set(done.stdout.split()) <= {f"MedSegTrainerLib.{other}" for other in OPEN_TO_THE_MODULE}
+
+
+class TestModule:
+    @pytest.mark.parametrize("path", [MODULE_FILE, *sources(UI)], ids=lambda path: path.stem)
+    def test_imports_of_the_library_only_what_is_open_to_it(self, path: Path) -> None:
+        allowed = {f"MedSegTrainerLib.{name}" for name in OPEN_TO_THE_MODULE}
+        for name in imports(parse(path)):
+            if name.split(".")[0] == "MedSegTrainerLib":
+                assert ".".join(name.split(".")[:2]) in allowed, f"{path.name} imports {name}"
+
+    @pytest.mark.parametrize("path", [MODULE_FILE, *sources(UI)], ids=lambda path: path.stem)
+    def test_imports_nothing_that_slicer_lacks(self, path: Path) -> None:
+        found = {name for name in imports(parse(path)) if name.split(".")[0] in FOREIGN_TO_SLICER}
+        assert not found
+
+    def test_module_file_imports_nothing_heavy_when_slicer_loads_it(self) -> None:
+        found = {name.split(".")[0] for name in imports(at_file_scope(parse(MODULE_FILE)))}
+        assert not found & (HEAVY | {"MedSegTrainerLib", "MedSegTrainerUI"})
+
+    def test_sample_data_is_registered_without_numpy(self) -> None:
+        """It happens at the start of Slicer, with every file that it pulls in."""
+        for name in ("sample_data.py", "library.py", "__init__.py"):
+            assert not {found.split(".")[0] for found in imports(at_file_scope(parse(UI / name)))} & HEAVY
+
+    def test_functions_are_not_file_scope(self) -> None:
+        tree = at_file_scope(ast.parse("import a\ntry:\n import b\nexcept E:\n pass\ndef f():\n import c"))
+        assert list(imports(tree)) == ["a", "b"]
+
+
+class TestModuleFile:
+    def test_is_ascii_and_no_command_line_program(self) -> None:
+        """Slicer reads it in the encoding of the platform, and takes a file with ``#!`` for a program."""
+        content = MODULE_FILE.read_bytes()
+        assert content.isascii()
+        assert not content.startswith(b"#!")
+
+    def test_is_the_only_module_that_slicer_discovers_here(self) -> None:
+        """A folder dropped on Slicer is searched for files with a class of their own name on the bare base class."""
+        found = []
+        for path in sources(ROOT / "MedSegTrainer") + sources(ROOT / "Testing"):
+            if (path.parent / "__init__.py").exists():
+                continue
+            for node in parse(path).body:
+                is_module = isinstance(node, ast.ClassDef) and node.name == path.stem
+                if is_module and any(isinstance(b, ast.Name) and b.id == "ScriptedLoadableModule" for b in node.bases):
+                    found.append(path)
+        assert found == [MODULE_FILE]
+
+    def test_has_its_four_classes(self) -> None:
+        names = {node.name for node in parse(MODULE_FILE).body if isinstance(node, ast.ClassDef)}
+        assert {"MedSegTrainer", "MedSegTrainerWidget", "MedSegTrainerLogic", "MedSegTrainerTest"} <= names
+
+    def test_packages_beside_it_have_names_of_their_own(self) -> None:
+        """All extensions share one path: a package called ``utils`` would hide another's."""
+        folders = [path.parent.name for path in (ROOT / "MedSegTrainer").glob("*/__init__.py")]
+        assert folders == ["MedSegTrainerUI"]

@@ -1,0 +1,265 @@
+"""Fixtures of the module's tests, the same in Slicer and over the stand-in.
+
+In Slicer the application is there and nothing is started. Elsewhere ``Testing/slicer_standin`` plays it; where its
+packages are missing, every test here is skipped with the reason.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = ROOT / "MedSegTrainer" / "MedSegTrainer.py"
+STANDIN = ROOT / "Testing" / "slicer_standin"
+
+
+def _in_slicer() -> bool:
+    """Whether this is the application itself, and not the stand-in in a second session of the same process."""
+    slicer = sys.modules.get("slicer")
+    return hasattr(slicer, "app") and "slicer_standin" not in sys.modules
+
+
+IN_SLICER = _in_slicer()
+
+
+def _standin() -> Any:
+    """The package of the stand-in, without a search path that would also offer its neighbours."""
+    if "slicer_standin" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("slicer_standin", STANDIN / "__init__.py")
+        assert spec is not None and spec.loader is not None
+        package = importlib.util.module_from_spec(spec)
+        sys.modules["slicer_standin"] = package
+        spec.loader.exec_module(package)
+    return importlib.import_module("slicer_standin.boot")
+
+
+class _Skipped(pytest.Module):
+    """A file of tests that is not imported."""
+
+    reason = ""
+
+    def collect(self) -> Any:
+        raise pytest.skip.Exception(self.reason, allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Starts the stand-in before the first file of tests is imported."""
+    if IN_SLICER:
+        return None
+    boot = _standin()
+    reason = boot.requirements.why_missing()
+    if reason:
+        skipped = _Skipped.from_parent(parent, path=module_path)
+        skipped.reason = reason
+        return skipped
+    boot.boot()
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.slicer)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Any]:
+    """An empty scene with settings of the test's own.
+
+    The test fails when meanwhile an exception was lost in a slot or an observer, or a signal was misspelt.
+    """
+    import slicer
+
+    if IN_SLICER:
+        slicer.mrmlScene.Clear()
+        yield slicer.mrmlScene
+        slicer.mrmlScene.Clear()
+        return
+    from slicer_standin import failures, mrml, qt_dialogs, qt_settings
+
+    mrml.clear_scene()
+    qt_settings.use_settings_file(tmp_path / "Slicer.ini")
+    qt_dialogs.forget()
+    failures.take()
+    yield slicer.mrmlScene
+    slicer.app.processEvents()
+    mrml.clear_scene()
+    lost = failures.take()
+    assert not lost, "Slicer would only have printed this:\n" + "\n".join(lost)
+
+
+@pytest.fixture(scope="session")
+def medsegtrainer() -> Any:
+    """``slicer.modules.medsegtrainer``: the module, loaded by its path."""
+    import slicer
+
+    if not hasattr(slicer.modules, "medsegtrainer"):
+        from slicer_standin import module_loading
+
+        module_loading.load_module(MODULE)
+    return slicer.modules.medsegtrainer
+
+
+@pytest.fixture
+def module_widget(scene: Any, medsegtrainer: Any) -> Iterator[Any]:
+    """The module's widget as Slicer makes it, entered and shown."""
+    import slicer
+
+    parent = medsegtrainer.widgetRepresentation()
+    widget = slicer.modules.MedSegTrainerWidget
+    parent.show()
+    widget.enter()
+    slicer.app.processEvents()
+    yield widget
+    widget.exit()
+    parent.hide()
+    if not IN_SLICER:
+        medsegtrainer.discard_widget()
+
+
+@pytest.fixture
+def panel(module_widget: Any) -> Any:
+    """The panel of the module's widget."""
+    return module_widget.panel
+
+
+@pytest.fixture
+def wait_for() -> Callable[..., None]:
+    """Lets the application work until a condition holds; fails after some milliseconds."""
+    import slicer
+
+    def wait(condition: Callable[[], Any], milliseconds: int = 5000) -> None:
+        end = time.monotonic() + milliseconds / 1000
+        while not condition():
+            assert time.monotonic() < end, f"waited {milliseconds} ms in vain"
+            slicer.app.processEvents()
+            time.sleep(0.005)
+
+    return wait
+
+
+@pytest.fixture
+def screenshot(tmp_path: Path) -> Callable[[Any, str], Path]:
+    """Writes a picture of a widget into the folder MEDSEG_SCREENSHOTS, or one of the test's own."""
+    import slicer
+
+    folder = Path(os.environ.get("MEDSEG_SCREENSHOTS") or tmp_path / "screenshots")
+
+    def take(widget: Any, name: str) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        slicer.app.processEvents()
+        path = folder / f"{name}.png"
+        assert widget.grab().save(str(path))
+        return path
+
+    return take
+
+
+@pytest.fixture
+def make_volume(scene: Any) -> Callable[..., Any]:
+    """Makes a scalar volume from an array (k, j, i); ``oblique`` tilts it and gives it unequal spacings (mm)."""
+    import numpy as np
+    import slicer
+    import vtk
+
+    def make(name: str, array: Any, *, oblique: bool = True, transform: Any = None) -> Any:
+        volume = slicer.util.addVolumeFromArray(np.ascontiguousarray(array), name=name)
+        if oblique:
+            angle = np.radians(20)
+            turn = np.array(
+                [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+            ) @ np.array([[1, 0, 0], [0, np.cos(0.15), -np.sin(0.15)], [0, np.sin(0.15), np.cos(0.15)]])
+            matrix = np.eye(4)
+            matrix[:3, :3] = turn @ np.diag([0.8, 1.1, 2.5])
+            matrix[:3, 3] = (-31.5, 12.25, 7.0)
+            ijk_to_ras = vtk.vtkMatrix4x4()
+            ijk_to_ras.DeepCopy(matrix.ravel())
+            volume.SetIJKToRASMatrix(ijk_to_ras)
+        if transform is not None:
+            volume.SetAndObserveTransformNodeID(transform.GetID())
+        return volume
+
+    return make
+
+
+@pytest.fixture
+def make_segmentation(scene: Any) -> Callable[..., Any]:
+    """Makes a segmentation in a volume's geometry from masks (k, j, i) by the names of their segments.
+
+    Segments may overlap; a mask of None, or one without a voxel, gives an empty segment. Colours are (r, g, b) 0-1.
+    """
+    import numpy as np
+    import slicer
+    import vtk
+    from vtk.util import numpy_support
+
+    def oriented(mask: Any, volume: Any) -> Any:
+        image = slicer.vtkOrientedImageData()
+        image.SetDimensions(*mask.shape[::-1])
+        image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+        numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())[:] = (mask > 0).ravel()
+        matrix = vtk.vtkMatrix4x4()
+        volume.GetIJKToRASMatrix(matrix)
+        image.SetGeometryFromImageToWorldMatrix(matrix)
+        return image
+
+    def make(name: str, volume: Any, masks: dict[str, Any], colors: dict[str, Any] | None = None) -> Any:
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+        node.CreateDefaultDisplayNodes()
+        node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+        node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+        for segment, mask in masks.items():
+            color = (colors or {}).get(segment)
+            identifier = node.GetSegmentation().AddEmptySegment("", segment, *([color] if color else []))
+            if mask is not None and np.any(mask):
+                slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(
+                    oriented(np.asarray(mask), volume), node, identifier
+                )
+        return node
+
+    return make
+
+
+@pytest.fixture
+def make_job(tmp_path: Path) -> Callable[..., Any]:
+    """Writes the folder of a training into ``tmp_path / "jobs"``, as the library leaves it, and returns its JobFolder.
+
+    ``events``: objects of MedSegTrainerLib.events; ``status``: fields of ``status.json``, of this living process.
+    """
+    import json
+    import socket
+    from dataclasses import asdict
+
+    from MedSegTrainerLib.config import DataConfig, TrainConfig, TrainerConfig
+    from MedSegTrainerLib.events import EventLog
+    from MedSegTrainerLib.job import JobFolder, Status
+
+    colors = {"liver": (221, 130, 101), "tumor": (144, 238, 144)}
+
+    def make(name: str = "liver-tumor", events: Any = (), *, budget: str = "20m", **status: Any) -> Any:
+        folder = JobFolder(tmp_path / "jobs" / name)
+        data = folder.path / "data"
+        folder.create(TrainConfig(data=DataConfig(data_dir=str(data)), trainer=TrainerConfig(budget=budget)))
+        data.mkdir()
+        classes = [
+            {"value": value, "name": item, "color": color, "terminology": ""}
+            for value, (item, color) in enumerate(colors.items(), start=1)
+        ]
+        (data / "cases.json").write_text(json.dumps({"schema_version": 1, "classes": classes, "cases": []}))
+        log = EventLog(folder.events_file)
+        for event in events:
+            log(event)
+        if status:
+            now = {"kind": "train", "host": socket.gethostname(), "pid": os.getpid(), "heartbeat": time.time()}
+            folder.status_file.write_text(json.dumps(asdict(Status(**{**now, **status}))))
+        return folder
+
+    return make

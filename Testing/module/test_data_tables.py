@@ -1,0 +1,83 @@
+import pytest
+import qt
+import slicer
+from MedSegTrainerUI import data_tables
+from MedSegTrainerUI.case_rows import CaseRow
+from MedSegTrainerUI.data_tables import Cell, class_cells, fill, format_ml, pair_cells, selected_rows
+
+
+class Found:
+    def __init__(self, severity, message, remedy):
+        self.severity, self.message, self.remedy = severity, message, remedy
+
+
+class Item:
+    def __init__(self, name, *segments, ml=1480.4):
+        self.name, self.segments, self.color, self.cases, self.ml = name, segments or (name,), (221, 130, 101), 3, ml
+
+
+@pytest.fixture
+def table():
+    table = qt.QTableWidget()
+    table.setColumnCount(4)
+    data_tables.prepare(table, (1,))
+    return table
+
+
+def test_a_row_of_nodes_shows_their_names():
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "P1-seg")
+    for name in ("liver", "tumor"):
+        segmentation.GetSegmentation().AddEmptySegment(name, name)
+    volumes = tuple(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in ("T1", "T2"))
+    (cells,) = pair_cells([CaseRow(name="P1", volumes=volumes, segmentation=segmentation)], {})
+    assert [cell.text for cell in cells] == ["", "T1, T2", "P1-seg", "liver, tumor", "ok"]
+    assert cells[0].checked is True
+
+
+def test_the_worst_finding_is_shown_and_all_are_in_the_tooltip():
+    found = [Found("note", "small.", "Look."), Found("error", "empty.", "Paint."), Found("warning", "far.", "Move.")]
+    row = CaseRow(name="A", images=("a.nii",), label="l.nii", segments=("liver",))
+    cell = pair_cells([row], {"A": found})[0][data_tables.FINDINGS]
+    assert cell.text == "empty. (+2)" and cell.dot == data_tables.DOT_COLORS["error"]
+    assert cell.tip == "empty. Paint.\nfar. Move.\nsmall. Look."
+
+
+def test_an_unused_row_is_faint_and_says_so():
+    cells = pair_cells([CaseRow(name="A", use=False, images=("a.nii",), label="l.nii")], {})[0]
+    assert cells[0].checked is False and cells[data_tables.FINDINGS].text == "not used"
+    assert all(cell.faint for cell in cells[1:])
+
+
+def test_classes_that_are_left_out_come_last_and_have_no_check_mark():
+    kept, dropped = class_cells([Item("liver", "liver", "Leber")], [Item("cyst")])
+    assert [cell.text for cell in kept] == ["", "liver", "3", "1480"] and kept[0].checked
+    assert "Leber" in kept[1].tip and kept[1].swatch == (221, 130, 101) and kept[1].editable
+    assert dropped[0].checked is False and dropped[1].faint and not dropped[1].editable
+
+
+def test_filling_tells_nobody_and_keeps_the_selection(table):
+    changes = []
+    table.connect("cellChanged(int,int)", lambda row, column: changes.append((row, column)))
+    rows = class_cells([Item("liver"), Item("tumor")], [])
+    fill(table, rows, 2)
+    table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
+    table.selectRow(1)
+    fill(table, rows, 2)
+    assert changes == [] and selected_rows(table) == [1]
+    assert table.item(0, 0).checkState() == qt.Qt.Checked
+    assert table.item(1, 1).text() == "tumor" and not table.item(1, 1).icon().isNull()
+    table.item(0, 1).setText("organ")
+    assert changes == [(0, 1)]
+
+
+def test_the_table_is_as_high_as_its_rows_up_to_a_limit(table):
+    heights = []
+    for count in (0, 2, 4, 50, 60):
+        fill(table, [[Cell(text="a")] * 4] * count, 2)
+        heights.append(table.maximumHeight)
+    assert heights[0] == heights[1] < heights[2] < heights[3] == heights[4]
+
+
+@pytest.mark.parametrize(("ml", "text"), [(0.0214, "0.0214"), (22.04, "22"), (3.456, "3.46"), (1480.4, "1480"), (0, "0")])
+def test_volumes_have_three_figures(ml, text):
+    assert format_ml(ml) == text
