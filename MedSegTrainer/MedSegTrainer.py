@@ -1,5 +1,6 @@
 """The module MedSegTrainer of 3D Slicer: what Slicer calls. The work is done by the packages beside it."""
 
+import MedSegTrainerUI.library  # noqa: F401  makes MedSegTrainerLib importable
 import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -49,7 +50,6 @@ class MedSegTrainerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)
 
     def setup(self):
-        import MedSegTrainerUI.library  # noqa: F401  finds the library that the panel imports
         from MedSegTrainerUI.panel import Panel
 
         ScriptedLoadableModuleWidget.setup(self)
@@ -174,7 +174,8 @@ class MedSegTrainerTest(ScriptedLoadableModuleTest):
             data = Path(folder) / "data"
             export_cases(panel.rows(), classes, data)
             self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), before)
-            labels = {case["name"]: data / case["label"] for case in json.loads((data / "cases.json").read_text())["cases"]}
+            cases = json.loads((data / "cases.json").read_text(encoding="utf-8"))["cases"]
+            labels = {case["name"]: data / case["label"] for case in cases}
             for row in panel.rows():
                 volume = row.volumes[0]
                 again = import_segments(labels[row.name], classes, volume, name="again")
@@ -186,3 +187,52 @@ class MedSegTrainerTest(ScriptedLoadableModuleTest):
                         for node in (row.segmentation, again)
                     )
                     self.assertTrue(original.any() and np.array_equal(original, read))
+
+    def test_training(self):
+        """Where the environment is ready: trains for a moment in another process, and applies what was learned."""
+        import json
+
+        import qt
+        from MedSegTrainerUI.sample_data import load_phantoms
+
+        panel = self.open_panel()
+        if not panel.environment.ready:
+            self.delayDisplay("Training is not tested: " + panel.environment.problem)
+            return
+        volumes = load_phantoms()
+        panel.data.onAddAll()
+        panel.parameters.configuration = json.dumps({"trainer.epochs": 3})
+        self.delayDisplay("A short training")
+        panel.train.onStart()
+        watch = panel.train.job.watched
+        self.assertIsNotNone(watch, panel.train.ui.messageLabel.text)
+        self.wait_for(lambda: not watch.working)
+        self.assertEqual(watch.state, "finished", watch.status.message)
+        self.delayDisplay("Its model is applied to another volume")
+        panel.parameters.model = str(watch.folder.path)
+        panel.refresh()
+        for volume in volumes:
+            panel.apply.ui.volumesSelector.setCheckState(
+                volume, qt.Qt.Checked if volume is volumes[3] else qt.Qt.Unchecked
+            )
+        panel.apply.onVolumes()
+        before = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        panel.apply.onApply()
+        self.assertIsNotNone(panel.apply.run, panel.apply.ui.messageLabel.text)
+        self.wait_for(lambda: panel.apply.run is None)
+        new = [node for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode") if node not in before]
+        self.assertEqual(len(new), 1, panel.apply.ui.messageLabel.text)
+        names = [new[0].GetSegmentation().GetNthSegment(index).GetName() for index in range(4)]
+        self.assertEqual(names, ["liver", "tumor", "spleen", "kidneys"])
+        panel.train.job.watched = None
+        panel.jobs.remove(watch.folder)
+
+    def wait_for(self, condition, seconds=900):
+        """Lets the application work until the condition holds."""
+        import time
+
+        end = time.monotonic() + seconds
+        while not condition():
+            self.assertLess(time.monotonic(), end, "This takes too long.")
+            slicer.app.processEvents()
+            time.sleep(0.01)

@@ -18,6 +18,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from MedSegTrainerLib.compare import compare as compare_evaluations
 from MedSegTrainerLib.config import ApplyConfig, EvaluateConfig, JobConfig, TrainConfig
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.fragments import read_object
@@ -63,6 +64,14 @@ def evaluate(predictions: AnyPath, labels: AnyPath, output: AnyPath, **settings:
     _run(Path(output) / "job", parse_config(EvaluateConfig, {**paths, **settings}))
     document: dict[str, Any] = json.loads((Path(output) / "metrics.json").read_text(encoding="utf-8"))
     return document
+
+
+def compare(first: AnyPath, second: AnyPath, output: AnyPath, **settings: Any) -> dict[str, Any]:
+    """Compares evaluation B (``second``) with A and returns what ``compare.json`` holds; the report lies beside it.
+
+    Each is a ``metrics.json``, its folder, or a job with a report. Settings: ``metrics`` (names), ``seed``.
+    """
+    return compare_evaluations(Path(first), Path(second), Path(output), **settings)
 
 
 def workflow(document: AnyPath, output: AnyPath, data: AnyPath | None = None, **settings: Any) -> dict[str, Path]:

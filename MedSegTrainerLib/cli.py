@@ -250,6 +250,28 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="An evaluation (its folder or metrics.json), or a job.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one, of the same cases.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for report and tables.")],
+    metric: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Compare this number, such as dice; may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the bootstrap: the same gives the same intervals.")] = 0,
+) -> None:
+    """Say whether B is better than A, case by case.
+
+    Paired by case and class: Wilcoxon and t test, effect sizes, intervals of the mean difference, and which cases got
+    better and worse; a report with plots, tables as CSV and JSON. Without --metric every number is compared.
+    """
+    from MedSegTrainerLib.compare import compare as compare_evaluations  # scipy takes a second, --help must not
+    from MedSegTrainerLib.console import show_comparison
+
+    show_comparison(compare_evaluations(first, second, output, metrics=metric or (), seed=seed), console)
+    console.print(f"Report: {output / 'compare.html'}", highlight=False, markup=False)
+
+
+@app.command()
 def workflow(
     document: Annotated[Path, typer.Argument(metavar="FILE", help="JSON document with nodes, and links or none.")],
     job: NewJob = Path("job"),

@@ -49,11 +49,21 @@ class Side:
 def compare(
     first: Path, second: Path, output_dir: Path, *, metrics: Sequence[str] = (), seed: int = 0
 ) -> dict[str, Any]:
-    """Compares B (``second``) with A (``first``) and writes ``compare.json``, ``compare.csv`` and ``compare.html``.
+    """Writes ``compare.json``, ``compare.csv`` and ``compare.html``, and returns what ``comparison`` does.
+
+    Raises what that raises, and StorageError.
+    """
+    document = comparison(first, second, metrics=metrics, seed=seed)
+    _write(document, output_dir)
+    return document
+
+
+def comparison(first: Path, second: Path, *, metrics: Sequence[str] = (), seed: int = 0) -> dict[str, Any]:
+    """The document of ``compare.json``: B (``second``) compared with A (``first``).
 
     Each is a ``metrics.json``, a folder that has one, or a job with a report. metrics: names as people write them;
     without any all that both have, except plain volumes, of which neither more nor less is better. seed: of the
-    bootstrap. Returns the document of ``compare.json``. Raises UsageError for what is no evaluation and for metrics
+    bootstrap. Raises UsageError for what is no evaluation and for metrics
     that cannot be compared, DataError for evaluations without a case or class in common.
     """
     sides = _read_sides(first, second)
@@ -62,7 +72,7 @@ def compare(
     chosen = _metrics(sides, metrics)
     results = {metric: _results(sides, metric, cases, classes, seed) for metric in chosen}
     colors = {item["name"]: item["color"] for item in sides[0].document["classes"]}
-    document = {
+    return {
         "schema_version": SCHEMA_VERSION,
         "title": f"{sides[1].name} compared with {sides[0].name}",
         "created": time.strftime("%Y-%m-%d %H:%M"),
@@ -72,6 +82,7 @@ def compare(
         "resamples": RESAMPLES,
         "confidence": CONFIDENCE,
         "metrics": chosen,
+        "surface_tolerance_mm": sides[0].document.get("surface_tolerance_mm") if "surface_dice" in chosen else None,
         "classes": [{"name": name, "color": colors[name]} for name in classes],
         "cases": cases,
         "only_in_a": [name for name in sides[0].cases if name not in sides[1].cases],
@@ -80,8 +91,6 @@ def compare(
         "notes": _notes(sides, cases, classes, metrics),
         "results": results,
     }
-    _write(document, output_dir)
-    return document
 
 
 def _write(document: Mapping[str, Any], output_dir: Path) -> None:
@@ -129,7 +138,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     with path.open(encoding="utf-8", errors="replace") as stream:
         document = read_json(stream.read(), str(path))
     version = document.get("schema_version") if isinstance(document, dict) else None
-    if version != READ_VERSION or not isinstance(document.get("classes"), list):
+    if version != READ_VERSION or not all(isinstance(document.get(key), list) for key in ("classes", "metrics")):
         raise UsageError(
             f"{path} is no metrics.json of an evaluation that this version can read (schema_version: {version}). "
             "Evaluate again with 'medsegtrainer evaluate'."
@@ -271,7 +280,7 @@ def _outcomes(side: Side, cases: Sequence[str], name: str) -> dict[str, int]:
 
 def _notes(sides: Sequence[Side], cases: Sequence[str], classes: Sequence[str], asked: Sequence[str]) -> list[str]:
     notes = []
-    for letter, side, other in (("A", *sides), ("B", *sides[::-1])):
+    for letter, side, other in (("A", sides[0], sides[1]), ("B", sides[1], sides[0])):
         for what, own, others in (("Cases", side.cases, other.cases), ("Classes", side.classes, other.classes)):
             alone = [name for name in own if name not in others]
             if alone:

@@ -23,6 +23,7 @@ POLL_SECONDS = 0.2
 SECONDS_BETWEEN_LINES = 60  # of progress where there is no terminal: a log file, a scheduler
 CLASSES_ON_A_LINE = 6
 FINDINGS_OF_A_SORT = 5
+METRICS_COMPARED, COMPARED_FIRST, CHANGES_SHOWN = 3, ("dice", "hd95_mm"), 5  # of a comparison; the report has all
 STOPPING = {
     STOP_KEEP_BEST: "Stopping; what is done so far is kept. Press Ctrl+C again to stop at once.",
     STOP_NOW: "Stopping at once ...",
@@ -238,6 +239,55 @@ def metrics_table(metrics: Mapping[str, Mapping[str, float | None]]) -> Table:
         means = [values[key] for key in titles]
         table.add_row(Text(name), *("-" if mean is None else f"{mean:.3f}" for mean in means))
     return table
+
+
+def show_comparison(document: Mapping[str, Any], console: Console) -> None:
+    """What a comparison came to: its notes, a table, and the cases that changed most."""
+    title, main = document["title"], document["metrics"][0]
+    lines = [title, f"  A  {document['a']['path']}", f"  B  {document['b']['path']}"]
+    console.print("\n".join(lines), highlight=False, markup=False)
+    for note in document["notes"]:
+        console.print(f"Note: {note}", style="yellow", highlight=False, markup=False)
+    several = len(document["metrics"]) > METRICS_COMPARED
+    for metric in [key for key in document["metrics"] if not several or key in COMPARED_FIRST] or [main]:
+        console.print(f"\n{metric}, {len(document['cases'])} cases", highlight=False, markup=False)
+        console.print(comparison_table(document["results"][metric]), highlight=False)
+        console.print(f"In words: {document['results'][metric]['overall']['verdict']}", highlight=False)
+    for change in ("worse", "better"):
+        changed = [
+            (abs(item["difference"]), f"{item['case']} {name} {item['a']:.3f} -> {item['b']:.3f}")
+            for name, result in document["results"][main]["classes"].items()
+            for item in result["cases"]
+            if item["change"] == change
+        ]
+        if changed:
+            listed = "\n".join(f"  {text}" for _, text in sorted(changed, key=lambda it: -it[0])[:CHANGES_SHOWN])
+            console.print(f"\n{main}, most {change} in B:\n{listed}", highlight=False, markup=False)
+    console.print()
+
+
+def comparison_table(results: Mapping[str, Any]) -> Table:
+    """A row a class, and their mean where there are several.
+
+    p is Wilcoxon's, corrected for the number of classes; r the rank-biserial correlation; then counts of cases.
+    """
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    table.add_column("class", overflow="fold")
+    for title in ("A", "B", "B - A", "95 % interval", "p", "r", "better", "worse"):
+        table.add_column(title, justify="right", no_wrap=True)
+    rows = {"all": results["overall"]} if len(results["classes"]) > 1 else {}
+    for name, result in {**rows, **results["classes"]}.items():
+        interval = "-" if result["low"] is None else f"{result['low']:+.3f} to {result['high']:+.3f}"
+        table.add_row(
+            Text(name), _told(result["mean_a"], ".3f"), _told(result["mean_b"], ".3f"), _told(result["mean"], "+.3f"),
+            interval, _told(result["p_wilcoxon_holm"], ".2g"), _told(result["rank_biserial"], "+.2f"),
+            str(result["better"]), str(result["worse"]),
+        )  # fmt: skip
+    return table
+
+
+def _told(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def _last_words(folder: JobFolder, code: int) -> str:

@@ -92,10 +92,8 @@ METRICS: dict[str, Metric] = {
         unit="",
         decimals=4,
         better="higher",
-        meaning="How much of the rest was left alone; near 1 for every small structure, since most voxels are far away.",
-        measure=lambda it: (
-            None if it.is_absent else _ratio(it.outside - (it.predicted - it.intersection), it.outside)
-        ),
+        meaning="How much of the rest was left alone; near 1 for every small structure, most voxels being far away.",
+        measure=lambda it: None if it.is_absent else _ratio(it.outside - (it.predicted - it.intersection), it.outside),
     ),
     "accuracy": Metric(
         title="Accuracy",

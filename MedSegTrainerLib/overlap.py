@@ -89,7 +89,7 @@ def overlaps(
 def _ranked(labels: np.ndarray, ordered: Sequence[int]) -> np.ndarray:
     """Each label value as its position in ``ordered``, counted from 1; 0 for every other value."""
     known = np.asarray(ordered)
-    ranked = np.zeros(labels.shape, np.uint16)
+    ranked = np.zeros(labels.shape, np.min_scalar_type(len(ordered)))
     for index, plane in enumerate(labels):  # plane by plane: searchsorted needs eight bytes a voxel
         position = np.searchsorted(known, plane).clip(max=len(ordered) - 1)
         ranked[index] = np.where(known[position] == plane, position + 1, 0)

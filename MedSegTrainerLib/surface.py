@@ -2,9 +2,9 @@
 
 A surface is what MONAI's ``get_mask_edges`` takes for it: the voxels of a mask that have a face neighbour
 outside of it. What lies beyond the array is outside, so masks may be cropped to their joint bounding box
-first: the same voxels are surface, and the distances between them stay the same, to the last bit. No margin is
-needed, as it would be for a distance map: the nearest surface voxel is looked up among the positions alone, which
-takes memory for the surface and not for the volume.
+first: the same voxels are surface, and the distances between them stay the same. No margin is needed, since the
+nearest surface voxel is looked up among the positions alone, which takes memory for the surface and not for the
+volume as a distance map would.
 """
 
 from __future__ import annotations

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING, Any
 
 import environment
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 DRAWING = environment.ROOT / "Resources" / "Icons" / "MedSegTrainer.svg"
 ICONS = environment.ROOT / "MedSegTrainer" / "Resources" / "Icons"
 ICON_SIZE = 128
 THUMBNAIL = (260, 280)
-PHANTOM_SEED, PHANTOM_SLICES = 2, (20, 10)  # one through liver, tumor and spleen, one through the kidneys
-GROUND = (24, 28, 34)
+PHANTOM_SEED = 2
 
 
 def main() -> int:
@@ -45,48 +48,56 @@ def _draw_icon() -> None:
     del application
 
 
-def _draw_phantoms():
-    """Two slices of a phantom, one below the other, with its segments."""
+def _draw_phantoms() -> PIL.Image.Image:
+    """The slice of a phantom with most of its tumor, and its segments."""
     import numpy as np
-    from MedSegTrainerUI.phantom_volumes import CLASSES, make_phantom_volume
+    from MedSegTrainerUI.phantom_volumes import CLASSES, TUMOR, make_phantom_volume  # type: ignore[import-not-found]
     from PIL import Image
 
     phantom = make_phantom_volume(PHANTOM_SEED)
+    k = int((phantom.labels == TUMOR).sum(axis=(1, 2)).argmax())
+    margin = (phantom.labels.shape[2] - phantom.labels.shape[1]) // 2
+    square = (k, slice(None), slice(margin, -margin))
     colors = {label_class.value: label_class.color for label_class in CLASSES}
+    brightest = np.percentile(phantom.voxels, 99.5)
     width, height = THUMBNAIL
     sheet = Image.new("RGB", THUMBNAIL)
-    brightest = np.percentile(phantom.voxels, 99.5)
-    for row, k in enumerate(PHANTOM_SLICES):
-        picture = _overlay(phantom.voxels[k] / brightest, phantom.labels[k], colors, (width, height // 2))
-        sheet.paste(picture, (0, row * (height // 2)))
+    picture = _overlay(phantom.voxels[square] / brightest, phantom.labels[square], colors, (width, width))
+    sheet.paste(picture, (0, (height - width) // 2))
     return sheet
 
 
-def _draw_hippocampus():
-    """A drawing and no patient: a curved body in two parts in speckled tissue."""
+def _draw_hippocampus() -> PIL.Image.Image:
+    """A drawing and no patient: a curved body in two parts below a line of fluid, in speckled tissue."""
     import numpy as np
 
     width, height = THUMBNAIL
     y, x = np.mgrid[0:height, 0:width].astype(float)
     along = np.linspace(0, 1, 200)
-    path = np.stack([45 + 170 * along, 190 - 90 * np.sin(np.pi * (0.15 + 0.75 * along)) + 20 * along])
+    path = np.stack([45 + 170 * along, 195 - 90 * np.sin(np.pi * (0.15 + 0.75 * along)) + 20 * along])
     thickness = 30 - 15 * along + 5 * np.sin(3 * np.pi * along)
-    inside = np.full((height, width), -np.inf)
-    nearest = np.zeros((height, width))
+    depth, nearest = _ribbon(x, y, path, thickness, along)
+    fluid, _ = _ribbon(x, y, path - np.stack([0 * along, thickness + 12]), 5 + 0 * along, along)
+    tissue = 0.42 + 0.08 * np.sin(x / 31 + y / 47) + 0.14 * np.clip(depth / 8, -1, 1)
+    tissue -= 0.3 * np.clip(fluid / 4 + 0.5, 0, 1)
+    speckles = np.kron(np.random.default_rng(4).standard_normal((height // 4, width // 4)), np.ones((4, 4)))
+    labels = np.where(depth > 0, np.where(nearest < 0.45, 1, 2), 0)
+    return _overlay(tissue + 0.04 * speckles, labels, {1: (240, 170, 60), 2: (70, 150, 230)}, THUMBNAIL)
+
+
+def _ribbon(x: Any, y: Any, path: Any, thickness: Any, along: Any) -> tuple[Any, Any]:
+    """Depth inside a ribbon around a path, and how far along it the nearest point of the path lies."""
+    import numpy as np
+
+    depth, nearest = np.full(x.shape, -np.inf), np.zeros(x.shape)
     for center_x, center_y, radius, position in zip(*path, thickness, along, strict=True):
-        depth = radius - np.hypot(x - center_x, y - center_y)
-        nearest = np.where(depth > inside, position, nearest)
-        inside = np.maximum(inside, depth)
-    labels = np.where(inside > 0, np.where(nearest < 0.45, 1, 2), 0)
-    generator = np.random.default_rng(4)
-    tissue = 0.42 + 0.10 * np.sin(x / 31 + y / 47) + 0.16 * np.clip(inside / 8, -1, 1)
-    tissue = np.where((inside < -6) & (inside > -20) & (y < 150), 0.12, tissue)  # fluid above it
-    blocks = generator.standard_normal((height // 4, width // 4))
-    speckles = np.kron(blocks, np.ones((4, 4)))
-    return _overlay(tissue + 0.045 * speckles, labels, {1: (240, 170, 60), 2: (70, 150, 230)}, THUMBNAIL)
+        here = radius - np.hypot(x - center_x, y - center_y)
+        nearest = np.where(here > depth, position, nearest)
+        depth = np.maximum(depth, here)
+    return depth, nearest
 
 
-def _overlay(gray, labels, colors, size):
+def _overlay(gray: Any, labels: Any, colors: dict[int, tuple[int, int, int]], size: tuple[int, int]) -> PIL.Image.Image:
     """A slice in gray with its segments: filled lightly, with an edge in full colour, as Slicer shows them."""
     import numpy as np
     from PIL import Image, ImageFilter

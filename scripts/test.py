@@ -8,7 +8,7 @@ import environment
 
 
 def main() -> int:
-    python = environment.ensure("test", "bench")
+    python = environment.ensure("test", "bench", "slicer")
     return environment.run([python, "-m", "pytest", *sys.argv[1:]], cwd=environment.ROOT)
 
 

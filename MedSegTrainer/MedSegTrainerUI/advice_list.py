@@ -46,10 +46,10 @@ class AdviceList:
         row = qt.QWidget()
         layout = qt.QHBoxLayout(row)
         layout.setContentsMargins(0, 2, 0, 2)
-        mark = "&#10003;" if event["finding"] == GOOD else "&#9432;"
-        text = qt.QLabel(f"{mark} {escape(event['message'])}{_further(event)}")
+        color = "#3a9b4f" if event["finding"] == GOOD else "#d99a1c"
+        text = qt.QLabel(f"<span style='color:{color}'>&#9679;</span> {escape(event['message'])}{_further(event)}")
         text.wordWrap = True
-        text.textFormat = qt.Qt.RichText
+        text.setTextFormat(qt.Qt.RichText)
         layout.addWidget(text, 1)
         if changes:
             button = qt.QPushButton(_("Apply"))

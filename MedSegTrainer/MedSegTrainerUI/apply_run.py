@@ -10,6 +10,7 @@ import json
 import shutil
 import socket
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import ApplyConfig
 from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerLib.job import STOP_NOW, JobFolder
-from MedSegTrainerUI.export_volume import export_channel, export_volume, volume_geometry
+from MedSegTrainerUI.export_volume import export_channel, export_volume, volume_array, volume_geometry
 from MedSegTrainerUI.import_segments import import_segments
 from MedSegTrainerUI.job_watch import JobWatch
 from MedSegTrainerUI.jobs import safe_name
@@ -35,6 +36,8 @@ RECORD = "scene.json"
 SUFFIX = ".seg.nrrd"
 GRACE_SECONDS = 8.0  # between the request to stop and the end of the process
 SAME_PLACE_MM = 1e-3
+MOST_VOXELS = 1_000_000
+CASE_KEYS = {"volume", "name", "imported", "size", "ijk_to_ras", "voxels"}
 FINISHED_KEPT = 5  # jobs whose results are in the scene; older ones are deleted
 
 
@@ -52,9 +55,13 @@ class ApplyTask:
 
 
 class ApplyRun:
-    """A job of kind apply, from its folder alone: one that was just started, or one of an earlier session."""
+    """A job of kind apply, from its folder alone: one that was just started, or one of an earlier session.
 
-    def __init__(self, folder: JobFolder, record: dict[str, Any]) -> None:
+    same_scene: whether the scene is still that in which it was started, so that node IDs mean the same.
+    """
+
+    def __init__(self, folder: JobFolder, record: dict[str, Any], *, same_scene: bool = False) -> None:
+        self.same_scene = same_scene
         self.folder, self.record = folder, record
         self.watch = JobWatch(folder)
         self.failed: dict[str, str] = {}  # case to why its result could not be imported
@@ -110,12 +117,9 @@ class ApplyRun:
         """Puts the result of a case under its volume; the segmentation node. Raises MedSegError."""
         entry = self.record["cases"][case]
         try:
-            volume = find_volume(entry)
-            output = slicer.mrmlScene.GetNodeByID(self.record["output"]) if self.record["output"] else None
-            if output is not None and not output.IsA("vtkMRMLSegmentationNode"):
-                output = None
+            volume = find_volume(entry, same_scene=self.same_scene)
             name = slicer.mrmlScene.GenerateUniqueName(_("{volume} segmentation").format(volume=volume.GetName()))
-            node = import_segments(self.label_file(case), self._classes(), volume, output, name=name)
+            node = import_segments(self.label_file(case), self._classes(), volume, self._output(), name=name)
         except MedSegError as error:
             self.failed[case] = str(error)
             raise
@@ -142,6 +146,13 @@ class ApplyRun:
         warned = [str(event["message"]) for event in self.watch.warnings]
         done = _("Segmented: {names}.").format(names=", ".join(self.volume_names))
         return " ".join([done, *warned]), "warning" if warned else "note"
+
+    def _output(self) -> Any:
+        """The segmentation that was chosen; None for a new one, and where another scene was opened meanwhile."""
+        node = (
+            slicer.mrmlScene.GetNodeByID(self.record["output"]) if self.record["output"] and self.same_scene else None
+        )
+        return node if node is not None and node.IsA("vtkMRMLSegmentationNode") else None
 
     def _classes(self) -> list[LabelClass]:
         return [LabelClass(**{**item, "color": tuple(item["color"])}) for item in self.record["classes"]]
@@ -191,7 +202,7 @@ def start_run(panel: Any, task: ApplyTask) -> ApplyRun:
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise
-    run = ApplyRun(folder, json.loads(json.dumps(record)))
+    run = ApplyRun(folder, record, same_scene=True)
     run.watch.expect_start()
     return run
 
@@ -222,30 +233,35 @@ def remove_finished(jobs: Any) -> None:
             shutil.rmtree(folder.path, ignore_errors=True)
 
 
-def find_volume(entry: Mapping[str, Any]) -> Any:
-    """The volume that a case was made from: by its ID, else by its name, and by the place of its voxels.
+def find_volume(entry: Mapping[str, Any], *, same_scene: bool) -> Any:
+    """The volume that a case was made from: in the same scene by its ID, else by its voxels, whatever it is called.
 
-    Raises DataError where it is not in the scene, or has other voxels now.
+    In another scene the ID, and even the name, may be that of another patient. Raises DataError where it is not there.
     """
-    scene = slicer.mrmlScene
-    known = scene.GetNodeByID(entry["volume"])
-    named = [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if node.GetName() == entry["name"]]
-    there = [node for node in (known, *named) if node is not None and node.IsA("vtkMRMLScalarVolumeNode")]
-    for node in there:
-        if _lies_as(node, entry):
-            return node
-    if any(node.GetName() == entry["name"] for node in there):
+    known = slicer.mrmlScene.GetNodeByID(entry["volume"]) if same_scene else None
+    if known is not None and known.IsA("vtkMRMLScalarVolumeNode"):
+        if _lies_as(known, entry):
+            return known
         raise DataError(
             _(
                 "The volume {name} has other voxels than when the model was applied, so that the result does not fit. "
                 "Apply the model again."
-            ).format(name=entry["name"])
+            ).format(name=known.GetName())
         )
+    for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+        if _lies_as(node, entry) and _voxels(node) == entry["voxels"]:
+            return node
     raise DataError(
-        _(
-            "The volume {name} is not in the scene any more. The result is kept: load the volume, then import it."
-        ).format(name=entry["name"])
+        _("The volume {name} is not in the scene. The result is kept: load the volume, then import it.").format(
+            name=entry["name"]
+        )
     )
+
+
+def _voxels(volume: Any) -> int:
+    """A number that tells volumes of the same size apart: a checksum of a million voxels at most."""
+    values = volume_array(volume).ravel()
+    return zlib.crc32(np.ascontiguousarray(values[:: values.size // MOST_VOXELS + 1]).tobytes())
 
 
 def _lies_as(volume: Any, entry: Mapping[str, Any]) -> bool:
@@ -263,6 +279,7 @@ def _entry(volume: Any) -> dict[str, Any]:
     return {
         "volume": volume.GetID(), "name": volume.GetName(), "imported": "",
         "size": [int(count) for count in geometry.size], "ijk_to_ras": geometry.ijk_to_ras.tolist(),
+        "voxels": _voxels(volume),
     }  # fmt: skip
 
 
@@ -285,9 +302,9 @@ def _read_record(folder: JobFolder) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads((folder.path / RECORD).read_text(encoding="utf-8"))
-        complete = all(
-            {"volume", "name", "imported", "size", "ijk_to_ras"} <= case.keys() for case in record["cases"].values()
+        complete = {"title", "classes", "output"} <= record.keys() and all(
+            case.keys() >= CASE_KEYS for case in record["cases"].values()
         )
-        return record if complete and {"title", "classes", "output"} <= record.keys() else None
+        return record if complete else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -45,6 +45,7 @@ from MedSegTrainerUI.process import detached, end_process_tree
 
 PYTHONS = ("3.12", ">=3.10,<3.15")  # what uv is asked for; the second where the first is not there and cannot be loaded
 OLDEST_UV = (0, 7)  # the first that picks the PyTorch for the GPU
+REMOVED = "environment-removed-"  # an environment is renamed at once, and deleted when there is time
 POLL_SECONDS, SIZE_SECONDS = 0.3, 3.0
 SAID_BYTES = 20_000  # of a log, in which the reason of a failure is looked for
 
@@ -78,17 +79,30 @@ class Builder:
         if code != 0:
             raise BuildError(failure_words(what, code, said))
 
-    def try_run(self, command: Sequence[str], *, expected: int = 0) -> tuple[int, str]:
-        """Exit code of a tool and what it said; raises Interrupted, StorageError and BuildError."""
+    def attempt(self, what: str, command: Sequence[str], *, expected: int = 0) -> bool:
+        """Whether a tool did its work; raises BuildError only where no other tool could do it."""
+        code, said = self.try_run(command, expected=expected)
+        words = failure_words(what, code, said) if code else ""
+        if words in (DISK_IS_FULL, NOT_ALLOWED):
+            raise BuildError(words)
+        return code == 0
+
+    def try_run(self, command: Sequence[str], *, expected: int = 0, cwd: Path | None = None) -> tuple[int, str]:
+        """Exit code of a tool and what it said; 127 where it cannot be started. Raises Interrupted and StorageError."""
         with atomic.storage_errors(self.folder.log_file), self.folder.log_file.open("ab") as log:
             log.write(("\n> " + subprocess.list2cmdline(command) + "\n").encode())
             log.flush()
             begin = log.tell()
             try:
                 child = subprocess.Popen(
-                    list(command), cwd=self.root, env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
-                    stderr=subprocess.STDOUT, **detached(),
-                )  # fmt: skip
+                    list(command),
+                    cwd=cwd or self.root,
+                    env=self.environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    **detached(),
+                )
             except OSError as error:
                 return 127, f"{command[0]}: {error.strerror or error}"
         try:
@@ -121,6 +135,8 @@ def build(builder: Builder) -> str:
     """Makes the environment where it is not complete, and tests it."""
     options = builder.options
     wanted = requirements_hash(options.requirements)
+    for removed in builder.root.parent.glob(f"{REMOVED}*"):  # whoever should remove it was ended
+        shutil.rmtree(removed, ignore_errors=True)
     stamp = read_json(builder.root / "built.json")
     python = venv_python(builder.venv)
     if options.anew or stamp.get("requirements") != wanted or not python.exists():
@@ -145,9 +161,7 @@ def test(builder: Builder) -> str:
     report_file = builder.root / "self-test.json"
     report_file.unlink(missing_ok=True)
     command = [str(python), "-m", "MedSegTrainerLib", "self-test", "--device", options.device, "--json"]
-    builder.environment["PYTHONPATH"] = str(options.library)
-    code, said = builder.try_run([*command, str(report_file)])
-    builder.environment.pop("PYTHONPATH")
+    code, said = builder.try_run([*command, str(report_file)], cwd=options.library)
     report = read_json(report_file)
     report_file.unlink(missing_ok=True)
     if code != 0 or not report.get("ok"):
@@ -204,12 +218,8 @@ def _uv_packages(builder: Builder, uv: str, python: Path, expected: int) -> bool
         (["--torch-backend=auto"], "The PyTorch made for this GPU could not be loaded; the usual one is tried."),
         ([], "The packages could not be loaded with uv; pip is tried."),
     ):
-        code, said = builder.try_run([*command, *choice], expected=expected)
-        if code == 0:
+        if builder.attempt("uv", [*command, *choice], expected=expected):
             return True
-        reason = failure_words("uv", code, said)
-        if reason in (DISK_IS_FULL, NOT_ALLOWED):  # no other tool can do better
-            raise BuildError(reason)
         builder.events(Warned(message=words))
     return False
 
@@ -226,11 +236,11 @@ def _find_uv(builder: Builder) -> str | None:
     # Slicer's Python needs its own variables to start at all; it gets them back for this one command
     clean, builder.environment = builder.environment, {**os.environ, **own_folders(builder.root)}
     try:
-        code, _ = builder.try_run([*pip, "--target", str(target), "--no-deps", "--upgrade", "uv"])
+        loaded = builder.attempt("pip", [*pip, "--target", str(target), "--no-deps", "--upgrade", "uv"])
     finally:
         builder.environment = clean
     program = target / "bin" / ("uv.exe" if os.name == "nt" else "uv")
-    if code == 0 and program.exists():
+    if loaded and program.exists():
         return str(program)
     builder.events(Warned(message="The installer uv could not be loaded; pip is used instead, which takes longer."))
     return None
@@ -246,8 +256,7 @@ def _uv_venv(builder: Builder, uv: str) -> bool:
     builder.stage("python", "Making an environment with Python 3.12", 0.05)
     _remove_tree(builder.venv)
     for version in PYTHONS:
-        command = [uv, "venv", "--no-config", "--python", version, str(builder.venv)]
-        if builder.try_run(command)[0] == 0:
+        if builder.attempt("uv", [uv, "venv", "--no-config", "--python", version, str(builder.venv)]):
             return True
         _remove_tree(builder.venv)
     return False
@@ -268,6 +277,8 @@ def _plain_venv(builder: Builder) -> None:
         code, said = builder.try_run([base, "-I", "-m", "venv", str(builder.venv)])
         if code == 0:
             return
+        if failure_words("Python", code, said) == DISK_IS_FULL:
+            break
         _remove_tree(builder.venv)
     raise BuildError(failure_words("Making the environment", code, said))
 

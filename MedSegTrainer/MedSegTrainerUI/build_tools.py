@@ -51,6 +51,8 @@ def tool_environment(root: Path) -> dict[str, str]:
             environment.pop(name, None)
             if value is not None:
                 environment[name] = value
+    if os.name == "nt":  # where Path and PATH are one
+        environment = {name.upper(): value for name, value in environment.items()}
     environment = {name: value for name, value in environment.items() if not name.startswith("APPLAUNCHER_")}
     for scheme, address in urllib.request.getproxies().items():  # on Windows and macOS those of the system settings
         name = f"{scheme.upper()}_PROXY"

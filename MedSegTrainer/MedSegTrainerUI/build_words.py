@@ -15,7 +15,7 @@ from typing import NamedTuple
 GIGABYTE = 10**9
 WINDOWS_LIBRARY = Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "nvcuda.dll"
 
-DISK_IS_FULL = "The disk is full. Free some space, or choose another folder in the settings, then press Repair."
+DISK_IS_FULL = "The disk is full. Free some space, then press Repair."
 NOT_ALLOWED = (
     "A file may not be written. Close programs that use the folder (a training, a virus scanner), see that you may "
     "write there, then press Repair."
@@ -30,7 +30,8 @@ SIGNS = (
     (r"certificate|UnknownIssuer|SSLError",
      "The network shows a certificate that is not trusted, as proxies do that read along. Ask the people who run it "
      "for their certificate file, name it in the environment variable SSL_CERT_FILE, restart Slicer, press Repair."),
-    (r"dns error|resolv(e|ing)|getaddrinfo|name or service not known|network is unreachable|connection refused"
+    (r"dns error|could not resolve|nameresolution|name resolution|getaddrinfo|name or service not known"
+     r"|network is unreachable|connection refused"
      r"|connection reset|connecttimeout|readtimeout|timed out|error sending request|tcp connect|newconnectionerror"
      r"|failed to fetch|connection aborted|remote end closed",
      "There is no connection to the server of the packages. Check that this computer is on the Internet (behind a "
@@ -91,7 +92,7 @@ def gigabytes(count: int) -> str:
 def full_disk_words(folder: Path, needed: int, free: int) -> str:
     return (
         f"There is too little space for PyTorch in {folder}: {gigabytes(needed)} are needed, {gigabytes(free)} are "
-        "free. Free some space, or choose another folder or an existing Python."
+        "free. Free some space, then press Set up, or choose an existing Python."
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import slicer
@@ -21,7 +21,8 @@ class CaseRow:
     """A case: nodes of the scene, or files.
 
     volumes: vtkMRMLScalarVolumeNode, one a channel, the first is the reference. segmentation: the node or None.
-    images, label: paths instead, of a data set on disk; ``segments`` are then the names of its classes.
+    images, label: paths instead, of a data set on disk; ``segments`` are then the names of its classes, ``values``
+    their numbers in its label maps.
     """
 
     name: str
@@ -31,6 +32,7 @@ class CaseRow:
     images: tuple[str, ...] = ()
     label: str = ""
     segments: tuple[str, ...] = ()
+    values: tuple[int, ...] = ()
 
 
 def read_rows(parameterNode: Any) -> list[CaseRow]:
@@ -43,12 +45,9 @@ def read_rows(parameterNode: Any) -> list[CaseRow]:
         segmentation = parameterNode.GetNodeReference(_segmentation_role(index)) if entry["segmentation"] else None
         if None in volumes or (entry["segmentation"] and segmentation is None):
             continue
-        rows.append(
-            CaseRow(
-                name=entry["name"], use=entry["use"], volumes=volumes, segmentation=segmentation,
-                images=tuple(entry["images"]), label=entry["label"], segments=tuple(entry["segments"]),
-            )  # fmt: skip
-        )
+        files = {key: tuple(entry[key]) for key in ("images", "segments", "values")}
+        row = CaseRow(name=entry["name"], use=entry["use"], volumes=volumes, label=entry["label"], **files)
+        rows.append(replace(row, segmentation=segmentation))
     return rows
 
 
@@ -58,6 +57,7 @@ def write_rows(parameterNode: Any, rows: Sequence[CaseRow]) -> None:
         {
             "name": row.name, "use": row.use, "volumes": len(row.volumes), "segmentation": row.segmentation is not None,
             "images": row.images, "label": row.label, "segments": row.segments,
+            "values": row.values,
         }
         for row in rows
     ]  # fmt: skip

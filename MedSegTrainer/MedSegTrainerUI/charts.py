@@ -14,7 +14,6 @@ import vtk
 from slicer.i18n import tr as _
 
 MOST_ROWS = 400
-MOST_IN_LEGEND = 8
 ATTRIBUTE = "MedSegTrainer.Chart"
 INK = (0.2, 0.2, 0.2)
 VALIDATION = (0.835, 0.369, 0.0)  # Okabe-Ito vermillion, told apart from dark grey with every kind of colour vision
@@ -78,7 +77,7 @@ class Charts:
             self._series(dice, "validations", dice_column(name), name, color, 2.0)
         if len(names) != 1:
             self._series(dice, "validations", MEAN, _("mean"), INK, 3.0)
-        dice.SetLegendVisibility(len(names) <= MOST_IN_LEGEND)
+        dice.SetLegendVisibility(False)  # it would hide the curves; the panel has it above the chart
         self._remove_series_of_others()
 
     def _chart(self, key: str, title: str) -> Any:

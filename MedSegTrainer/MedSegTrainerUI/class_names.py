@@ -1,6 +1,7 @@
 """What the user decides about segments: which class a segment name belongs to; '' leaves it out.
 
-All functions take such a mapping and give a new one. A segment that is not in it is a class of its own name.
+All functions take such a mapping and give a new one. A segment that is not in it is a class of its own name. Capitals
+and spaces do not count in names of segments.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from MedSegTrainerUI.segment_classes import same_name
+
 Names = Mapping[str, str]
 
 
 def rename(names: Names, item: Any, name: str) -> dict[str, str]:
     """Gives a class another name; with that of another class they become one. ``item``: a SegmentClass."""
-    return {**names, **{segment: name for segment in item.segments}}
+    return {**_known(names), **{same_name(segment): name for segment in item.segments}}
 
 
 def merge(names: Names, items: Sequence[Any]) -> dict[str, str]:
@@ -25,10 +28,20 @@ def merge(names: Names, items: Sequence[Any]) -> dict[str, str]:
 
 
 def leave_out(names: Names, items: Sequence[Any]) -> dict[str, str]:
-    return {**names, **{segment: "" for item in items for segment in item.segments}}
+    return {**_known(names), **{same_name(segment): "" for item in items for segment in item.segments}}
 
 
 def take_back(names: Names, items: Sequence[Any]) -> dict[str, str]:
     """The segments are learned again, under their own names."""
-    back = {segment for item in items for segment in item.segments}
-    return {segment: name for segment, name in names.items() if segment not in back}
+    back = {same_name(segment) for item in items for segment in item.segments}
+    return {segment: name for segment, name in _known(names).items() if segment not in back}
+
+
+def left_out(names: Names, items: Sequence[Any]) -> list[Any]:
+    """Those of the classes of single segments that are left out."""
+    known = _known(names)
+    return [item for item in items if known.get(same_name(item.name)) == ""]
+
+
+def _known(names: Names) -> dict[str, str]:
+    return {same_name(segment): name for segment, name in names.items()}

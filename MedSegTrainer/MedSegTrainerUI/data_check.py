@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from slicer.i18n import tr as _
 
 from MedSegTrainerLib.config import DataConfig, TrainConfig, VerifyConfig
 from MedSegTrainerLib.errors import DataError, JobError, MedSegError
@@ -14,7 +17,6 @@ from MedSegTrainerLib.job import STOP_NOW, JobFolder
 from MedSegTrainerUI.case_checks import Finding
 from MedSegTrainerUI.case_rows import CaseRow
 from MedSegTrainerUI.job_watch import JobWatch
-from slicer.i18n import tr as _
 
 
 class DataCheck:
@@ -51,7 +53,8 @@ class DataCheck:
         return self.watch.working or not self.watch.caught_up
 
     def stop(self) -> None:
-        self.folder.request_stop(STOP_NOW)
+        with suppress(MedSegError):  # a full disk: it ends by itself
+            self.folder.request_stop(STOP_NOW)
 
     def findings(self) -> list[Finding]:
         """What the finished job found; raises MedSegError where it failed. The exported volumes are deleted."""
@@ -98,6 +101,15 @@ def forget_check(panel: Any, name: str) -> None:
         return
 
 
+def forget_exports(panel: Any) -> None:
+    """Deletes the copies of volumes that checks have left which nobody was there to see the end of."""
+    for data in panel.jobs.root.glob("check-data*/data"):
+        watch = JobWatch(JobFolder(data.parent))
+        watch.poll()
+        if not watch.working:
+            shutil.rmtree(data, ignore_errors=True)
+
+
 def read_findings(document: dict[str, Any]) -> list[Finding]:
     return [
         Finding(severity=one["severity"], message=one["message"], remedy=one["remedy"], case=one["case"])
@@ -108,10 +120,9 @@ def read_findings(document: dict[str, Any]) -> list[Finding]:
 def read_cases(document: dict[str, Any]) -> list[CaseRow]:
     """A row for each case; those that training would refuse have no check mark."""
     segments = tuple(item["name"] for item in document["classes"])
-    return [
-        CaseRow(
-            name=case["name"], use=not case["counts"]["error"], images=tuple(case["images"]), label=case["label"],
-            segments=segments,
-        )  # fmt: skip
-        for case in document["cases"]
-    ]
+    values = tuple(item["value"] for item in document["classes"])
+    rows = []
+    for case in document["cases"]:
+        files = {"images": tuple(case["images"]), "label": case["label"], "segments": segments, "values": values}
+        rows.append(CaseRow(name=case["name"], use=not case["counts"]["error"], **files))
+    return rows

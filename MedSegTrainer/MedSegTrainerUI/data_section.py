@@ -9,17 +9,18 @@ from typing import Any
 
 import qt
 import slicer
+from slicer.i18n import tr as _
+
 from MedSegTrainerUI import class_names, data_tables
 from MedSegTrainerUI.case_checks import Finding, check_rows
 from MedSegTrainerUI.case_rows import CaseRow, free_name, write_rows
-from MedSegTrainerUI.data_check import DataCheck, forget_check, report_page
+from MedSegTrainerUI.data_check import DataCheck, forget_check, forget_exports, report_page
 from MedSegTrainerUI.data_problem import Problem, find_problem
 from MedSegTrainerUI.export_cases import export_cases
 from MedSegTrainerUI.messages import show_message, told
-from MedSegTrainerUI.scene_pairs import find_pairs
+from MedSegTrainerUI.scene_pairs import pair_all
 from MedSegTrainerUI.scene_watch import SceneWatch
 from MedSegTrainerUI.segment_classes import SegmentClass, find_classes
-from slicer.i18n import tr as _
 
 
 class DataSection:
@@ -42,11 +43,13 @@ class DataSection:
         self._chosen: Any = None
         self._shown: dict[str, Any] = {}
         self._watch = SceneWatch(self.onScene)
+        forget_exports(panel)
         self._connect()
 
     def _connect(self) -> None:
         ui = self.ui
-        data_tables.prepare(ui.pairsTable, (data_tables.VOLUMES, data_tables.SEGMENTATION, data_tables.SEGMENTS))
+        shared = (data_tables.VOLUMES, data_tables.SEGMENTATION, data_tables.SEGMENTS)
+        data_tables.prepare(ui.pairsTable, shared, {data_tables.FINDINGS: 112})
         data_tables.prepare(ui.classesTable, (data_tables.CLASS,))
         for button, slot in (
             (ui.addAllButton, self.onAddAll), (ui.folderButton, self.onFolder), (ui.addPairButton, self.onAddPair),
@@ -69,10 +72,13 @@ class DataSection:
         self._chosen = None
         if parameters is not None:
             self._watch.start()
+        elif self._check is not None:
+            self._check.stop()
+            self._check = None
 
     def problem(self) -> str:
         """What blocks training, in one sentence; '' when rows and classes are trainable."""
-        return self._problem.text
+        return self._problem.text if self._problem.blocks else ""
 
     def tell(self, text: str, severity: str = "error") -> None:
         show_message(self.ui.messageLabel, text, severity)
@@ -96,12 +102,14 @@ class DataSection:
     # -- what there is
 
     def onScene(self) -> None:
-        self.panel.refresh()
+        """While the panel is hidden nobody needs to know, and the user may be painting."""
+        if self.panel.entered:
+            self.panel.refresh()
 
     @told
     def refresh(self) -> None:
-        self._watch.active = self.panel.entered
-        if (self._watch.stale and not self._watch.waiting) or self._choice() != self._chosen:
+        changed = self.panel.entered and self._watch.stale and not self._watch.waiting
+        if changed or self._choice() != self._chosen:
             self._look()
         self._show()
 
@@ -109,7 +117,8 @@ class DataSection:
         """What the user decided, as against what is in the scene."""
         if self.parameters is None:
             return None
-        return self.parameters.parameterNode.GetParameter("rows"), self.parameters.classNames
+        parameters = self.parameters
+        return parameters.parameterNode.GetParameter("rows"), parameters.classNames, parameters.overlap
 
     def _look(self) -> None:
         """Looks at the scene, and counts the voxels of segments that have changed."""
@@ -119,12 +128,14 @@ class DataSection:
         self._watch.looked(node for row in self.rows for node in (*row.volumes, row.segmentation) if node is not None)
         names = self.panel.class_names()
         self.classes = find_classes(used, names)
-        dropped = {segment for segment, name in names.items() if name == ""}
-        self.leftOut = [item for item in find_classes(used, {}) if item.name in dropped] if dropped else []
-        self._findings = check_rows(used, self.classes)
+        self.leftOut = class_names.left_out(names, find_classes(used, {})) if names else []
+        self._findings = check_rows(used, self.classes, overlap=self._overlap())
         if self._doctored == self._content():
             self._findings = [*self._findings, *self._doctor]
         self._problem = find_problem(self.rows, self.classes, self._findings)
+
+    def _overlap(self) -> str:
+        return self.parameters.overlap if self.parameters else "refuse"
 
     def _content(self) -> Any:
         """What the findings of the doctor are about: when it changes they are out of date."""
@@ -139,9 +150,9 @@ class DataSection:
             by_case.setdefault(one.case, []).append(one)
         self._fill(ui.pairsTable, data_tables.pair_cells(self.rows, by_case), 3)
         self._fill(ui.classesTable, data_tables.class_cells(self.classes, self.leftOut), 2)
-        show_message(ui.problemLabel, self.problem(), "error" if self.rows else "note")
-        ui.repairButton.visible = bool(self._problem.merge)
-        ui.repairButton.text = _("Merge '{names}'").format(names="' and '".join(self._problem.merge))
+        show_message(ui.problemLabel, self._problem.text, self._problem.severity)
+        ui.repairButton.visible = bool(self._problem.action)
+        ui.repairButton.text = self._repair_words()
         page = report_page(self.panel, self.parameters.checkJob if self.parameters else "")
         ui.reportLabel.text = '<a href="report">' + _("full report") + "</a>" if page else ""
         ui.statusLabel.text = self._check.told if self._check else self._status()
@@ -153,7 +164,17 @@ class DataSection:
             self._shown[table.objectName] = cells
             data_tables.fill(table, cells, fewest)
 
+    def _repair_words(self) -> str:
+        names = self._problem.names
+        if self._problem.action == "order":
+            return _("Let the later class win")
+        if self._problem.action == "rename":
+            return _("Rename '{name}'").format(name=names[0])
+        return _("Merge '{names}'").format(names="' and '".join(names))
+
     def _status(self) -> str:
+        if not self.rows:
+            return _("no volumes yet")
         cases = sum(row.use for row in self.rows)
         volumes = _("1 volume") if cases == 1 else _("{n} volumes").format(n=cases)
         classes = _("1 class") if len(self.classes) == 1 else _("{n} classes").format(n=len(self.classes))
@@ -174,7 +195,7 @@ class DataSection:
         )  # fmt: skip
         _allow(
             ui.addPairButton,
-            closing or (not ui.volumesSelector.checkedNodes() and _("Choose a volume on the left first.")),
+            closing or (not self._chosen_volumes() and _("Choose a volume on the left first.")),
             _("Adds the chosen volume with the segmentation beside it."),
         )
         _allow(ui.removeButton, not pairs and _("Select a row of the table first."), _("Removes the selected rows."))
@@ -188,7 +209,7 @@ class DataSection:
         _allow(ui.leaveOutButton, not classes and one, _("The network does not learn the selected classes."))
         _allow(
             ui.resetButton,
-            not self.panel.class_names() and _("Nothing was renamed, merged or left out."),
+            not self.panel.class_names() and self._overlap() == "refuse" and _("Nothing was changed here."),
             _("Each segment is a class of its own name again."),
         )
         ui.checkButton.text = _("Stop check") if self._check else _("Check data")
@@ -218,25 +239,35 @@ class DataSection:
     @told
     def onAddAll(self) -> None:
         """Adds the pairs of the scene that are not in the table."""
-        pairs = find_pairs()
-        known = {row.segmentation.GetID() for row in self.rows if row.segmentation is not None}
-        new = [pair for pair in pairs if pair.segmentation.GetID() not in known]
+        pairs = pair_all(slicer.mrmlScene)
+        known = {row.segmentation for row in self.rows}
+        new = [pair for pair in pairs.rows if pair.segmentation not in known]
         self.tell("")
         if new:
             self._add(new)
-        elif pairs:
+        elif pairs.rows:
             self.tell(_("Every segmented volume of the scene is in the table already."), "note")
         else:
             self.tell(_("No volume of the scene has a segmentation. Segment one in the Segment Editor first."), "note")
+        if pairs.label_maps:
+            names = ", ".join(node.GetName() for node in pairs.label_maps)
+            text = _("{names}: label maps are added when they were converted to segmentations, in the Data module.")
+            self.tell(text.format(names=names), "note")
 
     @told
     def onAddPair(self) -> None:
         ui = self.ui
-        volumes = tuple(ui.volumesSelector.checkedNodes())
+        volumes = self._chosen_volumes()
         self.tell("")
-        self._add([CaseRow(name=volumes[0].GetName(), volumes=volumes, segmentation=ui.segmentationSelector.currentNode())])
+        segmentation = ui.segmentationSelector.currentNode()
+        self._add([CaseRow(name=volumes[0].GetName(), volumes=volumes, segmentation=segmentation)])
         for volume in volumes:
             ui.volumesSelector.setCheckState(volume, qt.Qt.Unchecked)
+
+    def _chosen_volumes(self) -> tuple[Any, ...]:
+        nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        selector = self.ui.volumesSelector  # asked one by one: PythonQt need not know lists of nodes
+        return tuple(node for node in nodes if selector.checkState(node) == qt.Qt.Checked)
 
     @told
     def onRemove(self) -> None:
@@ -293,12 +324,20 @@ class DataSection:
 
     @told
     def onReset(self) -> None:
+        self.parameters.overlap = "refuse"
         self._decide({})
 
     @told
     def onRepair(self) -> None:
-        same = [item for item in self.classes if item.name in self._problem.merge]
-        self._decide(class_names.merge(self.panel.class_names(), same))
+        named = [item for item in self.classes if item.name in self._problem.names]
+        if self._problem.action == "order":
+            self.parameters.overlap = "order"
+            self.panel.refresh()
+        elif self._problem.action == "rename":
+            self.ui.classesTable.selectRow(self.classes.index(named[0]))
+            self.onRename()
+        else:
+            self._decide(class_names.merge(self.panel.class_names(), named))
 
     def _decide(self, names: Mapping[str, str]) -> None:
         self._shown.pop("classesTable", None)  # what was typed may differ from what is shown now
@@ -331,7 +370,8 @@ class DataSection:
         self.tell("")
         rows, classes = self.panel.rows(), self.panel.classes()
         check = DataCheck(self.panel)
-        check.start(lambda folder: export_cases(rows, classes, folder))
+        overlap = self._overlap()
+        check.start(lambda folder: export_cases(rows, classes, folder, overlap=overlap))
         self._check = check
         self._doctored = self._content()
         self.panel.refresh()

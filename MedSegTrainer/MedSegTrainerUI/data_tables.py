@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import qt
-from MedSegTrainerUI.case_rows import CaseRow
 from slicer.i18n import tr as _
+
+from MedSegTrainerUI.case_rows import CaseRow
 
 USE, VOLUMES, SEGMENTATION, SEGMENTS, FINDINGS = range(5)
 LEARN, CLASS, CASES, ML = range(4)
@@ -62,12 +63,16 @@ def class_cells(classes: Sequence[Any], left_out: Sequence[Any]) -> list[list[Ce
     return rows
 
 
-def prepare(table: Any, stretched: Sequence[int]) -> None:
-    """Columns as wide as their content, but those that share what is left."""
+def prepare(table: Any, stretched: Sequence[int], widths: Mapping[int, int] | None = None) -> None:
+    """Columns as wide as their content, or as ``widths`` (pixels) says, but those that share what is left."""
     header = table.horizontalHeader()
+    header.setDefaultAlignment(qt.Qt.AlignLeft | qt.Qt.AlignVCenter)
     header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
     for column in stretched:
         header.setSectionResizeMode(column, qt.QHeaderView.Stretch)
+    for column, width in (widths or {}).items():
+        header.setSectionResizeMode(column, qt.QHeaderView.Interactive)
+        header.resizeSection(column, width)
 
 
 def fill(table: Any, rows: Sequence[Sequence[Cell]], fewest: int) -> None:
@@ -80,7 +85,7 @@ def fill(table: Any, rows: Sequence[Sequence[Cell]], fewest: int) -> None:
     table.blockSignals(blocked)
     shown = min(max(len(rows), fewest), MOST_ROWS_SHOWN)
     row_height = table.verticalHeader().defaultSectionSize
-    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + shown * row_height + 2 * table.frameWidth)
+    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + shown * row_height + 2 * table.frameWidth + 2)
 
 
 def selected_rows(table: Any) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -14,6 +14,8 @@ from MedSegTrainerUI.jobs import has_no_end
 
 Event = Mapping[str, Any]
 CLASSES_ON_A_LINE = 6
+CLASSES_IN_A_LEGEND = 20
+MEAN_COLOR = "#333333"
 SECONDS_IN_DAY = 86400
 NETWORKS = {
     "PlannedUNet": "U-Net", "UNet2D": "U-Net", "UNet3D": "U-Net", "DeepLabV3Plus": "DeepLabV3+",
@@ -40,8 +42,6 @@ def _words(event: Event) -> str:
         return _("epoch {epoch}: Dice {dice}").format(
             epoch=event["epoch"], dice=dice_words(event["mean_dice"], event["dice"])
         )
-    if kind == "best":
-        return _("best model so far, kept")
     if kind == "resumed":
         return _("goes on after epoch {epoch}").format(epoch=event["epoch"])
     if kind == "found":
@@ -61,6 +61,19 @@ def dice_words(mean: float | None, dice: Mapping[str, float | None]) -> str:
     known = [f"{name} {value:.2f}" for name, value in dice.items() if value is not None]
     more = ", ..." if len(known) > CLASSES_ON_A_LINE else ""
     return f"{mean:.2f}" if len(dice) < 2 else f"{mean:.2f} ({', '.join(known[:CLASSES_ON_A_LINE])}{more})"
+
+
+def class_legend(classes: Sequence[Mapping[str, Any]], mean: float | None, dice: Mapping[str, float | None]) -> str:
+    """The newest Dice of each class after a mark in its colour, as rich text: the legend of the chart below it."""
+    entries = [(item["name"], "#{:02x}{:02x}{:02x}".format(*item["color"]), dice.get(item["name"])) for item in classes]
+    if len(entries) != 1:
+        entries.append((_("mean"), MEAN_COLOR, mean))
+    marks = [
+        f"<span style='color:{color}'>&#9632;</span>&nbsp;{escape(name).replace(' ', '&nbsp;')}"
+        + (f"&nbsp;{value:.2f}" if value is not None else "")
+        for name, color, value in entries[-CLASSES_IN_A_LEGEND:]
+    ]
+    return f"<b>{_('Dice')}</b>&nbsp; {' &nbsp;'.join(marks)}"
 
 
 def time_words(seconds: float) -> str:

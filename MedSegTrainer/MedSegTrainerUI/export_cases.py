@@ -89,7 +89,7 @@ def _refuse(rows: Sequence[CaseRow], classes: Sequence[SegmentClass], overlap: O
 def _refuse_changed_values(row: CaseRow, classes: Sequence[SegmentClass]) -> None:
     """Label maps on disk stay as they are: their classes cannot be joined or left out."""
     of_name = {same_name(name): item for item in classes for name in item.segments}
-    values = getattr(row, "values", ()) or range(1, len(row.segments) + 1)
+    values = row.values or range(1, len(row.segments) + 1)
     for name, value in zip(row.segments, values, strict=True):
         item = of_name.get(same_name(name))
         if item is None or item.value != value:

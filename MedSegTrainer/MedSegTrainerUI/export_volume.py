@@ -159,6 +159,7 @@ def write_image(image: Any, ijk_to_ras: np.ndarray, path: Path) -> None:
     """Writes a vtkImageData as uncompressed NRRD, whole or not at all. Raises StorageError."""
     matrix = vtk.vtkMatrix4x4()
     matrix.DeepCopy(np.asarray(ijk_to_ras, float).ravel())
+    image = _writable(image)
     node = slicer.vtkMRMLScalarVolumeNode()
     node.SetAndObserveImageData(image)
     node.SetIJKToRASMatrix(matrix)
@@ -181,6 +182,14 @@ def write_image(image: Any, ijk_to_ras: np.ndarray, path: Path) -> None:
             atomic.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _writable(image: Any) -> Any:
+    """The image, in a wider type where Slicer's writer does not know its own."""
+    array = image_array(image)
+    if array.dtype.kind == "f" or (array.dtype.itemsize <= 4 and array.dtype != np.int8):
+        return image
+    return array_image(array.astype(np.int16 if array.dtype == np.int8 else np.float64))
 
 
 def image_array(image: Any) -> np.ndarray:

@@ -28,7 +28,7 @@ from MedSegTrainerUI.export_volume import (
     volume_geometry,
 )
 from MedSegTrainerUI.segment_classes import same_name
-from MedSegTrainerUI.segment_layers import binary_name, segment_ids, segment_name
+from MedSegTrainerUI.segment_layers import binary_name, segment_ids, segment_name, stored_layers
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +49,13 @@ def import_segments(
     they are. Raises DataError, before anything is changed, for a file that cannot be read or voxels that cannot be
     put into the segmentation.
     """
-    labels = read_label_map(label_file)
+    return add_label_map(read_label_map(label_file), classes, volume, segmentation, name=name)
+
+
+def add_label_map(
+    labels: LabelMap, classes: Sequence[LabelClass], volume: Any, segmentation: Any = None, *, name: str
+) -> Any:
+    """``import_segments`` of a label map that is in memory already."""
     geometry = volume_geometry(volume)
     if segmentation is not None:
         to_frame = relative_matrix(volume, segmentation)
@@ -146,9 +152,10 @@ def _fill(segmentation: Any, layer: Any, classes: Sequence[LabelClass]) -> None:
     there = {same_name(segment_name(segmentation, one)): one for one in reversed(segment_ids(segmentation))}
     replaced = {item.name: there[same_name(item.name)] for item in classes if same_name(item.name) in there}
     derived = _derived(content) if replaced else []
-    for segment_id in replaced.values():
-        if not set(content.GetSegmentIDsSharingBinaryLabelmapRepresentation(segment_id, False)) <= {*replaced.values()}:
-            content.SeparateSegmentLabelmap(segment_id)  # or its old voxels would stay in the others' layer
+    for old in stored_layers(segmentation, segment_ids(segmentation)):
+        if not old.values.keys() <= {*replaced.values()}:
+            for segment_id in old.values.keys() & {*replaced.values()}:
+                content.SeparateSegmentLabelmap(segment_id)  # or its voxels would stay in the others' layer
     for item in classes:
         if item.name in replaced:
             segment = content.GetSegment(replaced[item.name])

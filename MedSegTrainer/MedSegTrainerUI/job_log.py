@@ -4,30 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
+import qt
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.event_words import event_line, log_tail
 from MedSegTrainerUI.job_watch import JobWatch
 
 MOST_LINES = 1000
+HEIGHT = 140
 PRINTED_BYTES = 8000
 
 
 class JobLog:
-    """Appends to a read-only QPlainTextEdit what is new."""
+    """A read-only text in the layout of ``frame``, to which is appended what is new."""
 
-    def __init__(self, edit: Any) -> None:
-        self._edit = edit
+    def __init__(self, frame: Any) -> None:
+        self.edit = qt.QPlainTextEdit()
+        self.edit.readOnly = True
+        self.edit.minimumHeight = HEIGHT
+        self.edit.setLineWrapMode(qt.QPlainTextEdit.NoWrap)
+        frame.layout().addWidget(self.edit)
         self._watch: JobWatch | None = None
         self._count = 0
         self._printed = ""
-        edit.maximumBlockCount = MOST_LINES
+        self.edit.maximumBlockCount = MOST_LINES
 
     def show(self, watch: JobWatch | None) -> None:
         """Brings the text up to date, an append for all new lines."""
         if watch is not self._watch:
             self._watch, self._count, self._printed = watch, 0, ""
-            self._edit.clear()
+            self.edit.clear()
         if watch is None:
             return
         new = min(watch.news_count - self._count, len(watch.news))
@@ -40,4 +46,4 @@ class JobLog:
             self._printed = printed
         text = "\n".join(filter(None, lines))
         if text:
-            self._edit.appendPlainText(text)
+            self.edit.appendPlainText(text)

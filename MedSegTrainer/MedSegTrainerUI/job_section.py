@@ -14,7 +14,7 @@ from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
 from MedSegTrainerUI.advice_list import AdviceList
 from MedSegTrainerUI.charts import Charts
-from MedSegTrainerUI.event_words import dice_words, ending, progress_words
+from MedSegTrainerUI.event_words import class_legend, dice_words, ending, progress_words
 from MedSegTrainerUI.job_log import JobLog
 from MedSegTrainerUI.job_table import JobTable
 from MedSegTrainerUI.job_watch import JobWatch
@@ -28,6 +28,7 @@ FIRST_POLL_SECONDS = 0.04  # most jobs are read in whole then, before the first 
 LIST_SECONDS = 5.0
 JOBS_LOOKED_AT = 20  # for one that still runs
 PROGRESS_STEPS = 1000
+WARNINGS_SHOWN = 3
 RESUMABLE = ("created", "stopped", "failed", "died")
 
 
@@ -41,11 +42,12 @@ class JobSection:
         self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/JobSection.ui"))
         self.ui = slicer.util.childWidgetVariables(self.uiWidget)
         self.uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.ui.jobsButton.collapsed = self.ui.logButton.collapsed = True
         self.charts = Charts()
         self.preview = Preview()
         self.advice = AdviceList(self.ui.adviceFrame, lambda changes: self.onApply(changes, apply))
         self.table = JobTable(self.ui.jobsTable, panel.jobs)
-        self.log = JobLog(self.ui.logEdit)
+        self.log = JobLog(self.ui.logFrame)
         self._frames = {"dice": PlotFrame(self.ui.diceFrame, "Dice"), "loss": PlotFrame(self.ui.lossFrame, "Loss")}
         self._classes: list[dict[str, Any]] = []
         self._state = ""
@@ -204,6 +206,7 @@ class JobSection:
         chart = self.charts.nodes.get("dice")
         if layouts is None or chart is None:
             return
+        chart.SetLegendVisibility(shown)
         if shown:
             self._layout_before = int(layouts.layout)
             slicer.modules.plots.logic().ShowChartInLayout(chart)
@@ -266,7 +269,8 @@ class JobSection:
         """Everything that follows from the watched job; the work is bounded, however long the job is."""
         watch = self.watched
         if watch is None:
-            show_message(self.ui.endingLabel, "")
+            for label in (self.ui.endingLabel, self.ui.warningLabel):
+                show_message(label, "")
             self.refresh()
             return
         self.ui.nameLabel.text = watch.name
@@ -280,6 +284,8 @@ class JobSection:
         self.ui.bestLabel.visible = mean is not None
         self.ui.bestLabel.text = _("best Dice {dice}").format(dice=dice_words(mean, dice))
         show_message(self.ui.endingLabel, *ending(watch))
+        warnings = [str(event["message"]) for event in watch.warnings[-WARNINGS_SHOWN:]]
+        show_message(self.ui.warningLabel, "\n".join(dict.fromkeys(warnings)), "warning")
         self._show_charts(watch)
         self._show_advice()
         if not self.ui.logButton.collapsed:
@@ -308,6 +314,8 @@ class JobSection:
         if not self._classes:
             self._classes = job_classes(watch.folder)
         self.charts.show(watch, self._classes)
+        newest = watch.validations[-1] if watch.validations else {}
+        self.ui.diceLabel.text = class_legend(self._classes, newest.get("mean_dice"), newest.get("dice", {}))
         for name, frame in self._frames.items():
             frame.show(self.charts.nodes[name])
         there = slicer.app.layoutManager() is not None

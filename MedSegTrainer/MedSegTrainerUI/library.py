@@ -1,4 +1,4 @@
-"""Importing this makes ``MedSegTrainerLib`` importable: installed it lies beside the module, in a checkout in its root."""
+"""Importing this makes ``MedSegTrainerLib`` importable: it lies beside the module, or in the root of a checkout."""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
-from MedSegTrainerLib.errors import MedSegError
 from slicer.i18n import tr as _
+
+from MedSegTrainerLib.errors import MedSegError
 
 # dark words on a light ground in both the light and the dark theme of Slicer
 STYLES = {
@@ -21,7 +22,7 @@ STYLES = {
 
 def show_message(label: Any, text: str, severity: str = "error") -> None:
     """Shows ``text`` in a QLabel; '' hides it. ``severity``: note, warning or error."""
-    label.textFormat = qt.Qt.PlainText  # names of files and segments may look like tags
+    label.setTextFormat(qt.Qt.PlainText)  # names of files and segments may look like tags
     label.wordWrap = True
     label.text = text
     label.styleSheet = STYLES[severity]
@@ -43,10 +44,7 @@ def told(method: Callable[..., Any]) -> Callable[..., Any]:
             self.tell(str(error))
         except Exception as error:
             logging.exception("MedSegTrainer: %s failed", method.__qualname__)
-            self.tell(
-                _("This did not work, by a mistake in MedSegTrainer: {error}. The error log of Slicer tells more.").format(
-                    error=error
-                )
-            )
+            text = _("This did not work, by a mistake in MedSegTrainer: {error}. The error log of Slicer tells more.")
+            self.tell(text.format(error=error))
 
     return wrapper

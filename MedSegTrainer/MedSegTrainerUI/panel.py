@@ -9,17 +9,19 @@ from typing import Any
 import qt
 import slicer
 import vtk
-from MedSegTrainerUI.case_rows import CaseRow, read_rows
 from slicer.util import VTKObservationMixin
 
+from MedSegTrainerUI.apply_section import ApplySection
+from MedSegTrainerUI.case_rows import CaseRow, read_rows
+from MedSegTrainerUI.data_section import DataSection
+from MedSegTrainerUI.environment import Environment
+from MedSegTrainerUI.environment_section import EnvironmentSection
+from MedSegTrainerUI.evaluate_section import EvaluateSection
+from MedSegTrainerUI.jobs import JobList
+from MedSegTrainerUI.segment_classes import SegmentClass, find_classes
+from MedSegTrainerUI.train_section import TrainSection
+
 TIMER_MILLISECONDS = 500
-SECTIONS = {
-    "data": ("data_section", "DataSection", "dataButton"),
-    "train": ("train_section", "TrainSection", "trainButton"),
-    "apply": ("apply_section", "ApplySection", "applyButton"),
-    "evaluate": ("evaluate_section", "EvaluateSection", "evaluateButton"),
-    "environmentSection": ("environment_section", "EnvironmentSection", "environmentButton"),
-}
 
 
 class Panel(VTKObservationMixin):
@@ -27,34 +29,21 @@ class Panel(VTKObservationMixin):
 
     def __init__(self, uiWidget: Any, logic: Any) -> None:
         VTKObservationMixin.__init__(self)
-        from importlib import import_module
-
         self.uiWidget, self.logic = uiWidget, logic
         self.ui = slicer.util.childWidgetVariables(uiWidget)
-        self.parameters = None
+        self.parameters: Any = None
         self.entered = True
-        self._refreshing = False
-        self.environment = self.jobs = None
-        try:
-            from MedSegTrainerUI.environment import Environment
-
-            self.environment = Environment()
-        except ImportError:
-            pass
-        try:
-            from MedSegTrainerUI.jobs import JobList
-
-            self.jobs = JobList(Path(jobs_folder()))
-        except ImportError:
-            pass
-        self._sections = []
-        for name, (file, section_class, button) in SECTIONS.items():
-            try:
-                section = getattr(import_module(f"MedSegTrainerUI.{file}"), section_class)(self)
-            except ImportError:
-                continue
-            setattr(self, name, section)
-            self._sections.append(section)
+        self._refreshing = self._cleaned = False
+        self.environment = Environment()
+        self.jobs = JobList(jobs_folder())
+        self.data = DataSection(self)
+        self.train = TrainSection(self)
+        self.apply = ApplySection(self)
+        self.evaluate = EvaluateSection(self)
+        self.environmentSection = EnvironmentSection(self)
+        self._sections = (self.data, self.train, self.apply, self.evaluate, self.environmentSection)
+        buttons = ("dataButton", "trainButton", "applyButton", "evaluateButton", "environmentButton")
+        for button, section in zip(buttons, self._sections, strict=True):
             getattr(self.ui, button).layout().addWidget(section.uiWidget)
         self._timer = qt.QTimer()
         self._timer.setInterval(TIMER_MILLISECONDS)
@@ -75,10 +64,8 @@ class Panel(VTKObservationMixin):
         """The class of a segment name where the user chose another; '' where it is left out."""
         return json.loads(self.parameters.classNames) if self.parameters else {}
 
-    def classes(self) -> list[Any]:
+    def classes(self) -> list[SegmentClass]:
         """The classes to train, as the user named, merged and left them out."""
-        from MedSegTrainerUI.segment_classes import find_classes
-
         return find_classes(self.rows(), self.class_names())
 
     def setParameterNode(self, parameters: Any) -> None:
@@ -116,7 +103,10 @@ class Panel(VTKObservationMixin):
             section.onTimer()
 
     def cleanup(self) -> None:
-        """Leaves nothing behind that could call this panel; running jobs go on."""
+        """Leaves nothing behind that could call this panel; running jobs go on. May be called again."""
+        if self._cleaned:
+            return
+        self._cleaned = True
         self._timer.stop()
         self.removeObservers()
         for section in self._sections:
@@ -133,6 +123,6 @@ class Panel(VTKObservationMixin):
         self.refresh()
 
 
-def jobs_folder() -> str:
+def jobs_folder() -> Path:
     """Where jobs are kept: in the folder of the settings, or in the user's home."""
-    return str(Path(slicer.util.settingsValue("MedSegTrainer/Folder", "") or Path.home() / "MedSegTrainer") / "jobs")
+    return Path(slicer.util.settingsValue("MedSegTrainer/Folder", "") or Path.home() / "MedSegTrainer") / "jobs"

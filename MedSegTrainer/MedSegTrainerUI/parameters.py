@@ -23,10 +23,12 @@ class Parameters:
 
     configuration: JSON object of settings that differ from their defaults, such as {"loss.loss_type": "dice"}.
     classNames: JSON object, the class that a segment name belongs to; '' is a segment that is left out.
+    overlap: segments that overlap are refused ("refuse"), or the later class wins ("order").
     checkJob, trainingJob: names in the folder of jobs: the newest check of the data, and the training that is watched.
     """
 
     classNames: str = "{}"
+    overlap: str = "refuse"
     checkJob: str = ""
     duration: Duration = Duration.BALANCED
     configuration: str = "{}"
@@ -34,7 +36,9 @@ class Parameters:
     showPreview: bool = True
     model: str = ""
     tta: bool = False
-    cleanUp: bool = False
+    largestComponent: bool = False
+    fillHoles: bool = False
+    minimumSize: float = 0.0
     outputSegmentation: vtkMRMLSegmentationNode
     evaluatePrediction: vtkMRMLSegmentationNode
     evaluateReference: vtkMRMLSegmentationNode

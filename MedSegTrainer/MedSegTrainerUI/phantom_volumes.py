@@ -40,7 +40,7 @@ CLASSES = (
         value=SPLEEN, name="spleen", color=(157, 108, 162), terminology=_terminology(ORGAN, "SCT^78961009^Spleen")
     ),
     LabelClass(
-        value=KIDNEY, name="kidneys", color=(185, 102, 83), terminology=_terminology(ORGAN, "SCT^64033007^Kidney")
+        value=KIDNEY, name="kidneys", color=(90, 170, 225), terminology=_terminology(ORGAN, "SCT^64033007^Kidney")
     ),
 )
 
@@ -73,9 +73,10 @@ ORGANS = (
     Organ(0.40, (52, 4, 20), (54, 62, 62), LIVER),
     Organ(0.40, (2, 34, 34), (52, 28, 30), LIVER),
     Organ(0.82, (-80, -22, 26), (24, 40, 44), SPLEEN),
-    Organ(0.95, (54, -46, -46), (22, 22, 42), KIDNEY),
+    Organ(0.72, (54, -47, -48), (30, 29, 50), 0),  # fat around the kidney, also towards the liver
+    Organ(0.95, (54, -48, -48), (22, 22, 42), KIDNEY),
     Organ(0.95, (-54, -46, -40), (22, 22, 42), KIDNEY),
-    Organ(0.72, (46, -43, -46), (7, 8, 15), 0),  # fat in the kidneys' middle
+    Organ(0.72, (46, -45, -48), (7, 8, 15), 0),  # fat in the kidneys' middle
     Organ(0.72, (-46, -43, -40), (7, 8, 15), 0),
     Organ(1.05, (34, 40, -26), (12, 14, 22), 0),  # gallbladder
     Organ(0.08, (-12, -30, 0), (10, 10, 900), 0),  # aorta: flowing blood is dark

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ PAUSE = 20  # times as long as an import took, nothing is imported again: large 
 class Preview:
     """One segmentation node, updated in place for every new file. case, epoch: what the newest file shows."""
 
-    def __init__(self) -> None:
+    def __init__(self, import_file: Callable[..., Any] | None = None) -> None:
+        """import_file: takes the place of ``import_segments``, in tests."""
         self.case, self.epoch = "", 0
+        self._import = import_file or _import_segments
         self._folder: Path | None = None
         self._stamp: tuple[int, int] | None = None
         self._shown: Any = None
@@ -52,8 +54,6 @@ class Preview:
         node = self.node()
         if (node is not None and wanted == self._shown) or time.perf_counter() < self._not_before:
             return False
-        from MedSegTrainerUI.import_segments import import_segments
-
         if node is not None and self._shown is not None and (self._shown[0], self._shown[2]) != (wanted[0], wanted[2]):
             self.remove()  # of another job or case: other classes, another volume
             node = None
@@ -64,7 +64,7 @@ class Preview:
         ]
         name = _("Prediction of {case} (training)").format(case=self.case)
         with slicer.util.RenderBlocker():
-            imported = import_segments(self._folder / "latest.seg.nrrd", label_classes, volume, node, name=name)
+            imported = self._import(self._folder / "latest.seg.nrrd", label_classes, volume, node, name=name)
             self._mark(imported)
         self._shown = wanted
         self._not_before = time.perf_counter() + PAUSE * (time.perf_counter() - began)
@@ -96,3 +96,9 @@ class Preview:
         display = node.GetDisplayNode()
         if display is not None:
             display.SetOpacity2DFill(FILL_OPACITY)
+
+
+def _import_segments(*arguments: Any, **named: Any) -> Any:
+    from MedSegTrainerUI.import_segments import import_segments
+
+    return import_segments(*arguments, **named)

@@ -7,13 +7,13 @@ import re
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
-import MedSegTrainerUI.library  # noqa: F401  makes MedSegTrainerLib importable
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import DataError, MedSegError
 
@@ -82,35 +82,35 @@ def load_phantoms() -> list[Any]:
     volumes = []
     for seed in range(PHANTOMS):
         phantom = make_phantom_volume(seed)
-        name = f"Phantom {seed + 1}"
-        volume = slicer.util.addVolumeFromArray(phantom.voxels, phantom.ijk_to_ras, name)
+        volume = slicer.util.addVolumeFromArray(phantom.voxels, phantom.ijk_to_ras, f"Phantom {seed + 1}")
         if seed < LABELLED_PHANTOMS:
-            _add_segmentation(name, volume, phantom.labels, CLASSES)
+            _add_segmentation(volume, phantom.labels, phantom.ijk_to_ras, CLASSES)
         volumes.append(volume)
-    _show(volumes[0])
+    _show(volumes)
     return volumes
 
 
 def load_hippocampi(archive: Path) -> list[Any]:
     """Adds the first cases of the Decathlon's archive to the scene and gives the volumes.
 
-    The last has no segmentation, to apply the model to. Raises DataError.
+    The last has no segmentation, to apply the model to. Raises DataError, and leaves the scene as it was.
     """
+    from MedSegTrainerUI.export_volume import volume_geometry
+
     volumes = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _nothing_half_done() as added:
         for name, image, label in _extract_hippocampi(archive, Path(folder)):
-            volume = _load_volume(image, name, {})
+            volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+            added.append(volume)
+            _read_volume(image, volume)
+            volume.CreateDefaultDisplayNodes()
             if len(volumes) < LABELLED_HIPPOCAMPI:
-                labels = _load_volume(label, "labels", {"labelmap": True})
-                values = slicer.util.arrayFromVolume(labels).copy()
-                _remove_with_parts(labels)
-                if values.shape != slicer.util.arrayFromVolume(volume).shape:
-                    raise DataError(
-                        _("{name}: image and labels differ in size. Download the data again.").format(name=name)
-                    )
-                _add_segmentation(name, volume, values, HIPPOCAMPUS_CLASSES)
+                labels = slicer.vtkMRMLLabelMapVolumeNode()
+                _read_volume(label, labels)
+                values, ijk_to_ras = slicer.util.arrayFromVolume(labels), volume_geometry(labels).ijk_to_ras
+                added.append(_add_segmentation(volume, values, ijk_to_ras, HIPPOCAMPUS_CLASSES))
             volumes.append(volume)
-    _show(volumes[0])
+    _show(volumes)
     return volumes
 
 
@@ -142,50 +142,49 @@ def _read_members(archive: Path) -> dict[tuple[str, str], bytes]:
                 if stream is not None:
                     members[found[1], found[2]] = stream.read()
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise DataError(
-            _("{file} cannot be read ({error}). Remove it and download it again.").format(file=archive, error=error)
-        ) from error
+        words = _("{file} is not a whole archive. Remove it where it is still there, and download it again.")
+        raise DataError(words.format(file=archive)) from error
     return members
 
 
-def _load_volume(path: Path, name: str, properties: dict[str, Any]) -> Any:
-    """The node of a file that will not stay: it forgets where it came from."""
+def _read_volume(path: Path, node: Any) -> None:
+    """Reads a file into a node that will not know where it came from: the file is a temporary one."""
+    storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
+    storage.SetFileName(str(path))
+    storage.SetSingleFile(True)
+    if not storage.ReadData(node) or node.GetImageData() is None:
+        raise DataError(_("{name} cannot be read. Download the data again.").format(name=path.name))
+
+
+@contextmanager
+def _nothing_half_done() -> Iterator[list[Any]]:
+    """A list for nodes that are removed again when an error ends the block."""
+    added: list[Any] = []
     try:
-        node = slicer.util.loadVolume(str(path), {"name": name, "show": False, "singleFile": True, **properties})
-    except RuntimeError:
-        raise DataError(_("{name} cannot be read. Download the data again.").format(name=path.name)) from None
-    storage = node.GetStorageNode()
-    node.SetAndObserveStorageNodeID(None)
-    if storage is not None:
-        slicer.mrmlScene.RemoveNode(storage)
-    return node
+        yield added
+    except BaseException:
+        for node in added:
+            for part in (node.GetDisplayNode(), node):
+                if part is not None:
+                    slicer.mrmlScene.RemoveNode(part)
+        raise
 
 
-def _remove_with_parts(node: Any) -> None:
-    display = node.GetDisplayNode()
-    slicer.mrmlScene.RemoveNode(node)
-    if display is not None and display.GetScene() is not None:
-        slicer.mrmlScene.RemoveNode(display)
-
-
-def _add_segmentation(name: str, volume: Any, labels: Any, classes: Sequence[LabelClass]) -> Any:
+def _add_segmentation(volume: Any, labels: Any, ijk_to_ras: Any, classes: Sequence[LabelClass]) -> Any:
     """A segmentation in the volume's geometry from labels (k, j, i)."""
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{name} segmentation")
-    node.CreateDefaultDisplayNodes()
-    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-    segmentation = node.GetSegmentation()
-    for label_class in classes:
-        identifier = segmentation.AddEmptySegment("", label_class.name, [part / 255 for part in label_class.color])
-        if label_class.terminology:
-            segment = segmentation.GetSegment(identifier)
-            segment.SetTag(segment.GetTerminologyEntryTagName(), label_class.terminology)
-        inside = (labels == label_class.value).astype("uint8")
-        slicer.util.updateSegmentBinaryLabelmapFromArray(inside, node, identifier, volume)
-    return node
+    from MedSegTrainerUI.import_segments import LabelMap, add_label_map
+
+    label_map = LabelMap(array=labels, ijk_to_ras=ijk_to_ras)
+    return add_label_map(label_map, classes, volume, name=f"{volume.GetName()} segmentation")
 
 
-def _show(volume: Any) -> None:
-    slicer.util.setSliceViewerLayers(background=volume, fit=True)
+def _show(volumes: Sequence[Any]) -> None:
+    """The first volume in the slice views; all of them lie about the same place, so only its segments are shown."""
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        drawn_on = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+        if drawn_on in volumes[1:]:
+            node.GetDisplayNode().SetVisibility(False)
+    slicer.util.setSliceViewerLayers(background=volumes[0], fit=True)
 
 
 def _told(load: Callable[[], list[Any]]) -> list[Any]:

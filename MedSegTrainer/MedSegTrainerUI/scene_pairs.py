@@ -91,7 +91,7 @@ def is_label_map(volume: Any) -> bool:
 def _match(
     partner: dict[Any, Any], volumes: Sequence[Any], segmentations: Sequence[Any], belongs: Callable[[Any, Any], bool]
 ) -> None:
-    """Pairs up what is free where each has one candidate; of several segmentations drawn on a volume the last counts."""
+    """Pairs up what is free where each has one candidate; of several drawn on one volume the last counts."""
     free_volumes = [volume for volume in volumes if volume not in partner]
     free = [node for node in segmentations if node not in partner.values()]
     fits = {volume: [node for node in free if belongs(volume, node)] for volume in free_volumes}

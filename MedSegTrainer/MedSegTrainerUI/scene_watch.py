@@ -1,4 +1,4 @@
-"""Notices that the scene has changed, without looking at it: painting in the Segment Editor must stay as fast as ever."""
+"""Notices that the scene has changed without looking at it: painting in the Segment Editor must stay fast."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COALESCED_MILLISECONDS = 200
 class SceneWatch(VTKObservationMixin):
     """Calls ``tell`` once, a moment after nodes came or went or one of those that it follows was changed.
 
-    stale: something has changed since ``looked`` was last called. active: whether ``tell`` is called at all.
+    stale: something has changed since ``looked`` was last called.
     """
 
     def __init__(self, tell: Callable[[], None], seconds_between: float = SECONDS_BETWEEN) -> None:
@@ -33,7 +33,6 @@ class SceneWatch(VTKObservationMixin):
             getattr(slicer.vtkSegmentation, name)
             for name in ("SegmentAdded", "SegmentRemoved", "SegmentModified", "SourceRepresentationModified")
         ]
-        self.active = True
 
     @property
     def waiting(self) -> bool:
@@ -65,7 +64,7 @@ class SceneWatch(VTKObservationMixin):
 
     def onChange(self, caller: Any, event: str) -> None:
         self.stale = True
-        if self.active and not self._timer.active:
+        if not self._timer.active:
             rest = 1000 * (self._seconds_between - (time.monotonic() - self._looked))
             self._timer.start(max(COALESCED_MILLISECONDS, round(rest)))
 

@@ -93,7 +93,7 @@ def segment_terminology(segment: Any) -> str:
 def _segments(row: CaseRow) -> list[tuple[str, Any, float, int | None]]:
     """Name, vtkSegment, ml and value of each; segments on disk have no vtkSegment."""
     if row.segmentation is None:
-        values = getattr(row, "values", ()) or range(1, len(row.segments) + 1)
+        values = row.values or range(1, len(row.segments) + 1)
         return [(name.strip(), None, 0.0, value) for name, value in zip(row.segments, values, strict=True)]
     volumes = segment_volumes(row.segmentation, row.volumes[0] if row.volumes else None)
     content = row.segmentation.GetSegmentation()

@@ -54,7 +54,7 @@ class Part:
     """Voxels (z, y, x) of a layer on a volume's grid, the first of them at ``start`` (z, y, x)."""
 
     array: np.ndarray
-    start: tuple[int, int, int]
+    start: tuple[int, ...]
 
     @property
     def region(self) -> tuple[slice, ...]:

@@ -49,6 +49,12 @@ class SettingsForm:
         finally:
             self._showing = False
 
+    def enter(self, key: str, text: str) -> None:
+        """Takes a text for a setting as if it had been typed; '' is the default."""
+        if not all_settings()[key].options:
+            self.editors[key].text = text
+        self._take(key, text.strip())
+
     def find(self, words: str, group: str = "") -> int:
         """Shows the settings whose name, key or help has all the words, of one group or of all; returns how many."""
         wanted = words.lower().split()
@@ -87,8 +93,7 @@ class SettingsForm:
         default = show_value(setting.default)
         for option in setting.options:
             editor.addItem(_("{value} (default)").format(value=option) if option == default else option)
-        editor.focusPolicy = qt.Qt.StrongFocus  # with an event filter less: the wheel scrolls the form, not the value
-        editor.sizeAdjustPolicy = qt.QComboBox.AdjustToMinimumContentsLengthWithIcon
+        editor.setSizeAdjustPolicy(qt.QComboBox.AdjustToMinimumContentsLengthWithIcon)
         editor.minimumContentsLength = 8
         editor.connect("activated(int)", lambda index, key=setting.key: self._on_menu(key, index))
         return editor

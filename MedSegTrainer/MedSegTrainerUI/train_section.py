@@ -38,6 +38,7 @@ class TrainSection:
         self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/TrainSection.ui"))
         self.ui = slicer.util.childWidgetVariables(self.uiWidget)
         self.uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.ui.advancedButton.collapsed = True
         self.job = JobSection(panel, self.apply_changes)
         self.ui.jobFrame.layout().addWidget(self.job.uiWidget)
         self.form = SettingsForm(self.ui.settingsContents, self._on_changes, self._on_refused)
@@ -176,7 +177,8 @@ class TrainSection:
             return
         rows, classes = self.panel.rows(), self.panel.classes()
         folder = self.panel.jobs.new("-".join(item.name for item in classes[:NAMES_IN_A_JOB]))
-        config = training_config(self.changes(), self.parameters.duration.value, folder.path / "data")
+        minutes, device = self.parameters.duration.value, self.panel.environment.device
+        config = training_config(self.changes(), minutes, folder.path / "data", device)
         try:
             with slicer.util.WaitCursor():
                 self._is_exporting(_("the cases"))
@@ -194,8 +196,7 @@ class TrainSection:
     def _export(self, rows: Any, classes: Any, folder: Path) -> None:
         from MedSegTrainerUI.export_cases import export_cases
 
-        overlap = getattr(self.parameters, "overlap", "refuse")
-        export_cases(rows, classes, folder, overlap=overlap, on_case=self._is_exporting)
+        export_cases(rows, classes, folder, overlap=self.parameters.overlap, on_case=self._is_exporting)
 
     def _problem(self) -> str:
         """Why a training cannot be started, and what to do; '' when nothing is in the way."""

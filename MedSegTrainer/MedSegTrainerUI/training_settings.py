@@ -262,9 +262,10 @@ def only_changes(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: values[key] for key, item in all_settings().items() if key in values and values[key] != item.default}
 
 
-def training_config(changes: Mapping[str, Any], minutes: int, data_dir: Path) -> TrainConfig:
-    """The configuration of a training on a folder; ``minutes`` 0: until somebody stops it."""
-    values: dict[str, Any] = {**({} if minutes else UNTIL_STOP), **changes, "data.data_dir": str(data_dir)}
+def training_config(changes: Mapping[str, Any], minutes: int, data_dir: Path, device: str = "auto") -> TrainConfig:
+    """The configuration of a training on a folder; ``minutes`` 0: until somebody stops it. Changes go before device."""
+    values: dict[str, Any] = {"trainer.device": device, **({} if minutes else UNTIL_STOP), **changes}
+    values["data.data_dir"] = str(data_dir)
     values["trainer.budget"] = f"{minutes}m" if minutes else UNTIL_STOP_BUDGET
     sections: dict[str, dict[str, Any]] = {}
     for key, value in values.items():

@@ -15,8 +15,7 @@ ROLE = "applyVolume"
 class VolumeChooser:
     """One check list for a model with one channel; for others a combo box a channel, in their order.
 
-    ``ui`` has ``volumesLabel``, ``volumesSelector``, ``channelsWidget``; ``changed`` is called when the choice is
-    another one.
+    ``ui`` are the widgets of ApplySection.ui; ``changed`` is called when the choice is another one.
     """
 
     def __init__(self, ui: Any, changed: Callable[[], None]) -> None:
@@ -37,8 +36,11 @@ class VolumeChooser:
         while form.rowCount():
             form.removeRow(0)
         self._combos = [self._combo(name) for name in names] if len(names) > 1 else []
+        width = max(one.sizeHint.width() for one in (self.ui.volumesLabel, self.ui.outputLabel, self.ui.cleanLabel))
         for name, combo in zip(names, self._combos, strict=False):
-            form.addRow(name + ":", combo)
+            label = qt.QLabel(name + ":")
+            label.setMinimumWidth(width)
+            form.addRow(label, combo)
         several = bool(self._combos)
         self.ui.channelsWidget.visible = several
         self.ui.volumesLabel.visible = self.ui.volumesSelector.visible = not several
@@ -81,11 +83,6 @@ class VolumeChooser:
         if not self._combos:
             for node in _volumes():
                 self.ui.volumesSelector.setCheckState(node, qt.Qt.Checked if node in nodes else qt.Qt.Unchecked)
-
-    def set_enabled(self, enabled: bool, why: str) -> None:
-        for widget in (self.ui.volumesSelector, self.ui.channelsWidget):
-            widget.enabled = enabled
-            widget.toolTip = why or _("The volumes to segment: one, or several one after the other.")
 
     def _checked(self) -> list[Any]:
         # asked one by one: PythonQt need not know lists of nodes

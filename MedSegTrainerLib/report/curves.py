@@ -49,9 +49,9 @@ def draw_curves(points: Points, colors: Mapping[str, str]) -> str:
         _draw_loss(axes[1], minutes, points)
         axes[1].set_ylabel("loss")
     for ax in axes:
-        _calm(ax)
+        calm(ax)
     axes[-1].set_xlabel("minutes of training")
-    return _inline_svg(figure)
+    return inline_svg(figure)
 
 
 def write_curves(points: Points, colors: Mapping[str, str], path: Path) -> None:
@@ -76,7 +76,7 @@ def write_curves(points: Points, colors: Mapping[str, str], path: Path) -> None:
         rate: "Learning rate", norm: "Gradient norm (before clipping)",
     }  # fmt: skip
     for ax, title in titles.items():
-        _calm(ax)
+        calm(ax)
         ax.set_title(title, fontsize=FONT_SIZE + 1, loc="left")
         ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
     for ax in (iou, norm):
@@ -160,7 +160,7 @@ def _legend(ax: Axes, colors: Mapping[str, str]) -> None:
     )  # fmt: skip
 
 
-def _calm(ax: Axes) -> None:
+def calm(ax: Axes) -> None:
     """No box, a faint grid, everything in the ink of the page."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(INK)
@@ -170,7 +170,8 @@ def _calm(ax: Axes) -> None:
     ax.yaxis.label.set(color=INK, fontsize=FONT_SIZE)
 
 
-def _inline_svg(figure: Figure) -> str:
+def inline_svg(figure: Figure) -> str:
+    """An ``<svg>`` element as wide as its place, with the page's text colour instead of ``INK``."""
     stream = io.StringIO()
     figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     svg = stream.getvalue()

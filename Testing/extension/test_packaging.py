@@ -1,4 +1,4 @@
-"""A package built by Slicer's macros holds every file: the lists in the CMake files against the tree, without Slicer."""
+"""A package built by Slicer's macros holds every file: the lists in the CMake files against the tree."""
 
 from __future__ import annotations
 

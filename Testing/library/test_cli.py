@@ -17,7 +17,20 @@ from MedSegTrainerLib.cli import main
 from MedSegTrainerLib.config import ApplyConfig, TrainConfig
 from MedSegTrainerLib.job import JobFolder, Status
 
-COMMANDS = ("train", "plan", "verify", "find-lr", "workflow", "apply", "evaluate", "status", "stop", "run", "self-test")
+COMMANDS = (
+    "train",
+    "plan",
+    "verify",
+    "find-lr",
+    "workflow",
+    "apply",
+    "evaluate",
+    "compare",
+    "status",
+    "stop",
+    "run",
+    "self-test",
+)
 HEAVY = ("torch", "scipy", "matplotlib", "SimpleITK")
 
 

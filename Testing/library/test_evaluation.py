@@ -83,6 +83,14 @@ class TestEvaluate:
         document = evaluate([pair(tmp_path, kidney(2), kidney())], [KIDNEY], tmp_path / "out", ignore, title="t")
         assert document["cases"]["a"]["kidney"]["hd95_mm"] == pytest.approx(2 * 0.7)
 
+    def test_surface_dice_has_the_tolerance_asked_for(self, tmp_path: Path) -> None:
+        shifted = pair(tmp_path, kidney(1), kidney())
+        for tolerance, perfect in ((0.6, False), (0.7, True)):
+            out = tmp_path / f"{tolerance}"
+            document = evaluate([shifted], [KIDNEY], out, ignore, title="t", tolerance_mm=tolerance)
+            assert (document["cases"]["a"]["kidney"]["surface_dice"] == 1) is perfect
+            assert document["surface_tolerance_mm"] == tolerance
+
     def test_events(self, tmp_path: Path) -> None:
         events: list[Any] = []
         pairs = [pair(tmp_path, kidney(), kidney(), name) for name in ("a", "b")]
@@ -122,7 +130,12 @@ class TestEvaluate:
         found = evaluate([half], [KIDNEY], tmp_path / "out", warned.append, title="t", ignore_label=9)
         prediction[3:], reference[3:] = 0, 0
         wanted = evaluate([pair(tmp_path, prediction, reference, "b")], [KIDNEY], tmp_path / "b", ignore, title="t")
-        assert found["cases"]["a"] == wanted["cases"]["b"]
+        a, b = found["cases"]["a"]["kidney"], wanted["cases"]["b"]["kidney"]
+        of_all = ("accuracy", "specificity")  # they count what is outside, too: the labelled part of it
+        assert {key: a[key] for key in a if key not in of_all} == {key: b[key] for key in b if key not in of_all}
+        labelled = 3 * 11 * 13
+        assert a["accuracy"] == pytest.approx(1 - 10 / labelled)
+        assert a["specificity"] == pytest.approx(1 - 5 / (labelled - 25))
         assert found["cases"]["a"]["kidney"]["dice"] == pytest.approx(0.8)
         assert not any(isinstance(event, Warned) for event in warned)
 

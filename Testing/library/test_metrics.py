@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import ConfigError
@@ -63,6 +64,74 @@ class TestOverlap:
         assert liver["volume_ml"] == pytest.approx(32 * 3.0 * 0.7 * 1.1 / 1000)
         assert liver["predicted_volume_ml"] == pytest.approx(33 * 3.0 * 0.7 * 1.1 / 1000)
 
+    def test_all_numbers_by_hand(self) -> None:
+        """6 voxels predicted, 4 in the reference, 3 in both, of 120; they lie in a row along x."""
+        prediction, reference = np.zeros((2, 4, 5, 6), np.int32)
+        prediction[1, 2, :] = 1
+        reference[1, 2, 3:6] = reference[1, 3, 5] = 1
+        values = measure(prediction, reference, [1], SPACING, tolerance_mm=1.1)[1]
+        to_reference = [3 * 1.1, 2 * 1.1, 1.1, 0, 0, 0]
+        to_prediction = [0, 0, 0, 0.7]
+        assert values == {
+            "dice": pytest.approx(6 / 10),
+            "iou": pytest.approx(3 / 7),
+            "precision": pytest.approx(3 / 6),
+            "recall": pytest.approx(3 / 4),
+            "specificity": pytest.approx(113 / 116),
+            "accuracy": pytest.approx(116 / 120),
+            "surface_dice": pytest.approx(8 / 10),
+            "hd95_mm": pytest.approx(np.percentile(to_reference, 95)),
+            "hd_mm": pytest.approx(3.3),
+            "asd_mm": pytest.approx(sum(to_reference + to_prediction) / 10),
+            "volume_ml": pytest.approx(4 * 2.31e-3),
+            "predicted_volume_ml": pytest.approx(6 * 2.31e-3),
+            "volume_error_ml": pytest.approx(2 * 2.31e-3),
+            "volume_error_percent": pytest.approx(50),
+        }
+
+    def test_too_small_is_an_error_as_too_large(self) -> None:
+        prediction, reference = np.zeros((2, 4, 5, 6), np.int32)
+        prediction[1, 2, :3] = reference[1, 2, :] = 1
+        values = measure(prediction, reference, [1], SPACING)[1]
+        assert values["volume_error_ml"] == pytest.approx(3 * 2.31e-3)
+        assert values["volume_error_percent"] == pytest.approx(50)
+
+    def test_voxels_that_nobody_labelled_are_in_no_number(self) -> None:
+        prediction, reference = np.zeros((2, 4, 5, 6), np.int32)
+        prediction[0, 0, :2] = reference[0, 0, 1:3] = 1
+        values = measure(prediction, reference, [1], SPACING, voxels=10)[1]
+        assert (values["accuracy"], values["specificity"]) == (8 / 10, 7 / 8)
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_against_simpleitk(self, seed: int) -> None:
+        generator = np.random.default_rng(seed)
+        prediction, reference = generator.integers(0, 4, (2, 5, 8, 13))
+        overlap = sitk.LabelOverlapMeasuresImageFilter()
+        overlap.Execute(*(sitk.GetImageFromArray(side.astype(np.uint8)) for side in (prediction, reference)))
+        measured = measure(prediction, reference, [1, 2, 3], SPACING)
+        for value, values in measured.items():
+            assert values["dice"] == pytest.approx(overlap.GetDiceCoefficient(value), abs=1e-6)
+            assert values["iou"] == pytest.approx(overlap.GetJaccardCoefficient(value), abs=1e-6)
+            assert values["recall"] == pytest.approx(1 - overlap.GetFalseNegativeError(value), abs=1e-6)
+            assert values["precision"] == pytest.approx(1 - overlap.GetFalseDiscoveryRate(value), abs=1e-6)
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_against_monai(self, seed: int) -> None:
+        metrics, torch = pytest.importorskip("monai.metrics"), pytest.importorskip("torch")
+        generator = np.random.default_rng(seed)
+        prediction, reference = generator.integers(0, 4, (2, 5, 8, 13))
+        masks = [
+            torch.tensor(np.stack([side == value for value in (1, 2, 3)])).int()[None]
+            for side in (prediction, reference)
+        ]
+        table = metrics.get_confusion_matrix(*masks, include_background=True)
+        measured = measure(prediction, reference, [1, 2, 3], SPACING)
+        names = {"recall": "sensitivity", "specificity": "specificity", "precision": "precision",
+                 "accuracy": "accuracy", "dice": "f1 score"}  # fmt: skip
+        for key, name in names.items():
+            expected = metrics.compute_confusion_matrix_metric(name, table)[0].tolist()
+            assert [values[key] for values in measured.values()] == pytest.approx(expected, abs=1e-6)
+
     def test_distances_are_those_of_the_whole_volume(self, labels: tuple[np.ndarray, np.ndarray]) -> None:
         prediction, reference = labels
         liver = case_metrics(*labels, CLASSES, SPACING)["liver"]
@@ -94,20 +163,30 @@ class TestEmptySides:
         assert outcome(values) == "missed"
         assert (values["dice"], values["iou"], values["recall"], values["precision"]) == (0, 0, 0, None)
         assert values["hd95_mm"] is None and values["asd_mm"] is None
+        assert values["hd_mm"] is None and values["surface_dice"] == 0
+        assert (values["specificity"], values["accuracy"]) == (1, 791 / 792)
         assert values["volume_ml"] and values["predicted_volume_ml"] == 0
+        assert (values["volume_error_ml"], values["volume_error_percent"]) == (values["volume_ml"], 100)
 
     def test_extra(self, labels: tuple[np.ndarray, np.ndarray]) -> None:
         values = case_metrics(*labels, CLASSES, SPACING)["odd"]
         assert outcome(values) == "extra"
         assert (values["dice"], values["iou"], values["recall"], values["precision"]) == (0, 0, None, 0)
-        assert values["hd95_mm"] is None
+        assert values["hd95_mm"] is None and values["hd_mm"] is None and values["asd_mm"] is None
+        assert values["surface_dice"] == 0
+        assert values["specificity"] == values["accuracy"] == 791 / 792
         assert values["volume_ml"] == 0 and values["predicted_volume_ml"]
+        assert (values["volume_error_ml"], values["volume_error_percent"]) == (values["predicted_volume_ml"], None)
 
     def test_absent(self) -> None:
         empty = np.zeros((3, 4, 5), np.int32)
         values = measure(empty, empty, [1], SPACING)[1]
         assert outcome(values) == "absent"
         assert values == dict.fromkeys(METRICS)
+
+    def test_nothing_outside_the_reference_has_no_specificity(self) -> None:
+        values = measure(np.zeros((3, 4, 5), np.int32), np.ones((3, 4, 5), np.int32), [1], SPACING)[1]
+        assert (values["specificity"], values["accuracy"]) == (None, 0)
 
     def test_found(self, labels: tuple[np.ndarray, np.ndarray]) -> None:
         assert outcome(case_metrics(*labels, CLASSES, SPACING)["liver"]) == "found"
@@ -160,7 +239,17 @@ class TestSummarize:
 
 @pytest.mark.parametrize(
     "name, key",
-    [("dice", "dice"), ("Dice", "dice"), ("hd95", "hd95_mm"), ("asd_mm", "asd_mm"), (" sensitivity", "recall")],
+    [
+        ("dice", "dice"),
+        ("Dice", "dice"),
+        ("hd95", "hd95_mm"),
+        ("asd_mm", "asd_mm"),
+        (" sensitivity", "recall"),
+        ("F1", "dice"),
+        ("HD", "hd_mm"),
+        ("Surface Dice", "surface_dice"),
+        ("relative-volume-error", "volume_error_percent"),
+    ],
 )
 def test_names_as_people_write_them(name: str, key: str) -> None:
     assert metric_key(name) == key

@@ -39,7 +39,7 @@ def tested(small: Dataset) -> Workflow:
         title="Test",
         data=DataConfig(data_dir=str(small.root), test_split=1, val_split=0),
         predictor=PredictorConfig(model="/models/a", device="cpu", output_format="npy", apply_tta=True),
-        metrics=MetricsConfig(metrics=["dice"], per_case=False),
+        metrics=MetricsConfig(metrics=["dice"], surface_tolerance_mm=2.5, per_case=False),
         visualizer=VisualizerConfig(overlay_alpha=0.25),
     )
 
@@ -87,7 +87,7 @@ class TestJobs:
             predictions=str(out / "predictions"),
             references={name: str((small.root / "labels" / f"{name}.nrrd").resolve()) for name in names},
             images={name: str((small.root / "images" / f"{name}.nrrd").resolve()) for name in names},
-            model="/models/a", output_dir=str(out / "report"), metrics=["dice"], per_case=False,
+            model="/models/a", output_dir=str(out / "report"), metrics=["dice"], surface_tolerance_mm=2.5, per_case=False,
             pictures_dir=str(out / "pictures"), overlay_alpha=0.25,
         )  # fmt: skip
 

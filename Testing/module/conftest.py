@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "MedSegTrainer" / "MedSegTrainer.py"
 STANDIN = ROOT / "Testing" / "slicer_standin"
+PANEL_WIDTH, PANEL_HEIGHT = 460, 900  # pixels, as wide as Slicer shows it
 
 
 def _in_slicer() -> bool:
@@ -61,6 +63,8 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
         skipped.reason = reason
         return skipped
     boot.boot()
+    if str(MODULE.parent) not in sys.path:
+        sys.path.append(str(MODULE.parent))
     return None
 
 
@@ -70,8 +74,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slicer)
 
 
+class Dialogs:
+    """What ``slicer.util`` would have asked or told in message boxes, and what a confirmation is answered."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+        self.confirm = True
+
+    def display(self, level: int, text: str, answer: Any, **options: Any) -> Any:
+        import qt
+
+        self.shown.append(text)
+        buttons = int(options.get("standardButtons") or qt.QMessageBox.Ok)
+        yes = (qt.QMessageBox.Ok, qt.QMessageBox.Yes, qt.QMessageBox.Retry)
+        no = (qt.QMessageBox.Cancel, qt.QMessageBox.No, qt.QMessageBox.Close)
+        return next((button for button in (yes if self.confirm else no) if buttons & int(button)), None)
+
+
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Any]:
+def dialogs() -> Iterator[Dialogs]:
+    """The message boxes of ``slicer.util``: recorded and answered, with ``dialogs.confirm`` by OK or Cancel.
+
+    Slicer itself, while it is tested, answers every confirmation with False (True is not equal to its OK button).
+    """
+    import slicer
+
+    recorded, original = Dialogs(), slicer.util._messageDisplay
+    slicer.util._messageDisplay = recorded.display
+    yield recorded
+    slicer.util._messageDisplay = original
+
+
+@pytest.fixture
+def scene(tmp_path: Path, dialogs: Dialogs) -> Iterator[Any]:
     """An empty scene with settings of the test's own.
 
     The test fails when meanwhile an exception was lost in a slot or an observer, or a signal was misspelt.
@@ -91,9 +126,32 @@ def scene(tmp_path: Path) -> Iterator[Any]:
     failures.take()
     yield slicer.mrmlScene
     slicer.app.processEvents()
+    temporary = [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLNode") if _is_temporary(node)]
     mrml.clear_scene()
     lost = failures.take()
+    assert not temporary, f"temporary nodes were left in the scene: {temporary}"
     assert not lost, "Slicer would only have printed this:\n" + "\n".join(lost)
+
+
+def _is_temporary(node: Any) -> bool:
+    return (node.GetName() or "").startswith("__")  # as Slicer's own functions name them
+
+
+@pytest.fixture
+def no_new_nodes(scene: Any) -> Callable[[], AbstractContextManager[None]]:
+    """``with no_new_nodes(): ...`` fails when the scene has other nodes afterwards."""
+    import slicer
+
+    def identifiers() -> set[str]:
+        return {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode")}
+
+    @contextmanager
+    def check() -> Iterator[None]:
+        before = identifiers()
+        yield
+        assert identifiers() == before, f"nodes that came or went: {sorted(identifiers() ^ before)}"
+
+    return check
 
 
 @pytest.fixture(scope="session")
@@ -114,12 +172,12 @@ def module_widget(scene: Any, medsegtrainer: Any) -> Iterator[Any]:
     import slicer
 
     parent = medsegtrainer.widgetRepresentation()
-    widget = slicer.modules.MedSegTrainerWidget
+    parent.resize(PANEL_WIDTH, PANEL_HEIGHT)
     parent.show()
-    widget.enter()
+    (slicer.modules.MedSegTrainerWidget if IN_SLICER else parent).enter()
     slicer.app.processEvents()
-    yield widget
-    widget.exit()
+    yield slicer.modules.MedSegTrainerWidget
+    (slicer.modules.MedSegTrainerWidget if IN_SLICER else parent).exit()
     parent.hide()
     if not IN_SLICER:
         medsegtrainer.discard_widget()
@@ -161,6 +219,23 @@ def screenshot(tmp_path: Path) -> Callable[[Any, str], Path]:
         return path
 
     return take
+
+
+@pytest.fixture
+def render_slice_views(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the three slice views side by side: ``render_slice_views(name, volume=None, offsets={"Red": mm})``."""
+    if IN_SLICER:
+        pytest.skip("the views of the application show it themselves")
+    from slicer_standin import requirements, slice_views
+
+    if requirements.why_not_rendering():
+        pytest.skip(requirements.why_not_rendering())
+    folder = Path(os.environ.get("MEDSEG_SCREENSHOTS") or tmp_path / "screenshots")
+
+    def render(name: str, volume: Any = None, **keywords: Any) -> Path:
+        return slice_views.render_slice_views(folder / f"{name}.png", volume, **keywords)
+
+    return render
 
 
 @pytest.fixture
@@ -260,6 +335,37 @@ def make_job(tmp_path: Path) -> Callable[..., Any]:
         if status:
             now = {"kind": "train", "host": socket.gethostname(), "pid": os.getpid(), "heartbeat": time.time()}
             folder.status_file.write_text(json.dumps(asdict(Status(**{**now, **status}))))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def make_model(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a model package into ``tmp_path``, as the library leaves it, with weights that are none; its folder.
+
+    ``plan``, ``metrics``: entries that differ from those of a model of liver and tumor with one channel.
+    """
+    import json
+
+    plan: dict[str, Any] = {
+        "dims": 3, "spacing": [2.5, 1.1, 0.8], "image_size": None, "channel_names": ["CT"], "flip_axes": [2],
+        "classes": [
+            {"value": 1, "name": "liver", "color": [221, 130, 101], "terminology": ""},
+            {"value": 2, "name": "tumor", "color": [144, 238, 144], "terminology": ""},
+        ],
+    }  # fmt: skip
+    metrics: dict[str, Any] = {"val_dice": 0.87, "val_dice_per_class": {"liver": 0.94, "tumor": 0.8}}
+
+    def make(name: str = "models/liver-tumor", **changes: Any) -> Path:
+        folder = tmp_path / name
+        folder.mkdir(parents=True, exist_ok=True)
+        document = {
+            "schema_version": 1, "made_by": "MedSegTrainer", "plan": {**plan, **changes.pop("plan", {})},
+            "training": {"train_cases": ["a", "b", "c"], "val_cases": ["d"]}, "metrics": metrics, **changes,
+        }  # fmt: skip
+        (folder / "weights.safetensors").write_bytes(b"none")
+        (folder / "model.json").write_text(json.dumps(document), encoding="utf-8")
         return folder
 
     return make

@@ -2,6 +2,8 @@ import pytest
 import slicer
 from MedSegTrainerUI.case_rows import CaseRow, free_name, read_rows, write_rows
 
+pytestmark = pytest.mark.usefixtures("scene")
+
 
 @pytest.fixture
 def node():

@@ -8,8 +8,8 @@ class Item:
 
 
 class Found:
-    def __init__(self, severity, message, remedy="", case=""):
-        self.severity, self.message, self.remedy, self.case = severity, message, remedy, case
+    def __init__(self, severity, message, remedy="", case="", action=""):
+        self.severity, self.message, self.remedy, self.case, self.action = severity, message, remedy, case, action
 
 
 def row(name, *segments, use=True):
@@ -45,7 +45,11 @@ def test_an_error_is_told_with_its_case_once_and_its_remedy():
 
 
 def test_warnings_do_not_block():
-    assert find_problem([row("A", "liver")], [Item("liver")], [Found("warning", "small")]).text == ""
+    rows, classes = [row("A", "liver")], [Item("liver")]
+    assert find_problem(rows, classes, [Found("warning", "small", case="A")]).text == ""
+    problem = find_problem(rows, classes, [Found("note", "n"), Found("warning", "What is liver?", action="rename")])
+    assert (problem.text, problem.blocks, problem.severity) == ("What is liver?", False, "warning")
+    assert (problem.action, problem.names) == ("rename", ("liver",))
 
 
 def test_when_everything_is_left_out():
@@ -57,7 +61,7 @@ def test_different_segment_names_are_both_named_and_can_be_merged():
     problem = find_problem(rows, [Item("liver"), Item("Segment_1")], [])
     for word in ("CT_01", "liver", "CT_02", "Segment_1"):
         assert word in problem.text
-    assert problem.merge == ("liver", "Segment_1")
+    assert problem.names == ("liver", "Segment_1")
     assert find_problem(rows, [Item("liver", "liver", "Segment_1")], []).text == ""
 
 
@@ -69,5 +73,5 @@ def test_one_common_class_is_enough():
 def test_names_that_are_spelled_almost_alike():
     rows = [row("A", "liver", "Left_Kidney"), row("B", "liver", "left kidney ")]
     problem = find_problem(rows, [Item("liver"), Item("Left_Kidney"), Item("left kidney ")], [])
-    assert problem.merge == ("Left_Kidney", "left kidney ")
+    assert problem.names == ("Left_Kidney", "left kidney ")
     assert find_problem([row("A", "T1", "T11")], [Item("T1"), Item("T11")], []).text == ""

@@ -2,6 +2,8 @@ import json
 import time
 
 import pytest
+from MedSegTrainerUI.job_watch import START_SECONDS, JobWatch
+
 from MedSegTrainerLib.events import (
     Advised,
     Best,
@@ -18,7 +20,6 @@ from MedSegTrainerLib.events import (
     Validated,
 )
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerUI.job_watch import START_SECONDS, JobWatch
 
 STARTED = Started(job="a", host="h", pid=1, version="0")
 
@@ -160,7 +161,9 @@ def test_how_it_ended_is_known_until_it_is_started_again(make_job, event):
 
 
 def test_of_each_finding_the_newest_advice_counts(make_job):
-    advised = [Advised(epoch=n, finding=name, message=str(n)) for n, name in ((1, "labels"), (2, "plateau"), (3, "labels"))]
+    advised = [
+        Advised(epoch=n, finding=name, message=str(n)) for n, name in ((1, "labels"), (2, "plateau"), (3, "labels"))
+    ]
     watch = watched(make_job(events=advised, state="running"))
     assert [(name, event["message"]) for name, event in watch.advice.items()] == [("plateau", "2"), ("labels", "3")]
 
@@ -177,7 +180,13 @@ def test_strange_lines_and_a_status_that_is_being_written_change_nothing(make_jo
 
 
 def test_news_leave_out_what_comes_all_the_time(make_job):
-    events = [STARTED, Stage(name="train", message="Training", total=9), Progress(done=1, total=9), epoch(1), validated(1)]
+    events = [
+        STARTED,
+        Stage(name="train", message="Training", total=9),
+        Progress(done=1, total=9),
+        epoch(1),
+        validated(1),
+    ]
     watch = watched(make_job(events=events, state="running"))
     assert [event["kind"] for event in watch.news] == ["stage", "validated"] and watch.news_count == 2
 

@@ -3,10 +3,11 @@ import os
 import time
 
 import pytest
+from MedSegTrainerUI.jobs import JobList, JobSummaries, has_no_end, job_classes, safe_name, weight_count
+
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerUI.jobs import JobList, JobSummaries, has_no_end, job_classes, safe_name, weight_count
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@ import logging
 
 import pytest
 import qt
-from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI.messages import STYLES, show_message, told
+
+from MedSegTrainerLib.errors import DataError
 
 
 class Section:

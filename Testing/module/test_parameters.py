@@ -1,6 +1,10 @@
+import pytest
 import slicer
-from MedSegTrainer import MedSegTrainerLogic
 from MedSegTrainerUI.parameters import Duration
+
+from MedSegTrainer import MedSegTrainerLogic
+
+pytestmark = pytest.mark.usefixtures("scene", "medsegtrainer")
 
 
 def test_defaults():

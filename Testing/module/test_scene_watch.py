@@ -4,6 +4,8 @@ import pytest
 import slicer
 from MedSegTrainerUI.scene_watch import SceneWatch
 
+pytestmark = pytest.mark.usefixtures("scene")
+
 
 @pytest.fixture
 def told():
@@ -56,14 +58,6 @@ def test_a_node_that_went_is_noticed(watch, told):
     assert watch.stale
     watch.looked([])
     assert not watch.stale
-
-
-def test_while_the_panel_is_hidden_nothing_is_told(watch, told):
-    watch.looked([])
-    watch.active = False
-    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
-    wait()
-    assert watch.stale and told == []
 
 
 def test_it_waits_between_two_looks():

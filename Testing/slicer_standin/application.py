@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import types
 from typing import Any
@@ -81,8 +80,8 @@ class qSlicerApplication(QtWidgets.QApplication):
 
     settings = revisionUserSettings = userSettings
 
-    def startupEnvironment(self) -> dict[str, str]:
-        return dict(os.environ)
+    def startupEnvironment(self) -> QtCore.QProcessEnvironment:
+        return QtCore.QProcessEnvironment.systemEnvironment()
 
     def pauseRender(self) -> None:
         """There are no views."""

@@ -29,7 +29,11 @@ def boot() -> None:
     for name, item in qt_modules.widget_classes().items():
         if name.startswith("q"):
             setattr(slicer, name, item)
+    slicer.qSlicerScriptedLoadableModule = mrml.Module
     _install_python_layer()
+    from .module_loading import qSlicerScriptedLoadableModuleWidget
+
+    slicer.qSlicerScriptedLoadableModuleWidget = qSlicerScriptedLoadableModuleWidget
     sys.excepthook = failures.note_exception
 
 
@@ -41,7 +45,7 @@ def _install_python_layer() -> None:
     if source:
         slicer.__path__.append(str(Path(source).resolve() / "slicer"))
         return
-    from . import i18n, parameter_node, scripted_module
+    from . import i18n, parameter_node, scripted_module  # they import qt and slicer.app, which are there only now
 
     for name, module in (
         ("i18n", i18n),

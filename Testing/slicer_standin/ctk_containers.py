@@ -25,7 +25,7 @@ class _HiddenChildren(QtCore.QObject):
     def set_collapsed(self, collapsed: bool) -> None:
         self._collapsed, self._busy = collapsed, True
         if collapsed:
-            self._to_show = [child for child in self._children() if not child.isHidden()]
+            self._to_show = [child for child in self._children() if child in self._to_show or not child.isHidden()]
         for child in self._to_show:
             child.setVisible(not collapsed)
             child.installEventFilter(self)

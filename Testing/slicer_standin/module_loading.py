@@ -9,29 +9,61 @@ from typing import Any
 
 import qt
 import slicer
+from PySide6 import QtCore
 
 from .mrml import Module
+from .qmrml_nodes import qMRMLWidget
+
+
+class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
+    """The application's side of a module's widget: its parent."""
+
+    isEntered = QtCore.Property(bool, lambda self: self._entered)
+
+    def __init__(self, module_name: str) -> None:
+        super().__init__()
+        self._module_name = module_name
+        self._entered = False
+        self.setLayout(qt.QVBoxLayout())
+        self.setMRMLScene(slicer.mrmlScene)
+
+    def self(self) -> Any:
+        """The module's own widget."""
+        return getattr(slicer.modules, f"{self._module_name}Widget")
+
+    def enter(self) -> None:
+        self._entered = True
+        self.self().enter()
+
+    def exit(self) -> None:
+        self._entered = False
+        self.self().exit()
+
+    def reload(self) -> None:
+        """Makes the module's widget from what its file says now."""
+        widget_class = getattr(sys.modules[self._module_name], f"{self._module_name}Widget")
+        setattr(slicer.modules, f"{self._module_name}Widget", widget_class(self))
+        self.self().setup()
+        if self._entered:
+            self.self().enter()
 
 
 class ScriptedModule(Module):
     """The application's side of a scripted module."""
 
-    def __init__(self, name: str, path: Path, widget_class: Any) -> None:
+    def __init__(self, name: str, path: Path) -> None:
         super().__init__(name, path=str(path))
-        self._widget_class = widget_class
         self._parent: Any = None
 
-    def widgetRepresentation(self) -> Any:
-        """The parent widget; the module's own is ``slicer.modules.<name>Widget``."""
+    def widgetRepresentation(self) -> qSlicerScriptedLoadableModuleWidget:
         if self._parent is None:
-            self._parent = make_parent()
-            widget = self._widget_class(self._parent)
-            setattr(slicer.modules, f"{self.name}Widget", widget)
-            widget.setup()
+            parent = qSlicerScriptedLoadableModuleWidget(self.name)
+            parent.reload()
+            self._parent = parent
         return self._parent
 
     def discard_widget(self) -> None:
-        """As when the module is unloaded."""
+        """As when the module is unloaded: cleanup, and no widget any more."""
         if self._parent is not None:
             slicer.app.moduleManager().moduleAboutToBeUnloaded.emit(self.name)
             delattr(slicer.modules, f"{self.name}Widget")
@@ -39,27 +71,33 @@ class ScriptedModule(Module):
             self._parent = None
 
 
-def make_parent() -> Any:
-    parent = slicer.qSlicerScriptedLoadableModuleWidget()
-    parent.setLayout(qt.QVBoxLayout())
-    parent.setMRMLScene(slicer.mrmlScene)
-    return parent
-
-
 def load_module(path: Path) -> ScriptedModule:
-    """The module in the file ``path``, which is named after its class. Its folder is searched for imports from now on."""
+    """The module in the file ``path``, named after its class; its folder is searched for imports from now on.
+
+    Raises ValueError where Slicer would not load the module.
+    """
     name = path.stem
+    if path.read_bytes()[:2] == b"#!":
+        raise ValueError(f"{path} begins with #!: Slicer takes it for a command line module")
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
+    module = sys.modules.get(name) or _execute(name, path)
+    scripted = ScriptedModule(name, path)
+    instance = getattr(module, name)(scripted)
+    if not scripted.title:
+        raise ValueError(f"{path} sets no title: Slicer would not load it")
+    missing = [other for other in scripted.dependencies if not hasattr(slicer.modules, other.lower())]
+    if missing:
+        raise ValueError(f"{path} depends on {missing}: without them Slicer would not load it")
+    setattr(slicer.modules, name.lower(), scripted)
+    setattr(slicer.modules, f"{name}Instance", instance)
+    return scripted
+
+
+def _execute(name: str, path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
-    scripted = ScriptedModule(name, path, getattr(module, f"{name}Widget"))
-    instance = getattr(module, name)(scripted)
-    if not scripted.title:
-        raise ValueError(f"{path} sets no title: Slicer would not load it")
-    setattr(slicer.modules, name.lower(), scripted)
-    setattr(slicer.modules, f"{name}Instance", instance)
-    return scripted
+    return module

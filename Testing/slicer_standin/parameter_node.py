@@ -138,7 +138,9 @@ _METHODS: dict[str, Any] = {
     "setValue": lambda self, name, value: _find(self, name).write(self.parameterNode, value),
     "StartModify": lambda self: self.parameterNode.StartModify(),
     "EndModify": lambda self, before: self.parameterNode.EndModify(before),
-    "AddObserver": lambda self, event, callback, priority=0.0: self.parameterNode.AddObserver(event, callback, priority),
+    "AddObserver": lambda self, event, callback, priority=0.0: self.parameterNode.AddObserver(
+        event, callback, priority
+    ),
     "RemoveObserver": lambda self, tag: self.parameterNode.RemoveObserver(tag),
     "Modified": lambda self: self.parameterNode.Modified(),
 }

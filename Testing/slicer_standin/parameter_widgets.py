@@ -62,7 +62,9 @@ def _number(signal: str) -> Callable[[Any, Parameter], Connector]:
         lowest = [note.minimum for note in notes if isinstance(note, WithinRange | Minimum)]
         highest = [note.maximum for note in notes if isinstance(note, WithinRange | Maximum)]
         if type(widget) in (qt.QSlider, ctk.ctkSliderWidget) and not (lowest and highest):
-            raise RuntimeError(f"{type(widget).__name__} for {parameter.name} needs WithinRange, or Minimum and Maximum")
+            raise RuntimeError(
+                f"{type(widget).__name__} for {parameter.name} needs WithinRange, or Minimum and Maximum"
+            )
         unbounded = ANY_INT if isinstance(widget, qt.QSlider | qt.QSpinBox) else float("inf")
         widget.minimum = lowest[0] if lowest else -unbounded
         widget.maximum = highest[0] if highest else unbounded - (unbounded == ANY_INT)

@@ -225,9 +225,7 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
         return QtCore.Qt.Checked if node.GetID() in self._checked else QtCore.Qt.Unchecked
 
     def setCheckState(self, node: Any, state: int) -> None:
-        self._box.setItemData(
-            self._box.findData(node.GetID()), QtCore.Qt.CheckState(state), QtCore.Qt.CheckStateRole
-        )
+        self._box.setItemData(self._box.findData(node.GetID()), QtCore.Qt.CheckState(state), QtCore.Qt.CheckStateRole)
 
     def _refresh(self, *_: Any) -> None:
         super()._refresh()

@@ -27,9 +27,9 @@ def install() -> None:
     qt_objects.patch(*SOURCES)
     qt = types.ModuleType("qt", "stand-in for PythonQt's qt")
     for source in SOURCES:
-        for name, item in vars(source).items():
+        for name in dir(source):  # not vars(): PySide makes its classes when they are asked for
             if not name.startswith("_") and name not in NOT_IN_PYTHONQT:
-                setattr(qt, name, item)
+                setattr(qt, name, getattr(source, name))
     for item in OWN:
         setattr(qt, item.__name__, item)
     ctk = types.ModuleType("ctk", "stand-in for PythonQt's ctk")

@@ -21,6 +21,7 @@ STATIC_WINS = {"singleShot"}  # a static function of the same name hides the pro
 PACKAGE = __name__.rpartition(".")[0]
 
 _object_attribute = QtCore.QObject.__getattribute__
+_being_read: set[tuple[int, str]] = set()
 _properties: dict[tuple[type, str, str], str | None] = {}
 
 
@@ -61,7 +62,7 @@ def patch(*modules: ModuleType) -> None:
     """Changes QObject and every class of the modules that brings slots of its own."""
     QtCore.QObject.__getattribute__ = _getter(_object_attribute)
     for module in modules:
-        for item in vars(module).values():
+        for item in [getattr(module, name) for name in dir(module)]:  # not vars(): PySide makes classes when asked
             if not (isinstance(item, type) and issubclass(item, QtCore.QObject)):
                 continue
             if item is not QtCore.QObject and "__getattribute__" in vars(item):  # QFile, QProcess, QMenu, QLibrary
@@ -71,20 +72,29 @@ def patch(*modules: ModuleType) -> None:
 
 def _getter(original: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
     def get(self: Any, name: str) -> Any:
-        if name[:2] == "__":
-            return original(self, name)
         if name[:1] == "_":
-            return original(self, "__dict__")[name] if name in original(self, "__dict__") else original(self, name)
+            return original(self, name)
         if not shiboken6.isValid(self):
             raise ValueError(f"Trying to use '{name}' of a destroyed {type(self).__name__} object")
         if name in _OWN:
             return lambda *arguments: _OWN[name](self, *arguments)
         known = property_name(self, name)
-        if known:
-            return as_tuple(_object_attribute(self, "property")(known))
+        if known and (id(self), name) not in _being_read:
+            return as_tuple(_read(self, known, name))
         return _member(self, RENAMED.get(name, name), original)
 
     return get
+
+
+def _read(self: Any, known: str, name: str) -> Any:
+    """The value of a property. While Qt computes it, it may ask for a Python method of the same name (sizeHint)."""
+    _being_read.add((id(self), name))
+    try:
+        value = _object_attribute(self, "property")(known)
+        getter = getattr(type(self), known, None) if value is None else None
+        return getter(self) if callable(getter) else value  # for types that PySide makes no QVariant of
+    finally:
+        _being_read.discard((id(self), name))
 
 
 def _member(self: Any, name: str, original: Callable[[Any, str], Any]) -> Any:
@@ -152,11 +162,25 @@ def _set_property(self: Any, name: str, value: Any) -> None:
     if not kind.isWritable():
         raise AttributeError(f"Property '{name}' of {type(self).__name__} cannot be written")
     converted = _converted(kind.typeName(), value)
-    if converted is None or not _object_attribute(self, "setProperty")(name, converted):
+    if converted is None or not (
+        _object_attribute(self, "setProperty")(name, converted) or _call_setter(self, name, value)
+    ):
         raise AttributeError(
             f"Property '{name}' of type '{kind.typeName()}' does not accept an object of type "
             f"{type(value).__name__} ({value!r})"
         )
+
+
+def _call_setter(self: Any, name: str, value: Any) -> bool:
+    """For types that PySide makes no QVariant of."""
+    setter = getattr(type(self), f"set{name[0].upper()}{name[1:]}", None)
+    if setter is None:
+        return False
+    try:
+        setter(self, value)
+    except TypeError:
+        return False
+    return True
 
 
 def _converted(kind: str, value: Any) -> Any:

@@ -58,8 +58,10 @@ class Signal:
         )
 
 
-def connect(sender: Any, signature: str, receiver: Any, slot: str | None = None) -> bool:
-    """Connects a signal to a callable, to a slot of an object by its name, or to another signal."""
+def connect(sender: Any, signature: Any, receiver: Any, slot: Any = None, *rest: Any) -> Any:
+    """Connects a signal to a callable, or to a slot of an object by its name."""
+    if isinstance(signature, QtCore.QObject):  # PySide itself, for a signal that a class made in Python declares
+        return _static_connect(signature, receiver, slot, *rest)
     if not isinstance(signature, str):
         raise TypeError(f"connect() wants a signature such as 'clicked(bool)', not {signature!r}")
     found = _find(sender, signature)
@@ -80,8 +82,10 @@ def connect(sender: Any, signature: str, receiver: Any, slot: str | None = None)
     return True
 
 
-def disconnect(sender: Any, signature: str, receiver: Any = None, slot: str | None = None) -> bool:
+def disconnect(sender: Any, signature: Any, receiver: Any = None, slot: Any = None) -> Any:
     """Undoes ``connect``; without a receiver all of the signal. Whether something was connected."""
+    if isinstance(signature, QtCore.QObject):
+        return _static_disconnect(signature, receiver, slot)
     found = _find(sender, signature)
     key = (shiboken6.getCppPointer(sender)[0], found or "")
     made = _connections.get(key, [])

@@ -30,7 +30,9 @@ def why_missing() -> str:
 def why_not_rendering() -> str:
     """One sentence that says why nothing can be drawn off-screen; empty when it can."""
     if sys.platform != "linux":
-        return "" if sys.platform == "darwin" or os.environ.get("MEDSEG_RENDERING") else "no off-screen OpenGL is assumed"
+        return (
+            "" if sys.platform == "darwin" or os.environ.get("MEDSEG_RENDERING") else "no off-screen OpenGL is assumed"
+        )
     for library in ("libEGL.so.1", "libOSMesa.so.8"):
         try:
             ctypes.CDLL(library)

@@ -45,7 +45,9 @@ class ScriptedLoadableModule:
         return str(Path(self.parent.path).parent / "Resources" / name)
 
     def getDefaultModuleDocumentationLink(self, docPage: str | None = None) -> str:
-        page = slicer.app.documentationBaseUrl + docPage if docPage else slicer.app.moduleDocumentationUrl(self.moduleName)
+        page = (
+            slicer.app.documentationBaseUrl + docPage if docPage else slicer.app.moduleDocumentationUrl(self.moduleName)
+        )
         return f'<p>For more information see the <a href="{page}">online documentation</a>.</p>'
 
     def runTest(self, msec: int = 100, **keywords: Any) -> None:

@@ -57,11 +57,16 @@ def _check_custom_widgets(root: ElementTree.Element, classes: dict[str, Any]) ->
         if name not in classes:
             failures.note(f".ui: the stand-in has no {name}")
             continue
-        meta = classes[name].staticMetaObject
         for known in element.findall("property"):
-            is_dynamic = known.get("stdset") == "0"
-            if not is_dynamic and meta.indexOfProperty(known.get("name", "")) < 0:
+            if known.get("stdset") != "0" and not _has_property(classes[name], known.get("name", "")):
                 failures.note(f".ui: {name} has no property {known.get('name')}")
+
+
+def _has_property(kind: type, name: str) -> bool:
+    if any(isinstance(vars(base).get(name), QtCore.Property) for base in kind.__mro__):
+        return True
+    base = next(base for base in kind.__mro__ if base.__module__.startswith("PySide6"))
+    return bool(base.staticMetaObject.indexOfProperty(name) >= 0)  # type: ignore[attr-defined]
 
 
 def _take_enumerations(root: ElementTree.Element, classes: dict[str, Any]) -> list[tuple[str, str, int]]:

@@ -1,0 +1,390 @@
+"""Section 3: a trained model on volumes of the scene."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from MedSegTrainerLib.duration import format_duration
+from MedSegTrainerLib.errors import MedSegError, ModelError
+from MedSegTrainerUI.apply_run import ApplyRun, ApplyTask, find_runs, start_run
+from MedSegTrainerUI.messages import show_message, told
+from MedSegTrainerUI.model_card import ModelCard, card_html, card_tooltip, read_card, when
+from MedSegTrainerUI.model_list import ModelList, forget_model, remember_model
+from MedSegTrainerUI.segment_classes import same_name
+from MedSegTrainerUI.volume_chooser import VolumeChooser
+from slicer.i18n import tr as _
+
+SECONDS_BETWEEN_SCANS = 5.0  # of the models that there are
+
+
+class ApplySection:
+    """One model is applied at a time; its results are imported as they are finished."""
+
+    def __init__(self, panel: Any) -> None:
+        self.panel = panel
+        self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/ApplySection.ui"))
+        self.ui = slicer.util.childWidgetVariables(self.uiWidget)
+        self.uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.confirm = slicer.util.confirmOkCancelDisplay  # asks before something is lost
+        self.parameters: Any = None
+        self.card: ModelCard | None = None
+        self.run: ApplyRun | None = None
+        self.waiting: list[ApplyRun] = []  # of earlier sessions, or whose volumes were not in the scene
+        self._models = ModelList()
+        self._entries: list[Any] = []
+        self._scanned = 0.0
+        self._restoring = False
+        self.volumes = VolumeChooser(self.ui, self.onVolumes)
+        self._connect()
+        self._adopt()
+
+    def _connect(self) -> None:
+        ui = self.ui
+        menu = qt.QMenu(ui.modelButton)
+        menu.addAction(_("Model folder...")).connect("triggered(bool)", self.onChooseFolder)
+        menu.addAction(_("Model file (zip)...")).connect("triggered(bool)", self.onChooseFile)
+        ui.modelButton.setMenu(menu)
+        ui.modelSelector.connect("activated(int)", self.onModel)
+        ui.outputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onOutput)
+        for name, widget, signal in (
+            ("tta", ui.ttaCheckBox, "toggled(bool)"), ("fillHoles", ui.holesCheckBox, "toggled(bool)"),
+            ("largestComponent", ui.largestCheckBox, "toggled(bool)"),
+            ("minimumSize", ui.minimumSpinBox, "valueChanged(double)"),
+        ):  # fmt: skip
+            widget.connect(signal, functools.partial(self.onOption, name))
+        ui.applyButton.connect("clicked(bool)", self.onApply)
+        ui.cancelButton.connect("clicked(bool)", self.onCancel)
+        ui.importButton.connect("clicked(bool)", self.onImport)
+        ui.discardButton.connect("clicked(bool)", self.onDiscard)
+        self.tell("")
+
+    def _adopt(self) -> None:
+        """Goes on with what was running when Slicer was closed, and offers results that are not in a scene."""
+        for run in find_runs(self.panel.jobs):
+            if run.watch.working and self.run is None:
+                self.run = run
+            else:
+                self.waiting.append(run)
+
+    def setParameterNode(self, parameters: Any) -> None:
+        self.parameters = parameters
+        if parameters is None:
+            for run in (self.run, *self.waiting):
+                if run is not None:
+                    run.same_scene = False
+            return
+        self._restoring = True
+        self._scanned = 0.0
+        try:
+            self._show_model()
+            self.volumes.restore(parameters.parameterNode)
+            self.ui.outputSelector.setCurrentNode(parameters.outputSegmentation)
+        finally:
+            self._restoring = False
+
+    def tell(self, text: str, severity: str = "error") -> None:
+        show_message(self.ui.messageLabel, text, severity)
+
+    def cleanup(self) -> None:
+        self.run = None
+
+    # -- showing
+
+    def refresh(self) -> None:
+        self._show_model()
+        self._show_options()
+        self._show_run()
+        self._show_waiting()
+
+    def _show_model(self) -> None:
+        """The list of models, the chosen one and its card."""
+        path = self.parameters.model if self.parameters is not None else ""
+        if time.monotonic() - self._scanned > SECONDS_BETWEEN_SCANS or path not in [one.path for one in self._entries]:
+            self._scanned = time.monotonic()
+            self._list_models(path)
+        selector = self.ui.modelSelector
+        selector.setCurrentIndex([one.path for one in self._entries].index(path) if path else -1)
+        self._show_card(path)
+
+    def _list_models(self, path: str) -> None:
+        entries = self._models.entries(self.panel.jobs.all(), path)
+        if entries == self._entries:
+            return
+        self._entries = entries
+        blocked = self.ui.modelSelector.blockSignals(True)
+        self.ui.modelSelector.clear()
+        for entry in entries:
+            self.ui.modelSelector.addItem(entry.title)
+        self.ui.modelSelector.blockSignals(blocked)
+
+    def _show_card(self, path: str) -> None:
+        label = self.ui.cardLabel
+        self.card = self._models.card(path) if path else None
+        if self.card is not None:
+            label.setTextFormat(qt.Qt.RichText)
+            label.styleSheet = ""
+            label.text, label.toolTip, label.visible = card_html(self.card), card_tooltip(self.card), True
+            self.volumes.set_channels(self.card.channels)
+            return
+        label.toolTip = ""
+        show_message(label, self._why_no_model(path), "error" if path else "note")
+
+    def _why_no_model(self, path: str) -> str:
+        if not path:
+            nothing = _("There is no model yet: train one in section 2, or choose one with the button [...].")
+            return "" if self._entries else nothing
+        try:
+            read_card(Path(path))
+        except ModelError as error:
+            return str(error)
+        return ""
+
+    def _show_options(self) -> None:
+        ui, parameters = self.ui, self.parameters
+        if parameters is not None:
+            ui.ttaCheckBox.checked, ui.holesCheckBox.checked = parameters.tta, parameters.fillHoles
+            ui.largestCheckBox.checked, ui.minimumSpinBox.value = parameters.largestComponent, parameters.minimumSize
+        mirrors = self.card is None or self.card.mirrors
+        ui.ttaCheckBox.enabled = mirrors
+        ui.ttaCheckBox.toolTip = (
+            _(
+                "Each volume is also segmented as mirror images, and the mean counts: a little better, much slower."
+            )
+            if mirrors
+            else _("Not for this model: it was trained without mirror images.")
+        )
+        several = len(self.volumes.cases()) > 1
+        ui.outputSelector.enabled = not several
+        ui.outputSelector.toolTip = (
+            _("Each of several volumes gets a segmentation of its own.")
+            if several
+            else _("Where the segments go. In an existing segmentation, segments of the same names are replaced.")
+        )
+
+    def _show_run(self) -> None:
+        ui, run = self.ui, self.run
+        reason = self._why_not()
+        ui.applyButton.enabled = not reason
+        ui.applyButton.toolTip = reason or _("Segments the volumes in another process; go on working meanwhile.")
+        ui.reasonLabel.text, ui.reasonLabel.visible = reason, bool(reason) and run is None
+        ui.progressBar.visible = ui.cancelButton.visible = run is not None
+        if run is not None:
+            ui.cancelButton.enabled = not run.cancelled
+            ui.cancelButton.toolTip = (
+                _("It is being stopped.") if run.cancelled else _("Stops; finished volumes are kept.")
+            )
+            ui.progressBar.value = round(1000 * run.watch.progress)
+            ui.progressBar.setFormat(_progress_words(run))
+
+    def _why_not(self) -> str:
+        """Why nothing can be applied now; '' when it can."""
+        if self.parameters is None:
+            return _("The scene is being closed.")
+        if self.run is not None:
+            return _("{model} is being applied to {names}.").format(
+                model=self.run.title, names=", ".join(self.run.volume_names)
+            )
+        if not self.panel.environment.ready:
+            return self.panel.environment.problem
+        if self.card is None:
+            return _("Choose a model.")
+        return self.volumes.problem()
+
+    def _show_waiting(self) -> None:
+        ui = self.ui
+        ui.resultsFrame.visible = bool(self.waiting)
+        if self.waiting:
+            run = self.waiting[0]
+            names = [run.record["cases"][case]["name"] for case in run.waiting()]
+            ui.resultsLabel.text = _("Not in the scene: results of {model} on {names}, {when}.").format(
+                model=run.title, names=", ".join(names), when=when(_made(run))
+            )
+            ui.importButton.toolTip = _("Adds the segments to the volumes they belong to, which must be in the scene.")
+            ui.discardButton.toolTip = _("Deletes these results.")
+
+    # -- what the user does
+
+    @told
+    def onModel(self, index: int) -> None:
+        self.tell("")
+        if self.parameters is not None and 0 <= index < len(self._entries):
+            self.parameters.model = self._entries[index].path
+            self.panel.refresh()
+
+    @told
+    def onChooseFolder(self) -> None:
+        self._choose(
+            qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Choose the folder of a model"), "")
+        )
+
+    @told
+    def onChooseFile(self) -> None:
+        filters = _("Models (*.zip)")
+        self._choose(
+            qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), _("Choose the zip file of a model"), "", filters)
+        )
+
+    @told
+    def _choose(self, chosen: str) -> None:
+        if not chosen or self.parameters is None:
+            return
+        self.tell("")
+        path = str(Path(chosen))
+        try:
+            read_card(Path(path))
+        except ModelError:
+            forget_model(path)
+            raise
+        remember_model(path)
+        self._scanned = 0.0
+        self.parameters.model = path
+        self.panel.refresh()
+
+    @told
+    def onVolumes(self) -> None:
+        if self.parameters is not None and not self._restoring:
+            self.volumes.remember(self.parameters.parameterNode)
+            self.panel.refresh()
+
+    @told
+    def onOutput(self, node: Any) -> None:
+        if self.parameters is not None and not self._restoring and self.parameters.outputSegmentation is not node:
+            self.parameters.outputSegmentation = node
+
+    def onOption(self, name: str, value: Any) -> None:
+        if self.parameters is not None and getattr(self.parameters, name) != value:
+            setattr(self.parameters, name, value)
+
+    @told
+    def onApply(self) -> None:
+        self.tell("")
+        reason = self._why_not()
+        if reason:
+            raise MedSegError(reason)
+        task = self._task()
+        if task.output is not None and not self._may_overwrite(task):
+            return
+        with slicer.util.WaitCursor():
+            self.run = start_run(self.panel, task)
+        remember_model(str(task.card.path))
+        self.panel.refresh()
+
+    def _task(self) -> ApplyTask:
+        parameters, cases = self.parameters, tuple(self.volumes.cases())
+        card = read_card(Path(parameters.model))  # again: it may have been removed, or trained further
+        return ApplyTask(
+            card=card,
+            cases=cases,
+            output=parameters.outputSegmentation if len(cases) == 1 else None,
+            tta=parameters.tta and card.mirrors,
+            largest_component=parameters.largestComponent,
+            fill_holes=parameters.fillHoles,
+            minimum_size_mm3=parameters.minimumSize,
+        )
+
+    def _may_overwrite(self, task: ApplyTask) -> bool:
+        content = task.output.GetSegmentation()
+        there = {content.GetNthSegment(index).GetName() for index in range(content.GetNumberOfSegments())}
+        wanted = {same_name(item.name) for item in task.card.classes}
+        replaced = sorted(name for name in there if same_name(name) in wanted)
+        return not replaced or self.confirm(
+            _("{segmentation} already has these segments, which will be replaced: {names}.").format(
+                segmentation=task.output.GetName(), names=", ".join(replaced)
+            ),
+            windowTitle=_("Replace segments?"),
+        )
+
+    @told
+    def onCancel(self) -> None:
+        if self.run is not None:
+            self.run.cancel()
+            self.refresh()
+
+    @told
+    def onImport(self) -> None:
+        self.tell("")
+        run = self.waiting[0]
+        try:
+            for case in run.waiting():
+                run.import_result(case)
+        finally:
+            self._keep_or_forget(run)
+            self.panel.refresh()
+        self.tell(*run.told_end())
+
+    @told
+    def onDiscard(self) -> None:
+        run = self.waiting[0]
+        question = _("Delete the results of {model}, which are not in the scene?").format(model=run.title)
+        if self.confirm(question, windowTitle=_("Delete results?")):
+            self.tell("")
+            self.panel.jobs.remove(run.folder)
+            self.waiting.remove(run)
+            self.panel.refresh()
+
+    # -- following the job
+
+    @told
+    def onTimer(self) -> None:
+        run = self.run
+        if run is None:
+            return
+        run.poll()
+        ready = [case for case in run.waiting() if case not in run.failed] if self.parameters is not None else []
+        if ready:
+            self._import(run, ready[0])  # one at a time: large ones take a second
+        elif not run.working:
+            self._finish(run)
+            return
+        self._show_run()
+
+    def _import(self, run: ApplyRun, case: str) -> None:
+        node = run.import_result(case)
+        if len(run.record["cases"]) == 1:
+            parent = node.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
+            if parent is not None:
+                slicer.util.setSliceViewerLayers(background=parent)
+        self.panel.refresh()
+
+    def _finish(self, run: ApplyRun) -> None:
+        self.run = None
+        text, severity = run.told_end()
+        if run.failed:
+            text, severity = " ".join(dict.fromkeys(run.failed.values())), "error"
+        elif run.waiting():
+            text = _("The scene was closed meanwhile. The results are kept: load the volumes, then import them.")
+            severity = "warning"
+        self._keep_or_forget(run)
+        self.tell(text, severity)
+        self.panel.refresh()
+
+    def _keep_or_forget(self, run: ApplyRun) -> None:
+        """Results that are not in the scene are offered again; a run that left none, and failed, is deleted."""
+        if run in self.waiting:
+            self.waiting.remove(run)
+        if run.waiting():
+            self.waiting.insert(0, run)
+        elif run.cancelled:
+            shutil.rmtree(run.folder.path, ignore_errors=True)
+
+
+def _progress_words(run: ApplyRun) -> str:
+    if run.cancelled:
+        return _("stopping")
+    if run.watch.progress <= 0:
+        return _("starting")
+    eta = run.watch.eta_seconds
+    return "%p %" if eta is None else _("{time} left").format(time=format_duration(eta))
+
+
+def _made(run: ApplyRun) -> float:
+    try:
+        return run.folder.job_file.stat().st_mtime
+    except OSError:
+        return time.time()

@@ -1,0 +1,184 @@
+"""The document of ``compare.json`` as one HTML page with its plots inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from MedSegTrainerLib.metrics import METRICS
+from MedSegTrainerLib.report.curves import FONT_SIZE, INK, calm, inline_svg
+from MedSegTrainerLib.report.html import DASH, fill, number
+
+TEMPLATE = Path(__file__).parent / "comparison.html.j2"
+COLORS = {"better": "#0072B2", "worse": "#D55E00", "equal": "#8A8A8A"}  # Okabe-Ito blue and vermillion, and grey
+ALL = "all structures"
+PLOTS_SHOWN = 12
+CHANGES_SHOWN = 12
+MINUS = "\N{MINUS SIGN}"
+
+
+def render(document: Mapping[str, Any]) -> str:
+    """The page as text, from the document that ``compare`` returns. Its first metric is the one that is drawn."""
+    main = document["metrics"][0]
+    results = document["results"]
+    return fill(
+        TEMPLATE,
+        document=document,
+        metrics={name: METRICS[name] for name in document["metrics"]},
+        tables={name: _rows(results[name], name) for name in document["metrics"]},
+        tiles=_tiles(document, main),
+        plots=_plots(document, main),
+        worst=_changes(results[main], main, "worse"),
+        best=_changes(results[main], main, "better"),
+        colors=COLORS,
+        swatches={item["name"]: "#{:02x}{:02x}{:02x}".format(*item["color"]) for item in document["classes"]},
+        main=METRICS[main],
+        all_structures=ALL,
+    )
+
+
+def signed(value: float | None, decimals: int) -> str:
+    """Text of a difference, with its sign; a dash where it is not defined."""
+    if value is None:
+        return DASH
+    text = f"{abs(value):.{decimals}f}"
+    return text if not float(text) else f"{'+' if value > 0 else MINUS}{text}"
+
+
+def p_text(value: float | None) -> str:
+    if value is None:
+        return DASH
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}" if value < 0.01 else f"{value:.3f}"
+
+
+def shown_results(results: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The results by the name to show; the mean over the classes first where there are several."""
+    overall = {ALL: results["overall"]} if len(results["classes"]) > 1 else {}
+    return {**overall, **results["classes"]}
+
+
+def interval_text(result: Mapping[str, Any], decimals: int) -> str:
+    if result["low"] is None:
+        return DASH
+    return f"{signed(result['low'], decimals)} to {signed(result['high'], decimals)}"
+
+
+def _rows(results: Mapping[str, Any], metric: str) -> list[dict[str, Any]]:
+    decimals = METRICS[metric].decimals + 1  # differences are smaller than what differs
+    return [
+        {
+            "name": name,
+            "n": result["n"],
+            "left_out": result["left_out"],
+            "a": number(result["mean_a"], decimals),
+            "b": number(result["mean_b"], decimals),
+            "difference": signed(result["mean"], decimals),
+            "median": signed(result["median"], decimals),
+            "interval": interval_text(result, decimals),
+            "better": result["better"],
+            "worse": result["worse"],
+            "equal": result["equal"],
+            "wilcoxon": p_text(result["p_wilcoxon"]),
+            "wilcoxon_holm": p_text(result["p_wilcoxon_holm"]),
+            "t": p_text(result["p_t"]),
+            "t_holm": p_text(result["p_t_holm"]),
+            "rank_biserial": signed(result["rank_biserial"], 2),
+            "dz": signed(result["cohen_dz"], 2),
+            "verdict": result["verdict"],
+        }
+        for name, result in shown_results(results).items()
+    ]
+
+
+def _tiles(document: Mapping[str, Any], main: str) -> list[tuple[str, str, str]]:
+    """The headline: (title, number, remark)."""
+    result, metric = document["results"][main]["overall"], METRICS[main]
+    decimals, unit = metric.decimals + 1, f" {metric.unit}".rstrip()
+    interval = interval_text(result, decimals)
+    return [
+        (f"{metric.title}, A", number(result["mean_a"], decimals) + unit, document["a"]["name"]),
+        (f"{metric.title}, B", number(result["mean_b"], decimals) + unit, document["b"]["name"]),
+        ("B minus A", signed(result["mean"], decimals) + unit, f"95 % interval {interval}; {metric.better} is better"),
+        ("Cases better in B", f"{result['better']} of {result['n']}", f"worse in {result['worse']}"),
+        ("Verdict", result["verdict"], f"Wilcoxon p {p_text(result['p_wilcoxon'])}, by the means over structures"),
+    ]
+
+
+def _changes(results: Mapping[str, Any], metric: str, change: str) -> list[dict[str, str]]:
+    """The cases and structures that changed most in one direction."""
+    decimals = METRICS[metric].decimals + 1
+    found = [
+        (abs(item["difference"]), name, item)
+        for name, result in results["classes"].items()
+        for item in result["cases"]
+        if item["change"] == change
+    ]
+    found.sort(key=lambda entry: -entry[0])
+    return [
+        {
+            "case": item["case"], "class": name, "a": number(item["a"], decimals), "b": number(item["b"], decimals),
+            "difference": signed(item["difference"], decimals),
+        }
+        for _, name, item in found[:CHANGES_SHOWN]
+    ]  # fmt: skip
+
+
+def _plots(document: Mapping[str, Any], main: str) -> list[tuple[str, Markup]]:
+    """Name and drawing; of many structures those that changed most on average."""
+    named = shown_results(document["results"][main])
+    known = [name for name in named if named[name]["n"]]
+    ranked = sorted(known, key=lambda name: (name != ALL, -abs(named[name]["mean"])))[:PLOTS_SHOWN]
+    chosen = [name for name in known if name in ranked]
+    title = METRICS[main].title + (f", {METRICS[main].unit}" if METRICS[main].unit else "")
+    return [(name, Markup(draw_pairs(named[name], title))) for name in chosen]
+
+
+def draw_pairs(result: Mapping[str, Any], title: str) -> str:
+    """An ``<svg>`` element: a line from A to B for each case, and the differences beside it, the greatest gain first.
+
+    result: of one class and metric, as in ``compare.json``, with one case at least. title: of the number's axis.
+    """
+    figure = Figure(figsize=(9.0, 2.9), layout="constrained")
+    FigureCanvasSVG(figure)
+    lines, bars = figure.subplots(1, 2, width_ratios=[2, 5])
+    _draw_lines(lines, result["cases"])
+    lines.set_ylabel(title)
+    _draw_bars(bars, result)
+    bars.set_ylabel("B minus A")
+    bars.set_xlabel(f"{result['n']} case{'' if result['n'] == 1 else 's'}, from the greatest gain to the greatest loss")
+    for ax in (lines, bars):
+        calm(ax)
+    lines.set_xticks([0, 1], ["A", "B"])
+    bars.set_xticks([])
+    return inline_svg(figure)
+
+
+def _draw_lines(ax: Axes, cases: Sequence[Mapping[str, Any]]) -> None:
+    for item in cases:
+        ax.plot(
+            [0, 1], [item["a"], item["b"]], color=COLORS[item["change"]], marker="o", markersize=3, linewidth=1,
+            alpha=0.75,
+        )  # fmt: skip
+    ax.set_xlim(-0.25, 1.25)
+    ax.margins(y=0.08)
+
+
+def _draw_bars(ax: Axes, result: Mapping[str, Any]) -> None:
+    """The mean is a line across, its interval a band."""
+    cases = result["cases"]
+    ax.bar(
+        range(len(cases)), [item["difference"] for item in cases], width=0.8,
+        color=[COLORS[item["change"]] for item in cases],
+    )  # fmt: skip
+    ax.axhline(0, color=INK, linewidth=0.8)
+    ax.axhline(result["mean"], color=INK, linewidth=1.3, linestyle="--")
+    if result["low"] is not None:
+        ax.axhspan(result["low"], result["high"], color=INK, alpha=0.12, linewidth=0)
+    shown = f"mean {signed(result['mean'], 4)}"
+    ax.set_title(shown, fontsize=FONT_SIZE, color=INK, loc="right")

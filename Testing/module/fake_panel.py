@@ -1,0 +1,96 @@
+"""A panel of fakes around the real section Train, and what a training writes while it works."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import slicer
+from MedSegTrainerUI.jobs import JobList
+from MedSegTrainerUI.parameters import Parameters
+from MedSegTrainerUI.train_section import TrainSection
+
+from MedSegTrainerLib.events import Best, Epoch, Planned, Progress, Stage, Started, Validated
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAN = {
+    "device": {"value": "NVIDIA RTX 4070", "reason": ""},
+    "split": {"value": "2 of 3 cases train, 1 validate; with fewer than 20 cases none are kept aside", "reason": ""},
+    "dims": {"value": "3D", "reason": "the images are volumes"},
+    "network": {"value": "PlannedUNet", "reason": "guide <CNNs>"},
+    "spacing": {"value": [3.0, 1.5, 1.5], "reason": "median"},
+}
+RATE = {"setting": "learning_rate", "current": "0.01", "suggested": "0.001", "why": "too high"}
+
+
+class FakeEnvironment:
+    problem, device = "", "cuda:1"
+
+    def __init__(self):
+        self.started = []
+        self.error = None
+
+    def start(self, folder):
+        if self.error:
+            raise self.error
+        self.started.append(folder)
+        folder.log_file.touch()
+
+
+class FakeData:
+    told = ""
+
+    def problem(self):
+        return self.told
+
+
+class FakePanel:
+    def __init__(self, root):
+        self.jobs, self.environment, self.data = JobList(root), FakeEnvironment(), FakeData()
+        self.given, self.chosen, self.refreshed = [], [], 0
+        self.train = TrainSection(self)
+        self.parameters = None
+
+    def resourcePath(self, name):
+        return str(ROOT / "MedSegTrainer" / "Resources" / name)
+
+    def rows(self):
+        return self.given
+
+    def classes(self):
+        return self.chosen
+
+    def refresh(self):
+        self.refreshed += 1
+        self.train.refresh()
+
+    def setParameterNode(self, parameters):
+        self.parameters = parameters
+        self.train.setParameterNode(parameters)
+
+
+def new_parameters():
+    return Parameters(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"))
+
+
+def training(epochs=3):
+    yield Started(job="a", host="h", pid=1, version="0")
+    yield Planned(choices=PLAN)
+    yield Stage(name="train", message="Training", total=epochs * 20)
+    for number in range(1, epochs + 1):
+        dice = 0.9 - 0.5 / number
+        yield Epoch(
+            epoch=number, epochs=epochs * 2, step=number * 10, train_loss=1 / number, learning_rate=1e-3,
+            gradient_norm=1.0, seconds=9.0,
+        )  # fmt: skip
+        yield Progress(done=number * 10, total=epochs * 20, eta_seconds=480.0)
+        yield Validated(
+            epoch=number, minutes=number / 2, mean_dice=dice, dice={"liver": dice + 0.05, "tumor": dice - 0.05},
+            metrics={"val_loss": 1.2 / number},
+        )  # fmt: skip
+        yield Best(epoch=number, mean_dice=dice)
+
+
+def put_preview(folder, case, epoch):
+    folder.previews.mkdir(exist_ok=True)
+    (folder.previews / "latest.json").write_text(json.dumps({"case": case, "epoch": epoch}))

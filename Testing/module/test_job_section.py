@@ -1,0 +1,282 @@
+"""The job below Start on a panel of fakes: progress, stop, resume, curves, prediction, list and log."""
+
+import importlib.util
+import json
+import os
+import shutil
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+from MedSegTrainerUI.case_rows import CaseRow
+from MedSegTrainerUI.segment_classes import SegmentClass
+
+from MedSegTrainerLib.events import Advised, Epoch, EventLog, Finished, Warned
+
+
+def _load(name):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+fake = _load("fake_panel")
+
+
+@pytest.fixture
+def panel(scene, tmp_path):
+    panel = fake.FakePanel(tmp_path / "jobs")
+    panel.train.uiWidget.resize(400, 1000)
+    panel.train.uiWidget.show()
+    panel.setParameterNode(fake.new_parameters())
+    yield panel
+    panel.train.cleanup()
+    panel.train.uiWidget.hide()
+
+
+@pytest.fixture
+def train(panel):
+    return panel.train
+
+
+@pytest.fixture
+def job(train):
+    return train.job
+
+
+@pytest.fixture
+def cases(panel, make_volume, make_segmentation):
+    for number in (1, 2, 3):
+        name = f"CT_0{number}"
+        array = np.zeros((6, 7, 8), dtype=np.int16)
+        volume = make_volume(name, array)
+        segmentation = make_segmentation(f"{name}-seg", volume, {"liver": array == 0})
+        panel.given.append(CaseRow(name=name, volumes=(volume,), segmentation=segmentation))
+    panel.chosen.append(
+        SegmentClass(name="liver", segments=("liver",), color=(221, 130, 101), terminology="", cases=3, ml=1.0, value=1)
+    )
+    panel.refresh()
+    return panel.given
+
+
+def test_progress_best_dice_and_charts_follow_the_job(job, make_job):
+    folder = make_job(events=fake.training(), state="running")
+    job.follow(folder)
+    assert job.ui.progressLabel.text == "epoch 3, 8 min left"
+    assert job.ui.progressBar.value == 500 and job.ui.progressBar.maximum == 1000
+    assert job.ui.bestLabel.text == "best Dice 0.73 (liver 0.78, tumor 0.68)"
+    assert job.charts.nodes["losses"].GetNumberOfRows() == 3
+    log = EventLog(folder.events_file)
+    log(Epoch(epoch=4, epochs=6, step=40, train_loss=0.2, learning_rate=1e-3, gradient_norm=1.0, seconds=9.0))
+    job.onTimer()
+    assert job.ui.progressLabel.text == "epoch 4, 8 min left"
+    assert job.charts.nodes["losses"].GetNumberOfRows() == 4
+
+
+def test_a_training_without_end_shows_no_time_left(job, make_job):
+    job.follow(make_job(events=fake.training(), budget="1000h", state="running"))
+    assert job.ui.progressLabel.text == "epoch 3, until you stop it" and job.ui.progressBar.maximum == 0
+
+
+def test_the_stop_buttons_leave_a_control_file(job, make_job):
+    folder = make_job(events=fake.training(), state="running")
+    job.follow(folder)
+    job.ui.stopKeepButton.click()
+    assert folder.stop_requested() == "keep-best" and not job.ui.stopKeepButton.enabled
+    job.ui.stopNowButton.click()
+    assert folder.stop_requested() == "now"
+
+
+def test_a_dead_job_is_told_in_words_and_resumed(panel, job, make_job):
+    folder = make_job(events=fake.training(), state="running", pid=2**22 + 1)
+    folder.checkpoint_file.parent.mkdir()
+    folder.checkpoint_file.touch()
+    job.follow(folder)
+    assert (
+        "broke off without a word" in job.ui.endingLabel.text
+        and "What it had learned is kept" in job.ui.endingLabel.text
+    )
+    assert job.ui.resumeButton.visible and not job.ui.stopNowButton.visible
+    assert job.ui.progressLabel.text == "Broken off, after 3 epochs"
+    job.ui.resumeButton.click()
+    assert panel.environment.started == [folder] and job.watched.state == "starting"
+    assert not job.ui.endingLabel.visible and len(job.watched.epochs) == 3
+
+
+def test_a_failed_job_says_why(job, make_job):
+    job.follow(make_job(events=fake.training(), state="failed", message="The loss is not a number."))
+    assert job.ui.endingLabel.text == "The loss is not a number." and job.ui.resumeButton.visible
+
+
+def test_a_job_that_ends_offers_its_model(panel, job, make_job):
+    folder = make_job(events=fake.training(), state="running")
+    folder.model.mkdir()
+    job.follow(folder)
+    EventLog(folder.events_file)(Finished(message="Trained.", result="r"))
+    status = json.loads(folder.status_file.read_text())
+    folder.status_file.write_text(json.dumps({**status, "state": "finished"}))
+    job.onTimer()
+    assert panel.parameters.model == str(folder.path)
+    assert job.ui.progressLabel.text == "Done, after 3 epochs" and not job.ui.resumeButton.visible
+    assert panel.train.ui.startButton.enabled
+
+
+def test_advice_is_applied_to_the_next_start(panel, job, make_job):
+    advised = [
+        Advised(epoch=2, finding="unstable", message="The training is <unstable>.", remedies=[fake.RATE]),
+        Advised(epoch=3, finding="healthy", message="The training went well."),
+    ]
+    job.follow(make_job(events=[*fake.training(), *advised], state="running"))
+    (button,) = job.advice.buttons
+    assert "Learning rate: <b>0.001</b>" in button.toolTip
+    button.click()
+    assert json.loads(panel.parameters.configuration) == {"optimizer.learning_rate": 0.001}
+    assert job.ui.messageLabel.text == "Applied: it counts for the next start."
+    (button,) = job.advice.buttons
+    assert not button.enabled and "Already applied" in button.toolTip
+
+
+def test_a_new_panel_finds_the_job_of_the_scene_with_all_its_curves(panel, job, make_job):
+    make_job("other", state="running")
+    make_job("mine", events=fake.training(5), state="finished")
+    parameters = fake.new_parameters()
+    parameters.trainingJob = "mine"
+    panel.setParameterNode(parameters)
+    assert job.watched.name == "mine" and job.charts.nodes["losses"].GetNumberOfRows() == 5
+
+
+def test_without_one_the_newest_that_runs_is_found(panel, job, make_job):
+    make_job("done", events=fake.training(), state="finished")
+    make_job("running", events=fake.training(2), state="running")
+    panel.setParameterNode(fake.new_parameters())
+    assert job.watched.name == "running" and panel.parameters.trainingJob == "running"
+    shutil.rmtree(panel.jobs.root / "running")
+    panel.parameters.trainingJob = "removed by hand"
+    job.watched = None
+    panel.setParameterNode(panel.parameters)
+    assert job.watched is None
+
+
+def test_after_the_scene_was_closed_the_job_is_shown_again(panel, job, make_job):
+    job.follow(make_job(events=fake.training(4), state="running"))
+    before = job.watched
+    panel.setParameterNode(None)
+    slicer.mrmlScene.Clear()
+    job.onTimer()
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 0
+    panel.setParameterNode(fake.new_parameters())
+    assert job.watched is before and panel.parameters.trainingJob == "liver-tumor"
+    assert job.charts.nodes["losses"].GetNumberOfRows() == 4
+    assert job.charts.nodes["dice"].GetScene() is slicer.mrmlScene
+
+
+def test_the_newest_prediction_is_shown_once_a_file_and_can_be_switched_off(panel, job, cases, make_job):
+    imported = []
+
+    def import_file(path, classes, volume, segmentation, *, name):
+        imported.append((path, [item.name for item in classes], volume, segmentation, name))
+        return segmentation or slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+
+    job.preview._import = import_file
+    job.preview._not_before = 0.0
+    folder = make_job(events=fake.training(), state="running")
+    job.follow(folder)
+    assert not job.ui.previewCheckBox.visible
+    fake.put_preview(folder, "CT_03", 4)
+    job.onTimer()
+    job.onTimer()
+    ((path, classes, volume, segmentation, name),) = imported
+    assert path == folder.previews / "latest.seg.nrrd" and classes == ["liver", "tumor"]
+    assert volume is cases[2].volumes[0] and segmentation is None and "CT_03" in name
+    assert job.ui.previewCheckBox.checked and "CT_03" in job.ui.previewCheckBox.text
+    node = job.preview.node()
+    assert node.GetHideFromEditors() and not node.GetSaveWithScene()
+    fake.put_preview(folder, "CT_03", 14)
+    job.preview._not_before = 0.0
+    job.onTimer()
+    assert len(imported) == 2 and imported[1][3] is node
+    job.ui.previewCheckBox.click()
+    assert job.preview.node() is None and not panel.parameters.showPreview
+    job.onTimer()
+    assert len(imported) == 2
+    job.ui.previewCheckBox.click()
+    assert len(imported) == 3 and job.preview.node() is not None
+
+
+def test_a_prediction_of_a_volume_that_is_not_in_the_scene_is_not_shown(job, cases, make_job):
+    folder = make_job(events=fake.training(), state="running")
+    fake.put_preview(folder, "CT_77", 4)
+    job.follow(folder)
+    job.onTimer()
+    assert not job.ui.previewCheckBox.enabled and "CT_77 is not among" in job.ui.previewCheckBox.toolTip
+    assert job.preview.node() is None
+
+
+def test_the_list_shows_trainings_and_what_can_be_done_with_them(panel, job, make_job):
+    for age, name in enumerate(("new", "old")):
+        folder = make_job(name, events=fake.training(), state="running" if name == "new" else "finished", best=0.73)
+        os.utime(folder.job_file, (time.time() - 1000 * age,) * 2)
+    folder.model.mkdir()
+    job.ui.jobsButton.collapsed = False
+    table = job.ui.jobsTable
+    shown = [[table.item(row, column).text() for column in range(4)] for row in range(table.rowCount)]
+    assert shown == [["new", "running", "0.73", "liver, tumor"], ["old", "done", "0.73", "liver, tumor"]]
+    assert job.ui.jobsButton.text == "Trainings (2)"
+    table.setCurrentCell(0, 0)
+    assert not job.ui.removeButton.enabled and job.ui.removeButton.toolTip == "It is running. Stop it first."
+    assert not job.ui.useButton.enabled and not job.ui.jobResumeButton.enabled
+    table.setCurrentCell(1, 0)
+    assert job.ui.removeButton.enabled and not job.ui.reportButton.enabled and job.ui.useButton.enabled
+    job.ui.watchButton.click()
+    assert job.watched.name == "old"
+    job.ui.useButton.click()
+    assert panel.parameters.model == str(folder.path)
+    job.ui.removeButton.click()
+    assert not folder.path.exists() and job.watched is None and table.rowCount == 1
+
+
+def test_the_log_has_events_in_words_and_what_was_printed(job, make_job):
+    folder = make_job(events=fake.training(1), state="running")
+    folder.log_file.write_text("a warning of torch\n")
+    job.follow(folder)
+    job.ui.logButton.collapsed = False
+    text = job.log.edit.plainText
+    assert "Training ..." in text and "epoch 1: Dice 0.40 (liver 0.45, tumor 0.35)" in text
+    assert "    a warning of torch" in text and "progress" not in text
+    EventLog(folder.events_file)(Finished(message="Trained.", result="r"))
+    job.onTimer()
+    assert job.log.edit.plainText.startswith(text) and "Trained." in job.log.edit.plainText
+
+
+def test_twenty_thousand_events_are_read_in_short_pieces(panel, job, make_job, capsys):
+    folder = make_job(state="running")
+    lines = []
+    for number in range(1, 5001):
+        event = {"kind": "epoch", "epoch": number, "epochs": 5000, "train_loss": 1 / number, "learning_rate": 1e-3}
+        dice = {"liver": 0.9, "tumor": 0.5}
+        lines.append({**event, "gradient_norm": 1.0, "seconds": 1.0})
+        lines += [{"kind": "progress", "done": number, "total": 5000, "eta_seconds": 9.0}] * 2
+        lines.append({"kind": "validated", "epoch": number, "minutes": 1, "mean_dice": 0.7, "dice": dice})
+    folder.events_file.write_text("".join(json.dumps({"seq": 1, "time": 0, **line}) + "\n" for line in lines))
+    job.ui.logButton.collapsed = False
+    job.follow(folder)
+    took = []
+    while not job.watched.caught_up:
+        began = time.process_time()
+        panel.train.onTimer()
+        took.append(1000 * (time.process_time() - began))
+    panel.train.onTimer()
+    assert len(job.watched.epochs) == 5000 and len(took) > 3
+    assert job.charts.nodes["losses"].GetNumberOfRows() <= 402
+    with capsys.disabled():
+        print(f"\ntimer: {len(took)} calls, median {statistics.median(took):.1f} ms, most {max(took):.1f} ms of CPU")
+
+
+def test_warnings_of_the_job_are_shown(job, make_job):
+    warned = Warned(message="No GPU was found: it trains on the CPU.")
+    job.follow(make_job(events=[warned, *fake.training()], state="running"))
+    assert job.ui.warningLabel.visible and job.ui.warningLabel.text == warned.message

@@ -1,0 +1,78 @@
+import pytest
+import qt
+import slicer
+
+
+@pytest.fixture(autouse=True)
+def folder(scene, tmp_path):
+    qt.QSettings().setValue("MedSegTrainer/Folder", str(tmp_path / "home"))
+    yield
+    qt.QSettings().remove("MedSegTrainer/Folder")
+
+
+def test_the_five_sections_are_there(panel):
+    for name in ("data", "train", "apply", "evaluate", "environmentSection"):
+        section = getattr(panel, name)
+        for method in ("setParameterNode", "refresh", "onTimer", "cleanup"):
+            assert callable(getattr(section, method))
+        assert section.uiWidget.isVisibleTo(panel.uiWidget) or section in (panel.evaluate, panel.environmentSection)
+
+
+def test_jobs_are_kept_in_the_folder_of_the_settings(panel, tmp_path):
+    assert panel.jobs.root == tmp_path / "home" / "jobs"
+
+
+def test_a_changed_parameter_refreshes_the_sections_while_the_panel_is_entered(panel):
+    calls = []
+    panel.data.refresh = lambda: calls.append(panel.parameters.classNames)
+    panel.parameters.classNames = '{"a": "b"}'
+    assert calls == ['{"a": "b"}']
+    panel.exit()
+    panel.parameters.classNames = "{}"
+    assert len(calls) == 1
+    panel.enter()
+    assert calls[-1] == "{}"
+
+
+def test_a_refresh_within_a_refresh_does_nothing(panel):
+    calls = []
+
+    def refresh():
+        calls.append(True)
+        panel.refresh()
+
+    panel.data.refresh = refresh
+    panel.refresh()
+    assert len(calls) == 1
+
+
+def test_the_timer_reaches_every_section_also_while_the_panel_is_hidden(panel, wait_for):
+    calls = []
+    panel.environmentSection.onTimer = lambda: calls.append(True)
+    panel.exit()
+    wait_for(lambda: calls)
+
+
+def test_closing_the_scene_forgets_and_a_new_one_is_remembered(panel):
+    panel.parameters.classNames = '{"a": "b"}'
+    slicer.mrmlScene.Clear()
+    assert panel.class_names() == {}
+    panel.parameters.classNames = '{"c": "d"}'
+    assert panel.class_names() == {"c": "d"}
+
+
+def test_while_hidden_a_closed_scene_is_forgotten_until_the_panel_is_entered(panel, module_widget):
+    module_widget.exit()
+    slicer.mrmlScene.Clear()
+    assert panel.parameters is None and panel.rows() == [] and panel.classes() == []
+    module_widget.enter()
+    assert panel.parameters is not None
+
+
+def test_after_cleanup_nothing_calls_the_panel(panel):
+    calls = []
+    panel.cleanup()
+    panel.data.refresh = lambda: calls.append(True)
+    panel.parameters.classNames = '{"a": "b"}'
+    panel.cleanup()
+    assert calls == [] and panel.Observations == []
