@@ -99,7 +99,7 @@ def run_self_test(asked: str = "auto", machine: Machine | None = None, step: Ste
     told = [fall] if fall else []
     if device.type == "cpu" and asked == "auto" and machine.why_no_gpu:
         told.append(f"{machine.why_no_gpu} Training runs on the CPU, which is much slower.")
-    known = {
+    known: dict[str, Any] = {
         "asked": asked, "devices": machine.devices, "torch": torch.__version__, "cuda": torch.version.cuda,
         "monai": importlib.metadata.version("monai"),
     }  # fmt: skip

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
+
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import ApplyConfig
@@ -30,7 +32,6 @@ from MedSegTrainerUI.jobs import safe_name
 from MedSegTrainerUI.model_card import ModelCard
 from MedSegTrainerUI.model_list import model_name
 from MedSegTrainerUI.process import TreeEnd
-from slicer.i18n import tr as _
 
 RECORD = "scene.json"
 SUFFIX = ".seg.nrrd"

@@ -10,6 +10,8 @@ from typing import Any
 
 import qt
 import slicer
+from slicer.i18n import tr as _
+
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import MedSegError, ModelError
 from MedSegTrainerUI.apply_run import ApplyRun, ApplyTask, find_runs, start_run
@@ -18,7 +20,6 @@ from MedSegTrainerUI.model_card import ModelCard, card_html, card_tooltip, read_
 from MedSegTrainerUI.model_list import ModelList, forget_model, remember_model
 from MedSegTrainerUI.segment_classes import same_name
 from MedSegTrainerUI.volume_chooser import VolumeChooser
-from slicer.i18n import tr as _
 
 SECONDS_BETWEEN_SCANS = 5.0  # of the models that there are
 
@@ -153,9 +154,7 @@ class ApplySection:
         mirrors = self.card is None or self.card.mirrors
         ui.ttaCheckBox.enabled = mirrors
         ui.ttaCheckBox.toolTip = (
-            _(
-                "Each volume is also segmented as mirror images, and the mean counts: a little better, much slower."
-            )
+            _("Each volume is also segmented as mirror images, and the mean counts: a little better, much slower.")
             if mirrors
             else _("Not for this model: it was trained without mirror images.")
         )

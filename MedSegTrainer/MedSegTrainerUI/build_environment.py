@@ -266,21 +266,19 @@ def _plain_venv(builder: Builder) -> None:
     """An empty environment made by a Python of this computer; raises BuildError where there is none that can."""
     builder.stage("python", "Making an environment with the Python of this computer", 0.05)
     _remove_tree(builder.venv)
-    bases = system_pythons(builder.environment)
-    if not bases:
-        raise BuildError(
-            "No Python was found that could be used, and none could be loaded. Check the connection to the Internet "
-            "and press Repair, or install Python 3.12 from python.org, or choose an existing Python."
-        )
-    code, said = 0, ""
-    for base in bases:
+    words = (
+        "No Python was found that could be used, and none could be loaded. Check the connection to the Internet and "
+        "press Repair, or install Python 3.12 from python.org, or choose an existing Python."
+    )
+    for base in system_pythons(builder.environment):
         code, said = builder.try_run([base, "-I", "-m", "venv", str(builder.venv)])
         if code == 0:
             return
-        if failure_words("Python", code, said) == DISK_IS_FULL:
+        words = failure_words("Making the environment", code, said)
+        if words == DISK_IS_FULL:
             break
         _remove_tree(builder.venv)
-    raise BuildError(failure_words("Making the environment", code, said))
+    raise BuildError(words)
 
 
 def size_of(folder: Path) -> int:

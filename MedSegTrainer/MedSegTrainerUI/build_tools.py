@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,17 +22,15 @@ SYSTEM_PYTHONS = ("python3.12", "python3.13", "python3.11", "python3.10", "pytho
 OLDEST, NEWEST = (3, 10), (3, 14)
 
 
-def system_pythons(environment: dict[str, str]) -> list[str]:
+def system_pythons(environment: dict[str, str]) -> Iterator[str]:
     """Interpreters of the right age, this one first where it is not Slicer's own, which runs in its launcher only."""
-    found: list[str] = []
     own = "slicer" in sys.executable.lower() or "python-real" in sys.executable or "APPLAUNCHER_LEVEL" in os.environ
     if not own and OLDEST <= sys.version_info[:2] <= NEWEST:
-        found.append(getattr(sys, "_base_executable", None) or sys.executable)
+        yield getattr(sys, "_base_executable", None) or sys.executable
     for name in SYSTEM_PYTHONS:
         path = shutil.which(name, path=environment.get("PATH"))
-        if path and path not in found and _python_fits(path, environment):
-            found.append(path)
-    return found
+        if path and _python_fits(path, environment):
+            yield path
 
 
 def _python_fits(path: str, environment: dict[str, str]) -> bool:

@@ -53,6 +53,15 @@ def find_problem(rows: Sequence[CaseRow], classes: Sequence[Any], findings: Sequ
     return _different_names(used, classes) or _about_all(findings, classes)
 
 
+def repair_words(problem: Problem) -> str:
+    """What the button says that does the ``action``."""
+    if problem.action == "order":
+        return _("Let the later class win")
+    if problem.action == "rename":
+        return _("Rename '{name}'").format(name=problem.names[0])
+    return _("Merge '{names}'").format(names="' and '".join(problem.names))
+
+
 def _different_names(rows: Sequence[CaseRow], classes: Sequence[Any]) -> Problem | None:
     """Names of one thing that were spelled differently, or two cases that have no class in common."""
     for first, second in combinations(classes, 2):
@@ -64,8 +73,8 @@ def _different_names(rows: Sequence[CaseRow], classes: Sequence[Any]) -> Problem
     for (own, case), (others, other) in combinations(owned.items(), 2):
         if own and others and not set(own) & set(others):
             text = _(
-                "{case} has '{names}', {other} has '{others}': no class is in both. Merge what is the same, and leave out "
-                "what was not segmented everywhere."
+                "{case} has '{names}', {other} has '{others}': no class is in both. Merge what is the same, and leave "
+                "out what was not segmented everywhere."
             ).format(case=case, names=", ".join(own), other=other, others=", ".join(others))
             return Problem(text=text, action="merge", names=(own[0], others[0]))
     return None

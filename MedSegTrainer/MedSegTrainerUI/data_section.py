@@ -15,7 +15,7 @@ from MedSegTrainerUI import class_names, data_tables
 from MedSegTrainerUI.case_checks import Finding, check_rows
 from MedSegTrainerUI.case_rows import CaseRow, free_name, write_rows
 from MedSegTrainerUI.data_check import DataCheck, forget_check, forget_exports, report_page
-from MedSegTrainerUI.data_problem import Problem, find_problem
+from MedSegTrainerUI.data_problem import Problem, find_problem, repair_words
 from MedSegTrainerUI.export_cases import export_cases
 from MedSegTrainerUI.messages import show_message, told
 from MedSegTrainerUI.scene_pairs import pair_all
@@ -152,7 +152,7 @@ class DataSection:
         self._fill(ui.classesTable, data_tables.class_cells(self.classes, self.leftOut), 2)
         show_message(ui.problemLabel, self._problem.text, self._problem.severity)
         ui.repairButton.visible = bool(self._problem.action)
-        ui.repairButton.text = self._repair_words()
+        ui.repairButton.text = repair_words(self._problem)
         page = report_page(self.panel, self.parameters.checkJob if self.parameters else "")
         ui.reportLabel.text = '<a href="report">' + _("full report") + "</a>" if page else ""
         ui.statusLabel.text = self._check.told if self._check else self._status()
@@ -163,14 +163,6 @@ class DataSection:
         if self._shown.get(table.objectName) != cells:
             self._shown[table.objectName] = cells
             data_tables.fill(table, cells, fewest)
-
-    def _repair_words(self) -> str:
-        names = self._problem.names
-        if self._problem.action == "order":
-            return _("Let the later class win")
-        if self._problem.action == "rename":
-            return _("Rename '{name}'").format(name=names[0])
-        return _("Merge '{names}'").format(names="' and '".join(names))
 
     def _status(self) -> str:
         if not self.rows:

@@ -33,7 +33,7 @@ from MedSegTrainerUI.process import TreeEnd, keep, reap, start_detached, without
 
 MODULE_FOLDER = Path(__file__).resolve().parent.parent
 LIBRARY_FOLDER = Path(atomic.__file__).resolve().parent.parent
-STOP_SECONDS = 10.0  # that a build is given to end by itself
+STOP_SECONDS = 20.0  # that a build is given to end by itself
 FULL_BYTES = 100_000_000  # less free space than this explains why a build ended without a word
 STATES = ("busy", "ready", "new", "stopped", "changed", "failed")
 
@@ -196,6 +196,8 @@ class Environment:
         return self.state != before
 
     def _judge(self, python: Path, record: dict[str, Any]) -> tuple[str, str]:
+        if self.status.state in ACTIVE_STATES and self.job.stop_requested():  # it had to be forced
+            return "stopped", _("Stopped. What was loaded already is kept.")
         if self.status.state in ACTIVE_STATES:
             return "failed", self._died_words()
         if not python.exists():

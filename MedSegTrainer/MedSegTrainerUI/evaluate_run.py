@@ -12,6 +12,8 @@ from typing import Any
 
 import slicer
 import vtk
+from slicer.i18n import tr as _
+
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import EvaluateConfig
 from MedSegTrainerLib.errors import DataError, JobError
@@ -22,7 +24,6 @@ from MedSegTrainerUI.export_volume import export_volume
 from MedSegTrainerUI.job_watch import JobWatch
 from MedSegTrainerUI.jobs import safe_name
 from MedSegTrainerUI.segment_classes import SegmentClass, find_classes, segments_of_classes
-from slicer.i18n import tr as _
 
 COLUMNS = {"Dice": "dice", "HD95 mm": "hd95_mm", "Reference ml": "volume_ml", "Prediction ml": "predicted_volume_ml"}
 SEGMENT_COLUMN = "Segment"

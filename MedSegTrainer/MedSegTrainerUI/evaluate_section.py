@@ -9,13 +9,14 @@ from typing import Any
 
 import qt
 import slicer
+from slicer.i18n import tr as _
+
 from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerUI import data_tables
 from MedSegTrainerUI.data_tables import Cell
 from MedSegTrainerUI.evaluate_run import EvaluateRun, add_table, fill_table, read_table
 from MedSegTrainerUI.messages import show_message, told
 from MedSegTrainerUI.segment_classes import same_name
-from slicer.i18n import tr as _
 
 TABLE_ROLE = "evaluateTable"
 JOB_PARAMETER = "evaluateJob"

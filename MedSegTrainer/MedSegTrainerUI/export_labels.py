@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,9 +14,11 @@ from slicer.i18n import tr as _
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI.export_volume import array_image, volume_geometry, write_image
 from MedSegTrainerUI.segment_classes import SegmentClass, segments_of_classes
-from MedSegTrainerUI.segment_layers import Layer, all_layers, content_of, part_on_grid, stored_layers
+from MedSegTrainerUI.segment_layers import Layer, all_layers, content_of, layer_to_grid, part_on_grid, stored_layers
 
 Overlap = Literal["refuse", "order"]
+MOST_REMEMBERED = 200  # segmentations: their overlap is looked at again only when something changed
+_overlaps: OrderedDict[Any, Counter[tuple[int, int]]] = OrderedDict()
 
 
 def export_labels(
@@ -60,11 +63,16 @@ def find_overlaps(
     layers = stored_layers(segmentation, ranks)
     if len(layers) < 2 or len(set(ranks.values())) < 2:
         return []
-    found = np.zeros(volume_geometry(volume).size_zyx, np.uint8 if len(classes) < 256 else np.int16)
-    shared: Counter[tuple[int, int]] = Counter()
-    for region, part in _parts(layers, ranks, segmentation, volume, found.dtype):
-        shared += _paint(found[region], part)
-    return _named(shared, classes)
+    place = [
+        (layer.image.GetMTime(), layer_to_grid(layer, segmentation, volume).tobytes(), *layer.values.items())
+        for layer in layers
+    ]
+    key = volume_geometry(volume).size, tuple(place), tuple(ranks.items())
+    if key not in _overlaps:
+        _overlaps[key] = _count_shared(layers, ranks, segmentation, volume)
+        if len(_overlaps) > MOST_REMEMBERED:
+            _overlaps.popitem(last=False)
+    return _named(_overlaps[key], classes)
 
 
 def overlap_words(overlaps: Sequence[tuple[SegmentClass, SegmentClass, int]], volume: Any) -> str:
@@ -92,11 +100,40 @@ def _parts(
         part = part_on_grid(layer, segmentation, volume)
         if part is None:
             continue
-        rank_of = np.zeros(max(len(content_of(layer.image).counts), max(layer.values.values()) + 1), dtype)
-        for segment_id, value in layer.values.items():
-            rank_of[value] = ranks[segment_id]
-        rank_of[0] = 0
-        yield part.region, np.take(rank_of, part.array)
+        yield part.region, np.take(_rank_of(layer, ranks, dtype), part.array)
+
+
+def _count_shared(
+    layers: Sequence[Layer], ranks: dict[str, int], segmentation: Any, volume: Any
+) -> Counter[tuple[int, int]]:
+    """Voxels that segments of two ranks share; looks only where the boxes of two layers meet."""
+    shared: Counter[tuple[int, int]] = Counter()
+    parts = [(layer, part_on_grid(layer, segmentation, volume)) for layer in layers]
+    there = [(part, _rank_of(layer, ranks, np.int64)) for layer, part in parts if part is not None]
+    for (one, rank_of_one), (other, rank_of_other) in combinations(there, 2):
+        low = np.maximum(one.start, other.start)
+        high = np.minimum(np.add(one.start, one.array.shape), np.add(other.start, other.array.shape))
+        if (high <= low).any():
+            continue
+        first, second = (
+            part.array[tuple(slice(a, b) for a, b in zip(low - part.start, high - part.start, strict=True))]
+            for part in (one, other)
+        )
+        both = (first != 0) & (second != 0)
+        pairs = np.sort([rank_of_one[first[both]], rank_of_other[second[both]]], axis=0)
+        pairs = pairs[:, (pairs[0] > 0) & (pairs[0] != pairs[1])]
+        for (low_rank, high_rank), count in zip(*np.unique(pairs.T, axis=0, return_counts=True), strict=True):
+            shared[int(low_rank), int(high_rank)] += int(count)
+    return shared
+
+
+def _rank_of(layer: Layer, ranks: dict[str, int], dtype: Any) -> np.ndarray:
+    """The rank of each number of a layer, 0 where its segment is not wanted."""
+    rank_of = np.zeros(max(len(content_of(layer.image).counts), max(layer.values.values()) + 1), dtype)
+    for segment_id, value in layer.values.items():
+        rank_of[value] = ranks[segment_id]
+    rank_of[0] = 0
+    return rank_of
 
 
 def _paint(found: np.ndarray, part: np.ndarray) -> Counter[tuple[int, int]]:

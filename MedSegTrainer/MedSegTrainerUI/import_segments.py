@@ -99,7 +99,7 @@ def _layer(labels: LabelMap, geometry: VolumeGeometry, to_frame: np.ndarray, cla
     wanted = np.zeros(max(most, int(array.max())) + 1, np.uint8 if most < 256 else np.int16)
     for item in classes:
         wanted[item.value] = item.value
-    flat = array_image(np.take(wanted, np.maximum(array, 0)))
+    flat = array_image(np.take(wanted, array if array.dtype.kind == "u" else np.maximum(array, 0)))
     flat.SetExtent(*(int(edge) for a, b in zip(low[::-1], high[::-1], strict=True) for edge in (a, b - 1)))
     image = slicer.vtkOrientedImageData()
     image.DeepCopy(flat)

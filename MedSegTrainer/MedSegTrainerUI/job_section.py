@@ -372,7 +372,7 @@ class JobSection:
             return
         there = self._preview_volume() is not None
         box.enabled = there
-        box.checked = bool(there and self.parameters.showPreview)
+        box.checked = bool(there and self.parameters.showPreview and self._saw_it_work)
         box.text = _("show prediction of {case} in the views").format(case=self.preview.case)
         box.toolTip = (
             _("The prediction after epoch {epoch}, over its volume. It is replaced as the training goes on.").format(

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from slicer.i18n import tr as _
+
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import ModelError
-from slicer.i18n import tr as _
 
 DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
 LARGEST_DESCRIPTION = 64 << 20  # bytes, as MedSegTrainerLib.package allows
@@ -232,5 +233,5 @@ def _training(card: ModelCard) -> str:
     if card.image_size is not None:
         told.append(_("images of {x} x {y} pixels").format(y=card.image_size[0], x=card.image_size[1]))
     else:
-        told.append(_("voxels of {x:.3g} x {y:.3g} x {z:.3g} mm").format(x=x, y=y, z=z))
+        told.append(_("{x:.3g} x {y:.3g} x {z:.3g} mm").format(x=x, y=y, z=z))
     return ", ".join(told) + "."

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import qt
+from slicer.i18n import tr as _
+
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerUI.model_card import ModelCard, model_stamp, read_card, when
-from slicer.i18n import tr as _
 
 SETTING = "MedSegTrainer/RecentModels"  # JSON in one text: lists come back from QSettings in several forms
 REMEMBERED = 10

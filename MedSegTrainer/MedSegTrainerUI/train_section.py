@@ -110,8 +110,16 @@ class TrainSection:
         return read_changes(self.parameters.configuration) if self.parameters else {}
 
     def apply_changes(self, changes: dict[str, Any]) -> None:
-        """Settings that a finding of the advisor suggests; they count for the next start."""
-        self._on_changes(only_changes({**self.changes(), **changes}))
+        """Settings that a finding of the advisor suggests; they count for the next start.
+
+        Where minutes say how long, more epochs mean more minutes.
+        """
+        before = self.changes()
+        if "trainer.epochs" in changes and "trainer.epochs" not in before:
+            longer = list(Duration)[list(Duration).index(self.parameters.duration) :][1:2]
+            self.parameters.duration = longer[0] if longer else self.parameters.duration
+            changes = {key: value for key, value in changes.items() if key != "trainer.epochs"}
+        self._on_changes(only_changes({**before, **changes}))
 
     @told
     def onDuration(self, duration: Duration) -> None:

@@ -87,8 +87,8 @@ class TestJobs:
             predictions=str(out / "predictions"),
             references={name: str((small.root / "labels" / f"{name}.nrrd").resolve()) for name in names},
             images={name: str((small.root / "images" / f"{name}.nrrd").resolve()) for name in names},
-            model="/models/a", output_dir=str(out / "report"), metrics=["dice"], surface_tolerance_mm=2.5, per_case=False,
-            pictures_dir=str(out / "pictures"), overlay_alpha=0.25,
+            model="/models/a", output_dir=str(out / "report"), metrics=["dice"], per_case=False,
+            surface_tolerance_mm=2.5, pictures_dir=str(out / "pictures"), overlay_alpha=0.25,
         )  # fmt: skip
 
     def test_one_after_the_other_with_the_model_that_was_trained(self, tmp_path: Path, tested: Workflow) -> None:

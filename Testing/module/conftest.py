@@ -20,6 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "MedSegTrainer" / "MedSegTrainer.py"
 STANDIN = ROOT / "Testing" / "slicer_standin"
+RELOADED = ("MedSegTrainerUI", "MedSegTrainerLib")
 PANEL_WIDTH, PANEL_HEIGHT = 460, 900  # pixels, as wide as Slicer shows it
 
 
@@ -124,7 +125,9 @@ def scene(tmp_path: Path, dialogs: Dialogs) -> Iterator[Any]:
     qt_settings.use_settings_file(tmp_path / "Slicer.ini")
     qt_dialogs.forget()
     failures.take()
+    packages = {name: module for name, module in sys.modules.items() if name.split(".")[0] in RELOADED}
     yield slicer.mrmlScene
+    sys.modules.update(packages)  # a test that reloads the module must not leave two of every class to the next
     slicer.app.processEvents()
     temporary = [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLNode") if _is_temporary(node)]
     mrml.clear_scene()

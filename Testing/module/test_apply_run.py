@@ -1,24 +1,27 @@
 import json
 import os
 import socket
+import sys
 import time
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 import slicer
-from MedSegTrainerLib.config import TrainConfig
-from MedSegTrainerLib.errors import DataError, JobError
-from MedSegTrainerLib.events import EventLog, Failed, Finished, Warned
-from MedSegTrainerLib.job import Status
-from MedSegTrainerUI.apply_run import ApplyTask, find_runs, remove_finished, start_run
+from MedSegTrainerUI.apply_run import GRACE_SECONDS, ApplyTask, find_runs, remove_finished, start_run
+from MedSegTrainerUI.case_rows import CaseRow
 from MedSegTrainerUI.export_labels import label_map
 from MedSegTrainerUI.export_volume import array_image, write_image
 from MedSegTrainerUI.import_segments import read_label_map
 from MedSegTrainerUI.jobs import JobList
 from MedSegTrainerUI.model_card import read_card
+from MedSegTrainerUI.process import start_detached
 from MedSegTrainerUI.segment_classes import find_classes
-from MedSegTrainerUI.case_rows import CaseRow
+
+from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.errors import DataError, JobError
+from MedSegTrainerLib.events import EventLog, Failed, Finished, Warned
+from MedSegTrainerLib.job import Status, process_exists
 
 
 class Panel:
@@ -223,6 +226,17 @@ class TestEnd:
         run.poll()
         assert run.folder.stop_requested() == "now" and run.cancelled
         assert run.told_end()[0] == "Cancelled. 0 of 1 volumes were segmented."
+
+    def test_a_process_in_the_midst_of_a_volume_is_ended_after_a_while(self, run, wait_for, tmp_path):
+        command = [sys.executable, "-c", "import time; time.sleep(60)"]
+        child = start_detached(command, cwd=tmp_path, environment=os.environ, log=tmp_path / "log.txt")
+        write_status(run.folder, state="running", pid=child.pid)
+        run.cancel()
+        run.poll()
+        assert run.working and child.poll() is None, "it has time to stop by itself"
+        run._cancelled -= GRACE_SECONDS + 1
+        wait_for(lambda: (run.poll(), not run.working)[1], 15000)
+        assert not process_exists(child.pid) and run.told_end()[1] == "note"
 
 
 def test_old_results_are_deleted_but_the_newest_and_those_not_imported(panel, card, make_volume, pixels):

@@ -5,20 +5,21 @@ import socket
 import time
 import zipfile
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 import qt
 import slicer
-from MedSegTrainerLib.errors import JobError
-from MedSegTrainerLib.events import EventLog, Failed, Finished, Progress, Stage
-from MedSegTrainerLib.job import Status
 from MedSegTrainerUI.apply_section import ApplySection
 from MedSegTrainerUI.export_volume import array_image, write_image
 from MedSegTrainerUI.import_segments import read_label_map
 from MedSegTrainerUI.jobs import JobList
 from MedSegTrainerUI.parameters import Parameters
-from pathlib import Path
+
+from MedSegTrainerLib.errors import JobError
+from MedSegTrainerLib.events import EventLog, Failed, Finished, Progress, Stage
+from MedSegTrainerLib.job import Status
 
 
 class Panel:

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 import slicer
@@ -88,7 +89,7 @@ def test_a_long_training_is_thinned_out_and_ends_with_the_newest_point(charts, s
         charts.show(watch, CLASSES)
     shown = column(charts, "losses", "epoch")
     assert len(shown) <= MOST_ROWS + 1 and shown[0] == 1 and shown[-1] == sum(steps)
-    gaps = {second - first for first, second in zip(shown[:-1], shown[1:-1], strict=False)}
+    gaps = {second - first for first, second in pairwise(shown[:-1])}
     assert len(gaps) == 1 and shown == sorted(set(shown))
     assert len(shown) > MOST_ROWS // 4
 

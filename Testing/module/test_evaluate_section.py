@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
-from MedSegTrainerLib.errors import DataError, JobError
-from MedSegTrainerLib.events import EventLog, Failed, Finished
-from MedSegTrainerLib.job import Status
 from MedSegTrainerUI.evaluate_run import compare_names, fill_table, read_table
 from MedSegTrainerUI.evaluate_section import EvaluateSection
 from MedSegTrainerUI.import_segments import read_label_map
 from MedSegTrainerUI.jobs import JobList
 from MedSegTrainerUI.parameters import Parameters
+
+from MedSegTrainerLib.errors import DataError, JobError
+from MedSegTrainerLib.events import EventLog, Failed, Finished
+from MedSegTrainerLib.job import Status
 
 
 class Panel:

@@ -254,3 +254,33 @@ def test_nothing_of_the_user_changes(volume, make_segmentation, masks, tmp_path)
     nodes = [slicer.mrmlScene.GetNthNode(index) for index in range(slicer.mrmlScene.GetNumberOfNodes())]
     assert ([(node, node.GetMTime()) for node in nodes], segmentation.GetSegmentation().GetMTime()) == before
     assert segmentation.GetSegmentation().GetNumberOfLayers() == 2
+
+
+def test_overlap_is_looked_for_again_when_segments_or_transforms_change(make_volume, make_segmentation, masks):
+    volume = make_volume("CT", np.zeros(SHAPE, np.int16), oblique=False)
+    segmentation = make_segmentation("S", volume, {"a": masks["liver"] | masks["tumor"], "b": masks["tumor"]})
+    classes = classes_of(segmentation)
+    small = make_volume("part", np.zeros((4, 6, 8), np.int16), oblique=False)
+    assert [count for _a, _b, count in find_overlaps(segmentation, volume, classes)] == [24]
+    assert [count for _a, _b, count in find_overlaps(segmentation, small, classes)] == [
+        masks["tumor"][:4, :6, :8].sum()
+    ]
+    assert find_overlaps(segmentation, volume, classes_of(segmentation, {"b": "a"})) == []
+    less = masks["tumor"] & (np.arange(SHAPE[2]) < 7)
+    content = segmentation.GetSegmentation()
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        less.astype(np.uint8), segmentation, content.GetNthSegmentID(1), volume
+    )
+    assert [count for _a, _b, count in find_overlaps(segmentation, volume, classes)] == [less.sum()]
+    assert [count for _a, _b, count in find_overlaps(segmentation, volume, classes)] == [less.sum()]
+
+
+def test_three_layers_are_compared_two_by_two(volume, make_segmentation, masks):
+    whole = masks["liver"] | masks["tumor"]
+    segmentation = make_segmentation("S", volume, {"a": whole, "b": masks["tumor"], "c": masks["tumor"]})
+    classes = classes_of(segmentation)
+    found = {(one.name, other.name): count for one, other, count in find_overlaps(segmentation, volume, classes)}
+    assert found == {("a", "b"): 24, ("a", "c"): 24, ("b", "c"): 24}
+    np.testing.assert_array_equal(
+        label_map(segmentation, volume, classes, overlap="order"), whole + 2 * masks["tumor"].astype(int)
+    )

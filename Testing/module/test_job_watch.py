@@ -46,7 +46,7 @@ def watched(folder):
 def test_curves_plan_stage_and_best_are_read(make_job):
     plan = {"device": {"value": "CPU", "reason": ""}}
     events = [
-        STARTED, Stage(name="plan", message="Measuring"), Planned(choices=plan), Stage(name="train", message="T", total=4),
+        STARTED, Stage(name="plan", message="P"), Planned(choices=plan), Stage(name="train", message="T", total=4),
         epoch(1), validated(1, 0.6), Best(epoch=1, mean_dice=0.6), Progress(done=1, total=4, eta_seconds=30.0),
     ]  # fmt: skip
     watch = watched(make_job(events=events, state="running"))

@@ -46,7 +46,7 @@ def test_removing_takes_the_folder_and_refuses_living_jobs_and_other_folders(job
     done = make_job("done", state="finished")
     jobs.remove(done)
     assert not done.path.exists()
-    with pytest.raises(JobError, match="living is still running. Stop it"):
+    with pytest.raises(JobError, match=r"living is still running\. Stop it"):
         jobs.remove(make_job("living", state="running"))
     other = tmp_path / "elsewhere"
     other.mkdir()

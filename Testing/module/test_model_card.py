@@ -4,8 +4,9 @@ import time
 import zipfile
 
 import pytest
-from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerUI.model_card import card_html, card_tooltip, model_stamp, read_card, when
+
+from MedSegTrainerLib.errors import ModelError
 
 
 def zipped(folder, path, names=("model.json", "weights.safetensors")):
@@ -92,7 +93,7 @@ class TestWords:
         words = card_html(read_card(make_model()))
         assert "#dd8265" in words and "<b>liver</b> 0.94" in words and "<b>tumor</b> 0.80" in words
         assert "Mean Dice 0.87 on one volume it was not trained on." in words
-        assert "on 3 volumes (CT), voxels of 0.8 x 1.1 x 2.5 mm." in words
+        assert "on 3 volumes (CT), 0.8 x 1.1 x 2.5 mm." in words
 
     def test_names_cannot_be_tags(self, make_model):
         classes = [{"value": 1, "name": "<b>&", "color": [1, 2, 3]}]

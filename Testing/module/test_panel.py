@@ -76,3 +76,16 @@ def test_after_cleanup_nothing_calls_the_panel(panel):
     panel.parameters.classNames = '{"a": "b"}'
     panel.cleanup()
     assert calls == [] and panel.Observations == []
+
+
+def test_it_can_be_looked_at(panel, module_widget, screenshot):
+    from MedSegTrainerUI.sample_data import load_phantoms
+
+    load_phantoms()
+    panel.data.ui.addAllButton.click()
+    parent = module_widget.parent
+    parent.setFixedWidth(440)
+    slicer.app.processEvents()
+    parent.setFixedHeight(parent.heightForWidth(440))  # as the scroll area around it does in Slicer
+    screenshot(parent, "panel")
+    assert panel.uiWidget.minimumSizeHint.width() <= 440

@@ -8,6 +8,7 @@ import pytest
 import SimpleITK as sitk
 import slicer
 from MedSegTrainerUI import sample_data
+from MedSegTrainerUI.case_checks import check_rows
 from MedSegTrainerUI.phantom_volumes import CLASSES, TUMOR, make_phantom_volume
 from MedSegTrainerUI.scene_pairs import find_pairs
 from MedSegTrainerUI.segment_classes import find_classes
@@ -115,6 +116,11 @@ class TestPhantoms:
         segmentation = slicer.util.getNode("Phantom 2 segmentation")
         for one in CLASSES:
             assert np.array_equal(segment_array(segmentation, one.name, volumes[1]) > 0, phantom.labels == one.value)
+
+    def test_the_data_section_finds_nothing_wrong_with_them(self):
+        sample_data.load_phantoms()
+        rows = find_pairs()
+        assert check_rows(rows, find_classes(rows, {})) == []
 
     def test_nothing_else_is_left_in_the_scene(self):
         before = scene_counts()

@@ -129,17 +129,7 @@ def test_slicers_own_tests_pass_over_the_stand_in(name):
     source = os.environ.get("SLICER_PY_SOURCE")
     if not source:
         pytest.skip("SLICER_PY_SOURCE names no folder Base/Python of Slicer's sources")
-    code = (
-        "import importlib.util, sys, unittest\n"
-        f"spec = importlib.util.spec_from_file_location('slicer_standin', {str(TINY.parents[1] / '__init__.py')!r})\n"
-        "package = importlib.util.module_from_spec(spec); sys.modules['slicer_standin'] = package\n"
-        "spec.loader.exec_module(package)\n"
-        "from slicer_standin.boot import boot; boot()\n"
-        f"sys.argv = ['x', {str(Path(source) / 'slicer' / 'tests' / name)!r}]\n"
-        "spec = importlib.util.spec_from_file_location('theirs', sys.argv[1])\n"
-        "theirs = importlib.util.module_from_spec(spec); spec.loader.exec_module(theirs)\n"
-        "result = unittest.TextTestRunner().run(unittest.defaultTestLoader.loadTestsFromModule(theirs))\n"
-        "sys.exit(not result.wasSuccessful() or not result.testsRun)\n"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    script = Path(module_loading.__file__).with_name("slicer_tests.py")
+    tests = Path(source) / "slicer" / "tests" / name
+    run = subprocess.run([sys.executable, str(script), str(tests)], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -46,7 +46,7 @@ def test_the_scene_goes_only_along_the_connections(load):
 @pytest.mark.parametrize("case, words", [
     (dict(items=SELECTOR.format(properties=""), custom=""), "not among <customwidgets>"),
     (dict(items=SELECTOR.format(properties='<property name="nodeTyps"><string>a</string></property>')), "no property"),
-    (dict(items=SELECTOR.format(properties=""), connections=CONNECTION.format(signal="sceneChanged()")), "No such signal"),
+    (dict(items=SELECTOR.format(properties=""), connections=CONNECTION.format(signal="changed()")), "No such signal"),
 ])  # fmt: skip
 def test_mistakes_in_a_ui_file_are_noted(load, case, words):
     load(**case)
@@ -100,8 +100,11 @@ def test_a_node_chooser_follows_the_scene(scene, make_volume):
     scene.RemoveNode(volume)
     assert chosen == [volume, None] and valid == [True, False]
     selector.noneEnabled = False
-    other = make_volume("MR", np.zeros((2, 3, 4), np.int16))
-    assert selector.currentNode() is other
+    first, last, chosen_one = [make_volume(name, np.zeros((2, 3, 4), np.int16)) for name in "abc"]
+    assert selector.currentNode() is None
+    selector.setCurrentNode(chosen_one)
+    scene.RemoveNode(chosen_one)
+    assert selector.currentNode() is last and first in selector.nodes()
 
 
 def test_a_checkable_chooser_checks_nodes(scene, make_volume):

@@ -156,9 +156,19 @@ def test_advanced_settings_are_kept_in_the_scene_reset_saved_and_loaded(panel, t
     assert json.loads(panel.parameters.configuration) == {"optimizer.learning_rate": 0.01}
 
 
+def test_advice_for_more_epochs_takes_more_minutes_where_minutes_are_chosen(panel, train):
+    train.apply_changes({"trainer.epochs": 40, "optimizer.learning_rate": 0.01})
+    assert panel.parameters.duration == Duration.THOROUGH
+    assert json.loads(panel.parameters.configuration) == {"optimizer.learning_rate": 0.01}
+    panel.parameters.configuration = json.dumps({"trainer.epochs": 20})
+    train.apply_changes({"trainer.epochs": 40})
+    assert json.loads(panel.parameters.configuration) == {"trainer.epochs": 40}
+    assert panel.parameters.duration == Duration.THOROUGH
+
+
 def test_what_it_looks_like(panel, train, job, cases, make_job, screenshot):
     advised = [
-        Advised(epoch=20, finding="unstable", message="The training is unstable. The loss jumps.", remedies=[fake.RATE]),
+        Advised(epoch=20, finding="unstable", message="The training is unstable: it jumps.", remedies=[fake.RATE]),
         Advised(epoch=30, finding="class_at_zero", message="A structure is not found at all: tumor.", remedies=[
             {"setting": "data.foreground_oversampling", "current": "0.33", "suggested": "0.67", "why": "it is rare"}]),
     ]  # fmt: skip

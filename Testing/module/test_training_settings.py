@@ -67,7 +67,7 @@ def test_values_are_read_as_people_write_them(key, text, value):
     ],
 )  # fmt: skip
 def test_what_is_not_possible_is_refused_with_what_is(key, text):
-    with pytest.raises(UsageError, match="is not possible. Possible is") as caught:
+    with pytest.raises(UsageError, match=r"is not possible\. Possible is") as caught:
         parse_value(setting(key), text)
     assert setting(key).label in str(caught.value)
 
@@ -137,7 +137,7 @@ def test_wrong_files_are_refused_in_a_sentence(tmp_path, content, told):
     with pytest.raises(UsageError) as caught:
         load_settings(path)
     assert told in str(caught.value) and "\n" not in str(caught.value)
-    with pytest.raises(UsageError, match="gone.json cannot be used: No such file"):
+    with pytest.raises(UsageError, match=r"gone\.json cannot be used: No such file"):
         load_settings(tmp_path / "gone.json")
 
 

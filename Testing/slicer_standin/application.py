@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import types
-from typing import Any
+from typing import Any, ClassVar
 
 import slicer
 from PySide6 import QtCore, QtWidgets
@@ -14,7 +14,10 @@ from .qt_settings import QSettings
 
 
 class ModuleManager(QtCore.QObject):
-    SIGNALS = {"moduleAboutToBeUnloaded(QString)": "moduleAboutToBeUnloaded", "moduleLoaded(QString)": "moduleLoaded"}
+    SIGNALS: ClassVar = {
+        "moduleAboutToBeUnloaded(QString)": "moduleAboutToBeUnloaded",
+        "moduleLoaded(QString)": "moduleLoaded",
+    }
     moduleAboutToBeUnloaded = QtCore.Signal(str)
     moduleLoaded = QtCore.Signal(str)
 
@@ -28,7 +31,10 @@ class ModuleManager(QtCore.QObject):
 class qSlicerApplication(QtWidgets.QApplication):
     """Without a main window, a layout manager and a Python console; in testing mode unless told otherwise."""
 
-    SIGNALS = {"startupCompleted()": "startupCompleted", "mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}
+    SIGNALS: ClassVar = {
+        "startupCompleted()": "startupCompleted",
+        "mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged",
+    }
     startupCompleted = QtCore.Signal()
     mrmlSceneChanged = QtCore.Signal(object)
     temporaryPath = QtCore.Property(str, lambda self: self._temporary)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
@@ -48,7 +48,7 @@ class _HiddenChildren(QtCore.QObject):
 class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     """Checked is open; a click on the header toggles."""
 
-    SIGNALS = {"contentsCollapsed(bool)": "contentsCollapsed"}
+    SIGNALS: ClassVar = {"contentsCollapsed(bool)": "contentsCollapsed"}
     contentsCollapsed = QtCore.Signal(bool)
     collapsed, setCollapsed = stored(bool, "collapsed", False, react="_on_collapsed", notify="contentsCollapsed")
     collapsedHeight, setCollapsedHeight = stored(int, "collapsedHeight", 0)
@@ -128,3 +128,6 @@ class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
         self._hidden.set_collapsed(collapsed)
         self.setMaximumHeight(HEADER + self.collapsedHeight if collapsed else ANY_HEIGHT)
         self.setChecked(not collapsed)
+
+
+WIDGETS = (ctkCollapsibleButton, ctkCollapsibleGroupBox)

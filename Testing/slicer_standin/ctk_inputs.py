@@ -1,8 +1,8 @@
-"""Inputs of CTK: paths, folders, numbers, choices, colours."""
+"""Inputs of CTK: paths, folders, choices, colours."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
@@ -16,7 +16,7 @@ HISTORY = 10
 class ctkPathLineEdit(QtWidgets.QWidget):
     """A path that can be typed, browsed for, or taken from a history kept under ``settingKey``."""
 
-    SIGNALS = {
+    SIGNALS: ClassVar = {
         "currentPathChanged(QString)": "currentPathChanged", "validInputChanged(bool)": "validInputChanged",
     }  # fmt: skip
     currentPathChanged = QtCore.Signal(str)
@@ -94,10 +94,13 @@ class ctkPathLineEdit(QtWidgets.QWidget):
 class ctkDirectoryButton(QtWidgets.QWidget):
     """A button that shows a folder and asks for another."""
 
-    SIGNALS = {"directoryChanged(QString)": "directoryChanged", "directorySelected(QString)": "directorySelected"}
+    SIGNALS: ClassVar = {
+        "directoryChanged(QString)": "directoryChanged",
+        "directorySelected(QString)": "directorySelected",
+    }
     directoryChanged = QtCore.Signal(str)
     directorySelected = QtCore.Signal(str)
-    directory, setDirectory = stored(str, "directory", "", react="_show", notify="directoryChanged")
+    directory = QtCore.Property(str, lambda self: self._directory, lambda self, path: self.setDirectory(path))
     caption, setCaption = stored(str, "caption", "")
     text, setText = stored(str, "text", "", react="_show")
     acceptMode, setAcceptMode = stored(int, "acceptMode", 0)
@@ -106,11 +109,19 @@ class ctkDirectoryButton(QtWidgets.QWidget):
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
+        self._directory = "."
         self._button = QtWidgets.QPushButton(self)
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._button)
         self._button.connect("clicked()", self.browse)
+
+    def setDirectory(self, path: str) -> None:
+        absolute = QtCore.QDir(path).absolutePath()
+        if absolute != QtCore.QDir(self._directory).absolutePath():
+            self._directory = absolute
+            self._show(absolute)
+            self.directoryChanged.emit(absolute)
 
     def browse(self) -> str:
         folder = qt_dialogs.QFileDialog.getExistingDirectory(self, self.caption or "Select a folder", self.directory)
@@ -123,59 +134,10 @@ class ctkDirectoryButton(QtWidgets.QWidget):
         self._button.setText(self.text or self.directory)
 
 
-class ctkSliderWidget(QtWidgets.QWidget):
-    """A slider beside a spin box, with real numbers."""
-
-    SIGNALS = {
-        "valueChanged(double)": "valueChanged", "valueIsChanging(double)": "valueIsChanging",
-        "decimalsChanged(int)": "decimalsChanged",
-    }  # fmt: skip
-    STEPS = 1000
-    valueChanged = QtCore.Signal(float)
-    valueIsChanging = QtCore.Signal(float)
-    decimalsChanged = QtCore.Signal(int)
-    value, setValue = forwarded(float, "value", "_spin")
-    minimum, setMinimum = forwarded(float, "minimum", "_spin")
-    maximum, setMaximum = forwarded(float, "maximum", "_spin")
-    singleStep, setSingleStep = forwarded(float, "singleStep", "_spin")
-    decimals, setDecimals = forwarded(int, "decimals", "_spin")
-    prefix, setPrefix = forwarded(str, "prefix", "_spin")
-    suffix, setSuffix = forwarded(str, "suffix", "_spin")
-    pageStep, setPageStep = stored(float, "pageStep", 10.0)
-    tickInterval, setTickInterval = stored(float, "tickInterval", 0.0)
-    tracking, setTracking = stored(bool, "tracking", True)
-    spinBoxVisible, setSpinBoxVisible = forwarded(bool, "visible", "_spin")
-
-    def __init__(self, parent: Any = None) -> None:
-        super().__init__(parent)
-        self._slider = QtWidgets.QSlider(QtCore.Qt.Horizontal, self)
-        self._slider.setRange(0, self.STEPS)
-        self._spin = QtWidgets.QDoubleSpinBox(self)
-        row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self._slider, 1)
-        row.addWidget(self._spin)
-        self._spin.connect("valueChanged(double)", self._on_spin)
-        self._slider.connect("valueChanged(int)", self._on_slider)
-
-    def setRange(self, minimum: float, maximum: float) -> None:
-        self._spin.setRange(minimum, maximum)
-
-    def _on_spin(self, value: float) -> None:
-        span = (self.maximum - self.minimum) or 1.0
-        blocked = self._slider.blockSignals(True)
-        self._slider.setValue(round(self.STEPS * (value - self.minimum) / span))
-        self._slider.blockSignals(blocked)
-        self.valueChanged.emit(value)
-
-    def _on_slider(self, step: int) -> None:
-        self._spin.setValue(self.minimum + step * (self.maximum - self.minimum) / self.STEPS)
-
-
 class ctkCheckableComboBox(QtWidgets.QComboBox):
     """A combo box whose entries have check marks."""
 
-    SIGNALS = {"checkedIndexesChanged()": "checkedIndexesChanged"}
+    SIGNALS: ClassVar = {"checkedIndexesChanged()": "checkedIndexesChanged"}
     checkedIndexesChanged = QtCore.Signal()
 
     def __init__(self, parent: Any = None) -> None:
@@ -211,7 +173,7 @@ class ctkCheckableComboBox(QtWidgets.QComboBox):
 class ctkColorPickerButton(QtWidgets.QPushButton):
     """A button that shows a colour."""
 
-    SIGNALS = {"colorChanged(QColor)": "colorChanged", "colorNameChanged(QString)": "colorNameChanged"}
+    SIGNALS: ClassVar = {"colorChanged(QColor)": "colorChanged", "colorNameChanged(QString)": "colorNameChanged"}
     colorChanged = QtCore.Signal(QtGui.QColor)
     colorNameChanged = QtCore.Signal(str)
     color, setColor = stored(QtGui.QColor, "color", QtGui.QColor(), react="_show", notify="colorChanged")
@@ -233,8 +195,17 @@ class ctkComboBox(QtWidgets.QComboBox):
     defaultText, setDefaultText = stored(str, "defaultText", "")
 
 
-class ctkDoubleSpinBox(QtWidgets.QDoubleSpinBox):
-    """A spin box as far as module code uses it."""
+class ctkCheckBox(QtWidgets.QCheckBox):
+    """A check box as far as module code uses it."""
+
+
+class ctkCheckablePushButton(QtWidgets.QPushButton):
+    """A push button with a check box of its own."""
+
+    checkBoxControlsButtonToggleState, setCheckBoxControlsButtonToggleState = stored(
+        bool, "checkBoxControlsButtonToggleState", True
+    )
+    checkBoxUserCheckable, setCheckBoxUserCheckable = stored(bool, "checkBoxUserCheckable", True)
 
 
 class ctkMessageBox(qt_dialogs.QMessageBox):
@@ -242,3 +213,9 @@ class ctkMessageBox(qt_dialogs.QMessageBox):
 
     dontShowAgainSettingsKey, setDontShowAgainSettingsKey = stored(str, "dontShowAgainSettingsKey", "")
     dontShowAgainVisible, setDontShowAgainVisible = stored(bool, "dontShowAgainVisible", False)
+
+
+WIDGETS = (
+    ctkPathLineEdit, ctkDirectoryButton, ctkCheckableComboBox, ctkColorPickerButton, ctkComboBox, ctkCheckBox,
+    ctkCheckablePushButton, ctkMessageBox,
+)  # fmt: skip

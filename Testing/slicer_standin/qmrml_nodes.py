@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import shiboken6
 import slicer
@@ -16,7 +16,7 @@ EVENTS = ("NodeAddedEvent", "NodeRemovedEvent", "EndCloseEvent", "EndBatchProces
 class qMRMLWidget(QtWidgets.QWidget):
     """Knows the scene; hands it on only along the connections of the .ui file."""
 
-    SIGNALS = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}
+    SIGNALS: ClassVar = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}
     mrmlSceneChanged = QtCore.Signal(object)
 
     def mrmlScene(self) -> Any:
@@ -29,12 +29,12 @@ class qMRMLWidget(QtWidgets.QWidget):
 
 
 class qMRMLNodeComboBox(QtWidgets.QWidget):
-    """Chooses a node of the scene. A node that is added by code is offered and not chosen.
+    """Chooses a node of the scene; disabled without one. A node that is added by code is offered and not chosen.
 
-    Where nothing can be chosen but a node (``noneEnabled`` is false), the first node is chosen by itself.
+    When the chosen node goes and ``noneEnabled`` is false, the last of the others is chosen.
     """
 
-    SIGNALS = {
+    SIGNALS: ClassVar = {
         "currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged", "currentNodeChanged(bool)": "currentNodeValid",
         "currentNodeIDChanged(QString)": "currentNodeIDChanged", "nodeActivated(vtkMRMLNode*)": "nodeActivated",
         "nodeAdded(vtkMRMLNode*)": "nodeAdded", "nodeAddedByUser(vtkMRMLNode*)": "nodeAddedByUser",
@@ -72,6 +72,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._observers: list[tuple[Any, int]] = []
         self._attributes: dict[tuple[str, str], str | None] = {}
         self._current = ""
+        self._requested = ""  # chosen before there was a scene
         self._busy = False
         self._box = QtWidgets.QComboBox(self)
         self._box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
@@ -87,6 +88,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         return self._scene
 
     def setMRMLScene(self, scene: Any) -> None:
+        if scene is self._scene:
+            return
         for owner, tag in self._observers:
             owner.RemoveObserver(tag)
         self._scene = scene
@@ -95,7 +98,11 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             for event in EVENTS:
                 tag = scene.AddObserver(getattr(slicer.vtkMRMLScene, event), self._on_scene)
                 self._observers.append((scene, tag))
+        self.setEnabled(scene is not None)
         self._refresh()
+        if scene is not None and self._requested:
+            self.setCurrentNodeID(self._requested)
+            self._requested = ""
 
     def addAttribute(self, class_name: str, attribute: str, value: Any = None) -> None:
         self._attributes[(class_name, attribute)] = None if value is None else str(value)
@@ -130,6 +137,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self.setCurrentNodeID(node.GetID() if node is not None and not isinstance(node, str) else (node or ""))
 
     def setCurrentNodeID(self, identifier: str) -> None:
+        if self._scene is None:
+            self._requested = identifier
         position = self._box.findData(identifier)
         self._busy = True
         self._box.setCurrentIndex(position)
@@ -175,8 +184,9 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         for node in nodes:
             self._box.addItem(node.GetName(), node.GetID())
         identifiers = [node.GetID() for node in nodes]
-        first = "" if self.noneEnabled or not identifiers else identifiers[0]
-        chosen = self._current if self._current in identifiers else first
+        has_to_be_one = bool(self._current and identifiers) and not self.noneEnabled
+        other = identifiers[-1] if has_to_be_one else ""
+        chosen = self._current if self._current in identifiers else other
         self._box.setCurrentIndex(self._box.findData(chosen) if chosen or self.noneEnabled else -1)
         self._busy = False
         self._choose(chosen)
@@ -201,7 +211,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
 class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
     """Chooses several nodes by check marks; nothing is checked at first."""
 
-    SIGNALS = {**qMRMLNodeComboBox.SIGNALS, "checkedNodesChanged()": "checkedNodesChanged"}
+    SIGNALS: ClassVar = {**qMRMLNodeComboBox.SIGNALS, "checkedNodesChanged()": "checkedNodesChanged"}
     checkedNodesChanged = QtCore.Signal()
 
     def __init__(self, parent: Any = None) -> None:
@@ -248,4 +258,8 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
             self.checkedNodesChanged.emit()
 
 
-WIDGETS = (qMRMLWidget, qMRMLNodeComboBox, qMRMLCheckableNodeComboBox)
+class qSlicerWidget(qMRMLWidget):
+    """As qMRMLWidget, from another library of Slicer."""
+
+
+WIDGETS = (qMRMLWidget, qSlicerWidget, qMRMLNodeComboBox, qMRMLCheckableNodeComboBox)

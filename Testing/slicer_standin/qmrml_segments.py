@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import shiboken6
 import slicer
@@ -48,7 +48,7 @@ class _Segments:
 class qMRMLSegmentsTableView(qMRMLWidget):
     """Rows of segments: shown or not, colour, name."""
 
-    SIGNALS = {
+    SIGNALS: ClassVar = {
         **qMRMLWidget.SIGNALS, "selectionChanged(QItemSelection,QItemSelection)": "selectionChanged",
         "segmentAboutToBeModified(QString)": "segmentAboutToBeModified",
     }  # fmt: skip
@@ -125,7 +125,7 @@ class qMRMLSegmentsTableView(qMRMLWidget):
 class qMRMLSegmentSelectorWidget(qMRMLWidget):
     """Chooses a segmentation and one or several of its segments."""
 
-    SIGNALS = {
+    SIGNALS: ClassVar = {
         **qMRMLWidget.SIGNALS, "currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged",
         "currentNodeChanged(bool)": "currentNodeValid", "currentSegmentChanged(QString)": "currentSegmentChanged",
         "segmentSelectionChanged(QStringList)": "segmentSelectionChanged",

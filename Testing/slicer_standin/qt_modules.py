@@ -8,18 +8,19 @@ from typing import Any
 
 from PySide6 import QtCore, QtGui, QtNetwork, QtUiTools, QtWidgets
 
-from . import ctk_containers, ctk_inputs, qt_dialogs, qt_objects, qt_settings, ui_files
+from . import ctk_containers, ctk_inputs, ctk_numbers, qt_dialogs, qt_objects, qt_settings, ui_files
 
 SOURCES = (QtCore, QtGui, QtWidgets, QtNetwork, QtUiTools)
 NOT_IN_PYTHONQT = {"Slot", "Signal", "Property", "QtMsgType", "ClassInfo", "QEnum", "QFlag", "SignalInstance"}
 OWN = (
     qt_settings.QSettings, qt_dialogs.QFileDialog, qt_dialogs.QInputDialog, qt_dialogs.QMessageBox, ui_files.QUiLoader,
 )  # fmt: skip
-CTK = (
-    ctk_containers.ctkCollapsibleButton, ctk_containers.ctkCollapsibleGroupBox, ctk_inputs.ctkPathLineEdit,
-    ctk_inputs.ctkDirectoryButton, ctk_inputs.ctkSliderWidget, ctk_inputs.ctkCheckableComboBox,
-    ctk_inputs.ctkColorPickerButton, ctk_inputs.ctkComboBox, ctk_inputs.ctkDoubleSpinBox, ctk_inputs.ctkMessageBox,
-)  # fmt: skip
+CTK = tuple(
+    item
+    for source in (ctk_containers, ctk_inputs, ctk_numbers)
+    for item in source.WIDGETS
+    if item.__name__.startswith("ctk")
+)
 
 
 def install() -> None:
@@ -42,5 +43,5 @@ def widget_classes() -> dict[str, Any]:
     """The classes that a .ui file may name beside Qt's own."""
     from . import qmrml_nodes, qmrml_plot, qmrml_segments
 
-    classes = (*CTK, *qmrml_nodes.WIDGETS, *qmrml_segments.WIDGETS, *qmrml_plot.WIDGETS)
+    classes = (*CTK, *ctk_numbers.WIDGETS, *qmrml_nodes.WIDGETS, *qmrml_segments.WIDGETS, *qmrml_plot.WIDGETS)
     return {item.__name__: item for item in classes}

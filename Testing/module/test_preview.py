@@ -1,0 +1,78 @@
+import json
+
+import numpy as np
+import pytest
+import slicer
+import vtk
+from MedSegTrainerUI.preview import Preview
+
+CLASSES = [{"value": 2, "name": "liver", "color": (221, 130, 101), "terminology": ""}]
+
+
+def write(folder, array, epoch):
+    """A label map as the library writes it: LPS, one layer."""
+    spaces = "space: left-posterior-superior\nspace directions: (2,0,0) (0,2,0) (0,0,2)\nspace origin: (0,0,0)\n"
+    sizes = " ".join(map(str, array.shape[::-1]))
+    head = f"NRRD0004\ntype: uint8\ndimension: 3\nsizes: {sizes}\nkinds: domain domain domain\nencoding: raw\n{spaces}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "latest.seg.nrrd").write_bytes(head.encode() + b"\n" + array.astype(np.uint8).tobytes())
+    (folder / "latest.json").write_text(json.dumps({"case": "A", "epoch": epoch}))
+
+
+@pytest.fixture
+def volume(make_volume):
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    matrix = vtk.vtkMatrix4x4()
+    matrix.SetElement(0, 3, 12.5)
+    transform.SetMatrixTransformToParent(matrix)
+    return make_volume("A", np.zeros((6, 7, 8), dtype=np.int16), oblique=False, transform=transform)
+
+
+def nodes():
+    return slicer.mrmlScene.GetNumberOfNodes()
+
+
+def voxels(node):
+    name = node.GetSegmentation().GetNthSegmentID(0)
+    image = node.GetSegmentation().GetSegment(name).GetRepresentation("Binary labelmap")
+    extent = image.GetExtent()
+    if extent[1] < extent[0]:
+        return 0
+    return int((vtk.util.numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()) > 0).sum())
+
+
+def test_the_newest_file_replaces_the_voxels_of_the_same_node(volume, tmp_path):
+    preview = Preview()
+    folder = tmp_path / "previews"
+    assert not preview.look(folder) and not preview.show(volume, CLASSES)
+    labels = np.zeros((3, 3, 4))
+    labels[1, 1, 1:3] = 2
+    write(folder, labels, 1)
+    assert preview.look(folder) and (preview.case, preview.epoch) == ("A", 1)
+    assert preview.show(volume, CLASSES) and not preview.show(volume, CLASSES)
+    node = preview.node()
+    first = voxels(node)
+    assert first > 0 and node.GetTransformNodeID() == volume.GetTransformNodeID()
+    assert node.GetSegmentation().GetNthSegment(0).GetName() == "liver"
+    before = nodes()
+    labels[1, 2, :] = 2
+    write(folder, labels, 12)
+    assert preview.look(folder) and not preview.look(folder)
+    preview._not_before = 0.0
+    assert preview.show(volume, CLASSES)
+    assert preview.node() is node and voxels(node) > first and nodes() == before
+    preview.remove()
+    assert preview.node() is None
+
+
+def test_large_volumes_are_not_imported_all_the_time(volume, tmp_path):
+    preview = Preview()
+    write(tmp_path, np.ones((3, 3, 3)), 1)
+    preview.look(tmp_path)
+    preview.show(volume, CLASSES)
+    write(tmp_path, np.ones((3, 3, 3)), 22)
+    assert preview.look(tmp_path)
+    preview._not_before += 1000
+    assert not preview.show(volume, CLASSES)
+    preview._not_before = 0.0
+    assert preview.show(volume, CLASSES)
