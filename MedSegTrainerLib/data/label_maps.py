@@ -67,13 +67,17 @@ def read_label_map_onto(path: Path, grid: sitk.Image, segment_values: Mapping[st
     size; segments that 3D Slicer saved without the empty voxels around them get those back.
     """
     labels = read_label_map(path, segment_values)
-    suffix = image_suffix(path)
-    placeless = suffix in PHOTO_SUFFIXES or (suffix in ARRAY_SUFFIXES and not says_where(path))
     if labels.GetSize() == grid.GetSize():
-        if placeless:
+        if is_placeless(path):
             labels.CopyInformation(grid)
         return labels
     return _uncropped(labels, grid) if path.name.lower().endswith(".seg.nrrd") else labels
+
+
+def is_placeless(path: Path) -> bool:
+    """Whether a file does not say where its voxels lie, nor how large they are."""
+    suffix = image_suffix(path)
+    return suffix in PHOTO_SUFFIXES or (suffix in ARRAY_SUFFIXES and not says_where(path))
 
 
 def read_label_pair(

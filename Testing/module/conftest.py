@@ -217,6 +217,10 @@ def screenshot(tmp_path: Path) -> Callable[[Any, str], Path]:
     def take(widget: Any, name: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         slicer.app.processEvents()
+        needed = widget.heightForWidth(widget.width)  # -1 where the height does not depend on it
+        if widget.isWindow() and needed > widget.height:  # Slicer scrolls the panel, so it is never squeezed
+            widget.resize(widget.width, needed)
+            slicer.app.processEvents()
         path = folder / f"{name}.png"
         assert widget.grab().save(str(path))
         return path

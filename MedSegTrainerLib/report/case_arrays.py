@@ -1,0 +1,71 @@
+"""One case as arrays for pictures: both label maps, and where they are there its image and its uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from MedSegTrainerLib.data.images import read_channels
+from MedSegTrainerLib.data.label_maps import labelled_parts, read_label_pair
+from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.geometry import Geometry, to_canonical
+from MedSegTrainerLib.units import Length, length_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseArrays:
+    """One case near to LPS: int32 labels, float32 image and uncertainty as (z, y, x); the last two may be missing.
+
+    spacing_zyx: in mm, or in pixels or voxels where ``length`` says so.
+    """
+
+    prediction: np.ndarray
+    reference: np.ndarray
+    image: np.ndarray | None
+    spacing_zyx: tuple[float, float, float]
+    uncertainty: np.ndarray | None = None
+    length: Length = "mm"
+
+
+def read_case(
+    files: Mapping[str, str | None],
+    values: Sequence[int],
+    ignore_label: int | None = None,
+    segment_values: Mapping[str, int] | None = None,
+) -> CaseArrays:
+    """Reads ``prediction``, ``reference`` and, where they are there and fit, ``image`` and ``uncertainty``.
+
+    Labels other than ``values`` become 0, and both sides where the reference has ``ignore_label``.
+    An image that cannot be read or lies elsewhere is left out.
+    """
+    paths = Path(files["prediction"] or ""), Path(files["reference"] or "")
+    predicted, expected = read_label_pair(*paths, segment_values)
+    sides = [sitk.GetArrayFromImage(to_canonical(item)) for item in (predicted, expected)]
+    prediction, reference = labelled_parts(sides[0], sides[1], ignore_label)
+    geometry = Geometry.of(to_canonical(expected))
+    return CaseArrays(
+        prediction=np.where(np.isin(prediction, values), prediction, 0),
+        reference=np.where(np.isin(reference, values), reference, 0),
+        image=_read_onto(files.get("image"), expected),
+        spacing_zyx=geometry.spacing_zyx,
+        uncertainty=_read_onto(files.get("uncertainty"), expected),
+        length=length_of(paths[1], expected),
+    )
+
+
+def _read_onto(path: str | None, labels: sitk.Image) -> np.ndarray | None:
+    """The first channel near to LPS, None where it does not lie where the labels do."""
+    if path is None:
+        return None
+    try:
+        image = read_channels([Path(path)])[0]
+    except DataError:
+        return None
+    if Geometry.of(image).disagreements(Geometry.of(labels)):
+        return None
+    array: np.ndarray = np.nan_to_num(sitk.GetArrayFromImage(to_canonical(image)).astype(np.float32))
+    return array

@@ -1,0 +1,66 @@
+"""What lengths and volumes are measured in: photographs and bare arrays do not say how large their voxels are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import SimpleITK as sitk
+
+from MedSegTrainerLib.data.label_maps import is_placeless
+from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.metrics import METRICS, Metric
+
+Length = Literal["mm", "pixels", "voxels"]
+SHORT: dict[Length, str] = {"mm": "mm", "pixels": "px", "voxels": "vx"}
+ONE_ML = 1000  # voxels of 1 mm, which is what those of unknown size are taken for while measuring
+IN_A_PLANE = {"Volume": "Area", "volume": "area", "voxel": "pixel"}
+
+
+def length_of(reference: Path, labels: sitk.Image) -> Length:
+    """What distances on this grid are in; ``labels`` is the reference as it was compared, ``reference`` its file.
+
+    A reference that does not say where it lies took the grid of its prediction, where that has one.
+    """
+    grid = Geometry.of(labels)
+    if not is_placeless(reference) or Geometry(size=grid.size).disagreements(grid):
+        return "mm"
+    return "pixels" if grid.size[2] == 1 else "voxels"
+
+
+def common_length(found: Sequence[Length]) -> Length:
+    """That of several cases; mm where they differ."""
+    kinds = set(found)
+    return kinds.pop() if len(kinds) == 1 else "mm"
+
+
+def shown_metric(key: str, length: Length) -> Metric:
+    """A metric of ``METRICS`` in the words and units of a report."""
+    metric = METRICS[key]
+    if length == "mm":
+        return metric
+    units = {"mm": (SHORT[length], metric.decimals), "mL": (SHORT[length], 0)}
+    unit, decimals = units.get(metric.unit, (metric.unit, metric.decimals))
+    words = {"title": metric.title, "meaning": metric.meaning}
+    for name, text in words.items() if length == "pixels" else ():
+        for old, new in IN_A_PLANE.items():
+            text = text.replace(old, new)
+        words[name] = text
+    return replace(metric, unit=unit, decimals=decimals, title=words["title"], meaning=words["meaning"])
+
+
+def shown_value(value: float | None, key: str, length: Length) -> float | None:
+    """A number of ``metrics.json`` in the unit that ``shown_metric`` names."""
+    if value is None or length == "mm" or METRICS[key].unit != "mL":
+        return value
+    return value * ONE_ML
+
+
+def shown_key(key: str, length: Length) -> str:
+    """The name of a metric's column in a table: ``hd95_mm``, or ``hd95_px`` where pixels are counted."""
+    unit = METRICS[key].unit
+    if length == "mm" or unit not in ("mm", "mL"):
+        return key
+    return f"{key.rpartition('_')[0]}_{SHORT[length]}"
