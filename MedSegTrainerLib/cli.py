@@ -31,7 +31,15 @@ from MedSegTrainerLib.cli_options import (
     SplitFile,
     ValSplit,
 )
-from MedSegTrainerLib.config import ApplyConfig, EvaluateConfig, FindRateConfig, JobConfig, TrainConfig, VerifyConfig
+from MedSegTrainerLib.config import (
+    ApplyConfig,
+    CrossValidateConfig,
+    EvaluateConfig,
+    FindRateConfig,
+    JobConfig,
+    TrainConfig,
+    VerifyConfig,
+)
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import JobError, MedSegError, UsageError, system_words
 from MedSegTrainerLib.events import KIND_OF, EventReader, Planned
@@ -87,6 +95,42 @@ def train(
     if JobFolder(job).model.exists():
         apply_it = subprocess.list2cmdline(["medsegtrainer", "apply", str(job), "IMAGES", "-o", "OUT"])
         console.print(f"Model: {JobFolder(job).model}\nApply it to images: {apply_it}", highlight=False, markup=False)
+
+
+@app.command("cross-validate")
+def cross_validate(
+    data: Annotated[Path | None, typer.Argument(help=DATA_HELP)] = None,
+    job: NewJob = Path("cross-validation"),
+    folds: Annotated[int | None, typer.Option(metavar="N", help="Number of parts, of equal size.  [default: 5]")] = None,
+    config: ConfigFile = None,
+    model: Model = None,
+    budget: Annotated[str | None, typer.Option(metavar="TIME", help="Time for each fold.  [default: 20m]")] = None,
+    epochs: Epochs = None,
+    device: Device = "auto",
+    split_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON list of folds, each with two lists 'train' and 'val'.")
+    ] = None,
+    settings: Settings = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the folds in the output folder.")] = False,
+) -> None:
+    """Say how good a model of these data is, and make an ensemble.
+
+    Each part of the cases is held out once, in a training of its own in OUT/folds; the report is of all cases, each
+    segmented by the model that did not see it. With up to four cases each is held out once, a single one is cut into
+    halves. Apply the result, an ensemble of all folds, as any other model.
+    """
+    given = _given(
+        type=model, budget=budget, epochs=epochs, device=device, folds=folds, split_file=split_file
+    )  # fmt: skip
+    if resume:
+        if data is not None or config is not None or given or settings:
+            raise UsageError("--resume goes on as the job began: give -o OUT alone.")
+        _resume(JobFolder(job))
+    elif data is None:
+        raise UsageError("Give the folder with the labelled volumes: medsegtrainer cross-validate DATA -o OUT.")
+    else:
+        train_config = _train_config(data, config, [*given, *(settings or [])])
+        _create_and_run(JobFolder(job), CrossValidateConfig(train=train_config))
 
 
 @app.command()
@@ -411,8 +455,10 @@ def _create_and_run(folder: JobFolder, config: JobConfig) -> None:
 
 
 def _resume(folder: JobFolder) -> None:
-    if not isinstance(parse_job(folder.read_document()), TrainConfig):
-        raise UsageError(f"{folder.path} is no training job. Only 'train' can be resumed; start the others again.")
+    if not isinstance(parse_job(folder.read_document()), (TrainConfig, CrossValidateConfig)):
+        raise UsageError(
+            f"{folder.path} is no training job. Only 'train' and 'cross-validate' can be resumed; start the others again."
+        )
     if folder.status().is_alive():
         raise JobError(f"{folder.path} is still running: medsegtrainer status {folder.path}")
     _run(folder)

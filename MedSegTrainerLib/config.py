@@ -258,6 +258,18 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CrossValidateConfig:
+    """A job of kind ``cross-validate``: a training for each fold, and one model of all of them.
+
+    ``train.data.folds`` says how many; the time budget is that of a fold.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
 class FindRateConfig:
     """A job of kind ``find-lr``: a learning rate range test with the settings of a training."""
 
@@ -275,7 +287,8 @@ class ApplyConfig:
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
-    model: str = setting("", "Model package: a folder, its zip, or a job folder.")
+    model: str = setting("", "Model package: a folder, its zip, a job folder, or that of a cross-validation.")
+    models: list[str] = setting([], "More models of the same classes, which are averaged with it.")
     inputs: list[str] = setting([], "Images, or folders of images.")
     cases: dict[str, list[str]] = setting({}, "More inputs, under names of their own: a file for each channel.")
     output_dir: str = setting("", "Where the label maps go, named after the inputs.")
@@ -283,13 +296,21 @@ class ApplyConfig:
         "seg.nrrd", "File type of the label maps; png: of 2D images only; nifti: another word for nii.gz."
     )
     tta: bool = setting(False, "Average over the mirrorings the model was trained with.")
-    tta_transforms: list[Literal["flip_x", "flip_y", "flip_z"]] | Auto = setting(
-        "auto", "Which of these mirrorings; 'auto': all."
-    )
+    tta_transforms: list[
+        Literal["flip_x", "flip_y", "flip_z", "rotate90", "rotate180", "rotate270"]
+    ] | Auto = setting(
+        "auto", "Which mirrorings, and turns in the plane by so many degrees; 'auto': all mirrorings, no turns."
+    )  # fmt: skip
     overlap: float = setting(0.5, "Share of a window that its neighbour covers again.", minimum=0, maximum=0.9)
+    probabilities: bool = setting(False, "Write how likely each class is at each voxel: a file a class.")
+    uncertainty: bool = setting(
+        False, "Write how unsure the result is: its entropy, and how far mirrorings and models disagree."
+    )
+    postprocess: bool = setting(True, "Clean up as it helped on the validation cases when the model was trained.")
     largest_component: bool = setting(False, "Keep the largest connected piece of each class only.")
     fill_holes: bool = setting(False, "Fill background that is enclosed on all sides.")
     minimum_size_mm3: float = setting(0.0, "Smaller pieces of a class are removed; cubic millimetres.", minimum=0)
+    overwrite: bool = setting(False, "Make results again that 'apply' made before; files made by hand always stay.")
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, ... or mps.")
 
 
@@ -304,6 +325,7 @@ class EvaluateConfig:
     output_dir: str = setting("", "Where the report goes.")
     references: dict[str, str] = setting({}, "Reference label map of each case, by its name, instead of 'labels'.")
     images: dict[str, str] = setting({}, "Image of each case, by its name, for pictures; with 'references'.")
+    uncertainty: str = setting("", "Folder of uncertainty maps (0: sure), named as the cases; without it none are used.")
     model: str = setting("", "Model that made the predictions: its classes name the values; without it the files do.")
     metrics: list[str] = setting([], "What to show and write, such as dice, iou, hd95; without any: everything.")
     surface_tolerance_mm: float = setting(1.0, "Distance that surface Dice still takes as right, in mm.", minimum=0)
@@ -323,12 +345,18 @@ class VerifyConfig:
     samples: int = setting(6, "How many augmented patches are drawn.", minimum=0, maximum=50)
 
 
-JobConfig = TrainConfig | FindRateConfig | ApplyConfig | EvaluateConfig | VerifyConfig
+JobConfig = TrainConfig | CrossValidateConfig | FindRateConfig | ApplyConfig | EvaluateConfig | VerifyConfig
 JOB_KINDS: dict[
     str,
-    type[TrainConfig] | type[FindRateConfig] | type[ApplyConfig] | type[EvaluateConfig] | type[VerifyConfig],
+    type[TrainConfig]
+    | type[CrossValidateConfig]
+    | type[FindRateConfig]
+    | type[ApplyConfig]
+    | type[EvaluateConfig]
+    | type[VerifyConfig],
 ] = {
     "train": TrainConfig,
+    "cross-validate": CrossValidateConfig,
     "find-lr": FindRateConfig,
     "apply": ApplyConfig,
     "evaluate": EvaluateConfig,

@@ -15,7 +15,7 @@ from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.previews import Preview, draw_preview, write_preview
 from MedSegTrainerLib.report.curves import write_curves
-from MedSegTrainerLib.report.html import hex_color
+from MedSegTrainerLib.report.numbers import hex_color
 from MedSegTrainerLib.tensorboard import TensorBoard
 
 CURVES_SECONDS = 30.0

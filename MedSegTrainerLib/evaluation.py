@@ -1,12 +1,10 @@
-"""Comparing predicted label maps with references: ``metrics.json``, ``metrics.csv`` and ``report.html``."""
+"""Comparing predicted label maps with references: ``metrics.json``, two tables as CSV and ``report.html``."""
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,11 @@ import SimpleITK as sitk
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, default_color
 from MedSegTrainerLib.config import EvaluateConfig
-from MedSegTrainerLib.data.images import read_file
-from MedSegTrainerLib.data.label_maps import labelled_parts, read_classes, read_label_pair
+from MedSegTrainerLib.confusion import Confusion
+from MedSegTrainerLib.data.images import read_channels
+from MedSegTrainerLib.data.label_maps import labelled_parts, read_label_pair
 from MedSegTrainerLib.errors import ConfigError, DataError
+from MedSegTrainerLib.evaluation_tables import case_table, summary_table
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.metrics import (
@@ -31,10 +31,13 @@ from MedSegTrainerLib.metrics import (
     outcome,
     summarize,
 )
-from MedSegTrainerLib.pairing import Pair, listed_pairs, pair_folders
+from MedSegTrainerLib.pairing import Pair, listed_pairs, pair_folders, with_uncertainty
+from MedSegTrainerLib.segment_names import named_classes
+from MedSegTrainerLib.uncertainty_error import UncertaintyError
+from MedSegTrainerLib.units import Length, common_length, length_of
 
 SCHEMA_VERSION = 1
-FILE_SIDES = ("prediction", "reference", "image")
+FILE_SIDES = ("prediction", "reference", "image", "uncertainty")
 NAMES_SHOWN = 5
 
 
@@ -66,23 +69,25 @@ def evaluate(
     ignore_label: int | None = None,
     tolerance_mm: float = TOLERANCE_MM,
 ) -> dict[str, Any]:
-    """Measures every pair and writes ``metrics.json``, ``metrics.csv`` and ``report.html`` into ``output_dir``.
+    """Measures every pair and writes ``metrics.json``, ``metrics.csv``, ``summary.csv`` and ``report.html``.
 
-    classes: None takes the names from the files' ``Segment*`` fields and calls every other value
-    ``label N``. shown: what of it is written. facts: how the predictions were made, shown as a table.
+    classes: None takes the names from the files' ``Segment*`` fields, by which both sides agree, and calls every
+    other value ``label N``. shown: what of it is written. facts: how the predictions were made, shown as a table.
     curves: one a validation, with ``minutes``, ``epoch``, ``mean_dice``, ``dice`` (class to value) and
     ``train_loss``. advice: what they say, each as ``Advice.to_json`` gives it. notes: sentences the reader
     should know. ignore_label: voxels of this value in a reference are taken as background on both sides
     and counted nowhere. tolerance_mm: of surface Dice.
-    Returns the document of ``metrics.json``. Raises DataError for unreadable files and for a
+    Returns the document of ``metrics.json``. Its ``length`` is ``pixels`` or ``voxels`` where no file says how large
+    they are: each is taken for 1 mm then, so that ``_mm`` counts them and ``_ml`` thousands of them. Raises DataError for unreadable files and for a
     prediction and a reference on different grids, StorageError where nothing can be written.
     """
     pairs = list(pairs)
     warnings = _Notes(emit, notes)
     emit(Stage(name="evaluate", message=f"Comparing predictions with references ({len(pairs)})", total=len(pairs)))
-    measured, named = _measure_all(pairs, classes, ignore_label, tolerance_mm, emit, warnings)
-    chosen = _distinct(list(classes) if classes is not None else _classes_of(measured, named))
-    cases = {name: {item.name: values[item.value] for item in chosen} for name, values in measured.items()}
+    known = list(classes) if classes is not None else _named(pairs, warnings)
+    found = _measure_all(pairs, known, classes is not None, ignore_label, tolerance_mm, emit, warnings)
+    chosen = _distinct(known if classes is not None else _classes_of(found.values, known))
+    cases = {name: {item.name: values[item.value] for item in chosen} for name, values in found.values.items()}
     summary = summarize(cases)
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -91,6 +96,7 @@ def evaluate(
         "facts": dict(facts or {}),
         "ignore_label": ignore_label,
         "surface_tolerance_mm": tolerance_mm,
+        "length": _length(found.lengths, warnings),
         "notes": warnings.messages,
         "metrics": list(shown.metrics),
         "per_case": shown.per_case,
@@ -98,6 +104,8 @@ def evaluate(
         "overall": _overall(cases, summary),
         "summary": summary,
         "cases": cases,
+        "confusion": found.confusion.to_json(chosen),
+        "uncertainty": found.uncertainty.to_json(),
         "files": {pair.name: {side: _text(getattr(pair, side)) for side in FILE_SIDES} for pair in pairs},
         "curves": [dict(point) for point in curves or []],
         "advice": [dict(advice) for advice in advice],
@@ -118,7 +126,8 @@ def _write(
         output_dir.mkdir(parents=True, exist_ok=True)
     atomic.write_json(output_dir / "metrics.json", written)
     if shown.per_case:
-        atomic.write_bytes(output_dir / "metrics.csv", _table(document["cases"], shown.metrics).encode())
+        atomic.write_bytes(output_dir / "metrics.csv", case_table(document, shown.metrics).encode())
+    atomic.write_bytes(output_dir / "summary.csv", summary_table(document, shown.metrics).encode())
     report = output_dir / "report.html"
     write_report(document, report)
     if shown.pictures is not None:
@@ -146,6 +155,8 @@ def run_evaluate(config: EvaluateConfig, emit: Emit) -> str:
     )
     predictions, labels = Path(config.predictions), Path(config.labels)
     pairs = listed_pairs(config) if config.references else pair_folders(predictions, labels, listen)
+    if config.uncertainty:
+        pairs = with_uncertainty(pairs, Path(config.uncertainty), listen)
     output_dir = Path(config.output_dir)
     facts = {"Predictions": config.predictions, "References": config.labels or "those of the data set"}
     classes = ignored = None
@@ -176,39 +187,58 @@ class _Notes:
             self._emit(Warned(message=message))
 
 
+@dataclass
+class _Found:
+    """What measuring all cases gave. ``values``: case to label value to numbers. ``lengths``: one a case."""
+
+    values: dict[str, dict[int, Values]] = field(default_factory=dict)
+    lengths: list[Length] = field(default_factory=list)
+    confusion: Confusion = field(default_factory=Confusion)
+    uncertainty: UncertaintyError = field(default_factory=UncertaintyError)
+
+
+def _named(pairs: Sequence[Pair], notes: _Notes) -> list[LabelClass]:
+    classes, told = named_classes(pairs)
+    for message in told:
+        notes.add(message)
+    return classes
+
+
 def _measure_all(
     pairs: Sequence[Pair],
-    classes: Sequence[LabelClass] | None,
+    classes: Sequence[LabelClass],
+    is_complete: bool,
     ignored: int | None,
     tolerance_mm: float,
     emit: Emit,
     notes: _Notes,
-) -> tuple[dict[str, dict[int, Values]], dict[int, LabelClass]]:
-    """Case to value to numbers, and what the predictions' files say about the values."""
-    measured: dict[str, dict[int, Values]] = {}
-    named: dict[int, LabelClass] = {}
+) -> _Found:
+    """``is_complete``: other values than those of ``classes`` are background, else they are classes as well."""
+    found = _Found()
+    value_of = {item.name: item.value for item in classes}
+    known = {item.value for item in classes}
     unknown: dict[int, str] = {}
     began = time.monotonic()
     for done, pair in enumerate(pairs, start=1):
-        prediction, reference = _read_pair(pair, {item.name: item.value for item in classes or ()})
+        prediction, reference = _read_pair(pair, value_of)
         expected = sitk.GetArrayFromImage(reference)
         sides = labelled_parts(sitk.GetArrayFromImage(prediction), expected, ignored)
         voxels = expected.size if ignored is None else int(np.count_nonzero(expected != ignored))
         occurring = {int(value) for side in sides for value in np.unique(side[side != 0])}
-        if classes is None:
-            _collect_names(pair, named, notes)
-            values = sorted(occurring)
-        else:
-            values = [item.value for item in classes]
-            unknown |= dict.fromkeys(occurring - set(values), pair.name)
+        if is_complete:
+            unknown |= dict.fromkeys(occurring - known, pair.name)
+        values = sorted(known if is_complete else known | occurring)
         spacing = Geometry.of(reference).spacing_zyx
-        measured[pair.name] = measure(*sides, values, spacing, voxels=voxels, tolerance_mm=tolerance_mm)
+        found.values[pair.name] = measure(*sides, values, spacing, voxels=voxels, tolerance_mm=tolerance_mm)
+        found.lengths.append(length_of(pair.reference, reference))
+        found.confusion.add(*sides, values, voxels)
+        _add_uncertainty(found.uncertainty, pair, reference, sides, notes)
         eta = (time.monotonic() - began) / done * (len(pairs) - done)
         emit(Progress(done=done, total=len(pairs), eta_seconds=eta))
     if unknown:
         listed = ", ".join(f"{value} (in {case})" for value, case in sorted(unknown.items())[:NAMES_SHOWN])
         notes.add(f"Label values that belong to no class were taken as background: {listed}.")
-    return _completed(measured, named), named
+    return replace(found, values=_completed(found.values))
 
 
 def _read_pair(pair: Pair, segment_values: Mapping[str, int]) -> tuple[sitk.Image, sitk.Image]:
@@ -224,28 +254,35 @@ def _read_pair(pair: Pair, segment_values: Mapping[str, int]) -> tuple[sitk.Imag
     return prediction, reference
 
 
-def _collect_names(pair: Pair, named: dict[int, LabelClass], notes: _Notes) -> None:
-    """Adds the classes that the files name, the prediction's first; a value under two names gets a note."""
-    for path in (pair.prediction, pair.reference):
-        if not path.name.lower().endswith(".nrrd"):
-            continue
-        for item in read_classes(read_file(path)):
-            known = named.setdefault(item.value, item)
-            if known.name.casefold() != item.name.casefold():
-                notes.add(
-                    f"Label {item.value} is called '{known.name}' in one file and '{item.name}' in {path.name}. "
-                    "Labels are compared by value: check that both mean the same structure."
-                )
+def _add_uncertainty(
+    table: UncertaintyError, pair: Pair, reference: sitk.Image, sides: tuple[np.ndarray, np.ndarray], notes: _Notes
+) -> None:
+    """Counts a case that has a map of uncertainty; one that lies elsewhere gets a note."""
+    if pair.uncertainty is None:
+        return
+    image = read_channels([pair.uncertainty])[0]
+    if Geometry.of(image).disagreements(Geometry.of(reference)):
+        notes.add(f"{pair.uncertainty.name} lies on another grid than the label maps of {pair.name} and was left out.")
+        return
+    table.add(pair.name, sitk.GetArrayFromImage(image), *sides)
 
 
-def _completed(measured: dict[str, dict[int, Values]], named: Mapping[int, LabelClass]) -> dict[str, dict[int, Values]]:
+def _length(lengths: Sequence[Length], notes: _Notes) -> Length:
+    if len(set(lengths)) > 1:
+        count = sum(length != "mm" for length in lengths)
+        notes.add(f"{count} of {len(lengths)} references do not say how large their voxels are: taken as 1 mm.")
+    return common_length(lengths)
+
+
+def _completed(measured: dict[str, dict[int, Values]]) -> dict[str, dict[int, Values]]:
     """Every value in every case: a class that a case lacks is absent there, not unknown."""
-    values = sorted({value for case in measured.values() for value in case} | set(named))
+    values = sorted({value for case in measured.values() for value in case})
     absent: Values = dict.fromkeys(METRICS)
     return {name: {value: case.get(value, absent) for value in values} for name, case in measured.items()}
 
 
-def _classes_of(measured: Mapping[str, Mapping[int, Values]], named: Mapping[int, LabelClass]) -> list[LabelClass]:
+def _classes_of(measured: Mapping[str, Mapping[int, Values]], known: Sequence[LabelClass]) -> list[LabelClass]:
+    named = {item.value: item for item in known}
     values = sorted({value for case in measured.values() for value in case})
     return [
         named.get(value) or LabelClass(value=value, name=f"label {value}", color=default_color(index))
@@ -288,7 +325,8 @@ def _restricted(document: Mapping[str, Any], shown: Shown) -> dict[str, Any]:
 
 
 def _write_pictures(document: Mapping[str, Any], classes: Sequence[LabelClass], folder: Path, opacity: float) -> None:
-    from MedSegTrainerLib.report.pictures import draw_case, read_case
+    from MedSegTrainerLib.report.case_arrays import read_case
+    from MedSegTrainerLib.report.pictures import draw_case
 
     for name, files in document["files"].items():
         value_of = {item.name: item.value for item in classes}
@@ -296,17 +334,6 @@ def _write_pictures(document: Mapping[str, Any], classes: Sequence[LabelClass], 
         with atomic.storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         atomic.write_bytes(folder / f"{name}.png", draw_case(case, classes, opacity))
-
-
-def _table(cases: Mapping[str, Mapping[str, Values]], metrics: Sequence[str]) -> str:
-    """CSV with a row for each case and class; an empty cell is a number that is not defined."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", "class", "outcome", *metrics])
-    for case, by_class in cases.items():
-        for name, values in by_class.items():
-            writer.writerow([case, name, outcome(values), *(values[metric] for metric in metrics)])
-    return text.getvalue()
 
 
 def _means(summary: Mapping[str, Mapping[str, Values]]) -> dict[str, dict[str, float | None]]:

@@ -1,47 +1,84 @@
-"""A trained model on an image of any geometry: a label map on exactly the image's own grid."""
+"""Trained models on an image of any geometry: a label map on exactly the image's own grid, and maps beside it."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 import torch
+from torch.nn import functional
 
 from MedSegTrainerLib.architectures import ARCHITECTURES, network_settings
+from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.preprocess import prepare_image
 from MedSegTrainerLib.data.slices import with_neighbours
-from MedSegTrainerLib.device import Precision
-from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.geometry import Geometry, resample, to_canonical
-from MedSegTrainerLib.held_out import window_forward
+from MedSegTrainerLib.ensemble import Way, averaged, grouped, on_device, together, way_of_preparing
+from MedSegTrainerLib.errors import DataError, MedSegError
+from MedSegTrainerLib.geometry import Geometry, to_canonical
+from MedSegTrainerLib.maps import NO_MAPS, MapsWanted, Prediction, ProbabilitySpool
+from MedSegTrainerLib.out_of_memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.package import ModelPackage
 from MedSegTrainerLib.plan import Plan
-from MedSegTrainerLib.sliding_window import Network, predict_volume
-from MedSegTrainerLib.step import to_channels_last
+from MedSegTrainerLib.planes import onto_grid, planes_at_once
+from MedSegTrainerLib.sliding_window import predict_slabs
+from MedSegTrainerLib.smaller_windows import Footing, lighter
+from MedSegTrainerLib.tta import IDENTITY, Transform
+
+PARTS = 1000  # of a volume, in which progress is counted where models cut different windows
+OnWindow = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """An image as the networks see it: float32 (channels, z, y, x) by way of preparing; the grid it came on, and the
+    same grid with canonical axes."""
+
+    images: dict[Way, np.ndarray]
+    original: Geometry
+    canonical: Geometry
 
 
 class Predictor:
-    """A model on a device, ready for one image after another."""
+    """A model, or several that are averaged, on a device, ready for one image after another.
+
+    transforms: what test-time augmentation averages over, too. warn: called with words where memory ran out and
+    something was made smaller, which it stays for the images to come. Raises ModelError where models do not fit
+    together.
+    """
 
     def __init__(
-        self, package: ModelPackage, device: torch.device, *, overlap: float = 0.5, mirror_axes: Sequence[int] = ()
+        self,
+        packages: ModelPackage | Sequence[ModelPackage],
+        device: torch.device,
+        *,
+        overlap: float = 0.5,
+        transforms: Sequence[Transform] = (IDENTITY,),
+        warn: Callable[[str], None] = lambda words: None,
     ) -> None:
-        self.plan, self.device, self.overlap = package.plan, device, overlap
-        network = package.build().to(device)
-        if self.plan.channels_last:
-            network = to_channels_last(network, self.plan.dims)
-        forward = window_forward(network, self.plan, Precision(device, self.plan.mixed_precision))
-        self.network: Network = mirrored(forward, mirror_axes) if mirror_axes else forward
+        self.packages = [packages] if isinstance(packages, ModelPackage) else list(packages)
+        self.plan, self.overlap, self.transforms, self.warn = self.packages[0].plan, overlap, transforms, warn
+        self.groups = grouped(self.packages)
+        self.trained = tuple(group[0].plan for group in self.groups)
+        self._stand_on(Footing(device=device, plans=self.trained))
 
-    def predict(
-        self, channels: Sequence[sitk.Image], on_window: Callable[[int, int], None] = lambda done, total: None
-    ) -> sitk.Image:
+    @property
+    def opinions(self) -> int:
+        """How many results are averaged."""
+        return len(self.packages) * len(self.transforms)
+
+    def predict(self, channels: Sequence[sitk.Image], on_window: OnWindow = lambda done, total: None) -> sitk.Image:
         """The label map of an image (3D, one SimpleITK image a channel), values as in the training labels.
 
         Raises DataError where the image has another number of channels than the model.
         """
+        return self.segment(self.prepare(channels), on_window).labels
+
+    def prepare(self, channels: Sequence[sitk.Image]) -> Prepared:
+        """The part that needs no device; raises DataError for another number of channels than the model has."""
         expected = len(self.plan.normalization)
         if len(channels) != expected:
             names = ", ".join(self.plan.channel_names)
@@ -49,65 +86,149 @@ class Predictor:
                 f"The image has {len(channels)} channels and the model needs {expected} ({names}). "
                 "Give it images with the channels it was trained on, in their order."
             )
-        image, grid = prepare_image(channels, self.plan)
-        logits = self._logits(image, on_window)
-        canonical = Geometry.of(to_canonical(channels[0]))
-        indices = _most_likely(logits, grid, canonical)
-        values = np.array([0, *(item.value for item in self.plan.classes)], dtype=np.int32)
-        return _onto_grid_of(canonical.place(values[indices]), channels[0])
+        ways = {way_of_preparing(plan): plan for plan in self.trained}
+        return Prepared(
+            images={way: prepare_image(channels, plan)[0] for way, plan in ways.items()},
+            original=Geometry.of(channels[0]), canonical=Geometry.of(to_canonical(channels[0])),
+        )  # fmt: skip
+
+    def segment(
+        self,
+        prepared: Prepared,
+        on_window: OnWindow = lambda done, total: None,
+        maps: MapsWanted = NO_MAPS,
+        spool: Path | None = None,
+    ) -> Prediction:
+        """The label map, and the maps that are wanted; probabilities wait in a temporary file in the folder ``spool``.
+
+        Where memory runs out it begins anew with less; raises MedSegError where nothing is left to be made smaller.
+        """
+        while True:
+            try:
+                return self._attempt(prepared, on_window, maps, spool)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._need_less()  # only here: the error holds the memory as long as it is handled
+
+    def _stand_on(self, footing: Footing) -> None:
+        self.footing = footing
+        self.networks = [[on_device(package, footing.device) for package in group] for group in self.groups]
+
+    def _need_less(self) -> None:
+        free_memory(self.footing.device)
+        found = lighter(self.footing, self.trained)
+        if found is None:
+            raise MedSegError(
+                "Memory ran out, and the windows that the model sees cannot be made smaller. Close other programs, "
+                "or take a computer with more memory."
+            )
+        footing, words = found
+        self.warn(f"Memory ran out. {words}")
+        if footing.device == self.footing.device:
+            self.footing = footing
+        else:
+            self._stand_on(footing)
+        free_memory(self.footing.device)
 
     @torch.inference_mode()
-    def _logits(self, image: np.ndarray, on_window: Callable[[int, int], None]) -> np.ndarray:
-        logits = predict_volume(
-            with_neighbours(torch.from_numpy(image).to(self.device), self.plan.neighbour_slices),
-            self.network,
-            classes=len(self.plan.classes) + 1,
-            patch=self.plan.patch_size,
-            divisor=self.plan.divisor,
+    def _attempt(self, prepared: Prepared, on_window: OnWindow, maps: MapsWanted, spool: Path | None) -> Prediction:
+        spread = maps.uncertainty and self.opinions > 1
+        target, channels = prepared.canonical.size_zyx, len(self.plan.classes) + 1 + spread
+        images = [prepared.images[way_of_preparing(plan)] for plan in self.trained]
+        sources = [(image.shape[1], image.shape[2], image.shape[3]) for image in images]
+        step = min(planes_at_once(channels, source, target) for source in sources)
+        parts = [0.0] * len(images)
+
+        def count(index: int, done: int, total: int) -> None:
+            parts[index] = done / total
+            on_window(*((done, total) if len(parts) == 1 else (round(PARTS * sum(parts) / len(parts)), PARTS)))
+
+        chunks = [
+            onto_grid(self._slabs(index, image, spread, partial(count, index)), source, target, step)
+            for index, (image, source) in enumerate(zip(images, sources, strict=True))
+        ]
+        canvas = _Canvas(prepared, self.plan.classes, maps, spread=spread, spool=spool)
+        for found in zip(*chunks, strict=True):
+            counts = [len(group) for group in self.groups]
+            canvas.add(found[0][0], together([values for _, values in found], counts, spread=spread))
+        return canvas.prediction()
+
+    def _slabs(
+        self, index: int, image: np.ndarray, spread: bool, on_window: OnWindow
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        plan, footing = self.footing.plans[index], self.footing
+        return predict_slabs(
+            with_neighbours(torch.from_numpy(image).to(footing.device), plan.neighbour_slices),
+            averaged(self.networks[index], self.transforms, spread=spread),
+            channels=len(plan.classes) + 1 + spread,
+            patch=plan.patch_size,
+            divisor=plan.divisor,
             overlap=self.overlap,
-            batch=self.plan.batch_size,
-            is_fixed=ARCHITECTURES[self.plan.architecture].is_fixed,
+            batch=plan.batch_size,
+            is_fixed=ARCHITECTURES[plan.architecture].is_fixed,
             on_window=on_window,
+            keep_on=footing.sums_on,
         )
-        return logits.float().cpu().numpy()
 
 
-def mirrored(network: Network, axes: Sequence[int]) -> Network:
-    """The mean over every combination of flips along ``axes`` (0 is z, 1 is y, 2 is x): test-time augmentation."""
-    combinations = [c for count in range(len(axes) + 1) for c in itertools.combinations([a + 2 for a in axes], count)]
+class _Canvas:
+    """Takes the result of a few planes after the other; of all classes it never holds more."""
 
-    def average(images: torch.Tensor) -> torch.Tensor:
-        total = network(images).float()
-        for flips in combinations[1:]:
-            total = total + network(images.flip(flips)).float().flip(flips)
-        return total / len(combinations)
+    def __init__(
+        self,
+        prepared: Prepared,
+        classes: Sequence[LabelClass],
+        maps: MapsWanted,
+        *,
+        spread: bool,
+        spool: Path | None,
+    ) -> None:
+        values = [0, *(item.value for item in classes)]
+        self.values = np.array(values, np.result_type(*map(np.min_scalar_type, values)))
+        self.prepared, self.count, self.maps = prepared, len(values), maps
+        shape = prepared.canonical.size_zyx
+        self.labels = np.zeros(shape, self.values.dtype)
+        self.entropy = np.zeros(shape, np.float16) if maps.uncertainty else None
+        self.spread = np.zeros(shape, np.float16) if spread else None
+        self.spool = None
+        if maps.probabilities and spool is not None:
+            self.spool = ProbabilitySpool(len(classes), shape, spool)
 
-    return average
+    def add(self, first: int, found: torch.Tensor) -> None:
+        """Logits (classes, planes, y, x), background first, with the variance as a last channel where it is wanted."""
+        logits, planes = found[: self.count], slice(first, first + found.shape[1])
+        # argmax over the first axis takes ten times as long on a CPU
+        self.labels[planes] = self.values[logits.max(dim=0).indices.cpu().numpy()]
+        if not self.maps.any:
+            return
+        logs = functional.log_softmax(logits, dim=0)
+        p = logs.exp()
+        if self.entropy is not None:
+            entropy = -(p * logs).sum(dim=0) / float(np.log(self.count))
+            self.entropy[planes] = entropy.clamp(0, 1).cpu().numpy()
+        if self.spread is not None:
+            self.spread[planes] = found[self.count].clamp(0, 1).sqrt().cpu().numpy()
+        if self.spool is not None:
+            self.spool.write(first, p[1:].cpu().numpy())
+
+    def prediction(self) -> Prediction:
+        bring = partial(_onto_original, prepared=self.prepared)
+        return Prediction(
+            labels=bring(self.labels), bring=bring, entropy=self.entropy, spread=self.spread, probabilities=self.spool
+        )
 
 
-def _most_likely(logits: np.ndarray, grid: Geometry, target: Geometry) -> np.ndarray:
-    """Class index of the largest logit on the target grid, resampled class by class to spare memory."""
-    if not grid.disagreements(target):
-        return logits.argmax(axis=0)
-    best = np.full(target.size_zyx, -np.inf, dtype=np.float32)
-    indices = np.zeros(target.size_zyx, dtype=np.int16)
-    for index, values in enumerate(logits):
-        resampled = resample(grid.place(values), target, is_label=False)  # a view does not keep its image alive
-        on_target = sitk.GetArrayViewFromImage(resampled)
-        better = on_target > best
-        best[better] = on_target[better]
-        indices[better] = index
-    return indices
-
-
-def _onto_grid_of(labels: sitk.Image, image: sitk.Image) -> sitk.Image:
+def _onto_original(array: np.ndarray, *, prepared: Prepared) -> sitk.Image:
     """Canonical axes back to those of the image, with its geometry to the last digit."""
-    original = Geometry.of(image)
-    turned = sitk.DICOMOrient(labels, original.orientation())
-    if turned.GetSize() != image.GetSize():
-        msg = f"The label map has size {turned.GetSize()}, the image {image.GetSize()}"
+    original = prepared.original
+    turned = sitk.DICOMOrient(prepared.canonical.place(array), original.orientation())
+    if turned.GetSize() != original.size:
+        msg = f"The result has size {turned.GetSize()}, the image {original.size}"
         raise AssertionError(msg)
-    turned.CopyInformation(image)
+    turned.SetSpacing(original.spacing)
+    turned.SetOrigin(original.origin)
+    turned.SetDirection(original.direction)
     return turned
 
 

@@ -110,6 +110,10 @@ class JobFolder:
         return self.path / "model"
 
     @property
+    def folds(self) -> Path:
+        return self.path / "folds"
+
+    @property
     def report(self) -> Path:
         return self.path / "report"
 
@@ -206,7 +210,7 @@ class JobFolder:
         if self.job_file.exists():
             if self.status().is_alive():
                 raise JobError(_busy(self.path, self.status()))
-            if self.checkpoint_file.exists() or self.model.exists():
+            if self.checkpoint_file.exists() or self.model.exists() or self.folds.exists():
                 raise JobError(
                     f"{self.path} already holds a trained job. Choose another folder, or go on with it: --resume."
                 )

@@ -106,5 +106,6 @@ def _save_model(training: Training, scores: HeldOutScores | None, value: float |
         metrics |= {"monitor": training.monitor.name, "monitored": value}
     weights = training.learner.average.weights
     save_package(
-        ModelPackage(plan=training.plan, weights=weights, training=how, metrics=metrics), training.folder.model
+        ModelPackage(plan=training.plan, weights=weights, training=how, metrics=metrics, data=training.data),
+        training.folder.model,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from MedSegTrainerLib.config import EvaluateConfig
@@ -14,17 +14,19 @@ from MedSegTrainerLib.events import Emit, Warned
 
 IMAGE_FOLDER_OF = {"labels": "images", "masks": "images", "labelsTr": "imagesTr", "labelsTs": "imagesTs"}
 FIRST_CHANNEL = "_0000"  # nnU-Net: CASE_0000 is the first channel of CASE
+UNCERTAINTY_ENDINGS = ("_uncertainty", "_entropy", "_spread")
 NAMES_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """The files of one case; ``image`` is only needed for pictures."""
+    """The files of one case; ``image`` is only needed for pictures, ``uncertainty`` is a map of how unsure one was."""
 
     name: str
     prediction: Path
     reference: Path
     image: Path | None
+    uncertainty: Path | None = None
 
 
 def pair_folders(predictions: Path, labels: Path, emit: Emit | None = None) -> list[Pair]:
@@ -77,6 +79,28 @@ def listed_pairs(config: EvaluateConfig) -> list[Pair]:
         )
         for name, reference in sorted(config.references.items())
     ]  # fmt: skip
+
+
+def with_uncertainty(pairs: Sequence[Pair], folder: Path, emit: Emit | None = None) -> list[Pair]:
+    """The pairs with their maps of uncertainty: files named as the case, or as the case with ``_entropy`` and the like.
+
+    ``emit`` gets one Warned about cases without. Raises DataError for a folder that has none at all.
+    """
+    files = {case_name(path): path for path in _image_files(folder)}
+    found = {pair.name: _map_of(pair.name, files) for pair in pairs}
+    missing = [name for name, path in found.items() if path is None]
+    if len(missing) == len(pairs):
+        raise DataError(
+            f"{folder} has no map of uncertainty for {_some(missing)}. Maps are named as their cases, such as "
+            f"{missing[0]}.nii.gz or {missing[0]}{UNCERTAINTY_ENDINGS[0]}.nii.gz."
+        )
+    if missing and emit is not None:
+        emit(Warned(message=f"Cases without a map of uncertainty: {_some(missing)}."))
+    return [replace(pair, uncertainty=found[pair.name]) for pair in pairs]
+
+
+def _map_of(name: str, files: dict[str, Path]) -> Path | None:
+    return next((files[name + ending] for ending in (*UNCERTAINTY_ENDINGS, "") if name + ending in files), None)
 
 
 def _label_files(folders: Sequence[Path]) -> dict[str, list[Path]]:

@@ -16,7 +16,7 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.label_maps import write_label_map
 from MedSegTrainerLib.geometry import Geometry
-from MedSegTrainerLib.report.pictures import PLANES
+from MedSegTrainerLib.report.views import PLANES
 
 PANEL_PIXELS = 288  # width of the widest of three panels beside each other
 GAP_PIXELS = 4

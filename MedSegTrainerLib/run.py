@@ -14,7 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from MedSegTrainerLib import __version__
-from MedSegTrainerLib.config import ApplyConfig, FindRateConfig, JobConfig, TrainConfig, VerifyConfig
+from MedSegTrainerLib.config import (
+    ApplyConfig,
+    CrossValidateConfig,
+    FindRateConfig,
+    JobConfig,
+    TrainConfig,
+    VerifyConfig,
+)
 from MedSegTrainerLib.errors import JobError, MedSegError, StorageError, system_words
 from MedSegTrainerLib.events import EventLog, Failed, Finished, Started, Stopped
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder, JobOwner, Outcome
@@ -55,6 +62,10 @@ def _dispatch(config: JobConfig, folder: JobFolder, owner: JobOwner, events: Eve
         from MedSegTrainerLib.train_job import run_train
 
         return run_train(config, folder, owner, events, started)
+    if isinstance(config, CrossValidateConfig):
+        from MedSegTrainerLib.cross_validation import run_cross_validate
+
+        return run_cross_validate(config, folder, owner, events)
     if isinstance(config, FindRateConfig):
         from MedSegTrainerLib.lr_finder import run_find_rate
 

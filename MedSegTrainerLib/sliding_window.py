@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch.nn import functional
@@ -13,6 +14,7 @@ Network = Callable[[torch.Tensor], torch.Tensor]
 
 SIGMA = 1 / 8  # of the window; nnU-Net's and MONAI's value
 WHOLE_VOLUME = 2  # a volume of up to so many windows goes through in one piece
+LARGEST_SUMS = 1 << 30  # bytes that the sums over windows take in 32 bits; beyond it they are kept in 16
 
 
 def predict_volume(
@@ -32,16 +34,54 @@ def predict_volume(
     network maps (B, C, z, y, x) to logits of the same size; ``is_fixed``: of the patch alone.
     ``on_window(done, total)`` is called as windows are finished.
     """
-    shape = tuple(image.shape[1:])
+    slabs = predict_slabs(
+        image, network, channels=classes, patch=patch, divisor=divisor, overlap=overlap, batch=batch,
+        is_fixed=is_fixed, on_window=on_window,
+    )  # fmt: skip
+    whole: torch.Tensor | None = None
+    for first, slab in slabs:
+        if slab.shape[1:] == image.shape[1:]:
+            return slab.float()
+        if whole is None:
+            whole = torch.empty((classes, *image.shape[1:]), device=image.device)
+        whole[:, first : first + slab.shape[1]] = slab
+    assert whole is not None
+    return whole
+
+
+def predict_slabs(
+    image: torch.Tensor,
+    network: Network,
+    *,
+    channels: int,
+    patch: Triple,
+    divisor: Triple,
+    overlap: float,
+    batch: int,
+    is_fixed: bool = False,
+    on_window: Callable[[int, int], None] = lambda done, total: None,
+    keep_on: torch.device | None = None,
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """What ``predict_volume`` gives, from low z to high in slabs: the first plane and (channels, planes, y, x).
+
+    Only the planes that windows still to come can change are held, in 16 bits where 32 need more than
+    ``LARGEST_SUMS``. A slab must be used before the next one is asked for: its memory is used again.
+    keep_on: where the sums are held; the image's device by default.
+    """
+    shape = (image.shape[1], image.shape[2], image.shape[3])
     window = patch if is_fixed else choose_window(shape, patch, divisor)
     padded, offset = _pad_to(image, window)
     starts = window_starts(tuple(padded.shape[1:]), window, overlap)
     if len(starts) == 1:
         total = network(padded[None])[0].float()
         on_window(1, 1)
-    else:
-        total = _accumulate(padded, network, classes, window, starts, batch, on_window)
-    return total[_place(offset, shape)]
+        yield 0, total[_place(offset, shape)]
+        return
+    for first, slab in _rolling(padded, network, channels, window, starts, batch, on_window, keep_on or image.device):
+        low, high = max(first, offset[0]), min(first + slab.shape[1], offset[0] + shape[0])
+        if low < high:
+            inside = _place((low - first, *offset[1:]), (high - low, *shape[1:]))
+            yield low - offset[0], slab[inside]
 
 
 def choose_window(shape: Sequence[int], patch: Triple, divisor: Triple) -> Triple:
@@ -74,26 +114,48 @@ def gaussian_weights(window: Triple, starts: Sequence[Triple], device: torch.dev
     return weights.clamp(min=1e-4)
 
 
-def _accumulate(
+def _rolling(
     image: torch.Tensor,
     network: Network,
-    classes: int,
+    channels: int,
     window: Triple,
     starts: list[Triple],
     batch: int,
     on_window: Callable[[int, int], None],
-) -> torch.Tensor:
-    total = torch.zeros((classes, *image.shape[1:]), device=image.device)
-    weight = torch.zeros(image.shape[1:], device=image.device)
-    fade = gaussian_weights(window, starts, image.device)
-    for first in range(0, len(starts), batch):
-        places = [_place(start, window) for start in starts[first : first + batch]]
-        logits = network(torch.stack([image[place] for place in places])).float()
-        for place, part in zip(places, logits, strict=True):
-            total[place] += part * fade
+    keep_on: torch.device,
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Slabs of the weighted means; ``starts`` rise along z, so that planes below the next window are finished."""
+    parts = [starts[first : first + batch] for first in range(0, len(starts), batch)]
+    height = max(part[-1][0] + window[0] - part[0][0] for part in parts)
+    shape = (channels, height, *image.shape[2:])
+    dtype = torch.float32 if 4 * math.prod(shape) <= LARGEST_SUMS else torch.float16
+    total, weight = torch.zeros(shape, dtype=dtype, device=keep_on), torch.zeros(shape[1:], device=keep_on)
+    fade = gaussian_weights(window, starts, keep_on)
+    base = done = 0
+    for part in parts:
+        finished = part[0][0] - base
+        if finished:
+            yield base, total[:, :finished].div_(weight[:finished])
+            _move_down(total, finished)
+            _move_down(weight[None], finished)
+            base += finished
+        logits = network(torch.stack([image[_place(start, window)] for start in part]))
+        for (z, y, x), values in zip(part, logits, strict=True):
+            place = _place((z - base, y, x), window)
+            total[place] += values.to(keep_on, torch.float32) * fade
             weight[place[1:]] += fade
-        on_window(min(first + batch, len(starts)), len(starts))
-    return total.div_(weight)
+        done += len(part)
+        on_window(done, len(starts))
+    finished = image.shape[1] - base
+    yield base, total[:, :finished].div_(weight[:finished])
+
+
+def _move_down(sums: torch.Tensor, planes: int) -> None:
+    """Plane ``planes`` of (channels, z, y, x) becomes plane 0, the next one plane 1, ...; zeros come from above."""
+    left = sums.shape[1] - planes
+    for plane in range(left):
+        sums[:, plane] = sums[:, plane + planes]
+    sums[:, max(0, left) :] = 0
 
 
 def _place(start: Triple, size: Sequence[int]) -> tuple[slice, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from MedSegTrainerLib.fingerprint import Fingerprint, take_fingerprint
 from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.inference import Predictor, describe_plan
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
+from MedSegTrainerLib.likeness import describe
 from MedSegTrainerLib.monitor import Monitor
 from MedSegTrainerLib.package import DESCRIPTION, load_package, save_description
 from MedSegTrainerLib.pairing import Pair
@@ -56,6 +57,7 @@ class Scanned:
     dataset: Dataset
     split: Split
     fingerprint: Fingerprint
+    data: dict[str, Any] = field(default_factory=dict)  # of likeness.describe
 
     def cases(self, names: Sequence[str]) -> list[Case]:
         by_name = {case.name: case for case in self.dataset.cases}
@@ -76,7 +78,9 @@ def scan_data(config: TrainConfig, emit: Emit) -> Scanned:
     for line in warning_lines(examination.findings):
         emit(Warned(message=line))
     seen = [scan for scan in examination.scans if scan.name in {*split.train, *split.val}]  # test cases decide nothing
-    return Scanned(dataset=dataset, split=split, fingerprint=take_fingerprint(dataset, seen, ignored))
+    fingerprint = take_fingerprint(dataset, seen, ignored)
+    data = describe([scan for scan in seen if scan.name in split.train], [item.name for item in fingerprint.channels])
+    return Scanned(dataset=dataset, split=split, fingerprint=fingerprint, data=data)
 
 
 def plan_training(config: TrainConfig, scanned: Scanned, emit: Emit, started: float) -> Plan:
@@ -198,7 +202,7 @@ def _prepare(
         plan=plan, config=config, folder=folder, owner=owner, emit=emit, device=device,
         train_cases=[cached[name] for name in split.train],
         held_out=HeldOut([cached[name] for name in split.val], plan, device, overlap=config.data.overlap),
-        learner=learner, state=state, monitor=monitor, deadline=deadline,
+        learner=learner, state=state, monitor=monitor, deadline=deadline, data=scanned.data,
         dashboard=Dashboard(folder, plan, tensorboard=config.trainer.tensorboard, epoch=state.epoch),
     )  # fmt: skip
 
@@ -220,7 +224,9 @@ def _final_report(training: Training, scanned: Scanned) -> str:
     names, kind = (split.test, "test") if split.test else (split.val, "validation")
     if not (folder.model / DESCRIPTION).exists():
         raise JobError("The training was stopped before its first validation: there is no model yet. Resume it.")
-    package = load_package(folder.model)
+    curves = [point for point in CurvePoints(folder.events_file).read() if "minutes" in point]
+    package = replace(load_package(folder.model), curves=curves)
+    save_description(package, folder.model)
     advice = _last_words(training)
     if not names:
         return "Trained without held-out cases: nobody knows how good the model is."
@@ -237,8 +243,7 @@ def _final_report(training: Training, scanned: Scanned) -> str:
     document = evaluate(
         pairs, training.plan.classes, folder.report, emit,
         title=f"Training report: {folder.path.name}", facts=facts,
-        curves=[point for point in CurvePoints(folder.events_file).read() if "minutes" in point],
-        advice=advice, ignore_label=training.plan.ignore_label,
+        curves=curves, advice=advice, ignore_label=training.plan.ignore_label,
     )  # fmt: skip
     held_out = {f"{kind}_cases": list(names), "summary": document["summary"], "measured_on": kind}
     save_description(replace(package, metrics={**package.metrics, **held_out}), folder.model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -24,7 +25,8 @@ from MedSegTrainerLib.step import Learner
 class Training:
     """What a training works with. ``deadline`` is a ``time.time()`` to be done by, None without a budget.
 
-    newest: train_loss, learning_rate and gradient_norm of the last epoch.
+    newest: train_loss, learning_rate and gradient_norm of the last epoch. data: what the images that it trains on are
+    like, of ``likeness.describe``.
     """
 
     plan: Plan
@@ -40,6 +42,7 @@ class Training:
     monitor: Monitor
     dashboard: Dashboard
     deadline: float | None
+    data: dict[str, Any] = field(default_factory=dict)
     newest: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
     first_step: int = 0

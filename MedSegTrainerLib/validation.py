@@ -18,6 +18,7 @@ from MedSegTrainerLib.architectures import network_problems
 from MedSegTrainerLib.config import (
     JOB_KINDS,
     SCHEMA_VERSION,
+    CrossValidateConfig,
     FindRateConfig,
     JobConfig,
     LossConfig,
@@ -197,7 +198,7 @@ def _limit_problems(config: Any, prefix: str) -> list[str]:
 def _contradictions(config: Any) -> list[str]:
     if isinstance(config, FindRateConfig):
         return [*(f"train.{problem}" for problem in _train_contradictions(config.train)), *_range_problems(config)]
-    if isinstance(config, VerifyConfig):
+    if isinstance(config, (CrossValidateConfig, VerifyConfig)):
         return [f"train.{problem}" for problem in _train_contradictions(config.train)]
     return _train_contradictions(config) if isinstance(config, TrainConfig) else []
 

@@ -3,7 +3,7 @@
     Slicer --testing --no-splash --python-script Testing/run_in_slicer.py [arguments of pytest]
 
 Slicer has no pytest, and its Python is not to be changed for a test: put pytest into a folder of its own and
-name that folder in MEDSEG_PYTEST (see CONTRIBUTING.md). Without one the exit code is 77: skipped.
+name that folder in MEDSEG_PYTEST (see Testing/README.md). Without one the exit code is 77: skipped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         import pytest
     except ImportError:
         print(
-            "Skipped: no pytest. Install it into a folder and name that folder in MEDSEG_PYTEST: see CONTRIBUTING.md."
+            "Skipped: no pytest. Install it into a folder and name that folder in MEDSEG_PYTEST: see Testing/README.md."
         )
         return SKIPPED
     load_module()

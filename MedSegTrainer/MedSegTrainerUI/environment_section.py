@@ -51,6 +51,7 @@ class EnvironmentSection:
         self._told = (text, severity)
         self._show_message()
 
+    @told
     def onTimer(self) -> None:
         self._ticks += 1
         if not self.environment.busy and self._ticks % IDLE_TICKS:

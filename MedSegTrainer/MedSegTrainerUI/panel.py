@@ -45,6 +45,7 @@ class Panel(VTKObservationMixin):
         buttons = ("dataButton", "trainButton", "applyButton", "evaluateButton", "environmentButton")
         for button, section in zip(buttons, self._sections, strict=True):
             getattr(self.ui, button).layout().addWidget(section.uiWidget)
+        self.ui.environmentButton.collapsed = self.environment.ready
         self._timer = qt.QTimer()
         self._timer.setInterval(TIMER_MILLISECONDS)
         self._timer.connect("timeout()", self.onTimer)

@@ -93,6 +93,7 @@ class TrainSection:
             self.form.show(changes)
         self._show_plan()
 
+    @told
     def onTimer(self) -> None:
         before = self._plan_state()
         self.job.onTimer()

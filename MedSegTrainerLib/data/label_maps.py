@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.arrays import ARRAY_SUFFIXES, read_array, says_where
 from MedSegTrainerLib.data.images import LOSSY_SUFFIXES, PHOTO_SUFFIXES, as_volume, image_suffix, read_file
 from MedSegTrainerLib.data.png import has_palette, read_indices
 from MedSegTrainerLib.data.segments import Segment, read_segments, to_label_map
-from MedSegTrainerLib.errors import DataError, StorageError
+from MedSegTrainerLib.data.volume_files import write_volume
+from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry
 
 INTEGER_TYPES = {
@@ -108,32 +107,12 @@ def write_label_map(labels: sitk.Image, path: Path, classes: Sequence[LabelClass
     arrays (z, y, x). Raises DataError for a ``.png`` of several slices or of values beyond 16 bits.
     """
     image = sitk.Cast(labels, _smallest_type(labels, classes))
-    if path.suffix.lower() == ".npy":
-        content = io.BytesIO()
-        np.save(content, sitk.GetArrayViewFromImage(image), allow_pickle=False)
-        with atomic.storage_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write_bytes(path, content.getvalue())
-        return
     if path.suffix.lower() == ".png":
         image = _as_png(image, path)
     if path.name.lower().endswith(".nrrd"):
         for key, value in _segment_fields(image, classes).items():
             image.SetMetaData(key, value)
-    temporary = atomic.temporary_beside(path)
-    with atomic.storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            sitk.WriteImage(image, str(temporary), useCompression=True)
-            _read_again(temporary, image)
-            atomic.replace(temporary, path)
-        except RuntimeError as error:
-            raise StorageError(
-                f"Cannot write {path}: {str(error).splitlines()[-1].strip()}. "
-                "See that the disk has room, or choose another folder."
-            ) from None
-        finally:
-            temporary.unlink(missing_ok=True)
+    write_volume(image, path)
 
 
 def refuse_several_slices(size: Sequence[int], path: Path) -> None:
@@ -222,13 +201,6 @@ def _as_png(image: sitk.Image, path: Path) -> sitk.Image:
         )
     wide = image.GetPixelID() != sitk.sitkUInt8
     return sitk.Cast(image, sitk.sitkUInt16)[:, :, 0] if wide else image[:, :, 0]
-
-
-def _read_again(path: Path, image: sitk.Image) -> None:
-    """Raises RuntimeError unless the file holds the image: on a full disk ITK can write half of it without a word."""
-    written = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-    if not np.array_equal(written.ravel(), sitk.GetArrayViewFromImage(image).ravel()):
-        raise RuntimeError("the file came out incomplete")
 
 
 def _smallest_type(labels: sitk.Image, classes: Sequence[LabelClass]) -> int:

@@ -36,11 +36,12 @@ class PreparedCase:
 
 def prepare_image(channels: Sequence[sitk.Image], plan: Plan) -> tuple[np.ndarray, Geometry]:
     """Channels as float32 (channels, z, y, x) on the network's grid, and that grid."""
-    canonical = [to_canonical(sitk.Cast(channel, sitk.sitkFloat32)) for channel in channels]
-    grid = network_grid(Geometry.of(canonical[0]), plan)
-    resampled = [resample(channel, grid, is_label=False) for channel in canonical]  # views do not keep images alive
-    arrays = [sitk.GetArrayViewFromImage(channel) for channel in resampled]
-    return np.stack([normalize(a, how) for a, how in zip(arrays, plan.normalization, strict=True)]), grid
+    grid = network_grid(Geometry.of(to_canonical(channels[0])), plan)
+    image = np.empty((len(channels), *grid.size_zyx), np.float32)
+    for place, channel, how in zip(image, channels, plan.normalization, strict=True):
+        resampled = resample(to_canonical(sitk.Cast(channel, sitk.sitkFloat32)), grid, is_label=False)
+        place[...] = normalize(sitk.GetArrayViewFromImage(resampled), how)
+    return image, grid
 
 
 def prepare_case(case: Case, plan: Plan) -> PreparedCase:

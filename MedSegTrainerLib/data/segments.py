@@ -103,7 +103,7 @@ def join_names(dataset: Dataset) -> Dataset:
         votes.setdefault(one.item.name.casefold(), Counter())[one.item.value] += 1
     if not found or (listed and not listed.keys() & votes.keys()):
         return dataset  # the list knows better what the values mean, as where all segments are named Segment_1
-    value_of = _choose_values(votes, listed)
+    value_of = choose_values(votes, listed)
     plain = sorted(name for name, segments in headers.items() if not segments)
     differing = sorted(name for name, count in votes.items() if set(count) != {value_of[name]})
     if plain and differing:
@@ -123,6 +123,20 @@ def join_names(dataset: Dataset) -> Dataset:
         label_names=names,
         looks={**{item.name: item for item in look_of.values()}, **dataset.looks},
     )
+
+
+def choose_values(votes: Mapping[str, Counter[int]], listed: Mapping[str, int]) -> dict[str, int]:
+    """A value for each name: the listed one, else the most frequent, the smallest of several; the next free where that
+    is taken."""
+    chosen = dict(listed)
+    for name in sorted(votes, key=lambda name: (-max(votes[name].values()), min(votes[name]), name)):
+        if name in chosen:
+            continue
+        liked = sorted(votes[name], key=lambda value: (-votes[name][value], value))
+        taken = set(chosen.values())
+        free = next(value for value in range(1, len(taken) + 2) if value not in taken)
+        chosen[name] = next((value for value in liked if value not in taken), free)
+    return chosen
 
 
 def read_header(path: Path) -> list[Segment]:
@@ -162,17 +176,3 @@ def _values_here(segments: Sequence[Segment], values: Mapping[str, int]) -> dict
         here[name] = free
         free += 1
     return {name: value for name, value in here.items() if value is not None}
-
-
-def _choose_values(votes: Mapping[str, Counter[int]], listed: Mapping[str, int]) -> dict[str, int]:
-    """A value for each name: the listed one, else the most frequent, the smallest of several; the next free where that
-    is taken."""
-    chosen = dict(listed)
-    for name in sorted(votes, key=lambda name: (-max(votes[name].values()), min(votes[name]), name)):
-        if name in chosen:
-            continue
-        liked = sorted(votes[name], key=lambda value: (-votes[name][value], value))
-        taken = set(chosen.values())
-        free = next(value for value in range(1, len(taken) + 2) if value not in taken)
-        chosen[name] = next((value for value in liked if value not in taken), free)
-    return chosen

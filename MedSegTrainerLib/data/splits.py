@@ -22,6 +22,7 @@ from MedSegTrainerLib.data.patients import patients_of
 from MedSegTrainerLib.errors import DataError, UsageError
 
 CASES_FOR_A_TEST_SET = 20
+LEAVE_ONE_OUT = 4  # so few cases, or patients, are each held out once in a cross-validation
 THREADS = 4
 
 
@@ -67,6 +68,25 @@ def split_cases(names: Sequence[str], config: DataConfig) -> Split:
     if config.split_file is not None:
         return _from_file(set(names), Path(config.split_file), config.fold or 0)
     return _divide([Unit(cases=(name,)) for name in names], config, test_share=config.test_split)
+
+
+def fold_splits(dataset: Dataset, config: DataConfig) -> list[Split]:
+    """A split for each fold of a cross-validation: those of the split file, or ``folds`` equal parts in turn.
+
+    With up to four cases (patients, where they are known) each is held out once. Cases that the data set keeps aside
+    for a test are in no fold. Raises UsageError where there are fewer cases than folds, or a single one.
+    """
+    if config.split_file is not None:
+        known, document = {case.name for case in dataset.cases}, _read(Path(config.split_file))
+        count = len(document) if isinstance(document, list) else 1
+        return [_from_file(known, Path(config.split_file), index) for index in range(count)]
+    rest = [case for case in dataset.cases if case.part != "test"]
+    if len(rest) < 2:
+        raise UsageError(f"{dataset.root} has {len(rest)} cases to divide into folds. Add cases.")
+    ordered = _shuffled(_units(rest, config), config.seed)
+    folds = len(ordered) if len(ordered) <= LEAVE_ONE_OUT else config.folds
+    how = _how(ordered, config)
+    return [_fold(ordered, index, folds, config.split_by == "stratified", how) for index in range(folds)]
 
 
 def _units(cases: Sequence[Case], config: DataConfig) -> list[Unit]:

@@ -50,22 +50,22 @@ def read_case(
     return CaseArrays(
         prediction=np.where(np.isin(prediction, values), prediction, 0),
         reference=np.where(np.isin(reference, values), reference, 0),
-        image=_read_onto(files.get("image"), expected),
+        image=_read_onto(files.get("image"), geometry),
         spacing_zyx=geometry.spacing_zyx,
-        uncertainty=_read_onto(files.get("uncertainty"), expected),
+        uncertainty=_read_onto(files.get("uncertainty"), geometry),
         length=length_of(paths[1], expected),
     )
 
 
-def _read_onto(path: str | None, labels: sitk.Image) -> np.ndarray | None:
-    """The first channel near to LPS, None where it does not lie where the labels do."""
+def _read_onto(path: str | None, grid: Geometry) -> np.ndarray | None:
+    """The first channel near to LPS, None where it does not lie on ``grid``."""
     if path is None:
         return None
     try:
-        image = read_channels([Path(path)])[0]
+        image = to_canonical(read_channels([Path(path)])[0])
     except DataError:
         return None
-    if Geometry.of(image).disagreements(Geometry.of(labels)):
+    if Geometry.of(image).disagreements(grid):
         return None
-    array: np.ndarray = np.nan_to_num(sitk.GetArrayFromImage(to_canonical(image)).astype(np.float32))
+    array: np.ndarray = np.nan_to_num(sitk.GetArrayFromImage(image).astype(np.float32))
     return array

@@ -13,14 +13,14 @@ from matplotlib.figure import Figure
 
 from MedSegTrainerLib.metrics import METRICS
 from MedSegTrainerLib.report.curves import FONT_SIZE, INK, calm, inline_svg
-from MedSegTrainerLib.report.html import DASH, fill, number
+from MedSegTrainerLib.report.html import fill
+from MedSegTrainerLib.report.numbers import DASH, number, signed
 
 TEMPLATE = Path(__file__).parent / "comparison.html.j2"
 COLORS = {"better": "#0072B2", "worse": "#D55E00", "equal": "#8A8A8A"}  # Okabe-Ito blue and vermillion, and grey
 ALL = "all structures"
 PLOTS_SHOWN = 12
 CHANGES_SHOWN = 12
-MINUS = "\N{MINUS SIGN}"
 
 
 def render(document: Mapping[str, Any]) -> str:
@@ -41,14 +41,6 @@ def render(document: Mapping[str, Any]) -> str:
         main=METRICS[main],
         all_structures=ALL,
     )
-
-
-def signed(value: float | None, decimals: int) -> str:
-    """Text of a difference, with its sign; a dash where it is not defined."""
-    if value is None:
-        return DASH
-    text = f"{abs(value):.{decimals}f}"
-    return text if not float(text) else f"{'+' if value > 0 else MINUS}{text}"
 
 
 def p_text(value: float | None) -> str:

@@ -16,7 +16,9 @@ from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.images import read_channels
 from MedSegTrainerLib.data.label_maps import read_label_map_onto
 from MedSegTrainerLib.geometry import Geometry, resample, to_canonical
-from MedSegTrainerLib.report.pictures import BACKGROUND, INK, CaseArrays, case_views, draw_columns
+from MedSegTrainerLib.report.case_arrays import CaseArrays
+from MedSegTrainerLib.report.pictures import BACKGROUND, INK, draw_columns
+from MedSegTrainerLib.report.views import case_views
 
 DPI = 100
 QUALITY = 82

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.metrics import METRICS, Values, outcome
+from MedSegTrainerLib.confusion import largest_confusions, row_shares
 from MedSegTrainerLib.remedies import Remedy, assignments
 from MedSegTrainerLib.report.curves import draw_curves
-from MedSegTrainerLib.report.pictures import ERROR_COLORS, ERROR_TITLES, draw_case, read_case
+from MedSegTrainerLib.report.numbers import hex_color, number, signed
+from MedSegTrainerLib.report.pictures import ERROR_COLORS, ERROR_TITLES
+from MedSegTrainerLib.report.plots import draw_boxes, draw_confusion, percent
+from MedSegTrainerLib.report.shown_cases import show_cases, worst_first
+from MedSegTrainerLib.report.tables import (
+    all_statistics,
+    box_panels,
+    case_row,
+    main_metrics,
+    summary_row,
+    volume_pairs,
+)
+from MedSegTrainerLib.report.uncertainty_plot import draw_uncertainty, uncertainty_words
+from MedSegTrainerLib.report.volumes import agreement, draw_agreement, draw_volumes
+from MedSegTrainerLib.report.words import in_words
+from MedSegTrainerLib.units import SHORT, shown_metric
 
 FOLDER = Path(__file__).parent
 TEMPLATE, STYLE = FOLDER / "report.html.j2", FOLDER / "style.css.j2"
-DASH = "\N{EN DASH}"
-CASES_SHOWN = 6
-OUTCOME_TITLES = {"missed": "missed", "extra": "extra", "absent": DASH, "found": DASH}
+BOX_METRICS = ("dice", "hd95_mm", "volume_error_percent")
+CONFUSIONS_LISTED = 8
 OUTCOME_MEANINGS = {
     "missed": "the reference has the structure and the prediction does not: Dice, IoU and recall are 0, distances "
     "do not exist",
@@ -33,37 +45,37 @@ OUTCOME_MEANINGS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShownCase:
-    """A case with pictures. ``role`` says why it was chosen, ``rows`` are (class, colour, Dice as text)."""
-
-    name: str
-    role: str
-    mean_dice: str
-    picture: str
-    rows: list[tuple[str, str, str]]
-
-
 def write_report(document: Mapping[str, Any], path: Path) -> None:
     """Writes the page at once; reads again the label maps and images of the cases it shows."""
     atomic.write_bytes(path, render(document).encode())
 
 
 def render(document: Mapping[str, Any]) -> str:
-    """The page as text, from the document that ``evaluate`` returns."""
+    """The page as text, from the document that ``evaluate`` makes, with all its metrics and cases."""
     classes = [_label_class(item) for item in document["classes"]]
     colors = {item.name: hex_color(item) for item in classes}
+    metrics = {key: shown_metric(key, document["length"]) for key in document["metrics"]}
+    panels = box_panels(document, metrics, BOX_METRICS)
     return fill(
         TEMPLATE,
+        {"percent": percent},
         document=document,
-        metrics={name: METRICS[name] for name in document["metrics"]},
+        words=in_words(document),
+        metrics=metrics,
+        main_metrics=[metrics[key] for key in main_metrics(metrics)],
         outcome_meanings=OUTCOME_MEANINGS,
         error_legend=[(ERROR_COLORS[kind], ERROR_TITLES[kind]) for kind in ERROR_COLORS],
         tiles=_tiles(document),
-        summary=[_summary_row(document, item.name, colors[item.name]) for item in classes],
-        cases=[_case_row(name, document) for name in _worst_first(document["overall"]["case_mean_dice"])],
+        summary=[summary_row(document, name, color, metrics) for name, color in colors.items()],
+        statistics=all_statistics(document, colors, metrics),
+        boxes=Markup(draw_boxes(panels, colors)) if panels else None,
+        cases=[case_row(document, name, metrics) for name in worst_first(document["overall"]["case_mean_dice"])],
         colors=colors,
-        shown=_shown_cases(document, classes),
+        shown=show_cases(document, classes),
+        unit=SHORT[document["length"]],
+        **_volumes(document, colors),
+        **_confusion(document),
+        **_uncertainty(document),
         curves=Markup(draw_curves(document["curves"], colors)) if document["curves"] else None,
         assignments=assignments([Remedy(**remedy) for advice in document["advice"] for remedy in advice["remedies"]]),
     )
@@ -71,40 +83,12 @@ def render(document: Mapping[str, Any]) -> str:
 
 def fill(template: Path, filters: Mapping[str, Callable[[Any], str]] | None = None, **values: Any) -> str:
     """A page from its template, with the style that all pages share as ``style``; values are escaped."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters.update(filters or {})
     page = environment.from_string(template.read_text(encoding="utf-8"))
     return page.render(style=Markup(STYLE.read_text(encoding="utf-8")), **values)
-
-
-def noteworthy(case_mean_dice: Mapping[str, float | None]) -> list[tuple[str, str]]:
-    """At most six cases by mean Dice, worst first, each with why: three worst, the median and two best."""
-    ordered = [name for name in _worst_first(case_mean_dice) if case_mean_dice[name] is not None]
-    if len(ordered) == 1:
-        return [(ordered[0], "the only case")]
-    last, middle = len(ordered) - 1, (len(ordered) - 1) // 2
-    chosen = range(last + 1) if last < CASES_SHOWN else sorted({0, 1, 2, middle, last - 1, last})
-    roles = {middle: "median", last: "best", 0: "worst"}  # a case that is several of these: the last named counts
-    return [(ordered[rank], roles.get(rank, _ordinal(rank, last))) for rank in chosen]
-
-
-def _worst_first(case_mean_dice: Mapping[str, float | None]) -> list[str]:
-    """Cases by mean Dice; those without one at the end."""
-    return sorted(case_mean_dice, key=lambda name: (case_mean_dice[name] is None, case_mean_dice[name] or 0.0))
-
-
-def number(value: float | None, decimals: int) -> str:
-    """Text of a number, a dash for one that is not defined."""
-    return DASH if value is None else f"{value:.{decimals}f}"
-
-
-def hex_color(item: LabelClass) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*item.color)
-
-
-def _ordinal(rank: int, last: int) -> str:
-    names = {1: "second worst", 2: "third worst", last - 1: "second best"}
-    return names.get(rank, f"{rank + 1} of {last + 1}, from the worst")
 
 
 def _label_class(item: Mapping[str, Any]) -> LabelClass:
@@ -122,7 +106,7 @@ def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     structures = f"{count} structure{'' if count == 1 else 's'}"
     means = {
         "dice": ("Mean Dice", number(overall["mean_dice"], 3), f"1 is perfect; mean over {structures}"),
-        "hd95_mm": ("Mean HD95", f"{hd95} mm", "surface distance where found; 0 is perfect"),
+        "hd95_mm": ("Mean HD95", f"{hd95} {SHORT[document['length']]}", "surface distance where found; 0 is perfect"),
     }
     return [
         *(tile for name, tile in means.items() if name in document["metrics"]),
@@ -132,60 +116,42 @@ def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def _summary_row(document: Mapping[str, Any], name: str, color: str) -> dict[str, Any]:
-    cases = [case[name] for case in document["cases"].values()]
-    outcomes = [outcome(values) for values in cases]
+def _volumes(document: Mapping[str, Any], colors: Mapping[str, str]) -> dict[str, Any]:
+    """Plots of the volumes and a row for each structure that has limits of agreement."""
+    metric = shown_metric("volume_ml", document["length"])
+    pairs = volume_pairs(document)
+    if "volume_ml" not in document["metrics"] or not any(pairs.values()):
+        return {"volumes": None, "agreement": None, "agreement_rows": [], "volume": metric}
+    drawn = draw_agreement(pairs, colors, metric.unit)
+    decimals = metric.decimals + (1 if metric.decimals else 0)
+    found = {name: agreement(values) for name, values in pairs.items()}
     return {
-        "name": name,
-        "color": color,
-        "dots": [values["dice"] for values in cases if values["dice"] is not None],
-        "mean": document["summary"][name]["dice"]["mean"],
-        "found": outcomes.count("found"),
-        "expected": outcomes.count("found") + outcomes.count("missed"),
-        "missed": outcomes.count("missed"),
-        "extra": outcomes.count("extra"),
-        "cells": [_summary_cell(document["summary"][name][metric], metric) for metric in document["metrics"]],
+        "volumes": Markup(draw_volumes(pairs, colors, metric.unit)),
+        "agreement": Markup(drawn) if drawn else None,
+        "agreement_rows": [
+            (name, colors[name], it.count, *(signed(value, decimals) for value in (it.bias, it.low, it.high)))
+            for name, it in found.items()
+            if it is not None
+        ],
+        "volume": metric,
     }
 
 
-def _summary_cell(values: Values, metric: str) -> dict[str, str | bool]:
-    """Texts; ``spread`` says whether there are several values, so that median and range mean something."""
-    decimals = METRICS[metric].decimals
-    texts = {key: number(values[key], decimals) for key in ("mean", "std", "median", "min", "max")}
-    return {**texts, "spread": values["std"] is not None}
-
-
-def _case_row(name: str, document: Mapping[str, Any]) -> dict[str, Any]:
+def _confusion(document: Mapping[str, Any]) -> dict[str, Any]:
+    table = document["confusion"]
+    if len(table["labels"]) < 2:
+        return {"confusion": None, "confusions": []}
     return {
-        "name": name,
-        "mean_dice": number(document["overall"]["case_mean_dice"][name], 3),
-        "cells": [_case_cell(values, document["metrics"]) for values in document["cases"][name].values()],
+        "confusion": Markup(draw_confusion(table["labels"], row_shares(table))),
+        "confusions": largest_confusions(table, CONFUSIONS_LISTED),
     }
 
 
-def _case_cell(values: Values, metrics: Sequence[str]) -> dict[str, Any]:
-    """Texts in the order of the metrics; where a number is not defined, why."""
-    kind = outcome(values)
-    texts = [
-        OUTCOME_TITLES[kind] if values[key] is None else number(values[key], METRICS[key].decimals) for key in metrics
-    ]
-    return {"outcome": kind, "texts": texts}
-
-
-def _shown_cases(document: Mapping[str, Any], classes: Sequence[LabelClass]) -> list[ShownCase]:
-    shown = []
-    value_of = {item.name: item.value for item in classes}
-    for name, role in noteworthy(document["overall"]["case_mean_dice"]):
-        case = read_case(document["files"][name], list(value_of.values()), document.get("ignore_label"), value_of)
-        values = document["cases"][name]
-        present = [item for item in classes if values[item.name]["dice"] is not None]
-        shown.append(
-            ShownCase(
-                name=name,
-                role=role,
-                mean_dice=number(document["overall"]["case_mean_dice"][name], 3),
-                picture=base64.b64encode(draw_case(case, classes)).decode(),
-                rows=[(item.name, hex_color(item), number(values[item.name]["dice"], 3)) for item in present],
-            )
-        )
-    return shown
+def _uncertainty(document: Mapping[str, Any]) -> dict[str, Any]:
+    found = document["uncertainty"]
+    if found is None:
+        return {"uncertainty": None, "uncertainty_words": ""}
+    return {
+        "uncertainty": Markup(draw_uncertainty(found, document["overall"]["case_mean_dice"])),
+        "uncertainty_words": uncertainty_words(found),
+    }

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 ROOT = package.ROOT
-ENTRY = ROOT / "MedSegTrainer.json"
+ENTRY = ROOT / "Resources" / "MedSegTrainer.json"
 FIELDS = {
     "$schema",
     "category",

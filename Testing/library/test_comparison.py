@@ -15,7 +15,8 @@ from rich.console import Console
 from MedSegTrainerLib.compare import comparison
 from MedSegTrainerLib.console import show_comparison
 from MedSegTrainerLib.metrics import METRICS
-from MedSegTrainerLib.report.comparison import p_text, render, shown_results, signed
+from MedSegTrainerLib.report.comparison import p_text, render, shown_results
+from MedSegTrainerLib.report.numbers import signed
 
 CLASSES = ["<b>liver", "spleen"]
 Scores = Mapping[str, Sequence[float | None]]

@@ -74,7 +74,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._current = ""
         self._requested = ""  # chosen before there was a scene
         self._busy = False
-        self._box = QtWidgets.QComboBox(self)
+        self._box = self._make_box()
         self._box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -83,6 +83,9 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._box.connect("activated(int)", self._on_activated)
 
     currentNodeID = QtCore.Property(str, lambda self: self._current, lambda self, value: self.setCurrentNodeID(value))
+
+    def _make_box(self) -> QtWidgets.QComboBox:
+        return QtWidgets.QComboBox(self)
 
     def mrmlScene(self) -> Any:
         return self._scene
@@ -208,6 +211,20 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self.currentNodeIDChanged.emit(identifier)
 
 
+class _CheckedNames(QtWidgets.QComboBox):
+    """Shows the names of what is checked, or that it is all or nothing, as the check box of CTK does."""
+
+    def paintEvent(self, event: Any) -> None:
+        nodes = self.parentWidget()
+        option = QtWidgets.QStyleOptionComboBox()
+        self.initStyleOption(option)
+        names = ", ".join(node.GetName() for node in nodes.checkedNodes())
+        option.currentText = "None" if nodes.noneChecked() else "All" if nodes.allChecked() else names
+        painter = QtWidgets.QStylePainter(self)
+        painter.drawComplexControl(QtWidgets.QStyle.CC_ComboBox, option)
+        painter.drawControl(QtWidgets.QStyle.CE_ComboBoxLabel, option)
+
+
 class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
     """Chooses several nodes by check marks; nothing is checked at first."""
 
@@ -218,6 +235,9 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
         self.__dict__["_checked"] = []
         super().__init__(parent)
         self._box.model().connect("dataChanged(QModelIndex,QModelIndex)", self._on_data)
+
+    def _make_box(self) -> QtWidgets.QComboBox:
+        return _CheckedNames(self)
 
     def checkedNodes(self) -> tuple[Any, ...]:
         return tuple(node for node in self.nodes() if node.GetID() in self._checked)

@@ -1,0 +1,52 @@
+"""The images that a model is applied to, found in files and folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from MedSegTrainerLib.data.dicom import holds_series, images_in
+from MedSegTrainerLib.data.images import case_name, image_files
+from MedSegTrainerLib.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """An image to segment: one file (or DICOM folder) with all channels, or one for each."""
+
+    name: str
+    files: tuple[Path, ...]
+
+
+def find_inputs(paths: Sequence[Path], channels: int) -> list[Input]:
+    """The images in files and folders; a folder with the slices of a DICOM series is one image.
+
+    With several channels, files that differ only in ``_0000``, ``_0001``, ... belong together.
+    Raises UsageError for paths that do not exist, folders without images and names that occur twice.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = images_in(path) if holds_series(path) else image_files(path)
+            if not inside:
+                formats = "NIfTI, NRRD, MetaImage, DICOM, NPY, PNG, TIFF or JPEG"
+                raise UsageError(f"{path} holds no image files ({formats}).")
+            files += inside
+        elif path.exists():
+            files.append(path)
+        else:
+            raise UsageError(f"{path} does not exist. Check the path.")
+    grouped: dict[str, list[Path]] = {}
+    for file in files:
+        name, _, number = case_name(file).rpartition("_")
+        numbered = bool(name) and len(number) == 4 and number.isdigit() and channels > 1
+        grouped.setdefault(name if numbered else case_name(file), []).append(file)
+    for name, group in grouped.items():
+        if len({case_name(file) for file in group}) < len(group) or len(group) not in (1, channels):
+            listed = ", ".join(str(file) for file in group)
+            raise UsageError(
+                f"Several inputs are named {name}, and their results would overwrite each other: {listed}. "
+                "Apply the model to one after the other, with another output folder each."
+            )
+    return [Input(name=name, files=tuple(sorted(group))) for name, group in grouped.items()]

@@ -1,0 +1,215 @@
+"""Which clean-up of the label map helps a model, class by class, told from its predictions of validation cases.
+
+Three are tried: keeping the largest piece, removing pieces below a share of the class's usual volume, and filling
+holes. One is used where the mean Dice of the cases rises by ``LEAST_GAIN`` and ``BETTER_TO_WORSE`` times as many cases
+get better as get worse. A case with the class on neither side has a Dice of 1: leaving nothing there is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.postprocess import (
+    TOUCHING,
+    filled_holes,
+    keep_largest_components,
+    remove_small_components,
+)
+
+LEAST_CASES = 3  # with fewer, what helped by chance would be taken for what helps
+LEAST_GAIN = 0.002
+BETTER_TO_WORSE = 3
+SMALL_SHARES = (0.01, 0.03, 0.1)  # of the median volume of the class in the references
+SAME = 1e-6  # of Dice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaning:
+    """What is done to the pieces of one class, and what it did to its mean Dice on the cases it was chosen with."""
+
+    value: int
+    name: str
+    largest_component: bool = False
+    fill_holes: bool = False
+    minimum_size_mm3: float = 0.0
+    cases: int = 0
+    dice_before: float | None = None
+    dice_after: float | None = None
+    better: int = 0
+    worse: int = 0
+
+    @property
+    def does_something(self) -> bool:
+        return self.largest_component or self.fill_holes or self.minimum_size_mm3 > 0
+
+    def words(self) -> str:
+        done = []
+        if self.minimum_size_mm3:
+            done.append(f"pieces below {self.minimum_size_mm3:.3g} mm3 removed")
+        if self.largest_component:
+            done.append("only the largest piece kept")
+        if self.fill_holes:
+            done.append("holes filled")
+        gain = ""
+        if self.dice_before is not None and self.dice_after is not None:
+            gain = f" (Dice {self.dice_before:.3f} -> {self.dice_after:.3f} on {self.cases} validation cases)"
+        return f"{self.name}: {', '.join(done)}{gain}"
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """One class in one case: voxels of each predicted piece, and how many of them are right; ``filled``: the same of
+    the voxels that filling holes would add."""
+
+    sizes: np.ndarray
+    right: np.ndarray
+    filled: tuple[int, int]
+    reference: int
+    voxel_mm3: float
+
+    def dice(self, kept: np.ndarray, *, fill: bool = False) -> float:
+        found = int(self.sizes[kept].sum()) + fill * self.filled[0]
+        right = int(self.right[kept].sum()) + fill * self.filled[1]
+        return 2 * right / (found + self.reference) if found + self.reference else 1.0
+
+
+@dataclass
+class CleaningStudy:
+    """Takes cases one after the other and keeps a few numbers of each; ``choose`` says what helps."""
+
+    classes: Sequence[LabelClass]
+    cases: int = 0
+    found: dict[int, list[_Pieces]] = field(default_factory=dict)
+
+    def add(self, prediction: np.ndarray, reference: np.ndarray, spacing_zyx: Sequence[float]) -> None:
+        """A case: label values (z, y, x) of both sides, voxels that do not count 0 in both; spacing in mm."""
+        self.cases += 1
+        voxel = float(np.prod(spacing_zyx))
+        new = filled_holes(prediction)
+        new[prediction != 0] = 0
+        for item in self.classes:
+            pieces = _pieces(prediction == item.value, reference == item.value, new == item.value, voxel)
+            self.found.setdefault(item.value, []).append(pieces)
+
+    def choose(self) -> list[Cleaning]:
+        """What to do to each class, all of them named; [] with too few cases to tell."""
+        if self.cases < LEAST_CASES:
+            return []
+        return [_best(item, self.found[item.value]) for item in self.classes]
+
+
+def clean_classes(labels: np.ndarray, spacing_zyx: Sequence[float], cleanings: Iterable[Cleaning]) -> np.ndarray:
+    """A label array (z, y, x) cleaned up class by class: specks, then all but the largest piece, then holes."""
+    used = [item for item in cleanings if item.does_something]
+    for item in used:
+        if item.minimum_size_mm3:
+            labels = remove_small_components(labels, spacing_zyx, item.minimum_size_mm3, [item.value])
+    largest, holes = ([item.value for item in used if getattr(item, how)] for how in ("largest_component", "fill_holes"))
+    if largest:
+        labels = keep_largest_components(labels, largest)
+    return filled_holes(labels, holes) if holes else labels
+
+
+def to_json(cleanings: Sequence[Cleaning]) -> list[dict[str, Any]]:
+    """For ``model.json``."""
+    return [asdict(item) for item in cleanings]
+
+
+def from_json(entries: Sequence[Mapping[str, Any]]) -> list[Cleaning]:
+    """What ``to_json`` wrote; raises ModelError."""
+    try:
+        return [Cleaning(**entry) for entry in entries]
+    except TypeError as error:
+        raise ModelError(f"The model's 'postprocessing' does not fit this version ({error}). Update one.") from None
+
+
+def agreed(members: Sequence[Sequence[Cleaning]]) -> list[Cleaning]:
+    """Of several models, what all of them found to help, with the smallest of their sizes; their own Dice is left out.
+
+    A single model keeps its figures.
+    """
+    if len(members) == 1:
+        return [item for item in members[0] if item.does_something]
+    together = []
+    for item in members[0]:
+        same = [next((other for other in m if other.value == item.value), None) for m in members]
+        known = [other for other in same if other is not None]
+        if len(known) < len(members):
+            continue
+        together.append(
+            Cleaning(
+                value=item.value, name=item.name,
+                largest_component=all(other.largest_component for other in known),
+                fill_holes=all(other.fill_holes for other in known),
+                minimum_size_mm3=min(other.minimum_size_mm3 for other in known),
+            )
+        )  # fmt: skip
+    return [item for item in together if item.does_something]
+
+
+def _pieces(predicted: np.ndarray, reference: np.ndarray, filled: np.ndarray, voxel_mm3: float) -> _Pieces:
+    sizes = right = np.zeros(0, np.int64)
+    for box in ndimage.find_objects(predicted.astype(np.uint8)):
+        numbers, count = ndimage.label(predicted[box], TOUCHING)
+        sizes = np.bincount(numbers.ravel(), minlength=count + 1)[1:]
+        right = np.bincount(numbers[reference[box]], minlength=count + 1)[1:]
+    added = int(np.count_nonzero(filled)), int(np.count_nonzero(filled & reference))
+    return _Pieces(sizes, right, added, int(np.count_nonzero(reference)), voxel_mm3)
+
+
+def _best(item: LabelClass, cases: Sequence[_Pieces]) -> Cleaning:
+    before = np.array([case.dice(np.ones(len(case.sizes), bool)) for case in cases])
+    best, kept = _best_removal(item, cases, before)
+    plain = np.array([case.dice(keep) for case, keep in zip(cases, kept, strict=True)])
+    with_holes = np.array([case.dice(keep, fill=True) for case, keep in zip(cases, kept, strict=True)])
+    fill = _helps(plain, with_holes)
+    after = with_holes if fill else plain
+    better, worse = _counts(before, after)
+    return Cleaning(
+        value=item.value, name=item.name, **best, fill_holes=fill, cases=len(cases),
+        dice_before=round(float(before.mean()), 6), dice_after=round(float(after.mean()), 6), better=better, worse=worse,
+    )  # fmt: skip
+
+
+def _best_removal(
+    item: LabelClass, cases: Sequence[_Pieces], before: np.ndarray
+) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """The settings that help most, {} for none, and which pieces they keep in each case."""
+    volumes = [case.reference * case.voxel_mm3 for case in cases if case.reference]
+    usual = float(np.median(volumes)) if volumes else 0.0
+    tried: list[dict[str, Any]] = [{"minimum_size_mm3": float(f"{share * usual:.3g}")} for share in SMALL_SHARES if usual]
+    tried.append({"largest_component": True})
+    best: dict[str, Any] = {}
+    kept = [np.ones(len(case.sizes), bool) for case in cases]
+    highest = before
+    for settings in tried:
+        keeps = [_kept(case, settings) for case in cases]
+        after = np.array([case.dice(keep) for case, keep in zip(cases, keeps, strict=True)])
+        if _helps(before, after) and after.mean() > highest.mean() + SAME:
+            best, kept, highest = settings, keeps, after
+    return best, kept
+
+
+def _kept(case: _Pieces, settings: Mapping[str, Any]) -> np.ndarray:
+    if "largest_component" in settings:
+        kept = np.zeros(len(case.sizes), bool)
+        if len(kept):
+            kept[case.sizes.argmax()] = True
+        return kept
+    return case.sizes * case.voxel_mm3 >= settings["minimum_size_mm3"] * (1 - 1e-9)
+
+
+def _helps(before: np.ndarray, after: np.ndarray) -> bool:
+    better, worse = _counts(before, after)
+    return bool(after.mean() - before.mean() >= LEAST_GAIN) and better >= max(2, BETTER_TO_WORSE * worse)
+
+
+def _counts(before: np.ndarray, after: np.ndarray) -> tuple[int, int]:
+    return int((after > before + SAME).sum()), int((after < before - SAME).sum())

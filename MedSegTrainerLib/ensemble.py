@@ -1,0 +1,118 @@
+"""Several opinions on the same windows, averaged: models of an ensemble, and the transforms of test-time augmentation.
+
+The mean is that of the probabilities, given as its logarithm, which takes the place of logits. The spread of a voxel
+is the root of the variances of the class probabilities over the opinions, added up over the classes: 0 where all agree,
+below 1 always.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch.nn import functional
+
+from MedSegTrainerLib.device import Precision
+from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.held_out import window_forward
+from MedSegTrainerLib.package import ModelPackage
+from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.sliding_window import Network
+from MedSegTrainerLib.step import to_channels_last
+from MedSegTrainerLib.tta import IDENTITY, Transform
+
+Way = tuple[object, ...]
+
+
+def on_device(package: ModelPackage, device: torch.device) -> Network:
+    """The network of a package as a function of windows (``held_out.window_forward``) on a device."""
+    plan = package.plan
+    network = package.build().to(device)
+    if plan.channels_last:
+        network = to_channels_last(network, plan.dims)
+    return window_forward(network, plan, Precision(device, plan.mixed_precision))
+
+
+def averaged(networks: Sequence[Network], transforms: Sequence[Transform] = (IDENTITY,), *, spread: bool) -> Network:
+    """All networks on all transforms of a window as one network.
+
+    With ``spread`` the variance (the square of the spread) is a last channel. A single opinion without it is passed on
+    as it is: its logits.
+    """
+    if len(networks) * len(transforms) == 1 and not spread and transforms[0] == IDENTITY:
+        return networks[0]
+    count = len(networks) * len(transforms)
+
+    def average(windows: torch.Tensor) -> torch.Tensor:
+        mean: torch.Tensor | None = None
+        squares: torch.Tensor | float = 0.0
+        for transform in transforms:
+            seen = transform.apply(windows)
+            for network in networks:
+                logs = functional.log_softmax(transform.undo(network(seen).float()), dim=1)
+                mean = logs if mean is None else torch.logaddexp(mean, logs)
+                if spread:
+                    squares = squares + logs.exp().square_().sum(dim=1, keepdim=True)
+        assert mean is not None
+        mean = mean - math.log(count)
+        if not spread:
+            return mean
+        variance = squares / count - mean.exp().square_().sum(dim=1, keepdim=True)
+        return torch.cat([mean, variance.clamp(min=0)], dim=1)
+
+    return average
+
+
+def together(parts: Sequence[torch.Tensor], counts: Sequence[int], *, spread: bool) -> torch.Tensor:
+    """The results (channels, z, y, x) of groups of so many opinions each as that of all of them.
+
+    The variance of all is the mean of the variances within the groups and the variance between their means.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    shares = [count / sum(counts) for count in counts]
+    logs = [functional.log_softmax(part[:-1] if spread else part, dim=0) for part in parts]
+    mean = torch.logsumexp(torch.stack([log + math.log(s) for log, s in zip(logs, shares, strict=True)]), dim=0)
+    if not spread:
+        return mean
+    p = mean.exp()
+    variance = sum(
+        s * (part[-1] + (log.exp() - p).square_().sum(dim=0)) for s, part, log in zip(shares, parts, logs, strict=True)
+    )
+    assert isinstance(variance, torch.Tensor)
+    return torch.cat([mean, variance[None]])
+
+
+def grouped(packages: Sequence[ModelPackage]) -> list[list[ModelPackage]]:
+    """Packages that see the same windows of the same grid in groups: their windows are cut only once.
+
+    Raises ModelError where they have other classes or channels than the first.
+    """
+    groups: dict[Way, list[ModelPackage]] = {}
+    for number, package in enumerate(packages, start=1):
+        _refuse_others(packages[0].plan, package.plan, number)
+        groups.setdefault(way_of_seeing(package.plan), []).append(package)
+    return list(groups.values())
+
+
+def way_of_seeing(plan: Plan) -> Way:
+    """What two plans have in common whose networks can be given the same windows."""
+    return (*way_of_preparing(plan), plan.patch_size, plan.divisor, plan.neighbour_slices, plan.architecture)
+
+
+def way_of_preparing(plan: Plan) -> Way:
+    """What two plans have in common that make the same of an image (``data.preprocess.prepare_image``)."""
+    return plan.dims, plan.spacing, plan.image_size, plan.normalization
+
+
+def _refuse_others(first: Plan, plan: Plan, number: int) -> None:
+    for what, one, other in (
+        ("classes", *([(c.value, c.name) for c in p.classes] for p in (first, plan))),
+        ("numbers of channels", len(first.normalization), len(plan.normalization)),
+    ):
+        if one != other:
+            raise ModelError(
+                f"Models can be averaged where they have the same {what}, and model {number} has {other}, the first "
+                f"{one}. Apply them one by one."
+            )

@@ -1,0 +1,44 @@
+"""The tables of an evaluation as CSV text; an empty cell is a number that is not defined."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from MedSegTrainerLib.metrics import outcome
+from MedSegTrainerLib.units import Length, shown_key, shown_value
+
+STATISTICS = ("mean", "std", "median", "min", "max")
+
+
+def case_table(document: Mapping[str, Any], metrics: Sequence[str]) -> str:
+    """A row for each case and class, a column for each metric; where pixels are counted the columns say so."""
+    length: Length = document["length"]
+    rows = (
+        [case, name, outcome(values), *(shown_value(values[metric], metric, length) for metric in metrics)]
+        for case, by_class in document["cases"].items()
+        for name, values in by_class.items()
+    )
+    return _csv(["case", "class", "outcome", *(shown_key(metric, length) for metric in metrics)], rows)
+
+
+def summary_table(document: Mapping[str, Any], metrics: Sequence[str]) -> str:
+    """A row for each class and metric: mean, std, median, min and max over the cases, and of how many."""
+    length: Length = document["length"]
+    rows = (
+        [name, shown_key(metric, length), *(shown_value(by_metric[metric][key], metric, length) for key in STATISTICS),
+         by_metric[metric]["count"]]
+        for name, by_metric in document["summary"].items()
+        for metric in metrics
+    )  # fmt: skip
+    return _csv(["class", "metric", *STATISTICS, "count"], rows)
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()

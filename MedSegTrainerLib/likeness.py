@@ -1,0 +1,128 @@
+"""What the images of a training were like, kept in its model, and in what an image to segment is unlike them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from MedSegTrainerLib.data.scan import CaseScan
+from MedSegTrainerLib.data.traits import spread_step, value_range
+from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.plan import Plan
+
+SCHEMA_VERSION = 1
+VOLUME_SAMPLES = 20_000
+SPACING_FACTOR, EXTENT_FACTOR = 1.5, 1.5  # beyond the smallest and largest of the training: augmentation reaches less
+INTENSITY_SLACK = {"ct": 0.25, "none": 0.25}  # of the training's range; other normalisations forgive a new scale
+SCALED_SLACK = 1.0
+PLANES = {"R": "sagittal", "L": "sagittal", "A": "coronal", "P": "coronal", "I": "axial", "S": "axial"}
+
+
+def describe(scans: Sequence[CaseScan], channel_names: Sequence[str]) -> dict[str, Any]:
+    """Numbers of cases, voxels, sizes, intensities and slice planes, for ``model.json``.
+
+    spacing_mm, size_voxels and extent_mm: [smallest, median, largest] along z, y and x in canonical axes.
+    channels: for each the darkest 0.5 and the brightest 99.5 percentile of any whole image, and their medians.
+    planes: slice plane to number of cases. No scans, or scans without traits, give {}.
+    """
+    traits = [scan.traits for scan in scans if scan.traits is not None]
+    if not scans or len(traits) < len(scans):
+        return {}
+    spacings = np.array([scan.geometry.spacing_zyx for scan in scans])
+    sizes = np.array([scan.geometry.size_zyx for scan in scans])
+    planes = [plane_of(trait.direction) for trait in traits]
+    ranges = np.array([trait.ranges for trait in traits])  # (cases, channels, 2)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "cases": len(scans),
+        "spacing_mm": _spread(spacings),
+        "size_voxels": _spread(sizes),
+        "extent_mm": _spread(spacings * sizes),
+        "planes": {plane: planes.count(plane) for plane in sorted(set(planes))},
+        "channels": [
+            {
+                "name": name, "lowest": _short(ranges[:, index, 0].min()), "highest": _short(ranges[:, index, 1].max()),
+                "median_low": _short(np.median(ranges[:, index, 0])),
+                "median_high": _short(np.median(ranges[:, index, 1])),
+            }
+            for index, name in enumerate(channel_names)
+        ],
+    }  # fmt: skip
+
+
+def unlike_training(channels: Sequence[sitk.Image], plan: Plan, data: Mapping[str, Any]) -> list[str]:
+    """In what an image (one SimpleITK image a channel) is unlike those that the model saw, a phrase each.
+
+    data: of ``describe``; {} of older models, or a form of a later version, gives no phrases.
+    """
+    if data.get("schema_version") != SCHEMA_VERSION:
+        return []
+    geometry = Geometry.of(sitk.DICOMOrient(channels[0], "LPS"))
+    flat = plan.dims == 2 and geometry.size[2] == 1
+    told = []
+    if plan.image_size is None:
+        spacing, extent = np.array(geometry.spacing_zyx), np.array(geometry.spacing_zyx) * geometry.size_zyx
+        told += _outside("voxels", spacing, data["spacing_mm"], SPACING_FACTOR, flat)
+        told += _outside("a field of view", extent, data["extent_mm"], EXTENT_FACTOR, flat)
+    plane = plane_of(channels[0].GetDirection())
+    if not flat and plane not in data["planes"]:
+        told.append(f"{plane} slices (training: {', '.join(data['planes'])})")
+    for index, (channel, known) in enumerate(zip(channels, data["channels"], strict=True)):
+        told += _intensities(channel, known, plan.normalization[index].method, len(channels) > 1)
+    return told
+
+
+def unlike_words(name: str, phrases: Sequence[str]) -> str | None:
+    """The phrases as a warning; None where there are none."""
+    if not phrases:
+        return None
+    return f"{name} is unlike the training images: it has {'; '.join(phrases)}. Look at the result with care."
+
+
+def plane_of(direction: Iterable[float]) -> str:
+    """The plane in which a volume was cut into slices: axial, coronal or sagittal, whichever is nearest."""
+    letters = Geometry(size=(1, 1, 1), direction=tuple(direction)).orientation()
+    return PLANES[letters[2]]
+
+
+def _outside(what: str, values: np.ndarray, known: Sequence[Sequence[float]], factor: float, flat: bool) -> list[str]:
+    """``what`` with the values where one leaves the training's range by more than the factor; z of a 2D image is none.
+
+    values: (z, y, x) mm. known: smallest, median, largest.
+    """
+    first = 1 if flat else 0
+    low, high = np.array(known[0]) / factor, np.array(known[2]) * factor
+    if not ((values < low) | (values > high))[first:].any():
+        return []
+    ranges = [
+        f"{a:.3g}" if f"{a:.3g}" == f"{b:.3g}" else f"{a:.3g} to {b:.3g}"
+        for a, b in zip(known[0], known[2], strict=True)
+    ][first:]
+    found = " x ".join(f"{value:.3g}" for value in values[first:])
+    axes = "y, x" if flat else "z, y, x"
+    return [f"{what} of {found} mm (training: {' x '.join(ranges)} mm; {axes})"]
+
+
+def _intensities(channel: sitk.Image, known: Mapping[str, Any], method: str, several: bool) -> list[str]:
+    array = sitk.GetArrayViewFromImage(channel)
+    low, high = value_range(array.ravel()[:: spread_step(array.shape, VOLUME_SAMPLES)].astype(np.float32))
+    slack = INTENSITY_SLACK.get(method, SCALED_SLACK) * (known["highest"] - known["lowest"])
+    if low >= known["lowest"] - slack and high <= known["highest"] + slack:
+        return []
+    where = f" in {known['name']}" if several else ""
+    return [
+        f"intensities from {low:.4g} to {high:.4g}{where} (training: {known['lowest']:.4g} to {known['highest']:.4g})"
+    ]
+
+
+def _spread(values: np.ndarray) -> list[list[float]]:
+    """(cases, 3) to the smallest, the median and the largest along each axis."""
+    rows = (values.min(axis=0), np.median(values, axis=0), values.max(axis=0))
+    return [[_short(value) for value in row] for row in rows]
+
+
+def _short(value: float) -> float:
+    return float(f"{float(value):.6g}")

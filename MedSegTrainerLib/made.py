@@ -1,0 +1,115 @@
+"""Which results in a folder 'apply' made, and from what: nothing is made twice, and nothing made by hand is lost.
+
+``made.jsonl`` in the output folder has a line for each result: its files, and ``recipe``, a checksum of everything that
+they follow from. A label map whose content is no longer what was written counts as made by hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from MedSegTrainerLib import atomic
+from MedSegTrainerLib.package import ModelPackage
+
+RECORD = "made.jsonl"
+ABSENT, SAME, OTHER, BY_HAND = "absent", "same", "other", "by hand"
+CHUNK = 1 << 20
+
+
+class Made:
+    """The record of an output folder. A line that a dying process left torn is passed over."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / RECORD
+        self.known: dict[str, str] = {}  # file to what identifies its content, or '' while it is being made
+        self.recipes: dict[str, str] = {}  # label map to recipe
+        lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
+        for line in lines:
+            try:
+                self._follow(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue
+
+    def state(self, label_map: Path, maps: Iterable[Path], recipe: str) -> str:
+        """What is there of a result: nothing (or a part that is ours), the same, an other one, or one made by hand."""
+        files = [label_map, *maps]
+        there = [file for file in files if file.exists()]
+        if any(not self._is_ours(file) for file in there):
+            return BY_HAND
+        if not label_map.exists():
+            return ABSENT
+        whole = len(there) == len(files) and all(self.known[self._name(file)] for file in files)
+        return SAME if whole and self.recipes.get(self._name(label_map)) == recipe else OTHER
+
+    def begin(self, maps: Iterable[Path]) -> None:
+        """Says that these files are going to be made, so that what a dying process leaves of them counts as ours."""
+        files = {self._name(file): "" for file in maps}
+        if files:
+            self._append({"files": files})
+
+    def add(self, label_map: Path, maps: Iterable[Path], recipe: str) -> None:
+        """Says that all files of a result are whole."""
+        files = {self._name(file): f"{file.stat().st_size} bytes" for file in maps}
+        files[self._name(label_map)] = checksum(label_map)
+        self._append({"label_map": self._name(label_map), "recipe": recipe, "files": files})
+
+    def _is_ours(self, file: Path) -> bool:
+        content = self.known.get(self._name(file))
+        if content is None:
+            return False
+        return content in ("", f"{file.stat().st_size} bytes") or content == checksum(file)
+
+    def _name(self, file: Path) -> str:
+        return file.relative_to(self.folder).as_posix()
+
+    def _follow(self, line: Mapping[str, Any]) -> None:
+        self.known |= dict(line["files"])
+        if "recipe" in line:
+            self.recipes[line["label_map"]] = line["recipe"]
+
+    def _append(self, line: dict[str, Any]) -> None:
+        self._follow(line)
+        with atomic.storage_errors(self.path):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a+b") as stream:
+                stream.seek(0, os.SEEK_END)
+                if stream.tell():
+                    stream.seek(-1, os.SEEK_END)
+                    if stream.read(1) != b"\n":
+                        stream.write(b"\n")
+                stream.write(json.dumps(line).encode() + b"\n")
+
+
+def recipe(packages: Sequence[str], settings: Mapping[str, Any], stamps: Sequence[tuple[str, int, int]]) -> str:
+    """A checksum of models (``model_checksum``), settings (JSON) and images (``data.images.file_stamps``).
+
+    Of the images the names count, not the folders: they may be moved.
+    """
+    images = [(Path(name).name, size, changed) for name, size, changed in stamps]
+    text = json.dumps([list(packages), settings, images], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def model_checksum(package: ModelPackage) -> str:
+    """A checksum of the weights and of what the result follows from beside them."""
+    found = hashlib.sha256(json.dumps(package.plan.to_json(), sort_keys=True).encode())
+    for name, value in sorted(package.weights.items()):
+        found.update(name.encode())
+        found.update(np.ascontiguousarray(value.detach().cpu().flatten().view(torch.uint8).numpy()))
+    return found.hexdigest()
+
+
+def checksum(file: Path) -> str:
+    found = hashlib.sha256()
+    with file.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            found.update(chunk)
+    return found.hexdigest()

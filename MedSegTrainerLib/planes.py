@@ -1,0 +1,71 @@
+"""Slabs of a result on the network's grid, brought onto the finer or coarser grid of the image a few planes at a time.
+
+Both grids lie over the same box with parallel axes, so that linear interpolation is one step along z and one in the
+plane; beyond the centres of the border voxels these are repeated. It gives what ``geometry.resample`` gives for the
+whole volume, and needs memory for some planes only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+Triple = tuple[int, int, int]
+Slabs = Iterator[tuple[int, torch.Tensor]]
+
+LARGEST_CHUNK = 96 << 20  # bytes of the planes that are worked on at a time, in 32 bits
+
+
+def planes_at_once(channels: int, source: Triple, target: Triple) -> int:
+    """Planes of the target to make at a time."""
+    plane = max(target[1] * target[2], source[1] * source[2] * max(1.0, source[0] / target[0]))
+    return int(min(target[0], max(1, LARGEST_CHUNK // (4 * channels * plane))))
+
+
+def onto_grid(slabs: Slabs, source: Triple, target: Triple, step: int) -> Slabs:
+    """Slabs (channels, planes, y, x) of a ``source`` grid as float32 chunks of ``step`` planes of the ``target`` grid.
+
+    Slabs come from low z to high without gaps, and each is used before the next one is taken; chunks go the same way,
+    with the index of their first plane.
+    """
+    places = ((np.arange(target[0]) + 0.5) * source[0] / target[0] - 0.5).clip(0, source[0] - 1)
+    low = np.floor(places).astype(int)
+    high = np.minimum(low + 1, source[0] - 1)
+    share = torch.from_numpy((places - low).astype(np.float32))
+    kept: list[torch.Tensor] = []  # planes of earlier slabs that chunks still need, from ``kept_from`` on
+    kept_from = made = 0
+    for first, slab in slabs:
+        end = first + slab.shape[1]
+        while made < target[0]:
+            stop = min(made + step, target[0])
+            if high[stop - 1] >= end:
+                break
+            chunk = _picked(low[made:stop], slab, first, kept, kept_from)
+            weight = share[made:stop].to(chunk.device)[None, :, None, None]
+            if bool(weight.any()):
+                chunk = torch.lerp(chunk, _picked(high[made:stop], slab, first, kept, kept_from), weight)
+            yield made, _in_plane(chunk, target)
+            made = stop
+        needed = int(low[made]) if made < target[0] else end
+        kept = [_plane(i, slab, first, kept, kept_from).clone() for i in range(needed, end)]
+        kept_from = needed
+
+
+def _picked(
+    indices: np.ndarray, slab: torch.Tensor, first: int, kept: list[torch.Tensor], kept_from: int
+) -> torch.Tensor:
+    return torch.stack([_plane(i, slab, first, kept, kept_from) for i in indices.tolist()], dim=1).float()
+
+
+def _plane(index: int, slab: torch.Tensor, first: int, kept: list[torch.Tensor], kept_from: int) -> torch.Tensor:
+    """(channels, y, x) of the slab that begins with plane ``first``, or of what was kept of those before it."""
+    return slab[:, index - first] if index >= first else kept[index - kept_from]
+
+
+def _in_plane(planes: torch.Tensor, target: Triple) -> torch.Tensor:
+    if tuple(planes.shape[2:]) == target[1:]:
+        return planes
+    return functional.interpolate(planes, size=target[1:], mode="bilinear", align_corners=False)

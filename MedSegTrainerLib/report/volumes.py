@@ -1,0 +1,120 @@
+"""Volumes of prediction and reference against each other, and how far they agree (Bland and Altman)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from MedSegTrainerLib.report.curves import FONT_SIZE, INK, calm, inline_svg
+from MedSegTrainerLib.report.plots import short
+
+FEWEST = 3  # pairs for limits of agreement; of two they say nothing
+PLOTS_SHOWN = 8  # structures with a plot of their own, those with the largest bias
+WIDE_RANGE = 30  # largest to smallest volume from which axes are logarithmic
+LIMIT_WIDTH = 1.96  # standard deviations: 95 % of differences that are normally distributed
+
+Pairs = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """bias: mean of prediction minus reference; low, high: its limits of agreement. All in the unit of the volumes."""
+
+    count: int
+    bias: float
+    low: float
+    high: float
+
+
+def agreement(pairs: Pairs) -> Agreement | None:
+    """Bias and 95 % limits of agreement of (reference, prediction); None for fewer than three.
+
+    limits = mean +- 1.96 standard deviations (n - 1) of the differences.
+    Source: Bland and Altman 1986, doi:10.1016/S0140-6736(86)90837-8.
+    """
+    if len(pairs) < FEWEST:
+        return None
+    differences = np.array([predicted - expected for expected, predicted in pairs])
+    bias, spread = float(differences.mean()), float(differences.std(ddof=1))
+    low, high = bias - LIMIT_WIDTH * spread, bias + LIMIT_WIDTH * spread
+    return Agreement(count=len(pairs), bias=bias, low=low, high=high)
+
+
+def draw_volumes(volumes: Mapping[str, Pairs], colors: Mapping[str, str], unit: str) -> str:
+    """An ``<svg>``: every structure of every case with its reference volume across and its predicted one upwards."""
+    figure = Figure(figsize=(5.2, 4.4), layout="constrained")
+    FigureCanvasSVG(figure)
+    ax = figure.subplots()
+    known = [value for pairs in volumes.values() for pair in pairs for value in pair if value > 0]
+    is_wide = bool(known) and max(known) > WIDE_RANGE * min(known)
+    floor = min(known, default=1.0) * 0.7 if is_wide else 0.0
+    top = max(known, default=1.0) * (1.4 if is_wide else 1.05)
+    for name, pairs in volumes.items():
+        if pairs:
+            across, up = np.array(pairs).clip(floor).T
+            ax.plot(across, up, "o", color=colors[name], markersize=4, alpha=0.8, markeredgewidth=0)
+    ax.plot([floor, top], [floor, top], color=INK, linewidth=0.9, linestyle="--")
+    if is_wide:
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+    ax.set_xlim(floor, top)
+    ax.set_ylim(floor, top)
+    ax.set_aspect("equal")
+    calm(ax)
+    ax.set_xlabel(f"reference, {unit}")
+    ax.set_ylabel(f"prediction, {unit}")
+    return inline_svg(figure)
+
+
+def draw_agreement(volumes: Mapping[str, Pairs], colors: Mapping[str, str], unit: str) -> str | None:
+    """An ``<svg>`` with a Bland-Altman plot for each structure that has three pairs; None without any.
+
+    Across is the mean of both volumes, upwards prediction minus reference; lines are bias and limits. Of many
+    structures those are shown whose bias is the largest share of their volume.
+    """
+    chosen = most_biased(volumes)
+    if not chosen:
+        return None
+    columns = min(len(chosen), 2)
+    rows = -(-len(chosen) // columns)
+    figure = Figure(figsize=(4.6 * columns, 2.7 * rows), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax, name in zip(axes, chosen, strict=False):
+        _draw_one(ax, volumes[name], colors[name])
+        ax.set_title(short(name), fontsize=FONT_SIZE + 1, color=INK, loc="left")
+        ax.set_xlabel(f"mean of both, {unit}")
+        ax.set_ylabel(f"difference, {unit}")
+    for ax in axes[len(chosen) :]:
+        ax.set_axis_off()
+    return inline_svg(figure)
+
+
+def most_biased(volumes: Mapping[str, Pairs]) -> list[str]:
+    """The structures that get a plot, in their own order."""
+    found = {name: agreement(pairs) for name, pairs in volumes.items()}
+    shares = {
+        name: abs(it.bias) / max(float(np.mean(volumes[name])), 1e-9) for name, it in found.items() if it is not None
+    }
+    ranked = sorted(shares, key=lambda name: -shares[name])[:PLOTS_SHOWN]
+    return [name for name in volumes if name in ranked]
+
+
+def _draw_one(ax: Axes, pairs: Pairs, color: str) -> None:
+    found = agreement(pairs)
+    assert found is not None  # chosen for having one
+    values = np.array(pairs)
+    ax.plot(values.mean(axis=1), values[:, 1] - values[:, 0], "o", color=color, markersize=4, alpha=0.8,
+            markeredgewidth=0)  # fmt: skip
+    ax.axhline(0, color=INK, linewidth=0.6)
+    ax.axhline(found.bias, color=INK, linewidth=1.4)
+    for limit in (found.low, found.high):
+        ax.axhline(limit, color=INK, linewidth=1.0, linestyle="--")
+    ax.axhspan(found.low, found.high, color=INK, alpha=0.06, linewidth=0)
+    ax.margins(x=0.08, y=0.12)
+    calm(ax)

@@ -1,0 +1,114 @@
+"""Test-time augmentation: the image is also seen mirrored or turned, and what is found there is brought back."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from MedSegTrainerLib.architectures import ARCHITECTURES
+from MedSegTrainerLib.config import ApplyConfig
+from MedSegTrainerLib.data.augment import RANGES
+from MedSegTrainerLib.plan import Plan
+
+QUARTER_TURNS = {"rotate90": 1, "rotate180": 2, "rotate270": 3}  # in the plane (y, x)
+X_AXIS = 2  # array axis from left to right, once a volume has canonical axes
+SQUARE = 0.01  # how far the sides of a voxel may differ, of the longer one, for the turned image to look alike
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transform:
+    """Flips along axes (0 is z, 1 is y, 2 is x), then quarter turns in the plane (y, x)."""
+
+    flips: tuple[int, ...] = ()
+    turns: int = 0
+
+    def apply(self, windows: torch.Tensor) -> torch.Tensor:
+        """(B, C, z, y, x) windows as they are seen; x and y change places in a quarter turn."""
+        seen = windows.flip([axis + 2 for axis in self.flips]) if self.flips else windows
+        return torch.rot90(seen, self.turns, (-2, -1)) if self.turns else seen
+
+    def undo(self, found: torch.Tensor) -> torch.Tensor:
+        """What ``apply`` did, backwards."""
+        back = torch.rot90(found, -self.turns, (-2, -1)) if self.turns else found
+        return back.flip([axis + 2 for axis in self.flips]) if self.flips else back
+
+
+IDENTITY = Transform()
+
+
+def choose_transforms(
+    config: ApplyConfig, plans: Sequence[Plan], swaps: str | None = None
+) -> tuple[tuple[Transform, ...], list[str]]:
+    """What to average over, the image as it is first, and what the user should know of it.
+
+    Every combination of the mirrorings, and each turn by itself. ``swaps`` says what a left-right mirror image does to
+    classes with a side: then neither mirrorings along x nor turns are used. With several plans all must allow it.
+    """
+    if not config.tta:
+        return (IDENTITY,), []
+    trained = tuple(axis for axis in plans[0].flip_axes if all(axis in plan.flip_axes for plan in plans))
+    axes, warning = mirror_axes(config, trained, swaps)
+    warnings = [warning] if warning else []
+    counts = range(len(axes) + 1)
+    found = [Transform(flips=flips) for count in counts for flips in itertools.combinations(axes, count)]
+    asked = [] if config.tta_transforms == "auto" else list(dict.fromkeys(config.tta_transforms))
+    turns = [name for name in asked if name in QUARTER_TURNS]
+    used = []
+    for name in turns:
+        why = next(filter(None, (why_not_turn(name, plan, swaps) for plan in plans)), None)
+        if why:
+            warnings.append(f"Left out: {name}, because {why}.")
+            continue
+        used.append(name)
+        found.append(Transform(turns=QUARTER_TURNS[name]))
+    if used:
+        most = max(ranges.rotation for ranges in RANGES.values())
+        warnings.append(
+            f"{', '.join(used)}: training turns images by {most:g} degrees at most, so the model never saw this. "
+            "It can make the result worse: compare with and without on labelled cases."
+        )
+    return tuple(found), warnings
+
+
+def mirror_axes(
+    config: ApplyConfig, trained: Sequence[int], swaps: str | None = None
+) -> tuple[tuple[int, ...], str | None]:
+    """The axes (0 is z) that test-time augmentation mirrors, and a warning where that is not what was asked.
+
+    A network that never saw mirrored patches would be misled by them. ``swaps`` says what mirroring along x does to
+    classes with a side; then it is left out even if the network was trained with it.
+    """
+    if not config.tta:
+        return (), None
+    allowed = tuple(axis for axis in trained if axis != X_AXIS or not swaps)
+    why = f": {swaps}" if swaps else ""
+    if config.tta_transforms == "auto":
+        nothing = f"Nothing is mirrored for test-time augmentation, as the model was trained without it{why}."
+        return allowed, None if allowed else nothing
+    flips = [name for name in dict.fromkeys(config.tta_transforms) if name not in QUARTER_TURNS]
+    asked = ["zyx".index(name[-1]) for name in flips]
+    left_out = ", ".join(f"flip_{'zyx'[axis]}" for axis in asked if axis not in allowed)
+    warning = f"Left out: {left_out}. The model was trained without mirroring along it{why}." if left_out else None
+    return tuple(sorted(axis for axis in asked if axis in allowed)), warning
+
+
+def why_not_turn(name: str, plan: Plan, swaps: str | None) -> str | None:
+    """What stands against a turn in the plane, in words, or None.
+
+    Half a turn moves left to right; a quarter moves it to the front or the back, where nothing tells the sides apart.
+    """
+    if swaps:
+        return f"it moves the left side of the patient elsewhere, and {swaps}"
+    if QUARTER_TURNS[name] == 2:
+        return None
+    (y, x), (rows, columns) = plan.spacing[1:], plan.patch_size[1:]
+    if plan.image_size is None and abs(y - x) > SQUARE * max(y, x):
+        return f"voxels of {y:.3g} x {x:.3g} mm (y, x) are not square, so that a turned image would look stretched"
+    if ARCHITECTURES[plan.architecture].is_fixed and rows != columns:
+        return f"{plan.architecture} sees {rows} x {columns} pixels (y, x) and takes no turned window"
+    if plan.divisor[1] != plan.divisor[2]:
+        return "the network halves y and x differently often and takes no turned window"
+    return None

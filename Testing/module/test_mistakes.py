@@ -1,0 +1,268 @@
+"""Mistakes that users make: each gives one message in the panel, and it says what to do."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import qt
+import slicer
+from MedSegTrainerUI.environment_record import identity
+from MedSegTrainerUI.messages import STYLES
+
+
+def _load(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+played = _load("played_session")
+REPORT = {"ok": True, "asked": "auto", "device": "cpu", "device_name": "CPU with 2 threads", "torch": "2.13.0",
+          "devices": [{"name": "cpu", "description": "CPU with 2 threads"}], "warnings": []}  # fmt: skip
+SHAPE = (12, 20, 24)
+ROOM = 4000  # bytes that a file may have where the disk is full: settings fit, a volume does not
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the limit of a file's size, which stands for a disk")
+
+
+@pytest.fixture(autouse=True)
+def home(scene: Any, medsegtrainer: Any, tmp_path: Path) -> Iterator[Path]:
+    qt.QSettings().setValue("MedSegTrainer/Folder", str(tmp_path / "home"))
+    qt.QSettings().setValue("MedSegTrainer/Python", "")
+    yield tmp_path / "home"
+    qt.QSettings().remove("MedSegTrainer/Folder")
+    qt.QSettings().remove("MedSegTrainer/Python")
+
+
+class User:
+    """Who makes the mistakes: at a panel, with a folder for files."""
+
+    def __init__(self, panel: Any, folder: Path, wait_for: Any, make_volume: Any, make_segmentation: Any) -> None:
+        self.panel, self.folder, self.wait_for = panel, folder, wait_for
+        self._make_volume, self._make_segmentation = make_volume, make_segmentation
+
+    def draw(self, name: str, *segments: str) -> Any:
+        """A volume; the segments are drawn on it beside each other."""
+        volume = self._make_volume(name, np.random.default_rng(1).integers(0, 99, SHAPE).astype(np.int16))
+        if segments:
+            masks = {}
+            for number, segment in enumerate(segments):
+                masks[segment] = np.zeros(SHAPE, bool)
+                masks[segment][2:10, 3:17, 2 + 5 * number : 6 + 5 * number] = True
+            self._make_segmentation(f"{name} segmentation", volume, masks)
+        return volume
+
+    def have_environment(self, python: str = sys.executable, **report: Any) -> None:
+        """As after a self-test that passed."""
+        environment = self.panel.environment
+        environment.folder.mkdir(parents=True)
+        record = {**identity(Path(python)), "report": {**REPORT, **report}}
+        (environment.folder / "tested-other.json").write_text(json.dumps(record))
+        self.panel.environmentSection.ui.pythonPathLineEdit.setCurrentPath(python)
+        assert environment.ready, environment.problem
+
+    def have_data(self) -> None:
+        for number in (1, 2, 3):
+            self.draw(f"CT_{number}", "liver", "tumor")
+        self.panel.data.ui.addAllButton.click()
+        assert self.panel.data.problem() == ""
+
+    def open_all(self) -> None:
+        played.Session(self.panel, self.wait_for).open("data", "train", "apply", "evaluate", "environment")
+
+    def messages(self) -> list[str]:
+        """What the panel shows on coloured ground, each text once."""
+        labels = slicer.util.findChildren(self.panel.uiWidget, className="QLabel")
+        texts = [
+            label.text for label in labels
+            if label.isVisibleTo(self.panel.uiWidget) and label.text and label.styleSheet in STYLES.values()
+        ]  # fmt: skip
+        return list(dict.fromkeys(texts))
+
+
+@pytest.fixture
+def user(panel: Any, tmp_path: Path, wait_for: Any, make_volume: Any, make_segmentation: Any) -> User:
+    return User(panel, tmp_path, wait_for, make_volume, make_segmentation)
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process, and of those that it starts meanwhile, can grow."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def no_environment(user: User) -> None:
+    user.have_data()
+    user.have_model()
+    user.panel.train.ui.startButton.click()
+
+
+def no_environment_for_training(user: User) -> None:
+    user.have_data()
+    user.panel.train.ui.startButton.click()
+
+
+def python_without_pytorch(user: User) -> None:
+    """An interpreter is chosen that has no packages at all."""
+    venv = user.folder / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    python = venv / "Scripts" / "python.exe" if os.name == "nt" else venv / "bin" / "python"
+    section = user.panel.environmentSection
+    section.ui.pythonPathLineEdit.setCurrentPath(str(python))
+    section.ui.testButton.click()
+    user.wait_for(lambda: not section.environment.busy, played.MINUTE)
+
+
+def python_that_was_deleted(user: User) -> None:
+    """It was tested; later somebody removed its folder, and presses Start."""
+    python = user.folder / "other" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("")
+    user.have_data()
+    user.have_environment(str(python))
+    shutil.rmtree(user.folder / "other")
+    user.panel.environment.poll()
+    user.panel.train.ui.startButton.click()
+
+
+def disk_that_is_full(user: User) -> None:
+    user.have_data()
+    user.have_environment()
+    with full_disk():
+        user.panel.train.ui.startButton.click()
+    assert user.panel.jobs.all() == []
+
+
+def disk_that_fills_up(user: User) -> None:
+    """The cases are small enough to be written; what is made of them is not."""
+    for number in (1, 2):
+        user.draw(f"CT_{number}", "liver")
+    user.panel.data.ui.addAllButton.click()
+    user.have_environment()
+    job = user.panel.train.job
+    from MedSegTrainerUI import train_section
+
+    export = train_section.TrainSection._export
+
+    def export_with_room(section: Any, *arguments: Any) -> None:
+        import resource
+
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, limits[1]))
+        export(section, *arguments)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    user.panel.train._export = export_with_room.__get__(user.panel.train)
+    with full_disk():
+        user.panel.train.ui.startButton.click()
+    assert job.watched is not None, user.messages()
+    user.wait_for(lambda: not job.watched.working, 2 * played.MINUTE)
+    user.wait_for(lambda: job.ui.endingLabel.text, played.MINUTE)
+
+
+def file_that_is_no_model(user: User) -> None:
+    path = user.folder / "holiday.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("beach.txt", "sand")
+    user.have_environment()
+    user.panel.apply._choose(str(path))
+
+
+def file_that_is_no_archive(user: User) -> None:
+    path = user.folder / "model.zip"
+    path.write_bytes(b"PK but no more")
+    user.have_environment()
+    user.panel.apply._choose(str(path))
+
+
+def model_that_was_deleted(user: User) -> None:
+    user.have_environment()
+    user.panel.parameters.model = str(user.folder / "gone")
+
+
+def volume_without_segmentation(user: User) -> None:
+    user.draw("CT_1", "liver")
+    user.draw("CT_2")
+    user.panel.data.ui.addAllButton.click()
+    selector = user.panel.data.ui.volumesSelector
+    for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+        selector.setCheckState(node, qt.Qt.Checked if node.GetName() == "CT_2" else qt.Qt.Unchecked)
+    user.panel.data.ui.segmentationSelector.setCurrentNode(None)
+    user.panel.data.ui.addPairButton.click()
+    user.panel.train.ui.startButton.click()
+
+
+def nothing_is_segmented(user: User) -> None:
+    user.draw("CT_1")
+    user.panel.data.ui.addAllButton.click()
+
+
+def different_names(user: User) -> None:
+    user.draw("CT_1", "liver")
+    user.draw("CT_2", "hepar")
+    user.panel.data.ui.addAllButton.click()
+    user.panel.train.ui.startButton.click()
+
+
+def other_spelling(user: User) -> None:
+    user.draw("CT_1", "Liver")
+    user.draw("CT_2", "liver")
+    user.panel.data.ui.addAllButton.click()
+
+
+Mistake = Callable[[User], None]
+MISTAKES: dict[Mistake, tuple[str, ...]] = {
+    no_environment_for_training: ("PyTorch is not set up", "Press Set up", "Environment"),
+    python_without_pytorch: ("PyTorch", "Choose"),
+    python_that_was_deleted: ("is not there", "Choose another one, or press Set up"),
+    file_that_is_no_model: ("holiday.zip", "Choose"),
+    file_that_is_no_archive: ("model.zip", "Choose"),
+    model_that_was_deleted: ("gone", "Choose"),
+    volume_without_segmentation: ("CT_2 has no segmentation", "Segment it in the Segment Editor"),
+    nothing_is_segmented: ("No volume of the scene has a segmentation", "Segment one in the Segment Editor"),
+    different_names: ("CT_1 has 'liver', CT_2 has 'hepar'", "Merge"),
+    other_spelling: ("'Liver' and 'liver'", "Merge them, or rename one"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
+def test_mistake(user: User, mistake: Mistake) -> None:
+    check(user, mistake, MISTAKES[mistake])
+
+
+@linux_only
+@pytest.mark.parametrize(
+    ("mistake", "says"),
+    [(disk_that_is_full, ("Cannot write", "disk", "choose another folder")), (disk_that_fills_up, ("disk",))],
+    ids=lambda item: getattr(item, "__name__", ""),
+)
+def test_full_disk(user: User, mistake: Mistake, says: tuple[str, ...]) -> None:
+    check(user, mistake, says)
+
+
+def check(user: User, mistake: Mistake, says: tuple[str, ...]) -> None:
+    mistake(user)
+    user.open_all()
+    told = user.messages()
+    assert len(told) == 1, told
+    assert [words for words in says if words not in told[0]] == [], told[0]
+    assert "Traceback" not in told[0] and "Error:" not in told[0], told[0]

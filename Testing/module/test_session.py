@@ -1,0 +1,205 @@
+"""A whole session through the panel, on real volumes: from segments in the scene to a model, and back."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import qt
+import slicer
+
+
+def _load(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+played = _load("played_session")
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "hippocampus"
+TRAINING, FOURTH = ("hippocampus_001", "hippocampus_004", "hippocampus_006"), "hippocampus_007"
+WIDTH = 440
+SMALL = {  # settings that train an epoch in a blink
+    "network.type": "UNet3D", "network.base_channels": "4", "data.patch_size": "16, 32, 32", "data.batch_size": "1",
+    "data.samples_per_volume": "1", "trainer.epochs": "2000", "trainer.validation_interval": "2",
+    "optimizer.learning_rate": "0.01",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def home(scene: Any, medsegtrainer: Any, tmp_path: Path) -> Any:
+    if not DATA.is_dir():
+        pytest.skip(f"needs real volumes in {DATA}")
+    before = {name: slicer.util.settingsValue(f"MedSegTrainer/{name}", "") for name in ("Folder", "Python")}
+    qt.QSettings().setValue("MedSegTrainer/Folder", str(tmp_path / "home"))
+    yield tmp_path / "home"
+    for name, value in before.items():
+        qt.QSettings().setValue(f"MedSegTrainer/{name}", value)
+
+
+class Pictures:
+    """Of the sections while the session goes on."""
+
+    def __init__(self, session: Any, widget: Any, screenshot: Any) -> None:
+        self.session, self.widget, self.screenshot = session, widget, screenshot
+
+    def __call__(self, name: str, *sections: str) -> None:
+        self.session.open(*sections)
+        parent = self.widget.parent
+        parent.setFixedWidth(WIDTH)
+        for _again in range(3):  # texts that wrap change the height that others need
+            slicer.app.processEvents()
+            needed = parent.heightForWidth(WIDTH)
+            parent.setFixedHeight(needed if needed > 0 else parent.sizeHint.height())  # Slicer scrolls it
+        self.screenshot(parent, name)
+
+
+def play(
+    widget: Any, home: Path, wait_for: Any, make_segmentation: Any, pictures: Any, *, settings: Any, minutes: float
+) -> tuple[Any, Any, float]:
+    """Everything up to the evaluation; the timings of the panel, the fourth volume, and the mean Dice there."""
+    session, panel = pictures.session, widget.panel
+    # section 5: no environment yet, so it is open; a Python with PyTorch is chosen and tested
+    assert not panel.ui.environmentButton.collapsed and panel.environment.state == "new"
+    session.choose_python()
+    pictures("panel-environment", "environment")
+
+    # section 1: three volumes and what was drawn on them
+    volumes = [played.load_hippocampus(DATA, name) for name in TRAINING]
+    for name, volume in zip(TRAINING, volumes, strict=True):
+        played.load_hippocampus_label(DATA, name, volume, make_segmentation)
+    session.open("data")
+    panel.data.ui.addAllButton.click()
+    assert [row.name for row in panel.rows()] == list(TRAINING)
+    assert {item.name: item.cases for item in panel.classes()} == {"Anterior": 3, "Posterior": 3}
+    assert panel.data.problem() == "" and panel.data.ui.statusLabel.text == "3 volumes, 2 classes, ready"
+    pictures("panel-data", "data")
+
+    # section 2: quick, and what the settings of the test say
+    session.open("train")
+    panel.train.ui.quickRadio.click()
+    if settings:
+        session.set_advanced(settings)
+    pictures("panel-train", "train")
+    timings = played.Timings(panel)
+    watch = session.start_training()
+    job = panel.train.job
+    began = time.monotonic()
+    wait_for(lambda: watch.best is not None and job.preview.case, 3 * played.MINUTE)
+    wait_for(lambda: job.preview.node() is not None, played.MINUTE)
+    assert "Prediction of" in job.preview.node().GetName()
+    assert job.ui.previewCheckBox.visible and job.ui.previewCheckBox.checked
+    wait_for(lambda: time.monotonic() - began > 60 * minutes, 60_000 * minutes + played.MINUTE)
+    assert watch.working, (job.ui.endingLabel.text, watch.folder.log_file.read_text()[-2000:])
+    assert job.charts.nodes["losses"].GetNumberOfRows() == len(watch.epochs) > 0
+    assert "best Dice" in job.ui.bestLabel.text and "Anterior" in job.ui.diceLabel.text
+    assert job.ui.stopKeepButton.visible and not panel.train.ui.startButton.enabled
+    for advice in watch.advice.values():
+        assert advice["message"]
+    pictures("panel-job", "train")
+    job.ui.stopKeepButton.click()
+    wait_for(lambda: not watch.working, 3 * played.MINUTE)
+    assert watch.outcome is not None and watch.folder.model.exists(), job.ui.endingLabel.text
+    assert job.ui.previewCheckBox.enabled and panel.train.ui.startButton.enabled
+    job.ui.previewCheckBox.click()  # the prediction is taken out of the views
+    assert job.preview.node() is None
+
+    # section 3: a volume that the model has not seen
+    fourth = played.load_hippocampus(DATA, FOURTH)
+    assert panel.parameters.model == str(watch.folder.path)
+    segmentation = session.apply_to(fourth)
+    pictures("panel-apply", "apply")
+    content = segmentation.GetSegmentation()
+    segments = [content.GetNthSegment(index) for index in range(content.GetNumberOfSegments())]
+    assert [segment.GetName() for segment in segments] == list(played.HIPPOCAMPUS)
+    for segment, color in zip(segments, played.HIPPOCAMPUS.values(), strict=True):
+        assert segment.GetColor() == pytest.approx(color, abs=1 / 255)
+
+    # section 4: against what was drawn by hand
+    reference = played.load_hippocampus_label(DATA, FOURTH, fourth, make_segmentation)
+    reference.SetName(f"{FOURTH} by hand")
+    rows = session.evaluate(segmentation, reference, fourth)
+    pictures("panel-evaluate", "evaluate")
+    by_hand = {name: played.dice(segmentation, reference, name, fourth) for name in played.HIPPOCAMPUS}
+    for name, numbers in rows:
+        if name in by_hand:
+            assert numbers[0] == pytest.approx(by_hand[name], abs=1e-3)
+    return timings, fourth, float(np.mean(list(by_hand.values())))
+
+
+def come_back(widget: Any, wait_for: Any, dialogs: Any) -> None:
+    """The scene is closed and the panel made anew, as after a restart: the job is there, goes on, and is removed."""
+    panel = widget.panel
+    name = panel.train.job.watched.name
+    slicer.mrmlScene.Clear()
+    assert panel.rows() == [] and panel.data.ui.pairsTable.rowCount == 0
+    widget.onReload()
+    panel = slicer.modules.MedSegTrainerWidget.panel
+    assert panel is not widget.panel
+    session = played.Session(panel, wait_for)
+    assert panel.environment.ready and panel.ui.environmentButton.collapsed
+    session.open("train")
+    job = panel.train.job
+    assert job.watched is not None and job.watched.name == name
+    job.ui.jobsButton.collapsed = False
+    assert name in " ".join(played.visible_rows(job.ui.jobsTable, 0))
+    job.ui.jobsTable.selectRow(0)
+    assert job.ui.watchButton.enabled
+    job.ui.watchButton.click()
+    wait_for(lambda: job.watched.caught_up)
+    points = len(job.watched.epochs)
+    assert job.charts.nodes["losses"].GetNumberOfRows() == points > 0
+    if job.ui.jobResumeButton.enabled:
+        job.ui.jobResumeButton.click()
+        wait_for(lambda: len(job.watched.epochs) > points, 2 * played.MINUTE)
+        assert not job.ui.removeButton.enabled and "running" in job.ui.removeButton.toolTip
+        job.ui.stopNowButton.click()
+        wait_for(lambda: not job.watched.working, 2 * played.MINUTE)
+        assert job.watched.state == "stopped", job.ui.endingLabel.text
+    folder = job.watched.folder.path
+    panel.refresh()
+    job.ui.removeButton.click()
+    assert not folder.exists() and job.watched is None and any(name in text for text in dialogs.shown)
+
+
+def write_timings(timings: Any, tmp_path: Path, name: str) -> None:
+    folder = Path(os.environ.get("MEDSEG_SCREENSHOTS") or tmp_path / "screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.txt").write_text(timings.describe(), encoding="utf-8")
+    print(timings.describe())
+
+
+def test_session(
+    module_widget: Any, home: Path, wait_for: Any, make_segmentation: Any, screenshot: Any, dialogs: Any,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """A network too small to be good, stopped after moments: every step works."""
+    pictures = Pictures(played.Session(module_widget.panel, wait_for), module_widget, screenshot)
+    timings, _, dice = play(
+        module_widget, home, wait_for, make_segmentation, pictures, settings=SMALL, minutes=0.05
+    )  # fmt: skip
+    write_timings(timings, tmp_path, "timer-callbacks-quick")
+    assert 0 <= dice <= 1
+    come_back(module_widget, wait_for, dialogs)
+
+
+@pytest.mark.slow
+def test_session_with_three_minutes_of_training(
+    module_widget: Any, home: Path, wait_for: Any, make_segmentation: Any, screenshot: Any, dialogs: Any,
+    render_slice_views: Any, tmp_path: Path,
+) -> None:  # fmt: skip
+    pictures = Pictures(played.Session(module_widget.panel, wait_for), module_widget, screenshot)
+    timings, fourth, dice = play(
+        module_widget, home, wait_for, make_segmentation, pictures, settings={}, minutes=3
+    )  # fmt: skip
+    write_timings(timings, tmp_path, "timer-callbacks")
+    print(f"mean Dice of {FOURTH}: {dice:.3f}")
+    render_slice_views("slices-prediction", fourth)
+    assert dice >= 0.70
+    come_back(module_widget, wait_for, dialogs)
