@@ -1,140 +1,150 @@
-"""A job of kind ``apply``: a model on files or folders of images, one label map for each."""
+"""A job of kind ``apply``: models on files or folders of images, one label map for each, and maps where wanted."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import SimpleITK as sitk
-import torch
 
+from MedSegTrainerLib.apply_inputs import Input, find_inputs
+from MedSegTrainerLib.cleaning import Cleaning, agreed, from_json, to_json
 from MedSegTrainerLib.config import ApplyConfig
-from MedSegTrainerLib.data.dicom import holds_series, images_in
-from MedSegTrainerLib.data.images import case_name, image_files, read_channels
+from MedSegTrainerLib.data.images import file_stamps, read_channels
 from MedSegTrainerLib.data.label_maps import refuse_several_slices, write_label_map
 from MedSegTrainerLib.device import choose_device
-from MedSegTrainerLib.errors import DataError, MedSegError, UsageError
+from MedSegTrainerLib.errors import DataError, UsageError
 from MedSegTrainerLib.events import CaseDone, Emit, Progress, Stage, Warned
 from MedSegTrainerLib.geometry import Geometry
-from MedSegTrainerLib.inference import Predictor
+from MedSegTrainerLib.held_out_files import cleaned_up
+from MedSegTrainerLib.inference import Predictor, Prepared
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
-from MedSegTrainerLib.package import load_package
+from MedSegTrainerLib.likeness import combine, unlike_training, unlike_words
+from MedSegTrainerLib.made import ABSENT, BY_HAND, SAME, Made, model_checksum, recipe
+from MedSegTrainerLib.maps import MapsWanted, Prediction, map_files, write_maps
+from MedSegTrainerLib.overlapped import StopAskedError, overlapped
+from MedSegTrainerLib.package import load_members
 from MedSegTrainerLib.postprocess import clean_up
 from MedSegTrainerLib.sides import why_not_mirror
+from MedSegTrainerLib.tta import choose_transforms
 
 SUFFIXES = {"nifti": "nii.gz"}  # output formats that are named otherwise than their files
+MAP_SUFFIXES = {"seg.nrrd": "nrrd", "png": "nrrd"}  # formats of label maps that hold no fractions
 UNITS_PER_CASE = 1000  # progress counts parts of a case, so that one large volume moves too
-X_AXIS = 2  # array axis from left to right, once a volume has canonical axes
 
 
 @dataclass(frozen=True, kw_only=True)
-class Input:
-    """An image to segment: one file (or DICOM folder) with all channels, or one for each."""
+class Task:
+    """An input with the files it becomes, and the checksum of what they follow from."""
 
-    name: str
-    files: tuple[Path, ...]
+    item: Input
+    output: Path
+    maps: dict[str, Path]
+    recipe: str
 
 
 def run_apply(config: ApplyConfig, folder: JobFolder, owner: JobOwner, emit: Emit) -> Outcome:
     """Segments every input; one that cannot be read does not keep the others from being done.
 
-    Raises MedSegError at the end when any failed, after all label maps were written.
+    What is there already of the same model and settings is left as it is. Raises MedSegError at the end when any
+    failed, after all label maps were written.
     """
-    package = load_package(Path(config.model))
-    inputs = find_inputs([Path(name) for name in config.inputs], len(package.plan.normalization))
+    packages = [member for path in (config.model, *config.models) for member in load_members(Path(path))]
+    inputs = find_inputs([Path(name) for name in config.inputs], len(packages[0].plan.normalization))
     inputs += [Input(name=name, files=tuple(map(Path, files))) for name, files in config.cases.items()]
-    suffix = SUFFIXES.get(config.output_format, config.output_format)
-    outputs = [Path(config.output_dir) / f"{item.name}.{suffix}" for item in inputs]
-    _refuse_to_overwrite(outputs)
     device, warning = choose_device(config.device)
-    if warning:
-        emit(Warned(message=warning))
-    axes, warning = mirror_axes(config, package.plan.flip_axes, why_not_mirror(package.plan.class_names))
-    if warning:
-        emit(Warned(message=warning))
-    predictor = Predictor(package, device, overlap=config.overlap, mirror_axes=axes)
-    emit(Stage(name="apply", message=f"Segmenting images ({len(inputs)})", total=len(inputs) * UNITS_PER_CASE))
+    swaps = why_not_mirror(packages[0].plan.class_names)
+    transforms, warnings = choose_transforms(config, [package.plan for package in packages], swaps)
+    predictor = Predictor(
+        packages, device, overlap=config.overlap, transforms=transforms, warn=lambda words: emit(Warned(message=words))
+    )
+    cleanings = agreed([from_json(package.postprocessing) for package in packages]) if config.postprocess else []
+    made = Made(Path(config.output_dir))
+    tasks = _tasks(config, inputs, predictor, cleanings)
+    left = _refuse_to_overwrite(tasks, made, config.overwrite)
+    if config.uncertainty and predictor.opinions == 1:
+        warnings.append("One model without --tta has no spread: of the uncertainty only the entropy is written.")
+    for words in filter(None, (warning, *warnings)):
+        emit(Warned(message=words))
+    work = _Work(config, predictor, cleanings, made, folder, owner, emit, len(left))
+    emit(Stage(name="apply", message=_announced(len(tasks), len(left), cleanings), total=len(left) * UNITS_PER_CASE))
     owner.update(state="running", stage="apply")
-    failures = []
-    began = time.monotonic()
-    for index, (item, output) in enumerate(zip(inputs, outputs, strict=True)):
-        if folder.stop_requested():
-            return Outcome(
-                message=f"Stopped after {index} of {len(inputs)}.", result=config.output_dir, stopped=STOP_NOW
-            )
-        show = _progress(emit, owner, index, len(inputs), began)
-        error = _apply_one(item, output, predictor, config, emit, show)
-        if error:
-            failures.append(error)
+    for task in tasks:
+        if task not in left:
+            emit(CaseDone(name=task.item.name, output=str(task.output)))
+    failures, done = work.all_of(left)
+    if done < len(left):
+        there = len(tasks) - len(left) + done
+        return Outcome(message=f"Stopped after {there} of {len(tasks)}.", result=config.output_dir, stopped=STOP_NOW)
     if failures:
-        raise DataError(f"{len(failures)} of {len(inputs)} images were not segmented:\n" + "\n".join(failures))
-    return Outcome(message=f"{len(inputs)} label maps are in {config.output_dir}", result=config.output_dir)
+        raise DataError(f"{len(failures)} of {len(tasks)} images were not segmented:\n" + "\n".join(failures))
+    return Outcome(message=f"{len(tasks)} label maps are in {config.output_dir}", result=config.output_dir)
 
 
-def mirror_axes(
-    config: ApplyConfig, trained: Sequence[int], swaps: str | None = None
-) -> tuple[tuple[int, ...], str | None]:
-    """The axes (0 is z) that test-time augmentation mirrors, and a warning where that is not what was asked.
+class _Work:
+    """Reading, predicting and writing of one image after the other, and the progress of it."""
 
-    A network that never saw mirrored patches would be misled by them. ``swaps`` says what mirroring along x does to
-    classes with a side; then it is left out even if the network was trained with it.
-    """
-    if not config.tta:
-        return (), None
-    allowed = tuple(axis for axis in trained if axis != X_AXIS or not swaps)
-    why = f": {swaps}" if swaps else ""
-    if config.tta_transforms == "auto":
-        nothing = f"Nothing is mirrored for test-time augmentation, as the model was trained without it{why}."
-        return allowed, None if allowed else nothing
-    asked = ["zyx".index(name[-1]) for name in dict.fromkeys(config.tta_transforms)]
-    left_out = ", ".join(f"flip_{'zyx'[axis]}" for axis in asked if axis not in allowed)
-    warning = f"Left out: {left_out}. The model was trained without mirroring along it{why}." if left_out else None
-    return tuple(sorted(axis for axis in asked if axis in allowed)), warning
+    def __init__(
+        self,
+        config: ApplyConfig,
+        predictor: Predictor,
+        cleanings: Sequence[Cleaning],
+        made: Made,
+        folder: JobFolder,
+        owner: JobOwner,
+        emit: Emit,
+        total: int,
+    ) -> None:
+        self.config, self.predictor, self.cleanings, self.made = config, predictor, cleanings, made
+        self.folder, self.owner, self.emit, self.total = folder, owner, emit, total
+        self.maps = MapsWanted(probabilities=config.probabilities, uncertainty=config.uncertainty)
+        self.data = combine([package.data for package in predictor.packages])
+        self.begun, self.started = 0, time.monotonic()
 
+    def all_of(self, tasks: Sequence[Task]) -> tuple[list[str], int]:
+        """What went wrong, in words, and how many tasks were dealt with; fewer than given where a stop was asked."""
+        failures, count = [], 0
+        for done in overlapped(tasks, self.read, self.predict, self.write):
+            count += 1
+            item, output = done.item.item, done.item.output
+            if done.error is None:
+                self.emit(CaseDone(name=item.name, output=str(output), seconds=round(done.seconds, 2)))
+                continue
+            told = str(done.error)
+            failures.append(told if str(item.files[0]) in told else f"{item.files[0]}: {told}")
+            self.emit(CaseDone(name=item.name, error=failures[-1]))
+        return failures, count
 
-def find_inputs(paths: Sequence[Path], channels: int) -> list[Input]:
-    """The images in files and folders; a folder with the slices of a DICOM series is one image.
+    def read(self, task: Task) -> tuple[Prepared, str | None]:
+        channels = read_channels(task.item.files)
+        refuse_several_slices(channels[0].GetSize(), task.output)
+        prepared = self.predictor.prepare(channels)
+        return prepared, unlike_words(task.item.name, unlike_training(channels, self.predictor.plan, self.data))
 
-    With several channels, files that differ only in ``_0000``, ``_0001``, ... belong together.
-    Raises UsageError for paths that do not exist, folders without images and names that occur twice.
-    """
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = images_in(path) if holds_series(path) else image_files(path)
-            if not inside:
-                formats = "NIfTI, NRRD, MetaImage, DICOM, NPY, PNG, TIFF or JPEG"
-                raise UsageError(f"{path} holds no image files ({formats}).")
-            files += inside
-        elif path.exists():
-            files.append(path)
-        else:
-            raise UsageError(f"{path} does not exist. Check the path.")
-    grouped: dict[str, list[Path]] = {}
-    for file in files:
-        name, _, number = case_name(file).rpartition("_")
-        numbered = bool(name) and len(number) == 4 and number.isdigit() and channels > 1
-        grouped.setdefault(name if numbered else case_name(file), []).append(file)
-    for name, group in grouped.items():
-        if len({case_name(file) for file in group}) < len(group) or len(group) not in (1, channels):
-            listed = ", ".join(str(file) for file in group)
-            raise UsageError(
-                f"Several inputs are named {name}, and their results would overwrite each other: {listed}. "
-                "Apply the model to one after the other, with another output folder each."
-            )
-    return [Input(name=name, files=tuple(sorted(group))) for name, group in grouped.items()]
+    def predict(self, task: Task, content: tuple[Prepared, str | None]) -> Prediction:
+        prepared, unlike = content
+        if self.folder.stop_requested():
+            raise StopAskedError
+        if unlike:
+            self.emit(Warned(message=unlike))
+        show = _progress(self.emit, self.owner, self.begun, self.total, self.started)
+        self.begun += 1
 
+        def on_window(done: int, windows: int) -> None:
+            show(done, windows)
+            if done < windows and self.folder.stop_requested():
+                raise StopAskedError
 
-def _refuse_to_overwrite(outputs: Sequence[Path]) -> None:
-    """What is there already may be a segmentation made by hand, or the image itself."""
-    there = [output for output in outputs if output.exists()]
-    if there:
-        raise UsageError(
-            f"{len(there)} of {len(outputs)} label maps are there already and stay as they are (first: {there[0]}). "
-            "Choose another output folder, or move them away."
-        )
+        return self.predictor.segment(prepared, on_window, self.maps, self.made.folder)
+
+    def write(self, task: Task, found: Prediction) -> None:
+        self.made.begin(task.maps.values())
+        write_maps(found, task.maps, self.predictor.plan.classes)
+        labels = cleaned(cleaned_up(found.labels, self.cleanings), self.config)
+        write_label_map(labels, task.output, self.predictor.plan.classes)
+        self.made.add(task.output, task.maps.values(), task.recipe)
 
 
 def cleaned(labels: sitk.Image, config: ApplyConfig) -> sitk.Image:
@@ -149,6 +159,56 @@ def cleaned(labels: sitk.Image, config: ApplyConfig) -> sitk.Image:
     result = sitk.GetImageFromArray(array)
     result.CopyInformation(labels)
     return result
+
+
+def _tasks(
+    config: ApplyConfig, inputs: Sequence[Input], predictor: Predictor, cleanings: Sequence[Cleaning]
+) -> list[Task]:
+    suffix = SUFFIXES.get(config.output_format, config.output_format)
+    output = Path(config.output_dir)
+    wanted = MapsWanted(probabilities=config.probabilities, uncertainty=config.uncertainty)
+    settings = {
+        "transforms": [asdict(transform) for transform in predictor.transforms], "overlap": config.overlap,
+        "cleanings": to_json(cleanings), "largest_component": config.largest_component,
+        "fill_holes": config.fill_holes, "minimum_size_mm3": config.minimum_size_mm3,
+    }  # fmt: skip
+    models = [model_checksum(package) for package in predictor.packages]
+    tasks = []
+    for item in inputs:
+        stamps = [stamp for file in item.files if file.exists() for stamp in file_stamps(file)]
+        maps = map_files(
+            output, item.name, MAP_SUFFIXES.get(suffix, suffix), predictor.plan.classes, wanted,
+            spread=predictor.opinions > 1,
+        )  # fmt: skip
+        label_map = output / f"{item.name}.{suffix}"
+        tasks.append(Task(item=item, output=label_map, maps=maps, recipe=recipe(models, settings, stamps)))
+    return tasks
+
+
+def _refuse_to_overwrite(tasks: Sequence[Task], made: Made, overwrite: bool) -> list[Task]:
+    """The tasks that are to be done; raises UsageError where results would go that nobody said may go."""
+    states = {task.output: made.state(task.output, task.maps.values(), task.recipe) for task in tasks}
+    by_hand = [output for output, state in states.items() if state == BY_HAND]
+    if by_hand:
+        raise UsageError(
+            f"{len(by_hand)} of {len(tasks)} label maps or their maps are there already and stay as they are (first: "
+            f"{by_hand[0]}): 'apply' did not make them, or they were changed since. Choose another output folder, or "
+            "move them away."
+        )
+    other = [output for output, state in states.items() if state not in (ABSENT, SAME)]
+    if other and not overwrite:
+        raise UsageError(
+            f"{len(other)} of {len(tasks)} label maps are there already, made by another model, of other images or "
+            f"with other settings (first: {other[0]}). Give --overwrite to make them again, or choose another output "
+            "folder."
+        )
+    return [task for task in tasks if overwrite or states[task.output] != SAME]
+
+
+def _announced(total: int, left: int, cleanings: Sequence[Cleaning]) -> str:
+    there = f", {total - left} of {total} are there already" if left < total else ""
+    done = f". Clean-up that helped on validation cases: {'; '.join(c.words() for c in cleanings)}" if cleanings else ""
+    return f"Segmenting images ({left}{there}){done}"
 
 
 def _progress(emit: Emit, owner: JobOwner, index: int, total: int, began: float) -> Callable[[int, int], None]:
@@ -166,25 +226,3 @@ def _progress(emit: Emit, owner: JobOwner, index: int, total: int, began: float)
             owner.update(progress=reached / all_of_it, eta_seconds=eta)
 
     return show
-
-
-def _apply_one(
-    item: Input, output: Path, predictor: Predictor, config: ApplyConfig, emit: Emit, show: Callable[[int, int], None]
-) -> str | None:
-    """Segments one image; returns what went wrong, or None."""
-    started = time.time()
-    try:
-        channels = read_channels(item.files)
-        refuse_several_slices(channels[0].GetSize(), output)
-        labels = cleaned(predictor.predict(channels, show), config)
-        write_label_map(labels, output, predictor.plan.classes)
-    except DataError as error:
-        told = str(error) if str(item.files[0]) in str(error) else f"{item.files[0]}: {error}"
-        emit(CaseDone(name=item.name, error=told))
-        return told
-    except (MemoryError, torch.OutOfMemoryError):
-        raise MedSegError(
-            f"{item.name} needs more memory than there is. Close other programs, or use --device cpu."
-        ) from None
-    emit(CaseDone(name=item.name, output=str(output), seconds=round(time.time() - started, 2)))
-    return None

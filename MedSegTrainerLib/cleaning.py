@@ -111,7 +111,9 @@ def clean_classes(labels: np.ndarray, spacing_zyx: Sequence[float], cleanings: I
     for item in used:
         if item.minimum_size_mm3:
             labels = remove_small_components(labels, spacing_zyx, item.minimum_size_mm3, [item.value])
-    largest, holes = ([item.value for item in used if getattr(item, how)] for how in ("largest_component", "fill_holes"))
+    largest, holes = (
+        [item.value for item in used if getattr(item, how)] for how in ("largest_component", "fill_holes")
+    )
     if largest:
         labels = keep_largest_components(labels, largest)
     return filled_holes(labels, holes) if holes else labels
@@ -174,7 +176,8 @@ def _best(item: LabelClass, cases: Sequence[_Pieces]) -> Cleaning:
     better, worse = _counts(before, after)
     return Cleaning(
         value=item.value, name=item.name, **best, fill_holes=fill, cases=len(cases),
-        dice_before=round(float(before.mean()), 6), dice_after=round(float(after.mean()), 6), better=better, worse=worse,
+        dice_before=round(float(before.mean()), 6), dice_after=round(float(after.mean()), 6),
+        better=better, worse=worse,
     )  # fmt: skip
 
 
@@ -184,7 +187,9 @@ def _best_removal(
     """The settings that help most, {} for none, and which pieces they keep in each case."""
     volumes = [case.reference * case.voxel_mm3 for case in cases if case.reference]
     usual = float(np.median(volumes)) if volumes else 0.0
-    tried: list[dict[str, Any]] = [{"minimum_size_mm3": float(f"{share * usual:.3g}")} for share in SMALL_SHARES if usual]
+    tried: list[dict[str, Any]] = [
+        {"minimum_size_mm3": float(f"{share * usual:.3g}")} for share in SMALL_SHARES if usual
+    ]
     tried.append({"largest_component": True})
     best: dict[str, Any] = {}
     kept = [np.ones(len(case.sizes), bool) for case in cases]

@@ -101,7 +101,7 @@ def train(
 def cross_validate(
     data: Annotated[Path | None, typer.Argument(help=DATA_HELP)] = None,
     job: NewJob = Path("cross-validation"),
-    folds: Annotated[int | None, typer.Option(metavar="N", help="Number of parts, of equal size.  [default: 5]")] = None,
+    folds: Annotated[int | None, typer.Option(metavar="N", help="Number of equal parts.  [default: 5]")] = None,
     config: ConfigFile = None,
     model: Model = None,
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="Time for each fold.  [default: 20m]")] = None,
@@ -230,7 +230,18 @@ def apply(
     model: Annotated[Path, typer.Argument(help="A model folder, its zip, or the job that trained it.")],
     inputs: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Images, or folders of images.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for the label maps.")],
+    more_models: Annotated[
+        list[Path] | None,
+        typer.Option("--model", metavar="MODEL", help="Average with this model too; may be repeated."),
+    ] = None,
     tta: Annotated[bool, typer.Option("--tta", help="Average over mirrorings: a little better, slower.")] = False,
+    transforms: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tta-transform", metavar="NAME",
+            help="Average over this one: flip_x, flip_y, flip_z, rotate90, rotate180, rotate270; may be repeated.",
+        ),
+    ] = None,
     device: Device = "auto",
     output_format: Annotated[
         str,
@@ -242,6 +253,19 @@ def apply(
         float,
         typer.Option(metavar="SHARE", help="How far neighbouring windows overlap, 0 to 0.9: more is slower, smoother."),
     ] = 0.5,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write how likely each class is at each voxel, a file a class.")
+    ] = False,
+    uncertainty: Annotated[
+        bool,
+        typer.Option("--uncertainty", help="Write how unsure the result is, and how far mirrorings and models differ."),
+    ] = False,
+    no_postprocess: Annotated[
+        bool, typer.Option("--no-postprocess", help="Without the clean-up that helped when the model was trained.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Make label maps again that 'apply' made; without it the same are kept.")
+    ] = False,
     largest_component: Annotated[
         bool, typer.Option("--largest-component", help="Keep the largest connected piece of each class only.")
     ] = False,
@@ -254,13 +278,16 @@ def apply(
 
     Each label map lies on exactly the grid of its image and is named after it.
     """
-    for path in (model, *inputs):
+    for path in (model, *(more_models or []), *inputs):
         if not path.exists():
             raise UsageError(f"{path} does not exist. Check the path.")
     values = {
-        "model": str(model.resolve()), "inputs": [str(path.resolve()) for path in inputs],
+        "model": str(model.resolve()), "models": [str(path.resolve()) for path in more_models or []],
+        "probabilities": probabilities, "uncertainty": uncertainty, "postprocess": not no_postprocess,
+        "overwrite": overwrite, "tta_transforms": transforms or "auto",
+        "inputs": [str(path.resolve()) for path in inputs],
         "output_dir": str(output.resolve()), "output_format": output_format,
-        "tta": tta, "device": device, "overlap": overlap, "largest_component": largest_component,
+        "tta": tta or bool(transforms), "device": device, "overlap": overlap, "largest_component": largest_component,
         "fill_holes": fill_holes, "minimum_size_mm3": minimum_size,
     }  # fmt: skip
     _create_and_run(JobFolder(output / "job"), parse_config(ApplyConfig, values))
@@ -276,12 +303,17 @@ def evaluate(
     tolerance: Annotated[
         float, typer.Option(metavar="MM", help="Distance that surface Dice still takes as right.")
     ] = 1.0,
+    uncertainty: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Maps of how unsure the model was.  [default: PREDICTIONS/uncertainty]"),
+    ] = None,
 ) -> None:
     """Compare label maps with references.
 
-    Files of equal names are compared: Dice, distances in mm, a report with pictures, tables as CSV and JSON.
+    Files of equal names are compared: Dice, distances in mm, a report with pictures, tables as CSV and JSON. Segments
+    of .seg.nrrd files are matched by their names.
     """
-    for path in (predictions, labels):
+    for path in (predictions, labels, *([uncertainty] if uncertainty else [])):
         if not path.exists():
             raise UsageError(f"{path} does not exist. Check the path.")
     values = {
@@ -289,6 +321,7 @@ def evaluate(
         "labels": str(labels.resolve()),
         "output_dir": str(output.resolve()),
         "surface_tolerance_mm": tolerance,
+        "uncertainty": str(uncertainty.resolve()) if uncertainty else "",
     }
     _create_and_run(JobFolder(output / "job"), parse_config(EvaluateConfig, values))
 
@@ -457,7 +490,8 @@ def _create_and_run(folder: JobFolder, config: JobConfig) -> None:
 def _resume(folder: JobFolder) -> None:
     if not isinstance(parse_job(folder.read_document()), (TrainConfig, CrossValidateConfig)):
         raise UsageError(
-            f"{folder.path} is no training job. Only 'train' and 'cross-validate' can be resumed; start the others again."
+            f"{folder.path} is no training job. Only 'train' and 'cross-validate' can be resumed; "
+            "start the others again."
         )
     if folder.status().is_alive():
         raise JobError(f"{folder.path} is still running: medsegtrainer status {folder.path}")

@@ -325,7 +325,9 @@ class EvaluateConfig:
     output_dir: str = setting("", "Where the report goes.")
     references: dict[str, str] = setting({}, "Reference label map of each case, by its name, instead of 'labels'.")
     images: dict[str, str] = setting({}, "Image of each case, by its name, for pictures; with 'references'.")
-    uncertainty: str = setting("", "Folder of uncertainty maps (0: sure), named as the cases; without it none are used.")
+    uncertainty: str = setting(
+        "", "Folder of maps that are 0 where the model was sure; without it those beside the predictions."
+    )
     model: str = setting("", "Model that made the predictions: its classes name the values; without it the files do.")
     metrics: list[str] = setting([], "What to show and write, such as dice, iou, hd95; without any: everything.")
     surface_tolerance_mm: float = setting(1.0, "Distance that surface Dice still takes as right, in mm.", minimum=0)

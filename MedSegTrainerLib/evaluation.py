@@ -78,8 +78,9 @@ def evaluate(
     should know. ignore_label: voxels of this value in a reference are taken as background on both sides
     and counted nowhere. tolerance_mm: of surface Dice.
     Returns the document of ``metrics.json``. Its ``length`` is ``pixels`` or ``voxels`` where no file says how large
-    they are: each is taken for 1 mm then, so that ``_mm`` counts them and ``_ml`` thousands of them. Raises DataError for unreadable files and for a
-    prediction and a reference on different grids, StorageError where nothing can be written.
+    they are: each is taken for 1 mm then, so that ``_mm`` counts them and ``_ml`` thousands of them.
+    Raises DataError for unreadable files and for a prediction and a reference on different grids, StorageError where
+    nothing can be written.
     """
     pairs = list(pairs)
     warnings = _Notes(emit, notes)
@@ -155,8 +156,7 @@ def run_evaluate(config: EvaluateConfig, emit: Emit) -> str:
     )
     predictions, labels = Path(config.predictions), Path(config.labels)
     pairs = listed_pairs(config) if config.references else pair_folders(predictions, labels, listen)
-    if config.uncertainty:
-        pairs = with_uncertainty(pairs, Path(config.uncertainty), listen)
+    pairs = with_uncertainty(pairs, predictions, config.uncertainty, listen)
     output_dir = Path(config.output_dir)
     facts = {"Predictions": config.predictions, "References": config.labels or "those of the data set"}
     classes = ignored = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -12,14 +12,17 @@ from MedSegTrainerLib.architectures import ARCHITECTURES
 from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.slices import with_neighbours
 from MedSegTrainerLib.device import Precision
+from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.held_out_loss import HeldOutLoss
 from MedSegTrainerLib.metrics import METRICS
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.models.memory import to_rows
+from MedSegTrainerLib.out_of_memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.overlap import Overlap
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.previews import Preview
 from MedSegTrainerLib.sliding_window import predict_volume
+from MedSegTrainerLib.smaller_windows import Footing, lighter
 from MedSegTrainerLib.step import to_channels_last
 
 OVERLAP = 0.25  # less than when applying: half the time, nearly the same Dice
@@ -63,40 +66,86 @@ class HeldOut:
     """Held-out cases and a copy of the network to judge weights with."""
 
     def __init__(
-        self, cases: Sequence[StoredCase], plan: Plan, device: torch.device, *, overlap: float = OVERLAP
+        self,
+        cases: Sequence[StoredCase],
+        plan: Plan,
+        device: torch.device,
+        *,
+        overlap: float = OVERLAP,
+        warn: Callable[[str], None] = lambda words: None,
     ) -> None:
-        self.cases, self.plan, self.device, self.overlap = cases, plan, device, overlap
-        self.network = build_network(plan.architecture, plan.network).to(device).eval()
-        if plan.channels_last:
-            self.network = to_channels_last(self.network, plan.dims)
-        self.precision = Precision(device, plan.mixed_precision)
-        self.loss = HeldOutLoss(plan, device)
+        """``warn`` gets words where memory ran out and volumes are judged with less from then on."""
+        self.cases, self.plan, self.overlap, self.warn = cases, plan, overlap, warn
         self.shown = case_to_show(cases)
+        self._stand_on(Footing(device=device, plans=(plan,)))
+
+    def follow(self, plan: Plan) -> None:
+        """From now on in the windows of this plan: training itself went on with smaller ones."""
+        self.plan, self.footing = plan, replace(self.footing, plans=(plan,))
 
     @torch.inference_mode()
     def judge(self, weights: dict[str, torch.Tensor], on_case: Callable[[], None] = lambda: None) -> HeldOutScores:
         """Scores of these weights; ``on_case`` is called after each case."""
         self.network.load_state_dict(weights)
-        forward = window_forward(self.network, self.plan, self.precision)
         scores, preview = {}, None
         for case in self.cases:
-            logits = predict_volume(
-                with_neighbours(case.image.to(self.device, torch.float32), self.plan.neighbour_slices),
-                forward,
-                classes=len(self.plan.classes) + 1,
-                patch=self.plan.patch_size,
-                divisor=self.plan.divisor,
-                overlap=self.overlap,
-                batch=self.plan.batch_size,
-                is_fixed=ARCHITECTURES[self.plan.architecture].is_fixed,
-            )
-            predicted = logits.max(dim=0).indices  # argmax over the first axis takes ten times as long on a CPU
-            reference = case.label.to(self.device)
-            scores[case.name] = self._score(logits, predicted, reference)
-            if case.name == self.shown:
-                preview = _preview(case, predicted)
+            scores[case.name], shown = self._judge_case(case, weights)
+            preview = shown or preview
             on_case()
         return summarise(scores, self.plan.class_names, preview)
+
+    def _judge_case(self, case: StoredCase, weights: dict[str, torch.Tensor]) -> tuple[CaseScores, Preview | None]:
+        """Scores of one case and, of the one that is shown, what to show; with less memory where it ran out."""
+        while True:
+            try:
+                logits = self._logits(case)
+                predicted = logits.max(dim=0).indices  # argmax over the first axis takes ten times as long on a CPU
+                scores = self._score(logits, predicted, case.label.to(logits.device))
+                return scores, _preview(case, predicted) if case.name == self.shown else None
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            logits = predicted = None  # type: ignore[assignment]  # they hold memory, as the error does
+            self._need_less(weights)
+
+    def _logits(self, case: StoredCase) -> torch.Tensor:
+        plan, device = self.footing.plans[0], self.footing.device
+        return predict_volume(
+            with_neighbours(case.image.to(device, torch.float32), plan.neighbour_slices),
+            window_forward(self.network, plan, self.precision),
+            classes=len(plan.classes) + 1,
+            patch=plan.patch_size,
+            divisor=plan.divisor,
+            overlap=self.overlap,
+            batch=plan.batch_size,
+            is_fixed=ARCHITECTURES[plan.architecture].is_fixed,
+            keep_on=self.footing.sums_on,
+        )
+
+    def _stand_on(self, footing: Footing) -> None:
+        plan, self.footing = self.plan, footing
+        self.network = build_network(plan.architecture, plan.network).to(footing.device).eval()
+        if plan.channels_last:
+            self.network = to_channels_last(self.network, plan.dims)
+        self.precision = Precision(footing.device, plan.mixed_precision)
+        self.loss = HeldOutLoss(plan, footing.device)
+
+    def _need_less(self, weights: dict[str, torch.Tensor]) -> None:
+        """The next lighter footing; raises TrainingError where there is none."""
+        free_memory(self.footing.device)
+        found = lighter(self.footing, [self.plan])
+        if found is None:
+            raise TrainingError(
+                "Memory ran out while held-out volumes were judged, and nothing can be made smaller. The best model so "
+                "far is kept. Close other programs, or use a smaller network."
+            )
+        footing, words = found
+        self.warn(f"Memory ran out while held-out volumes were judged. {words}")
+        if footing.device != self.footing.device:
+            self._stand_on(footing)
+            self.network.load_state_dict(weights)
+        self.footing = footing
+        self.loss = HeldOutLoss(self.plan, footing.sums_on or footing.device)
 
     def _score(self, logits: torch.Tensor, predicted: torch.Tensor, reference: torch.Tensor) -> CaseScores:
         table = confusion_table(predicted, reference, len(self.plan.classes) + 1)

@@ -53,6 +53,31 @@ def describe(scans: Sequence[CaseScan], channel_names: Sequence[str]) -> dict[st
     }  # fmt: skip
 
 
+def combine(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What ``describe`` gave of several trainings on the same channels, as of all their cases; {} if one is unknown.
+
+    Medians are the means of those of the members; a case in several of them counts once in the largest of them only.
+    """
+    if not members or any(data.get("schema_version") != SCHEMA_VERSION for data in members):
+        return {}
+    joined: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "cases": max(data["cases"] for data in members)}
+    for key in ("spacing_mm", "size_voxels", "extent_mm"):
+        low, middle, high = zip(*(data[key] for data in members), strict=True)
+        rows = (np.min(low, axis=0), np.mean(middle, axis=0), np.max(high, axis=0))
+        joined[key] = [[_short(value) for value in row] for row in rows]
+    planes = sorted({plane for data in members for plane in data["planes"]})
+    joined["planes"] = {plane: max(data["planes"].get(plane, 0) for data in members) for plane in planes}
+    joined["channels"] = [
+        {
+            "name": same[0]["name"], "lowest": min(one["lowest"] for one in same),
+            "highest": max(one["highest"] for one in same),
+            **{key: _short(np.mean([one[key] for one in same])) for key in ("median_low", "median_high")},
+        }
+        for same in zip(*(data["channels"] for data in members), strict=True)
+    ]  # fmt: skip
+    return joined
+
+
 def unlike_training(channels: Sequence[sitk.Image], plan: Plan, data: Mapping[str, Any]) -> list[str]:
     """In what an image (one SimpleITK image a channel) is unlike those that the model saw, a phrase each.
 

@@ -23,6 +23,7 @@ from torch import nn
 
 from MedSegTrainerLib import __version__, atomic
 from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.likeness import combine
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.plan import Plan
 
@@ -37,6 +38,7 @@ class ModelPackage:
     """A trained model. ``training`` tells how it was made, ``metrics`` how good it was on held-out cases.
 
     data: what its training images were like, as ``likeness.describe`` gives it. curves: a point for each validation.
+    postprocessing: what clean-up of label maps helps each class (``cleaning.to_json``), with figures.
     """
 
     plan: Plan
@@ -45,6 +47,7 @@ class ModelPackage:
     metrics: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     curves: list[dict[str, Any]] = field(default_factory=list)
+    postprocessing: list[dict[str, Any]] = field(default_factory=list)
 
     def build(self) -> nn.Module:
         """The network with its weights, in evaluation mode; raises ModelError where they do not fit."""
@@ -79,7 +82,9 @@ def save_ensemble(
     names = [WEIGHTS, *(f"weights_{index}.safetensors" for index in range(1, len(members)))]
     for member, name in zip(members, names, strict=True):
         _write_weights(member, folder, name)
-    together = replace(members[0], training=dict(training), metrics=dict(metrics), curves=[])
+    data = combine([member.data for member in members])
+    about = {"training": dict(training), "metrics": dict(metrics), "data": data}
+    together = replace(members[0], **about, curves=[], postprocessing=[])
     listed = [{"weights": name, **_told(member)} for member, name in zip(members, names, strict=True)]
     atomic.write_json(folder / DESCRIPTION, {**_head(), **_told(together), "members": listed})
 
@@ -121,7 +126,7 @@ def _head() -> dict[str, Any]:
 def _told(package: ModelPackage) -> dict[str, Any]:
     return {
         "plan": package.plan.to_json(), "training": package.training, "metrics": package.metrics,
-        "data": package.data, "curves": package.curves,
+        "data": package.data, "curves": package.curves, "postprocessing": package.postprocessing,
     }  # fmt: skip
 
 
@@ -158,7 +163,7 @@ def _member(entry: Mapping[str, Any], read: Callable[[str], bytes], path: Path) 
         raise ModelError(f"{path}: {name} is damaged ({error}). Copy the model again.") from None
     return ModelPackage(
         plan=plan, weights=tensors, training=entry.get("training", {}), metrics=entry.get("metrics", {}),
-        data=entry.get("data", {}), curves=entry.get("curves", []),
+        data=entry.get("data", {}), curves=entry.get("curves", []), postprocessing=entry.get("postprocessing", []),
     )  # fmt: skip
 
 

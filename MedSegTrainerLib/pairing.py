@@ -14,7 +14,8 @@ from MedSegTrainerLib.events import Emit, Warned
 
 IMAGE_FOLDER_OF = {"labels": "images", "masks": "images", "labelsTr": "imagesTr", "labelsTs": "imagesTs"}
 FIRST_CHANNEL = "_0000"  # nnU-Net: CASE_0000 is the first channel of CASE
-UNCERTAINTY_ENDINGS = ("_uncertainty", "_entropy", "_spread")
+UNCERTAINTY_FOLDER = "uncertainty"  # where ``apply`` puts its maps
+UNCERTAINTY_ENDINGS = ("_entropy", "_uncertainty", "_spread")
 NAMES_SHOWN = 5
 
 
@@ -81,15 +82,19 @@ def listed_pairs(config: EvaluateConfig) -> list[Pair]:
     ]  # fmt: skip
 
 
-def with_uncertainty(pairs: Sequence[Pair], folder: Path, emit: Emit | None = None) -> list[Pair]:
+def with_uncertainty(pairs: Sequence[Pair], predictions: Path, folder: str, emit: Emit | None = None) -> list[Pair]:
     """The pairs with their maps of uncertainty: files named as the case, or as the case with ``_entropy`` and the like.
 
-    ``emit`` gets one Warned about cases without. Raises DataError for a folder that has none at all.
+    folder: where they are; '' takes those that ``apply`` left beside the predictions, if any. ``emit`` gets one Warned
+    about cases without. Raises DataError for a folder that was given and has none at all.
     """
-    files = {case_name(path): path for path in _image_files(folder)}
+    place = Path(folder) if folder else predictions / UNCERTAINTY_FOLDER
+    if not folder and not place.is_dir():
+        return list(pairs)
+    files = {case_name(path): path for path in _image_files(place)}
     found = {pair.name: _map_of(pair.name, files) for pair in pairs}
     missing = [name for name, path in found.items() if path is None]
-    if len(missing) == len(pairs):
+    if folder and len(missing) == len(pairs):
         raise DataError(
             f"{folder} has no map of uncertainty for {_some(missing)}. Maps are named as their cases, such as "
             f"{missing[0]}.nii.gz or {missing[0]}{UNCERTAINTY_ENDINGS[0]}.nii.gz."

@@ -41,7 +41,11 @@ def _one_sided(predicted: Named, expected: Named, names: Mapping[str, str]) -> l
     if not all(sides):
         return []
     alone = [[f"'{names[key]}'" for key in names if key in own - other] for own, other in (sides, sides[::-1])]
-    told = [f"only {side} name {some(keys)}" for side, keys in zip(("predictions", "references"), alone, strict=True) if keys]
+    told = [
+        f"only {side} name {some(keys)}"
+        for side, keys in zip(("predictions", "references"), alone, strict=True)
+        if keys
+    ]
     if not told:
         return []
     return [

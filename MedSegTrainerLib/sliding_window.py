@@ -28,22 +28,24 @@ def predict_volume(
     batch: int,
     is_fixed: bool = False,
     on_window: Callable[[int, int], None] = lambda done, total: None,
+    keep_on: torch.device | None = None,
 ) -> torch.Tensor:
-    """Logits (classes, z, y, x) of an image (C, z, y, x), both float32 on the network's device.
+    """Logits (classes, z, y, x) of an image (C, z, y, x), both float32.
 
     network maps (B, C, z, y, x) to logits of the same size; ``is_fixed``: of the patch alone.
-    ``on_window(done, total)`` is called as windows are finished.
+    ``on_window(done, total)`` is called as windows are finished. keep_on: where the logits are added up; the image's
+    device by default.
     """
     slabs = predict_slabs(
         image, network, channels=classes, patch=patch, divisor=divisor, overlap=overlap, batch=batch,
-        is_fixed=is_fixed, on_window=on_window,
+        is_fixed=is_fixed, on_window=on_window, keep_on=keep_on,
     )  # fmt: skip
     whole: torch.Tensor | None = None
     for first, slab in slabs:
         if slab.shape[1:] == image.shape[1:]:
-            return slab.float()
+            return slab.float().to(keep_on or image.device)
         if whole is None:
-            whole = torch.empty((classes, *image.shape[1:]), device=image.device)
+            whole = torch.empty((classes, *image.shape[1:]), device=keep_on or image.device)
         whole[:, first : first + slab.shape[1]] = slab
     assert whole is not None
     return whole

@@ -14,6 +14,7 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.advisor import advise, history_from_events, news
 from MedSegTrainerLib.architectures import asked_classes, network_settings
 from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint
+from MedSegTrainerLib.cleaning import to_json
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.curve_points import CurvePoints
 from MedSegTrainerLib.dashboard import Dashboard
@@ -21,8 +22,6 @@ from MedSegTrainerLib.data.cache import StoredCase, build_cache
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.findings import refuse_errors, warning_lines
-from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_maps import write_label_map
 from MedSegTrainerLib.data.scan import examine_cases
 from MedSegTrainerLib.data.splits import Split, split_dataset
 from MedSegTrainerLib.device import choose_device
@@ -32,12 +31,12 @@ from MedSegTrainerLib.evaluation import evaluate
 from MedSegTrainerLib.events import Emit, EventReader, Planned, Progress, Resumed, Stage, Warned
 from MedSegTrainerLib.fingerprint import Fingerprint, take_fingerprint
 from MedSegTrainerLib.held_out import HeldOut
+from MedSegTrainerLib.held_out_files import predict_files
 from MedSegTrainerLib.inference import Predictor, describe_plan
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.likeness import describe
 from MedSegTrainerLib.monitor import Monitor
 from MedSegTrainerLib.package import DESCRIPTION, load_package, save_description
-from MedSegTrainerLib.pairing import Pair
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.plan_schedule import few_steps
 from MedSegTrainerLib.planning import make_plan
@@ -201,7 +200,10 @@ def _prepare(
     return Training(
         plan=plan, config=config, folder=folder, owner=owner, emit=emit, device=device,
         train_cases=[cached[name] for name in split.train],
-        held_out=HeldOut([cached[name] for name in split.val], plan, device, overlap=config.data.overlap),
+        held_out=HeldOut(
+            [cached[name] for name in split.val], plan, device, overlap=config.data.overlap,
+            warn=lambda words: emit(Warned(message=words)),
+        ),
         learner=learner, state=state, monitor=monitor, deadline=deadline, data=scanned.data,
         dashboard=Dashboard(folder, plan, tensorboard=config.trainer.tensorboard, epoch=state.epoch),
     )  # fmt: skip
@@ -232,14 +234,16 @@ def _final_report(training: Training, scanned: Scanned) -> str:
         return "Trained without held-out cases: nobody knows how good the model is."
     count = counter("apply", f"Applying the best model to the {kind} cases ({len(names)})", len(names), emit)
     training.owner.update(stage="report", progress=1.0, epoch=training.state.epoch)
-    predictor = Predictor(package, training.device)
-    pairs = []
-    for case in scanned.cases(names):
-        output = folder.report / "predictions" / f"{case.name}.seg.nrrd"
-        write_label_map(predictor.predict(read_channels(case.images)), output, training.plan.classes)
-        pairs.append(Pair(name=case.name, prediction=output, reference=case.label, image=case.images[0]))
-        count()
-    facts = {**describe_plan(training.plan), "Cases": split.reason, "Best epoch": str(package.training.get("epoch"))}
+    predictor = Predictor(package, training.device, warn=lambda words: emit(Warned(message=words)))
+    pairs, cleanings = predict_files(
+        predictor, scanned.cases(names), scanned.cases(split.val), folder.report / "predictions", count,
+        deadline=training.deadline,
+    )  # fmt: skip
+    package = replace(package, postprocessing=to_json(cleanings))
+    facts = {
+        **describe_plan(training.plan), "Cases": split.reason, "Best epoch": str(package.training.get("epoch")),
+        "Clean-up": "; ".join(item.words() for item in cleanings if item.does_something) or "none",
+    }  # fmt: skip
     document = evaluate(
         pairs, training.plan.classes, folder.report, emit,
         title=f"Training report: {folder.path.name}", facts=facts,

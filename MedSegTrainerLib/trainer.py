@@ -143,7 +143,8 @@ def _go_on_smaller(training: Training) -> None:
             f"{' x '.join(map(str, plan.patch_size))} voxels a step."
         )
     )
-    training.plan = training.learner.plan = training.held_out.plan = plan
+    training.plan = training.learner.plan = plan
+    training.held_out.follow(plan)
     atomic.write_json(training.folder.plan_file, plan.to_json())
 
 

@@ -34,8 +34,7 @@ class UncertaintyError:
         self.cases[case] = float(uncertainty[inside].mean()) if inside.any() else None
 
     def to_json(self) -> dict[str, Any] | None:
-        """``bins``: from, to, voxels and wrong voxels of each. ``cases``: mean over what was predicted. None: no maps.
-        """
+        """``bins``: from, to, voxels and wrong voxels; ``cases``: mean over what was predicted. None without maps."""
         if not self.cases:
             return None
         reached = np.searchsorted(np.cumsum(self.voxels), NEARLY_ALL * self.voxels.sum()) + 1

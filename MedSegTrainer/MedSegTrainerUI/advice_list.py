@@ -34,7 +34,7 @@ class AdviceList:
         self._shown, self._applied = events, dict(applied)
         for row in self._rows:
             self._frame.layout().removeWidget(row)
-            row.setParent(None)
+            row.hide()  # without its parent it would be gone at once, and it can hold the button that was clicked
             row.deleteLater()
         self._rows, self.buttons = [], []
         for event in events:

@@ -269,8 +269,8 @@ class ApplySection:
         task = self._task()
         if task.output is not None and not self._may_overwrite(task):
             return
-        with slicer.util.WaitCursor():
-            self.run = start_run(self.panel, task)
+        with slicer.util.WaitCursor():  # handles events: a second click is done before the first
+            self.run = self.run or start_run(self.panel, task)
         remember_model(str(task.card.path))
         self.panel.refresh()
 

@@ -181,7 +181,10 @@ def test_words(python: Path, code: int, said: str) -> str:
     for line in reversed(said.splitlines()):
         if line.startswith("ModuleNotFoundError: No module named "):
             name = line.rsplit("'", 2)[-2].split(".")[0]
-            return f"The Python {python} lacks the package {name}. Install the packages of requirements.txt in it."
+            return (
+                f"The Python {python} lacks the package {name}. Choose another one, press Set up or Repair, or install "
+                "the packages of requirements.txt in it."
+            )
         if line.startswith(("SyntaxError", "ImportError", "TypeError")):
             return f"The Python {python} is too old or damaged ({line}). Python 3.10 or newer is needed."
     return failure_words("The self-test", code, said)

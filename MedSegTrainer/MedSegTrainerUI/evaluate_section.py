@@ -148,8 +148,8 @@ class EvaluateSection:
         if reason:
             raise MedSegError(reason)
         parameters = self.parameters
-        with slicer.util.WaitCursor():
-            self.run = EvaluateRun(
+        with slicer.util.WaitCursor():  # handles events: a second click is done before the first
+            self.run = self.run or EvaluateRun(
                 self.panel, parameters.evaluatePrediction, parameters.evaluateReference, parameters.evaluateVolume
             )
         self.panel.refresh()

@@ -177,7 +177,7 @@ def write_image(image: Any, ijk_to_ras: np.ndarray, path: Path) -> None:
             storage.SetUseCompression(0)
             if not storage.WriteData(node) or temporary.stat().st_size < needed:
                 raise StorageError(
-                    _("Cannot write {path}. See that the disk has room, or choose another folder.").format(path=path)
+                    _("Cannot write {path}. Free some space on the disk, then try again.").format(path=path)
                 )
             atomic.replace(temporary, path)
         finally:

@@ -37,15 +37,16 @@ class PlotFrame:
             self._view.SetPlotChartNodeID(chart.GetID())
 
     def _view_node(self) -> Any:
-        tag = f"MedSegTrainer{self._key}"
-        node = slicer.mrmlScene.GetSingletonNode(tag, "vtkMRMLPlotViewNode")
+        """Slicer's view layout makes a view for each node of this kind, unless the node has another owner."""
+        name = f"MedSegTrainer{self._key}"
+        node = next((one for one in slicer.util.getNodesByClass("vtkMRMLPlotViewNode") if one.GetName() == name), None)
         if node is None:
             node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLPlotViewNode")
             node.UnRegister(None)
-            node.SetSingletonTag(tag)
-            node.SetName(tag)
-            node.SetLayoutName(tag)
+            node.SetName(name)
             node.SetHideFromEditors(True)
             node.SetSaveWithScene(False)
+            node.SetDoPropagatePlotChartSelection(False)  # or it would show what is chosen for the view layout
+            node.SetAndObserveParentLayoutNodeID(slicer.app.applicationLogic().GetSelectionNode().GetID())
             node = slicer.mrmlScene.AddNode(node)
         return node

@@ -184,16 +184,20 @@ class TrainSection:
         if problem:
             self.tell(problem)
             return
+        with slicer.util.WaitCursor():  # handles events: a second click is done before the first
+            if self.job.watched is None or not self.job.watched.working:
+                self._start()
+
+    def _start(self) -> None:
         rows, classes = self.panel.rows(), self.panel.classes()
         folder = self.panel.jobs.new("-".join(item.name for item in classes[:NAMES_IN_A_JOB]))
         minutes, device = self.parameters.duration.value, self.panel.environment.device
         config = training_config(self.changes(), minutes, folder.path / "data", device)
         try:
-            with slicer.util.WaitCursor():
-                self._is_exporting(_("the cases"))
-                folder.create(config)
-                self._export(rows, classes, folder.path / "data")
-                self.panel.environment.start(folder)
+            self._is_exporting(_("the cases"))
+            folder.create(config)
+            self._export(rows, classes, folder.path / "data")
+            self.panel.environment.start(folder)
         except BaseException:
             shutil.rmtree(folder.path, ignore_errors=True)
             self.tell("")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import torch
 
 
+def is_exported() -> bool:
+    """Whether a network is exported or traced just now: the result shall consist of PyTorch's own layers."""
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()
+
+
 def is_rows(x: torch.Tensor) -> bool:
     """Whether (B, C, *spatial) lies channels-last on a CPU, where it pays to write layers for that order.
 
-    Never while a network is exported: what is exported shall consist of PyTorch's own layers.
+    Never while a network is exported.
     """
-    return x.device.type == "cpu" and not torch.compiler.is_exporting() and x.movedim(1, -1).is_contiguous()
+    return x.device.type == "cpu" and not is_exported() and x.movedim(1, -1).is_contiguous()
 
 
 def to_rows(x: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from MedSegTrainerLib.models.memory import is_exported
+
 EPSILON = 1e-5
 MOST_GROUPS = 8
 SLOPE = 0.01  # of the leaky ReLU
@@ -35,7 +37,7 @@ class InstanceNorm(nn.Module):
             self.register_buffer("bias", zeros, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if x.device.type == "cpu" and not torch.compiler.is_exporting():
+        if x.device.type == "cpu" and not is_exported():
             return _NormActPerSample.apply(x, self.weight, self.bias, None, 1.0)  # type: ignore[no-untyped-call]
         return functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=EPSILON)
 
@@ -49,7 +51,7 @@ class InstanceNormAct(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: torch.Tensor, shortcut: torch.Tensor | None = None) -> torch.Tensor:
-        if x.device.type == "cpu" and not torch.compiler.is_exporting():
+        if x.device.type == "cpu" and not is_exported():
             return _NormActPerSample.apply(x, self.weight, self.bias, shortcut, SLOPE)  # type: ignore[no-untyped-call]
         normed = functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=EPSILON)
         return functional.leaky_relu_(normed if shortcut is None else normed + shortcut, SLOPE)

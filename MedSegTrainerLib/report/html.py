@@ -56,6 +56,7 @@ def render(document: Mapping[str, Any]) -> str:
     colors = {item.name: hex_color(item) for item in classes}
     metrics = {key: shown_metric(key, document["length"]) for key in document["metrics"]}
     panels = box_panels(document, metrics, BOX_METRICS)
+    shown = show_cases(document, classes)
     return fill(
         TEMPLATE,
         {"percent": percent},
@@ -68,10 +69,11 @@ def render(document: Mapping[str, Any]) -> str:
         tiles=_tiles(document),
         summary=[summary_row(document, name, color, metrics) for name, color in colors.items()],
         statistics=all_statistics(document, colors, metrics),
-        boxes=Markup(draw_boxes(panels, colors)) if panels else None,
+        boxes=Markup(draw_boxes(panels, colors)) if panels and len(document["cases"]) > 1 else None,
         cases=[case_row(document, name, metrics) for name in worst_first(document["overall"]["case_mean_dice"])],
         colors=colors,
-        shown=show_cases(document, classes),
+        shown=shown,
+        places={case.name: place for place, case in enumerate(shown)},
         unit=SHORT[document["length"]],
         **_volumes(document, colors),
         **_confusion(document),
@@ -84,7 +86,11 @@ def render(document: Mapping[str, Any]) -> str:
 def fill(template: Path, filters: Mapping[str, Callable[[Any], str]] | None = None, **values: Any) -> str:
     """A page from its template, with the style that all pages share as ``style``; values are escaped."""
     environment = Environment(
-        loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters.update(filters or {})
     page = environment.from_string(template.read_text(encoding="utf-8"))

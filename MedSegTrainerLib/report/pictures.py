@@ -225,9 +225,7 @@ def _show_overlay(ax: Axes, view: View, classes: Sequence[LabelClass], opacity: 
         _outline(ax, view, view.reference == item.value, _rgb(item))
 
 
-def _show_labels(
-    ax: Axes, view: View, labels: np.ndarray, classes: Sequence[LabelClass], opacity: float
-) -> None:
+def _show_labels(ax: Axes, view: View, labels: np.ndarray, classes: Sequence[LabelClass], opacity: float) -> None:
     for item in classes:
         _fill(ax, view, labels == item.value, _rgb(item), opacity)
 

@@ -20,9 +20,7 @@ NUMBERS_FIT = 13  # labels of a matrix whose cells are wide enough for text
 CELL = "#1f5fa8"
 
 
-def draw_boxes(
-    panels: Sequence[tuple[Metric, Mapping[str, Sequence[float]]]], colors: Mapping[str, str]
-) -> str:
+def draw_boxes(panels: Sequence[tuple[Metric, Mapping[str, Sequence[float]]]], colors: Mapping[str, str]) -> str:
     """An ``<svg>`` with a panel for each metric: a box and the points of every structure, one below the other.
 
     panels: a metric and structure to values of its cases, in the metric's shown unit. The box is from the first to the

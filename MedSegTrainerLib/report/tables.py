@@ -52,7 +52,9 @@ def all_statistics(
     return [
         {
             "metric": metric,
-            "rows": [(name, color, statistics(summary[name][key], key, metric, length)) for name, color in colors.items()],
+            "rows": [
+                (name, color, statistics(summary[name][key], key, metric, length)) for name, color in colors.items()
+            ],
         }
         for key, metric in metrics.items()
     ]

@@ -24,7 +24,8 @@ GROUND = (14, 17, 21)
 INK = (215, 220, 226)
 LIGHT = np.array([-0.45, -0.75, 0.5])  # from the viewer's left, in front and above, in the axes of the screen
 AMBIENT = 0.32
-TOO_MUCH, MISSING, AGREES = (230, 159, 0), (86, 180, 233), (205, 208, 212)  # as in the pictures of differences
+TOO_MUCH, MISSING, AGREES = (230, 159, 0), (86, 180, 233), (205, 208, 212)
+ROUND = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
 SECOND_LETTER = 0.4  # of a direction's length, from which it is named as well
 JPEG_QUALITY = 76
 
@@ -87,9 +88,7 @@ def side_letters(direction: np.ndarray) -> str:
     return "".join(letter for size, letter in named[:2] if size > SECOND_LETTER)
 
 
-def _draw(
-    surface: Surface, paint: np.ndarray, axes: np.ndarray, middle: np.ndarray, radius: float
-) -> Image.Image:
+def _draw(surface: Surface, paint: np.ndarray, axes: np.ndarray, middle: np.ndarray, radius: float) -> Image.Image:
     """The points from far to near as small shaded squares; what is nearer covers what is behind."""
     size = PANEL * DRAWN_LARGER
     scale = size / (2 * radius)
@@ -144,7 +143,7 @@ def _limit(apart: np.ndarray, step: float) -> float:
     known = np.abs(apart[np.isfinite(apart)])
     wanted = max(2 * step, float(np.percentile(known, 97)) if known.size else 0.0)
     power = 10.0 ** np.floor(np.log10(wanted))
-    return float(min(factor * power for factor in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if factor * power >= wanted - 1e-9))
+    return float(min(factor * power for factor in ROUND if factor * power >= wanted - 1e-9))
 
 
 def _distance_colors(apart: np.ndarray, limit: float) -> np.ndarray:

@@ -9,12 +9,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from MedSegTrainerLib.report.curves import FONT_SIZE, INK, calm, inline_svg
 from MedSegTrainerLib.report.plots import short
 
 FEWEST = 3  # pairs for limits of agreement; of two they say nothing
+COLUMNS = 2
 PLOTS_SHOWN = 8  # structures with a plot of their own, those with the largest bias
+NARROW_RANGE = 0.5  # smallest to largest volume from which the axes need not begin at 0
 WIDE_RANGE = 30  # largest to smallest volume from which axes are logarithmic
 LIMIT_WIDTH = 1.96  # standard deviations: 95 % of differences that are normally distributed
 
@@ -52,7 +55,8 @@ def draw_volumes(volumes: Mapping[str, Pairs], colors: Mapping[str, str], unit: 
     ax = figure.subplots()
     known = [value for pairs in volumes.values() for pair in pairs for value in pair if value > 0]
     is_wide = bool(known) and max(known) > WIDE_RANGE * min(known)
-    floor = min(known, default=1.0) * 0.7 if is_wide else 0.0
+    lowest = min(known, default=1.0)
+    floor = 0.7 * lowest if is_wide else 0.9 * lowest if lowest > NARROW_RANGE * max(known, default=1.0) else 0.0
     top = max(known, default=1.0) * (1.4 if is_wide else 1.05)
     for name, pairs in volumes.items():
         if pairs:
@@ -62,6 +66,9 @@ def draw_volumes(volumes: Mapping[str, Pairs], colors: Mapping[str, str], unit: 
     if is_wide:
         ax.set_xscale("log")
         ax.set_yscale("log")
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
+        ax.yaxis.set_major_locator(MaxNLocator(nbins=5))
     ax.set_xlim(floor, top)
     ax.set_ylim(floor, top)
     ax.set_aspect("equal")
@@ -80,11 +87,10 @@ def draw_agreement(volumes: Mapping[str, Pairs], colors: Mapping[str, str], unit
     chosen = most_biased(volumes)
     if not chosen:
         return None
-    columns = min(len(chosen), 2)
-    rows = -(-len(chosen) // columns)
-    figure = Figure(figsize=(4.6 * columns, 2.7 * rows), layout="constrained")
+    rows = -(-len(chosen) // COLUMNS)
+    figure = Figure(figsize=(9.0, 2.7 * rows), layout="constrained")
     FigureCanvasSVG(figure)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for ax, name in zip(axes, chosen, strict=False):
         _draw_one(ax, volumes[name], colors[name])
         ax.set_title(short(name), fontsize=FONT_SIZE + 1, color=INK, loc="left")
@@ -117,4 +123,7 @@ def _draw_one(ax: Axes, pairs: Pairs, color: str) -> None:
         ax.axhline(limit, color=INK, linewidth=1.0, linestyle="--")
     ax.axhspan(found.low, found.high, color=INK, alpha=0.06, linewidth=0)
     ax.margins(x=0.08, y=0.12)
+    if found.high - found.low < 1e-6 * values.mean():  # equal volumes: rounding errors are no spread
+        ax.set_ylim(found.bias - 0.01 * values.mean(), found.bias + 0.01 * values.mean())
     calm(ax)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6))

@@ -12,6 +12,7 @@ from MedSegTrainerLib.report.tables import volume_pairs
 
 FEWEST_CASES = 4  # for quartiles
 BIAS_WORTH_TELLING = 0.05  # of the volume
+NAMES_SHOWN = 3
 
 
 def in_words(document: Mapping[str, Any]) -> list[str]:
@@ -33,21 +34,24 @@ def in_words(document: Mapping[str, Any]) -> list[str]:
         sentences.append(f"The weakest structure is {weakest} (mean Dice {means[weakest]:.3f}).")
     sentences += _leaning(document)
     if len(ordered) < FEWEST_CASES:
-        sentences.append(f"{len(ordered)} case{'' if len(ordered) == 1 else 's'} say little about other data.")
+        few = "One case says" if len(ordered) == 1 else f"{len(ordered)} cases say"
+        sentences.append(f"{few} little about other data.")
     return sentences
 
 
 def _leaning(document: Mapping[str, Any]) -> list[str]:
-    """The structures whose predicted volumes are too large or too small altogether."""
+    """The structures whose predicted volumes are too large or too small altogether, the farthest off first."""
     what = "area" if document["length"] == "pixels" else "volume"
-    told: dict[str, list[str]] = {"large": [], "small": []}
+    shares: dict[str, float] = {}
     for name, pairs in volume_pairs(document).items():
         expected, predicted = (sum(side) for side in zip(*pairs, strict=True)) if pairs else (0.0, 0.0)
-        share = predicted / expected - 1 if expected else 0.0
-        if abs(share) >= BIAS_WORTH_TELLING:
-            told["large" if share > 0 else "small"].append(f"{name} ({abs(share):.0%})")
-    return [
-        f"Too {size} in {what} over all cases: {', '.join(names[:4])}{f' and {len(names) - 4} more' if names[4:] else ''}."
-        for size, names in told.items()
-        if names
-    ]
+        if expected and abs(predicted / expected - 1) >= BIAS_WORTH_TELLING:
+            shares[name] = predicted / expected - 1
+    ranked = sorted(shares, key=lambda name: -abs(shares[name]))
+    sentences = []
+    for size, sign in (("large", 1), ("small", -1)):
+        names = [f"{name} ({abs(shares[name]):.0%})" for name in ranked if shares[name] * sign > 0]
+        if names:
+            more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+            sentences.append(f"Too {size} in {what} over all cases: {', '.join(names[:NAMES_SHOWN])}{more}.")
+    return sentences

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.apply_job import cleaned, find_inputs, mirror_axes
+from MedSegTrainerLib.apply_inputs import find_inputs
+from MedSegTrainerLib.apply_job import cleaned
 from MedSegTrainerLib.config import ApplyConfig
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.sides import why_not_mirror
+from MedSegTrainerLib.tta import mirror_axes
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import sys
@@ -16,6 +17,27 @@ import slicer
 
 HIPPOCAMPUS = {"Anterior": (0.94, 0.67, 0.24), "Posterior": (0.27, 0.59, 0.9)}  # names and colours by label value
 MINUTE = 60_000  # milliseconds
+SMALL = {  # settings that train an epoch in a blink
+    "network.type": "UNet3D", "network.base_channels": "4", "data.patch_size": "16, 32, 32", "data.batch_size": "1",
+    "data.samples_per_volume": "1", "trainer.epochs": "2000", "trainer.validation_interval": "2",
+    "optimizer.learning_rate": "0.01",
+}  # fmt: skip
+
+
+def leave_tested(home: Path, python: str = "", **report: Any) -> str:
+    """Leaves in ``home`` what a passed self-test of an interpreter leaves, and chooses it; gives the interpreter."""
+    from MedSegTrainerUI.environment_record import identity
+
+    python = python or os.environ.get("MEDSEG_PYTHON") or sys.executable
+    cpu = {"name": "cpu", "description": "CPU with 2 threads"}
+    document = {"ok": True, "asked": "auto", "device": "cpu", "device_name": cpu["description"], "torch": "2.13.0",
+                "devices": [cpu], "warnings": [], **report}  # fmt: skip
+    folder = home / "environment"
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {**identity(Path(python)), "report": document}
+    (folder / "tested-other.json").write_text(json.dumps(record), encoding="utf-8")
+    qt.QSettings().setValue("MedSegTrainer/Python", python)
+    return python
 
 
 class Timed:

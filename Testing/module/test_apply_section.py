@@ -212,6 +212,12 @@ class TestRun:
         assert ui.resultsFrame.isHidden() and ui.applyButton.enabled
         assert names_in(segmentations()[0]) == ["liver", "tumor"]
 
+    def test_a_second_click_that_waited_starts_no_second_job(self, section, panel, make_model, make_volume, pixels):
+        choose(section, make_model(), make_volume("CT", pixels))
+        qt.QTimer.singleShot(0, section.onApply)
+        section.onApply()
+        assert len(panel.jobs.all()) == 1 and section.run.folder == panel.folder
+
     def test_options_reach_the_job(self, section, panel, make_model, make_volume, pixels):
         choose(section, make_model(), make_volume("CT", pixels))
         section.ui.ttaCheckBox.checked = True

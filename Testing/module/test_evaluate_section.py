@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import qt
 import slicer
 from MedSegTrainerUI.evaluate_run import compare_names, fill_table, read_table
 from MedSegTrainerUI.evaluate_section import EvaluateSection
@@ -200,6 +201,12 @@ class TestRun:
             section.onTimer()
         (node,) = slicer.util.getNodesByClass("vtkMRMLTableNode")
         assert read_table(node)[0][1][0] == 0.7 and section.ui.resultsTable.item(0, 1).text() == "0.700"
+
+    def test_a_second_click_that_waited_starts_no_second_job(self, section, panel, pair):
+        choose(section, *pair)
+        qt.QTimer.singleShot(0, section.onEvaluate)
+        section.onEvaluate()
+        assert len(panel.jobs.all()) == 1 and section.run.folder == panel.folder
 
     def test_a_failure_is_one_message(self, section, panel, pair):
         choose(section, *pair)

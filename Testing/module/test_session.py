@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -25,11 +27,6 @@ played = _load("played_session")
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "hippocampus"
 TRAINING, FOURTH = ("hippocampus_001", "hippocampus_004", "hippocampus_006"), "hippocampus_007"
 WIDTH = 440
-SMALL = {  # settings that train an epoch in a blink
-    "network.type": "UNet3D", "network.base_channels": "4", "data.patch_size": "16, 32, 32", "data.batch_size": "1",
-    "data.samples_per_volume": "1", "trainer.epochs": "2000", "trainer.validation_interval": "2",
-    "optimizer.learning_rate": "0.01",
-}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +179,7 @@ def test_session(
     """A network too small to be good, stopped after moments: every step works."""
     pictures = Pictures(played.Session(module_widget.panel, wait_for), module_widget, screenshot)
     timings, _, dice = play(
-        module_widget, home, wait_for, make_segmentation, pictures, settings=SMALL, minutes=0.05
+        module_widget, home, wait_for, make_segmentation, pictures, settings=played.SMALL, minutes=0.05
     )  # fmt: skip
     write_timings(timings, tmp_path, "timer-callbacks-quick")
     assert 0 <= dice <= 1
@@ -200,6 +197,45 @@ def test_session_with_three_minutes_of_training(
     )  # fmt: skip
     write_timings(timings, tmp_path, "timer-callbacks")
     print(f"mean Dice of {FOURTH}: {dice:.3f}")
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        drawn_on = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+        node.GetDisplayNode().SetVisibility(drawn_on is fourth and "hand" not in node.GetName())
     render_slice_views("slices-prediction", fourth)
     assert dice >= 0.70
     come_back(module_widget, wait_for, dialogs)
+
+
+def test_data_are_checked_and_taken_from_a_folder(
+    home: Path, request: Any, wait_for: Any, make_segmentation: Any, tmp_path: Path
+) -> None:
+    """The jobs behind *Check data* and *From folder...*, and a training on what was found in the folder."""
+    played.leave_tested(home)
+    panel = request.getfixturevalue("panel")
+    data, session = panel.data, played.Session(panel, wait_for)
+    for name in TRAINING:
+        volume = played.load_hippocampus(DATA, name)
+        played.load_hippocampus_label(DATA, name, volume, make_segmentation)
+    data.ui.addAllButton.click()
+    data.ui.checkButton.click()
+    assert data.ui.checkButton.text == "Stop check", data.ui.messageLabel.text
+    wait_for(lambda: data.ui.checkButton.text == "Check data", 2 * played.MINUTE)
+    assert "full report" in data.ui.reportLabel.text, data.ui.messageLabel.text
+    cells = [data.ui.pairsTable.item(row, 4).text() for row in range(3)]
+    assert all(cells) and data.problem() == "", cells
+    slicer.mrmlScene.Clear()
+
+    folder = tmp_path / "from elsewhere"
+    for kind in ("imagesTr", "labelsTr"):
+        (folder / kind).mkdir(parents=True)
+        for name in TRAINING:
+            shutil.copy(DATA / kind / f"{name}.nii.gz", folder / kind)
+    data.addFolder(str(folder))
+    wait_for(lambda: data.rows, 2 * played.MINUTE)
+    assert [(row.name, row.use) for row in panel.rows()] == [(name, True) for name in TRAINING]
+    assert len(panel.classes()) == 2 and data.problem() == ""
+    panel.parameters.configuration = json.dumps(played.SMALL)
+    watch = session.start_training()
+    wait_for(lambda: watch.validations, 2 * played.MINUTE)
+    panel.train.job.ui.stopNowButton.click()
+    wait_for(lambda: not watch.working, played.MINUTE)
+    assert watch.state == "stopped"

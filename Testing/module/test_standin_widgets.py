@@ -158,6 +158,7 @@ def test_a_plot_widget_paints_its_curves(scene, screenshot):
     chart.SetYAxisRange(0, 1)
     chart.AddAndObservePlotSeriesNodeID(series.GetID())
     view = scene.AddNewNodeByClass("vtkMRMLPlotViewNode")
+    view.SetAndObserveParentLayoutNodeID(chart.GetID())  # else it would be one of the layout's views
     widget = slicer.qMRMLPlotWidget()
     widget.setMRMLScene(scene)
     widget.setMRMLPlotViewNode(view)

@@ -81,6 +81,13 @@ def test_start_exports_the_cases_and_starts_a_job_in_a_folder_of_its_own(panel, 
     assert train.job.ui.stopKeepButton.visible and not train.job.ui.resumeButton.visible
 
 
+def test_a_second_click_that_waited_starts_no_second_job(panel, train, cases):
+    qt.QTimer.singleShot(0, train.onStart)
+    train.onStart()
+    assert len(panel.environment.started) == 1 and panel.environment.started[0].job_file.exists()
+    assert train.ui.messageLabel.text == ""
+
+
 def test_start_says_what_is_in_the_way(panel, train, cases):
     for data, environment in (("No data.", "No PyTorch."), ("", "No PyTorch.")):
         panel.data.told, panel.environment.problem = data, environment

@@ -73,6 +73,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._attributes: dict[tuple[str, str], str | None] = {}
         self._current = ""
         self._requested = ""  # chosen before there was a scene
+        self._shown: list[tuple[str, str]] = []
         self._busy = False
         self._box = self._make_box()
         self._box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
@@ -175,11 +176,12 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         )
 
     def _on_scene(self, caller: Any, event: str) -> None:
-        if shiboken6.isValid(self):
+        if shiboken6.isValid(self) and self._shown != [(node.GetID(), node.GetName()) for node in self.nodes()]:
             self._refresh()
 
     def _refresh(self, *_: Any) -> None:
         nodes = self.nodes()
+        self._shown = [(node.GetID(), node.GetName()) for node in nodes]
         self._busy = True
         self._box.clear()
         if self.noneEnabled:

@@ -9,6 +9,7 @@ import slicer
 import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 
+from . import failures
 from .chart_painter import paint_chart
 from .qmrml_nodes import qMRMLWidget
 
@@ -25,6 +26,8 @@ class qMRMLPlotView(QtWidgets.QWidget):
         return self._view_node
 
     def setMRMLPlotViewNode(self, node: Any) -> None:
+        if node is not None and node.GetParentLayoutNode() is None:
+            failures.note(f"Slicer's view layout makes another view for {node.GetName()}: it has no parent layout node")
         self._view_node = node
         self._observe()
 

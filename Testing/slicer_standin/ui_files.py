@@ -65,8 +65,7 @@ def _check_custom_widgets(root: ElementTree.Element, classes: dict[str, Any]) ->
 def _has_property(kind: type, name: str) -> bool:
     if any(isinstance(vars(base).get(name), QtCore.Property) for base in kind.__mro__):
         return True
-    base = next(base for base in kind.__mro__ if base.__module__.startswith("PySide6"))
-    return bool(base.staticMetaObject.indexOfProperty(name) >= 0)  # type: ignore[attr-defined]
+    return bool(kind().metaObject().indexOfProperty(name) >= 0)  # that of the class itself may be deleted by now
 
 
 def _take_enumerations(root: ElementTree.Element, classes: dict[str, Any]) -> list[tuple[str, str, int]]:

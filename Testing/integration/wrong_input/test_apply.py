@@ -157,7 +157,7 @@ APPLY = {
         ("1 of 4 images were not segmented", "case_1.nii.gz cannot be read", "Replace"),
         1,
         "out/job",
-        LABEL_MAPS,
+        (*LABEL_MAPS, "out/made.jsonl"),
     ),
 }
 

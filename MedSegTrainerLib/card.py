@@ -1,0 +1,105 @@
+"""The card of a model: what it finds, in which images, how good it is and how it was made, in plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from MedSegTrainerLib.architectures import network_settings
+from MedSegTrainerLib.package import ModelPackage, load_members, read_description
+from MedSegTrainerLib.plan import Plan
+
+MEASURED_ON = {
+    "test": "test cases, which had no part in its training",
+    "validation": "validation cases, which chose the best epoch",
+    "cross-validation": "cases, each held out once",
+}
+SHOWN = {"dice": "Dice", "iou": "IoU", "hd95_mm": "HD95 mm"}
+CURVE_LINES = 8
+
+
+def read_card(path: Path) -> str:
+    """The card of a model in a folder, a zip or a job; raises ModelError."""
+    document = read_description(path)
+    return card_text(load_members(path), document)
+
+
+def card_text(members: Sequence[ModelPackage], document: Mapping[str, Any] | None = None) -> str:
+    """document: of ``model.json``; without it that of the first member counts."""
+    first, told = members[0], document or {}
+    training, metrics = told.get("training", first.training), told.get("metrics", first.metrics)
+    data = told.get("data", first.data)
+    blocks = [
+        ("Finds", [f"{item.name} (label {item.value})" for item in first.plan.classes]),
+        ("Needs", _needs(first.plan, data)),
+        ("Trained on", _data(training, data)),
+        ("How good", _quality(first.plan, training, metrics)),
+        ("Curve", _curve(first.curves)),
+        ("Made", _made(first.plan, training, len(members), str(told.get("made_by", "")))),
+    ]
+    return "\n".join(line for title, lines in blocks if lines for line in _block(title, lines))
+
+
+def _block(title: str, lines: Sequence[str]) -> list[str]:
+    return [f"{title if index == 0 else '':<12}{line}" for index, line in enumerate(lines)]
+
+
+def _needs(plan: Plan, data: Mapping[str, Any]) -> list[str]:
+    count, names = len(plan.channel_names), ", ".join(plan.channel_names)
+    what = "2D images" if plan.image_size else "volumes"
+    lines = [f"{what} with {count} channel{'s' if count > 1 else ''}: {names}"]
+    if plan.image_size:
+        return [*lines, f"seen at {' x '.join(map(str, plan.image_size))} pixels (y, x)"]
+    lines.append(f"seen with voxels of {' x '.join(f'{mm:.3g}' for mm in plan.spacing)} mm (z, y, x)")
+    if data:
+        lines.append(f"such as those it was trained on: {', '.join(data['planes'])} slices")
+    return lines
+
+
+def _data(training: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
+    lines = [f"{len(training.get('train_cases', []))} cases"]
+    for key, what, unit in (("spacing_mm", "voxels", "mm"), ("size_voxels", "sizes", "voxels")):
+        if key in data:
+            low, _, high = data[key]
+            axes = [f"{a:.3g}" if a == b else f"{a:.3g}-{b:.3g}" for a, b in zip(low, high, strict=True)]
+            lines.append(f"{what} of {' x '.join(axes)} {unit} (z, y, x)")
+    for channel in data.get("channels", []):
+        lines.append(f"intensities of {channel['name']}: {channel['lowest']:.4g} to {channel['highest']:.4g}")
+    return lines
+
+
+def _quality(plan: Plan, training: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
+    summary = metrics.get("summary")
+    if not summary:
+        dice = metrics.get("val_dice_per_class") or {}
+        lines = [f"{name}: Dice {value:.3f}" for name, value in dice.items() if value is not None]
+        return lines or ["nobody measured it: all cases were trained on"]
+    where = str(metrics.get("measured_on", "test"))
+    cases = metrics.get("test_cases" if where == "test" else "validation_cases", training.get("val_cases", []))
+    lines = [f"on {len(cases)} {MEASURED_ON.get(where, where)}"]
+    for item in plan.classes:
+        means = {key: summary.get(item.name, {}).get(key, {}).get("mean") for key in SHOWN}
+        told = [f"{title} {means[key]:.3f}" for key, title in SHOWN.items() if means[key] is not None]
+        lines.append(f"{item.name}: {', '.join(told) or 'in none of them'}")
+    return [*lines, *([str(metrics["words"])] if "words" in metrics else [])]
+
+
+def _curve(curves: Sequence[Mapping[str, Any]]) -> list[str]:
+    points = [point for point in curves if point.get("mean_dice") is not None]
+    step = max(1, -(-len(points) // CURVE_LINES))
+    chosen = points[::-step][::-1]
+    return [f"{point['minutes']:6.1f} min  Dice {point['mean_dice']:.3f}" for point in chosen]
+
+
+def _made(plan: Plan, training: Mapping[str, Any], members: int, made_by: str) -> list[str]:
+    settings = network_settings(plan.architecture, plan.network)
+    told = [name if value is True else f"{name} {value}" for name, value in settings.items() if value]
+    lines = [f"{plan.architecture}, {plan.dims}D, {', '.join(told).replace('_', ' ')}"]
+    if members > 1:
+        lines[0] = f"an ensemble of {members} models: {lines[0]}"
+    lines.append(f"patches of {' x '.join(map(str, plan.patch_size))} voxels, {plan.loss.loss_type} loss")
+    lines.append(f"{plan.optimizer_type}, learning rate {plan.learning_rate:g}, {plan.lr_schedule}")
+    if "epoch" in training:
+        lines.append(f"best after {training['epoch']} epochs, {training.get('steps')} steps")
+    return [*lines, *([f"with {made_by}"] if made_by else [])]

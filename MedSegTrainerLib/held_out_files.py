@@ -1,0 +1,78 @@
+"""The best model on the files of held-out cases: their label maps, and which clean-up of them helps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from MedSegTrainerLib.cleaning import Cleaning, CleaningStudy, clean_classes
+from MedSegTrainerLib.data.dataset import Case
+from MedSegTrainerLib.data.images import read_channels
+from MedSegTrainerLib.data.label_maps import labelled_parts, read_label_map, read_label_map_onto, write_label_map
+from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.inference import Predictor
+from MedSegTrainerLib.pairing import Pair
+
+MOST_STUDIED = 10  # validation cases that are predicted for the sake of the clean-up alone
+
+
+def predict_files(
+    predictor: Predictor,
+    cases: Sequence[Case],
+    studied: Sequence[Case],
+    folder: Path,
+    count: Callable[[], None],
+    *,
+    deadline: float | None = None,
+) -> tuple[list[Pair], list[Cleaning]]:
+    """Writes the label maps of ``cases`` into the folder, and says what to do to each class of them, which was done.
+
+    studied: the validation cases that the clean-up is chosen with. Where they are not ``cases``, the first few are
+    predicted too, as long as the deadline (``time.time()``) has not passed. count: called after each of ``cases``.
+    """
+    plan, study = predictor.plan, CleaningStudy(predictor.plan.classes)
+    names = {case.name for case in studied}
+    pairs = []
+    for case in cases:
+        labels = _study(predictor, case, study if case.name in names else None)
+        output = folder / f"{case.name}.seg.nrrd"
+        write_label_map(labels, output, plan.classes)
+        pairs.append(Pair(name=case.name, prediction=output, reference=case.label, image=case.images[0]))
+        count()
+    others = names.isdisjoint(case.name for case in cases)
+    for case in studied[:MOST_STUDIED] if others else []:
+        if deadline is not None and time.time() > deadline:
+            break
+        _study(predictor, case, study)
+    cleanings = study.choose()
+    if any(item.does_something for item in cleanings):
+        for pair in pairs:
+            cleaned = cleaned_up(read_label_map(pair.prediction), cleanings)
+            write_label_map(cleaned, pair.prediction, plan.classes)
+    return pairs, cleanings
+
+
+def cleaned_up(labels: sitk.Image, cleanings: Sequence[Cleaning]) -> sitk.Image:
+    """The label map cleaned up class by class, on the same grid."""
+    array = sitk.GetArrayViewFromImage(labels)
+    result = clean_classes(array, Geometry.of(labels).spacing_zyx, cleanings)
+    if result is array:
+        return labels
+    image = sitk.GetImageFromArray(result)
+    image.CopyInformation(labels)
+    return image
+
+
+def _study(predictor: Predictor, case: Case, study: CleaningStudy | None) -> sitk.Image:
+    """The label map of a case, which goes into the study where there is one."""
+    channels = read_channels(case.images)
+    labels = predictor.predict(channels)
+    if study is not None:
+        reference = read_label_map_onto(case.label, channels[0], case.segment_values)
+        arrays = (sitk.GetArrayFromImage(side) for side in (labels, reference))
+        predicted, expected = labelled_parts(*arrays, predictor.plan.ignore_label)
+        study.add(predicted, expected, Geometry.of(labels).spacing_zyx)
+    return labels

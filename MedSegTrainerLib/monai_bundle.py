@@ -1,0 +1,263 @@
+"""A model as a MONAI bundle, a folder that runs with MONAI alone, without this library.
+
+    python -m monai.bundle run --config_file BUNDLE/configs/inference.json --bundle_root BUNDLE --dataset_dir IMAGES
+
+    configs/metadata.json     what the model is, in MONAI's words
+    configs/inference.json    preparing, sliding window and writing as MONAI's transforms
+    models/model.ts           the network as TorchScript
+    docs/README.md
+
+The network sees arrays (channels, z, y, x) whose axes grow to the patient's Superior, Posterior and Left: MONAI's
+axis codes SPL. Volumes that fit into one window come out as in this program; larger ones are cut at other places by
+MONAI, and resampled ones are sampled at places that differ by a part of a voxel.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from MedSegTrainerLib import __version__, atomic
+from MedSegTrainerLib.data.normalize import Normalization
+from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.export import Exported, check, is_dynamic, quiet, traced
+from MedSegTrainerLib.package import ModelPackage
+from MedSegTrainerLib.plan import Plan
+
+AXES = "SPL"
+OVERLAP = 0.5
+DATA_OF_MONAI = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download"
+SCHEMA = f"{DATA_OF_MONAI}/0.8.1/meta_schema_20220324.json"  # what MONAI's verify_metadata looks up
+
+
+def write_bundle(package: ModelPackage, output: Path) -> Exported:
+    """Writes the bundle into a new folder, whole or not at all.
+
+    Raises ModelError for networks on neighbouring slices or on 2D images that are resized, for which MONAI has no
+    transforms, and where the exported network does not agree with the original.
+    """
+    plan = package.plan
+    if plan.neighbour_slices or plan.image_size is not None:
+        what = "neighbouring slices as channels" if plan.neighbour_slices else "2D images that are resized to be seen"
+        raise ModelError(f"MONAI bundles know no {what}. Export the network alone: --format onnx or torchscript.")
+    metadata, inference = _metadata(package), _inference(plan)
+    with (
+        tempfile.TemporaryDirectory(prefix=".tmp-", dir=output.parent) as scratch,
+        quiet(),
+        atomic.storage_errors(output),
+    ):
+        folder = Path(scratch) / output.name
+        for name in ("configs", "models", "docs"):
+            (folder / name).mkdir(parents=True)
+        for name, document in (("metadata", metadata), ("inference", inference)):
+            atomic.write_json(folder / "configs" / f"{name}.json", document)
+        atomic.write_bytes(folder / "docs" / "README.md", _readme(package, output.name).encode())
+        inside = {"metadata.json": json.dumps(metadata), "inference.json": json.dumps(inference)}
+        torch.jit.save(traced(package), str(folder / "models" / "model.ts"), _extra_files=inside)
+        difference = check(package, torch.jit.load(str(folder / "models" / "model.ts")), "The network of the bundle")
+        shutil.move(str(folder), output)
+    return Exported(path=output, difference=difference, is_dynamic=is_dynamic(package))
+
+
+def _inference(plan: Plan) -> dict[str, Any]:
+    return {
+        "imports": ["$import glob", "$import os", "$import torch"],
+        "bundle_root": ".",
+        "dataset_dir": "$@bundle_root + '/images'",
+        "output_dir": "$@bundle_root + '/eval'",
+        "datalist": _datalist(len(plan.normalization)),
+        "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
+        "network_def": {
+            "_target_": "torch.jit.load", "f": "$@bundle_root + '/models/model.ts'", "map_location": "@device"
+        },
+        "network": "$@network_def.to(@device).eval()",
+        "preprocessing": {"_target_": "Compose", "transforms": _preprocessing(plan)},
+        "dataset": {
+            "_target_": "Dataset", "data": "$[{'image': files} for files in @datalist]", "transform": "@preprocessing"
+        },
+        "dataloader": {
+            "_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "shuffle": False, "num_workers": 0
+        },
+        "inferer": _inferer(plan),
+        "postprocessing": {"_target_": "Compose", "transforms": _postprocessing(plan)},
+        "evaluator": {
+            "_target_": "SupervisedEvaluator", "device": "@device", "val_data_loader": "@dataloader",
+            "network": "@network", "inferer": "@inferer", "postprocessing": "@postprocessing", "amp": False,
+        },
+        "run": ["$@evaluator.run()"],
+    }  # fmt: skip
+
+
+def _datalist(channels: int) -> str:
+    """Every NIfTI file; with several channels those named CASE_0000, CASE_0001, ... together."""
+    if channels == 1:
+        return "$sorted(glob.glob(os.path.join(@dataset_dir, '*.nii*')))"
+    first = "sorted(glob.glob(os.path.join(@dataset_dir, '*_0000.nii*')))"
+    return f"$[[f.replace('_0000.nii', '_%04d.nii' % c) for c in range({channels})] for f in {first}]"
+
+
+def _preprocessing(plan: Plan) -> list[dict[str, Any]]:
+    z, y, x = plan.spacing
+    spacing = [-1.0, y, x] if plan.dims == 2 else [z, y, x]  # in 2D the slices stay where they are
+    return [
+        {"_target_": "LoadImaged", "keys": "image", "image_only": True, "ensure_channel_first": True},
+        {"_target_": "Orientationd", "keys": "image", "axcodes": AXES},
+        {
+            "_target_": "Spacingd", "keys": "image", "pixdim": spacing, "mode": "bilinear", "padding_mode": "border",
+            "scale_extent": True, "align_corners": True,
+        },
+        *_normalisation(plan),
+        *_padding(plan),
+        {"_target_": "EnsureTyped", "keys": "image", "dtype": "$torch.float32"},
+    ]  # fmt: skip
+
+
+def _normalisation(plan: Plan) -> list[dict[str, Any]]:
+    """Of all channels at once where they are alike, else of each by itself."""
+    if len(set(plan.normalization)) == 1:
+        return _normalised("image", plan.normalization[0])
+    names = [f"_{index}" for index in range(len(plan.normalization))]
+    keys = [f"image{name}" for name in names]
+    each = [step for key, how in zip(keys, plan.normalization, strict=True) for step in _normalised(key, how)]
+    return [
+        {"_target_": "SplitDimd", "keys": "image", "output_postfixes": [name[1:] for name in names]},
+        *each,
+        {"_target_": "ConcatItemsd", "keys": keys, "name": "image"},
+        {"_target_": "DeleteItemsd", "keys": keys},
+    ]
+
+
+def _normalised(key: str, how: Normalization) -> list[dict[str, Any]]:
+    if how.method == "zscore":
+        return [{"_target_": "NormalizeIntensityd", "keys": key, "channel_wise": True}]
+    if how.method == "minmax":
+        return [{"_target_": "ScaleIntensityd", "keys": key, "minv": 0.0, "maxv": 1.0, "channel_wise": True}]
+    if how.method == "percentile":
+        return [
+            {
+                "_target_": "ScaleIntensityRangePercentilesd", "keys": key, "lower": 0.5, "upper": 99.5, "b_min": 0.0,
+                "b_max": 1.0, "clip": True, "channel_wise": True,
+            }
+        ]  # fmt: skip
+    if how.method == "ct":
+        deviation = max(how.std, 1e-6)
+        return [
+            {
+                "_target_": "ScaleIntensityRanged", "keys": key, "a_min": how.low, "a_max": how.high,
+                "b_min": (how.low - how.mean) / deviation, "b_max": (how.high - how.mean) / deviation, "clip": True,
+            }
+        ]  # fmt: skip
+    return []
+
+
+def _padding(plan: Plan) -> list[dict[str, Any]]:
+    """Up to a window, the border repeated, so that the voxels n // 2 of volume and window coincide.
+
+    MONAI puts the odd voxel behind the volume, and along an even axis of the window it belongs in front: there the
+    volume is turned round for the while.
+    """
+    turned = [axis for axis, length in enumerate(plan.patch_size) if length % 2 == 0]
+    flip = [{"_target_": "Flipd", "keys": "image", "spatial_axis": turned}] if turned else []
+    pad = {"_target_": "SpatialPadd", "keys": "image", "spatial_size": list(plan.patch_size), "mode": "edge"}
+    return [*flip, pad, *flip]
+
+
+def _inferer(plan: Plan) -> dict[str, Any]:
+    window = {
+        "sw_batch_size": plan.batch_size, "overlap": OVERLAP, "mode": "gaussian", "sigma_scale": 0.125,
+        "padding_mode": "replicate",
+    }  # fmt: skip
+    if plan.dims == 2:
+        return {"_target_": "SliceInferer", "roi_size": list(plan.patch_size[1:]), "spatial_dim": 0, **window}
+    return {"_target_": "SlidingWindowInferer", "roi_size": list(plan.patch_size), **window}
+
+
+def _postprocessing(plan: Plan) -> list[dict[str, Any]]:
+    values = [0, *(item.value for item in plan.classes)]
+    return [
+        {
+            "_target_": "Invertd", "keys": "pred", "transform": "@preprocessing", "orig_keys": "image",
+            "nearest_interp": False, "to_tensor": True,
+        },
+        {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+        {
+            "_target_": "MapLabelValued", "keys": "pred", "orig_labels": list(range(len(values))),
+            "target_labels": values, "dtype": "$torch.int32",
+        },
+        {
+            "_target_": "SaveImaged", "keys": "pred", "output_dir": "@output_dir", "output_postfix": "seg",
+            "output_dtype": "int32", "resample": False, "separate_folder": False,
+        },
+    ]  # fmt: skip
+
+
+def _metadata(package: ModelPackage) -> dict[str, Any]:
+    plan = package.plan
+    names = ["background", *plan.class_names]
+    size = [
+        f"{divisor}*n" if is_dynamic(package) else length
+        for divisor, length in zip(plan.divisor, plan.patch_size, strict=True)
+    ][3 - plan.dims :]
+    common = {"type": "image", "modality": ", ".join(plan.channel_names), "dtype": "float32", "is_patch_data": True}
+    return {
+        "schema": SCHEMA,
+        "version": "1.0.0",
+        "changelog": {"1.0.0": f"exported by MedSegTrainer {__version__}"},
+        "monai_version": "1.6.1",
+        "pytorch_version": str(torch.__version__).split("+")[0],
+        "numpy_version": "2.2.6",
+        "required_packages_version": {"nibabel": "5.3.0", "pytorch-ignite": "0.5.0"},
+        "optional_packages_version": {"nibabel": "5.3.0", "pytorch-ignite": "0.5.0"},
+        "name": f"Segmentation of {', '.join(plan.class_names)}"[:120],
+        "task": "Segmentation of medical volumes",
+        "description": f"{plan.architecture} for {', '.join(plan.class_names)}.",
+        "authors": "made with MedSegTrainer",
+        "authorship": "made with MedSegTrainer",
+        "dataset_dir": "images",
+        "pred_classes": _values(plan),
+        "copyright": "that of whoever trained it",
+        "data_type": "nifti",
+        "image_classes": ", ".join(plan.channel_names),
+        "label_classes": _values(plan),
+        "eval_metrics": {"mean_dice": package.metrics.get("val_dice")},
+        "intended_use": "Research. Not for diagnosis.",
+        "network_data_format": {
+            "inputs": {
+                "image": {
+                    **common, "format": "magnitude", "num_channels": len(plan.normalization), "spatial_shape": size,
+                    "value_range": [], "channel_def": dict(_numbered(plan.channel_names)),
+                }
+            },
+            "outputs": {
+                "pred": {
+                    **common, "format": "segmentation", "num_channels": len(names), "spatial_shape": size,
+                    "value_range": [], "channel_def": dict(_numbered(names)),
+                }
+            },
+        },
+    }  # fmt: skip
+
+
+def _values(plan: Plan) -> str:
+    return ", ".join(["0 background", *(f"{item.value} {item.name}" for item in plan.classes)])
+
+
+def _numbered(names: Any) -> list[tuple[str, str]]:
+    return [(str(index), str(name)) for index, name in enumerate(names)]
+
+
+def _readme(package: ModelPackage, name: str) -> str:
+    from MedSegTrainerLib.card import card_text
+
+    run = (
+        f"python -m monai.bundle run --config_file {name}/configs/inference.json --bundle_root {name} "
+        "--dataset_dir IMAGES"
+    )
+    return f"# {name}\n\nApply it to the NIfTI files of a folder; label maps go to {name}/eval:\n\n    {run}\n\n" + (
+        "It needs monai, pytorch-ignite and nibabel.\n\n```\n" + card_text([package]) + "\n```\n"
+    )
