@@ -189,10 +189,9 @@ class MedSegTrainerTest(ScriptedLoadableModuleTest):
                     self.assertTrue(original.any() and np.array_equal(original, read))
 
     def test_training(self):
-        """Where the environment is ready: trains for a moment in another process, and applies what was learned."""
+        """Where the environment is ready: trains for a moment in another process, applies the model, and compares."""
         import json
 
-        import qt
         from MedSegTrainerUI.sample_data import load_phantoms
 
         panel = self.open_panel()
@@ -201,31 +200,81 @@ class MedSegTrainerTest(ScriptedLoadableModuleTest):
             return
         volumes = load_phantoms()
         panel.data.onAddAll()
-        panel.parameters.configuration = json.dumps({"trainer.epochs": 3})
+        panel.parameters.configuration = json.dumps(
+            {
+                "network.type": "UNet3D",
+                "network.base_channels": 4,
+                "data.patch_size": [16, 32, 32],
+                "data.batch_size": 1,
+                "data.samples_per_volume": 1,
+                "trainer.epochs": 2000,
+                "trainer.validation_interval": 2,
+                "optimizer.learning_rate": 0.01,
+            }
+        )
+        watch = self.train_for_a_moment(panel)
+        self.assertEqual(panel.parameters.model, str(watch.folder.path))
+        first, fourth = self.apply_model(panel, [volumes[0], volumes[3]])
+        for node in (first, fourth):
+            names = [node.GetSegmentation().GetNthSegment(index).GetName() for index in range(4)]
+            self.assertEqual(names, ["liver", "tumor", "spleen", "kidneys"])
+        self.compare(panel, first, panel.rows()[0].segmentation, volumes[0])
+        self.delayDisplay("The scene is closed; the training is still listed")
+        slicer.mrmlScene.Clear()
+        self.assertEqual(panel.rows(), [])
+        self.assertIn(watch.name, [folder.path.name for folder in panel.jobs.all()])
+        panel.train.job.watched = None
+        for folder in panel.jobs.all():
+            if folder.path.name not in self.jobs_before:
+                panel.jobs.remove(folder)
+
+    def train_for_a_moment(self, panel):
+        """Starts a training, follows its curves and its prediction, and stops it; what watches the job."""
+        self.jobs_before = [folder.path.name for folder in panel.jobs.all()]
         self.delayDisplay("A short training")
         panel.train.onStart()
-        watch = panel.train.job.watched
+        job = panel.train.job
+        watch = job.watched
         self.assertIsNotNone(watch, panel.train.ui.messageLabel.text)
+        self.wait_for(lambda: not watch.working or (len(watch.validations) > 1 and job.preview.node() is not None))
+        self.assertTrue(watch.working, job.ui.endingLabel.text)
+        self.assertEqual(job.charts.nodes["losses"].GetNumberOfRows(), len(watch.epochs))
+        self.assertIn("Prediction of", job.preview.node().GetName())
+        self.assertFalse(panel.train.ui.startButton.enabled)
+        self.delayDisplay("It is stopped, and the best model kept")
+        job.onStopKeep()
         self.wait_for(lambda: not watch.working)
-        self.assertEqual(watch.state, "finished", watch.status.message)
-        self.delayDisplay("Its model is applied to another volume")
-        panel.parameters.model = str(watch.folder.path)
-        panel.refresh()
-        for volume in volumes:
-            panel.apply.ui.volumesSelector.setCheckState(
-                volume, qt.Qt.Checked if volume is volumes[3] else qt.Qt.Unchecked
-            )
-        panel.apply.onVolumes()
+        self.assertTrue(watch.folder.model.exists(), job.ui.endingLabel.text)
+        return watch
+
+    def apply_model(self, panel, volumes):
+        """Applies the chosen model; the new segmentations, in the order of the volumes."""
+        import qt
+
+        self.delayDisplay("Its model is applied to two volumes")
+        section = panel.apply
+        for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+            section.ui.volumesSelector.setCheckState(node, qt.Qt.Checked if node in volumes else qt.Qt.Unchecked)
+        section.onVolumes()
         before = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-        panel.apply.onApply()
-        self.assertIsNotNone(panel.apply.run, panel.apply.ui.messageLabel.text)
-        self.wait_for(lambda: panel.apply.run is None)
+        section.onApply()
+        self.assertIsNotNone(section.run, section.ui.messageLabel.text)
+        self.wait_for(lambda: section.run is None)
         new = [node for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode") if node not in before]
-        self.assertEqual(len(new), 1, panel.apply.ui.messageLabel.text)
-        names = [new[0].GetSegmentation().GetNthSegment(index).GetName() for index in range(4)]
-        self.assertEqual(names, ["liver", "tumor", "spleen", "kidneys"])
-        panel.train.job.watched = None
-        panel.jobs.remove(watch.folder)
+        self.assertEqual(len(new), len(volumes), section.ui.messageLabel.text)
+        role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+        return sorted(new, key=lambda node: volumes.index(node.GetNodeReference(role)))
+
+    def compare(self, panel, prediction, reference, volume):
+        self.delayDisplay("The result is compared with what was drawn")
+        section = panel.evaluate
+        section.ui.predictionSelector.setCurrentNode(prediction)
+        section.ui.referenceSelector.setCurrentNode(reference)
+        section.ui.volumeSelector.setCurrentNode(volume)
+        section.onEvaluate()
+        self.assertIsNotNone(section.run, section.ui.messageLabel.text)
+        self.wait_for(lambda: section.run is None)
+        self.assertTrue(section.ui.resultsTable.rowCount >= 4, section.ui.messageLabel.text)
 
     def wait_for(self, condition, seconds=900):
         """Lets the application work until the condition holds."""

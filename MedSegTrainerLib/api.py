@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib.compare import compare as compare_evaluations
-from MedSegTrainerLib.config import ApplyConfig, EvaluateConfig, JobConfig, TrainConfig
+from MedSegTrainerLib.config import ApplyConfig, CrossValidateConfig, EvaluateConfig, JobConfig, TrainConfig
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.fragments import read_object
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.package import ModelPackage, load_package
+from MedSegTrainerLib.package import ModelPackage, load_members, load_package
 from MedSegTrainerLib.run import run_job
 from MedSegTrainerLib.validation import parse_config, with_settings
 from MedSegTrainerLib.workflow import read_workflow
@@ -41,6 +41,15 @@ def train(data: AnyPath, job: AnyPath, **settings: Any) -> ModelPackage:
     values.setdefault("data", {})["data_dir"] = _absolute(data)
     _run(Path(job), parse_config(TrainConfig, values))
     return load_package(Path(job))
+
+
+def cross_validate(data: AnyPath, output: AnyPath, **settings: Any) -> list[ModelPackage]:
+    """Trains on each fold of a labelled folder and returns the models of the ensemble; ``folds=5`` and the settings of
+    ``train``, of which the budget is that of a fold. Runs the folds in processes of their own. Raises MedSegError."""
+    values = with_settings({}, [f"{name}={value}" for name, value in settings.items()])
+    values.setdefault("data", {})["data_dir"] = _absolute(data)
+    _run(Path(output), parse_config(CrossValidateConfig, {"train": values}))
+    return load_members(Path(output))
 
 
 def resume(job: AnyPath) -> ModelPackage:

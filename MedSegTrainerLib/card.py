@@ -77,11 +77,12 @@ def _quality(plan: Plan, training: Mapping[str, Any], metrics: Mapping[str, Any]
         return lines or ["nobody measured it: all cases were trained on"]
     where = str(metrics.get("measured_on", "test"))
     cases = metrics.get("test_cases" if where == "test" else "validation_cases", training.get("val_cases", []))
-    lines = [f"on {len(cases)} {MEASURED_ON.get(where, where)}"]
+    told = MEASURED_ON.get(where, where)
+    lines = [f"on {len(cases)} {told if len(cases) != 1 else told.replace('cases', 'case', 1)}"]
     for item in plan.classes:
         means = {key: summary.get(item.name, {}).get(key, {}).get("mean") for key in SHOWN}
-        told = [f"{title} {means[key]:.3f}" for key, title in SHOWN.items() if means[key] is not None]
-        lines.append(f"{item.name}: {', '.join(told) or 'in none of them'}")
+        known = [f"{title} {means[key]:.3f}" for key, title in SHOWN.items() if means[key] is not None]
+        lines.append(f"{item.name}: {', '.join(known) or 'in none of them'}")
     return [*lines, *([str(metrics["words"])] if "words" in metrics else [])]
 
 

@@ -161,9 +161,9 @@ def run_evaluate(config: EvaluateConfig, emit: Emit) -> str:
     facts = {"Predictions": config.predictions, "References": config.labels or "those of the data set"}
     classes = ignored = None
     if config.model:
-        from MedSegTrainerLib.package import load_package  # torch, which an evaluation of files must not wait for
+        from MedSegTrainerLib.package import load_members  # torch, which an evaluation of files must not wait for
 
-        plan = load_package(Path(config.model)).plan
+        plan = load_members(Path(config.model))[0].plan
         classes, ignored = plan.classes, plan.ignore_label
         facts["Model"] = config.model
     evaluate(

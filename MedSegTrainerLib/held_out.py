@@ -123,7 +123,8 @@ class HeldOut:
         )
 
     def _stand_on(self, footing: Footing) -> None:
-        plan, self.footing = self.plan, footing
+        plan = self.plan
+        self.footing: Footing = footing
         self.network = build_network(plan.architecture, plan.network).to(footing.device).eval()
         if plan.channels_last:
             self.network = to_channels_last(self.network, plan.dims)

@@ -103,7 +103,7 @@ def model_checksum(package: ModelPackage) -> str:
     found = hashlib.sha256(json.dumps(package.plan.to_json(), sort_keys=True).encode())
     for name, value in sorted(package.weights.items()):
         found.update(name.encode())
-        found.update(np.ascontiguousarray(value.detach().cpu().flatten().view(torch.uint8).numpy()))
+        found.update(memoryview(np.ascontiguousarray(value.detach().cpu().flatten().view(torch.uint8).numpy())))
     return found.hexdigest()
 
 

@@ -137,19 +137,27 @@ def _rolling(
     for part in parts:
         finished = part[0][0] - base
         if finished:
-            yield base, total[:, :finished].div_(weight[:finished])
+            yield base, _means(total[:, :finished], weight)
             _move_down(total, finished)
             _move_down(weight[None], finished)
             base += finished
         logits = network(torch.stack([image[_place(start, window)] for start in part]))
         for (z, y, x), values in zip(part, logits, strict=True):
             place = _place((z - base, y, x), window)
-            total[place] += values.to(keep_on, torch.float32) * fade
+            for sums, found in zip(total, values, strict=True):  # class by class: less memory than all at once
+                sums[place[1:]] += found.to(keep_on, torch.float32) * fade
             weight[place[1:]] += fade
         done += len(part)
         on_window(done, len(starts))
     finished = image.shape[1] - base
-    yield base, total[:, :finished].div_(weight[:finished])
+    yield base, _means(total[:, :finished], weight)
+
+
+def _means(sums: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Sums (channels, z, y, x) divided in place by the first planes of (z, y, x) weights."""
+    for plane in range(sums.shape[1]):  # torch would make 32 bits of all of it first
+        sums[:, plane] /= weight[plane]
+    return sums
 
 
 def _move_down(sums: torch.Tensor, planes: int) -> None:

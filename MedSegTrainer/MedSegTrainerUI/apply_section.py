@@ -288,16 +288,26 @@ class ApplySection:
         )
 
     def _may_overwrite(self, task: ApplyTask) -> bool:
-        content = task.output.GetSegmentation()
+        """Asks first. Where the chosen node is removed, Slicer's choosers take the next, perhaps of another volume."""
+        content, volume = task.output.GetSegmentation(), task.cases[0][0]
+        made_on = task.output.GetNodeReference(task.output.GetReferenceImageGeometryReferenceRole())
+        told = []
+        if made_on is not None and made_on is not volume:
+            told.append(
+                _("{segmentation} was made on {other}, and gets the segments of {volume}.").format(
+                    segmentation=task.output.GetName(), other=made_on.GetName(), volume=volume.GetName()
+                )
+            )
         there = {content.GetNthSegment(index).GetName() for index in range(content.GetNumberOfSegments())}
         wanted = {same_name(item.name) for item in task.card.classes}
         replaced = sorted(name for name in there if same_name(name) in wanted)
-        return not replaced or self.confirm(
-            _("{segmentation} already has these segments, which will be replaced: {names}.").format(
-                segmentation=task.output.GetName(), names=", ".join(replaced)
-            ),
-            windowTitle=_("Replace segments?"),
-        )
+        if replaced:
+            told.append(
+                _("{segmentation} already has these segments, which will be replaced: {names}.").format(
+                    segmentation=task.output.GetName(), names=", ".join(replaced)
+                )
+            )
+        return not told or self.confirm("\n".join(told), windowTitle=_("Change this segmentation?"))
 
     @told
     def onCancel(self) -> None:

@@ -240,7 +240,8 @@ class DataSection:
         elif pairs.rows:
             self.tell(_("Every segmented volume of the scene is in the table already."), "note")
         else:
-            self.tell(_("No volume of the scene has a segmentation. Segment one in the Segment Editor first."), "warning")
+            words = _("No volume of the scene has a segmentation. Segment one in the Segment Editor first.")
+            self.tell(words, "warning")
         if pairs.label_maps:
             names = ", ".join(node.GetName() for node in pairs.label_maps)
             text = _("{names}: label maps are added when they were converted to segmentations, in the Data module.")

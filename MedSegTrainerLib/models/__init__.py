@@ -11,6 +11,7 @@ from torch import nn
 from MedSegTrainerLib.errors import ModelError, did_you_mean
 from MedSegTrainerLib.models.deeplab import DeepLabV3Plus
 from MedSegTrainerLib.models.from_monai import ListOfLogits, seg_res_net, swin_unetr, unet_2d, unet_3d, unetr
+from MedSegTrainerLib.models.thin_maps import with_right_thin_maps
 from MedSegTrainerLib.models.transunet import TransUNet
 from MedSegTrainerLib.models.unet import PlannedUNet
 from MedSegTrainerLib.models.vnet import VNet
@@ -44,7 +45,7 @@ def build_network(architecture: str, parameters: dict[str, Any]) -> nn.Module:
     if architecture not in MODELS:
         raise ModelError(f"'{architecture}' is no known network.{did_you_mean(architecture, MODELS)}")
     try:
-        return MODELS[architecture](**parameters)
+        return with_right_thin_maps(MODELS[architecture](**parameters))
     except (TypeError, ValueError, KeyError) as error:
         raise ModelError(
             f"{architecture} cannot be built: {error}. The model file does not fit this version."

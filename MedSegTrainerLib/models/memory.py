@@ -7,7 +7,7 @@ import torch
 
 def is_exported() -> bool:
     """Whether a network is exported or traced just now: the result shall consist of PyTorch's own layers."""
-    return torch.compiler.is_exporting() or torch.jit.is_tracing()
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
 
 
 def is_rows(x: torch.Tensor) -> bool:
@@ -27,3 +27,10 @@ def to_rows(x: torch.Tensor) -> torch.Tensor:
     if x.shape[1] == 1:
         return x.contiguous().view(x.shape[0], *x.shape[2:], 1).movedim(-1, 1)
     return x.movedim(1, -1).contiguous().movedim(-1, 1)
+
+
+def without_gaps(x: torch.Tensor) -> torch.Tensor:
+    """The tensor itself, or a copy in the same order where it is a part of a larger one."""
+    if x.is_contiguous() or x.movedim(1, -1).is_contiguous():
+        return x
+    return to_rows(x) if x.stride(1) == 1 else x.contiguous()

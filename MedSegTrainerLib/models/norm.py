@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from MedSegTrainerLib.models.memory import is_exported
+from MedSegTrainerLib.models.memory import is_exported, without_gaps
 
 EPSILON = 1e-5
 MOST_GROUPS = 8
@@ -123,6 +123,7 @@ class _NormActPerSample(torch.autograd.Function):
         shortcut: torch.Tensor | None,
         slope: float,
     ) -> torch.Tensor:
+        x = without_gaps(x)  # PyTorch's kernel fills the result as if it were
         out = torch.empty_like(x)
         mean = torch.empty(x.shape[:2], dtype=torch.promote_types(weight.dtype, torch.float32))
         inverse = torch.empty_like(mean)

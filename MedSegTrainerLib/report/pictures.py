@@ -239,6 +239,7 @@ def _show_contours(ax: Axes, view: View, classes: Sequence[LabelClass]) -> None:
 
 
 def _show_uncertainty(ax: Axes, view: View, brightest: float) -> None:
+    assert view.uncertainty is not None  # the column is only drawn for cases that have it
     ax.set_axis_off()
     ax.imshow(view.uncertainty, cmap="magma", vmin=0, vmax=brightest, extent=_extent(view), interpolation="nearest")
 
@@ -289,8 +290,8 @@ def _annotate(axes: Sequence[Axes], view: View) -> None:
 
 def _shown_width(ax: Axes, view: View) -> float:
     """Inches that the slice takes in its panel, whose sides it keeps in proportion."""
-    size = ax.get_position().size * ax.figure.get_size_inches()
-    return float(min(size[0], size[1] * view.size_mm[1] / view.size_mm[0]))
+    width, height = ax.bbox.width / ax.figure.dpi, ax.bbox.height / ax.figure.dpi
+    return float(min(width, height * view.size_mm[1] / view.size_mm[0]))
 
 
 def _scale_bar(ax: Axes, view: View, unit: str) -> None:

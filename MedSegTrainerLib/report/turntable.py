@@ -32,7 +32,7 @@ JPEG_QUALITY = 76
 
 @dataclass(frozen=True, kw_only=True)
 class Turntable:
-    """picture: JPEG of ``frames`` frames below each other, each with three panels. limit: mm at which colours are full."""
+    """picture: JPEG of ``frames`` frames below each other, each of three panels. limit: mm where colours are full."""
 
     picture: bytes
     frames: int

@@ -73,7 +73,7 @@ class TestTraining:
         document = json.loads((trained.report / "metrics.json").read_text(encoding="utf-8"))
         assert set(document["cases"]) == set(load_package(trained.model).metrics["validation_cases"])
         assert document["overall"]["mean_dice"] > 0.9
-        assert "data:image/png" in (trained.report / "report.html").read_text(encoding="utf-8")
+        assert "data:image/jpeg" in (trained.report / "report.html").read_text(encoding="utf-8")
 
 
 class TestApply:

@@ -21,7 +21,8 @@ from MedSegTrainerLib.events import Measured, Progress, Stage, Warned
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.metrics import METRICS
 from MedSegTrainerLib.pairing import Pair
-from MedSegTrainerLib.report.pictures import draw_case, read_case
+from MedSegTrainerLib.report.case_arrays import read_case
+from MedSegTrainerLib.report.pictures import draw_case
 
 # Oblique, anisotropic and not cubic
 GEOMETRY = Geometry(
@@ -76,7 +77,7 @@ class TestEvaluate:
         assert float(rows[0]["dice"]) == document["cases"]["a"]["kidney"]["dice"]
         assert rows[1]["dice"] == ""
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-            "metrics.csv", "metrics.json", "report.html",
+            "metrics.csv", "metrics.json", "report.html", "summary.csv",
         ]  # fmt: skip
 
     def test_distances_use_the_spacing(self, tmp_path: Path) -> None:
@@ -90,6 +91,40 @@ class TestEvaluate:
             document = evaluate([shifted], [KIDNEY], out, ignore, title="t", tolerance_mm=tolerance)
             assert (document["cases"]["a"]["kidney"]["surface_dice"] == 1) is perfect
             assert document["surface_tolerance_mm"] == tolerance
+
+    def test_what_is_taken_for_what(self, tmp_path: Path) -> None:
+        """Voxels of both cases together; what no file labelled is background on both sides."""
+        prediction = kidney()
+        prediction[2:5, 3:8, 3:5] = 4
+        pairs = [pair(tmp_path, prediction, kidney(), "a"), pair(tmp_path, kidney(), kidney(), "b")]
+        document = evaluate(pairs, [KIDNEY, CYST], tmp_path / "out", ignore, title="t")
+        outside = 2 * (kidney().size - 75)
+        assert document["confusion"] == {
+            "labels": ["background", "kidney", "cyst"], "voxels": [[outside, 0, 0], [0, 120, 30], [0, 0, 0]],
+        }  # fmt: skip
+
+    def test_uncertainty_against_error(self, tmp_path: Path) -> None:
+        doubt = (kidney(2) != kidney()).astype(np.float32)
+        both = replace(pair(tmp_path, kidney(2), kidney()), uncertainty=save(tmp_path / "doubt.nrrd", doubt))
+        document = evaluate([both], [KIDNEY], tmp_path / "out", ignore, title="t")
+        assert document["uncertainty"]["bins"][-1]["wrong"] == document["uncertainty"]["bins"][-1]["voxels"] == 60
+        assert document["uncertainty"]["cases"]["a"] == pytest.approx(30 / 75)
+
+    def test_uncertainty_on_another_grid_is_left_out(self, tmp_path: Path) -> None:
+        moved = save(tmp_path / "doubt.nrrd", kidney(), replace(GEOMETRY, origin=(0.0, 0.0, 0.0)))
+        both = replace(pair(tmp_path, kidney(2), kidney()), uncertainty=moved)
+        document = evaluate([both], [KIDNEY], tmp_path / "out", ignore, title="t")
+        assert document["uncertainty"] is None
+        assert "another grid" in document["notes"][0]
+
+    def test_some_references_without_size_are_told(self, tmp_path: Path) -> None:
+        one = pair(tmp_path, kidney(), kidney(), "a")
+        array = tmp_path / "b.npy"
+        np.save(array, kidney())
+        bare = Pair(name="b", prediction=array, reference=array, image=None)
+        assert evaluate([bare], [KIDNEY], tmp_path / "b", ignore, title="t")["length"] == "voxels"
+        document = evaluate([one, bare], [KIDNEY], tmp_path / "out", ignore, title="t")
+        assert document["length"] == "mm" and "1 of 2 references" in document["notes"][0]
 
     def test_events(self, tmp_path: Path) -> None:
         events: list[Any] = []
@@ -161,7 +196,7 @@ class TestClassesFromFiles:
         assert document["cases"]["b"]["label 3"]["dice"] == 0
         assert document["overall"]["missed"] == 1
 
-    def test_a_value_with_two_names_is_told(self, tmp_path: Path) -> None:
+    def test_a_value_with_two_names_is_two_structures(self, tmp_path: Path) -> None:
         events: list[Any] = []
         one = pair(tmp_path, kidney(), kidney())
         files = replace(
@@ -171,7 +206,8 @@ class TestClassesFromFiles:
         write_label_map(GEOMETRY.place(kidney()), files.reference, [replace(KIDNEY, name="spleen")])
         document = evaluate([files], None, tmp_path / "out", events.append, title="t")
         assert any(isinstance(e, Warned) and "'kidney'" in e.message and "'spleen'" in e.message for e in events)
-        assert list(document["summary"]) == ["kidney"]
+        assert document["overall"]["extra"] == document["overall"]["missed"] == 1
+        assert set(document["summary"]) == {"kidney", "spleen"}
 
     def test_equal_names_are_told_apart(self, tmp_path: Path) -> None:
         twins = [KIDNEY, replace(CYST, name="kidney")]
@@ -215,7 +251,7 @@ class TestJob:
         assert document["cases"]["a"]["label 1"]["dice"] == 1
         assert document["cases"]["b"]["label 1"]["dice"] == pytest.approx(0.6)
         assert document["cases"]["b"]["label 1"]["hd95_mm"] == pytest.approx(2 * GEOMETRY.spacing[0])
-        assert "data:image/png" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+        assert "data:image/jpeg" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
     def test_a_listed_case_without_prediction(self, tmp_path: Path) -> None:
         config = self.listed(tmp_path, "nii.gz")
@@ -259,6 +295,19 @@ class TestJob:
         drawn = draw_case(read_case(files, [KIDNEY.value]), [KIDNEY], opacity=0.9)
         assert (folder / "b.png").read_bytes() == drawn
         assert draw_case(read_case(files, [KIDNEY.value]), [KIDNEY], opacity=0.1) != drawn
+
+    def test_maps_beside_the_predictions_are_found(self, tmp_path: Path) -> None:
+        config = self.listed(tmp_path, "nii.gz")
+        save(tmp_path / "p" / "uncertainty" / "b_entropy.nrrd", (kidney(2) != kidney()).astype(np.float32))
+        events: list[Any] = []
+        report = Path(run_evaluate(config, events.append)).read_text(encoding="utf-8")
+        assert "Uncertainty against error" in report
+        assert any(isinstance(event, Warned) and "without a map of uncertainty: a" in event.message for event in events)
+
+    def test_a_folder_without_any_map_is_refused(self, tmp_path: Path) -> None:
+        config = self.listed(tmp_path, "nii.gz", uncertainty=str(tmp_path / "set"))
+        with pytest.raises(DataError, match=r"no map of uncertainty for a, b.*a_entropy.nii.gz"):
+            run_evaluate(config, ignore)
 
     def test_an_unknown_metric(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"'dise' is no metric. Did you mean 'dice'"):

@@ -200,3 +200,19 @@ class TestNormsOfMonai:
         with_norms(network, "group")
         assert isinstance(network[0], torch.nn.GroupNorm) and network[0].num_groups == groups
         assert norm_words("group", channels) == ("group", {"num_groups": groups})
+
+
+class TestPartsOfLargerMaps:
+    """Such as a network that crops its maps hands on: their voxels lie apart in memory."""
+
+    @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last_3d])
+    @pytest.mark.parametrize("batch", [1, 2])
+    def test_agree_with_pytorch_and_so_do_their_gradients(self, order: torch.memory_format, batch: int) -> None:
+        whole = torch.randn(batch, 5, 6, 4, 7, dtype=torch.float64).to(memory_format=order).requires_grad_()
+        push = torch.randn(batch, 5, 6, 4, 7, dtype=torch.float64).narrow(2, 1, 3)
+        ours = InstanceNormAct(5).double()(whole.narrow(2, 2, 3), whole.narrow(2, 0, 3))
+        normed = torch.nn.functional.instance_norm(whole.narrow(2, 2, 3), eps=1e-5) + whole.narrow(2, 0, 3)
+        theirs = torch.nn.functional.leaky_relu(normed, 0.01)
+        torch.testing.assert_close(ours, theirs)
+        gradients = [torch.autograd.grad(result, whole, push)[0] for result in (ours, theirs)]
+        torch.testing.assert_close(*gradients)

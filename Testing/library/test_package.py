@@ -21,8 +21,10 @@ from MedSegTrainerLib.package import (
     LARGEST,
     WEIGHTS,
     ModelPackage,
+    load_members,
     load_package,
     save_description,
+    save_ensemble,
     save_package,
 )
 from MedSegTrainerLib.plan import Plan
@@ -229,3 +231,59 @@ class TestSafety:
         load_package(path)
         assert sorted(p.name for p in tmp_path.iterdir()) == ["m.zip"]
         assert not (tmp_path.parent / WEIGHTS).exists()
+
+
+class TestEnsemble:
+    @pytest.fixture
+    def members(self, package: ModelPackage) -> list[ModelPackage]:
+        """Two models that differ in weights and in how they were made."""
+        other = {name: value + 1 for name, value in package.weights.items()}
+        return [package, replace(package, weights=other, training={"epoch": 9}, curves=[{"epoch": 1}])]
+
+    @pytest.fixture
+    def ensemble(self, members: list[ModelPackage], tmp_path: Path) -> Path:
+        save_ensemble(members, tmp_path / "model", training={"folds": 2}, metrics={"val_dice": 0.7})
+        return tmp_path / "model"
+
+    def test_every_member_comes_back(self, members: list[ModelPackage], ensemble: Path) -> None:
+        found = load_members(ensemble)
+        assert [(one.plan, one.training, one.curves) for one in found] == [
+            (one.plan, one.training, one.curves) for one in members
+        ]
+        for one, wanted in zip(found, members, strict=True):
+            assert all(torch.equal(value, wanted.weights[name]) for name, value in one.weights.items())
+
+    def test_from_a_zip_and_from_its_job(self, ensemble: Path, tmp_path: Path) -> None:
+        assert len(load_members(zipped(ensemble, tmp_path / "m.zip", "model/"))) == 2
+        assert len(load_members(ensemble.parent)) == 2
+
+    def test_the_description_is_of_all_of_them(self, ensemble: Path) -> None:
+        document = json.loads((ensemble / DESCRIPTION).read_text())
+        assert (document["training"], document["metrics"]) == ({"folds": 2}, {"val_dice": 0.7})
+        assert [member["weights"] for member in document["members"]] == [WEIGHTS, "weights_1.safetensors"]
+
+    def test_a_single_model_is_a_list_of_one(self, package: ModelPackage, folder: Path) -> None:
+        (found,) = load_members(folder)
+        assert found.training == package.training
+
+    def test_it_is_not_taken_for_a_single_model(self, ensemble: Path) -> None:
+        with pytest.raises(ModelError, match="is an ensemble of 2 models"):
+            load_package(ensemble)
+
+    def test_a_missing_member_is_named(self, ensemble: Path) -> None:
+        (ensemble / "weights_1.safetensors").unlink()
+        with pytest.raises(ModelError, match=r"weights_1.safetensors is missing"):
+            load_members(ensemble)
+
+    @pytest.mark.parametrize("name", ["../weights_1.safetensors", "/etc/passwd", "weights_1.pkl", 3, None])
+    def test_members_lie_in_the_package(self, ensemble: Path, name: Any) -> None:
+        document = json.loads((ensemble / DESCRIPTION).read_text())
+        document["members"][1]["weights"] = name
+        (ensemble / DESCRIPTION).write_text(json.dumps(document))
+        with pytest.raises(ModelError, match="is damaged"):
+            load_members(ensemble)
+
+    def test_other_classes_are_refused(self, members: list[ModelPackage], tmp_path: Path) -> None:
+        fewer = replace(members[1], plan=replace(members[1].plan, classes=members[1].plan.classes[:1]))
+        with pytest.raises(ModelError, match="same classes"):
+            save_ensemble([members[0], fewer], tmp_path / "m", training={}, metrics={})

@@ -8,7 +8,14 @@ import pytest
 import torch
 from monai.inferers import sliding_window_inference
 
-from MedSegTrainerLib.sliding_window import Triple, choose_window, gaussian_weights, predict_volume, window_starts
+from MedSegTrainerLib.sliding_window import (
+    Triple,
+    choose_window,
+    gaussian_weights,
+    predict_slabs,
+    predict_volume,
+    window_starts,
+)
 
 ONES = (1, 1, 1)
 
@@ -174,3 +181,23 @@ class TestPredictVolume:
         total = len(window_starts((4, 30, 41), (4, 8, 12), 0.5))
         assert told[-1] == (total, total)
         assert [done for done, _ in told] == sorted({done for done, _ in told})
+
+
+class TestSlabs:
+    def test_they_come_from_low_to_high_and_each_voxel_once(self) -> None:
+        values = image(23, 20, 17)
+        places, slabs = [], []
+        for first, slab in predict_slabs(
+            values, place_dependent, channels=2, patch=(4, 8, 12), divisor=ONES, overlap=0.5, batch=3
+        ):
+            places.append((first, slab.shape[1]))
+            slabs.append(slab.clone())  # its memory is used again
+        assert [first for first, _ in places] == [sum(n for _, n in places[:i]) for i in range(len(places))]
+        assert len(places) > 5
+        torch.testing.assert_close(torch.cat(slabs, dim=1), predict(values, place_dependent, (4, 8, 12)))
+
+    def test_a_thin_volume_is_padded_for_the_windows_alone(self) -> None:
+        values = image(2, 30, 41)
+        slabs = list(predict_slabs(values, identity, channels=2, patch=(4, 8, 12), divisor=ONES, overlap=0.5, batch=2))
+        assert [(first, slab.shape[1:]) for first, slab in slabs] == [(0, (2, 30, 41))]
+        torch.testing.assert_close(slabs[0][1], values, atol=1e-5, rtol=1e-5)

@@ -1,4 +1,5 @@
 import ast
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,22 @@ import MedSegTrainer
 FILE = Path(MedSegTrainer.__file__)
 
 
+def _load(name):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+played = _load("played_session")
+
+
 @pytest.fixture(autouse=True)
 def folder(scene, medsegtrainer, tmp_path):
     qt.QSettings().setValue("MedSegTrainer/Folder", str(tmp_path / "home"))
     yield
     qt.QSettings().remove("MedSegTrainer/Folder")
+    qt.QSettings().remove("MedSegTrainer/Python")
 
 
 def test_the_file_is_one_that_slicer_finds_as_a_module():
@@ -54,6 +66,16 @@ def test_cleanup_may_be_called_after_quitting(module_widget):
     module_widget.cleanup()
     slicer.mrmlScene.Clear()
     assert module_widget.Observations == []
+
+
+def test_the_self_test_trains_where_the_environment_is_ready(module_widget, tmp_path):
+    played.leave_tested(tmp_path / "home")
+    module_widget.panel.environment.poll()
+    case = MedSegTrainer.MedSegTrainerTest()
+    case.messageDelay = 0
+    case.setUp()
+    case.test_training()
+    assert list((tmp_path / "home" / "jobs").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", [name for name in dir(MedSegTrainer.MedSegTrainerTest) if name.startswith("test_")])

@@ -252,6 +252,19 @@ class TestRun:
         tick(section, 5)
         assert segmentations() == [mine] and names_in(mine) == ["Liver", "bone", "tumor"]
 
+    def test_the_segmentation_of_another_volume_is_asked_for(
+        self, scene, section, panel, make_model, make_volume, make_segmentation, pixels
+    ):
+        volume, other = make_volume("CT", pixels), make_volume("CT of another", pixels)
+        mine, theirs = make_segmentation("mine", volume, {}), make_segmentation("theirs", other, {"bone": pixels > 240})
+        choose(section, make_model(), volume)
+        section.ui.outputSelector.setCurrentNode(mine)
+        scene.RemoveNode(mine)
+        assert section.parameters.outputSegmentation is theirs  # as every chooser of Slicer does
+        asked = answer(section, False)
+        section.onApply()
+        assert section.run is None and asked == ["theirs was made on CT of another, and gets the segments of CT."]
+
     def test_a_failure_is_one_message(self, section, panel, make_model, make_volume, pixels):
         choose(section, make_model(), make_volume("CT", pixels))
         section.onApply()

@@ -50,7 +50,8 @@ class User:
 
     def draw(self, name: str, *segments: str) -> Any:
         """A volume; the segments are drawn on it beside each other."""
-        volume = self._make_volume(name, np.random.default_rng([*name.encode()]).integers(0, 99, SHAPE).astype(np.int16))
+        generator = np.random.default_rng([*name.encode()])
+        volume = self._make_volume(name, generator.integers(0, 99, SHAPE).astype(np.int16))
         if segments:
             masks = {}
             for number, segment in enumerate(segments):
@@ -79,7 +80,9 @@ class User:
         """Warnings and errors that the panel shows, each text once; the hints of empty sections are notes."""
         labels = slicer.util.findChildren(self.panel.uiWidget, className="QLabel")
         styles = STYLES["warning"], STYLES["error"]
-        texts = [label.text for label in labels if label.isVisibleTo(self.panel.uiWidget) and label.styleSheet in styles]
+        texts = [
+            label.text for label in labels if label.isVisibleTo(self.panel.uiWidget) and label.styleSheet in styles
+        ]
         return list(dict.fromkeys(texts))
 
 

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import qt
 import slicer
@@ -51,6 +53,26 @@ def test_the_timer_reaches_every_section_also_while_the_panel_is_hidden(panel, w
     panel.environmentSection.onTimer = lambda: calls.append(True)
     panel.exit()
     wait_for(lambda: calls)
+
+
+@pytest.mark.parametrize("name", ["data", "train", "apply", "evaluate", "environmentSection"])
+def test_a_section_that_fails_in_the_timer_says_so_and_stops_no_other(panel, name, caplog):
+    def fail(*arguments):
+        raise ValueError("a mistake")
+
+    section, sections, calls = getattr(panel, name), panel._sections, []
+    section._check = section.run = section.environment = SimpleNamespace(poll=fail, busy=True)
+    if name == "train":
+        section.job.onTimer = fail
+    panel._sections = (section, SimpleNamespace(onTimer=lambda: calls.append(True)))
+    panel.onTimer()
+    assert calls == [True]
+    assert "mistake in MedSegTrainer: a mistake" in section.ui.messageLabel.text and "failed" in caplog.text
+    section._check, section.run, section.environment, panel._sections = None, None, panel.environment, sections
+
+
+def test_the_section_environment_is_open_until_it_is_ready(panel):
+    assert panel.environment.state == "new" and not panel.ui.environmentButton.collapsed
 
 
 def test_closing_the_scene_forgets_and_a_new_one_is_remembered(panel):

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def play(
     # section 5: no environment yet, so it is open; a Python with PyTorch is chosen and tested
     assert not panel.ui.environmentButton.collapsed and panel.environment.state == "new"
     session.choose_python()
-    pictures("panel-environment", "environment")
+    pictures("session-environment", "environment")
 
     # section 1: three volumes and what was drawn on them
     volumes = [played.load_hippocampus(DATA, name) for name in TRAINING]
@@ -97,8 +98,7 @@ def play(
     assert job.charts.nodes["losses"].GetNumberOfRows() == len(watch.epochs) > 0
     assert "best Dice" in job.ui.bestLabel.text and "Anterior" in job.ui.diceLabel.text
     assert job.ui.stopKeepButton.visible and not panel.train.ui.startButton.enabled
-    for advice in watch.advice.values():
-        assert advice["message"]
+    assert job.ui.adviceFrame.isVisibleTo(panel.uiWidget) == bool(watch.advice)
     pictures("panel-job", "train")
     job.ui.stopKeepButton.click()
     wait_for(lambda: not watch.working, 3 * played.MINUTE)
@@ -239,3 +239,41 @@ def test_data_are_checked_and_taken_from_a_folder(
     panel.train.job.ui.stopNowButton.click()
     wait_for(lambda: not watch.working, played.MINUTE)
     assert watch.state == "stopped"
+
+
+def test_a_long_training_in_the_panel(home: Path, request: Any, wait_for: Any, make_job: Any, tmp_path: Path) -> None:
+    """20 000 events are read in small pieces, and what comes meanwhile is shown; how long each takes is noted."""
+    from MedSegTrainerLib.events import Epoch, EventLog, Progress, Stage, Validated
+
+    def epoch(number: int) -> Iterator[Any]:
+        yield Progress(done=number, total=8000, eta_seconds=60.0)
+        yield Epoch(
+            epoch=number, epochs=8000, step=number, train_loss=1 / number, learning_rate=1e-3, gradient_norm=1.0,
+            seconds=1.0,
+        )  # fmt: skip
+        yield Validated(
+            epoch=number, minutes=number / 60, mean_dice=1 - 1 / number, dice={"liver": 1 - 1 / number, "tumor": 0.5},
+            metrics={"val_loss": 1 / number},
+        )  # fmt: skip
+
+    begin = Stage(name="train", message="Training", total=8000)
+    events = [begin, *(event for number in range(1, 6668) for event in epoch(number))]
+    folder = make_job(events=events, state="running")
+    qt.QSettings().setValue("MedSegTrainer/Folder", str(tmp_path))  # whose jobs lie in "jobs"
+    panel = request.getfixturevalue("panel")
+    session = played.Session(panel, wait_for)
+    session.open("data", "train", "apply", "evaluate", "environment")
+    for button in ("jobsButton", "logButton"):
+        getattr(panel.train.job.ui, button).collapsed = False
+    timings = played.Timings(panel)
+    panel.train.job.follow(folder)  # as *Watch* does
+    watch, log = panel.train.job.watched, EventLog(folder.events_file)
+    wait_for(lambda: watch.caught_up, 2 * played.MINUTE)
+    assert len(watch.epochs) == len(watch.validations) == 6667
+    for number in range(6668, 6677):
+        for event in epoch(number):
+            log(event)
+        wait_for(lambda number=number: len(watch.epochs) == number)
+    assert panel.train.job.charts.nodes["losses"].GetNumberOfRows() > 100
+    assert "epoch 6676" in panel.train.job.ui.progressLabel.text
+    write_timings(timings, tmp_path, "timer-callbacks-20000-events")

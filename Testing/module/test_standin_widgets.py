@@ -105,6 +105,12 @@ def test_a_node_chooser_follows_the_scene(scene, make_volume):
     selector.setCurrentNode(chosen_one)
     scene.RemoveNode(chosen_one)
     assert selector.currentNode() is last and first in selector.nodes()
+    selector.noneEnabled = True
+    selector.setCurrentNode(first)
+    scene.RemoveNode(first)
+    assert selector.currentNode() is last
+    scene.Clear()
+    assert selector.currentNode() is None and chosen[-2:] == [last, None]
 
 
 def test_a_checkable_chooser_checks_nodes(scene, make_volume):

@@ -31,7 +31,7 @@ class qMRMLWidget(QtWidgets.QWidget):
 class qMRMLNodeComboBox(QtWidgets.QWidget):
     """Chooses a node of the scene; disabled without one. A node that is added by code is offered and not chosen.
 
-    When the chosen node goes and ``noneEnabled`` is false, the last of the others is chosen.
+    When the chosen node goes, its neighbour is chosen, as in every QComboBox, also where ``noneEnabled`` is true.
     """
 
     SIGNALS: ClassVar = {
@@ -176,12 +176,14 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         )
 
     def _on_scene(self, caller: Any, event: str) -> None:
-        if shiboken6.isValid(self) and self._shown != [(node.GetID(), node.GetName()) for node in self.nodes()]:
+        if not shiboken6.isValid(self) or caller.IsClosing():
+            return
+        if self._shown != [(node.GetID(), node.GetName()) for node in self.nodes()]:
             self._refresh()
 
     def _refresh(self, *_: Any) -> None:
         nodes = self.nodes()
-        self._shown = [(node.GetID(), node.GetName()) for node in nodes]
+        earlier, self._shown = self._shown, [(node.GetID(), node.GetName()) for node in nodes]
         self._busy = True
         self._box.clear()
         if self.noneEnabled:
@@ -189,12 +191,18 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         for node in nodes:
             self._box.addItem(node.GetName(), node.GetID())
         identifiers = [node.GetID() for node in nodes]
-        has_to_be_one = bool(self._current and identifiers) and not self.noneEnabled
-        other = identifiers[-1] if has_to_be_one else ""
-        chosen = self._current if self._current in identifiers else other
+        chosen = self._current if self._current in identifiers else self._neighbour([one for one, _ in earlier])
         self._box.setCurrentIndex(self._box.findData(chosen) if chosen or self.noneEnabled else -1)
         self._busy = False
         self._choose(chosen)
+
+    def _neighbour(self, earlier: list[str]) -> str:
+        """What a QComboBox chooses when its item goes: the next one, else the one before; '' where there is none."""
+        if self._current not in earlier:
+            return ""
+        place = earlier.index(self._current)
+        left = {identifier for identifier, _ in self._shown}
+        return next((one for one in (*earlier[place + 1 :], *reversed(earlier[:place])) if one in left), "")
 
     def _on_index(self, index: int) -> None:
         if not self._busy:

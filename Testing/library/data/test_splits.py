@@ -11,7 +11,7 @@ import pytest
 
 from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.dataset import Case, Dataset, Part
-from MedSegTrainerLib.data.splits import CASES_FOR_A_TEST_SET, Split, split_cases, split_dataset
+from MedSegTrainerLib.data.splits import CASES_FOR_A_TEST_SET, Split, fold_splits, split_cases, split_dataset
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError
 
 NAMES = [f"case_{index:02d}" for index in range(10)]
@@ -225,3 +225,36 @@ def test_stratified_by_the_classes_in_the_label_maps(tmp_path: Path) -> None:
     folds = [split_dataset(dataset(*cases), DataConfig(fold=fold, folds=4, **settings)).val for fold in range(4)]
     assert [len(rare & set(val)) for val in folds] == [1, 1, 1, 1]
     assert sorted(name for val in folds for name in val) == MANY
+
+
+class TestFoldsOfACrossValidation:
+    def test_every_case_is_held_out_once_as_a_fold_of_a_training_is(self) -> None:
+        data = dataset(*map(case, MANY))
+        found = fold_splits(data, DataConfig(folds=3))
+        assert sorted(name for split in found for name in split.val) == MANY
+        assert found == [split_dataset(data, DataConfig(fold=index, folds=3)) for index in range(3)]
+
+    @pytest.mark.parametrize("count, folds", [(2, 2), (3, 3), (4, 4), (5, 5), (6, 5)])
+    def test_up_to_four_cases_are_left_out_one_by_one(self, count: int, folds: int) -> None:
+        assert len(fold_splits(dataset(*map(case, MANY[:count])), DataConfig())) == folds
+
+    def test_patients_count_where_they_are_known(self) -> None:
+        cases = [case(name, patient=name[-1]) for name in ("x1", "y1", "x2", "y2", "x3", "y3")]
+        found = fold_splits(dataset(*cases), DataConfig())
+        assert sorted(split.val for split in found) == [("x1", "y1"), ("x2", "y2"), ("x3", "y3")]
+
+    def test_cases_kept_for_a_test_are_in_none(self) -> None:
+        found = fold_splits(dataset(case("a"), case("b"), case("c", part="test"), case("d", part="val")), DataConfig())
+        assert [sides(split) for split in found] == [["a", "b", "d"]] * 3
+
+    def test_those_of_a_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "splits.json"
+        path.write_text(json.dumps([{"train": ["a"], "val": ["b"]}, {"train": ["b"], "val": ["a"]}]))
+        found = fold_splits(dataset(case("a"), case("b")), DataConfig(split_file=str(path)))
+        assert [split.val for split in found] == [("b",), ("a",)]
+
+    def test_too_few(self) -> None:
+        with pytest.raises(UsageError, match="6 cases cannot make 7 folds"):
+            fold_splits(dataset(*map(case, MANY[:6])), DataConfig(folds=7))
+        with pytest.raises(UsageError, match="has 1 cases to divide"):
+            fold_splits(dataset(case("a")), DataConfig())

@@ -1,0 +1,130 @@
+"""Networks as files of other programs: the same logits, at other sizes too, or words that say why not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from MedSegTrainerLib.data.normalize import Normalization
+from MedSegTrainerLib.errors import ModelError, UsageError
+from MedSegTrainerLib.export import TOLERANCE, Logits, check, example, export
+from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.package import ModelPackage, save_package
+from MedSegTrainerLib.plan import Plan
+
+
+@pytest.fixture
+def package(tiny_plan: Plan) -> ModelPackage:
+    torch.manual_seed(2)
+    return ModelPackage(plan=tiny_plan, weights=build_network(tiny_plan.architecture, tiny_plan.network).state_dict())
+
+
+@pytest.fixture
+def model(package: ModelPackage, tmp_path: Path) -> Path:
+    save_package(package, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def load(path: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch prefers its newer format
+        return torch.jit.load(str(path))
+
+
+def test_torchscript_takes_other_sizes_and_numbers(model: Path, package: ModelPackage, tmp_path: Path) -> None:
+    made = export(model, tmp_path / "out" / "m.ts", "torchscript")
+    assert made.is_dynamic and made.difference <= TOLERANCE
+    image = torch.randn(3, 1, 6, 10, 14)
+    with torch.no_grad():
+        assert torch.allclose(load(made.path)(image), Logits(package)(image), atol=TOLERANCE)
+
+
+def test_a_missing_package_is_named_with_what_installs_it(model: Path, tmp_path: Path) -> None:
+    """In an interpreter in which onnx cannot be found."""
+    script = (
+        "import sys; from pathlib import Path; sys.modules['onnx'] = None\n"
+        "from MedSegTrainerLib.export import export; from MedSegTrainerLib.errors import UsageError\n"
+        f"try: export(Path({str(model)!r}), Path({str(tmp_path / 'm.onnx')!r}), 'onnx')\n"
+        "except UsageError as error: print(error)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=True).stdout
+    assert "pip install 'MedSegTrainerLib[export]'" in told
+
+
+def test_what_does_not_agree_is_not_kept(package: ModelPackage) -> None:
+    network = Logits(package)
+    with pytest.raises(ModelError, match=r"The file differs from the model by 0\.001, more than 0\.0001"):
+        check(package, lambda image: network(image).detach() + 1e-3, "The file")
+    with pytest.raises(ModelError, match="finite logits"):
+        check(package, lambda image: network(image).detach() * float("nan"), "The file")
+    with pytest.raises(ModelError, match="finite logits"):
+        check(package, lambda image: network(image).detach()[:, :1], "The file")
+
+
+def test_what_is_there_stays(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.ts").write_text("mine")
+    with pytest.raises(UsageError, match="is there already"):
+        export(model, tmp_path / "m.ts", "torchscript")
+    assert (tmp_path / "m.ts").read_text() == "mine"
+
+
+def test_an_unknown_format(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Did you mean 'torchscript'"):
+        export(model, tmp_path / "m", "torchscrip")
+
+
+class TestBundle:
+    def test_it_holds_what_monai_looks_for(self, model: Path, package: ModelPackage, tmp_path: Path) -> None:
+        made = export(model, tmp_path / "bundle", "monai-bundle")
+        assert sorted(p.relative_to(made.path).as_posix() for p in made.path.rglob("*") if p.is_file()) == [
+            "configs/inference.json", "configs/metadata.json", "docs/README.md", "models/model.ts",
+        ]  # fmt: skip
+        image = example(package, seed=5)
+        with torch.no_grad():
+            assert torch.allclose(load(made.path / "models/model.ts")(image), Logits(package)(image), atol=TOLERANCE)
+        form = json.loads((made.path / "configs/metadata.json").read_text())["network_data_format"]
+        assert form["inputs"]["image"]["num_channels"] == 1
+        assert form["outputs"]["pred"]["channel_def"] == {"0": "background", "1": "kidney", "2": "cyst"}
+        text = (made.path / "configs/inference.json").read_text()
+        assert "MedSegTrainerLib" not in text and str(tmp_path) not in text
+
+    def test_label_values_are_those_of_the_training(self, model: Path, tmp_path: Path) -> None:
+        made = export(model, tmp_path / "bundle", "monai-bundle")
+        steps = json.loads((made.path / "configs/inference.json").read_text())["postprocessing"]["transforms"]
+        assert steps[2]["target_labels"] == [0, 3, 7]
+
+    def test_channels_with_other_scales_are_prepared_apart(self, tiny_plan: Plan, tmp_path: Path) -> None:
+        ct = Normalization(method="ct", low=-100, high=200, mean=50, std=25)
+        plan = replace(
+            tiny_plan, normalization=(ct, Normalization(method="zscore")), channel_names=("CT", "MR"),
+            network={**tiny_plan.network, "in_channels": 2},
+        )  # fmt: skip
+        weights = build_network(plan.architecture, plan.network).state_dict()
+        save_package(ModelPackage(plan=plan, weights=weights), tmp_path / "two")
+        made = export(tmp_path / "two", tmp_path / "bundle", "monai-bundle")
+        document = json.loads((made.path / "configs/inference.json").read_text())
+        names = [step["_target_"] for step in document["preprocessing"]["transforms"]]
+        assert names[3:8] == [
+            "SplitDimd", "ScaleIntensityRanged", "NormalizeIntensityd", "ConcatItemsd", "DeleteItemsd",
+        ]  # fmt: skip
+        assert document["preprocessing"]["transforms"][4]["b_min"] == -6.0
+        assert "_%04d.nii" in document["datalist"]
+
+    @pytest.mark.parametrize("changes", [{"neighbour_slices": 1}, {"image_size": (32, 32)}])
+    def test_what_monai_cannot_express_is_refused(
+        self, tiny_plan: Plan, tmp_path: Path, changes: dict[str, Any]
+    ) -> None:
+        weights = build_network(tiny_plan.architecture, tiny_plan.network).state_dict()
+        save_package(ModelPackage(plan=replace(tiny_plan, **changes), weights=weights), tmp_path / "m")
+        with pytest.raises(ModelError, match="MONAI bundles know no"):
+            export(tmp_path / "m", tmp_path / "bundle", "monai-bundle")
+        assert not (tmp_path / "bundle").exists()

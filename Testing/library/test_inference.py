@@ -1,0 +1,141 @@
+"""A predictor of several models, in slabs, with maps, and where memory runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+from MedSegTrainerLib.errors import DataError, MedSegError
+from MedSegTrainerLib.inference import Predictor
+from MedSegTrainerLib.maps import MapsWanted
+from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.package import ModelPackage
+from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.tta import IDENTITY, Transform
+
+CPU = torch.device("cpu")
+
+
+def package(plan: Plan, seed: int = 0) -> ModelPackage:
+    torch.manual_seed(seed)
+    return ModelPackage(plan=plan, weights=build_network(plan.architecture, plan.network).state_dict())
+
+
+@pytest.fixture
+def volume() -> sitk.Image:
+    """A volume in another axis order than the network's, on a grid of its own."""
+    array = np.random.default_rng(5).normal(size=(20, 9, 23)).astype(np.float32)
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing((0.9, 2.0, 1.2))
+    image.SetOrigin((3.0, -4.0, 5.0))
+    image.SetDirection((0, 0, -1, 1, 0, 0, 0, 1, 0))
+    return image
+
+
+def array(image: sitk.Image) -> np.ndarray:
+    return sitk.GetArrayFromImage(image)
+
+
+class NoMemory:
+    """A network that memory is too small for, unless a condition on its windows holds."""
+
+    def __init__(self, network: Callable[[torch.Tensor], torch.Tensor], fits: Callable[[torch.Tensor], bool]) -> None:
+        self.network, self.fits = network, fits
+
+    def __call__(self, windows: torch.Tensor) -> torch.Tensor:
+        if not self.fits(windows):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.network(windows)
+
+
+class TestMaps:
+    def test_probabilities_add_up_and_their_largest_is_the_label(
+        self, tiny_plan: Plan, volume: sitk.Image, tmp_path: Path
+    ) -> None:
+        predictor = Predictor([package(tiny_plan, seed) for seed in range(2)], CPU)
+        found = predictor.segment(
+            predictor.prepare([volume]), maps=MapsWanted(probabilities=True, uncertainty=True), spool=tmp_path
+        )
+        assert found.probabilities is not None and found.entropy is not None and found.spread is not None
+        p = np.stack([array(found.bring(found.probabilities.read(index))) for index in range(2)])
+        p = np.concatenate([1 - p.sum(axis=0, keepdims=True), p])
+        assert p.min() > -1e-4 and p.shape[1:] == (20, 9, 23)
+        values = np.array([0, 3, 7])[p.argmax(axis=0)]
+        sure = np.sort(p, axis=0)[-1] - np.sort(p, axis=0)[-2] > 1e-3
+        assert (array(found.labels) == values)[sure].all() and len(np.unique(values)) > 1
+        entropy = -(p * np.log(p.clip(1e-9))).sum(axis=0) / np.log(3)
+        np.testing.assert_allclose(array(found.bring(found.entropy.astype(np.float32))), entropy, atol=2e-3)
+        assert 0 < found.spread.max() < 1
+        found.probabilities.close()
+
+    def test_maps_change_no_label(self, tiny_plan: Plan, volume: sitk.Image) -> None:
+        predictor = Predictor(package(tiny_plan), CPU)
+        found = predictor.segment(predictor.prepare([volume]), maps=MapsWanted(uncertainty=True))
+        assert found.spread is None and found.entropy is not None
+        assert (array(found.labels) == array(predictor.predict([volume]))).all()
+
+
+class TestSeveral:
+    def test_two_times_the_same_model_is_that_model(self, tiny_plan: Plan, volume: sitk.Image) -> None:
+        one, plain = package(tiny_plan), array(Predictor(package(tiny_plan), CPU).predict([volume]))
+        twice = Predictor([one, one], CPU)
+        found = twice.segment(twice.prepare([volume]), maps=MapsWanted(uncertainty=True))
+        assert (array(found.labels) == plain).mean() > 0.999
+        assert found.spread is not None and found.spread.max() < 0.01
+
+    def test_models_of_other_voxels_are_averaged_on_the_grid_of_the_image(
+        self, tiny_plan: Plan, volume: sitk.Image
+    ) -> None:
+        coarse = replace(tiny_plan, spacing=(3.0, 1.4, 1.0))
+        packages = [package(tiny_plan, 0), package(coarse, 1)]
+        told: list[tuple[int, int]] = []
+        found = Predictor(packages, CPU).predict([volume], lambda *done: told.append(done))
+        both = [array(Predictor(item, CPU).predict([volume])) for item in packages]
+        agree = both[0] == both[1]
+        assert 0.02 < agree.mean() < 0.98
+        assert (array(found) == both[0])[agree].mean() > 0.98
+        assert told[-1][0] == told[-1][1] and told == sorted(told)
+
+    def test_all_transforms_of_all_models_count(self, tiny_plan: Plan) -> None:
+        transforms = (IDENTITY, Transform(flips=(2,)))
+        assert Predictor([package(tiny_plan)] * 3, CPU, transforms=transforms).opinions == 6
+
+    def test_channels(self, tiny_plan: Plan, volume: sitk.Image) -> None:
+        with pytest.raises(DataError, match="2 channels"):
+            Predictor(package(tiny_plan), CPU).predict([volume, volume])
+
+
+class TestMemory:
+    def test_windows_shrink_in_words_and_stay_so(self, tiny_plan: Plan, volume: sitk.Image) -> None:
+        plan = replace(tiny_plan, patch_size=(4, 16, 16), batch_size=4)
+        told: list[str] = []
+        predictor = Predictor(package(plan), CPU, warn=told.append)
+        predictor.networks = [[NoMemory(predictor.networks[0][0], lambda seen: seen[:, 0].numel() <= 600)]]
+        found = predictor.predict([volume])
+        assert found.GetSize() == volume.GetSize()
+        assert predictor.footing.plans[0].batch_size == 1 and predictor.footing.plans[0].patch_size != plan.patch_size
+        assert all("Memory ran out" in words for words in told) and "a little worse" in told[-1]
+        count = len(told)
+        predictor.predict([volume])
+        assert len(told) == count
+
+    def test_nothing_left_to_shrink(self, tiny_plan: Plan, volume: sitk.Image) -> None:
+        predictor = Predictor(package(tiny_plan), CPU)
+        predictor.networks = [[NoMemory(predictor.networks[0][0], lambda seen: False)]]
+        with pytest.raises(MedSegError, match="Memory ran out"):
+            predictor.predict([volume])
+
+    def test_other_errors_are_not_taken_for_it(self, tiny_plan: Plan, volume: sitk.Image) -> None:
+        def broken(windows: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("shapes differ")
+
+        predictor = Predictor(package(tiny_plan), CPU)
+        predictor.networks = [[broken]]
+        with pytest.raises(RuntimeError, match="shapes differ"):
+            predictor.predict([volume])
