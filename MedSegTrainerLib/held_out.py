@@ -77,7 +77,8 @@ class HeldOut:
         """``warn`` gets words where memory ran out and volumes are judged with less from then on."""
         self.cases, self.plan, self.overlap, self.warn = cases, plan, overlap, warn
         self.shown = case_to_show(cases)
-        self._stand_on(Footing(device=device, plans=(plan,)))
+        self.footing = Footing(device=device, plans=(plan,))
+        self._stand_on(self.footing)
 
     def follow(self, plan: Plan) -> None:
         """From now on in the windows of this plan: training itself went on with smaller ones."""
@@ -124,7 +125,7 @@ class HeldOut:
 
     def _stand_on(self, footing: Footing) -> None:
         plan = self.plan
-        self.footing: Footing = footing
+        self.footing = footing
         self.network = build_network(plan.architecture, plan.network).to(footing.device).eval()
         if plan.channels_last:
             self.network = to_channels_last(self.network, plan.dims)

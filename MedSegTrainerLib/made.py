@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from MedSegTrainerLib import atomic
@@ -103,7 +102,7 @@ def model_checksum(package: ModelPackage) -> str:
     found = hashlib.sha256(json.dumps(package.plan.to_json(), sort_keys=True).encode())
     for name, value in sorted(package.weights.items()):
         found.update(name.encode())
-        found.update(memoryview(np.ascontiguousarray(value.detach().cpu().flatten().view(torch.uint8).numpy())))
+        found.update(value.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
 
 

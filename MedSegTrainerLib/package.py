@@ -83,8 +83,9 @@ def save_ensemble(
     for member, name in zip(members, names, strict=True):
         _write_weights(member, folder, name)
     data = combine([member.data for member in members])
-    about = {"training": dict(training), "metrics": dict(metrics), "data": data}
-    together = replace(members[0], **about, curves=[], postprocessing=[])
+    together = replace(
+        members[0], training=dict(training), metrics=dict(metrics), data=data, curves=[], postprocessing=[]
+    )
     listed = [{"weights": name, **_told(member)} for member, name in zip(members, names, strict=True)]
     atomic.write_json(folder / DESCRIPTION, {**_head(), **_told(together), "members": listed})
 

@@ -190,7 +190,7 @@ def start_run(panel: Any, task: ApplyTask) -> ApplyRun:
     config = ApplyConfig(
         model=str(task.card.path), cases={name: [str(file) for file in group] for name, group in files.items()},
         output_dir=str(folder.path / "results"), tta=task.tta, largest_component=task.largest_component,
-        fill_holes=task.fill_holes, minimum_size_mm3=task.minimum_size_mm3,
+        fill_holes=task.fill_holes, minimum_size_mm3=task.minimum_size_mm3, device=panel.environment.device,
     )  # fmt: skip
     try:
         folder.create(config)

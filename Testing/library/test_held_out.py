@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from MedSegTrainerLib.data.cache import CachedCase
+from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.held_out import CaseScores, HeldOut, HeldOutScores, Values, case_to_show, summarise
 from MedSegTrainerLib.losses import build_loss
@@ -224,3 +225,31 @@ class TestSummarise:
 
     def test_nothing_known(self) -> None:
         assert self.summary(None).mean == 0.0
+
+
+class TestMemory:
+    def refuse(self, held_out: HeldOut, largest: int) -> None:
+        """From now on the memory is too small for more voxels at a time."""
+
+        def look(_: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+            if given[0].numel() > largest:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+        held_out.network.register_forward_pre_hook(look)
+
+    def test_smaller_windows_in_words_and_the_same_scores(self, tiny_plan: Plan, cpu: torch.device) -> None:
+        one = case("a", 1, (9, 40, 30))
+        plan = replace(tiny_plan, batch_size=4)
+        told: list[str] = []
+        held_out = HeldOut([one], plan, cpu, warn=told.append)
+        self.refuse(held_out, 4 * 8 * 12)
+        judged = held_out.judge(always(plan, 2))
+        assert held_out.footing.plans[0].batch_size == 1 and len(told) == 2
+        assert "Memory ran out while held-out volumes were judged" in told[0]
+        assert judged == HeldOut([one], plan, cpu).judge(always(plan, 2))
+
+    def test_nothing_left_to_make_smaller(self, tiny_plan: Plan, cpu: torch.device) -> None:
+        held_out = HeldOut([case("a", 1)], tiny_plan, cpu)
+        self.refuse(held_out, 0)
+        with pytest.raises(TrainingError, match="nothing can be made smaller"):
+            held_out.judge(always(tiny_plan, 2))

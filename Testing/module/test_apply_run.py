@@ -31,6 +31,7 @@ class Panel:
 
     def __init__(self, root):
         self.jobs, self.environment = JobList(root), self
+        self.device = "cuda:1"
         self.started, self.error = [], None
 
     def start(self, folder):
@@ -102,6 +103,7 @@ def test_round_trip_under_a_transform_and_another_name(panel, card, make_volume,
     assert slicer.mrmlScene.GetNumberOfNodes() == before
     config = run.folder.read_document()["config"]
     assert config["model"] == str(card.path) and config["tta"] and config["fill_holes"]
+    assert config["device"] == "cuda:1"
     assert config["minimum_size_mm3"] == 5 and not config["largest_component"]
     assert run.working and run.waiting() == []
     expected = segment(run.folder, "CT-04")

@@ -27,6 +27,7 @@ class Panel:
 
     def __init__(self, root, module):
         self.jobs, self.environment = JobList(root), self
+        self.device = "cuda:1"
         self.ready, self.problem, self.error = True, "", None
         self._module = module
         self.section = None
