@@ -21,6 +21,7 @@ from typing import Any
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import JobConfig, job_document
 from MedSegTrainerLib.errors import JobError
+from MedSegTrainerLib.priority import below_normal, step_back
 
 HEARTBEAT_SECONDS = 3.0
 DEAD_AFTER_SECONDS = 60.0
@@ -174,20 +175,21 @@ class JobFolder:
         return STOP_NOW if words == STOP_NOW else STOP_KEEP_BEST
 
     def start(
-        self, python: str = sys.executable, environment: Mapping[str, str] | None = None
+        self, python: str = sys.executable, environment: Mapping[str, str] | None = None, *, behind: bool = False
     ) -> subprocess.Popen[bytes]:
         """Starts ``run`` on this folder in a process of its own that outlives the caller.
 
         What it prints goes to ``log.txt``; ``python`` is an interpreter with torch. environment: variables of the
-        new process, by default the caller's.
+        new process, by default the caller's. behind: everything else on the computer goes first.
         """
         library = Path(__file__).resolve().parent.parent
         detached: dict[str, Any] = {"start_new_session": True}
         if sys.platform == "win32":
-            detached = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+            flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
+            detached = {"creationflags": flags | (below_normal() if behind else 0)}
         command = [python, "-m", "MedSegTrainerLib", "run", str(self.path.resolve()), "--quiet"]
         with self.log_file.open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command,
                 cwd=library,
                 env={
@@ -201,6 +203,9 @@ class JobFolder:
                 stderr=subprocess.STDOUT,
                 **detached,
             )
+        if behind:
+            step_back(process.pid)
+        return process
 
     def _refuse_unless_free(self) -> None:
         if not self.path.exists():

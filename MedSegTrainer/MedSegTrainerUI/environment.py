@@ -125,7 +125,7 @@ class Environment:
         if not self.ready:
             raise JobError(self.problem)
         try:
-            keep(folder.start(str(self.interpreter), environment=startup_environment()))
+            keep(folder.start(str(self.interpreter), environment=startup_environment(), behind=True))
         except OSError as error:
             raise JobError(
                 _("{python} cannot be started: {error}. Press Test under Environment.").format(
