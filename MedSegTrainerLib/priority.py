@@ -13,7 +13,9 @@ NICENESS = 10  # of 19
 
 def below_normal() -> int:
     """Flags for starting such a process on Windows; 0 elsewhere, where ``step_back`` does it."""
-    return subprocess.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 0
+    if sys.platform == "win32":
+        return subprocess.BELOW_NORMAL_PRIORITY_CLASS
+    return 0
 
 
 def step_back(pid: int) -> None:

@@ -1,0 +1,66 @@
+"""Commands about job folders."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from MedSegTrainerLib.cli_options import Job
+from MedSegTrainerLib.commands.running import STARTED, console
+from MedSegTrainerLib.duration import format_duration
+from MedSegTrainerLib.errors import JobError
+from MedSegTrainerLib.job import ACTIVE_STATES, STOP_KEEP_BEST, STOP_NOW, JobFolder
+
+
+def status(job: Job) -> None:
+    """Say how far a job is."""
+    folder = JobFolder(job)
+    folder.read_document()
+    now = folder.status()
+    alive, state = now.is_alive(), now.state
+    if state == "created":
+        state = "created, but nobody has started it: medsegtrainer run " + str(job)
+    elif state in ACTIVE_STATES and not alive:
+        again = "train --resume -o" if now.kind == "train" else "run"
+        state = f"dead: its process is gone. Go on with it: medsegtrainer {again} {job}"
+    told = {
+        "state": state,
+        "where": f"process {now.pid} on {now.host}" if alive else "",
+        "epoch": f"{now.epoch} of {now.epochs}" if now.epochs else "",
+        "progress": f"{now.progress:.0%}",
+        "time left": format_duration(now.eta_seconds) if alive and now.eta_seconds is not None else "",
+        "best Dice": f"{now.best:.4f}" if now.best is not None else "",
+        "message": now.message,
+    }
+    for name, value in told.items():
+        if value:
+            console.print(f"{name:<10} {value}", highlight=False, markup=False)
+
+
+def stop(
+    job: Job,
+    now: Annotated[bool, typer.Option("--now", help="At once, without validating the latest weights first.")] = False,
+) -> None:
+    """Ask a running job to stop and keep the best model."""
+    folder = JobFolder(job)
+    folder.read_document()
+    if not folder.status().is_alive():
+        raise JobError(f"Nothing to stop: no process works on {job} (state: {folder.status().state}).")
+    folder.request_stop(STOP_NOW if now else STOP_KEEP_BEST)
+    console.print("Asked the job to stop." if now else "Asked the job to stop and keep the best model.")
+
+
+def run(
+    job: Job,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing; whoever started this reads the folder.")] = False,
+) -> None:
+    """Do what a job folder says, here and now.
+
+    For schedulers and other programs; train, apply and evaluate write such a folder and then do this.
+    """
+    from MedSegTrainerLib.run import run_job
+
+    outcome = run_job(job, STARTED)
+    if not quiet:
+        console.print(outcome.message, highlight=False, markup=False)

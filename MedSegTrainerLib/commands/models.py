@@ -1,0 +1,40 @@
+"""Commands about a trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from MedSegTrainerLib.commands.running import console
+
+
+def card(model: Annotated[Path, typer.Argument(help="A model folder, its zip, or the job that made it.")]) -> None:
+    """Say what a model finds, in which images, how good it is and how it was made."""
+    from MedSegTrainerLib.card import read_card
+
+    console.print(read_card(model), highlight=False, markup=False)
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="A model folder, its zip, or the job that made it; no ensemble.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="New file; monai-bundle: new folder.")],
+    form: Annotated[
+        str, typer.Option("--format", metavar="TYPE", help="onnx, torchscript, torch-export, or monai-bundle.")
+    ] = "onnx",
+) -> None:
+    """Write a model as a file for other programs.
+
+    The file is the network: prepared patches go in, logits come out. A MONAI bundle also prepares the images and
+    writes the label maps, with MONAI alone. Each is compared with the original, and kept where they agree.
+    """
+    from MedSegTrainerLib.export import TOLERANCE
+    from MedSegTrainerLib.export import export as export_model
+
+    made = export_model(model, output, form)
+    sizes = "any size that is a multiple of the model's divisor" if made.is_dynamic else "patches of one size"
+    told = (
+        f"{made.path} takes {sizes}. Largest difference of a logit: {made.difference:.1g} ({TOLERANCE:g} is allowed)."
+    )
+    console.print(told, highlight=False, markup=False)

@@ -1,0 +1,67 @@
+"""Commands that measure and compare results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from MedSegTrainerLib.commands.running import console, create_and_run
+from MedSegTrainerLib.config import EvaluateConfig
+from MedSegTrainerLib.errors import UsageError
+from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.validation import parse_config
+
+
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="Folder of predicted label maps.")],
+    labels: Annotated[
+        Path, typer.Argument(help="Folder of reference label maps with the same names, or the data set.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for report and tables.")],
+    tolerance: Annotated[
+        float, typer.Option(metavar="MM", help="Distance that surface Dice still takes as right.")
+    ] = 1.0,
+    uncertainty: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Maps of how unsure the model was.  [default: PREDICTIONS/uncertainty]"),
+    ] = None,
+) -> None:
+    """Compare label maps with references.
+
+    Files of equal names are compared: Dice, distances in mm, a report with pictures, tables as CSV and JSON. Segments
+    of .seg.nrrd files are matched by their names.
+    """
+    for path in (predictions, labels, *([uncertainty] if uncertainty else [])):
+        if not path.exists():
+            raise UsageError(f"{path} does not exist. Check the path.")
+    values = {
+        "predictions": str(predictions.resolve()),
+        "labels": str(labels.resolve()),
+        "output_dir": str(output.resolve()),
+        "surface_tolerance_mm": tolerance,
+        "uncertainty": str(uncertainty.resolve()) if uncertainty else "",
+    }
+    create_and_run(JobFolder(output / "job"), parse_config(EvaluateConfig, values))
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="An evaluation (its folder or metrics.json), or a job.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one, of the same cases.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for report and tables.")],
+    metric: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Compare this number, such as dice; may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the bootstrap: the same gives the same intervals.")] = 0,
+) -> None:
+    """Say whether B is better than A, case by case.
+
+    Paired by case and class: Wilcoxon and t test, effect sizes, intervals of the mean difference, and which cases got
+    better and worse; a report with plots, tables as CSV and JSON. Without --metric every number is compared.
+    """
+    from MedSegTrainerLib.compare import compare as compare_evaluations  # scipy takes a second, --help must not
+    from MedSegTrainerLib.console import show_comparison
+
+    show_comparison(compare_evaluations(first, second, output, metrics=metric or (), seed=seed), console)
+    console.print(f"Report: {output / 'compare.html'}", highlight=False, markup=False)

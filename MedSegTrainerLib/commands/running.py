@@ -1,0 +1,60 @@
+"""What commands share: the terminal, settings from options, and running a job while its events are shown."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from MedSegTrainerLib.config import CrossValidateConfig, JobConfig, TrainConfig
+from MedSegTrainerLib.errors import JobError, UsageError
+from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.validation import parse_job
+
+STARTED = time.time()  # a time budget counts from here: loading the libraries is part of it
+
+console = Console(soft_wrap=True)
+error_console = Console(stderr=True, soft_wrap=True)
+
+
+def create_and_run(folder: JobFolder, config: JobConfig) -> None:
+    """``train``, ``apply`` and ``evaluate`` are only this: write a job folder, run it, show its events."""
+    folder.create(config)
+    run_and_watch(folder)
+
+
+def resume_job(folder: JobFolder) -> None:
+    if not isinstance(parse_job(folder.read_document()), (TrainConfig, CrossValidateConfig)):
+        raise UsageError(
+            f"{folder.path} is no training job. Only 'train' and 'cross-validate' can be resumed; "
+            "start the others again."
+        )
+    if folder.status().is_alive():
+        raise JobError(f"{folder.path} is still running: medsegtrainer status {folder.path}")
+    run_and_watch(folder)
+
+
+def run_and_watch(folder: JobFolder) -> None:
+    from MedSegTrainerLib.console import watch
+
+    watch(folder, folder.start(), console)
+
+
+def as_assignments(**options: Any) -> list[str]:
+    """Options that were given, as assignments to the settings of the same name."""
+    if options["budget"] is not None and options["epochs"] is not None:
+        raise UsageError("--budget and --epochs are two ways to say how long to train. Give one of them.")
+    sections = {"budget": "trainer", "epochs": "trainer", "device": "trainer", "type": "network"}
+    present = {
+        name: value for name, value in options.items() if value is not None and (name, value) != ("device", "auto")
+    }
+    return [f"{sections.get(name, 'data')}.{name}={value}" for name, value in present.items()]
+
+
+def read_train_config(data: Path, config: Path | None, assignments: list[str]) -> TrainConfig:
+    """Settings from the file, then from the options; raises UsageError or ConfigError with all problems."""
+    from MedSegTrainerLib.fragments import train_config
+
+    return train_config(data, config, assignments)
