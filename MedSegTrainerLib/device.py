@@ -46,7 +46,8 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         return f"{properties.name} ({properties.total_memory / 1e9:.0f} GB)"
-    return "Apple GPU" if device.type == "mps" else f"CPU with {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return "Apple GPU" if device.type == "mps" else f"CPU with {threads} thread{'' if threads == 1 else 's'}"
 
 
 def memory_bytes(device: torch.device) -> int | None:
