@@ -78,6 +78,10 @@ class qSlicerApplication(QtWidgets.QApplication):
     def mainWindow(self) -> None:
         return None
 
+    def topLevelWidgets(self) -> tuple[Any, ...]:
+        """None of those that Slicer's code looks for; PySide crashes on popups of widgets that are half destroyed."""
+        return ()
+
     def commandOptions(self) -> Any:
         return types.SimpleNamespace(noMainWindow=True, testingEnabled=True, settingsDisabled=True)
 
