@@ -191,6 +191,8 @@ class TestTheEnd:
         found, wanted = (json.loads((f.model / DESCRIPTION).read_bytes()) for f in (story.killed, story.quiet))
         for document in (found, wanted):
             del document["plan"]["reasons"]  # they tell measured times
+            for point in document["curves"]:
+                del point["minutes"]
         assert found == wanted
 
     def test_the_checkpoints_are_the_same_bits(self, story: Story) -> None:

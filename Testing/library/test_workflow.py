@@ -266,8 +266,8 @@ MISTAKES: dict[str, tuple[Document, Any, list[str]]] = {
         ["metrics.metrics: 'dise' is no metric. Did you mean 'dice'?"],
     ),
     "a turn": (
-        applying(), setting("predictor", tta_transforms=["flip_x", "rotate90"]),
-        ["predictor.tta_transforms = 'rotate90': Input should be 'flip_x', 'flip_y' or 'flip_z'; or: "],
+        applying(), setting("predictor", tta_transforms=["flip_x", "rotate45"]),
+        ["predictor.tta_transforms = 'rotate45': Input should be 'flip_x', 'flip_y', 'flip_z', 'rotate90', "],
     ),
     "an unknown format": (
         applying(), setting("predictor", output_format="nift"),

@@ -125,6 +125,7 @@ def scene(tmp_path: Path, dialogs: Dialogs) -> Iterator[Any]:
     qt_settings.use_settings_file(tmp_path / "Slicer.ini")
     qt_dialogs.forget()
     failures.take()
+    sys.excepthook = failures.note_exception  # the command line, tried in the same process, puts its own there
     packages = {name: module for name, module in sys.modules.items() if name.split(".")[0] in RELOADED}
     yield slicer.mrmlScene
     sys.modules.update(packages)  # a test that reloads the module must not leave two of every class to the next
