@@ -21,6 +21,7 @@ class AdviceList:
 
     def __init__(self, frame: Any, apply: Callable[[dict[str, Any]], None]) -> None:
         self._frame, self._apply = frame, apply
+        self._frame.visible = False
         self._shown: list[Event] = []
         self._applied: Mapping[str, Any] = {}
         self._rows: list[Any] = []
