@@ -18,6 +18,19 @@ Data = Annotated[Path, typer.Argument(help=DATA_HELP)]
 Device = Annotated[
     str, typer.Option(metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:1 (the second GPU), mps (Apple).")
 ]
+Devices = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="GPUs of this machine (or processes on its CPU) that train together.  [default: 1]"),
+]
+FoldsAtOnce = Annotated[
+    str | None,
+    typer.Option(
+        "--devices",
+        metavar="N",
+        help="Folds that train at the same time: each on a GPU of its own, or on its share of the CPU's cores; auto: "
+        "as many as there are GPUs.  [default: 1]",
+    ),
+]
 ConfigFile = Annotated[
     Path | None,
     typer.Option(

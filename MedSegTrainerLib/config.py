@@ -191,6 +191,7 @@ class TrainerConfig:
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, ... or mps.")
+    devices: int = setting(1, "GPUs of this machine, or processes on its CPU, that share each batch.", minimum=1)
     epochs: int | Auto = setting("auto", "Passes over the data; 'auto' fits them to the budget.", minimum=1)
     budget: str | None = setting(None, "Time for everything, such as 20m or 1h30m; without it and epochs: 20m.")
     lr_schedule: Literal["auto", "constant", "step", "cosine", "plateau", "polynomial"] = setting(
@@ -267,6 +268,10 @@ class CrossValidateConfig:
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     train: TrainConfig = field(default_factory=TrainConfig)
+    devices: int | Auto = setting(
+        1, "Folds that train at the same time, each on a GPU of its own, or on its share of the CPU's cores; 'auto': "
+        "as many as there are GPUs.", minimum=1,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,6 +317,9 @@ class ApplyConfig:
     minimum_size_mm3: float = setting(0.0, "Smaller pieces of a class are removed; cubic millimetres.", minimum=0)
     overwrite: bool = setting(False, "Make results again that 'apply' made before; files made by hand always stay.")
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, ... or mps.")
+    devices: int | Auto = setting(
+        1, "GPUs that the models of an ensemble are spread over, to compute at the same time; 'auto': all.", minimum=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from MedSegTrainerLib.out_of_memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.overlap import Overlap
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.previews import Preview
+from MedSegTrainerLib.ranks import ALONE, Ranks
 from MedSegTrainerLib.sliding_window import predict_volume
 from MedSegTrainerLib.smaller_windows import Footing, lighter
 from MedSegTrainerLib.step import to_channels_last
@@ -73,9 +74,11 @@ class HeldOut:
         *,
         overlap: float = OVERLAP,
         warn: Callable[[str], None] = lambda words: None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        """``warn`` gets words where memory ran out and volumes are judged with less from then on."""
-        self.cases, self.plan, self.overlap, self.warn = cases, plan, overlap, warn
+        """``warn`` gets words where memory ran out and volumes are judged with less from then on. Each of several
+        ranks judges a part of the cases."""
+        self.cases, self.plan, self.overlap, self.warn, self.ranks = cases, plan, overlap, warn, ranks
         self.shown = case_to_show(cases)
         self.footing = Footing(device=device, plans=(plan,))
         self._stand_on(self.footing)
@@ -86,14 +89,17 @@ class HeldOut:
 
     @torch.inference_mode()
     def judge(self, weights: dict[str, torch.Tensor], on_case: Callable[[], None] = lambda: None) -> HeldOutScores:
-        """Scores of these weights; ``on_case`` is called after each case."""
+        """Scores of these weights; ``on_case`` is called after each case. Of several ranks only the first one gets the
+        preview."""
         self.network.load_state_dict(weights)
         scores, preview = {}, None
-        for case in self.cases:
+        shown_first = sorted(self.cases, key=lambda case: case.name != self.shown)
+        for case in shown_first[self.ranks.rank :: self.ranks.count]:
             scores[case.name], shown = self._judge_case(case, weights)
             preview = shown or preview
             on_case()
-        return summarise(scores, self.plan.class_names, preview)
+        found = {name: score for part in self.ranks.gather(scores) for name, score in part.items()}
+        return summarise({case.name: found[case.name] for case in self.cases}, self.plan.class_names, preview)
 
     def _judge_case(self, case: StoredCase, weights: dict[str, torch.Tensor]) -> tuple[CaseScores, Preview | None]:
         """Scores of one case and, of the one that is shown, what to show; with less memory where it ran out."""
@@ -118,7 +124,7 @@ class HeldOut:
             patch=plan.patch_size,
             divisor=plan.divisor,
             overlap=self.overlap,
-            batch=plan.batch_size,
+            batch=max(1, plan.batch_size // self.ranks.count),
             is_fixed=ARCHITECTURES[plan.architecture].is_fixed,
             keep_on=self.footing.sums_on,
         )

@@ -175,12 +175,18 @@ class JobFolder:
         return STOP_NOW if words == STOP_NOW else STOP_KEEP_BEST
 
     def start(
-        self, python: str = sys.executable, environment: Mapping[str, str] | None = None, *, behind: bool = False
+        self,
+        python: str = sys.executable,
+        environment: Mapping[str, str] | None = None,
+        *,
+        behind: bool = False,
+        devices: int | None = None,
     ) -> subprocess.Popen[bytes]:
         """Starts ``run`` on this folder in a process of its own that outlives the caller.
 
         What it prints goes to ``log.txt``; ``python`` is an interpreter with torch. environment: variables of the
-        new process, by default the caller's. behind: everything else on the computer goes first.
+        new process, by default the caller's. behind: everything else on the computer goes first. devices: on so many
+        instead of what ``job.json`` says.
         """
         library = Path(__file__).resolve().parent.parent
         detached: dict[str, Any] = {"start_new_session": True}
@@ -188,12 +194,14 @@ class JobFolder:
             flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
             detached = {"creationflags": flags | (below_normal() if behind else 0)}
         command = [python, "-m", "MedSegTrainerLib", "run", str(self.path.resolve()), "--quiet"]
+        command += [] if devices is None else ["--devices", str(devices)]
+        given = os.environ if environment is None else environment
         with self.log_file.open("ab") as log:
             process = subprocess.Popen(
                 command,
                 cwd=library,
                 env={
-                    **(os.environ if environment is None else environment),
+                    **{name: value for name, value in given.items() if name != "WORLD_SIZE"},  # not one of our ranks
                     "PYTHONUNBUFFERED": "1",
                     "PYTHONIOENCODING": "utf-8",
                     **KEEP_FREED_MEMORY,

@@ -17,6 +17,7 @@ from MedSegTrainerLib.training import Training
 def validate(training: Training) -> None:
     """Judges the averaged weights, tells the result, and keeps them where they are the best so far."""
     started = time.time()
+    training.ranks.take_firsts(list(training.learner.average.weights.values()))  # statistics of norms may differ
     scores = training.held_out.judge(training.learner.average.weights) if training.held_out.cases else None
     training.validation_seconds = time.time() - started
     metrics: dict[str, float | None] = {**training.newest, **(scores.metrics if scores else {})}
@@ -24,7 +25,8 @@ def validate(training: Training) -> None:
         _tell(training, scores, metrics)
     _follow_plateau(training, metrics)
     _remember(training, scores, metrics)
-    advise(training)
+    if training.ranks.is_first:
+        advise(training)
 
 
 def advise(training: Training) -> None:
@@ -41,7 +43,7 @@ def keep_checkpoint(training: Training) -> None:
     """
     trainer, state = training.config.trainer, training.state
     folder = training.folder.path / trainer.checkpoint_dir
-    if state.epoch % (trainer.save_frequency or 1):
+    if state.epoch % (trainer.save_frequency or 1) or not training.ranks.is_first:
         return
     if trainer.save_best_only:
         judged_now = state.val_epochs[-1:] == [state.epoch]
@@ -53,6 +55,8 @@ def keep_checkpoint(training: Training) -> None:
 
 
 def _tell(training: Training, scores: HeldOutScores, metrics: dict[str, float | None]) -> None:
+    if not training.ranks.is_first:
+        return
     event = Validated(
         epoch=training.state.epoch,
         minutes=round((training.state.seconds + training.validation_seconds) / 60, 3),
@@ -88,6 +92,8 @@ def _remember(training: Training, scores: HeldOutScores | None, metrics: dict[st
     if value is None and state.best is not None:
         return
     state.best = value
+    if not training.ranks.is_first:
+        return
     _save_model(training, scores, value)
     if scores is not None:
         training.emit(Best(epoch=state.epoch, mean_dice=scores.mean, monitor=monitor.name, value=value))

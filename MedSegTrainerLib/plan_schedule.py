@@ -29,12 +29,21 @@ def fit_to_time(
     train_cases: int,
     validation_windows: int,
     seconds_left: float | None,
+    devices: int = 1,
 ) -> Plan:
     """The plan with arithmetic, width, epochs, warm-up and validation interval settled.
 
     ``validation_windows`` go through the network in one validation. What does not fit into the device's memory is
-    made smaller; raises TrainingError where nothing fits.
+    made smaller; raises TrainingError where nothing fits. ``devices`` share each batch and the windows.
     """
+    if devices > 1:
+        alone = replace(plan, batch_size=-(-plan.batch_size // devices))
+        fitted = fit_to_time(
+            alone, config, device, train_cases=train_cases, validation_windows=-(-validation_windows // devices),
+            seconds_left=seconds_left,
+        )  # fmt: skip
+        batch = plan.batch_size if fitted.batch_size == alone.batch_size else fitted.batch_size * devices
+        return replace(fitted, batch_size=batch)
     plan, seconds, told = fit_to_memory(plan, lambda smaller: fastest_arithmetic(smaller, config, device))
     reasons = {**plan.reasons, "arithmetic": told}
     seconds *= plan.batch_parts * config.trainer.gradient_accumulation_steps

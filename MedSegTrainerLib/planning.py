@@ -34,22 +34,28 @@ Reasons = dict[str, str]
 
 
 def make_plan(
-    fingerprint: Fingerprint, config: TrainConfig, split: Split, device: torch.device, seconds_left: float | None
+    fingerprint: Fingerprint,
+    config: TrainConfig,
+    split: Split,
+    device: torch.device,
+    seconds_left: float | None,
+    devices: int = 1,
 ) -> Plan:
     """Resolves every ``auto``; measures steps on the device, so this takes seconds.
 
-    ``seconds_left`` is what remains of the time budget, None without one.
-    Raises ConfigError where settings contradict the data.
+    ``seconds_left`` is what remains of the time budget, None without one. devices: how many like this one share each
+    batch. Raises ConfigError where settings contradict the data.
     """
-    reasons: Reasons = {"device": describe(device), "split": split.reason}
+    told = describe(device) + (f", {devices} of them" if devices > 1 else "")
+    reasons: Reasons = {"device": told, "split": split.reason}
     chosen = plan_network(fingerprint, config, device, reasons, len(split.train))
     dims, patch, architecture = chosen.dims, chosen.patch_size, chosen.architecture
     size = median_size(fingerprint, chosen.spacing, 3)
     normalization = _normalization(fingerprint, config, reasons)
-    batch = _batch_size(config, architecture, dims, patch, device, reasons)
+    batch = _batch_size(config, architecture, dims, patch, device, reasons, devices)
     samples = _samples_per_volume(config, len(split.train), patch, size, reasons)
     bytes_needed = fingerprint.cases * int(np.prod(size)) * (4 * len(normalization) + 1)
-    cache, reasons["cache"] = choose_place(bytes_needed, device)
+    cache, reasons["cache"] = choose_place(bytes_needed, device, devices)
     if config.data.cache != "auto":
         cache, reasons["cache"] = config.data.cache, "set by the configuration"
     plan = Plan(
@@ -69,8 +75,9 @@ def make_plan(
     )
     windows = len(split.val) * len(window_starts(size, patch, OVERLAP))
     return fit_to_time(
-        plan, config, device, train_cases=len(split.train), validation_windows=windows, seconds_left=seconds_left
-    )
+        plan, config, device, train_cases=len(split.train), validation_windows=windows, seconds_left=seconds_left,
+        devices=devices,
+    )  # fmt: skip
 
 
 _PLACEHOLDERS: dict[str, Any] = {  # settled by fit_to_time, which needs a plan to measure
@@ -105,23 +112,36 @@ def _ct(channel: ChannelIntensities) -> Normalization:
 
 
 def _batch_size(
-    config: TrainConfig, architecture: str, dims: int, patch: Triple, device: torch.device, reasons: Reasons
+    config: TrainConfig,
+    architecture: str,
+    dims: int,
+    patch: Triple,
+    device: torch.device,
+    reasons: Reasons,
+    devices: int,
 ) -> int:
+    """Patches of a batch, of all devices together."""
     if config.network.norm == "batch" and config.data.batch_size == 1:
         raise ConfigError(
             ["network.norm = 'batch' and data.batch_size = 1: its statistics need more than one patch. Use 'group'."]
         )
     if config.data.batch_size != "auto":
         reasons["batch_size"] = "set by the configuration"
+        if config.data.batch_size < devices:
+            told = f"data.batch_size = {config.data.batch_size} is that of all {devices} devices together"
+            raise ConfigError([f"{told}: give at least {devices}, or use fewer devices."])
         return config.data.batch_size
     voxels = BATCH_VOXELS_GPU if device.type == "cuda" else BATCH_VOXELS_CPU
     fitting = int(voxels // np.prod(patch))
     if architecture != PLANNED:
         batch, reasons["batch_size"] = choose_batch(architecture, dims, fitting)
-        return max(2, batch) if config.network.norm == "batch" else batch
-    batch = min(16, max(2, fitting))
-    reasons["batch_size"] = f"patches of {np.prod(patch)} voxels on {device.type}; instance norm needs no more"
-    return batch
+        batch = max(2, batch) if config.network.norm == "batch" else batch
+    else:
+        batch = min(16, max(2, fitting))
+        reasons["batch_size"] = f"patches of {np.prod(patch)} voxels on {device.type}; instance norm needs no more"
+    if devices > 1:
+        reasons["batch_size"] = f"{batch} on each of {devices} devices: {reasons['batch_size']}"
+    return batch * devices
 
 
 def _samples_per_volume(config: TrainConfig, cases: int, patch: Triple, volume: Triple, reasons: Reasons) -> int:

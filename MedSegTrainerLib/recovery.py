@@ -14,6 +14,7 @@ from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.ranks import ALONE, Ranks
 from MedSegTrainerLib.step import Learner
 
 MOST_RECOVERIES = 3
@@ -26,7 +27,13 @@ class NotANumberError(Exception):
 
 
 def go_back(
-    checkpoint: Path, plan: Plan, config: TrainConfig, device: torch.device, broken: TrainingState, rate: float
+    checkpoint: Path,
+    plan: Plan,
+    config: TrainConfig,
+    device: torch.device,
+    broken: TrainingState,
+    rate: float,
+    ranks: Ranks = ALONE,
 ) -> tuple[Learner, TrainingState]:
     """A learner in the last good state, and that state with what has changed.
 
@@ -41,7 +48,7 @@ def go_back(
             "--set mixed_precision=false, --set loss_type=dice, --set normalization_type=percentile."
         )
     torch.manual_seed(config.data.seed)
-    learner = Learner(plan, config, device)
+    learner = Learner(plan, config, device, ranks)
     state = TrainingState(total_steps=broken.total_steps)
     if checkpoint.exists():
         saved = load_checkpoint(checkpoint, learner)
@@ -49,7 +56,7 @@ def go_back(
             state = saved
         else:
             torch.manual_seed(config.data.seed)
-            learner = Learner(plan, config, device)
+            learner = Learner(plan, config, device, ranks)
     clip = plan.gradient_clip if broken.clip is None else broken.clip
     state = replace(
         state,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from MedSegTrainerLib import __version__
 from MedSegTrainerLib.config import (
@@ -24,23 +23,40 @@ from MedSegTrainerLib.config import (
 )
 from MedSegTrainerLib.errors import JobError, MedSegError, StorageError, system_words
 from MedSegTrainerLib.events import EventLog, Failed, Finished, Started, Stopped
-from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder, JobOwner, Outcome
+from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
+from MedSegTrainerLib.launch import STARTED_VARIABLE, run_on_devices, wanted_devices
+from MedSegTrainerLib.termination import polite_termination
 from MedSegTrainerLib.validation import parse_job
 
+Work = Callable[[JobConfig, JobFolder, JobOwner, EventLog], Outcome]
 
-def run_job(path: Path, started: float | None = None) -> Outcome:
+
+def run_job(path: Path, started: float | None = None, devices: int | None = None) -> Outcome:
     """Does what ``job.json`` says, to the end; how it went stands in ``status.json`` and ``events.jsonl``.
 
-    ``started`` is when a time budget began to run (now, by default). Raises the MedSegError that ended
-    the job, and JobError where another process works on the folder.
+    ``started`` is when a time budget began to run (now, by default). devices: that share a training, instead of what
+    ``job.json`` says. Of several processes that torchrun has started on the folder each calls this. Raises the
+    MedSegError that ended the job, and JobError where another process works on the folder.
     """
     folder = JobFolder(path)
     document = folder.read_document()
-    with JobOwner(folder, str(document.get("kind"))) as owner, _polite_termination(folder):
+    begun = started or time.time()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return _run_as_rank(folder, document, float(os.environ.get(STARTED_VARIABLE, begun)))
+    devices = devices or wanted_devices(document)
+    if devices > 1:
+        return run_on_devices(folder, devices, begun)
+    return _run(folder, document, partial(_dispatch, started=begun))
+
+
+def _run(folder: JobFolder, document: dict[str, Any], work: Work) -> Outcome:
+    """Does the work as the owner of the job and tells how it ended."""
+    path = folder.path
+    with JobOwner(folder, str(document.get("kind"))) as owner, polite_termination(folder):
         events = EventLog(folder.events_file)
         try:
             events(Started(job=path.resolve().name, host=socket.gethostname(), pid=os.getpid(), version=__version__))
-            outcome = _dispatch(parse_job(document), folder, owner, events, started or time.time())
+            outcome = work(parse_job(document), folder, owner, events)
             _tell_outcome(outcome, owner, events)
         except KeyboardInterrupt:
             outcome = Outcome(message="Interrupted.", result=str(path), stopped=STOP_NOW)
@@ -54,6 +70,27 @@ def run_job(path: Path, started: float | None = None) -> Outcome:
             _tell_failure(failure, owner, events)
             raise failure from error
         return outcome
+
+
+def _run_as_rank(folder: JobFolder, document: dict[str, Any], started: float) -> Outcome:
+    """One of several processes: the first owns the job, the others help where a training needs them."""
+    from MedSegTrainerLib.ranks import Bystander, joined
+    from MedSegTrainerLib.train_job import run_train
+
+    with joined() as ranks:
+        if ranks.is_first and document.get("kind") == "train":
+
+            def lead(config: Any, folder: JobFolder, owner: JobOwner, events: EventLog) -> Outcome:
+                return run_train(config, folder, owner, events, started, ranks)
+
+            return _run(folder, document, lead)
+        if ranks.is_first:
+            return _run(folder, document, partial(_dispatch, started=started))
+        config = parse_job(document)
+        if not isinstance(config, TrainConfig):
+            return Outcome(message="Only a training is divided among processes.", result=str(folder.path))
+        with polite_termination(folder):
+            return run_train(config, folder, Bystander(), lambda event: None, started, ranks)
 
 
 def _dispatch(config: JobConfig, folder: JobFolder, owner: JobOwner, events: EventLog, started: float) -> Outcome:
@@ -115,16 +152,3 @@ def _unexpected(error: Exception, folder: JobFolder) -> str:
         return system_words(error)
     told = f"{type(error).__name__}: {error}"
     return f"An error that should not happen: {told}. Please report it with the file {folder.log_file}."
-
-
-@contextmanager
-def _polite_termination(folder: JobFolder) -> Iterator[None]:
-    """A cluster's SIGTERM becomes a request to stop and keep the best model."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may handle signals
-        return
-    previous = signal.signal(signal.SIGTERM, lambda *_: folder.request_stop(STOP_KEEP_BEST))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -16,16 +16,20 @@ from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.models.memory import to_rows
 from MedSegTrainerLib.optim import build_optimizer, set_rate
 from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.ranks import ALONE, Ranks
 
 
 class Learner:
-    """A network and everything that changes it, built from a plan."""
+    """A network and everything that changes it, built from a plan; each of several ranks has a copy of it all."""
 
-    def __init__(self, plan: Plan, config: TrainConfig, device: torch.device) -> None:
-        self.plan, self.device = plan, device
+    def __init__(self, plan: Plan, config: TrainConfig, device: torch.device, ranks: Ranks = ALONE) -> None:
+        self.plan, self.device, self.ranks = plan, device, ranks
         self.network = build_network(plan.architecture, plan.network).to(device)
+        if ranks.count > 1 and device.type == "cuda":
+            self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
         if plan.channels_last:
             self.network = to_channels_last(self.network, plan.dims)
+        ranks.take_firsts(list(self.network.state_dict().values()))
         self.optimizer = build_optimizer(
             self.network, plan.optimizer_type, plan.learning_rate, plan.weight_decay, config.optimizer
         )
@@ -35,18 +39,21 @@ class Learner:
         self.clip, self.clip_type = plan.gradient_clip, config.trainer.gradient_clip_type
 
     def step(self, batches: Iterable[Batch], count: int, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Moves the weights by the mean gradient of ``count`` batches.
+        """Moves the weights by the mean gradient of ``count`` batches, of each of which this rank has its share.
 
-        Returns the loss and the norm of the gradient before clipping, scalars on the device.
+        Returns the loss (of this rank's share; over all ranks they add up to the mean) and the norm of the gradient
+        before clipping, scalars on the device.
         """
         self.network.train()
         set_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
         for batch in batches:
-            loss = self._loss(batch) / count
+            share = 1.0 if self.ranks.count == 1 else len(batch[0]) / self.plan.batch_size
+            loss = self._loss(batch) * (share / count)
             self.precision.backward(loss)
             total = total + loss.detach()
+        self.ranks.add_up([weight.grad for weight in self.network.parameters() if weight.grad is not None])
         self.precision.unscale(self.optimizer)
         norm = self._clip()
         self.precision.step(self.optimizer)

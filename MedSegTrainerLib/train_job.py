@@ -18,7 +18,7 @@ from MedSegTrainerLib.cleaning import to_json
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.curve_points import CurvePoints
 from MedSegTrainerLib.dashboard import Dashboard
-from MedSegTrainerLib.data.cache import StoredCase, build_cache
+from MedSegTrainerLib.data.cache import StoredCase, build_cache, open_cache
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.findings import refuse_errors, warning_lines
@@ -26,7 +26,7 @@ from MedSegTrainerLib.data.scan import examine_cases
 from MedSegTrainerLib.data.splits import Split, split_dataset
 from MedSegTrainerLib.device import choose_device
 from MedSegTrainerLib.duration import parse_duration
-from MedSegTrainerLib.errors import JobError
+from MedSegTrainerLib.errors import JobError, TrainingError
 from MedSegTrainerLib.evaluation import evaluate
 from MedSegTrainerLib.events import Emit, EventReader, Planned, Progress, Resumed, Stage, Warned
 from MedSegTrainerLib.fingerprint import Fingerprint, take_fingerprint
@@ -40,6 +40,7 @@ from MedSegTrainerLib.package import DESCRIPTION, load_package, save_description
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.plan_schedule import few_steps
 from MedSegTrainerLib.planning import make_plan
+from MedSegTrainerLib.ranks import ALONE, Bystander, Ranks, device_of
 from MedSegTrainerLib.remedies import facts_of
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.trainer import fit
@@ -82,9 +83,12 @@ def scan_data(config: TrainConfig, emit: Emit) -> Scanned:
     return Scanned(dataset=dataset, split=split, fingerprint=fingerprint, data=data)
 
 
-def plan_training(config: TrainConfig, scanned: Scanned, emit: Emit, started: float) -> Plan:
-    """The plan for scanned data, told as an event; measures steps on the device."""
+def plan_training(
+    config: TrainConfig, scanned: Scanned, emit: Emit, started: float, ranks: Ranks = ALONE
+) -> Plan:  # fmt: skip
+    """The plan for scanned data, told as an event; measures steps on the device, for so many ranks."""
     device, warning = choose_device(config.trainer.device)
+    device = device_of(device, ranks)
     if warning:
         emit(Warned(message=warning))
     emit(Stage(name="plan", message="Measuring training steps on this device"))
@@ -92,7 +96,7 @@ def plan_training(config: TrainConfig, scanned: Scanned, emit: Emit, started: fl
     left = None
     if config.trainer.epochs == "auto":
         left = parse_duration(config.trainer.budget or DEFAULT_BUDGET) - (time.time() - started)
-    plan = make_plan(scanned.fingerprint, config, scanned.split, device, left)
+    plan = make_plan(scanned.fingerprint, config, scanned.split, device, left, ranks.count)
     for name, asked in (("in_channels", config.network.in_channels), ("out_channels", asked_classes(config.network))):
         if asked not in ("auto", plan.network[name]):
             emit(Warned(message=f"network.{name} is {plan.network[name]}: {plan.reasons[name]}."))
@@ -129,19 +133,27 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
     return {name: {"value": v, "reason": reasons.get(name, "set by the configuration")} for name, v in shown.items()}
 
 
-def run_train(config: TrainConfig, folder: JobFolder, owner: JobOwner, emit: Emit, started: float) -> Outcome:
-    """Trains, or goes on where an earlier process ended; ``started`` is when the time budget began to run."""
-    scanned = scan_data(config, emit)
+def run_train(
+    config: TrainConfig,
+    folder: JobFolder,
+    owner: JobOwner | Bystander,
+    emit: Emit,
+    started: float,
+    ranks: Ranks = ALONE,
+) -> Outcome:
+    """Trains, or goes on where an earlier process ended; ``started`` is when the time budget began to run.
+
+    With several ranks each calls this; all but the first say nothing and write nothing but prepared volumes.
+    """
+    scanned = ranks.first_does(lambda: scan_data(config, emit))
     monitor = Monitor(config.trainer, [item.name for item in scanned.fingerprint.classes])
-    if folder.plan_file.exists():
-        plan = Plan.from_json(read_json(folder.plan_file.read_text(encoding="utf-8"), str(folder.plan_file)))
-    else:
-        plan = plan_training(config, scanned, emit, started)
-        atomic.write_json(folder.plan_file, plan.to_json())
-    training = _prepare(config, plan, scanned, monitor, folder, owner, emit, started)
+    plan = ranks.first_does(lambda: _plan_once(config, scanned, folder, emit, started, ranks))
+    training = _prepare(config, plan, scanned, monitor, folder, owner, emit, started, ranks)
     emit(Stage(name="train", message="Training", total=training.state.total_steps))
     owner.update(state="running", stage="train")
     stopped = fit(training)
+    if not ranks.is_first:
+        return Outcome(message="Trained.", result=str(folder.model), stopped=stopped)
     training.dashboard.close()
     if stopped == STOP_NOW:
         return Outcome(
@@ -154,6 +166,23 @@ def run_train(config: TrainConfig, folder: JobFolder, owner: JobOwner, emit: Emi
     return Outcome(message=message, result=str(folder.model), stopped=stopped)
 
 
+def _plan_once(
+    config: TrainConfig, scanned: Scanned, folder: JobFolder, emit: Emit, started: float, ranks: Ranks
+) -> Plan:
+    """The plan of the job, made where it has none yet."""
+    if folder.plan_file.exists():
+        plan = Plan.from_json(read_json(folder.plan_file.read_text(encoding="utf-8"), str(folder.plan_file)))
+    else:
+        plan = plan_training(config, scanned, emit, started, ranks)
+        atomic.write_json(folder.plan_file, plan.to_json())
+    if plan.batch_size < ranks.count:
+        raise TrainingError(
+            f"A batch of {plan.batch_size} patches cannot be divided among {ranks.count} processes. "
+            f"Use at most {plan.batch_size} devices, or begin a new training with a larger data.batch_size."
+        )
+    return plan
+
+
 def prepare_cases(
     plan: Plan,
     config: TrainConfig,
@@ -162,14 +191,27 @@ def prepare_cases(
     folder: JobFolder,
     device: torch.device,
     emit: Emit,
+    ranks: Ranks = ALONE,
 ) -> dict[str, StoredCase]:
-    """These cases as the network sees them, by name, from the job's cache where they are in it."""
-    count = counter("prepare", f"Preparing {len(names)} volumes", len(names), emit)
+    """These cases as the network sees them, by name, from the job's cache where they are in it.
+
+    Several ranks prepare a part of them each.
+    """
     data = config.data
-    return build_cache(
-        scanned.cases(names), plan, folder.cache, device, count,
-        num_workers=data.num_workers, pin_memory=data.pin_memory,
-    )  # fmt: skip
+
+    def prepare(chosen: Sequence[str], on_case: Callable[[], None]) -> dict[str, StoredCase]:
+        return build_cache(
+            scanned.cases(chosen), plan, folder.cache, device, on_case,
+            num_workers=data.num_workers, pin_memory=data.pin_memory,
+        )  # fmt: skip
+
+    ranks.first_does(lambda: open_cache(folder.cache))
+    own = names[ranks.rank :: ranks.count]
+    count = counter("prepare", f"Preparing {len(names)} volumes", len(own), emit)
+    if ranks.count > 1:
+        prepare(own, count)
+        ranks.wait()
+    return prepare(names, count if ranks.count == 1 else lambda: None)
 
 
 def _prepare(
@@ -178,16 +220,17 @@ def _prepare(
     scanned: Scanned,
     monitor: Monitor,
     folder: JobFolder,
-    owner: JobOwner,
+    owner: JobOwner | Bystander,
     emit: Emit,
     started: float,
+    ranks: Ranks,
 ) -> Training:
-    device, _ = choose_device(config.trainer.device)
+    device = device_of(choose_device(config.trainer.device)[0], ranks)
     split = scanned.split
     owner.update(state="running", stage="prepare")
-    cached = prepare_cases(plan, config, scanned, sorted({*split.train, *split.val}), folder, device, emit)
+    cached = prepare_cases(plan, config, scanned, sorted({*split.train, *split.val}), folder, device, emit, ranks)
     torch.manual_seed(config.data.seed)
-    learner = Learner(plan, config, device)
+    learner = Learner(plan, config, device, ranks)
     state = TrainingState(total_steps=plan.epochs * plan.steps_per_epoch)
     if folder.checkpoint_file.exists():
         state = load_checkpoint(folder.checkpoint_file, learner)
@@ -198,14 +241,16 @@ def _prepare(
     if config.trainer.epochs == "auto":
         deadline = started + parse_duration(config.trainer.budget or DEFAULT_BUDGET) - state.seconds
     return Training(
-        plan=plan, config=config, folder=folder, owner=owner, emit=emit, device=device,
+        plan=plan, config=config, folder=folder, owner=owner, emit=emit, device=device, ranks=ranks,
         train_cases=[cached[name] for name in split.train],
         held_out=HeldOut(
             [cached[name] for name in split.val], plan, device, overlap=config.data.overlap,
-            warn=lambda words: emit(Warned(message=words)),
+            warn=lambda words: emit(Warned(message=words)), ranks=ranks,
         ),
         learner=learner, state=state, monitor=monitor, deadline=deadline, data=scanned.data,
-        dashboard=Dashboard(folder, plan, tensorboard=config.trainer.tensorboard, epoch=state.epoch),
+        dashboard=Dashboard(
+            folder, plan, tensorboard=config.trainer.tensorboard and ranks.is_first, epoch=state.epoch
+        ),
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from MedSegTrainerLib.recovery import NotANumberError, go_back
 from MedSegTrainerLib.training import Training
 
 LOOK_SECONDS = 2.0
+RANK_SEEDS = 1_000_003  # more than there are epochs
 REPORT_SECONDS = 8.0  # kept free of a budget for the final report, besides three validations
 
 
@@ -26,7 +27,8 @@ def fit(training: Training) -> str | None:
     """Trains to the end, or until asked to stop; the best model is in the job folder at every moment.
 
     Returns how it was stopped (``keep-best`` or ``now``), or None. Raises TrainingError where the loss
-    is not a number again and again, or where not even a single patch fits into memory.
+    is not a number again and again, where not even a single patch fits into memory, and where one of several ranks is
+    gone. Every rank comes to the same end.
     """
     earlier, training.first_step = training.state.seconds, training.state.step
     while not training.is_over:
@@ -51,10 +53,9 @@ def fit(training: Training) -> str | None:
         if stopped:
             return stopped
         keep_checkpoint(training)
-        if training.is_over or time.time() - training.last_save >= training.config.trainer.checkpoint_seconds:
-            save_checkpoint(training.folder.checkpoint_file, training.learner, training.state)
-            training.last_save = time.time()
-        training.dashboard.refresh()
+        if training.ranks.is_first:
+            _save_from_time_to_time(training)
+            training.dashboard.refresh()
     return None
 
 
@@ -65,9 +66,12 @@ def _run_epoch(training: Training) -> str | None:
     """
     plan, state, learner = training.plan, training.state, training.learner
     accumulate = training.batches_per_step
-    torch.manual_seed(training.config.data.seed + state.epoch)  # dropout: the same after a resume
+    # dropout: the same after a resume, and not the same on two ranks
+    torch.manual_seed(training.config.data.seed + state.epoch + RANK_SEEDS * training.ranks.rank)
     learner.loss.ramp = state.step / state.total_steps
-    batches = epoch_batches(training.train_cases, plan, training.config.data, training.device, state.epoch)
+    batches = epoch_batches(
+        training.train_cases, plan, training.config.data, training.device, state.epoch, training.ranks
+    )
     losses: list[torch.Tensor] = []
     norms: list[torch.Tensor] = []
     started = time.time()
@@ -78,15 +82,15 @@ def _run_epoch(training: Training) -> str | None:
         losses.append(loss)
         norms.append(norm)
         state.step += 1
-        if time.time() - training.last_look > LOOK_SECONDS:
-            if not torch.isfinite(loss):
+        if state.step >= training.next_look:
+            if training.ranks.any(not torch.isfinite(loss)):
                 raise NotANumberError
-            _keep_to_deadline(training)
             stopped = _look_around(training)
             if stopped:
                 return stopped
     state.epoch += 1
     mean_loss = torch.stack(losses).mean()
+    training.ranks.add_up([mean_loss])
     if not torch.isfinite(mean_loss) or not learner.is_finite():
         raise NotANumberError
     _tell_epoch(training, float(mean_loss), rate, float(torch.stack(norms).mean()), time.time() - started)
@@ -96,6 +100,8 @@ def _run_epoch(training: Training) -> str | None:
 def _tell_epoch(training: Training, loss: float, rate: float, norm: float, seconds: float) -> None:
     state = training.state
     training.newest = {"train_loss": loss, "learning_rate": rate, "gradient_norm": norm}
+    if not training.ranks.is_first:
+        return
     event = Epoch(
         epoch=state.epoch, epochs=training.epochs, step=state.step, train_loss=loss, learning_rate=rate,
         gradient_norm=norm, seconds=round(seconds, 3), eta_seconds=training.seconds_left,
@@ -105,14 +111,24 @@ def _tell_epoch(training: Training, loss: float, rate: float, norm: float, secon
     training.owner.update(epoch=state.epoch, epochs=training.epochs, progress=state.step / state.total_steps)
 
 
+def _save_from_time_to_time(training: Training) -> None:
+    if training.is_over or time.time() - training.last_save >= training.config.trainer.checkpoint_seconds:
+        save_checkpoint(training.folder.checkpoint_file, training.learner, training.state)
+        training.last_save = time.time()
+
+
 def _recover(training: Training) -> None:
     """Back to the last good state; raises TrainingError after too many attempts."""
     rate = _rate(training)
     training.learner, training.state = go_back(
-        training.folder.checkpoint_file, training.plan, training.config, training.device, training.state, rate
-    )
+        training.folder.checkpoint_file, training.plan, training.config, training.device, training.state, rate,
+        training.ranks,
+    )  # fmt: skip
     state = training.state
-    training.first_step = min(training.first_step, state.step)
+    training.first_step, training.next_look = min(training.first_step, state.step), state.step
+    training.ranks.wait()  # all have read it
+    if not training.ranks.is_first:
+        return
     save_checkpoint(training.folder.checkpoint_file, training.learner, state)
     now = _rate(training)
     training.emit(
@@ -130,7 +146,7 @@ def _recover(training: Training) -> None:
 def _go_on_smaller(training: Training) -> None:
     """The same weights with a step that needs less memory; the epoch begins anew. Raises TrainingError."""
     free_memory(training.device)
-    plan = smaller(training.plan, is_trained=True)
+    plan = smaller(training.plan, is_trained=True) if training.ranks.count == 1 else None
     if plan is None:
         raise TrainingError(
             f"The memory of {training.device} ran out in a step with a batch of {training.plan.batch_size}, and "
@@ -150,8 +166,13 @@ def _go_on_smaller(training: Training) -> None:
 
 def _look_around(training: Training) -> str | None:
     """Reports progress, looks for a request to stop, and ends where another process took over."""
-    state = training.state
-    training.last_look = time.time()
+    state, ranks = training.state, training.ranks
+    pause = max(1, int(LOOK_SECONDS / training.step_seconds))
+    stopped = training.folder.stop_requested() if ranks.is_first else None
+    state.total_steps, pause, stopped = ranks.first_says((_steps_in_time(training), pause, stopped))
+    training.next_look = state.step + pause
+    if not ranks.is_first:
+        return stopped
     if training.owner.lost:
         raise JobError(f"Another process has taken over {training.folder.path}. This one ends; nothing is lost.")
     eta = training.seconds_left
@@ -163,7 +184,7 @@ def _look_around(training: Training) -> str | None:
         progress=state.step / state.total_steps,
         eta_seconds=eta,
     )
-    return training.folder.stop_requested()
+    return stopped
 
 
 def _rate(training: Training) -> float:
@@ -185,11 +206,11 @@ def _is_validation_due(training: Training) -> bool:
     return state.epoch % training.plan.validation_interval == 0 or state.step >= state.total_steps
 
 
-def _keep_to_deadline(training: Training) -> None:
-    """With a time budget, the number of steps follows the speed seen so far."""
-    if training.deadline is None:
-        return
+def _steps_in_time(training: Training) -> int:
+    """How many steps there will be: with a time budget the number follows the speed seen so far."""
     state = training.state
+    if training.deadline is None:
+        return state.total_steps
     left = training.deadline - time.time() - REPORT_SECONDS - 3 * training.validation_seconds
     possible = state.step + max(0, int(left / training.step_seconds))
-    state.total_steps = max(state.step, min(possible, state.total_steps * 2))
+    return max(state.step, min(possible, state.total_steps * 2))

@@ -18,6 +18,7 @@ from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.job import JobFolder, JobOwner
 from MedSegTrainerLib.monitor import Monitor, stopping_patience
 from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.ranks import ALONE, Bystander, Ranks
 from MedSegTrainerLib.step import Learner
 
 
@@ -25,6 +26,7 @@ from MedSegTrainerLib.step import Learner
 class Training:
     """What a training works with. ``deadline`` is a ``time.time()`` to be done by, None without a budget.
 
+    ranks: the processes that train together; the first one alone writes to the folder.
     newest: train_loss, learning_rate and gradient_norm of the last epoch. data: what the images that it trains on are
     like, of ``likeness.describe``.
     """
@@ -32,7 +34,7 @@ class Training:
     plan: Plan
     config: TrainConfig
     folder: JobFolder
-    owner: JobOwner
+    owner: JobOwner | Bystander
     emit: Emit
     device: torch.device
     train_cases: Sequence[StoredCase]
@@ -42,11 +44,12 @@ class Training:
     monitor: Monitor
     dashboard: Dashboard
     deadline: float | None
+    ranks: Ranks = ALONE
     data: dict[str, Any] = field(default_factory=dict)
     newest: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
     first_step: int = 0
-    last_look: float = 0.0
+    next_look: int = 0  # at this step, to see whether somebody wants it to stop
     last_save: float = field(default_factory=time.time)
     validation_seconds: float = 0.0
 

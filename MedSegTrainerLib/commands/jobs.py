@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from MedSegTrainerLib.cli_options import Job
+from MedSegTrainerLib.cli_options import Devices, Job
 from MedSegTrainerLib.commands.running import STARTED, console
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import JobError
@@ -54,13 +54,15 @@ def stop(
 def run(
     job: Job,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing; whoever started this reads the folder.")] = False,
+    devices: Devices = None,
 ) -> None:
     """Do what a job folder says, here and now.
 
-    For schedulers and other programs; train, apply and evaluate write such a folder and then do this.
+    For schedulers and other programs; train, apply and evaluate write such a folder and then do this. torchrun may
+    start it in several processes, on one machine or many that all see the folder: they share the training.
     """
     from MedSegTrainerLib.run import run_job
 
-    outcome = run_job(job, STARTED)
+    outcome = run_job(job, STARTED, devices)
     if not quiet:
         console.print(outcome.message, highlight=False, markup=False)

@@ -25,7 +25,8 @@ def create_and_run(folder: JobFolder, config: JobConfig) -> None:
     run_and_watch(folder)
 
 
-def resume_job(folder: JobFolder) -> None:
+def resume_job(folder: JobFolder, devices: int | None = None) -> None:
+    """Goes on with a job; ``devices``: on so many instead of what it was made for."""
     if not isinstance(parse_job(folder.read_document()), (TrainConfig, CrossValidateConfig)):
         raise UsageError(
             f"{folder.path} is no training job. Only 'train' and 'cross-validate' can be resumed; "
@@ -33,20 +34,20 @@ def resume_job(folder: JobFolder) -> None:
         )
     if folder.status().is_alive():
         raise JobError(f"{folder.path} is still running: medsegtrainer status {folder.path}")
-    run_and_watch(folder)
+    run_and_watch(folder, devices)
 
 
-def run_and_watch(folder: JobFolder) -> None:
+def run_and_watch(folder: JobFolder, devices: int | None = None) -> None:
     from MedSegTrainerLib.console import watch
 
-    watch(folder, folder.start(), console)
+    watch(folder, folder.start(devices=devices), console)
 
 
 def as_assignments(**options: Any) -> list[str]:
     """Options that were given, as assignments to the settings of the same name."""
     if options["budget"] is not None and options["epochs"] is not None:
         raise UsageError("--budget and --epochs are two ways to say how long to train. Give one of them.")
-    sections = {"budget": "trainer", "epochs": "trainer", "device": "trainer", "type": "network"}
+    sections = {"type": "network", **dict.fromkeys(("budget", "epochs", "device", "devices"), "trainer")}
     present = {
         name: value for name, value in options.items() if value is not None and (name, value) != ("device", "auto")
     }

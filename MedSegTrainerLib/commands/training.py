@@ -9,15 +9,18 @@ from typing import Annotated
 
 import typer
 
+from MedSegTrainerLib import atomic
 from MedSegTrainerLib.cli_options import (
     DATA_HELP,
     Budget,
     ConfigFile,
     Data,
     Device,
+    Devices,
     Epochs,
     Fold,
     Folds,
+    FoldsAtOnce,
     Model,
     NewJob,
     Settings,
@@ -32,11 +35,11 @@ from MedSegTrainerLib.commands.running import (
     resume_job,
     run_and_watch,
 )
-from MedSegTrainerLib.config import CrossValidateConfig, FindRateConfig
+from MedSegTrainerLib.config import CrossValidateConfig, FindRateConfig, job_document
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.validation import parse_config
+from MedSegTrainerLib.validation import parse_config, parse_job
 
 
 def train(
@@ -47,6 +50,7 @@ def train(
     budget: Budget = None,
     epochs: Epochs = None,
     device: Device = "auto",
+    devices: Devices = None,
     fold: Fold = None,
     folds: Folds = None,
     val_split: ValSplit = None,
@@ -62,12 +66,12 @@ def train(
     """
     given = as_assignments(
         type=model, budget=budget, epochs=epochs, device=device, fold=fold, folds=folds, val_split=val_split,
-        split_file=split_file,
+        split_file=split_file, devices=None if resume else devices,
     )  # fmt: skip
     if resume:
         if data is not None or config is not None or given or settings:
-            raise UsageError("--resume goes on as the job began: give -o JOB alone.")
-        resume_job(JobFolder(job))
+            raise UsageError("--resume goes on as the job began: give -o JOB, and --devices where they are others.")
+        resume_job(JobFolder(job), devices)
     elif data is None:
         raise UsageError("Give the folder with the labelled volumes: medsegtrainer train DATA -o JOB.")
     else:
@@ -86,6 +90,7 @@ def cross_validate(
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="Time for each fold.  [default: 20m]")] = None,
     epochs: Epochs = None,
     device: Device = "auto",
+    devices: FoldsAtOnce = None,
     split_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON list of folds, each with two lists 'train' and 'val'.")
     ] = None,
@@ -103,13 +108,23 @@ def cross_validate(
     )  # fmt: skip
     if resume:
         if data is not None or config is not None or given or settings:
-            raise UsageError("--resume goes on as the job began: give -o OUT alone.")
+            raise UsageError("--resume goes on as the job began: give -o OUT, and --devices where they are others.")
+        if devices is not None:
+            _change_devices(JobFolder(job), devices)
         resume_job(JobFolder(job))
     elif data is None:
         raise UsageError("Give the folder with the labelled volumes: medsegtrainer cross-validate DATA -o OUT.")
     else:
         train_config = read_train_config(data, config, [*given, *(settings or [])])
-        create_and_run(JobFolder(job), CrossValidateConfig(train=train_config))
+        values = {"train": asdict(train_config), **({} if devices is None else {"devices": devices})}
+        create_and_run(JobFolder(job), parse_config(CrossValidateConfig, values))
+
+
+def _change_devices(folder: JobFolder, devices: str) -> None:
+    config = parse_job(folder.read_document())
+    if isinstance(config, CrossValidateConfig):
+        changed = parse_config(CrossValidateConfig, {"train": asdict(config.train), "devices": devices})
+        atomic.write_json(folder.job_file, job_document(changed))
 
 
 def find_lr(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 from MedSegTrainerLib.data.patches import Triple
 from MedSegTrainerLib.data.preprocess import IGNORE
+from MedSegTrainerLib.device import together_to_device
 from MedSegTrainerLib.plan import Plan
 
 FLIP_PROBABILITY = 0.5  # along each of the plan's axes
@@ -72,7 +74,7 @@ class AugmentationDraw:
     affine: (B, 3, 3), from offsets in the patch to offsets in the source, mm, (z, y, x) order.
     translation: (B, 3), share of the patch. elastic: (B, 3, k, k, k), share of the patch, or None.
     contrast, brightness, noise, blur: (B,), the last three in units of the patch's standard deviation
-    (blur: in voxels). noise_seed: seed of the noise itself.
+    (blur: in voxels). noise_seeds: of the noise itself, one a patch.
     """
 
     affine: torch.Tensor
@@ -82,7 +84,12 @@ class AugmentationDraw:
     brightness: torch.Tensor
     noise: torch.Tensor
     blur: torch.Tensor
-    noise_seed: int
+    noise_seeds: tuple[int, ...]
+
+    def of(self, chosen: slice) -> AugmentationDraw:
+        """The draw of some of the patches."""
+        parts: dict[str, Any] = {name: value if value is None else value[chosen] for name, value in vars(self).items()}
+        return AugmentationDraw(**parts)
 
 
 def draw_augmentation(generator: np.random.Generator, batch: int, plan: Plan, strength: str) -> AugmentationDraw:
@@ -110,7 +117,7 @@ def draw_augmentation(generator: np.random.Generator, batch: int, plan: Plan, st
         brightness=_tensor(uniform(-ranges.brightness, ranges.brightness, batch)),
         noise=sometimes(NOISE_PROBABILITY, ranges.noise),
         blur=sometimes(BLUR_PROBABILITY, ranges.blur),
-        noise_seed=int(generator.integers(2**31)),
+        noise_seeds=tuple(generator.integers(2**31, size=batch).tolist()),
     )
     if plan.architecture in MULTI_SCALE:
         drawn.affine[:, :, 1:] /= math.exp(uniform(*np.log(ranges.multi_scale)))
@@ -149,16 +156,14 @@ def vary_intensity(images: torch.Tensor, draw: AugmentationDraw) -> torch.Tensor
     shape = (-1, 1, 1, 1, 1)
     mean = images.mean(dim=(2, 3, 4), keepdim=True)
     std = (images - mean).square().mean(dim=(2, 3, 4), keepdim=True).sqrt()  # many times faster than torch.std on CPUs
-    contrast = draw.contrast.to(device).view(shape)
-    images = torch.addcmul(mean * (1 - contrast) + draw.brightness.to(device).view(shape) * std, images, contrast)
+    contrast, brightness = (part.view(shape) for part in together_to_device([draw.contrast, draw.brightness], device))
+    images = torch.addcmul(mean * (1 - contrast) + brightness * std, images, contrast)
     for i in draw.blur.nonzero()[:, 0].tolist():
         images[i : i + 1] = _blur(images[i : i + 1], float(draw.blur[i]))
-    noisy = draw.noise.nonzero()[:, 0].tolist()
-    if noisy:
-        generator = torch.Generator(device=device).manual_seed(draw.noise_seed)
-        for i in noisy:
-            field = torch.randn(images[i].shape, generator=generator, device=device)
-            images[i] += field * (float(draw.noise[i]) * std[i])
+    for i in draw.noise.nonzero()[:, 0].tolist():
+        generator = torch.Generator(device=device).manual_seed(draw.noise_seeds[i])
+        field = torch.randn(images[i].shape, generator=generator, device=device)
+        images[i] += field * (float(draw.noise[i]) * std[i])
     return images
 
 
@@ -169,14 +174,15 @@ def _sampling_grid(draw: AugmentationDraw, plan: Plan, source: tuple[int, ...], 
     in_voxels = draw.affine / spacing[:, None] * spacing
     matrix = in_voxels * (patch / 2) / (size[:, None] / 2)
     shift = draw.translation * patch * 2 / size + _centre_shift(plan.patch_size, source)
-    grid = shift.flip(1)[:, None, None, None].to(device)  # grid_sample wants x, y, z
+    bends = [] if draw.elastic is None else [draw.elastic * (patch * 2 / size).view(1, 3, 1, 1, 1)]
+    in_xyz = [part.flip(1) for part in (shift, matrix, *bends)]  # as grid_sample wants it
+    shift, matrix, *bends = together_to_device(in_xyz, device)
+    grid = shift[:, None, None, None]
     for axis, length in enumerate(plan.patch_size):
-        steps = (2 * torch.arange(length) + 1) / length - 1
-        along = matrix.flip(1)[:, None, :, axis] * steps[None, :, None]  # (B, length, 3)
-        grid = grid + along.to(device).view(len(along), *(length if a == axis else 1 for a in range(3)), 3)
-    if draw.elastic is not None:
-        scale = (patch * 2 / size).view(1, 3, 1, 1, 1)
-        field = (draw.elastic * scale).flip(1).to(device)
+        steps = (2 * torch.arange(length, device=device) + 1) / length - 1
+        along = matrix[:, None, :, axis] * steps[None, :, None]  # (B, length, 3)
+        grid = grid + along.view(len(along), *(length if a == axis else 1 for a in range(3)), 3)
+    for field in bends:
         bent = functional.interpolate(field, size=plan.patch_size, mode="trilinear", align_corners=True)
         grid = grid + bent.permute(0, 2, 3, 4, 1)
     return grid

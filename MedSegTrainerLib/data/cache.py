@@ -113,9 +113,6 @@ def build_cache(
     """
     with atomic.storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for left_by_a_dead_process in folder.glob(".tmp-*"):
-            shutil.rmtree(left_by_a_dead_process, ignore_errors=True)
-        (folder / "README.txt").write_text("Preprocessed volumes. This folder may be deleted at any time.\n")
 
     def one(case: Case) -> StoredCase:
         place = folder / cache_key(case, plan)
@@ -136,15 +133,27 @@ def build_cache(
         return {cached.name: cached for cached in pool.map(one, cases)}
 
 
-def choose_place(bytes_needed: int, device: torch.device) -> tuple[str, str]:
-    """``device``, ``memory`` or ``disk`` for so many bytes of prepared volumes, and the reason."""
+def open_cache(folder: Path) -> None:
+    """Makes the folder, or clears away what a process that died left in it; raises StorageError."""
+    with atomic.storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for left_by_a_dead_process in folder.glob(".tmp-*"):
+            shutil.rmtree(left_by_a_dead_process, ignore_errors=True)
+        (folder / "README.txt").write_text("Preprocessed volumes. This folder may be deleted at any time.\n")
+
+
+def choose_place(bytes_needed: int, device: torch.device, copies: int = 1) -> tuple[str, str]:
+    """``device``, ``memory`` or ``disk`` for so many bytes of prepared volumes, and the reason.
+
+    copies: processes on this machine of which each keeps its own.
+    """
     gigabytes = f"{bytes_needed / 1e9:.1f} GB of prepared volumes"
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
         if bytes_needed < 0.3 * free:
             return "device", f"{gigabytes} fit on the device ({free / 1e9:.0f} GB free)"
     available = available_memory()
-    if bytes_needed < 0.4 * available:
+    if bytes_needed * copies < 0.4 * available:
         return "memory", f"{gigabytes} fit in memory ({available / 1e9:.0f} GB free)"
     return "disk", f"{gigabytes} are read from disk as needed ({available / 1e9:.0f} GB of memory free)"
 

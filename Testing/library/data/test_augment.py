@@ -36,7 +36,7 @@ def identity(batch: int = 1) -> AugmentationDraw:
         brightness=torch.zeros(batch),
         noise=torch.zeros(batch),
         blur=torch.zeros(batch),
-        noise_seed=0,
+        noise_seeds=(0,) * batch,
     )
 
 
@@ -324,7 +324,7 @@ class TestIntensity:
             assert torch.allclose(moved[1, channel], expected, atol=1e-4)
 
     def test_noise_is_in_deviations_and_not_the_same_in_channels(self, images: torch.Tensor) -> None:
-        draw = replace(identity(2), noise=torch.tensor([0.5, 0.0]), noise_seed=3)
+        draw = replace(identity(2), noise=torch.tensor([0.5, 0.0]), noise_seeds=(3, 4))
         added = vary_intensity(images.clone(), draw) - images
         assert torch.allclose(added[1], torch.zeros(()), atol=1e-4)
         for channel in range(2):

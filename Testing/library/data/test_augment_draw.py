@@ -35,7 +35,7 @@ class TestDraw:
         )
         for name in ("affine", "translation", "elastic", "contrast", "brightness", "noise", "blur"):
             assert torch.equal(getattr(first, name), getattr(again, name))
-        assert first.noise_seed == again.noise_seed
+        assert first.noise_seeds == again.noise_seeds
         assert not torch.equal(first.contrast, other.contrast)
         assert not torch.equal(first.affine, other.affine)
 

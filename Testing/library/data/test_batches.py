@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.mixing import Batch
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.ranks import Ranks
 
 CPU = torch.device("cpu")
 
@@ -117,3 +119,18 @@ def test_weighted_sampling_prefers_the_rare_class(tiny_plan: Plan, cases: list[C
 def test_a_share_of_the_batches_is_mixed(tiny_plan: Plan, cases: list[CachedCase]) -> None:
     lengths = {len(batch) for batch in some(tiny_plan, cases, count=20, mixup=0.5)}
     assert lengths == {2, 4}
+
+
+@pytest.mark.parametrize("settings", [{}, {"mixup": 1.0}, {"cutmix": 1.0}, {"augmentation": False}])
+def test_the_shares_of_ranks_are_the_batch_of_one(tiny_plan: Plan, cases: list[CachedCase], settings: Any) -> None:
+    plan = replace(tiny_plan, batch_size=5)
+    config = DataConfig(**settings)
+    parts = [
+        list(itertools.islice(epoch_batches(cases, plan, config, CPU, 2, Ranks(rank=rank, count=3)), 6))
+        for rank in range(3)
+    ]
+    for whole, *shares in zip(some(plan, cases, epoch=2, count=6, **settings), *parts, strict=True):
+        assert [len(share[0]) for share in shares] == [1, 2, 2]
+        for index in range(len(whole) if len(whole) == 2 else 3):
+            together = torch.cat([share[index] for share in shares])
+            torch.testing.assert_close(together, whole[index], rtol=1e-6, atol=1e-6)

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.cache import StoredCase, available_memory, build_cache, cache_key, choose_place
+from MedSegTrainerLib.data.cache import StoredCase, available_memory, build_cache, cache_key, choose_place, open_cache
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.preprocess import prepare_case
 from MedSegTrainerLib.errors import DataError, StorageError
@@ -153,6 +153,8 @@ class TestBuildCache:
         half = folder / f".tmp-0badcafe-{place.name}"
         place.rename(half)  # as it is when the process dies before the last step
         (half / "locations.npy").unlink()
+        open_cache(folder)
+        assert not half.exists()
         again = build_cache(cases, plan, folder, CPU)
         assert torch.equal(again["a"].image, torch.from_numpy(prepare_case(cases[0], plan).image))
         assert (place / "locations.npy").exists()
@@ -163,8 +165,8 @@ class TestBuildCache:
             build_cache(cases[:1], plan, folder, CPU)
         assert prepared_folders(folder) == []
 
-    def test_says_that_it_may_be_deleted(self, plan: Plan, folder: Path) -> None:
-        build_cache([], plan, folder, CPU)
+    def test_says_that_it_may_be_deleted(self, folder: Path) -> None:
+        open_cache(folder)
         assert "may be deleted" in (folder / "README.txt").read_text(encoding="utf-8")
 
     def test_a_place_that_cannot_be_written(self, cases: list[Case], plan: Plan, tmp_path: Path) -> None:
