@@ -88,8 +88,6 @@ def evaluate(
     known = list(classes) if classes is not None else _named(pairs, warnings)
     found = _measure_all(pairs, known, classes is not None, ignore_label, tolerance_mm, emit, warnings)
     chosen = _distinct(known if classes is not None else _classes_of(found.values, known))
-    cases = {name: {item.name: values[item.value] for item in chosen} for name, values in found.values.items()}
-    summary = summarize(cases)
     document = {
         "schema_version": SCHEMA_VERSION,
         "title": title,
@@ -101,19 +99,15 @@ def evaluate(
         "notes": warnings.messages,
         "metrics": list(shown.metrics),
         "per_case": shown.per_case,
-        "classes": [{**asdict(item), "color": list(item.color)} for item in chosen],
-        "overall": _overall(cases, summary),
-        "summary": summary,
-        "cases": cases,
-        "confusion": found.confusion.to_json(chosen),
-        "uncertainty": found.uncertainty.to_json(),
+        **_results(found, chosen),
         "files": {pair.name: {side: _text(getattr(pair, side)) for side in FILE_SIDES} for pair in pairs},
         "curves": [dict(point) for point in curves or []],
         "advice": [dict(advice) for advice in advice],
     }
     written = _restricted(document, shown)
     report = _write(document, written, chosen, shown, output_dir)
-    emit(Measured(cases=len(cases), metrics=_means(written["summary"]), report=str(report)))
+    means, length = _means(written["summary"]), written["length"]
+    emit(Measured(cases=len(found.values), metrics=means, report=str(report), length=length))
     return written
 
 
@@ -300,6 +294,20 @@ def _distinct(classes: list[LabelClass]) -> list[LabelClass]:
 
 
 # --- What is written ---
+
+
+def _results(found: _Found, classes: Sequence[LabelClass]) -> dict[str, Any]:
+    """The part of the document that follows from what was measured; cases and summary are by the names of classes."""
+    cases = {name: {item.name: values[item.value] for item in classes} for name, values in found.values.items()}
+    summary = summarize(cases)
+    return {
+        "classes": [{**asdict(item), "color": list(item.color)} for item in classes],
+        "overall": _overall(cases, summary),
+        "summary": summary,
+        "cases": cases,
+        "confusion": found.confusion.to_json(classes),
+        "uncertainty": found.uncertainty.to_json(),
+    }
 
 
 def _overall(cases: Mapping[str, Mapping[str, Values]], summary: Mapping[str, Mapping[str, Values]]) -> dict[str, Any]:

@@ -54,7 +54,9 @@ class _Skipped(pytest.Module):
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    """Starts the stand-in before the first file of tests is imported."""
+    """Before the first file of tests is imported: the stand-in is started, and the modules beside it can be found."""
+    if str(module_path.parent) not in sys.path:
+        sys.path.append(str(module_path.parent))  # what several files share lies beside them
     if IN_SLICER:
         return None
     boot = _standin()

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import pytest
 import slicer
+from MedSegTrainerUI.case_rows import CaseRow
 from MedSegTrainerUI.jobs import JobList
 from MedSegTrainerUI.parameters import Parameters
+from MedSegTrainerUI.segment_classes import SegmentClass
 from MedSegTrainerUI.train_section import TrainSection
 
 from MedSegTrainerLib.events import Best, Epoch, Planned, Progress, Stage, Started, Validated
@@ -67,6 +71,44 @@ class FakePanel:
     def setParameterNode(self, parameters):
         self.parameters = parameters
         self.train.setParameterNode(parameters)
+
+
+@pytest.fixture
+def panel(scene, tmp_path):
+    """A panel of fakes, shown, with jobs of the test's own; in a file of tests that names it, instead of the whole."""
+    panel = FakePanel(tmp_path / "jobs")
+    panel.train.uiWidget.resize(400, 1000)
+    panel.train.uiWidget.show()
+    panel.setParameterNode(new_parameters())
+    yield panel
+    panel.train.cleanup()
+    panel.train.uiWidget.hide()
+
+
+@pytest.fixture
+def train(panel):
+    return panel.train
+
+
+@pytest.fixture
+def job(train):
+    return train.job
+
+
+@pytest.fixture
+def cases(panel, make_volume, make_segmentation):
+    """Three volumes with a liver, on the panel."""
+    for number in (1, 2, 3):
+        name = f"CT_0{number}"
+        array = np.zeros((6, 7, 8), dtype=np.int16)
+        volume = make_volume(name, array)
+        segmentation = make_segmentation(f"{name}-seg", volume, {"liver": array == 0})
+        panel.given.append(CaseRow(name=name, volumes=(volume,), segmentation=segmentation))
+    panel.chosen.append(
+        SegmentClass(name="liver", segments=("liver",), color=(221, 130, 101), terminology="", cases=3, ml=1.0, value=1)
+    )
+    panel.refresh()
+    return panel.given
 
 
 def new_parameters():

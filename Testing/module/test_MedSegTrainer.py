@@ -1,7 +1,7 @@
 import ast
-import importlib.util
 from pathlib import Path
 
+import played_session as played
 import pytest
 import qt
 import slicer
@@ -9,16 +9,6 @@ import slicer
 import MedSegTrainer
 
 FILE = Path(MedSegTrainer.__file__)
-
-
-def _load(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-played = _load("played_session")
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import fake_environment as fake
 import pytest
 from MedSegTrainerUI import build_environment
 from MedSegTrainerUI.build_environment import main, size_of
@@ -23,23 +24,12 @@ RESOURCES = Path(build_environment.__file__).resolve().parents[1] / "Resources"
 
 
 @pytest.fixture
-def fake() -> Any:
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("fake_environment", Path(__file__).with_name("fake_environment.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "Jäger & Söhne" / "environment"
 
 
 @pytest.fixture
-def build(tmp_path: Path, root: Path, fake: Any) -> Any:
+def build(tmp_path: Path, root: Path) -> Any:
     """Runs a build without a network; ``changes``: of what the self-test reports."""
     requirements = fake.make_requirements(tmp_path / "a wheel")
 
@@ -188,7 +178,7 @@ class TestUv:
         os.environ["PATH"] = before
 
     @pytest.fixture
-    def build_with_uv(self, build: Any, tmp_path: Path, root: Path, fake: Any) -> Any:
+    def build_with_uv(self, build: Any, tmp_path: Path, root: Path) -> Any:
         requirements = fake.make_requirements(tmp_path / "a wheel")
 
         def run() -> int:
@@ -228,17 +218,17 @@ class TestTest:
         main(["test", "--folder", str(root), "--library", str(library), "--python", str(python)])
         return JobFolder(root).status().message
 
-    def test_a_python_of_the_user(self, root: Path, tmp_path: Path, fake: Any) -> None:
+    def test_a_python_of_the_user(self, root: Path, tmp_path: Path) -> None:
         library = fake.make_library(tmp_path / "lib")
         assert self.run(root, library, sys.executable).startswith("PyTorch 2.13.0 trains")
         assert read_json(root / "tested-other.json")["python"] == sys.executable
 
-    def test_one_without_the_packages(self, root: Path, tmp_path: Path, fake: Any) -> None:
+    def test_one_without_the_packages(self, root: Path, tmp_path: Path) -> None:
         library = fake.make_library(tmp_path / "lib", crash=True)
         assert "lacks the package typer" in self.run(root, library, sys.executable)
         assert not (root / "tested-other.json").exists()
 
-    def test_one_that_is_no_program(self, root: Path, tmp_path: Path, fake: Any) -> None:
+    def test_one_that_is_no_program(self, root: Path, tmp_path: Path) -> None:
         (tmp_path / "python.txt").write_text("no program")
         message = self.run(root, fake.make_library(tmp_path / "lib"), tmp_path / "python.txt")
         assert "cannot be started" in message

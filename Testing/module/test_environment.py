@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import socket
@@ -10,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import fake_environment as fake
 import pytest
 from MedSegTrainerUI.environment import Environment, startup_environment, told_report
 from MedSegTrainerUI.environment_record import identity, requirements_hash
@@ -22,16 +22,7 @@ LONG = 120_000  # milliseconds; a build of a tiny environment takes seconds on a
 
 
 @pytest.fixture
-def fake() -> Any:
-    spec = importlib.util.spec_from_file_location("fake_environment", Path(__file__).with_name("fake_environment.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def environment(scene: Any, tmp_path: Path, fake: Any) -> Environment:
+def environment(scene: Any, tmp_path: Path) -> Environment:
     """One whose builds take a tiny package and ask a fake library to test; no network is needed."""
     requirements = fake.make_requirements(tmp_path / "a wheel")
     library = fake.make_library(tmp_path / "lib")
@@ -39,7 +30,7 @@ def environment(scene: Any, tmp_path: Path, fake: Any) -> Environment:
     return Environment(tmp_path / "MedSeg Träiner", requirements, options)
 
 
-def leave_tested(environment: Environment, fake: Any, **changes: Any) -> None:
+def leave_tested(environment: Environment, **changes: Any) -> None:
     """Leaves behind what a build and a passed test leave, without doing them."""
     python = environment.own_python
     python.parent.mkdir(parents=True)
@@ -66,55 +57,55 @@ class TestState:
         assert "downloads about" in environment.describe()
         assert "GB" in environment.describe()
 
-    def test_tested(self, environment: Environment, fake: Any) -> None:
-        leave_tested(environment, fake)
+    def test_tested(self, environment: Environment) -> None:
+        leave_tested(environment)
         assert (environment.ready, environment.problem) == (True, "")
         assert environment.python == str(environment.own_python)
         assert environment.describe() == "PyTorch 2.13, CUDA 13, RTX 4070 (12 GB): tested, ok"
 
-    def test_a_fall_to_the_cpu(self, environment: Environment, fake: Any) -> None:
+    def test_a_fall_to_the_cpu(self, environment: Environment) -> None:
         told = ["The driver is too old."]
-        leave_tested(environment, fake, device="cpu", device_name="CPU with 8 threads", warnings=told)
+        leave_tested(environment, device="cpu", device_name="CPU with 8 threads", warnings=told)
         assert environment.describe() == "PyTorch 2.13, CPU with 8 threads: tested, ok"
         assert environment.warnings == told
         assert environment.device == "cpu"  # what a job must say, or it would try the GPU that does not work
 
-    def test_the_device_of_a_job_is_the_users(self, environment: Environment, fake: Any) -> None:
-        leave_tested(environment, fake)
+    def test_the_device_of_a_job_is_the_users(self, environment: Environment) -> None:
+        leave_tested(environment)
         assert environment.device == "auto"
         environment.set_device("cpu")
         assert environment.device == "cpu"
         assert not environment.ready
         assert "The device cpu has not been tested" in environment.problem
 
-    def test_the_interpreter_was_removed(self, environment: Environment, fake: Any) -> None:
-        leave_tested(environment, fake)
+    def test_the_interpreter_was_removed(self, environment: Environment) -> None:
+        leave_tested(environment)
         environment.own_python.unlink()
         environment.poll()
         assert environment.problem == "The environment is damaged: its Python is gone. Press Repair."
 
-    def test_packages_were_changed(self, environment: Environment, fake: Any) -> None:
-        leave_tested(environment, fake)
+    def test_packages_were_changed(self, environment: Environment) -> None:
+        leave_tested(environment)
         os.utime(environment.folder / "venv" / "pyvenv.cfg", (1, 1))
         environment.poll()
         assert (environment.state, environment.python) == ("changed", None)
         assert "were changed since they were tested" in environment.problem
 
-    def test_other_packages_are_needed_now(self, environment: Environment, fake: Any) -> None:
-        leave_tested(environment, fake)
+    def test_other_packages_are_needed_now(self, environment: Environment) -> None:
+        leave_tested(environment)
         environment.requirements.write_text("other==2\n")
         environment.poll()
         assert "needs other packages" in environment.problem
 
-    def test_the_library_is_newer(self, environment: Environment, fake: Any) -> None:
-        leave_tested(environment, fake)
+    def test_the_library_is_newer(self, environment: Environment) -> None:
+        leave_tested(environment)
         file = environment.folder / "tested.json"
         file.write_text(json.dumps({**json.loads(file.read_text()), "library": "0.0.1"}))
         environment.poll()
         assert "was updated to" in environment.problem
 
-    def test_a_record_that_cannot_be_read(self, environment: Environment, fake: Any) -> None:
-        leave_tested(environment, fake)
+    def test_a_record_that_cannot_be_read(self, environment: Environment) -> None:
+        leave_tested(environment)
         (environment.folder / "tested.json").write_text('{"report": [')
         environment.poll()
         assert "has not been tested" in environment.problem
@@ -137,9 +128,7 @@ class TestState:
 
 
 class TestBuild:
-    def test_set_up_test_start_and_remove(
-        self, environment: Environment, fake: Any, tmp_path: Path, wait_for: Any
-    ) -> None:
+    def test_set_up_test_start_and_remove(self, environment: Environment, tmp_path: Path, wait_for: Any) -> None:
         environment.set_up()
         assert environment.busy
         assert environment.python is None

@@ -1,66 +1,17 @@
 """The job below Start on a panel of fakes: progress, stop, resume, curves, prediction, list and log."""
 
-import importlib.util
 import json
 import os
 import shutil
 import statistics
 import time
-from pathlib import Path
 
-import numpy as np
-import pytest
+import fake_panel as fake
 import slicer
-from MedSegTrainerUI.case_rows import CaseRow
-from MedSegTrainerUI.segment_classes import SegmentClass
 
 from MedSegTrainerLib.events import Advised, Epoch, EventLog, Finished, Warned
 
-
-def _load(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-fake = _load("fake_panel")
-
-
-@pytest.fixture
-def panel(scene, tmp_path):
-    panel = fake.FakePanel(tmp_path / "jobs")
-    panel.train.uiWidget.resize(400, 1000)
-    panel.train.uiWidget.show()
-    panel.setParameterNode(fake.new_parameters())
-    yield panel
-    panel.train.cleanup()
-    panel.train.uiWidget.hide()
-
-
-@pytest.fixture
-def train(panel):
-    return panel.train
-
-
-@pytest.fixture
-def job(train):
-    return train.job
-
-
-@pytest.fixture
-def cases(panel, make_volume, make_segmentation):
-    for number in (1, 2, 3):
-        name = f"CT_0{number}"
-        array = np.zeros((6, 7, 8), dtype=np.int16)
-        volume = make_volume(name, array)
-        segmentation = make_segmentation(f"{name}-seg", volume, {"liver": array == 0})
-        panel.given.append(CaseRow(name=name, volumes=(volume,), segmentation=segmentation))
-    panel.chosen.append(
-        SegmentClass(name="liver", segments=("liver",), color=(221, 130, 101), terminology="", cases=3, ml=1.0, value=1)
-    )
-    panel.refresh()
-    return panel.given
+panel, train, job, cases = fake.panel, fake.train, fake.job, fake.cases
 
 
 def test_progress_best_dice_and_charts_follow_the_job(job, make_job):

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import played_session as played
 import pytest
 import qt
 
 from MedSegTrainerLib.events import EventReader
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-played = _load("played_session")
 pytestmark = pytest.mark.skipif(
     "slicer_standin" not in sys.modules, reason="the application cannot start, and kill, another one of its own"
 )

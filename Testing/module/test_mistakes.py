@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -14,20 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import played_session as played
 import pytest
 import qt
 import slicer
 from MedSegTrainerUI.messages import STYLES
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-played = _load("played_session")
 SHAPE = (12, 20, 24)
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the limit of a file's size, which stands for a disk")
 

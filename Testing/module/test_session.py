@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -12,19 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import played_session as played
 import pytest
 import qt
 import slicer
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-played = _load("played_session")
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "hippocampus"
 TRAINING, FOURTH = ("hippocampus_001", "hippocampus_004", "hippocampus_006"), "hippocampus_007"
 WIDTH = 440
@@ -58,17 +49,32 @@ class Pictures:
         self.screenshot(parent, name)
 
 
-def play(
-    widget: Any, home: Path, wait_for: Any, make_segmentation: Any, pictures: Any, *, settings: Any, minutes: float
-) -> tuple[Any, Any, float]:
+def play(pictures: Pictures, make_segmentation: Any, *, settings: Any, minutes: float) -> tuple[Any, Any, float]:
     """Everything up to the evaluation; the timings of the panel, the fourth volume, and the mean Dice there."""
-    session, panel = pictures.session, widget.panel
-    # section 5: no environment yet, so it is open; a Python with PyTorch is chosen and tested
+    choose_environment(pictures)
+    add_data(pictures, make_segmentation)
+    choose_settings(pictures, settings)
+    timings = played.Timings(pictures.session.panel)
+    watch = pictures.session.start_training()
+    see_training(pictures, watch, minutes)
+    stop_and_keep(pictures, watch)
+    fourth = played.load_hippocampus(DATA, FOURTH)
+    segmentation = apply_model(pictures, watch, fourth)
+    reference = played.load_hippocampus_label(DATA, FOURTH, fourth, make_segmentation)
+    return timings, fourth, compare(pictures, segmentation, reference, fourth)
+
+
+def choose_environment(pictures: Pictures) -> None:
+    """Section 5: no environment yet, so it is open; a Python with PyTorch is chosen and tested."""
+    panel = pictures.session.panel
     assert not panel.ui.environmentButton.collapsed and panel.environment.state == "new"
-    session.choose_python()
+    pictures.session.choose_python()
     pictures("session-environment", "environment")
 
-    # section 1: three volumes and what was drawn on them
+
+def add_data(pictures: Pictures, make_segmentation: Any) -> None:
+    """Section 1: three volumes and what was drawn on them."""
+    session, panel = pictures.session, pictures.session.panel
     volumes = [played.load_hippocampus(DATA, name) for name in TRAINING]
     for name, volume in zip(TRAINING, volumes, strict=True):
         played.load_hippocampus_label(DATA, name, volume, make_segmentation)
@@ -79,14 +85,20 @@ def play(
     assert panel.data.problem() == "" and panel.data.ui.statusLabel.text == "3 volumes, 2 classes, ready"
     pictures("panel-data", "data")
 
-    # section 2: quick, and what the settings of the test say
+
+def choose_settings(pictures: Pictures, settings: Any) -> None:
+    """Section 2: quick, and what the settings of the test say."""
+    session = pictures.session
     session.open("train")
-    panel.train.ui.quickRadio.click()
+    session.panel.train.ui.quickRadio.click()
     if settings:
         session.set_advanced(settings)
     pictures("panel-train", "train")
-    timings = played.Timings(panel)
-    watch = session.start_training()
+
+
+def see_training(pictures: Pictures, watch: Any, minutes: float) -> None:
+    """The job below Start: a prediction, curves, the best Dice and advice, while it goes on for these minutes."""
+    panel, wait_for = pictures.session.panel, pictures.session.wait_for
     job = panel.train.job
     began = time.monotonic()
     wait_for(lambda: watch.best is not None and job.preview.case, 3 * played.MINUTE)
@@ -100,34 +112,44 @@ def play(
     assert job.ui.stopKeepButton.visible and not panel.train.ui.startButton.enabled
     assert job.ui.adviceFrame.isVisibleTo(panel.uiWidget) == bool(watch.advice)
     pictures("panel-job", "train")
+
+
+def stop_and_keep(pictures: Pictures, watch: Any) -> None:
+    """The training ends with a model, and its prediction is taken out of the views."""
+    panel = pictures.session.panel
+    job = panel.train.job
     job.ui.stopKeepButton.click()
-    wait_for(lambda: not watch.working, 3 * played.MINUTE)
+    pictures.session.wait_for(lambda: not watch.working, 3 * played.MINUTE)
     assert watch.outcome is not None and watch.folder.model.exists(), job.ui.endingLabel.text
     assert job.ui.previewCheckBox.enabled and panel.train.ui.startButton.enabled
-    job.ui.previewCheckBox.click()  # the prediction is taken out of the views
+    job.ui.previewCheckBox.click()
     assert job.preview.node() is None
 
-    # section 3: a volume that the model has not seen
-    fourth = played.load_hippocampus(DATA, FOURTH)
-    assert panel.parameters.model == str(watch.folder.path)
-    segmentation = session.apply_to(fourth)
+
+def apply_model(pictures: Pictures, watch: Any, volume: Any) -> Any:
+    """Section 3: a volume that the model has not seen; the segmentation."""
+    session = pictures.session
+    assert session.panel.parameters.model == str(watch.folder.path)
+    segmentation = session.apply_to(volume)
     pictures("panel-apply", "apply")
     content = segmentation.GetSegmentation()
     segments = [content.GetNthSegment(index) for index in range(content.GetNumberOfSegments())]
     assert [segment.GetName() for segment in segments] == list(played.HIPPOCAMPUS)
     for segment, color in zip(segments, played.HIPPOCAMPUS.values(), strict=True):
         assert segment.GetColor() == pytest.approx(color, abs=1 / 255)
+    return segmentation
 
-    # section 4: against what was drawn by hand
-    reference = played.load_hippocampus_label(DATA, FOURTH, fourth, make_segmentation)
+
+def compare(pictures: Pictures, segmentation: Any, reference: Any, volume: Any) -> float:
+    """Section 4: against what was drawn by hand; the mean Dice, which the table gives too."""
     reference.SetName(f"{FOURTH} by hand")
-    rows = session.evaluate(segmentation, reference, fourth)
+    rows = pictures.session.evaluate(segmentation, reference, volume)
     pictures("panel-evaluate", "evaluate")
-    by_hand = {name: played.dice(segmentation, reference, name, fourth) for name in played.HIPPOCAMPUS}
+    by_hand = {name: played.dice(segmentation, reference, name, volume) for name in played.HIPPOCAMPUS}
     for name, numbers in rows:
         if name in by_hand:
             assert numbers[0] == pytest.approx(by_hand[name], abs=1e-3)
-    return timings, fourth, float(np.mean(list(by_hand.values())))
+    return float(np.mean(list(by_hand.values())))
 
 
 def come_back(widget: Any, wait_for: Any, dialogs: Any) -> None:
@@ -173,14 +195,11 @@ def write_timings(timings: Any, tmp_path: Path, name: str) -> None:
 
 
 def test_session(
-    module_widget: Any, home: Path, wait_for: Any, make_segmentation: Any, screenshot: Any, dialogs: Any,
-    tmp_path: Path,
-) -> None:  # fmt: skip
+    module_widget: Any, wait_for: Any, make_segmentation: Any, screenshot: Any, dialogs: Any, tmp_path: Path
+) -> None:
     """A network too small to be good, stopped after moments: every step works."""
     pictures = Pictures(played.Session(module_widget.panel, wait_for), module_widget, screenshot)
-    timings, _, dice = play(
-        module_widget, home, wait_for, make_segmentation, pictures, settings=played.SMALL, minutes=0.05
-    )  # fmt: skip
+    timings, _, dice = play(pictures, make_segmentation, settings=played.SMALL, minutes=0.05)
     write_timings(timings, tmp_path, "timer-callbacks-quick")
     assert 0 <= dice <= 1
     come_back(module_widget, wait_for, dialogs)
@@ -188,13 +207,11 @@ def test_session(
 
 @pytest.mark.slow
 def test_session_with_three_minutes_of_training(
-    module_widget: Any, home: Path, wait_for: Any, make_segmentation: Any, screenshot: Any, dialogs: Any,
+    module_widget: Any, wait_for: Any, make_segmentation: Any, screenshot: Any, dialogs: Any,
     render_slice_views: Any, tmp_path: Path,
 ) -> None:  # fmt: skip
     pictures = Pictures(played.Session(module_widget.panel, wait_for), module_widget, screenshot)
-    timings, fourth, dice = play(
-        module_widget, home, wait_for, make_segmentation, pictures, settings={}, minutes=3
-    )  # fmt: skip
+    timings, fourth, dice = play(pictures, make_segmentation, settings={}, minutes=3)
     write_timings(timings, tmp_path, "timer-callbacks")
     print(f"mean Dice of {FOURTH}: {dice:.3f}")
     for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):

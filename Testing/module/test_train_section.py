@@ -1,66 +1,18 @@
 """The section Train on a panel of fakes: what it writes, shows and refuses. Real files, scene and widgets."""
 
-import importlib.util
 import json
-from pathlib import Path
 
-import numpy as np
+import fake_panel as fake
 import pytest
 import qt
 import slicer
-from MedSegTrainerUI.case_rows import CaseRow
 from MedSegTrainerUI.parameters import Duration
-from MedSegTrainerUI.segment_classes import SegmentClass
 from MedSegTrainerUI.train_section import held_out_words
 
 from MedSegTrainerLib.errors import JobError, StorageError
 from MedSegTrainerLib.events import Advised
 
-
-def _load(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-fake = _load("fake_panel")
-
-
-@pytest.fixture
-def panel(scene, tmp_path):
-    panel = fake.FakePanel(tmp_path / "jobs")
-    panel.train.uiWidget.resize(400, 1000)
-    panel.train.uiWidget.show()
-    panel.setParameterNode(fake.new_parameters())
-    yield panel
-    panel.train.cleanup()
-    panel.train.uiWidget.hide()
-
-
-@pytest.fixture
-def train(panel):
-    return panel.train
-
-
-@pytest.fixture
-def job(train):
-    return train.job
-
-
-@pytest.fixture
-def cases(panel, make_volume, make_segmentation):
-    for number in (1, 2, 3):
-        name = f"CT_0{number}"
-        array = np.zeros((6, 7, 8), dtype=np.int16)
-        volume = make_volume(name, array)
-        segmentation = make_segmentation(f"{name}-seg", volume, {"liver": array == 0})
-        panel.given.append(CaseRow(name=name, volumes=(volume,), segmentation=segmentation))
-    panel.chosen.append(
-        SegmentClass(name="liver", segments=("liver",), color=(221, 130, 101), terminology="", cases=3, ml=1.0, value=1)
-    )
-    panel.refresh()
-    return panel.given
+panel, train, job, cases = fake.panel, fake.train, fake.job, fake.cases
 
 
 def test_start_exports_the_cases_and_starts_a_job_in_a_folder_of_its_own(panel, train, cases):
