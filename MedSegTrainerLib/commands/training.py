@@ -57,6 +57,9 @@ def train(
     split_file: SplitFile = None,
     settings: Settings = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the job in the output folder.")] = False,
+    create: Annotated[
+        bool, typer.Option("--create", help="Only write the job, for 'medsegtrainer run' or torchrun.")
+    ] = False,
 ) -> None:
     """Train a network on labelled volumes.
 
@@ -74,6 +77,9 @@ def train(
         resume_job(JobFolder(job), devices)
     elif data is None:
         raise UsageError("Give the folder with the labelled volumes: medsegtrainer train DATA -o JOB.")
+    elif create:
+        JobFolder(job).create(read_train_config(data, config, [*given, *(settings or [])]))
+        console.print(f"Start it with: {subprocess.list2cmdline(['medsegtrainer', 'run', str(job)])}", markup=False)
     else:
         create_and_run(JobFolder(job), read_train_config(data, config, [*given, *(settings or [])]))
     if JobFolder(job).model.exists():

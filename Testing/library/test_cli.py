@@ -150,6 +150,39 @@ class TestSettings:
         assert config == {section: {**default[section], **asked[section]} for section in config}
 
 
+class TestCreate:
+    def test_writes_the_job_and_starts_nothing(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        folder = JobFolder(tmp_path / "job")
+        assert command("train", tmp_path, "-o", folder.path, "--create", "--devices", "4", "--epochs", "3") == 0
+        trainer = folder.read_document()["config"]["trainer"]
+        assert (trainer["devices"], trainer["epochs"]) == (4, 3)
+        assert folder.status().state == "created" and not folder.log_file.exists()
+        assert "medsegtrainer run" in capsys.readouterr().out
+
+    def test_devices_are_counted_from_one(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert command("train", tmp_path, "-o", tmp_path / "job", "--create", "--devices", "0") == 2
+        assert "trainer.devices" in capsys.readouterr().err
+        assert not (tmp_path / "job").exists()
+
+
+class TestFoldsAtOnce:
+    @pytest.fixture
+    def study(self, tmp_path: Path) -> JobFolder:
+        """A cross-validation of an empty folder: it ends at once, and what it was asked to do stays in job.json."""
+        (tmp_path / "data").mkdir()
+        folder = JobFolder(tmp_path / "cv")
+        assert command("cross-validate", tmp_path / "data", "-o", folder.path, "--devices", "3", "--folds", "4") == 1
+        return folder
+
+    def test_they_reach_the_job_and_may_be_others_later(self, study: JobFolder) -> None:
+        config = study.read_document()["config"]
+        assert config["devices"] == 3 and config["train"]["data"]["folds"] == 4
+        assert command("cross-validate", "--resume", "-o", study.path, "--devices", "auto") == 1
+        assert study.read_document()["config"] == {**config, "devices": "auto"}
+        assert command("cross-validate", "--resume", "-o", study.path, "--devices", "none") == 2
+        assert study.read_document()["config"]["devices"] == "auto"
+
+
 class TestStatus:
     def test_running(self, job: JobFolder, capsys: pytest.CaptureFixture[str]) -> None:
         now = {"epoch": 3, "epochs": 12, "progress": 0.25, "eta_seconds": 90.0, "best": 0.81234}
