@@ -43,12 +43,13 @@ def train(data: AnyPath, job: AnyPath, **settings: Any) -> ModelPackage:
     return load_package(Path(job))
 
 
-def cross_validate(data: AnyPath, output: AnyPath, **settings: Any) -> list[ModelPackage]:
+def cross_validate(data: AnyPath, output: AnyPath, *, devices: int | str = 1, **settings: Any) -> list[ModelPackage]:
     """Trains on each fold of a labelled folder and returns the models of the ensemble; ``folds=5`` and the settings of
-    ``train``, of which the budget is that of a fold. Runs the folds in processes of their own. Raises MedSegError."""
+    ``train``, of which the budget is that of a fold. Runs the folds in processes of their own, ``devices`` at the same
+    time (``"auto"``: as many as there are GPUs). Raises MedSegError."""
     values = with_settings({}, [f"{name}={value}" for name, value in settings.items()])
     values.setdefault("data", {})["data_dir"] = _absolute(data)
-    _run(Path(output), parse_config(CrossValidateConfig, {"train": values}))
+    _run(Path(output), parse_config(CrossValidateConfig, {"train": values, "devices": devices}))
     return load_members(Path(output))
 
 

@@ -15,6 +15,7 @@ from MedSegTrainerLib.config import ApplyConfig
 from MedSegTrainerLib.data.images import file_stamps, read_channels
 from MedSegTrainerLib.data.label_maps import refuse_several_slices, write_label_map
 from MedSegTrainerLib.device import choose_device
+from MedSegTrainerLib.devices import devices_of_models
 from MedSegTrainerLib.errors import DataError, UsageError
 from MedSegTrainerLib.events import CaseDone, Emit, Progress, Stage, Warned
 from MedSegTrainerLib.geometry import Geometry
@@ -57,16 +58,18 @@ def run_apply(config: ApplyConfig, folder: JobFolder, owner: JobOwner, emit: Emi
     device, warning = choose_device(config.device)
     swaps = why_not_mirror(packages[0].plan.class_names)
     transforms, warnings = choose_transforms(config, [package.plan for package in packages], swaps)
+    devices, fewer = devices_of_models(device, config.devices, len(packages))
     predictor = Predictor(
-        packages, device, overlap=config.overlap, transforms=transforms, warn=lambda words: emit(Warned(message=words))
-    )
+        packages, devices[0], overlap=config.overlap, transforms=transforms, devices=devices,
+        warn=lambda words: emit(Warned(message=words)),
+    )  # fmt: skip
     cleanings = agreed([from_json(package.postprocessing) for package in packages]) if config.postprocess else []
     made = Made(Path(config.output_dir))
     tasks = _tasks(config, inputs, predictor, cleanings)
     left = _refuse_to_overwrite(tasks, made, config.overwrite)
     if config.uncertainty and predictor.opinions == 1:
         warnings.append("One model without --tta has no spread: of the uncertainty only the entropy is written.")
-    for words in filter(None, (warning, *warnings)):
+    for words in filter(None, (warning, fewer, *warnings)):
         emit(Warned(message=words))
     work = _Work(config, predictor, cleanings, made, folder, owner, emit, len(left))
     emit(Stage(name="apply", message=_announced(len(tasks), len(left), cleanings), total=len(left) * UNITS_PER_CASE))

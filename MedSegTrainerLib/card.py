@@ -41,6 +41,15 @@ def card_text(members: Sequence[ModelPackage], document: Mapping[str, Any] | Non
     return "\n".join(line for title, lines in blocks if lines for line in _block(title, lines))
 
 
+def card_page(members: Sequence[ModelPackage], document: Mapping[str, Any]) -> str:
+    """The same as Markdown, to lie beside the model for whoever finds it without this program."""
+    return (
+        f"# A segmentation model\n\n```\n{card_text(members, document)}\n```\n\n"
+        "It is applied with MedSegTrainer, which rebuilds it from model.json and the weights beside this page:\n\n"
+        "    medsegtrainer apply THIS_FOLDER IMAGES -o OUT\n"
+    )
+
+
 def _block(title: str, lines: Sequence[str]) -> list[str]:
     return [f"{title if index == 0 else '':<12}{line}" for index, line in enumerate(lines)]
 

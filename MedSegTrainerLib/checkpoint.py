@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -46,19 +45,26 @@ class TrainingState:
 
 def save_checkpoint(path: Path, learner: Learner, state: TrainingState) -> None:
     """Weights, optimizer, average and state; raises StorageError."""
-    content = {
+    write_checkpoint(path, checkpoint_content(learner, state))
+
+
+def checkpoint_content(learner: Learner, state: TrainingState) -> dict[str, Any]:
+    """What ``write_checkpoint`` writes. The tensors are those that training goes on with."""
+    return {
         "state": asdict(state),
-        "network": learner.network.state_dict(),
+        "network": dict(learner.network.state_dict()),
         "optimizer": learner.optimizer.state_dict(),
         "average": learner.average.weights,
         "average_steps": learner.average.steps,
         "scaler": learner.precision.scaler.state_dict(),
     }
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
+
+
+def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """A checkpoint in place of the one before; raises StorageError."""
     with atomic.storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_bytes(path, buffer.getvalue())
+    atomic.write_with(path, lambda stream: _save(content, stream))
 
 
 def load_checkpoint(path: Path, learner: Learner) -> TrainingState:
@@ -81,7 +87,42 @@ def load_checkpoint(path: Path, learner: Learner) -> TrainingState:
 
 def keep_numbered(folder: Path, learner: Learner, state: TrainingState, most: int) -> None:
     """Writes ``epoch_0010.pt`` and removes all but the newest ``most`` of its kind; raises StorageError."""
-    save_checkpoint(folder / f"epoch_{state.epoch:04d}.pt", learner, state)
+    save_checkpoint(numbered(folder, state), learner, state)
+    remove_older(folder, most)
+
+
+def numbered(folder: Path, state: TrainingState) -> Path:
+    return folder / f"epoch_{state.epoch:04d}.pt"
+
+
+def remove_older(folder: Path, most: int) -> None:
+    """Removes all but the newest ``most`` numbered checkpoints; raises StorageError."""
     with atomic.storage_errors(folder):
         for old in sorted(folder.glob("epoch_*.pt"))[:-most]:
             old.unlink(missing_ok=True)
+
+
+class _Remembering:
+    """A stream for ``torch.save``, which says of a full disk only that it made a mistake itself."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.error: OSError | None = None
+
+    def write(self, content: bytes | memoryview) -> int:
+        try:
+            if self.error is None:
+                self.stream.write(content)
+        except OSError as error:
+            self.error = error
+        return memoryview(content).nbytes
+
+    def flush(self) -> None:
+        """Whoever opened the stream flushes it."""
+
+
+def _save(content: dict[str, Any], stream: BinaryIO) -> None:
+    remembering = _Remembering(stream)
+    torch.save(content, remembering)  # type: ignore[arg-type]
+    if remembering.error is not None:
+        raise remembering.error

@@ -20,6 +20,7 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import DataError, UsageError
 from MedSegTrainerLib.metrics import METRICS, metric_key, outcome
 from MedSegTrainerLib.paired import CONFIDENCE, FEW, FEWEST_CONCLUSIVE, FEWEST_TESTED, RESAMPLES, compare_pairs, holm
+from MedSegTrainerLib.units import Length, common_length, shown_key, shown_results
 
 SCHEMA_VERSION = 1
 READ_VERSION = 1  # of metrics.json
@@ -45,6 +46,10 @@ class Side:
     def classes(self) -> list[str]:
         return [item["name"] for item in self.document["classes"]]
 
+    @property
+    def length(self) -> Length:
+        return self.document.get("length", "mm")
+
 
 def compare(
     first: Path, second: Path, output_dir: Path, *, metrics: Sequence[str] = (), seed: int = 0
@@ -63,8 +68,9 @@ def comparison(first: Path, second: Path, *, metrics: Sequence[str] = (), seed: 
 
     Each is a ``metrics.json``, a folder that has one, or a job with a report. metrics: names as people write them;
     without any all that both have, except plain volumes, of which neither more nor less is better. seed: of the
-    bootstrap. Raises UsageError for what is no evaluation and for metrics
-    that cannot be compared, DataError for evaluations without a case or class in common.
+    bootstrap. Its ``length`` is that of the evaluations (see ``evaluate``), ``mm`` where they differ. Raises UsageError
+    for what is no evaluation and for metrics that cannot be compared, DataError for evaluations without a case or class
+    in common.
     """
     sides = _read_sides(first, second)
     cases = _common((side.cases for side in sides), "case")
@@ -82,6 +88,7 @@ def comparison(first: Path, second: Path, *, metrics: Sequence[str] = (), seed: 
         "resamples": RESAMPLES,
         "confidence": CONFIDENCE,
         "metrics": chosen,
+        "length": common_length([side.length for side in sides]),
         "surface_tolerance_mm": sides[0].document.get("surface_tolerance_mm") if "surface_dice" in chosen else None,
         "classes": [{"name": name, "color": colors[name]} for name in classes],
         "cases": cases,
@@ -320,12 +327,14 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _table(document: Mapping[str, Any]) -> str:
-    """CSV with a row for each metric, class and case; the greatest gain of a class first."""
+    """CSV with a row for each metric, class and case; the greatest gain of a class first. Where pixels are counted
+    the metrics' names say so."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["metric", "class", "case", "a", "b", "difference", "change"])
-    for metric, results in document["results"].items():
-        for name, result in results["classes"].items():
+    for metric in document["results"]:
+        title = shown_key(metric, document["length"])
+        for name, result in shown_results(document, metric)["classes"].items():
             for item in result["cases"]:
-                writer.writerow([metric, name, *item.values()])
+                writer.writerow([title, name, *item.values()])
     return text.getvalue()

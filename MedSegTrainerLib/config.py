@@ -211,6 +211,7 @@ class TrainerConfig:
     warmup_type: Literal["linear"] = setting("linear", "How it rises.")
     mixed_precision: bool | Auto = setting("auto", "16-bit arithmetic where the device gains from it.")
     channels_last: bool | Auto = setting("auto", "Memory order of feature maps; 'auto' takes the faster one.")
+    compile: bool | Auto = setting("auto", "Network compiled by PyTorch; 'auto': on an NVIDIA GPU, where it pays.")
     gradient_accumulation_steps: int = setting(1, "Batches added up before the weights move.", minimum=1)
     gradient_clip: float | Auto | None = setting("auto", "Largest gradient; none leaves it as it is.", minimum=0)
     gradient_clip_type: Literal["norm", "value"] = setting("norm", "Whether the norm or each value is limited.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
@@ -17,6 +17,9 @@ from MedSegTrainerLib.errors import JobError, MedSegError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.fingerprint import Fingerprint
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
+
+if TYPE_CHECKING:
+    from MedSegTrainerLib.units import Length
 
 Event = Mapping[str, Any]
 POLL_SECONDS = 0.2
@@ -138,7 +141,7 @@ class JobView:
 
     def _measured(self, event: Event) -> None:
         self._remove_bar()
-        self.console.print(metrics_table(event["metrics"]), highlight=False)
+        self.console.print(metrics_table(event["metrics"], event.get("length", "mm")), highlight=False)
 
     def _end(self, event: Event) -> None:
         self._remove_bar()
@@ -218,31 +221,35 @@ def class_table(fingerprint: Fingerprint) -> Table:
     return table
 
 
-def metrics_table(metrics: Mapping[str, Mapping[str, float | None]]) -> Table:
+def metrics_table(metrics: Mapping[str, Mapping[str, float | None]], length: Length = "mm") -> Table:
     """Means of an evaluation, a row a class; ``-`` where a number is not defined."""
+    from MedSegTrainerLib.units import SHORT, shown_key, shown_value  # SimpleITK, which a job's lines need not wait for
+
     titles = {
         "dice": "Dice",
         "iou": "IoU",
         "precision": "precision",
         "recall": "recall",
-        "hd95_mm": "HD95 mm",
-        "asd_mm": "ASD mm",
+        "hd95_mm": f"HD95 {SHORT[length]}",
+        "asd_mm": f"ASD {SHORT[length]}",
     }
     measured = dict.fromkeys(key for values in metrics.values() for key in values)
     if measured and not titles.keys() <= measured.keys():  # certain numbers were asked for: all of them are shown
-        titles = {key: titles.get(key, key.replace("_", " ")) for key in measured}
+        titles = {key: titles.get(key, shown_key(key, length).replace("_", " ")) for key in measured}
     table = Table(header_style="bold", box=None, pad_edge=False)
     table.add_column("class", overflow="fold")
     for title in titles.values():
         table.add_column(title, justify="right", no_wrap=True)
     for name, values in metrics.items():
-        means = [values[key] for key in titles]
+        means = [shown_value(values[key], key, length) for key in titles]
         table.add_row(Text(name), *("-" if mean is None else f"{mean:.3f}" for mean in means))
     return table
 
 
 def show_comparison(document: Mapping[str, Any], console: Console) -> None:
     """What a comparison came to: its notes, a table, and the cases that changed most."""
+    from MedSegTrainerLib.units import shown_key, shown_results  # SimpleITK, which a job's lines need not wait for
+
     title, main = document["title"], document["metrics"][0]
     lines = [title, f"  A  {document['a']['path']}", f"  B  {document['b']['path']}"]
     console.print("\n".join(lines), highlight=False, markup=False)
@@ -250,19 +257,21 @@ def show_comparison(document: Mapping[str, Any], console: Console) -> None:
         console.print(f"Note: {note}", style="yellow", highlight=False, markup=False)
     several = len(document["metrics"]) > METRICS_COMPARED
     for metric in [key for key in document["metrics"] if not several or key in COMPARED_FIRST] or [main]:
-        console.print(f"\n{metric}, {len(document['cases'])} cases", highlight=False, markup=False)
-        console.print(comparison_table(document["results"][metric]), highlight=False)
+        shown = shown_key(metric, document["length"])
+        console.print(f"\n{shown}, {len(document['cases'])} cases", highlight=False, markup=False)
+        console.print(comparison_table(shown_results(document, metric)), highlight=False)
         console.print(f"In words: {document['results'][metric]['overall']['verdict']}", highlight=False)
     for change in ("worse", "better"):
         changed = [
             (abs(item["difference"]), f"{item['case']} {name} {item['a']:.3f} -> {item['b']:.3f}")
-            for name, result in document["results"][main]["classes"].items()
+            for name, result in shown_results(document, main)["classes"].items()
             for item in result["cases"]
             if item["change"] == change
         ]
         if changed:
             listed = "\n".join(f"  {text}" for _, text in sorted(changed, key=lambda it: -it[0])[:CHANGES_SHOWN])
-            console.print(f"\n{main}, most {change} in B:\n{listed}", highlight=False, markup=False)
+            title = shown_key(main, document["length"])
+            console.print(f"\n{title}, most {change} in B:\n{listed}", highlight=False, markup=False)
     console.print()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -63,6 +64,50 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
+@contextmanager
+def same_shapes(device: torch.device) -> Iterator[None]:
+    """For work whose shapes come again and again: a GPU tries its convolutions once for each and keeps the fastest."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = before or device.type == "cuda"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor on the device. A GPU goes on with what it is doing, and nobody waits for it.
+
+    From ordinary memory a copy would wait; from page-locked memory it need not, and PyTorch keeps that memory until
+    the copy is done.
+    """
+    if tensor.device.type != "cpu" or device.type in ("cpu", "mps"):  # an Apple GPU would read what is freed by then
+        return tensor.to(device)
+    return _pinned(tensor.contiguous(), device).to(device, non_blocking=True)
+
+
+def together_to_device(tensors: Sequence[torch.Tensor], device: torch.device) -> list[torch.Tensor]:
+    """Small float32 tensors on the device, in one message: each takes as long as thousands of numbers."""
+    if device.type == "cpu":
+        return list(tensors)
+    moved = to_device(torch.cat([tensor.reshape(-1) for tensor in tensors]), device)
+    parts = moved.split([tensor.numel() for tensor in tensors])
+    return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+
+
+def stacked_on_device(parts: Sequence[torch.Tensor], device: torch.device, *, pin: bool = True) -> torch.Tensor:
+    """``torch.stack`` on the device; ``pin``: parts in main memory meet in page-locked memory on their way to a GPU."""
+    first = parts[0]
+    if not (pin and first.device.type == "cpu" and device.type == "cuda"):
+        return to_device(torch.stack(list(parts)), device) if pin else torch.stack(list(parts)).to(device)
+    whole = torch.empty((len(parts), *first.shape), dtype=first.dtype, pin_memory=True)
+    return torch.stack(list(parts), out=whole).to(device, non_blocking=True)
+
+
+def _pinned(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    return tensor.pin_memory() if device.type == "cuda" else tensor
+
+
 class Precision:
     """Mixed precision: bfloat16 where the device has it, else float16 with loss scaling, else none."""
 
@@ -74,7 +119,7 @@ class Precision:
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.enabled and device.type == "cuda" and not has_bfloat16)
 
     def forward(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device_type, dtype=self.dtype, enabled=self.enabled)
+        return torch.autocast(self.device_type, dtype=self.dtype) if self.enabled else nullcontext()
 
     def backward(self, loss: torch.Tensor) -> None:
         self.scaler.scale(loss).backward()

@@ -8,7 +8,7 @@ below 1 always.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch.nn import functional
@@ -34,11 +34,17 @@ def on_device(package: ModelPackage, device: torch.device) -> Network:
     return window_forward(network, plan, Precision(device, plan.mixed_precision))
 
 
-def averaged(networks: Sequence[Network], transforms: Sequence[Transform] = (IDENTITY,), *, spread: bool) -> Network:
+def averaged(
+    networks: Sequence[Network],
+    transforms: Sequence[Transform] = (IDENTITY,),
+    *,
+    spread: bool,
+    devices: Sequence[torch.device] = (),
+) -> Network:
     """All networks on all transforms of a window as one network.
 
     With ``spread`` the variance (the square of the spread) is a last channel. A single opinion without it is passed on
-    as it is: its logits.
+    as it is: its logits. devices: of each network (``opinions``).
     """
     if len(networks) * len(transforms) == 1 and not spread and transforms[0] == IDENTITY:
         return networks[0]
@@ -49,8 +55,8 @@ def averaged(networks: Sequence[Network], transforms: Sequence[Transform] = (IDE
         squares: torch.Tensor | float = 0.0
         for transform in transforms:
             seen = transform.apply(windows)
-            for network in networks:
-                logs = functional.log_softmax(transform.undo(network(seen).float()), dim=1)
+            for found in opinions(networks, seen, devices):
+                logs = functional.log_softmax(transform.undo(found.float()), dim=1)
                 mean = logs if mean is None else torch.logaddexp(mean, logs)
                 if spread:
                     squares = squares + logs.exp().square_().sum(dim=1, keepdim=True)
@@ -62,6 +68,25 @@ def averaged(networks: Sequence[Network], transforms: Sequence[Transform] = (IDE
         return torch.cat([mean, variance.clamp(min=0)], dim=1)
 
     return average
+
+
+def opinions(
+    networks: Sequence[Network], windows: torch.Tensor, devices: Sequence[torch.device] = ()
+) -> Iterator[torch.Tensor]:
+    """What one network after the other makes of windows, on the device of the windows.
+
+    devices: of each network, if they are on several, in turn; these compute at the same time. A copy between GPUs waits
+    for what both were given before it: windows go to all before a network begins, results come when all have begun.
+    """
+    at = {device: windows.to(device, non_blocking=True) for device in devices}
+    if len(at) < 2:
+        yield from (network(windows) for network in networks)
+        return
+    for first in range(0, len(networks), len(at)):
+        some = list(zip(networks, devices, strict=True))[first : first + len(at)]
+        for found in [network(at[device]) for network, device in some]:
+            # a copy to main memory that nobody waits for would be read too early
+            yield found.to(windows.device, non_blocking=windows.is_cuda)
 
 
 def together(parts: Sequence[torch.Tensor], counts: Sequence[int], *, spread: bool) -> torch.Tensor:

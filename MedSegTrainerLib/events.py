@@ -172,11 +172,12 @@ class CaseDone:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Results of the final evaluation: class to metric to mean."""
+    """Results of the final evaluation: class to metric to mean; ``length`` as in ``metrics.json``."""
 
     cases: int
     metrics: dict[str, dict[str, float | None]]
     report: str
+    length: str = "mm"
 
 
 @dataclass(frozen=True, kw_only=True)

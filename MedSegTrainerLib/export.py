@@ -1,31 +1,36 @@
 """A trained network as a file for other programs: TorchScript, ``torch.export``, ONNX, or a MONAI bundle.
 
 What is exported maps (B, channels, z, y, x) float32 images, as ``data.preprocess`` makes them, to logits
-(B, classes, z, y, x); of a 2D network (B, channels, y, x) to (B, classes, y, x). Every file is read again and compared
-with the original before it is left in its place.
+(B, classes, z, y, x); of a 2D network (B, channels, y, x) to (B, classes, y, x). An ensemble is one network, whose
+logits are the logarithms of the mean of its members' probabilities. Every file is read again and compared with the
+original before it is left in its place.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.architectures import ARCHITECTURES
+from MedSegTrainerLib.ensemble import grouped
 from MedSegTrainerLib.errors import ModelError, UsageError, did_you_mean
-from MedSegTrainerLib.package import ModelPackage, load_package
+from MedSegTrainerLib.package import ModelPackage, load_members, read_description
 
 TOLERANCE = 1e-4  # largest difference of a logit
 INPUT, OUTPUT = "image", "logits"
+Members = Sequence[ModelPackage]
 NO_ONNX = "ONNX files need the packages onnx, onnxscript and onnxruntime: pip install 'MedSegTrainerLib[export]'"
 FIXED_SIZE = ("SwinUNETR",)  # beside those that are fixed by nature: their windows are counted when they are traced
 
@@ -43,30 +48,43 @@ class Exported:
 
 
 class Logits(nn.Module):
-    """The network of a package, on the CPU in 32 bits, without the list around its result."""
+    """The network of a package, on the CPU in 32 bits, without the list around its result; of several their mean, as
+    ``ensemble.averaged`` gives it."""
 
-    def __init__(self, package: ModelPackage) -> None:
+    def __init__(self, *members: ModelPackage) -> None:
         super().__init__()
-        self.network = package.build().float()
+        self.networks = nn.ModuleList([package.build().float() for package in members])
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.network(image)[0]
+        found = [network(image)[0] for network in self.networks]
+        if len(found) == 1:
+            return found[0]
+        logs = torch.stack([functional.log_softmax(logits, dim=1) for logits in found])
+        return torch.logsumexp(logs, dim=0) - math.log(len(found))
 
 
 def export(model: Path, output: Path, form: str) -> Exported:
-    """Writes a model in one of ``FORMATS`` to a new file (of a MONAI bundle: folder).
+    """Writes a model or ensemble in one of ``FORMATS`` to a new file (of a MONAI bundle: folder).
 
     Raises UsageError for an unknown format, a file that is there, or a package of Python that is missing, and
-    ModelError where the network cannot be exported or the result does not agree with it.
+    ModelError where the network cannot be exported, the result does not agree with it, or the members of an ensemble
+    do not see the same images.
     """
     if form not in FORMATS:
         raise UsageError(f"'{form}' is no format to export to.{did_you_mean(form, FORMATS)}")
     if output.exists():
         raise UsageError(f"{output} is there already and stays as it is. Choose another name.")
-    package = load_package(model)
+    members = load_members(model)
+    if len(grouped(members)) > 1:
+        raise ModelError(
+            f"The {len(members)} models of {model} see images in different ways (voxels, intensities, patches or "
+            "networks differ), and one file cannot prepare an image for all. Export them one by one."
+        )
+    told = read_description(model)  # of an ensemble: how good all are together
+    members[0] = replace(members[0], **{key: told[key] for key in ("training", "metrics", "data") if key in told})
     with atomic.storage_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-    return FORMATS[form](package, output)
+    return FORMATS[form](members, output)
 
 
 def example(package: ModelPackage, *, batch: int = 2, grown: bool = False, seed: int = 0) -> torch.Tensor:
@@ -82,17 +100,17 @@ def is_dynamic(package: ModelPackage) -> bool:
     return not ARCHITECTURES[name].is_fixed and name not in FIXED_SIZE
 
 
-def traced(package: ModelPackage) -> torch.jit.ScriptModule:
+def traced(members: Members) -> torch.jit.ScriptModule:
     """The network as TorchScript; sizes stay free where the network allows it."""
     with torch.inference_mode(False), torch.no_grad(), quiet():
-        script: torch.jit.ScriptModule = torch.jit.trace(Logits(package), example(package), check_trace=False)
+        script: torch.jit.ScriptModule = torch.jit.trace(Logits(*members), example(members[0]), check_trace=False)
     return script
 
 
-def check(package: ModelPackage, run: Callable[[torch.Tensor], torch.Tensor], what: str) -> float:
+def check(members: Members, run: Callable[[torch.Tensor], torch.Tensor], what: str) -> float:
     """The largest difference of a logit on random patches, one and two at once, and where it takes other sizes also
     on a larger one; raises ModelError where it is not within ``TOLERANCE``."""
-    network = Logits(package)
+    network, package = Logits(*members), members[0]
     images = [example(package, seed=1), example(package, batch=1, seed=2)]
     images += [example(package, batch=1, grown=True, seed=3)] if is_dynamic(package) else []
     difference = 0.0
@@ -107,23 +125,23 @@ def check(package: ModelPackage, run: Callable[[torch.Tensor], torch.Tensor], wh
     return difference
 
 
-def _torchscript(package: ModelPackage, output: Path) -> Exported:
+def _torchscript(members: Members, output: Path) -> Exported:
     with _temporary(output) as path, quiet():
-        traced(package).save(str(path))
-        difference = check(package, torch.jit.load(str(path)), "The TorchScript file")
+        traced(members).save(str(path))
+        difference = check(members, torch.jit.load(str(path)), "The TorchScript file")
         path.replace(output)
-    return Exported(path=output, difference=difference, is_dynamic=is_dynamic(package))
+    return Exported(path=output, difference=difference, is_dynamic=is_dynamic(members[0]))
 
 
-def _torch_export(package: ModelPackage, output: Path) -> Exported:
+def _torch_export(members: Members, output: Path) -> Exported:
     with _temporary(output) as path, quiet():
-        torch.export.save(_program(package), path)
-        difference = check(package, torch.export.load(path).module(), "The exported program")
+        torch.export.save(_program(members), path)
+        difference = check(members, torch.export.load(path).module(), "The exported program")
         path.replace(output)
-    return Exported(path=output, difference=difference, is_dynamic=is_dynamic(package))
+    return Exported(path=output, difference=difference, is_dynamic=is_dynamic(members[0]))
 
 
-def _onnx(package: ModelPackage, output: Path) -> Exported:
+def _onnx(members: Members, output: Path) -> Exported:
     try:
         import onnx
         import onnxruntime
@@ -131,18 +149,18 @@ def _onnx(package: ModelPackage, output: Path) -> Exported:
     except ImportError as error:
         raise UsageError(f"{NO_ONNX} ({error}).") from None
     with _temporary(output) as path, quiet():
-        image = example(package)
+        package = members[0]
         program = torch.onnx.export(
-            Logits(package), (image,), dynamo=True, verbose=False, external_data=False, optimize=True,
+            Logits(*members), (example(package),), dynamo=True, verbose=False, external_data=False, optimize=True,
             dynamic_shapes=(_dynamic(package),), input_names=[INPUT], output_names=[OUTPUT],
         )  # fmt: skip
         assert program is not None
         program.save(str(path))
         onnx.checker.check_model(str(path))
         run = _runtime(onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"]))
-        difference = check(package, run, "The ONNX file")
+        difference = check(members, run, "The ONNX file")
         path.replace(output)
-    return Exported(path=output, difference=difference, is_dynamic=is_dynamic(package))
+    return Exported(path=output, difference=difference, is_dynamic=is_dynamic(members[0]))
 
 
 def _runtime(session: Any) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -153,19 +171,20 @@ def _runtime(session: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     return run
 
 
-def _bundle(package: ModelPackage, output: Path) -> Exported:
+def _bundle(members: Members, output: Path) -> Exported:
     from MedSegTrainerLib.monai_bundle import write_bundle
 
-    return write_bundle(package, output)
+    return write_bundle(members, output)
 
 
-FORMATS: dict[str, Callable[[ModelPackage, Path], Exported]] = {
+FORMATS: dict[str, Callable[[Members, Path], Exported]] = {
     "torchscript": _torchscript, "torch-export": _torch_export, "onnx": _onnx, "monai-bundle": _bundle,
 }  # fmt: skip
 
 
-def _program(package: ModelPackage) -> torch.export.ExportedProgram:
-    return torch.export.export(Logits(package), (example(package),), dynamic_shapes=(_dynamic(package),))
+def _program(members: Members) -> torch.export.ExportedProgram:
+    package = members[0]
+    return torch.export.export(Logits(*members), (example(package),), dynamic_shapes=(_dynamic(package),))
 
 
 def _dynamic(package: ModelPackage) -> dict[int, Any]:

@@ -11,7 +11,7 @@ from torch import nn
 from MedSegTrainerLib.architectures import ARCHITECTURES
 from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.slices import with_neighbours
-from MedSegTrainerLib.device import Precision
+from MedSegTrainerLib.device import Precision, to_device
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.held_out_loss import HeldOutLoss
 from MedSegTrainerLib.metrics import METRICS
@@ -107,7 +107,7 @@ class HeldOut:
             try:
                 logits = self._logits(case)
                 predicted = logits.max(dim=0).indices  # argmax over the first axis takes ten times as long on a CPU
-                scores = self._score(logits, predicted, case.label.to(logits.device))
+                scores = self._score(logits, predicted, to_device(case.label, logits.device))
                 return scores, _preview(case, predicted) if case.name == self.shown else None
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -118,7 +118,7 @@ class HeldOut:
     def _logits(self, case: StoredCase) -> torch.Tensor:
         plan, device = self.footing.plans[0], self.footing.device
         return predict_volume(
-            with_neighbours(case.image.to(device, torch.float32), plan.neighbour_slices),
+            with_neighbours(to_device(case.image.to(torch.float32), device), plan.neighbour_slices),
             window_forward(self.network, plan, self.precision),
             classes=len(plan.classes) + 1,
             patch=plan.patch_size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from MedSegTrainerLib.device import to_device
 from MedSegTrainerLib.losses import build_loss
 from MedSegTrainerLib.plan import Plan
 
@@ -35,6 +36,6 @@ class HeldOutLoss:
         stride = max(1, -(-count * self.classes // self.largest))
         starts = torch.arange(0, count - stride + 1, stride)
         chosen = starts + torch.randint(stride, starts.shape, generator=torch.Generator().manual_seed(0))
-        chosen = chosen.to(logits.device)
+        chosen = to_device(chosen, logits.device)
         places = chosen if valid is None else valid[chosen]
         return logits[:, None, None, places], reference[None, None, places]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from MedSegTrainerLib.smaller_windows import Footing, lighter
 from MedSegTrainerLib.tta import IDENTITY, Transform
 
 PARTS = 1000  # of a volume, in which progress is counted where models cut different windows
+CPU_VOXELS = 400_000  # of the windows that go through a network at once: it reads its weights anew for each time
 OnWindow = Callable[[int, int], None]
 
 
@@ -45,7 +47,8 @@ class Prepared:
 class Predictor:
     """A model, or several that are averaged, on a device, ready for one image after another.
 
-    transforms: what test-time augmentation averages over, too. warn: called with words where memory ran out and
+    transforms: what test-time augmentation averages over, too. devices: what the models that see the same windows are
+    spread over, ``device`` first; without them it alone. warn: called with words where memory ran out and
     something was made smaller, which it stays for the images to come. Raises ModelError where models do not fit
     together.
     """
@@ -57,12 +60,14 @@ class Predictor:
         *,
         overlap: float = 0.5,
         transforms: Sequence[Transform] = (IDENTITY,),
+        devices: Sequence[torch.device] = (),
         warn: Callable[[str], None] = lambda words: None,
     ) -> None:
         self.packages = [packages] if isinstance(packages, ModelPackage) else list(packages)
         self.plan, self.overlap, self.transforms, self.warn = self.packages[0].plan, overlap, transforms, warn
-        self.groups = grouped(self.packages)
-        self.trained = tuple(group[0].plan for group in self.groups)
+        self.groups, self.devices = grouped(self.packages), [*devices] or [device]
+        plans = [group[0].plan for group in self.groups]
+        self.trained = tuple(replace(plan, batch_size=windows_at_once(plan, device)) for plan in plans)
         self._stand_on(Footing(device=device, plans=self.trained))
 
     @property
@@ -113,7 +118,9 @@ class Predictor:
 
     def _stand_on(self, footing: Footing) -> None:
         self.footing = footing
-        self.networks = [[on_device(package, footing.device) for package in group] for group in self.groups]
+        spread = self.devices if footing.device == self.devices[0] else [footing.device]
+        self.places = [[spread[index % len(spread)] for index in range(len(group))] for group in self.groups]
+        self.networks = [list(map(on_device, *pair)) for pair in zip(self.groups, self.places, strict=True)]
 
     def _need_less(self) -> None:
         free_memory(self.footing.device)
@@ -160,7 +167,7 @@ class Predictor:
         plan, footing = self.footing.plans[index], self.footing
         return predict_slabs(
             with_neighbours(torch.from_numpy(image).to(footing.device), plan.neighbour_slices),
-            averaged(self.networks[index], self.transforms, spread=spread),
+            averaged(self.networks[index], self.transforms, spread=spread, devices=self.places[index]),
             channels=len(plan.classes) + 1 + spread,
             patch=plan.patch_size,
             divisor=plan.divisor,
@@ -170,6 +177,11 @@ class Predictor:
             on_window=on_window,
             keep_on=footing.sums_on,
         )
+
+
+def windows_at_once(plan: Plan, device: torch.device) -> int:
+    """How many windows a network gets at a time: on a GPU as many as in training, on a CPU also more small ones."""
+    return plan.batch_size if device.type != "cpu" else max(plan.batch_size, CPU_VOXELS // math.prod(plan.patch_size))
 
 
 class _Canvas:

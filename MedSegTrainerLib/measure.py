@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
+from importlib.util import find_spec
 
 import torch
 
+from MedSegTrainerLib.compiled import Compiled
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.data.cache import available_memory
 from MedSegTrainerLib.device import synchronize
@@ -18,6 +20,8 @@ from MedSegTrainerLib.step import Learner
 
 TIMED_STEPS = 3
 ENOUGH_SECONDS = 8.0  # a step that takes so long is known well enough from its first time
+COMPILED_GAIN = 0.95  # of the time without: a smaller gain is no more than the measurement errs
+COMPILED_FROM = 600.0  # seconds of training; compiling takes about one of these minutes, also where it is in vain
 FEWEST_MAPS = 16  # at full resolution, in 32 bits, that any network keeps for its backward pass
 
 
@@ -26,8 +30,13 @@ def measure_step(plan: Plan, config: TrainConfig, device: torch.device) -> float
 
     A slow step is not repeated: planning should not take minutes.
     """
+    return _measure(plan, config, device)[0]
+
+
+def _measure(plan: Plan, config: TrainConfig, device: torch.device) -> tuple[float, Compiled | None]:
+    """The seconds, and how compiling went where the plan wants it."""
     if device.type == "cpu" and fewest_bytes(plan) > available_memory():
-        return float("inf")
+        return float("inf"), None
     try:
         learner = Learner(plan, config, device)
         learner.loss.ramp = 1.0  # as most steps are: with the boundary term, where there is one
@@ -42,12 +51,12 @@ def measure_step(plan: Plan, config: TrainConfig, device: torch.device) -> float
             seconds.append(time.perf_counter() - started)
             if sum(seconds) > ENOUGH_SECONDS:
                 break
-        return min(seconds[1:] or seconds)
+        return min(seconds[1:] or seconds), learner.compiled
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
     free_memory(device)  # what the error still held is free only now
-    return float("inf")
+    return float("inf"), None
 
 
 def fewest_bytes(plan: Plan) -> int:
@@ -79,6 +88,28 @@ def fastest_arithmetic(plan: Plan, config: TrainConfig, device: torch.device) ->
     told = ", ".join(f"{_name(*key)} {seconds:.2f} s" for key, seconds in times.items())
     chosen = replace(plan, mixed_precision=best[0], channels_last=best[1])
     return chosen, times[best], f"{row}measured a step on this device: {told}"
+
+
+def compiled_if_faster(
+    plan: Plan, config: TrainConfig, device: torch.device, seconds: float, time_left: float | None
+) -> tuple[Plan, float, str]:
+    """The plan with its network compiled where that pays, the seconds of its step, and what to add to the reason.
+
+    seconds: of a step as it is. time_left: seconds for training, None without a limit; compiling takes some of them.
+    """
+    asked = config.trainer.compile
+    if asked is False or (asked == "auto" and (device.type != "cuda" or find_spec("triton") is None)):
+        return plan, seconds, ""
+    if asked == "auto" and time_left is not None and time_left < COMPILED_FROM:
+        return plan, seconds, "; not compiled for so short a training"
+    found, how = _measure(replace(plan, compiled=True), config, device)
+    if how is None or how.run is None:
+        return plan, seconds, f"; cannot be compiled: {how.error if how else 'not enough memory'}"
+    told = f"; compiled, which takes {how.seconds:.0f} s, {found:.2f} s"
+    share = 1.0 if time_left is None else max(0.0, 1 - how.seconds / time_left)
+    if asked == "auto" and found > COMPILED_GAIN * share * seconds:
+        return plan, seconds, f"{told}: too little"
+    return replace(plan, compiled=True), found, told
 
 
 def _name(mixed: bool, channels_last: bool) -> str:

@@ -4,12 +4,13 @@
 
     configs/metadata.json     what the model is, in MONAI's words
     configs/inference.json    preparing, sliding window and writing as MONAI's transforms
-    models/model.ts           the network as TorchScript
+    models/model.ts           the network as TorchScript, which inference.json runs
+    models/model.pt           its weights alone, by their names in model.ts; MONAI asks every bundle for them
     docs/README.md
 
 The network sees arrays (channels, z, y, x) whose axes grow to the patient's Superior, Posterior and Left: MONAI's
 axis codes SPL. Volumes that fit into one window come out as in this program; larger ones are cut at other places by
-MONAI, and resampled ones are sampled at places that differ by a part of a voxel.
+MONAI, which also fades windows out less far, and resampled ones are sampled at places that differ by a part of a voxel.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +37,18 @@ DATA_OF_MONAI = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases
 SCHEMA = f"{DATA_OF_MONAI}/0.8.1/meta_schema_20220324.json"  # what MONAI's verify_metadata looks up
 
 
-def write_bundle(package: ModelPackage, output: Path) -> Exported:
-    """Writes the bundle into a new folder, whole or not at all.
+def write_bundle(members: Sequence[ModelPackage], output: Path) -> Exported:
+    """Writes the bundle of a model, or of an ensemble whose members see the same images, into a new folder, whole or
+    not at all.
 
     Raises ModelError for networks on neighbouring slices or on 2D images that are resized, for which MONAI has no
     transforms, and where the exported network does not agree with the original.
     """
-    plan = package.plan
+    plan = members[0].plan
     if plan.neighbour_slices or plan.image_size is not None:
         what = "neighbouring slices as channels" if plan.neighbour_slices else "2D images that are resized to be seen"
         raise ModelError(f"MONAI bundles know no {what}. Export the network alone: --format onnx or torchscript.")
-    metadata, inference = _metadata(package), _inference(plan)
+    metadata, inference = _metadata(members), _inference(plan)
     with (
         tempfile.TemporaryDirectory(prefix=".tmp-", dir=output.parent) as scratch,
         quiet(),
@@ -56,12 +59,14 @@ def write_bundle(package: ModelPackage, output: Path) -> Exported:
             (folder / name).mkdir(parents=True)
         for name, document in (("metadata", metadata), ("inference", inference)):
             atomic.write_json(folder / "configs" / f"{name}.json", document)
-        atomic.write_bytes(folder / "docs" / "README.md", _readme(package, output.name).encode())
+        atomic.write_bytes(folder / "docs" / "README.md", _readme(members, output.name).encode())
         inside = {"metadata.json": json.dumps(metadata), "inference.json": json.dumps(inference)}
-        torch.jit.save(traced(package), str(folder / "models" / "model.ts"), _extra_files=inside)
-        difference = check(package, torch.jit.load(str(folder / "models" / "model.ts")), "The network of the bundle")
+        script = traced(members)
+        torch.jit.save(script, str(folder / "models" / "model.ts"), _extra_files=inside)
+        torch.save(script.state_dict(), folder / "models" / "model.pt")
+        difference = check(members, torch.jit.load(str(folder / "models" / "model.ts")), "The network of the bundle")
         shutil.move(str(folder), output)
-    return Exported(path=output, difference=difference, is_dynamic=is_dynamic(package))
+    return Exported(path=output, difference=difference, is_dynamic=is_dynamic(members[0]))
 
 
 def _inference(plan: Plan) -> dict[str, Any]:
@@ -196,8 +201,10 @@ def _postprocessing(plan: Plan) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _metadata(package: ModelPackage) -> dict[str, Any]:
+def _metadata(members: Sequence[ModelPackage]) -> dict[str, Any]:
+    package = members[0]
     plan = package.plan
+    network = plan.architecture if len(members) == 1 else f"{len(members)} times {plan.architecture}, averaged,"
     names = ["background", *plan.class_names]
     size = [
         f"{divisor}*n" if is_dynamic(package) else length
@@ -215,7 +222,7 @@ def _metadata(package: ModelPackage) -> dict[str, Any]:
         "optional_packages_version": {"nibabel": "5.3.0", "pytorch-ignite": "0.5.0"},
         "name": f"Segmentation of {', '.join(plan.class_names)}"[:120],
         "task": "Segmentation of medical volumes",
-        "description": f"{plan.architecture} for {', '.join(plan.class_names)}.",
+        "description": f"{network} for {', '.join(plan.class_names)}.",
         "authors": "made with MedSegTrainer",
         "authorship": "made with MedSegTrainer",
         "dataset_dir": "images",
@@ -251,7 +258,7 @@ def _numbered(names: Any) -> list[tuple[str, str]]:
     return [(str(index), str(name)) for index, name in enumerate(names)]
 
 
-def _readme(package: ModelPackage, name: str) -> str:
+def _readme(members: Sequence[ModelPackage], name: str) -> str:
     from MedSegTrainerLib.card import card_text
 
     run = (
@@ -259,5 +266,5 @@ def _readme(package: ModelPackage, name: str) -> str:
         "--dataset_dir IMAGES"
     )
     return f"# {name}\n\nApply it to the NIfTI files of a folder; label maps go to {name}/eval:\n\n    {run}\n\n" + (
-        "It needs monai, pytorch-ignite and nibabel.\n\n```\n" + card_text([package]) + "\n```\n"
+        "It needs monai, pytorch-ignite and nibabel.\n\n```\n" + card_text(members) + "\n```\n"
     )

@@ -1,4 +1,4 @@
-"""The model package: ``model.json`` and ``weights.safetensors`` in a folder or a zip.
+"""The model package: ``model.json`` and ``weights.safetensors`` in a folder or a zip, and ``card.md`` for people.
 
 It rebuilds the network alone, and opening it runs no code: JSON and safetensors hold data only. An ensemble is a
 package whose ``members`` are models of the same classes, each with a plan and a file of weights of its own.
@@ -28,7 +28,7 @@ from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.plan import Plan
 
 SCHEMA_VERSION = 1
-DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
+DESCRIPTION, WEIGHTS, CARD = "model.json", "weights.safetensors", "card.md"
 LARGEST = {DESCRIPTION: 64 << 20, WEIGHTS: 8 << 30}  # bytes; no model comes near them, a zip bomb does
 WEIGHTS_NAME = re.compile(r"weights(_[0-9]{1,3})?\.safetensors")  # of a member: a file of the package, no path
 
@@ -67,8 +67,8 @@ def save_package(package: ModelPackage, folder: Path) -> None:
 
 
 def save_description(package: ModelPackage, folder: Path) -> None:
-    """Writes ``model.json`` alone, for new metrics of the same weights."""
-    atomic.write_json(folder / DESCRIPTION, {**_head(), **_told(package)})
+    """Writes ``model.json`` and the card alone, for new metrics of the same weights."""
+    _write_description([package], {**_head(), **_told(package)}, folder)
 
 
 def save_ensemble(
@@ -87,7 +87,7 @@ def save_ensemble(
         members[0], training=dict(training), metrics=dict(metrics), data=data, curves=[], postprocessing=[]
     )
     listed = [{"weights": name, **_told(member)} for member, name in zip(members, names, strict=True)]
-    atomic.write_json(folder / DESCRIPTION, {**_head(), **_told(together), "members": listed})
+    _write_description(members, {**_head(), **_told(together), "members": listed}, folder)
 
 
 def load_package(path: Path) -> ModelPackage:
@@ -136,6 +136,13 @@ def _write_weights(package: ModelPackage, folder: Path, name: str) -> None:
     with atomic.storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     atomic.write_bytes(folder / name, safetensors.torch.save(weights))
+
+
+def _write_description(members: Sequence[ModelPackage], document: Mapping[str, Any], folder: Path) -> None:
+    from MedSegTrainerLib.card import card_page  # which reads packages itself
+
+    atomic.write_json(folder / DESCRIPTION, document)
+    atomic.write_bytes(folder / CARD, card_page(members, document).encode())
 
 
 def _parsed(text: bytes, path: Path) -> dict[str, Any]:

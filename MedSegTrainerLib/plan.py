@@ -54,6 +54,7 @@ class Plan:
     reasons: dict[str, str]
     neighbour_slices: int = 0
     batch_parts: int = 1
+    compiled: bool = False
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -88,7 +89,7 @@ class Plan:
 
 def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
     """A plan of an earlier version: its only network was the planned one, and its strides said the divisor."""
-    values = {"ignore_label": None, "neighbour_slices": 0, "batch_parts": 1, **values}
+    values = {"ignore_label": None, "neighbour_slices": 0, "batch_parts": 1, "compiled": False, **values}
     if "divisor" in values or "strides" not in values.get("network", {}):
         return values
     strides = [[1] * (3 - len(stride)) + list(stride) for stride in values["network"]["strides"]]

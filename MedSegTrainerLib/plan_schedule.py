@@ -9,7 +9,7 @@ import torch
 from MedSegTrainerLib.architectures import PLANNED
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.duration import format_duration
-from MedSegTrainerLib.measure import fastest_arithmetic, measure_step
+from MedSegTrainerLib.measure import compiled_if_faster, fastest_arithmetic, measure_step
 from MedSegTrainerLib.out_of_memory import fit_to_memory
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.plan_shapes import MOST_FEATURES
@@ -49,6 +49,8 @@ def fit_to_time(
     seconds *= plan.batch_parts * config.trainer.gradient_accumulation_steps
     if plan.architecture == PLANNED and config.network.base_channels == "auto" and seconds_left is not None:
         plan, seconds, reasons["base_channels"] = _widen(plan, config, device, seconds, seconds_left)
+    plan, seconds, more = _compiled(plan, config, device, seconds, seconds_left)
+    reasons["arithmetic"] += more
     epochs, reasons["epochs"] = _epochs(plan, config, train_cases, seconds, seconds_left)
     warmup = config.trainer.warmup_epochs
     if warmup == "auto":
@@ -103,6 +105,17 @@ def _epochs(
     if plan.architecture != PLANNED:
         told += f". To go by epochs: {choose_epochs(plan.architecture, train_cases)[1]}"
     return epochs, told
+
+
+def _compiled(
+    plan: Plan, config: TrainConfig, device: torch.device, seconds: float, seconds_left: float | None
+) -> tuple[Plan, float, str]:
+    """``compiled_if_faster`` for steps of several parts."""
+    parts, epochs = plan.batch_parts * config.trainer.gradient_accumulation_steps, config.trainer.epochs
+    if seconds_left is None and epochs != "auto":
+        seconds_left = epochs * plan.steps_per_epoch * seconds
+    plan, found, told = compiled_if_faster(plan, config, device, seconds / parts, seconds_left)
+    return plan, found * parts, told
 
 
 def _widen(

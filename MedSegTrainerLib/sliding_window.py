@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch.nn import functional
 
 Triple = tuple[int, int, int]
 Network = Callable[[torch.Tensor], torch.Tensor]
+Values = tuple[float, ...]
 
 SIGMA = 1 / 8  # of the window; nnU-Net's and MONAI's value
 WHOLE_VOLUME = 2  # a volume of up to so many windows goes through in one piece
 LARGEST_SUMS = 1 << 30  # bytes that the sums over windows take in 32 bits; beyond it they are kept in 16
+MANY_BATCHES = 4  # in a layer of windows, from which on a last batch that is not full costs little
+MOST_KNOWN = 8  # values that empty windows have, whose results are kept
 
 
 def predict_volume(
@@ -68,7 +71,8 @@ def predict_slabs(
 
     Only the planes that windows still to come can change are held, in 16 bits where 32 need more than
     ``LARGEST_SUMS``. A slab must be used before the next one is asked for: its memory is used again.
-    keep_on: where the sums are held; the image's device by default.
+    keep_on: where the sums are held; the image's device by default. Windows of a single value (``only_value``) are
+    alike: of those with the same value only the first goes through the network.
     """
     shape = (image.shape[1], image.shape[2], image.shape[3])
     window = patch if is_fixed else choose_window(shape, patch, divisor)
@@ -116,6 +120,15 @@ def gaussian_weights(window: Triple, starts: Sequence[Triple], device: torch.dev
     return weights.clamp(min=1e-4)
 
 
+def only_value(window: torch.Tensor) -> Values | None:
+    """The values of the channels of (C, z, y, x) where each has but one, as air that normalisation clips; else None."""
+    first = window[:, :1, :1, :1]
+    for part in (window[:, ::8, ::8, ::8], window):  # nearly all windows differ within the first
+        if not bool((part == first).all()):
+            return None
+    return tuple(first.flatten().tolist())
+
+
 def _rolling(
     image: torch.Tensor,
     network: Network,
@@ -127,12 +140,14 @@ def _rolling(
     keep_on: torch.device,
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """Slabs of the weighted means; ``starts`` rise along z, so that planes below the next window are finished."""
-    parts = [starts[first : first + batch] for first in range(0, len(starts), batch)]
+    values = {start: only_value(image[_place(start, window)]) for start in starts}  # before a GPU has other work
+    parts = _in_parts(starts, values, batch)
     height = max(part[-1][0] + window[0] - part[0][0] for part in parts)
     shape = (channels, height, *image.shape[2:])
     dtype = torch.float32 if 4 * math.prod(shape) <= LARGEST_SUMS else torch.float16
     total, weight = torch.zeros(shape, dtype=dtype, device=keep_on), torch.zeros(shape[1:], device=keep_on)
     fade = gaussian_weights(window, starts, keep_on)
+    known: dict[Values, torch.Tensor] = {}
     base = done = 0
     for part in parts:
         finished = part[0][0] - base
@@ -141,16 +156,52 @@ def _rolling(
             _move_down(total, finished)
             _move_down(weight[None], finished)
             base += finished
-        logits = network(torch.stack([image[_place(start, window)] for start in part]))
-        for (z, y, x), values in zip(part, logits, strict=True):
+        seen = [(image[_place(start, window)], values[start]) for start in part]
+        for (z, y, x), logits in zip(part, _answers(seen, network, known), strict=True):
             place = _place((z - base, y, x), window)
-            for sums, found in zip(total, values, strict=True):  # class by class: less memory than all at once
+            for sums, found in zip(total, logits, strict=True):  # class by class: less memory than all at once
                 sums[place[1:]] += found.to(keep_on, torch.float32) * fade
             weight[place[1:]] += fade
         done += len(part)
         on_window(done, len(starts))
     finished = image.shape[1] - base
     yield base, _means(total[:, :finished], weight)
+
+
+def _in_parts(starts: list[Triple], values: Mapping[Triple, Values | None], batch: int) -> list[list[Triple]]:
+    """Windows in their order, in parts of which so many at most must go through the network.
+
+    Where a layer has many windows a part ends with it, so that no more planes than those of a window are held.
+    """
+    has_many = len(starts) >= MANY_BATCHES * batch * len({z for z, _, _ in starts})
+    parts: list[list[Triple]] = []
+    for start in starts:
+        last = parts[-1] if parts else []
+        if has_many:
+            is_full = bool(last) and (start[0] != last[0][0] or sum(values[one] is None for one in last) == batch)
+        else:
+            is_full = len(last) == batch
+        if is_full or not last:
+            parts.append([])
+        parts[-1].append(start)
+    return parts
+
+
+def _answers(
+    seen: Sequence[tuple[torch.Tensor, Values | None]], network: Network, known: dict[Values, torch.Tensor]
+) -> Iterator[torch.Tensor]:
+    """Logits (classes, z, y, x) of windows (C, z, y, x), given with their only value; ``known`` are those of values."""
+    wanted = [window for window, value in seen if value is None]
+    found = iter(network(torch.stack(wanted)) if wanted else ())
+    for window, value in seen:
+        if value is None:
+            yield next(found)
+            continue
+        if value not in known:
+            if len(known) == MOST_KNOWN:
+                known.clear()
+            known[value] = network(window[None])[0]
+        yield known[value]
 
 
 def _means(sums: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from MedSegTrainerLib.compiled import Compiled, compile_network
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.data.mixing import Batch
-from MedSegTrainerLib.device import Precision
+from MedSegTrainerLib.device import Precision, same_shapes
 from MedSegTrainerLib.ema import WeightAverage
 from MedSegTrainerLib.losses import build_loss
 from MedSegTrainerLib.models import build_network
@@ -37,6 +38,7 @@ class Learner:
         self.precision = Precision(device, plan.mixed_precision)
         self.average = WeightAverage(self.network, plan.ema_decay)
         self.clip, self.clip_type = plan.gradient_clip, config.trainer.gradient_clip_type
+        self.compiled = self._compile() if plan.compiled else None
 
     def step(self, batches: Iterable[Batch], count: int, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Moves the weights by the mean gradient of ``count`` batches, of each of which this rank has its share.
@@ -50,8 +52,9 @@ class Learner:
         total = torch.zeros((), device=self.device)
         for batch in batches:
             share = 1.0 if self.ranks.count == 1 else len(batch[0]) / self.plan.batch_size
-            loss = self._loss(batch) * (share / count)
-            self.precision.backward(loss)
+            with same_shapes(self.device):
+                loss = self._loss(batch) * (share / count)
+                self.precision.backward(loss)
             total = total + loss.detach()
         self.ranks.add_up([weight.grad for weight in self.network.parameters() if weight.grad is not None])
         self.precision.unscale(self.optimizer)
@@ -79,11 +82,21 @@ class Learner:
 
         Neighbouring slices, where there are any, are among the channels.
         """
-        flat = images[:, :, 0] if self.plan.dims == 2 else images
-        if self.plan.channels_last:
-            flat = to_rows(flat)
+        flat = self._flat(images)
+        is_compiled = self.compiled is not None and self.network.training and self.compiled.fits(flat)
+        run = self.compiled.run if is_compiled else self.network  # type: ignore[union-attr]
         with self.precision.forward():
-            return self.network(flat)
+            return run(flat)  # type: ignore[misc]
+
+    def _flat(self, images: torch.Tensor) -> torch.Tensor:
+        flat = images[:, :, 0] if self.plan.dims == 2 else images
+        return to_rows(flat) if self.plan.channels_last else flat
+
+    def _compile(self) -> Compiled:
+        own = self.ranks.share(self.plan.batch_size)
+        shape = (own.stop - own.start, self.plan.network["in_channels"], *self.plan.patch_size)
+        images = torch.zeros(shape, device=self.device)
+        return compile_network(self.network.train(), self._flat(images), self.precision)
 
     def _clip(self) -> torch.Tensor:
         weights = list(self.network.parameters())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import SimpleITK as sitk
 
@@ -16,6 +16,7 @@ from MedSegTrainerLib.metrics import METRICS, Metric
 Length = Literal["mm", "pixels", "voxels"]
 SHORT: dict[Length, str] = {"mm": "mm", "pixels": "px", "voxels": "vx"}
 ONE_ML = 1000  # voxels of 1 mm, which is what those of unknown size are taken for while measuring
+COMPARED = ("mean_a", "mean_b", "mean", "std", "median", "low", "high")  # numbers of a comparison in the metric's unit
 IN_A_PLANE = {"Volume": "Area", "volume": "area", "voxel": "pixel"}
 
 
@@ -56,6 +57,22 @@ def shown_value(value: float | None, key: str, length: Length) -> float | None:
     if value is None or length == "mm" or METRICS[key].unit != "mL":
         return value
     return value * ONE_ML
+
+
+def shown_results(document: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The results of one metric in ``compare.json``, in the unit that ``shown_metric`` names."""
+    results, length = document["results"][key], document["length"]
+    classes = {name: _shown_result(result, key, length) for name, result in results["classes"].items()}
+    return {"classes": classes, "overall": _shown_result(results["overall"], key, length)}
+
+
+def _shown_result(result: Mapping[str, Any], key: str, length: Length) -> dict[str, Any]:
+    numbers = {name: shown_value(result[name], key, length) for name in COMPARED}
+    cases = [
+        {**case, **{name: shown_value(case[name], key, length) for name in ("a", "b", "difference")}}
+        for case in result["cases"]
+    ]
+    return {**result, **numbers, "cases": cases}
 
 
 def shown_key(key: str, length: Length) -> str:

@@ -18,6 +18,8 @@ from MedSegTrainerLib.architectures import network_problems
 from MedSegTrainerLib.config import (
     JOB_KINDS,
     SCHEMA_VERSION,
+    ApplyConfig,
+    Auto,
     CrossValidateConfig,
     FindRateConfig,
     JobConfig,
@@ -198,7 +200,11 @@ def _limit_problems(config: Any, prefix: str) -> list[str]:
 def _contradictions(config: Any) -> list[str]:
     if isinstance(config, FindRateConfig):
         return [*(f"train.{problem}" for problem in _train_contradictions(config.train)), *_range_problems(config)]
-    if isinstance(config, (CrossValidateConfig, VerifyConfig)):
+    if isinstance(config, CrossValidateConfig):
+        return [*(f"train.{problem}" for problem in _train_contradictions(config.train)), *_fold_problems(config)]
+    if isinstance(config, ApplyConfig):
+        return _device_problems("device", config.device, config.devices)
+    if isinstance(config, VerifyConfig):
         return [f"train.{problem}" for problem in _train_contradictions(config.train)]
     return _train_contradictions(config) if isinstance(config, TrainConfig) else []
 
@@ -227,6 +233,23 @@ def _train_contradictions(config: TrainConfig) -> list[str]:
             parse_duration(trainer.budget)
         except UsageError as error:
             problems.append(f"trainer.budget = {trainer.budget!r}: {error}")
+    return problems
+
+
+def _device_problems(path: str, device: str, devices: int | Auto) -> list[str]:
+    if ":" not in device or devices in (1, "auto"):
+        return []
+    return [f"{path} = '{device}' and devices = {devices}: that is a single one. Use 'auto' or 'cuda' for several."]
+
+
+def _fold_problems(config: CrossValidateConfig) -> list[str]:
+    trainer, devices = config.train.trainer, config.devices
+    problems = _device_problems("train.trainer.device", trainer.device, devices)
+    if trainer.devices > 1 and devices != 1:
+        problems.append(
+            f"train.trainer.devices = {trainer.devices} and devices = {devices}: either several devices train each "
+            "fold, or each trains a fold of its own. Leave one of them at 1."
+        )
     return problems
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import environment
 
 if TYPE_CHECKING:
     import torch
+    from rich.table import Table
 
-NAMES = ("train", "augment", "preprocess", "infer")
+NAMES = ("train", "augment", "preprocess", "infer", "stages", "limit", "nnunet")
+"""Modules of ``benchmarks``, each with ``comparisons(material)`` of two sides that share one table, or with
+``section(material, arguments)``, a part of the document of its own, and ``show(section)``, its table; or with both."""
+ON_REQUEST = ("dice",)  # take too long to be done unasked
 VOLUME, SMOKE_VOLUME = (96, 160, 160), (24, 64, 64)  # (z, y, x)
 
 
@@ -27,7 +33,7 @@ def main() -> int:
 def read_arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, metavar="N", help="how often each side is timed (default: 7)")
-    parser.add_argument("--only", default=",".join(NAMES), metavar="NAMES", help="of " + ",".join(NAMES))
+    parser.add_argument("--only", default=",".join(NAMES), metavar="NAMES", help="of " + ",".join(NAMES + ON_REQUEST))
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="a folder with labelled volumes of your own")
     parser.add_argument(
@@ -37,17 +43,32 @@ def read_arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", default=Path("bench.json"), help="where results go (bench.json)"
     )
+    _add_dice(parser.add_argument_group("dice: time to the Dice of MONAI's DynUNet recipe"))
     arguments = parser.parse_args(words)
     arguments.only = arguments.only.split(",")
-    unknown = [name for name in arguments.only if name not in NAMES]
+    unknown = [name for name in arguments.only if name not in NAMES + ON_REQUEST]
     if unknown:
-        parser.error(f"--only {','.join(unknown)} is unknown; there are {', '.join(NAMES)}")
+        parser.error(f"--only {','.join(unknown)} is unknown; there are {', '.join(NAMES + ON_REQUEST)}")
     if arguments.rounds < 1 or min(arguments.volume or VOLUME) < 1:
         parser.error("--rounds and --volume must be at least 1")
     if arguments.smoke:
         arguments.rounds = 1
     arguments.volume = tuple(arguments.volume or (SMOKE_VOLUME if arguments.smoke else VOLUME))
     return arguments
+
+
+def _add_dice(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--split-file", type=Path, metavar="FILE", help="JSON list of folds with 'train' and 'val'")
+    group.add_argument("--fold", type=int, metavar="N", help="of the split file, or of five (default: random cases)")
+    group.add_argument("--minutes", type=float, default=20.0, help="that the recipe gets (default: 20)")
+    group.add_argument(
+        "--our-minutes", type=float, nargs="+", metavar="M", help="budgets of our jobs (default: a quarter, and all)"
+    )
+    group.add_argument(
+        "--their-rates", type=float, nargs="+", metavar="RATE", default=[0.01],
+        help="learning rates to give the recipe the minutes with; the best counts (default: 0.01)",
+    )  # fmt: skip
+    group.add_argument("--together", action="store_true", help="both sides at once, with half of the cores each")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -72,21 +93,24 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _measure(arguments: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     import torch
-    from benchmarks import augment, infer, preprocess, train
     from benchmarks.machine import machine
     from benchmarks.material import prepare
     from benchmarks.timing import compare
 
-    modules = {"train": train, "augment": augment, "preprocess": preprocess, "infer": infer}
     torch.manual_seed(0)
     print("Planning for this device ...", flush=True)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    sections: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         material = prepare(arguments.data, Path(folder), device, arguments.volume, smoke=arguments.smoke)
         for name in arguments.only:
-            for comparison in modules[name].comparisons(material):
+            module = _module(name)
+            for comparison in module.comparisons(material) if hasattr(module, "comparisons") else ():
                 print(f"{comparison.name}: {comparison.work} ...", flush=True)
                 rows.append(compare(comparison, arguments.rounds, device))
+            if hasattr(module, "section"):
+                print(f"{name} ...", flush=True)
+                sections[name] = module.section(material, arguments)
     plan = material.plan.to_json()
     told = ("patch_size", "batch_size", "spacing", "network", "mixed_precision", "channels_last")
     return {
@@ -95,11 +119,25 @@ def _measure(arguments: argparse.Namespace, device: torch.device) -> dict[str, A
         "rounds": arguments.rounds,
         "plan": {key: plan[key] for key in told},
         "rows": rows,
+        "sections": sections,
     }
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"benchmarks.{name}")  # only those asked for: some need more than others
 
 
 def _show(document: dict[str, Any]) -> None:
     from rich.console import Console
+
+    console = Console()
+    if document["rows"]:
+        console.print(_rows_table(document))
+    for name, section in document["sections"].items():
+        console.print(_module(name).show(section))
+
+
+def _rows_table(document: dict[str, Any]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
@@ -114,7 +152,7 @@ def _show(document: dict[str, Any]) -> None:
         what = f"[bold]{row['name']}[/]: {escape(row['work'])}\n" + "\n".join(f"- {escape(s['name'])}" for s in sides)
         cells = [f"{s['median_ms']:.1f}\n({s['min_ms']:.1f}..{s['max_ms']:.1f})" for s in sides]
         table.add_row(what, *cells, f"{row['ratio']:.2f} x")
-    Console().print(table)
+    return table
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The environment of the scripts: a folder ``.venv`` in the repository, made at the first start.
+"""The environments of the scripts: a folder ``.venv`` in the repository, made at the first start, and in it others
+that hold what cannot live together with the project, made when they are first asked for.
 
 Only the standard library, in words that Python 3.8 can still read, so that an old Python gets a
 sentence and not a syntax error. What was installed is noted in a stamp inside the folder, written
@@ -22,11 +23,18 @@ from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-STAMP = VENV / "medsegtrainer.json"
-LOG = VENV / "install.log"
+STAMP, LOG = "medsegtrainer.json", "install.log"
 LOCK = ROOT / ".venv.lock"
 OLDEST_PYTHON = (3, 10)
 LOG_LINES_SHOWN = 25
+
+
+class NotMadeError(Exception):
+    """Why there is no environment, and what to do. ``log``: the end of what pip said; ``code``: for the exit."""
+
+    def __init__(self, message: str, *, log: str = "", code: int = 1) -> None:
+        super().__init__(message)
+        self.log, self.code = log, code
 
 
 def enter(*extras: str) -> None:
@@ -44,14 +52,35 @@ def ensure(*extras: str) -> str:
     _refuse_old_python()
     try:
         if not _is_complete(extras):
-            with _only_one():
+            with _only_one(LOCK):
                 if not _is_complete(extras):  # another run may have made it meanwhile
                     _install(extras)
+    except NotMadeError as error:
+        _end(f"{error.log}{error}", code=error.code)
     except OSError as error:
         _end(f"The environment cannot be made in {VENV}: {error}.\nSee that the disk has room and may be written to.")
     except KeyboardInterrupt:
         _end("Stopped before the environment was ready; the next start makes it anew.", code=130)
-    return str(_python())
+    return str(_python(VENV))
+
+
+def ensure_apart(requirements: Path, place: Path = VENV) -> str:
+    """The interpreter of an environment in ``place``, named after ``requirements``, that holds exactly those packages.
+
+    Nothing that they would need is added: the file names it all. Versions it leaves open are those of constraints.txt.
+    Raises NotMadeError.
+    """
+    folder = place / requirements.stem
+    wanted = {"place": _place(folder), "sources": _sources(requirements, ROOT / "constraints.txt")}
+    try:
+        if not _is_apart(folder, wanted):
+            place.mkdir(parents=True, exist_ok=True)
+            with _only_one(folder.with_suffix(".lock")):
+                if not _is_apart(folder, wanted):
+                    _install_apart(folder, requirements, wanted)
+    except OSError as error:
+        raise NotMadeError(f"The environment cannot be made in {folder}: {error}.") from error
+    return str(_python(folder))
 
 
 def run(command: Sequence[str], cwd: Path | None = None) -> int:
@@ -71,30 +100,43 @@ def run(command: Sequence[str], cwd: Path | None = None) -> int:
 
 def _install(extras: Sequence[str]) -> None:
     started = time.monotonic()
-    stamp = _read_stamp()
+    stamp = _read_stamp(VENV)
     wanted = sorted({*extras, *stamp.get("extras", [])})
-    kept = stamp.get("place") == _place() and _has_all_packages(stamp)
+    kept = stamp.get("place") == _place(VENV) and _has_all_packages(VENV, stamp)
     if kept:
         print("Completing the environment in .venv ...", flush=True)
-        STAMP.unlink()
+        (VENV / STAMP).unlink()
     else:
         print("Making the environment in .venv: once, some minutes, most of it for PyTorch ...", flush=True)
-        _make_venv()
+        _make_venv(VENV)
     target = ".[" + ",".join(wanted) + "]" if wanted else "."
-    _pip("install", "--constraint", "constraints.txt", "--editable", target)
-    stamp = {"place": _place(), "sources": _sources(), "extras": wanted, "packages": _packages()}
-    temporary = STAMP.with_suffix(".tmp")
-    temporary.write_text(json.dumps(stamp, indent=1), encoding="utf-8")
-    temporary.replace(STAMP)
+    _pip(VENV, "install", "--constraint", "constraints.txt", "--editable", target)
+    _write_stamp(VENV, {"place": _place(VENV), "sources": _sources(), "extras": wanted})
     print(f"The environment is ready after {time.monotonic() - started:.0f} s.", flush=True)
 
 
-def _make_venv() -> None:
+def _install_apart(folder: Path, requirements: Path, stamp: dict[str, Any]) -> None:
+    print(f"Making the environment {requirements.stem}: once, some minutes ...", flush=True)
+    _make_venv(folder)
+    # Packages without a wheel are built with the setuptools of this environment, so that no other is fetched.
+    _pip(folder, "install", "--constraint", "constraints.txt", "setuptools")
+    pinned = ("--no-deps", "--no-build-isolation", "--constraint", "constraints.txt")
+    _pip(folder, "install", *pinned, "--requirement", str(requirements))
+    _write_stamp(folder, stamp)
+
+
+def _write_stamp(folder: Path, values: dict[str, Any]) -> None:
+    temporary = (folder / STAMP).with_suffix(".tmp")
+    temporary.write_text(json.dumps({**values, "packages": _packages(folder)}, indent=1), encoding="utf-8")
+    temporary.replace(folder / STAMP)
+
+
+def _make_venv(folder: Path) -> None:
     """An empty environment, whatever the folder held before."""
     missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
     if missing:
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-        _end(
+        raise NotMadeError(
             f"This Python ({sys.executable}) lacks its module '{missing[0]}' and cannot make an environment.\n"
             f"On Debian and Ubuntu install it with: sudo apt install python{version}-venv\n"
             "Elsewhere use a Python from python.org. Then start the script again.",
@@ -103,35 +145,38 @@ def _make_venv() -> None:
     # The base interpreter, because this one may live in the very folder that is cleared.
     base = getattr(sys, "_base_executable", None) or sys.executable
     result = subprocess.run(
-        [base, "-I", "-m", "venv", "--clear", str(VENV)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        [base, "-I", "-m", "venv", "--clear", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
     )
     if result.returncode != 0:
-        _end(
+        raise NotMadeError(
             f"{result.stdout.decode(errors='replace').strip()}\n"
-            f"The environment could not be made in {VENV}. Close programs that use it, see that the disk has room\n"
+            f"The environment could not be made in {folder}. Close programs that use it, see that the disk has room\n"
             "and that the folder may be written, then start the script again."
         )
 
 
-def _pip(*arguments: str) -> None:
+def _pip(folder: Path, *arguments: str) -> None:
     """Runs pip with its output in a log, of which the end is shown when it fails."""
-    command = [str(_python()), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
-    with LOG.open("wb") as log:
+    command = [str(_python(folder)), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
+    with (folder / LOG).open("wb") as log:
         code = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
     if code != 0:
-        lines = LOG.read_text(encoding="utf-8", errors="replace").splitlines()
-        _end(
-            "\n".join(lines[-LOG_LINES_SHOWN:]) + "\n\n"
-            f"Installing failed; all that pip said is in {LOG}.\n"
+        lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+        raise NotMadeError(
+            f"Installing failed; all that pip said is in {folder / LOG}.\n"
             "Most often it is the network (behind a proxy, set HTTPS_PROXY) or a full disk (PyTorch for NVIDIA GPUs\n"
-            "takes about 8 GB). Mend that, then start the script again."
+            "takes about 8 GB). Mend that, then start the script again.",
+            log="\n".join(lines[-LOG_LINES_SHOWN:]) + "\n\n",
         )
 
 
 @contextmanager
-def _only_one() -> Iterator[None]:
+def _only_one(lock: Path) -> Iterator[None]:
     """Waits until no other run makes the environment; the system frees the lock of a run that died."""
-    with LOCK.open("a+b") as stream:
+    with lock.open("a+b") as stream:
         told = False
         while not _try_lock(stream.fileno()):
             if not told:
@@ -159,48 +204,53 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _is_complete(extras: Sequence[str]) -> bool:
-    stamp = _read_stamp()
+    stamp = _read_stamp(VENV)
     return (
-        stamp.get("place") == _place()
+        stamp.get("place") == _place(VENV)
         and stamp.get("sources") == _sources()
         and set(extras) <= set(stamp.get("extras", []))
-        and _has_all_packages(stamp)
+        and _has_all_packages(VENV, stamp)
     )
 
 
-def _read_stamp() -> dict[str, Any]:
+def _is_apart(folder: Path, wanted: dict[str, Any]) -> bool:
+    stamp = _read_stamp(folder)
+    return wanted.items() <= stamp.items() and _has_all_packages(folder, stamp)
+
+
+def _read_stamp(folder: Path) -> dict[str, Any]:
     try:
-        stamp = json.loads(STAMP.read_text(encoding="utf-8"))
+        stamp = json.loads((folder / STAMP).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return stamp if isinstance(stamp, dict) else {}
 
 
-def _place() -> str:
+def _place(folder: Path) -> str:
     """What an environment cannot be carried away from: its folder, and the Python it was made with."""
-    return f"{VENV} {sys.version_info[0]}.{sys.version_info[1]}"
+    return f"{folder} {sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def _sources() -> str:
+def _sources(*files: Path) -> str:
     """Changes when what is to be installed changes."""
-    files = [ROOT / "pyproject.toml", ROOT / "constraints.txt"]
+    files = files or (ROOT / "pyproject.toml", ROOT / "constraints.txt")
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
 
 
-def _packages() -> list[str]:
+def _packages(folder: Path) -> list[str]:
     """Names at the top of the environment's packages: a missing one shows that somebody removed it."""
-    folder = VENV / "Lib" / "site-packages"
+    inside = folder / "Lib" / "site-packages"
     if os.name != "nt":
-        folder = VENV / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
-    return sorted(path.name for path in folder.glob("*") if path.name != "__pycache__")
+        inside = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    return sorted(path.name for path in inside.glob("*") if path.name != "__pycache__")
 
 
-def _has_all_packages(stamp: dict[str, Any]) -> bool:
-    return _python().exists() and set(stamp.get("packages", [])) <= set(_packages())
+def _has_all_packages(folder: Path, stamp: dict[str, Any]) -> bool:
+    return _python(folder).exists() and set(stamp.get("packages", [])) <= set(_packages(folder))
 
 
-def _python() -> Path:
-    return VENV / "Scripts" / "python.exe" if os.name == "nt" else VENV / "bin" / "python"
+def _python(folder: Path) -> Path:
+    return folder / "Scripts" / "python.exe" if os.name == "nt" else folder / "bin" / "python"
 
 
 def _inside() -> bool:

@@ -18,7 +18,7 @@ def card(model: Annotated[Path, typer.Argument(help="A model folder, its zip, or
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="A model folder, its zip, or the job that made it; no ensemble.")],
+    model: Annotated[Path, typer.Argument(help="A model folder, its zip, or the job that made it.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="New file; monai-bundle: new folder.")],
     form: Annotated[
         str, typer.Option("--format", metavar="TYPE", help="onnx, torchscript, torch-export, or monai-bundle.")
@@ -27,11 +27,14 @@ def export(
     """Write a model as a file for other programs.
 
     The file is the network: prepared patches go in, logits come out. A MONAI bundle also prepares the images and
-    writes the label maps, with MONAI alone. Each is compared with the original, and kept where they agree.
+    writes the label maps, with MONAI alone. Of an ensemble the file is all networks and their mean. Each is compared
+    with the original, and kept where they agree.
     """
     from MedSegTrainerLib.export import TOLERANCE
     from MedSegTrainerLib.export import export as export_model
 
+    slow = " A transformer such as SwinUNETR takes minutes." if form == "onnx" else ""
+    console.print(f"Writing and comparing {output} ...{slow}", highlight=False, markup=False)
     made = export_model(model, output, form)
     sizes = "any size that is a multiple of the model's divisor" if made.is_dynamic else "patches of one size"
     told = (

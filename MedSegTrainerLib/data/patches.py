@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.preprocess import IGNORE
+from MedSegTrainerLib.device import stacked_on_device
 
 Triple = tuple[int, int, int]
 
@@ -70,28 +71,38 @@ def draw_patch(
 
 
 def cut_batch(
-    cases: Sequence[StoredCase], draws: Sequence[PatchDraw], size: Triple, device: torch.device, neighbours: int = 0
+    cases: Sequence[StoredCase],
+    draws: Sequence[PatchDraw],
+    size: Triple,
+    device: torch.device,
+    neighbours: int = 0,
+    *,
+    pin_memory: bool = True,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Images (B, C, z, y, x) and int16 labels (B, z, y, x) of the drawn patches, on the device.
 
     Outside the volume the image repeats its border and the label is ``IGNORE``. ``neighbours`` slices on each side of
-    a patch of one are further channels, as of ``with_neighbours``.
+    a patch of one are further channels, as of ``with_neighbours``. Patches are cut where their volumes are;
+    ``pin_memory``: from main memory they go to a GPU in one piece, which nobody waits for.
     """
     seen = (size[0] + 2 * neighbours, size[1], size[2])
     images, labels = [], []
     for draw in draws:
         case = cases[draw.case]
         spans, pads = _span(draw.center, seen, case.geometry.size_zyx)
-        image = case.image[spans].to(device, torch.float32)
+        image = case.image[spans].to(torch.float32)
         if any(pads):
             image = functional.pad(image[None], pads, mode="replicate")[0]
         spans, pads = _span(draw.center, size, case.geometry.size_zyx)
-        label = case.label[spans[1:]].to(device, torch.int16)
+        label = case.label[spans[1:]].to(torch.int16)
         if any(pads):
             label = functional.pad(label, pads, value=IGNORE)
         images.append(image.flatten(0, 1)[:, None] if neighbours else image)
         labels.append(label)
-    return torch.stack(images), torch.stack(labels)
+    return (
+        stacked_on_device(images, device, pin=pin_memory),
+        stacked_on_device(labels, device, pin=pin_memory),
+    )
 
 
 def _inside(wanted: float, length: int, patch: int) -> int:

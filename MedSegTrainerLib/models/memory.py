@@ -6,8 +6,8 @@ import torch
 
 
 def is_exported() -> bool:
-    """Whether a network is exported or traced just now: the result shall consist of PyTorch's own layers."""
-    return torch.compiler.is_exporting() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    """Whether a network is exported, traced or compiled just now: the result shall consist of PyTorch's own layers."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
 
 
 def is_rows(x: torch.Tensor) -> bool:

@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from MedSegTrainerLib.metrics import METRICS
+from MedSegTrainerLib.metrics import Metric
 from MedSegTrainerLib.report.curves import FONT_SIZE, INK, calm, inline_svg
 from MedSegTrainerLib.report.html import fill
 from MedSegTrainerLib.report.numbers import DASH, number, signed
+from MedSegTrainerLib.units import SHORT, Length, shown_metric, shown_results
 
 TEMPLATE = Path(__file__).parent / "comparison.html.j2"
 COLORS = {"better": "#0072B2", "worse": "#D55E00", "equal": "#8A8A8A"}  # Okabe-Ito blue and vermillion, and grey
@@ -25,20 +26,23 @@ CHANGES_SHOWN = 12
 
 def render(document: Mapping[str, Any]) -> str:
     """The page as text, from the document that ``compare`` returns. Its first metric is the one that is drawn."""
-    main = document["metrics"][0]
-    results = document["results"]
+    length: Length = document["length"]
+    metrics = {name: shown_metric(name, length) for name in document["metrics"]}
+    results = {name: shown_results(document, name) for name in metrics}
+    main, metric = results[document["metrics"][0]], metrics[document["metrics"][0]]
     return fill(
         TEMPLATE,
         document=document,
-        metrics={name: METRICS[name] for name in document["metrics"]},
-        tables={name: _rows(results[name], name) for name in document["metrics"]},
-        tiles=_tiles(document, main),
-        plots=_plots(document, main),
-        worst=_changes(results[main], main, "worse"),
-        best=_changes(results[main], main, "better"),
+        metrics=metrics,
+        tables={name: _rows(results[name], metrics[name]) for name in metrics},
+        tiles=_tiles(document, main["overall"], metric),
+        plots=_plots(main, metric),
+        worst=_changes(main, metric, "worse"),
+        best=_changes(main, metric, "better"),
         colors=COLORS,
         swatches={item["name"]: "#{:02x}{:02x}{:02x}".format(*item["color"]) for item in document["classes"]},
-        main=METRICS[main],
+        main=metric,
+        unit=SHORT[length],
         all_structures=ALL,
     )
 
@@ -49,7 +53,7 @@ def p_text(value: float | None) -> str:
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}" if value < 0.01 else f"{value:.3f}"
 
 
-def shown_results(results: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def by_name(results: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The results by the name to show; the mean over the classes first where there are several."""
     overall = {ALL: results["overall"]} if len(results["classes"]) > 1 else {}
     return {**overall, **results["classes"]}
@@ -61,8 +65,8 @@ def interval_text(result: Mapping[str, Any], decimals: int) -> str:
     return f"{signed(result['low'], decimals)} to {signed(result['high'], decimals)}"
 
 
-def _rows(results: Mapping[str, Any], metric: str) -> list[dict[str, Any]]:
-    decimals = METRICS[metric].decimals + 1  # differences are smaller than what differs
+def _rows(results: Mapping[str, Any], metric: Metric) -> list[dict[str, Any]]:
+    decimals = metric.decimals + 1  # differences are smaller than what differs
     return [
         {
             "name": name,
@@ -84,13 +88,12 @@ def _rows(results: Mapping[str, Any], metric: str) -> list[dict[str, Any]]:
             "dz": signed(result["cohen_dz"], 2),
             "verdict": result["verdict"],
         }
-        for name, result in shown_results(results).items()
+        for name, result in by_name(results).items()
     ]
 
 
-def _tiles(document: Mapping[str, Any], main: str) -> list[tuple[str, str, str]]:
+def _tiles(document: Mapping[str, Any], result: Mapping[str, Any], metric: Metric) -> list[tuple[str, str, str]]:
     """The headline: (title, number, remark)."""
-    result, metric = document["results"][main]["overall"], METRICS[main]
     decimals, unit = metric.decimals + 1, f" {metric.unit}".rstrip()
     interval = interval_text(result, decimals)
     return [
@@ -102,9 +105,9 @@ def _tiles(document: Mapping[str, Any], main: str) -> list[tuple[str, str, str]]
     ]
 
 
-def _changes(results: Mapping[str, Any], metric: str, change: str) -> list[dict[str, str]]:
+def _changes(results: Mapping[str, Any], metric: Metric, change: str) -> list[dict[str, str]]:
     """The cases and structures that changed most in one direction."""
-    decimals = METRICS[metric].decimals + 1
+    decimals = metric.decimals + 1
     found = [
         (abs(item["difference"]), name, item)
         for name, result in results["classes"].items()
@@ -121,13 +124,13 @@ def _changes(results: Mapping[str, Any], metric: str, change: str) -> list[dict[
     ]  # fmt: skip
 
 
-def _plots(document: Mapping[str, Any], main: str) -> list[tuple[str, Markup]]:
+def _plots(results: Mapping[str, Any], metric: Metric) -> list[tuple[str, Markup]]:
     """Name and drawing; of many structures those that changed most on average."""
-    named = shown_results(document["results"][main])
+    named = by_name(results)
     known = [name for name in named if named[name]["n"]]
     ranked = sorted(known, key=lambda name: (name != ALL, -abs(named[name]["mean"])))[:PLOTS_SHOWN]
     chosen = [name for name in known if name in ranked]
-    title = METRICS[main].title + (f", {METRICS[main].unit}" if METRICS[main].unit else "")
+    title = metric.title + (f", {metric.unit}" if metric.unit else "")
     return [(name, Markup(draw_pairs(named[name], title))) for name in chosen]
 
 

@@ -16,13 +16,13 @@ import torch
 
 from MedSegTrainerLib.api import apply
 from MedSegTrainerLib.config import CrossValidateConfig, TrainConfig
-from MedSegTrainerLib.cross_validation import prepare
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.export import TOLERANCE, Logits, example, export
 from MedSegTrainerLib.job import STOP_KEEP_BEST, JobFolder
 from MedSegTrainerLib.package import load_members, load_package
 from MedSegTrainerLib.run import run_job
+from MedSegTrainerLib.study import prepare
 
 TINY = ("epochs=1", "samples_per_volume=4", "tensorboard=false", "base_channels=2")
 
@@ -115,6 +115,31 @@ def test_a_request_to_stop_is_handed_on_and_the_rest_is_done_later(
     assert first.status().state == "stopped" and not second.job_file.exists()
     assert len(load_members(study.path)) == 1  # what there is can be used
     assert "1 of 2 folds done" in outcome.message
+
+
+def test_two_folds_train_at_the_same_time_with_half_of_the_cores_each(
+    config_for: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    """Neither ends before the other one has begun to train: each is stopped when both do."""
+    study = JobFolder(tmp_path / "cv")
+    train = config_for(*TINY, "folds=3", "epochs=4000", "validation_interval=4000")
+    study.create(CrossValidateConfig(train=train, devices=2))
+    folds = [JobFolder(study.folds / str(index)) for index in range(3)]
+
+    def ask() -> None:
+        while min(fold.status().epoch for fold in folds[:2]) < 1 and study.status().state != "failed":
+            time.sleep(0.05)
+        study.request_stop(STOP_KEEP_BEST)
+
+    threading.Thread(target=ask, daemon=True).start()
+    outcome = run_job(study.path)
+    assert "Stopped with 2 of 3 folds done" in outcome.message and len(load_members(study.path)) == 2
+    assert [fold.status().state for fold in folds] == ["stopped", "stopped", "created"]
+    plans = [json.loads(fold.plan_file.read_text()) for fold in folds[:2]]
+    assert plans[0] == plans[1]
+    share = max(1, torch.get_num_threads() // 2)
+    assert plans[0]["reasons"]["device"] == f"CPU with {share} thread{'s' * (share > 1)}"
+    assert 3000 in [event.get("total") for event in EventReader(study.events_file).read()]  # parts of all three folds
 
 
 def test_a_single_case_is_cut_into_halves(config_for: Callable[..., TrainConfig], tmp_path: Path) -> None:

@@ -15,14 +15,14 @@ from rich.console import Console
 from MedSegTrainerLib.compare import comparison
 from MedSegTrainerLib.console import show_comparison
 from MedSegTrainerLib.metrics import METRICS
-from MedSegTrainerLib.report.comparison import p_text, render, shown_results
+from MedSegTrainerLib.report.comparison import by_name, p_text, render
 from MedSegTrainerLib.report.numbers import signed
 
 CLASSES = ["<b>liver", "spleen"]
 Scores = Mapping[str, Sequence[float | None]]
 
 
-def compared(folder: Path, first: Scores, second: Scores, *metrics: str) -> dict[str, Any]:
+def compared(folder: Path, first: Scores, second: Scores, *metrics: str, length: str = "mm") -> dict[str, Any]:
     """Compares evaluations of cases 00, 01, ... with a Dice for each class; the HD95 is 10 times 1 - Dice."""
     for name, scores in (("a", first), ("b", second)):
         values = {
@@ -35,7 +35,8 @@ def compared(folder: Path, first: Scores, second: Scores, *metrics: str) -> dict
             for index, row in enumerate(zip(*scores.values(), strict=True))
         }  # fmt: skip
         written = {
-            "schema_version": 1, "metrics": list(METRICS), "surface_tolerance_mm": 1.0, "cases": values,
+            "schema_version": 1, "length": length, "metrics": list(METRICS), "surface_tolerance_mm": 1.0,
+            "cases": values,
             "classes": [{"value": 1, "name": structure, "color": [200, 80, 60]} for structure in scores],
         }  # fmt: skip
         (folder / name).mkdir()
@@ -77,10 +78,29 @@ class TestPage:
 
     def test_one_structure_has_no_mean_over_structures(self, tmp_path: Path) -> None:
         single = compared(tmp_path, {"liver": [0.5, 0.6, 0.7]}, {"liver": [0.5, 0.6, 0.7]}, "dice")
-        assert list(shown_results(single["results"]["dice"])) == ["liver"]
+        assert list(by_name(single["results"]["dice"])) == ["liver"]
         page = render(single)
         assert "No case got worse" in page and "The other numbers" not in page
         assert page.count("<svg") == 1
+
+    def test_of_pictures_counts_pixels(self, tmp_path: Path) -> None:
+        """Half a millilitre is 500 voxels of 1 mm, which pixels of unknown size were taken for."""
+        dice = [0.5, 0.6, 0.7]
+        document = compared(
+            tmp_path, {"nucleus": dice}, {"nucleus": dice[::-1]}, "volume_error_ml", "hd95", length="pixels"
+        )
+        page, stream = render(document), io.StringIO()
+        assert "Area error, px" in page and "500.0 px" in page and "HD95, px" in page
+        assert not re.search(r"\bmm\b|\bmL\b", page)
+        show_comparison(document, Console(file=stream, width=100))
+        assert "volume_error_px, 3 cases" in stream.getvalue() and "500.000" in stream.getvalue()
+
+    def test_evaluations_of_pictures_and_of_volumes_are_in_mm(self, tmp_path: Path) -> None:
+        liver = {"liver": [0.5, 0.6]}
+        document = compared(tmp_path, liver, liver, "hd95", length="pixels")
+        written = json.loads((tmp_path / "b" / "metrics.json").read_text(encoding="utf-8"))
+        (tmp_path / "b" / "metrics.json").write_text(json.dumps({**written, "length": "mm"}), encoding="utf-8")
+        assert document["length"] == "pixels" and comparison(tmp_path / "a", tmp_path / "b")["length"] == "mm"
 
     def test_a_number_that_nobody_has(self, tmp_path: Path) -> None:
         assert "<svg" not in render(compared(tmp_path, {"liver": [None, None]}, {"liver": [None, None]}, "dice"))

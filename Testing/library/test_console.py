@@ -207,6 +207,14 @@ def test_metrics_table_shows_certain_metrics_where_they_were_asked_for() -> None
     assert console.export_text().split() == ["class", "IoU", "volume", "ml", "liver", "0.500", "12.000"]
 
 
+def test_metrics_table_of_pictures_counts_pixels() -> None:
+    console = Console(file=io.StringIO(), width=90)
+    console.print(metrics_table({"liver": METRICS}, "pixels"))
+    console.print(metrics_table({"liver": {"volume_ml": 0.25}}, "pixels"))
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "HD95 px" in told and " mm" not in told and "volume px" in told and "250.000" in told
+
+
 def test_metrics_table_shows_what_is_not_defined_as_a_dash() -> None:
     console = recorded(terminal=False)
     console.print(metrics_table({"[red]vein": {**METRICS, "hd95_mm": None}}))

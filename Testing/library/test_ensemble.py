@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.ensemble import averaged, grouped, together
+from MedSegTrainerLib.ensemble import averaged, grouped, opinions, together
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import ModelPackage
@@ -48,6 +48,30 @@ class TestAveraged:
         found = averaged([lambda seen: 2 * seen], ways, spread=True)(windows)
         torch.testing.assert_close(found[:, :3], torch.log_softmax(2 * windows, dim=1))
         assert float(found[:, 3].max()) < 1e-6
+
+
+class TestDevices:
+    """The CPU under two names takes the part of two GPUs."""
+
+    def test_the_mean_is_the_same_wherever_the_networks_are(self) -> None:
+        networks = [always(p, index) for index, p in enumerate(P)]
+        ways = (IDENTITY, Transform(flips=(1,)))
+        alone = averaged(networks, ways, spread=True)(torch.zeros(SHAPE))
+        devices = [torch.device(name) for name in ("cpu", "cpu:0", "cpu")]
+        assert torch.equal(averaged(networks, ways, spread=True, devices=devices)(torch.zeros(SHAPE)), alone)
+
+    def test_as_many_compute_as_there_are_devices_before_a_result_is_used(self) -> None:
+        begun: list[int] = []
+
+        def network(index: int) -> Network:
+            return lambda windows: (begun.append(index), windows + index)[1]  # type: ignore[func-returns-value]
+
+        networks = [network(index) for index in range(3)]
+        devices = [torch.device(name) for name in ("cpu", "cpu:0", "cpu")]
+        found = [(float(seen.mean()), list(begun)) for seen in opinions(networks, torch.zeros(SHAPE), devices)]
+        assert found == [(0, [0, 1]), (1, [0, 1]), (2, [0, 1, 2])]
+        begun.clear()
+        assert [list(begun) for _ in opinions(networks, torch.zeros(SHAPE))] == [[0], [0, 1], [0, 1, 2]]
 
 
 class TestTogether:

@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from MedSegTrainerLib.data.normalize import Normalization
+from MedSegTrainerLib.ensemble import averaged
 from MedSegTrainerLib.errors import ModelError, UsageError
 from MedSegTrainerLib.export import TOLERANCE, Logits, check, example, export
 from MedSegTrainerLib.models import build_network
-from MedSegTrainerLib.package import ModelPackage, save_package
+from MedSegTrainerLib.package import ModelPackage, save_ensemble, save_package
 from MedSegTrainerLib.plan import Plan
 
 
@@ -63,11 +64,11 @@ def test_a_missing_package_is_named_with_what_installs_it(model: Path, tmp_path:
 def test_what_does_not_agree_is_not_kept(package: ModelPackage) -> None:
     network = Logits(package)
     with pytest.raises(ModelError, match=r"The file differs from the model by 0\.001, more than 0\.0001"):
-        check(package, lambda image: network(image).detach() + 1e-3, "The file")
+        check([package], lambda image: network(image).detach() + 1e-3, "The file")
     with pytest.raises(ModelError, match="finite logits"):
-        check(package, lambda image: network(image).detach() * float("nan"), "The file")
+        check([package], lambda image: network(image).detach() * float("nan"), "The file")
     with pytest.raises(ModelError, match="finite logits"):
-        check(package, lambda image: network(image).detach()[:, :1], "The file")
+        check([package], lambda image: network(image).detach()[:, :1], "The file")
 
 
 def test_what_is_there_stays(model: Path, tmp_path: Path) -> None:
@@ -82,11 +83,42 @@ def test_an_unknown_format(model: Path, tmp_path: Path) -> None:
         export(model, tmp_path / "m", "torchscrip")
 
 
+class TestEnsemble:
+    @pytest.fixture
+    def members(self, package: ModelPackage) -> list[ModelPackage]:
+        torch.manual_seed(8)
+        weights = build_network(package.plan.architecture, package.plan.network).state_dict()
+        return [package, replace(package, weights=weights)]
+
+    def test_its_logits_are_those_that_are_applied(self, members: list[ModelPackage], tmp_path: Path) -> None:
+        save_ensemble(members, tmp_path / "all", training={}, metrics={})
+        made = export(tmp_path / "all", tmp_path / "m.ts", "torchscript")
+        assert made.is_dynamic and made.difference <= TOLERANCE
+        image = example(members[0], batch=3, grown=True, seed=5)
+        with torch.no_grad():
+            wanted = averaged([Logits(member) for member in members], spread=False)(image)
+            assert torch.allclose(load(made.path)(image), wanted, atol=TOLERANCE)
+            assert not torch.allclose(wanted.softmax(1), Logits(members[0])(image).softmax(1), atol=0.01)
+
+    def test_a_bundle_tells_how_good_all_are_together(self, members: list[ModelPackage], tmp_path: Path) -> None:
+        save_ensemble(members, tmp_path / "all", training={}, metrics={"val_dice": 0.7})
+        made = export(tmp_path / "all", tmp_path / "bundle", "monai-bundle")
+        document = json.loads((made.path / "configs/metadata.json").read_text())
+        assert document["eval_metrics"] == {"mean_dice": 0.7} and "2 times PlannedUNet" in document["description"]
+        assert "an ensemble of 2 models" in (made.path / "docs/README.md").read_text()
+
+    def test_members_that_see_other_images_are_refused(self, members: list[ModelPackage], tmp_path: Path) -> None:
+        other = replace(members[1], plan=replace(members[1].plan, spacing=(2.5, 1.0, 1.0)))
+        save_ensemble([members[0], other], tmp_path / "all", training={}, metrics={})
+        with pytest.raises(ModelError, match="Export them one by one"):
+            export(tmp_path / "all", tmp_path / "m.ts", "torchscript")
+
+
 class TestBundle:
     def test_it_holds_what_monai_looks_for(self, model: Path, package: ModelPackage, tmp_path: Path) -> None:
         made = export(model, tmp_path / "bundle", "monai-bundle")
         assert sorted(p.relative_to(made.path).as_posix() for p in made.path.rglob("*") if p.is_file()) == [
-            "configs/inference.json", "configs/metadata.json", "docs/README.md", "models/model.ts",
+            "configs/inference.json", "configs/metadata.json", "docs/README.md", "models/model.pt", "models/model.ts",
         ]  # fmt: skip
         image = example(package, seed=5)
         with torch.no_grad():

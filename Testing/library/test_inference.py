@@ -12,7 +12,7 @@ import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.errors import DataError, MedSegError
-from MedSegTrainerLib.inference import Predictor
+from MedSegTrainerLib.inference import CPU_VOXELS, Predictor, windows_at_once
 from MedSegTrainerLib.maps import MapsWanted
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import ModelPackage
@@ -106,6 +106,16 @@ class TestSeveral:
         transforms = (IDENTITY, Transform(flips=(2,)))
         assert Predictor([package(tiny_plan)] * 3, CPU, transforms=transforms).opinions == 6
 
+    def test_spread_over_devices_they_find_the_same(self, tiny_plan: Plan, volume: sitk.Image) -> None:
+        """The CPU under two names takes the part of two GPUs."""
+        packages = [package(tiny_plan, 0), package(replace(tiny_plan, spacing=(3.0, 1.4, 1.0)), 1)]
+        packages += [package(tiny_plan, seed) for seed in (2, 3)]
+        devices = [CPU, torch.device("cpu:0")]
+        spread = Predictor(packages, CPU, devices=devices)
+        assert [[str(place) for place in group] for group in spread.places] == [["cpu", "cpu:0", "cpu"], ["cpu"]]
+        alone = array(Predictor(packages, CPU).predict([volume]))
+        assert (array(spread.predict([volume])) == alone).all() and len(np.unique(alone)) > 1
+
     def test_channels(self, tiny_plan: Plan, volume: sitk.Image) -> None:
         with pytest.raises(DataError, match="2 channels"):
             Predictor(package(tiny_plan), CPU).predict([volume, volume])
@@ -139,3 +149,17 @@ class TestMemory:
         predictor.networks = [[broken]]
         with pytest.raises(RuntimeError, match="shapes differ"):
             predictor.predict([volume])
+
+
+class TestWindowsAtOnce:
+    def test_a_gpu_sees_as_many_as_in_training(self, tiny_plan: Plan) -> None:
+        assert windows_at_once(tiny_plan, torch.device("cuda")) == tiny_plan.batch_size
+
+    @pytest.mark.parametrize(
+        ("patch", "batch", "count"), [((32, 48, 64), 2, 4), ((96, 96, 96), 2, 2), ((1, 8, 8), 4, 6250)]
+    )
+    def test_a_cpu_sees_more_small_ones(
+        self, tiny_plan: Plan, patch: tuple[int, int, int], batch: int, count: int
+    ) -> None:
+        assert CPU_VOXELS == 400_000
+        assert windows_at_once(replace(tiny_plan, patch_size=patch, batch_size=batch), CPU) == count

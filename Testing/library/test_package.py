@@ -17,6 +17,7 @@ import torch
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import (
+    CARD,
     DESCRIPTION,
     LARGEST,
     WEIGHTS,
@@ -68,7 +69,7 @@ class TestRoundTrip:
         assert all(torch.equal(value, wanted.weights[name]) for name, value in found.weights.items())
 
     def test_folder(self, package: ModelPackage, folder: Path) -> None:
-        assert sorted(path.name for path in folder.iterdir()) == [DESCRIPTION, WEIGHTS]
+        assert sorted(path.name for path in folder.iterdir()) == [CARD, DESCRIPTION, WEIGHTS]
         self.check(load_package(folder), package)
 
     @pytest.mark.parametrize("inside", ["", "model/", "some/where/else/"])
@@ -261,6 +262,10 @@ class TestEnsemble:
         document = json.loads((ensemble / DESCRIPTION).read_text())
         assert (document["training"], document["metrics"]) == ({"folds": 2}, {"val_dice": 0.7})
         assert [member["weights"] for member in document["members"]] == [WEIGHTS, "weights_1.safetensors"]
+
+    def test_its_card_is_of_all_of_them(self, ensemble: Path) -> None:
+        page = (ensemble / CARD).read_text(encoding="utf-8")
+        assert "an ensemble of 2 models" in page and "kidney (label 3)" in page
 
     def test_a_single_model_is_a_list_of_one(self, package: ModelPackage, folder: Path) -> None:
         (found,) = load_members(folder)

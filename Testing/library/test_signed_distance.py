@@ -8,7 +8,7 @@ import torch
 from monai.losses import BoundaryLoss
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from MedSegTrainerLib.signed_distance import signed_distances
+from MedSegTrainerLib.signed_distance import distances_at_once, signed_distances
 
 CUBES = (1.0, 1.0, 1.0)
 
@@ -52,6 +52,22 @@ class TestByHand:
         assert found.tolist() == [[[1, 0, -1, -2, 0, 4]]]
         alone = signed_distances(torch.tensor([[-1, 1, 1, -1, 0, 0]]), 2, [1.0])
         assert not alone.any()
+
+
+class TestAtOnce:
+    """As GPUs do it, where a look at the labels would have to be waited for."""
+
+    @pytest.mark.parametrize("spacing", [CUBES, (2.5, 1.1, 0.8)])
+    def test_is_the_same_to_the_bit(self, spacing: tuple[float, float, float]) -> None:
+        labels = two_bodies()
+        labels[1, :, 4] = -1
+        wanted = signed_distances(labels, 4, spacing)
+        assert (wanted[0, :2] != 0).any() and not wanted[:, 2].any()  # with a contour, and without
+        assert torch.equal(distances_at_once(labels, 4, spacing), wanted)
+
+    def test_of_a_slice(self) -> None:
+        labels = two_bodies()[:, 4]
+        assert torch.equal(distances_at_once(labels, 3, [1.1, 0.8]), signed_distances(labels, 3, [1.1, 0.8]))
 
 
 class TestAgainstOthers:

@@ -12,6 +12,7 @@ from MedSegTrainerLib.sliding_window import (
     Triple,
     choose_window,
     gaussian_weights,
+    only_value,
     predict_slabs,
     predict_volume,
     window_starts,
@@ -201,3 +202,73 @@ class TestSlabs:
         slabs = list(predict_slabs(values, identity, channels=2, patch=(4, 8, 12), divisor=ONES, overlap=0.5, batch=2))
         assert [(first, slab.shape[1:]) for first, slab in slabs] == [(0, (2, 30, 41))]
         torch.testing.assert_close(slabs[0][1], values, atol=1e-5, rtol=1e-5)
+
+    def test_where_a_layer_has_many_windows_no_more_planes_are_held_than_a_window_has(self) -> None:
+        values = image(23, 40, 48)
+        whole = predict(values, place_dependent, (4, 8, 12), batch=3)
+        heights, slabs = [], []
+        for _, slab in predict_slabs(
+            values, place_dependent, channels=2, patch=(4, 8, 12), divisor=ONES, overlap=0.5, batch=3
+        ):
+            heights.append(slab.untyped_storage().nbytes() // (4 * 2 * 40 * 48))
+            slabs.append(slab.clone())
+        assert set(heights) == {4}
+        torch.testing.assert_close(torch.cat(slabs, dim=1), whole)
+
+
+class TestEmptyWindows:
+    """Windows that hold a single value a channel all have the same result."""
+
+    def empty_around(self, size: Triple = (4, 40, 60)) -> torch.Tensor:
+        values = torch.empty((2, *size))
+        values[0], values[1] = -1.5, 0.25
+        values[:, :, 10:18, 30:44] = image(size[0], 8, 14)
+        return values
+
+    @pytest.mark.parametrize("batch", [1, 3, 100])
+    @pytest.mark.parametrize("depth", [4, 15])
+    def test_only_the_first_goes_through_the_network_and_the_result_is_the_same(self, batch: int, depth: int) -> None:
+        values = self.empty_around((depth, 40, 60))
+        recorder = Recorder()
+
+        def network(windows: torch.Tensor) -> torch.Tensor:
+            return place_dependent(recorder(windows))
+
+        found = predict(values, network, (4, 8, 12), batch=batch)
+        starts = window_starts((depth, 40, 60), (4, 8, 12), 0.5)
+        full = [s for s in starts if 10 - 8 < s[1] < 18 and 30 - 12 < s[2] < 44]
+        assert sum(shape[0] for shape in recorder.shapes) == len(full) + 1
+        assert max(shape[0] for shape in recorder.shapes) <= batch
+        torch.testing.assert_close(found, self.one_by_one(values, starts))
+
+    def one_by_one(self, values: torch.Tensor, starts: list[Triple]) -> torch.Tensor:
+        """Every window through the network, added up in the simplest way."""
+        fade = gaussian_weights((4, 8, 12), starts, values.device)
+        total, weight = torch.zeros_like(values), torch.zeros(values.shape[1:])
+        for z, y, x in starts:
+            place = (slice(z, z + 4), slice(y, y + 8), slice(x, x + 12))
+            total[(slice(None), *place)] += place_dependent(values[(slice(None), *place)][None])[0] * fade
+            weight[place] += fade
+        return total / weight
+
+    def test_many_different_values_are_each_answered_by_their_own(self) -> None:
+        values = torch.arange(40.0).repeat_interleave(8).view(1, 1, 1, 320)
+        found = predict(values, lambda windows: windows**2, (1, 1, 8), overlap=0.0)
+        torch.testing.assert_close(found, values**2)
+
+    def test_progress_counts_them_too(self) -> None:
+        told: list[tuple[int, int]] = []
+        values = self.empty_around()
+        predict(values, identity, (4, 8, 12), batch=3, on_window=lambda *done: told.append(done))
+        total = len(window_starts((4, 40, 60), (4, 8, 12), 0.5))
+        assert told[-1] == (total, total)
+
+    def test_a_single_other_voxel_is_seen(self) -> None:
+        window = torch.full((2, 5, 9, 17), 3.0)
+        window[1] = -1.0
+        assert only_value(window) == (3.0, -1.0)
+        window[1, 3, 7, 11] = -1.0001
+        assert only_value(window) is None
+
+    def test_what_is_no_number_is_no_value(self) -> None:
+        assert only_value(torch.full((1, 2, 2, 2), float("nan"))) is None

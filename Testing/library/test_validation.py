@@ -9,6 +9,7 @@ import pytest
 from MedSegTrainerLib.config import (
     JOB_KINDS,
     ApplyConfig,
+    CrossValidateConfig,
     DataConfig,
     EvaluateConfig,
     FindRateConfig,
@@ -257,6 +258,37 @@ class TestWithSettings:
     def test_a_section_that_is_no_object(self, section: Any) -> None:
         with pytest.raises(ConfigError, match=r"data = .*must be an object"):
             with_settings({"data": section}, ["seed=1"])
+
+
+class TestDevices:
+    @pytest.mark.parametrize(
+        ("values", "cls", "words"),
+        [
+            ({"devices": 0}, CrossValidateConfig, "devices = 0: must be at least 1."),
+            ({"devices": "all"}, CrossValidateConfig, "devices = 'all': Input should be a valid integer"),
+            ({"devices": 0}, ApplyConfig, "devices = 0: must be at least 1."),
+            ({"devices": "2", "device": "cuda:1"}, ApplyConfig, "device = 'cuda:1' and devices = 2: that is a single"),
+            (
+                {"devices": "auto", "train": {"trainer": {"devices": 2}}}, CrossValidateConfig,
+                "train.trainer.devices = 2 and devices = auto: either several devices train each fold",
+            ),
+        ],
+    )  # fmt: skip
+    def test_what_contradicts(self, values: dict[str, Any], cls: type, words: str) -> None:
+        (problem,) = problems(values, cls)
+        assert problem.startswith(words)
+
+    def test_with_all_that_is_wrong_in_the_training(self) -> None:
+        train = {"data": {"fold": 9}, "trainer": {"device": "cuda:1", "budget": "soon"}}
+        found = problems({"devices": 3, "train": train}, CrossValidateConfig)
+        assert [problem.split(" = ")[0] for problem in found] == [
+            "train.data.fold", "train.trainer.budget", "train.trainer.device",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(("device", "devices"), [("cuda:1", 1), ("cuda:1", "auto"), ("cuda", 4), ("auto", "2")])
+    def test_what_goes_together(self, device: str, devices: Any) -> None:
+        parse_config(CrossValidateConfig, {"devices": devices, "train": {"trainer": {"device": device}}})
+        assert parse_config(ApplyConfig, {"devices": devices, "device": device}).devices in (1, 2, 4, "auto")
 
 
 class TestReadJson:

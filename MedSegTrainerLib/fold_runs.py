@@ -1,0 +1,227 @@
+"""The folds of a cross-validation at work: which one starts when and where, what is asked of it, how far all are.
+
+The first fold begins alone until its plan is written, which is that of all. What is asked of the cross-validation is
+handed on to every fold at work. Where a fold fails the others are stopped at once; they can be gone on with.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.errors import JobError
+from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
+from MedSegTrainerLib.fold_places import Place
+from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner
+from MedSegTrainerLib.package import load_package
+from MedSegTrainerLib.study import Study
+from MedSegTrainerLib.validation import parse_job, read_json
+
+POLL_SECONDS = 0.3
+REPORT_SECONDS = 2.0
+UNITS_PER_FOLD = 1000
+
+
+class Process(Protocol):
+    """What is needed of a ``subprocess.Popen``."""
+
+    def poll(self) -> int | None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A fold at work. process: None where another process started it. began: of ``time.monotonic``."""
+
+    job: JobFolder
+    place: Place
+    process: Process | None
+    began: float
+
+    def is_over(self) -> bool:
+        return not self.job.status().is_alive() if self.process is None else self.process.poll() is not None
+
+
+def start_process(job: JobFolder, place: Place) -> Process:
+    return job.start(environment=place.environment())
+
+
+def look_again_soon() -> None:
+    time.sleep(POLL_SECONDS)
+
+
+class FoldRuns:
+    """Trains the folds that are not finished, as many at a time as there are places.
+
+    start: begins a fold at a place. wait: called between two looks at the folds.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        places: Sequence[Place],
+        owner: JobOwner,
+        emit: Emit,
+        *,
+        start: Callable[[JobFolder, Place], Process] = start_process,
+        wait: Callable[[], None] = look_again_soon,
+    ) -> None:
+        self.study, self.places, self.owner, self.emit, self.start, self.wait = study, places, owner, emit, start, wait
+        self.count = len(study.folds)
+        self.waiting = [index for index in range(self.count) if study.job(index).status().state != "finished"]
+        self.running: dict[int, Run] = {}
+        self.durations: list[float] = []  # of the folds that ended
+        self.failure: JobError | None = None
+        self.stopped: str | None = None
+        self.told = 0.0
+
+    def run(self) -> str | None:
+        """Returns how it was stopped, None where all is done.
+
+        Raises JobError where a fold fails, when no other is at work any more, and where another process took over.
+        """
+        try:
+            self._adopt()
+            while self._look():
+                self.wait()
+        except BaseException:
+            if not self.owner.lost:  # else the folds belong to the process that took over
+                self._end_all()
+            raise
+        if self.failure:
+            raise self.failure
+        return self.stopped or (self._wish() if self.waiting else None)
+
+    def _adopt(self) -> None:
+        """Folds that an earlier process left at work are watched, too."""
+        for index in list(self.waiting):
+            job = self.study.job(index)
+            if job.status().is_alive():
+                asked = parse_job(job.read_document())
+                device = asked.trainer.device if isinstance(asked, TrainConfig) else ""
+                place = next((place for place in self._free() if place.device == device), Place(device=device))
+                self._watch(index, Run(job=job, place=place, process=None, began=time.monotonic()))
+
+    def _look(self) -> bool:
+        """Sees what has changed and does what is to be done; returns whether there is something to wait for."""
+        if self.owner.lost:
+            raise JobError(f"Another process has taken over {self.study.folder.path}. This one ends; nothing is lost.")
+        for index, run in list(self.running.items()):
+            if run.is_over():
+                del self.running[index]
+                self._end(index, run)
+        while not self._wish() and self._may_start():
+            self._start(self.waiting[0], self._free()[0])
+        self._ask(self._wish())
+        if self.running and time.monotonic() - self.told > REPORT_SECONDS:
+            self._tell()
+        return bool(self.running or (self.waiting and not self._wish()))
+
+    def _wish(self) -> str | None:
+        return STOP_NOW if self.failure else self.study.folder.stop_requested() or self.stopped
+
+    def _free(self) -> list[Place]:
+        if len(self.running) >= len(self.places):
+            return []
+        return [place for place in self.places if all(run.place is not place for run in self.running.values())]
+
+    def _may_start(self) -> bool:
+        planned = 0 not in self.running or self.study.job(0).plan_file.exists()
+        return bool(self.waiting and self._free() and planned)
+
+    def _start(self, index: int, place: Place) -> None:
+        job = self.study.make_job(index, place.device)
+        self._watch(index, Run(job=job, place=place, process=self.start(job, place), began=time.monotonic()))
+
+    def _watch(self, index: int, run: Run) -> None:
+        self.waiting.remove(index)
+        self.running[index] = run
+        where = f" on {run.place.device}" if len({place.device for place in self.places}) > 1 else ""
+        told = f"Fold {index + 1} of {self.count}{where}: {run.job.path}"
+        self.emit(Stage(name="fold", message=told, total=UNITS_PER_FOLD * self.count))
+        self.told = 0.0
+
+    def _ask(self, wish: str | None) -> None:
+        for run in self.running.values():
+            if wish and run.job.stop_requested() != wish:  # again and again: a process that starts removes the file
+                run.job.request_stop(wish)
+
+    def _end(self, index: int, run: Run) -> None:
+        """Sees how a fold ended. One that was stopped by itself but judged is done."""
+        state, judged = run.job.status().state, bool(self.study.predictions(index))
+        died = run.process is not None and run.process.poll() != 0
+        if state == "failed":
+            self._fail(f"Fold {index + 1} failed: {run.job.status().message}")
+        elif state not in ("finished", "stopped") or (state == "stopped" and died):
+            self._fail(
+                f"The process of fold {index + 1} ended without a word; it may have been killed, or memory ran out. "
+                f"Its log: {run.job.log_file}. Go on with --resume."
+            )
+        elif state == "stopped":
+            self.stopped = self.study.folder.stop_requested() or self.stopped or (None if judged else STOP_NOW)
+        if judged:
+            self._tell_result(index, run.job)
+        self.durations.append(time.monotonic() - run.began)
+
+    def _fail(self, words: str) -> None:
+        if self.failure or self.running:
+            self.emit(Warned(message=words))
+        if self.failure is None and self.running:
+            words += " The folds beside it were stopped; they go on with --resume."
+        self.failure = self.failure or JobError(words)
+
+    def _tell_result(self, index: int, job: JobFolder) -> None:
+        summary = load_package(job.model).metrics.get("summary", {})
+        means = {name: {key: item["mean"] for key, item in values.items()} for name, values in summary.items()}
+        measured = job.report / "metrics.json"
+        length = read_json(measured.read_text(encoding="utf-8"), str(measured)).get("length", "mm")
+        cases, report = len(self.study.folds[index]["val"]), str(job.report / "report.html")
+        self.emit(Measured(cases=cases, metrics=means, report=report, length=length))
+
+    def _tell(self) -> None:
+        """How far all folds are together, and how long the rest takes."""
+        self.told = time.monotonic()
+        statuses = {index: run.job.status() for index, run in self.running.items()}
+        done = self.count - len(self.waiting) - len(self.running) + sum(now.progress for now in statuses.values())
+        lasted = {index: self.told - run.began for index, run in self.running.items()}
+        left = {index: now.eta_seconds if now.is_alive() else None for index, now in statuses.items()}
+        eta = seconds_left(
+            [(lasted[index], left[index]) for index in self.running], self.durations, len(self.waiting),
+            len(self.places),
+        )  # fmt: skip
+        total = UNITS_PER_FOLD * self.count
+        self.emit(Progress(done=int(UNITS_PER_FOLD * done), total=total, eta_seconds=eta))
+        names = [str(index + 1) for index in sorted(self.running)]
+        told = f"fold{'s' * (len(names) > 1)} {', '.join(names)} of {self.count}"
+        self.owner.update(stage=told, message=told.capitalize(), progress=done / self.count, eta_seconds=eta)
+
+    def _end_all(self) -> None:
+        """Ctrl+C, or an error of this process: nothing may be left running unseen."""
+        while True:
+            self.running = {index: run for index, run in self.running.items() if not run.is_over()}
+            self._ask(STOP_NOW)
+            if not self.running:
+                return
+            self.wait()
+
+
+def seconds_left(
+    running: Sequence[tuple[float, float | None]], durations: Sequence[float], waiting: int, places: int
+) -> float | None:
+    """Seconds until the last fold ends where each that waits takes the next free place; None while nothing is known.
+
+    running: for each fold at work the seconds it took so far and those it says are left. durations: of others.
+    """
+    known = [*durations, *(lasted + left for lasted, left in running if left is not None)]
+    if not known:
+        return None
+    usual = sum(known) / len(known)
+    ends = [max(0.0, usual - lasted) if left is None else left for lasted, left in running]
+    ends += [0.0] * (places - len(ends))
+    heapq.heapify(ends)
+    for _ in range(waiting):
+        heapq.heappush(ends, heapq.heappop(ends) + usual)
+    return round(max(ends), 1)

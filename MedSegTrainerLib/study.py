@@ -1,0 +1,106 @@
+"""What a cross-validation is of: its cases, their folds, and the training job of each fold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from MedSegTrainerLib import atomic
+from MedSegTrainerLib.config import TrainConfig, job_document
+from MedSegTrainerLib.data.cases import find_cases
+from MedSegTrainerLib.data.dataset import Case, Dataset
+from MedSegTrainerLib.data.halves import half_names, write_halves
+from MedSegTrainerLib.data.splits import fold_splits
+from MedSegTrainerLib.errors import JobError, UsageError
+from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.package import DESCRIPTION
+from MedSegTrainerLib.validation import parse_job, read_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What is cross-validated. folds: names of the cases that train and that are held out, in lists ``train`` and
+    ``val``. train: the settings of each fold, but for its number. halved: whether the folds are halves of one case."""
+
+    folder: JobFolder
+    dataset: Dataset
+    folds: list[dict[str, list[str]]]
+    train: TrainConfig
+    halved: bool
+
+    def job(self, index: int) -> JobFolder:
+        return JobFolder(self.folder.folds / str(index))
+
+    def case(self, name: str) -> Case:
+        """The case of this name; of halves, the only one."""
+        by_name = {case.name: case for case in self.dataset.cases}
+        return next(iter(self.dataset.cases)) if self.halved else by_name[name]
+
+    def make_job(self, index: int, device: str) -> JobFolder:
+        """The job of a fold, for this device: a new one, or the one that was begun."""
+        job, count = self.job(index), len(self.folds)
+        if not job.job_file.exists():
+            data = replace(self.train.data, fold=index, folds=max(2, count))
+            job.create(replace(self.train, data=data, trainer=replace(self.train.trainer, device=device)))
+        begun = parse_job(job.read_document())
+        if not isinstance(begun, TrainConfig):
+            raise JobError(f"{job.path} is no training. Move it away: it is made anew.")
+        if begun.trainer.device != device:
+            moved = replace(begun, trainer=replace(begun.trainer, device=device))
+            atomic.write_json(job.job_file, job_document(moved))
+        if not job.plan_file.exists():
+            self._plan_as_the_first(index)
+        return job
+
+    def predictions(self, index: int) -> dict[str, Path]:
+        """Label maps of the cases that a fold held out, by name; {} unless it has judged them all and has a model."""
+        job = self.job(index)
+        if job.status().state not in ("finished", "stopped") or not (job.model / DESCRIPTION).exists():
+            return {}
+        paths = {name: job.report / "predictions" / f"{name}.seg.nrrd" for name in self.folds[index]["val"]}
+        judged = (job.report / "metrics.json").exists() and all(path.exists() for path in paths.values())
+        return paths if judged else {}
+
+    def _plan_as_the_first(self, index: int) -> None:
+        """The first fold's plan for a later one: the same network and patch, so that they differ in cases alone."""
+        first = self.job(0).plan_file
+        if index == 0 or not first.exists():
+            return
+        plan: dict[str, Any] = read_json(first.read_text(encoding="utf-8"), str(first))
+        share = len(self.folds[index]["train"]) / len(self.folds[0]["train"])
+        plan["steps_per_epoch"] = max(1, round(plan["steps_per_epoch"] * share))
+        atomic.write_json(self.job(index).plan_file, plan)
+
+
+def prepare(train: TrainConfig, folder: JobFolder) -> Study:
+    """The folds of a cross-validation, as they were divided when it first ran; raises MedSegError."""
+    dataset = find_cases(Path(train.data.data_dir), train.data)
+    splits_file, halves = folder.path / "splits.json", folder.path / "halves"
+    usable = [case for case in dataset.cases if case.part != "test"]
+    halved = len(usable) == 1 and train.data.split_file is None
+    ignored = train.data.ignore_label
+    if halved:
+        ignored = write_halves(usable[0], dataset, halves, ignored)
+        first, second = half_names(usable[0])
+        folds = [{"train": [first], "val": [second]}, {"train": [second], "val": [first]}]
+    elif splits_file.exists():
+        folds = read_json(splits_file.read_text(encoding="utf-8"), str(splits_file))
+    else:
+        folds = _divided(dataset, train)
+    atomic.write_json(splits_file, folds)
+    data = replace(
+        train.data, split_file=str(splits_file.resolve()), ignore_label=ignored,
+        data_dir=str(halves.resolve()) if halved else train.data.data_dir,
+    )  # fmt: skip
+    return Study(folder=folder, dataset=dataset, folds=folds, train=replace(train, data=data), halved=halved)
+
+
+def _divided(dataset: Dataset, train: TrainConfig) -> list[dict[str, list[str]]]:
+    splits = fold_splits(dataset, train.data)
+    names = [name for split in splits for name in split.val]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or not all(split.val for split in splits) or len(splits) < 2:
+        what = f"{twice[0]} is held out in several folds" if twice else "each of several folds must hold out cases"
+        raise UsageError(f"{train.data.split_file} is no cross-validation: {what}. Correct its 'val' lists.")
+    return [{"train": list(split.train), "val": list(split.val)} for split in splits]

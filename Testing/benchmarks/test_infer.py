@@ -1,0 +1,75 @@
+"""scripts/benchmarks/infer.py: both sides label the same volume alike, in processes of their own. No times."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+pytest.importorskip("monai", reason="the extra 'bench' is not installed")
+
+import bench
+from benchmarks import infer
+from benchmarks.infer_sides import BODY, body, full, ours, peak_bytes, theirs
+from benchmarks.material import Material, prepare
+
+from MedSegTrainerLib.errors import MedSegError
+
+CPU = torch.device("cpu")
+VOLUME = (20, 80, 96)
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    found = prepare(None, tmp_path_factory.mktemp("infer"), CPU, bench.SMOKE_VOLUME, smoke=True)
+    return replace(found, volume=VOLUME, plan=replace(found.plan, mixed_precision=False))
+
+
+class TestSides:
+    def test_both_find_the_same_labels(self, material: Material) -> None:
+        image = full(VOLUME, 1)
+        one, other = (side(material.plan, CPU, 0.5)(image) for side in (ours, theirs))
+        assert one.shape == other.shape == VOLUME
+        assert one.dtype == other.dtype == np.uint8
+        assert len(np.unique(one)) > 2
+        assert np.mean(one == other) > 0.99
+
+    def test_a_body_lies_in_a_single_value(self) -> None:
+        image = body((4, 60, 90), 1)
+        assert set(np.unique(image[:, :, 0]).tolist()) == {-3}
+        assert np.mean(image == -3) == pytest.approx(1 - np.pi / 4 * BODY[0] * BODY[1], abs=0.02)
+
+    def test_peak_memory_never_falls(self) -> None:
+        before = peak_bytes(CPU)
+        held = np.ones(8 << 20)
+        after = peak_bytes(CPU)
+        assert before is not None and after is not None
+        assert after >= before
+        del held
+        assert peak_bytes(CPU) == after
+
+
+class TestSection:
+    def test_every_row_has_times_and_memory_of_both_sides(self, material: Material) -> None:
+        found = infer.section(material, argparse.Namespace(rounds=2))
+        assert [row["name"] for row in found["rows"]] == ["full", "body"]
+        for row in found["rows"]:
+            for side in (row["ours"], row["theirs"]):
+                assert len(side["times_s"]) == 2 and min(side["times_s"]) > 0
+                assert side["peak_bytes"] > side["volume_bytes"] >= 0
+            assert row["ratio"] == pytest.approx(row["theirs"]["median_s"] / row["ours"]["median_s"])
+        empty = [row["empty"] for row in found["rows"]]
+        assert empty[0] == 0 < empty[1] < found["windows"]
+        with (console := Console(width=200, record=True)).capture():
+            console.print(infer.show(found))
+        told = console.export_text()
+        assert f"{empty[1]} of {found['windows']} windows are empty" in told and "MiB peak" in told
+
+    def test_a_side_that_ends_is_told(self, material: Material, capfd: pytest.CaptureFixture[str]) -> None:
+        with infer.running("ours", material, 0.5) as side, pytest.raises(MedSegError, match="ended with code 1"):
+            side.ask("no such volume")
+        assert "no such volume" in capfd.readouterr().err

@@ -1,0 +1,62 @@
+"""The training jobs of folds: made once, moved to another device without a change, planned as the first."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from MedSegTrainerLib.config import EvaluateConfig, TrainConfig
+from MedSegTrainerLib.data.dataset import Dataset
+from MedSegTrainerLib.errors import JobError
+from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.study import Study
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    folds = [{"train": ["b", "c", "d"], "val": ["a"]}, {"train": ["a", "c"], "val": ["b", "d"]}]
+    train = TrainConfig()
+    train = replace(train, trainer=replace(train.trainer, budget="5m"))
+    folder, dataset = JobFolder(tmp_path / "cv"), Dataset(root=tmp_path, layout="", cases=())
+    return Study(folder=folder, dataset=dataset, folds=folds, train=train, halved=False)
+
+
+class TestJob:
+    def test_a_job_that_was_begun_changes_its_device_alone(self, study: Study) -> None:
+        job = study.make_job(1, "cuda:1")
+        first = job.read_document()
+        job.checkpoint_file.parent.mkdir()
+        job.checkpoint_file.touch()
+        assert study.make_job(1, "auto") == job and job.checkpoint_file.exists()
+        first["config"]["trainer"]["device"] = "auto"
+        assert job.read_document() == first
+        assert first["config"]["data"]["fold"] == 1 and first["config"]["trainer"]["budget"] == "5m"
+
+    def test_a_later_one_gets_the_plan_of_the_first_and_keeps_one_that_it_has(self, study: Study) -> None:
+        study.make_job(0, "cpu").plan_file.write_text('{"steps_per_epoch": 30, "patch_size": [4, 8, 8]}')
+        job = study.make_job(1, "cpu")
+        assert json.loads(job.plan_file.read_text()) == {"steps_per_epoch": 20, "patch_size": [4, 8, 8]}
+        job.plan_file.write_text("{}")  # changed while it trained
+        study.make_job(1, "cpu")
+        assert job.plan_file.read_text() == "{}"
+        job.plan_file.unlink()  # killed before it was written
+        study.make_job(1, "cpu")
+        assert json.loads(job.plan_file.read_text())["steps_per_epoch"] == 20
+
+    def test_another_job_in_its_place_is_refused(self, study: Study) -> None:
+        study.job(0).create(EvaluateConfig())
+        with pytest.raises(JobError, match="no training"):
+            study.make_job(0, "cpu")
+
+    def test_a_fold_is_judged_when_all_its_cases_are(self, study: Study) -> None:
+        job = study.make_job(1, "cpu")
+        job.status_file.write_text('{"state": "finished"}')
+        for path in (job.model / "model.json", job.report / "metrics.json", job.report / "predictions" / "b.seg.nrrd"):
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+        assert study.predictions(1) == {}
+        (job.report / "predictions" / "d.seg.nrrd").touch()
+        assert list(study.predictions(1)) == ["b", "d"]
