@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from MedSegTrainerLib.advisor import news
-from MedSegTrainerLib.checkpoint import keep_numbered, save_checkpoint
 from MedSegTrainerLib.events import Best, EventReader, Validated
 from MedSegTrainerLib.held_out import HeldOutScores
 from MedSegTrainerLib.optim import plateau_patience, plateau_reductions
@@ -49,9 +48,9 @@ def keep_checkpoint(training: Training) -> None:
         judged_now = state.val_epochs[-1:] == [state.epoch]
         if judged_now and (state.best_kept is None or training.monitor.is_better(state.best, state.best_kept)):
             state.best_kept = state.best
-            save_checkpoint(folder / "best.pt", training.learner, state)
+            training.writer.save(folder / "best.pt", training.learner, state)
     elif trainer.save_frequency:
-        keep_numbered(folder, training.learner, state, trainer.keep_checkpoints)
+        training.writer.keep_numbered(folder, training.learner, state, trainer.keep_checkpoints)
 
 
 def _tell(training: Training, scores: HeldOutScores, metrics: dict[str, float | None]) -> None:

@@ -16,7 +16,7 @@ from torch.nn import functional
 Triple = tuple[int, int, int]
 Slabs = Iterator[tuple[int, torch.Tensor]]
 
-LARGEST_CHUNK = 96 << 20  # bytes of the planes that are worked on at a time, in 32 bits
+LARGEST_CHUNK = 12 << 20  # bytes of the planes that are worked on at a time, in 32 bits
 
 
 def planes_at_once(channels: int, source: Triple, target: Triple) -> int:

@@ -7,7 +7,6 @@ first rank for all; it alone writes to the job folder, which all of them see.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import torch
 from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 
+from MedSegTrainerLib.cores import usable_cores
 from MedSegTrainerLib.errors import MedSegError, TrainingError
 
 PATIENCE = timedelta(minutes=30)  # how long ranks wait for one another: the first one plans while the others wait
@@ -161,7 +161,7 @@ def device_of(device: torch.device, ranks: Ranks) -> torch.device:
     if ranks.count == 1:
         return device
     if device.type != "cuda":
-        torch.set_num_threads(max(1, _cores() // ranks.neighbours))
+        torch.set_num_threads(max(1, usable_cores() // ranks.neighbours))
         return device
     if ranks.neighbours > torch.cuda.device_count():
         raise TrainingError(
@@ -187,10 +187,6 @@ def _meet() -> Ranks:
 
 
 _PLACE = (("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "1"))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _put_back(flat: torch.Tensor, tensors: Sequence[torch.Tensor]) -> None:

@@ -16,6 +16,7 @@ from MedSegTrainerLib import __version__
 from MedSegTrainerLib.config import (
     ApplyConfig,
     CrossValidateConfig,
+    EvaluateConfig,
     FindRateConfig,
     JobConfig,
     TrainConfig,
@@ -95,6 +96,10 @@ def _run_as_rank(folder: JobFolder, document: dict[str, Any], started: float) ->
 
 def _dispatch(config: JobConfig, folder: JobFolder, owner: JobOwner, events: EventLog, started: float) -> Outcome:
     # each kind loads only what it needs: an evaluation must not wait for torch
+    if not isinstance(config, (VerifyConfig, EvaluateConfig)):
+        from MedSegTrainerLib.cores import use_cores
+
+        use_cores()
     if isinstance(config, TrainConfig):
         from MedSegTrainerLib.train_job import run_train
 

@@ -127,7 +127,7 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
         "gradient_clip": plan.gradient_clip, "ema_decay": plan.ema_decay,
         "validation_interval": plan.validation_interval, "cache": plan.cache,
         "arithmetic": ("16-bit" if plan.mixed_precision else "32-bit")
-        + (", channels-last" if plan.channels_last else ""),
+        + (", channels-last" if plan.channels_last else "") + (", compiled" if plan.compiled else ""),
     }  # fmt: skip
     reasons = {**plan.reasons, "device": "", "split": ""}
     return {name: {"value": v, "reason": reasons.get(name, "set by the configuration")} for name, v in shown.items()}
@@ -197,12 +197,11 @@ def prepare_cases(
 
     Several ranks prepare a part of them each.
     """
-    data = config.data
 
     def prepare(chosen: Sequence[str], on_case: Callable[[], None]) -> dict[str, StoredCase]:
         return build_cache(
             scanned.cases(chosen), plan, folder.cache, device, on_case,
-            num_workers=data.num_workers, pin_memory=data.pin_memory,
+            num_workers=config.data.num_workers,
         )  # fmt: skip
 
     ranks.first_does(lambda: open_cache(folder.cache))
@@ -231,6 +230,8 @@ def _prepare(
     cached = prepare_cases(plan, config, scanned, sorted({*split.train, *split.val}), folder, device, emit, ranks)
     torch.manual_seed(config.data.seed)
     learner = Learner(plan, config, device, ranks)
+    if learner.compiled and learner.compiled.error:
+        emit(Warned(message=learner.compiled.error))
     state = TrainingState(total_steps=plan.epochs * plan.steps_per_epoch)
     if folder.checkpoint_file.exists():
         state = load_checkpoint(folder.checkpoint_file, learner)

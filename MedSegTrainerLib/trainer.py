@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import torch
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.checkpoint import save_checkpoint
 from MedSegTrainerLib.data.batches import epoch_batches
-from MedSegTrainerLib.errors import JobError, TrainingError
+from MedSegTrainerLib.errors import JobError, StorageError, TrainingError
 from MedSegTrainerLib.events import Epoch, Progress, Recovered, Warned
 from MedSegTrainerLib.job import STOP_NOW
 from MedSegTrainerLib.judgement import advise, keep_checkpoint, validate
@@ -30,6 +31,17 @@ def fit(training: Training) -> str | None:
     is not a number again and again, where not even a single patch fits into memory, and where one of several ranks is
     gone. Every rank comes to the same end.
     """
+    try:
+        stopped = _run_epochs(training)
+    except BaseException:
+        with suppress(StorageError):  # what ended the training is told
+            training.writer.wait()
+        raise
+    training.writer.wait()
+    return stopped
+
+
+def _run_epochs(training: Training) -> str | None:
     earlier, training.first_step = training.state.seconds, training.state.step
     while not training.is_over:
         is_full = False
@@ -113,13 +125,15 @@ def _tell_epoch(training: Training, loss: float, rate: float, norm: float, secon
 
 def _save_from_time_to_time(training: Training) -> None:
     if training.is_over or time.time() - training.last_save >= training.config.trainer.checkpoint_seconds:
-        save_checkpoint(training.folder.checkpoint_file, training.learner, training.state)
+        training.writer.save(training.folder.checkpoint_file, training.learner, training.state)
         training.last_save = time.time()
 
 
 def _recover(training: Training) -> None:
     """Back to the last good state; raises TrainingError after too many attempts."""
     rate = _rate(training)
+    training.writer.wait()
+    training.ranks.wait()  # for what the first one has written
     training.learner, training.state = go_back(
         training.folder.checkpoint_file, training.plan, training.config, training.device, training.state, rate,
         training.ranks,
@@ -165,17 +179,24 @@ def _go_on_smaller(training: Training) -> None:
 
 
 def _look_around(training: Training) -> str | None:
-    """Reports progress, looks for a request to stop, and ends where another process took over."""
+    """How long it will be, and whether somebody wants it to stop: as the first rank sees it."""
     state, ranks = training.state, training.ranks
+    state.total_steps = _steps_in_time(training)
+    stopped = None
+    if ranks.is_first:
+        _tell_progress(training)
+        stopped = training.folder.stop_requested()
     pause = max(1, int(LOOK_SECONDS / training.step_seconds))
-    stopped = training.folder.stop_requested() if ranks.is_first else None
-    state.total_steps, pause, stopped = ranks.first_says((_steps_in_time(training), pause, stopped))
+    state.total_steps, pause, stopped = ranks.first_says((state.total_steps, pause, stopped))
     training.next_look = state.step + pause
-    if not ranks.is_first:
-        return stopped
+    return stopped
+
+
+def _tell_progress(training: Training) -> None:
+    """Raises JobError where another process took over."""
+    state, eta = training.state, training.seconds_left
     if training.owner.lost:
         raise JobError(f"Another process has taken over {training.folder.path}. This one ends; nothing is lost.")
-    eta = training.seconds_left
     training.emit(Progress(done=state.step, total=state.total_steps, eta_seconds=eta))
     training.owner.update(
         state="running",
@@ -184,7 +205,6 @@ def _look_around(training: Training) -> str | None:
         progress=state.step / state.total_steps,
         eta_seconds=eta,
     )
-    return stopped
 
 
 def _rate(training: Training) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from MedSegTrainerLib.checkpoint import TrainingState
+from MedSegTrainerLib.checkpoint_writer import CheckpointWriter
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.dashboard import Dashboard
 from MedSegTrainerLib.data.cache import StoredCase
@@ -47,6 +48,7 @@ class Training:
     ranks: Ranks = ALONE
     data: dict[str, Any] = field(default_factory=dict)
     newest: dict[str, float] = field(default_factory=dict)
+    writer: CheckpointWriter = field(default_factory=CheckpointWriter)
     started: float = field(default_factory=time.time)
     first_step: int = 0
     next_look: int = 0  # at this step, to see whether somebody wants it to stop

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -104,12 +104,10 @@ def build_cache(
     on_case: Callable[[], None] = lambda: None,
     *,
     num_workers: int | Auto = "auto",
-    pin_memory: bool = False,
 ) -> dict[str, StoredCase]:
     """Prepared cases by name; those whose files and plan have not changed since are taken from ``folder``.
 
-    num_workers: cases that are prepared at the same time. pin_memory: cases that are kept in main memory lie where
-    a GPU fetches them directly.
+    num_workers: cases that are prepared at the same time.
     """
     with atomic.storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -124,8 +122,6 @@ def build_cache(
         except NOT_WHOLE:
             prepare()
             cached = _load(case.name, place, plan.cache, device, prepare)
-        if pin_memory and isinstance(cached, CachedCase) and plan.cache == "memory" and device.type == "cuda":
-            cached = replace(cached, image=cached.image.pin_memory(), label=cached.label.pin_memory())
         on_case()
         return cached
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from MedSegTrainerLib.device import Precision, choose_device, describe, memory_bytes
+from MedSegTrainerLib.device import (
+    Precision,
+    choose_device,
+    describe,
+    memory_bytes,
+    same_shapes,
+    stacked_on_device,
+    to_device,
+    together_to_device,
+)
 from MedSegTrainerLib.errors import UsageError
 
 HAS_GPU = torch.cuda.is_available() or torch.backends.mps.is_available()
@@ -53,6 +62,43 @@ class TestChooseDevice:
 def test_the_cpu_in_words(cpu: torch.device) -> None:
     assert describe(cpu).startswith(f"CPU with {torch.get_num_threads()} thread")
     assert memory_bytes(cpu) is None
+
+
+class TestTransfer:
+    """On the way to a GPU nobody waits, which test_waiting.py shows."""
+
+    def test_on_a_cpu_nothing_moves(self, cpu: torch.device) -> None:
+        tensors = [torch.ones(2, 3), torch.zeros(4)]
+        assert to_device(tensors[0], cpu) is tensors[0]
+        assert all(found is tensor for found, tensor in zip(together_to_device(tensors, cpu), tensors, strict=True))
+
+    @pytest.mark.parametrize("pin", [False, True])
+    def test_stacked(self, cpu: torch.device, pin: bool) -> None:
+        parts = [torch.arange(6.0).view(2, 3), torch.ones(2, 3)]
+        assert torch.equal(stacked_on_device(parts, cpu, pin=pin), torch.stack(parts))
+
+    def test_shapes_are_kept_in_one_message(self) -> None:
+        tensors = [torch.ones(2, 3).T, torch.zeros(4), torch.tensor(2.0)]
+        moved = together_to_device(tensors, torch.device("meta"))
+        assert [(part.shape, part.device.type) for part in moved] == [(part.shape, "meta") for part in tensors]
+
+    @pytest.mark.gpu
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+    def test_values_arrive_on_a_gpu(self) -> None:
+        cuda, parts = torch.device("cuda"), [torch.randn(3, 4).T, torch.randn(4, 3)]
+        assert torch.equal(to_device(parts[0], cuda).cpu(), parts[0])
+        assert torch.equal(stacked_on_device(parts, cuda).cpu(), torch.stack(parts))
+        for found, wanted in zip(together_to_device(parts, cuda), parts, strict=True):
+            assert torch.equal(found.cpu(), wanted)
+
+
+def test_convolutions_are_tried_for_work_of_the_same_shapes_alone(cpu: torch.device) -> None:
+    before = torch.backends.cudnn.benchmark
+    with same_shapes(cpu):
+        assert torch.backends.cudnn.benchmark == before
+    with same_shapes(torch.device("cuda")):
+        assert torch.backends.cudnn.benchmark
+    assert torch.backends.cudnn.benchmark == before
 
 
 class TestPrecision:

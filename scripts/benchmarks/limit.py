@@ -71,10 +71,10 @@ def show(section: dict[str, Any]) -> Table:
         f"Limit of the device: matrix products {matrix} GFLOP/s, best convolution ({rates['convolution_shape']}) "
         f"{rates['convolution'] / 1e9:.0f} GFLOP/s, memory {max(rates['copy'], rates['triad']) / 1e9:.1f} GB/s"
     )
-    caption = "Milliseconds. Limit: of each operation the larger of arithmetic and memory, added up."
+    caption = "Milliseconds. Limit: the larger of arithmetic and memory of each operation. Reached: limit / measured."
     table = Table(title=title, caption=caption)
-    table.add_column("Stage")
-    for heading in ("GFLOP", "MB", "Arithmetic", "Memory", "Limit", "Measured", "Limit / measured"):
+    table.add_column("Stage", no_wrap=True)
+    for heading in ("GFLOP", "MB", "Arithmetic", "Memory", "Limit", "Measured", "Reached"):
         table.add_column(heading, justify="right")
     for row in section["stages"]:
         cells = [f"{row['flops'] / 1e9:.2f}", f"{row['traffic'] / 1e6:.1f}"]

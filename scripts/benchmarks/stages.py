@@ -83,7 +83,7 @@ def show(section: dict[str, Any]) -> Table:
     )
     too_much = ", ".join(section["above_a_tenth"]) or "no stage"
     table = Table(title=title, caption=f"Above a tenth of the time, forward and backward left aside: {too_much}")
-    table.add_column("Stage")
+    table.add_column("Stage", no_wrap=True)
     for heading in ("Once", "Times", "Minutes", "Share"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in section["stages"]:

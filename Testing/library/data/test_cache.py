@@ -263,16 +263,3 @@ def test_another_image_size_is_prepared_anew(cases: list[Case], plan: Plan, fold
         for n in (20, 30)
     ]
     assert [max(size) for size in sizes] == [20, 30]
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("pin", [False, True])
-def test_pinned_where_a_gpu_fetches_from(cases: list[Case], plan: Plan, folder: Path, pin: bool) -> None:
-    kept = build_cache(cases, replace(plan, cache="memory"), folder, torch.device("cuda"), pin_memory=pin)
-    assert [cached.image.is_pinned() and cached.label.is_pinned() for cached in kept.values()] == [pin, pin]
-
-
-def test_nothing_is_pinned_for_a_cpu(cases: list[Case], plan: Plan, folder: Path) -> None:
-    kept = build_cache(cases, replace(plan, cache="memory"), folder, CPU, pin_memory=True)
-    assert not any(cached.image.is_pinned() for cached in kept.values())
