@@ -10,6 +10,7 @@ best on these cases, and neither averages over mirrored images.
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,14 +46,15 @@ def section(material: Material, arguments: argparse.Namespace) -> dict[str, Any]
     ours = [
         (share, our_work(setting, share)) for share in sorted(arguments.our_minutes or (OUR_SHARE * minutes, minutes))
     ]
-    theirs = [(rate, their_work(setting, minutes, rate)) for rate in arguments.their_rates]
+    tries = list(itertools.product(arguments.their_rates, arguments.their_batches))
+    theirs = [(how, their_work(setting, minutes, *how)) for how in tries]
     lanes, cores, how = _arrange(
         [work for _, work in ours], [work for _, work in theirs], arguments.together, usable_cores()
     )
     run_lanes(lanes, cores)
     results = {
         "ours": [our_result(setting, planned, work) for planned, work in ours],
-        "theirs": [their_result(setting, minutes, rate, work) for rate, work in theirs],
+        "theirs": [their_result(setting, minutes, *how, work) for how, work in theirs],
     }
     figure = arguments.output.with_name(f"{name}.png")
     document = {

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,11 +109,12 @@ def our_result(setting: Setting, minutes: float, work: Work) -> dict[str, Any]:
 # --- Theirs ---
 
 
-def their_work(setting: Setting, minutes: float, rate: float) -> Work:
-    """MONAI's recipe in a process of its own."""
-    folder = setting.folder / f"monai-{rate:g}"
+def their_work(setting: Setting, minutes: float, rate: float, batch: int | None) -> Work:
+    """MONAI's recipe in a process of its own, with another batch than the published one where one is given."""
+    folder = _their_folder(setting, rate, batch)
+    recipe = setting.recipe if batch is None else replace(setting.recipe, batch=batch)
     task = Task(
-        recipe=setting.recipe, minutes=minutes, rate=rate, train=_files(setting.train), val=_files(setting.val),
+        recipe=recipe, minutes=minutes, rate=rate, train=_files(setting.train), val=_files(setting.val),
         classes=[item.name for item in setting.classes], folder=str(folder), device=setting.device,
     )  # fmt: skip
 
@@ -133,12 +134,13 @@ def their_work(setting: Setting, minutes: float, rate: float) -> Work:
             lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
             raise JobError("\n".join([f"MONAI's side ended without a result ({folder}):", *lines[-LOG_LINES_SHOWN:]]))
 
-    return Work(name=f"MONAI's DynUNet recipe, learning rate {rate:g}", start=start, check=check)
+    name = f"MONAI's DynUNet recipe, learning rate {rate:g}, batch {recipe.batch}"
+    return Work(name=name, start=start, check=check)
 
 
-def their_result(setting: Setting, minutes: float, rate: float, work: Work) -> dict[str, Any]:
+def their_result(setting: Setting, minutes: float, rate: float, batch: int | None, work: Work) -> dict[str, Any]:
     """As ``our_result``; their label maps are compared with the references here, outside their time."""
-    folder = setting.folder / f"monai-{rate:g}"
+    folder = _their_folder(setting, rate, batch)
     pairs = [
         Pair(
             name=case.name, prediction=folder / PREDICTIONS / f"{case.name}.nii.gz", reference=case.label,
@@ -150,9 +152,14 @@ def their_result(setting: Setting, minutes: float, rate: float, work: Work) -> d
     lines = (folder / CURVE).read_text(encoding="utf-8").splitlines()
     return {
         "name": work.name, "planned_minutes": minutes, "minutes": work.seconds / 60, **_reached(measured),
-        "curve": [json.loads(line) for line in lines], "learning_rate": rate, "recipe": asdict(setting.recipe),
+        "curve": [json.loads(line) for line in lines], "learning_rate": rate,
+        "recipe": asdict(setting.recipe) | ({} if batch is None else {"batch": batch}),
         "outcome": _read(folder / OUTCOME),
     }  # fmt: skip
+
+
+def _their_folder(setting: Setting, rate: float, batch: int | None) -> Path:
+    return setting.folder / (f"monai-{rate:g}" if batch is None else f"monai-{rate:g}-batch-{batch}")
 
 
 def _files(cases: Sequence[Case]) -> list[dict[str, Any]]:
