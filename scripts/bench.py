@@ -69,8 +69,8 @@ def _add_dice(group: argparse._ArgumentGroup) -> None:
         help="learning rates to give the recipe the minutes with; the best counts (default: 0.01)",
     )  # fmt: skip
     group.add_argument(
-        "--their-batches", type=int, nargs="+", metavar="N", default=[None],
-        help="batches to give each of these the minutes with (default: the published one)",
+        "--their-recipes", nargs="+", choices=("published", "light"), default=["published"],
+        help="light: with a batch and a network for a CPU (default: published)",
     )  # fmt: skip
     group.add_argument("--together", action="store_true", help="both sides at once, with half of the cores each")
 

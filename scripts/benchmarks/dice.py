@@ -46,7 +46,7 @@ def section(material: Material, arguments: argparse.Namespace) -> dict[str, Any]
     ours = [
         (share, our_work(setting, share)) for share in sorted(arguments.our_minutes or (OUR_SHARE * minutes, minutes))
     ]
-    tries = list(itertools.product(arguments.their_rates, arguments.their_batches))
+    tries = list(itertools.product(arguments.their_rates, arguments.their_recipes))
     theirs = [(how, their_work(setting, minutes, *how)) for how in tries]
     lanes, cores, how = _arrange(
         [work for _, work in ours], [work for _, work in theirs], arguments.together, usable_cores()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,10 @@ from MedSegTrainerLib.pairing import Pair
 SCRIPTS = Path(__file__).resolve().parents[1]
 TASK04 = Recipe(patch=(40, 56, 40), spacing=(1.0, 1.0, 1.0), batch=9, samples=1, positive=2, heads=1, resample=False)
 """The pipeline's numbers for the hippocampus data (task_params.py, commands/task04/train.sh)."""
+FORMS: dict[str, Callable[[Recipe], Recipe]] = {
+    "published": lambda recipe: recipe,
+    "light": lambda recipe: replace(recipe, batch=2, width=16),  # as somebody would make it who has only a CPU
+}
 PATCH_SIZES = (16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128)  # can be halved down to less than eight voxels
 SMOKE = ("network.base_channels=4", "network.dims=3", "data.patch_size=[16, 32, 32]", "data.batch_size=2")
 LOG_LINES_SHOWN = 20
@@ -109,10 +113,9 @@ def our_result(setting: Setting, minutes: float, work: Work) -> dict[str, Any]:
 # --- Theirs ---
 
 
-def their_work(setting: Setting, minutes: float, rate: float, batch: int | None) -> Work:
-    """MONAI's recipe in a process of its own, with another batch than the published one where one is given."""
-    folder = _their_folder(setting, rate, batch)
-    recipe = setting.recipe if batch is None else replace(setting.recipe, batch=batch)
+def their_work(setting: Setting, minutes: float, rate: float, form: str) -> Work:
+    """MONAI's recipe in a process of its own, in one of the ``FORMS``."""
+    folder, recipe = _their_folder(setting, rate, form), FORMS[form](setting.recipe)
     task = Task(
         recipe=recipe, minutes=minutes, rate=rate, train=_files(setting.train), val=_files(setting.val),
         classes=[item.name for item in setting.classes], folder=str(folder), device=setting.device,
@@ -134,13 +137,13 @@ def their_work(setting: Setting, minutes: float, rate: float, batch: int | None)
             lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
             raise JobError("\n".join([f"MONAI's side ended without a result ({folder}):", *lines[-LOG_LINES_SHOWN:]]))
 
-    name = f"MONAI's DynUNet recipe, learning rate {rate:g}, batch {recipe.batch}"
+    name = f"MONAI's DynUNet recipe, {form}: learning rate {rate:g}, batch {recipe.batch}, {recipe.width} features"
     return Work(name=name, start=start, check=check)
 
 
-def their_result(setting: Setting, minutes: float, rate: float, batch: int | None, work: Work) -> dict[str, Any]:
+def their_result(setting: Setting, minutes: float, rate: float, form: str, work: Work) -> dict[str, Any]:
     """As ``our_result``; their label maps are compared with the references here, outside their time."""
-    folder = _their_folder(setting, rate, batch)
+    folder = _their_folder(setting, rate, form)
     pairs = [
         Pair(
             name=case.name, prediction=folder / PREDICTIONS / f"{case.name}.nii.gz", reference=case.label,
@@ -153,13 +156,13 @@ def their_result(setting: Setting, minutes: float, rate: float, batch: int | Non
     return {
         "name": work.name, "planned_minutes": minutes, "minutes": work.seconds / 60, **_reached(measured),
         "curve": [json.loads(line) for line in lines], "learning_rate": rate,
-        "recipe": asdict(setting.recipe) | ({} if batch is None else {"batch": batch}),
+        "recipe": asdict(FORMS[form](setting.recipe)),
         "outcome": _read(folder / OUTCOME),
     }  # fmt: skip
 
 
-def _their_folder(setting: Setting, rate: float, batch: int | None) -> Path:
-    return setting.folder / (f"monai-{rate:g}" if batch is None else f"monai-{rate:g}-batch-{batch}")
+def _their_folder(setting: Setting, rate: float, form: str) -> Path:
+    return setting.folder / f"monai-{form}-{rate:g}"
 
 
 def _files(cases: Sequence[Case]) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ from monai.utils import set_determinism  # noqa: E402
 
 VALIDATIONS = 10  # at most; fewer where they would take more than VALIDATION_SHARE of the time
 VALIDATION_SHARE = 0.1
+MOST_FEATURES = 320  # DynUNet's own, in 3D
 BOTH = ("image", "label")
 CURVE, PREDICTIONS, OUTCOME = "curve.jsonl", "predictions", "outcome.json"
 
@@ -41,7 +42,8 @@ class Recipe:
     """What the pipeline sets for each data set. Sizes are (x, y, z), spacings in mm.
 
     samples: patches of a volume in a batch. positive: of ``positive`` + 1 patches so many lie on a structure.
-    heads: resolutions below the full one that are judged. resample: whether the volumes have another spacing.
+    heads: resolutions below the full one that are judged. resample: whether the volumes have another spacing. width:
+    feature maps at full resolution, by default DynUNet's own.
     """
 
     patch: tuple[int, int, int]
@@ -51,6 +53,7 @@ class Recipe:
     positive: int
     heads: int
     resample: bool
+    width: int = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +135,7 @@ def build_network(recipe: Recipe, channels: int, classes: int) -> Any:
     return DynUNet(
         spatial_dims=3, in_channels=channels, out_channels=classes, kernel_size=kernels, strides=strides,
         upsample_kernel_size=strides[1:], norm_name="instance", deep_supervision=True,
+        filters=[min(recipe.width * 2**level, MOST_FEATURES) for level in range(len(strides))],
         deep_supr_num=min(recipe.heads, len(strides) - 2),
     )  # fmt: skip
 
