@@ -24,7 +24,7 @@ FONT_SIZE = 10
 def write_figure(section: Mapping[str, Any], path: Path) -> None:
     """Mean Dice of the held-out cases over minutes since each process began: every validation as a point, what each
     side reached in the end as a ring. ``section`` is that of ``dice.section``; raises StorageError."""
-    figure = Figure(figsize=(7.6, 4.2), dpi=150, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(7.6, 5.0), dpi=150, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     reached = [one["mean_dice"] for one in (*section["ours"], *section["theirs"])]
@@ -42,7 +42,7 @@ def write_figure(section: Mapping[str, Any], path: Path) -> None:
     axes.set_title(f"{section['data']}: {section['train']} cases to train on", fontsize=FONT_SIZE + 1, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, fontsize=FONT_SIZE - 1, loc="lower right")
+    figure.legend(frameon=False, fontsize=FONT_SIZE - 1, loc="outside lower left")
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     atomic.write_bytes(path, stream.getvalue())
