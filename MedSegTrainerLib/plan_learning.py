@@ -37,7 +37,8 @@ def learning_choices(
     kind = take("optimizer", optimizer.optimizer_type, presets.choose_optimizer(architecture, cases))
     size = _parameters(architecture, network) if optimizer.weight_decay == "auto" else 0
     decay = presets.choose_decay(architecture, kind, cases, size)
-    schedule = take("lr_schedule", trainer.lr_schedule, presets.choose_schedule(architecture, kind))
+    averaged = trainer.ema_decay is not None
+    schedule = take("lr_schedule", trainer.lr_schedule, presets.choose_schedule(architecture, kind, averaged=averaged))
     settings = schedule_settings(trainer, schedule)
     reasons["lr_schedule"] += f" ({settings})" if settings else ""
     return {

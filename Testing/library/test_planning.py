@@ -215,13 +215,16 @@ class TestLoss:
 class TestOptimizer:
     @pytest.mark.parametrize(
         ("kind", "rate", "decay", "schedule"),
-        [("Adam", 2e-3, 1e-5, "cosine"), ("AdamW", 2e-3, 1e-2, "cosine"), ("SGD", 1e-2, 1e-4, "polynomial")],
+        [("Adam", 2e-3, 1e-5, "constant"), ("AdamW", 2e-3, 1e-2, "constant"), ("SGD", 1e-2, 1e-4, "polynomial")],
     )
     def test_what_suits_it_comes_with_it(self, kind: str, rate: float, decay: float, schedule: str) -> None:
         plan = plan_for(fingerprint(), f"optimizer_type={kind}")
         assert (plan.optimizer_type, plan.learning_rate, plan.weight_decay, plan.lr_schedule) == (
             kind, rate, decay, schedule,
         )  # fmt: skip
+
+    def test_without_an_average_of_the_weights_the_rate_falls(self) -> None:
+        assert plan_for(fingerprint(), "ema_decay=none").lr_schedule == "cosine"
 
     def test_auto_is_adamw(self, plain: Plan) -> None:
         assert plain.optimizer_type == "AdamW"
@@ -255,7 +258,7 @@ OVERRIDES: list[tuple[str, str, Any]] = [
     ("loss_type=cross_entropy", "loss.loss_type", "cross_entropy"),
     ("learning_rate=0.0003", "learning_rate", 3e-4),
     ("weight_decay=0.5", "weight_decay", 0.5),
-    ("lr_schedule=constant", "lr_schedule", "constant"),
+    ("lr_schedule=polynomial", "lr_schedule", "polynomial"),
     ("warmup_epochs=1.5", "warmup_epochs", 1.5),
     ("gradient_clip=none", "gradient_clip", None),
     ("gradient_clip=1", "gradient_clip", 1),

@@ -121,7 +121,7 @@ class TestOptimizer:
     @pytest.mark.parametrize(
         ("name", "kind", "schedule"),
         [(CNN, "Adam", "constant"), (CNN, "SGD", "polynomial"), (DEEPLAB, "SGD", "polynomial"),
-         (TRANSFORMER, "AdamW", "cosine"), (PLANNED, "AdamW", "cosine"), (PLANNED, "SGD", "polynomial")],
+         (TRANSFORMER, "AdamW", "cosine"), (PLANNED, "AdamW", "constant"), (PLANNED, "SGD", "polynomial")],
     )  # fmt: skip
     def test_schedule(self, name: str, kind: str, schedule: str) -> None:
         assert presets.choose_schedule(name, kind)[0] == schedule
