@@ -73,7 +73,7 @@ def train(
     )  # fmt: skip
     if resume:
         if data is not None or config is not None or given or settings:
-            raise UsageError("--resume goes on as the job began: give -o JOB, and --devices where they are others.")
+            raise UsageError("--resume goes on as the job began: give -o JOB alone, or with other --devices.")
         resume_job(JobFolder(job), devices)
     elif data is None:
         raise UsageError("Give the folder with the labelled volumes: medsegtrainer train DATA -o JOB.")
