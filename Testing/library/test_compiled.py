@@ -24,16 +24,16 @@ PRECISION = Precision(CPU, False)
 needs_compiler = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
 
 
-class Branching(nn.Module):
-    """What it does depends on the values, so that it has no one graph."""
-
-    @pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True)
 def _forgotten() -> None:
     """What other tests of the process had compiled counts towards a limit."""
     torch.compiler.reset()
 
 
-def __init__(self) -> None:
+class Branching(nn.Module):
+    """What it does depends on the values, so that it has no one graph."""
+
+    def __init__(self) -> None:
         super().__init__()
         self.norm = nn.BatchNorm3d(1)
 
