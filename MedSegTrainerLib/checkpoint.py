@@ -85,13 +85,8 @@ def load_checkpoint(path: Path, learner: Learner) -> TrainingState:
         ) from None
 
 
-def keep_numbered(folder: Path, learner: Learner, state: TrainingState, most: int) -> None:
-    """Writes ``epoch_0010.pt`` and removes all but the newest ``most`` of its kind; raises StorageError."""
-    save_checkpoint(numbered(folder, state), learner, state)
-    remove_older(folder, most)
-
-
 def numbered(folder: Path, state: TrainingState) -> Path:
+    """``epoch_0010.pt``, say, of the state's epoch."""
     return folder / f"epoch_{state.epoch:04d}.pt"
 
 

@@ -31,7 +31,7 @@ class CheckpointWriter:
         self._begin(learner, state, lambda content: write_checkpoint(path, content))
 
     def keep_numbered(self, folder: Path, learner: Learner, state: TrainingState, most: int) -> None:
-        """What ``checkpoint.keep_numbered`` does."""
+        """Writes ``epoch_0010.pt``, say, and removes all but the newest ``most`` of its kind."""
         path = numbered(folder, state)  # now: the state goes on
 
         def work(content: dict[str, Any]) -> None:

@@ -231,7 +231,7 @@ def _prepare(
     torch.manual_seed(config.data.seed)
     learner = Learner(plan, config, device, ranks)
     if learner.compiled and learner.compiled.error:
-        emit(Warned(message=learner.compiled.error))
+        emit(Warned(message=f"The network is trained as it is: it could not be compiled. {learner.compiled.error}"))
     state = TrainingState(total_steps=plan.epochs * plan.steps_per_epoch)
     if folder.checkpoint_file.exists():
         state = load_checkpoint(folder.checkpoint_file, learner)
