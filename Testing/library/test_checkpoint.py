@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from MedSegTrainerLib.checkpoint import TrainingState, keep_numbered, load_checkpoint, save_checkpoint
+from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint, numbered, remove_older, save_checkpoint
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.data.mixing import Batch
 from MedSegTrainerLib.errors import TrainingError
@@ -78,7 +78,9 @@ class TestNumbered:
     def test_the_newest_are_kept(self, tiny_plan: Plan, tmp_path: Path) -> None:
         one = trained(tiny_plan)
         for epoch in (5, 10, 15, 1000):
-            keep_numbered(tmp_path / "deep" / "folder", one, replace(STATE, epoch=epoch), most=2)
+            state = replace(STATE, epoch=epoch)
+            save_checkpoint(numbered(tmp_path / "deep" / "folder", state), one, state)
+            remove_older(tmp_path / "deep" / "folder", 2)
         files = sorted(path.name for path in (tmp_path / "deep" / "folder").iterdir())
         assert files == ["epoch_0015.pt", "epoch_1000.pt"]
         state = load_checkpoint(tmp_path / "deep" / "folder" / "epoch_0015.pt", learner(tiny_plan, 2))
