@@ -8,6 +8,8 @@ import torch
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import LossConfig
 from MedSegTrainerLib.data.normalize import Normalization
+from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.package import ModelPackage
 from MedSegTrainerLib.plan import Plan
 
 
@@ -62,3 +64,10 @@ def tiny_plan() -> Plan:
         cache="memory",
         reasons={"spacing": "median spacing of the cases"},
     )
+
+
+@pytest.fixture
+def package(tiny_plan: Plan) -> ModelPackage:
+    """A model of the tiny plan that was never trained."""
+    torch.manual_seed(2)
+    return ModelPackage(plan=tiny_plan, weights=build_network(tiny_plan.architecture, tiny_plan.network).state_dict())

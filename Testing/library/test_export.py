@@ -23,12 +23,6 @@ from MedSegTrainerLib.plan import Plan
 
 
 @pytest.fixture
-def package(tiny_plan: Plan) -> ModelPackage:
-    torch.manual_seed(2)
-    return ModelPackage(plan=tiny_plan, weights=build_network(tiny_plan.architecture, tiny_plan.network).state_dict())
-
-
-@pytest.fixture
 def model(package: ModelPackage, tmp_path: Path) -> Path:
     save_package(package, tmp_path / "model")
     return tmp_path / "model"

@@ -18,13 +18,6 @@ from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.inference import Predictor
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import ModelPackage, save_package
-from MedSegTrainerLib.plan import Plan
-
-
-@pytest.fixture
-def package(tiny_plan: Plan) -> ModelPackage:
-    torch.manual_seed(2)
-    return ModelPackage(plan=tiny_plan, weights=build_network(tiny_plan.architecture, tiny_plan.network).state_dict())
 
 
 @pytest.fixture
