@@ -30,7 +30,7 @@ class Compiled:
 
 
 def compile_network(
-    network: nn.Module, images: torch.Tensor, precision: Precision, backend: str = "inductor"
+    network: nn.Module, images: torch.Tensor, precision: Precision, backend: str | Callable[..., Any] = "inductor"
 ) -> Compiled:
     """Compiles a network that gives a list of logits, and tries it forwards and backwards with ``images``.
 
@@ -50,9 +50,15 @@ def compile_network(
     except Exception as failure:  # there are as many ways to fail as there are compilers
         if is_out_of_memory(failure):
             raise
-        run, error = None, str(failure).strip().partition("\n")[0] or type(failure).__name__
+        run, error = None, _in_a_line(failure)
     finally:
         network.zero_grad(set_to_none=True)
         for buffer, value in zip(network.buffers(), buffers, strict=True):
             buffer.copy_(value)
     return Compiled(run=run, shape=images.shape, seconds=time.perf_counter() - started, error=error)
+
+
+def _in_a_line(failure: Exception) -> str:
+    """The first line of many; where it only announces what was raised, the next one too."""
+    lines = [line.strip() for line in str(failure).splitlines() if line.strip()] or [type(failure).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])

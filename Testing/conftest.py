@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import locale
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,16 @@ def shared_data() -> Path:
     return folder
 
 
+@contextmanager
+def same_locale() -> Iterator[None]:
+    """Writing DICOM leaves the process with the locale C, and all tests after it with ASCII files."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
+
+
 @pytest.fixture
 def write_series() -> Callable[..., Path]:
     """Writes a volume as a DICOM series into a folder, named so that names and places have different orders.
@@ -76,7 +88,8 @@ def write_series() -> Callable[..., Path]:
             writer.KeepOriginalImageUIDOn()
             writer.SetImageIO("GDCMImageIO")
             writer.SetFileName(str(folder / f"{uid}_{(7 * index) % 101:03d}.dcm"))
-            writer.Execute(piece)
+            with same_locale():
+                writer.Execute(piece)
         return folder
 
     return write

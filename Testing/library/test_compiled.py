@@ -78,6 +78,14 @@ def test_what_has_no_one_graph_is_told(tiny_plan: Plan) -> None:
     assert int(network.norm.num_batches_tracked) == 0 and not network.norm.running_mean.any()
 
 
+def test_what_a_compiler_raises_is_told_in_a_line() -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no such instruction\nand many more lines")
+
+    compiled = compile_network(nn.Conv3d(1, 1, 1), torch.zeros(1, 1, 2, 3, 4), PRECISION, backend=broken)
+    assert compiled.run is None and compiled.error.endswith("raised: RuntimeError: no such instruction")
+
+
 def test_a_missing_compiler_is_told() -> None:
     compiled = compile_network(nn.Conv3d(1, 1, 1), torch.zeros(1, 1, 2, 3, 4), PRECISION, backend="nobody has this")
     assert compiled.run is None and "nobody has this" in compiled.error
