@@ -123,7 +123,7 @@ def grouped(packages: Sequence[ModelPackage]) -> list[list[ModelPackage]]:
 
 def way_of_seeing(plan: Plan) -> Way:
     """What two plans have in common whose networks can be given the same windows."""
-    return (*way_of_preparing(plan), plan.patch_size, plan.divisor, plan.neighbour_slices, plan.architecture)
+    return (*way_of_preparing(plan), plan.patch_size, plan.neighbour_slices)
 
 
 def way_of_preparing(plan: Plan) -> Way:

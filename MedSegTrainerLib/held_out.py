@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from MedSegTrainerLib.architectures import ARCHITECTURES
 from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.slices import with_neighbours
 from MedSegTrainerLib.device import Precision, to_device
@@ -122,10 +121,8 @@ class HeldOut:
             window_forward(self.network, plan, self.precision),
             classes=len(plan.classes) + 1,
             patch=plan.patch_size,
-            divisor=plan.divisor,
             overlap=self.overlap,
             batch=max(1, plan.batch_size // self.ranks.count),
-            is_fixed=ARCHITECTURES[plan.architecture].is_fixed,
             keep_on=self.footing.sums_on,
         )
 

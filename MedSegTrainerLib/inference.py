@@ -13,7 +13,7 @@ import SimpleITK as sitk
 import torch
 from torch.nn import functional
 
-from MedSegTrainerLib.architectures import ARCHITECTURES, network_settings
+from MedSegTrainerLib.architectures import network_settings
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.preprocess import prepare_image
 from MedSegTrainerLib.data.slices import with_neighbours
@@ -170,10 +170,8 @@ class Predictor:
             averaged(self.networks[index], self.transforms, spread=spread, devices=self.places[index]),
             channels=len(plan.classes) + 1 + spread,
             patch=plan.patch_size,
-            divisor=plan.divisor,
             overlap=self.overlap,
             batch=plan.batch_size,
-            is_fixed=ARCHITECTURES[plan.architecture].is_fixed,
             on_window=on_window,
             keep_on=footing.sums_on,
         )

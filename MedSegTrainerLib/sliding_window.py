@@ -14,7 +14,6 @@ Network = Callable[[torch.Tensor], torch.Tensor]
 Values = tuple[float, ...]
 
 SIGMA = 1 / 8  # of the window; nnU-Net's and MONAI's value
-WHOLE_VOLUME = 2  # a volume of up to so many windows goes through in one piece
 LARGEST_SUMS = 1 << 30  # bytes that the sums over windows take in 32 bits; beyond it they are kept in 16
 MANY_BATCHES = 4  # in a layer of windows, from which on a last batch that is not full costs little
 MOST_KNOWN = 8  # values that empty windows have, whose results are kept
@@ -26,22 +25,20 @@ def predict_volume(
     *,
     classes: int,
     patch: Triple,
-    divisor: Triple,
     overlap: float,
     batch: int,
-    is_fixed: bool = False,
     on_window: Callable[[int, int], None] = lambda done, total: None,
     keep_on: torch.device | None = None,
 ) -> torch.Tensor:
     """Logits (classes, z, y, x) of an image (C, z, y, x), both float32.
 
-    network maps (B, C, z, y, x) to logits of the same size; ``is_fixed``: of the patch alone.
-    ``on_window(done, total)`` is called as windows are finished. keep_on: where the logits are added up; the image's
+    network maps patches (B, C, z, y, x), ``batch`` of them at most, to logits of the same size; larger windows would
+    change what its norms see. ``on_window(done, total)`` is called as windows are finished. keep_on: where the logits are added up; the image's
     device by default.
     """
     slabs = predict_slabs(
-        image, network, channels=classes, patch=patch, divisor=divisor, overlap=overlap, batch=batch,
-        is_fixed=is_fixed, on_window=on_window, keep_on=keep_on,
+        image, network, channels=classes, patch=patch, overlap=overlap, batch=batch,
+        on_window=on_window, keep_on=keep_on,
     )  # fmt: skip
     whole: torch.Tensor | None = None
     for first, slab in slabs:
@@ -60,10 +57,8 @@ def predict_slabs(
     *,
     channels: int,
     patch: Triple,
-    divisor: Triple,
     overlap: float,
     batch: int,
-    is_fixed: bool = False,
     on_window: Callable[[int, int], None] = lambda done, total: None,
     keep_on: torch.device | None = None,
 ) -> Iterator[tuple[int, torch.Tensor]]:
@@ -75,27 +70,18 @@ def predict_slabs(
     alike: of those with the same value only the first goes through the network.
     """
     shape = (image.shape[1], image.shape[2], image.shape[3])
-    window = patch if is_fixed else choose_window(shape, patch, divisor)
-    padded, offset = _pad_to(image, window)
-    starts = window_starts(tuple(padded.shape[1:]), window, overlap)
+    padded, offset = _pad_to(image, patch)
+    starts = window_starts(tuple(padded.shape[1:]), patch, overlap)
     if len(starts) == 1:
         total = network(padded[None])[0].float()
         on_window(1, 1)
         yield 0, total[_place(offset, shape)]
         return
-    for first, slab in _rolling(padded, network, channels, window, starts, batch, on_window, keep_on or image.device):
+    for first, slab in _rolling(padded, network, channels, patch, starts, batch, on_window, keep_on or image.device):
         low, high = max(first, offset[0]), min(first + slab.shape[1], offset[0] + shape[0])
         if low < high:
             inside = _place((low - first, *offset[1:]), (high - low, *shape[1:]))
             yield low - offset[0], slab[inside]
-
-
-def choose_window(shape: Sequence[int], patch: Triple, divisor: Triple) -> Triple:
-    """The patch the network was trained on; for a volume hardly larger, the whole of it."""
-    whole = [max(p, -(-n // d) * d) for n, p, d in zip(shape, patch, divisor, strict=True)]
-    if whole[0] * whole[1] * whole[2] <= WHOLE_VOLUME * patch[0] * patch[1] * patch[2] and patch[0] > 1:
-        return whole[0], whole[1], whole[2]
-    return patch
 
 
 def window_starts(shape: Sequence[int], window: Triple, overlap: float) -> list[Triple]:

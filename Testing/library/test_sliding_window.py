@@ -10,15 +10,12 @@ from monai.inferers import sliding_window_inference
 
 from MedSegTrainerLib.sliding_window import (
     Triple,
-    choose_window,
     gaussian_weights,
     only_value,
     predict_slabs,
     predict_volume,
     window_starts,
 )
-
-ONES = (1, 1, 1)
 
 
 def image(*size: int, channels: int = 2) -> torch.Tensor:
@@ -48,7 +45,7 @@ class Recorder:
 
 
 def predict(values: torch.Tensor, network: object, patch: Triple, **changes: object) -> torch.Tensor:
-    options: dict[str, object] = {"classes": len(values), "divisor": ONES, "overlap": 0.5, "batch": 3, **changes}
+    options: dict[str, object] = {"classes": len(values), "overlap": 0.5, "batch": 3, **changes}
     return predict_volume(values, network, patch=patch, **options)  # type: ignore[arg-type]
 
 
@@ -80,31 +77,6 @@ class TestStarts:
     def test_windows_are_spread_evenly(self) -> None:
         assert [x for _, _, x in window_starts((1, 1, 20), (1, 1, 8), 0.5)] == [0, 4, 8, 12]
         assert [x for _, _, x in window_starts((1, 1, 13), (1, 1, 8), 0.25)] == [0, 5]
-
-
-class TestChooseWindow:
-    def test_a_volume_hardly_larger_goes_through_whole_and_fits_the_strides(self) -> None:
-        assert choose_window((4, 9, 15), (4, 8, 16), (1, 4, 8)) == (4, 12, 16)
-
-    def test_a_large_volume_keeps_the_patch(self) -> None:
-        assert choose_window((4, 40, 17), (4, 8, 16), (1, 4, 8)) == (4, 8, 16)
-
-    def test_a_small_volume_keeps_the_patch(self) -> None:
-        assert choose_window((2, 3, 5), (4, 8, 16), (1, 4, 8)) == (4, 8, 16)
-
-    def test_slices_stay_slices(self) -> None:
-        assert choose_window((2, 8, 16), (1, 8, 16), ONES) == (1, 8, 16)
-
-
-class TestFixed:
-    def test_a_network_of_one_size_sees_no_other(self) -> None:
-        """A volume hardly larger than the patch goes through whole only where the network takes it."""
-        fixed, free = Recorder(), Recorder()
-        values = image(4, 9, 15)
-        predict(values, fixed, (4, 8, 16), is_fixed=True)
-        predict(values, free, (4, 8, 16), divisor=(1, 4, 8))
-        assert {shape[2:] for shape in fixed.shapes} == {(4, 8, 16)}
-        assert {shape[2:] for shape in free.shapes} == {(4, 12, 16)}
 
 
 class TestWeights:
@@ -189,7 +161,7 @@ class TestSlabs:
         values = image(23, 20, 17)
         places, slabs = [], []
         for first, slab in predict_slabs(
-            values, place_dependent, channels=2, patch=(4, 8, 12), divisor=ONES, overlap=0.5, batch=3
+            values, place_dependent, channels=2, patch=(4, 8, 12), overlap=0.5, batch=3
         ):
             places.append((first, slab.shape[1]))
             slabs.append(slab.clone())  # its memory is used again
@@ -199,7 +171,7 @@ class TestSlabs:
 
     def test_a_thin_volume_is_padded_for_the_windows_alone(self) -> None:
         values = image(2, 30, 41)
-        slabs = list(predict_slabs(values, identity, channels=2, patch=(4, 8, 12), divisor=ONES, overlap=0.5, batch=2))
+        slabs = list(predict_slabs(values, identity, channels=2, patch=(4, 8, 12), overlap=0.5, batch=2))
         assert [(first, slab.shape[1:]) for first, slab in slabs] == [(0, (2, 30, 41))]
         torch.testing.assert_close(slabs[0][1], values, atol=1e-5, rtol=1e-5)
 
@@ -208,7 +180,7 @@ class TestSlabs:
         whole = predict(values, place_dependent, (4, 8, 12), batch=3)
         heights, slabs = [], []
         for _, slab in predict_slabs(
-            values, place_dependent, channels=2, patch=(4, 8, 12), divisor=ONES, overlap=0.5, batch=3
+            values, place_dependent, channels=2, patch=(4, 8, 12), overlap=0.5, batch=3
         ):
             heights.append(slab.untyped_storage().nbytes() // (4 * 2 * 40 * 48))
             slabs.append(slab.clone())

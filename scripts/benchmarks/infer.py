@@ -26,7 +26,7 @@ from MedSegTrainerLib.config import ApplyConfig
 from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerLib.inference import windows_at_once
 from MedSegTrainerLib.job import KEEP_FREED_MEMORY
-from MedSegTrainerLib.sliding_window import choose_window, only_value, window_starts
+from MedSegTrainerLib.sliding_window import only_value, window_starts
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 RUNS = (("ours", "full"), ("theirs", "full"), ("ours", "body"))  # of a round; an empty window costs them the same
@@ -152,12 +152,11 @@ def _ratio(ours: int | None, theirs: int | None) -> float | None:
 
 
 def _starts(material: Material, overlap: float) -> list[tuple[int, int, int]]:
-    window = choose_window(material.volume, material.plan.patch_size, material.plan.divisor)
-    return window_starts(material.volume, window, overlap)
+    return window_starts(material.volume, material.plan.patch_size, overlap)
 
 
 def _empty(material: Material, volume: str, overlap: float) -> int:
-    window = choose_window(material.volume, material.plan.patch_size, material.plan.divisor)
+    window = material.plan.patch_size
     image = torch.from_numpy(VOLUMES[volume](material.volume, len(material.plan.normalization)))
     cut = (image[:, z : z + window[0], y : y + window[1], x : x + window[2]] for z, y, x in _starts(material, overlap))
     return sum(only_value(part) is not None for part in cut)
