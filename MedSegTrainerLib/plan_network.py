@@ -56,11 +56,17 @@ class NetworkPlan:
 
 
 def plan_network(
-    fingerprint: Fingerprint, config: TrainConfig, device: torch.device, reasons: Reasons, cases: int | None = None
+    fingerprint: Fingerprint,
+    config: TrainConfig,
+    device: torch.device,
+    reasons: Reasons,
+    cases: int | None = None,
+    share: float = 1.0,
 ) -> NetworkPlan:
     """Chooses network, grid and patch, and adds why; raises ConfigError where settings contradict the data.
 
-    ``cases`` train, all of the fingerprint by default.
+    ``cases`` train, all of the fingerprint by default. share: of the voxels that a patch of the planned network may
+    have on the device.
     """
     name = architecture_name(config.network)
     dims = _dims(fingerprint, config, reasons)
@@ -72,7 +78,7 @@ def plan_network(
         raise ConfigError(problems)
     box = (wanted[0], wanted[1]) if wanted and dims == 2 else None
     spacing = _spacing(fingerprint, config, dims, wanted, device, reasons)
-    patch, topology = _patch(fingerprint, config, dims, spacing, wanted, device, reasons)
+    patch, topology = _patch(fingerprint, config, dims, spacing, wanted, device, reasons, share)
     step = ARCHITECTURES[name].divisor or 1
     divisor = topology.divisor if topology else (1 if dims == 2 else step, step, step)
     return NetworkPlan(
@@ -180,6 +186,7 @@ def _patch(
     wanted: list[int] | None,
     device: torch.device,
     reasons: Reasons,
+    share: float,
 ) -> tuple[Triple, Topology | None]:
     """The patch, and the topology of the planned U-Net, None for the others."""
     name = architecture_name(config.network)
@@ -198,6 +205,7 @@ def _patch(
     else:
         voxels, size = patch_voxels(dims, device), median_size(fingerprint, spacing, dims)
         if step is None:
+            voxels = int(share * voxels)
             asked, topology = choose_patch(size, spacing, dims, voxels)
             reasons["patch_size"] = _coverage(asked, size, voxels)
             return asked, topology

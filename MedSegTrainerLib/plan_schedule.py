@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -16,6 +17,8 @@ from MedSegTrainerLib.plan_shapes import MOST_FEATURES
 from MedSegTrainerLib.presets import choose_epochs, choose_warmup, epoch_range
 
 STEPS_FOR_WIDTH = {24: 3500, 32: 4500}  # a wider network pays only with so many steps
+STEPS_FOR_PATCH = 1500  # a full patch pays only with so many steps; see scripts/benchmarks/README.md
+MUCH_LARGER = 1.3
 OVERHEAD = 1.15  # sampling, augmentation and validation on top of the step itself
 VALIDATION_SHARE = 0.06
 CURVE_POINTS = 40
@@ -57,6 +60,33 @@ def fit_to_time(
         warmup, reasons["warmup_epochs"] = choose_warmup(plan.architecture, epochs)
     interval, reasons["validation_interval"] = _validation_interval(plan, config, epochs, seconds, validation_windows)
     return replace(plan, epochs=epochs, warmup_epochs=float(warmup), validation_interval=interval, reasons=reasons)
+
+
+def share_for_time(
+    plan_with: Callable[[float], Plan],
+    smallest: float,
+    config: TrainConfig,
+    device: torch.device,
+    seconds_left: float,
+    devices: int = 1,
+) -> tuple[float, str]:
+    """The largest share of a full patch with which a training gets ``STEPS_FOR_PATCH``, or the smallest; the reason.
+
+    ``plan_with`` gives the plan for a share, whose batches ``devices`` divide. Small ones are measured first, as that
+    is quick.
+    """
+    share = smallest
+    while share < 1:
+        plan = plan_with(share)
+        plan = replace(plan, batch_size=-(-plan.batch_size // devices))
+        plan, seconds, _ = fit_to_memory(plan, lambda smaller: fastest_arithmetic(smaller, config, device))
+        seconds *= plan.batch_parts * config.trainer.gradient_accumulation_steps
+        steps = seconds_left / (seconds * OVERHEAD)
+        larger = share * steps / STEPS_FOR_PATCH
+        if larger < MUCH_LARGER * share:
+            return share, f"; smaller than that for {steps:.0f} steps in the time left"
+        share = larger
+    return 1.0, ""
 
 
 def epochs_in(seconds: float, step_seconds: float, steps_per_epoch: int) -> int:

@@ -19,14 +19,15 @@ from MedSegTrainerLib.held_out import OVERLAP
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.plan_learning import learning_choices
 from MedSegTrainerLib.plan_network import plan_network
-from MedSegTrainerLib.plan_schedule import fit_to_time
-from MedSegTrainerLib.plan_shapes import Triple, median_size
+from MedSegTrainerLib.plan_schedule import fit_to_time, share_for_time
+from MedSegTrainerLib.plan_shapes import Triple, median_size, patch_voxels
 from MedSegTrainerLib.presets import choose_batch
 from MedSegTrainerLib.sides import why_not_mirror
 from MedSegTrainerLib.sliding_window import window_starts
 
 BATCH_VOXELS_CPU = 200_000
 BATCH_VOXELS_GPU = 4_500_000
+SEEN = 0.4  # of the median volume, by a patch that is smaller because there is little time
 EPOCH_SAMPLES = 100  # small data sets are seen several times in an epoch
 MOST_SAMPLES = 4  # of a volume in an epoch, where the number of epochs is given
 
@@ -46,19 +47,47 @@ def make_plan(
     ``seconds_left`` is what remains of the time budget, None without one. devices: how many like this one share each
     batch. Raises ConfigError where settings contradict the data.
     """
+
+    def plan_with(share: float) -> Plan:
+        return _unmeasured(fingerprint, config, split, device, devices, share)
+
+    plan = plan_with(1.0)
+    if seconds_left is not None and _may_shrink(plan, config):
+        smallest = SEEN * np.prod(median_size(fingerprint, plan.spacing, plan.dims)) / patch_voxels(plan.dims, device)
+        share, told = share_for_time(plan_with, float(smallest), config, device, seconds_left, devices)
+        plan = plan_with(share)
+        plan.reasons["patch_size"] += told
+    size = median_size(fingerprint, plan.spacing, 3)
+    windows = len(split.val) * len(window_starts(size, plan.patch_size, OVERLAP))
+    return fit_to_time(
+        plan, config, device, train_cases=len(split.train), validation_windows=windows, seconds_left=seconds_left,
+        devices=devices,
+    )  # fmt: skip
+
+
+def _may_shrink(plan: Plan, config: TrainConfig) -> bool:
+    """Whether the patch is ours to choose by the time there is."""
+    free = (config.data.patch_size, config.data.image_size, config.network.img_size, config.trainer.epochs)
+    return plan.architecture == PLANNED and free == ("auto",) * len(free)
+
+
+def _unmeasured(
+    fingerprint: Fingerprint, config: TrainConfig, split: Split, device: torch.device, devices: int, share: float
+) -> Plan:
+    """All that needs no measuring. share: of the voxels that a patch may have on the device, and a batch."""
     told = describe(device) + (f", {devices} of them" if devices > 1 else "")
     reasons: Reasons = {"device": told, "split": split.reason}
-    chosen = plan_network(fingerprint, config, device, reasons, len(split.train))
+    chosen = plan_network(fingerprint, config, device, reasons, len(split.train), share)
     dims, patch, architecture = chosen.dims, chosen.patch_size, chosen.architecture
     size = median_size(fingerprint, chosen.spacing, 3)
     normalization = _normalization(fingerprint, config, reasons)
-    batch = _batch_size(config, architecture, dims, patch, device, reasons, devices)
+    batch = _batch_size(config, architecture, dims, patch, device, reasons, devices, share)
     samples = _samples_per_volume(config, len(split.train), patch, size, reasons)
     bytes_needed = fingerprint.cases * int(np.prod(size)) * (4 * len(normalization) + 1)
     cache, reasons["cache"] = choose_place(bytes_needed, device, devices)
     if config.data.cache != "auto":
         cache, reasons["cache"] = config.data.cache, "set by the configuration"
-    plan = Plan(
+    return Plan(
         **vars(chosen),
         batch_size=batch,
         samples_per_volume=samples,
@@ -73,11 +102,6 @@ def make_plan(
         **learning_choices(fingerprint, config, architecture, chosen.network, dims, len(split.train), reasons),
         **_PLACEHOLDERS,
     )
-    windows = len(split.val) * len(window_starts(size, patch, OVERLAP))
-    return fit_to_time(
-        plan, config, device, train_cases=len(split.train), validation_windows=windows, seconds_left=seconds_left,
-        devices=devices,
-    )  # fmt: skip
 
 
 _PLACEHOLDERS: dict[str, Any] = {  # settled by fit_to_time, which needs a plan to measure
@@ -119,6 +143,7 @@ def _batch_size(
     device: torch.device,
     reasons: Reasons,
     devices: int,
+    share: float,
 ) -> int:
     """Patches of a batch, of all devices together."""
     if config.network.norm == "batch" and config.data.batch_size == 1:
@@ -131,7 +156,7 @@ def _batch_size(
             told = f"data.batch_size = {config.data.batch_size} is that of all {devices} devices together"
             raise ConfigError([f"{told}: give at least {devices}, or use fewer devices."])
         return config.data.batch_size
-    voxels = BATCH_VOXELS_GPU if device.type == "cuda" else BATCH_VOXELS_CPU
+    voxels = share * (BATCH_VOXELS_GPU if device.type == "cuda" else BATCH_VOXELS_CPU)
     fitting = int(voxels // np.prod(patch))
     if architecture != PLANNED:
         batch, reasons["batch_size"] = choose_batch(architecture, dims, fitting)

@@ -33,8 +33,8 @@ def predict_volume(
     """Logits (classes, z, y, x) of an image (C, z, y, x), both float32.
 
     network maps patches (B, C, z, y, x), ``batch`` of them at most, to logits of the same size; larger windows would
-    change what its norms see. ``on_window(done, total)`` is called as windows are finished. keep_on: where the logits are added up; the image's
-    device by default.
+    change what its norms see. ``on_window(done, total)`` is called as windows are finished. keep_on: where the logits
+    are added up; the image's device by default.
     """
     slabs = predict_slabs(
         image, network, channels=classes, patch=patch, overlap=overlap, batch=batch,

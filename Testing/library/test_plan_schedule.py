@@ -10,7 +10,13 @@ import torch
 from MedSegTrainerLib.config import NetworkConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.plan import Plan
-from MedSegTrainerLib.plan_schedule import CURVE_POINTS, epochs_in, few_steps, fit_to_time
+from MedSegTrainerLib.plan_schedule import (
+    CURVE_POINTS,
+    epochs_in,
+    few_steps,
+    fit_to_time,
+    share_for_time,
+)
 
 
 def fit(plan: Plan, *, cases: int = 10, windows: int = 4, seconds: float | None = None, **trainer: object) -> Plan:
@@ -22,6 +28,41 @@ def fit(plan: Plan, *, cases: int = 10, windows: int = 4, seconds: float | None 
     return fit_to_time(
         plan, config, torch.device("cpu"), train_cases=cases, validation_windows=windows, seconds_left=seconds
     )
+
+
+SMALLEST = 1 / 6
+
+
+def share(plan: Plan, seconds: float, devices: int = 1) -> tuple[float, str, list[float]]:
+    """The share, its reason, and the shares that were tried."""
+    tried: list[float] = []
+
+    def plan_with(share: float) -> Plan:
+        tried.append(share)
+        return replace(plan, patch_size=(4, 8, max(2, round(72 * share / 2) * 2)), batch_size=2 * devices)
+
+    config = TrainConfig(trainer=TrainerConfig(mixed_precision=False, channels_last=False))
+    found, told = share_for_time(plan_with, SMALLEST, config, torch.device("cpu"), seconds, devices)
+    return found, told, tried
+
+
+class TestShareForTime:
+    def test_much_time_gives_the_full_patch_after_one_quick_measurement(self, tiny_plan: Plan) -> None:
+        assert share(tiny_plan, 1e6) == (1.0, "", [SMALLEST])
+
+    @pytest.mark.parametrize("seconds", [-1.0, 0.0, 1e-3])
+    def test_no_time_gives_the_smallest(self, tiny_plan: Plan, seconds: float) -> None:
+        found, told, tried = share(tiny_plan, seconds)
+        assert found == SMALLEST and tried == [SMALLEST]
+        assert "smaller than that for" in told and "steps in the time left" in told
+
+    def test_nothing_smaller_than_a_full_patch_is_measured_where_nothing_smaller_may_be(self, tiny_plan: Plan) -> None:
+        config = TrainConfig()
+        assert share_for_time(lambda _: tiny_plan, 1.2, config, torch.device("cpu"), 1.0) == (1.0, "")
+
+    def test_devices_divide_the_batch(self, tiny_plan: Plan) -> None:
+        """Batches of 1000 on 500 devices are as quick as batches of 2 on one."""
+        assert share(tiny_plan, 1e4, 500)[0] == 1.0
 
 
 @pytest.fixture

@@ -305,6 +305,28 @@ class TestSettings:
             plan_for(DATA["2D"], "dims=3")
 
 
+class TestTime:
+    LARGE = fingerprint((40, 50, 44))
+
+    def test_little_time_makes_a_small_patch_and_says_so(self) -> None:
+        full = plan_for(self.LARGE, "epochs=auto")
+        short = plan_for(self.LARGE, "epochs=auto", seconds=1.0)
+        assert 0.3 * 40 * 50 * 44 < np.prod(short.patch_size) < np.prod(full.patch_size) / 2
+        assert "steps in the time left" in short.reasons["patch_size"]
+        assert short.spacing == full.spacing
+        assert "time left" not in full.reasons["patch_size"]
+
+    @pytest.mark.parametrize(
+        "setting", ["patch_size=[8, 16, 16]", "epochs=2", "image_size=32", "network.type=SegResNet"]
+    )
+    def test_what_the_user_chose_stays(self, setting: str) -> None:
+        settings = ["epochs=auto", setting]
+        if "SegResNet" in setting:  # which has no such setting
+            settings.append("base_channels=auto")
+        patch = plan_for(self.LARGE, *settings, seconds=1.0).patch_size
+        assert patch == plan_for(self.LARGE, *settings).patch_size
+
+
 class TestSteps:
     @pytest.mark.parametrize(
         ("patch", "batch"), [("[1, 64, 64]", 16), ("[16, 32, 48]", 8), ("[32, 64, 64]", 2)], ids=["16", "8", "2"]

@@ -160,9 +160,7 @@ class TestSlabs:
     def test_they_come_from_low_to_high_and_each_voxel_once(self) -> None:
         values = image(23, 20, 17)
         places, slabs = [], []
-        for first, slab in predict_slabs(
-            values, place_dependent, channels=2, patch=(4, 8, 12), overlap=0.5, batch=3
-        ):
+        for first, slab in predict_slabs(values, place_dependent, channels=2, patch=(4, 8, 12), overlap=0.5, batch=3):
             places.append((first, slab.shape[1]))
             slabs.append(slab.clone())  # its memory is used again
         assert [first for first, _ in places] == [sum(n for _, n in places[:i]) for i in range(len(places))]
@@ -179,9 +177,7 @@ class TestSlabs:
         values = image(23, 40, 48)
         whole = predict(values, place_dependent, (4, 8, 12), batch=3)
         heights, slabs = [], []
-        for _, slab in predict_slabs(
-            values, place_dependent, channels=2, patch=(4, 8, 12), overlap=0.5, batch=3
-        ):
+        for _, slab in predict_slabs(values, place_dependent, channels=2, patch=(4, 8, 12), overlap=0.5, batch=3):
             heights.append(slab.untyped_storage().nbytes() // (4 * 2 * 40 * 48))
             slabs.append(slab.clone())
         assert set(heights) == {4}
