@@ -205,19 +205,18 @@ def _patch(
     else:
         voxels, size = patch_voxels(dims, device), median_size(fingerprint, spacing, dims)
         if step is None:
-            voxels = int(share * voxels)
-            asked, topology = choose_patch(size, spacing, dims, voxels)
-            reasons["patch_size"] = _coverage(asked, size, voxels)
+            asked, topology = choose_patch(size, spacing, dims, int(share * voxels))
+            reasons["patch_size"] = _coverage(asked, size, int(share * voxels), share)
             return asked, topology
         asked = choose_fixed_patch(size, spacing, dims, voxels, step)
-        reasons["patch_size"] = _coverage(asked, size, voxels)
+        reasons["patch_size"] = _coverage(asked, size, voxels, 1.0)
     return _fitted(asked, dims, name, step, reasons), None
 
 
-def _coverage(patch: Triple, size: Triple, voxels: int) -> str:
+def _coverage(patch: Triple, size: Triple, voxels: int, share: float) -> str:
     whole = all(p >= s for p, s in zip(patch, size, strict=True))
     sees = "covers the median volume" if whole else f"as much of the median volume {size} as fits"
-    return f"{sees}, at most {voxels} voxels on this device"
+    return f"{sees}, at most {voxels} voxels{' on this device' if share == 1 else ''}"
 
 
 def _whole(fingerprint: Fingerprint, dims: int, spacing: Spacing, wanted: list[int], reasons: Reasons) -> Triple:

@@ -84,7 +84,7 @@ def share_for_time(
         steps = seconds_left / (seconds * OVERHEAD)
         larger = share * steps / STEPS_FOR_PATCH
         if larger < MUCH_LARGER * share:
-            return share, f"; smaller than that for {steps:.0f} steps in the time left"
+            return share, f": small enough for {steps:.0f} steps in the time left"
         share = larger
     return 1.0, ""
 

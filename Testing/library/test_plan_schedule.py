@@ -54,7 +54,7 @@ class TestShareForTime:
     def test_no_time_gives_the_smallest(self, tiny_plan: Plan, seconds: float) -> None:
         found, told, tried = share(tiny_plan, seconds)
         assert found == SMALLEST and tried == [SMALLEST]
-        assert "smaller than that for" in told and "steps in the time left" in told
+        assert "small enough for" in told and "steps in the time left" in told
 
     def test_nothing_smaller_than_a_full_patch_is_measured_where_nothing_smaller_may_be(self, tiny_plan: Plan) -> None:
         config = TrainConfig()
