@@ -27,7 +27,7 @@ from MedSegTrainerLib.sliding_window import window_starts
 
 BATCH_VOXELS_CPU = 200_000
 BATCH_VOXELS_GPU = 4_500_000
-SEEN = 0.4  # of the median volume, by a patch that is smaller because there is little time
+SEEN = 0.5  # of the median volume, by a patch that is smaller because there is little time
 EPOCH_SAMPLES = 100  # small data sets are seen several times in an epoch
 MOST_SAMPLES = 4  # of a volume in an epoch, where the number of epochs is given
 
