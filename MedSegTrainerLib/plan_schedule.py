@@ -17,7 +17,7 @@ from MedSegTrainerLib.plan_shapes import MOST_FEATURES
 from MedSegTrainerLib.presets import choose_epochs, choose_warmup, epoch_range
 
 STEPS_FOR_WIDTH = {24: 3500, 32: 4500}  # a wider network pays only with so many steps
-STEPS_FOR_PATCH = 1500  # a full patch pays only with so many steps; see scripts/benchmarks/README.md
+STEPS_FOR_PATCH = 4500  # a full patch pays only with so many steps; see scripts/benchmarks/README.md
 MUCH_LARGER = 1.3
 OVERHEAD = 1.15  # sampling, augmentation and validation on top of the step itself
 VALIDATION_SHARE = 0.06
