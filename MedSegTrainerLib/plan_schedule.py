@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -21,7 +22,8 @@ STEPS_FOR_PATCH = 4500  # a full patch pays only with so many steps; see scripts
 MUCH_LARGER = 1.3
 OVERHEAD = 1.15  # sampling, augmentation and validation on top of the step itself
 VALIDATION_SHARE = 0.06
-CURVE_POINTS = 40
+CURVE_POINTS, FEWEST_POINTS = 40, 3
+MOST_FOR_A_CURVE = 0.2  # of the time, where there would be fewer points otherwise
 
 
 def fit_to_time(
@@ -116,10 +118,13 @@ def _validation_interval(
     if config.trainer.validation_interval != "auto":
         return config.trainer.validation_interval, "set by the configuration"
     forward = step_seconds / plan.batch_size / 3  # the backward pass takes twice the time of the forward pass
-    rarely = windows * forward / (VALIDATION_SHARE * plan.steps_per_epoch * step_seconds)
-    interval = max(1, -(-epochs // CURVE_POINTS), int(rarely) + 1)
-    reason = f"about {CURVE_POINTS} points on the curve, and at most {VALIDATION_SHARE:.0%} of the time"
-    return min(interval, epochs), reason
+    cost = windows * forward / (plan.steps_per_epoch * step_seconds)  # in epochs
+    seldom, often = (math.ceil(cost / share) for share in (VALIDATION_SHARE, MOST_FOR_A_CURVE))
+    interval = max(1, -(-epochs // CURVE_POINTS), seldom)
+    if interval * FEWEST_POINTS > epochs:
+        interval = min(interval, max(-(-epochs // FEWEST_POINTS), often))
+    reason = f"{FEWEST_POINTS} to {CURVE_POINTS} points on the curve, and at most {VALIDATION_SHARE:.0%} of the time"
+    return min(interval, epochs), f"{reason}, for the first {FEWEST_POINTS} {MOST_FOR_A_CURVE:.0%}"
 
 
 def _epochs(

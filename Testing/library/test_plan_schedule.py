@@ -152,8 +152,18 @@ class TestValidationInterval:
         assert fit(plan, epochs=10 * CURVE_POINTS).validation_interval == 10
 
     def test_expensive_validations_are_rare(self, tiny_plan: Plan) -> None:
-        assert fit(tiny_plan, epochs=1000, windows=600).validation_interval > 500
+        assert fit(tiny_plan, epochs=1000, windows=6000).validation_interval > 500
         assert fit(tiny_plan, epochs=1000, windows=1).validation_interval == 1000 // CURVE_POINTS
+
+    @pytest.mark.parametrize(("validation", "points"), [(0.05, 12), (0.1, 6), (0.7, 3), (1.1, 2), (100.0, 1)])
+    def test_a_short_training_has_three_points_where_they_can_be_paid(
+        self, tiny_plan: Plan, validation: float, points: int
+    ) -> None:
+        """validation: what one takes, in epochs of 12. A window takes a third of the step of one patch."""
+        plan = replace(tiny_plan, steps_per_epoch=100)
+        windows = int(validation * 100 * plan.batch_size * 3)
+        interval = fit(plan, epochs=12, windows=windows).validation_interval
+        assert 12 // interval == points
 
     def test_there_is_one_at_the_latest_at_the_end(self, tiny_plan: Plan) -> None:
         assert fit(tiny_plan, epochs=3, windows=10**6).validation_interval == 3
