@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -52,12 +53,12 @@ def make_plan(
         return _unmeasured(fingerprint, config, split, device, devices, share)
 
     plan = plan_with(1.0)
-    if seconds_left is not None and _may_shrink(plan, config):
-        smallest = SEEN * np.prod(median_size(fingerprint, plan.spacing, plan.dims)) / patch_voxels(plan.dims, device)
-        share, told = share_for_time(plan_with, float(smallest), config, device, seconds_left, devices)
+    size = median_size(fingerprint, plan.spacing, 3)
+    if seconds_left is not None and _may_shrink(plan, config, size):
+        smallest = SEEN * math.prod(size[3 - plan.dims :]) / patch_voxels(plan.dims, device)
+        share, told = share_for_time(plan_with, smallest, config, device, seconds_left, devices)
         plan = plan_with(share)
         plan.reasons["patch_size"] += told
-    size = median_size(fingerprint, plan.spacing, 3)
     windows = len(split.val) * len(window_starts(size, plan.patch_size, OVERLAP))
     return fit_to_time(
         plan, config, device, train_cases=len(split.train), validation_windows=windows, seconds_left=seconds_left,
@@ -65,10 +66,12 @@ def make_plan(
     )  # fmt: skip
 
 
-def _may_shrink(plan: Plan, config: TrainConfig) -> bool:
-    """Whether the patch is ours to choose by the time there is."""
+def _may_shrink(plan: Plan, config: TrainConfig, size: Triple) -> bool:
+    """Whether the patch is ours to choose by the time there is, and covers volumes of ``size``: where it sees only a
+    part of them, as of organs that are told apart by their places, every voxel less costs more than it saves."""
     free = (config.data.patch_size, config.data.image_size, config.network.img_size, config.trainer.epochs)
-    return plan.architecture == PLANNED and free == ("auto",) * len(free)
+    covers = all(p >= n for p, n in list(zip(plan.patch_size, size, strict=True))[3 - plan.dims :])
+    return plan.architecture == PLANNED and free == ("auto",) * len(free) and covers
 
 
 def _unmeasured(
