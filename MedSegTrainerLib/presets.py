@@ -57,7 +57,7 @@ PLANNED_LOSS_WHY = {
     "small objects": "cross-entropy steadies the Dice term",
     "balanced classes": "the Dice term does no harm there",
 }
-# The planned U-Net: the rate is a peak that falls to nearly zero, which a training of minutes needs
+# The planned U-Net: a training of minutes needs a high rate, and an average of the weights or a fall to settle them
 PLANNED_RATE = {"Adam": 2e-3, "AdamW": 2e-3, "SGD": 1e-2}
 PLANNED_DECAY = {"Adam": 1e-5, "AdamW": 1e-2, "SGD": 1e-4}
 PLANNED_CLIP = 12.0
@@ -140,7 +140,7 @@ def choose_decay(architecture: str, kind: str, cases: int, parameters: int) -> t
     span = f"guide, '{kind}: {low:g} to {high:g}'"
     if architecture == PLANNED:
         if PLANNED_DECAY[kind] > high:
-            return PLANNED_DECAY[kind], f"AdamW's own default, as its rate falls; {span} is for a constant rate"
+            return PLANNED_DECAY[kind], f"AdamW's own default, as in all measurements of this network; {span}"
         return PLANNED_DECAY[kind], span
     if cases < SMALL_DATASET:
         return high, f"{span}, more for smaller data sets: {cases} cases"
