@@ -316,6 +316,12 @@ class TestTime:
         assert short.spacing == full.spacing
         assert "time left" not in full.reasons["patch_size"]
 
+    def test_a_patch_that_sees_a_part_of_a_volume_stays(self) -> None:
+        """Half of this one would be less than a full patch has."""
+        data = fingerprint((32, 70, 81))
+        full, short = (plan_for(data, "epochs=auto", seconds=seconds) for seconds in (None, 1.0))
+        assert short.patch_size == full.patch_size
+
     @pytest.mark.parametrize(
         "setting", ["patch_size=[8, 16, 16]", "epochs=2", "image_size=32", "network.type=SegResNet"]
     )
