@@ -18,6 +18,7 @@ import numpy as np
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import DataError, UsageError
+from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.metrics import METRICS, metric_key, outcome
 from MedSegTrainerLib.paired import CONFIDENCE, FEW, FEWEST_CONCLUSIVE, FEWEST_TESTED, RESAMPLES, compare_pairs, holm
 from MedSegTrainerLib.units import Length, common_length, shown_key, shown_results
@@ -140,10 +141,7 @@ def _metrics_file(path: Path) -> Path:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    from MedSegTrainerLib.validation import read_json
-
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        document = read_json(stream.read(), str(path))
+    document = read_json_file(path)
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version != READ_VERSION or not all(isinstance(document.get(key), list) for key in ("classes", "metrics")):
         raise UsageError(

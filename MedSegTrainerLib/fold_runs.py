@@ -17,9 +17,10 @@ from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
 from MedSegTrainerLib.fold_places import Place
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner
+from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.package import load_package
 from MedSegTrainerLib.study import Study
-from MedSegTrainerLib.validation import parse_job, read_json
+from MedSegTrainerLib.validation import parse_job
 
 POLL_SECONDS = 0.3
 REPORT_SECONDS = 2.0
@@ -177,7 +178,7 @@ class FoldRuns:
         summary = load_package(job.model).metrics.get("summary", {})
         means = {name: {key: item["mean"] for key, item in values.items()} for name, values in summary.items()}
         measured = job.report / "metrics.json"
-        length = read_json(measured.read_text(encoding="utf-8"), str(measured)).get("length", "mm")
+        length = read_json_file(measured).get("length", "mm")
         cases, report = len(self.study.folds[index]["val"]), str(job.report / "report.html")
         self.emit(Measured(cases=cases, metrics=means, report=report, length=length))
 

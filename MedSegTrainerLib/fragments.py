@@ -9,9 +9,10 @@ from typing import Any
 
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.errors import ConfigError, UsageError, did_you_mean
+from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.links import read_links
 from MedSegTrainerLib.nodes import NODE_TYPES, SECTIONS, TRAINING_SECTIONS
-from MedSegTrainerLib.validation import parse_config, read_json, with_settings
+from MedSegTrainerLib.validation import parse_config, with_settings
 from MedSegTrainerLib.workflow import NODE_KEYS, PASSED_OVER, read_node, read_nodes, section_values
 
 
@@ -36,11 +37,9 @@ def train_config(data: Path, config: Path | None, assignments: Sequence[str]) ->
 def read_object(path: Path, what: str) -> dict[str, Any]:
     """The JSON object in a file; ``what`` it should hold is told where it does not. Raises UsageError."""
     try:
-        document = read_json(path.read_text(encoding="utf-8-sig"), str(path))  # Windows editors write a mark
+        document = read_json_file(path)
     except OSError as error:
         raise UsageError(f"The configuration {path} cannot be read: {error.strerror}. Check the path.") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is no text file. Give a JSON file with {what}, or leave it out.") from None
     if not isinstance(document, dict):
         raise UsageError(f"{path} must hold an object with {what}.")
     return document

@@ -14,8 +14,9 @@ from MedSegTrainerLib.data.halves import half_names, write_halves
 from MedSegTrainerLib.data.splits import fold_splits
 from MedSegTrainerLib.errors import JobError, UsageError
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.package import DESCRIPTION
-from MedSegTrainerLib.validation import parse_job, read_json
+from MedSegTrainerLib.validation import parse_job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ class Study:
         first = self.job(0).plan_file
         if index == 0 or not first.exists():
             return
-        plan: dict[str, Any] = read_json(first.read_text(encoding="utf-8"), str(first))
+        plan: dict[str, Any] = read_json_file(first)
         share = len(self.folds[index]["train"]) / len(self.folds[0]["train"])
         plan["steps_per_epoch"] = max(1, round(plan["steps_per_epoch"] * share))
         atomic.write_json(self.job(index).plan_file, plan)
@@ -85,7 +86,7 @@ def prepare(train: TrainConfig, folder: JobFolder) -> Study:
         first, second = half_names(usable[0])
         folds = [{"train": [first], "val": [second]}, {"train": [second], "val": [first]}]
     elif splits_file.exists():
-        folds = read_json(splits_file.read_text(encoding="utf-8"), str(splits_file))
+        folds = read_json_file(splits_file)
     else:
         folds = _divided(dataset, train)
     atomic.write_json(splits_file, folds)

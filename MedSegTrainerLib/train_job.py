@@ -34,6 +34,7 @@ from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.held_out_files import predict_files
 from MedSegTrainerLib.inference import Predictor, describe_plan
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
+from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.likeness import describe
 from MedSegTrainerLib.monitor import Monitor
 from MedSegTrainerLib.package import DESCRIPTION, load_package, save_description
@@ -45,7 +46,6 @@ from MedSegTrainerLib.remedies import facts_of
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.trainer import fit
 from MedSegTrainerLib.training import Training
-from MedSegTrainerLib.validation import read_json
 
 DEFAULT_BUDGET = "20m"
 
@@ -171,7 +171,7 @@ def _plan_once(
 ) -> Plan:
     """The plan of the job, made where it has none yet."""
     if folder.plan_file.exists():
-        plan = Plan.from_json(read_json(folder.plan_file.read_text(encoding="utf-8"), str(folder.plan_file)))
+        plan = Plan.from_json(read_json_file(folder.plan_file))
     else:
         plan = plan_training(config, scanned, emit, started, ranks)
         atomic.write_json(folder.plan_file, plan.to_json())

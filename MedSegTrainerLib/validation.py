@@ -94,14 +94,6 @@ def with_settings(values: dict[str, Any], assignments: list[str], cls: type = Tr
     return result
 
 
-def read_json(text: str, name: str) -> Any:
-    """JSON with an error that names the file, the line and the column."""
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{name} is not valid JSON: {error}. Correct the file, or leave it out.") from None
-
-
 def _setting_paths(cls: Any, prefix: str = "") -> list[str]:
     hints = get_type_hints(cls)
     paths = []

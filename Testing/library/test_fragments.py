@@ -107,7 +107,7 @@ class TestFile:
         [
             (b"[1]", "must hold an object with settings"),
             (b"{", "is not valid JSON"),
-            (b"\xff\xfe\x00", "is no text file. Give a JSON file with settings"),
+            (b"\xff\xfe\x00", "is not valid JSON"),
             (None, "cannot be read"),
         ],
     )

@@ -16,13 +16,13 @@ from MedSegTrainerLib.events import Epoch, Warned
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.monitor import Monitor
 from MedSegTrainerLib.package import load_package
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.trainer import fit
 from MedSegTrainerLib.training import Training
-from MedSegTrainerLib.validation import read_json
 
 
 class SmallDevice(Learner):
@@ -81,7 +81,7 @@ def test_a_batch_that_does_not_fit_is_computed_in_pieces(tiny_plan: Plan, tmp_pa
         "Memory ran out. Training goes on with 2 x 1 patches of 4 x 8 x 12 voxels a step."
     ]
     assert [event.step for event in events if isinstance(event, Epoch)] == [2, 4, 6]
-    kept = Plan.from_json(read_json((tmp_path / "plan.json").read_text(encoding="utf-8"), "plan"))
+    kept = Plan.from_json(read_json_file(tmp_path / "plan.json"))
     assert kept == training.plan == load_package(tmp_path / "model").plan
 
 

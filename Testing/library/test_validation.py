@@ -19,8 +19,8 @@ from MedSegTrainerLib.config import (
     TrainerConfig,
     job_document,
 )
-from MedSegTrainerLib.errors import ConfigError, UsageError
-from MedSegTrainerLib.validation import parse_config, parse_job, read_json, with_settings
+from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.validation import parse_config, parse_job, with_settings
 
 
 def problems(values: Any, cls: type = TrainConfig) -> list[str]:
@@ -289,12 +289,6 @@ class TestDevices:
     def test_what_goes_together(self, device: str, devices: Any) -> None:
         parse_config(CrossValidateConfig, {"devices": devices, "train": {"trainer": {"device": device}}})
         assert parse_config(ApplyConfig, {"devices": devices, "device": device}).devices in (1, 2, 4, "auto")
-
-
-class TestReadJson:
-    def test_names_file_and_place(self) -> None:
-        with pytest.raises(UsageError, match=r"a\.json is not valid JSON: .*line 2 column 1"):
-            read_json("{\n", "a.json")
 
 
 class TestNested:
