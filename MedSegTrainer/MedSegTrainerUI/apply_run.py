@@ -199,12 +199,12 @@ def start_run(panel: Any, task: ApplyTask) -> ApplyRun:
             export_volume(volumes[0], group[0])
             for volume, file in zip(volumes[1:], group[1:], strict=True):
                 export_channel(volume, volumes[0], file)
-        panel.environment.start(folder)
+        process = panel.environment.start(folder)
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise
     run = ApplyRun(folder, record, same_scene=True)
-    run.watch.expect_start()
+    run.watch.expect_start(process)
     return run
 
 

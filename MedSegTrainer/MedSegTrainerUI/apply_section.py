@@ -18,6 +18,7 @@ from MedSegTrainerUI.apply_run import ApplyRun, ApplyTask, find_runs, start_run
 from MedSegTrainerUI.messages import show_message, told
 from MedSegTrainerUI.model_card import ModelCard, card_html, card_tooltip, read_card, when
 from MedSegTrainerUI.model_list import ModelList, forget_model, remember_model
+from MedSegTrainerUI.node_choice import let_go
 from MedSegTrainerUI.segment_classes import same_name
 from MedSegTrainerUI.volume_chooser import VolumeChooser
 
@@ -52,6 +53,7 @@ class ApplySection:
         menu.addAction(_("Model file (zip)...")).connect("triggered(bool)", self.onChooseFile)
         ui.modelButton.setMenu(menu)
         ui.modelSelector.connect("activated(int)", self.onModel)
+        let_go(ui.outputSelector)
         ui.outputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onOutput)
         for name, widget, signal in (
             ("tta", ui.ttaCheckBox, "toggled(bool)"), ("fillHoles", ui.holesCheckBox, "toggled(bool)"),
@@ -93,7 +95,7 @@ class ApplySection:
         show_message(self.ui.messageLabel, text, severity)
 
     def cleanup(self) -> None:
-        self.run = None
+        self.run = self.parameters = None
 
     # -- showing
 
@@ -149,8 +151,10 @@ class ApplySection:
     def _show_options(self) -> None:
         ui, parameters = self.ui, self.parameters
         if parameters is not None:
+            self._restoring = True  # the spin box rounds
             ui.ttaCheckBox.checked, ui.holesCheckBox.checked = parameters.tta, parameters.fillHoles
             ui.largestCheckBox.checked, ui.minimumSpinBox.value = parameters.largestComponent, parameters.minimumSize
+            self._restoring = False
         mirrors = self.card is None or self.card.mirrors
         ui.ttaCheckBox.enabled = mirrors
         ui.ttaCheckBox.toolTip = (
@@ -257,7 +261,7 @@ class ApplySection:
             self.parameters.outputSegmentation = node
 
     def onOption(self, name: str, value: Any) -> None:
-        if self.parameters is not None and getattr(self.parameters, name) != value:
+        if self.parameters is not None and not self._restoring and getattr(self.parameters, name) != value:
             setattr(self.parameters, name, value)
 
     @told
@@ -288,7 +292,7 @@ class ApplySection:
         )
 
     def _may_overwrite(self, task: ApplyTask) -> bool:
-        """Asks first. Where the chosen node is removed, Slicer's choosers take the next, perhaps of another volume."""
+        """Asks first: it may be the segmentation of another volume."""
         content, volume = task.output.GetSegmentation(), task.cases[0][0]
         made_on = task.output.GetNodeReference(task.output.GetReferenceImageGeometryReferenceRole())
         told = []

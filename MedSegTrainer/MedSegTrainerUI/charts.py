@@ -2,16 +2,21 @@
 
 Two tables, as validations are rarer than epochs. New points are appended. A long training is thinned out for
 display: each table keeps at most ``MOST_ROWS`` rows, so that drawing costs the same after a day as after a minute.
+
+Slicer's plot view computes an automatic range once: all ranges are set here, at every update.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
+from vtk.util import numpy_support
 
 MOST_ROWS = 400
 ATTRIBUTE = "MedSegTrainer.Chart"
@@ -30,6 +35,7 @@ class Charts:
         self._watch: Any = None
         self._classes: list[tuple[str, tuple[float, ...]]] = []
         self._tables: dict[str, PointTable] = {}
+        self._series_of: dict[str, list[tuple[Any, Any]]] = {}  # charts and series of each table
         self.nodes: dict[str, Any] = {}
 
     def show(self, watch: Any, classes: Sequence[Mapping[str, Any]]) -> bool:
@@ -41,14 +47,18 @@ class Charts:
         quiet = [(self.nodes[name], self.nodes[name].StartModify()) for name in ("loss", "dice")]
         try:  # each series would redraw its chart at every change of its table
             losses = self._tables["losses"].bring(watch.epochs, watch.rewinds)
-            return self._tables["validations"].bring(watch.validations, watch.rewinds) or losses
+            changed = self._tables["validations"].bring(watch.validations, watch.rewinds) or losses
+            if changed:
+                self._attach()
+                self._set_ranges()
+            return changed
         finally:
             for node, before in quiet:
                 node.EndModify(before)
 
     def forget(self) -> None:
         """The scene is closing: its nodes are not touched any more."""
-        self._watch, self._tables, self.nodes = None, {}, {}
+        self._watch, self._tables, self._series_of, self.nodes = None, {}, {}, {}
 
     def _are_there(self) -> bool:
         return bool(self.nodes) and all(node.GetScene() is not None for node in self.nodes.values())
@@ -62,17 +72,14 @@ class Charts:
                 **{dice_column(name): lambda p, name=name: p["dice"].get(name) for name in names},
             },
         }  # fmt: skip
-        self.nodes = {}
+        self.nodes, self._series_of = {}, {key: [] for key in columns}
         for key, readers in columns.items():
             node = self._node("vtkMRMLTableNode", key, _("MedSegTrainer {key}").format(key=key))
             self._tables[key] = PointTable(node, readers)
         loss = self._chart("loss", _("loss"))
-        loss.SetYAxisRangeAuto(True)
         self._series(loss, "losses", TRAINING, _("training"), INK, 2.0)
         self._series(loss, "validations", HELD_OUT, _("held-out"), VALIDATION, 2.0)
         dice = self._chart("dice", _("Dice"))
-        dice.SetYAxisRangeAuto(False)
-        dice.SetYAxisRange(0.0, 1.0)
         for name, color in self._classes:
             self._series(dice, "validations", dice_column(name), name, color, 2.0)
         if len(names) != 1:
@@ -84,6 +91,8 @@ class Charts:
         chart = self._node("vtkMRMLPlotChartNode", key, _("Training: {title}").format(title=title))
         chart.RemoveAllPlotSeriesNodeIDs()
         chart.SetTitleVisibility(False)
+        chart.SetXAxisRangeAuto(False)
+        chart.SetYAxisRangeAuto(False)
         chart.SetXAxisTitle(_("epoch"))
         chart.SetYAxisTitle(title)
         for size in (chart.SetAxisLabelFontSize, chart.SetAxisTitleFontSize, chart.SetLegendFontSize):
@@ -101,7 +110,27 @@ class Charts:
         series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
         series.SetLineWidth(width)
         series.SetColor(*color)
-        chart.AddAndObservePlotSeriesNodeID(series.GetID())
+        self._series_of[table].append((chart, series))
+
+    def _attach(self) -> None:
+        """VTK prints an error at every paint of a line that has fewer than two points."""
+        for table, users in self._series_of.items():
+            has_line = self.nodes[table].GetNumberOfRows() > 1
+            for chart, series in users:
+                if chart.HasPlotSeriesNodeID(series.GetID()) != has_line:
+                    change = chart.AddAndObservePlotSeriesNodeID if has_line else chart.RemovePlotSeriesNodeID
+                    change(series.GetID())
+
+    def _set_ranges(self) -> None:
+        epochs = [table.range_of(EPOCH)[1] for table in self._tables.values()]
+        losses = [self._tables["losses"].range_of(TRAINING), self._tables["validations"].range_of(HELD_OUT)]
+        lowest, highest = min(low for low, _high in losses), max(high for _low, high in losses)
+        margin = 0.05 * (highest - lowest) or 0.05 * abs(highest) or 1.0
+        for name in ("loss", "dice"):
+            self.nodes[name].SetXAxisRange(0.0, max([2.0, *(last for last in epochs if math.isfinite(last))]))
+        self.nodes["dice"].SetYAxisRange(0.0, 1.0)
+        if math.isfinite(lowest):
+            self.nodes["loss"].SetYAxisRange(lowest - margin, highest + margin)
 
     def _node(self, class_name: str, key: str, name: str) -> Any:
         """The node of this use that is in the scene, as after a reload of the module, or a new one."""
@@ -164,6 +193,13 @@ class PointTable:
         self.node.GetTable().Modified()
         self.node.Modified()
         return True
+
+    def range_of(self, name: str) -> tuple[float, float]:
+        """The least and the most of the finite numbers in a column; infinity and minus infinity where it has none."""
+        column = self._columns[list(self._readers).index(name)]
+        values = numpy_support.vtk_to_numpy(column) if column.GetNumberOfTuples() else np.empty(0)
+        finite = values[np.isfinite(values)]
+        return (float(finite.min()), float(finite.max())) if finite.size else (math.inf, -math.inf)
 
     def _clear(self, points: Sequence[Point]) -> None:
         self._taken, self._stride, self._newest_goes = 0, 1, False

@@ -36,11 +36,11 @@ class DataCheck:
             self.folder.create(VerifyConfig(train=train, **seen))
             if not self.source:
                 write_data(self.folder.path / "data")
-            self.panel.environment.start(self.folder)
+            process = self.panel.environment.start(self.folder)
         except BaseException:
             shutil.rmtree(self.folder.path, ignore_errors=True)
             raise
-        self.watch.expect_start()
+        self.watch.expect_start(process)
 
     @property
     def told(self) -> str:

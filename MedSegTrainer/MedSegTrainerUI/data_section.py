@@ -11,6 +11,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI import class_names, data_tables
 from MedSegTrainerUI.case_checks import Finding, check_rows
 from MedSegTrainerUI.case_rows import CaseRow, free_name, write_rows
@@ -18,6 +19,7 @@ from MedSegTrainerUI.data_check import DataCheck, forget_check, forget_exports, 
 from MedSegTrainerUI.data_problem import Problem, find_problem, repair_words
 from MedSegTrainerUI.export_cases import export_cases
 from MedSegTrainerUI.messages import show_message, told
+from MedSegTrainerUI.node_choice import let_go
 from MedSegTrainerUI.scene_pairs import pair_all
 from MedSegTrainerUI.scene_watch import SceneWatch
 from MedSegTrainerUI.segment_classes import SegmentClass, find_classes
@@ -48,8 +50,8 @@ class DataSection:
 
     def _connect(self) -> None:
         ui = self.ui
-        shared = (data_tables.VOLUMES, data_tables.SEGMENTATION, data_tables.SEGMENTS)
-        data_tables.prepare(ui.pairsTable, shared, {data_tables.FINDINGS: 96})
+        shared = (data_tables.VOLUMES, data_tables.SEGMENTS)
+        data_tables.prepare(ui.pairsTable, shared, {data_tables.SEGMENTATION: 0, data_tables.FINDINGS: 96})
         data_tables.prepare(ui.classesTable, (data_tables.CLASS,))
         for button, slot in (
             (ui.addAllButton, self.onAddAll), (ui.folderButton, self.onFolder), (ui.addPairButton, self.onAddPair),
@@ -63,6 +65,7 @@ class DataSection:
         ui.pairsTable.connect("itemSelectionChanged()", self.onSelection)
         ui.classesTable.connect("itemSelectionChanged()", self.onSelection)
         ui.volumesSelector.connect("checkedNodesChanged()", self.onSelection)
+        let_go(ui.segmentationSelector)
         ui.reportLabel.connect("linkActivated(QString)", self.onReport)
         self.tell("")
 
@@ -85,6 +88,7 @@ class DataSection:
 
     def cleanup(self) -> None:
         self._watch.stop()
+        self.parameters = None
 
     @told
     def onTimer(self) -> None:
@@ -252,6 +256,8 @@ class DataSection:
         ui = self.ui
         volumes = self._chosen_volumes()
         self.tell("")
+        if not volumes:  # a volume that was checked is gone, of which its chooser does not tell
+            raise DataError(_("Choose a volume on the left first."))
         segmentation = ui.segmentationSelector.currentNode()
         self._add([CaseRow(name=volumes[0].GetName(), volumes=volumes, segmentation=segmentation)])
         for volume in volumes:

@@ -64,7 +64,8 @@ def class_cells(classes: Sequence[Any], left_out: Sequence[Any]) -> list[list[Ce
 
 
 def prepare(table: Any, stretched: Sequence[int], widths: Mapping[int, int] | None = None) -> None:
-    """Columns as wide as their content, or as ``widths`` (pixels) says, but those that share what is left."""
+    """Columns as wide as their content, or as ``widths`` (pixels; 0: as their title) says, but those that share the
+    rest."""
     header = table.horizontalHeader()
     header.setDefaultAlignment(qt.Qt.AlignLeft | qt.Qt.AlignVCenter)
     header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
@@ -72,7 +73,7 @@ def prepare(table: Any, stretched: Sequence[int], widths: Mapping[int, int] | No
         header.setSectionResizeMode(column, qt.QHeaderView.Stretch)
     for column, width in (widths or {}).items():
         header.setSectionResizeMode(column, qt.QHeaderView.Interactive)
-        header.resizeSection(column, width)
+        header.resizeSection(column, width or header.sectionSizeHint(column))
 
 
 def fill(table: Any, rows: Sequence[Sequence[Cell]], fewest: int) -> None:

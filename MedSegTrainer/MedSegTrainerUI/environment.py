@@ -119,19 +119,21 @@ class Environment:
             ).format(what=what, download=gigabytes(size.download), disk=gigabytes(size.disk), folder=self.folder)
         return self.problem
 
-    def start(self, folder: JobFolder) -> None:
-        """Starts a job in a process that outlives Slicer; raises JobError where none can be."""
+    def start(self, folder: JobFolder) -> Any:
+        """Starts a job in a process that outlives Slicer, its subprocess.Popen; raises JobError where none can be."""
         self.poll()
         if not self.ready:
             raise JobError(self.problem)
         try:
-            keep(folder.start(str(self.interpreter), environment=startup_environment(), behind=True))
+            process = folder.start(str(self.interpreter), environment=startup_environment(), behind=True)
         except OSError as error:
             raise JobError(
                 _("{python} cannot be started: {error}. Press Test under Environment.").format(
                     python=self.interpreter, error=error.strerror or error
                 )
             ) from None
+        keep(process)
+        return process
 
     def set_up(self, *, anew: bool = False) -> None:
         """Builds the environment where it is not complete, or ``anew``, and tests it; the chosen Python is left."""

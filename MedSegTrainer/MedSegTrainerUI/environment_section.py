@@ -39,6 +39,7 @@ class EnvironmentSection:
             button.connect("clicked(bool)", slot)
         self.ui.deviceComboBox.connect("currentIndexChanged(int)", self.onDevice)
         self.ui.pythonPathLineEdit.connect("currentPathChanged(QString)", self.onPython)
+        self.ui.pythonPathLineEdit.connect("validInputChanged(bool)", self.onPythonValid)
         self.refresh()
 
     def setParameterNode(self, parameters: Any) -> None:
@@ -121,6 +122,12 @@ class EnvironmentSection:
         if self._filling or path == self.environment.chosen or (path and not Path(path).is_file()):
             return  # not typed to its end
         self._begin(lambda: self.environment.choose(path))
+
+    @told
+    def onPythonValid(self, valid: bool) -> None:
+        """Of a path that was emptied, this is all that CTK tells."""
+        if not valid and not self.ui.pythonPathLineEdit.currentPath:
+            self.onPython("")
 
     def _begin(self, action: Any) -> None:
         self._told = ("", "error")

@@ -90,11 +90,11 @@ class EvaluateRun:
                 export_labels(node, volume, self.comparison.both, files[side])
                 name_segments(files[side], self.comparison.both)
             export_volume(volume, files["images"])
-            panel.environment.start(self.folder)
+            process = panel.environment.start(self.folder)
         except BaseException:
             shutil.rmtree(self.folder.path, ignore_errors=True)
             raise
-        self.watch.expect_start()
+        self.watch.expect_start(process)
 
     @property
     def working(self) -> bool:

@@ -16,6 +16,7 @@ from MedSegTrainerUI import data_tables
 from MedSegTrainerUI.data_tables import Cell
 from MedSegTrainerUI.evaluate_run import EvaluateRun, add_table, fill_table, read_table
 from MedSegTrainerUI.messages import show_message, told
+from MedSegTrainerUI.node_choice import let_go
 from MedSegTrainerUI.segment_classes import same_name
 
 TABLE_ROLE = "evaluateTable"
@@ -40,10 +41,10 @@ class EvaluateSection:
         self._restoring = False
         self._shown: Any = None
         data_tables.prepare(self.ui.resultsTable, [0])
-        for parameter, selector in SELECTORS.items():
-            getattr(self.ui, selector).connect(
-                "currentNodeChanged(vtkMRMLNode*)", functools.partial(self.onNode, parameter)
-            )
+        for parameter, name in SELECTORS.items():
+            selector = getattr(self.ui, name)
+            let_go(selector)
+            selector.connect("currentNodeChanged(vtkMRMLNode*)", functools.partial(self.onNode, parameter))
         self.ui.evaluateButton.connect("clicked(bool)", self.onEvaluate)
         self.ui.cancelButton.connect("clicked(bool)", self.onCancel)
         self.ui.reportButton.connect("clicked(bool)", self.onReport)
@@ -62,7 +63,7 @@ class EvaluateSection:
         show_message(self.ui.messageLabel, text, severity)
 
     def cleanup(self) -> None:
-        self.run = None
+        self.run = self.parameters = None
 
     # -- showing
 

@@ -15,7 +15,6 @@ from MedSegTrainerUI.jobs import has_no_end
 Event = Mapping[str, Any]
 CLASSES_ON_A_LINE = 6
 CLASSES_IN_A_LEGEND = 20
-MEAN_COLOR = "#333333"
 SECONDS_IN_DAY = 86400
 NETWORKS = {
     "PlannedUNet": "U-Net", "UNet2D": "U-Net", "UNet3D": "U-Net", "DeepLabV3Plus": "DeepLabV3+",
@@ -63,11 +62,16 @@ def dice_words(mean: float | None, dice: Mapping[str, float | None]) -> str:
     return f"{mean:.2f}" if len(dice) < 2 else f"{mean:.2f} ({', '.join(known[:CLASSES_ON_A_LINE])}{more})"
 
 
-def class_legend(classes: Sequence[Mapping[str, Any]], mean: float | None, dice: Mapping[str, float | None]) -> str:
-    """The newest Dice of each class after a mark in its colour, as rich text: the legend of the chart below it."""
+def class_legend(
+    classes: Sequence[Mapping[str, Any]], mean: float | None, dice: Mapping[str, float | None], ink: str
+) -> str:
+    """The newest Dice of each class after a mark in its colour, as rich text: the legend of the chart below it.
+
+    ink: the colour of texts, for the mark of the mean.
+    """
     entries = [(item["name"], "#{:02x}{:02x}{:02x}".format(*item["color"]), dice.get(item["name"])) for item in classes]
     if len(entries) != 1:
-        entries.append((_("mean"), MEAN_COLOR, mean))
+        entries.append((_("mean"), ink, mean))
     marks = [
         f"<span style='color:{color}'>&#9632;</span>&nbsp;{escape(name).replace(' ', '&nbsp;')}"
         + (f"&nbsp;{value:.2f}" if value is not None else "")

@@ -84,11 +84,11 @@ class JobSection:
             self._remember(folder)
             self._show()
 
-    def follow(self, folder: JobFolder, *, started: bool = False) -> None:
-        """Watches a job from its first event on; ``started``: somebody has started its process just now."""
+    def follow(self, folder: JobFolder, *, started: bool = False, process: Any = None) -> None:
+        """Watches a job from its first event on; ``started``: somebody has started its ``process`` just now."""
         self.watched = JobWatch(folder)
         if started:
-            self.watched.expect_start()
+            self.watched.expect_start(process)
         self._classes, self._state, self._saw_it_work = [], "", False
         self.preview.remove()
         self._remember(folder)
@@ -122,7 +122,7 @@ class JobSection:
 
     def cleanup(self) -> None:
         """The job goes on; charts and prediction stay in the scene, for the next panel to take over."""
-        self.watched = None
+        self.watched = self.parameters = None
 
     def tell(self, text: str, severity: str = "error") -> None:
         show_message(self.ui.messageLabel, text, severity)
@@ -242,8 +242,8 @@ class JobSection:
             return
         if self.watched is not None and self.watched.working:
             raise JobError(_("{name} is running. Stop it first.").format(name=self.watched.name))
-        self.panel.environment.start(folder)
-        self.follow(folder, started=True)
+        process = self.panel.environment.start(folder)
+        self.follow(folder, started=True, process=process)
         self.panel.refresh()
 
     def _to_watch(self) -> JobFolder | None:
@@ -315,7 +315,8 @@ class JobSection:
             self._classes = job_classes(watch.folder)
         self.charts.show(watch, self._classes)
         newest = watch.validations[-1] if watch.validations else {}
-        self.ui.diceLabel.text = class_legend(self._classes, newest.get("mean_dice"), newest.get("dice", {}))
+        ink = self.ui.diceLabel.palette.color(qt.QPalette.WindowText).name()
+        self.ui.diceLabel.text = class_legend(self._classes, newest.get("mean_dice"), newest.get("dice", {}), ink)
         for name, frame in self._frames.items():
             frame.show(self.charts.nodes[name])
         there = slicer.app.layoutManager() is not None

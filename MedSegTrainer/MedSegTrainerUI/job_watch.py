@@ -61,8 +61,11 @@ class JobWatch:
         self._done: Event = {}
         self._starting_since = _started_at(folder)
         self._log_size_at_start = 0
+        self._process: Any = None
+        self._process_ended = False
         self._reader = EventReader(folder.events_file)
         self._document: dict[str, Any] | None = None
+        self._state_before = self.state
         self._follow_kind: dict[str, Callable[[Event], None]] = {
             "started": self._started,
             "stage": self._stage,
@@ -138,8 +141,12 @@ class JobWatch:
         dice = at.get("dice", {}) if at.get("epoch") == self.best["epoch"] else {}
         return self.best["mean_dice"], dice
 
-    def expect_start(self) -> None:
-        """The job was started just now: until its process writes a status of its own it is not a dead one."""
+    def expect_start(self, process: Any = None) -> None:
+        """The job was started just now: until its process writes a status of its own it is not a dead one.
+
+        process: the subprocess.Popen of it, where it is known; one that ends before has failed to start.
+        """
+        self._process, self._process_ended = process, False
         self._starting_since = time.time()
         self._log_size_at_start = _size(self.folder.log_file)
         self.outcome = None
@@ -166,17 +173,22 @@ class JobWatch:
                 return new
 
     def _read_status(self) -> bool:
-        earlier = self.status, self.alive, self.state
+        earlier = self.status, self.alive, self._state_before
+        # asked before the status is read, which a process writes before it ends
+        self._process_ended = self._process is not None and self._process.poll() is not None
         status = self.folder.status()
         if status.state != "created" or self.status.state == "created":  # unreadable for a moment: the last one counts
             self.status = status
         self.alive = self.status.is_alive()
         if self._starting_since is not None and self.status.heartbeat > self._starting_since:
             self._starting_since = None
-        return earlier != (self.status, self.alive, self.state)
+        self._state_before = self.state
+        return earlier != (self.status, self.alive, self._state_before)
 
     def _start_failed(self) -> bool:
         if self._starting_since is None or time.time() - self._starting_since > START_SECONDS:
+            return True
+        if self._process_ended:
             return True
         try:
             with self.folder.log_file.open("rb") as stream:

@@ -110,6 +110,7 @@ class Panel(VTKObservationMixin):
         self._cleaned = True
         self._timer.stop()
         self.removeObservers()
+        self.parameters = None  # after a reload the widgets still live, hidden
         for section in self._sections:
             section.cleanup()
 

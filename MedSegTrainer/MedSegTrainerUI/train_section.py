@@ -101,6 +101,7 @@ class TrainSection:
             self._show_plan()
 
     def cleanup(self) -> None:
+        self.parameters = None
         self.job.cleanup()
 
     def tell(self, text: str, severity: str = "error") -> None:
@@ -197,13 +198,13 @@ class TrainSection:
             self._is_exporting(_("the cases"))
             folder.create(config)
             self._export(rows, classes, folder.path / "data")
-            self.panel.environment.start(folder)
+            process = self.panel.environment.start(folder)
         except BaseException:
             shutil.rmtree(folder.path, ignore_errors=True)
             self.tell("")
             raise
         self.tell("")
-        self.job.follow(folder, started=True)
+        self.job.follow(folder, started=True, process=process)
         self.panel.refresh()
 
     def _export(self, rows: Any, classes: Any, folder: Path) -> None:
@@ -224,7 +225,8 @@ class TrainSection:
         self.ui.messageLabel.repaint()
 
     def _on_changes(self, changes: dict[str, Any]) -> None:
-        self.parameters.configuration = json.dumps(changes)
+        if self.parameters is not None:
+            self.parameters.configuration = json.dumps(changes)
 
     def _on_refused(self, text: str) -> None:
         show_message(self.ui.settingsMessageLabel, text, "warning")

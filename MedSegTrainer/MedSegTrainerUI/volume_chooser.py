@@ -9,6 +9,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from MedSegTrainerUI.node_choice import let_go
+
 ROLE = "applyVolume"
 
 
@@ -98,6 +100,7 @@ class VolumeChooser:
         combo.noneDisplay = _("Choose a volume")
         combo.toolTip = _("The volume that is the channel {name} of the model.").format(name=name)
         combo.setMRMLScene(slicer.mrmlScene)
+        let_go(combo)
         combo.connect("currentNodeChanged(vtkMRMLNode*)", self._on_channel)
         return combo
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,10 @@ def _in_slicer() -> bool:
 
 
 IN_SLICER = _in_slicer()
+PYTHON_WITH_TORCH = os.environ.get("MEDSEG_PYTHON", "")  # where the Python of the tests has no PyTorch
+collect_ignore_glob = ["test_standin_*.py"] if IN_SLICER else []
+if not sys.executable:  # Slicer's own Python has none; tests start processes with it
+    sys.executable = shutil.which("PythonSlicer") or ""
 
 
 def _standin() -> Any:
@@ -117,9 +122,12 @@ def scene(tmp_path: Path, dialogs: Dialogs) -> Iterator[Any]:
     import slicer
 
     if IN_SLICER:
-        slicer.mrmlScene.Clear()
+        kept = _take_settings()
+        _empty_scene(slicer.mrmlScene)
         yield slicer.mrmlScene
-        slicer.mrmlScene.Clear()
+        _empty_scene(slicer.mrmlScene)
+        _take_settings()
+        _give_settings(kept)
         return
     from slicer_standin import failures, mrml, qt_dialogs, qt_settings
 
@@ -139,8 +147,44 @@ def scene(tmp_path: Path, dialogs: Dialogs) -> Iterator[Any]:
     assert not lost, "Slicer would only have printed this:\n" + "\n".join(lost)
 
 
+def _empty_scene(scene: Any) -> None:
+    """``Clear`` keeps singletons, and with them the parameters of the module."""
+    import slicer
+
+    scene.Clear()
+    for node in slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode"):
+        if "MedSegTrainer" in (node.GetSingletonTag(), node.GetAttribute("ModuleName")):
+            scene.RemoveNode(node)
+
+
+def _take_settings() -> dict[str, Any]:
+    """The module's settings, which are gone afterwards."""
+    import qt
+
+    settings = qt.QSettings()
+    taken = {key: settings.value(key) for key in settings.allKeys() if key.startswith("MedSegTrainer/")}
+    for key in taken:
+        settings.remove(key)
+    return taken
+
+
+def _give_settings(values: dict[str, Any]) -> None:
+    import qt
+
+    for key, value in values.items():
+        qt.QSettings().setValue(key, value)
+
+
 def _is_temporary(node: Any) -> bool:
     return (node.GetName() or "").startswith("__")  # as Slicer's own functions name them
+
+
+@pytest.fixture(scope="session")
+def torch_python() -> str:
+    """An interpreter with PyTorch, to train with; the test is skipped where there is none."""
+    if not PYTHON_WITH_TORCH and importlib.util.find_spec("torch") is None:
+        pytest.skip("it trains, and this Python has no PyTorch: name an interpreter that has it in MEDSEG_PYTHON")
+    return PYTHON_WITH_TORCH or sys.executable
 
 
 @pytest.fixture
@@ -174,19 +218,22 @@ def medsegtrainer() -> Any:
 
 @pytest.fixture
 def module_widget(scene: Any, medsegtrainer: Any) -> Iterator[Any]:
-    """The module's widget as Slicer makes it, entered and shown."""
+    """The module's widget as Slicer makes it, entered and shown; each test has a panel of its own."""
     import slicer
 
-    parent = medsegtrainer.widgetRepresentation()
+    parent = medsegtrainer.createNewWidgetRepresentation()
     parent.resize(PANEL_WIDTH, PANEL_HEIGHT)
     parent.show()
-    (slicer.modules.MedSegTrainerWidget if IN_SLICER else parent).enter()
+    parent.self().enter()
     slicer.app.processEvents()
-    yield slicer.modules.MedSegTrainerWidget
-    (slicer.modules.MedSegTrainerWidget if IN_SLICER else parent).exit()
+    yield parent.self()
+    for widget in {parent.self(), slicer.modules.MedSegTrainerWidget}:  # two, where the test has reloaded the module
+        widget.exit()
+        widget.cleanup()
+        slicer.app.moduleManager().disconnect("moduleAboutToBeUnloaded(QString)", widget._onModuleAboutToBeUnloaded)
     parent.hide()
-    if not IN_SLICER:
-        medsegtrainer.discard_widget()
+    parent.deleteLater()
+    slicer.app.processEvents()
 
 
 @pytest.fixture

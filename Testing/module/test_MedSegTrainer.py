@@ -58,13 +58,19 @@ def test_cleanup_may_be_called_after_quitting(module_widget):
     assert module_widget.Observations == []
 
 
-def test_the_self_test_trains_where_the_environment_is_ready(module_widget, tmp_path):
-    played.leave_tested(tmp_path / "home")
-    module_widget.panel.environment.poll()
+def self_test(panel):
+    """On a panel of this test, not on the one that the application keeps."""
     case = MedSegTrainer.MedSegTrainerTest()
     case.messageDelay = 0
+    case.open_panel = lambda: panel
     case.setUp()
-    case.test_training()
+    return case
+
+
+def test_the_self_test_trains_where_the_environment_is_ready(module_widget, torch_python, tmp_path):
+    played.leave_tested(tmp_path / "home")
+    module_widget.panel.environment.poll()
+    self_test(module_widget.panel).test_training()
     assert list((tmp_path / "home" / "jobs").iterdir()) == []
 
 
@@ -72,7 +78,4 @@ def test_the_self_test_trains_where_the_environment_is_ready(module_widget, tmp_
 def test_the_self_test_passes(module_widget, name):
     if name == "test_sample_data":
         pytest.importorskip("SampleData", reason="the Sample Data module is part of Slicer")
-    case = MedSegTrainer.MedSegTrainerTest()
-    case.messageDelay = 0
-    case.setUp()
-    getattr(case, name)()
+    getattr(self_test(module_widget.panel), name)()

@@ -16,6 +16,7 @@ from MedSegTrainerUI.export_volume import array_image, write_image
 from MedSegTrainerUI.import_segments import read_label_map
 from MedSegTrainerUI.jobs import JobList
 from MedSegTrainerUI.parameters import Parameters
+from tooltips import tooltip
 
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EventLog, Failed, Finished, Progress, Stage
@@ -129,7 +130,7 @@ def names_in(node):
 class TestWhatIsMissingIsSaid:
     def test_step_by_step(self, section, panel, make_model, make_volume, pixels):
         ui = section.ui
-        assert not ui.applyButton.enabled and ui.reasonLabel.text == "Choose a model." == ui.applyButton.toolTip
+        assert not ui.applyButton.enabled and ui.reasonLabel.text == "Choose a model." == tooltip(ui.applyButton)
         assert "There is no model yet: train one in section 2" in ui.cardLabel.text
         choose(section, make_model())
         assert "<b>liver</b> 0.94" in ui.cardLabel.text
@@ -139,7 +140,7 @@ class TestWhatIsMissingIsSaid:
         assert ui.applyButton.enabled and ui.reasonLabel.isHidden()
         panel.ready, panel.problem = False, "There is no PyTorch yet. Press Set up in section 5."
         section.refresh()
-        assert not ui.applyButton.enabled and ui.reasonLabel.text == panel.problem == ui.applyButton.toolTip
+        assert not ui.applyButton.enabled and ui.reasonLabel.text == panel.problem == tooltip(ui.applyButton)
 
     def test_a_model_that_was_removed(self, section, make_model, make_volume, pixels):
         folder = make_model()
@@ -192,10 +193,10 @@ class TestRun:
         ui = section.ui
         first, second = make_volume("one", pixels), make_volume("two", pixels[::-1])
         choose(section, make_model(), first, second)
-        assert not ui.outputSelector.enabled and "of its own" in ui.outputSelector.toolTip
+        assert not ui.outputSelector.enabled and "of its own" in tooltip(ui.outputSelector)
         ui.applyButton.click()
         assert section.run is not None and not ui.applyButton.enabled and not ui.cancelButton.isHidden()
-        assert "is being applied to one, two" in ui.applyButton.toolTip
+        assert "is being applied to one, two" in tooltip(ui.applyButton)
         first.SetName("renamed")
         log = EventLog(panel.folder.events_file)
         log(Stage(name="apply", message="", total=2000))
@@ -233,7 +234,7 @@ class TestRun:
     def test_mirror_images_only_where_the_model_knows_them(self, section, panel, make_model, make_volume, pixels):
         section.parameters.tta = True
         choose(section, make_model(plan={"flip_axes": []}), make_volume("CT", pixels))
-        assert not section.ui.ttaCheckBox.enabled and "without mirror images" in section.ui.ttaCheckBox.toolTip
+        assert not section.ui.ttaCheckBox.enabled and "without mirror images" in tooltip(section.ui.ttaCheckBox)
         section.onApply()
         assert panel.folder.read_document()["config"]["tta"] is False
 
@@ -254,17 +255,40 @@ class TestRun:
         assert segmentations() == [mine] and names_in(mine) == ["Liver", "bone", "tumor"]
 
     def test_the_segmentation_of_another_volume_is_asked_for(
-        self, scene, section, panel, make_model, make_volume, make_segmentation, pixels
+        self, section, panel, make_model, make_volume, make_segmentation, pixels
     ):
         volume, other = make_volume("CT", pixels), make_volume("CT of another", pixels)
-        mine, theirs = make_segmentation("mine", volume, {}), make_segmentation("theirs", other, {"bone": pixels > 240})
+        theirs = make_segmentation("theirs", other, {"bone": pixels > 240})
         choose(section, make_model(), volume)
-        section.ui.outputSelector.setCurrentNode(mine)
-        scene.RemoveNode(mine)
-        assert section.parameters.outputSegmentation is theirs  # as every chooser of Slicer does
+        section.ui.outputSelector.setCurrentNode(theirs)
         asked = answer(section, False)
         section.onApply()
         assert section.run is None and asked == ["theirs was made on CT of another, and gets the segments of CT."]
+
+    def test_of_a_chosen_node_that_is_removed_no_other_takes_the_place(
+        self, scene, section, make_model, make_volume, make_segmentation, pixels
+    ):
+        t1, t2, other = make_volume("T1", pixels), make_volume("T2", pixels), make_volume("other", pixels)
+        mine, theirs = make_segmentation("mine", t1, {}), make_segmentation("theirs", other, {"bone": pixels > 240})
+        choose(section, make_model(plan={"channel_names": ["T1", "T2"]}))
+        for combo, node in zip(section.volumes._combos, (t1, t2), strict=True):
+            combo.setCurrentNode(node)
+        section.ui.outputSelector.setCurrentNode(mine)
+        scene.RemoveNode(mine)
+        assert section.parameters.outputSegmentation is None and section.ui.outputSelector.currentNode() is None
+        scene.RemoveNode(t2)
+        assert section.volumes._combos[1].currentNode() is None and section.volumes.cases() == []
+        section.ui.outputSelector.setCurrentNode(theirs)
+        assert section.parameters.outputSegmentation is theirs, "what the user chooses counts again"
+
+    def test_a_size_from_a_saved_scene_stays_as_it_is(self, section):
+        for size in (12.5, 12.25):
+            section.parameters.minimumSize = size
+            section.refresh()
+            assert section.parameters.minimumSize == size
+        section.parameters.minimumSize = 12.5
+        section.refresh()
+        assert section.ui.minimumSpinBox.value == 12.5
 
     def test_a_failure_is_one_message(self, section, panel, make_model, make_volume, pixels):
         choose(section, make_model(), make_volume("CT", pixels))

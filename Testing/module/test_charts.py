@@ -57,8 +57,57 @@ def test_losses_and_dice_are_in_the_tables_and_in_the_colours_of_the_segments(ch
     assert charts.nodes["loss"].GetNumberOfPlotSeriesNodes() == 2
 
 
+def plot_widget(chart, scene):
+    """Slicer's widget that shows a chart from now on."""
+    node = scene.AddNewNodeByClass("vtkMRMLPlotViewNode")
+    node.SetAndObserveParentLayoutNodeID(chart.GetID())  # else it would be one of the layout's views
+    widget = slicer.qMRMLPlotWidget()
+    widget.setMRMLScene(scene)
+    widget.setMRMLPlotViewNode(node)
+    node.SetPlotChartNodeID(chart.GetID())
+    widget.resize(300, 200)
+    return widget
+
+
+def shown_ranges(widget):
+    widget.grab()
+    view = widget.plotView()
+    axes = view.chart().GetAxis(vtk.vtkAxis.BOTTOM), view.chart().GetAxis(vtk.vtkAxis.LEFT)
+    return [(axis.GetMinimum(), axis.GetMaximum()) for axis in axes]
+
+
+def test_the_axes_follow_the_training(charts, scene):
+    watch = FakeWatch(6)
+    charts.show(watch, CLASSES)
+    views = {name: plot_widget(charts.nodes[name], scene) for name in ("loss", "dice")}
+    assert shown_ranges(views["loss"])[0] == (0, 6) and shown_ranges(views["dice"]) == [(0, 6), (0, 1)]
+    watch.add(194)
+    charts.show(watch, CLASSES)
+    across, up = shown_ranges(views["loss"])
+    assert across == (0, 200) and up[0] < 1 / 200 and 1 < up[1] < 1.2
+    assert shown_ranges(views["dice"]) == [(0, 200), (0, 1)]
+
+
+def test_a_line_comes_onto_its_chart_with_its_second_point(charts, scene):
+    watch = FakeWatch(1)
+    charts.show(watch, CLASSES)
+    views = [plot_widget(charts.nodes[name], scene) for name in ("loss", "dice")]
+    counts = []
+    for _ in range(4):
+        counts.append([charts.nodes[name].GetNumberOfPlotSeriesNodes() for name in ("loss", "dice")])
+        for view in views:
+            view.grab()  # VTK prints an error for a line of fewer points
+        watch.add(1)
+        charts.show(watch, CLASSES)
+    assert counts == [[0, 0], [1, 0], [1, 0], [2, 3]]
+    del watch.epochs[1:], watch.validations[:]
+    watch.rewinds += 1
+    charts.show(watch, CLASSES)
+    assert [charts.nodes[name].GetNumberOfPlotSeriesNodes() for name in ("loss", "dice")] == [0, 0]
+
+
 def test_one_class_needs_no_mean(charts):
-    charts.show(FakeWatch(2), CLASSES[:1])
+    charts.show(FakeWatch(4), CLASSES[:1])
     assert charts.nodes["dice"].GetNumberOfPlotSeriesNodes() == 1
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import qt
 import slicer
-from MedSegTrainerUI.data_tables import CLASS, FINDINGS, LEARN, SEGMENTS, USE
+from MedSegTrainerUI.data_tables import CLASS, FINDINGS, LEARN, SEGMENTATION, SEGMENTS, USE
+from tooltips import tooltip
 
 from MedSegTrainerLib import atomic
 
@@ -120,6 +121,25 @@ def test_a_pair_is_added_by_hand_and_again_with_another_segmentation(make_case, 
     assert ui.volumesSelector.checkState(volume) == qt.Qt.Unchecked
 
 
+def test_a_checked_volume_that_is_removed_is_not_added(make_case, data, panel, wait_for):
+    volume, _segmentation = make_case("CT_01", liver=5)
+    data.ui.volumesSelector.setCheckState(volume, qt.Qt.Checked)
+    assert data.ui.addPairButton.enabled
+    slicer.mrmlScene.RemoveNode(volume)
+    data.ui.addPairButton.click()
+    assert panel.rows() == [] and data.ui.messageLabel.text == "Choose a volume on the left first."
+    wait_for(lambda: not data.ui.addPairButton.enabled)
+
+
+def test_the_titles_of_the_table_are_readable(data, screenshot):
+    """At the least width of the panel; Slicer's style needs more room for them than this one."""
+    data.uiWidget.setFixedWidth(380)
+    slicer.app.processEvents()
+    header = data.ui.pairsTable.horizontalHeader()
+    for column in (USE, SEGMENTATION, FINDINGS):
+        assert header.sectionSize(column) >= header.sectionSizeHint(column)
+
+
 def test_an_empty_segmentation_is_told(make_case, data):
     make_case("CT_01", liver=5)
     make_case("CT_02", liver=0)
@@ -230,7 +250,7 @@ def test_a_check_that_cannot_start_leaves_nothing_behind(make_case, data, panel,
 
 def test_without_an_environment_the_check_says_why(three, data, panel):
     assert not data.ui.checkButton.enabled
-    assert data.ui.checkButton.toolTip == panel.environment.problem != ""
+    assert tooltip(data.ui.checkButton) == panel.environment.problem != ""
 
 
 @pytest.mark.parametrize("width", [380, 480])

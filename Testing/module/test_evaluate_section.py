@@ -15,6 +15,7 @@ from MedSegTrainerUI.evaluate_section import EvaluateSection
 from MedSegTrainerUI.import_segments import read_label_map
 from MedSegTrainerUI.jobs import JobList
 from MedSegTrainerUI.parameters import Parameters
+from tooltips import tooltip
 
 from MedSegTrainerLib.errors import DataError, JobError
 from MedSegTrainerLib.events import EventLog, Failed, Finished
@@ -136,10 +137,21 @@ class TestMissing:
         section.ui.referenceSelector.setCurrentNode(reference)
         assert button.enabled and reason.isHidden()
         section.ui.volumeSelector.setCurrentNode(None)
-        assert button.toolTip == "Choose the volume that was segmented."
+        assert tooltip(button) == "Choose the volume that was segmented."
         panel.ready, panel.problem = False, "Press Set up."
         section.refresh()
         assert reason.text == "Press Set up."
+
+    def test_of_a_chosen_node_that_is_removed_no_other_takes_the_place(self, section, pair, make_volume, masks, scene):
+        volume, prediction, reference = pair
+        make_volume("another CT", masks)
+        choose(section, *pair)
+        for node in (prediction, volume):
+            scene.RemoveNode(node)
+        parameters = section.parameters
+        assert parameters.evaluatePrediction is None and parameters.evaluateVolume is None
+        assert section.ui.predictionSelector.currentNode() is None
+        assert parameters.evaluateReference is reference
 
     def test_a_start_that_fails_leaves_nothing(self, section, panel, pair):
         choose(section, *pair)

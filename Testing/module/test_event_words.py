@@ -56,6 +56,7 @@ def test_the_plan_is_a_sentence():
 
 def test_the_legend_has_the_colours_of_the_segments():
     classes = [{"name": "left <lung>", "color": (255, 0, 16)}, {"name": "b", "color": (0, 0, 0)}]
-    told = class_legend(classes, 0.5, {"left <lung>": 0.75, "b": None})
+    told = class_legend(classes, 0.5, {"left <lung>": 0.75, "b": None}, "#e0e0e0")
     assert "color:#ff0010'>&#9632;</span>&nbsp;left&nbsp;&lt;lung&gt;&nbsp;0.75" in told and "mean&nbsp;0.50" in told
-    assert "mean" not in class_legend(classes[:1], 0.5, {})
+    assert "color:#e0e0e0" in told, "the colour of texts, in the light style and in the dark one"
+    assert "mean" not in class_legend(classes[:1], 0.5, {}, "#000000")

@@ -8,6 +8,7 @@ import time
 
 import fake_panel as fake
 import slicer
+from tooltips import tooltip
 
 from MedSegTrainerLib.events import Advised, Epoch, EventLog, Finished, Warned
 
@@ -56,6 +57,15 @@ def test_a_dead_job_is_told_in_words_and_resumed(panel, job, make_job):
     job.ui.resumeButton.click()
     assert panel.environment.started == [folder] and job.watched.state == "starting"
     assert not job.ui.endingLabel.visible and len(job.watched.epochs) == 3
+
+
+def test_a_training_whose_process_dies_at_once_is_told_and_can_be_started_again(panel, train, job, cases, wait_for):
+    train.ui.startButton.click()
+    assert job.ui.progressLabel.text.startswith("Starting") and not train.ui.startButton.enabled
+    job.watched.folder.log_file.write_text("ImportError: libcuda.so: cannot open shared object file\n")
+    train.onTimer()
+    assert job.ui.endingLabel.text.endswith("Last words: ImportError: libcuda.so: cannot open shared object file")
+    assert job.ui.endingLabel.visible and train.ui.startButton.enabled and job.ui.resumeButton.visible
 
 
 def test_a_failed_job_says_why(job, make_job):
@@ -173,12 +183,13 @@ def test_the_list_shows_trainings_and_what_can_be_done_with_them(panel, job, mak
         os.utime(folder.job_file, (time.time() - 1000 * age,) * 2)
     folder.model.mkdir()
     job.ui.jobsButton.collapsed = False
+    assert panel.train.uiWidget.minimumSizeHint.width() <= 360, "the list makes no dock wider"
     table = job.ui.jobsTable
     shown = [[table.item(row, column).text() for column in range(4)] for row in range(table.rowCount)]
     assert shown == [["new", "running", "0.73", "liver, tumor"], ["old", "done", "0.73", "liver, tumor"]]
     assert job.ui.jobsButton.text == "Trainings (2)"
     table.setCurrentCell(0, 0)
-    assert not job.ui.removeButton.enabled and job.ui.removeButton.toolTip == "It is running. Stop it first."
+    assert not job.ui.removeButton.enabled and tooltip(job.ui.removeButton) == "It is running. Stop it first."
     assert not job.ui.useButton.enabled and not job.ui.jobResumeButton.enabled
     table.setCurrentCell(1, 0)
     assert job.ui.removeButton.enabled and not job.ui.reportButton.enabled and job.ui.useButton.enabled

@@ -132,11 +132,46 @@ def test_an_interpreter_that_cannot_begin_is_noticed_at_once(make_job):
     watch = JobWatch(folder)
     watch.expect_start()
     watch.poll()
-    assert watch.state == "starting"
+    assert watch.state == "starting" and not watch.poll()
     with folder.log_file.open("a") as log:
         log.write("python: No module named MedSegTrainerLib\n")
+    assert watch.poll(), "it is news"
+    assert watch.state == "died" and not watch.poll()
+
+
+class FakeProcess:
+    code = None
+
+    def poll(self):
+        return self.code
+
+
+def test_a_process_that_dies_without_a_word_before_its_first_status_is_noticed_at_once(make_job):
+    folder, process = make_job("killed"), FakeProcess()
+    folder.log_file.write_text("Killed\n")
+    watch = JobWatch(folder)
+    watch.expect_start(process)
     watch.poll()
-    assert watch.state == "died"
+    assert watch.state == "starting"
+    process.code = -9
+    assert watch.poll() and watch.state == "died"
+
+
+def test_a_process_that_has_ended_properly_has_not_failed_to_start(make_job):
+    folder, process = make_job("quick", state="finished", heartbeat=time.time() + 1), FakeProcess()
+    process.code = 0
+    watch = JobWatch(folder)
+    watch.expect_start(process)
+    watch.poll()
+    assert watch.state == "finished"
+
+
+def test_a_start_that_takes_too_long_is_news(make_job):
+    watch = JobWatch(make_job("slow"))
+    watch.expect_start()
+    watch.poll()
+    watch._starting_since -= START_SECONDS + 1
+    assert watch.poll() and watch.state == "died"
 
 
 def test_another_panel_sees_that_a_job_is_starting(make_job):

@@ -92,12 +92,31 @@ def test_while_hidden_a_closed_scene_is_forgotten_until_the_panel_is_entered(pan
 
 
 def test_after_cleanup_nothing_calls_the_panel(panel):
-    calls = []
+    calls, parameters = [], panel.parameters
     panel.cleanup()
     panel.data.refresh = lambda: calls.append(True)
-    panel.parameters.classNames = '{"a": "b"}'
+    parameters.classNames = '{"a": "b"}'
     panel.cleanup()
     assert calls == [] and panel.Observations == []
+
+
+def test_after_a_reload_the_old_widgets_change_nothing(medsegtrainer, dialogs, scene):
+    parent = medsegtrainer.widgetRepresentation()
+    parent.self().cleanup()  # it is one for the whole run, and perhaps of another test
+    parent.reload()
+    old, parameters = parent.self().panel, parent.self().panel.parameters
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    slicer.util.reloadScriptedModule("MedSegTrainer")
+    try:
+        assert parent.self().panel is not old
+        old.train.ui.quickRadio.click()
+        old.apply.ui.ttaCheckBox.click()
+        old.apply.ui.outputSelector.setCurrentNode(node)
+        old.evaluate.ui.predictionSelector.setCurrentNode(node)
+        assert parameters.duration.name == "BALANCED" and not parameters.tta
+        assert parameters.outputSegmentation is None and parameters.evaluatePrediction is None
+    finally:
+        parent.self().cleanup()
 
 
 def test_it_can_be_looked_at(panel, module_widget, screenshot):
@@ -110,4 +129,4 @@ def test_it_can_be_looked_at(panel, module_widget, screenshot):
     slicer.app.processEvents()
     parent.setFixedHeight(parent.heightForWidth(440))  # as the scroll area around it does in Slicer
     screenshot(parent, "panel")
-    assert panel.uiWidget.minimumSizeHint.width() <= 440
+    assert panel.uiWidget.minimumSizeHint.width() <= 380

@@ -158,6 +158,7 @@ def come_back(widget: Any, wait_for: Any, dialogs: Any) -> None:
     name = panel.train.job.watched.name
     slicer.mrmlScene.Clear()
     assert panel.rows() == [] and panel.data.ui.pairsTable.rowCount == 0
+    widget.cleanup()
     widget.onReload()
     panel = slicer.modules.MedSegTrainerWidget.panel
     assert panel is not widget.panel

@@ -26,9 +26,13 @@ def tiny_module():
 @pytest.fixture
 def tiny(scene, tiny_module):
     parent = tiny_module.widgetRepresentation()
+    parent.reload()  # one for the whole run
     parent.show()
     yield slicer.modules.TinyModuleWidget
-    tiny_module.discard_widget()
+    parent.hide()
+    for child in parent.children():
+        if child.isWidgetType():
+            child.hide()
 
 
 def test_the_module_is_where_slicer_puts_it(tiny_module):
@@ -64,7 +68,17 @@ def test_enter_exit_cleanup_and_reload(tiny, tiny_module):
     assert tiny.calls == ["enter", "apply"] and parent.isEntered
     slicer.util.reloadScriptedModule("TinyModule")
     assert tiny.calls[-1] == "cleanup"
-    assert slicer.modules.TinyModuleWidget is not tiny and slicer.modules.TinyModuleWidget.calls == ["enter"]
+    assert slicer.modules.TinyModuleWidget is not tiny and slicer.modules.TinyModuleWidget.calls == []
+    assert tiny.ui.applyButton.text and not tiny.ui.applyButton.visible, "hidden, and still there"
+    assert tiny_module.widgetRepresentation() is parent
+
+
+def test_another_representation_is_another_panel(tiny, tiny_module):
+    parent = tiny_module.createNewWidgetRepresentation()
+    assert parent.self() is slicer.modules.TinyModuleWidget and parent.self() is not tiny
+    assert tiny_module.widgetRepresentation().self() is tiny
+    parent.self().cleanup()
+    parent.delete()
 
 
 def test_the_self_test_of_a_module_runs(tiny_module, scene):

@@ -131,10 +131,12 @@ def test_lists_of_texts_are_tuples(scene):
 
 
 def test_what_only_pyside_takes_is_refused(scene, tmp_path):
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match="keyword"):
         qt.QLabel().setText(text="a")
-    with pytest.raises(TypeError):
-        qt.QDir().exists(tmp_path)
+    with pytest.raises(ValueError, match="path object"):
+        qt.QLabel().setText(tmp_path)
+    with pytest.raises(ValueError, match="wrong arguments"):
+        qt.QLabel().setText(5)
     for name in ("Slot", "Signal", "Property"):
         assert not hasattr(qt, name)
     timer = qt.QTimer()
@@ -151,10 +153,15 @@ def test_a_destroyed_object_raises_value_error(scene):
         _ = label.text
 
 
-def test_settings_come_back_as_text(scene):
+def test_settings_keep_their_type_and_come_back_as_text_after_a_restart(scene):
+    from slicer_standin import qt_settings
+
     settings = qt.QSettings()
     settings.setValue("MedSegTrainer/on", True)
     settings.setValue("MedSegTrainer/paths", ["a", "b"])
+    assert slicer.app.userSettings().value("MedSegTrainer/on") is True
+    assert slicer.util.settingsValue("MedSegTrainer/on", False, converter=slicer.util.toBool) is True
+    qt_settings.restart()
     assert slicer.app.userSettings().value("MedSegTrainer/on") == "true"
     assert qt.QSettings().value("MedSegTrainer/paths") == ("a", "b")
     assert slicer.util.settingsValue("MedSegTrainer/on", False, converter=slicer.util.toBool) is True

@@ -124,7 +124,10 @@ def test_a_checkable_chooser_checks_nodes(scene, make_volume):
     selector.setCheckState(second, qt.Qt.Checked)
     assert selector.checkedNodes() == (second,) and selector.uncheckedNodes() == (first,)
     scene.RemoveNode(second)
-    assert selector.checkedNodes() == () and changes == [1, 0]
+    assert selector.checkedNodes() == () and changes == [1], "nobody is told"
+    selector.setCheckState(first, qt.Qt.Checked)
+    assert changes == [1, 1]
+    assert selector.checkState(None) == qt.Qt.Unchecked
 
 
 def test_segments_are_listed_and_chosen(scene, make_volume, make_segmentation):

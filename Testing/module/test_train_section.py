@@ -8,6 +8,7 @@ import qt
 import slicer
 from MedSegTrainerUI.parameters import Duration
 from MedSegTrainerUI.train_section import held_out_words
+from tooltips import tooltip
 
 from MedSegTrainerLib.errors import JobError, StorageError
 from MedSegTrainerLib.events import Advised
@@ -106,7 +107,7 @@ def test_advanced_settings_are_kept_in_the_scene_reset_saved_and_loaded(panel, t
     train.ui.resetButton.click()
     assert json.loads(panel.parameters.configuration) == {}
     panel.refresh()
-    assert not train.ui.resetButton.enabled and train.ui.resetButton.toolTip == "No setting was changed."
+    assert not train.ui.resetButton.enabled and tooltip(train.ui.resetButton) == "No setting was changed."
     train.load(tmp_path / "mine.json")
     assert json.loads(panel.parameters.configuration) == {"optimizer.learning_rate": 0.01}
     (tmp_path / "wrong.json").write_text('{"trainer": {"epoch": 3}}')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,13 +35,16 @@ class Axis:
     ticks: list[float]
 
 
-def paint_chart(painter: QtGui.QPainter, area: QtCore.QRect, chart: Any) -> None:
-    """``chart`` is a vtkMRMLPlotChartNode or None; ``area`` is filled."""
+Ranges = Mapping[str, tuple[float, float]]
+
+
+def paint_chart(painter: QtGui.QPainter, area: QtCore.QRect, chart: Any, ranges: Ranges) -> None:
+    """``chart`` is a vtkMRMLPlotChartNode or None; ``area`` is filled. ranges: of the axes X and Y."""
     painter.fillRect(area, QtGui.QColor("white"))
     if chart is None:
         return
     curves = read_curves(chart)
-    horizontal, vertical = _axis(chart, "X", 0, curves), _axis(chart, "Y", 1, curves)
+    horizontal, vertical = _axis(ranges["X"]), _axis(ranges["Y"])
     frame = area.adjusted(46, 8, -10, -32)
     if chart.GetTitleVisibility() and chart.GetTitle():
         frame.setTop(frame.top() + 16)
@@ -78,12 +82,15 @@ def _column(series: Any, name: str) -> list[float]:
     return [] if column is None else numpy_support.vtk_to_numpy(column).astype(float).tolist()
 
 
-def _axis(chart: Any, letter: str, coordinate: int, curves: list[Curve]) -> Axis:
-    if getattr(chart, f"Get{letter}AxisRangeAuto")():
-        finite = [point[coordinate] for curve in curves for point in curve.points if math.isfinite(point[coordinate])]
-        lowest, highest = (min(finite), max(finite)) if finite else (0.0, 1.0)
-    else:
-        lowest, highest = getattr(chart, f"Get{letter}AxisRange")()
+def content_range(curves: list[Curve], letter: str) -> tuple[float, float] | None:
+    """From the least to the most of all finite numbers along the axis X or Y; None where there are none."""
+    place = "XY".index(letter)
+    finite = [point[place] for curve in curves for point in curve.points if math.isfinite(point[place])]
+    return (min(finite), max(finite)) if finite else None
+
+
+def _axis(limits: tuple[float, float]) -> Axis:
+    lowest, highest = limits
     if highest <= lowest:
         lowest, highest = lowest - 0.5, highest + 0.5
     step = _step(highest - lowest)

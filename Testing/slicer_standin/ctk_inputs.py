@@ -14,7 +14,10 @@ HISTORY = 10
 
 
 class ctkPathLineEdit(QtWidgets.QWidget):
-    """A path that can be typed, browsed for, or taken from a history kept under ``settingKey``."""
+    """A path that can be typed, browsed for, or taken from a history kept under ``settingKey``.
+
+    An empty one is not valid: of that only ``validInputChanged`` tells.
+    """
 
     SIGNALS: ClassVar = {
         "currentPathChanged(QString)": "currentPathChanged", "validInputChanged(bool)": "validInputChanged",
@@ -47,7 +50,7 @@ class ctkPathLineEdit(QtWidgets.QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._box)
         row.addWidget(self._browse)
-        self._box.connect("currentTextChanged(QString)", self.currentPathChanged.emit)
+        self._box.connect("currentTextChanged(QString)", self._on_text)
         self._browse.connect("clicked()", self.browse)
 
     def setCurrentPath(self, path: str) -> None:
@@ -81,11 +84,21 @@ class ctkPathLineEdit(QtWidgets.QWidget):
         return [stored_paths] if isinstance(stored_paths, str) else list(stored_paths or ())
 
     def _load_history(self, key: str) -> None:
-        blocked = self._box.blockSignals(True)
+        path, blocked = self.currentPath, self._box.blockSignals(True)
         self._box.clear()
-        self._box.addItems(self._history() if key else [])
+        self._box.addItems(self._history() if key else [])  # the newest is chosen where there was no path
+        if path:
+            self._box.setEditText(path)
         self._box.blockSignals(blocked)
-        self.currentPathChanged.emit(self.currentPath)
+        if not path:
+            self._on_text(self.currentPath)
+
+    def _on_text(self, text: str) -> None:
+        was_valid, self._valid = self.__dict__.get("_valid", False), bool(text)
+        if text:
+            self.currentPathChanged.emit(text)
+        if self._valid != was_valid:
+            self.validInputChanged.emit(self._valid)
 
     def _on_browse_shown(self, shown: bool) -> None:
         self._browse.setVisible(shown)

@@ -24,12 +24,12 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
         super().__init__()
         self._module_name = module_name
         self._entered = False
+        self._own: Any = None
         self.setLayout(qt.QVBoxLayout())
-        self.setMRMLScene(slicer.mrmlScene)
 
     def self(self) -> Any:
         """The module's own widget."""
-        return getattr(slicer.modules, f"{self._module_name}Widget")
+        return self._own
 
     def enter(self) -> None:
         self._entered = True
@@ -40,12 +40,14 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
         self.self().exit()
 
     def reload(self) -> None:
-        """Makes the module's widget from what its file says now."""
+        """Makes the module's widget from what its file says now, and does not enter it.
+
+        Widgets of an earlier one stay children of this one, hidden: what is connected with them lives on.
+        """
         widget_class = getattr(sys.modules[self._module_name], f"{self._module_name}Widget")
-        setattr(slicer.modules, f"{self._module_name}Widget", widget_class(self))
-        self.self().setup()
-        if self._entered:
-            self.self().enter()
+        self._own = widget_class(self)
+        setattr(slicer.modules, f"{self._module_name}Widget", self._own)
+        self._own.setup()
 
 
 class ScriptedModule(Module):
@@ -56,19 +58,17 @@ class ScriptedModule(Module):
         self._parent: Any = None
 
     def widgetRepresentation(self) -> qSlicerScriptedLoadableModuleWidget:
+        """One for the whole run."""
         if self._parent is None:
-            parent = qSlicerScriptedLoadableModuleWidget(self.name)
-            parent.reload()
-            self._parent = parent
+            self._parent = self.createNewWidgetRepresentation()
         return self._parent
 
-    def discard_widget(self) -> None:
-        """As when the module is unloaded: cleanup, and no widget any more."""
-        if self._parent is not None:
-            slicer.app.moduleManager().moduleAboutToBeUnloaded.emit(self.name)
-            delattr(slicer.modules, f"{self.name}Widget")
-            self._parent.delete()
-            self._parent = None
+    def createNewWidgetRepresentation(self) -> qSlicerScriptedLoadableModuleWidget:
+        """Another one; who asks for it calls ``cleanup`` of its widget."""
+        parent = qSlicerScriptedLoadableModuleWidget(self.name)
+        parent.reload()
+        parent.setMRMLScene(slicer.mrmlScene)
+        return parent
 
 
 def load_module(path: Path) -> ScriptedModule:

@@ -6,11 +6,13 @@ from typing import Any, ClassVar
 
 import shiboken6
 import slicer
+import vtk
 from PySide6 import QtCore, QtWidgets
 
 from .qt_properties import stored
 
 EVENTS = ("NodeAddedEvent", "NodeRemovedEvent", "EndCloseEvent", "EndBatchProcessEvent")
+Row = tuple[str, str]  # ID and name of a node that is offered
 
 
 class qMRMLWidget(QtWidgets.QWidget):
@@ -31,7 +33,8 @@ class qMRMLWidget(QtWidgets.QWidget):
 class qMRMLNodeComboBox(QtWidgets.QWidget):
     """Chooses a node of the scene; disabled without one. A node that is added by code is offered and not chosen.
 
-    When the chosen node goes, its neighbour is chosen, as in every QComboBox, also where ``noneEnabled`` is true.
+    When the chosen node goes, its neighbour is chosen, as in every QComboBox, also where ``noneEnabled`` is true:
+    ``nodeAboutToBeRemoved`` is sent before, both while the node is still in the scene.
     """
 
     SIGNALS: ClassVar = {
@@ -73,7 +76,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._attributes: dict[tuple[str, str], str | None] = {}
         self._current = ""
         self._requested = ""  # chosen before there was a scene
-        self._shown: list[tuple[str, str]] = []
+        self._shown: list[Row] = []
+        self._going = ""  # the node that is being removed
         self._busy = False
         self._box = self._make_box()
         self._box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
@@ -102,6 +106,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             for event in EVENTS:
                 tag = scene.AddObserver(getattr(slicer.vtkMRMLScene, event), self._on_scene)
                 self._observers.append((scene, tag))
+            self._observers.append((scene, self._observe_removal(scene)))
         self.setEnabled(scene is not None)
         self._refresh()
         if scene is not None and self._requested:
@@ -163,7 +168,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._scene.RemoveNode(self.currentNode())
 
     def _is_offered(self, node: Any) -> bool:
-        if node.GetHideFromEditors() and not self.showHidden:
+        if node.GetID() == self._going or (node.GetHideFromEditors() and not self.showHidden):
             return False
         if not self.showChildNodeTypes and node.GetClassName() not in self.nodeTypes:
             return False
@@ -175,9 +180,21 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             if node.IsA(class_name)
         )
 
+    def _observe_removal(self, scene: Any) -> int:
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def going(caller: Any, event: str, node: Any) -> None:
+            if not shiboken6.isValid(self) or caller.IsClosing() or node.GetID() not in [one for one, _ in self._shown]:
+                return
+            self.nodeAboutToBeRemoved.emit(node)
+            self._going = node.GetID()
+            self._refresh()
+
+        return int(scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, going))
+
     def _on_scene(self, caller: Any, event: str) -> None:
         if not shiboken6.isValid(self) or caller.IsClosing():
             return
+        self._going = ""
         if self._shown != [(node.GetID(), node.GetName()) for node in self.nodes()]:
             self._refresh()
 
@@ -236,7 +253,10 @@ class _CheckedNames(QtWidgets.QComboBox):
 
 
 class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
-    """Chooses several nodes by check marks; nothing is checked at first."""
+    """Chooses several nodes by check marks; nothing is checked at first.
+
+    Nobody is told when a checked node leaves the scene, before another mark is set or a node is renamed.
+    """
 
     SIGNALS: ClassVar = {**qMRMLNodeComboBox.SIGNALS, "checkedNodesChanged()": "checkedNodesChanged"}
     checkedNodesChanged = QtCore.Signal()
@@ -262,10 +282,11 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
         return not self.checkedNodes()
 
     def checkState(self, node: Any) -> int:
-        return QtCore.Qt.Checked if node.GetID() in self._checked else QtCore.Qt.Unchecked
+        return QtCore.Qt.Checked if node is not None and node.GetID() in self._checked else QtCore.Qt.Unchecked
 
     def setCheckState(self, node: Any, state: int) -> None:
-        self._box.setItemData(self._box.findData(node.GetID()), QtCore.Qt.CheckState(state), QtCore.Qt.CheckStateRole)
+        row = self._box.findData(node.GetID()) if node is not None else -1
+        self._box.setItemData(row, QtCore.Qt.CheckState(state), QtCore.Qt.CheckStateRole)
 
     def _refresh(self, *_: Any) -> None:
         super()._refresh()
@@ -275,7 +296,6 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
             mark = QtCore.Qt.Checked if self._box.itemData(row) in before else QtCore.Qt.Unchecked
             self._box.setItemData(row, mark, QtCore.Qt.CheckStateRole)
         self._busy = False
-        self._on_data()
 
     def _on_data(self) -> None:
         if self._busy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import shiboken6
@@ -10,16 +11,44 @@ import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from . import failures
-from .chart_painter import paint_chart
+from .chart_painter import content_range, paint_chart, read_curves
 from .qmrml_nodes import qMRMLWidget
 
 
+@dataclass(frozen=True)
+class ShownAxis:
+    """As vtkAxis tells what an axis shows."""
+
+    limits: tuple[float, float]
+
+    def GetMinimum(self) -> float:
+        return self.limits[0]
+
+    def GetMaximum(self) -> float:
+        return self.limits[1]
+
+
+class ShownChart:
+    """As vtkChartXY: axes by vtkAxis.LEFT and vtkAxis.BOTTOM."""
+
+    def __init__(self, ranges: dict[str, tuple[float, float]]) -> None:
+        self._ranges = ranges
+
+    def GetAxis(self, place: int) -> ShownAxis:
+        return ShownAxis(self._ranges["X" if place == vtk.vtkAxis.BOTTOM else "Y"])
+
+
 class qMRMLPlotView(QtWidgets.QWidget):
-    """Paints the chart that the plot view node shows now."""
+    """Paints the chart that the plot view node shows now.
+
+    An axis whose range is automatic gets it once, when there is something to draw, and again by ``fitToContent``,
+    which overrides fixed ranges, too, until the chart is changed.
+    """
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self._view_node: Any = None
+        self._ranges: dict[tuple[str, str], tuple[float, float]] = {}  # of the axes, by the ID of the chart and X or Y
         self._observed: list[tuple[Any, int]] = []
 
     def mrmlPlotViewNode(self) -> Any:
@@ -31,17 +60,45 @@ class qMRMLPlotView(QtWidgets.QWidget):
         self._view_node = node
         self._observe()
 
+    def chart(self) -> ShownChart:
+        return ShownChart(self._axis_ranges(self._chart_node()))
+
     def fitToContent(self) -> None:
-        """The axes fit by themselves."""
+        chart = self._chart_node()
+        curves = read_curves(chart) if chart is not None else []
+        for letter in "XY":
+            limits = content_range(curves, letter)
+            if limits is not None:
+                self._ranges[(chart.GetID(), letter)] = limits
+        self.update()
+
+    def _chart_node(self) -> Any:
+        node = self._view_node
+        return node.GetPlotChartNode() if node is not None and node.GetScene() is not None else None
+
+    def _axis_ranges(self, chart: Any) -> dict[str, tuple[float, float]]:
+        found = dict.fromkeys("XY", (0.0, 1.0))
+        for letter in found if chart is not None else ():
+            key = (chart.GetID(), letter)
+            limits = content_range(read_curves(chart), letter)
+            if key not in self._ranges and not getattr(chart, f"Get{letter}AxisRangeAuto")():
+                found[letter] = getattr(chart, f"Get{letter}AxisRange")()
+                continue
+            if key not in self._ranges and limits is not None:
+                self._ranges[key] = limits
+            found[letter] = self._ranges.get(key, found[letter])
+        return found
 
     def sizeHint(self) -> QtCore.QSize:
         return QtCore.QSize(300, 180)
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
-        node = self._view_node
-        chart = node.GetPlotChartNode() if node is not None and node.GetScene() is not None else None
+        chart = self._chart_node()
+        for curve in read_curves(chart) if chart is not None else ():
+            if curve.is_line and len(curve.points) < 2:
+                failures.note(f"VTK: Attempted to paint a line with <2 points: {curve.name}")
         painter = QtGui.QPainter(self)
-        paint_chart(painter, self.rect, chart)
+        paint_chart(painter, self.rect, chart, self._axis_ranges(chart))
         painter.end()
 
     def _observe(self) -> None:
@@ -59,6 +116,10 @@ class qMRMLPlotView(QtWidgets.QWidget):
             return
         if caller is self._view_node:
             self._observe()
+        elif event == "ModifiedEvent":  # a fixed range is set again
+            for letter in "XY":
+                if not getattr(caller, f"Get{letter}AxisRangeAuto")():
+                    self._ranges.pop((caller.GetID(), letter), None)
         self.update()
 
 

@@ -12,7 +12,7 @@ from types import BuiltinMethodType, ModuleType
 from typing import Any
 
 import shiboken6
-from PySide6 import QtCore
+from PySide6 import QtCore, QtGui, QtWidgets
 
 from . import qt_signals
 
@@ -32,8 +32,14 @@ class Method:
         self._function = function
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        refuse_foreign(self._function.__name__, arguments, keywords)
-        return as_tuple(self._function(*arguments))
+        name = self._function.__name__
+        refuse_foreign(name, arguments, keywords)
+        if name == "setToolTip" and isinstance(self._function.__self__, QtWidgets.QWidget):
+            arguments = tuple(wrapped_tooltip(argument) for argument in arguments)
+        try:
+            return as_tuple(self._function(*arguments))
+        except TypeError as error:  # PySide's; one of the Python code that it calls is printed, not raised
+            raise ValueError(f"Called {name}() with wrong arguments: {arguments}") from error
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Method) and self._function == other._function
@@ -46,12 +52,18 @@ class Method:
 
 
 def refuse_foreign(name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-    """Raises TypeError for what PySide would take and PythonQt does not."""
+    """Raises ValueError for what PySide would take and PythonQt does not."""
     if keywords:
-        raise TypeError(f"{name}() takes no keyword arguments in PythonQt: {', '.join(keywords)}")
+        raise ValueError(f"{name}() takes no keyword arguments in PythonQt: {', '.join(keywords)}")
     for argument in arguments:
         if isinstance(argument, os.PathLike):
-            raise TypeError(f"{name}() takes no path object in PythonQt: use str({argument!r})")
+            raise ValueError(f"{name}() takes no path object in PythonQt: use str({argument!r})")
+
+
+def wrapped_tooltip(text: Any) -> Any:
+    """Slicer makes rich text of the plain tooltips of widgets, so that long ones are wrapped."""
+    plain = isinstance(text, str) and text and not QtGui.Qt.mightBeRichText(text)
+    return QtGui.Qt.convertFromPlainText(text, QtCore.Qt.WhiteSpaceMode.WhiteSpaceNormal) if plain else text
 
 
 def as_tuple(value: Any) -> Any:
@@ -162,6 +174,8 @@ def _set_property(self: Any, name: str, value: Any) -> None:
     if not kind.isWritable():
         raise AttributeError(f"Property '{name}' of {type(self).__name__} cannot be written")
     converted = _converted(kind.typeName(), value)
+    if name == "toolTip" and isinstance(self, QtWidgets.QWidget):
+        converted = wrapped_tooltip(converted)
     if converted is None or not (
         _object_attribute(self, "setProperty")(name, converted) or _call_setter(self, name, value)
     ):

@@ -39,6 +39,8 @@ class QUiLoader:
         widget = loader.load(buffer, parent)
         buffer.close()
         if widget is not None:
+            for item in (widget, *widget.findChildren(QtWidgets.QWidget)):
+                item.toolTip = item.toolTip  # which wraps it, as for every other tooltip
             _set_enumerations(widget, later)
             for connection in connections:
                 _connect(widget, *connection)

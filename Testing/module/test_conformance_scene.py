@@ -33,4 +33,5 @@ def test_nodes_have_items_in_the_subject_hierarchy(scene, make_volume):
 
 def test_the_scene_is_fresh(scene):
     assert not slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-    assert not slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
+    nodes = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
+    assert not [node for node in nodes if node.GetAttribute("ModuleName") == "MedSegTrainer"]
