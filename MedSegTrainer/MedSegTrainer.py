@@ -236,16 +236,26 @@ class MedSegTrainerTest(ScriptedLoadableModuleTest):
         job = panel.train.job
         watch = job.watched
         self.assertIsNotNone(watch, panel.train.ui.messageLabel.text)
-        self.wait_for(lambda: not watch.working or (len(watch.validations) > 1 and job.preview.node() is not None))
+        self.wait_for(lambda: not watch.working or (len(watch.validations) > 1 and job.preview.case))
         self.assertTrue(watch.working, job.ui.endingLabel.text)
+        self.see_prediction(job)
         self.assertEqual(job.charts.nodes["losses"].GetNumberOfRows(), len(watch.epochs))
-        self.assertIn("Prediction of", job.preview.node().GetName())
         self.assertFalse(panel.train.ui.startButton.enabled)
         self.delayDisplay("It is stopped, and the best model kept")
         job.onStopKeep()
         self.wait_for(lambda: not watch.working)
         self.assertTrue(watch.folder.model.exists(), job.ui.endingLabel.text)
         return watch
+
+    def see_prediction(self, job):
+        """Where there are slice views: a click on the check box shows the prediction over its volume."""
+        if slicer.app.layoutManager() is None:
+            return
+        if not job.ui.previewCheckBox.checked:
+            job.ui.previewCheckBox.click()
+        self.wait_for(lambda: job.preview.node() is not None)
+        self.assertIn("Prediction of", job.preview.node().GetName())
+        self.assertTrue(job.preview.node().GetDisplayNode().GetVisibility())
 
     def apply_model(self, panel, volumes):
         """Applies the chosen model; the new segmentations, in the order of the volumes."""

@@ -81,6 +81,14 @@ class ApplyRun:
         return [case["name"] for case in self.record["cases"].values()]
 
     @property
+    def made(self) -> float:
+        """When it was started, in seconds since 1970."""
+        try:
+            return self.folder.job_file.stat().st_mtime
+        except OSError:
+            return time.time()
+
+    @property
     def working(self) -> bool:
         """Whether its process lives, or has said things that were not read yet."""
         return self.watch.working or not self.watch.caught_up

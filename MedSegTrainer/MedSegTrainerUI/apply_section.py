@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import MedSegError, ModelError
+from MedSegTrainerUI.applied_results import AppliedResults
 from MedSegTrainerUI.apply_run import ApplyRun, ApplyTask, find_runs, start_run
 from MedSegTrainerUI.messages import show_message, told
 from MedSegTrainerUI.model_card import ModelCard, card_html, card_tooltip, read_card, when
@@ -42,6 +43,7 @@ class ApplySection:
         self._entries: list[Any] = []
         self._scanned = 0.0
         self._restoring = False
+        self._results = AppliedResults()
         self.volumes = VolumeChooser(self.ui, self.onVolumes)
         self._connect()
         self._adopt()
@@ -206,7 +208,7 @@ class ApplySection:
             run = self.waiting[0]
             names = [run.record["cases"][case]["name"] for case in run.waiting()]
             ui.resultsLabel.text = _("Not in the scene: results of {model} on {names}, {when}.").format(
-                model=run.title, names=", ".join(names), when=when(_made(run))
+                model=run.title, names=", ".join(names), when=when(run.made)
             )
             ui.importButton.toolTip = _("Adds the segments to the volumes they belong to, which must be in the scene.")
             ui.discardButton.toolTip = _("Deletes these results.")
@@ -273,6 +275,7 @@ class ApplySection:
         task = self._task()
         if task.output is not None and not self._may_overwrite(task):
             return
+        self._results = AppliedResults()
         with slicer.util.WaitCursor():  # handles events: a second click is done before the first
             self.run = self.run or start_run(self.panel, task)
         remember_model(str(task.card.path))
@@ -322,14 +325,16 @@ class ApplySection:
     @told
     def onImport(self) -> None:
         self.tell("")
+        self._results = AppliedResults()
         run = self.waiting[0]
         try:
             for case in run.waiting():
-                run.import_result(case)
+                self._results.show(run, run.import_result(case), self.panel.entered)
         finally:
             self._keep_or_forget(run)
             self.panel.refresh()
-        self.tell(*run.told_end())
+        text, severity = run.told_end()
+        self.tell(text + self._results.words(), severity)
 
     @told
     def onDiscard(self) -> None:
@@ -358,11 +363,7 @@ class ApplySection:
         self._show_run()
 
     def _import(self, run: ApplyRun, case: str) -> None:
-        node = run.import_result(case)
-        if len(run.record["cases"]) == 1:
-            parent = node.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
-            if parent is not None:
-                slicer.util.setSliceViewerLayers(background=parent)
+        self._results.show(run, run.import_result(case), self.panel.entered)
         self.panel.refresh()
 
     def _finish(self, run: ApplyRun) -> None:
@@ -374,7 +375,7 @@ class ApplySection:
             text = _("The scene was closed meanwhile. The results are kept: load the volumes, then import them.")
             severity = "warning"
         self._keep_or_forget(run)
-        self.tell(text, severity)
+        self.tell(text + self._results.words(), severity)
         self.panel.refresh()
 
     def _keep_or_forget(self, run: ApplyRun) -> None:
@@ -394,10 +395,3 @@ def _progress_words(run: ApplyRun) -> str:
         return _("starting")
     eta = run.watch.eta_seconds
     return "%p %" if eta is None else _("{time} left").format(time=format_duration(eta))
-
-
-def _made(run: ApplyRun) -> float:
-    try:
-        return run.folder.job_file.stat().st_mtime
-    except OSError:
-        return time.time()

@@ -18,7 +18,7 @@ from MedSegTrainerUI.case_rows import CaseRow, free_name, write_rows
 from MedSegTrainerUI.data_check import DataCheck, forget_check, forget_exports, report_page
 from MedSegTrainerUI.data_problem import Problem, find_problem, repair_words
 from MedSegTrainerUI.export_cases import export_cases
-from MedSegTrainerUI.messages import show_message, told
+from MedSegTrainerUI.messages import allow, show_message, told
 from MedSegTrainerUI.node_choice import let_go
 from MedSegTrainerUI.scene_pairs import pair_all
 from MedSegTrainerUI.scene_watch import SceneWatch
@@ -184,33 +184,33 @@ class DataSection:
         closing = _("The scene is being closed.") if self.parameters is None else ""
         environment = self._environment_problem()
         checking = _("A check is running.") if self._check else ""
-        _allow(ui.addAllButton, closing, _("Adds each volume of the scene with its segmentation."))
-        _allow(
+        allow(ui.addAllButton, closing, _("Adds each volume of the scene with its segmentation."))
+        allow(
             ui.folderButton, closing or environment or checking,
             _("Adds the labelled volumes of a folder, without loading them into the scene."),
         )  # fmt: skip
-        _allow(
+        allow(
             ui.addPairButton,
             closing or (not self._chosen_volumes() and _("Choose a volume on the left first.")),
             _("Adds the chosen volume with the segmentation beside it."),
         )
-        _allow(ui.removeButton, not pairs and _("Select a row of the table first."), _("Removes the selected rows."))
-        _allow(
+        allow(ui.removeButton, not pairs and _("Select a row of the table first."), _("Removes the selected rows."))
+        allow(
             ui.mergeButton,
             len(classes) < 2 and _("Select two or more classes first, with Ctrl or Shift."),
             _("Makes one class of those selected, with the name of the first."),
         )
         one = _("Select one class first.")
-        _allow(ui.renameButton, len(classes) != 1 and one, _("Gives the class another name; so does a double click."))
-        _allow(ui.leaveOutButton, not classes and one, _("The network does not learn the selected classes."))
-        _allow(
+        allow(ui.renameButton, len(classes) != 1 and one, _("Gives the class another name; so does a double click."))
+        allow(ui.leaveOutButton, not classes and one, _("The network does not learn the selected classes."))
+        allow(
             ui.resetButton,
             not self.panel.class_names() and self._overlap() == "refuse" and _("Nothing was changed here."),
             _("Each segment is a class of its own name again."),
         )
         ui.checkButton.text = _("Stop check") if self._check else _("Check data")
         empty = "" if any(row.use for row in self.rows) else _("There are no volumes to check yet.")
-        _allow(
+        allow(
             ui.checkButton,
             "" if self._check else closing or empty or environment,
             _("Looks for what would spoil a training, such as labels beside their organ. Takes seconds a volume."),
@@ -394,11 +394,6 @@ class DataSection:
         page = report_page(self.panel, self.parameters.checkJob)
         if page is not None:
             qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(page)))
-
-
-def _allow(button: Any, reason: str | bool, tip: str) -> None:
-    button.enabled = not reason
-    button.toolTip = reason or tip
 
 
 def _same_images(row: CaseRow, other: CaseRow) -> bool:

@@ -21,7 +21,7 @@ from MedSegTrainerUI.job_watch import JobWatch
 from MedSegTrainerUI.jobs import has_no_end, job_classes
 from MedSegTrainerUI.messages import show_message, told
 from MedSegTrainerUI.plot_frame import PlotFrame
-from MedSegTrainerUI.preview import Preview
+from MedSegTrainerUI.preview_box import PreviewBox
 from MedSegTrainerUI.training_settings import read_changes
 
 FIRST_POLL_SECONDS = 0.04  # most jobs are read in whole then, before the first picture
@@ -44,7 +44,8 @@ class JobSection:
         self.uiWidget.setMRMLScene(slicer.mrmlScene)
         self.ui.jobsButton.collapsed = self.ui.logButton.collapsed = True
         self.charts = Charts()
-        self.preview = Preview()
+        self.previewBox = PreviewBox(self, self.ui.previewCheckBox)
+        self.preview = self.previewBox.preview
         self.advice = AdviceList(self.ui.adviceFrame, lambda changes: self.onApply(changes, apply))
         self.table = JobTable(self.ui.jobsTable, panel.jobs)
         self.log = JobLog(self.ui.logFrame)
@@ -90,7 +91,7 @@ class JobSection:
         if started:
             self.watched.expect_start(process)
         self._classes, self._state, self._saw_it_work = [], "", False
-        self.preview.remove()
+        self.previewBox.watch_another()
         self._remember(folder)
         self.watched.poll(FIRST_POLL_SECONDS)
         self._list_due = 0.0
@@ -108,20 +109,20 @@ class JobSection:
         self.ui.resumeButton.visible = state in RESUMABLE
         self.ui.resumeButton.toolTip = _("Goes on where it ended, with the time that it had left.")
         self._refresh_list_buttons()
-        self._refresh_preview_box()
+        self.previewBox.show_box()
 
     def onTimer(self) -> None:
         watch = self.watched
         if watch is not None and watch.poll():
             self._show()
-        if watch is not None and self.parameters is not None and self.preview.look(watch.folder.previews):
-            self._refresh_preview_box()
-        self._show_preview()
+        self.previewBox.look()
+        self.show_preview()
         if not self.ui.jobsButton.collapsed and time.monotonic() > self._list_due:
             self._show_list()
 
     def cleanup(self) -> None:
-        """The job goes on; charts and prediction stay in the scene, for the next panel to take over."""
+        """The job goes on; charts stay in the scene, for the next panel to take over."""
+        self.preview.remove()
         self.watched = self.parameters = None
 
     def tell(self, text: str, severity: str = "error") -> None:
@@ -188,17 +189,8 @@ class JobSection:
 
     @told
     def onPreview(self, shown: bool) -> None:
-        if self.parameters is None:
-            return
-        self.parameters.showPreview = shown
-        if not shown:
-            self.preview.remove()
-            return
-        self._saw_it_work = True  # asked for: also of a job that has ended
-        volume = self._preview_volume()
-        if volume is not None and slicer.app.layoutManager() is not None:
-            slicer.util.setSliceViewerLayers(background=volume, fit=True)
-        self._show_preview()
+        if self.parameters is not None:
+            self.previewBox.choose(shown)
 
     @told
     def onLayout(self, shown: bool) -> None:
@@ -300,6 +292,7 @@ class JobSection:
         self._state = watch.state
         self._saw_it_work = self._saw_it_work or watch.working
         if ended:
+            self.previewBox.ended()
             self.tell("")
             self._list_due = 0.0
             if self.parameters is not None and not self.parameters.model and watch.folder.model.exists():
@@ -360,35 +353,6 @@ class JobSection:
         for button, (enabled, words) in buttons.items():
             button.enabled, button.toolTip = enabled, words
 
-    def _preview_volume(self) -> Any:
-        """The volume of the case of the newest prediction; None where it is not in the scene."""
-        rows = self.panel.rows() if self.preview.case else []
-        row = next((row for row in rows if row.name == self.preview.case and row.volumes), None)
-        return row.volumes[0] if row is not None else None
-
-    def _refresh_preview_box(self) -> None:
-        box = self.ui.previewCheckBox
-        box.visible = bool(self.watched is not None and self.preview.case)
-        if self.parameters is None or not box.visible:
-            return
-        there = self._preview_volume() is not None
-        box.enabled = there
-        box.checked = bool(there and self.parameters.showPreview and self._saw_it_work)
-        box.text = _("show prediction of {case} in the views").format(case=self.preview.case)
-        box.toolTip = (
-            _("The prediction after epoch {epoch}, over its volume. It is replaced as the training goes on.").format(
-                epoch=self.preview.epoch
-            )
-            if there else _("{case} is not among the volumes of the table above.").format(case=self.preview.case)
-        )  # fmt: skip
-
-    def _show_preview(self) -> None:
-        if self.watched is None or self.parameters is None or not self.parameters.showPreview or not self._saw_it_work:
-            return
-        volume = self._preview_volume()
-        if volume is not None:
-            self._show_imported(volume)
-
     @told
-    def _show_imported(self, volume: Any) -> None:
-        self.preview.show(volume, self._classes or job_classes(self.watched.folder))
+    def show_preview(self) -> None:
+        self.previewBox.show()

@@ -29,6 +29,12 @@ def show_message(label: Any, text: str, severity: str = "error") -> None:
     label.visible = bool(text)
 
 
+def allow(button: Any, reason: str | bool, tip: str) -> None:
+    """Enables a button where ``reason`` is empty; its tooltip says why not, or what the button does."""
+    button.enabled = not reason
+    button.toolTip = reason or tip
+
+
 def told(method: Callable[..., Any]) -> Callable[..., Any]:
     """A method of a section, called by Qt or VTK, whose errors are told to the user by the section's ``tell``.
 

@@ -82,11 +82,13 @@ class Panel(VTKObservationMixin):
         self.entered = True
         self._observe(True)
         self.refresh()
+        self.train.job.show_preview()
 
     def exit(self) -> None:
         """The panel is hidden: it follows the jobs (by its timer), and no longer the scene."""
         self.entered = False
         self._observe(False)
+        self.train.job.show_preview()
 
     def refresh(self) -> None:
         """Every section shows how things stand; called while it does so, it does nothing."""

@@ -1,4 +1,8 @@
-"""The newest prediction of a held-out case as a segmentation over its volume, while the training goes on."""
+"""The newest prediction of a held-out case as a segmentation over its volume, while the training goes on.
+
+Slicer draws a segmentation over whatever a slice view shows: this one is drawn where its volume is shown, and is hidden
+otherwise.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerUI.slice_views import show_only_in
 
 ATTRIBUTE = "MedSegTrainer.Preview"
 FILL_OPACITY = 0.25  # the user's own segments stay visible below
@@ -75,6 +80,12 @@ class Preview:
         nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
         return next((node for node in nodes if node.GetAttribute(ATTRIBUTE)), None)
 
+    def draw(self, views: Sequence[str]) -> None:
+        """In these views (IDs of their nodes) and nowhere else."""
+        node = self.node()
+        if node is not None:
+            show_only_in(node, views)
+
     def remove(self) -> None:
         node = self.node()
         if node is not None:
@@ -96,6 +107,7 @@ class Preview:
         display = node.GetDisplayNode()
         if display is not None:
             display.SetOpacity2DFill(FILL_OPACITY)
+            display.SetVisibility(False)  # until ``draw``
 
 
 def _import_segments(*arguments: Any, **named: Any) -> Any:

@@ -23,6 +23,7 @@ MODULE = ROOT / "MedSegTrainer" / "MedSegTrainer.py"
 STANDIN = ROOT / "Testing" / "slicer_standin"
 RELOADED = ("MedSegTrainerUI", "MedSegTrainerLib")
 PANEL_WIDTH, PANEL_HEIGHT = 460, 900  # pixels, as wide as Slicer shows it
+VIEWS = ("Red", "Green", "Yellow")
 
 
 def _in_slicer() -> bool:
@@ -293,6 +294,60 @@ def render_slice_views(tmp_path: Path) -> Callable[..., Path]:
         return slice_views.render_slice_views(folder / f"{name}.png", volume, **keywords)
 
     return render
+
+
+class SliceViews:
+    """The views Red, Green and Yellow: ``show`` is what the user does, ``layers`` what he sees."""
+
+    def __init__(self) -> None:
+        import slicer
+
+        self.nodes = {one.GetLayoutName(): one for one in slicer.util.getNodesByClass("vtkMRMLSliceNode")}
+        self._composites = {
+            one.GetLayoutName(): one for one in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+        }
+
+    def show(self, background: Any, foreground: Any = None, names: tuple[str, ...] = VIEWS) -> None:
+        for name in names:
+            self._composites[name].SetBackgroundVolumeID(background.GetID() if background else None)
+            self._composites[name].SetForegroundVolumeID(foreground.GetID() if foreground else None)
+
+    def layers(self) -> dict[str, tuple[str | None, str | None]]:
+        """IDs of background and foreground."""
+        return {
+            name: (self._composites[name].GetBackgroundVolumeID(), self._composites[name].GetForegroundVolumeID())
+            for name in VIEWS
+        }
+
+
+@pytest.fixture
+def slice_views(scene: Any) -> Iterator[SliceViews]:
+    """Three slice views that show nothing."""
+    import slicer
+
+    if IN_SLICER and slicer.app.layoutManager() is None:
+        pytest.skip("the application runs without views")
+    made = [] if IN_SLICER else [_add_view(kind, name) for name in VIEWS for kind in ("Slice", "SliceComposite")]
+    views = SliceViews()
+    views.show(None)
+    yield views
+    views.show(None)
+    for node in made:
+        scene.RemoveNode(node)
+
+
+def _add_view(kind: str, name: str) -> Any:
+    """As the layout manager does: a singleton, which outlives the closing of a scene."""
+    import slicer
+
+    node = slicer.mrmlScene.CreateNodeByClass(f"vtkMRML{kind}Node")
+    node.UnRegister(None)
+    node.SetSingletonTag(name)
+    node.SetName(name)
+    node.SetLayoutName(name)
+    if kind == "Slice":
+        node.SetMappedInLayout(True)
+    return slicer.mrmlScene.AddNode(node)
 
 
 @pytest.fixture

@@ -49,6 +49,8 @@ class FakeData:
 
 
 class FakePanel:
+    entered = True
+
     def __init__(self, root):
         self.jobs, self.environment, self.data = JobList(root), FakeEnvironment(), FakeData()
         self.given, self.chosen, self.refreshed = [], [], 0

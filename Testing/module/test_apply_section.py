@@ -29,7 +29,7 @@ class Panel:
     def __init__(self, root, module):
         self.jobs, self.environment = JobList(root), self
         self.device = "cuda:1"
-        self.ready, self.problem, self.error = True, "", None
+        self.ready, self.problem, self.error, self.entered = True, "", None, True
         self._module = module
         self.section = None
         self.folder = None
@@ -316,6 +316,78 @@ class TestRun:
         assert section.ui.applyButton.enabled
         section.onApply()
         assert len(panel.folder.read_document()["config"]["cases"]["T1-of-Ann"]) == 2
+
+
+class TestViews:
+    """What the user looks at is his, wherever a result arrives."""
+
+    def segment(self, section, panel, *names):
+        section.onApply()
+        for name in names:
+            panel.play(name)
+        panel.end()
+        tick(section, 3 + len(names))
+
+    def shown(self):
+        return {node.GetName(): bool(node.GetDisplayNode().GetVisibility()) for node in segmentations()}
+
+    def test_a_result_comes_into_the_views_where_nothing_is_lost(
+        self, section, panel, make_model, make_volume, pixels, slice_views
+    ):
+        volume, other = make_volume("CT", pixels), make_volume("other", pixels)
+        slice_views.show(other)
+        choose(section, make_model(), volume)
+        self.segment(section, panel, "CT")
+        assert set(slice_views.layers().values()) == {(volume.GetID(), None)}
+        assert self.shown() == {"CT segmentation": True} and message(section) == "Segmented: CT."
+
+    def test_while_the_user_works_in_another_module_his_views_stay(
+        self, section, panel, make_model, make_volume, pixels, slice_views
+    ):
+        volume, other = make_volume("CT", pixels), make_volume("other", pixels)
+        choose(section, make_model(), volume)
+        slice_views.show(other)
+        panel.entered = False
+        before = slice_views.layers()
+        self.segment(section, panel, "CT")
+        assert slice_views.layers() == before and self.shown() == {"CT segmentation": False}
+        assert message(section).startswith("Segmented: CT. Hidden, as the slice views show other volumes: CT segment")
+
+    def test_a_fusion_stays(self, section, panel, make_model, make_volume, pixels, slice_views):
+        ct, pet, other = (make_volume(name, pixels) for name in ("CT", "PET", "other"))
+        choose(section, make_model(), pet)
+        slice_views.show(ct, pet)
+        before = slice_views.layers()
+        self.segment(section, panel, "PET")
+        assert slice_views.layers() == before and self.shown() == {"PET segmentation": True}
+        section.ui.volumesSelector.setCheckState(pet, qt.Qt.Unchecked)
+        section.ui.volumesSelector.setCheckState(other, qt.Qt.Checked)
+        self.segment(section, panel, "other")
+        assert slice_views.layers() == before and not self.shown()["other segmentation"]
+
+    def test_of_several_results_those_of_other_volumes_are_hidden(
+        self, section, panel, make_model, make_volume, pixels, slice_views
+    ):
+        volumes = [make_volume(name, pixels) for name in ("one", "two", "three")]
+        choose(section, make_model(), *volumes)
+        slice_views.show(volumes[1])
+        before = slice_views.layers()
+        self.segment(section, panel, "one", "two", "three")
+        assert slice_views.layers() == before
+        assert self.shown() == {"one segmentation": False, "two segmentation": True, "three segmentation": False}
+        assert message(section).count("one segmentation, three segmentation") == 1
+
+    def test_what_the_user_chose_as_output_stays_as_he_has_it(
+        self, section, panel, make_model, make_volume, make_segmentation, pixels, slice_views
+    ):
+        volume, other = make_volume("CT", pixels), make_volume("other", pixels)
+        mine = make_segmentation("mine", volume, {"bone": pixels > 240})
+        choose(section, make_model(), volume)
+        section.ui.outputSelector.setCurrentNode(mine)
+        slice_views.show(other)
+        panel.entered = False
+        self.segment(section, panel, "CT")
+        assert self.shown() == {"mine": True} and message(section) == "Segmented: CT."
 
 
 class TestSceneClosed:

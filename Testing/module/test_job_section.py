@@ -7,6 +7,7 @@ import statistics
 import time
 
 import fake_panel as fake
+import pytest
 import slicer
 from tooltips import tooltip
 
@@ -135,15 +136,27 @@ def test_after_the_scene_was_closed_the_job_is_shown_again(panel, job, make_job)
     assert job.charts.nodes["dice"].GetScene() is slicer.mrmlScene
 
 
-def test_the_newest_prediction_is_shown_once_a_file_and_can_be_switched_off(panel, job, cases, make_job):
-    imported = []
+@pytest.fixture
+def imported(job):
+    """What the preview imports; instead of reading a file, it makes a segmentation without segments."""
+    calls = []
 
     def import_file(path, classes, volume, segmentation, *, name):
-        imported.append((path, [item.name for item in classes], volume, segmentation, name))
-        return segmentation or slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+        calls.append((path, [item.name for item in classes], volume, segmentation, name))
+        if segmentation is None:
+            segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+            segmentation.CreateDefaultDisplayNodes()
+        return segmentation
 
     job.preview._import = import_file
     job.preview._not_before = 0.0
+    return calls
+
+
+def test_the_newest_prediction_is_shown_once_a_file_and_can_be_switched_off(
+    panel, job, cases, make_job, imported, slice_views
+):
+    slice_views.show(cases[2].volumes[0])
     folder = make_job(events=fake.training(), state="running")
     job.follow(folder)
     assert not job.ui.previewCheckBox.visible
@@ -166,6 +179,68 @@ def test_the_newest_prediction_is_shown_once_a_file_and_can_be_switched_off(pane
     assert len(imported) == 2
     job.ui.previewCheckBox.click()
     assert len(imported) == 3 and job.preview.node() is not None
+
+
+def drawn_in(node, slice_views):
+    """Names of the slice views that Slicer draws a segmentation in: all, where its display names none."""
+    display = node.GetDisplayNode() if node is not None else None
+    if display is None or not display.GetVisibility():
+        return []
+    named = display.GetViewNodeIDs()
+    return [name for name, view in slice_views.nodes.items() if not named or view.GetID() in named]
+
+
+def test_a_prediction_is_drawn_over_its_own_volume_only(panel, job, cases, make_job, imported, slice_views):
+    mine, another = cases[2].volumes[0], cases[0].volumes[0]
+    slice_views.show(another)
+    before = slice_views.layers()
+    folder = make_job(events=fake.training(), state="running")
+    fake.put_preview(folder, "CT_03", 4)
+    job.follow(folder)
+    job.onTimer()
+    box = job.ui.previewCheckBox
+    assert imported == [] and slice_views.layers() == before and box.enabled and not box.checked
+    slice_views.show(mine, names=("Green",))
+    job.onTimer()
+    assert drawn_in(job.preview.node(), slice_views) == ["Green"] and box.checked
+    slice_views.show(another, mine, names=("Red",))
+    job.onTimer()
+    assert sorted(drawn_in(job.preview.node(), slice_views)) == ["Green", "Red"], "also under another volume"
+    slice_views.show(another)
+    job.onTimer()
+    assert drawn_in(job.preview.node(), slice_views) == [] and not box.checked
+    box.click()
+    assert set(slice_views.layers().values()) == {(mine.GetID(), None)}, "asked for"
+    assert sorted(drawn_in(job.preview.node(), slice_views)) == sorted(slice_views.nodes)
+
+
+def test_a_prediction_is_hidden_with_the_panel_and_removed_with_the_end(
+    panel, job, cases, make_job, imported, slice_views
+):
+    slice_views.show(cases[2].volumes[0])
+    folder = make_job(events=fake.training(), state="running")
+    fake.put_preview(folder, "CT_03", 4)
+    job.follow(folder)
+    job.onTimer()
+    assert drawn_in(job.preview.node(), slice_views)
+    panel.entered = False
+    fake.put_preview(folder, "CT_03", 14)
+    job.preview._not_before = 0.0
+    job.onTimer()
+    assert drawn_in(job.preview.node(), slice_views) == [] and len(imported) == 1, "nor is time spent on it"
+    panel.entered = True
+    job.onTimer()
+    assert drawn_in(job.preview.node(), slice_views) and len(imported) == 2
+    EventLog(folder.events_file)(Finished(message="Trained.", result="r"))
+    status = json.loads(folder.status_file.read_text())
+    folder.status_file.write_text(json.dumps({**status, "state": "finished"}))
+    job.onTimer()
+    assert job.preview.node() is None and not job.ui.previewCheckBox.checked
+    job.ui.previewCheckBox.click()
+    job.onTimer()
+    assert drawn_in(job.preview.node(), slice_views), "also of a training that has ended, where it is asked for"
+    job.cleanup()
+    assert job.preview.node() is None
 
 
 def test_a_prediction_of_a_volume_that_is_not_in_the_scene_is_not_shown(job, cases, make_job):
