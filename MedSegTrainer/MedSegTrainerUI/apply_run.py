@@ -249,16 +249,17 @@ def find_volume(entry: Mapping[str, Any], *, same_scene: bool) -> Any:
     """
     known = slicer.mrmlScene.GetNodeByID(entry["volume"]) if same_scene else None
     if known is not None and known.IsA("vtkMRMLScalarVolumeNode"):
-        if _lies_as(known, entry):
+        if _is_as(known, entry):
             return known
         raise DataError(
             _(
                 "The volume {name} has other voxels than when the model was applied, so that the result does not fit. "
-                "Apply the model again."
+                "Apply the model again; where it is a sequence, show that frame again and import the result, which is "
+                "kept."
             ).format(name=known.GetName())
         )
     for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
-        if _lies_as(node, entry) and _voxels(node) == entry["voxels"]:
+        if _is_as(node, entry):
             return node
     raise DataError(
         _("The volume {name} is not in the scene. The result is kept: load the volume, then import it.").format(
@@ -273,14 +274,16 @@ def _voxels(volume: Any) -> int:
     return zlib.crc32(np.ascontiguousarray(values[:: values.size // MOST_VOXELS + 1]).tobytes())
 
 
-def _lies_as(volume: Any, entry: Mapping[str, Any]) -> bool:
+def _is_as(volume: Any, entry: Mapping[str, Any]) -> bool:
+    """Whether it lies where the volume of a case lay, with the same voxels."""
     try:
         geometry = volume_geometry(volume)
     except MedSegError:
         return False
-    return list(geometry.size) == entry["size"] and bool(
-        np.allclose(geometry.ijk_to_ras, entry["ijk_to_ras"], rtol=0, atol=SAME_PLACE_MM)
+    lies_there = list(geometry.size) == entry["size"] and np.allclose(
+        geometry.ijk_to_ras, entry["ijk_to_ras"], rtol=0, atol=SAME_PLACE_MM
     )
+    return bool(lies_there) and _voxels(volume) == entry["voxels"]
 
 
 def _entry(volume: Any) -> dict[str, Any]:

@@ -12,9 +12,10 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerUI.export_volume import array_image, volume_geometry, write_image
+from MedSegTrainerUI.export_volume import array_image, relative_matrix, volume_geometry, write_image
 from MedSegTrainerUI.segment_classes import SegmentClass, segments_of_classes
 from MedSegTrainerUI.segment_layers import Layer, all_layers, content_of, layer_to_grid, part_on_grid, stored_layers
+from MedSegTrainerUI.segment_shapes import unstored_segments
 
 Overlap = Literal["refuse", "order"]
 MOST_REMEMBERED = 200  # segmentations: their overlap is looked at again only when something changed
@@ -57,19 +58,22 @@ def find_overlaps(
 ) -> list[tuple[SegmentClass, SegmentClass, int]]:
     """Pairs of classes of which segments overlap, the later one second, and how many voxels of ``volume`` they share.
 
-    Segments that exist only as surfaces are not looked at. Raises DataError as ``label_map`` does.
+    Raises DataError as ``label_map`` does.
     """
     ranks = _ranks(segmentation, classes)
-    layers = stored_layers(segmentation, ranks)
-    if len(layers) < 2 or len(set(ranks.values())) < 2:
+    layers, others = stored_layers(segmentation, ranks), unstored_segments(segmentation, ranks)
+    if len(set(ranks.values())) < 2 or (len(layers) < 2 and not others):
         return []
     place = [
         (layer.image.GetMTime(), layer_to_grid(layer, segmentation, volume).tobytes(), *layer.values.items())
         for layer in layers
     ]
+    if others:  # these are turned into voxels, which takes longer, where they are not known
+        grid = volume_geometry(volume).ijk_to_ras, relative_matrix(segmentation, volume)
+        place += [(item.modified, *(matrix.tobytes() for matrix in grid), item.segment_id) for item in others]
     key = volume_geometry(volume).size, tuple(place), tuple(ranks.items())
     if key not in _overlaps:
-        _overlaps[key] = _count_shared(layers, ranks, segmentation, volume)
+        _overlaps[key] = _count_shared(all_layers(segmentation, ranks, volume), ranks, segmentation, volume)
         if len(_overlaps) > MOST_REMEMBERED:
             _overlaps.popitem(last=False)
     return _named(_overlaps[key], classes)

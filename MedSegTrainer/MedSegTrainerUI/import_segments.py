@@ -28,7 +28,8 @@ from MedSegTrainerUI.export_volume import (
     volume_geometry,
 )
 from MedSegTrainerUI.segment_classes import same_name
-from MedSegTrainerUI.segment_layers import binary_name, segment_ids, segment_name, stored_layers
+from MedSegTrainerUI.segment_layers import segment_ids, segment_name, stored_layers
+from MedSegTrainerUI.segment_shapes import binary_name
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

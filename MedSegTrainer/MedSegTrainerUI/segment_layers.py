@@ -20,12 +20,12 @@ from slicer.i18n import tr as _
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI.export_volume import (
     image_array,
-    matrix_array,
     offset_of,
     relative_matrix,
     reslice,
     volume_geometry,
 )
+from MedSegTrainerUI.segment_shapes import binary_name, image_to_world, shape_ml, shapes_of
 
 MOST_REMEMBERED = 1000  # layers; their numbers are small
 _contents: OrderedDict[int, Content] = OrderedDict()  # by modification time, which VTK gives to one object only
@@ -78,7 +78,7 @@ def stored_layers(segmentation: Any, wanted: Collection[str]) -> list[Layer]:
 
 
 def all_layers(segmentation: Any, wanted: Collection[str], volume: Any) -> list[Layer]:
-    """The layers with the ``wanted`` segments; surfaces become voxels of ``volume``, in a copy.
+    """The layers with the ``wanted`` segments; what has no voxels gets those of ``volume``, in a copy.
 
     Raises DataError where they cannot be converted, or lie under other, non-linear transforms than the volume.
     """
@@ -104,7 +104,7 @@ def content_of(image: Any) -> Content:
 def segment_volumes(segmentation: Any, volume: Any = None) -> dict[str, float]:
     """Millilitres of each segment by its ID, 0 where it is empty; in the frame of ``volume``, else the segmentation's.
 
-    Surfaces are measured as they are.
+    What has no voxels is measured as it is: surfaces, fractional labelmaps, contours.
     """
     scale = 1.0
     if volume is not None:
@@ -114,12 +114,12 @@ def segment_volumes(segmentation: Any, volume: Any = None) -> dict[str, float]:
     layers = stored_layers(segmentation, found)
     for layer in layers:
         counts = content_of(layer.image).counts
-        voxel = scale * abs(np.linalg.det(_image_to_world(layer.image)[:3, :3])) / 1000
+        voxel = scale * abs(np.linalg.det(image_to_world(layer.image)[:3, :3])) / 1000
         for segment_id, value in layer.values.items():
             found[segment_id] = float(counts[value] * voxel) if value < len(counts) else 0.0
     stored = {segment_id for layer in layers for segment_id in layer.values}
     for segment_id in found.keys() - stored:
-        found[segment_id] = scale * _surface_ml(segmentation.GetSegmentation().GetSegment(segment_id))
+        found[segment_id] = scale * shape_ml(segmentation.GetSegmentation().GetSegment(segment_id))
     return found
 
 
@@ -154,7 +154,7 @@ def part_on_grid(layer: Layer, segmentation: Any, volume: Any) -> Part | None:
 
 def layer_to_grid(layer: Layer, segmentation: Any, volume: Any) -> np.ndarray:
     """4 x 4: from voxels of a layer to voxels of ``volume``."""
-    to_volume = relative_matrix(segmentation, volume) @ _image_to_world(layer.image)
+    to_volume = relative_matrix(segmentation, volume) @ image_to_world(layer.image)
     return np.linalg.inv(volume_geometry(volume).ijk_to_ras) @ to_volume
 
 
@@ -163,10 +163,6 @@ def box_on_grid(to_grid: np.ndarray, low: np.ndarray, size: Collection[int]) -> 
     faces = [(first - 0.5, first + count - 0.5) for first, count in zip(low, size, strict=True)]
     corners = np.array([[x, y, z, 1] for x in faces[0] for y in faces[1] for z in faces[2]]) @ to_grid.T
     return corners[:, :3].min(axis=0), corners[:, :3].max(axis=0)
-
-
-def binary_name() -> str:
-    return slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
 
 
 def _layers(content: Any, wanted: list[str]) -> list[Layer]:
@@ -220,7 +216,7 @@ def _from_surfaces(segmentation: Any, wanted: list[str], volume: Any) -> list[La
     extent = [0, grid.size[0] - 1, 0, grid.size[1] - 1, 0, grid.size[2] - 1]
     converter = slicer.vtkSegmentationConverter
     place = converter.SerializeImageGeometry(matrix, extent)
-    filled = [one for one in wanted if _has_content(source.GetSegment(one))]
+    filled = [one for one in wanted if shapes_of(source.GetSegment(one))]
     for segment_id in filled:
         copy.CopySegmentFromSegmentation(source, segment_id, False)
     copy.SetConversionParameter(converter.GetReferenceImageGeometryParameterName(), place)
@@ -232,37 +228,3 @@ def _from_surfaces(segmentation: Any, wanted: list[str], volume: Any) -> list[La
             ).format(name=segmentation.GetName())
         )
     return _layers(copy, filled)
-
-
-def _has_content(segment: Any) -> bool:
-    """Whether a segment without voxels has something else: to convert an empty surface is an error in VTK."""
-    converter = slicer.vtkSegmentationConverter
-    surface = segment.GetRepresentation(converter.GetSegmentationClosedSurfaceRepresentationName())
-    others = (
-        converter.GetSegmentationPlanarContourRepresentationName(),
-        converter.GetSegmentationFractionalLabelmapRepresentationName(),
-    )
-    return bool(surface is not None and surface.GetNumberOfCells()) or any(
-        segment.GetRepresentation(name) is not None for name in others
-    )
-
-
-def _surface_ml(segment: Any) -> float:
-    surface = segment.GetRepresentation(
-        slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
-    )
-    if surface is None or not surface.GetNumberOfCells():
-        return 0.0
-    triangles = vtk.vtkTriangleFilter()
-    triangles.SetInputData(surface)
-    triangles.PassLinesOff()
-    triangles.PassVertsOff()
-    measure = vtk.vtkMassProperties()
-    measure.SetInputConnection(triangles.GetOutputPort())
-    return measure.GetVolume() / 1000
-
-
-def _image_to_world(image: Any) -> np.ndarray:
-    matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
-    return matrix_array(matrix)

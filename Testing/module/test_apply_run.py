@@ -189,6 +189,17 @@ def test_a_volume_that_has_changed_does_not_get_the_result(panel, card, make_vol
     assert run.waiting() == ["CT"] and list(run.failed) == ["CT"]
 
 
+def test_a_sequence_that_shows_another_frame_does_not_get_the_result_of_the_first(panel, card, make_volume, pixels):
+    volume = make_volume("cine", pixels)
+    run = start_run(panel, ApplyTask(card=card, cases=((volume,),)))
+    segment(run.folder, "cine")
+    slicer.util.updateVolumeFromArray(volume, np.roll(pixels, 1, axis=2))  # browsed to the next frame
+    with pytest.raises(DataError, match="show that frame again and import the result"):
+        run.import_result("cine")
+    slicer.util.updateVolumeFromArray(volume, pixels.copy())
+    assert run.import_result("cine").IsA("vtkMRMLSegmentationNode") and run.waiting() == []
+
+
 class TestNotStarted:
     def test_a_start_that_fails_leaves_nothing(self, panel, card, make_volume, pixels):
         panel.error = JobError("no Python")

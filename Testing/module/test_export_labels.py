@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import slicer
 import vtk
+from MedSegTrainerUI.case_checks import check_rows
 from MedSegTrainerUI.case_rows import CaseRow
 from MedSegTrainerUI.export_labels import export_labels, find_overlaps, label_map
 from MedSegTrainerUI.segment_classes import find_classes
@@ -231,6 +232,67 @@ def test_surfaces_become_voxels_of_the_volume_and_stay_as_they_are(make_volume, 
     assert (slicer.mrmlScene.GetNumberOfNodes(), content.GetMTime(), surfaces.GetMTime()) == before
     assert not stored_layers(surfaces, [content.GetNthSegmentID(0)])
     assert segment_volumes(surfaces)[content.GetNthSegmentID(0)] == pytest.approx(4.18, rel=0.01)
+
+
+def test_surfaces_that_overlap_are_found_before_they_are_exported(make_volume, surfaces):
+    volume = make_volume("CT", np.zeros((30, 50, 40), np.int16), oblique=False)
+    name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    segment = slicer.vtkSegment()
+    segment.SetName("kidney")
+    segment.AddRepresentation(name, sphere(8, (28, 25, 15)))
+    surfaces.GetSegmentation().AddSegment(segment)
+    ((first, second, count),) = find_overlaps(surfaces, volume, classes_of(surfaces))
+    assert (first.name, second.name) == ("ball", "kidney") and count > 100
+    assert not stored_layers(surfaces, surfaces.GetSegmentation().GetSegmentIDs()), "they stay surfaces"
+    with pytest.raises(DataError, match="overlap"):
+        label_map(surfaces, volume, classes_of(surfaces))
+    (found,) = check_rows([CaseRow(name="A", volumes=(volume,), segmentation=surfaces)], classes_of(surfaces))
+    assert found.severity == "error" and found.action == "order", "the way out is offered"
+    segment.AddRepresentation(name, sphere(3, (35, 10, 5)))
+    assert find_overlaps(surfaces, volume, classes_of(surfaces)) == []
+
+
+def test_fractional_labelmaps_are_measured_and_exported(make_volume, surfaces):
+    volume = make_volume("CT", np.zeros((30, 50, 40), np.int16), oblique=False)
+    converter, content = slicer.vtkSegmentationConverter, surfaces.GetSegmentation()
+    fractional = converter.GetSegmentationFractionalLabelmapRepresentationName()
+    surfaces.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    assert content.CreateRepresentation(fractional)
+    content.SetSourceRepresentationName(fractional)
+    content.RemoveRepresentation(converter.GetSegmentationClosedSurfaceRepresentationName())
+    (ml,) = segment_volumes(surfaces).values()
+    assert ml == pytest.approx(4.18, rel=0.02)
+    row = CaseRow(name="A", volumes=(volume,), segmentation=surfaces)
+    assert check_rows([row], classes_of(surfaces)) == []
+    assert label_map(surfaces, volume, classes_of(surfaces)).sum() == pytest.approx(4180, rel=0.03)
+
+
+def test_contours_are_measured_and_their_export_says_what_to_do(make_volume, surfaces):
+    """A cylinder of radius 10 and height 12, as RT structures have it: a ring every 3 mm."""
+    volume = make_volume("CT", np.zeros((30, 50, 40), np.int16), oblique=False)
+    converter, content = slicer.vtkSegmentationConverter, surfaces.GetSegmentation()
+    planar = converter.GetSegmentationPlanarContourRepresentationName()
+    rings = vtk.vtkAppendPolyData()
+    for height in (3, 6, 9, 12):
+        ring = vtk.vtkRegularPolygonSource()
+        ring.SetNumberOfSides(60)
+        ring.SetRadius(10)
+        ring.SetCenter(20, 25, height)
+        ring.GeneratePolygonOff()
+        rings.AddInputConnection(ring.GetOutputPort())
+    rings.Update()
+    content.RemoveAllSegments()
+    content.SetSourceRepresentationName(planar)
+    segment = slicer.vtkSegment()
+    segment.SetName("ball")
+    segment.AddRepresentation(planar, rings.GetOutput())
+    content.AddSegment(segment)
+    (ml,) = segment_volumes(surfaces).values()
+    assert ml == pytest.approx(np.pi * 100 * 12 / 1000, rel=0.01)
+    row = CaseRow(name="A", volumes=(volume,), segmentation=surfaces)
+    assert [one.message for one in check_rows([row], classes_of(surfaces))] == []
+    with pytest.raises(DataError, match="cannot be turned into voxels. Create their binary labelmap"):
+        label_map(surfaces, volume, classes_of(surfaces))
 
 
 def test_sizes_are_in_millilitres_and_follow_changes(volume, make_segmentation, masks):
