@@ -60,6 +60,7 @@ class MedSegTrainerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel = Panel(uiWidget, self.logic)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartImportEvent, self.onSceneStartImport)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         slicer.app.connect("aboutToQuit()", self.onAboutToQuit)
         self.initializeParameterNode()
@@ -96,9 +97,15 @@ class MedSegTrainerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.panel.entered:
             self.initializeParameterNode()
 
+    def onSceneStartImport(self, caller, event):
+        self.panel.keepParameters()
+
     def onSceneEndImport(self, caller, event):
+        told = self.panel.giveParametersBack()
         if self.panel.entered:
             self.initializeParameterNode()
+        if told:
+            self.panel.data.tell(told, "note")
 
     def initializeParameterNode(self):
         self.panel.setParameterNode(self.logic.getParameterNode())

@@ -18,6 +18,7 @@ from MedSegTrainerUI.environment import Environment
 from MedSegTrainerUI.environment_section import EnvironmentSection
 from MedSegTrainerUI.evaluate_section import EvaluateSection
 from MedSegTrainerUI.jobs import JobList
+from MedSegTrainerUI.scene_import import KeptParameters
 from MedSegTrainerUI.segment_classes import SegmentClass, find_classes
 from MedSegTrainerUI.train_section import TrainSection
 
@@ -34,6 +35,7 @@ class Panel(VTKObservationMixin):
         self.parameters: Any = None
         self.entered = True
         self._refreshing = self._cleaned = False
+        self._kept: KeptParameters | None = None
         self.environment = Environment()
         self.jobs = JobList(jobs_folder())
         self.data = DataSection(self)
@@ -77,6 +79,15 @@ class Panel(VTKObservationMixin):
             section.setParameterNode(parameters)
         self._observe(self.entered)
         self.refresh()
+
+    def keepParameters(self) -> None:
+        """Before a scene is added to this one."""
+        self._kept = KeptParameters(self.parameters) if self.parameters is not None else None
+
+    def giveParametersBack(self) -> str:
+        """After it was added; what was done, in words."""
+        kept, self._kept = self._kept, None
+        return kept.give_back(self.parameters) if kept is not None and self.parameters is not None else ""
 
     def enter(self) -> None:
         self.entered = True

@@ -291,7 +291,7 @@ def test_contours_are_measured_and_their_export_says_what_to_do(make_volume, sur
     assert ml == pytest.approx(np.pi * 100 * 12 / 1000, rel=0.01)
     row = CaseRow(name="A", volumes=(volume,), segmentation=surfaces)
     assert [one.message for one in check_rows([row], classes_of(surfaces))] == []
-    with pytest.raises(DataError, match="cannot be turned into voxels. Create their binary labelmap"):
+    with pytest.raises(DataError, match=r"cannot be turned into voxels\. Create their binary labelmap"):
         label_map(surfaces, volume, classes_of(surfaces))
 
 

@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import qt
 import slicer
@@ -81,6 +82,44 @@ def test_closing_the_scene_forgets_and_a_new_one_is_remembered(panel):
     assert panel.class_names() == {}
     panel.parameters.classNames = '{"c": "d"}'
     assert panel.class_names() == {"c": "d"}
+
+
+@pytest.fixture
+def saved_scene(panel, make_volume, make_segmentation, tmp_path):
+    """A file with a scene that has rows, and a class renamed; the scene is empty again."""
+    voxels = np.arange(480, dtype=np.int16).reshape(6, 8, 10)
+    for name in ("CT_01", "CT_02"):
+        make_segmentation(f"{name}-seg", make_volume(name, voxels), {"liver": voxels > 400, "cyst": voxels < 9})
+    panel.data.ui.addAllButton.click()
+    panel.parameters.classNames = '{"cyst": "lesion", "liver": "organ"}'
+    path = tmp_path / "saved.mrb"
+    assert slicer.util.saveScene(str(path))
+    slicer.mrmlScene.Clear()
+    return path
+
+
+def test_a_scene_that_is_added_adds_its_rows_and_takes_none(
+    panel, saved_scene, make_volume, make_segmentation, wait_for
+):
+    voxels = np.arange(480, dtype=np.int16).reshape(6, 8, 10)
+    mine = make_volume("CT_01", voxels)
+    make_segmentation("CT_01-seg", mine, {"liver": voxels > 300})
+    panel.data.ui.addAllButton.click()
+    panel.parameters.classNames = '{"liver": "hepar"}'
+    panel.parameters.trainingJob = "mine"
+    slicer.util.loadScene(str(saved_scene))
+    assert [row.name for row in panel.rows()] == ["CT_01", "CT_01 2", "CT_02"]
+    assert panel.rows()[0].volumes == (mine,) and panel.rows()[1].volumes[0] is not mine
+    assert panel.class_names() == {"liver": "hepar", "cyst": "lesion"}
+    assert panel.parameters.trainingJob == "mine"
+    assert "2 rows were added to yours" in panel.data.ui.messageLabel.text
+
+
+def test_a_scene_that_is_added_to_an_empty_one_brings_all_it_has(panel, saved_scene):
+    slicer.util.loadScene(str(saved_scene))
+    assert [row.name for row in panel.rows()] == ["CT_01", "CT_02"]
+    assert panel.class_names() == {"liver": "organ", "cyst": "lesion"}
+    assert panel.data.ui.messageLabel.text == ""
 
 
 def test_while_hidden_a_closed_scene_is_forgotten_until_the_panel_is_entered(panel, module_widget):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,11 @@ class FileIO:
     def loadNodes(self, kind: str, properties: dict[str, Any], nodes: Any, messages: Any = None) -> bool:
         path = properties["fileName"]
         if kind == "SceneFile":
+            if path.endswith(".mrb"):  # Slicer unpacks it into its cache, which only the application has
+                folder = tempfile.mkdtemp(dir=slicer.app.temporaryPath)
+                with zipfile.ZipFile(path) as archive:
+                    archive.extractall(folder)
+                path = str(next(Path(folder).rglob("*.mrml")))
             slicer.mrmlScene.SetURL(path)
             return bool(slicer.mrmlScene.Import() if not properties.get("clear") else slicer.mrmlScene.Connect())
         reader = {
