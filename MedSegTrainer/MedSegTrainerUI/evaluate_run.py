@@ -15,6 +15,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib import atomic
+from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import EvaluateConfig
 from MedSegTrainerLib.errors import DataError, JobError
 from MedSegTrainerLib.job import STOP_NOW, JobFolder
@@ -147,7 +148,7 @@ class EvaluateRun:
         return " ".join(words)
 
 
-def name_segments(path: Path, classes: Sequence[SegmentClass]) -> None:
+def name_segments(path: Path, classes: Sequence[SegmentClass | LabelClass]) -> None:
     """Puts names and colours of the classes into the header of a NRRD file, as segmentation files have them."""
     lines = []
     for index, item in enumerate(classes):

@@ -16,6 +16,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import DataError, MedSegError
+from MedSegTrainerUI import phantom_files
 
 CATEGORY = "MedSegTrainer"
 ICONS = Path(__file__).resolve().parent.parent / "Resources" / "Icons"
@@ -44,19 +45,22 @@ def register_sample_data() -> None:
     logic = SampleData.SampleDataLogic
     if hasattr(logic, "registerCustomSampleDataCategory"):  # Slicer 5.12 and later
         logic.registerCustomSampleDataCategory(CATEGORY, title=_("MedSegTrainer"))
+    if hasattr(logic, "registerUrlRewriteRule"):  # scripts get the phantoms by their name
+        logic.registerUrlRewriteRule(CATEGORY, phantom_files.made_file)
     _forget_earlier_registration()
-    for name, address, file_name, download, picture in (
-        ("MedSegTrainerPhantoms", "https://localhost/made-here", "phantoms", download_phantoms, "SamplePhantoms.png"),
-        ("MSDHippocampus", HIPPOCAMPUS_URL, HIPPOCAMPUS_FILE, download_hippocampi, "SampleHippocampus.png"),
+    archive = {"uris": HIPPOCAMPUS_URL, "fileNames": HIPPOCAMPUS_FILE, "nodeNames": "MSDHippocampus"}
+    phantoms = phantom_files.phantom_source(PHANTOMS, LABELLED_PHANTOMS)
+    for name, files, download, picture in (
+        ("MedSegTrainerPhantoms", phantoms, download_phantoms, "SamplePhantoms.png"),
+        # a script that asks for it by its name gets the path of the archive
+        ("MSDHippocampus", {**archive, "loadFiles": False}, download_hippocampi, "SampleHippocampus.png"),
     ):
         logic.registerCustomSampleDataSource(
             category=CATEGORY,
             sampleName=name,
-            uris=address,
-            fileNames=file_name,
-            nodeNames=name,
             thumbnailFileName=str(ICONS / picture),
             customDownloader=download,
+            **files,
         )
 
 

@@ -2,12 +2,15 @@ import io
 import sys
 import tarfile
 import types
+import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicer
-from MedSegTrainerUI import sample_data
+import vtk
+from MedSegTrainerUI import phantom_files, sample_data
 from MedSegTrainerUI.case_checks import check_rows
 from MedSegTrainerUI.phantom_volumes import CLASSES, TUMOR, make_phantom_volume
 from MedSegTrainerUI.scene_pairs import find_pairs
@@ -24,13 +27,30 @@ class FakeLogic:
     archive = None
     messages = ()
 
+    rules = ()
+
     @staticmethod
-    def registerCustomSampleDataSource(
-        category, sampleName, uris, fileNames, nodeNames, thumbnailFileName, customDownloader
-    ):
-        source = types.SimpleNamespace(sampleName=sampleName, uris=[uris], customDownloader=customDownloader)
-        source.thumbnailFileName = thumbnailFileName
-        slicer.modules.sampleDataSources.setdefault(category, []).append(source)
+    def registerCustomSampleDataSource(category, **fields):
+        slicer.modules.sampleDataSources.setdefault(category, []).append(types.SimpleNamespace(**fields))
+
+    @staticmethod
+    def registerUrlRewriteRule(name, rewriteFunction):
+        FakeLogic.rules = (rewriteFunction,)
+
+    def downloadFromSource(self, source):
+        """As Slicer's: what a click calls is not asked."""
+        nodes = []
+        for uri, name, kind in zip(source.uris, source.nodeNames, source.loadFileTypes, strict=True):
+            for rule in FakeLogic.rules:
+                uri = rule(uri)
+            with urllib.request.urlopen(uri) as response:
+                path = Path(slicer.app.temporaryPath) / Path(urllib.request.url2pathname(uri)).name
+                path.write_bytes(response.read())
+            properties = {"fileName": str(path), "name": name}
+            loaded = vtk.vtkCollection()
+            assert slicer.app.coreIOManager().loadNodes(kind, properties, loaded)
+            nodes.append(loaded.GetItemAsObject(0))
+        return nodes
 
     def downloadFileIntoCache(self, uri, name, checksum):
         assert uri.endswith(name) and slicer.util.extractAlgoAndDigest(checksum)[0] == "MD5"
@@ -253,6 +273,17 @@ class TestRegistration:
         source = sample_data_module[sample_data.CATEGORY][0]
         assert len(source.customDownloader(source)) == 4
         assert "Phantom 4" in FakeLogic.messages[-1][1]
+
+    def test_a_script_gets_the_phantoms_by_their_name(self, sample_data_module):
+        sample_data.register_sample_data()
+        nodes = FakeLogic().downloadFromSource(sample_data_module[sample_data.CATEGORY][0])
+        assert [node.GetName() for node in nodes[:4]] == [f"Phantom {number}" for number in range(1, 5)]
+        phantom = make_phantom_volume(1)
+        assert np.array_equal(slicer.util.arrayFromVolume(nodes[1]), phantom.voxels)
+        assert [row.name for row in find_pairs()] == ["Phantom 1", "Phantom 2", "Phantom 3"]
+        for one in CLASSES:
+            assert np.array_equal(segment_array(nodes[5], one.name, nodes[1]) > 0, phantom.labels == one.value)
+        assert phantom_files.made_file("https://example.org/a.nrrd") == "https://example.org/a.nrrd"
 
     def test_a_click_on_the_hippocampi_loads_what_was_downloaded(self, sample_data_module, tmp_path, cases):
         FakeLogic.archive = write_archive(tmp_path / "t.tar", cases)
