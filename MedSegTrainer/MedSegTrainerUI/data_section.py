@@ -51,7 +51,7 @@ class DataSection:
     def _connect(self) -> None:
         ui = self.ui
         shared = (data_tables.VOLUMES, data_tables.SEGMENTS)
-        data_tables.prepare(ui.pairsTable, shared, {data_tables.SEGMENTATION: 0, data_tables.FINDINGS: 96})
+        data_tables.prepare(ui.pairsTable, shared, {data_tables.SEGMENTATION: 0, data_tables.FINDINGS: 80})
         data_tables.prepare(ui.classesTable, (data_tables.CLASS,))
         for button, slot in (
             (ui.addAllButton, self.onAddAll), (ui.folderButton, self.onFolder), (ui.addPairButton, self.onAddPair),
