@@ -1,4 +1,4 @@
-"""Every section in Slicer's light and in its dark style: what is written can be read, and nothing forces the dock wide."""
+"""Every section in Slicer's light and dark style: what is written can be read, and nothing forces the dock wide."""
 
 from __future__ import annotations
 

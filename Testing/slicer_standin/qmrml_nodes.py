@@ -86,6 +86,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         row.addWidget(self._box)
         self._box.connect("currentIndexChanged(int)", self._on_index)
         self._box.connect("activated(int)", self._on_activated)
+        self.setEnabled(False)
 
     currentNodeID = QtCore.Property(str, lambda self: self._current, lambda self, value: self.setCurrentNodeID(value))
 
@@ -282,7 +283,7 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
         return not self.checkedNodes()
 
     def checkState(self, node: Any) -> int:
-        return QtCore.Qt.Checked if node is not None and node.GetID() in self._checked else QtCore.Qt.Unchecked
+        return QtCore.Qt.Checked if node in self.checkedNodes() else QtCore.Qt.Unchecked
 
     def setCheckState(self, node: Any, state: int) -> None:
         row = self._box.findData(node.GetID()) if node is not None else -1
