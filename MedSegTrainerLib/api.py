@@ -100,8 +100,7 @@ def workflow(document: AnyPath, output: AnyPath, data: AnyPath | None = None, **
 
 
 def _run(folder: Path, config: JobConfig) -> None:
-    JobFolder(folder).create(config)
-    run_job(folder)
+    run_job(folder, expect=JobFolder(folder).create(config))
 
 
 def _absolute(path: AnyPath) -> str:

@@ -13,6 +13,7 @@ from MedSegTrainerLib import __version__
 from MedSegTrainerLib.commands import applying, jobs, looking, machine, models, results, training
 from MedSegTrainerLib.commands.running import console, error_console
 from MedSegTrainerLib.errors import MedSegError, system_words
+from MedSegTrainerLib.plain_text import plain
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": training.train,
@@ -66,4 +67,4 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _say_error(message: str) -> None:
-    error_console.print(message, style="red", highlight=False, markup=False)
+    error_console.print(plain(message), style="red", highlight=False, markup=False)

@@ -17,6 +17,7 @@ from MedSegTrainerLib.errors import JobError, MedSegError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.fingerprint import Fingerprint
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
+from MedSegTrainerLib.plain_text import plain
 
 if TYPE_CHECKING:
     from MedSegTrainerLib.units import Length
@@ -27,6 +28,7 @@ SECONDS_BETWEEN_LINES = 60  # of progress where there is no terminal: a log file
 CLASSES_ON_A_LINE = 6
 FINDINGS_OF_A_SORT = 5
 METRICS_COMPARED, COMPARED_FIRST, CHANGES_SHOWN = 3, ("dice", "hd95_mm"), 5  # of a comparison; the report has all
+MISUNDERSTOOD = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
 STOPPING = {
     STOP_KEEP_BEST: "Stopping; what is done so far is kept. Press Ctrl+C again to stop at once.",
     STOP_NOW: "Stopping at once ...",
@@ -76,11 +78,14 @@ class JobView:
 
     def show(self, event: Event) -> None:
         shown = self._shown.get(event["kind"])
-        if shown:
-            shown(event)
+        try:
+            if shown:
+                shown(event)
+        except MISUNDERSTOOD:
+            return  # of another version, or damaged: the work goes on without this line
 
     def _line(self, text: str, style: str | None = None) -> None:
-        self.console.print(text, style=style, highlight=False, markup=False)
+        self.console.print(plain(text), style=style, highlight=False, markup=False)
 
     def _stage(self, event: Event) -> None:
         self._remove_bar()
@@ -204,7 +209,7 @@ def plan_table(choices: Mapping[str, Mapping[str, Any]]) -> Table:
     for name, choice in choices.items():
         value = choice["value"]
         shown = ", ".join(str(part) for part in value) if isinstance(value, list) else str(value)
-        table.add_row(name, Text(shown), Text(str(choice["reason"])))
+        table.add_row(name, Text(plain(shown)), Text(plain(choice["reason"])))
     return table
 
 
@@ -217,7 +222,7 @@ def class_table(fingerprint: Fingerprint) -> Table:
         name = item.name
         volume = f"{fingerprint.median_volume_mm3[name] / 1000:.2f} ml"
         share = f"{fingerprint.voxel_share[name]:.3%}"
-        table.add_row(Text(name), str(item.value), str(fingerprint.cases_with[name]), share, volume)
+        table.add_row(Text(plain(name)), str(item.value), str(fingerprint.cases_with[name]), share, volume)
     return table
 
 
@@ -242,7 +247,7 @@ def metrics_table(metrics: Mapping[str, Mapping[str, float | None]], length: Len
         table.add_column(title, justify="right", no_wrap=True)
     for name, values in metrics.items():
         means = [shown_value(values[key], key, length) for key in titles]
-        table.add_row(Text(name), *("-" if mean is None else f"{mean:.3f}" for mean in means))
+        table.add_row(Text(plain(name)), *("-" if mean is None else f"{mean:.3f}" for mean in means))
     return table
 
 
@@ -252,9 +257,9 @@ def show_comparison(document: Mapping[str, Any], console: Console) -> None:
 
     title, main = document["title"], document["metrics"][0]
     lines = [title, f"  A  {document['a']['path']}", f"  B  {document['b']['path']}"]
-    console.print("\n".join(lines), highlight=False, markup=False)
+    console.print(plain("\n".join(lines)), highlight=False, markup=False)
     for note in document["notes"]:
-        console.print(f"Note: {note}", style="yellow", highlight=False, markup=False)
+        console.print(f"Note: {plain(note)}", style="yellow", highlight=False, markup=False)
     several = len(document["metrics"]) > METRICS_COMPARED
     for metric in [key for key in document["metrics"] if not several or key in COMPARED_FIRST] or [main]:
         shown = shown_key(metric, document["length"])
@@ -271,7 +276,7 @@ def show_comparison(document: Mapping[str, Any], console: Console) -> None:
         if changed:
             listed = "\n".join(f"  {text}" for _, text in sorted(changed, key=lambda it: -it[0])[:CHANGES_SHOWN])
             title = shown_key(main, document["length"])
-            console.print(f"\n{title}, most {change} in B:\n{listed}", highlight=False, markup=False)
+            console.print(plain(f"\n{title}, most {change} in B:\n{listed}"), highlight=False, markup=False)
     console.print()
 
 
@@ -288,9 +293,9 @@ def comparison_table(results: Mapping[str, Any]) -> Table:
     for name, result in {**rows, **results["classes"]}.items():
         interval = "-" if result["low"] is None else f"{result['low']:+.3f} to {result['high']:+.3f}"
         table.add_row(
-            Text(name), _told(result["mean_a"], ".3f"), _told(result["mean_b"], ".3f"), _told(result["mean"], "+.3f"),
-            interval, _told(result["p_wilcoxon_holm"], ".2g"), _told(result["rank_biserial"], "+.2f"),
-            str(result["better"]), str(result["worse"]),
+            Text(plain(name)), _told(result["mean_a"], ".3f"), _told(result["mean_b"], ".3f"),
+            _told(result["mean"], "+.3f"), interval, _told(result["p_wilcoxon_holm"], ".2g"),
+            _told(result["rank_biserial"], "+.2f"), str(result["better"]), str(result["worse"]),
         )  # fmt: skip
     return table
 

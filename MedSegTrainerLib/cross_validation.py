@@ -2,6 +2,7 @@
 
 OUT/
   splits.json       the cases of each fold, written once
+  used_cases.json   what these cases were read from, to see whether they changed
   halves/           of a single case: it as two cases, half of space each
   folds/0 ...       a training job each, to be watched, stopped and resumed by itself
   report/           every case as the model predicts it that never saw it
@@ -34,7 +35,7 @@ def run_cross_validate(config: CrossValidateConfig, folder: JobFolder, owner: Jo
     Raises JobError where a fold fails.
     """
     owner.update(state="running", stage="divide")
-    study = prepare(config.train, folder)
+    study = prepare(config.train, folder, emit)
     count = len(study.folds)
     places, warning = fold_places(config.devices, config.train.trainer.device, count)
     if warning:

@@ -12,11 +12,15 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib.atomic import storage_errors
+from MedSegTrainerLib.errors import JobError, StorageError
+from MedSegTrainerLib.json_input import parse_json
+from MedSegTrainerLib.typed import filled, fits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +229,8 @@ EVENT_KINDS: dict[str, type] = {
     "stopped": Stopped,
     "failed": Failed,
 }
+COMMON = {"seq": int, "time": float, "kind": str}
+TAIL_BYTES = 1 << 22  # more than any line
 KIND_OF = {cls: kind for kind, cls in EVENT_KINDS.items()}
 
 
@@ -232,27 +238,35 @@ class EventLog:
     """Appends events to a file; continues its numbering and mends a torn last line."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        with storage_errors(path):
-            content = path.read_bytes() if path.exists() else b""
+        self.path, self.seq = path, 0
+        if not path.exists():
+            return
+        if not path.is_file():  # a pipe would be waited for without end
+            raise StorageError(f"{path} is no file. Remove it, or choose another folder.")
+        with storage_errors(path), path.open("r+b") as stream:
+            start = max(0, stream.seek(0, os.SEEK_END) - TAIL_BYTES)
+            stream.seek(start)
+            content = stream.read()
             whole = content[: content.rfind(b"\n") + 1]
-            if whole != content:
-                with path.open("r+b") as stream:
-                    stream.truncate(len(whole))
+            if whole != content and (whole or not start):
+                stream.truncate(start + len(whole))
+            elif whole != content:  # no event is so long: whatever it is ends here
+                stream.write(b"\n")
         events = filter(None, map(_parsed, reversed(whole.split(b"\n"))))
-        self.seq = next((int(event["seq"]) for event in events if "seq" in event), 0)
+        self.seq = next((event["seq"] for event in events), 0)
 
     def __call__(self, event: Any) -> None:
-        """Writes one event object; the line is in the file when this returns."""
-        self.seq += 1
-        record = {"seq": self.seq, "time": round(time.time(), 3), "kind": KIND_OF[type(event)], **asdict(event)}
+        """Writes one event object; the line is in the file when this returns. Where it does not fit on the disk
+        nothing of it stays, and StorageError is raised."""
+        record = {"seq": self.seq + 1, "time": round(time.time(), 3), "kind": KIND_OF[type(event)], **asdict(event)}
         line = json.dumps(_finite(record), ensure_ascii=True).encode() + b"\n"
         with storage_errors(self.path):
             handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
             try:
-                os.write(handle, line)
+                _write_whole(handle, line)
             finally:
                 os.close(handle)
+        self.seq += 1
 
 
 class EventReader:
@@ -263,11 +277,12 @@ class EventReader:
         self.offset = 0
 
     def read(self, limit: int = 1000, size: int | None = None) -> list[dict[str, Any]]:
-        """At most ``limit`` new events, oldest first; a line that is no JSON object is passed over.
+        """At most ``limit`` new events, oldest first; a line that is no event, or one of a known kind whose fields are
+        missing or of other types, is passed over. Fields that have a default get it where they are not there.
 
         With ``size`` reading ends after the line that goes beyond so many bytes, for callers that must not take long.
         """
-        if not self.path.exists():
+        if not self.path.is_file():
             return []
         events: list[dict[str, Any]] = []
         end = None if size is None else self.offset + size
@@ -287,12 +302,28 @@ class EventReader:
 Emit = Callable[[Any], None]
 
 
+def _write_whole(handle: int, line: bytes) -> None:
+    """A system may write a part of what it is given, and say only then that the disk is full."""
+    size = os.fstat(handle).st_size
+    rest = memoryview(line)
+    try:
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(handle, size)
+        raise
+
+
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
-        event = json.loads(line)
-    except ValueError:
+        event = parse_json(line, "an event", JobError)
+    except JobError:
         return None
-    return event if isinstance(event, dict) else None
+    if not isinstance(event, dict) or not all(fits(event.get(name), kind) for name, kind in COMMON.items()):
+        return None
+    cls = EVENT_KINDS.get(event["kind"])
+    return event if cls is None else filled(event, cls)
 
 
 def _finite(value: Any) -> Any:

@@ -6,8 +6,10 @@ the standard library, so Slicer's Python can do all of it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -21,14 +23,24 @@ from typing import Any
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import JobConfig, job_document
 from MedSegTrainerLib.errors import JobError
+from MedSegTrainerLib.job_lock import (
+    ACTIVE_STATES,
+    DEAD_AFTER_SECONDS,
+    HEARTBEAT_SECONDS,
+    JobLock,
+    busy,
+    process_exists,
+    small_text,
+)
+from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.priority import below_normal, step_back
+from MedSegTrainerLib.typed import fits, types_of
 
-HEARTBEAT_SECONDS = 3.0
-DEAD_AFTER_SECONDS = 60.0
 # glibc gives large blocks back to the system when they are freed; every training step would fetch them again
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1)}
-ACTIVE_STATES = ("starting", "running")
 STOP_KEEP_BEST, STOP_NOW = "keep-best", "now"
+WRITTEN_BY_ATOMIC = re.compile(r"\.tmp-[0-9a-f]{8}-.")
+FOLDERS_WRITTEN = (".", "checkpoints", "model", "previews", "report", "tensorboard")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +61,11 @@ class Status:
     message: str = ""
 
     def is_alive(self) -> bool:
-        """Whether a process is working on the job: a fresh heartbeat and, on this machine, a living process."""
-        if self.state not in ACTIVE_STATES or time.time() - self.heartbeat > DEAD_AFTER_SECONDS:
+        """Whether a process is working on the job: a fresh heartbeat and, on this machine, a living process.
+
+        A heartbeat of more than a minute from now in the future is none: a clock is wrong.
+        """
+        if self.state not in ACTIVE_STATES or abs(time.time() - self.heartbeat) > DEAD_AFTER_SECONDS:
             return False
         return self.host != socket.gethostname() or process_exists(self.pid)
 
@@ -107,6 +122,10 @@ class JobFolder:
         return self.path / "plan.json"
 
     @property
+    def used_cases_file(self) -> Path:
+        return self.path / "used_cases.json"
+
+    @property
     def model(self) -> Path:
         return self.path / "model"
 
@@ -130,37 +149,44 @@ class JobFolder:
     def curves_file(self) -> Path:
         return self.path / "curves.png"
 
-    def create(self, config: JobConfig) -> None:
+    def create(self, config: JobConfig) -> str:
         """Writes ``job.json`` into a new folder, or into one whose job never got as far as a result.
 
-        Raises JobError where the folder holds a living job, a result, or something else.
+        Returns a checksum of it, by which ``start`` and ``run_job`` see that it is still this job. Raises JobError
+        where the folder holds a living job, a result, or something else, and where another process creates one.
         """
         self._refuse_unless_free()
         with atomic.storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            for old in (self.status_file, self.events_file, self.log_file, self.stop_file, self.plan_file):
-                old.unlink(missing_ok=True)
-        atomic.write_json(self.job_file, job_document(config))
+        with JobLock(self).held():
+            self._refuse_unless_free()
+            with atomic.storage_errors(self.path):
+                for old in self._of_earlier_job():
+                    old.unlink(missing_ok=True)
+            document = job_document(config)
+            atomic.write_json(self.job_file, document)
+        return checksum(document)
 
     def read_document(self) -> dict[str, Any]:
         """The content of ``job.json``; raises JobError."""
         try:
-            document = json.loads(self.job_file.read_text(encoding="utf-8"))
+            document = read_json_file(self.job_file, JobError)
         except FileNotFoundError:
             raise JobError(f"{self.path} is not a job folder: it has no job.json. Check the path.") from None
-        except (OSError, ValueError) as error:
-            raise JobError(f"{self.job_file} cannot be read: {error}") from None
+        except OSError as error:
+            raise JobError(f"{self.job_file} cannot be read: {error.strerror}. Check the path.") from None
         return document if isinstance(document, dict) else {"kind": None}
 
     def status(self) -> Status:
-        """The last written status; a job nobody started is ``created``."""
+        """The last written status; a job nobody started is ``created``. A field of another type is as if not there."""
         try:
-            values = json.loads(self.status_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            values = read_json_file(self.status_file, JobError)
+        except (OSError, JobError):
             return Status()
         if not isinstance(values, dict):
             return Status()
-        return Status(**{key: value for key, value in values.items() if key in Status.__dataclass_fields__})
+        known = types_of(Status).items()
+        return Status(**{name: values[name] for name, kind in known if name in values and fits(values[name], kind)})
 
     def request_stop(self, how: str = STOP_KEEP_BEST) -> None:
         """Asks the process that works on the job to end: ``keep-best`` or ``now``."""
@@ -168,11 +194,8 @@ class JobFolder:
 
     def stop_requested(self) -> str | None:
         """``keep-best``, ``now``, or None when nobody asked."""
-        try:
-            words = self.stop_file.read_text(encoding="utf-8").strip()
-        except OSError:
-            return None
-        return STOP_NOW if words == STOP_NOW else STOP_KEEP_BEST
+        words = small_text(self.stop_file)
+        return None if words is None else STOP_NOW if words.strip() == STOP_NOW else STOP_KEEP_BEST
 
     def start(
         self,
@@ -181,12 +204,13 @@ class JobFolder:
         *,
         behind: bool = False,
         devices: int | None = None,
+        expect: str | None = None,
     ) -> subprocess.Popen[bytes]:
         """Starts ``run`` on this folder in a process of its own that outlives the caller.
 
         What it prints goes to ``log.txt``; ``python`` is an interpreter with torch. environment: variables of the
         new process, by default the caller's. behind: everything else on the computer goes first. devices: on so many
-        instead of what ``job.json`` says.
+        instead of what ``job.json`` says. expect: what ``create`` returned; another job is not run.
         """
         library = Path(__file__).resolve().parent.parent
         detached: dict[str, Any] = {"start_new_session": True}
@@ -195,7 +219,9 @@ class JobFolder:
             detached = {"creationflags": flags | (below_normal() if behind else 0)}
         command = [python, "-m", "MedSegTrainerLib", "run", str(self.path.resolve()), "--quiet"]
         command += [] if devices is None else ["--devices", str(devices)]
+        command += [] if expect is None else ["--expect", expect]
         given = os.environ if environment is None else environment
+        self._reserve()
         with self.log_file.open("ab") as log:
             process = subprocess.Popen(
                 command,
@@ -215,6 +241,18 @@ class JobFolder:
             step_back(process.pid)
         return process
 
+    def _reserve(self) -> None:
+        """A job that nobody has run yet must not be replaced while its process loads its libraries."""
+        if not self.lock_file.exists() and self.status().state == "created":
+            self.stop_file.unlink(missing_ok=True)
+            status = Status(state="starting", host=socket.gethostname(), pid=os.getpid(), heartbeat=time.time())
+            atomic.write_json(self.status_file, asdict(status))
+
+    def _of_earlier_job(self) -> tuple[Path, ...]:
+        return (
+            self.status_file, self.events_file, self.log_file, self.stop_file, self.plan_file, self.used_cases_file,
+        )  # fmt: skip
+
     def _refuse_unless_free(self) -> None:
         if not self.path.exists():
             return
@@ -222,12 +260,12 @@ class JobFolder:
             raise JobError(f"{self.path} is a file. Give the name of a new folder for the job.")
         if self.job_file.exists():
             if self.status().is_alive():
-                raise JobError(_busy(self.path, self.status()))
+                raise JobError(busy(self))
             if self.checkpoint_file.exists() or self.model.exists() or self.folds.exists():
                 raise JobError(
                     f"{self.path} already holds a trained job. Choose another folder, or go on with it: --resume."
                 )
-        elif any(self.path.iterdir()):
+        elif not all(path == self.lock_file or WRITTEN_BY_ATOMIC.match(path.name) for path in self.path.iterdir()):
             raise JobError(f"{self.path} is not empty and is not a job folder. Choose a new folder.")
 
 
@@ -241,34 +279,32 @@ class JobOwner:
     def __init__(self, folder: JobFolder, kind: str) -> None:
         self.folder = folder
         self.lost = False
-        self._claim = f"{socket.gethostname()} {os.getpid()} {time.time_ns()}"
+        self._lock = JobLock(folder)
         self._status = Status(state="starting", kind=kind, host=socket.gethostname(), pid=os.getpid())
         self._guard = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> JobOwner:
-        self._acquire()
-        for left_by_a_dead_process in (*self.folder.path.glob(".tmp-*"), *self.folder.path.glob("*/.tmp-*")):
-            if left_by_a_dead_process.is_file():
-                left_by_a_dead_process.unlink(missing_ok=True)
+        self._lock.acquire()
+        _remove_leftovers(self.folder)
         previous = self.folder.status()
+        if previous.state != "starting" or not previous.is_alive():  # else it may be asked of this very process
+            self.folder.stop_file.unlink(missing_ok=True)
         self.update(state="starting", best=previous.best, epoch=previous.epoch, epochs=previous.epochs)
-        self.folder.stop_file.unlink(missing_ok=True)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._closing.set()
         self._thread.join()
-        if self._owns_lock():
-            self.folder.lock_file.unlink(missing_ok=True)
+        self._lock.release()
 
     def update(self, **changes: Any) -> None:
         """Changes fields of the status and writes it."""
         with self._guard:
             self._status = replace(self._status, **changes, heartbeat=time.time())
-            self.lost = not self._owns_lock()
+            self.lost = not self._lock.is_mine()
             if not self.lost:
                 atomic.write_json(self.folder.status_file, asdict(self._status))
 
@@ -279,66 +315,17 @@ class JobOwner:
             except Exception as error:  # a full disk must not silence the heart: the next beat may succeed
                 print(f"The heartbeat could not be written: {error}", file=sys.stderr)
 
-    def _acquire(self) -> None:
-        try:
-            with self.folder.lock_file.open("x", encoding="utf-8") as stream:
-                stream.write(self._claim)
-            return
-        except FileExistsError:
-            pass
-        except OSError as error:
-            raise JobError(f"{self.folder.path} cannot be locked: {error.strerror}.") from None
-        status = self.folder.status()
-        if status.is_alive() or self._lock_is_fresh():
-            raise JobError(_busy(self.folder.path, status))
-        atomic.write_bytes(self.folder.lock_file, self._claim.encode())
-        time.sleep(0.2)  # of several that take over at once, the last writer stays
-        if not self._owns_lock():
-            raise JobError(_busy(self.folder.path, self.folder.status()))
 
-    def _lock_is_fresh(self) -> bool:
-        """A lock taken a moment ago whose owner has not written its status yet."""
-        try:
-            host, pid, _ = self.folder.lock_file.read_text(encoding="utf-8").split()
-            age = time.time() - self.folder.lock_file.stat().st_mtime
-        except (OSError, ValueError):
-            return False
-        alive = host != socket.gethostname() or process_exists(int(pid))
-        return age < DEAD_AFTER_SECONDS and alive and int(pid) != self.folder.status().pid
-
-    def _owns_lock(self) -> bool:
-        try:
-            return self.folder.lock_file.read_text(encoding="utf-8") == self._claim
-        except OSError:
-            return False
+def checksum(document: Mapping[str, Any]) -> str:
+    """Of the content of a ``job.json``."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def process_exists(pid: int) -> bool:
-    """Whether a process with this number runs on this machine."""
-    if pid <= 0:
-        return False
-    if sys.platform == "win32":
-        import ctypes
-
-        query_limited_information, still_active = 0x1000, 259
-        handle = ctypes.windll.kernel32.OpenProcess(query_limited_information, False, pid)
-        if not handle:
-            return False
-        code = ctypes.c_ulong()
-        ctypes.windll.kernel32.GetExitCodeProcess(handle, ctypes.byref(code))
-        ctypes.windll.kernel32.CloseHandle(handle)
-        return code.value == still_active
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _busy(path: Path, status: Status) -> str:
-    return (
-        f"{path} is being worked on by process {status.pid} on {status.host or 'another machine'}. "
-        f"Wait for it, stop it with 'medsegtrainer stop {path}', or choose another folder."
-    )
+def _remove_leftovers(folder: JobFolder) -> None:
+    """Half-written files of a process that died, where jobs write them and nowhere that a link leads to."""
+    for place in (folder.path / name for name in FOLDERS_WRITTEN):
+        if place.is_symlink() or not place.is_dir():
+            continue
+        for path in place.iterdir():
+            if WRITTEN_BY_ATOMIC.match(path.name) and path.is_file() and not path.is_symlink():
+                path.unlink(missing_ok=True)

@@ -12,7 +12,8 @@ from typing import Any
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import JobError, TrainingError
-from MedSegTrainerLib.job import ACTIVE_STATES, STOP_KEEP_BEST, JobFolder, Outcome
+from MedSegTrainerLib.job import STOP_KEEP_BEST, JobFolder, Outcome
+from MedSegTrainerLib.job_lock import ACTIVE_STATES
 from MedSegTrainerLib.termination import polite_termination
 
 STARTED_VARIABLE = "MEDSEGTRAINER_STARTED"
@@ -26,17 +27,17 @@ def wanted_devices(document: Mapping[str, Any]) -> int:
     return devices if isinstance(devices, int) and devices > 1 else 1
 
 
-def run_on_devices(folder: JobFolder, devices: int, started: float) -> Outcome:
+def run_on_devices(folder: JobFolder, devices: int, started: float, expect: str) -> Outcome:
     """Runs the job in so many processes of this machine to its end, which they tell in the folder.
 
-    ``started`` is when a time budget began to run. Raises JobError where another process works on the folder, and
-    TrainingError where the training failed or one of its processes died.
+    ``started`` is when a time budget began to run; expect: the checksum of the job. Raises JobError where another
+    process works on the folder, and TrainingError where the training failed or one of its processes died.
     """
-    if folder.status().is_alive():
+    if folder.lock_file.exists() and folder.status().is_alive():
         raise JobError(f"{folder.path} is being worked on already. Wait for it, or choose another folder.")
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices),
-        "-m", "MedSegTrainerLib", "run", str(folder.path.resolve()), "--quiet",
+        "-m", "MedSegTrainerLib", "run", str(folder.path.resolve()), "--quiet", "--expect", expect,
     ]  # fmt: skip
     library = Path(__file__).resolve().parent.parent
     process = subprocess.Popen(command, cwd=library, env=_environment(started))

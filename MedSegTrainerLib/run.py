@@ -24,7 +24,7 @@ from MedSegTrainerLib.config import (
 )
 from MedSegTrainerLib.errors import JobError, MedSegError, StorageError, system_words
 from MedSegTrainerLib.events import EventLog, Failed, Finished, Started, Stopped
-from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
+from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome, checksum
 from MedSegTrainerLib.launch import STARTED_VARIABLE, run_on_devices, wanted_devices
 from MedSegTrainerLib.termination import polite_termination
 from MedSegTrainerLib.validation import parse_job
@@ -32,21 +32,24 @@ from MedSegTrainerLib.validation import parse_job
 Work = Callable[[JobConfig, JobFolder, JobOwner, EventLog], Outcome]
 
 
-def run_job(path: Path, started: float | None = None, devices: int | None = None) -> Outcome:
+def run_job(path: Path, started: float | None = None, devices: int | None = None, expect: str | None = None) -> Outcome:
     """Does what ``job.json`` says, to the end; how it went stands in ``status.json`` and ``events.jsonl``.
 
     ``started`` is when a time budget began to run (now, by default). devices: that share a training, instead of what
-    ``job.json`` says. Of several processes that torchrun has started on the folder each calls this. Raises the
-    MedSegError that ended the job, and JobError where another process works on the folder.
+    ``job.json`` says. expect: what ``JobFolder.create`` returned; another job is not run. Of several processes that
+    torchrun has started on the folder each calls this. Raises the MedSegError that ended the job, and JobError where
+    another process works on the folder.
     """
     folder = JobFolder(path)
     document = folder.read_document()
+    if expect is not None and checksum(document) != expect:
+        raise JobError(_replaced(folder))
     begun = started or time.time()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return _run_as_rank(folder, document, float(os.environ.get(STARTED_VARIABLE, begun)))
     devices = devices or wanted_devices(document)
     if devices > 1:
-        return run_on_devices(folder, devices, begun)
+        return run_on_devices(folder, devices, begun, checksum(document))
     return _run(folder, document, partial(_dispatch, started=begun))
 
 
@@ -56,6 +59,8 @@ def _run(folder: JobFolder, document: dict[str, Any], work: Work) -> Outcome:
     with JobOwner(folder, str(document.get("kind"))) as owner, polite_termination(folder):
         events = EventLog(folder.events_file)
         try:
+            if folder.read_document() != document:  # before the lock was taken
+                raise JobError(_replaced(folder))
             events(Started(job=path.resolve().name, host=socket.gethostname(), pid=os.getpid(), version=__version__))
             outcome = work(parse_job(document), folder, owner, events)
             _tell_outcome(outcome, owner, events)
@@ -145,6 +150,13 @@ def _tell_failure(error: MedSegError, owner: JobOwner, events: EventLog) -> None
         owner.update(state="failed", message=str(error), eta_seconds=None)
     except StorageError as second:
         print(f"{error}\n{second}", file=sys.stderr)
+
+
+def _replaced(folder: JobFolder) -> str:
+    return (
+        f"Another process has put another job into {folder.path} in the meantime. Yours was not run: give it a folder "
+        "of its own."
+    )
 
 
 def _unexpected(error: Exception, folder: JobFolder) -> str:

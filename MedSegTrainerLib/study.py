@@ -11,9 +11,12 @@ from MedSegTrainerLib.config import TrainConfig, job_document
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.halves import half_names, write_halves
-from MedSegTrainerLib.data.splits import fold_splits
+from MedSegTrainerLib.data.splits import Split, fold_splits
+from MedSegTrainerLib.data.used_cases import UsedCases, read_used_cases, record_cases
 from MedSegTrainerLib.errors import JobError, UsageError
+from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.job_cases import BEGUN_BEFORE, cases_as_begun
 from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.package import DESCRIPTION
 from MedSegTrainerLib.validation import parse_job
@@ -22,13 +25,15 @@ from MedSegTrainerLib.validation import parse_job
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """What is cross-validated. folds: names of the cases that train and that are held out, in lists ``train`` and
-    ``val``. train: the settings of each fold, but for its number. halved: whether the folds are halves of one case."""
+    ``val``. train: the settings of each fold, but for its number. halved: whether the folds are halves of one case.
+    used: the cases as they were when it first ran."""
 
     folder: JobFolder
     dataset: Dataset
     folds: list[dict[str, list[str]]]
     train: TrainConfig
     halved: bool
+    used: UsedCases | None = None
 
     def job(self, index: int) -> JobFolder:
         return JobFolder(self.folder.folds / str(index))
@@ -52,6 +57,10 @@ class Study:
             atomic.write_json(job.job_file, job_document(moved))
         if not job.plan_file.exists():
             self._plan_as_the_first(index)
+        if self.used is not None and not self.halved and not job.used_cases_file.exists():
+            parts = {part: tuple(sorted(self.folds[index][part])) for part in ("train", "val")}
+            split = Split(**parts, test=(), reason=f"fold {index} of {len(self.folds)}")
+            self.used.divided(split).write(job.used_cases_file)
         return job
 
     def predictions(self, index: int) -> dict[str, Path]:
@@ -74,10 +83,16 @@ class Study:
         atomic.write_json(self.job(index).plan_file, plan)
 
 
-def prepare(train: TrainConfig, folder: JobFolder) -> Study:
-    """The folds of a cross-validation, as they were divided when it first ran; raises MedSegError."""
-    dataset = find_cases(Path(train.data.data_dir), train.data)
+def prepare(train: TrainConfig, folder: JobFolder, emit: Emit) -> Study:
+    """The folds of a cross-validation, of the cases and as they were divided when it first ran; raises MedSegError."""
     splits_file, halves = folder.path / "splits.json", folder.path / "halves"
+    used = read_used_cases(folder.used_cases_file)
+    if used is not None:
+        dataset = cases_as_begun(used, train.data, emit, "cross-validate")
+    else:
+        dataset = find_cases(Path(train.data.data_dir), train.data)
+        if splits_file.exists():
+            emit(Warned(message=BEGUN_BEFORE.format(where=dataset.root)))
     usable = [case for case in dataset.cases if case.part != "test"]
     halved = len(usable) == 1 and train.data.split_file is None
     ignored = train.data.ignore_label
@@ -89,12 +104,18 @@ def prepare(train: TrainConfig, folder: JobFolder) -> Study:
         folds = read_json_file(splits_file)
     else:
         folds = _divided(dataset, train)
+    if used is None:
+        names = {usable[0].name} if halved else {name for fold in folds for name in (*fold["train"], *fold["val"])}
+        used = record_cases(dataset, Split(train=tuple(sorted(names)), val=(), test=(), reason="cross-validation"))
+        used.write(folder.used_cases_file)
     atomic.write_json(splits_file, folds)
     data = replace(
         train.data, split_file=str(splits_file.resolve()), ignore_label=ignored,
         data_dir=str(halves.resolve()) if halved else train.data.data_dir,
     )  # fmt: skip
-    return Study(folder=folder, dataset=dataset, folds=folds, train=replace(train, data=data), halved=halved)
+    return Study(
+        folder=folder, dataset=dataset, folds=folds, train=replace(train, data=data), halved=halved, used=used
+    )  # fmt: skip
 
 
 def _divided(dataset: Dataset, train: TrainConfig) -> list[dict[str, list[str]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,10 @@ from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.findings import refuse_errors, warning_lines
 from MedSegTrainerLib.data.scan import examine_cases
 from MedSegTrainerLib.data.splits import Split, split_dataset
+from MedSegTrainerLib.data.used_cases import record_cases
 from MedSegTrainerLib.device import choose_device
 from MedSegTrainerLib.duration import parse_duration
-from MedSegTrainerLib.errors import JobError, TrainingError
+from MedSegTrainerLib.errors import DataError, JobError, TrainingError
 from MedSegTrainerLib.evaluation import evaluate
 from MedSegTrainerLib.events import Emit, EventReader, Planned, Progress, Resumed, Stage, Warned
 from MedSegTrainerLib.fingerprint import Fingerprint, take_fingerprint
@@ -34,6 +36,7 @@ from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.held_out_files import predict_files
 from MedSegTrainerLib.inference import Predictor, describe_plan
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
+from MedSegTrainerLib.job_cases import cases_of_job
 from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.likeness import describe
 from MedSegTrainerLib.monitor import Monitor
@@ -64,17 +67,28 @@ class Scanned:
         return [by_name[name] for name in names]
 
 
-def scan_data(config: TrainConfig, emit: Emit) -> Scanned:
-    """Finds, divides and reads the cases; raises DataError with all that is wrong, and warns of what is doubtful."""
-    dataset = find_cases(Path(config.data.data_dir), config.data)
-    split = split_dataset(dataset, config.data)
+def scan_data(config: TrainConfig, emit: Emit, folder: JobFolder | None = None) -> Scanned:
+    """Finds, divides and reads the cases; raises DataError with all that is wrong, and warns of what is doubtful.
+
+    folder: of a training job, which goes on with the cases that it began with.
+    """
+    if folder is None:
+        dataset = find_cases(Path(config.data.data_dir), config.data)
+        split = split_dataset(dataset, config.data)
+    else:
+        dataset, split = cases_of_job(config.data, folder, emit)
     used = [case for case in dataset.cases if case.name in {*split.train, *split.val, *split.test}]
     count = counter("scan", f"Checking {len(used)} cases ({dataset.layout})", len(used), emit)
     ignored = config.data.ignore_label
-    examination = examine_cases(
-        used, count, num_workers=config.data.num_workers, ignore_label=ignored, label_names=dataset.label_names
-    )
+    is_new = folder is not None and not folder.used_cases_file.exists()
+    with ThreadPoolExecutor(max_workers=1) as beside:  # at the same time: the disk gives the bytes once for both
+        record = beside.submit(record_cases, dataset, split) if is_new else None
+        examination = examine_cases(
+            used, count, num_workers=config.data.num_workers, ignore_label=ignored, label_names=dataset.label_names
+        )
     refuse_errors(examination.findings)
+    if folder is not None and record is not None:
+        record.result().write(folder.used_cases_file)
     for line in warning_lines(examination.findings):
         emit(Warned(message=line))
     seen = [scan for scan in examination.scans if scan.name in {*split.train, *split.val}]  # test cases decide nothing
@@ -145,7 +159,7 @@ def run_train(
 
     With several ranks each calls this; all but the first say nothing and write nothing but prepared volumes.
     """
-    scanned = ranks.first_does(lambda: scan_data(config, emit))
+    scanned = ranks.first_does(lambda: scan_data(config, emit, folder))
     monitor = Monitor(config.trainer, [item.name for item in scanned.fingerprint.classes])
     plan = ranks.first_does(lambda: _plan_once(config, scanned, folder, emit, started, ranks))
     training = _prepare(config, plan, scanned, monitor, folder, owner, emit, started, ranks)
@@ -172,6 +186,7 @@ def _plan_once(
     """The plan of the job, made where it has none yet."""
     if folder.plan_file.exists():
         plan = Plan.from_json(read_json_file(folder.plan_file))
+        _refuse_unplanned(plan, scanned.fingerprint)
     else:
         plan = plan_training(config, scanned, emit, started, ranks)
         atomic.write_json(folder.plan_file, plan.to_json())
@@ -181,6 +196,22 @@ def _plan_once(
             f"Use at most {plan.batch_size} devices, or begin a new training with a larger data.batch_size."
         )
     return plan
+
+
+def _refuse_unplanned(plan: Plan, found: Fingerprint) -> None:
+    """What the plan does not know would be trained as background, or not at all."""
+    values = sorted({item.value for item in found.classes} - {item.value for item in plan.classes})
+    if values:
+        known = ", ".join(f"{item.value} ({item.name})" for item in plan.classes)
+        raise DataError(
+            f"The label maps hold {', '.join(map(str, values))}, and this training was planned for {known}. Put the "
+            "label maps back as they were, or begin a new training in another folder."
+        )
+    if len(found.channels) != len(plan.normalization):
+        raise DataError(
+            f"The images have {len(found.channels)} channels, and this training was planned for "
+            f"{len(plan.normalization)}. Put the images back as they were, or begin a new training in another folder."
+        )
 
 
 def prepare_cases(

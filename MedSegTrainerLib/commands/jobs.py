@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
@@ -10,7 +11,9 @@ from MedSegTrainerLib.cli_options import Devices, Job
 from MedSegTrainerLib.commands.running import STARTED, console
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import JobError
-from MedSegTrainerLib.job import ACTIVE_STATES, STOP_KEEP_BEST, STOP_NOW, JobFolder
+from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
+from MedSegTrainerLib.job_lock import ACTIVE_STATES, DEAD_AFTER_SECONDS
+from MedSegTrainerLib.plain_text import plain
 
 
 def status(job: Job) -> None:
@@ -23,19 +26,25 @@ def status(job: Job) -> None:
         state = "created, but nobody has started it: medsegtrainer run " + str(job)
     elif state in ACTIVE_STATES and not alive:
         again = "train --resume -o" if now.kind == "train" else "run"
-        state = f"dead: its process is gone. Go on with it: medsegtrainer {again} {job}"
+        gone = "dead: its process is gone."
+        if now.heartbeat > time.time() + DEAD_AFTER_SECONDS:
+            gone = (
+                f"unknown: its last sign of life lies in the future, a clock is wrong. See whether process {now.pid} "
+            )
+            gone += f"still works on {now.host}; if it does not:"
+        state = f"{gone} Go on with it: medsegtrainer {again} {job}"
     told = {
         "state": state,
         "where": f"process {now.pid} on {now.host}" if alive else "",
         "epoch": f"{now.epoch} of {now.epochs}" if now.epochs else "",
-        "progress": f"{now.progress:.0%}",
+        "progress": f"{min(max(now.progress, 0.0), 1.0):.0%}",
         "time left": format_duration(now.eta_seconds) if alive and now.eta_seconds is not None else "",
         "best Dice": f"{now.best:.4f}" if now.best is not None else "",
         "message": now.message,
     }
     for name, value in told.items():
         if value:
-            console.print(f"{name:<10} {value}", highlight=False, markup=False)
+            console.print(f"{name:<10} {plain(value)}", highlight=False, markup=False)
 
 
 def stop(
@@ -46,7 +55,7 @@ def stop(
     folder = JobFolder(job)
     folder.read_document()
     if not folder.status().is_alive():
-        raise JobError(f"Nothing to stop: no process works on {job} (state: {folder.status().state}).")
+        raise JobError(f"Nothing to stop: no process works on {job} (state: {plain(folder.status().state)}).")
     folder.request_stop(STOP_NOW if now else STOP_KEEP_BEST)
     console.print("Asked the job to stop." if now else "Asked the job to stop and keep the best model.")
 
@@ -55,6 +64,7 @@ def run(
     job: Job,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing; whoever started this reads the folder.")] = False,
     devices: Devices = None,
+    expect: Annotated[str | None, typer.Option(hidden=True, help="Checksum of job.json.")] = None,
 ) -> None:
     """Do what a job folder says, here and now.
 
@@ -63,6 +73,6 @@ def run(
     """
     from MedSegTrainerLib.run import run_job
 
-    outcome = run_job(job, STARTED, devices)
+    outcome = run_job(job, STARTED, devices, expect)
     if not quiet:
-        console.print(outcome.message, highlight=False, markup=False)
+        console.print(plain(outcome.message), highlight=False, markup=False)

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from MedSegTrainerLib.commands.running import console
+from MedSegTrainerLib.plain_text import plain
 
 
 def card(model: Annotated[Path, typer.Argument(help="A model folder, its zip, or the job that made it.")]) -> None:
     """Say what a model finds, in which images, how good it is and how it was made."""
     from MedSegTrainerLib.card import read_card
 
-    console.print(read_card(model), highlight=False, markup=False)
+    console.print(plain(read_card(model)), highlight=False, markup=False)
 
 
 def export(

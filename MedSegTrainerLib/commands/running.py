@@ -21,8 +21,7 @@ error_console = Console(stderr=True, soft_wrap=True)
 
 def create_and_run(folder: JobFolder, config: JobConfig) -> None:
     """``train``, ``apply`` and ``evaluate`` are only this: write a job folder, run it, show its events."""
-    folder.create(config)
-    run_and_watch(folder)
+    run_and_watch(folder, expect=folder.create(config))
 
 
 def resume_job(folder: JobFolder, devices: int | None = None) -> None:
@@ -37,10 +36,10 @@ def resume_job(folder: JobFolder, devices: int | None = None) -> None:
     run_and_watch(folder, devices)
 
 
-def run_and_watch(folder: JobFolder, devices: int | None = None) -> None:
+def run_and_watch(folder: JobFolder, devices: int | None = None, expect: str | None = None) -> None:
     from MedSegTrainerLib.console import watch
 
-    watch(folder, folder.start(devices=devices), console)
+    watch(folder, folder.start(devices=devices, expect=expect), console)
 
 
 def as_assignments(**options: Any) -> list[str]:

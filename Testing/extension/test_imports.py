@@ -14,7 +14,9 @@ import pytest
 ROOT = package.ROOT
 MODULE_FILE = ROOT / "MedSegTrainer" / "MedSegTrainer.py"
 LIBRARY, UI = ROOT / "MedSegTrainerLib", ROOT / "MedSegTrainer" / "MedSegTrainerUI"
-OPEN_TO_THE_MODULE = ("config", "events", "job", "errors", "atomic", "duration", "classes", "priority", "json_input")
+OPEN_TO_THE_MODULE = (
+    "config", "events", "job", "job_lock", "errors", "atomic", "duration", "classes", "priority", "json_input", "typed",
+)  # fmt: skip
 OF_SLICER = {"slicer", "qt", "ctk", "vtk", "mrml", "sitkUtils", "teem", "PythonQt"}
 FOREIGN_TO_SLICER = {
     "torch", "monai", "einops", "safetensors", "pydantic", "typer", "rich", "jinja2", "matplotlib", "tensorboard",

@@ -152,10 +152,10 @@ def test_a_single_case_is_cut_into_halves(config_for: Callable[..., TrainConfig]
     train = replace(settings, data=replace(settings.data, data_dir=str(tmp_path / "one")))
     folder = JobFolder(tmp_path / "cv")
     folder.create(CrossValidateConfig(train=train))
-    study = prepare(train, folder)
+    study = prepare(train, folder, [].append)
     assert study.halved and study.train.data.ignore_label == 6
     assert [fold["val"] for fold in study.folds] == [["case_0 half 2"], ["case_0 half 1"]]
-    assert prepare(train, folder) == study  # as after a resume
+    assert prepare(train, folder, [].append) == study  # as after a resume
 
 
 def test_an_exported_program_comes_back(trained: JobFolder, tmp_path: Path) -> None:

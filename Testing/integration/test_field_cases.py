@@ -41,6 +41,7 @@ ELSEWHERE: dict[str, str] = {  # folder to the file of tests that tries it
     # --- apply, models ---
     # --- layouts, files and DICOM ---
     # --- training ---
+    "resume_changed_data": "integration/wrong_input/test_changed_data.py",
 }
 
 

@@ -217,6 +217,19 @@ class TestStatus:
         assert command("status", job.path) == 0
         assert "message    The disk [bold]is full.\n" in capsys.readouterr().out
 
+    @pytest.mark.parametrize("values", [{"eta_seconds": 1e300}, {"progress": 1e300, "epoch": -1}, {"state": "\x1b[2J"}])
+    def test_hostile_values(self, job: JobFolder, capsys: pytest.CaptureFixture[str], values: dict[str, Any]) -> None:
+        set_status(job, **{**alive(), "message": "\x1b]0;title\x07done", "epochs": 9, **values})
+        assert command("status", job.path) == 0
+        shown = capsys.readouterr().out
+        assert "\x1b" not in shown and "\\x1b]0;title\\x07done" in shown
+
+    def test_sign_of_life_from_the_future(self, job: JobFolder, capsys: pytest.CaptureFixture[str]) -> None:
+        set_status(job, **{**alive(), "host": "elsewhere", "pid": 7, "heartbeat": time.time() + 7200, "kind": "train"})
+        assert command("status", job.path) == 0
+        shown = capsys.readouterr().out
+        assert "a clock is wrong. See whether process 7 still works on elsewhere" in shown and "--resume" in shown
+
     def test_created_job(self, job: JobFolder, capsys: pytest.CaptureFixture[str]) -> None:
         assert command("status", job.path) == 0
         assert f"nobody has started it: medsegtrainer run {job.path}" in capsys.readouterr().out

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -228,6 +228,13 @@ def test_metrics_table_shows_what_is_not_defined_as_a_dash() -> None:
         "-",
         "0.400",
     ]
+
+
+def test_events_that_are_not_understood_are_passed_over() -> None:
+    good = Warned(message="\x1b[2Jafter")
+    choices = {**CHOICES, "spacing": {"value": 5}}
+    bad = (Planned(choices={}), Planned(choices=choices), replace(validated({}), mean_dice=None))
+    assert shown(*bad, good) == ["Note: \\x1b[2Jafter"]
 
 
 # --- Watching a process ---

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from MedSegTrainerLib.errors import StorageError
-from MedSegTrainerLib.events import EVENT_KINDS, EventLog, EventReader, Measured, Progress, Warned
+from MedSegTrainerLib.events import EVENT_KINDS, TAIL_BYTES, EventLog, EventReader, Measured, Progress, Warned
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from MedSegTrainerLib.errors import StorageError
+from MedSegTrainerLib.events import EventLog, Warned
+log = EventLog(Path(sys.argv[1]))
+log(Warned(message="whole"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (200, 4000))
+try:
+    log(Warned(message="x" * 300))
+except StorageError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+log(Warned(message="after"))
+"""
 
 
 @pytest.fixture
@@ -58,6 +77,19 @@ class TestEventLog:
             stream.write(rest)
         assert EventLog(path).seq == 1
 
+    def test_begins_a_line_behind_what_is_longer_than_any_event(self, path: Path) -> None:
+        path.write_bytes(b"x" * (TAIL_BYTES + 1))
+        EventLog(path)(Warned(message="next"))
+        assert [event["message"] for event in EventReader(path).read()] == ["next"]
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="the limit of a file's size, which stands for a disk")
+    def test_a_line_that_does_not_fit_leaves_nothing(self, path: Path) -> None:
+        """The system writes what there is room for, and says with the next byte that there is none."""
+        ended = subprocess.run([sys.executable, "-c", FULL, path], capture_output=True, text=True, check=True)
+        assert "is full" in ended.stdout
+        assert [event["message"] for event in EventReader(path).read()] == ["whole", "after"]
+        assert [event["seq"] for event in lines(path)] == [1, 2]
+
     def test_what_is_not_finite_becomes_null(self, path: Path) -> None:
         metrics = {"liver": {"hd95": float("inf"), "dice": float("nan"), "iou": 0.5}}
         EventLog(path)(Measured(cases=1, metrics=metrics, report="r"))
@@ -85,7 +117,7 @@ class TestEventReader:
 
     def test_never_returns_half_a_line(self, path: Path) -> None:
         reader = EventReader(path)
-        line = json.dumps({"seq": 1, "kind": "warned", "message": "m"}).encode() + b"\n"
+        line = json.dumps({"seq": 1, "time": 1.5, "kind": "warned", "message": "m"}).encode() + b"\n"
         for end in range(len(line)):
             path.write_bytes(line[:end])
             assert reader.read() == []
@@ -93,10 +125,50 @@ class TestEventReader:
         assert [event["seq"] for event in reader.read()] == [1]
 
     def test_passes_over_what_is_no_event(self, path: Path) -> None:
-        path.write_bytes(b'Traceback\n\n\xff\xfe\n{"a":\n42\n[1]\nnull\n{"seq": 1}\n')
+        event = {"seq": 1, "time": 2, "kind": "warned", "message": "m"}
+        path.write_bytes(b'Traceback\n\n\xff\xfe\n{"a":\n42\n[1]\nnull\n{}\n' + json.dumps(event).encode() + b"\n")
         reader = EventReader(path)
-        assert reader.read() == [{"seq": 1}]
+        assert reader.read() == [event]
         assert reader.offset == path.stat().st_size
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"seq": "1"}, {"seq": True}, {"seq": 1.5}, {"seq": 1 << 70}, {"time": None}, {"time": "now"}, {"kind": []},
+            {"kind": 1}, {"epoch": "3"}, {"epoch": None}, {"mean_dice": "0.5"}, {"mean_dice": float("inf")}, 
+            {"dice": []}, {"dice": {"liver": "high"}}, {"per_case": {"a": 1}}, {"zero_classes": [1]},
+            {"zero_classes": "all"},
+        ],
+    )  # fmt: skip
+    def test_passes_over_fields_of_other_types(self, path: Path, wrong: dict[str, Any]) -> None:
+        right = {
+            "seq": 1, "time": 1.5, "kind": "validated", "epoch": 3, "minutes": 1, "mean_dice": None,
+            "dice": {"liver": None}, "per_case": {}, "zero_classes": ["liver"], "metrics": {"val_loss": 0.5},
+        }  # fmt: skip
+        path.write_text(f"{json.dumps({**right, **wrong})}\n{json.dumps(right)}\n")
+        assert EventReader(path).read() == [right]
+        assert EventLog(path).seq == 1
+
+    def test_fills_in_what_an_earlier_version_did_not_write(self, path: Path) -> None:
+        early = {"seq": 1, "time": 1, "kind": "best", "epoch": 3, "mean_dice": 0.5}
+        path.write_text(json.dumps(early) + "\n")
+        assert EventReader(path).read() == [{**early, "monitor": "val_dice", "value": None}]
+
+    def test_returns_kinds_of_later_versions(self, path: Path) -> None:
+        later = {"seq": 1, "time": 1, "kind": "invented", "x": [1]}
+        path.write_text(json.dumps(later) + "\n")
+        assert EventReader(path).read() == [later]
+
+    def test_deep_nesting(self, path: Path) -> None:
+        path.write_text('{"seq": 1, "time": 1, "kind": ' + "[" * 100_000 + "\n")
+        assert EventReader(path).read() == []
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name here")
+    def test_a_pipe_is_not_waited_for(self, path: Path) -> None:
+        os.mkfifo(path)
+        assert EventReader(path).read() == []
+        with pytest.raises(StorageError, match="is no file"):
+            EventLog(path)
 
     def test_reads_a_part_at_a_time(self, path: Path) -> None:
         log, reader = EventLog(path), EventReader(path)

@@ -12,22 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import ApplyConfig, TrainConfig, job_document
 from MedSegTrainerLib.errors import JobError
-from MedSegTrainerLib.job import (
-    DEAD_AFTER_SECONDS,
-    HEARTBEAT_SECONDS,
-    STOP_KEEP_BEST,
-    STOP_NOW,
-    JobFolder,
-    JobOwner,
-    Status,
-    process_exists,
-)
+from MedSegTrainerLib.events import EventReader
+from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder, JobOwner, Status, checksum
+from MedSegTrainerLib.job_lock import DEAD_AFTER_SECONDS, HEARTBEAT_SECONDS, JobLock, process_exists
 
 HERE = socket.gethostname()
 OWNER = """
@@ -38,6 +32,34 @@ with JobOwner(JobFolder(Path(sys.argv[1])), "train") as owner:
     owner.update(state="running", epoch=3, best=0.7)
     print("owned", flush=True)
     sys.stdin.read()
+"""
+BEATING = """
+import json, sys, time
+from pathlib import Path
+from MedSegTrainerLib import atomic
+status = Path(sys.argv[1]) / "status.json"
+values = json.loads(status.read_text())
+print("owned", flush=True)
+while True:
+    values["heartbeat"] += 0.5
+    atomic.write_json(status, values)
+    time.sleep(0.5)
+"""
+CREATOR = """
+import sys
+from pathlib import Path
+from MedSegTrainerLib.config import DataConfig, TrainConfig
+from MedSegTrainerLib.job import JobFolder, JobOwner
+from MedSegTrainerLib.errors import JobError
+folder = JobFolder(Path(sys.argv[1]))
+print("owned", flush=True)
+sys.stdin.readline()
+try:
+    expect = folder.create(TrainConfig(data=DataConfig(data_dir=sys.argv[2])))
+    folder.start(expect=expect).wait()
+    print("started")
+except JobError as error:
+    print(error)
 """
 WRITER = """
 import itertools
@@ -155,6 +177,48 @@ class TestOwner:
             assert folder.status().host == "elsewhere"
         assert folder.lock_file.read_bytes() == b"elsewhere 5 1"
 
+    def test_a_lock_of_another_machine_from_the_future_is_not_kept_for_ever(self, folder: JobFolder) -> None:
+        leave_behind(folder, host="elsewhere", pid=1, age=-DEAD_AFTER_SECONDS - 5, state="finished")
+        try_to_own(folder)
+
+    def test_another_machine_whose_clock_is_wrong_still_works(self, folder: JobFolder) -> None:
+        leave_behind(folder, host="elsewhere", pid=1, age=-7200)
+        with process(BEATING, folder), pytest.raises(JobError, match="is being worked on by process 1 on elsewhere"):
+            try_to_own(folder)
+
+    def test_another_machine_whose_clock_was_wrong_and_that_is_gone(self, folder: JobFolder) -> None:
+        leave_behind(folder, host="elsewhere", pid=1, age=-7200)
+        assert not folder.status().is_alive()
+        try_to_own(folder)
+
+    @pytest.mark.parametrize("lock", ["", "elsewhere", "elsewhere x 1", f"elsewhere {'9' * 400} 1", "a b c d", "\x1b"])
+    def test_a_lock_that_names_nobody_is_taken_over(self, folder: JobFolder, lock: str) -> None:
+        folder.lock_file.write_text(lock, encoding="utf-8")
+        try_to_own(folder)
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name here")
+    def test_pipes_are_not_waited_for(self, folder: JobFolder) -> None:
+        for path in (folder.lock_file, folder.status_file, folder.stop_file):
+            os.mkfifo(path)
+        assert (folder.status(), folder.stop_requested()) == (Status(), None)
+        try_to_own(folder)
+
+    def test_removes_what_a_dead_process_left_half_written_and_nothing_else(self, folder: JobFolder) -> None:
+        outside = folder.path.parent / "outside"
+        mine = [folder.path / ".tmp-0123abcd-status.json", folder.path / "model" / ".tmp-0123abcd-model.json"]
+        others = [
+            folder.path / ".tmp-notes", folder.path / "data" / ".tmp-0123abcd-x", outside / ".tmp-0123abcd-model.json",
+            outside / "model" / ".tmp-0123abcd-model.json",
+        ]  # fmt: skip
+        for path in (*mine, *others):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        (folder.path / "report").symlink_to(outside, target_is_directory=True)
+        (folder.path / "previews").symlink_to(outside / "model", target_is_directory=True)
+        try_to_own(folder)
+        assert [path for path in mine if path.exists()] == []
+        assert [path for path in others if not path.exists()] == []
+
     def test_forgets_an_old_request_to_stop(self, folder: JobFolder) -> None:
         folder.request_stop()
         with JobOwner(folder, "train"):
@@ -176,6 +240,27 @@ class TestStatus:
 
     @pytest.mark.parametrize("content", ["", "{", "[1]", "null", '"text"'])
     def test_that_cannot_be_read_is_that_of_a_new_job(self, folder: JobFolder, content: str) -> None:
+        folder.status_file.write_text(content, encoding="utf-8")
+        assert folder.status() == Status()
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"pid": "12"}, {"pid": 10**30}, {"pid": None}, {"pid": True}, {"heartbeat": "now"}, {"heartbeat": None},
+            {"heartbeat": 10**39}, {"epoch": 1.5}, {"epochs": []}, {"progress": {}}, {"eta_seconds": "soon"},
+            {"best": [1]}, {"message": 5}, {"host": None}, {"kind": {}},
+        ],
+    )  # fmt: skip
+    def test_fields_of_other_types_are_as_if_not_there(self, folder: JobFolder, wrong: dict[str, Any]) -> None:
+        atomic.write_json(folder.status_file, {"state": "running", **wrong})
+        assert folder.status() == Status(state="running")
+        assert not folder.status().is_alive()
+        try_to_own(folder)
+
+    @pytest.mark.parametrize(
+        "content", ['{"best": NaN}', '{"progress": Infinity}', "[" * 100_000, '{"pid": 1' + "0" * 5000]
+    )
+    def test_hostile_content(self, folder: JobFolder, content: str) -> None:
         folder.status_file.write_text(content, encoding="utf-8")
         assert folder.status() == Status()
 
@@ -233,8 +318,65 @@ class TestCreate:
         folder.create(ApplyConfig(model="m"))
         assert folder.read_document()["kind"] == "apply"
         assert folder.status() == Status()
-        assert {path.name for path in folder.path.iterdir()} <= {"job.json", "lock"}
+        assert {path.name for path in folder.path.iterdir()} == {"job.json"}
         try_to_own(folder)
+
+
+class TestTwoStarters:
+    """Whoever comes second is refused, and nobody runs what another one wrote."""
+
+    def test_while_another_one_creates(self, tmp_path: Path) -> None:
+        folder = JobFolder(tmp_path)
+        with JobLock(folder).held(), pytest.raises(JobError, match=f"process {os.getpid()} on {HERE}"):
+            folder.create(TrainConfig())
+        assert list(tmp_path.iterdir()) == []
+
+    def test_while_the_process_of_the_first_one_starts(self, folder: JobFolder) -> None:
+        with folder.start(python=sys.executable) as started:
+            with pytest.raises(JobError, match="is being worked on"):
+                folder.create(ApplyConfig(model="m"))
+            started.kill()
+        assert folder.read_document()["kind"] == "train"
+
+    def test_a_job_that_was_replaced_is_not_run(self, folder: JobFolder) -> None:
+        expect = folder.create(TrainConfig())
+        other = folder.create(ApplyConfig(model="m"))  # before the first one was started
+        before = folder.job_file.read_bytes()
+        with folder.start(expect=expect) as started:
+            assert started.wait() == 1
+        assert "has put another job into" in folder.log_file.read_text(encoding="utf-8")
+        assert folder.job_file.read_bytes() == before and other == checksum(folder.read_document())
+        assert folder.status().state == "starting"  # and its process is gone
+
+    def test_many_at_once(self, tmp_path: Path) -> None:
+        """One of them creates the job; all others are told."""
+        folder = JobFolder(tmp_path / "job")
+        command = [sys.executable, "-c", CREATOR, str(folder.path)]
+        several = [
+            subprocess.Popen([*command, f"data {i}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            for i in range(4)
+        ]
+        for one in several:
+            assert one.stdout is not None and one.stdout.readline() == "owned\n"
+        for one in several:
+            assert one.stdin is not None
+            one.stdin.write("go\n")
+            one.stdin.flush()
+        said = [one.communicate()[0].strip() for one in several]
+        starters = [index for index, words in enumerate(said) if words == "started"]
+        assert [words for words in said if words != "started" and "is being worked on" not in words] == []
+        ran = [event for event in EventReader(folder.events_file).read() if event["kind"] == "failed"]
+        data = folder.read_document()["config"]["data"]["data_dir"]
+        assert data in {f"data {index}" for index in starters}
+        assert [data in event["message"] for event in ran] == [True]  # it does not exist, and nobody ran another one
+
+    def test_a_request_to_stop_while_it_starts_is_kept(self, folder: JobFolder) -> None:
+        folder.request_stop(STOP_NOW)  # of an earlier process: forgotten
+        now = Status(state="starting", host=HERE, pid=os.getpid(), heartbeat=time.time())
+        atomic.write_json(folder.status_file, asdict(now))
+        folder.request_stop()
+        with JobOwner(folder, "train"):
+            assert folder.stop_requested() == STOP_KEEP_BEST
 
 
 class TestReadDocument:
@@ -244,7 +386,7 @@ class TestReadDocument:
 
     def test_that_is_no_json(self, folder: JobFolder) -> None:
         folder.job_file.write_text("{", encoding="utf-8")
-        with pytest.raises(JobError, match=r"job\.json cannot be read"):
+        with pytest.raises(JobError, match=r"job\.json is not valid JSON"):
             folder.read_document()
 
 

@@ -1,0 +1,73 @@
+"""The cases of a training job: those that it began with; at its first start, those that are there."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from MedSegTrainerLib.config import DataConfig
+from MedSegTrainerLib.data.cases import find_cases
+from MedSegTrainerLib.data.dataset import Dataset, IncompleteError, some
+from MedSegTrainerLib.data.splits import Split, split_dataset
+from MedSegTrainerLib.data.used_cases import UsedCases, read_used_cases
+from MedSegTrainerLib.errors import JobError
+from MedSegTrainerLib.events import Emit, Warned
+from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.json_input import read_json_file
+from MedSegTrainerLib.package import DESCRIPTION
+
+
+def cases_of_job(config: DataConfig, folder: JobFolder, emit: Emit) -> tuple[Dataset, Split]:
+    """Data set and division of a training; raises DataError where the cases that it began with are others now."""
+    used = read_used_cases(folder.used_cases_file)
+    if used is not None:
+        return cases_as_begun(used, config, emit, "train"), used.split
+    dataset = find_cases(Path(config.data_dir), config)
+    split = split_dataset(dataset, config)
+    if folder.checkpoint_file.exists() or (folder.model / DESCRIPTION).exists():
+        split = _split_of_model(folder, dataset, split)
+        emit(Warned(message=BEGUN_BEFORE.format(where=dataset.root)))
+    return dataset, split
+
+
+BEGUN_BEFORE = (
+    "This job was begun by a version that kept no record of its cases: it goes on with those that {where} has now, and "
+    "nobody can tell whether they changed in the meantime. From now on it is checked."
+)
+
+
+def cases_as_begun(used: UsedCases, config: DataConfig, emit: Emit, command: str) -> Dataset:
+    """The data set as a job found it when it began; warns of cases that were added. Raises DataError as
+    ``UsedCases.as_begun`` does; command: what begins such a job."""
+    instead = subprocess.list2cmdline(["medsegtrainer", command, config.data_dir, "-o", "NEW_FOLDER"])
+    try:
+        today = find_cases(Path(config.data_dir), config)
+    except IncompleteError as error:  # perhaps of cases that were added
+        today = error.dataset
+    dataset, added = used.as_begun(today, instead), used.added(today)
+    if added:
+        emit(Warned(message=_not_used(added, len(used.cases), instead)))
+    return dataset
+
+
+def _not_used(added: Sequence[str], count: int, instead: str) -> str:
+    several = len(added) > 1
+    return (
+        f"{len(added)} {'cases were' if several else 'case was'} added since this training began ({some(added)}) and "
+        f"{'are' if several else 'is'} not used: it goes on with the {count} that it began with. To train with all, "
+        f"begin anew: {instead}"
+    )
+
+
+def _split_of_model(folder: JobFolder, dataset: Dataset, split: Split) -> Split:
+    """The division that the model of an earlier version tells, where its cases are still there; else today's."""
+    try:
+        training = read_json_file(folder.model / DESCRIPTION, JobError)["training"]
+        train, val = (tuple(sorted(map(str, training[key]))) for key in ("train_cases", "val_cases"))
+    except (OSError, JobError, KeyError, TypeError):
+        return split
+    if not train or not {*train, *val} <= {case.name for case in dataset.cases}:
+        return split
+    test = tuple(name for name in split.test if name not in {*train, *val})
+    return Split(train=train, val=val, test=test, reason=f"as the model in {folder.model} tells")

@@ -1,0 +1,138 @@
+"""Who has a job folder: its lock, whether that process still lives, and what is said to another one."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from MedSegTrainerLib import atomic
+from MedSegTrainerLib.errors import JobError
+
+if TYPE_CHECKING:
+    from MedSegTrainerLib.job import JobFolder
+
+HEARTBEAT_SECONDS = 3.0
+DEAD_AFTER_SECONDS = 60.0
+ACTIVE_STATES = ("starting", "running")
+SMALL_FILE = 1000  # bytes; the lock and the request to stop are shorter
+
+
+class JobLock:
+    """The lock of a job folder: a file that holds host, process and moment of the one process that has it."""
+
+    def __init__(self, folder: JobFolder) -> None:
+        self.folder = folder
+        self._claim = f"{socket.gethostname()} {os.getpid()} {time.time_ns()}"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Raises JobError while a living process has it; that of a dead one is taken over."""
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def acquire(self) -> None:
+        try:
+            with self.folder.lock_file.open("x", encoding="utf-8") as stream:
+                stream.write(self._claim)
+            return
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise JobError(f"{self.folder.path} cannot be locked: {error.strerror}.") from None
+        if self.folder.status().is_alive() or self._is_fresh() or self._beats_elsewhere():
+            raise JobError(busy(self.folder))
+        atomic.write_bytes(self.folder.lock_file, self._claim.encode())
+        time.sleep(0.2)  # of several that take over at once, the last writer stays
+        if not self.is_mine():
+            raise JobError(busy(self.folder))
+
+    def is_mine(self) -> bool:
+        return small_text(self.folder.lock_file) == self._claim
+
+    def release(self) -> None:
+        if self.is_mine():
+            self.folder.lock_file.unlink(missing_ok=True)
+
+    def _is_fresh(self) -> bool:
+        """A lock taken a moment ago whose owner has not written its status yet."""
+        owner = _lock_owner(self.folder)
+        try:
+            taken = self.folder.lock_file.stat().st_mtime
+        except OSError:
+            return False
+        if owner is None or abs(time.time() - taken) > DEAD_AFTER_SECONDS or self.folder.status().heartbeat > taken:
+            return False
+        host, pid = owner
+        return host != socket.gethostname() or process_exists(pid)
+
+    def _beats_elsewhere(self) -> bool:
+        """Whether another machine, whose clock may be wrong, goes on to write heartbeats."""
+        before = self.folder.status()
+        if before.state not in ACTIVE_STATES or before.host in ("", socket.gethostname()):
+            return False
+        time.sleep(2 * HEARTBEAT_SECONDS)
+        return self.folder.status().heartbeat != before.heartbeat
+
+
+def process_exists(pid: int) -> bool:
+    """Whether a process with this number runs on this machine."""
+    if not 0 < pid < 1 << 31:
+        return False
+    if sys.platform == "win32":
+        import ctypes
+
+        query_limited_information, still_active = 0x1000, 259
+        handle = ctypes.windll.kernel32.OpenProcess(query_limited_information, False, pid)
+        if not handle:
+            return False
+        code = ctypes.c_ulong()
+        ctypes.windll.kernel32.GetExitCodeProcess(handle, ctypes.byref(code))
+        ctypes.windll.kernel32.CloseHandle(handle)
+        return code.value == still_active
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def small_text(path: Path) -> str | None:
+    """The text of a short file; None where there is none. A pipe would be waited for without end."""
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            return None
+        with path.open("rb") as stream:
+            return stream.read(SMALL_FILE).decode("utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def _lock_owner(folder: JobFolder) -> tuple[str, int] | None:
+    """Host and process that the lock names."""
+    words = (small_text(folder.lock_file) or "").split()
+    if len(words) != 3 or not words[1].isascii() or not words[1].isdigit() or len(words[1]) > 10:
+        return None
+    return words[0], int(words[1])
+
+
+def busy(folder: JobFolder) -> str:
+    status = folder.status()
+    host, pid = (status.host, status.pid) if status.is_alive() else _lock_owner(folder) or (status.host, status.pid)
+    return (
+        f"{folder.path} is being worked on by process {pid} on {host or 'another machine'}. Wait for it, stop it with "
+        f"'medsegtrainer stop {folder.path}', or choose another folder. Where that process is gone, the folder is free "
+        "a minute after its last sign of life."
+    )
