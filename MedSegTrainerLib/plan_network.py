@@ -186,7 +186,8 @@ def _refuse_too_fine(fingerprint: Fingerprint, spacing: Spacing, dims: int) -> N
         raise ConfigError(
             [
                 f"data.spacing = {list(spacing)}: the largest volume would have {voxels:.3g} voxels and need "
-                f"{needed / 1e9:.3g} GB, and {there / 1e9:.0f} GB are there. It is in mm (z, y, x); the images have {usual}."
+                f"{needed / 1e9:.3g} GB, and {there / 1e9:.0f} GB are there. It is in mm (z, y, x); the "
+                f"images have {usual}."
             ]
         )
 
