@@ -6,23 +6,25 @@
     files = apply("job", ["new_patient.nii.gz"], "segmentations", tta=True)
     metrics = evaluate("segmentations", "references", "report")
 
-Settings are the fields of ``config.py``, by their names. Each call leaves a job folder, as the command
+Settings are the fields of ``config.py``, by their names, with numbers, lists, paths or text as values; a section such
+as ``loss={"loss_type": "dice"}`` stands for its fields. Each call leaves a job folder, as the command
 line does; ``JobFolder(...).start()`` runs one in a process of its own instead.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib.compare import compare as compare_evaluations
 from MedSegTrainerLib.config import ApplyConfig, CrossValidateConfig, EvaluateConfig, JobConfig, TrainConfig
+from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.fragments import read_object
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.package import ModelPackage, load_members, load_package
 from MedSegTrainerLib.run import run_job
 from MedSegTrainerLib.validation import parse_config, with_settings
@@ -37,9 +39,7 @@ def train(data: AnyPath, job: AnyPath, **settings: Any) -> ModelPackage:
 
     ``settings`` such as ``budget="20m"``, ``epochs=100`` or ``learning_rate=1e-3``. Raises MedSegError.
     """
-    values = with_settings({}, [f"{name}={value}" for name, value in settings.items()])
-    values.setdefault("data", {})["data_dir"] = _absolute(data)
-    _run(Path(job), parse_config(TrainConfig, values))
+    _run(Path(job), parse_config(TrainConfig, _training(data, settings)))
     return load_package(Path(job))
 
 
@@ -47,9 +47,8 @@ def cross_validate(data: AnyPath, output: AnyPath, *, devices: int | str = 1, **
     """Trains on each fold of a labelled folder and returns the models of the ensemble; ``folds=5`` and the settings of
     ``train``, of which the budget is that of a fold. Runs the folds in processes of their own, ``devices`` at the same
     time (``"auto"``: as many as there are GPUs). Raises MedSegError."""
-    values = with_settings({}, [f"{name}={value}" for name, value in settings.items()])
-    values.setdefault("data", {})["data_dir"] = _absolute(data)
-    _run(Path(output), parse_config(CrossValidateConfig, {"train": values, "devices": devices}))
+    values = {"train": _training(data, settings), "devices": devices}
+    _run(Path(output), parse_config(CrossValidateConfig, values))
     return load_members(Path(output))
 
 
@@ -72,7 +71,7 @@ def evaluate(predictions: AnyPath, labels: AnyPath, output: AnyPath, **settings:
     """Compares two folders of label maps and returns what ``metrics.json`` holds; the report lies beside it."""
     paths = {"predictions": _absolute(predictions), "labels": _absolute(labels), "output_dir": _absolute(output)}
     _run(Path(output) / "job", parse_config(EvaluateConfig, {**paths, **settings}))
-    document: dict[str, Any] = json.loads((Path(output) / "metrics.json").read_text(encoding="utf-8"))
+    document: dict[str, Any] = read_json_file(Path(output) / "metrics.json")
     return document
 
 
@@ -90,13 +89,21 @@ def workflow(document: AnyPath, output: AnyPath, data: AnyPath | None = None, **
     ``data`` replaces the loader's ``data_dir``. Raises MedSegError.
     """
     path = Path(document)
-    chosen = [f"{name}={value}" for name, value in settings.items()]
+    chosen = list(settings.items())
     asked = read_workflow(
         read_object(path, "'nodes'"), path.resolve().parent, chosen, None if data is None else Path(data)
     )
     jobs = jobs_of(asked, Path(output))
     run_jobs(jobs, lambda folder: run_job(folder.path))
     return dict(jobs.results)
+
+
+def _training(data: AnyPath, settings: Mapping[str, Any]) -> dict[str, Any]:
+    values = with_settings({}, settings.items())
+    if "data_dir" in values.setdefault("data", {}):
+        raise UsageError(f"data_dir: the folder with the data is {data} already. Leave one of them out.")
+    values["data"]["data_dir"] = _absolute(data)
+    return values
 
 
 def _run(folder: Path, config: JobConfig) -> None:

@@ -171,7 +171,7 @@ def _size_problems(config: TrainConfig, known: Architecture) -> list[str]:
     given = {name: size for name, size in sizes.items() if size != "auto"}
     for name, size in given.items():
         lengths = known.dims if isinstance(size, list) else (1,)
-        if len(edges(size, 1)) not in lengths or min(edges(size, 1)) < 1:
+        if len(edges(size, 1)) not in lengths:
             each = " or ".join(f"{count} (one an axis)" for count in known.dims)
             problems.append(f"{name} = {size}: give one positive number, or {each}.")
     if len(given) == 2 and not problems:

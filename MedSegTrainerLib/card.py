@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from MedSegTrainerLib.architectures import network_settings
@@ -44,7 +45,7 @@ def card_text(members: Sequence[ModelPackage], document: Mapping[str, Any] | Non
 def card_page(members: Sequence[ModelPackage], document: Mapping[str, Any]) -> str:
     """The same as Markdown, to lie beside the model for whoever finds it without this program."""
     return (
-        f"# A segmentation model\n\n```\n{card_text(members, document)}\n```\n\n"
+        f"# A segmentation model\n\n{indent(card_text(members, document), '    ')}\n\n"
         "It is applied with MedSegTrainer, which rebuilds it from model.json and the weights beside this page:\n\n"
         "    medsegtrainer apply THIS_FOLDER IMAGES -o OUT\n"
     )

@@ -5,8 +5,6 @@ Every difference is B minus A. For distances and volume errors, of which less is
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from MedSegTrainerLib import atomic
+from MedSegTrainerLib.csv_text import csv_text
 from MedSegTrainerLib.errors import DataError, UsageError
 from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.metrics import METRICS, metric_key, outcome
@@ -327,12 +326,10 @@ def _listed(names: Sequence[str]) -> str:
 def _table(document: Mapping[str, Any]) -> str:
     """CSV with a row for each metric, class and case; the greatest gain of a class first. Where pixels are counted
     the metrics' names say so."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["metric", "class", "case", "a", "b", "difference", "change"])
-    for metric in document["results"]:
-        title = shown_key(metric, document["length"])
-        for name, result in shown_results(document, metric)["classes"].items():
-            for item in result["cases"]:
-                writer.writerow([title, name, *item.values()])
-    return text.getvalue()
+    rows = (
+        [shown_key(metric, document["length"]), name, *item.values()]
+        for metric in document["results"]
+        for name, result in shown_results(document, metric)["classes"].items()
+        for item in result["cases"]
+    )
+    return csv_text(["metric", "class", "case", "a", "b", "difference", "change"], rows)

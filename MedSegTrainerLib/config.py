@@ -13,6 +13,14 @@ from typing import Any, ClassVar, Literal
 SCHEMA_VERSION = 1
 Auto = Literal["auto"]
 
+# Limits lie far beyond what anybody uses: a slip of the keyboard must not start 10^6 processes, or train nothing.
+MOST_FOLDS = 10_000
+MOST_DEVICES = 256
+MOST_EPOCHS = 1_000_000
+LONGEST_EDGE = 32_768
+HIGHEST_RATE = 10.0
+NEARLY_ONE = 0.9999999  # a decay of 1 forgets nothing and learns nothing
+
 
 def setting(default: Any, help_text: str, *, minimum: float | None = None, maximum: float | None = None) -> Any:
     """A dataclass field with the text shown to users (``--help``, tooltips) and its inclusive limits."""
@@ -40,8 +48,10 @@ class DataConfig:
     test_split: float = setting(
         0.15, "Share of the cases kept aside until the end; with fewer than 20 cases they train.", minimum=0, maximum=1
     )
-    fold: int | None = setting(None, "Validate on this fold (from 0) instead of a random share.", minimum=0)
-    folds: int = setting(5, "Number of folds that 'fold' counts in.", minimum=2)
+    fold: int | None = setting(
+        None, "Validate on this fold (from 0) instead of a random share.", minimum=0, maximum=MOST_FOLDS
+    )
+    folds: int = setting(5, "Number of folds that 'fold' counts in.", minimum=2, maximum=MOST_FOLDS)
     split_by: Literal["auto", "random", "stratified", "patient"] = setting(
         "auto",
         "How cases are divided: at random; so that each class is everywhere; all cases of a patient on one side. "
@@ -56,15 +66,23 @@ class DataConfig:
     split_file: str | None = setting(
         None, "JSON file with explicit case lists: a list of folds, each {'train': [...], 'val': [...]}."
     )
-    seed: int = setting(42, "Every random draw follows from this number.", minimum=0)
-    spacing: list[float] | Auto = setting("auto", "Voxel size in mm (z, y, x) that the network sees.")
+    seed: int = setting(42, "Every random draw follows from this number.", minimum=0, maximum=2**53)
+    spacing: list[float] | Auto = setting(
+        "auto", "Voxel size in mm (z, y, x) that the network sees.", minimum=1e-6, maximum=1000
+    )
     image_size: int | list[int] | Auto = setting(
         "auto",
         "Longer side that a 2D image is resized to and seen whole; of volumes, the patch. One number, or one an axis.",
+        minimum=1,
+        maximum=LONGEST_EDGE,
     )
-    patch_size: list[int] | Auto = setting("auto", "Voxels (z, y, x) that the network sees at once; z is 1 in 2D.")
-    batch_size: int | Auto = setting("auto", "Patches per step.", minimum=1)
-    samples_per_volume: int | Auto = setting("auto", "Patches drawn from each volume in an epoch.", minimum=1)
+    patch_size: list[int] | Auto = setting(
+        "auto", "Voxels (z, y, x) that the network sees at once; z is 1 in 2D.", minimum=1, maximum=LONGEST_EDGE
+    )
+    batch_size: int | Auto = setting("auto", "Patches per step.", minimum=1, maximum=4096)
+    samples_per_volume: int | Auto = setting(
+        "auto", "Patches drawn from each volume in an epoch.", minimum=1, maximum=10_000
+    )
     overlap: float = setting(
         0.25, "Share of a window that its neighbour covers again in validation.", minimum=0, maximum=0.9
     )
@@ -87,10 +105,14 @@ class DataConfig:
     cutmix: float = setting(
         0.0, "Share of batches in which a box comes from another patch (CutMix).", minimum=0, maximum=1
     )
-    ignore_label: int | None = setting(None, "Label value of voxels that nobody labelled: they do not count.")
+    ignore_label: int | None = setting(
+        None, "Label value of voxels that nobody labelled: they do not count.", minimum=-(2**31), maximum=2**31 - 1
+    )
     flip_axes: list[Literal["x", "y", "z"]] | Auto = setting("auto", "Axes along which patches may be mirrored.")
     cache: Literal["auto", "disk", "memory", "device"] = setting("auto", "Where preprocessed volumes are kept.")
-    num_workers: int | Auto = setting("auto", "Volumes that are read and prepared at the same time.", minimum=0)
+    num_workers: int | Auto = setting(
+        "auto", "Volumes that are read and prepared at the same time.", minimum=0, maximum=512
+    )
     pin_memory: bool = setting(True, "Page-locked memory for volumes on their way to a GPU.")
 
 
@@ -109,17 +131,27 @@ class NetworkConfig:
     neighbour_slices: int = setting(
         0, "Slices on each side that a 2D network sees as further channels.", minimum=0, maximum=8
     )
-    base_channels: int | Auto = setting("auto", "Feature maps at full resolution; doubled at each level.", minimum=2)
-    init_filters: int | Auto = setting("auto", "The same of a SegResNet.", minimum=2)
-    in_channels: int | Auto = setting("auto", "Channels of the images; the data decides.", minimum=1)
-    out_channels: int | Auto = setting("auto", "Classes with the background; the data decides.", minimum=1)
-    num_classes: int | Auto = setting("auto", "The same as out_channels.", minimum=1)
-    aspp_rates: list[int] | Auto = setting("auto", "Distances at which DeepLabV3Plus looks around, in maps.", minimum=1)
-    img_size: int | list[int] | Auto = setting("auto", "Patch of a transformer; the same as data.image_size.")
-    embed_dim: int | Auto = setting("auto", "Width of a transformer's tokens.", minimum=12)
-    num_heads: int | Auto = setting("auto", "Heads of a transformer's attention.", minimum=1)
-    num_layers: int | Auto = setting("auto", "Layers of a transformer.", minimum=1)
-    window_size: int | Auto = setting("auto", "Edge of the windows that a Swin transformer attends in.", minimum=2)
+    base_channels: int | Auto = setting(
+        "auto", "Feature maps at full resolution; doubled at each level.", minimum=2, maximum=1024
+    )
+    init_filters: int | Auto = setting("auto", "The same of a SegResNet.", minimum=2, maximum=1024)
+    in_channels: int | Auto = setting("auto", "Channels of the images; the data decides.", minimum=1, maximum=1024)
+    out_channels: int | Auto = setting(
+        "auto", "Classes with the background; the data decides.", minimum=1, maximum=2**15
+    )
+    num_classes: int | Auto = setting("auto", "The same as out_channels.", minimum=1, maximum=2**15)
+    aspp_rates: list[int] | Auto = setting(
+        "auto", "Distances at which DeepLabV3Plus looks around, in maps.", minimum=1, maximum=256
+    )
+    img_size: int | list[int] | Auto = setting(
+        "auto", "Patch of a transformer; the same as data.image_size.", minimum=1, maximum=LONGEST_EDGE
+    )
+    embed_dim: int | Auto = setting("auto", "Width of a transformer's tokens.", minimum=12, maximum=4096)
+    num_heads: int | Auto = setting("auto", "Heads of a transformer's attention.", minimum=1, maximum=256)
+    num_layers: int | Auto = setting("auto", "Layers of a transformer.", minimum=1, maximum=100)
+    window_size: int | Auto = setting(
+        "auto", "Edge of the windows that a Swin transformer attends in.", minimum=2, maximum=64
+    )
     norm: Literal["auto", "instance", "group", "batch"] = setting(
         "auto", "Normalisation; group and instance suit small batches."
     )
@@ -138,21 +170,29 @@ class LossConfig:
     loss_type: Literal["auto", "dice", "cross_entropy", "focal", "boundary", "combined"] = setting(
         "auto", "Loss function."
     )
-    smooth: float = setting(1.0, "Added to numerator and denominator of the Dice term.", minimum=0)
+    smooth: float = setting(1.0, "Added to numerator and denominator of the Dice term.", minimum=0, maximum=1e6)
     alpha: float | list[float] = setting(
-        0.25, "Weight of the focal term: one number, or one a class, background first.", minimum=0
+        0.25,
+        "Weight of the focal term: one number, or one a class, background first.",
+        minimum=0,
+        maximum=1e6,
     )
-    gamma: float = setting(2.0, "How far the focal term turns to the voxels that are still wrong.", minimum=0)
+    gamma: float = setting(
+        2.0, "How far the focal term turns to the voxels that are still wrong.", minimum=0, maximum=100
+    )
     class_weights: list[float] | Auto | None = setting(
         None, "Weight of each class in the cross-entropy, background first; 'auto': rare classes more; none: all "
-        "alike.", minimum=0,
+        "alike.", minimum=0, maximum=1e6,
     )  # fmt: skip
     dice_weight: float | None = setting(
-        None, "Weight of the Dice term of 'combined'; without any weight Dice and cross-entropy have 0.5.", minimum=0
+        None,
+        "Weight of the Dice term of 'combined'; without any weight Dice and cross-entropy have 0.5.",
+        minimum=0,
+        maximum=1e6,
     )
-    ce_weight: float | None = setting(None, "Weight of the cross-entropy term of 'combined'.", minimum=0)
-    focal_weight: float | None = setting(None, "Weight of the focal term of 'combined'.", minimum=0)
-    boundary_weight: float | None = setting(None, "Weight of the boundary term of 'combined'.", minimum=0)
+    ce_weight: float | None = setting(None, "Weight of the cross-entropy term of 'combined'.", minimum=0, maximum=1e6)
+    focal_weight: float | None = setting(None, "Weight of the focal term of 'combined'.", minimum=0, maximum=1e6)
+    boundary_weight: float | None = setting(None, "Weight of the boundary term of 'combined'.", minimum=0, maximum=1e6)
 
     def weights(self) -> dict[str, float]:
         """Term (a ``loss_type``) to its weight; a term that is not named weighs 0."""
@@ -174,13 +214,18 @@ class OptimizerConfig:
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     optimizer_type: Literal["auto", "Adam", "AdamW", "SGD"] = setting("auto", "Optimizer.")
-    learning_rate: float | Auto = setting("auto", "Largest learning rate of the schedule.", minimum=0)
-    betas: list[float] = setting([0.9, 0.999], "Decay of Adam's moments.", minimum=0, maximum=1)
-    eps: float = setting(1e-8, "Added to Adam's denominator.", minimum=0)
-    weight_decay: float | Auto = setting(
-        "auto", "Pull of the weights towards zero (norms and biases: none).", minimum=0
+    learning_rate: float | Auto = setting(
+        "auto", "Largest learning rate of the schedule.", minimum=1e-12, maximum=HIGHEST_RATE
     )
-    momentum: float = setting(0.9, "Momentum of SGD.", minimum=0, maximum=1)
+    betas: list[float] = setting([0.9, 0.999], "Decay of Adam's moments.", minimum=0, maximum=NEARLY_ONE)
+    eps: float = setting(1e-8, "Added to Adam's denominator.", minimum=1e-16, maximum=1)
+    weight_decay: float | Auto = setting(
+        "auto",
+        "Pull of the weights towards zero (norms and biases: none).",
+        minimum=0,
+        maximum=10,
+    )
+    momentum: float = setting(0.9, "Momentum of SGD.", minimum=0, maximum=NEARLY_ONE)
     nesterov: bool = setting(True, "Nesterov momentum for SGD.")
 
 
@@ -191,35 +236,45 @@ class TrainerConfig:
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, ... or mps.")
-    devices: int = setting(1, "GPUs of this machine, or processes on its CPU, that share each batch.", minimum=1)
-    epochs: int | Auto = setting("auto", "Passes over the data; 'auto' fits them to the budget.", minimum=1)
+    devices: int = setting(
+        1, "GPUs of this machine, or processes on its CPU, that share each batch.", minimum=1, maximum=MOST_DEVICES
+    )
+    epochs: int | Auto = setting(
+        "auto", "Passes over the data; 'auto' fits them to the budget.", minimum=1, maximum=MOST_EPOCHS
+    )
     budget: str | None = setting(None, "Time for everything, such as 20m or 1h30m; without it and epochs: 20m.")
     lr_schedule: Literal["auto", "constant", "step", "cosine", "plateau", "polynomial"] = setting(
         "auto", "How the rate falls."
     )
-    step_size: int = setting(50, "Epochs between the falls of the schedule 'step'.", minimum=1)
+    step_size: int = setting(50, "Epochs between the falls of the schedule 'step'.", minimum=1, maximum=MOST_EPOCHS)
     gamma: float = setting(0.1, "What 'step' multiplies the rate by.", minimum=0, maximum=1)
-    T_max: int | Auto = setting("auto", "Epochs in which 'cosine' reaches eta_min; 'auto': all.", minimum=1)
-    eta_min: float = setting(1e-6, "Smallest rate of 'cosine' and 'plateau'.", minimum=0)
-    power: float = setting(0.9, "Exponent of 'polynomial'.", minimum=0)
+    T_max: int | Auto = setting(
+        "auto", "Epochs in which 'cosine' reaches eta_min; 'auto': all.", minimum=1, maximum=MOST_EPOCHS
+    )
+    eta_min: float = setting(1e-6, "Smallest rate of 'cosine' and 'plateau'.", minimum=0, maximum=HIGHEST_RATE)
+    power: float = setting(0.9, "Exponent of 'polynomial'.", minimum=0, maximum=100)
     factor: float = setting(0.5, "What 'plateau' multiplies the rate by.", minimum=0, maximum=1)
     lr_patience: int | Auto = setting(
         "auto", "Epochs without a better validation loss before 'plateau' lowers the rate; 'auto': patience, or 10 "
-        "where that is early stopping's.", minimum=1,
+        "where that is early stopping's.", minimum=1, maximum=MOST_EPOCHS,
     )  # fmt: skip
-    warmup_epochs: float | Auto = setting("auto", "Epochs in which the rate rises from near zero.", minimum=0)
+    warmup_epochs: float | Auto = setting(
+        "auto", "Epochs in which the rate rises from near zero.", minimum=0, maximum=MOST_EPOCHS
+    )
     warmup_type: Literal["linear"] = setting("linear", "How it rises.")
     mixed_precision: bool | Auto = setting("auto", "16-bit arithmetic where the device gains from it.")
     channels_last: bool | Auto = setting("auto", "Memory order of feature maps; 'auto' takes the faster one.")
     compile: bool | Auto = setting("auto", "Network compiled by PyTorch; 'auto': on an NVIDIA GPU, where it pays.")
-    gradient_accumulation_steps: int = setting(1, "Batches added up before the weights move.", minimum=1)
-    gradient_clip: float | Auto | None = setting("auto", "Largest gradient; none leaves it as it is.", minimum=0)
+    gradient_accumulation_steps: int = setting(1, "Batches added up before the weights move.", minimum=1, maximum=4096)
+    gradient_clip: float | Auto | None = setting(
+        "auto", "Largest gradient; none leaves it as it is.", minimum=1e-9, maximum=1e9
+    )
     gradient_clip_type: Literal["norm", "value"] = setting("norm", "Whether the norm or each value is limited.")
     ema_decay: float | Auto | None = setting(
         "auto", "Decay of the running average of the weights that becomes the model; none uses the weights.",
-        minimum=0, maximum=1,
+        minimum=0, maximum=NEARLY_ONE,
     )  # fmt: skip
-    validation_interval: int | Auto = setting("auto", "Epochs between validations.", minimum=1)
+    validation_interval: int | Auto = setting("auto", "Epochs between validations.", minimum=1, maximum=MOST_EPOCHS)
     monitor: str = setting(
         "val_dice", "Logged metric that says which model is best: val_dice, val_loss, val_iou, val_dice/liver, ..."
     )
@@ -229,17 +284,23 @@ class TrainerConfig:
     early_stopping: bool = setting(False, "Stop when the monitored metric does not improve.")
     patience: int | Auto = setting(
         "auto", "Epochs without improvement before stopping; 'auto': 30. Without early_stopping that of 'plateau'.",
-        minimum=1,
+        minimum=1, maximum=MOST_EPOCHS,
     )  # fmt: skip
-    min_delta: float = setting(0.001, "Smallest change that counts as improvement.", minimum=0)
+    min_delta: float = setting(0.001, "Smallest change that counts as improvement.", minimum=0, maximum=1e6)
     checkpoint_dir: str = setting("checkpoints", "Folder of the checkpoints, inside the job folder unless absolute.")
     checkpoint_seconds: float = setting(
-        15.0, "Shortest time between checkpoints, which are written after epochs; 0 writes one after each.", minimum=0
+        15.0,
+        "Shortest time between checkpoints, which are written after epochs; 0 writes one after each.",
+        minimum=0,
+        maximum=1e9,
     )
     save_frequency: int | None = setting(
-        None, "Every so many epochs a checkpoint is kept under the number of its epoch.", minimum=1
+        None,
+        "Every so many epochs a checkpoint is kept under the number of its epoch.",
+        minimum=1,
+        maximum=MOST_EPOCHS,
     )
-    keep_checkpoints: int = setting(3, "How many of these are kept; older ones go.", minimum=1)
+    keep_checkpoints: int = setting(3, "How many of these are kept; older ones go.", minimum=1, maximum=MOST_EPOCHS)
     save_best_only: bool = setting(
         False, "Keep the checkpoint with the best monitored metric as best.pt, and none by number."
     )
@@ -271,7 +332,7 @@ class CrossValidateConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     devices: int | Auto = setting(
         1, "Folds that train at the same time, each on a GPU of its own, or on its share of the CPU's cores; 'auto': "
-        "as many as there are GPUs.", minimum=1,
+        "as many as there are GPUs.", minimum=1, maximum=MOST_DEVICES,
     )  # fmt: skip
 
 
@@ -282,9 +343,11 @@ class FindRateConfig:
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     train: TrainConfig = field(default_factory=TrainConfig)
-    lowest: float = setting(1e-7, "Learning rate to begin with.", minimum=0)
-    highest: float = setting(1.0, "Learning rate to end with, unless the loss explodes before.", minimum=0)
-    steps: int = setting(200, "Steps from the lowest to the highest rate.", minimum=20)
+    lowest: float = setting(1e-7, "Learning rate to begin with.", minimum=1e-12, maximum=100)
+    highest: float = setting(
+        1.0, "Learning rate to end with, unless the loss explodes before.", minimum=1e-12, maximum=100
+    )
+    steps: int = setting(200, "Steps from the lowest to the highest rate.", minimum=20, maximum=100_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,11 +378,16 @@ class ApplyConfig:
     postprocess: bool = setting(True, "Clean up as it helped on the validation cases when the model was trained.")
     largest_component: bool = setting(False, "Keep the largest connected piece of each class only.")
     fill_holes: bool = setting(False, "Fill background that is enclosed on all sides.")
-    minimum_size_mm3: float = setting(0.0, "Smaller pieces of a class are removed; cubic millimetres.", minimum=0)
+    minimum_size_mm3: float = setting(
+        0.0, "Smaller pieces of a class are removed; cubic millimetres.", minimum=0, maximum=1e9
+    )
     overwrite: bool = setting(False, "Make results again that 'apply' made before; files made by hand always stay.")
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, ... or mps.")
     devices: int | Auto = setting(
-        1, "GPUs that the models of an ensemble are spread over, to compute at the same time; 'auto': all.", minimum=1
+        1,
+        "GPUs that the models of an ensemble are spread over, to compute at the same time; 'auto': all.",
+        minimum=1,
+        maximum=MOST_DEVICES,
     )
 
 
@@ -339,7 +407,9 @@ class EvaluateConfig:
     )
     model: str = setting("", "Model that made the predictions: its classes name the values; without it the files do.")
     metrics: list[str] = setting([], "What to show and write, such as dice, iou, hd95; without any: everything.")
-    surface_tolerance_mm: float = setting(1.0, "Distance that surface Dice still takes as right, in mm.", minimum=0)
+    surface_tolerance_mm: float = setting(
+        1.0, "Distance that surface Dice still takes as right, in mm.", minimum=0, maximum=1000
+    )
     per_case: bool = setting(True, "Whether each case has its numbers in report and tables.")
     pictures_dir: str = setting("", "Where a PNG of each case goes; without it none are written.")
     overlay_alpha: float = setting(0.45, "Opacity of label maps over images, in pictures.", minimum=0, maximum=1)
@@ -352,7 +422,7 @@ class VerifyConfig:
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     train: TrainConfig = field(default_factory=TrainConfig)
-    pictures: int = setting(100, "How many cases are drawn at most, the worst first.", minimum=0)
+    pictures: int = setting(100, "How many cases are drawn at most, the worst first.", minimum=0, maximum=100_000)
     samples: int = setting(6, "How many augmented patches are drawn.", minimum=0, maximum=50)
 
 

@@ -7,15 +7,19 @@ import re
 from MedSegTrainerLib.errors import UsageError
 
 SECONDS = {"h": 3600, "m": 60, "s": 1}
+LONGEST_TEXT = 40
+LONGEST_HOURS = 10_000  # more than a year
 
 
 def parse_duration(text: str) -> float:
     """Seconds in a text such as ``20m``, ``1h30m`` or ``90s``; raises UsageError."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", text.replace(" ", "").lower())
-    written = "".join(number + unit for number, unit in parts)
+    written = text.replace(" ", "").lower()
+    parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", written) if len(written) <= LONGEST_TEXT else []
     seconds = sum(float(number) * SECONDS[unit] for number, unit in parts)
-    if not parts or written != text.replace(" ", "").lower() or seconds <= 0:
-        raise UsageError(f"'{text}' is no duration; write 20m, 1h30m or 90s.")
+    if "".join(number + unit for number, unit in parts) != written or seconds <= 0:
+        raise UsageError(f"'{text[:LONGEST_TEXT]}' is no duration; write 20m, 1h30m or 90s.")
+    if seconds > LONGEST_HOURS * SECONDS["h"]:
+        raise UsageError(f"'{text}' is more than the {LONGEST_HOURS} hours that are possible.")
     return seconds
 
 

@@ -18,6 +18,7 @@ import difflib
 from collections.abc import Iterable
 
 MOST_LISTED = 50
+LONGEST_LINE = 2000
 
 
 class MedSegError(Exception):
@@ -37,10 +38,11 @@ class ConfigError(UsageError):
     """
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = list(problems)
+        self.problems = [_readable(problem) for problem in problems]
         count = len(self.problems)
         title = "The configuration has a problem" if count == 1 else f"The configuration has {count} problems"
-        super().__init__(title + ":\n" + "\n".join(f"  - {problem}" for problem in self.problems))
+        more = f"\n  and {count - MOST_LISTED} more" if count > MOST_LISTED else ""
+        super().__init__(title + ":\n" + "\n".join(f"  - {line}" for line in self.problems[:MOST_LISTED]) + more)
 
 
 class DataError(MedSegError):
@@ -61,6 +63,12 @@ class StorageError(MedSegError):
 
 class TrainingError(MedSegError):
     pass
+
+
+def _readable(text: str) -> str:
+    """A line that repeats what others wrote, without what a terminal would obey, and not without end."""
+    cut = f"{text[:LONGEST_LINE]}... ({len(text)} characters)" if len(text) > LONGEST_LINE else text
+    return "".join(sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in cut)
 
 
 def system_words(error: OSError) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from MedSegTrainerLib.csv_text import csv_text
 from MedSegTrainerLib.metrics import outcome
 from MedSegTrainerLib.units import Length, shown_key, shown_value
 
@@ -21,7 +20,7 @@ def case_table(document: Mapping[str, Any], metrics: Sequence[str]) -> str:
         for case, by_class in document["cases"].items()
         for name, values in by_class.items()
     )
-    return _csv(["case", "class", "outcome", *(shown_key(metric, length) for metric in metrics)], rows)
+    return csv_text(["case", "class", "outcome", *(shown_key(metric, length) for metric in metrics)], rows)
 
 
 def summary_table(document: Mapping[str, Any], metrics: Sequence[str]) -> str:
@@ -33,12 +32,4 @@ def summary_table(document: Mapping[str, Any], metrics: Sequence[str]) -> str:
         for name, by_metric in document["summary"].items()
         for metric in metrics
     )  # fmt: skip
-    return _csv(["class", "metric", *STATISTICS, "count"], rows)
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(["class", "metric", *STATISTICS, "count"], rows)

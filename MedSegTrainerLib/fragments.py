@@ -15,6 +15,8 @@ from MedSegTrainerLib.nodes import NODE_TYPES, SECTIONS, TRAINING_SECTIONS
 from MedSegTrainerLib.validation import parse_config, with_settings
 from MedSegTrainerLib.workflow import NODE_KEYS, PASSED_OVER, read_node, read_nodes, section_values
 
+MOST_VALUES = 5000  # of a document with settings; each unknown one is compared with all that are known
+
 
 def train_config(data: Path, config: Path | None, assignments: Sequence[str]) -> TrainConfig:
     """The training on a folder with the settings of a file, if any, and ``key=value`` assignments over them.
@@ -22,14 +24,17 @@ def train_config(data: Path, config: Path | None, assignments: Sequence[str]) ->
     Raises UsageError or ConfigError with all problems.
     """
     values = {} if config is None else settings_of(read_object(config, "settings, in sections such as 'trainer'"))
+    if any(assignment.partition("=")[0] in ("data_dir", "data.data_dir") for assignment in assignments):
+        raise UsageError(f"--set data_dir: the folder with the data is {data} already. Leave one of them out.")
     if not data.is_dir():
         what = "is a file, not a folder" if data.exists() else "does not exist"
         raise UsageError(f"{data} {what}. Give the folder that holds the images and the labels.")
     chosen = with_settings(values, list(assignments))
     section = chosen.setdefault("data", {})
     section["data_dir"] = str(data.resolve())
-    if isinstance(section.get("split_file"), str):
-        section["split_file"] = str(Path(section["split_file"]).resolve())
+    split_file = section.get("split_file")
+    if isinstance(split_file, str) and "\0" not in split_file:
+        section["split_file"] = str(Path(split_file).resolve())
     parsed: TrainConfig = parse_config(TrainConfig, chosen)
     return parsed
 
@@ -42,7 +47,16 @@ def read_object(path: Path, what: str) -> dict[str, Any]:
         raise UsageError(f"The configuration {path} cannot be read: {error.strerror}. Check the path.") from None
     if not isinstance(document, dict):
         raise UsageError(f"{path} must hold an object with {what}.")
+    if _count(document) > MOST_VALUES:
+        raise UsageError(
+            f"{path} holds more than {MOST_VALUES} values, far more than there are settings. It is not read."
+        )
     return document
+
+
+def _count(value: Any) -> int:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(_count(part) for part in parts)
 
 
 def settings_of(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import stat
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,11 @@ def parse_json(text: str | bytes, name: str, error: type[MedSegError] = UsageErr
         )
         _check(value)
     except (ValueError, RecursionError) as problem:
-        reason = "it is nested too deeply" if isinstance(problem, RecursionError) else str(problem).rstrip(".")
+        reason = str(problem).rstrip(".")
+        if isinstance(problem, RecursionError):
+            reason = "it is nested too deeply"
+        elif isinstance(problem, UnicodeDecodeError):
+            reason = "it is no text file"
         raise error(f"{name} is not valid JSON: {reason}. Correct it, or leave it out.") from None
     return value
 
@@ -58,8 +63,7 @@ def _whole_number(digits: str) -> int:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"{twice!r} stands twice in one object")
     return values
 

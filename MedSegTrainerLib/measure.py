@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
 from importlib.util import find_spec
@@ -17,12 +16,14 @@ from MedSegTrainerLib.out_of_memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.presets import wants_mixed_precision
 from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.step_memory import step_bytes
 
 TIMED_STEPS = 3
+MOST_MEASURED = 16  # patches
+SPARE = 1.25  # what a step needs beyond what is sure to be needed
 ENOUGH_SECONDS = 8.0  # a step that takes so long is known well enough from its first time
 COMPILED_GAIN = 0.95  # of the time without: a smaller gain is no more than the measurement errs
 COMPILED_FROM = 600.0  # seconds of training; compiling takes about one of these minutes, also where it is in vain
-FEWEST_MAPS = 16  # at full resolution, in 32 bits, that any network keeps for its backward pass
 
 
 def measure_step(plan: Plan, config: TrainConfig, device: torch.device) -> float:
@@ -35,8 +36,11 @@ def measure_step(plan: Plan, config: TrainConfig, device: torch.device) -> float
 
 def _measure(plan: Plan, config: TrainConfig, device: torch.device) -> tuple[float, Compiled | None]:
     """The seconds, and how compiling went where the plan wants it."""
-    if device.type == "cpu" and fewest_bytes(plan) > available_memory():
-        return float("inf"), None
+    if device.type == "cpu" and SPARE * step_bytes(plan) > available_memory():
+        return float("inf"), None  # a process that asks for too much may be ended without a word
+    wanted = plan.batch_size
+    if device.type == "cpu" and wanted > MOST_MEASURED:  # there each patch takes as long as the one before
+        plan = replace(plan, batch_size=MOST_MEASURED)
     try:
         learner = Learner(plan, config, device)
         learner.loss.ramp = 1.0  # as most steps are: with the boundary term, where there is one
@@ -51,19 +55,12 @@ def _measure(plan: Plan, config: TrainConfig, device: torch.device) -> tuple[flo
             seconds.append(time.perf_counter() - started)
             if sum(seconds) > ENOUGH_SECONDS:
                 break
-        return min(seconds[1:] or seconds), learner.compiled
+        return min(seconds[1:] or seconds) * wanted / plan.batch_size, learner.compiled
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
     free_memory(device)  # what the error still held is free only now
     return float("inf"), None
-
-
-def fewest_bytes(plan: Plan) -> int:
-    """What a step needs at the very least. A process that asks a CPU for too much may be ended without a word, so
-    what surely does not fit is not tried."""
-    maps = plan.network["in_channels"] + FEWEST_MAPS
-    return 4 * plan.batch_size * math.prod(plan.patch_size) * maps
 
 
 def fastest_arithmetic(plan: Plan, config: TrainConfig, device: torch.device) -> tuple[Plan, float, str]:

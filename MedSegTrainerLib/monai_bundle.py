@@ -20,6 +20,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ from MedSegTrainerLib.plan import Plan
 AXES = "SPL"
 OVERLAP = 0.5
 DATA_OF_MONAI = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download"
+FULL_WIDTH = str.maketrans("$@%", "＄＠％")  # noqa: RUF001
 SCHEMA = f"{DATA_OF_MONAI}/0.8.1/meta_schema_20220324.json"  # what MONAI's verify_metadata looks up
 
 
@@ -48,7 +50,7 @@ def write_bundle(members: Sequence[ModelPackage], output: Path) -> Exported:
     if plan.neighbour_slices or plan.image_size is not None:
         what = "neighbouring slices as channels" if plan.neighbour_slices else "2D images that are resized to be seen"
         raise ModelError(f"MONAI bundles know no {what}. Export the network alone: --format onnx or torchscript.")
-    metadata, inference = _metadata(members), _inference(plan)
+    metadata, inference = _unevaluated(_metadata(members)), _inference(plan)
     with (
         tempfile.TemporaryDirectory(prefix=".tmp-", dir=output.parent) as scratch,
         quiet(),
@@ -205,7 +207,7 @@ def _metadata(members: Sequence[ModelPackage]) -> dict[str, Any]:
     package = members[0]
     plan = package.plan
     network = plan.architecture if len(members) == 1 else f"{len(members)} times {plan.architecture}, averaged,"
-    names = ["background", *plan.class_names]
+    names, dice = ["background", *plan.class_names], package.metrics.get("val_dice")
     size = [
         f"{divisor}*n" if is_dynamic(package) else length
         for divisor, length in zip(plan.divisor, plan.patch_size, strict=True)
@@ -231,7 +233,7 @@ def _metadata(members: Sequence[ModelPackage]) -> dict[str, Any]:
         "data_type": "nifti",
         "image_classes": ", ".join(plan.channel_names),
         "label_classes": _values(plan),
-        "eval_metrics": {"mean_dice": package.metrics.get("val_dice")},
+        "eval_metrics": {"mean_dice": dice if isinstance(dice, (int, float)) else None},
         "intended_use": "Research. Not for diagnosis.",
         "network_data_format": {
             "inputs": {
@@ -250,6 +252,16 @@ def _metadata(members: Sequence[ModelPackage]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _unevaluated(value: Any) -> Any:
+    """The value with full-width forms of the signs by which MONAI knows what to evaluate ($), look up (@) or read from
+    another file (%): names of classes and channels are text that anybody may have written."""
+    if isinstance(value, dict):
+        return {key: _unevaluated(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_unevaluated(part) for part in value]
+    return value.translate(FULL_WIDTH) if isinstance(value, str) else value
+
+
 def _values(plan: Plan) -> str:
     return ", ".join(["0 background", *(f"{item.value} {item.name}" for item in plan.classes)])
 
@@ -266,5 +278,5 @@ def _readme(members: Sequence[ModelPackage], name: str) -> str:
         "--dataset_dir IMAGES"
     )
     return f"# {name}\n\nApply it to the NIfTI files of a folder; label maps go to {name}/eval:\n\n    {run}\n\n" + (
-        "It needs monai, pytorch-ignite and nibabel.\n\n```\n" + card_text(members) + "\n```\n"
+        "It needs monai, pytorch-ignite and nibabel.\n\n" + indent(card_text(members), "    ") + "\n"
     )

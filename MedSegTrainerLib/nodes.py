@@ -23,7 +23,7 @@ from MedSegTrainerLib.errors import did_you_mean
 
 @dataclass(frozen=True, kw_only=True)
 class PredictorConfig:
-    """Settings of a ``BatchPredictor``. Relative folders lie in the output folder of the workflow."""
+    """Settings of a ``BatchPredictor``. Folders lie in the output folder of the workflow, never outside."""
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
@@ -51,13 +51,15 @@ class MetricsConfig:
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     metrics: list[str] = setting([], "What to show and write, such as dice, iou, hd95; without any: everything.")
-    surface_tolerance_mm: float = setting(1.0, "Distance that surface Dice still takes as right, in mm.", minimum=0)
+    surface_tolerance_mm: float = setting(
+        1.0, "Distance that surface Dice still takes as right, in mm.", minimum=0, maximum=1000
+    )
     per_case: bool = setting(True, "Whether each case has its numbers in report and tables.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class VisualizerConfig:
-    """Settings of a ``Visualizer``. A relative folder lies in the output folder of the workflow."""
+    """Settings of a ``Visualizer``. Its folder lies in the output folder of the workflow, never outside."""
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 

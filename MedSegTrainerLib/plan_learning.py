@@ -12,8 +12,8 @@ from MedSegTrainerLib.architectures import PLANNED
 from MedSegTrainerLib.config import LossConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.fingerprint import Fingerprint
 from MedSegTrainerLib.losses import balanced_weights
-from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.optim import plateau_patience
+from MedSegTrainerLib.step_memory import count_weights
 
 Reasons = dict[str, str]
 BY_HAND = "set by the configuration"
@@ -92,4 +92,4 @@ def _smallest_object(fingerprint: Fingerprint, dims: int) -> float:
 def _parameters(architecture: str, network: dict[str, Any]) -> int:
     if architecture == PLANNED:
         return 0  # its weight decay does not follow from its size, and building it takes time
-    return sum(parameter.numel() for parameter in build_network(architecture, network).parameters())
+    return count_weights(architecture, network)

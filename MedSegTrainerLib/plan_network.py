@@ -18,6 +18,7 @@ from MedSegTrainerLib.architectures import (
     edges,
 )
 from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.data.cache import available_memory
 from MedSegTrainerLib.device import memory_bytes
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import Fingerprint
@@ -166,10 +167,29 @@ def _spacing(
     if config.data.spacing != "auto":
         reasons["spacing"] = "set by the configuration"
         z, y, x = config.data.spacing
+        _refuse_too_fine(fingerprint, (z, y, x), dims)
         return z, y, x
     voxels = int(np.prod(wanted)) if wanted else patch_voxels(dims, device)
     spacing, reasons["spacing"] = choose_spacing(fingerprint, dims, voxels)
     return spacing
+
+
+def _refuse_too_fine(fingerprint: Fingerprint, spacing: Spacing, dims: int) -> None:
+    """Raises ConfigError where a volume with voxels of this size does not fit into memory."""
+    lengths = fingerprint.sizes * fingerprint.spacings / np.array(spacing)
+    if dims == 2:  # slices stay where they are
+        lengths[:, 0] = fingerprint.sizes[:, 0]
+    voxels = float(np.prod(lengths, axis=1).max())
+    needed, there = voxels * (4 * len(fingerprint.channels) + 1), available_memory()
+    if needed > there:
+        usual = _times(f"{mm:.3g}" for mm in np.median(fingerprint.spacings, axis=0))
+        raise ConfigError(
+            [
+                f"data.spacing = {list(spacing)}: the largest volume would have {voxels:.3g} voxels and need "
+                f"{needed / 1e9:.3g} GB, and {there / 1e9:.0f} GB are there. It is in mm (z, y, x); the "
+                f"images have {usual}."
+            ]
+        )
 
 
 def _scale(fingerprint: Fingerprint, box: list[int]) -> np.ndarray:
@@ -285,5 +305,5 @@ def _triple(values: Iterable[int]) -> Triple:
     return z, y, x
 
 
-def _times(values: Iterable[int]) -> str:
+def _times(values: Iterable[object]) -> str:
     return " x ".join(str(value) for value in values)

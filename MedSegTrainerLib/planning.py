@@ -25,6 +25,7 @@ from MedSegTrainerLib.plan_shapes import Triple, median_size, patch_voxels
 from MedSegTrainerLib.presets import choose_batch
 from MedSegTrainerLib.sides import why_not_mirror
 from MedSegTrainerLib.sliding_window import window_starts
+from MedSegTrainerLib.step_memory import refuse_too_large
 
 BATCH_VOXELS_CPU = 200_000
 BATCH_VOXELS_GPU = 4_500_000
@@ -53,6 +54,7 @@ def make_plan(
         return _unmeasured(fingerprint, config, split, device, devices, share)
 
     plan = plan_with(1.0)
+    refuse_too_large(plan, config, device)
     size = median_size(fingerprint, plan.spacing, 3)
     if seconds_left is not None and _may_shrink(plan, config, size):
         smallest = SEEN * math.prod(size[3 - plan.dims :]) / patch_voxels(plan.dims, device)

@@ -6,10 +6,11 @@ Values may be strings, as workflow documents have them ("0.5", "true", "[0.9, 0.
 from __future__ import annotations
 
 import copy
-import json
 import math
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from itertools import islice
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -25,10 +26,17 @@ from MedSegTrainerLib.config import (
     JobConfig,
     LossConfig,
     TrainConfig,
+    TrainerConfig,
     VerifyConfig,
 )
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import ConfigError, UsageError, did_you_mean
+from MedSegTrainerLib.json_input import parse_json
+
+Assignment = str | tuple[str, Any]
+MOST_SHOWN = 120  # characters of a value
+MOST_PROBLEMS = 200
+MOST_RATES = 16  # branches of a DeepLabV3Plus
 
 
 def parse_job(document: Any) -> JobConfig:
@@ -50,35 +58,37 @@ def parse_job(document: Any) -> JobConfig:
 
 
 def parse_config(cls: Any, values: Any) -> Any:
-    """An instance of the configuration class ``cls`` from a nested dict; raises ConfigError with all problems."""
-    values = _strings_to_json(values, cls)
+    """An instance of the configuration class ``cls`` from a nested dict; raises ConfigError with all problems.
+
+    Values may be those of JSON, or what stands for them in Python: paths, tuples, numbers and arrays of numpy.
+    """
+    problems: list[str] = []
+    values = _converted(_plain(values), cls, "", problems)
     try:
         config: Any = TypeAdapter(cls).validate_python(values)
     except ValidationError as error:
-        raise ConfigError(_problem_lines(error, cls)) from None
-    problems = [*_limit_problems(config, ""), *_contradictions(config)]
+        raise ConfigError([*problems, *_problem_lines(error, cls)]) from None
+    problems += [*_limit_problems(config, ""), *_contradictions(config)]
     if problems:
         raise ConfigError(problems)
     return config
 
 
-def with_settings(values: dict[str, Any], assignments: list[str], cls: type = TrainConfig) -> dict[str, Any]:
-    """``values`` with ``key=value`` assignments applied; a key may leave out its sections where it is unique."""
+def with_settings(values: dict[str, Any], assignments: Iterable[Assignment], cls: type = TrainConfig) -> dict[str, Any]:
+    """``values`` with assignments applied: texts ``key=value``, or pairs of key and value; a key may leave out its
+    sections where it is unique, and the value of a section is an object with settings of it."""
     paths = _setting_paths(cls)
     problems = [
-        f"{name} = {part!r}: must be an object with the settings of that section."
+        f"{name} = {_shown(part)}: must be an object with the settings of that section."
         for name, part in _sections_given(values, paths)
         if not isinstance(part, dict)
     ]
     if problems:
         raise ConfigError(problems)
     result = copy.deepcopy(values)
-    for assignment in assignments:
-        key, equals, value = assignment.partition("=")
+    for key, value in _pairs(assignments, paths, problems):
         matches = [path for path in paths if f".{path}".endswith(f".{key}")]
-        if not equals:
-            problems.append(f"--set {assignment}: write it as key=value.")
-        elif not matches:
+        if not matches:
             near = did_you_mean(key, {*paths, *(path.rpartition(".")[2] for path in paths)})
             problems.append(f"{key}: unknown setting.{near}")
         elif len(matches) > 1:
@@ -88,10 +98,27 @@ def with_settings(values: dict[str, Any], assignments: list[str], cls: type = Tr
             target = result
             for section in sections:
                 target = target.setdefault(section, {})
-            target[name] = None if value.lower() == "none" else value
+            target[name] = None if isinstance(value, str) and value.lower() == "none" else value
     if problems:
         raise ConfigError(problems)
     return result
+
+
+def _pairs(assignments: Iterable[Assignment], paths: list[str], problems: list[str]) -> Iterator[tuple[str, Any]]:
+    """Every assignment as key and value, those of a whole section one by one."""
+    for assignment in assignments:
+        if isinstance(assignment, str):
+            key, equals, value = assignment.partition("=")
+            if equals:
+                yield key, value
+            else:
+                problems.append(f"--set {assignment}: write it as key=value.")
+            continue
+        key, value = assignment
+        if isinstance(value, Mapping) and any(path.startswith(f"{key}.") for path in paths):
+            yield from _pairs([(f"{key}.{name}", part) for name, part in value.items()], paths, problems)
+        else:
+            yield key, value
 
 
 def _setting_paths(cls: Any, prefix: str = "") -> list[str]:
@@ -116,24 +143,68 @@ def _sections_given(values: Mapping[str, Any], paths: list[str]) -> Iterator[tup
             yield name, part
 
 
-def _strings_to_json(values: Any, cls: type) -> Any:
-    """Text for a list, or for one of a few numbers, becomes that; the rest pydantic converts."""
+def _plain(value: Any) -> Any:
+    """Values of Python as JSON has them: paths are text, tuples and arrays lists."""
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _converted(values: Any, cls: type, prefix: str, problems: list[str]) -> Any:
+    """Text for a list, or for one of a few numbers, becomes that; the rest pydantic converts. What it would take for
+    something else is a problem, and left out."""
     if not isinstance(values, Mapping):
         return values
     hints = get_type_hints(cls)
     converted = dict(values)
     for key, value in values.items():
-        hint = hints.get(key)
+        hint, path = hints.get(key), f"{prefix}{key}"
         if isinstance(hint, type) and is_dataclass(hint):
-            converted[key] = _strings_to_json(value, hint)
-        elif isinstance(value, str) and value.startswith("[") and "list" in str(hint):
-            try:
-                converted[key] = json.loads(value)
-            except ValueError:
-                continue
-        elif isinstance(value, str):
-            converted[key] = next((number for number in _numbers_of(hint) if str(number) == value), value)
+            converted[key] = _converted(value, hint, f"{path}.", problems)
+            continue
+        try:
+            converted[key] = _from_text(value, hint, path) if isinstance(value, str) else value
+            problem = "" if hint is None else _misread(converted[key], hint)
+        except UsageError as error:
+            problems.append(str(error))
+            del converted[key]
+            continue
+        if problem:
+            problems.append(f"{path} = {_shown(value)}: {problem}")
+            del converted[key]
     return converted
+
+
+def _from_text(text: str, hint: Any, path: str) -> Any:
+    """Raises UsageError for text that begins like a list and is none."""
+    if text.startswith("[") and "list" in str(hint):
+        return parse_json(text, f"{path} = {_shown(text)}")
+    return next((number for number in _numbers_of(hint) if str(number) == text), text)
+
+
+def _misread(value: Any, hint: Any) -> str:
+    """Why pydantic would take a value for another one than was meant; '' where it would not."""
+    parts = [*value, *value.values()] if isinstance(value, Mapping) else value if isinstance(value, list) else [value]
+    if any(isinstance(part, bool) for part in parts) and "bool" not in str(hint):
+        return "give a number or text, not true or false."
+    if any(
+        isinstance(text, str) and "\0" in text
+        for part in parts
+        for text in (part if isinstance(part, list) else [part])
+    ):
+        return "there is a character in it (NUL) that no name can have."
+    return ""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, int) and value.bit_length() > 8 * MOST_SHOWN:
+        return f"a number of {value.bit_length()} bits"  # Python writes no such number in digits
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}... ({len(text)} characters)"
 
 
 def _numbers_of(hint: Any) -> list[int]:
@@ -146,7 +217,7 @@ def _problem_lines(error: ValidationError, cls: type) -> list[str]:
     """One line for each setting that is wrong; alternatives of a union are told in one line."""
     known = _setting_paths(cls)
     lines: dict[str, str] = {}
-    for problem in error.errors():
+    for problem in error.errors(include_url=False)[:MOST_PROBLEMS]:
         location = [str(part) for part in problem["loc"]]
         path = _longest_known(location, known)
         if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
@@ -157,8 +228,9 @@ def _problem_lines(error: ValidationError, cls: type) -> list[str]:
         elif path in lines:
             lines[path] += f"; or: {problem['msg']}"
         else:
-            lines[path] = f"{path} = {problem['input']!r}: {problem['msg']}"
-    return list(lines.values())
+            lines[path] = f"{path} = {_shown(problem['input'])}: {problem['msg']}"
+    more = error.error_count() - MOST_PROBLEMS
+    return [*lines.values(), *([f"{more} more problems of this kind."] if more > 0 else [])]
 
 
 def _longest_known(location: list[str], known: list[str]) -> str:
@@ -176,17 +248,24 @@ def _limit_problems(config: Any, prefix: str) -> list[str]:
         if is_dataclass(value):
             problems += _limit_problems(value, path + ".")
             continue
-        low, high = item.metadata.get("minimum"), item.metadata.get("maximum")
-        for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, bool) or not isinstance(number, (int, float)):
-                continue
-            if not math.isfinite(number):
-                problems.append(f"{path} = {number}: must be a finite number.")
-            elif low is not None and not number >= low:
-                problems.append(f"{path} = {number}: must be at least {low}.")
-            elif high is not None and not number <= high:
-                problems.append(f"{path} = {number}: must be at most {high}.")
+        numbers = value if isinstance(value, list) else [value]
+        outside = (
+            f"{path} = {_shown(number)}: {told}" for number in numbers if (told := _outside(number, item.metadata))
+        )
+        problems += list(islice(outside, 1))
     return problems
+
+
+def _outside(number: Any, limits: Mapping[str, Any]) -> str:
+    """How a number is beyond its limits; '' where it is inside, or no number."""
+    low, high = limits.get("minimum"), limits.get("maximum")
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        return ""
+    if isinstance(number, float) and not math.isfinite(number):
+        return "must be a finite number."
+    if low is not None and number < low:
+        return f"must be at least {low}."
+    return f"must be at most {high}." if high is not None and number > high else ""
 
 
 def _contradictions(config: Any) -> list[str]:
@@ -215,16 +294,37 @@ def _train_contradictions(config: TrainConfig) -> list[str]:
         problems.append("data.ignore_label = 0: 0 is background. Give voxels that nobody labelled another value.")
     for name, length in (("spacing", 3), ("patch_size", 3)):
         value = getattr(data, name)
-        if value != "auto" and (len(value) != length or min(value) <= 0):
-            problems.append(f"data.{name} = {value}: give three positive numbers (z, y, x).")
+        if value != "auto" and len(value) != length:
+            problems.append(f"data.{name} = {_shown(value)}: give three positive numbers (z, y, x).")
     problems += network_problems(config)
     if len(config.optimizer.betas) != 2:
-        problems.append(f"optimizer.betas = {config.optimizer.betas}: give two numbers.")
+        problems.append(f"optimizer.betas = {_shown(config.optimizer.betas)}: give two numbers.")
+    rates = config.network.aspp_rates
+    if rates != "auto" and not 1 <= len(rates) <= MOST_RATES:
+        problems.append(f"network.aspp_rates = {_shown(rates)}: give 1 to {MOST_RATES} numbers.")
+    problems += _schedule_problems(config)
     if trainer.budget is not None:
         try:
             parse_duration(trainer.budget)
         except UsageError as error:
             problems.append(f"trainer.budget = {trainer.budget!r}: {error}")
+    return problems
+
+
+def _schedule_problems(config: TrainConfig) -> list[str]:
+    rate, trainer = config.optimizer.learning_rate, config.trainer
+    problems = []
+    is_meant = trainer.lr_schedule in ("cosine", "plateau") or trainer.eta_min != TrainerConfig.eta_min
+    if rate != "auto" and trainer.eta_min > rate and is_meant:
+        problems.append(
+            f"trainer.eta_min = {trainer.eta_min:g} and optimizer.learning_rate = {rate:g}: the smallest rate is above "
+            "the largest. Make it smaller."
+        )
+    if "auto" not in (trainer.epochs, trainer.warmup_epochs) and trainer.warmup_epochs > trainer.epochs:
+        problems.append(
+            f"trainer.warmup_epochs = {trainer.warmup_epochs:g} and epochs = {trainer.epochs}: the rate would never "
+            "reach its full height. Make the warm-up shorter."
+        )
     return problems
 
 
@@ -254,12 +354,11 @@ def _loss_problems(loss: LossConfig) -> list[str]:
         value = getattr(loss, name)
         values = value if isinstance(value, list) else [value]
         if term in weights and values and all(number == 0 for number in values):
-            problems.append(f"loss.{name} = {value}: all are 0, so the {term} term would learn nothing.")
+            problems.append(f"loss.{name} = {_shown(value)}: all are 0, so the {term} term would learn nothing.")
     return problems
 
 
 def _range_problems(config: FindRateConfig) -> list[str]:
-    if 0 < config.lowest < config.highest:
+    if config.lowest < config.highest:
         return []
-    told = f"lowest = {config.lowest:g} and highest = {config.highest:g}"
-    return [f"{told}: both must be above 0, and the lowest below the highest."]
+    return [f"lowest = {config.lowest:g} and highest = {config.highest:g}: the lowest must be below the highest."]

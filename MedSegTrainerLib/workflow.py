@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from MedSegTrainerLib.config import DataConfig, TrainConfig
@@ -21,7 +21,7 @@ from MedSegTrainerLib.nodes import (
     keys_of,
     unknown_key,
 )
-from MedSegTrainerLib.validation import parse_config, with_settings
+from MedSegTrainerLib.validation import Assignment, parse_config, with_settings
 
 DOCUMENT_KEYS = ("workflow", "nodes", "links")
 NODE_KEYS = ("type", "name", "config")
@@ -37,6 +37,8 @@ MANY = {
     "metrics": "list all metrics in one node",
     "visualizer": "a workflow has one",
 }
+# settings that name a folder to write into
+WRITTEN = (("predictor", "output_dir"), ("visualizer", "output_dir"), ("trainer", "checkpoint_dir"))
 
 Values = dict[str, dict[str, Any]]
 
@@ -59,7 +61,7 @@ class Workflow:
 
 
 def read_workflow(
-    document: Any, folder: Path, assignments: Sequence[str] = (), data_dir: Path | None = None
+    document: Any, folder: Path, assignments: Sequence[Assignment] = (), data_dir: Path | None = None
 ) -> Workflow:
     """The workflow in the content of a document.
 
@@ -75,6 +77,7 @@ def read_workflow(
     if data_dir is not None:
         values.setdefault("data", {})["data_dir"] = str(data_dir)
     values = _assign(values, assignments, problems)
+    problems += _outside(values)
     _find_paths(values, folder, problems)
     workflow = _parse(values, links, problems, {node.section: node.name for node in reversed(nodes)})
     if problems:
@@ -166,7 +169,7 @@ def _incomplete(nodes: Sequence[Node]) -> list[str]:
 # --- Settings ---
 
 
-def _assign(values: Values, assignments: Sequence[str], problems: list[str]) -> Values:
+def _assign(values: Values, assignments: Sequence[Assignment], problems: list[str]) -> Values:
     """The values with ``--set`` applied; a key that belongs to no node of the document is a problem."""
     wanted = [*TRAINING_SECTIONS] if "trainer" in values else ["data"]
     wanted += ["predictor", "metrics", "visualizer"] if "predictor" in values else []
@@ -187,8 +190,8 @@ def _find_paths(values: Values, folder: Path, problems: list[str]) -> None:
         ("predictor", "checkpoint"),
     ):
         written = values.get(section, {}).get(key)
-        if not isinstance(written, str) or not written:
-            continue
+        if not isinstance(written, str) or not written or "\0" in written:
+            continue  # what is no text for a path is told where settings are read
         tried = list(dict.fromkeys(Path(place / written).resolve() for place in (Path.cwd(), folder)))
         found = next((path for path in tried if path.exists()), None)
         if found is None:
@@ -197,6 +200,23 @@ def _find_paths(values: Values, folder: Path, problems: list[str]) -> None:
             problems.append(f"{section}.{key} = {written!r}: {'neither ' * (len(tried) > 1)}{places} exists. {hint}")
         else:
             values[section][key] = str(found)
+
+
+def _outside(values: Values) -> list[str]:
+    """Folders to write into that lie elsewhere than in the output folder: whoever wrote the document cannot know what
+    is there. As Windows reads them, too: there C:x and back\\slashes lead away."""
+    problems = []
+    for section, key in WRITTEN:
+        written = values.get(section, {}).get(key)
+        if not isinstance(written, str):
+            continue
+        parts = PureWindowsPath(written)
+        if parts.anchor or parts.drive or PurePosixPath(written).is_absolute() or ".." in parts.parts:
+            problems.append(
+                f"{section}.{key} = {written!r}: lies outside the output folder. Give the name of a folder in it, "
+                "without '..'; where the output folder itself is says -o."
+            )
+    return problems
 
 
 def _parse(values: Values, links: Sequence[Link], problems: list[str], names: dict[str, str]) -> Workflow:

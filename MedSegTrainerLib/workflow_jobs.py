@@ -52,7 +52,7 @@ def jobs_of(workflow: Workflow, output: Path) -> WorkflowJobs:
     dataset = find_cases(Path(workflow.data.data_dir), workflow.data)
     cases, which = cases_of(dataset, workflow.data, workflow.part)
     output, predictor = output.resolve(), workflow.predictor
-    predictions = output / (predictor.output_dir if predictor.save_predictions else "apply/label maps")
+    predictions = _inside(output, predictor.output_dir if predictor.save_predictions else "apply/label maps")
     model = str(output / "train") if training else predictor.model or predictor.checkpoint
     apply = Step(
         folder=JobFolder(output / "apply"),
@@ -105,6 +105,16 @@ def cases_of(dataset: Dataset, data: DataConfig, part: str) -> tuple[list[Case],
     return [by_name[name] for name in chosen], f"the {len(chosen)} {kind} cases of {dataset.root}"
 
 
+def _inside(output: Path, folder: str) -> Path:
+    """A folder in the output folder; raises UsageError where links lead out of it."""
+    path = output / folder
+    if not path.resolve().is_relative_to(output):
+        raise UsageError(
+            f"{path} leads to {path.resolve()}, outside of {output}. Remove the link, or choose another -o."
+        )
+    return path
+
+
 def _apply_config(predictor: PredictorConfig, model: str, cases: Sequence[Case], output: Path) -> ApplyConfig:
     values = {
         "model": model,
@@ -133,7 +143,7 @@ def _evaluate_config(
         "metrics": metrics.metrics,
         "surface_tolerance_mm": metrics.surface_tolerance_mm,
         "per_case": metrics.per_case,
-        "pictures_dir": str(output / visualizer.output_dir) if visualizer else "",
+        "pictures_dir": str(_inside(output, visualizer.output_dir)) if visualizer else "",
         "overlay_alpha": (visualizer or VisualizerConfig()).overlay_alpha,
     }
     config: EvaluateConfig = parse_config(EvaluateConfig, values)

@@ -96,10 +96,14 @@ class Setting:
 
     def _limits(self) -> str:
         if self.minimum is not None and self.maximum is not None:
-            return _(" from {low:g} to {high:g}").format(low=self.minimum, high=self.maximum)
+            return _(" from {low} to {high}").format(low=_limit(self.minimum), high=_limit(self.maximum))
         if self.minimum is not None:
-            return _(" of at least {low:g}").format(low=self.minimum)
+            return _(" of at least {low}").format(low=_limit(self.minimum))
         return ""
+
+
+def _limit(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:.7g}"
 
 
 @cache

@@ -142,7 +142,7 @@ class TestProblems:
         (problem,) = problems("network.type=SwinUNETR", "img_size=96", "image_size=128")
         assert problem.startswith("network.img_size = 96 and data.image_size = 128: both say")
 
-    @pytest.mark.parametrize("size", ["0", "-3", "[64, 64]", "[]", "[64, 0, 64]"])
+    @pytest.mark.parametrize("size", ["[64, 64]", "[]", "[64, 64, 64, 64]"])
     def test_a_size_that_is_none(self, size: str) -> None:
         (problem,) = problems("network.type=SwinUNETR", f"image_size={size}")
         assert problem.startswith("data.image_size = ")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import FrozenInstanceError, fields, is_dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 from MedSegTrainerLib.config import JOB_KINDS, OptimizerConfig, TrainConfig, job_document
+from MedSegTrainerLib.nodes import SECTIONS
 
 
 def settings_of(config: Any, path: str) -> list[Any]:
@@ -32,6 +34,22 @@ def test_every_setting_is_explained_and_its_default_allowed(item: Any, default: 
     for number in default if isinstance(default, list) else [default]:
         if isinstance(number, (int, float)):
             assert (low is None or number >= low) and (high is None or number <= high)
+
+
+@pytest.mark.parametrize(
+    "name, cls, hint",
+    [
+        pytest.param(item.name, cls, get_type_hints(cls)[item.name], id=f"{cls.__name__}.{item.name}")
+        for cls in dict.fromkeys((*JOB_KINDS.values(), *SECTIONS.values()))
+        for item in fields(cls)
+        if re.search(r"\bint\b|\bfloat\b", str(get_type_hints(cls)[item.name]))
+    ],
+)
+def test_every_number_has_limits(name: str, cls: type, hint: Any) -> None:
+    """So that a slip of the keyboard starts no 10^6 processes; real values lie far inside."""
+    limits = next(item.metadata for item in fields(cls) if item.name == name)
+    assert limits["minimum"] is not None and limits["maximum"] is not None
+    assert limits["minimum"] < limits["maximum"] <= 2**53
 
 
 def test_defaults_of_the_training_guide() -> None:

@@ -42,3 +42,11 @@ def test_pixels_are_named_and_counted() -> None:
     table = rows(case_table(document("pixels"), KEYS))
     assert table[0][3:] == ["dice", "hd95_px", "volume_px"] and table[1][3:] == ["0.5", "3.0", "200.0"]
     assert rows(summary_table(document("pixels"), KEYS))[3][:3] == ["liver", "volume_px", "200.0"]
+
+
+def test_names_that_spreadsheets_would_evaluate_are_text() -> None:
+    values = {**FOUND, "dice": -0.5}
+    cases = {"=HYPERLINK(1)": {"-cyst": values}}
+    hostile = {"cases": cases, "summary": summarize(cases), "length": "mm"}
+    assert rows(case_table(hostile, KEYS))[1][:4] == ["'=HYPERLINK(1)", "'-cyst", "found", "-0.5"]
+    assert rows(summary_table(hostile, KEYS))[1][:3] == ["'-cyst", "dice", "-0.5"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,29 @@ def test_volumes_larger_than_a_window_come_out_nearly_the_same(
     found = predict(bundle, MetaTensor(torch.from_numpy(noise[None]), affine=affine))[0].numpy()
     assert len(np.unique(own)) > 1
     assert np.mean(found != own) < 0.025
+
+
+@pytest.mark.parametrize("sign", ["$", "@", "%"])
+def test_names_are_never_evaluated(package: ModelPackage, tmp_path: Path, sign: str) -> None:
+    """MONAI runs text that begins with $, looks up @ and reads another file for %, in metadata too."""
+    from monai.bundle import ConfigParser
+
+    trap = tmp_path / "ran"
+    code = f"{sign}__import__('pathlib').Path({str(trap)!r}).touch()"
+    classes = tuple(replace(item, name=f"{code}#{item.value} @##a") for item in package.plan.classes)
+    plan = replace(package.plan, classes=classes, channel_names=(code,))
+    hostile = {"_target_": "pathlib.Path.touch", "self": f"$__import__('pathlib').Path({str(trap)!r})"}
+    save_package(replace(package, plan=plan, metrics={"val_dice": hostile}), tmp_path / "model")
+    configs = export(tmp_path / "model", tmp_path / "bundle", "monai-bundle").path / "configs"
+    parser = ConfigParser()
+    parser.read_config(str(configs / "metadata.json"))
+    told = parser.get_parsed_content()
+    assert not trap.exists()
+    assert "__import__" in told["name"] and told["network_data_format"]["inputs"]["image"]["channel_def"]["0"]
+    assert told["eval_metrics"]["mean_dice"] is None
+    parser = ConfigParser()
+    parser.read_config(str(configs / "inference.json"))
+    parser.read_meta(str(configs / "metadata.json"))
+    for part in ("preprocessing", "inferer", "postprocessing"):
+        parser.get_parsed_content(part)
+    assert not trap.exists()

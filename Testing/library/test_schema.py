@@ -93,7 +93,7 @@ class TestJob:
                     described = definitions[cls.__name__]["properties"][item.name]["description"]
                     assert described == item.metadata["help"]
         rate = definitions["OptimizerConfig"]["properties"]["learning_rate"]["anyOf"][0]
-        assert rate == {"type": "number", "minimum": 0}
+        assert rate == {"type": "number", "minimum": 1e-12, "maximum": 10.0}
 
 
 class TestStatus:

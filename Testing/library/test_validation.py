@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from MedSegTrainerLib.config import (
@@ -95,7 +97,7 @@ class TestProblems:
             ({"data": {"seed": -1}}, "data.seed = -1: must be at least 0."),
             ({"loss": {"class_weights": "[0.3, -0.7]"}}, "loss.class_weights = -0.7: must be at least 0."),
             ({"trainer": {"epochs": 0}}, "trainer.epochs = 0: must be at least 1."),
-            ({"optimizer": {"betas": [0.9, 1.5]}}, "optimizer.betas = 1.5: must be at most 1."),
+            ({"optimizer": {"betas": [0.9, 1.5]}}, "optimizer.betas = 1.5: must be at most 0.9999999."),
             ({"optimizer": {"learning_rate": "nan"}}, "optimizer.learning_rate = nan: must be a finite number."),
             ({"optimizer": {"learning_rate": "inf"}}, "optimizer.learning_rate = inf: must be a finite number."),
             (
@@ -133,11 +135,8 @@ class TestProblems:
             ),
             ({"data": {"spacing": [1, 1]}}, "data.spacing = [1.0, 1.0]: give three positive numbers (z, y, x)."),
             ({"data": {"patch_size": []}}, "data.patch_size = []: give three positive numbers (z, y, x)."),
-            ({"data": {"patch_size": [8, 0]}}, "data.patch_size = [8, 0]: give three positive numbers (z, y, x)."),
-            (
-                {"data": {"spacing": [1, 0, 1]}},
-                "data.spacing = [1.0, 0.0, 1.0]: give three positive numbers (z, y, x).",
-            ),
+            ({"data": {"patch_size": [8, 0, 8]}}, "data.patch_size = 0: must be at least 1."),
+            ({"data": {"spacing": [1, 0, 1]}}, "data.spacing = 0.0: must be at least 1e-06."),
             ({"optimizer": {"betas": [0.9]}}, "optimizer.betas = [0.9]: give two numbers."),
             (
                 {"trainer": {"budget": "soon"}},
@@ -311,8 +310,8 @@ class TestNested:
             ({"train": {"data": {"seed": -1}}}, "train.data.seed = -1: must be at least 0."),
             ({"train": {"data": {"fold": 9}}}, "train.data.fold = 9: with 5 folds it is 0 to 4."),
             ({"steps": 3}, "steps = 3: must be at least 20."),
-            ({"lowest": 0}, "lowest = 0 and highest = 1: both must be above 0"),
-            ({"lowest": 0.1, "highest": 0.01}, "lowest = 0.1 and highest = 0.01: both must be above 0"),
+            ({"lowest": 0}, "lowest = 0.0: must be at least 1e-12."),
+            ({"lowest": 0.1, "highest": 0.01}, "lowest = 0.1 and highest = 0.01: the lowest must be"),
         ],
     )  # fmt: skip
     def test_problems_have_the_whole_path(self, values: dict[str, Any], words: str) -> None:
@@ -334,3 +333,115 @@ class TestNested:
     def test_what_is_no_section(self, values: dict[str, Any]) -> None:
         with pytest.raises(ConfigError, match="must be an object"):
             with_settings(values, ["seed=1"], FindRateConfig)
+
+
+class TestValuesOfPython:
+    """What the Python API is given is taken as it is, never by way of text."""
+
+    @pytest.mark.parametrize(
+        "name, value, kept",
+        [
+            ("data.flip_axes", ["x"], ["x"]),
+            ("data.flip_axes", (), []),
+            ("data.image_names", ["t1", "a, 'b'"], ["t1", "a, 'b'"]),
+            ("data.spacing", (1, 1, 2.5), [1.0, 1.0, 2.5]),
+            ("data.spacing", np.array([1.0, 1.0, 2.5]), [1.0, 1.0, 2.5]),
+            ("data.spacing", [np.float32(0.5)] * 3, [0.5, 0.5, 0.5]),
+            ("data.seed", np.int64(7), 7),
+            ("data.split_file", Path("folds.json"), "folds.json"),
+            ("data.label_name", "[seg]", "[seg]"),
+            ("trainer.gradient_clip", None, None),
+            ("trainer.early_stopping", np.bool_(True), True),
+            ("network.dims", np.int32(2), 2),
+        ],
+    )
+    def test_stay(self, name: str, value: Any, kept: Any) -> None:
+        section, key = name.split(".")
+        for given in ({key: value}, {name: value}, {section: {key: value}}):
+            config = parse_config(TrainConfig, with_settings({}, given.items()))
+            assert getattr(getattr(config, section), key) == kept
+
+    def test_of_other_jobs(self) -> None:
+        found = parse_config(
+            ApplyConfig, {"model": Path("a"), "tta_transforms": ("flip_x",), "overlap": np.float64(0.3)}
+        )
+        assert found == ApplyConfig(model="a", tta_transforms=["flip_x"], overlap=0.3)
+
+    def test_unknown_ones_are_told_as_on_the_command_line(self) -> None:
+        with pytest.raises(ConfigError) as caught:
+            with_settings({}, {"loss": {"gama": 1}, "sed": [1]}.items())
+        assert caught.value.problems[0].startswith("loss.gama: unknown setting. Did you mean 'loss.gamma'?")
+        assert caught.value.problems[1] == "sed: unknown setting. Did you mean 'seed'?"
+
+
+class TestHostile:
+    """Values that no form offers: each is refused in words, in no time."""
+
+    @pytest.mark.parametrize(
+        "values, words",
+        [
+            ({"data": {"spacing": "[1, 1"}}, "data.spacing = '[1, 1' is not valid JSON: "),
+            ({"data": {"spacing": "[" * 100_000}}, "data.spacing = '[[[["),
+            ({"data": {"flip_axes": "[x]"}}, "data.flip_axes = '[x]' is not valid JSON: "),
+            ({"data": {"seed": "9" * 5000}}, "data.seed = '9999"),
+            ({"data": {"seed": 10**400}}, "data.seed = a number of 1329 bits: must be at most"),
+            ({"data": {"seed": 10**9000}}, "data.seed = a number of 29898 bits"),
+            ({"optimizer": {"learning_rate": 10**400}}, "optimizer.learning_rate = "),
+            ({"data": {"seed": True}}, "data.seed = True: give a number or text, not true or false."),
+            ({"data": {"spacing": [True, 1, 1]}}, "data.spacing = [True, 1, 1]: give a number"),
+            ({"data": {"data_dir": "a\0b"}}, "data.data_dir = 'a\\x00b': there is a character in it (NUL)"),
+            ({"data": {"\x1b[2J": 1}}, "data.\\x1b[2J: unknown setting."),
+            ({"network": {"type": "DeepLabV3Plus", "aspp_rates": [1] * 10_000}}, "network.aspp_rates = [1, 1, 1"),
+            (
+                {"network": {"type": "DeepLabV3Plus", "aspp_rates": []}},
+                "network.aspp_rates = []: give 1 to 16 numbers.",
+            ),
+            ({"trainer": {"budget": "9" * 100_000}}, "trainer.budget = "),
+            ({"trainer": {"budget": "99999999h"}}, "is more than the 10000 hours that are possible."),
+        ],
+    )
+    def test_text_and_numbers(self, values: dict[str, Any], words: str) -> None:
+        (line,) = problems(values)
+        assert words in line and len(line) < 3000
+
+    def test_a_list_of_nested_lists_is_cut_where_it_is_told(self) -> None:
+        assert all(len(line) < 400 for line in problems({"data": {"spacing": [[1] * 10_000]}}))
+
+    def test_endless_mistakes_are_counted(self) -> None:
+        with pytest.raises(ConfigError) as caught:
+            parse_config(TrainConfig, {"data": {f"key {number}": 1 for number in range(20_000)}})
+        assert "more problems of this kind" in caught.value.problems[-1] and len(str(caught.value)) < 30_000
+
+    def test_text_that_is_wrong_hides_no_other_problem(self) -> None:
+        found = problems({"data": {"spacing": "[1", "seed": -1}, "trainer": {"epochs": True}})
+        assert [line.split(" = ")[0] for line in found] == ["data.spacing", "trainer.epochs", "data.seed"]
+
+    @pytest.mark.parametrize(
+        "values, words",
+        [
+            ({"trainer": {"devices": 10**21}}, "trainer.devices = 1000000000000000000000: must be at most 256."),
+            ({"data": {"seed": 10**21}}, "data.seed = 1000000000000000000000: must be at most 9007199254740992."),
+            ({"optimizer": {"learning_rate": 1e9}}, "optimizer.learning_rate = 1000000000.0: must be at most 10.0."),
+            ({"optimizer": {"learning_rate": 0}}, "optimizer.learning_rate = 0.0: must be at least 1e-12."),
+            ({"data": {"num_workers": 10**6}}, "data.num_workers = 1000000: must be at most 512."),
+            ({"data": {"batch_size": 10**6}}, "data.batch_size = 1000000: must be at most 4096."),
+            (
+                {"optimizer": {"learning_rate": 1e-3}, "trainer": {"eta_min": 0.1}},
+                "trainer.eta_min = 0.1 and optimizer.learning_rate = 0.001: the smallest rate is above the largest. "
+                "Make it smaller.",
+            ),
+            (
+                {"trainer": {"epochs": 5, "warmup_epochs": 10}},
+                "trainer.warmup_epochs = 10 and epochs = 5: the rate would never reach its full height. Make the "
+                "warm-up shorter.",
+            ),
+        ],
+    )  # fmt: skip
+    def test_limits(self, values: dict[str, Any], words: str) -> None:
+        assert problems(values) == [words]
+
+    def test_decays_of_one(self) -> None:
+        assert problems({"optimizer": {"betas": [1, 1]}}) == ["optimizer.betas = 1.0: must be at most 0.9999999."]
+
+    def test_a_low_rate_goes_with_the_usual_eta_min(self) -> None:
+        parse_config(TrainConfig, {"optimizer": {"learning_rate": 1e-7}})

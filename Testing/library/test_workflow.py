@@ -356,3 +356,43 @@ class TestPaths:
         data = read_workflow(document, folder, data_dir=folder / "other").data
         assert data.data_dir == str((folder / "other").resolve())
         assert asdict(data)["batch_size"] == 2
+
+
+class TestWhereItWrites:
+    """A document of somebody else writes into the output folder and nowhere else."""
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+         "/tmp/away", "../away", "a/../../away", "..", "..\\away", "a\\..\\..\\b", "C:\\away", "C:away", "\\\\host\\share",
+         "//host/share"],
+    )  # fmt: skip
+    @pytest.mark.parametrize("name, key", [("predictor", "output_dir"), ("pictures", "output_dir")])
+    def test_not_outside(self, folder: Path, name: str, key: str, path: str) -> None:
+        document = applying()
+        next(item for item in document["nodes"] if item["name"] == name)["config"][key] = path
+        (problem,) = problems(document, folder)
+        assert problem.startswith(f"{name}.{key} = {path!r}: lies outside the output folder.")
+
+    @pytest.mark.parametrize("path", ["/tmp/away", "../..", "a\\..\\..\\b"])
+    def test_no_checkpoints_outside(self, folder: Path, path: str) -> None:
+        document = training()
+        document["nodes"][-1]["config"]["checkpoint_dir"] = path
+        (problem,) = problems(document, folder)
+        assert problem.startswith(f"trainer.checkpoint_dir = {path!r}: lies outside the output folder.")
+
+    def test_not_by_a_setting_either(self, folder: Path) -> None:
+        (problem,) = problems(applying(), folder, "visualizer.output_dir=../away")
+        assert "lies outside the output folder" in problem
+
+    @pytest.mark.parametrize("path", ["a", "a/b c/d", "./a", "..a", "a..b", "Jäger: süß"])
+    def test_folders_inside_stay(self, folder: Path, path: str) -> None:
+        document = applying()
+        document["nodes"][1]["config"]["output_dir"] = path
+        predictor = read(document, folder).predictor
+        assert predictor is not None and predictor.output_dir == path
+
+    def test_no_path_at_all(self, folder: Path) -> None:
+        document = applying()
+        document["nodes"][0]["config"]["data_dir"] = "a\0b"
+        assert any("NUL" in line for line in problems(document, folder))

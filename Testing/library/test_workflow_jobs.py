@@ -110,6 +110,29 @@ class TestJobs:
         results = dict(jobs.results)
         assert (results["Label maps"], results["Pictures"]) == (far, tmp_path.resolve() / "a")
 
+    @pytest.mark.parametrize("name", ["predictions", "pictures"])
+    def test_links_lead_nowhere_else(self, tmp_path: Path, tested: Workflow, name: str) -> None:
+        out = tmp_path / "out"
+        (tmp_path / "away").mkdir()
+        out.mkdir()
+        try:
+            (out / name).symlink_to(tmp_path / "away", target_is_directory=True)
+        except OSError:
+            pytest.skip("this user may not make links")
+        with pytest.raises(UsageError, match="outside of"):
+            jobs_of(tested, out)
+
+    def test_nor_does_what_is_removed_afterwards(self, tmp_path: Path, tested: Workflow) -> None:
+        (tmp_path / "away").mkdir()
+        (tmp_path / "out").mkdir()
+        try:
+            (tmp_path / "out" / "apply").symlink_to(tmp_path / "away", target_is_directory=True)
+        except OSError:
+            pytest.skip("this user may not make links")
+        unsaved = replace(tested, predictor=PredictorConfig(model="/models/a", save_predictions=False))
+        with pytest.raises(UsageError, match="outside of"):
+            jobs_of(unsaved, tmp_path / "out")
+
 
 class FakeRun:
     """Does a job by writing that it is over; the ``stopped``-th was stopped by somebody."""

@@ -74,7 +74,7 @@ def test_what_is_not_possible_is_refused_with_what_is(key, text):
 
 def test_limits_and_help_are_in_the_tooltip():
     assert setting("data.overlap").range == "a number from 0 to 0.9"
-    assert setting("trainer.epochs").range == "a whole number of at least 1 or auto"
+    assert setting("trainer.epochs").range == "a whole number from 1 to 1000000 or auto"
     assert setting("loss.loss_type").range == "auto, dice, cross_entropy, focal, boundary, combined"
     told = tooltip(setting("data.overlap"))
     assert "Share of a window" in told and "Default: 0.25" in told and "data.overlap" in told

@@ -51,7 +51,7 @@ SETTINGS = {
     "several limits at once": (options("--val-split", "3", "--fold", "-1"), ("val_split = 3", "fold = -1"), 2),
     "no configuration file": (lambda p: plan(p, "--config", p.root / "c.json"), ("c.json cannot be read", "Check"), 2),
     "a configuration that is not JSON": (with_config("{'a': 1}"), ("config.json", "line 1 column 2", "Correct"), 2),
-    "a configuration that is no text": (binary_config, ("case_1.nii.gz", "no text file", "Give"), 2),
+    "a configuration that is no text": (binary_config, ("case_1.nii.gz", "no text file", "Correct"), 2),
     "a configuration that is a list": (with_config([1]), ("config.json", "object"), 2),
     "a budget in words": (lambda p: ["plan", p.data, "--budget", "soon"], ("budget", "'soon'", "20m"), 2),
     "no time at all": (lambda p: ["plan", p.data, "--budget", "0m"], ("budget", "'0m'", "20m"), 2),
