@@ -12,6 +12,7 @@ from MedSegTrainerLib.data.description import channel_names, inside, label_names
 from MedSegTrainerLib.data.findings import Finding
 from MedSegTrainerLib.data.images import case_name, image_files
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.regular_file import refuse_no_file
 
 IMAGE_PREFIX = re.compile(r"^(image|img)[_-]", re.IGNORECASE)
 LABEL_PREFIX = re.compile(r"^(mask|label|seg)[_-]", re.IGNORECASE)
@@ -126,6 +127,8 @@ def one_folder(root: Path) -> Dataset | None:
 def array_files(root: Path) -> Dataset | None:
     """``CASE.npz`` files that hold image and label map of their case."""
     files = [path for path in image_files(root) if path.suffix.lower() == ".npz"]
+    for path in files:
+        refuse_no_file(path)
     whole = [path for path in files if holds_case(path)]
     if not whole:
         return None
