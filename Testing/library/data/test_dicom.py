@@ -108,6 +108,13 @@ class TestSeries:
         assert holds_series(folder)
         assert same(read_file(folder), volume)
 
+    def test_two_echoes_of_one_series_in_a_folder(self, shared_data: Path) -> None:
+        folder = shared_data.parent / "cases" / "interleaved_echoes" / "series"
+        if not folder.is_dir():
+            pytest.skip(f"needs {folder}")
+        with pytest.raises(DataError, match=r"8 slices lie where another one lies .* echoes\? Keep one"):
+            read_series(folder)
+
 
 class TestFrames:
     """Where frames lie is not read: ITK takes the first one's place, and the order in the file."""
