@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+from MedSegTrainerLib.data.dataset import some
 from MedSegTrainerLib.data.dicom import holds_series, images_in
 from MedSegTrainerLib.data.images import case_name, image_files
 from MedSegTrainerLib.errors import UsageError
+from MedSegTrainerLib.regular_file import refuse_unnameable
+
+MOST_FOLDERS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +32,11 @@ def find_inputs(paths: Sequence[Path], channels: int) -> list[Input]:
     """
     files: list[Path] = []
     for path in paths:
+        refuse_unnameable(path, UsageError)
         if path.is_dir():
             inside = images_in(path) if holds_series(path) else image_files(path)
             if not inside:
+                _refuse_deeper(path)
                 formats = "NIfTI, NRRD, MetaImage, DICOM, NPY, PNG, TIFF or JPEG"
                 raise UsageError(f"{path} holds no image files ({formats}).")
             files += inside
@@ -50,3 +57,12 @@ def find_inputs(paths: Sequence[Path], channels: int) -> list[Input]:
                 "Apply the model to one after the other, with another output folder each."
             )
     return [Input(name=name, files=tuple(sorted(group))) for name, group in grouped.items()]
+
+
+def _refuse_deeper(folder: Path) -> None:
+    """Raises UsageError that names the folders below which hold images, such as PATIENT/STUDY/SERIES."""
+    below = [path for path in islice(folder.rglob("*"), MOST_FOLDERS) if path.is_dir()]
+    holding = [path for path in sorted(below) if holds_series(path) or image_files(path)]
+    upper = [str(path) for path in holding if path.parent not in holding]
+    if upper:
+        raise UsageError(f"{folder} holds no image files itself, but folders in it do. Give those: {some(upper)}")

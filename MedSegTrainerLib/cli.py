@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -12,8 +13,9 @@ import typer
 from MedSegTrainerLib import __version__
 from MedSegTrainerLib.commands import applying, jobs, looking, machine, models, results, training
 from MedSegTrainerLib.commands.running import console, error_console
-from MedSegTrainerLib.errors import MedSegError, system_words
+from MedSegTrainerLib.errors import MedSegError, UsageError, system_words
 from MedSegTrainerLib.plain_text import plain
+from MedSegTrainerLib.regular_file import refuse_unnameable
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": training.train,
@@ -56,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end the program
             stream.reconfigure(errors="backslashreplace")
     try:
+        for word in sys.argv[1:] if arguments is None else arguments:
+            refuse_unnameable(Path(word), UsageError)
         app(args=arguments, standalone_mode=True)
         sys.exit(0)
     except MedSegError as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from MedSegTrainerLib.config import EvaluateConfig
 from MedSegTrainerLib.data.images import IMAGE_SUFFIXES, case_name, image_files
-from MedSegTrainerLib.data.layouts import IMAGE_PREFIX, match_numbers
+from MedSegTrainerLib.data.name_pairs import IMAGE_WORD, LABEL_WORD, pair_by_words
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import Emit, Warned
 
@@ -41,7 +41,7 @@ def pair_folders(predictions: Path, labels: Path, emit: Emit | None = None) -> l
     predicted = _label_files([predictions])
     folders = [labels / name for name in IMAGE_FOLDER_OF if (labels / name).is_dir()] or [labels]
     found = _label_files(folders)
-    references = match_numbers(predicted, found)
+    references = _under_predicted(predicted, found)
     orphans = sorted(set(predicted) - set(references))
     if len(orphans) == len(predicted):
         raise DataError(
@@ -53,8 +53,8 @@ def pair_folders(predictions: Path, labels: Path, emit: Emit | None = None) -> l
             f"No reference in {labels} for {_some(orphans)}. Add the references, or remove the predictions."
         )
     images = {name: path for folder in folders for name, path in _images_beside(folder).items()}
-    if references is not found:
-        images |= {name: paths[0] for name, paths in found.items() if IMAGE_PREFIX.match(name)}
+    if not predicted.keys() & found.keys():
+        images |= {name: paths[0] for name, paths in found.items() if IMAGE_WORD.search(name)}
     unpredicted = sorted(set(references) - set(predicted))
     if unpredicted and emit is not None:
         emit(Warned(message=f"References without a prediction were left out: {_some(unpredicted)}."))
@@ -102,6 +102,23 @@ def with_uncertainty(pairs: Sequence[Pair], predictions: Path, folder: str, emit
     if missing and emit is not None:
         emit(Warned(message=f"Cases without a map of uncertainty: {_some(missing)}."))
     return [replace(pair, uncertainty=found[pair.name]) for pair in pairs]
+
+
+def _under_predicted(predicted: Mapping[str, list[Path]], found: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
+    """References under the names of the predictions where they share a part only: image_0001 and mask_0001, or
+    CASE_0000, the result of CASE's first channel, and CASE.
+
+    Images that lie beside such masks are left out.
+    """
+    references = dict(found)
+    masks = {name: paths for name, paths in found.items() if not IMAGE_WORD.search(name)}
+    if masks and not masks.keys() & predicted.keys() and all(LABEL_WORD.search(name) for name in masks):
+        names, masks = pair_by_words({name: name for name in predicted}, masks)
+        references = {names.get(key, key): paths for key, paths in masks.items()}
+    for name in sorted(references.keys() - predicted.keys()):
+        if name + FIRST_CHANNEL in predicted.keys() - references.keys():
+            references[name + FIRST_CHANNEL] = references.pop(name)
+    return references
 
 
 def _map_of(name: str, files: dict[str, Path]) -> Path | None:

@@ -61,7 +61,7 @@ def case_folders(root: Path, data: DataConfig) -> Dataset | None:
     channels = f" (channels {', '.join(names)})" if len(names) > 1 else ""
     dataset = Dataset(
         root=root, layout=f"a folder for each case{channels}", cases=cases,
-        label_names=label_names(description), channel_names=told,
+        label_names=label_names(description, root), channel_names=told,
     )  # fmt: skip
     return whole(dataset, told_missing, findings)
 

@@ -27,6 +27,7 @@ from MedSegTrainerLib.data.dataset import Case, Dataset, some
 from MedSegTrainerLib.data.description import read_object
 from MedSegTrainerLib.data.layouts import not_there, whole
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.regular_file import refuse_unnameable
 
 FILE = "cases.json"
 PARTS = ("train", "val", "test")
@@ -74,6 +75,8 @@ def _case(entry: Any, path: Path) -> Case | None:
         raise DataError(f"{path}: {name!r} cannot be the name of a file. Leave out any of {NOT_IN_NAMES}")
     if not isinstance(images, list) or not images or not all(isinstance(image, str) and image for image in images):
         raise DataError(f"{path}: 'images' of {name} must be a list with a file for each channel, not {images!r}.")
+    for file in [*images, label or ""]:
+        refuse_unnameable(Path(str(file)))
     part, patient = entry.get("part"), entry.get("patient") or ""
     if part is not None and part not in PARTS:
         raise DataError(f"{path}: 'part' of {name} is {part!r}. Give train, val or test, or leave it out.")

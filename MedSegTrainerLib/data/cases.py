@@ -18,8 +18,10 @@ from MedSegTrainerLib.data.layouts import (
     one_folder,
     two_folders,
 )
+from MedSegTrainerLib.data.nearest_layout import what_is_missing
 from MedSegTrainerLib.data.segments import join_names
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.regular_file import refuse_unnameable
 
 PART_FOLDERS: dict[Part, tuple[str, ...]] = {
     "train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing"),
@@ -32,6 +34,7 @@ def find_cases(root: Path, data: DataConfig | None = None) -> Dataset:
     data: the names of files in case folders (``image_names``, ``label_name``) are taken from it. Raises DataError
     where the folder is missing or no layout fits, and IncompleteError where files lack their counterpart.
     """
+    refuse_unnameable(root)
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise DataError(f"{root} {what}. Give the folder that holds the images and the labels.")
@@ -41,12 +44,7 @@ def find_cases(root: Path, data: DataConfig | None = None) -> Dataset:
         error.dataset = join_names(error.dataset)
         raise
     if dataset is None:
-        raise DataError(
-            f"No labelled images found in {root}. Expected one of: images/ and labels/ (or masks/) with equal file "
-            "names; image_0001.* beside mask_0001.*; a folder for each case with image.* and mask.* (also DICOM); "
-            "a Decathlon folder with dataset.json; an nnU-Net folder with imagesTr/CASE_0000.* and labelsTr/CASE.*; "
-            "NPZ files with image and label; cases.json; or train/, val/ and test/ with one of these."
-        )
+        raise DataError(f"No labelled images found in {root}. {what_is_missing(root)}")
     return join_names(dataset)
 
 
@@ -105,7 +103,7 @@ def _parts(root: Path, data: DataConfig) -> Dataset | None:
 
 
 def _joined_names(root: Path, parts: list[Dataset]) -> dict[int, str]:
-    names = label_names(read_description(root))
+    names = label_names(read_description(root), root)
     for dataset in parts:
         differing = [value for value, name in dataset.label_names.items() if names.get(value, name) != name]
         if differing:

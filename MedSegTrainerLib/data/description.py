@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.json_input import read_json_file
+from MedSegTrainerLib.regular_file import refuse_unnameable
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -15,8 +17,8 @@ def read_object(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        description = read_json_file(path, DataError)
+    except OSError as error:
         raise DataError(f"{path} cannot be read: {error}. Correct it, or remove it.") from None
     return description if isinstance(description, dict) else {}
 
@@ -25,24 +27,39 @@ def read_description(root: Path) -> dict[str, Any]:
     return read_object(root / "dataset.json")
 
 
-def label_names(description: dict[str, Any]) -> dict[int, str]:
-    """``labels`` of a dataset.json: {'1': 'liver'} (Decathlon) or {'liver': 1} (nnU-Net)."""
+def label_names(description: dict[str, Any], root: Path) -> dict[int, str]:
+    """``labels`` of the dataset.json in ``root``: {'1': 'liver'} (Decathlon) or {'liver': 1} (nnU-Net)."""
     names: dict[int, str] = {}
-    labels = description.get("labels") or {}
+    labels, path = description.get("labels") or {}, root / "dataset.json"
     if not isinstance(labels, dict):
-        raise DataError(f"dataset.json: 'labels' must pair numbers with names, such as {{'1': 'liver'}}, not {labels}.")
+        raise DataError(f"{path}: 'labels' must pair numbers with names, such as {{'1': 'liver'}}, not {labels}.")
+    if any(isinstance(value, list) for value in labels.values()):
+        raise _regions(labels, path)
     for key, value in labels.items():
-        if isinstance(value, list):
-            raise DataError(f"dataset.json: label '{key}' is a region of values {value}; give one value a class.")
         try:
             number, name = (int(value), str(key)) if isinstance(value, int) else (int(key), str(value))
         except ValueError:
-            raise DataError(f"dataset.json: label {key!r}: {value!r} pairs no number with a name.") from None
+            raise DataError(f"{path}: label {key!r}: {value!r} pairs no number with a name.") from None
         if number != 0 and name in names.values():
-            raise DataError(f"dataset.json: two labels are named '{name}'. Give each class a name of its own.")
+            raise DataError(f"{path}: two labels are named '{name}'. Give each class a name of its own.")
         if number != 0:
             names[number] = name
     return names
+
+
+def _regions(labels: dict[str, Any], path: Path) -> DataError:
+    """What to write in place of nnU-Net's regions: each value once, under the smallest region that has it."""
+    sets = {name: value if isinstance(value, list) else [value] for name, value in labels.items()}
+    regions = [f"'{name}' {value}" for name, value in labels.items() if isinstance(value, list)]
+    classes: dict[str, Any] = {}
+    for value in dict.fromkeys(value for values in sets.values() for value in values):
+        name = min((name for name, values in sets.items() if value in values), key=lambda name: len(sets[name]))
+        classes[name if name not in classes else f"{name} {value}"] = value
+    return DataError(
+        f"{path}: labels are regions of several values ({', '.join(regions)}), as nnU-Net trains them; here a class "
+        f"has one value. Write 'labels' with each value once, such as {json.dumps(classes)}; a region is then the sum "
+        "of its classes in the results. Leave out 'regions_class_order'."
+    )
 
 
 def channel_names(description: dict[str, Any]) -> tuple[str, ...]:
@@ -54,6 +71,7 @@ def channel_names(description: dict[str, Any]) -> tuple[str, ...]:
 
 def inside(root: Path, entry: Any) -> Path:
     """A file named by dataset.json; entries that lead out of the folder are refused."""
+    refuse_unnameable(Path(str(entry)))
     path = root / os.path.normpath(str(entry))  # by its text: links inside the folder may lead anywhere
     if Path(os.path.normpath(str(entry))).is_absolute() or ".." in path.relative_to(root).parts:
         raise DataError(f"{root / 'dataset.json'}: {entry!r} lies outside the folder. Use paths inside it.")

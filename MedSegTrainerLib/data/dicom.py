@@ -1,4 +1,4 @@
-"""DICOM: a folder with the slices of a series, or one file, as a volume.
+"""DICOM: a folder with the slices of a series as a volume, or a file with one slice.
 
 Slices are ordered by where they lie, not by name or number. What is not an image of the series stays out: other
 files, structure sets, reports. Rescale slope and intercept are applied, so CT comes in Hounsfield units.
@@ -14,10 +14,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.data.dataset import some
+from MedSegTrainerLib.data.formats import START, looks_like_dicom
 from MedSegTrainerLib.errors import DataError
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-MAGIC, MAGIC_PLACE = b"DICM", 128  # DICOM PS3.10, 7.1
 CLASS_TAG = b"\x02\x00\x02\x00UI"  # (0002,0002) Media Storage SOP Class UID, always explicit little endian
 HEAD_BYTES = 1024
 # SOP classes that are no images: DICOMDIR, presentation states, reports, documents, raw data, segmentations,
@@ -27,6 +27,12 @@ OTHERS = ("9.", "11.", "66", "88.", "104.", "481.3", "481.4", "481.5", "481.6", 
 NO_IMAGES = ("1.2.840.10008.1.3.10", *(STORAGE + part for part in OTHERS))
 SEGMENTATIONS = {STORAGE + "66.4": "DICOM segmentation (SEG)", STORAGE + "481.3": "structure set (RTSTRUCT)"}
 EXPORT = "Export it as .seg.nrrd or NIfTI, for instance with 3D Slicer."
+FILMS = tuple(STORAGE + part for part in ("3.", "6.", "12.", "77.1."))  # ultrasound, X-ray, endoscopes
+VOLUME = (
+    "where each lies and how its values are scaled is not read, so that slices would come to lie in wrong places. "
+    "Convert it to NIfTI with dcm2niix, or load it in 3D Slicer and save the volume as NIfTI or NRRD."
+)
+FILM = "the pictures of a film or a set, not slices of a volume. Save those that matter as PNG files, one a frame."
 FEW_FILES = 30  # looked at in a folder before it is taken for one without DICOM
 SCOUT = 0.5  # a series with fewer than this share of the slices of the largest is a scout or a key image
 UNEVEN = 0.1  # of the distance between slices
@@ -48,13 +54,13 @@ class Slice:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM: by its suffix, or by the four letters that every such file has."""
+    """Whether a file is DICOM: by its suffix, or by how it begins."""
     if not path.is_file():
         return False
     if path.name.lower().endswith(DICOM_SUFFIXES):
         return True
     with path.open("rb") as stream:
-        return stream.read(MAGIC_PLACE + len(MAGIC))[MAGIC_PLACE:] == MAGIC
+        return looks_like_dicom(stream.read(START))
 
 
 def holds_series(folder: Path) -> bool:
@@ -82,6 +88,8 @@ def read_series(folder: Path) -> sitk.Image:
         found = f" but a {kinds[0]}. {EXPORT}" if kinds else ". Give the folder with the slices."
         raise DataError(f"{folder} holds no DICOM image{found}")
     slices = _largest_series(headers, folder)
+    for item in slices:
+        _refuse_frames(item.path, item.size)
     if len(slices) == 1:
         return read_dicom(slices[0].path)
     ordered, gap = _in_order(slices, folder)
@@ -102,15 +110,24 @@ def read_series(folder: Path) -> sitk.Image:
 
 
 def read_dicom(path: Path) -> sitk.Image:
-    """One file, of one slice or of several frames; raises DataError where it is damaged or no image."""
+    """One file with one slice; raises DataError where it is damaged, no image, or holds several frames."""
     kind = _storage_class(path)
     if kind in SEGMENTATIONS:
         raise DataError(f"{path} is a {SEGMENTATIONS[kind]}, which is not read. {EXPORT}")
     reader = _reader(path)
     try:
+        reader.ReadImageInformation()
+        _refuse_frames(path, reader.GetSize())
         return reader.Execute()
     except RuntimeError as error:
         raise DataError(f"{path} cannot be read as DICOM: {_reason(error)} Export it again.") from None
+
+
+def _refuse_frames(path: Path, size: tuple[int, ...]) -> None:
+    """Raises DataError for several frames: ITK places them by the first, in their order in the file, with one slope."""
+    if len(size) > 2 and size[2] > 1:
+        film = (_storage_class(path) + ".").startswith(FILMS)
+        raise DataError(f"{path} is a DICOM file of {size[2]} frames: {FILM if film else VOLUME}")
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -190,8 +207,6 @@ def _in_order(slices: Sequence[Slice], folder: Path) -> tuple[list[Slice], float
     without = [item.path.name for item in slices if item.position is None]
     if without:
         raise DataError(f"{folder}: {some(without)} do not tell where they lie (Image Position). Export them again.")
-    if any(len(item.size) > 2 and item.size[2] > 1 for item in slices):
-        raise DataError(f"{folder} holds {len(slices)} volumes of several frames. Keep one, or give each its folder.")
     normal = _normal(slices[0])
     ordered = sorted(slices, key=lambda item: float(_position(item) @ normal))
     positions = np.array([_position(item) for item in ordered])

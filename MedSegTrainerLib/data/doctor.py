@@ -14,6 +14,7 @@ from MedSegTrainerLib.data.dataset import some
 from MedSegTrainerLib.data.findings import Finding
 from MedSegTrainerLib.data.images import LOSSY_SUFFIXES, image_suffix
 from MedSegTrainerLib.data.outliers import FEW_CASES, is_few, odd_grids, odd_intensities, strays
+from MedSegTrainerLib.data.segment_owners import named_by_case
 from MedSegTrainerLib.sides import left_right_pair, why_not_mirror
 
 if TYPE_CHECKING:
@@ -369,6 +370,7 @@ CHECKS: dict[str, Check] = {
     "grids": _odd_grids,
     "intensities": _odd_intensities,
     "place of labels": _misplaced,
+    "owners of segments": named_by_case,
     "few cases": _few,
     "rare classes": _rare,
     "few voxels": _tiny,

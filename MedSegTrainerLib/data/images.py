@@ -13,11 +13,14 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from MedSegTrainerLib.data.arrays import ARRAY_SUFFIXES, read_array
+from MedSegTrainerLib.data.data_files import refuse_files_elsewhere
 from MedSegTrainerLib.data.dicom import DICOM_SUFFIXES, holds_series, is_dicom, read_dicom, read_series, series_files
+from MedSegTrainerLib.data.formats import refuse_misnamed
 from MedSegTrainerLib.data.nifti import refuse_truncated
 from MedSegTrainerLib.data.png import has_gray_and_alpha, read_gray
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.regular_file import refuse_no_file, refuse_unnameable
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 LOSSY_SUFFIXES = (".jpg", ".jpeg")
@@ -37,9 +40,12 @@ def image_suffix(path: Path) -> str | None:
 def image_files(folder: Path) -> list[Path]:
     """The images of a folder by name: its image files, and its subfolders that hold a DICOM series.
 
-    Beside volumes, photographs are only pictures of them and are left out.
+    Beside volumes, photographs are only pictures of them and are left out. Raises DataError for names that are not
+    UTF-8.
     """
     visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    for path in visible:
+        refuse_unnameable(path)
     found = [path for path in visible if (holds_series(path) if path.is_dir() else image_suffix(path))]
     return [path for path in found if path.is_dir() or image_suffix(path) not in PHOTO_SUFFIXES] or found
 
@@ -58,10 +64,21 @@ def file_stamps(path: Path) -> list[tuple[str, int, int]]:
     return [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
+def refuse_unreadable(path: Path) -> None:
+    """Raises DataError for what is no file, is of another format than its name says, or names voxels elsewhere.
+
+    A folder passes, as it may hold a DICOM series.
+    """
+    if path.is_dir():
+        return refuse_unnameable(path)
+    refuse_no_file(path)
+    refuse_misnamed(path, image_suffix(path))
+    refuse_files_elsewhere(path)
+
+
 def read_file(path: Path) -> sitk.Image:
     """Any image file, or folder with a DICOM series, as SimpleITK reads it; raises DataError that names the file."""
-    if not path.exists():
-        raise DataError(f"{path} does not exist. Check the path, or remove the case.")
+    refuse_unreadable(path)
     if path.is_dir():
         return read_series(path)
     suffix = image_suffix(path)

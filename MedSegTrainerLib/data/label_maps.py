@@ -11,7 +11,14 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.arrays import ARRAY_SUFFIXES, read_array, says_where
-from MedSegTrainerLib.data.images import LOSSY_SUFFIXES, PHOTO_SUFFIXES, as_volume, image_suffix, read_file
+from MedSegTrainerLib.data.images import (
+    LOSSY_SUFFIXES,
+    PHOTO_SUFFIXES,
+    as_volume,
+    image_suffix,
+    read_file,
+    refuse_unreadable,
+)
 from MedSegTrainerLib.data.png import has_palette, read_indices
 from MedSegTrainerLib.data.segments import Segment, read_segments, to_label_map
 from MedSegTrainerLib.data.volume_files import write_volume
@@ -128,8 +135,9 @@ def read_classes(image: sitk.Image) -> list[LabelClass]:
 
 def _read_numbers(path: Path) -> sitk.Image:
     """The file as it is, a photograph as the numbers its pixels stand for."""
+    refuse_unreadable(path)
     suffix = image_suffix(path)
-    if suffix in ARRAY_SUFFIXES and path.is_file():
+    if suffix in ARRAY_SUFFIXES:
         return read_array(path, "label")
     if suffix not in PHOTO_SUFFIXES or not path.exists():
         return read_file(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from MedSegTrainerLib.data.arrays import holds_case
@@ -11,24 +10,12 @@ from MedSegTrainerLib.data.dataset import Case, Dataset, IncompleteError, some
 from MedSegTrainerLib.data.description import channel_names, inside, label_names, read_description
 from MedSegTrainerLib.data.findings import Finding
 from MedSegTrainerLib.data.images import case_name, image_files
+from MedSegTrainerLib.data.name_pairs import IMAGE_WORD, LABEL_WORD, pair_by_words
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.regular_file import refuse_no_file
 
-IMAGE_PREFIX = re.compile(r"^(image|img)[_-]", re.IGNORECASE)
-LABEL_PREFIX = re.compile(r"^(mask|label|seg)[_-]", re.IGNORECASE)
-
-
-def match_numbers(
-    predicted: Mapping[str, list[Path]], references: Mapping[str, list[Path]]
-) -> Mapping[str, list[Path]]:
-    """References under the names of the predictions where they only share a number: image_0001 and mask_0001.
-
-    Images that lie beside such masks are left out.
-    """
-    masks = {name: paths for name, paths in references.items() if not IMAGE_PREFIX.match(name)}
-    if not masks or masks.keys() & predicted.keys() or not all(LABEL_PREFIX.match(name) for name in masks):
-        return references
-    name_of = {IMAGE_PREFIX.sub("", name): name for name in predicted}
-    return {name_of.get(LABEL_PREFIX.sub("", name), name): paths for name, paths in masks.items()}
+STRAY = "Name them CASE_0000 (nnU-Net's first channel) like the others, or move them away."
+CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 
 def nnunet(root: Path) -> Dataset | None:
@@ -37,15 +24,21 @@ def nnunet(root: Path) -> Dataset | None:
     if not images.is_dir() or not labels.is_dir():
         return None
     channels: dict[str, dict[int, Path]] = {}
+    strays: dict[str, Path] = {}
     for path in image_files(images):
-        name, _, number = case_name(path).rpartition("_")
-        if len(number) != 4 or not number.isdigit() or not name:
-            return None
-        channels.setdefault(name, {})[int(number)] = path
+        numbered = CHANNEL.fullmatch(case_name(path))
+        if numbered:
+            channels.setdefault(numbered[1], {})[int(numbered[2])] = path
+        else:
+            strays[case_name(path)] = path
     by_name = _by_name(labels)
     if not channels.keys() & by_name.keys():
         return None
-    told, findings = unpaired(set(channels), set(by_name), images, labels)
+    told, findings = unpaired(set(channels) - set(strays), set(by_name) - set(strays), images, labels)
+    if strays:
+        count = len(strays) + sum(map(len, channels.values()))
+        told = f"{len(strays)} of {count} images in {images} without channel number: {some(sorted(strays))}. {STRAY}"
+        findings += [_stray(name, path) for name, path in strays.items()]
     description = read_description(root)
     counts = {name: len(files) for name, files in channels.items()}
     most = max(counts.values())
@@ -59,7 +52,7 @@ def nnunet(root: Path) -> Dataset | None:
     )
     dataset = Dataset(
         root=root, layout="nnU-Net", cases=cases,
-        label_names=label_names(description), channel_names=channel_names(description),
+        label_names=label_names(description, root), channel_names=channel_names(description),
     )  # fmt: skip
     return whole(dataset, told, findings)
 
@@ -91,7 +84,7 @@ def decathlon(root: Path) -> Dataset | None:
     there = [case for case in cases if case.name not in {name for name, _ in missing}]
     dataset = Dataset(
         root=root, layout="Decathlon", cases=tuple(sorted(there, key=lambda case: case.name)),
-        label_names=label_names(description), channel_names=channel_names(description),
+        label_names=label_names(description, root), channel_names=channel_names(description),
     )  # fmt: skip
     return whole(dataset, told, [not_there(name, path) for name, path in missing])
 
@@ -106,18 +99,20 @@ def two_folders(root: Path) -> Dataset | None:
         if not image_of and not label_of:
             continue
         if not image_of.keys() & label_of.keys():
-            image_of, label_of = _by_number(image_of, IMAGE_PREFIX), _by_number(label_of, LABEL_PREFIX)
+            image_of, label_of = pair_by_words(image_of, label_of)
         told, findings = unpaired(set(image_of), set(label_of), images, labels)
         return whole(_pairs(root, f"{images_name}/ and {labels_name}/", image_of, label_of), told, findings)
     return None
 
 
 def one_folder(root: Path) -> Dataset | None:
-    """``image_0001.ext`` beside ``mask_0001.ext``."""
+    """``image_0001.ext`` beside ``mask_0001.ext``, ``CASE_image.ext`` or ``CASE_T1w.ext`` beside ``CASE_label.ext``."""
     files = _by_name(root)
-    image_of = _by_number({name: path for name, path in files.items() if IMAGE_PREFIX.match(name)}, IMAGE_PREFIX)
-    label_of = _by_number({name: path for name, path in files.items() if LABEL_PREFIX.match(name)}, LABEL_PREFIX)
-    if not image_of.keys() & label_of.keys():
+    images = {name: path for name, path in files.items() if IMAGE_WORD.search(name)}
+    labels = {name: path for name, path in files.items() if LABEL_WORD.search(name) and name not in images}
+    others = {name: path for name, path in files.items() if name not in labels}
+    image_of, label_of = pair_by_words(images or others, labels)
+    if not image_of.keys() & label_of.keys() or (not images and image_of.keys() != label_of.keys()):
         return None
     told, findings = unpaired(set(image_of), set(label_of), root, root)
     return whole(_pairs(root, "image_* and mask_* files", image_of, label_of), told, findings)
@@ -126,6 +121,8 @@ def one_folder(root: Path) -> Dataset | None:
 def array_files(root: Path) -> Dataset | None:
     """``CASE.npz`` files that hold image and label map of their case."""
     files = [path for path in image_files(root) if path.suffix.lower() == ".npz"]
+    for path in files:
+        refuse_no_file(path)
     whole = [path for path in files if holds_case(path)]
     if not whole:
         return None
@@ -174,6 +171,13 @@ def _lonely(case: str, told: str) -> Finding:
     )  # fmt: skip
 
 
+def _stray(case: str, path: Path) -> Finding:
+    return Finding(
+        case=case, severity="error", kind="image without channel number",
+        message=f"{path} has no channel number, as the other images there have.", remedy=STRAY,
+    )  # fmt: skip
+
+
 def _no_channel(case: str, there: list[int], most: int) -> Finding:
     lacking = ", ".join(f"_{number:04d}" for number in range(most) if number not in there)
     return Finding(
@@ -192,7 +196,7 @@ def _pairs(root: Path, layout: str, image_of: dict[str, Path], label_of: dict[st
             Case(name=case_name(image_of[key]), images=(image_of[key],), label=label_of[key])
             for key in sorted(image_of.keys() & label_of.keys())
         ),
-        label_names=label_names(description),
+        label_names=label_names(description, root),
         channel_names=channel_names(description),
     )
 
@@ -205,9 +209,3 @@ def _by_name(folder: Path) -> dict[str, Path]:
         if other is not path:
             raise DataError(f"{other} and {path.name} have the same case name. Keep one, or rename the other.")
     return found
-
-
-def _by_number(files: dict[str, Path], prefix: re.Pattern[str]) -> dict[str, Path]:
-    """The files by what stands behind their prefix; as they are where that is not unique."""
-    numbered = {prefix.sub("", name): path for name, path in files.items()}
-    return numbered if len(numbered) == len(files) else files

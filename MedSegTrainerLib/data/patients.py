@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +10,12 @@ from pathlib import Path
 from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.dataset import Case, some
 from MedSegTrainerLib.errors import DataError, UsageError
+from MedSegTrainerLib.json_input import parse_json
+from MedSegTrainerLib.regular_file import refuse_no_file
 
 COLUMNS = ("case", "patient")
+# BIDS (sub-01_ses-2), ACDC (patient001_frame01) and the like
+LIKE_PATIENTS = ("^(sub-[A-Za-z0-9]+)", "(?i)^((?:patient|subject|subj|pat)[-_]?[0-9]+)")
 
 
 def patients_of(cases: Sequence[Case], data: DataConfig) -> dict[str, str]:
@@ -33,6 +36,16 @@ def patients_of(cases: Sequence[Case], data: DataConfig) -> dict[str, str]:
             "Name them all, or give data.patient_table."
         )
     return told
+
+
+def patient_pattern_for(names: Sequence[str]) -> str:
+    """A ``patient_pattern`` that fits names which look like several cases of some patients; '' where none does."""
+    for pattern in LIKE_PATIENTS:
+        found = [re.match(pattern, name) for name in names]
+        patients = {match[1] for match in found if match}
+        if all(found) and 1 < len(patients) < len(names):
+            return pattern
+    return ""
 
 
 def _by_pattern(names: Sequence[str], pattern: str) -> dict[str, str]:
@@ -62,20 +75,16 @@ def _by_table(names: Sequence[str], path: Path) -> dict[str, str]:
 
 
 def _read_table(path: Path) -> Mapping[str, str]:
+    refuse_no_file(path, UsageError)
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UsageError(f"The patient table {path} does not exist. Check the path.") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"The patient table {path} cannot be read: {error}. Save it as UTF-8 text.") from None
     return _from_json(text, path) if path.suffix.lower() == ".json" else _from_csv(text, path)
 
 
 def _from_json(text: str, path: Path) -> dict[str, str]:
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"The patient table {path} cannot be read: {error}. Write {{case: patient}}.") from None
+    document = parse_json(text, f"The patient table {path}")
     if not isinstance(document, dict) or not all(isinstance(value, (str, int)) for value in document.values()):
         raise UsageError(f"{path} must be an object {{case: patient, ...}}.")
     return {str(case): str(patient) for case, patient in document.items()}

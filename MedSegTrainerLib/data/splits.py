@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,14 +16,15 @@ import SimpleITK as sitk
 from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.dataset import Case, Dataset, some
 from MedSegTrainerLib.data.label_maps import read_label_map
-from MedSegTrainerLib.data.layouts import IMAGE_PREFIX
 from MedSegTrainerLib.data.partition import Unit, count_cases, evenly, in_turn, stratify
-from MedSegTrainerLib.data.patients import patients_of
+from MedSegTrainerLib.data.patients import patient_pattern_for, patients_of
 from MedSegTrainerLib.errors import DataError, UsageError
+from MedSegTrainerLib.json_input import read_json_file
 
 CASES_FOR_A_TEST_SET = 20
 LEAVE_ONE_OUT = 4  # so few cases, or patients, are each held out once in a cross-validation
 THREADS = 4
+IMAGE_PREFIX = re.compile(r"^(image|img)[_-]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +149,12 @@ def _shuffled(units: Sequence[Unit], seed: int) -> list[Unit]:
 def _how(units: Sequence[Unit], config: DataConfig) -> str:
     patients = any(len(unit.cases) > 1 for unit in units)
     told = f", all cases of a patient on one side ({len(units)} patients)" if patients else ""
+    pattern = patient_pattern_for([name for unit in units for name in unit.cases])
+    if pattern and not patients and not config.patient_pattern and not config.patient_table:
+        told = (
+            "; the names seem to name patients with several cases each, which may lie on both sides: "
+            f'--set "data.patient_pattern={pattern}" keeps each patient on one'
+        )
     return told + (", classes alike in all parts" if config.split_by == "stratified" else "")
 
 
@@ -221,8 +228,8 @@ def _from_file(known: set[str], path: Path, fold: int) -> Split:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json_file(path)
     except FileNotFoundError:
         raise UsageError(f"The split file {path} does not exist. Check the path.") from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"The split file {path} cannot be read: {error}") from None
+    except OSError as error:
+        raise UsageError(f"The split file {path} cannot be read: {error}. Check who may read it.") from None

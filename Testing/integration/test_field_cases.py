@@ -32,6 +32,27 @@ TABLE: dict[str, Row] = {
     # --- label values, channels and pictures ---
     # --- apply, models ---
     # --- layouts, files and DICOM ---
+    "analyze": Row(code=1, says=("8 .hdr, 8 .img", "The format is Analyze", "convert it to NIfTI")),
+    "btcv_names": Row(says=("4 cases, layout imagesTr/ and labelsTr/",)),
+    "dicom_labels": Row(
+        code=1,
+        says=("c0.dcm is a structure set (RTSTRUCT)", "c1.dcm is a DICOM segmentation (SEG)", "Export it as .seg.nrrd"),
+    ),
+    "interleaved_echoes": Row(code=1, says=("There are DICOM files in series/ and no label map",)),
+    "multiframe": Row(code=1, says=("There are DICOM files and no label map",)),
+    "not_gz": Row(code=1, says=("labels/c1.nii is packed NIfTI, and its name says .nii. Rename it to c1.nii.gz.",)),
+    "stray_in_imagesTr": Row(code=1, says=("1 of 5 images in", "without channel number: c4.", "CASE_0000")),
+    "totalseg_folder": Row(code=1, says=("a mask for each class (liver.nii.gz, spleen.nii.gz)", "Merge them into")),
+    "seg_named_by_case": Row(
+        says=("Every class is in one case only, and named after it: 'c0-label' in c0", "the same name in all cases")
+    ),
+    "nnunet_regions": Row(
+        code=1,
+        says=(
+            "nnunet_regions/dataset.json: labels are regions of several values",
+            '{"background": 0, "whole tumor": 1, "core": 2}',
+        ),
+    ),
     # --- settings and JSON ---
 }
 
@@ -40,6 +61,10 @@ ELSEWHERE: dict[str, str] = {  # folder to the file of tests that tries it
     # --- label values, channels and pictures ---
     # --- apply, models ---
     # --- layouts, files and DICOM ---
+    "multiframe": "library/data/test_dicom.py",
+    "interleaved_echoes": "library/data/test_dicom.py",
+    "nnunet_channel_name": "library/test_pairing.py",
+    "apply_odd": "library/test_apply_job.py",
     # --- training ---
     "resume_changed_data": "integration/wrong_input/test_changed_data.py",
 }

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from MedSegTrainerLib.apply_inputs import find_inputs
 from MedSegTrainerLib.apply_job import cleaned
 from MedSegTrainerLib.config import ApplyConfig
+from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.sides import why_not_mirror
 from MedSegTrainerLib.tta import mirror_axes
@@ -69,6 +70,16 @@ class TestInputs:
         assert {item.name: item.files for item in found} == {
             "a": (tmp_path / "a.nii.gz",), "b": (tmp_path / "b.nii.gz",), "patient.1": (series,),
         }  # fmt: skip
+
+    def test_series_that_lie_deeper_are_named(
+        self, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path, write_series: Callable[..., Path]
+    ) -> None:
+        """As a CD or an archive has them."""
+        write_series(sitk.Cast(oblique_case[0], sitk.sitkInt16), tmp_path / "patient" / "study" / "series")
+        with pytest.raises(UsageError) as caught:
+            find_inputs([tmp_path / "patient"], 1)
+        assert str(caught.value).endswith(f"Give those: {tmp_path / 'patient' / 'study'}")
+        assert [item.name for item in find_inputs([tmp_path / "patient" / "study"], 1)] == ["series"]
 
     def test_a_dicom_folder_for_each_channel(
         self, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path, write_series: Callable[..., Path]

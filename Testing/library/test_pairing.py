@@ -53,6 +53,27 @@ class TestPairing:
             save(tmp_path / "set" / folder / f"{name}.nrrd")
         assert [p.name for p in pair_folders(tmp_path / "p", tmp_path / "set")] == ["a", "b"]
 
+    def test_the_result_of_the_first_channel_belongs_to_its_case(self, tmp_path: Path) -> None:
+        """A model of one channel names the result of imagesTs/a_0000 so, and nnU-Net's label map is a."""
+        for name in (
+            "p/a_0000.nrrd",
+            "p/b.nrrd",
+            "set/labelsTs/a.nrrd",
+            "set/labelsTs/b.nrrd",
+            "set/imagesTs/a_0000.nrrd",
+        ):
+            save(tmp_path / name)
+        for labels in (tmp_path / "set", tmp_path / "set" / "labelsTs"):
+            found = pair_folders(tmp_path / "p", labels)
+            assert [(p.name, p.reference.name) for p in found] == [("a_0000", "a.nrrd"), ("b", "b.nrrd")]
+            assert found[0].image == tmp_path / "set" / "imagesTs" / "a_0000.nrrd"
+
+    def test_by_what_stands_before_the_words_for_label_maps(self, tmp_path: Path) -> None:
+        for name in ("p/a_T1w.nrrd", "p/b_T1w.nrrd", "r/a_mask.nrrd", "r/b_mask.nrrd"):
+            save(tmp_path / name)
+        found = pair_folders(tmp_path / "p", tmp_path / "r")
+        assert [(p.name, p.reference.name) for p in found] == [("a_T1w", "a_mask.nrrd"), ("b_T1w", "b_mask.nrrd")]
+
     def test_a_prediction_without_reference_is_named(self, tmp_path: Path) -> None:
         for path in ("p/a.nrrd", "p/lost.nrrd", "r/a.nrrd"):
             save(tmp_path / path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from MedSegTrainerLib.data.cases import find_cases
-from MedSegTrainerLib.data.dataset import Dataset
+from MedSegTrainerLib.data.dataset import Dataset, IncompleteError
 from MedSegTrainerLib.errors import DataError
 
 
@@ -146,11 +147,31 @@ class TestNnunet:
         with pytest.raises(DataError, match="have no label: b"):
             find_cases(tmp_path)
 
+    def test_one_file_without_channel_number_is_named(self, tmp_path: Path) -> None:
+        """And not the good ones, for which it is the odd one."""
+        touch(tmp_path, "imagesTr/a_0000.nii", "imagesTr/b_0000.nii", "imagesTr/c.nii")
+        touch(tmp_path, "labelsTr/a.nii", "labelsTr/b.nii", "labelsTr/c.nii")
+        with pytest.raises(IncompleteError, match=r"1 of 3 images in .* without channel number: c\.") as caught:
+            find_cases(tmp_path)
+        assert [(finding.case, finding.kind) for finding in caught.value.findings] == [
+            ("c", "image without channel number")
+        ]
+        assert [case.name for case in caught.value.dataset.cases] == ["a", "b"]
+
     def test_a_region_of_values_is_refused(self, tmp_path: Path) -> None:
         touch(tmp_path, "imagesTr/a_0000.nii", "labelsTr/a.nii")
         describe(tmp_path, labels={"whole tumor": [1, 2]})
-        with pytest.raises(DataError, match=r"'whole tumor' is a region of values \[1, 2\]"):
+        with pytest.raises(DataError, match=r"regions of several values \('whole tumor' \[1, 2\]\)") as caught:
             find_cases(tmp_path)
+        assert str(tmp_path / "dataset.json") in str(caught.value)
+
+    def test_what_to_write_in_place_of_regions(self, tmp_path: Path) -> None:
+        """Each value under the smallest region that has it."""
+        touch(tmp_path, "imagesTr/a_0000.nii", "labelsTr/a.nii")
+        describe(tmp_path, labels={"background": 0, "whole tumor": [1, 2, 3], "core": [2, 3], "enhancing": 3})
+        with pytest.raises(DataError) as caught:
+            find_cases(tmp_path)
+        assert '{"background": 0, "whole tumor": 1, "core": 2, "enhancing": 3}' in str(caught.value)
 
     def test_names_that_end_in_four_digits_but_are_equal_are_pairs(self, tmp_path: Path) -> None:
         touch(tmp_path, "imagesTr/case_0001.nii", "imagesTr/case_0002.nii")
@@ -237,7 +258,7 @@ class TestDescription:
     def test_that_is_no_json(self, tmp_path: Path) -> None:
         touch(tmp_path, "images/a.nii", "labels/a.nii")
         (tmp_path / "dataset.json").write_text("{", encoding="utf-8")
-        with pytest.raises(DataError, match=r"dataset\.json cannot be read"):
+        with pytest.raises(DataError, match=r"dataset\.json is not valid JSON"):
             find_cases(tmp_path)
 
 
@@ -301,4 +322,48 @@ class TestArrays:
         assert found(dataset) == {"a": (["a.npz"], "a.npz"), "b": (["b.npz"], "b.npz")}
         np.savez(tmp_path / "c.npz", image=np.zeros((2, 3, 4)))
         with pytest.raises(DataError, match=r"c\.npz in .* lack the array 'image' or 'label'"):
+            find_cases(tmp_path)
+
+
+class TestPairsByWords:
+    def test_numbers_behind_words(self, tmp_path: Path) -> None:
+        """As BTCV is published."""
+        touch(tmp_path, "imagesTr/img0001.nii", "imagesTr/img0002.nii")
+        touch(tmp_path, "labelsTr/label0001.nii", "labelsTr/label0002.nii")
+        assert {case.name: case.label.name for case in find_cases(tmp_path).cases} == {
+            "img0001": "label0001.nii", "img0002": "label0002.nii",
+        }  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("image", "label"), [("_img", "_seg"), ("_image", "_label"), ("_T1w", "_mask"), ("", "_seg")]
+    )
+    def test_words_behind_names(self, tmp_path: Path, image: str, label: str) -> None:
+        for where in ("one", "two/images", "two/labels"):
+            (tmp_path / where).mkdir(parents=True)
+        for name in ("a1", "a2"):
+            touch(tmp_path, f"one/{name}{image}.nii", f"one/{name}{label}.nii")
+            touch(tmp_path, f"two/images/{name}{image}.nii", f"two/labels/{name}{label}.nii")
+        for root in (tmp_path / "one", tmp_path / "two"):
+            assert {case.images[0].name: case.label.name for case in find_cases(root).cases} == {
+                f"a1{image}.nii": f"a1{label}.nii", f"a2{image}.nii": f"a2{label}.nii",
+            }  # fmt: skip
+
+
+class TestNames:
+    def test_that_are_no_text_are_refused(self, tmp_path: Path) -> None:
+        touch(tmp_path, "images/a.nii", "labels/a.nii")
+        try:
+            (tmp_path / "images" / os.fsdecode(b"M\xfcller.nii")).touch()
+        except OSError:
+            pytest.skip("this disk takes UTF-8 names only")
+        with pytest.raises(DataError, match="not UTF-8"):
+            find_cases(tmp_path)
+
+    def test_with_a_nul(self, tmp_path: Path) -> None:
+        touch(tmp_path, "a.nii")
+        describe(tmp_path, training=[{"image": "a.nii", "label": "a\0.nii"}])
+        with pytest.raises(DataError, match="NUL"):
+            find_cases(tmp_path)
+        (tmp_path / "cases.json").write_text('{"cases": [{"name": "a", "images": ["a.nii"], "label": "a\\u0000"}]}')
+        with pytest.raises(DataError, match="NUL"):
             find_cases(tmp_path)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import locale
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,14 @@ Writer = Callable[..., Path]
 def volume(oblique_case: tuple[sitk.Image, sitk.Image]) -> sitk.Image:
     """Whole numbers, negative ones among them."""
     return sitk.Cast(sitk.Round(oblique_case[0]) - 300, sitk.sitkInt16)
+
+
+@pytest.fixture
+def kept_locale() -> Iterator[None]:
+    """Writing DICOM leaves the process with the locale C."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
 
 
 def file_at(folder: Path, index: int) -> Path:
@@ -88,11 +97,56 @@ class TestSeries:
         assert channel.GetSize() == (17, 13, 1)
         assert np.array_equal(sitk.GetArrayViewFromImage(channel)[0], sitk.GetArrayViewFromImage(volume)[3])
 
-    def test_a_file_of_several_frames(self, volume: sitk.Image, tmp_path: Path) -> None:
-        sitk.WriteImage(sitk.Cast(volume + 300, sitk.sitkUInt16), str(tmp_path / "frames.dcm"))
-        (channel,) = read_channels([tmp_path / "frames.dcm"])
-        assert channel.GetSize() == volume.GetSize()
-        assert np.array_equal(sitk.GetArrayViewFromImage(channel), sitk.GetArrayViewFromImage(volume) + 300)
+    def test_files_without_preamble(self, volume: sitk.Image, tmp_path: Path, write_series: Writer) -> None:
+        """As old devices write them: the data set alone, and no suffix."""
+        folder = write_series(volume, tmp_path / "a")
+        for path in list(folder.iterdir()):
+            content = path.read_bytes()
+            group = int.from_bytes(content[140:144], "little")
+            path.with_suffix("").write_bytes(content[144 + group :])
+            path.unlink()
+        assert holds_series(folder)
+        assert same(read_file(folder), volume)
+
+    def test_two_echoes_of_one_series_in_a_folder(self, shared_data: Path) -> None:
+        folder = shared_data.parent / "cases" / "interleaved_echoes" / "series"
+        if not folder.is_dir():
+            pytest.skip(f"needs {folder}")
+        with pytest.raises(DataError, match=r"8 slices lie where another one lies .* echoes\? Keep one"):
+            read_series(folder)
+
+
+class TestFrames:
+    """Where frames lie is not read: ITK takes the first one's place, and the order in the file."""
+
+    @pytest.mark.parametrize(
+        "name",
+        ["mf_plain", "mf_old_thickness", "mf_shuffled", "mf_missing", "mf_no_spacing", "mf_reversed", "mf_slopes"],
+    )  # fmt: skip
+    def test_enhanced_images_are_refused(self, name: str, shared_data: Path, tmp_path: Path) -> None:
+        source = shared_data.parent / "cases" / "multiframe" / f"{name}.dcm"
+        if not source.is_file():
+            pytest.skip(f"needs {source}")
+        (tmp_path / "a").mkdir()
+        shutil.copy(source, tmp_path / "a")
+        for path in (source, tmp_path / "a"):
+            with pytest.raises(DataError, match=r"frames: where each lies .* dcm2niix") as caught:
+                read_file(path)
+            assert source.name in str(caught.value)
+
+    @pytest.mark.usefixtures("kept_locale")
+    @pytest.mark.parametrize(
+        ("kind", "says"),
+        [("7.2", "where each lies"), ("3.1", "a film"), ("12.1", "a film"), ("77.1.1.1", "a film")],
+        ids=["secondary capture", "ultrasound", "X-ray", "endoscope"],
+    )
+    def test_other_kinds(self, kind: str, says: str, volume: sitk.Image, tmp_path: Path) -> None:
+        image = sitk.Cast(volume + 300, sitk.sitkUInt16)
+        image.SetMetaData("0008|0016", f"1.2.840.10008.5.1.4.1.1.{kind}")
+        sitk.WriteImage(image, str(tmp_path / "frames.dcm"))
+        with pytest.raises(DataError, match=says) as caught:
+            read_channels([tmp_path / "frames.dcm"])
+        assert "frames.dcm is a DICOM file of 9 frames" in str(caught.value)
 
 
 class TestWrongSeries:

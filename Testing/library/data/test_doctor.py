@@ -50,11 +50,21 @@ class TestChecks:
         assert told([]) == []
         assert told([scan(1)]) == []
 
+    def test_segments_that_are_named_by_their_case(self) -> None:
+        scans = [scan(number, {0: 9000, number + 1: 600}) for number in range(3)]
+        names = {number + 1: f"case_{number}-label" for number in range(3)}
+        first = diagnose(Examined(scans=scans, names=names))[0]
+        assert (first.kind, first.severity) == ("segments named by their case", "warning")
+        assert "'case_0-label' in case_0" in first.message and "the same name in all cases" in first.remedy
+        assert "segments named by their case" not in {
+            found.kind for found in diagnose(Examined(scans=scans, names={1: "liver", 2: "case_1", 3: "case_2"}))
+        }
+
     def test_scans_without_traits_pass(self) -> None:
         assert told([replace(one, traits=None) for one in several()]) == []
 
     def test_each_has_a_name(self) -> None:
-        assert len(set(CHECKS.values())) == len(CHECKS) == 18
+        assert len(set(CHECKS.values())) == len(CHECKS) == 19
 
     def test_many_values(self) -> None:
         crowd = scan(9, {value: 50 for value in range(300)})

@@ -8,7 +8,7 @@ import pytest
 
 from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.dataset import Case
-from MedSegTrainerLib.data.patients import patients_of
+from MedSegTrainerLib.data.patients import patient_pattern_for, patients_of
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError
 
 
@@ -40,6 +40,26 @@ def test_by_table(tmp_path: Path, name: str, text: str) -> None:
     assert patients_of(FOUR, DataConfig(patient_table=str(tmp_path / name))) == EXPECTED
 
 
+@pytest.mark.parametrize(
+    ("names", "first"),
+    [
+        (["sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1"], "sub-01"),
+        (["patient001_frame01", "patient001_frame12", "patient002_frame01"], "patient001"),
+        (["Patient-7_a", "Patient-7_b", "Patient-8_a"], "Patient-7"),
+        (["sub-01", "sub-02"], ""),  # a case each
+        (["sub-01_ses-1", "sub-01_ses-2"], ""),  # one patient alone: nothing else can be held out
+        (["BRATS_001", "BRATS_002"], ""),
+        (["sub-01_ses-1", "sub-01_ses-2", "other"], ""),
+    ],
+)
+def test_names_that_look_like_patients(names: list[str], first: str) -> None:
+    pattern = patient_pattern_for(names)
+    assert bool(pattern) == bool(first)
+    if pattern:
+        found = patients_of(cases(**dict.fromkeys(names, "")), DataConfig(patient_pattern=pattern))
+        assert found[names[0]] == found[names[1]] == first != found[names[2]]
+
+
 def test_as_the_data_set_says() -> None:
     assert patients_of(cases(a="x", b="x"), DataConfig()) == {"a": "x", "b": "x"}
     assert patients_of(FOUR, DataConfig()) == {}
@@ -62,7 +82,7 @@ def test_wrong_patterns(pattern: str, words: str) -> None:
         ("a.csv", "case,patient\nann_1,ann\n", "names no patient for 3 cases: ann_2, bob_1, bob_2"),
         ("a.csv", "name,patient\nann_1,ann\n", "needs the columns 'case' and 'patient' in its first line"),
         ("a.json", "[1]", "must be an object {case: patient, ...}"),
-        ("a.json", "{", "cannot be read"),
+        ("a.json", "{", "is not valid JSON"),
     ],
 )
 def test_wrong_tables(tmp_path: Path, name: str, text: str, words: str) -> None:

@@ -47,6 +47,17 @@ class TestShares:
         assert split.test == ()
         assert "with fewer than 20 cases none are kept aside" in split.reason
 
+    def test_names_that_tell_patients(self) -> None:
+        """Sessions of a BIDS data set: nobody said that they are of one patient, and the names do."""
+        names = [f"sub-{patient}_ses-{session}" for patient in ("01", "02", "03") for session in (1, 2)]
+        reason = split_cases(names, DataConfig()).reason
+        assert 'may lie on both sides: --set "data.patient_pattern=^(sub-[A-Za-z0-9]+)" keeps' in reason
+        cases = tuple(Case(name=name, images=(Path(name),), label=Path(name)) for name in names)
+        dataset = Dataset(root=Path(), layout="", cases=cases)
+        split = split_dataset(dataset, DataConfig(patient_pattern="^(sub-[A-Za-z0-9]+)"))
+        assert {name[:6] for name in split.train}.isdisjoint(name[:6] for name in split.val)
+        assert "all cases of a patient on one side (3 patients)" in split.reason and "--set" not in split.reason
+
     def test_a_training_share_leaves_cases_out(self) -> None:
         split = split_cases(NAMES, DataConfig(train_split=0.5, val_split=0.2, test_split=0))
         assert (len(split.train), len(split.val)) == (5, 2)
@@ -102,7 +113,7 @@ class TestFile:
         "document, fold, words",
         [
             ([{"train": ["a"]}], 1, "holds 1 folds; fold 1 is not one of 0 to 0"),
-            ("{", None, "cannot be read"),
+            ("{", None, "is not valid JSON"),
             ([3], None, "must be an object with a 'train' list"),
             ({"val": ["a"]}, None, "must be an object with a 'train' list"),
             ({"train": ["a"], "val": "b"}, None, "'val' of fold 0 must be a list of case names, not 'b'"),
