@@ -16,7 +16,6 @@ from MedSegTrainerLib.data.splits import Split
 from MedSegTrainerLib.device import describe
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint
-from MedSegTrainerLib.held_out import OVERLAP
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.plan_learning import learning_choices
 from MedSegTrainerLib.plan_network import plan_network
@@ -59,7 +58,7 @@ def make_plan(
         share, told = share_for_time(plan_with, smallest, config, device, seconds_left, devices)
         plan = plan_with(share)
         plan.reasons["patch_size"] += told
-    windows = len(split.val) * len(window_starts(size, plan.patch_size, OVERLAP))
+    windows = len(split.val) * len(window_starts(size, plan.patch_size, config.data.overlap))
     return fit_to_time(
         plan, config, device, train_cases=len(split.train), validation_windows=windows, seconds_left=seconds_left,
         devices=devices,

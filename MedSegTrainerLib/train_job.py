@@ -23,7 +23,7 @@ from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.findings import refuse_errors, warning_lines
 from MedSegTrainerLib.data.scan import examine_cases
-from MedSegTrainerLib.data.splits import Split, split_dataset
+from MedSegTrainerLib.data.splits import Split, cover_classes, missing_classes, split_dataset
 from MedSegTrainerLib.device import choose_device
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import JobError, TrainingError
@@ -36,7 +36,7 @@ from MedSegTrainerLib.inference import Predictor, describe_plan
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.likeness import describe
-from MedSegTrainerLib.monitor import Monitor
+from MedSegTrainerLib.monitor import Monitor, judging_words
 from MedSegTrainerLib.package import DESCRIPTION, load_package, save_description
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.plan_schedule import few_steps
@@ -64,8 +64,11 @@ class Scanned:
         return [by_name[name] for name in names]
 
 
-def scan_data(config: TrainConfig, emit: Emit) -> Scanned:
-    """Finds, divides and reads the cases; raises DataError with all that is wrong, and warns of what is doubtful."""
+def scan_data(config: TrainConfig, emit: Emit, folder: JobFolder | None = None) -> Scanned:
+    """Finds, divides and reads the cases; raises DataError with all that is wrong, and warns of what is doubtful.
+
+    folder: of a training job, whose cases stay where they are once it has a plan.
+    """
     dataset = find_cases(Path(config.data.data_dir), config.data)
     split = split_dataset(dataset, config.data)
     used = [case for case in dataset.cases if case.name in {*split.train, *split.val, *split.test}]
@@ -77,8 +80,17 @@ def scan_data(config: TrainConfig, emit: Emit) -> Scanned:
     refuse_errors(examination.findings)
     for line in warning_lines(examination.findings):
         emit(Warned(message=line))
+    present = {scan.name: frozenset(scan.voxels) - {0} for scan in examination.scans}
+    if folder is None or not folder.plan_file.exists():
+        split = cover_classes(split, present)
     seen = [scan for scan in examination.scans if scan.name in {*split.train, *split.val}]  # test cases decide nothing
     fingerprint = take_fingerprint(dataset, seen, ignored)
+    names = {**dataset.label_names, **{item.value: item.name for item in fingerprint.classes}}
+    judged = {names[value] for name in split.val for value in present[name]}
+    monitor = Monitor(config.trainer, [item.name for item in fingerprint.classes])
+    why = monitor.why_unknown(judged, held_out=bool(split.val))
+    for line in (*missing_classes(split, present, names), *([judging_words(config.trainer, why)] if why else [])):
+        emit(Warned(message=line))
     data = describe([scan for scan in seen if scan.name in split.train], [item.name for item in fingerprint.channels])
     return Scanned(dataset=dataset, split=split, fingerprint=fingerprint, data=data)
 
@@ -145,10 +157,12 @@ def run_train(
 
     With several ranks each calls this; all but the first say nothing and write nothing but prepared volumes.
     """
-    scanned = ranks.first_does(lambda: scan_data(config, emit))
+    scanned = ranks.first_does(lambda: scan_data(config, emit, folder))
     monitor = Monitor(config.trainer, [item.name for item in scanned.fingerprint.classes])
     plan = ranks.first_does(lambda: _plan_once(config, scanned, folder, emit, started, ranks))
     training = _prepare(config, plan, scanned, monitor, folder, owner, emit, started, ranks)
+    if training.is_over:
+        emit(Warned(message=_over(training)))
     emit(Stage(name="train", message="Training", total=training.state.total_steps))
     owner.update(state="running", stage="train")
     stopped = fit(training)
@@ -164,6 +178,13 @@ def run_train(
         since = training.state.improved_epoch
         message = f"Stopped early: {monitor.name} has not improved since epoch {since}. {message}"
     return Outcome(message=message, result=str(folder.model), stopped=stopped)
+
+
+def _over(training: Training) -> str:
+    return (
+        f"This training came to its end before, at epoch {training.state.epoch}: only its report is made anew. To "
+        "train longer, begin a new training with more --epochs or --budget in another folder."
+    )
 
 
 def _plan_once(

@@ -41,6 +41,7 @@ ELSEWHERE: dict[str, str] = {  # folder to the file of tests that tries it
     # --- apply, models ---
     # --- layouts, files and DICOM ---
     # --- training ---
+    "absent_class_not_found": "library/test_held_out.py",
 }
 
 
