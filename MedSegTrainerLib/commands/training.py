@@ -73,9 +73,8 @@ def train(
     )  # fmt: skip
     if resume:
         if data is not None or config is not None or given or settings:
-            raise UsageError(
-                f"--resume goes on as the job began: give -o JOB alone, or with other --devices.{_longer(epochs, budget)}"
-            )
+            longer = _longer(epochs, budget)
+            raise UsageError(f"--resume goes on as the job began: give -o JOB alone, or with other --devices.{longer}")
         resume_job(JobFolder(job), devices)
     elif data is None:
         raise UsageError("Give the folder with the labelled volumes: medsegtrainer train DATA -o JOB.")

@@ -33,6 +33,12 @@ TABLE: dict[str, Row] = {
     # --- apply, models ---
     # --- layouts, files and DICOM ---
     # --- settings and JSON ---
+    # --- training ---
+    "left_right_unnamed": Row(
+        run="plan {case}/d_lr --epochs 1 --device cpu",
+        says=("not along x: 'label 1' and 'label 2' lie on opposite sides along x in 6 of 6 cases",),
+        never=("anatomy is alike",),
+    ),
 }
 
 ELSEWHERE: dict[str, str] = {  # folder to the file of tests that tries it
