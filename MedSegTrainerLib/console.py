@@ -110,8 +110,9 @@ class JobView:
     def _validated(self, event: Event) -> None:
         known = [f"{name} {dice:.3f}" for name, dice in event["dice"].items() if dice is not None]
         told = "  ".join(known[:CLASSES_ON_A_LINE]) + ("  ..." if len(known) > CLASSES_ON_A_LINE else "")
-        minutes = f"{event['minutes']:.1f} min"
-        self._line(f"{minutes:>9}  Dice on held-out volumes {event['mean_dice']:.3f}  ({told})")
+        minutes, mean = f"{event['minutes']:.1f} min", event["mean_dice"]
+        scored = "not known: they have no class" if mean is None else f"{mean:.3f}  ({told})"
+        self._line(f"{minutes:>9}  Dice on held-out volumes {scored}")
         if event["zero_classes"]:
             self._line(f"           not found at all so far: {', '.join(event['zero_classes'])}")
 

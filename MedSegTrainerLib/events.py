@@ -81,7 +81,9 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True)
 class Validated:
-    """Whole held-out volumes were segmented. ``dice`` maps a class to its mean over the cases that have it.
+    """Whole held-out volumes were segmented. ``dice`` maps a class to its mean over the cases, None where none has it.
+
+    mean_dice: None where no case has any class.
 
     ``metrics`` holds every number that ``trainer.monitor`` can name: train_loss, val_loss, val_dice, val_iou,
     val_accuracy, val_precision, val_recall, learning_rate, gradient_norm, and val_dice/CLASS, val_iou/CLASS, ...
@@ -89,7 +91,7 @@ class Validated:
 
     epoch: int
     minutes: float
-    mean_dice: float
+    mean_dice: float | None
     dice: dict[str, float | None]
     per_case: dict[str, dict[str, float | None]] = field(default_factory=dict)
     zero_classes: list[str] = field(default_factory=list)
@@ -101,7 +103,7 @@ class Best:
     """The model package was replaced by a better one, judged by ``monitor`` (its value: ``value``)."""
 
     epoch: int
-    mean_dice: float
+    mean_dice: float | None
     monitor: str = "val_dice"
     value: float | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.data.doctor import Examined, unknown_labels
 from MedSegTrainerLib.data.findings import refuse_errors
 from MedSegTrainerLib.data.scan import CaseScan
+from MedSegTrainerLib.sides import opposite_sides
 
 CT_AIR = -500  # Hounsfield units; nothing but CT has a scale fixed so far below zero
 CT_BONE = 300
@@ -37,7 +38,10 @@ class ChannelIntensities:
 
 @dataclass(frozen=True, kw_only=True)
 class Fingerprint:
-    """Sizes and spacings are (cases, 3), (z, y, x), in canonical axes; ``voxel_share`` is of all labelled cases."""
+    """Sizes and spacings are (cases, 3), (z, y, x), in canonical axes; ``voxel_share`` is of all labelled cases.
+
+    sides: axes (0 is z) along which mirror images exchange two classes, as ``sides.opposite_sides`` says.
+    """
 
     cases: int
     dims: int
@@ -48,6 +52,7 @@ class Fingerprint:
     cases_with: dict[str, int]
     voxel_share: dict[str, float]
     median_volume_mm3: dict[str, float]
+    sides: dict[int, str] = field(default_factory=dict)
 
 
 def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: int | None = None) -> Fingerprint:
@@ -72,6 +77,7 @@ def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: 
             name: float(np.median((counts * volume)[counts > 0])) if counts.any() else 0.0
             for name, counts in voxels.items()
         },
+        sides=opposite_sides([scan.traits for scan in scans if scan.traits], {it.value: it.name for it in classes}),
     )
 
 

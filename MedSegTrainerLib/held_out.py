@@ -47,16 +47,17 @@ class CaseScores:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutScores:
-    """``per_class``: mean Dice over the cases that have the class, None where no case has it.
+    """``per_class``: mean Dice over the cases, None for a class that no case has: it counts in no mean over classes.
 
-    metrics: val_loss and val_accuracy (means over the cases), val_dice, val_iou, val_precision and val_recall (means
-    over the classes), the same of each class (val_dice/NAME, ...), and val_foreground, predicted foreground voxels
-    for each one of the references. preview: always of the same case, None without cases.
+    mean: that of ``per_class``, None where no case has any class. metrics: val_loss and val_accuracy (means over the
+    cases), val_dice, val_iou, val_precision and val_recall (means over the classes), the same of each class
+    (val_dice/NAME, ...), and val_foreground, predicted foreground voxels for each one of the references.
+    preview: always of the same case, None without cases.
     """
 
     per_case: dict[str, Values]
     per_class: Values
-    mean: float
+    mean: float | None
     zero_classes: tuple[str, ...]
     metrics: Values
     preview: Preview | None = field(default=None, compare=False)
@@ -182,7 +183,10 @@ def confusion_table(predicted: torch.Tensor, reference: torch.Tensor, count: int
 
 
 def summarise(cases: Mapping[str, CaseScores], classes: Sequence[str], preview: Preview | None = None) -> HeldOutScores:
-    """Means over cases, then over classes: a class that is never found pulls the mean down, not out of sight."""
+    """Means over cases, then over classes: a class that is never found pulls the mean down, not out of sight.
+
+    One that no case has cannot be found: nothing is said of it but its precision, 0 where the network finds it.
+    """
     metrics: Values = {
         "val_loss": _mean(case.loss for case in cases.values()),
         "val_accuracy": _mean(case.accuracy for case in cases.values()),
@@ -193,13 +197,16 @@ def summarise(cases: Mapping[str, CaseScores], classes: Sequence[str], preview: 
         metric: {name: _mean(case.classes[name][metric] for case in cases.values()) for name in classes}
         for metric in PER_CLASS
     }
+    judged = [name for name in classes if per_class["recall"][name] is not None]
     for metric, values in per_class.items():
-        metrics[f"val_{metric}"] = _mean(values.values())
+        if metric != "precision":
+            values.update((name, None) for name in classes if name not in judged)
+        metrics[f"val_{metric}"] = _mean(values[name] for name in judged)
         metrics |= {f"val_{metric}/{name}": value for name, value in values.items()}
     return HeldOutScores(
         per_case={name: {key: value["dice"] for key, value in case.classes.items()} for name, case in cases.items()},
         per_class=per_class["dice"],
-        mean=metrics["val_dice"] or 0.0,
+        mean=metrics["val_dice"],
         zero_classes=tuple(name for name, value in per_class["dice"].items() if value == 0),
         metrics=metrics,
         preview=preview,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from MedSegTrainerLib.advisor import news
 from MedSegTrainerLib.events import Best, EventReader, Validated
@@ -72,9 +73,12 @@ def _tell(training: Training, scores: HeldOutScores, metrics: dict[str, float | 
 def _follow_plateau(training: Training, metrics: dict[str, float | None]) -> None:
     """The schedule 'plateau' looks at the validation loss, or without held-out cases at that of the training."""
     state = training.state
-    loss = metrics.get("val_loss")
+    losses = [metrics.get("val_loss"), metrics.get("train_loss")]
+    loss = next((loss for loss in losses if loss is not None), None)
+    if loss is None:
+        return  # stopped within the first epoch of this process
     state.val_epochs.append(state.epoch)
-    state.val_losses.append(training.newest["train_loss"] if loss is None else loss)
+    state.val_losses.append(loss)
     if training.plan.lr_schedule == "plateau":
         patience = plateau_patience(training.config.trainer)
         state.reductions = plateau_reductions(state.val_losses, state.val_epochs, patience)
@@ -106,7 +110,9 @@ def _save_model(training: Training, scores: HeldOutScores | None, value: float |
         "train_cases": [case.name for case in training.train_cases],
         "val_cases": [case.name for case in training.held_out.cases],
     }
-    metrics = {} if scores is None else {"val_dice": scores.mean, "val_dice_per_class": scores.per_class}
+    metrics: dict[str, Any] = (
+        {} if scores is None else {"val_dice": scores.mean, "val_dice_per_class": scores.per_class}
+    )
     if value is not None:
         metrics |= {"monitor": training.monitor.name, "monitored": value}
     weights = training.learner.average.weights

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from MedSegTrainerLib.config import TrainerConfig
 from MedSegTrainerLib.errors import ConfigError, did_you_mean
@@ -35,6 +35,17 @@ class Monitor:
         value = metrics.get(self.name)
         return value if value is not None and math.isfinite(value) else None
 
+    def why_unknown(self, judged: Collection[str], held_out: bool) -> str | None:
+        """Why the metric is never known, in words, or None. judged: the classes that held-out cases have."""
+        metric, _, name = self.name.partition("/")
+        if not metric.startswith("val_"):
+            return None
+        if not held_out:
+            return "no case is held out"
+        if name and name not in judged:
+            return f"no held-out case has '{name}'"
+        return "no held-out case has any class" if metric in PER_CLASS_METRICS and not judged else None
+
     def is_better(self, value: float | None, best: float | None) -> bool:
         """Whether ``value`` beats ``best``; an unknown value beats nothing but an unknown best."""
         if best is None:
@@ -46,6 +57,15 @@ class Monitor:
         if best is None:
             return value is not None
         return value is not None and self.sign * (value - best) > self.min_delta
+
+
+def judging_words(trainer: TrainerConfig, why: str) -> str:
+    """What a training does whose monitored metric is never known; ``why``: of ``Monitor.why_unknown``."""
+    stops = "Early stopping is ignored, and the" if trainer.early_stopping else "The"
+    return (
+        f"Nothing says which epoch is the best, as {why} (trainer.monitor = {trainer.monitor}). {stops} last weights "
+        "are the model. To go by the training loss: --set monitor=train_loss."
+    )
 
 
 def stopping_patience(trainer: TrainerConfig) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from MedSegTrainerLib.classes import LabelClass
@@ -21,6 +21,7 @@ class Plan:
     ``neighbour_slices``: slices on each side that a 2D network sees as further channels. ``batch_parts``: pieces
     that a batch is computed in where it does not fit into memory at once; ``batch_size`` is that of a piece.
     ``ignore_label``: label value of voxels that nobody labelled. ``flip_axes`` are array axes: 0 is z, 1 is y, 2 is x.
+    ``sides``: names of axes to what a mirror image along them would do to classes that have a side.
     """
 
     dims: int
@@ -55,6 +56,7 @@ class Plan:
     neighbour_slices: int = 0
     batch_parts: int = 1
     compiled: bool = False
+    sides: dict[str, str] = field(default_factory=dict)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -89,7 +91,7 @@ class Plan:
 
 def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
     """A plan of an earlier version: its only network was the planned one, and its strides said the divisor."""
-    values = {"ignore_label": None, "neighbour_slices": 0, "batch_parts": 1, "compiled": False, **values}
+    values = {"ignore_label": None, "neighbour_slices": 0, "batch_parts": 1, "compiled": False, "sides": {}, **values}
     if "divisor" in values or "strides" not in values.get("network", {}):
         return values
     strides = [[1] * (3 - len(stride)) + list(stride) for stride in values["network"]["strides"]]

@@ -16,7 +16,6 @@ from MedSegTrainerLib.data.splits import Split
 from MedSegTrainerLib.device import describe
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint
-from MedSegTrainerLib.held_out import OVERLAP
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.plan_learning import learning_choices
 from MedSegTrainerLib.plan_network import plan_network
@@ -61,7 +60,7 @@ def make_plan(
         share, told = share_for_time(plan_with, smallest, config, device, seconds_left, devices)
         plan = plan_with(share)
         plan.reasons["patch_size"] += told
-    windows = len(split.val) * len(window_starts(size, plan.patch_size, OVERLAP))
+    windows = len(split.val) * len(window_starts(size, plan.patch_size, config.data.overlap))
     return fit_to_time(
         plan, config, device, train_cases=len(split.train), validation_windows=windows, seconds_left=seconds_left,
         devices=devices,
@@ -101,6 +100,7 @@ def _unmeasured(
         classes=fingerprint.classes,
         ignore_label=config.data.ignore_label,
         flip_axes=_flip_axes(config, dims, fingerprint, reasons),
+        sides=_sides(fingerprint),
         cache=cache,
         steps_per_epoch=max(1, len(split.train) * samples // (batch * config.trainer.gradient_accumulation_steps)),
         reasons=reasons,
@@ -193,17 +193,27 @@ def _samples_per_volume(config: TrainConfig, cases: int, patch: Triple, volume: 
 
 def _flip_axes(config: TrainConfig, dims: int, fingerprint: Fingerprint, reasons: Reasons) -> tuple[int, ...]:
     letters = {"z": 0, "y": 1, "x": 2}
-    swaps = why_not_mirror(item.name for item in fingerprint.classes)
+    sides = _sides(fingerprint)
+    swaps = sides.get("x")
     if config.data.flip_axes != "auto":
         axes = sorted({letters[name] for name in config.data.flip_axes})
-        warning = f", although {swaps}" if swaps and letters["x"] in axes else ""
+        against = [sides[name] for name in config.data.flip_axes if name in sides]
+        warning = f", although {'; '.join(against)}" if against else ""
         reasons["flip_axes"] = f"set by the configuration{warning}"
         return tuple(axis for axis in axes if dims == 3 or axis > 0)
-    if swaps:
+    if swaps and swaps == why_not_mirror(item.name for item in fingerprint.classes):
         reasons["flip_axes"] = f"none: {swaps}"
         return ()
-    if fingerprint.dims == 2:
-        reasons["flip_axes"] = "2D images have no top or left side"
-        return (1, 2)
-    reasons["flip_axes"] = "anatomy is alike left and right, and never upside down or back to front"
-    return (2,)
+    usual, reason = ("yx", "2D images have no top or left side") if fingerprint.dims == 2 else (
+        "x", "anatomy is alike left and right, and never upside down or back to front"
+    )  # fmt: skip
+    against = [f"not along {name}: {sides[name]}" for name in usual if name in sides]
+    reasons["flip_axes"] = "; ".join(against) or reason
+    return tuple(letters[name] for name in usual if name not in sides)
+
+
+def _sides(fingerprint: Fingerprint) -> dict[str, str]:
+    """Axes to what a mirror image along them would do to the classes, by their names and by where they lie."""
+    by_place = {"zyx"[axis]: f"{words}, and mirroring would exchange them" for axis, words in fingerprint.sides.items()}
+    by_name = why_not_mirror(item.name for item in fingerprint.classes)
+    return {**by_place, **({"x": by_name} if by_name else {})}

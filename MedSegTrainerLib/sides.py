@@ -1,9 +1,15 @@
-"""Left and right in class names: a model of them must not learn from mirror images."""
+"""Classes with a side, by name or by place: a model of them must not learn from mirror images."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from MedSegTrainerLib.data.traits import CaseTraits
 
 CLEAR = {  # words that mean a side wherever they stand; left ones, then right ones
     "left": "left lh links linke linker linkes linken gauche sinister sinistra sinistrum sinistro sinistri "
@@ -14,6 +20,10 @@ CLEAR = {  # words that mean a side wherever they stand; left ones, then right o
 SHORT = {"left": "l lt", "right": "r rt"}  # mean a side at the beginning or the end of a name: 'R lung', 'kidney_L'
 IN_PAIRS = {"left": "sin sx li os", "right": "dex dx dext re od"}  # mean a side where the other one has a name too
 GLUED = ("left", "right")  # 'leftkidney', where 'rightkidney' has a name too
+
+APART = 1.0  # distance of two centres, in sums of the standard deviations: halves of a ball are 1.5 apart
+NEARLY_ALL = 0.9  # of the cases
+FEWEST_CASES = 3  # that have both classes, unless fewer have any of the two
 
 Sides = dict[str, str]
 """Word to 'left' or 'right'."""
@@ -27,6 +37,38 @@ def why_not_mirror(names: Iterable[str]) -> str | None:
         return f"mirroring would turn '{pair[0]}' into '{pair[1]}'"
     name = one_sided_name(names)
     return f"'{name}' lies on one side, and mirroring would move it to the other" if name else None
+
+
+def opposite_sides(traits: Sequence[CaseTraits], names: Mapping[int, str]) -> dict[int, str]:
+    """Axes (0 is z, 1 is y, 2 is x) along which two classes lie on opposite sides in nearly all cases, and which.
+
+    Mirrored along it, one would look like the other where nothing but the place tells them apart. ``names``: of label
+    values. Of several pairs the one furthest apart is named.
+    """
+    if not traits or len(names) < 2:
+        return {}
+    nowhere = (np.nan, np.nan, np.nan)
+    centers, spreads = (
+        np.array([[places.get(value, nowhere) for value in names] for places in each])
+        for each in ([case.centers for case in traits], [case.spreads for case in traits])
+    )
+    found: dict[int, tuple[float, str]] = {}
+    told = list(names.values())
+    for first in range(len(told) - 1):
+        distance = centers[:, first + 1 :] - centers[:, first : first + 1]  # (cases, other classes, 3)
+        apart = distance / np.maximum(spreads[:, first + 1 :] + spreads[:, first : first + 1], 1e-6)
+        count = np.isfinite(apart).sum(axis=0)
+        either = (np.isfinite(centers[:, first + 1 :]) | np.isfinite(centers[:, first : first + 1])).sum(axis=0)
+        most = np.maximum((apart >= APART).sum(axis=0), (apart <= -APART).sum(axis=0))
+        enough = (count > 0) & (count >= np.minimum(FEWEST_CASES, either))
+        for other, axis in np.argwhere(enough & (most >= NEARLY_ALL * count)):
+            how_far = float(np.nanmedian(np.abs(apart[:, other, axis])))
+            if how_far > found.get(axis, (0.0, ""))[0]:
+                where = (
+                    f"lie on opposite sides along {'zyx'[axis]} in {most[other, axis]} of {count[other, axis]} cases"
+                )
+                found[int(axis)] = how_far, f"'{told[first]}' and '{told[first + 1 + other]}' {where}"
+    return {axis: words for axis, (_, words) in found.items()}
 
 
 def left_right_pair(names: Iterable[str]) -> tuple[str, str] | None:

@@ -24,7 +24,7 @@ from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.findings import refuse_errors, warning_lines
 from MedSegTrainerLib.data.scan import examine_cases
-from MedSegTrainerLib.data.splits import Split, split_dataset
+from MedSegTrainerLib.data.splits import Split, cover_classes, missing_classes, split_dataset
 from MedSegTrainerLib.data.used_cases import record_cases
 from MedSegTrainerLib.device import choose_device
 from MedSegTrainerLib.duration import parse_duration
@@ -39,7 +39,7 @@ from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.job_cases import cases_of_job
 from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.likeness import describe
-from MedSegTrainerLib.monitor import Monitor
+from MedSegTrainerLib.monitor import Monitor, judging_words
 from MedSegTrainerLib.package import DESCRIPTION, load_package, save_description
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.plan_schedule import few_steps
@@ -87,12 +87,20 @@ def scan_data(config: TrainConfig, emit: Emit, folder: JobFolder | None = None) 
             used, count, num_workers=config.data.num_workers, ignore_label=ignored, label_names=dataset.label_names
         )
     refuse_errors(examination.findings)
-    if folder is not None and record is not None:
-        record.result().write(folder.used_cases_file)
     for line in warning_lines(examination.findings):
         emit(Warned(message=line))
+    present = {scan.name: frozenset(scan.voxels) - {0} for scan in examination.scans}
+    split = cover_classes(split, present)
+    if folder is not None and record is not None:
+        record.result().divided(split).write(folder.used_cases_file)
     seen = [scan for scan in examination.scans if scan.name in {*split.train, *split.val}]  # test cases decide nothing
     fingerprint = take_fingerprint(dataset, seen, ignored)
+    names = {**dataset.label_names, **{item.value: item.name for item in fingerprint.classes}}
+    judged = {names[value] for name in split.val for value in present[name]}
+    monitor = Monitor(config.trainer, [item.name for item in fingerprint.classes])
+    why = monitor.why_unknown(judged, held_out=bool(split.val))
+    for line in (*missing_classes(split, present, names), *([judging_words(config.trainer, why)] if why else [])):
+        emit(Warned(message=line))
     data = describe([scan for scan in seen if scan.name in split.train], [item.name for item in fingerprint.channels])
     return Scanned(dataset=dataset, split=split, fingerprint=fingerprint, data=data)
 
@@ -163,6 +171,8 @@ def run_train(
     monitor = Monitor(config.trainer, [item.name for item in scanned.fingerprint.classes])
     plan = ranks.first_does(lambda: _plan_once(config, scanned, folder, emit, started, ranks))
     training = _prepare(config, plan, scanned, monitor, folder, owner, emit, started, ranks)
+    if training.is_over:
+        emit(Warned(message=_over(training)))
     emit(Stage(name="train", message="Training", total=training.state.total_steps))
     owner.update(state="running", stage="train")
     stopped = fit(training)
@@ -178,6 +188,13 @@ def run_train(
         since = training.state.improved_epoch
         message = f"Stopped early: {monitor.name} has not improved since epoch {since}. {message}"
     return Outcome(message=message, result=str(folder.model), stopped=stopped)
+
+
+def _over(training: Training) -> str:
+    return (
+        f"This training came to its end before, at epoch {training.state.epoch}: only its report is made anew. To "
+        "train longer, begin a new training with more --epochs or --budget in another folder."
+    )
 
 
 def _plan_once(

@@ -65,9 +65,11 @@ class Training:
 
     @property
     def is_stale(self) -> bool:
-        """Whether early stopping ends it: the monitored metric has not improved for too long."""
+        """Whether early stopping ends it: the monitored metric has not improved for too long. One that was never
+        known, as without held-out cases, ends nothing."""
         trainer, state = self.config.trainer, self.state
-        return trainer.early_stopping and state.epoch - state.improved_epoch >= stopping_patience(trainer)
+        waited = state.epoch - state.improved_epoch >= stopping_patience(trainer)
+        return trainer.early_stopping and state.improved is not None and waited
 
     @property
     def is_over(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,8 @@ from MedSegTrainerLib.data.augment import RANGES
 from MedSegTrainerLib.plan import Plan
 
 QUARTER_TURNS = {"rotate90": 1, "rotate180": 2, "rotate270": 3}  # in the plane (y, x)
-X_AXIS = 2  # array axis from left to right, once a volume has canonical axes
+AXES = "zyx"  # of an array, once a volume has canonical axes
+NO_SIDES: Mapping[str, str] = {}
 SQUARE = 0.01  # how far the sides of a voxel may differ, of the longer one, for the turned image to look alike
 
 
@@ -50,7 +51,8 @@ def choose_transforms(
     if not config.tta:
         return (IDENTITY,), []
     trained = tuple(axis for axis in plans[0].flip_axes if all(axis in plan.flip_axes for plan in plans))
-    axes, warning = mirror_axes(config, trained, swaps)
+    sides = {**({"x": swaps} if swaps else {}), **{name: why for plan in plans for name, why in plan.sides.items()}}
+    axes, warning = mirror_axes(config, trained, sides)
     warnings = [warning] if warning else []
     counts = range(len(axes) + 1)
     found = [Transform(flips=flips) for count in counts for flips in itertools.combinations(axes, count)]
@@ -58,7 +60,7 @@ def choose_transforms(
     turns = [name for name in asked if name in QUARTER_TURNS]
     used = []
     for name in turns:
-        why = next(filter(None, (why_not_turn(name, plan, swaps) for plan in plans)), None)
+        why = next(filter(None, (why_not_turn(name, plan, sides) for plan in plans)), None)
         if why:
             warnings.append(f"Left out: {name}, because {why}.")
             continue
@@ -74,34 +76,39 @@ def choose_transforms(
 
 
 def mirror_axes(
-    config: ApplyConfig, trained: Sequence[int], swaps: str | None = None
+    config: ApplyConfig, trained: Sequence[int], sides: Mapping[str, str] = NO_SIDES
 ) -> tuple[tuple[int, ...], str | None]:
     """The axes (0 is z) that test-time augmentation mirrors, and a warning where that is not what was asked.
 
-    A network that never saw mirrored patches would be misled by them. ``swaps`` says what mirroring along x does to
-    classes with a side; then it is left out even if the network was trained with it.
+    A network that never saw mirrored patches would be misled by them. ``sides``: axes to what mirroring along them does
+    to classes with a side; then it is left out even if the network was trained with it.
     """
     if not config.tta:
         return (), None
-    allowed = tuple(axis for axis in trained if axis != X_AXIS or not swaps)
-    why = f": {swaps}" if swaps else ""
+    allowed = tuple(axis for axis in trained if AXES[axis] not in sides)
     if config.tta_transforms == "auto":
-        nothing = f"Nothing is mirrored for test-time augmentation, as the model was trained without it{why}."
+        nothing = f"Nothing is mirrored for test-time augmentation, as the model was trained without it{_why(sides)}."
         return allowed, None if allowed else nothing
     flips = [name for name in dict.fromkeys(config.tta_transforms) if name not in QUARTER_TURNS]
-    asked = ["zyx".index(name[-1]) for name in flips]
-    left_out = ", ".join(f"flip_{'zyx'[axis]}" for axis in asked if axis not in allowed)
+    asked = [AXES.index(name[-1]) for name in flips]
+    refused = [AXES[axis] for axis in asked if axis not in allowed]
+    left_out, why = ", ".join(f"flip_{name}" for name in refused), _why({n: sides[n] for n in refused if n in sides})
     warning = f"Left out: {left_out}. The model was trained without mirroring along it{why}." if left_out else None
     return tuple(sorted(axis for axis in asked if axis in allowed)), warning
 
 
-def why_not_turn(name: str, plan: Plan, swaps: str | None) -> str | None:
+def _why(sides: Mapping[str, str]) -> str:
+    return f": {'; '.join(sides.values())}" if sides else ""
+
+
+def why_not_turn(name: str, plan: Plan, sides: Mapping[str, str]) -> str | None:
     """What stands against a turn in the plane, in words, or None.
 
     Half a turn moves left to right; a quarter moves it to the front or the back, where nothing tells the sides apart.
     """
-    if swaps:
-        return f"it moves the left side of the patient elsewhere, and {swaps}"
+    in_plane = {axis: words for axis, words in sides.items() if axis in AXES[1:]}
+    if in_plane:
+        return f"it moves the sides of the patient elsewhere{_why(in_plane)}"
     if QUARTER_TURNS[name] == 2:
         return None
     (y, x), (rows, columns) = plan.spacing[1:], plan.patch_size[1:]

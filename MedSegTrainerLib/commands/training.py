@@ -73,7 +73,8 @@ def train(
     )  # fmt: skip
     if resume:
         if data is not None or config is not None or given or settings:
-            raise UsageError("--resume goes on as the job began: give -o JOB alone, or with other --devices.")
+            longer = _longer(epochs, budget)
+            raise UsageError(f"--resume goes on as the job began: give -o JOB alone, or with other --devices.{longer}")
         resume_job(JobFolder(job), devices)
     elif data is None:
         raise UsageError("Give the folder with the labelled volumes: medsegtrainer train DATA -o JOB.")
@@ -85,6 +86,13 @@ def train(
     if JobFolder(job).model.exists():
         apply_it = subprocess.list2cmdline(["medsegtrainer", "apply", str(job), "IMAGES", "-o", "OUT"])
         console.print(f"Model: {JobFolder(job).model}\nApply it to images: {apply_it}", highlight=False, markup=False)
+
+
+def _longer(epochs: int | None, budget: str | None) -> str:
+    """How to train longer, for who asks a job to go on with another length."""
+    if epochs is None and budget is None:
+        return ""
+    return " To train longer, begin a new training with more --epochs or --budget in another folder (DATA -o OTHER)."
 
 
 def cross_validate(
@@ -114,7 +122,10 @@ def cross_validate(
     )  # fmt: skip
     if resume:
         if data is not None or config is not None or given or settings:
-            raise UsageError("--resume goes on as the job began: give -o OUT, and --devices where they are others.")
+            raise UsageError(
+                "--resume goes on as the job began: give -o OUT, and --devices where they are others."
+                + _longer(epochs, budget)
+            )
         if devices is not None:
             _change_devices(JobFolder(job), devices)
         resume_job(JobFolder(job))

@@ -15,7 +15,7 @@ from MedSegTrainerLib.data.findings import Finding
 from MedSegTrainerLib.data.images import LOSSY_SUFFIXES, image_suffix
 from MedSegTrainerLib.data.outliers import FEW_CASES, is_few, odd_grids, odd_intensities, strays
 from MedSegTrainerLib.data.segment_owners import named_by_case
-from MedSegTrainerLib.sides import left_right_pair, why_not_mirror
+from MedSegTrainerLib.sides import left_right_pair, opposite_sides, why_not_mirror
 
 if TYPE_CHECKING:
     from MedSegTrainerLib.data.scan import CaseScan
@@ -247,14 +247,17 @@ def _specks(examined: Examined) -> Iterator[Finding]:
 
 
 def _sides(examined: Examined) -> Iterator[Finding]:
-    """Where names tell left from right: that mirroring is off, and cases in which they are exchanged."""
+    """Where names or places tell left from right: that mirroring is off, and cases in which they are exchanged."""
     volumes = [scan for scan in examined.scans if scan.geometry.size[2] > 1 and scan.traits]
     names = [examined.name_of(value) for value in examined.values()]
     reason, pair = why_not_mirror(names), left_right_pair(names)
+    if reason is None:
+        known = {value: examined.name_of(value) for value in examined.values()}
+        reason = opposite_sides([scan.traits for scan in volumes if scan.traits], known).get(2)
     if reason and volumes:
         yield Finding(
             severity="note", kind="left and right", message=f"Training does not mirror left to right: {reason}.",
-            remedy="Nothing to do, unless the names are wrong.",
+            remedy="Nothing to do, unless the names or the places are wrong.",
         )  # fmt: skip
     if pair is None:
         return

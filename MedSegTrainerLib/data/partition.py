@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 
@@ -68,6 +68,37 @@ def stratify(units: Sequence[Unit], sizes: Sequence[int]) -> Parts:
             left.remove(index)
     _fill_empty(parts, sizes)
     return parts
+
+
+def cover(train: Sequence[Unit], val: Sequence[Unit]) -> tuple[list[Unit], list[Unit]]:
+    """The two parts, with as few units exchanged as it takes that ``train`` lacks no class, and then ``val`` as few as
+    it can. Nothing changes where no exchange helps; of equal ones the first that keeps the sizes is made."""
+    train, val = list(train), list(val)
+    while (pair := _best_exchange(train, val)) is not None:
+        train[pair[0]], val[pair[1]] = val[pair[1]], train[pair[0]]
+    return train, val
+
+
+def _best_exchange(train: Sequence[Unit], val: Sequence[Unit]) -> tuple[int, int] | None:
+    """Indices of the units of both parts to exchange, or None where that would bring no class."""
+    counts = [Counter(label for unit in part for label in unit.labels) for part in (train, val)]
+    lacking = [counts[1 - part].keys() - counts[part].keys() for part in (0, 1)]
+    best: tuple[int, int, int, int, int] | None = None
+    for i, given in enumerate(train):
+        for j, taken in enumerate(val):
+            if not (given.labels & lacking[1] or taken.labels & lacking[0]):
+                continue
+            changes = _change(counts[0], given, taken, lacking[0]), _change(counts[1], taken, given, lacking[1])
+            key = (*changes, abs(len(given.cases) - len(taken.cases)), i, j)
+            if key[:2] < (0, 0) and (best is None or key < best):
+                best = key
+    return best[3:] if best else None
+
+
+def _change(counts: Counter[int], leaves: Unit, comes: Unit, lacking: Set[int]) -> int:
+    """How many more classes a part lacks when a unit leaves and another comes; below 0: fewer."""
+    lost = sum(counts[label] == 1 for label in leaves.labels - comes.labels)
+    return lost - len(comes.labels & lacking)
 
 
 def count_cases(units: Sequence[Unit]) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.dataset import Case, Dataset, some
 from MedSegTrainerLib.data.label_maps import read_label_map
-from MedSegTrainerLib.data.partition import Unit, count_cases, evenly, in_turn, stratify
+from MedSegTrainerLib.data.partition import Unit, count_cases, cover, evenly, in_turn, stratify
 from MedSegTrainerLib.data.patients import patient_pattern_for, patients_of
 from MedSegTrainerLib.errors import DataError, UsageError
 from MedSegTrainerLib.json_input import read_json_file
@@ -29,12 +29,16 @@ IMAGE_PREFIX = re.compile(r"^(image|img)[_-]", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Case names. Without any ``val`` the last weights are the model."""
+    """Case names. Without any ``val`` the last weights are the model.
+
+    units: cases that stay together, where chance alone divided them: then some may change sides.
+    """
 
     train: tuple[str, ...]
     val: tuple[str, ...]
     test: tuple[str, ...]
     reason: str
+    units: tuple[Unit, ...] = field(default=(), compare=False, repr=False)
 
 
 def split_dataset(dataset: Dataset, config: DataConfig) -> Split:
@@ -61,7 +65,51 @@ def split_dataset(dataset: Dataset, config: DataConfig) -> Split:
     if not test:
         return split
     reason = f"{split.reason}, {len(test)} test, as the data set says"
-    return Split(train=split.train, val=split.val, test=tuple(test), reason=reason)
+    return replace(split, test=tuple(test), reason=reason)
+
+
+def cover_classes(split: Split, present: Mapping[str, frozenset[int]]) -> Split:
+    """The split, in which training cases and then held-out cases have every class that they can; ``present``: label
+    values of each case. One that somebody made by hand, a fold, or one in which none is missing stays as it is."""
+    units = [
+        replace(unit, labels=frozenset().union(*(present.get(name, frozenset()) for name in unit.cases)))
+        for unit in split.units
+    ]
+    parts = [[unit for unit in units if unit.cases[0] in part] for part in (split.train, split.val)]
+    train, val = (_names(part) for part in cover(*parts))
+    if not split.units or set(val) == set(split.val):
+        return split
+    reason = f"{len(train)} train, {len(val)} validate, exchanged so that both have every class that they can"
+    return replace(split, train=train, val=val, reason=f"{split.reason}; {reason}")
+
+
+def missing_classes(split: Split, present: Mapping[str, frozenset[int]], names: Mapping[int, str]) -> Iterator[str]:
+    """What the model will not learn, or nothing will judge, in words; ``names``: of label values."""
+    having = {
+        part: {value for case in cases for value in present.get(case, frozenset())}
+        for part, cases in (("train", split.train), ("val", split.val), ("test", split.test))
+    }
+
+    def told(values: set[int]) -> str:
+        return some([f"'{names.get(value, f'label {value}')}'" for value in sorted(values)])
+
+    unjudged, unlearned = having["train"] - having["val"], having["val"] - having["train"]
+    unseen = having["test"] - having["train"] - having["val"]
+    if split.val and unjudged:
+        yield (
+            f"No held-out case ({some(split.val)}) has {told(unjudged)}: nothing judges it while training, and it "
+            "counts in no score. Add cases that have it, or name other held-out cases in a --split-file."
+        )
+    if unlearned:
+        yield (
+            f"No training case has {told(unlearned)}, which held-out cases have: the model will not learn it. Add "
+            "training cases that have it, or name other ones in a --split-file."
+        )
+    if unseen:
+        yield (
+            f"Only test cases ({some(split.test)}) have {told(unseen)}: it is no class of the model, and the report "
+            "does not count it. Move a case that has it to the training cases."
+        )
 
 
 def split_cases(names: Sequence[str], config: DataConfig) -> Split:
@@ -182,7 +230,7 @@ def _shares(ordered: Sequence[Unit], config: DataConfig, test_share: float, how:
         reason += f", {len(test_names)} are kept aside for the final report"
     elif test_share > 0:
         reason += f"; with fewer than {CASES_FOR_A_TEST_SET} cases none are kept aside"
-    return Split(train=train_names, val=val_names, test=test_names, reason=reason + how)
+    return Split(train=train_names, val=val_names, test=test_names, reason=reason + how, units=tuple(ordered))
 
 
 def _fold(ordered: Sequence[Unit], fold: int, folds: int, stratified: bool, how: str) -> Split:
@@ -223,7 +271,7 @@ def _from_file(known: set[str], path: Path, fold: int) -> Split:
         raise DataError(f"{path}: {some(twice)} stand in 'train' and in 'val' or 'test'. Keep one.")
     if not lists["train"]:
         raise DataError(f"{path}: fold {fold} has no case to train on.")
-    return Split(**lists, reason=f"fold {fold} of {path.name}")
+    return Split(train=lists["train"], val=lists["val"], test=lists["test"], reason=f"fold {fold} of {path.name}")
 
 
 def _read(path: Path) -> Any:

@@ -28,8 +28,9 @@ class CaseTraits:
     dark: share of the labelled voxels that every channel shows as background.
     padded: share of them where every channel is padded; 0 where the volume has no padding.
     levels: mean of each channel in a class, in standard deviations from the mean of the volume.
-    centers: centre of a class, mm along z, y and x from the first voxel. specks: number and voxels of the
-    small parts of a class far from anything else; only where they were looked for.
+    centers: centre of a class, mm along z, y and x from the first voxel. spreads: standard deviation of its voxels
+    about it, mm. specks: number and voxels of the small parts of a class far from anything else; only where they were
+    looked for.
     """
 
     image_digest: str
@@ -40,6 +41,7 @@ class CaseTraits:
     padded: float
     levels: dict[int, tuple[float, ...]]
     centers: dict[int, tuple[float, float, float]]
+    spreads: dict[int, tuple[float, float, float]] = field(default_factory=dict)
     specks: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -73,6 +75,7 @@ def take_traits(
         else 0.0,
         levels={value: tuple(float(part[labels == value].mean()) for part in deviations) for value in present},
         centers={value: _triple(places[:, labels == value].mean(axis=1)) for value in present},
+        spreads={value: _triple(places[:, labels == value].std(axis=1)) for value in present},
     )
 
 

@@ -54,6 +54,12 @@ TABLE: dict[str, Row] = {
         ),
     ),
     # --- settings and JSON ---
+    # --- training ---
+    "left_right_unnamed": Row(
+        run="plan {case}/d_lr --epochs 1 --device cpu",
+        says=("not along x: 'label 1' and 'label 2' lie on opposite sides along x in 6 of 6 cases",),
+        never=("anatomy is alike",),
+    ),
 }
 
 ELSEWHERE: dict[str, str] = {  # folder to the file of tests that tries it
@@ -67,6 +73,7 @@ ELSEWHERE: dict[str, str] = {  # folder to the file of tests that tries it
     "apply_odd": "library/test_apply_job.py",
     # --- training ---
     "resume_changed_data": "integration/wrong_input/test_changed_data.py",
+    "absent_class_not_found": "library/test_held_out.py",
 }
 
 

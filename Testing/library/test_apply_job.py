@@ -50,11 +50,11 @@ def test_nothing_to_mirror_is_told() -> None:
 @pytest.mark.parametrize("asked", ["auto", ["flip_x"]])
 def test_classes_with_a_side_are_never_mirrored_into_each_other(asked: Any) -> None:
     """Not even by a model that was trained so, by hand."""
-    swaps = why_not_mirror(["left kidney", "right kidney"])
-    axes, warning = mirror_axes(ApplyConfig(tta=True, tta_transforms=asked), (2,), swaps)
+    sides = {"x": why_not_mirror(["left kidney", "right kidney"]) or ""}
+    axes, warning = mirror_axes(ApplyConfig(tta=True, tta_transforms=asked), (2,), sides)
     assert axes == ()
     assert warning is not None and "mirroring would turn 'left kidney' into 'right kidney'" in warning
-    assert mirror_axes(ApplyConfig(tta=True), (0, 2), swaps) == ((0,), None)
+    assert mirror_axes(ApplyConfig(tta=True), (0, 2), sides) == ((0,), None)
 
 
 class TestInputs:

@@ -48,6 +48,12 @@ def flat(plan: Plan) -> Plan:
     return replace(plan, dims=2, patch_size=(1, 8, 12), network=network)
 
 
+def judged_dice(one: CachedCase) -> float:
+    """Where all of it is called a kidney."""
+    count = int((one.label == 1).sum())
+    return 2 * count / (count + one.label.numel())
+
+
 class TestJudge:
     def test_a_constant_prediction_by_hand(self, tiny_plan: Plan, cpu: torch.device) -> None:
         one = case("a", 1)
@@ -164,8 +170,25 @@ class TestMetrics:
     def test_a_case_without_any_label_is_unknown(self, tiny_plan: Plan, cpu: torch.device) -> None:
         empty = replace(case("a", 1), label=torch.full((5, 19, 14), -1, dtype=torch.int16))
         judged = HeldOut([empty], tiny_plan, cpu).judge(fresh_weights(tiny_plan))
-        assert {value for name, value in judged.metrics.items() if name != "val_dice"} == {None}
-        assert judged.mean == 0
+        assert set(judged.metrics.values()) == {None}
+        assert judged.mean is None
+
+    def test_a_class_that_no_case_has_counts_nowhere(self, tiny_plan: Plan, cpu: torch.device) -> None:
+        """Everything is called a cyst, which is not there: only its precision says so."""
+        one = case("a", 1)
+        alone = replace(one, label=one.label.clamp(max=1))
+        judged = HeldOut([alone], tiny_plan, cpu).judge(always(tiny_plan, 2))
+        assert judged.per_class == {"kidney": 0, "cyst": None} and judged.zero_classes == ("kidney",)
+        assert judged.metrics["val_iou/cyst"] is None and judged.metrics["val_precision/cyst"] == 0
+        found = HeldOut([alone], tiny_plan, cpu).judge(always(tiny_plan, 1))
+        assert found.mean == found.per_class["kidney"] == judged_dice(alone)
+        assert found.metrics["val_recall"] == 1
+
+    def test_a_class_that_some_case_has_counts_in_all(self, tiny_plan: Plan, cpu: torch.device) -> None:
+        one = case("a", 1)
+        alone = replace(one, name="b", label=one.label.clamp(max=1))
+        judged = HeldOut([one, alone], tiny_plan, cpu).judge(always(tiny_plan, 2))
+        assert judged.per_class["cyst"] == pytest.approx((judged.per_case["a"]["cyst"] or 0) / 2)
 
     def test_without_cases(self, tiny_plan: Plan, cpu: torch.device) -> None:
         judged = HeldOut([], tiny_plan, cpu).judge(fresh_weights(tiny_plan))
@@ -224,7 +247,7 @@ class TestSummarise:
         assert summarise(cases, ["kidney", "cyst"]).mean == pytest.approx((0.9 + 0.2) / 2)
 
     def test_nothing_known(self) -> None:
-        assert self.summary(None).mean == 0.0
+        assert self.summary(None).mean is None
 
 
 class TestMemory:

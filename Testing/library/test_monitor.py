@@ -6,7 +6,7 @@ import pytest
 
 from MedSegTrainerLib.config import TrainerConfig
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.monitor import Monitor, stopping_patience
+from MedSegTrainerLib.monitor import Monitor, judging_words, stopping_patience
 
 NAN = float("nan")
 
@@ -59,3 +59,23 @@ def test_a_metric_that_is_not_logged(name: str, told: str) -> None:
 def test_patience_is_the_guides_unless_given() -> None:
     assert stopping_patience(TrainerConfig()) == 30
     assert stopping_patience(TrainerConfig(patience=7)) == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "judged", "held_out", "why"),
+    [
+        ("val_dice", {"liver"}, True, None), ("val_dice/liver", {"liver"}, True, None),
+        ("val_loss", set(), True, None), ("train_loss", set(), False, None),
+        ("val_dice", set(), False, "no case is held out"), ("val_loss", set(), False, "no case is held out"),
+        ("val_dice/cyst", {"liver"}, True, "no held-out case has 'cyst'"),
+        ("val_iou", set(), True, "no held-out case has any class"),
+    ],
+)  # fmt: skip
+def test_why_it_is_never_known(name: str, judged: set[str], held_out: bool, why: str | None) -> None:
+    assert monitor(name).why_unknown(judged, held_out) == why
+
+
+def test_early_stopping_that_cannot_work_is_told() -> None:
+    said = judging_words(TrainerConfig(early_stopping=True), "no case is held out")
+    assert "no case is held out (trainer.monitor = val_dice). Early stopping is ignored" in said
+    assert "Early stopping" not in judging_words(TrainerConfig(), "no case is held out")

@@ -155,6 +155,18 @@ class TestFlips:
     def test_set_by_hand(self, given: str, axes: tuple[int, ...]) -> None:
         assert plan_for(fingerprint(), f"flip_axes={given}").flip_axes == axes
 
+    def test_classes_that_lie_on_opposite_sides_are_not_mirrored(self) -> None:
+        """Left and right without a name; along an axis that is not mirrored anyway nothing changes."""
+        sided = {axis: f"'1' and '2' lie on opposite sides along {'zyx'[axis]}" for axis in (1, 2)}
+        volumes, pictures = fingerprint(), DATA["2D"]
+        plan = plan_for(replace(volumes, sides=sided))
+        assert (plan.flip_axes, set(plan.sides)) == ((), {"x", "y"})
+        assert plan.reasons["flip_axes"] == f"not along x: {sided[2]}, and mirroring would exchange them"
+        assert plan_for(replace(volumes, sides={1: sided[1]})).flip_axes == (2,)
+        assert plan_for(replace(pictures, sides={1: sided[1]})).flip_axes == (2,)
+        by_hand = plan_for(replace(volumes, sides=sided), 'flip_axes=["y"]')
+        assert by_hand.flip_axes == (1,) and f"although {sided[1]}" in by_hand.reasons["flip_axes"]
+
     def test_a_slice_has_no_z_to_flip(self) -> None:
         assert plan_for(DATA["2D"], 'flip_axes=["z","x"]').flip_axes == (2,)
 

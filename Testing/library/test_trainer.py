@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from MedSegTrainerLib.checkpoint import TrainingState
-from MedSegTrainerLib.config import DataConfig, TrainConfig
+from MedSegTrainerLib.config import DataConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.data.cache import CachedCase
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.events import Epoch, Warned
@@ -103,3 +104,34 @@ def test_other_errors_are_not_taken_for_it(tiny_plan: Plan, tmp_path: Path) -> N
     with pytest.raises((RuntimeError, IndexError, ValueError)):
         fit(training)
     assert not (tmp_path / "plan.json").exists()
+
+
+@pytest.mark.parametrize("held_out", [0, 1])
+@pytest.mark.parametrize("step", [0, 1, 2, 3])
+def test_a_stop_at_any_moment_leaves_a_model(tiny_plan: Plan, tmp_path: Path, held_out: int, step: int) -> None:
+    """With or without held-out cases, before the first epoch ends, at its end and after it."""
+    plan = replace(tiny_plan, lr_schedule="plateau")
+    training = training_on(plan, 10**6, tmp_path, [])
+    training.held_out = HeldOut([case("c")][:held_out], plan, torch.device("cpu"))
+    training.next_look = step
+    training.folder.request_stop("keep-best")
+    assert fit(training) == "keep-best"
+    assert load_package(tmp_path / "model").training["val_cases"] == ["c"][:held_out]
+
+
+def test_what_nobody_measures_stops_nothing(tiny_plan: Plan, tmp_path: Path) -> None:
+    training = training_on(tiny_plan, 10**6, tmp_path, [])
+    training.held_out = HeldOut([], tiny_plan, torch.device("cpu"))
+    training.config = replace(training.config, trainer=TrainerConfig(early_stopping=True, patience=1))
+    assert fit(training) is None
+    assert training.state.epoch == tiny_plan.epochs == load_package(tmp_path / "model").training["epoch"]
+
+
+def test_the_training_loss_stops_without_held_out_cases(tiny_plan: Plan, tmp_path: Path) -> None:
+    training = training_on(tiny_plan, 10**6, tmp_path, [])
+    training.held_out = HeldOut([], tiny_plan, torch.device("cpu"))
+    trainer = TrainerConfig(early_stopping=True, patience=1, monitor="train_loss", min_delta=10)
+    training.config = replace(training.config, trainer=trainer)
+    training.monitor = Monitor(trainer, tiny_plan.class_names)
+    assert fit(training) is None
+    assert training.state.epoch == 2

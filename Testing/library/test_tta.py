@@ -73,3 +73,20 @@ class TestChoice:
             found, warnings = choose_transforms(config("rotate90"), [replace(square_plan, **changes)])
             assert found == (IDENTITY,)
             assert "takes no turned window" in warnings[0]
+
+
+class TestSides:
+    """Of a model whose classes are told apart by their places, whatever their names."""
+
+    def test_a_mirroring_that_exchanges_classes_is_left_out(self, square_plan: Plan) -> None:
+        plan = replace(square_plan, flip_axes=(1, 2), sides={"y": "'1' and '2' lie on opposite sides along y"})
+        found, warnings = choose_transforms(config("flip_x", "flip_y"), [plan])
+        assert [one.flips for one in found] == [(), (2,)]
+        assert warnings[0].endswith("mirroring along it: '1' and '2' lie on opposite sides along y.")
+
+    def test_so_is_every_turn(self, square_plan: Plan) -> None:
+        for axis in "xy":
+            plan = replace(square_plan, sides={axis: "'1' and '2' lie on opposite sides"})
+            assert choose_transforms(config("rotate90", "rotate180"), [plan])[0] == (IDENTITY,)
+        along_z = replace(square_plan, sides={"z": "'1' and '2' lie on opposite sides"})
+        assert len(choose_transforms(config("rotate180"), [along_z])[0]) == 2

@@ -67,6 +67,11 @@ JOBS = {
     "resuming what runs": (running(lambda p: ["train", "--resume", "-o", p.trained]), ("trained is still running",)),
     "resuming nothing": (lambda p: ["train", "--resume", "-o", p.data], ("data is not a job", "job.json", "Check")),
     "resuming with data": (resume_and_more, ("--resume", "-o JOB alone"), 2),
+    "resuming for longer": (
+        lambda p: ["train", "--resume", "--epochs", "20", "-o", p.trained],
+        ("To train longer", "another folder"),
+        2,
+    ),
     "resuming what cannot be": (resume_an_apply, ("job is no training job", "start the others again"), 2),
     "resuming without the data": (resume_without_data, ("data does not exist", "Give"), 1, "trained"),
     "a broken job": (a_broken_job, ("2 problems", "'trian'", "Did you mean 'train'", "x: unknown"), 2, "broken"),

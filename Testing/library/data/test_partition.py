@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from MedSegTrainerLib.data.partition import Unit, count_cases, evenly, in_turn, stratify
+from MedSegTrainerLib.data.partition import Unit, count_cases, cover, evenly, in_turn, stratify
 
 
 def alone(count: int, *labels: int) -> list[Unit]:
@@ -54,3 +54,31 @@ class TestStratify:
         parts = stratify(units, sizes)
         assert [bool(part) for part in parts] == [size > 0 for size in sizes]
         assert sorted(unit.cases for part in parts for unit in part) == [unit.cases for unit in units]
+
+
+class TestCover:
+    def units(self, *labels: set[int]) -> list[Unit]:
+        return [Unit(cases=(f"{i}{sorted(each)}",), labels=frozenset(each)) for i, each in enumerate(labels)]
+
+    def covered(self, train: list[set[int]], val: list[set[int]]) -> tuple[list[list[int]], list[list[int]]]:
+        parts = cover(self.units(*train), self.units(*val))
+        return tuple([sorted(unit.labels) for unit in part] for part in parts)  # type: ignore[return-value]
+
+    def test_what_is_well_stays(self) -> None:
+        train, val = self.units({1, 2}, {1}, {2}), self.units({1}, {2})
+        assert cover(train, val) == (train, val)
+
+    def test_held_out_cases_get_a_class_that_they_lack(self) -> None:
+        assert self.covered([{1}, {1, 2}, {1, 2}], [{1}]) == ([[1], [1], [1, 2]], [[1, 2]])
+
+    def test_the_only_case_with_a_class_trains(self) -> None:
+        assert self.covered([{1}, {1, 2}], [{1}]) == ([[1], [1, 2]], [[1]])
+        assert self.covered([{1}, {1}], [{1, 2}]) == ([[1, 2], [1]], [[1]])
+
+    def test_a_patient_is_exchanged_for_one_with_as_many_cases(self) -> None:
+        train = [
+            Unit(cases=("a", "b", "c"), labels=frozenset({1, 2})),
+            Unit(cases=("d",), labels=frozenset({1, 2})),
+        ]
+        val = [Unit(cases=("e",), labels=frozenset({1}))]
+        assert cover(train, val) == ([train[0], val[0]], [train[1]])

@@ -11,7 +11,15 @@ import pytest
 
 from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.dataset import Case, Dataset, Part
-from MedSegTrainerLib.data.splits import CASES_FOR_A_TEST_SET, Split, fold_splits, split_cases, split_dataset
+from MedSegTrainerLib.data.splits import (
+    CASES_FOR_A_TEST_SET,
+    Split,
+    cover_classes,
+    fold_splits,
+    missing_classes,
+    split_cases,
+    split_dataset,
+)
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError
 
 NAMES = [f"case_{index:02d}" for index in range(10)]
@@ -269,3 +277,31 @@ class TestFoldsOfACrossValidation:
             fold_splits(dataset(*map(case, MANY[:6])), DataConfig(folds=7))
         with pytest.raises(UsageError, match="has 1 cases to divide"):
             fold_splits(dataset(case("a")), DataConfig())
+
+
+class TestClassesThatAPartLacks:
+    def test_held_out_cases_are_exchanged(self) -> None:
+        split = split_cases(NAMES, DataConfig(seed=3))
+        rare = {name: frozenset({1, 2}) for name in split.train[:2]}
+        covered = cover_classes(split, {name: rare.get(name, frozenset({1})) for name in NAMES})
+        assert set(covered.val) & set(rare) and set(covered.train) & set(rare)
+        assert sorted([*covered.train, *covered.val]) == sorted(NAMES)
+        assert (len(covered.train), len(covered.val)) == (len(split.train), len(split.val))
+        assert "exchanged" in covered.reason
+
+    def test_a_division_without_any_fault_stays(self) -> None:
+        split = split_cases(NAMES, DataConfig(seed=3))
+        assert cover_classes(split, dict.fromkeys(NAMES, frozenset({1, 2}))) is split
+
+    def test_a_fold_stays(self) -> None:
+        split = split_cases(NAMES, DataConfig(fold=0))
+        assert cover_classes(split, {name: frozenset({name in split.train}) for name in NAMES}) is split
+
+    def test_what_is_told(self) -> None:
+        split = Split(train=("a",), val=("b",), test=("c",), reason="")
+        present = {"a": frozenset({1, 2}), "b": frozenset({1, 3}), "c": frozenset({1, 4})}
+        unjudged, unlearned, unseen = missing_classes(split, present, {1: "liver", 2: "tumor", 3: "cyst"})
+        assert "No held-out case (b) has 'tumor'" in unjudged
+        assert "No training case has 'cyst'" in unlearned
+        assert "Only test cases (c) have 'label 4'" in unseen
+        assert not list(missing_classes(split, dict.fromkeys("abc", frozenset({1})), {1: "liver"}))
