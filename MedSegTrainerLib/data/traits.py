@@ -29,7 +29,8 @@ class CaseTraits:
     padded: share of them where every channel is padded; 0 where the volume has no padding.
     levels: mean of each channel in a class, in standard deviations from the mean of the volume.
     centers: centre of a class, mm along z, y and x from the first voxel. specks: number and voxels of the
-    small parts of a class far from anything else; only where they were looked for.
+    small parts of a class far from anything else; only where they were looked for. hot: channel to its few voxels far
+    beyond all others, in words.
     """
 
     image_digest: str
@@ -41,6 +42,7 @@ class CaseTraits:
     levels: dict[int, tuple[float, ...]]
     centers: dict[int, tuple[float, float, float]]
     specks: dict[int, tuple[int, int]] = field(default_factory=dict)
+    hot: dict[int, str] = field(default_factory=dict)
 
 
 def take_traits(

@@ -31,6 +31,7 @@ TABLE: dict[str, Row] = {
     # --- geometry ---
     # --- label values, channels and pictures ---
     # --- apply, models ---
+    "five_axes": Row(says=("4 cases",)),
     # --- layouts, files and DICOM ---
     # --- settings and JSON ---
 }
@@ -39,6 +40,9 @@ ELSEWHERE: dict[str, str] = {  # folder to the file of tests that tries it
     # --- geometry ---
     # --- label values, channels and pictures ---
     # --- apply, models ---
+    "apply_odd": "integration/test_odd_images.py",
+    "ct_wrong_scale": "integration/test_odd_images.py",
+    "nan_inf_image": "integration/test_odd_images.py",
     # --- layouts, files and DICOM ---
     # --- training ---
 }
