@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from MedSegTrainerLib.data.normalize import Normalization
 from MedSegTrainerLib.data.scan import CaseScan
 from MedSegTrainerLib.data.traits import spread_step, value_range
+from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.plan import Plan
 
@@ -22,7 +25,34 @@ INTENSITY_SLACK, SCALED_SLACK = 0.25, 1.0  # of the training's range
 NARROW, SCALED_NARROW = 4.0, 20.0  # times less than the narrowest of the training
 FLAT = 0.01  # deviation within the range that a CT model looks at, as a share of it: a body has more
 EXTREMES: dict[str, Callable[..., float]] = {"highest_low": max, "lowest_high": min, "narrowest": min}
+Axes = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+Spread = tuple[Axes, Axes, Axes]
 PLANES = {"R": "sagittal", "L": "sagittal", "A": "coronal", "P": "coronal", "I": "axial", "S": "axial"}
+
+
+@dataclass(kw_only=True)
+class _Channel:
+    name: str
+    lowest: FiniteFloat
+    highest: FiniteFloat
+    median_low: FiniteFloat
+    median_high: FiniteFloat
+    highest_low: FiniteFloat = 0
+    lowest_high: FiniteFloat = 0
+    narrowest: FiniteFloat = 0
+
+
+@dataclass(kw_only=True)
+class _Data:
+    """The form of what ``describe`` gives."""
+
+    schema_version: int
+    cases: int
+    spacing_mm: Spread
+    size_voxels: Spread
+    extent_mm: Spread
+    planes: dict[str, int]
+    channels: list[_Channel]
 
 
 def describe(scans: Sequence[CaseScan], channel_names: Sequence[str]) -> dict[str, Any]:
@@ -109,6 +139,23 @@ def unlike_training(channels: Sequence[sitk.Image], plan: Plan, data: Mapping[st
     for index, (channel, known) in enumerate(zip(channels, data["channels"], strict=True)):
         told += _intensities(channel, known, plan.normalization[index].method, len(channels) > 1)
     return told
+
+
+def refuse_malformed(data: Any, channels: int) -> None:
+    """Raises ModelError where a model's ``data`` is not what ``describe`` gives for so many channels.
+
+    {} of older models, and forms of later versions, pass: nothing is read of them.
+    """
+    if data.get("schema_version") != SCHEMA_VERSION:
+        return
+    try:
+        known = TypeAdapter(_Data).validate_python(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(("data", *map(str, first["loc"])))
+        raise ModelError(f"{where} = {first['input']!r:.60}: {first['msg']}") from None
+    if len(known.channels) != channels:
+        raise ModelError(f"data.channels has {len(known.channels)} entries for {channels} channels")
 
 
 def unlike_words(name: str, phrases: Sequence[str]) -> str | None:
