@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,11 +13,13 @@ import SimpleITK as sitk
 from MedSegTrainerLib.apply_inputs import Input, find_inputs
 from MedSegTrainerLib.cleaning import Cleaning, agreed, from_json, to_json
 from MedSegTrainerLib.config import ApplyConfig
+from MedSegTrainerLib.data.finite import with_padding_filled
+from MedSegTrainerLib.data.hot_voxels import clipped_words
 from MedSegTrainerLib.data.images import file_stamps, read_channels
 from MedSegTrainerLib.data.label_maps import refuse_several_slices, write_label_map
 from MedSegTrainerLib.device import choose_device
 from MedSegTrainerLib.devices import devices_of_models
-from MedSegTrainerLib.errors import DataError, UsageError
+from MedSegTrainerLib.errors import DataError, MedSegError, UsageError, system_words
 from MedSegTrainerLib.events import CaseDone, Emit, Progress, Stage, Warned
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.held_out_files import cleaned_up
@@ -25,6 +28,7 @@ from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.likeness import combine, unlike_training, unlike_words
 from MedSegTrainerLib.made import ABSENT, BY_HAND, SAME, Made, model_checksum, recipe
 from MedSegTrainerLib.maps import MapsWanted, Prediction, map_files, write_maps
+from MedSegTrainerLib.out_of_memory import is_out_of_memory
 from MedSegTrainerLib.overlapped import StopAskedError, overlapped
 from MedSegTrainerLib.package import load_members
 from MedSegTrainerLib.postprocess import clean_up
@@ -115,23 +119,26 @@ class _Work:
             if done.error is None:
                 self.emit(CaseDone(name=item.name, output=str(output), seconds=round(done.seconds, 2)))
                 continue
-            told = str(done.error)
+            told = failure_words(done.error, self.folder)
             failures.append(told if str(item.files[0]) in told else f"{item.files[0]}: {told}")
             self.emit(CaseDone(name=item.name, error=failures[-1]))
         return failures, count
 
-    def read(self, task: Task) -> tuple[Prepared, str | None]:
+    def read(self, task: Task) -> tuple[Prepared, list[str]]:
         channels = read_channels(task.item.files)
         refuse_several_slices(channels[0].GetSize(), task.output)
-        prepared = self.predictor.prepare(channels)
-        return prepared, unlike_words(task.item.name, unlike_training(channels, self.predictor.plan, self.data))
+        self.predictor.refuse_other_channels(channels)
+        channels, filled = with_padding_filled(task.item.files, channels)
+        told = [f"{task.item.name}: {words}" for words in (filled, *clipped_words(channels)) if words]
+        unlike = unlike_words(task.item.name, unlike_training(channels, self.predictor.plan, self.data))
+        return self.predictor.prepare(channels), [*told, *([unlike] if unlike else [])]
 
-    def predict(self, task: Task, content: tuple[Prepared, str | None]) -> Prediction:
-        prepared, unlike = content
+    def predict(self, task: Task, content: tuple[Prepared, list[str]]) -> tuple[Prediction, list[str]]:
+        prepared, warnings = content
         if self.folder.stop_requested():
             raise StopAskedError
-        if unlike:
-            self.emit(Warned(message=unlike))
+        for words in warnings:
+            self.emit(Warned(message=words))
         show = _progress(self.emit, self.owner, self.begun, self.total, self.started)
         self.begun += 1
 
@@ -140,14 +147,30 @@ class _Work:
             if done < windows and self.folder.stop_requested():
                 raise StopAskedError
 
-        return self.predictor.segment(prepared, on_window, self.maps, self.made.folder)
+        return self.predictor.segment(prepared, on_window, self.maps, self.made.folder), warnings
 
-    def write(self, task: Task, found: Prediction) -> None:
+    def write(self, task: Task, content: tuple[Prediction, list[str]]) -> None:
+        found, warnings = content
         self.made.begin(task.maps.values())
         write_maps(found, task.maps, self.predictor.plan.classes)
         labels = cleaned(cleaned_up(found.labels, self.cleanings), self.config)
         write_label_map(labels, task.output, self.predictor.plan.classes)
-        self.made.add(task.output, task.maps.values(), task.recipe)
+        self.made.add(task.output, task.maps.values(), task.recipe, warnings)
+
+
+def failure_words(error: Exception, folder: JobFolder) -> str:
+    """Why an image was not segmented; of what should not happen, the traceback goes to the log."""
+    if isinstance(error, MedSegError):
+        return str(error)
+    if is_out_of_memory(error):
+        return "There is not enough memory for this image. Close other programs, or cut or resample the image."
+    if isinstance(error, OSError):
+        return system_words(error)
+    traceback.print_exception(error)
+    return (
+        f"An error that should not happen: {type(error).__name__}: {error}. Please report it with the file "
+        f"{folder.log_file}."
+    )
 
 
 def cleaned(labels: sitk.Image, config: ApplyConfig) -> sitk.Image:

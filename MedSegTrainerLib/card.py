@@ -8,6 +8,7 @@ from textwrap import indent
 from typing import Any
 
 from MedSegTrainerLib.architectures import network_settings
+from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.package import ModelPackage, load_members, read_description
 from MedSegTrainerLib.plan import Plan
 
@@ -22,8 +23,11 @@ CURVE_LINES = 8
 
 def read_card(path: Path) -> str:
     """The card of a model in a folder, a zip or a job; raises ModelError."""
-    document = read_description(path)
-    return card_text(load_members(path), document)
+    members, document = load_members(path), read_description(path)
+    try:
+        return card_text(members, document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{path}: what model.json tells of training and metrics is damaged ({error!r}).") from None
 
 
 def card_text(members: Sequence[ModelPackage], document: Mapping[str, Any] | None = None) -> str:
@@ -39,7 +43,8 @@ def card_text(members: Sequence[ModelPackage], document: Mapping[str, Any] | Non
         ("Curve", _curve(first.curves)),
         ("Made", _made(first.plan, training, len(members), str(told.get("made_by", "")))),
     ]
-    return "\n".join(line for title, lines in blocks if lines for line in _block(title, lines))
+    lines = [line for title, lines in blocks if lines for line in _block(title, lines)]
+    return "\n".join("".join(c if c.isprintable() else "\ufffd" for c in line) for line in lines)
 
 
 def card_page(members: Sequence[ModelPackage], document: Mapping[str, Any]) -> str:

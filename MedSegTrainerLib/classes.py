@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 Color = tuple[int, int, int]
 WHITE = 255
@@ -16,6 +17,8 @@ class LabelClass:
 
     ``terminology`` is Slicer's text form of a coded entry, '' when there is none.
     """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     value: int
     name: str

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 from scipy import ndimage
 
 from MedSegTrainerLib.classes import LabelClass
@@ -33,6 +34,8 @@ SAME = 1e-6  # of Dice
 @dataclass(frozen=True, kw_only=True)
 class Cleaning:
     """What is done to the pieces of one class, and what it did to its mean Dice on the cases it was chosen with."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "allow_inf_nan": False}
 
     value: int
     name: str
@@ -127,9 +130,11 @@ def to_json(cleanings: Sequence[Cleaning]) -> list[dict[str, Any]]:
 def from_json(entries: Sequence[Mapping[str, Any]]) -> list[Cleaning]:
     """What ``to_json`` wrote; raises ModelError."""
     try:
-        return [Cleaning(**entry) for entry in entries]
-    except TypeError as error:
-        raise ModelError(f"The model's 'postprocessing' does not fit this version ({error}). Update one.") from None
+        return TypeAdapter(list[Cleaning]).validate_python(list(entries))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        told = f"{'.'.join(map(str, first['loc']))} = {first['input']!r:.60}: {first['msg']}"
+        raise ModelError(f"The model's 'postprocessing' does not fit this version ({told}). Update one.") from None
 
 
 def agreed(members: Sequence[Sequence[Cleaning]]) -> list[Cleaning]:

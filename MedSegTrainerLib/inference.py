@@ -31,6 +31,10 @@ from MedSegTrainerLib.tta import IDENTITY, Transform
 
 PARTS = 1000  # of a volume, in which progress is counted where models cut different windows
 CPU_VOXELS = 400_000  # of the windows that go through a network at once: it reads its weights anew for each time
+NO_NUMBERS = (
+    "The network's result is no number at some voxels, and no label map was written. Its weights or the intensities of "
+    "the image are far out of range: copy the model again, and compare the image with those it was trained on."
+)
 OnWindow = Callable[[int, int], None]
 
 
@@ -84,18 +88,23 @@ class Predictor:
 
     def prepare(self, channels: Sequence[sitk.Image]) -> Prepared:
         """The part that needs no device; raises DataError for another number of channels than the model has."""
-        expected = len(self.plan.normalization)
-        if len(channels) != expected:
-            names = ", ".join(self.plan.channel_names)
-            raise DataError(
-                f"The image has {len(channels)} channels and the model needs {expected} ({names}). "
-                "Give it images with the channels it was trained on, in their order."
-            )
+        self.refuse_other_channels(channels)
         ways = {way_of_preparing(plan): plan for plan in self.trained}
         return Prepared(
             images={way: prepare_image(channels, plan)[0] for way, plan in ways.items()},
             original=Geometry.of(channels[0]), canonical=Geometry.of(to_canonical(channels[0])),
         )  # fmt: skip
+
+    def refuse_other_channels(self, channels: Sequence[sitk.Image]) -> None:
+        """Raises DataError where an image has not as many channels as the model."""
+        expected = len(self.plan.normalization)
+        if len(channels) != expected:
+            names = ", ".join(self.plan.channel_names)
+            raise DataError(
+                f"The image has {len(channels)} {'channel' if len(channels) == 1 else 'channels'} and the model needs "
+                f"{expected} ({names}). Give it images with the channels it was trained on, in their order; of a "
+                "series over time, each time point as a file of its own."
+            )
 
     def segment(
         self,
@@ -208,8 +217,10 @@ class _Canvas:
     def add(self, first: int, found: torch.Tensor) -> None:
         """Logits (classes, planes, y, x), background first, with the variance as a last channel where it is wanted."""
         logits, planes = found[: self.count], slice(first, first + found.shape[1])
-        # argmax over the first axis takes ten times as long on a CPU
-        self.labels[planes] = self.values[logits.max(dim=0).indices.cpu().numpy()]
+        highest = logits.max(dim=0)  # argmax over the first axis takes ten times as long on a CPU
+        if not torch.isfinite(highest.values).all():
+            raise DataError(NO_NUMBERS)
+        self.labels[planes] = self.values[highest.indices.cpu().numpy()]
         if not self.maps.any:
             return
         logs = functional.log_softmax(logits, dim=0)

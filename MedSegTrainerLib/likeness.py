@@ -2,30 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
+from MedSegTrainerLib.data.normalize import Normalization
 from MedSegTrainerLib.data.scan import CaseScan
 from MedSegTrainerLib.data.traits import spread_step, value_range
+from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.plan import Plan
 
 SCHEMA_VERSION = 1
 VOLUME_SAMPLES = 20_000
 SPACING_FACTOR, EXTENT_FACTOR = 1.5, 1.5  # beyond the smallest and largest of the training: augmentation reaches less
-INTENSITY_SLACK = {"ct": 0.25, "none": 0.25}  # of the training's range; other normalisations forgive a new scale
-SCALED_SLACK = 1.0
+FIXED_SCALES = ("ct", "none")  # other normalisations forgive a new scale
+INTENSITY_SLACK, SCALED_SLACK = 0.25, 1.0  # of the training's range
+NARROW, SCALED_NARROW = 4.0, 20.0  # times less than the narrowest of the training
+FLAT = 0.01  # deviation within the range that a CT model looks at, as a share of it: a body has more
+EXTREMES: dict[str, Callable[..., float]] = {"highest_low": max, "lowest_high": min, "narrowest": min}
+Axes = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+Spread = tuple[Axes, Axes, Axes]
 PLANES = {"R": "sagittal", "L": "sagittal", "A": "coronal", "P": "coronal", "I": "axial", "S": "axial"}
+
+
+@dataclass(kw_only=True)
+class _Channel:
+    name: str
+    lowest: FiniteFloat
+    highest: FiniteFloat
+    median_low: FiniteFloat
+    median_high: FiniteFloat
+    highest_low: FiniteFloat = 0
+    lowest_high: FiniteFloat = 0
+    narrowest: FiniteFloat = 0
+
+
+@dataclass(kw_only=True)
+class _Data:
+    """The form of what ``describe`` gives."""
+
+    schema_version: int
+    cases: int
+    spacing_mm: Spread
+    size_voxels: Spread
+    extent_mm: Spread
+    planes: dict[str, int]
+    channels: list[_Channel]
 
 
 def describe(scans: Sequence[CaseScan], channel_names: Sequence[str]) -> dict[str, Any]:
     """Numbers of cases, voxels, sizes, intensities and slice planes, for ``model.json``.
 
     spacing_mm, size_voxels and extent_mm: [smallest, median, largest] along z, y and x in canonical axes.
-    channels: for each the darkest 0.5 and the brightest 99.5 percentile of any whole image, and their medians.
+    channels: for each the darkest 0.5 and the brightest 99.5 percentile of any whole image, and their medians; the
+    brightest of the dark and the darkest of the bright ones; and the smallest distance between both in an image.
     planes: slice plane to number of cases. No scans, or scans without traits, give {}.
     """
     traits = [scan.traits for scan in scans if scan.traits is not None]
@@ -47,6 +82,8 @@ def describe(scans: Sequence[CaseScan], channel_names: Sequence[str]) -> dict[st
                 "name": name, "lowest": _short(ranges[:, index, 0].min()), "highest": _short(ranges[:, index, 1].max()),
                 "median_low": _short(np.median(ranges[:, index, 0])),
                 "median_high": _short(np.median(ranges[:, index, 1])),
+                "highest_low": _short(ranges[:, index, 0].max()), "lowest_high": _short(ranges[:, index, 1].min()),
+                "narrowest": _short((ranges[:, index, 1] - ranges[:, index, 0]).min()),
             }
             for index, name in enumerate(channel_names)
         ],
@@ -72,6 +109,7 @@ def combine(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "name": same[0]["name"], "lowest": min(one["lowest"] for one in same),
             "highest": max(one["highest"] for one in same),
             **{key: _short(np.mean([one[key] for one in same])) for key in ("median_low", "median_high")},
+            **{key: of(one[key] for one in same) for key, of in EXTREMES.items() if all(key in one for one in same)},
         }
         for same in zip(*(data["channels"] for data in members), strict=True)
     ]  # fmt: skip
@@ -81,10 +119,13 @@ def combine(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def unlike_training(channels: Sequence[sitk.Image], plan: Plan, data: Mapping[str, Any]) -> list[str]:
     """In what an image (one SimpleITK image a channel) is unlike those that the model saw, a phrase each.
 
-    data: of ``describe``; {} of older models, or a form of a later version, gives no phrases.
+    data: of ``describe``. With {}, as of older models, or a form of a later version, only the plan's own range of a CT
+    is compared.
     """
     if data.get("schema_version") != SCHEMA_VERSION:
-        return []
+        return [
+            words for channel, how in zip(channels, plan.normalization, strict=True) for words in _flat(channel, how)
+        ]
     geometry = Geometry.of(sitk.DICOMOrient(channels[0], "LPS"))
     flat = plan.dims == 2 and geometry.size[2] == 1
     told = []
@@ -98,6 +139,23 @@ def unlike_training(channels: Sequence[sitk.Image], plan: Plan, data: Mapping[st
     for index, (channel, known) in enumerate(zip(channels, data["channels"], strict=True)):
         told += _intensities(channel, known, plan.normalization[index].method, len(channels) > 1)
     return told
+
+
+def refuse_malformed(data: Any, channels: int) -> None:
+    """Raises ModelError where a model's ``data`` is not what ``describe`` gives for so many channels.
+
+    {} of older models, and forms of later versions, pass: nothing is read of them.
+    """
+    if data.get("schema_version") != SCHEMA_VERSION:
+        return
+    try:
+        known = TypeAdapter(_Data).validate_python(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(("data", *map(str, first["loc"])))
+        raise ModelError(f"{where} = {first['input']!r:.60}: {first['msg']}") from None
+    if len(known.channels) != channels:
+        raise ModelError(f"data.channels has {len(known.channels)} entries for {channels} channels")
 
 
 def unlike_words(name: str, phrases: Sequence[str]) -> str | None:
@@ -132,15 +190,52 @@ def _outside(what: str, values: np.ndarray, known: Sequence[Sequence[float]], fa
 
 
 def _intensities(channel: sitk.Image, known: Mapping[str, Any], method: str, several: bool) -> list[str]:
-    array = sitk.GetArrayViewFromImage(channel)
-    low, high = value_range(array.ravel()[:: spread_step(array.shape, VOLUME_SAMPLES)].astype(np.float32))
-    slack = INTENSITY_SLACK.get(method, SCALED_SLACK) * (known["highest"] - known["lowest"])
-    if low >= known["lowest"] - slack and high <= known["highest"] + slack:
-        return []
+    low, high = value_range(_sample(channel))
     where = f" in {known['name']}" if several else ""
-    return [
+    words = (
         f"intensities from {low:.4g} to {high:.4g}{where} (training: {known['lowest']:.4g} to {known['highest']:.4g})"
+    )
+    if method in FIXED_SCALES and _is_of_another_scale(low, high, known):
+        units = "Hounsfield units, which a CT must have" if method == "ct" else "the units of the training"
+        return [f"{words}, which are hardly {units}"]
+    slack = INTENSITY_SLACK if method in FIXED_SCALES else SCALED_SLACK
+    reach = slack * (known["highest"] - known["lowest"])
+    is_beyond = low < known["lowest"] - reach or high > known["highest"] + reach
+    is_narrow = high - low < _narrowest(known) / SCALED_NARROW
+    return [words] if is_beyond or is_narrow else []
+
+
+def _is_of_another_scale(low: float, high: float, known: Mapping[str, Any]) -> bool:
+    """Whether an image was scaled (to 0-1, 0-255, deviations) or shifted (to numbers from 0 on) before it came here.
+
+    A part of a body has fewer intensities than the whole, so a narrower range alone says little.
+    """
+    dark, bright = known.get("highest_low", known["median_low"]), known.get("lowest_high", known["median_high"])
+    half = (known["highest"] - known["lowest"]) / 2
+    never_negative = low >= 0 > dark + INTENSITY_SLACK * (bright - dark)
+    return never_negative or high - low < _narrowest(known) / NARROW or low > dark + half or high < bright - half
+
+
+def _narrowest(known: Mapping[str, Any]) -> float:
+    usual = known["median_high"] - known["median_low"]
+    return float(known.get("narrowest", usual / NARROW))  # older models kept only what is usual
+
+
+def _flat(channel: sitk.Image, how: Normalization) -> list[str]:
+    if how.method != "ct":
+        return []
+    seen = np.clip(_sample(channel), how.low, how.high)
+    if seen.std() >= FLAT * (how.high - how.low):
+        return []
+    return [
+        f"next to no contrast from {how.low:.4g} to {how.high:.4g}, where the model looks: hardly Hounsfield units, "
+        "which a CT must have"
     ]
+
+
+def _sample(channel: sitk.Image) -> np.ndarray:
+    array = sitk.GetArrayViewFromImage(channel)
+    return array.ravel()[:: spread_step(array.shape, VOLUME_SAMPLES)].astype(np.float32)
 
 
 def _spread(values: np.ndarray) -> list[list[float]]:

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 
 from MedSegTrainerLib import atomic
+from MedSegTrainerLib.errors import UsageError
+from MedSegTrainerLib.json_input import parse_json
 from MedSegTrainerLib.package import ModelPackage
 
 RECORD = "made.jsonl"
@@ -33,8 +35,8 @@ class Made:
         lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
         for line in lines:
             try:
-                self._follow(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError):
+                self._follow(parse_json(line, str(self.path)))
+            except (UsageError, KeyError, ValueError, TypeError, AttributeError):
                 continue
 
     def state(self, label_map: Path, maps: Iterable[Path], recipe: str) -> str:
@@ -54,11 +56,12 @@ class Made:
         if files:
             self._append({"files": files})
 
-    def add(self, label_map: Path, maps: Iterable[Path], recipe: str) -> None:
-        """Says that all files of a result are whole."""
+    def add(self, label_map: Path, maps: Iterable[Path], recipe: str, warnings: Sequence[str] = ()) -> None:
+        """Says that all files of a result are whole; ``warnings``: what was told of the image, for who looks later."""
         files = {self._name(file): f"{file.stat().st_size} bytes" for file in maps}
         files[self._name(label_map)] = checksum(label_map)
-        self._append({"label_map": self._name(label_map), "recipe": recipe, "files": files})
+        told = {"warnings": list(warnings)} if warnings else {}
+        self._append({"label_map": self._name(label_map), "recipe": recipe, "files": files, **told})
 
     def _is_ours(self, file: Path) -> bool:
         content = self.known.get(self._name(file))
@@ -70,9 +73,10 @@ class Made:
         return file.relative_to(self.folder).as_posix()
 
     def _follow(self, line: Mapping[str, Any]) -> None:
-        self.known |= dict(line["files"])
+        files = {str(name): str(content) for name, content in line["files"].items()}
         if "recipe" in line:
-            self.recipes[line["label_map"]] = line["recipe"]
+            self.recipes[str(line["label_map"])] = str(line["recipe"])
+        self.known |= files
 
     def _append(self, line: dict[str, Any]) -> None:
         self._follow(line)

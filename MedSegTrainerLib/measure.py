@@ -10,8 +10,8 @@ import torch
 
 from MedSegTrainerLib.compiled import Compiled
 from MedSegTrainerLib.config import TrainConfig
-from MedSegTrainerLib.data.cache import available_memory
 from MedSegTrainerLib.device import synchronize
+from MedSegTrainerLib.main_memory import available_memory
 from MedSegTrainerLib.out_of_memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.presets import wants_mixed_precision

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.errors import JobError, StorageError
 
 Item = TypeVar("Item")
+
+
+FOR_ALL = (StorageError, JobError)  # a full disk, a job that another process took over
 
 
 class StopAskedError(Exception):
@@ -24,7 +27,7 @@ class Done(Generic[Item]):
 
     item: Item
     seconds: float
-    error: DataError | None = None
+    error: Exception | None = None
 
 
 def overlapped(
@@ -36,26 +39,21 @@ def overlapped(
     """Each item as it is done, in their order: ``write(item, work(item, read(item)))``.
 
     ``read`` and ``write`` run in a thread each, ``work`` in the caller's, one item ahead and one behind at most, so
-    that memory does not grow with their number. A DataError ends only its item; other errors are raised here.
-    After a StopAskedError of ``work`` nothing more is begun.
+    that memory does not grow with their number. An error ends only its item, whatever it is, but for those that no item
+    would escape (``FOR_ALL``), which are raised here. After a StopAskedError of ``work`` nothing more is begun.
     """
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         ahead = reader.submit(_timed, read, items[0]) if items else None
         behind: Callable[[], Done[Item]] | None = None
         for index, item in enumerate(items):
             assert ahead is not None
-            content, result, spent, error = None, None, 0.0, None
-            try:
-                content, spent = ahead.result()
-            except DataError as found:
-                error = found
+            content, spent, error = _tried(ahead.result)
             ahead = reader.submit(_timed, read, items[index + 1]) if index + 1 < len(items) else None
+            result = None
             try:
                 if error is None:
-                    result, seconds = _timed(work, item, content)
+                    result, seconds, error = _tried(partial(_timed, work, item, content))
                     spent += seconds
-            except DataError as found:
-                error = found
             except StopAskedError:
                 break
             content = None  # two volumes at a time are enough
@@ -71,10 +69,18 @@ def overlapped(
 
 
 def _written(item: Item, spent: float, future: Future[tuple[Any, float]]) -> Done[Item]:
+    _, seconds, error = _tried(future.result)
+    return Done(item=item, seconds=spent + seconds, error=error)
+
+
+def _tried(step: Callable[[], tuple[Any, float]]) -> tuple[Any, float, Exception | None]:
+    """What the step gives, and None; or nothing, and the error of this item."""
     try:
-        return Done(item=item, seconds=spent + future.result()[1])
-    except DataError as error:
-        return Done(item=item, seconds=spent, error=error)
+        return *step(), None
+    except (StopAskedError, *FOR_ALL):
+        raise
+    except Exception as error:
+        return None, 0.0, error
 
 
 def _timed(step: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:

@@ -6,31 +6,41 @@ package whose ``members`` are models of the same classes, each with a plan and a
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from MedSegTrainerLib import __version__, atomic
+from MedSegTrainerLib.cleaning import from_json
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.likeness import combine
+from MedSegTrainerLib.json_input import parse_json
+from MedSegTrainerLib.likeness import combine, refuse_malformed
 from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.models.state_shapes import state_shapes
 from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.weights_file import load_weights
 
 SCHEMA_VERSION = 1
 DESCRIPTION, WEIGHTS, CARD = "model.json", "weights.safetensors", "card.md"
 LARGEST = {DESCRIPTION: 64 << 20, WEIGHTS: 8 << 30}  # bytes; no model comes near them, a zip bomb does
+MOST_MEMBERS, MOST_PROBLEMS = 100, 20
+JSON_NAMES: dict[type, str] = {dict: "an object", list: "a list", int: "a whole number", str: "a text"}
+HEAD, TOLD = {"schema_version": int, "made_by": str}, {
+    "plan": dict, "training": dict, "metrics": dict, "data": dict, "curves": list, "postprocessing": list,
+}  # fmt: skip
 WEIGHTS_NAME = re.compile(r"weights(_[0-9]{1,3})?\.safetensors")  # of a member: a file of the package, no path
+
+
+Opened = Callable[[str], AbstractContextManager[tuple[IO[bytes], int]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,21 +113,23 @@ def load_members(path: Path) -> list[ModelPackage]:
 
     Raises ModelError.
     """
-    with _opened(path) as read:
-        document = _parsed(read(DESCRIPTION), path)
-        try:
-            entries = document.get("members") or [{**document, "weights": WEIGHTS}]
-            members = [_member(entry, read, path) for entry in entries]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise _damaged(path, error) from None
+    with _opened(path) as opened:
+        document = _parsed(opened, path)
+        entries = document.get("members") or [{**document, "weights": WEIGHTS}]
+        names = [entry["weights"] for entry in entries]
+        if len(entries) > MOST_MEMBERS or len(set(names)) < len(names):
+            raise _damaged(
+                path, f"it has {len(entries)} members; each needs a file of its own, and {MOST_MEMBERS} are most"
+            )
+        members = [_member(entry, opened, path) for entry in entries]
     _refuse_other_classes(members, str(path))
     return members
 
 
 def read_description(path: Path) -> dict[str, Any]:
     """What ``model.json`` holds of a package in a folder, a zip or a job; raises ModelError."""
-    with _opened(path) as read:
-        return _parsed(read(DESCRIPTION), path)
+    with _opened(path) as opened:
+        return _parsed(opened, path)
 
 
 def _head() -> dict[str, Any]:
@@ -145,34 +157,68 @@ def _write_description(members: Sequence[ModelPackage], document: Mapping[str, A
     atomic.write_bytes(folder / CARD, card_page(members, document).encode())
 
 
-def _parsed(text: bytes, path: Path) -> dict[str, Any]:
+def _parsed(opened: Opened, path: Path) -> dict[str, Any]:
+    with opened(DESCRIPTION) as (stream, size):
+        text = stream.read(size)
     try:
-        document: dict[str, Any] = json.loads(text)
+        document = parse_json(text, DESCRIPTION, ModelError)
+    except ModelError as error:
+        raise _damaged(path, str(error)) from None
+    if not isinstance(document, dict) or "schema_version" not in document:
+        raise _damaged(path, "it has no schema_version")
+    if document["schema_version"] != SCHEMA_VERSION:
         version = document["schema_version"]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _damaged(path, error) from None
-    if version != SCHEMA_VERSION:
-        raise ModelError(f"{path} has model format {version}; this version reads {SCHEMA_VERSION}. Update one.")
+        raise ModelError(f"{path} has model format {version!r}; this version reads {SCHEMA_VERSION}. Update one.")
+    problems = [*_entry_problems(document, {**HEAD, **TOLD, "members": list})]
+    for member in document["members"] if isinstance(document.get("members"), list) else []:
+        problems += _entry_problems(member, {"weights": str, **TOLD})
+    if problems:
+        raise _damaged(path, "; ".join(problems[:MOST_PROBLEMS]))
     return document
 
 
-def _damaged(path: Path, error: Exception) -> ModelError:
-    return ModelError(f"{path} is no model of this program: {DESCRIPTION} is damaged ({error}).")
+def _entry_problems(entry: Any, types: Mapping[str, type]) -> list[str]:
+    """What is missing, unknown or of another kind; optional are all but plan and weights."""
+    if not isinstance(entry, dict):
+        return [f"{entry!r:.40} is no object"]
+    missing = [f"{name} is missing" for name in ("plan", "weights") if name in types and name not in entry]
+    unknown = [f"{name!r:.60} is unknown, as of a later version" for name in entry.keys() - types.keys()]
+    wrong = [
+        f"{name} must be {JSON_NAMES[types[name]]}"
+        for name in entry
+        if not isinstance(entry[name], types.get(name, object))
+    ]
+    return missing + unknown + wrong
 
 
-def _member(entry: Mapping[str, Any], read: Callable[[str], bytes], path: Path) -> ModelPackage:
+def _damaged(path: Path, reason: str) -> ModelError:
+    return ModelError(
+        f"{path} is no model of this program: {DESCRIPTION} is damaged, or of a later version: {reason}\n"
+        "Copy the model again, or update MedSegTrainer."
+    )
+
+
+def _member(entry: Mapping[str, Any], opened: Opened, path: Path) -> ModelPackage:
     name = entry["weights"]
     if not WEIGHTS_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of weights")
-    plan = Plan.from_json(entry["plan"])
+        raise _damaged(path, f"{name!r} is no name of weights")
+    told = {key: entry[key] for key in TOLD if key in entry and key != "plan"}
     try:
-        tensors = safetensors.torch.load(read(name))
-    except SafetensorError as error:
-        raise ModelError(f"{path}: {name} is damaged ({error}). Copy the model again.") from None
-    return ModelPackage(
-        plan=plan, weights=tensors, training=entry.get("training", {}), metrics=entry.get("metrics", {}),
-        data=entry.get("data", {}), curves=entry.get("curves", []), postprocessing=entry.get("postprocessing", []),
-    )  # fmt: skip
+        plan = Plan.from_json(entry["plan"])
+        refuse_malformed(told.get("data", {}), len(plan.normalization))
+        from_json(told.get("postprocessing", []))
+        shapes = state_shapes(plan.architecture, plan.network)
+    except ModelError as error:
+        raise _damaged(path, str(error)) from None
+    with opened(name) as (stream, size):
+        try:
+            weights = load_weights(stream, size, shapes)
+        except ModelError as error:
+            raise ModelError(
+                f"{path}: {name} is damaged, or of another network than {plan.architecture}: {error}. Copy the model "
+                "again."
+            ) from None
+    return ModelPackage(plan=plan, weights=weights, **told)
 
 
 def _refuse_other_classes(members: Sequence[ModelPackage], where: str) -> None:
@@ -183,12 +229,12 @@ def _refuse_other_classes(members: Sequence[ModelPackage], where: str) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Callable[[str], bytes]]:
-    """What reads a member of the package by its name. Of a zip only in memory: nothing is unpacked, whatever the
-    paths in it say."""
+def _opened(path: Path) -> Iterator[Opened]:
+    """What opens a member of the package by its name, as a stream and its number of bytes. Of a zip nothing is unpacked
+    to disk, whatever the paths in it say."""
     if not path.is_file():
         folder = _folder_of(path)
-        yield lambda name: _read_file(folder / name, path)
+        yield lambda name: _open_file(folder / name, path)
         return
     try:
         with zipfile.ZipFile(path) as archive:
@@ -196,24 +242,34 @@ def _opened(path: Path) -> Iterator[Callable[[str], bytes]]:
             if not {DESCRIPTION, WEIGHTS} <= members.keys():
                 raise ModelError(f"{path} is no model: the zip lacks {DESCRIPTION} or {WEIGHTS}.")
 
-            def read(name: str) -> bytes:
+            @contextmanager
+            def open_member(name: str) -> Iterator[tuple[IO[bytes], int]]:
                 if name not in members:
                     raise ModelError(f"{path} is no whole model: the zip lacks {name}.")
-                if members[name].file_size > LARGEST.get(name, LARGEST[WEIGHTS]):
-                    raise ModelError(f"{path}: {name} claims {members[name].file_size} bytes. It is not opened.")
-                return archive.read(members[name])
+                _refuse_large(path, name, members[name].file_size)
+                with archive.open(members[name]) as stream:
+                    yield stream, members[name].file_size
 
-            yield read
+            yield open_member
     except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError, OSError) as error:  # damaged or locked
         raise ModelError(
             f"{path} is no model: it cannot be read as a zip file ({error}). Give a model folder, its zip or a job."
         ) from None
 
 
-def _read_file(file: Path, path: Path) -> bytes:
+@contextmanager
+def _open_file(file: Path, path: Path) -> Iterator[tuple[IO[bytes], int]]:
     if not file.is_file():
         raise ModelError(f"{path} is no whole model: {file.name} is missing. Copy the model again.")
-    return file.read_bytes()
+    size = file.stat().st_size
+    _refuse_large(path, file.name, size)
+    with file.open("rb") as stream:
+        yield stream, size
+
+
+def _refuse_large(path: Path, name: str, size: int) -> None:
+    if size > LARGEST.get(name, LARGEST[WEIGHTS]):
+        raise ModelError(f"{path}: {name} claims {size} bytes. It is not opened.")
 
 
 def _folder_of(path: Path) -> Path:

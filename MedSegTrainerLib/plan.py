@@ -10,6 +10,7 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import LossConfig
 from MedSegTrainerLib.data.normalize import Normalization
 from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.plan_checks import parse_plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,32 +68,26 @@ class Plan:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Plan:
-        """The plan written by ``to_json``; raises ModelError where entries are missing or unknown."""
+        """The plan written by ``to_json``; raises ModelError with everything that is wrong with it."""
         values = _upgraded(values)
         names = {item.name for item in fields(cls)}
         if names != values.keys():
             wrong = sorted(names ^ values.keys())
             raise ModelError(f"The plan does not fit this version: {', '.join(wrong)} missing or unknown.")
-        return cls(
-            **{
-                **values,
-                "spacing": tuple(values["spacing"]),
-                "image_size": tuple(values["image_size"]) if values["image_size"] else None,
-                "patch_size": tuple(values["patch_size"]),
-                "divisor": tuple(values["divisor"]),
-                "normalization": tuple(Normalization(**item) for item in values["normalization"]),
-                "channel_names": tuple(values["channel_names"]),
-                "classes": tuple(LabelClass(**{**item, "color": tuple(item["color"])}) for item in values["classes"]),
-                "flip_axes": tuple(values["flip_axes"]),
-                "loss": LossConfig(**values["loss"]),
-            }
-        )
+        return parse_plan(cls, values)
 
 
 def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
     """A plan of an earlier version: its only network was the planned one, and its strides said the divisor."""
+    if not isinstance(values, dict):
+        raise ModelError(f"The plan must be an object, not {type(values).__name__}.")
     values = {"ignore_label": None, "neighbour_slices": 0, "batch_parts": 1, "compiled": False, "sides": {}, **values}
-    if "divisor" in values or "strides" not in values.get("network", {}):
+    network = values.get("network")
+    if "divisor" in values or not isinstance(network, dict) or "strides" not in network:
         return values
-    strides = [[1] * (3 - len(stride)) + list(stride) for stride in values["network"]["strides"]]
-    return {**values, "image_size": None, "divisor": [math.prod(axis) for axis in zip(*strides, strict=True)]}
+    try:
+        strides = [[1] * (3 - len(stride)) + list(stride) for stride in network["strides"]]
+        divisor = [math.prod(axis) for axis in zip(*strides, strict=True)]
+    except (TypeError, ValueError):
+        return values  # without a divisor, which is told
+    return {**values, "image_size": None, "divisor": divisor}

@@ -17,6 +17,7 @@ from MedSegTrainerLib.device import describe
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint
 from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.plan_checks import refuse_wrong_plan
 from MedSegTrainerLib.plan_learning import learning_choices
 from MedSegTrainerLib.plan_network import plan_network
 from MedSegTrainerLib.plan_schedule import fit_to_time, share_for_time
@@ -61,6 +62,7 @@ def make_plan(
         plan = plan_with(share)
         plan.reasons["patch_size"] += told
     windows = len(split.val) * len(window_starts(size, plan.patch_size, config.data.overlap))
+    refuse_wrong_plan(plan)  # now, not when the model of it is read
     return fit_to_time(
         plan, config, device, train_cases=len(split.train), validation_windows=windows, seconds_left=seconds_left,
         devices=devices,

@@ -72,7 +72,8 @@ def _run(folder: JobFolder, document: dict[str, Any], work: Work) -> Outcome:
             raise
         except Exception as error:
             traceback.print_exc()
-            failure = MedSegError(_unexpected(error, folder))
+            is_training = document.get("kind") not in ("apply", "evaluate")
+            failure = MedSegError(_unexpected(error, folder, is_training=is_training))
             _tell_failure(failure, owner, events)
             raise failure from error
         return outcome
@@ -159,12 +160,11 @@ def _replaced(folder: JobFolder) -> str:
     )
 
 
-def _unexpected(error: Exception, folder: JobFolder) -> str:
+def _unexpected(error: Exception, folder: JobFolder, *, is_training: bool) -> str:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return (
-            "There is not enough memory. Set a smaller data.batch_size or data.patch_size, data.cache=disk, "
-            "close other programs, or use --device cpu."
-        )
+        smaller = "Set a smaller data.batch_size or data.patch_size, data.cache=disk, " if is_training else ""
+        advice = f"{smaller}close other programs, or use --device cpu."
+        return f"There is not enough memory. {advice[0].upper()}{advice[1:]}"
     if isinstance(error, OSError):
         return system_words(error)
     told = f"{type(error).__name__}: {error}"

@@ -9,16 +9,18 @@ Without them voxels are cubes of 1 mm from the origin on. Nothing is ever unpick
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 import SimpleITK as sitk
 
+from MedSegTrainerLib.data.promised import refuse_beyond_memory
 from MedSegTrainerLib.errors import DataError
 
 ARRAY_SUFFIXES = (".npy", ".npz")
@@ -29,6 +31,7 @@ KEYS: dict[Role, tuple[str, ...]] = {
 }
 GEOMETRY_KEYS = ("spacing", "origin", "direction")
 NARROWEST_PICTURE = 16  # voxels; with fewer, three in a row may as well be a thin volume
+MAGIC = b"\x93NUMPY"
 UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
@@ -80,8 +83,10 @@ def _load(path: Path, role: Role) -> dict[str, np.ndarray]:
                 f"{path} has no array named '{KEYS[role][0]}' but: {', '.join(arrays) or 'nothing'}. "
                 f"Save it under that name: numpy.savez(file, {KEYS[role][0]}=array, spacing=(z, y, x))."
             )
-        found = {name: content[name] for name in GEOMETRY_KEYS if name in content.files}
-        return {"array": content[(named or arrays)[0]], **found}
+        wanted = {"array": (named or arrays)[0], **{name: name for name in GEOMETRY_KEYS if name in content.files}}
+        for name in wanted.values():
+            _refuse_oversized_member(content.zip, name, path)
+        return {key: content[name] for key, name in wanted.items()}
 
 
 @contextmanager
@@ -89,9 +94,37 @@ def _opened(path: Path) -> Iterator[Any]:
     """An array, or the arrays of an NPZ file, which are read when they are asked for."""
     try:
         with path.open("rb") as stream:
+            if stream.read(len(MAGIC)) == MAGIC:
+                stream.seek(0)
+                _refuse_oversized(stream, path.stat().st_size, path)
+            stream.seek(0)
             yield np.load(stream, allow_pickle=False)
     except UNREADABLE as error:
         raise _unreadable(path, error) from None
+
+
+def _refuse_oversized_member(archive: zipfile.ZipFile, name: str, path: Path) -> None:
+    """The same of an array in an NPZ file, whose member is ``name`` with or without ``.npy``."""
+    member = next((archive.getinfo(n) for n in (f"{name}.npy", name) if n in archive.namelist()), None)
+    if member is None:
+        return
+    with archive.open(member) as stream:
+        if stream.read(len(MAGIC)) == MAGIC:
+            stream.seek(0)
+            _refuse_oversized(stream, member.file_size, path)
+
+
+def _refuse_oversized(stream: IO[bytes], held: int, path: Path) -> None:
+    """Raises DataError where an NPY header promises other than the ``held`` bytes of its file, or more than memory."""
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, kind = read(stream)
+    promised = math.prod(shape) * kind.itemsize
+    if promised > held and not kind.hasobject:
+        raise DataError(
+            f"{path} is damaged: it holds {held} bytes and promises an array of shape {shape}. Save it again."
+        )
+    refuse_beyond_memory(path, promised, f"an array of shape {shape}")
 
 
 def _as_numbers(array: np.ndarray, path: Path) -> np.ndarray:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from MedSegTrainerLib.data.images import file_stamps
 from MedSegTrainerLib.data.preprocess import prepare_case
 from MedSegTrainerLib.data.scan import thread_count
 from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.main_memory import available_memory
 from MedSegTrainerLib.plan import Plan
 
 PREPARING_VERSION = 3  # raise it when prepare_case does something else with the same plan
@@ -152,18 +152,6 @@ def choose_place(bytes_needed: int, device: torch.device, copies: int = 1) -> tu
     if bytes_needed * copies < 0.4 * available:
         return "memory", f"{gigabytes} fit in memory ({available / 1e9:.0f} GB free)"
     return "disk", f"{gigabytes} are read from disk as needed ({available / 1e9:.0f} GB of memory free)"
-
-
-def available_memory() -> int:
-    """Bytes of main memory that can be used; a careful guess where the system does not say."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return 4 << 30
 
 
 def cache_key(case: Case, plan: Plan) -> str:

@@ -162,6 +162,16 @@ def _constant(examined: Examined) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+def _hot(examined: Examined) -> Iterator[Finding]:
+    for scan in examined.scans:
+        for channel, words in (scan.traits.hot if scan.traits else {}).items():
+            yield Finding(
+                case=scan.name, severity="warning", kind="voxels far beyond all others",
+                message=f"{f'channel {channel} of ' if len(scan.low) > 1 else ''}its image has {words}.",
+                remedy="They are taken as the nearest of the others. Repair the image where they are a defect.",
+            )  # fmt: skip
+
+
 def _duplicates(examined: Examined) -> Iterator[Finding]:
     """The same image twice; and, of different images, the same label map, which then fits at most one."""
     images: dict[str, str] = {}
@@ -369,6 +379,7 @@ CHECKS: dict[str, Check] = {
     "JPEG labels": _lossy,
     "right angles": _tilted,
     "constant image": _constant,
+    "hot voxels": _hot,
     "duplicates": _duplicates,
     "grids": _odd_grids,
     "intensities": _odd_intensities,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.data.arrays import ARRAY_SUFFIXES, read_array
@@ -18,6 +19,7 @@ from MedSegTrainerLib.data.dicom import DICOM_SUFFIXES, holds_series, is_dicom, 
 from MedSegTrainerLib.data.formats import refuse_misnamed
 from MedSegTrainerLib.data.nifti import refuse_truncated
 from MedSegTrainerLib.data.png import has_gray_and_alpha, read_gray
+from MedSegTrainerLib.data.promised import refuse_oversized
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.regular_file import refuse_no_file, refuse_unnameable
@@ -89,12 +91,13 @@ def read_file(path: Path) -> sitk.Image:
     photo = suffix in PHOTO_SUFFIXES
     if photo and has_gray_and_alpha(path):
         return sitk.GetImageFromArray(read_gray(path))
+    refuse_oversized(path)
+    refuse_truncated(path)
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         reason = _last_sentence(str(error))
         raise DataError(f"{path} cannot be read as an image: {reason} Replace the file or remove the case.") from None
-    refuse_truncated(path)
     return _as_photo(image) if photo else image
 
 
@@ -103,7 +106,7 @@ def read_channels(paths: Sequence[Path]) -> list[sitk.Image]:
 
     Raises DataError where a file cannot be read or the channels lie on different grids.
     """
-    channels = [channel for path in paths for channel in _split(read_file(path))]
+    channels = [channel for path in paths for channel in _split(read_file(path), path)]
     first = Geometry.of(channels[0])
     for index, channel in enumerate(channels[1:], start=1):
         differences = first.disagreements(Geometry.of(channel))
@@ -116,8 +119,11 @@ def read_channels(paths: Sequence[Path]) -> list[sitk.Image]:
 
 
 def as_volume(image: sitk.Image) -> sitk.Image:
-    """A 2D image as a volume of one slice; a 3D image as it is."""
-    return sitk.JoinSeries(image) if image.GetDimension() == 2 else image
+    """A 2D image as a volume of one slice, one with further axes of length 1 without them; others as they are."""
+    if image.GetDimension() == 2:
+        return sitk.JoinSeries(image)
+    further = image.GetSize()[3:]
+    return image[(slice(None),) * 3 + (0,) * len(further)] if further and max(further) == 1 else image
 
 
 def _as_photo(image: sitk.Image) -> sitk.Image:
@@ -133,14 +139,20 @@ def _as_photo(image: sitk.Image) -> sitk.Image:
     return image
 
 
-def _split(image: sitk.Image) -> list[sitk.Image]:
-    """Scalar volumes of a file whose channels are vector components or a fourth axis."""
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        count = image.GetNumberOfComponentsPerPixel()
-        return [as_volume(sitk.VectorIndexSelectionCast(image, index)) for index in range(count)]
-    if image.GetDimension() == 4:
-        return [image[..., index] for index in range(image.GetSize()[3])]
-    return [as_volume(image)]
+def _split(image: sitk.Image, path: Path) -> list[sitk.Image]:
+    """Scalar volumes of a file whose channels are vector components or a further axis."""
+    count = image.GetNumberOfComponentsPerPixel()
+    parts = [sitk.VectorIndexSelectionCast(image, index) for index in range(count)] if count > 1 else [image]
+    further = image.GetSize()[3:]
+    if sum(length > 1 for length in (*further, count)) > 1:
+        size = " x ".join(map(str, image.GetSize() if count == 1 else (*image.GetSize(), count)))
+        raise DataError(
+            f"{path} has the size {size}, and beside x, y and z only one axis can be channels. "
+            "Write each time point as a file of its own."
+        )
+    if len(further) == 0 or max(further) == 1:
+        return [as_volume(part) for part in parts]
+    return [image[(slice(None),) * 3 + place] for place in np.ndindex(*further)]
 
 
 def _last_sentence(message: str) -> str:

@@ -6,6 +6,7 @@ import gzip
 import math
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,19 +18,22 @@ NIFTI_SUFFIXES = (".nii", ".nii.gz")
 LONGEST_HEADER = 540
 PIECE = 1 << 20
 # By the size that a header tells first: format and place of the 8 dimensions, of the type of voxels, of bits per
-# voxel, of where data begins (nifti1.h, nifti2.h).
+# voxel, of where data begins, of the offset that is added to stored values (nifti1.h, nifti2.h).
 FIELDS = {
-    348: (("8h", 40), ("h", 70), ("h", 72), ("f", 108)),
-    540: (("8q", 16), ("h", 12), ("h", 14), ("q", 168)),
+    348: (("8h", 40), ("h", 70), ("h", 72), ("f", 108), ("f", 116)),
+    540: (("8q", 16), ("h", 12), ("h", 14), ("q", 168), ("d", 184)),
 }
 FLOAT_TYPES = {16: "f4", 64: "f8"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """``floats``: numpy type of the voxels where they are floating point, else None."""
+    """shape: along x, y, z, ... as far as the file has axes. offset: what is added to stored values. ``floats``: numpy
+    type of the voxels where they are floating point, else None."""
 
     packed: bool
+    shape: tuple[int, ...]
+    offset: float
     start: int
     size: int
     floats: np.dtype[np.floating] | None
@@ -52,18 +56,24 @@ def refuse_truncated(path: Path) -> None:
         raise _damaged(path, f"it holds {found} bytes and its header promises {header.size}")
 
 
-def count_not_finite(path: Path) -> int:
-    """Voxels of a NIfTI file that are NaN or infinite; 0 for other files and for whole numbers."""
+def read_not_finite(path: Path, channels: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Where a NIfTI file is NaN or infinite, (channels, z, y, x), for the channels that ITK read from it.
+
+    None for other files, for whole numbers, and where nothing is. The file is read again only where a channel has the
+    value that ITK puts in place of NaN.
+    """
     header = _read_header(path)
     if header is None or header.floats is None:
-        return 0
-    count = 0
+        return None
+    if not header.offset and not any((channel == 0).any() for channel in channels):
+        return None
+    pieces = []
     with gzip.open(path) if header.packed else path.open("rb") as stream:
         stream.read(header.start)
-        while piece := stream.read(PIECE):
-            whole = piece[: len(piece) // header.floats.itemsize * header.floats.itemsize]
-            count += int((~np.isfinite(np.frombuffer(whole, header.floats))).sum())
-    return count
+        for left in range(header.size - header.start, 0, -PIECE):
+            pieces.append(~np.isfinite(np.frombuffer(stream.read(min(left, PIECE)), header.floats)))
+    mask = np.concatenate(pieces)
+    return mask.reshape(-1, *(*header.shape, 1, 1, 1)[2::-1]) if mask.any() else None
 
 
 def _read_header(path: Path) -> Header | None:
@@ -78,10 +88,18 @@ def _read_header(path: Path) -> Header | None:
         length = struct.unpack_from(order + "i", header)[0] if len(header) >= 4 else 0
         if length not in FIELDS or len(header) < length:
             continue
-        shape, kind, bits, start = (struct.unpack_from(order + text, header, place) for text, place in FIELDS[length])
-        voxels = math.prod(max(1, count) for count in shape[1 : shape[0] + 1])
+        told, kind, bits, start, offset = (
+            struct.unpack_from(order + text, header, place) for text, place in FIELDS[length]
+        )
+        if not 0 <= start[0] < 2**40:  # floating point in NIfTI-1: it may be NaN
+            raise _damaged(path, f"its header says that voxels begin at byte {start[0]}")
+        shape = tuple(max(1, count) for count in told[1 : told[0] + 1])
         floats = np.dtype(order + FLOAT_TYPES[kind[0]]) if kind[0] in FLOAT_TYPES else None
-        return Header(packed=packed, start=int(start[0]), size=int(start[0]) + voxels * bits[0] // 8, floats=floats)
+        return Header(
+            packed=packed, shape=shape, start=int(start[0]),
+            size=int(start[0]) + math.prod(shape) * bits[0] // 8,
+            offset=float(offset[0]), floats=floats,
+        )  # fmt: skip
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -14,6 +14,8 @@ MethodName = Literal["none", "zscore", "minmax", "percentile", "ct"]
 class Normalization:
     """``ct`` clips to [low, high] and subtracts ``mean`` and divides by ``std`` of the training foreground;
     the other methods take their numbers from each volume."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     method: MethodName
     low: float = 0.0

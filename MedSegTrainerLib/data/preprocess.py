@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.data.dataset import Case
+from MedSegTrainerLib.data.hot_voxels import without_hot_voxels
 from MedSegTrainerLib.data.images import read_channels
 from MedSegTrainerLib.data.label_maps import read_label_map_onto
 from MedSegTrainerLib.data.normalize import normalize
@@ -39,7 +40,8 @@ def prepare_image(channels: Sequence[sitk.Image], plan: Plan) -> tuple[np.ndarra
     grid = network_grid(Geometry.of(to_canonical(channels[0])), plan)
     image = np.empty((len(channels), *grid.size_zyx), np.float32)
     for place, channel, how in zip(image, channels, plan.normalization, strict=True):
-        resampled = resample(to_canonical(sitk.Cast(channel, sitk.sitkFloat32)), grid, is_label=False)
+        plain = without_hot_voxels(sitk.Cast(channel, sitk.sitkFloat32))
+        resampled = resample(to_canonical(plain), grid, is_label=False)
         place[...] = normalize(sitk.GetArrayViewFromImage(resampled), how)
     return image, grid
 

@@ -14,9 +14,10 @@ from MedSegTrainerLib.config import Auto
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.doctor import Examined, diagnose
 from MedSegTrainerLib.data.findings import Finding, from_error, refuse_errors
+from MedSegTrainerLib.data.finite import REMEDY, not_finite
+from MedSegTrainerLib.data.hot_voxels import find_hot_voxels
 from MedSegTrainerLib.data.images import read_channels
 from MedSegTrainerLib.data.label_maps import read_label_map, read_label_map_onto
-from MedSegTrainerLib.data.nifti import count_not_finite
 from MedSegTrainerLib.data.traits import CaseTraits, find_specks, take_traits
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, to_canonical
@@ -146,18 +147,15 @@ def _grid_differences(case: str, image: Geometry, label: Geometry) -> Iterator[F
 
 def _not_finite(case: Case, channels: Sequence[sitk.Image]) -> Iterator[Finding]:
     """A finding for each file with voxels that are NaN or infinite, once."""
-    wrong = {path: count_not_finite(path) for path in case.images}
-    for index, channel in enumerate(channels):
-        array = sitk.GetArrayViewFromImage(channel)
-        if np.issubdtype(array.dtype, np.floating):
-            path = case.images[min(index, len(case.images) - 1)]
-            wrong[path] = max(wrong[path], array.size - int(np.isfinite(array).sum()))
+    wrong = dict.fromkeys(case.images, 0)
+    for index, mask in enumerate(not_finite(case.images, channels)):
+        path = case.images[min(index, len(case.images) - 1)]
+        wrong[path] = max(wrong[path], 0 if mask is None else int(mask.sum()))
     for path, voxels in wrong.items():
         if voxels:
             yield Finding(
                 case=case.name, severity="error", kind="voxels that are no numbers",
-                message=f"{path}: {voxels} voxels are NaN or infinite.",
-                remedy="Replace them, for instance by the background intensity, and save the image again.",
+                message=f"{path}: {voxels} voxels are NaN or infinite.", remedy=REMEDY,
             )  # fmt: skip
 
 
@@ -175,6 +173,8 @@ def _scan(
         labelled &= values != ignore_label
     chosen = _spread(np.flatnonzero(labelled.ravel()))
     traits = take_traits(arrays, values, chosen, geometry.spacing_zyx, direction)
+    hot = [find_hot_voxels(array, span) for array, span in zip(arrays, traits.ranges, strict=True)]
+    traits = replace(traits, hot={index: found.words for index, found in enumerate(hot) if found})
     voxels = {int(value): int(n) for value, n in zip(found, counts, strict=True) if value != ignore_label}
     if thorough:
         traits = replace(traits, specks=find_specks(values, [value for value in voxels if value != 0]))

@@ -30,7 +30,7 @@ class CaseTraits:
     levels: mean of each channel in a class, in standard deviations from the mean of the volume.
     centers: centre of a class, mm along z, y and x from the first voxel. spreads: standard deviation of its voxels
     about it, mm. specks: number and voxels of the small parts of a class far from anything else; only where they were
-    looked for.
+    looked for. hot: channel to its few voxels far beyond all others, in words.
     """
 
     image_digest: str
@@ -43,6 +43,7 @@ class CaseTraits:
     centers: dict[int, tuple[float, float, float]]
     spreads: dict[int, tuple[float, float, float]] = field(default_factory=dict)
     specks: dict[int, tuple[int, int]] = field(default_factory=dict)
+    hot: dict[int, str] = field(default_factory=dict)
 
 
 def take_traits(

@@ -31,6 +31,7 @@ TABLE: dict[str, Row] = {
     # --- geometry ---
     # --- label values, channels and pictures ---
     # --- apply, models ---
+    "five_axes": Row(says=("4 cases",)),
     # --- layouts, files and DICOM ---
     "analyze": Row(code=1, says=("8 .hdr, 8 .img", "The format is Analyze", "convert it to NIfTI")),
     "btcv_names": Row(says=("4 cases, layout imagesTr/ and labelsTr/",)),
@@ -66,6 +67,9 @@ ELSEWHERE: dict[str, str] = {  # folder to the file of tests that tries it
     # --- geometry ---
     # --- label values, channels and pictures ---
     # --- apply, models ---
+    "apply_odd": "integration/test_odd_images.py",
+    "ct_wrong_scale": "integration/test_odd_images.py",
+    "nan_inf_image": "integration/test_odd_images.py",
     # --- layouts, files and DICOM ---
     "multiframe": "library/data/test_dicom.py",
     "interleaved_echoes": "library/data/test_dicom.py",

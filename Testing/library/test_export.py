@@ -108,6 +108,15 @@ class TestEnsemble:
             export(tmp_path / "all", tmp_path / "m.ts", "torchscript")
 
 
+FLAT = {  # a 2D plan that sees a slice on each side
+    "dims": 2, "patch_size": (1, 8, 12), "divisor": (1, 2, 2), "flip_axes": (),
+    "network": {
+        "dims": 2, "in_channels": 3, "out_channels": 3, "features": [4, 6], "strides": [[1, 1], [2, 2]],
+        "kernels": [[3, 3], [3, 3]], "blocks": [1, 1], "deep_supervision": False,
+    },
+}  # fmt: skip
+
+
 class TestBundle:
     def test_it_holds_what_monai_looks_for(self, model: Path, package: ModelPackage, tmp_path: Path) -> None:
         made = export(model, tmp_path / "bundle", "monai-bundle")
@@ -145,12 +154,13 @@ class TestBundle:
         assert document["preprocessing"]["transforms"][4]["b_min"] == -6.0
         assert "_%04d.nii" in document["datalist"]
 
-    @pytest.mark.parametrize("changes", [{"neighbour_slices": 1}, {"image_size": (32, 32)}])
+    @pytest.mark.parametrize("changes", [{"neighbour_slices": 1, **FLAT}, {"image_size": (32, 32)}])
     def test_what_monai_cannot_express_is_refused(
         self, tiny_plan: Plan, tmp_path: Path, changes: dict[str, Any]
     ) -> None:
-        weights = build_network(tiny_plan.architecture, tiny_plan.network).state_dict()
-        save_package(ModelPackage(plan=replace(tiny_plan, **changes), weights=weights), tmp_path / "m")
+        plan = replace(tiny_plan, **changes)
+        weights = build_network(plan.architecture, plan.network).state_dict()
+        save_package(ModelPackage(plan=plan, weights=weights), tmp_path / "m")
         with pytest.raises(ModelError, match="MONAI bundles know no"):
             export(tmp_path / "m", tmp_path / "bundle", "monai-bundle")
         assert not (tmp_path / "bundle").exists()

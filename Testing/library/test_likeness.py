@@ -17,6 +17,7 @@ from MedSegTrainerLib.likeness import combine, describe, plane_of, unlike_traini
 from MedSegTrainerLib.plan import Plan
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+OLDER = ("name", "lowest", "highest", "median_low", "median_high")  # what models remembered of a channel
 SAGITTAL = (0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # the third axis of the file runs along x
 
 
@@ -59,7 +60,12 @@ def test_what_is_remembered_of_the_cases(known: dict[str, Any]) -> None:
     assert known["size_voxels"] == [[10, 16, 20], [11, 18, 22], [12, 20, 24]]
     assert known["extent_mm"][2] == [30, 30, 28.8]
     assert known["planes"] == {"axial": 2}
-    assert known["channels"] == [{"name": "MR", "lowest": 0, "highest": 180, "median_low": 5, "median_high": 140}]
+    assert known["channels"] == [
+        {
+            "name": "MR", "lowest": 0, "highest": 180, "median_low": 5, "median_high": 140,
+            "highest_low": 10, "lowest_high": 100, "narrowest": 100,
+        }
+    ]  # fmt: skip
 
 
 def test_scans_without_traits_tell_nothing() -> None:
@@ -94,6 +100,52 @@ def test_the_scale_of_ct_forgives_less_than_one_that_is_taken_from_each_image(
     assert len(unlike_training([volume(high=300)], ct, known)) == 1
 
 
+CT = Normalization(method="ct", low=-100, high=300, mean=60, std=80)
+
+
+@pytest.fixture
+def hounsfield() -> dict[str, Any]:
+    """A part of a body, two whole ones, and one with metal in it."""
+    ranges = [(-150, 400), (-1000, 900), (-1024, 1200), (-1024, 2600)]
+    return describe([scan((20, 16, 10), (1.0, 1.5, 3.0), *pair) for pair in ranges], ["CT"])
+
+
+def ct_volume(low: float, high: float) -> sitk.Image:
+    image = Geometry(size=(22, 18, 11), spacing=(1.1, 1.5, 2.8)).place(
+        np.linspace(low, high, 22 * 18 * 11, dtype=np.float32).reshape(11, 18, 22)
+    )
+    return image
+
+
+@pytest.mark.parametrize("is_older", [False, True])
+@pytest.mark.parametrize("low, high", [(0, 1), (0, 255), (-1, 1), (-2, 3), (0, 2000), (24, 2200), (-1.0, 2.6), (7, 7)])
+def test_a_ct_in_other_units_is_told(
+    hounsfield: dict[str, Any], tiny_plan: Plan, low: float, high: float, is_older: bool
+) -> None:
+    plan = replace(tiny_plan, normalization=(CT,))
+    if is_older:
+        hounsfield["channels"] = [{key: hounsfield["channels"][0][key] for key in OLDER}]
+    (told,) = unlike_training([ct_volume(low, high)], plan, hounsfield)
+    assert "hardly Hounsfield units" in told and "(training: -1024 to 2600)" in told
+
+
+@pytest.mark.parametrize("low, high", [(-150, 400), (-1000, 300), (-120, 250), (-1024, 3000), (-500, 500)])
+def test_a_part_of_a_body_is_not(hounsfield: dict[str, Any], tiny_plan: Plan, low: float, high: float) -> None:
+    assert unlike_training([ct_volume(low, high)], replace(tiny_plan, normalization=(CT,)), hounsfield) == []
+
+
+def test_a_model_that_remembers_nothing_still_knows_where_a_ct_has_contrast(tiny_plan: Plan) -> None:
+    plan = replace(tiny_plan, normalization=(CT,))
+    (told,) = unlike_training([ct_volume(0, 1)], plan, {})
+    assert told.startswith("next to no contrast from -100 to 300")
+    assert unlike_training([ct_volume(-1000, 500)], plan, {}) == []
+
+
+def test_what_is_scaled_by_itself_is_told_only_where_it_is_far_narrower(known: dict[str, Any], tiny_plan: Plan) -> None:
+    assert unlike_training([volume(high=25)], tiny_plan, known) == []
+    assert len(unlike_training([ct_volume(0, 1)], tiny_plan, known)) == 1
+
+
 def test_older_models_and_later_forms_are_silent(tiny_plan: Plan) -> None:
     odd = volume(high=1e6, spacing=(9, 9, 9))
     assert unlike_training([odd], tiny_plan, {}) == []
@@ -111,7 +163,11 @@ def test_members_together_have_seen_what_any_has_seen(known: dict[str, Any]) -> 
     other = describe([scan((30, 10, 8), (1.0, 1.0, 4.0), -50, 90)], ["MR"])
     both = combine([known, other])
     assert both["spacing_mm"][0] == [2.5, 1.0, 1.0] and both["spacing_mm"][2] == [4.0, 1.5, 1.2]
-    assert (both["channels"][0]["lowest"], both["channels"][0]["highest"]) == (-50, 180)
+    channel = both["channels"][0]
+    assert (channel["lowest"], channel["highest"]) == (-50, 180)
+    assert (channel["highest_low"], channel["lowest_high"], channel["narrowest"]) == (10, 90, 100)
+    older = {**known, "channels": [{key: known["channels"][0][key] for key in OLDER}]}
+    assert combine([known, older])["channels"][0].keys() == set(OLDER)
     assert combine([known, {}]) == {} and combine([]) == {}
 
 

@@ -40,10 +40,11 @@ class TestOverlapped:
         assert written == [11, 21, 31]
 
     @pytest.mark.parametrize("stage", [0, 1, 2])
-    def test_a_data_error_ends_only_its_item(self, stage: int) -> None:
+    @pytest.mark.parametrize("kind", [DataError, ValueError, MemoryError, AssertionError])
+    def test_an_error_ends_only_its_item(self, stage: int, kind: type[Exception]) -> None:
         def fails(item: int, *rest: Any) -> int:
             if item == 2:
-                raise DataError("two is bad")
+                raise kind("two is bad")
             return item
 
         stages = [fails if index == stage else plain for index in range(3)]
@@ -52,7 +53,7 @@ class TestOverlapped:
         assert [str(done.error or "") for done in found] == ["", "two is bad", ""]
 
     @pytest.mark.parametrize("stage", [0, 1, 2])
-    def test_other_errors_are_handed_over(self, stage: int) -> None:
+    def test_what_no_item_would_escape_is_handed_over(self, stage: int) -> None:
         def fails(item: int, *rest: Any) -> int:
             raise StorageError("full")
 

@@ -161,13 +161,82 @@ class TestDamage:
 
     def test_weights_of_another_network(self, folder: Path, package: ModelPackage) -> None:
         described(folder, plan_network={**package.plan.network, "features": [4, 7]})
-        with pytest.raises(ModelError, match="do not fit the network PlannedUNet"):
-            load_package(folder).build()
+        with pytest.raises(ModelError, match=r"another network than PlannedUNet.*instead of F32 \[7, 4, 3, 3, 3\]"):
+            load_package(folder)
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"plan_spacing": [-1, 1, 1]}, "spacing = [-1.0, 1.0, 1.0]: must be 0.001 to 1000 mm"),
+            ({"plan_spacing": [1e300, 1, 1]}, "spacing = [1e+300, 1.0, 1.0]"),
+            ({"plan_spacing": [float("inf"), 1, 1]}, "spacing: inf"),
+            ({"plan_normalization": [{"method": "magic"}]}, "normalization.0.method = 'magic'"),
+            ({"plan_patch_size": [512, 512, 2**14]}, "must have at most 1073741824 voxels"),
+            ({"plan_dims": "3"}, "dims = '3': Input should be a valid integer"),
+            ({"training": 7}, "training must be an object"),
+            ({"curves": {}}, "curves must be a list"),
+            ({"colour": "red"}, "'colour' is unknown, as of a later version"),
+            ({"postprocessing": [{"value": 3}]}, "postprocessing"),
+            ({"data": {"schema_version": 1, "channels": []}}, "data.cases"),
+        ],
+        ids=str,
+    )
+    def test_every_entry_is_looked_at(self, folder: Path, change: dict[str, Any], words: str) -> None:
+        described(folder, **change)
+        with pytest.raises(ModelError) as refused:
+            load_package(folder)
+        assert words in str(refused.value) and "model.json is damaged, or of a later version" in str(refused.value)
+
+    @pytest.mark.parametrize(
+        ("network", "words"),
+        [
+            ({"features": [3000, 3000]}, "of another shape or type: "),
+            ({"blocks": [10**6, 1]}, "network.blocks = [1000000, 1]: must be 0 to 1000"),
+            ({"in_channels": 2}, "network.in_channels = 2: the rest of the plan says 1"),
+            ({"out_channels": 9}, "network.out_channels = 9: the rest of the plan says 3"),
+            ({"kernels": [[2, 2, 2], [3, 3, 3]]}, "must be odd"),
+            ({"strides": [[1, 1], [2, 2]]}, "network.strides: must have 3 whole numbers a level"),
+            ({"surprise": True}, "cannot be built"),
+        ],
+    )  # fmt: skip
+    def test_a_network_that_is_none_is_refused_in_no_time(
+        self, folder: Path, package: ModelPackage, network: dict[str, Any], words: str
+    ) -> None:
+        described(folder, plan_network={**package.plan.network, **network})
+        with pytest.raises(ModelError) as refused:
+            load_package(folder)
+        assert words in str(refused.value)
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ([{"value": 10**12}], "1000000000000 is no label value"),
+            ([{"value": 0}], "0 is no label value"),
+            ([{"value": 5}, {"value": 5}], "two have the same value"),
+            ([{"name": "a"}, {"name": "a"}], "two have the same name"),
+            ([{"name": " "}], "' ' is no name"),
+            ([{"name": "a\x1b[2J"}], "is no name"),
+            ([{"color": [0, 0, 256]}], "is no color"),
+        ],
+    )
+    def test_classes(self, folder: Path, package: ModelPackage, changes: list[dict[str, Any]], words: str) -> None:
+        classes = package.plan.to_json()["classes"]
+        for entry, change in zip(classes, changes, strict=False):
+            entry |= change
+        described(folder, plan_classes=classes)
+        with pytest.raises(ModelError) as refused:
+            load_package(folder)
+        assert words in str(refused.value)
+
+    def test_all_problems_at_once(self, folder: Path) -> None:
+        described(folder, plan_spacing=[0, 1, 1], plan_flip_axes=[9], plan_batch_size=0)
+        with pytest.raises(ModelError, match=r"(?s)batch_size = 0.*spacing = .*flip_axes = \[9\]"):
+            load_package(folder)
 
     def test_a_network_this_version_does_not_know(self, folder: Path) -> None:
         described(folder, plan_architecture="TomorrowNet")
         with pytest.raises(ModelError, match="no known network"):
-            load_package(folder).build()
+            load_package(folder)
 
     def test_no_zip(self, tmp_path: Path) -> None:
         (tmp_path / "m.zip").write_bytes(b"PK" + b"\0" * 500)
@@ -279,6 +348,17 @@ class TestEnsemble:
         (ensemble / "weights_1.safetensors").unlink()
         with pytest.raises(ModelError, match=r"weights_1.safetensors is missing"):
             load_members(ensemble)
+
+    def test_too_many_members(self, ensemble: Path) -> None:
+        document = json.loads((ensemble / DESCRIPTION).read_text())
+        member = document["members"][1]
+        for members in (
+            [*document["members"], member],
+            [{**member, "weights": f"weights_{i}.safetensors"} for i in range(300)],
+        ):
+            (ensemble / DESCRIPTION).write_text(json.dumps({**document, "members": members}))
+            with pytest.raises(ModelError, match=rf"it has {len(members)} members"):
+                load_members(ensemble)
 
     @pytest.mark.parametrize("name", ["../weights_1.safetensors", "/etc/passwd", "weights_1.pkl", 3, None])
     def test_members_lie_in_the_package(self, ensemble: Path, name: Any) -> None:

@@ -31,7 +31,13 @@ def test_comes_back_as_it_was(tiny_plan: Plan) -> None:
 def test_of_an_earlier_version_the_strides_say_the_divisor(
     tiny_plan: Plan, strides: list[list[int]], divisor: tuple[int, int, int]
 ) -> None:
-    old = written(replace(tiny_plan, network={**tiny_plan.network, "strides": strides}))
+    levels, dims = len(strides), len(strides[0])
+    network = {
+        **tiny_plan.network, "dims": dims, "strides": strides, "features": [4] * levels, "blocks": [1] * levels,
+        "kernels": [[3] * dims] * levels,
+    }  # fmt: skip
+    patch = (4, 8, 12) if dims == 3 else (1, 8, 12)
+    old = written(replace(tiny_plan, dims=dims, patch_size=patch, network=network))
     del old["divisor"], old["image_size"], old["ignore_label"], old["neighbour_slices"], old["batch_parts"]
     plan = Plan.from_json(old)
     assert (plan.divisor, plan.image_size, plan.neighbour_slices, plan.batch_parts) == (divisor, None, 0, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,30 @@ def npy(folder: Path, array: np.ndarray) -> Path:
 def npz(folder: Path, **arrays: Any) -> Path:
     np.savez(folder / "a.npz", **arrays)
     return folder / "a.npz"
+
+
+def header(*shape: int) -> bytes:
+    content = io.BytesIO()
+    np.lib.format.write_array_header_1_0(content, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return content.getvalue()
+
+
+class TestPromises:
+    """Headers of arrays that are not there: refused before anything is allocated."""
+
+    def test_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "a.npy").write_bytes(header(10**4, 10**4, 10**4) + bytes(100))
+        with pytest.raises(DataError, match=r"a.npy is damaged: it holds 228 bytes and promises.*10000"):
+            read_array(tmp_path / "a.npy")
+
+    @pytest.mark.parametrize("name", ["image", "spacing"])
+    def test_a_member(self, tmp_path: Path, name: str) -> None:
+        members = {"image": header(2, 2, 2) + bytes(32), "spacing": header(3) + bytes(12), name: header(10**12)}
+        with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+            for key, content in members.items():
+                archive.writestr(f"{key}.npy", content)
+        with pytest.raises(DataError, match=r"a.npz is damaged: it holds 128 bytes and promises"):
+            read_array(tmp_path / "a.npz")
 
 
 class TestAxes:

@@ -13,10 +13,11 @@ import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.cache import StoredCase, available_memory, build_cache, cache_key, choose_place, open_cache
+from MedSegTrainerLib.data.cache import StoredCase, build_cache, cache_key, choose_place, open_cache
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.preprocess import prepare_case
 from MedSegTrainerLib.errors import DataError, StorageError
+from MedSegTrainerLib.main_memory import available_memory
 from MedSegTrainerLib.plan import Plan
 
 CPU = torch.device("cpu")

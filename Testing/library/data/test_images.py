@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,20 @@ import SimpleITK as sitk
 from PIL import Image
 
 from MedSegTrainerLib.data.images import case_name, image_files, image_suffix, read_channels
+from MedSegTrainerLib.data.label_maps import read_label_map
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry
+
+
+def write_nifti(path: Path, array: np.ndarray) -> None:
+    """An int16 array of any number of axes, the fastest last, without what ITK would make of it."""
+    header = bytearray(352)
+    header[0:4] = np.array([348], "<i4").tobytes()
+    header[40:56] = np.array([array.ndim, *array.shape[::-1], *[1] * (7 - array.ndim)], "<i2").tobytes()
+    header[70:74] = np.array([4, 16], "<i2").tobytes()
+    header[76:112] = np.array([1] * 8 + [352], "<f4").tobytes()
+    header[344:348] = b"n+1\0"
+    path.write_bytes(gzip.compress(bytes(header) + array.astype("<i2").tobytes()))
 
 
 class TestNames:
@@ -62,6 +75,23 @@ class TestReadChannels:
         assert len(channels) == 2
         assert channels[1].GetPixel(3, 4, 5) == pytest.approx(2 * image.GetPixel(3, 4, 5))
         assert Geometry.of(image).disagreements(Geometry.of(channels[1])) == []
+
+    @pytest.mark.parametrize("last", [1, 3])
+    def test_axes_of_one_beside_x_y_z_are_none(self, tmp_path: Path, last: int) -> None:
+        """A fifth axis is channels, as a fourth is."""
+        path = tmp_path / "five.nii.gz"
+        write_nifti(path, np.arange(7 * 6 * 5 * last, dtype=np.int16).reshape(last, 1, 5, 6, 7))
+        channels = read_channels([path])
+        assert [channel.GetSize() for channel in channels] == [(7, 6, 5)] * last
+        assert [channel[3, 2, 1] for channel in channels] == [1 * 42 + 2 * 7 + 3 + 210 * index for index in range(last)]
+        if last == 1:
+            assert read_label_map(path).GetSize() == (7, 6, 5)
+
+    def test_several_axes_of_channels_are_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "five.nii.gz"
+        write_nifti(path, np.zeros((3, 2, 5, 6, 7), np.int16))
+        with pytest.raises(DataError, match=r"five.nii.gz has the size 7 x 6 x 5 x 2 x 3.*a file of its own"):
+            read_channels([path])
 
     def test_a_2d_image_is_a_volume_of_one_slice(self, tmp_path: Path) -> None:
         image = sitk.GetImageFromArray(np.arange(12, dtype=np.float32).reshape(3, 4))

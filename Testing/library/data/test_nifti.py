@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.nifti import count_not_finite, refuse_truncated
+from MedSegTrainerLib.data.nifti import read_not_finite, refuse_truncated
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry
 
@@ -81,12 +81,25 @@ def test_other_files_are_left_to_their_readers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["image.nii", "image.nii.gz"])
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_voxels_that_are_no_numbers_are_counted(
+def test_voxels_that_are_no_numbers_are_found(
     tmp_path: Path, oblique_geometry: Geometry, name: str, kind: type[np.floating]
 ) -> None:
+    """ITK reads them as 0."""
     array = np.ones(oblique_geometry.size_zyx, kind)
     array[1, 2, 3], array[0, 0, 0], array[-1, -1, -1] = np.nan, np.inf, -np.inf
     sitk.WriteImage(oblique_geometry.place(array), str(tmp_path / name))
-    assert count_not_finite(tmp_path / name) == 3
+    read = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / name)))
+    mask = read_not_finite(tmp_path / name, [read])
+    assert mask is not None and (mask[0] == ~np.isfinite(array)).all()
     sitk.WriteImage(oblique_geometry.place(np.ones_like(array)), str(tmp_path / name))
-    assert count_not_finite(tmp_path / name) == 0
+    assert read_not_finite(tmp_path / name, [np.zeros(1)]) is None
+
+
+def test_a_place_of_voxels_that_is_no_number(tmp_path: Path) -> None:
+    path = tmp_path / "image.nii"
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones((4, 5, 6), np.int16)), str(path))
+    content = bytearray(path.read_bytes())
+    content[108:112] = np.array([np.nan], "<f4").tobytes()
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="begin at byte nan"):
+        refuse_truncated(path)

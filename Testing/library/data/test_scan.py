@@ -58,6 +58,17 @@ class TestScanCase:
         assert expected.orientation() == "LPS" != Geometry.of(oblique_case[0]).orientation()
         assert expected.disagreements(scan_case(case).geometry) == []
 
+    def test_a_hot_voxel_is_a_warning(self, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path) -> None:
+        image, label = oblique_case
+        image[3, 4, 5] = 1e9
+        (finding,) = [
+            one
+            for one in examine_cases([write_case(tmp_path, "a", label, image)]).findings
+            if one.kind == "voxels far beyond all others"
+        ]
+        assert (finding.severity, finding.case) == ("warning", "a")
+        assert "1 voxel of up to 1e+09" in finding.message
+
     @pytest.mark.parametrize("voxels", [SAMPLES_PER_CASE + 1, 2 * SAMPLES_PER_CASE - 1, 3 * SAMPLES_PER_CASE + 7])
     def test_samples_are_spread_over_the_whole_foreground(self, tmp_path: Path, voxels: int) -> None:
         """The intensity is the place of the voxel, so the samples show where they were taken."""

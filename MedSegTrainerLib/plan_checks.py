@@ -1,0 +1,194 @@
+"""What a plan must be, whoever wrote it: types as they are declared, values within limits, and parts that fit together.
+
+A plan in a model may come from anywhere, and whatever it says is done to images without another look.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from MedSegTrainerLib.architectures import ARCHITECTURES, PLANNED
+from MedSegTrainerLib.errors import ModelError, did_you_mean
+
+if TYPE_CHECKING:
+    from MedSegTrainerLib.plan import Plan
+
+SPACING = 1e-3, 1e3  # mm
+LABEL_VALUES = -(2**31), 2**31 - 1
+LARGEST_NUMBER = 1e12
+MOST_EDGE, MOST_VOXELS = 2**15, 2**30  # along an axis of a patch, and in all of it
+# what building a network costs beside its weights, which are compared with their file: modules, and tables of places
+LARGEST = {
+    "blocks": 1000, "num_layers": 1000, "aspp_rates": 100, "window_size": 16, "kernels": 31, "strides": 64,
+    "features": 10**6, "img_size": MOST_EDGE,
+}  # fmt: skip
+MOST_ENTRIES = 100  # of a list: levels, distances
+
+
+def parse_plan(cls: type[Plan], values: Mapping[str, Any]) -> Plan:
+    """The plan in the values of a JSON object; raises ModelError with all problems."""
+    try:
+        plan = TypeAdapter(cls).validate_json(json.dumps(values), strict=True)
+    except (ValidationError, ValueError) as error:
+        raise _wrong(_type_problems(error)) from None
+    refuse_wrong_plan(plan)
+    return plan
+
+
+def refuse_wrong_plan(plan: Plan) -> None:
+    """Raises ModelError with everything that is wrong with a plan."""
+    checks = (_numbers, _grid, _channels, _classes, _network)
+    problems = [problem for check in checks for problem in check(plan)]
+    if problems:
+        raise _wrong(problems)
+
+
+def _wrong(problems: Sequence[str]) -> ModelError:
+    lines = "\n".join(f"  - {problem}" for problem in problems)
+    return ModelError(f"The plan is damaged, or does not fit this version:\n{lines}")
+
+
+def _type_problems(error: ValueError) -> list[str]:
+    if not isinstance(error, ValidationError):
+        return [str(error)]
+    return [
+        f"{'.'.join(map(str, problem['loc']))} = {_short(problem['input'])}: {problem['msg']}."
+        for problem in error.errors(include_url=False)
+    ]
+
+
+def _numbers(plan: Plan) -> Iterator[str]:
+    for name, value in plan.to_json().items():
+        for number in _leaves(value):
+            if isinstance(number, (int, float)) and not abs(number) <= LARGEST_NUMBER:
+                yield f"{name}: {_short(number)} is no number that it can be."
+    for name in ("batch_size", "batch_parts", "samples_per_volume", "steps_per_epoch", "epochs", "validation_interval"):
+        if getattr(plan, name) < 1:
+            yield f"{name} = {getattr(plan, name)}: must be at least 1."
+
+
+def _grid(plan: Plan) -> Iterator[str]:
+    if plan.dims not in (2, 3):
+        yield f"dims = {plan.dims}: must be 2 or 3."
+    if not all(SPACING[0] <= mm <= SPACING[1] for mm in plan.spacing):
+        yield f"spacing = {list(plan.spacing)}: must be {SPACING[0]:g} to {SPACING[1]:g} mm."
+    for name in ("patch_size", "divisor", "image_size"):
+        edges = getattr(plan, name)
+        if edges is not None and not all(1 <= edge <= MOST_EDGE for edge in edges):
+            yield f"{name} = {list(edges)}: must be 1 to {MOST_EDGE} voxels."
+            return
+    if math.prod(plan.patch_size) > MOST_VOXELS:
+        yield f"patch_size = {list(plan.patch_size)}: must have at most {MOST_VOXELS} voxels."
+    if any(edge % step for edge, step in zip(plan.patch_size, plan.divisor, strict=True)):
+        yield f"patch_size = {list(plan.patch_size)}: must be multiples of the divisor, {list(plan.divisor)}."
+    if plan.dims == 2 and plan.patch_size[0] != 1:
+        yield f"patch_size = {list(plan.patch_size)}: the first must be 1 in 2D."
+    if not 0 <= plan.neighbour_slices <= (MOST_ENTRIES if plan.dims == 2 else 0):
+        yield f"neighbour_slices = {plan.neighbour_slices}: must be 0 to {MOST_ENTRIES}, and 0 in 3D."
+    if len(set(plan.flip_axes)) < len(plan.flip_axes) or not set(plan.flip_axes) <= {0, 1, 2}:
+        yield f"flip_axes = {list(plan.flip_axes)}: must be of 0, 1 and 2, each once."
+
+
+def _channels(plan: Plan) -> Iterator[str]:
+    if not plan.normalization or len(plan.channel_names) != len(plan.normalization):
+        counts = f"{len(plan.normalization)} and {len(plan.channel_names)}"
+        yield f"normalization and channel_names: must have one entry a channel, and have {counts}."
+    for how in plan.normalization:
+        if how.low > how.high or how.std < 0:
+            yield f"normalization: low {how.low:g} to high {how.high:g} with deviation {how.std:g} is no range."
+    yield from (f"channel_names: {name!r} is no name." for name in plan.channel_names if not _is_plain(name))
+
+
+def _classes(plan: Plan) -> Iterator[str]:
+    if not plan.classes:
+        yield "classes: there is none."
+    for what, entries in (("value", [c.value for c in plan.classes]), ("name", [c.name for c in plan.classes])):
+        if len(set(entries)) < len(entries):
+            yield f"classes: two have the same {what}."
+    for item in plan.classes:
+        if item.value == 0 or not LABEL_VALUES[0] <= item.value <= LABEL_VALUES[1]:
+            yield f"classes: {_short(item.value)} is no label value; 0 is background, and there are 32 bits."
+        if not item.name.strip() or not _is_plain(item.name + item.terminology):
+            yield f"classes: {item.name!r} is no name."
+        if not all(0 <= part <= 255 for part in item.color):
+            yield f"classes: {list(item.color)} is no color of 0 to 255."
+
+
+def _network(plan: Plan) -> Iterator[str]:
+    known = ARCHITECTURES.get(plan.architecture)
+    if known is None:
+        near = did_you_mean(plan.architecture, ARCHITECTURES)
+        yield f"architecture: '{plan.architecture}' is no known network.{near}"
+        return
+    if plan.dims not in known.dims:
+        yield f"dims = {plan.dims}: {plan.architecture} has {' or '.join(map(str, known.dims))}."
+    wrong = [*_parameters(plan.network)]
+    yield from wrong
+    if wrong:
+        return
+    seen = len(plan.normalization) * (1 + 2 * plan.neighbour_slices)
+    expected: dict[str, Any] = {"dims": plan.dims, "in_channels": seen, "out_channels": len(plan.classes) + 1}
+    expected["img_size"] = list(plan.patch_size[3 - plan.dims :])
+    for name, value in expected.items():
+        if plan.network.get(name, value) != value:
+            yield f"network.{name} = {plan.network[name]}: the rest of the plan says {value}."
+    if plan.architecture == PLANNED:
+        yield from _levels(plan)
+
+
+def _parameters(network: Mapping[str, Any]) -> Iterator[str]:
+    """Parameters that no network can have, or that would take all memory and time before weights are looked at."""
+    for name, value in network.items():
+        leaves = list(_leaves(value))
+        limit = LARGEST.get(name, LARGEST_NUMBER)
+        if (isinstance(value, list) and len(value) > MOST_ENTRIES) or len(leaves) > 3 * MOST_ENTRIES:
+            yield f"network.{name}: {len(leaves)} entries are too many."
+        elif not all(isinstance(leaf, (int, float, str)) for leaf in leaves):
+            yield f"network.{name} = {_short(value)}: must be numbers or words."
+        elif any(not isinstance(leaf, str) and not 0 <= leaf <= limit for leaf in leaves):
+            yield f"network.{name} = {_short(value)}: must be 0 to {limit:g}."
+
+
+def _levels(plan: Plan) -> Iterator[str]:
+    """What the parameters of the planned U-Net must be to one another."""
+    parts = {name: plan.network.get(name) for name in ("features", "strides", "kernels", "blocks")}
+    lengths = {len(part) if isinstance(part, list) else 0 for part in parts.values()}
+    if len(lengths) > 1 or 0 in lengths:
+        yield f"network: a {PLANNED} needs features, strides, kernels and blocks, with one entry a level each."
+        return
+    for name in ("strides", "kernels"):
+        if not all(
+            isinstance(entry, list) and len(entry) == plan.dims and min(entry) >= 1 for entry in parts[name] or ()
+        ):
+            yield f"network.{name}: must have {plan.dims} whole numbers a level."
+            return
+    if any(edge % 2 == 0 for kernel in parts["kernels"] or () for edge in kernel):
+        yield f"network.kernels = {parts['kernels']}: must be odd."
+    steps = [math.prod(axis) for axis in zip(*(parts["strides"] or ()), strict=True)]
+    if any(edge % step for edge, step in zip(plan.patch_size[3 - plan.dims :], steps, strict=True)):
+        yield f"network.strides = {parts['strides']}: the patch, {list(plan.patch_size)}, is no multiple of them."
+
+
+def _is_plain(text: str) -> bool:
+    return text.isprintable()
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """Everything that is no list and no object in a value of JSON."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if not isinstance(value, (list, tuple)):
+        yield value
+        return
+    for part in value:
+        yield from _leaves(part)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
