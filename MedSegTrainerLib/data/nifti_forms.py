@@ -30,9 +30,11 @@ TOLERANCE = 0.1  # of a voxel
 class Forms:
     """qform, sform: 4x4, voxel to RAS, in the file's own unit of ``unit_mm``; one whose code is 0 is not in use.
 
-    size: voxels along x, y, z. pixdim: qfac and the voxel sizes. units, stored: these fields as the file has them.
+    axes: how many the file has. size: voxels along x, y, z. pixdim: qfac and the voxel sizes. units, stored: these
+    fields as the file has them.
     """
 
+    axes: int
     size: tuple[int, int, int]
     qform_code: int
     sform_code: int
@@ -66,7 +68,7 @@ def read_forms(path: Path) -> Forms | None:
         struct.unpack_from(order + f, start, at) for f, at in (DIMENSIONS, SIZES, UNITS, FORMS)
     )
     return Forms(
-        size=(max(1, dims[1]), max(1, dims[2]), max(1, dims[3]) if dims[0] > 2 else 1),
+        axes=dims[0], size=(max(1, dims[1]), max(1, dims[2]), max(1, dims[3]) if dims[0] > 2 else 1),
         qform_code=stored[0], sform_code=stored[1], qform=_of_quaternion(stored[2:8], pixdim),
         sform=np.array([stored[8:12], stored[12:16], stored[16:20], (0, 0, 0, 1)]),
         unit_mm=MILLIMETRES.get(units[0] & 7, 1.0), pixdim=pixdim, units=units[0], stored=stored,
@@ -110,15 +112,17 @@ def _nearest(forms: Forms, grid: Geometry) -> str:
 
 
 def put_forms(plain: Path, forms: Forms) -> None:
-    """Gives a NIfTI-1 file that is not packed these forms, voxel sizes and unit in place of its own."""
+    """Gives a NIfTI-1 file that is not packed these forms, voxel sizes and unit in place of its own.
+
+    That of a picture gets its two axes, too, for ITK reads less of the forms then.
+    """
     with plain.open("r+b") as stream:
         header = bytearray(stream.read(HEADER))
         order = next(o for o in "<>" if struct.unpack_from(o + "i", header)[0] == HEADER)
+        if forms.axes == 2:
+            struct.pack_into(order + "h", header, DIMENSIONS[1], 2)
         own = struct.unpack_from(order + SIZES[0], header, SIZES[1])
-        sizes = [
-            forms.pixdim[0],
-            *(new if new > 0 else old for new, old in zip(forms.pixdim[1:], own[1:], strict=True)),
-        ]
+        sizes = [theirs if theirs > 0 else mine for mine, theirs in zip(own[1:], forms.pixdim[1:], strict=True)]
         struct.pack_into(order + SIZES[0], header, SIZES[1], forms.pixdim[0], *sizes)
         struct.pack_into(order + UNITS[0], header, UNITS[1], forms.units)
         struct.pack_into(order + FORMS[0], header, FORMS[1], *forms.stored)
