@@ -152,9 +152,10 @@ class _Work:
     def write(self, task: Task, content: tuple[Prediction, list[str]]) -> None:
         found, warnings = content
         self.made.begin(task.maps.values())
-        write_maps(found, task.maps, self.predictor.plan.classes)
+        image = task.item.files[0]
+        write_maps(found, task.maps, self.predictor.plan.classes, image)
         labels = cleaned(cleaned_up(found.labels, self.cleanings), self.config)
-        write_label_map(labels, task.output, self.predictor.plan.classes)
+        write_label_map(labels, task.output, self.predictor.plan.classes, image)
         self.made.add(task.output, task.maps.values(), task.recipe, warnings)
 
 

@@ -15,6 +15,7 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, default_color
 from MedSegTrainerLib.config import EvaluateConfig
 from MedSegTrainerLib.confusion import Confusion
+from MedSegTrainerLib.data.grid_remedies import Volume, difference
 from MedSegTrainerLib.data.images import read_channels
 from MedSegTrainerLib.data.label_maps import labelled_parts, read_label_pair
 from MedSegTrainerLib.errors import ConfigError, DataError
@@ -237,13 +238,11 @@ def _measure_all(
 
 def _read_pair(pair: Pair, segment_values: Mapping[str, int]) -> tuple[sitk.Image, sitk.Image]:
     prediction, reference = read_label_pair(pair.prediction, pair.reference, segment_values)
-    grids = Geometry.of(prediction), Geometry.of(reference)
-    differences = grids[0].disagreements(grids[1])
-    if differences:
+    lying = (("reference", pair.reference, reference), ("prediction", pair.prediction, prediction))
+    found = difference(*(Volume(name=name, path=path, grid=Geometry.of(item)) for name, path, item in lying))
+    if found:
         raise DataError(
-            f"{pair.name}: prediction and reference lie on different grids: {'; '.join(differences)}.\n"
-            f"  {pair.prediction}: {grids[0]}\n  {pair.reference}: {grids[1]}\n"
-            "Resample one onto the other (nearest neighbour), or check that they are of the same case."
+            f"{pair.name}: {' '.join(found)} Or are they of different cases? {pair.prediction}, {pair.reference}"
         )
     return prediction, reference
 

@@ -107,6 +107,29 @@ class Geometry:
         return np.array(self.direction).reshape(3, 3)
 
 
+def corners(size: tuple[int, int, int]) -> np.ndarray:
+    """Indices of the voxels in the eight corners as columns (4, 8), x, y, z and 1, as an affine takes them."""
+    ends = np.array(np.meshgrid(*[(0, n - 1) for n in size])).reshape(3, 8)
+    return np.vstack([ends, np.ones(8, ends.dtype)])
+
+
+def index_map(part: np.ndarray, size: tuple[int, int, int], whole: np.ndarray) -> np.ndarray | None:
+    """4x4 matrix of whole numbers from a voxel of one grid to the voxel of another that lies there.
+
+    part, whole: affines, voxel to mm; size: voxels of the first. None where axes are not parallel, or any voxel of the
+    first lies more than a tenth of a voxel beside one of the second.
+    """
+    exact = np.linalg.inv(whole) @ part
+    rounded = np.rint(exact)
+    steps = np.abs(rounded[:3, :3])
+    away = (whole @ (exact - rounded) @ corners(size))[:3]
+    tolerance = 0.1 * np.linalg.norm(whole[:3, :3], axis=0).min()
+    if not (steps.sum(axis=0) == 1).all() or not (steps.sum(axis=1) == 1).all() or np.abs(away).max() > tolerance:
+        return None
+    found: np.ndarray = rounded.astype(np.int64)
+    return found
+
+
 def to_canonical(image: sitk.Image) -> sitk.Image:
     """The same volume with its axes reordered and flipped to be nearest to LPS; no voxel is interpolated."""
     return sitk.DICOMOrient(image, "LPS")

@@ -71,7 +71,7 @@ def _study(predictor: Predictor, case: Case, study: CleaningStudy | None) -> sit
     channels = read_channels(case.images)
     labels = predictor.predict(channels)
     if study is not None:
-        reference = read_label_map_onto(case.label, channels[0], case.segment_values)
+        reference = read_label_map_onto(case.label, channels[0], case.segment_values, case.images[0])
         arrays = sitk.GetArrayFromImage(labels), sitk.GetArrayFromImage(reference)
         predicted, expected = labelled_parts(*arrays, predictor.plan.ignore_label)
         study.add(predicted, expected, Geometry.of(labels).spacing_zyx)

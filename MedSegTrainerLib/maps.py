@@ -103,15 +103,20 @@ def map_files(
     return files
 
 
-def write_maps(prediction: Prediction, files: dict[str, Path], classes: Sequence[LabelClass]) -> None:
-    """Writes the files that ``map_files`` named, one map in memory at a time; raises StorageError."""
+def write_maps(
+    prediction: Prediction, files: dict[str, Path], classes: Sequence[LabelClass], like: Path | None = None
+) -> None:
+    """Writes the files that ``map_files`` named, one map in memory at a time; raises StorageError.
+
+    like: the file of the image, as ``write_volume`` takes it.
+    """
     for kind, values in ((ENTROPY, prediction.entropy), (SPREAD, prediction.spread)):
         if kind in files and values is not None:
-            write_volume(prediction.bring(values.astype(np.float32)), files[kind])
+            write_volume(prediction.bring(values.astype(np.float32)), files[kind], like)
     spool = prediction.probabilities
     if spool is None:
         return
     for index, item in enumerate(classes):
         if str(item.value) in files:
-            write_volume(prediction.bring(spool.read(index)), files[str(item.value)])
+            write_volume(prediction.bring(spool.read(index)), files[str(item.value)], like)
     spool.close()

@@ -28,7 +28,7 @@ def write_halves(case: Case, dataset: Dataset, folder: Path, ignore_label: int |
     ignore_label: of voxels that nobody labelled in the case itself. Raises DataError where nothing is labelled.
     """
     image = read_channels(case.images)[0]
-    labels = read_label_map_onto(case.label, image, case.segment_values)
+    labels = read_label_map_onto(case.label, image, case.segment_values, case.images[0])
     values = sitk.GetArrayFromImage(labels)
     ignored = ignore_label or max(int(values.max()), *dataset.label_names, 0) + 1
     first = first_half(np.where(values == ignored, 0, values))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from MedSegTrainerLib.data.images import (
     read_file,
     refuse_unreadable,
 )
+from MedSegTrainerLib.data.label_grid import Placed, place_on_grid
 from MedSegTrainerLib.data.png import has_palette, read_indices
 from MedSegTrainerLib.data.segments import Segment, read_segments, to_label_map
 from MedSegTrainerLib.data.volume_files import write_volume
@@ -66,18 +66,27 @@ def read_label_map(path: Path, segment_values: Mapping[str, int] | None = None) 
     return sitk.Cast(image, sitk.sitkInt32)
 
 
-def read_label_map_onto(path: Path, grid: sitk.Image, segment_values: Mapping[str, int] | None = None) -> sitk.Image:
+def read_label_map_onto(
+    path: Path, grid: sitk.Image, segment_values: Mapping[str, int] | None = None, grid_path: Path | None = None
+) -> sitk.Image:
     """A label map as ``read_label_map`` gives it, on ``grid`` where it belongs there.
 
     Files that do not say where their voxels lie (NPY, PNG, NPZ without spacing) lie on the grid where they have its
-    size; segments that 3D Slicer saved without the empty voxels around them get those back.
+    size; others are brought there as ``place_on_grid`` can. grid_path: the file of the grid.
     """
+    return place_label_map(path, grid, segment_values, grid_path).labels
+
+
+def place_label_map(
+    path: Path, grid: sitk.Image, segment_values: Mapping[str, int] | None = None, grid_path: Path | None = None
+) -> Placed:
+    """``read_label_map_onto``, and what had to be done for it."""
     labels = read_label_map(path, segment_values)
-    if labels.GetSize() == grid.GetSize():
-        if is_placeless(path):
+    if is_placeless(path):
+        if labels.GetSize() == grid.GetSize():
             labels.CopyInformation(grid)
-        return labels
-    return _uncropped(labels, grid) if path.name.lower().endswith(".seg.nrrd") else labels
+        return Placed(labels=labels)
+    return place_on_grid(labels, path, grid, grid_path)
 
 
 def is_placeless(path: Path) -> bool:
@@ -91,9 +100,9 @@ def read_label_pair(
 ) -> tuple[sitk.Image, sitk.Image]:
     """Both label maps; the one whose file does not say where it lies, or holds a part only, on the other's grid."""
     expected = read_label_map(reference, segment_values)
-    predicted = read_label_map_onto(prediction, expected, segment_values)
+    predicted = read_label_map_onto(prediction, expected, segment_values, reference)
     if Geometry.of(predicted).disagreements(Geometry.of(expected)):
-        expected = read_label_map_onto(reference, predicted, segment_values)
+        expected = read_label_map_onto(reference, predicted, segment_values, prediction)
     return predicted, expected
 
 
@@ -107,8 +116,8 @@ def labelled_parts(
     return np.where(ignored, 0, prediction), np.where(ignored, 0, reference)
 
 
-def write_label_map(labels: sitk.Image, path: Path, classes: Sequence[LabelClass]) -> None:
-    """Writes an integer image at once, in the smallest type that holds it.
+def write_label_map(labels: sitk.Image, path: Path, classes: Sequence[LabelClass], like: Path | None = None) -> None:
+    """Writes an integer image at once, in the smallest type that holds it; ``like`` is that of ``write_volume``.
 
     ``.nrrd`` files get the ``Segment*`` fields by which 3D Slicer shows names and colours; ``.npy`` files are
     arrays (z, y, x). Raises DataError for a ``.png`` of several slices or of values beyond 16 bits.
@@ -119,7 +128,7 @@ def write_label_map(labels: sitk.Image, path: Path, classes: Sequence[LabelClass
     if path.name.lower().endswith(".nrrd"):
         for key, value in _segment_fields(image, classes).items():
             image.SetMetaData(key, value)
-    write_volume(image, path)
+    write_volume(image, path, like)
 
 
 def refuse_several_slices(size: Sequence[int], path: Path) -> None:
@@ -130,7 +139,7 @@ def refuse_several_slices(size: Sequence[int], path: Path) -> None:
 
 def read_classes(image: sitk.Image) -> list[LabelClass]:
     """Classes named in the ``Segment*`` fields of an image that was read from a ``.seg.nrrd``; [] without them."""
-    return sorted((segment.item for segment in read_segments(_fields(image))), key=lambda item: item.value)
+    return sorted((segment.item for segment in _named(image)), key=lambda item: item.value)
 
 
 def _read_numbers(path: Path) -> sitk.Image:
@@ -157,34 +166,14 @@ def _read_numbers(path: Path) -> sitk.Image:
 
 def _segments(image: sitk.Image, path: Path) -> list[Segment]:
     try:
-        return read_segments(_fields(image))
+        return _named(image)
     except ValueError as error:
         raise DataError(f"{path}: its segments cannot be read: {error}. Save it again with 3D Slicer.") from None
 
 
-def _fields(image: sitk.Image) -> dict[str, str]:
-    return {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
-
-
-def _uncropped(labels: sitk.Image, grid: sitk.Image) -> sitk.Image:
-    """Labels of a part of the grid on all of it; as they are where they are no such part, or reach beyond it."""
-    part, whole = Geometry.of(labels), Geometry.of(grid)
-    start = [round(place) for place in grid.TransformPhysicalPointToContinuousIndex(part.origin)]
-    if part.disagreements(replace(whole, size=part.size, origin=grid.TransformIndexToPhysicalPoint(start))):
-        return labels
-    low = [max(0, -first) for first in start]
-    high = [min(n, total - first) for n, total, first in zip(part.size, whole.size, start, strict=True)]
-    if any(b <= a for a, b in zip(low, high, strict=True)):
-        return labels
-    values = sitk.GetArrayViewFromImage(labels)
-    inside = tuple(slice(a, b) for a, b in zip(low[::-1], high[::-1], strict=True))
-    if np.count_nonzero(values) > np.count_nonzero(values[inside]):
-        return labels
-    filled = np.zeros(whole.size_zyx, np.int32)
-    filled[tuple(slice(a + first, b + first) for a, b, first in zip(low, high, start, strict=True))[::-1]] = values[
-        inside
-    ]
-    return whole.place(filled)
+def _named(image: sitk.Image) -> list[Segment]:
+    fields = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+    return read_segments(fields, image.GetNumberOfComponentsPerPixel())
 
 
 def _without_noise(image: sitk.Image, path: Path) -> sitk.Image:

@@ -76,14 +76,19 @@ def read_not_finite(path: Path, channels: Sequence[np.ndarray]) -> np.ndarray | 
     return mask.reshape(-1, *(*header.shape, 1, 1, 1)[2::-1]) if mask.any() else None
 
 
+def read_start(path: Path) -> tuple[bool, bytes]:
+    """Whether the file is packed, and the bytes that hold the header, unpacked."""
+    with path.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if packed else path.open("rb") as stream:
+        return packed, stream.read(LONGEST_HEADER)
+
+
 def _read_header(path: Path) -> Header | None:
     """None where the file is not NIfTI."""
     if not path.name.lower().endswith(NIFTI_SUFFIXES):
         return None
-    with path.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if packed else path.open("rb") as stream:
-        header = stream.read(LONGEST_HEADER)
+    packed, header = read_start(path)
     for order in "<>":
         length = struct.unpack_from(order + "i", header)[0] if len(header) >= 4 else 0
         if length not in FIELDS or len(header) < length:

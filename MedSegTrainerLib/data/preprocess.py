@@ -50,7 +50,7 @@ def prepare_case(case: Case, plan: Plan) -> PreparedCase:
     """Reads and prepares image and label of a case."""
     channels = read_channels(case.images)
     image, grid = prepare_image(channels, plan)
-    labels = read_label_map_onto(case.label, channels[0], case.segment_values)
+    labels = read_label_map_onto(case.label, channels[0], case.segment_values, case.images[0])
     label = resample(to_canonical(labels), grid, is_label=True)
     indices = class_indices(sitk.GetArrayViewFromImage(label), plan)
     locations = _locations(indices, len(plan.classes))

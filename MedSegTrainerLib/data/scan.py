@@ -15,9 +15,11 @@ from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.doctor import Examined, diagnose
 from MedSegTrainerLib.data.findings import Finding, from_error, refuse_errors
 from MedSegTrainerLib.data.finite import REMEDY, not_finite
+from MedSegTrainerLib.data.grid_remedies import Volume, difference
 from MedSegTrainerLib.data.hot_voxels import find_hot_voxels
 from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_maps import read_label_map, read_label_map_onto
+from MedSegTrainerLib.data.label_maps import place_label_map, read_label_map
+from MedSegTrainerLib.data.nifti_forms import forms_apart
 from MedSegTrainerLib.data.traits import CaseTraits, find_specks, take_traits
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, to_canonical
@@ -114,16 +116,18 @@ def _examine(case: Case, ignore_label: int | None, thorough: bool) -> Examinatio
         if channels is None:
             label = read_label_map(case.label, case.segment_values)
         else:
-            label = read_label_map_onto(case.label, channels[0], case.segment_values)
+            placed = place_label_map(case.label, channels[0], case.segment_values, case.images[0])
+            label = placed.labels
+            findings.extend([replace(placed.finding, case=case.name)] if placed.finding else [])
     except DataError as error:
         findings.append(_unreadable(error, "label map that cannot be used", case.name))
     if channels is not None and label is not None:
-        findings.extend(_grid_differences(case.name, Geometry.of(channels[0]), Geometry.of(label)))
+        findings.extend(_grid_differences(case, channels[0], label))
     if channels is not None:
-        findings.extend(_not_finite(case, channels))
-    if channels is None or label is None or findings:
+        findings.extend([*_forms_apart(case, channels[0]), *_not_finite(case, channels)])
+    if channels is None or label is None or any(finding.severity == "error" for finding in findings):
         return Examination(findings=findings)
-    return Examination(scans=[_scan(case.name, channels, label, ignore_label, thorough)])
+    return Examination(scans=[_scan(case.name, channels, label, ignore_label, thorough)], findings=findings)
 
 
 def _unreadable(error: DataError, kind: str, case: str) -> Finding:
@@ -134,15 +138,27 @@ def _unreadable(error: DataError, kind: str, case: str) -> Finding:
     return replace(finding, kind="axes that are not at right angles", remedy=remedy)
 
 
-def _grid_differences(case: str, image: Geometry, label: Geometry) -> Iterator[Finding]:
-    differences = image.disagreements(label)
-    if differences:
+def _grid_differences(case: Case, image: sitk.Image, label: sitk.Image) -> Iterator[Finding]:
+    lying = (("image", case.images[0], image), ("label", case.label, label))
+    fixed, moved = (Volume(name=name, path=path, grid=Geometry.of(item)) for name, path, item in lying)
+    found = difference(fixed, moved)
+    if found:
+        message, remedy = found
         yield Finding(
-            case=case, severity="error", kind="image and label on different grids",
-            message=f"image and label lie on different grids ({'; '.join(differences)}). "
-            f"Image: {image}. Label: {label}.",
-            remedy="Resample the label to the image, or export it again.",
-        )  # fmt: skip
+            case=case.name, severity="error", kind="image and label on different grids", message=message, remedy=remedy
+        )
+
+
+def _forms_apart(case: Case, image: sitk.Image) -> Iterator[Finding]:
+    """A finding for each NIfTI file of the case whose qform and sform disagree."""
+    for path in case.images:
+        message = forms_apart(path, Geometry.of(image))
+        if message:
+            yield Finding(
+                case=case.name, severity="warning", kind="qform and sform that disagree", message=message,
+                remedy="Label maps of 'apply' as NIfTI carry both, as the image does. If the other form is right, make "
+                "them equal in images and labels (nibabel: image.set_qform(image.get_sform(), 1)).",
+            )  # fmt: skip
 
 
 def _not_finite(case: Case, channels: Sequence[sitk.Image]) -> Iterator[Finding]:

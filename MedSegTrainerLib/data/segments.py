@@ -30,16 +30,20 @@ class Segment:
     stored: int
 
 
-def read_segments(fields: Mapping[str, str]) -> list[Segment]:
-    """The segments that the ``Segment*`` fields of a file name, in their order; [] without any.
+def read_segments(fields: Mapping[str, str], layers: int) -> list[Segment]:
+    """The segments that the ``Segment*`` fields of a file with so many layers name, in their order; [] without any.
 
+    3D Slicer before 4.11 wrote neither values nor layers: each segment has a layer of its own, and the value 1 there.
     Raises ValueError where a number or color is none.
     """
     found = []
-    numbers = [re.fullmatch(r"Segment(\d+)_LabelValue", key) for key in fields]
-    for number in sorted(int(match[1]) for match in numbers if match):
+    matches = [re.fullmatch(r"Segment(\d+)_(?:ID|Name|LabelValue)", key) for key in fields]
+    numbers = sorted({int(match[1]) for match in matches if match})
+    if len(numbers) > layers:  # not those of an old Slicer
+        numbers = [number for number in numbers if f"Segment{number}_LabelValue" in fields]
+    for place, number in enumerate(numbers):
         prefix = f"Segment{number}_"
-        value = int(fields[prefix + "LabelValue"])
+        value = int(fields.get(prefix + "LabelValue", "1"))
         red, green, blue = (round(255 * float(part)) for part in fields.get(prefix + "Color", "1 1 0").split())
         tags = fields.get(prefix + "Tags", "").split("|")
         terminology = next((t.partition(":")[2] for t in tags if t.startswith("TerminologyEntry:")), "")
@@ -47,7 +51,8 @@ def read_segments(fields: Mapping[str, str]) -> list[Segment]:
             value=value, name=fields.get(prefix + "Name", "").strip() or f"label {value}",
             color=(red, green, blue), terminology=terminology,
         )  # fmt: skip
-        found.append(Segment(item=item, layer=int(fields.get(prefix + "Layer", "0")), stored=value))
+        layer = "0" if prefix + "LabelValue" in fields else str(place)
+        found.append(Segment(item=item, layer=int(fields.get(prefix + "Layer", layer)), stored=value))
     if len({segment.stored for segment in found}) < len(found):
         found = [replace(one, item=replace(one.item, value=index)) for index, one in enumerate(found, start=1)]
     return found
@@ -147,7 +152,8 @@ def read_header(path: Path) -> list[Segment]:
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
-        return read_segments({key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()})
+        fields = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+        return read_segments(fields, reader.GetNumberOfComponents())
     except (RuntimeError, ValueError):  # reading the label map says what is wrong
         return []
 

@@ -9,13 +9,17 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib import atomic
+from MedSegTrainerLib.data.nifti import NIFTI_SUFFIXES
+from MedSegTrainerLib.data.nifti_forms import Forms, pack, put_forms, read_forms
 from MedSegTrainerLib.errors import StorageError
 
 
-def write_volume(image: sitk.Image, path: Path) -> None:
+def write_volume(image: sitk.Image, path: Path, like: Path | None = None) -> None:
     """The image in the format that the suffix says, compressed; of a ``.npy`` file its array (z, y, x).
 
-    Raises StorageError where it cannot be written whole.
+    like: the file whose grid the image has. Where both are NIfTI, its qform, sform, codes, voxel sizes and unit are
+    written as they are: of two forms that disagree, ITK knows only one. Raises StorageError where it cannot be written
+    whole.
     """
     with atomic.storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,10 +28,14 @@ def write_volume(image: sitk.Image, path: Path) -> None:
         np.save(content, sitk.GetArrayViewFromImage(image), allow_pickle=False)
         atomic.write_bytes(path, content.getvalue())
         return
+    forms = read_forms(like) if like is not None and path.name.lower().endswith(NIFTI_SUFFIXES) else None
     temporary = atomic.temporary_beside(path)
     with atomic.storage_errors(path):
         try:
-            sitk.WriteImage(image, str(temporary), useCompression=True)
+            if forms is not None and forms.size == image.GetSize():
+                _write_with_forms(image, temporary, forms)
+            else:
+                sitk.WriteImage(image, str(temporary), useCompression=True)
             _read_again(temporary, image)
             atomic.replace(temporary, path)
         except RuntimeError as error:
@@ -37,6 +45,19 @@ def write_volume(image: sitk.Image, path: Path) -> None:
             ) from None
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _write_with_forms(image: sitk.Image, path: Path, forms: Forms) -> None:
+    """A NIfTI file; packed only when its header is right, for packing takes the time."""
+    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    try:
+        sitk.WriteImage(image, str(plain), useCompression=False)
+        put_forms(plain, forms)
+        if plain != path:
+            pack(plain, path)
+    finally:
+        if plain != path:
+            plain.unlink(missing_ok=True)
 
 
 def _read_again(path: Path, image: sitk.Image) -> None:

@@ -31,8 +31,9 @@ def draw_labelled(case: Case, classes: Sequence[LabelClass]) -> bytes:
 
     A label map on another grid is drawn where it lies in the patient. Raises DataError where a file cannot be read.
     """
-    image = to_canonical(read_channels(case.images)[0])
-    label = to_canonical(read_label_map_onto(case.label, image, case.segment_values))
+    channel = read_channels(case.images)[0]
+    label = to_canonical(read_label_map_onto(case.label, channel, case.segment_values, case.images[0]))
+    image = to_canonical(channel)
     grid = Geometry.of(image)
     if Geometry.of(label).disagreements(grid):
         label = resample(label, grid, is_label=True)

@@ -139,7 +139,7 @@ class TestEvaluate:
     def test_other_grids_are_refused_with_both_geometries(self, tmp_path: Path) -> None:
         one = pair(tmp_path, kidney(), kidney())
         save(one.prediction, kidney(), replace(GEOMETRY, origin=(12.0, -30.0, 9.0)))
-        with pytest.raises(DataError, match="a: prediction and reference") as caught:
+        with pytest.raises(DataError, match="a: reference and prediction") as caught:
             evaluate([one], [KIDNEY], tmp_path / "out", ignore, title="t")
         assert "(12, -30, 5)" in str(caught.value) and "(12, -30, 9)" in str(caught.value)
         assert not (tmp_path / "out").exists()

@@ -161,7 +161,7 @@ def _write_dataset(task: Task, folder: Path) -> None:
         channels = read_channels(case.images)
         for index, channel in enumerate(channels):
             write_volume(channel, folder / "imagesTr" / f"case{number:03}_{index:04}.nii.gz")
-        values = read_label_map_onto(case.label, channels[0], case.segment_values)
+        values = read_label_map_onto(case.label, channels[0], case.segment_values, case.images[0])
         labels = sitk.GetImageFromArray(class_indices(sitk.GetArrayViewFromImage(values), task.plan))
         labels.CopyInformation(values)
         write_volume(labels, folder / "labelsTr" / f"case{number:03}.nii.gz")

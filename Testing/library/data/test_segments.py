@@ -97,6 +97,52 @@ class TestOneFile:
             read_label_map(tmp_path / "a.seg.nrrd")
 
 
+class TestOldSlicer:
+    """3D Slicer before 4.11 wrote neither LabelValue nor Layer: a layer of 0 and 1 for each segment, in their order."""
+
+    def write(self, path: Path, image: sitk.Image, names: Sequence[str]) -> Path:
+        image = sitk.Image(image)
+        for index, name in enumerate(names):
+            image.SetMetaData(f"Segment{index}_ID", f"Segment_{index}")
+            image.SetMetaData(f"Segment{index}_Name", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sitk.WriteImage(image, str(path))
+        return path
+
+    def test_layers(self, label: sitk.Image, tmp_path: Path) -> None:
+        masks = [sitk.Cast(label == value, sitk.sitkUInt8) for value in (1, 2)]
+        path = self.write(tmp_path / "a.seg.nrrd", sitk.Compose(*masks), ["liver", "tumor"])
+        assert [(item.name, item.value) for item in read_classes(sitk.ReadImage(str(path)))] == [
+            ("liver", 1), ("tumor", 2),
+        ]  # fmt: skip
+        assert np.array_equal(array_of(path), sitk.GetArrayFromImage(label))
+        assert np.array_equal(
+            array_of(path, {"liver": 4, "tumor": 9}), np.choose(sitk.GetArrayFromImage(label), [0, 4, 9])
+        )
+
+    def test_a_single_segment(self, label: sitk.Image, tmp_path: Path) -> None:
+        path = self.write(tmp_path / "a.seg.nrrd", sitk.Cast(label > 0, sitk.sitkUInt8), ["liver"])
+        assert [(item.name, item.value) for item in read_classes(sitk.ReadImage(str(path)))] == [("liver", 1)]
+        assert np.array_equal(array_of(path, {"liver": 3}), 3 * (sitk.GetArrayFromImage(label) > 0))
+
+    def test_names_without_values_in_one_layer_say_nothing(self, label: sitk.Image, tmp_path: Path) -> None:
+        path = self.write(tmp_path / "a.seg.nrrd", label, ["liver", "tumor"])
+        assert read_classes(sitk.ReadImage(str(path))) == []
+        assert np.array_equal(array_of(path), sitk.GetArrayFromImage(label))
+
+    def test_beside_those_of_a_new_one(self, label: sitk.Image, tmp_path: Path) -> None:
+        masks = [sitk.Cast(label == value, sitk.sitkUInt8) for value in (2, 1)]
+        for name in ("a", "b", "c"):
+            (tmp_path / "images").mkdir(exist_ok=True)
+            sitk.WriteImage(label, str(tmp_path / "images" / f"{name}.nrrd"))
+            write(tmp_path / "labels" / f"{name}.seg.nrrd", label, [("liver", 1), ("tumor", 2)])
+        old = self.write(tmp_path / "labels" / "c.seg.nrrd", sitk.Compose(*masks), ["Tumor", "Liver"])
+        dataset = find_cases(tmp_path)
+        assert dataset.label_names == {1: "liver", 2: "tumor"}
+        case = next(case for case in dataset.cases if case.label == old)
+        assert np.array_equal(array_of(old, case.segment_values), sitk.GetArrayFromImage(label))
+
+
 class TestCropped:
     def test_gets_its_empty_voxels_back(self, label: sitk.Image, tmp_path: Path) -> None:
         path = write(tmp_path / "a.seg.nrrd", label[3:15, 2:11, 1:8], [("liver", 1), ("tumor", 2)])

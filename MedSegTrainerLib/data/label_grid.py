@@ -1,0 +1,147 @@
+"""A label map on the grid of its image, where its voxels lie on the image's: in another order, as a part, or by the
+form of the NIfTI header that ITK does not take. No voxel is interpolated, and no labelled voxel is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from MedSegTrainerLib.data.findings import Finding, Severity
+from MedSegTrainerLib.data.nifti_forms import read_forms
+from MedSegTrainerLib.geometry import Geometry, index_map
+
+SEGMENTATION_SUFFIXES = (".seg.nrrd", ".seg.nhdr")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """``labels`` on the grid where they belong there, else as they were read. finding: how they came there, None where
+    nothing had to be done; its case is for the caller to fill in."""
+
+    labels: sitk.Image
+    finding: Finding | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Map:
+    """``index``: 4x4 whole numbers, from a voxel of the label map to that of the grid. form: '' for what ITK reads."""
+
+    index: np.ndarray
+    form: str = ""
+    in_use: bool = True
+
+
+def place_on_grid(labels: sitk.Image, path: Path, grid: sitk.Image, grid_path: Path | None) -> Placed:
+    """``labels`` of the file ``path`` on the grid of an image, whose file may hold a second form."""
+    part, whole = Geometry.of(labels), Geometry.of(grid)
+    if not part.disagreements(whole):
+        return Placed(labels=labels)
+    values = sitk.GetArrayViewFromImage(labels)
+    segmentation = path.name.lower().endswith(SEGMENTATION_SUFFIXES)
+    if segmentation and values.size == 1 and not values.any():  # how 3D Slicer saves empty segments
+        return Placed(labels=whole.place(np.zeros(whole.size_zyx, values.dtype)))
+    for found in _maps(part, path, whole, grid_path):
+        array = _laid(values, found.index, whole, whole_box=segmentation)
+        if array is None or (array.size > values.size and not segmentation and tells_nothing(part)):
+            continue
+        return Placed(labels=whole.place(array), finding=_finding(found, array.size - values.size, segmentation))
+    return Placed(labels=labels)
+
+
+def tells_nothing(grid: Geometry) -> bool:
+    """Whether this is the grid that arrays get which nobody placed: voxels of 1 mm from 0 on, in LPS or RAS."""
+    unit = np.allclose(np.abs(np.array(grid.direction).reshape(3, 3)), np.eye(3), atol=1e-6)
+    return unit and grid.spacing == (1.0, 1.0, 1.0) and grid.origin == (0.0, 0.0, 0.0)
+
+
+def _maps(part: Geometry, path: Path, whole: Geometry, grid_path: Path | None) -> Iterator[_Map]:
+    """Every way in which voxels of the part lie on those of the whole: as ITK reads both, then by other forms."""
+    theirs = _affines(whole, grid_path)
+    mine = _affines(part, path)
+    stored = {} if mine else _stored(path)
+    for name, affine in (mine or stored).items():
+        for other, target in theirs.items():
+            index = index_map(affine, part.size, target)
+            if index is not None:
+                yield _Map(index=index, form=name or other, in_use=not stored)
+
+
+def _affines(grid: Geometry, path: Path | None) -> dict[str, np.ndarray]:
+    """What ITK reads, under '', and the forms of a NIfTI file by their names; {} where the file does not say where it
+    lies, and ITK makes something up."""
+    forms = None if path is None else read_forms(path)
+    if forms is not None and not forms.used():
+        return {}
+    return {"": grid.affine_ras()} if forms is None else {"": grid.affine_ras(), **forms.used()}
+
+
+def _stored(path: Path) -> dict[str, np.ndarray]:
+    """The forms of a file whose codes say that none is in use."""
+    forms = read_forms(path)
+    return {} if forms is None else forms.usable()
+
+
+def _laid(values: np.ndarray, index: np.ndarray, whole: Geometry, *, whole_box: bool) -> np.ndarray | None:
+    """Values (z, y, x) in the order and at the place that the map gives them, 0 around them.
+
+    None where labels would lie beyond the grid; where the values are smaller than the grid also unless they are cut to
+    their labels, or ``whole_box``: what is missing may have had labels.
+    """
+    axes = np.abs(index[:3, :3]).argmax(axis=1)
+    turned = values.transpose(2, 1, 0).transpose(axes)
+    backwards = [a for a in range(3) if index[a, axes[a]] < 0]
+    turned = np.flip(turned, tuple(backwards))
+    start = [int(index[a, 3]) - (turned.shape[a] - 1 if a in backwards else 0) for a in range(3)]
+    low = [max(0, -first) for first in start]
+    high = [min(n, total - first) for n, total, first in zip(turned.shape, whole.size, start, strict=True)]
+    if any(b <= a for a, b in zip(low, high, strict=True)):
+        return None
+    inside = turned[tuple(map(slice, low, high))]
+    if np.count_nonzero(inside) < np.count_nonzero(values):
+        return None
+    if inside.shape == whole.size and (whole_box or turned.shape == whole.size):
+        return np.ascontiguousarray(inside.transpose(2, 1, 0))
+    if not whole_box and (inside.shape != turned.shape or not _is_cut_to_labels(turned, start, whole.size)):
+        return None
+    filled = np.zeros(whole.size, values.dtype)
+    filled[tuple(slice(a + first, b + first) for a, b, first in zip(low, high, start, strict=True))] = inside
+    return np.ascontiguousarray(filled.transpose(2, 1, 0))
+
+
+def _is_cut_to_labels(part: np.ndarray, start: list[int], size: tuple[int, int, int]) -> bool:
+    """Whether each face of the part (x, y, z) has a label, or is a face of the whole."""
+    for axis in range(3):
+        for face, border in ((0, start[axis] <= 0), (-1, start[axis] + part.shape[axis] >= size[axis])):
+            if not border and not part.take(face, axis).any():
+                return False
+    return True
+
+
+def _finding(found: _Map, added: int, segmentation: bool) -> Finding | None:
+    severity: Severity = "note"
+    if not found.in_use:
+        severity, kind = "warning", "label map that does not say where it lies"
+        message = (
+            "its label map does not say where it lies (qform and sform codes are 0), and the matrices that stand in it "
+            "all the same are those of the image: it was taken as lying there."
+        )
+        remedy = "Check one case, and copy the image's geometry onto the label maps."
+    elif found.form:
+        kind = "image and label fit by one form only"
+        message = f"image and label lie on each other by the {found.form}, and not as ITK and 3D Slicer read them."
+        remedy = "Nothing to do here; other programs may refuse them or show them apart."
+    elif added > 0 and not segmentation:
+        severity, kind = "warning", "label map of a part of the image"
+        message = "its label map is cut to its labels and was put where it belongs; the rest is background."
+        remedy = "Right where the rest was looked at, too."
+    elif added > 0:
+        return None  # the habit of .seg.nrrd files
+    else:
+        kind = "label map with its axes in another order"
+        message = "its label map has the image's voxels in another order, and was put into that of the image."
+        remedy = "Nothing to do."
+    return Finding(severity=severity, kind=kind, message=message, remedy=remedy)
