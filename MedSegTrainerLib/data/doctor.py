@@ -12,8 +12,9 @@ import numpy as np
 from MedSegTrainerLib.classes import class_names
 from MedSegTrainerLib.data.dataset import some
 from MedSegTrainerLib.data.findings import Finding
-from MedSegTrainerLib.data.images import LOSSY_SUFFIXES, image_suffix
+from MedSegTrainerLib.data.images import PHOTO_SUFFIXES, image_suffix
 from MedSegTrainerLib.data.outliers import FEW_CASES, is_few, odd_grids, odd_intensities, strays
+from MedSegTrainerLib.data.photos import is_lossy
 from MedSegTrainerLib.sides import left_right_pair, why_not_mirror
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _full(examined: Examined) -> Iterator[Finding]:
 def _lossy(examined: Examined) -> Iterator[Finding]:
     for scan in examined.scans:
         path = examined.labels.get(scan.name)
-        if path is not None and image_suffix(path) in LOSSY_SUFFIXES:
+        if path is not None and image_suffix(path) in PHOTO_SUFFIXES and is_lossy(path):
             yield Finding(
                 case=scan.name, severity="warning", kind="label map as JPEG",
                 message=f"{path.name} is a JPEG file, which does not keep values exactly: what is near 0 was taken "

@@ -11,8 +11,8 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.arrays import ARRAY_SUFFIXES, read_array, says_where
-from MedSegTrainerLib.data.images import LOSSY_SUFFIXES, PHOTO_SUFFIXES, as_volume, image_suffix, read_file
-from MedSegTrainerLib.data.png import has_palette, read_indices
+from MedSegTrainerLib.data.images import PHOTO_SUFFIXES, as_volume, image_suffix, read_file
+from MedSegTrainerLib.data.photos import is_lossy
 from MedSegTrainerLib.data.segments import Segment, read_segments, to_label_map
 from MedSegTrainerLib.data.volume_files import write_volume
 from MedSegTrainerLib.errors import DataError
@@ -133,9 +133,7 @@ def _read_numbers(path: Path) -> sitk.Image:
         return read_array(path, "label")
     if suffix not in PHOTO_SUFFIXES or not path.exists():
         return read_file(path)
-    if has_palette(path):
-        return sitk.GetImageFromArray(read_indices(path))
-    image = read_file(path)
+    image = read_file(path, stored=True)
     if image.GetNumberOfComponentsPerPixel() == 3:
         array = sitk.GetArrayViewFromImage(image)
         if (array != array[..., :1]).any():
@@ -144,7 +142,7 @@ def _read_numbers(path: Path) -> sitk.Image:
                 "Save it as gray, with the number of the class as the value of the pixel."
             )
         image = sitk.VectorIndexSelectionCast(image, 0)
-    return _without_noise(image, path) if suffix in LOSSY_SUFFIXES else image
+    return _without_noise(image, path) if is_lossy(path) else image
 
 
 def _segments(image: sitk.Image, path: Path) -> list[Segment]:

@@ -159,7 +159,7 @@ class TestPhotographs:
         assert np.array_equal(self.read(Image.fromarray(np.dstack(layers)), tmp_path / "a.png"), self.mask * 255)
 
     def test_one_bit(self, tmp_path: Path) -> None:
-        assert np.array_equal(self.read(Image.fromarray(self.mask > 0), tmp_path / "a.png"), self.mask * 255)
+        assert np.array_equal(self.read(Image.fromarray(self.mask > 0), tmp_path / "a.png"), self.mask)
 
     def test_a_palette_gives_its_numbers_not_its_colours(self, tmp_path: Path) -> None:
         """Number 7 has a gray, as in the colours of PASCAL VOC; numbers without any colour have none."""
