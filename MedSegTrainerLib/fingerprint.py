@@ -37,7 +37,10 @@ class ChannelIntensities:
 
 @dataclass(frozen=True, kw_only=True)
 class Fingerprint:
-    """Sizes and spacings are (cases, 3), (z, y, x), in canonical axes; ``voxel_share`` is of all labelled cases."""
+    """Sizes and spacings are (cases, 3), (z, y, x), in canonical axes; ``voxel_share`` is of all labelled cases.
+
+    ignore_label: value of voxels that nobody labelled.
+    """
 
     cases: int
     dims: int
@@ -48,6 +51,7 @@ class Fingerprint:
     cases_with: dict[str, int]
     voxel_share: dict[str, float]
     median_volume_mm3: dict[str, float]
+    ignore_label: int | None = None
 
 
 def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: int | None = None) -> Fingerprint:
@@ -72,6 +76,7 @@ def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: 
             name: float(np.median((counts * volume)[counts > 0])) if counts.any() else 0.0
             for name, counts in voxels.items()
         },
+        ignore_label=ignore_label,
     )
 
 

@@ -97,7 +97,7 @@ def _unmeasured(
         normalization=normalization,
         channel_names=tuple(channel.name for channel in fingerprint.channels),
         classes=fingerprint.classes,
-        ignore_label=config.data.ignore_label,
+        ignore_label=fingerprint.ignore_label,
         flip_axes=_flip_axes(config, dims, fingerprint, reasons),
         cache=cache,
         steps_per_epoch=max(1, len(split.train) * samples // (batch * config.trainer.gradient_accumulation_steps)),

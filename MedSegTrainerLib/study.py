@@ -80,7 +80,7 @@ def prepare(train: TrainConfig, folder: JobFolder) -> Study:
     splits_file, halves = folder.path / "splits.json", folder.path / "halves"
     usable = [case for case in dataset.cases if case.part != "test"]
     halved = len(usable) == 1 and train.data.split_file is None
-    ignored = train.data.ignore_label
+    ignored = dataset.ignore_label
     if halved:
         ignored = write_halves(usable[0], dataset, halves, ignored)
         first, second = half_names(usable[0])

@@ -70,7 +70,7 @@ def scan_data(config: TrainConfig, emit: Emit) -> Scanned:
     split = split_dataset(dataset, config.data)
     used = [case for case in dataset.cases if case.name in {*split.train, *split.val, *split.test}]
     count = counter("scan", f"Checking {len(used)} cases ({dataset.layout})", len(used), emit)
-    ignored = config.data.ignore_label
+    ignored = dataset.ignore_label
     examination = examine_cases(
         used, count, num_workers=config.data.num_workers, ignore_label=ignored, label_names=dataset.label_names
     )

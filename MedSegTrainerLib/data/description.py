@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.json_input import read_json_file
+
+IGNORE = "ignore"
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -15,8 +17,8 @@ def read_object(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        description = read_json_file(path, DataError)
+    except OSError as error:
         raise DataError(f"{path} cannot be read: {error}. Correct it, or remove it.") from None
     return description if isinstance(description, dict) else {}
 
@@ -43,6 +45,13 @@ def label_names(description: dict[str, Any]) -> dict[int, str]:
         if number != 0:
             names[number] = name
     return names
+
+
+def ignored_value(description: dict[str, Any]) -> int | None:
+    """The value that ``labels`` of a dataset.json calls 'ignore', as nnU-Net calls voxels that nobody labelled."""
+    labels = description.get("labels")
+    value = labels.get(IGNORE) if isinstance(labels, dict) else None
+    return value if type(value) is int and value != 0 else None
 
 
 def channel_names(description: dict[str, Any]) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.doctor import Examined, diagnose
 from MedSegTrainerLib.data.findings import Finding, from_error, refuse_errors
 from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_maps import read_label_map, read_label_map_onto
+from MedSegTrainerLib.data.label_maps import ROUNDED, read_label_map, read_label_map_onto
+from MedSegTrainerLib.data.label_values import join_binary
 from MedSegTrainerLib.data.nifti import count_not_finite
 from MedSegTrainerLib.data.traits import CaseTraits, find_specks, take_traits
 from MedSegTrainerLib.errors import DataError
@@ -95,11 +96,13 @@ def examine_cases(
             found.scans.extend(one.scans)
             found.findings.extend(one.findings)
             on_case()
-    labels = {case.name: case.label for case in cases}
-    found.findings.extend(
-        diagnose(Examined(scans=found.scans, names=label_names or {}, labels=labels, ignore_label=ignore_label))
-    )
-    return found
+    names = label_names or {}
+    scans, joined = join_binary(found.scans, names)
+    examined = Examined(
+        scans=scans, names=names, labels={case.name: case.label for case in cases},
+        images={case.name: case.images for case in cases}, ignore_label=ignore_label,
+    )  # fmt: skip
+    return Examination(scans=scans, findings=[*found.findings, *joined, *diagnose(examined)])
 
 
 def _examine(case: Case, ignore_label: int | None, thorough: bool) -> Examination:
@@ -122,7 +125,8 @@ def _examine(case: Case, ignore_label: int | None, thorough: bool) -> Examinatio
         findings.extend(_not_finite(case, channels))
     if channels is None or label is None or findings:
         return Examination(findings=findings)
-    return Examination(scans=[_scan(case.name, channels, label, ignore_label, thorough)])
+    scan = _scan(case.name, channels, label, ignore_label, thorough)
+    return Examination(scans=[scan], findings=list(_rounded(case, label)))
 
 
 def _unreadable(error: DataError, kind: str, case: str) -> Finding:
@@ -141,6 +145,15 @@ def _grid_differences(case: str, image: Geometry, label: Geometry) -> Iterator[F
             message=f"image and label lie on different grids ({'; '.join(differences)}). "
             f"Image: {image}. Label: {label}.",
             remedy="Resample the label to the image, or export it again.",
+        )  # fmt: skip
+
+
+def _rounded(case: Case, label: sitk.Image) -> Iterator[Finding]:
+    if label.HasMetaDataKey(ROUNDED):
+        yield Finding(
+            case=case.name, severity="warning", kind="label values that were rounded",
+            message=f"values of {case.label.name}, such as {label.GetMetaData(ROUNDED)}, were rounded.",
+            remedy="Nothing to do; scaled label maps have them. Whole numbers are saved as an integer type.",
         )  # fmt: skip
 
 

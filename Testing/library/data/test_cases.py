@@ -302,3 +302,22 @@ class TestArrays:
         np.savez(tmp_path / "c.npz", image=np.zeros((2, 3, 4)))
         with pytest.raises(DataError, match=r"c\.npz in .* lack the array 'image' or 'label'"):
             find_cases(tmp_path)
+
+
+class TestIgnored:
+    """nnU-Net's ``"ignore"``: voxels that nobody labelled."""
+
+    def dataset(self, tmp_path: Path, data: DataConfig) -> Dataset:
+        for name in ("imagesTr/a_0000.nii", "labelsTr/a.nii"):
+            (tmp_path / name).parent.mkdir()
+            (tmp_path / name).touch()
+        (tmp_path / "dataset.json").write_text('{"labels": {"background": 0, "organ": 1, "ignore": 3}}')
+        return find_cases(tmp_path, data)
+
+    def test_is_no_class(self, tmp_path: Path) -> None:
+        found = self.dataset(tmp_path, DataConfig())
+        assert (found.ignore_label, found.label_names) == (3, {1: "organ"})
+
+    def test_a_setting_wins(self, tmp_path: Path) -> None:
+        found = self.dataset(tmp_path, DataConfig(ignore_label=2))
+        assert (found.ignore_label, found.label_names) == (2, {1: "organ", 3: "ignore"})

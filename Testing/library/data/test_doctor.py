@@ -55,7 +55,7 @@ class TestChecks:
         assert told([replace(one, traits=None) for one in several()]) == []
 
     def test_each_has_a_name(self) -> None:
-        assert len(set(CHECKS.values())) == len(CHECKS) == 18
+        assert len(set(CHECKS.values())) == len(CHECKS) == 24
 
     def test_many_values(self) -> None:
         crowd = scan(9, {value: 50 for value in range(300)})
