@@ -407,6 +407,9 @@ class EvaluateConfig:
     )
     model: str = setting("", "Model that made the predictions: its classes name the values; without it the files do.")
     metrics: list[str] = setting([], "What to show and write, such as dice, iou, hd95; without any: everything.")
+    ignore_label: int | None = setting(
+        None, "Reference value of voxels that do not count; without it that of the model, or 'ignore' of dataset.json."
+    )
     surface_tolerance_mm: float = setting(
         1.0, "Distance that surface Dice still takes as right, in mm.", minimum=0, maximum=1000
     )

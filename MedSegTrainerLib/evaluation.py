@@ -15,11 +15,13 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, default_color
 from MedSegTrainerLib.config import EvaluateConfig
 from MedSegTrainerLib.confusion import Confusion
+from MedSegTrainerLib.data.description import ignored_value, read_description
 from MedSegTrainerLib.data.grid_remedies import Volume, difference
 from MedSegTrainerLib.data.images import read_channels
 from MedSegTrainerLib.data.label_maps import labelled_parts, read_label_pair
 from MedSegTrainerLib.errors import ConfigError, DataError
 from MedSegTrainerLib.evaluation_tables import case_table, summary_table
+from MedSegTrainerLib.evaluation_values import EvaluatedValues
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.metrics import (
@@ -32,7 +34,7 @@ from MedSegTrainerLib.metrics import (
     outcome,
     summarize,
 )
-from MedSegTrainerLib.pairing import Pair, listed_pairs, pair_folders, with_uncertainty
+from MedSegTrainerLib.pairing import IMAGE_FOLDER_OF, Pair, listed_pairs, pair_folders, with_uncertainty
 from MedSegTrainerLib.segment_names import named_classes
 from MedSegTrainerLib.uncertainty_error import UncertaintyError
 from MedSegTrainerLib.units import Length, common_length, length_of
@@ -154,12 +156,14 @@ def run_evaluate(config: EvaluateConfig, emit: Emit) -> str:
     pairs = with_uncertainty(pairs, predictions, config.uncertainty, listen)
     output_dir = Path(config.output_dir)
     facts = {"Predictions": config.predictions, "References": config.labels or "those of the data set"}
-    classes = ignored = None
+    classes, ignored = None, config.ignore_label
+    if ignored is None and config.labels:
+        ignored = _described_ignored(labels, listen)
     if config.model:
         from MedSegTrainerLib.package import load_members  # torch, which an evaluation of files must not wait for
 
         plan = load_members(Path(config.model))[0].plan
-        classes, ignored = plan.classes, plan.ignore_label
+        classes, ignored = plan.classes, plan.ignore_label if ignored is None else ignored
         facts["Model"] = config.model
     evaluate(
         pairs, classes, output_dir, emit,
@@ -167,6 +171,14 @@ def run_evaluate(config: EvaluateConfig, emit: Emit) -> str:
         tolerance_mm=config.surface_tolerance_mm,
     )  # fmt: skip
     return str(output_dir / "report.html")
+
+
+def _described_ignored(labels: Path, emit: Emit) -> int | None:
+    """What the dataset.json of the references calls 'ignore'."""
+    value = ignored_value(read_description(labels.parent if labels.name in IMAGE_FOLDER_OF else labels))
+    if value is not None:
+        emit(Warned(message=f"Voxels of value {value} do not count: dataset.json of the references calls it 'ignore'."))
+    return value
 
 
 class _Notes:
@@ -190,6 +202,7 @@ class _Found:
     lengths: list[Length] = field(default_factory=list)
     confusion: Confusion = field(default_factory=Confusion)
     uncertainty: UncertaintyError = field(default_factory=UncertaintyError)
+    seen: EvaluatedValues = field(default_factory=EvaluatedValues)
 
 
 def _named(pairs: Sequence[Pair], notes: _Notes) -> list[LabelClass]:
@@ -217,9 +230,10 @@ def _measure_all(
     for done, pair in enumerate(pairs, start=1):
         prediction, reference = _read_pair(pair, value_of)
         expected = sitk.GetArrayFromImage(reference)
+        found.seen.add_rounded(pair, (prediction, reference))
         sides = labelled_parts(sitk.GetArrayFromImage(prediction), expected, ignored)
         voxels = expected.size if ignored is None else int(np.count_nonzero(expected != ignored))
-        occurring = {int(value) for side in sides for value in np.unique(side[side != 0])}
+        sides, occurring = found.seen.add(pair, sides, known)
         if is_complete:
             unknown |= dict.fromkeys(occurring - known, pair.name)
         values = sorted(known if is_complete else known | occurring)
@@ -233,7 +247,9 @@ def _measure_all(
     if unknown:
         listed = ", ".join(f"{value} (in {case})" for value, case in sorted(unknown.items())[:NAMES_SHOWN])
         notes.add(f"Label values that belong to no class were taken as background: {listed}.")
-    return replace(found, values=_completed(found.values))
+    for message in found.seen.notes({item.value: item.name for item in classes}, unknown):
+        notes.add(message)
+    return _completed(_as_one_class(found) if not known and found.seen.are_binary else found)
 
 
 def _read_pair(pair: Pair, segment_values: Mapping[str, int]) -> tuple[sitk.Image, sitk.Image]:
@@ -267,11 +283,24 @@ def _length(lengths: Sequence[Length], notes: _Notes) -> Length:
     return common_length(lengths)
 
 
-def _completed(measured: dict[str, dict[int, Values]]) -> dict[str, dict[int, Values]]:
+def _as_one_class(found: _Found) -> _Found:
+    """Cases of 0 and 255 among those of 0 and 1."""
+    counts: dict[tuple[int, int], int] = {}
+    for pair, voxels in found.confusion.counts.items():
+        key = min(pair[0], 1), min(pair[1], 1)
+        counts[key] = counts.get(key, 0) + voxels
+    values = {
+        name: {min(value, 1): measured for value, measured in case.items()} for name, case in found.values.items()
+    }
+    return replace(found, values=values, confusion=Confusion(counts))
+
+
+def _completed(found: _Found) -> _Found:
     """Every value in every case: a class that a case lacks is absent there, not unknown."""
-    values = sorted({value for case in measured.values() for value in case})
+    values = sorted({value for case in found.values.values() for value in case})
     absent: Values = dict.fromkeys(METRICS)
-    return {name: {value: case.get(value, absent) for value in values} for name, case in measured.items()}
+    completed = {name: {value: case.get(value, absent) for value in values} for name, case in found.values.items()}
+    return replace(found, values=completed)
 
 
 def _classes_of(measured: Mapping[str, Mapping[int, Values]], known: Sequence[LabelClass]) -> list[LabelClass]:

@@ -41,6 +41,7 @@ class Fingerprint:
     """Sizes and spacings are (cases, 3), (z, y, x), in canonical axes; ``voxel_share`` is of all labelled cases.
 
     sides: axes (0 is z) along which mirror images exchange two classes, as ``sides.opposite_sides`` says.
+    ignore_label: value of voxels that nobody labelled.
     """
 
     cases: int
@@ -53,6 +54,7 @@ class Fingerprint:
     voxel_share: dict[str, float]
     median_volume_mm3: dict[str, float]
     sides: dict[int, str] = field(default_factory=dict)
+    ignore_label: int | None = None
 
 
 def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: int | None = None) -> Fingerprint:
@@ -78,6 +80,7 @@ def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: 
             for name, counts in voxels.items()
         },
         sides=opposite_sides([scan.traits for scan in scans if scan.traits], {it.value: it.name for it in classes}),
+        ignore_label=ignore_label,
     )
 
 

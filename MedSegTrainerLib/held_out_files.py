@@ -12,6 +12,7 @@ from MedSegTrainerLib.cleaning import Cleaning, CleaningStudy, clean_classes
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.images import read_channels
 from MedSegTrainerLib.data.label_maps import labelled_parts, read_label_map, read_label_map_onto, write_label_map
+from MedSegTrainerLib.data.label_values import as_class
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.inference import Predictor
 from MedSegTrainerLib.pairing import Pair
@@ -74,5 +75,6 @@ def _study(predictor: Predictor, case: Case, study: CleaningStudy | None) -> sit
         reference = read_label_map_onto(case.label, channels[0], case.segment_values, case.images[0])
         arrays = sitk.GetArrayFromImage(labels), sitk.GetArrayFromImage(reference)
         predicted, expected = labelled_parts(*arrays, predictor.plan.ignore_label)
+        expected = as_class(expected, [item.value for item in predictor.plan.classes])
         study.add(predicted, expected, Geometry.of(labels).spacing_zyx)
     return labels

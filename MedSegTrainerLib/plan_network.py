@@ -18,10 +18,10 @@ from MedSegTrainerLib.architectures import (
     edges,
 )
 from MedSegTrainerLib.config import TrainConfig
-from MedSegTrainerLib.data.cache import available_memory
 from MedSegTrainerLib.device import memory_bytes
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import Fingerprint
+from MedSegTrainerLib.main_memory import available_memory
 from MedSegTrainerLib.network_guide import Situation, named_by_guide, objection
 from MedSegTrainerLib.plan_shapes import (
     Spacing,

@@ -100,7 +100,7 @@ def _unmeasured(
         normalization=normalization,
         channel_names=tuple(channel.name for channel in fingerprint.channels),
         classes=fingerprint.classes,
-        ignore_label=config.data.ignore_label,
+        ignore_label=fingerprint.ignore_label,
         flip_axes=_flip_axes(config, dims, fingerprint, reasons),
         sides=_sides(fingerprint),
         cache=cache,

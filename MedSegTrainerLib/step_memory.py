@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from MedSegTrainerLib.config import TrainConfig
-from MedSegTrainerLib.data.cache import available_memory
 from MedSegTrainerLib.device import memory_bytes
 from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.main_memory import available_memory
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.plan import Plan
 

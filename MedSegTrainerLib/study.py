@@ -58,8 +58,8 @@ class Study:
         if not job.plan_file.exists():
             self._plan_as_the_first(index)
         if self.used is not None and not self.halved and not job.used_cases_file.exists():
-            parts = {part: tuple(sorted(self.folds[index][part])) for part in ("train", "val")}
-            split = Split(**parts, test=(), reason=f"fold {index} of {len(self.folds)}")
+            train, val = (tuple(sorted(self.folds[index][part])) for part in ("train", "val"))
+            split = Split(train=train, val=val, test=(), reason=f"fold {index} of {len(self.folds)}")
             self.used.divided(split).write(job.used_cases_file)
         return job
 
@@ -95,7 +95,7 @@ def prepare(train: TrainConfig, folder: JobFolder, emit: Emit) -> Study:
             emit(Warned(message=BEGUN_BEFORE.format(where=dataset.root)))
     usable = [case for case in dataset.cases if case.part != "test"]
     halved = len(usable) == 1 and train.data.split_file is None
-    ignored = train.data.ignore_label
+    ignored = dataset.ignore_label
     if halved:
         ignored = write_halves(usable[0], dataset, halves, ignored)
         first, second = half_names(usable[0])

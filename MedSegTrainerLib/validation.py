@@ -320,9 +320,10 @@ def _schedule_problems(config: TrainConfig) -> list[str]:
             f"trainer.eta_min = {trainer.eta_min:g} and optimizer.learning_rate = {rate:g}: the smallest rate is above "
             "the largest. Make it smaller."
         )
-    if "auto" not in (trainer.epochs, trainer.warmup_epochs) and trainer.warmup_epochs > trainer.epochs:
+    epochs, warmup = trainer.epochs, trainer.warmup_epochs
+    if epochs != "auto" and warmup != "auto" and warmup > epochs:
         problems.append(
-            f"trainer.warmup_epochs = {trainer.warmup_epochs:g} and epochs = {trainer.epochs}: the rate would never "
+            f"trainer.warmup_epochs = {warmup:g} and epochs = {epochs}: the rate would never "
             "reach its full height. Make the warm-up shorter."
         )
     return problems

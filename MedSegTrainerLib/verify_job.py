@@ -37,13 +37,13 @@ def run_verify(config: VerifyConfig, folder: JobFolder, owner: JobOwner, emit: E
     count = counter("verify", f"Checking {len(dataset.cases)} cases ({dataset.layout})", len(dataset.cases), emit)
     data = config.train.data
     examination = examine_cases(
-        dataset.cases, count, num_workers=data.num_workers, ignore_label=data.ignore_label,
+        dataset.cases, count, num_workers=data.num_workers, ignore_label=dataset.ignore_label,
         label_names=dataset.label_names, thorough=True,
     )  # fmt: skip
     findings = worst_first([*findings, *examination.findings])
     for one in findings:
         emit(Found(case=one.case, severity=one.severity, finding=one.kind, message=one.message, remedy=one.remedy))
-    document = describe(dataset, examination.scans, findings, data.ignore_label)
+    document = describe(dataset, examination.scans, findings, dataset.ignore_label)
     samples, document["samples_told"] = b"", ""
     refused = {finding.case for finding in findings if finding.severity == "error"}
     sound = [scan for scan in examination.scans if scan.name not in refused]
@@ -207,7 +207,7 @@ def _draw_samples(
         return b"", "Augmentation is switched off."
     names = tuple(scan.name for scan in scans if any(value for value in scan.voxels))[:SAMPLED_CASES]
     try:
-        fingerprint = take_fingerprint(dataset, scans, train.data.ignore_label)
+        fingerprint = take_fingerprint(dataset, scans, dataset.ignore_label)
         split = Split(train=names, val=(), test=(), reason="")
         plan = make_plan(fingerprint, _quickly(train), split, cpu, None)
         plan = replace(plan, batch_size=config.samples, cache="memory")

@@ -27,6 +27,9 @@ def evaluate(
         Path | None,
         typer.Option(metavar="DIR", help="Maps of how unsure the model was.  [default: PREDICTIONS/uncertainty]"),
     ] = None,
+    ignore_label: Annotated[
+        int | None, typer.Option(metavar="VALUE", help="References' value of voxels that do not count.")
+    ] = None,
 ) -> None:
     """Compare label maps with references.
 
@@ -41,6 +44,7 @@ def evaluate(
         "labels": str(labels.resolve()),
         "output_dir": str(output.resolve()),
         "surface_tolerance_mm": tolerance,
+        "ignore_label": ignore_label,
         "uncertainty": str(uncertainty.resolve()) if uncertainty else "",
     }
     create_and_run(JobFolder(output / "job"), parse_config(EvaluateConfig, values))

@@ -29,7 +29,7 @@ from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.main_memory import available_memory
 from MedSegTrainerLib.plan import Plan
 
-PREPARING_VERSION = 3  # raise it when prepare_case does something else with the same plan
+PREPARING_VERSION = 4  # raise it when prepare_case does something else with the same plan
 PREPARING_FIELDS = ("dims", "spacing", "image_size", "normalization", "classes", "ignore_label")
 NOT_WHOLE = (OSError, ValueError, EOFError)  # what reading says where a power loss left half a file, or somebody none
 

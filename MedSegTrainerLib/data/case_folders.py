@@ -3,8 +3,8 @@
 In a case's folder the label map is ``mask``, ``label``, ``seg`` or ``segmentation`` (any ``.seg.nrrd`` too), and the
 image is ``image``; several channels are ``image_0``, ``image_1`` or ``image_t1``, ``image_t2``. Where none is named so,
 DICOM files that lie in the folder itself are the image, or every other image file is a channel, which all cases must
-have alike. The name of the case may stand before each (``BRATS_001_seg.nii.gz`` in ``BRATS_001/``). The settings
-``data.image_names`` and ``data.label_name`` give other names.
+have alike; files named as label maps are none. The name of the case may stand before each (``BRATS_001_seg.nii.gz`` in
+``BRATS_001/``). The settings ``data.image_names`` and ``data.label_name`` give other names.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def _look_into(folder: Path, data: DataConfig) -> CaseFolder:
         labels = [path for path in files if _is_named(path, folder, data.label_name)]
     else:
         labels = [path for path in files if _is_label(path, folder)]
-    rest = {_short(path, folder): path for path in files if path not in labels}
+    others = [] if data.image_names else [path for path in files if _is_label(path, folder)]
+    rest = {_short(path, folder): path for path in files if path not in (*labels, *others)}
     return CaseFolder(path=folder, channels=_channels(rest, folder, data.image_names), labels=tuple(labels))
 
 

@@ -10,7 +10,7 @@ from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.case_folders import case_folders
 from MedSegTrainerLib.data.case_list import case_list
 from MedSegTrainerLib.data.dataset import Dataset, IncompleteError, Part, some
-from MedSegTrainerLib.data.description import label_names, read_description
+from MedSegTrainerLib.data.description import IGNORE, label_names, read_description
 from MedSegTrainerLib.data.layouts import (
     array_files,
     decathlon,
@@ -31,21 +31,23 @@ PART_FOLDERS: dict[Part, tuple[str, ...]] = {
 def find_cases(root: Path, data: DataConfig | None = None) -> Dataset:
     """The data set in ``root``; its layout is recognised.
 
-    data: the names of files in case folders (``image_names``, ``label_name``) are taken from it. Raises DataError
-    where the folder is missing or no layout fits, and IncompleteError where files lack their counterpart.
+    data: the names of files in case folders (``image_names``, ``label_name``) and ``ignore_label`` are taken from it.
+    Raises DataError where the folder is missing or no layout fits, and IncompleteError where files lack their
+    counterpart.
     """
     refuse_unnameable(root)
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise DataError(f"{root} {what}. Give the folder that holds the images and the labels.")
+    data = data or DataConfig()
     try:
-        dataset = _parts(root, data or DataConfig()) or _recognise(root, data or DataConfig())
+        dataset = _parts(root, data) or _recognise(root, data)
     except IncompleteError as error:
-        error.dataset = join_names(error.dataset)
+        error.dataset = _with_ignored(join_names(error.dataset), data)
         raise
     if dataset is None:
         raise DataError(f"No labelled images found in {root}. {what_is_missing(root)}")
-    return join_names(dataset)
+    return _with_ignored(join_names(dataset), data)
 
 
 LAYOUTS: dict[str, Callable[[Path, DataConfig], Dataset | None]] = {
@@ -57,6 +59,14 @@ LAYOUTS: dict[str, Callable[[Path, DataConfig], Dataset | None]] = {
     "a folder for each case": case_folders,
     "NPZ files": lambda root, data: array_files(root),
 }
+
+
+def _with_ignored(dataset: Dataset, data: DataConfig) -> Dataset:
+    """With the setting's ``ignore_label``, else that of the value which the data set names 'ignore' as nnU-Net does."""
+    named = next((value for value, name in dataset.label_names.items() if name == IGNORE), None)
+    ignored = named if data.ignore_label is None else data.ignore_label
+    names = {value: name for value, name in dataset.label_names.items() if value != ignored}
+    return replace(dataset, label_names=names, ignore_label=ignored)
 
 
 def _recognise(root: Path, data: DataConfig) -> Dataset | None:

@@ -37,6 +37,7 @@ class Case:
 class Dataset:
     """What a folder holds. ``label_names`` maps label values to names, where the data set knows them.
 
+    ignore_label: value of voxels that nobody labelled, as the settings say or else the data set.
     looks: class name to the class with the color and terminology that the data set gives it.
     """
 
@@ -45,6 +46,7 @@ class Dataset:
     cases: tuple[Case, ...]
     label_names: dict[int, str] = field(default_factory=dict)
     channel_names: tuple[str, ...] = ()
+    ignore_label: int | None = None
     looks: dict[str, LabelClass] = field(default_factory=dict)
 
 

@@ -11,6 +11,8 @@ from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.regular_file import refuse_unnameable
 
+IGNORE = "ignore"
+
 
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object of a file; {} where there is no file or something else in it."""
@@ -45,6 +47,13 @@ def label_names(description: dict[str, Any], root: Path) -> dict[int, str]:
         if number != 0:
             names[number] = name
     return names
+
+
+def ignored_value(description: dict[str, Any]) -> int | None:
+    """The value that ``labels`` of a dataset.json calls 'ignore', as nnU-Net calls voxels that nobody labelled."""
+    labels = description.get("labels")
+    value = labels.get(IGNORE) if isinstance(labels, dict) else None
+    return value if type(value) is int and value != 0 else None
 
 
 def _regions(labels: dict[str, Any], path: Path) -> DataError:

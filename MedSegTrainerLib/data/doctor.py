@@ -12,8 +12,11 @@ import numpy as np
 from MedSegTrainerLib.classes import class_names
 from MedSegTrainerLib.data.dataset import some
 from MedSegTrainerLib.data.findings import Finding
-from MedSegTrainerLib.data.images import LOSSY_SUFFIXES, image_suffix
+from MedSegTrainerLib.data.images import PHOTO_SUFFIXES, image_suffix
+from MedSegTrainerLib.data.label_channels import label_channels
+from MedSegTrainerLib.data.label_values import NOBODY, VALUE_CHECKS, VOID
 from MedSegTrainerLib.data.outliers import FEW_CASES, is_few, odd_grids, odd_intensities, strays
+from MedSegTrainerLib.data.photos import is_lossy
 from MedSegTrainerLib.data.segment_owners import named_by_case
 from MedSegTrainerLib.sides import left_right_pair, opposite_sides, why_not_mirror
 
@@ -32,11 +35,13 @@ LEVEL_MORE = 1.0  # standard deviations of the volume
 
 @dataclass(frozen=True, kw_only=True)
 class Examined:
-    """Scans of the cases that can be read. names: those that the data set gives label values. labels: their files."""
+    """Scans of the cases that can be read. names: those that the data set gives label values. labels, images: files of
+    each case."""
 
     scans: Sequence[CaseScan]
     names: Mapping[int, str] = field(default_factory=dict)
     labels: Mapping[str, Path] = field(default_factory=dict)
+    images: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     ignore_label: int | None = None
 
     def values(self) -> list[int]:
@@ -90,12 +95,16 @@ def unknown_labels(examined: Examined) -> Iterator[Finding]:
         return
     for scan in examined.scans:
         unknown = sorted(value for value in scan.voxels if value != 0 and value not in names)
+        void = [
+            f"{value} often stands for {NOBODY}: then --set ignore_label={value}." for value in unknown if value in VOID
+        ]
         if unknown:
             yield Finding(
                 case=scan.name, severity="error", kind="label values without a name",
                 message=f"Label values {unknown} stand in its label map, and dataset.json (or cases.json) has no "
                 "names for them.",
-                remedy="Add them to the names, or correct the label map.",
+                remedy="Add them to the names, or correct the label map; exports that number segments by their order "
+                f"give one structure several values. {' '.join(void)}".strip(),
             )  # fmt: skip
 
 
@@ -122,7 +131,7 @@ def _full(examined: Examined) -> Iterator[Finding]:
 def _lossy(examined: Examined) -> Iterator[Finding]:
     for scan in examined.scans:
         path = examined.labels.get(scan.name)
-        if path is not None and image_suffix(path) in LOSSY_SUFFIXES:
+        if path is not None and image_suffix(path) in PHOTO_SUFFIXES and is_lossy(path):
             yield Finding(
                 case=scan.name, severity="warning", kind="label map as JPEG",
                 message=f"{path.name} is a JPEG file, which does not keep values exactly: what is near 0 was taken "
@@ -374,6 +383,8 @@ CHECKS: dict[str, Check] = {
     "channels": _channels,
     "unlabelled": _unlabelled,
     "unknown labels": unknown_labels,
+    **VALUE_CHECKS,
+    "label channels": label_channels,
     "many values": _crowded,
     "no background": _full,
     "JPEG labels": _lossy,

@@ -1,8 +1,8 @@
 """Reading image files: every result is a list of 3D scalar SimpleITK images, one a channel.
 
-Photographs (PNG, TIFF, JPEG) have pixels of 1 mm: the resolution some of them hold is for printing. Colours are
-three channels, also where all pixels are gray; alpha is left out; the pages of a TIFF are slices. A folder with a
-DICOM series is an image as a file is.
+Photographs (PNG, TIFF, JPEG) are upright, as viewers show them, and have pixels of 1 mm: the resolution some of them
+hold is for printing. Colours are three channels, also where all pixels are gray; alpha is left out; the pages of a TIFF
+are slices. A folder with a DICOM series is an image as a file is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from MedSegTrainerLib.data.data_files import refuse_files_elsewhere
 from MedSegTrainerLib.data.dicom import DICOM_SUFFIXES, holds_series, is_dicom, read_dicom, read_series, series_files
 from MedSegTrainerLib.data.formats import refuse_misnamed
 from MedSegTrainerLib.data.nifti import refuse_truncated
-from MedSegTrainerLib.data.png import has_gray_and_alpha, read_gray
+from MedSegTrainerLib.data.photos import read_photo
 from MedSegTrainerLib.data.promised import refuse_oversized
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry
@@ -28,7 +28,6 @@ VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 LOSSY_SUFFIXES = (".jpg", ".jpeg")
 PHOTO_SUFFIXES = (".png", ".tif", ".tiff", *LOSSY_SUFFIXES)
 IMAGE_SUFFIXES = (*VOLUME_SUFFIXES, *ARRAY_SUFFIXES, *DICOM_SUFFIXES, *PHOTO_SUFFIXES)
-ALPHA = {2: 1, 4: 3}  # components of a photograph to those without alpha
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK's own lines would tear progress bars apart
 
@@ -78,8 +77,11 @@ def refuse_unreadable(path: Path) -> None:
     refuse_files_elsewhere(path)
 
 
-def read_file(path: Path) -> sitk.Image:
-    """Any image file, or folder with a DICOM series, as SimpleITK reads it; raises DataError that names the file."""
+def read_file(path: Path, *, stored: bool = False) -> sitk.Image:
+    """Any image file, or folder with a DICOM series, as SimpleITK reads it; raises DataError that names the file.
+
+    stored: of a photograph the numbers that its file stores, as ``read_photo`` takes it.
+    """
     refuse_unreadable(path)
     if path.is_dir():
         return read_series(path)
@@ -88,17 +90,14 @@ def read_file(path: Path) -> sitk.Image:
         return read_array(path)
     if suffix in DICOM_SUFFIXES or (suffix is None and is_dicom(path)):
         return read_dicom(path)
-    photo = suffix in PHOTO_SUFFIXES
-    if photo and has_gray_and_alpha(path):
-        return sitk.GetImageFromArray(read_gray(path))
     refuse_oversized(path)
     refuse_truncated(path)
     try:
-        image = sitk.ReadImage(str(path))
+        image = read_photo(path, stored=stored) if suffix in PHOTO_SUFFIXES else sitk.ReadImage(str(path))
     except RuntimeError as error:
         reason = _last_sentence(str(error))
         raise DataError(f"{path} cannot be read as an image: {reason} Replace the file or remove the case.") from None
-    return _as_photo(image) if photo else image
+    return image
 
 
 def read_channels(paths: Sequence[Path]) -> list[sitk.Image]:
@@ -124,19 +123,6 @@ def as_volume(image: sitk.Image) -> sitk.Image:
         return sitk.JoinSeries(image)
     further = image.GetSize()[3:]
     return image[(slice(None),) * 3 + (0,) * len(further)] if further and max(further) == 1 else image
-
-
-def _as_photo(image: sitk.Image) -> sitk.Image:
-    """Without alpha, on pixels of 1 mm."""
-    count = image.GetNumberOfComponentsPerPixel()
-    if count in ALPHA:
-        kept = [sitk.VectorIndexSelectionCast(image, index) for index in range(ALPHA[count])]
-        image = sitk.Compose(kept) if len(kept) > 1 else kept[0]
-    dims = image.GetDimension()
-    image.SetSpacing([1.0] * dims)
-    image.SetOrigin([0.0] * dims)
-    image.SetDirection([float(row == column) for row in range(dims) for column in range(dims)])
-    return image
 
 
 def _split(image: sitk.Image, path: Path) -> list[sitk.Image]:

@@ -10,16 +10,9 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.arrays import ARRAY_SUFFIXES, read_array, says_where
-from MedSegTrainerLib.data.images import (
-    LOSSY_SUFFIXES,
-    PHOTO_SUFFIXES,
-    as_volume,
-    image_suffix,
-    read_file,
-    refuse_unreadable,
-)
+from MedSegTrainerLib.data.images import PHOTO_SUFFIXES, as_volume, image_suffix, read_file, refuse_unreadable
 from MedSegTrainerLib.data.label_grid import Placed, place_on_grid
-from MedSegTrainerLib.data.png import has_palette, read_indices
+from MedSegTrainerLib.data.photos import is_lossy
 from MedSegTrainerLib.data.segments import Segment, read_segments, to_label_map
 from MedSegTrainerLib.data.volume_files import write_volume
 from MedSegTrainerLib.errors import DataError
@@ -31,16 +24,18 @@ INTEGER_TYPES = {
 }  # fmt: skip
 INT32 = np.iinfo(np.int32)
 UINT16 = int(np.iinfo(np.uint16).max)
+ROUNDING, ROUNDED = 1e-3, "rounded"
 JPEG_LOW, JPEG_HIGH = 64, 191  # at quality 75 a binary mask comes back within 45 of 0 and 255
 
 
 def read_label_map(path: Path, segment_values: Mapping[str, int] | None = None) -> sitk.Image:
     """A 3D image of int32 label values.
 
-    Whole numbers stored as floats are accepted, and the numbers of a PNG's palette. Of a JPEG, which holds no
-    exact numbers, only 0 and 255 are. segment_values: the value that each segment of a ``.seg.nrrd`` gets, by its name;
-    layers become one label map. Raises DataError for other values, several components, colours, values beyond 32
-    bits, or segments that overlap.
+    Whole numbers stored as floats are accepted, and the numbers of a palette. What lies within 0.001 of whole numbers,
+    as scaling leaves it, is rounded; ``ROUNDED`` in the metadata of the image is then such a value. Of a JPEG, which
+    holds no exact numbers, only 0 and 255 are accepted. segment_values: the value that each segment of a ``.seg.nrrd``
+    gets, by its name; layers become one label map. Raises DataError for other values, several components, colours,
+    values beyond 32 bits, or segments that overlap.
     """
     stored = _read_numbers(path)
     segments = _segments(stored, path)
@@ -52,18 +47,16 @@ def read_label_map(path: Path, segment_values: Mapping[str, int] | None = None) 
             f"{path} has several layers or a fourth axis, and a label map needs one number a voxel. "
             "Export the segments as one label map without overlap."
         )
+    example = None
     if image.GetPixelID() not in INTEGER_TYPES:
-        values = sitk.GetArrayViewFromImage(image)
-        wrong = values[~np.isfinite(values) | (values != np.round(values))]
-        if wrong.size:
-            raise DataError(
-                f"{path} is no label map: {wrong.size} voxels are not whole numbers (the first is {wrong[0]:g}). "
-                "Is it an image or a probability map? Give the label map, whole numbers with 0 as background."
-            )
+        image, example = _rounded(image, path)
     values = sitk.GetArrayViewFromImage(image)
     if values.min() < INT32.min or values.max() > INT32.max:
         raise DataError(f"{path} has label values beyond 32 bits. Renumber the classes.")
-    return sitk.Cast(image, sitk.sitkInt32)
+    labels = sitk.Cast(image, sitk.sitkInt32)
+    if example is not None:
+        labels.SetMetaData(ROUNDED, f"{example:.12g}")
+    return labels
 
 
 def read_label_map_onto(
@@ -150,9 +143,7 @@ def _read_numbers(path: Path) -> sitk.Image:
         return read_array(path, "label")
     if suffix not in PHOTO_SUFFIXES or not path.exists():
         return read_file(path)
-    if has_palette(path):
-        return sitk.GetImageFromArray(read_indices(path))
-    image = read_file(path)
+    image = read_file(path, stored=True)
     if image.GetNumberOfComponentsPerPixel() == 3:
         array = sitk.GetArrayViewFromImage(image)
         if (array != array[..., :1]).any():
@@ -161,7 +152,26 @@ def _read_numbers(path: Path) -> sitk.Image:
                 "Save it as gray, with the number of the class as the value of the pixel."
             )
         image = sitk.VectorIndexSelectionCast(image, 0)
-    return _without_noise(image, path) if suffix in LOSSY_SUFFIXES else image
+    return _without_noise(image, path) if is_lossy(path) else image
+
+
+def _rounded(image: sitk.Image, path: Path) -> tuple[sitk.Image, float | None]:
+    """The image with whole numbers, and the value that was farthest from one; None where all were whole."""
+    values = sitk.GetArrayViewFromImage(image)
+    whole = np.round(values)
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        away = np.abs(values - whole)
+    wrong = values[~(away < ROUNDING)]  # also what is not finite
+    if wrong.size:
+        raise DataError(
+            f"{path} is no label map: {wrong.size} voxels are not whole numbers (the first is {wrong[0]:.9g}). "
+            "Is it an image or a probability map? Give the label map, whole numbers with 0 as background."
+        )
+    if not away.any():
+        return image, None
+    labels = sitk.GetImageFromArray(whole)
+    labels.CopyInformation(image)
+    return labels, float(values.flat[int(np.argmax(away))])
 
 
 def _segments(image: sitk.Image, path: Path) -> list[Segment]:

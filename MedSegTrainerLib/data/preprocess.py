@@ -12,6 +12,7 @@ from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.hot_voxels import without_hot_voxels
 from MedSegTrainerLib.data.images import read_channels
 from MedSegTrainerLib.data.label_maps import read_label_map_onto
+from MedSegTrainerLib.data.label_values import as_class
 from MedSegTrainerLib.data.normalize import normalize
 from MedSegTrainerLib.geometry import Geometry, resample, to_canonical
 from MedSegTrainerLib.plan import Plan
@@ -67,7 +68,11 @@ def network_grid(geometry: Geometry, plan: Plan) -> Geometry:
 
 
 def class_indices(values: np.ndarray, plan: Plan) -> np.ndarray:
-    """Label values as class indices: 0 background, 1 the first class, ..., -1 where nobody labelled."""
+    """Label values as class indices: 0 background, 1 the first class, ..., -1 where nobody labelled.
+
+    Of a single class a mask of 0 and 255 may hold the 1 as well, and the other way round.
+    """
+    values = as_class(values, [item.value for item in plan.classes], plan.ignore_label)
     fits = len(plan.classes) < 256 and plan.ignore_label is None
     indices = np.zeros(values.shape, np.uint8 if fits else np.int16)
     for index, item in enumerate(plan.classes, start=1):

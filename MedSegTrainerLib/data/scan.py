@@ -18,7 +18,8 @@ from MedSegTrainerLib.data.finite import REMEDY, not_finite
 from MedSegTrainerLib.data.grid_remedies import Volume, difference
 from MedSegTrainerLib.data.hot_voxels import find_hot_voxels
 from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_maps import place_label_map, read_label_map
+from MedSegTrainerLib.data.label_maps import ROUNDED, place_label_map, read_label_map
+from MedSegTrainerLib.data.label_values import join_binary
 from MedSegTrainerLib.data.nifti_forms import forms_apart
 from MedSegTrainerLib.data.traits import CaseTraits, find_specks, take_traits
 from MedSegTrainerLib.errors import DataError
@@ -98,11 +99,13 @@ def examine_cases(
             found.scans.extend(one.scans)
             found.findings.extend(one.findings)
             on_case()
-    labels = {case.name: case.label for case in cases}
-    found.findings.extend(
-        diagnose(Examined(scans=found.scans, names=label_names or {}, labels=labels, ignore_label=ignore_label))
-    )
-    return found
+    names = label_names or {}
+    scans, joined = join_binary(found.scans, names)
+    examined = Examined(
+        scans=scans, names=names, labels={case.name: case.label for case in cases},
+        images={case.name: case.images for case in cases}, ignore_label=ignore_label,
+    )  # fmt: skip
+    return Examination(scans=scans, findings=[*found.findings, *joined, *diagnose(examined)])
 
 
 def _examine(case: Case, ignore_label: int | None, thorough: bool) -> Examination:
@@ -127,7 +130,8 @@ def _examine(case: Case, ignore_label: int | None, thorough: bool) -> Examinatio
         findings.extend([*_forms_apart(case, channels[0]), *_not_finite(case, channels)])
     if channels is None or label is None or any(finding.severity == "error" for finding in findings):
         return Examination(findings=findings)
-    return Examination(scans=[_scan(case.name, channels, label, ignore_label, thorough)], findings=findings)
+    scan = _scan(case.name, channels, label, ignore_label, thorough)
+    return Examination(scans=[scan], findings=[*findings, *_rounded(case, label)])
 
 
 def _unreadable(error: DataError, kind: str, case: str) -> Finding:
@@ -159,6 +163,15 @@ def _forms_apart(case: Case, image: sitk.Image) -> Iterator[Finding]:
                 remedy="Label maps of 'apply' as NIfTI carry both, as the image does. If the other form is right, make "
                 "them equal in images and labels (nibabel: image.set_qform(image.get_sform(), 1)).",
             )  # fmt: skip
+
+
+def _rounded(case: Case, label: sitk.Image) -> Iterator[Finding]:
+    if label.HasMetaDataKey(ROUNDED):
+        yield Finding(
+            case=case.name, severity="warning", kind="label values that were rounded",
+            message=f"values of {case.label.name}, such as {label.GetMetaData(ROUNDED)}, were rounded.",
+            remedy="Nothing to do; scaled label maps have them. Whole numbers are saved as an integer type.",
+        )  # fmt: skip
 
 
 def _not_finite(case: Case, channels: Sequence[sitk.Image]) -> Iterator[Finding]:

@@ -61,7 +61,7 @@ def split_dataset(dataset: Dataset, config: DataConfig) -> Split:
     rest = [case for case in dataset.cases if case.name not in test]
     if not rest:
         raise DataError(f"{dataset.root}: all cases are test cases. Move some to train.")
-    split = _divide(_units(rest, config), config, test_share=0.0 if test else config.test_split)
+    split = _divide(_units(rest, config, dataset.ignore_label), config, test_share=0.0 if test else config.test_split)
     if not test:
         return split
     reason = f"{split.reason}, {len(test)} test, as the data set says"
@@ -132,20 +132,20 @@ def fold_splits(dataset: Dataset, config: DataConfig) -> list[Split]:
     rest = [case for case in dataset.cases if case.part != "test"]
     if len(rest) < 2:
         raise UsageError(f"{dataset.root} has {len(rest)} cases to divide into folds. Add cases.")
-    ordered = _shuffled(_units(rest, config), config.seed)
+    ordered = _shuffled(_units(rest, config, dataset.ignore_label), config.seed)
     folds = len(ordered) if len(ordered) <= LEAVE_ONE_OUT else config.folds
     how = _how(ordered, config)
     return [_fold(ordered, index, folds, config.split_by == "stratified", how) for index in range(folds)]
 
 
-def _units(cases: Sequence[Case], config: DataConfig) -> list[Unit]:
+def _units(cases: Sequence[Case], config: DataConfig, ignore_label: int | None) -> list[Unit]:
     patients = {} if config.split_by == "random" else patients_of(cases, config)
     if config.split_by == "patient" and not patients:
         raise UsageError(
             "data.split_by = patient, but nobody says whose the cases are. "
             "Give data.patient_pattern (such as ^([^_]+)_) or data.patient_table."
         )
-    labels = _labels_of(cases, config.ignore_label) if config.split_by == "stratified" else {}
+    labels = _labels_of(cases, ignore_label) if config.split_by == "stratified" else {}
     groups: dict[str, list[str]] = {}
     for case in cases:
         groups.setdefault(patients.get(case.name, case.name), []).append(case.name)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
+from MedSegTrainerLib.data.label_channels import label_overlap
+
 VOLUME_SAMPLES = 20_000
 DIGEST_SAMPLES = 1 << 17
 PADDED_SHARE = 0.05  # of a volume at exactly its smallest value: a frame without image, not the darkest tissue
@@ -30,7 +32,8 @@ class CaseTraits:
     levels: mean of each channel in a class, in standard deviations from the mean of the volume.
     centers: centre of a class, mm along z, y and x from the first voxel. spreads: standard deviation of its voxels
     about it, mm. specks: number and voxels of the small parts of a class far from anything else; only where they were
-    looked for. hot: channel to its few voxels far beyond all others, in words.
+    looked for. hot: channel to its few voxels far beyond all others, in words. label_overlaps: of each channel what
+    ``label_overlap`` gives.
     """
 
     image_digest: str
@@ -44,6 +47,7 @@ class CaseTraits:
     spreads: dict[int, tuple[float, float, float]] = field(default_factory=dict)
     specks: dict[int, tuple[int, int]] = field(default_factory=dict)
     hot: dict[int, str] = field(default_factory=dict)
+    label_overlaps: tuple[float | None, ...] = ()
 
 
 def take_traits(
@@ -77,6 +81,9 @@ def take_traits(
         levels={value: tuple(float(part[labels == value].mean()) for part in deviations) for value in present},
         centers={value: _triple(places[:, labels == value].mean(axis=1)) for value in present},
         spreads={value: _triple(places[:, labels == value].std(axis=1)) for value in present},
+        label_overlaps=tuple(
+            label_overlap(array, volume, values != 0) for array, volume in zip(arrays, volumes, strict=True)
+        ),
     )
 
 

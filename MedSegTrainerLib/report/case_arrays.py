@@ -11,6 +11,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.data.images import read_channels
 from MedSegTrainerLib.data.label_maps import labelled_parts, read_label_pair
+from MedSegTrainerLib.data.label_values import as_class
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, to_canonical
 from MedSegTrainerLib.units import Length, length_of
@@ -45,7 +46,8 @@ def read_case(
     paths = Path(files["prediction"] or ""), Path(files["reference"] or "")
     predicted, expected = read_label_pair(*paths, segment_values)
     sides = [sitk.GetArrayFromImage(to_canonical(item)) for item in (predicted, expected)]
-    prediction, reference = labelled_parts(sides[0], sides[1], ignore_label)
+    parts = labelled_parts(sides[0], sides[1], ignore_label)
+    prediction, reference = (as_class(side, values) for side in parts)
     geometry = Geometry.of(to_canonical(expected))
     return CaseArrays(
         prediction=np.where(np.isin(prediction, values), prediction, 0),

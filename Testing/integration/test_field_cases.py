@@ -74,7 +74,6 @@ ELSEWHERE: dict[str, str] = {  # folder to the file of tests that tries it
     "multiframe": "library/data/test_dicom.py",
     "interleaved_echoes": "library/data/test_dicom.py",
     "nnunet_channel_name": "library/test_pairing.py",
-    "apply_odd": "library/test_apply_job.py",
     # --- training ---
     "resume_changed_data": "integration/wrong_input/test_changed_data.py",
     "absent_class_not_found": "library/test_held_out.py",

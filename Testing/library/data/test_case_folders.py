@@ -68,7 +68,8 @@ def test_channels_are_told(tmp_path: Path) -> None:
     [
         ({"image_names": ["t2", "t1"], "label_name": "gold"}, ["p_t2.nii", "p_t1.nii"], "p_gold.nii"),
         ({"image_names": ["T1.nii"], "label_name": "p_gold.nii"}, ["p_t1.nii"], "p_gold.nii"),
-        ({"label_name": "gold"}, ["p_mask.nii", "p_t1.nii", "p_t2.nii"], "p_gold.nii"),
+        ({"label_name": "gold"}, ["p_t1.nii", "p_t2.nii"], "p_gold.nii"),
+        ({"image_names": ["mask", "t1"], "label_name": "gold"}, ["p_mask.nii", "p_t1.nii"], "p_gold.nii"),
         ({"image_names": ["t1"]}, ["p_t1.nii"], "p_mask.nii"),
     ],
 )

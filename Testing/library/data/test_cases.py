@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Dataset, IncompleteError
 from MedSegTrainerLib.errors import DataError
@@ -367,3 +368,22 @@ class TestNames:
         (tmp_path / "cases.json").write_text('{"cases": [{"name": "a", "images": ["a.nii"], "label": "a\\u0000"}]}')
         with pytest.raises(DataError, match="NUL"):
             find_cases(tmp_path)
+
+
+class TestIgnored:
+    """nnU-Net's ``"ignore"``: voxels that nobody labelled."""
+
+    def dataset(self, tmp_path: Path, data: DataConfig) -> Dataset:
+        for name in ("imagesTr/a_0000.nii", "labelsTr/a.nii"):
+            (tmp_path / name).parent.mkdir()
+            (tmp_path / name).touch()
+        (tmp_path / "dataset.json").write_text('{"labels": {"background": 0, "organ": 1, "ignore": 3}}')
+        return find_cases(tmp_path, data)
+
+    def test_is_no_class(self, tmp_path: Path) -> None:
+        found = self.dataset(tmp_path, DataConfig())
+        assert (found.ignore_label, found.label_names) == (3, {1: "organ"})
+
+    def test_a_setting_wins(self, tmp_path: Path) -> None:
+        found = self.dataset(tmp_path, DataConfig(ignore_label=2))
+        assert (found.ignore_label, found.label_names) == (2, {1: "organ", 3: "ignore"})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import IncompleteError
@@ -64,7 +65,7 @@ class TestChecks:
         assert told([replace(one, traits=None) for one in several()]) == []
 
     def test_each_has_a_name(self) -> None:
-        assert len(set(CHECKS.values())) == len(CHECKS) == 19
+        assert len(set(CHECKS.values())) == len(CHECKS) == 26
 
     def test_many_values(self) -> None:
         crowd = scan(9, {value: 50 for value in range(300)})
@@ -76,8 +77,12 @@ class TestChecks:
         assert "inverted" in found.remedy
         assert told(several(scan(9, {1: 9600})), ignore_label=7) == []
 
-    def test_jpeg_labels(self) -> None:
-        found = only(several(), labels={"case_2": Path("labels/case_2.jpg"), "case_3": Path("labels/case_3.png")})
+    def test_jpeg_labels(self, tmp_path: Path) -> None:
+        """By what the files hold, not by their names."""
+        labels = {"case_2": tmp_path / "case_2.png", "case_3": tmp_path / "case_3.png"}
+        for path, kind in zip(labels.values(), ("JPEG", "PNG"), strict=True):
+            Image.new("L", (8, 8)).save(path, format=kind)
+        found = only(several(), labels=labels)
         assert (found.case, found.kind) == ("case_2", "label map as JPEG")
 
     def test_one_constant_channel_of_two_is_a_warning(self) -> None:

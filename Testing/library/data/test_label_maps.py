@@ -12,7 +12,7 @@ from PIL import Image
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.images import read_file
-from MedSegTrainerLib.data.label_maps import read_classes, read_label_map, write_label_map
+from MedSegTrainerLib.data.label_maps import ROUNDED, read_classes, read_label_map, write_label_map
 from MedSegTrainerLib.errors import DataError, StorageError
 from MedSegTrainerLib.geometry import Geometry
 
@@ -107,7 +107,16 @@ class TestRead:
         assert back.GetPixelID() == sitk.sitkInt32
         assert np.array_equal(sitk.GetArrayViewFromImage(back), sitk.GetArrayViewFromImage(labels))
 
-    @pytest.mark.parametrize("wrong, told", [(0.25, "0.25"), (np.nan, "nan"), (np.inf, "inf"), (1.0001, "1.0001")])
+    def test_what_scaling_leaves_is_rounded_and_told(self, tmp_path: Path) -> None:
+        array = np.zeros((3, 4, 5))
+        array[2, 1, 3], array[0, 2, 2], array[1, 1, 1] = 0.99999994, 3.0000000003, 2
+        grid = Geometry(size=(5, 4, 3), spacing=(0.7, 1.1, 3.0), origin=(12.0, -30.0, 5.0))
+        labels = read_label_map(self.write(grid.place(array), tmp_path))
+        assert np.array_equal(sitk.GetArrayViewFromImage(labels), np.round(array))
+        assert Geometry.of(labels).disagreements(grid) == []
+        assert labels.GetMetaData(ROUNDED) == "0.99999994"
+
+    @pytest.mark.parametrize("wrong, told", [(0.25, "0.25"), (np.nan, "nan"), (np.inf, "inf"), (1.0011, "1.0011")])
     def test_other_floats_are_refused_with_their_value(self, tmp_path: Path, wrong: float, told: str) -> None:
         array = np.zeros((3, 4, 5), np.float32)
         array[2, 1, 3] = array[2, 2, 2] = wrong
@@ -159,7 +168,7 @@ class TestPhotographs:
         assert np.array_equal(self.read(Image.fromarray(np.dstack(layers)), tmp_path / "a.png"), self.mask * 255)
 
     def test_one_bit(self, tmp_path: Path) -> None:
-        assert np.array_equal(self.read(Image.fromarray(self.mask > 0), tmp_path / "a.png"), self.mask * 255)
+        assert np.array_equal(self.read(Image.fromarray(self.mask > 0), tmp_path / "a.png"), self.mask)
 
     def test_a_palette_gives_its_numbers_not_its_colours(self, tmp_path: Path) -> None:
         """Number 7 has a gray, as in the colours of PASCAL VOC; numbers without any colour have none."""
