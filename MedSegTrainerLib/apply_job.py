@@ -14,6 +14,8 @@ from MedSegTrainerLib.cleaning import Cleaning, agreed, from_json, to_json
 from MedSegTrainerLib.config import ApplyConfig
 from MedSegTrainerLib.data.images import file_stamps, read_channels
 from MedSegTrainerLib.data.label_maps import refuse_several_slices, write_label_map
+from MedSegTrainerLib.data.nifti import NIFTI_SUFFIXES
+from MedSegTrainerLib.data.nifti_forms import forms_apart
 from MedSegTrainerLib.device import choose_device
 from MedSegTrainerLib.devices import devices_of_models
 from MedSegTrainerLib.errors import DataError, UsageError
@@ -130,8 +132,8 @@ class _Work:
         prepared, unlike = content
         if self.folder.stop_requested():
             raise StopAskedError
-        if unlike:
-            self.emit(Warned(message=unlike))
+        for words in filter(None, (unlike, _two_places(task, prepared.original))):
+            self.emit(Warned(message=words))
         show = _progress(self.emit, self.owner, self.begun, self.total, self.started)
         self.begun += 1
 
@@ -149,6 +151,12 @@ class _Work:
         labels = cleaned(cleaned_up(found.labels, self.cleanings), self.config)
         write_label_map(labels, task.output, self.predictor.plan.classes, image)
         self.made.add(task.output, task.maps.values(), task.recipe)
+
+
+def _two_places(task: Task, grid: Geometry) -> str:
+    """What to tell where the image has two places and the format of the label map holds one; '' elsewhere."""
+    apart = "" if task.output.name.endswith(NIFTI_SUFFIXES) else forms_apart(task.item.files[0], grid)
+    return f"{task.item.name}: {apart} A result as NIfTI (--format nii.gz) carries both." if apart else ""
 
 
 def cleaned(labels: sitk.Image, config: ApplyConfig) -> sitk.Image:

@@ -14,6 +14,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.data.arrays import ARRAY_SUFFIXES, read_array
 from MedSegTrainerLib.data.dicom import DICOM_SUFFIXES, holds_series, is_dicom, read_dicom, read_series, series_files
+from MedSegTrainerLib.data.label_grid import place_on_grid
 from MedSegTrainerLib.data.nifti import refuse_truncated
 from MedSegTrainerLib.data.png import has_gray_and_alpha, read_gray
 from MedSegTrainerLib.errors import DataError
@@ -86,7 +87,11 @@ def read_channels(paths: Sequence[Path]) -> list[sitk.Image]:
 
     Raises DataError where a file cannot be read or the channels lie on different grids.
     """
-    channels = [channel for path in paths for channel in _split(read_file(path))]
+    channels: list[sitk.Image] = []
+    for path in paths:
+        found = _split(read_file(path))
+        grid = (channels or found)[0]
+        channels += [place_on_grid(channel, path, grid, paths[0], is_label=False).image for channel in found]
     first = Geometry.of(channels[0])
     for index, channel in enumerate(channels[1:], start=1):
         differences = first.disagreements(Geometry.of(channel))

@@ -1,5 +1,5 @@
-"""A label map on the grid of its image, where its voxels lie on the image's: in another order, as a part, or by the
-form of the NIfTI header that ITK does not take. No voxel is interpolated, and no labelled voxel is lost."""
+"""A label map, or another channel, on the grid of its image, where its voxels lie on the image's: in another order, as
+a part, or by the form of the NIfTI header that ITK does not take. No voxel is interpolated, and no label is lost."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SEGMENTATION_SUFFIXES = (".seg.nrrd", ".seg.nhdr")
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """``labels`` on the grid where they belong there, else as they were read. finding: how they came there, None where
+    """``image`` on the grid where it belongs there, else as it was read. finding: how it came there, None where
     nothing had to be done; its case is for the caller to fill in."""
 
-    labels: sitk.Image
+    image: sitk.Image
     finding: Finding | None = None
 
 
@@ -35,21 +35,25 @@ class _Map:
     in_use: bool = True
 
 
-def place_on_grid(labels: sitk.Image, path: Path, grid: sitk.Image, grid_path: Path | None) -> Placed:
-    """``labels`` of the file ``path`` on the grid of an image, whose file may hold a second form."""
-    part, whole = Geometry.of(labels), Geometry.of(grid)
+def place_on_grid(image: sitk.Image, path: Path, grid: sitk.Image, grid_path: Path | None, *, is_label: bool) -> Placed:
+    """The image of the file ``path`` on the grid of another, whose file may hold a second form.
+
+    is_label: a part of the grid is one with 0 around it.
+    """
+    part, whole = Geometry.of(image), Geometry.of(grid)
     if not part.disagreements(whole):
-        return Placed(labels=labels)
-    values = sitk.GetArrayViewFromImage(labels)
-    segmentation = path.name.lower().endswith(SEGMENTATION_SUFFIXES)
+        return Placed(image=image)
+    values = sitk.GetArrayViewFromImage(image)
+    segmentation = is_label and path.name.lower().endswith(SEGMENTATION_SUFFIXES)
     if segmentation and values.size == 1 and not values.any():  # how 3D Slicer saves empty segments
-        return Placed(labels=whole.place(np.zeros(whole.size_zyx, values.dtype)))
+        return Placed(image=whole.place(np.zeros(whole.size_zyx, values.dtype)))
     for found in _maps(part, path, whole, grid_path):
         array = _laid(values, found.index, whole, whole_box=segmentation)
-        if array is None or (array.size > values.size and not segmentation and tells_nothing(part)):
+        added = 0 if array is None else array.size - values.size
+        if array is None or (added and not segmentation and (not is_label or tells_nothing(part))):
             continue
-        return Placed(labels=whole.place(array), finding=_finding(found, array.size - values.size, segmentation))
-    return Placed(labels=labels)
+        return Placed(image=whole.place(array), finding=_finding(found, added, segmentation))
+    return Placed(image=image)
 
 
 def tells_nothing(grid: Geometry) -> bool:
