@@ -64,29 +64,16 @@ def tells_nothing(grid: Geometry) -> bool:
 
 def _maps(part: Geometry, path: Path, whole: Geometry, grid_path: Path | None) -> Iterator[_Map]:
     """Every way in which voxels of the part lie on those of the whole: as ITK reads both, then by other forms."""
-    theirs = _affines(whole, grid_path)
-    mine = _affines(part, path)
-    stored = {} if mine else _stored(path)
-    for name, affine in (mine or stored).items():
-        for other, target in theirs.items():
+    mine, theirs = read_forms(path), None if grid_path is None else read_forms(grid_path)
+    targets = {"": whole.affine_ras(), **(theirs.used() if theirs and theirs.size == whole.size else {})}
+    used = {"": part.affine_ras(), **(mine.used() if mine else {})}
+    if mine is not None and not mine.used():  # ITK makes something up, but the right matrices may stand there
+        used = mine.usable()
+    for name, affine in used.items():
+        for other, target in targets.items():
             index = index_map(affine, part.size, target)
             if index is not None:
-                yield _Map(index=index, form=name or other, in_use=not stored)
-
-
-def _affines(grid: Geometry, path: Path | None) -> dict[str, np.ndarray]:
-    """What ITK reads, under '', and the forms of a NIfTI file by their names; {} where the file does not say where it
-    lies, and ITK makes something up."""
-    forms = None if path is None else read_forms(path)
-    if forms is not None and not forms.used():
-        return {}
-    return {"": grid.affine_ras()} if forms is None else {"": grid.affine_ras(), **forms.used()}
-
-
-def _stored(path: Path) -> dict[str, np.ndarray]:
-    """The forms of a file whose codes say that none is in use."""
-    forms = read_forms(path)
-    return {} if forms is None else forms.usable()
+                yield _Map(index=index, form=name or other, in_use=mine is None or bool(mine.used()))
 
 
 def _laid(values: np.ndarray, index: np.ndarray, whole: Geometry, *, whole_box: bool) -> np.ndarray | None:

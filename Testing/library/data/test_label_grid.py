@@ -128,6 +128,15 @@ class TestForms:
         placed = place_label_map(path, sitk.ReadImage(str(image_file)), None, image_file)
         assert Geometry.of(placed.image).origin == (0.0, 0.0, 0.0) and placed.finding is None
 
+    def test_an_image_with_codes_of_zero_has_the_place_that_itk_gives_it(
+        self, image: sitk.Image, label: sitk.Image, tmp_path: Path
+    ) -> None:
+        """3D Slicer shows it there, and saves segmentations on it."""
+        path = change(save(image, tmp_path / "i.nii"), CODES, 0, 0)
+        grid = sitk.ReadImage(str(path))
+        cut = save(on(label, grid)[TestCut.BOX], tmp_path / "l.seg.nrrd")
+        assert lies_on(read_label_map_onto(cut, grid, None, path), on(label, grid))
+
     def test_disagreement_of_the_image_is_a_warning(self, image_file: Path, label: sitk.Image, tmp_path: Path) -> None:
         path = moved_sform(save(label, tmp_path / "label.nii"), 7.0)
         found = examine_cases([Case(name="a", images=(image_file,), label=path)])
