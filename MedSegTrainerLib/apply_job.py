@@ -17,6 +17,8 @@ from MedSegTrainerLib.data.finite import with_padding_filled
 from MedSegTrainerLib.data.hot_voxels import clipped_words
 from MedSegTrainerLib.data.images import file_stamps, read_channels
 from MedSegTrainerLib.data.label_maps import refuse_several_slices, write_label_map
+from MedSegTrainerLib.data.nifti import NIFTI_SUFFIXES
+from MedSegTrainerLib.data.nifti_forms import forms_apart
 from MedSegTrainerLib.device import choose_device
 from MedSegTrainerLib.devices import devices_of_models
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError, system_words
@@ -129,7 +131,8 @@ class _Work:
         refuse_several_slices(channels[0].GetSize(), task.output)
         self.predictor.refuse_other_channels(channels)
         channels, filled = with_padding_filled(task.item.files, channels)
-        told = [f"{task.item.name}: {words}" for words in (filled, *clipped_words(channels)) if words]
+        places = _two_places(task, Geometry.of(channels[0]))
+        told = [f"{task.item.name}: {words}" for words in (filled, *clipped_words(channels), places) if words]
         unlike = unlike_words(task.item.name, unlike_training(channels, self.predictor.plan, self.data))
         return self.predictor.prepare(channels), [*told, *([unlike] if unlike else [])]
 
@@ -172,6 +175,12 @@ def failure_words(error: Exception, folder: JobFolder) -> str:
         f"An error that should not happen: {type(error).__name__}: {error}. Please report it with the file "
         f"{folder.log_file}."
     )
+
+
+def _two_places(task: Task, grid: Geometry) -> str:
+    """What to tell where the image has two places and the format of the label map holds one; '' elsewhere."""
+    apart = "" if task.output.name.endswith(NIFTI_SUFFIXES) else forms_apart(task.item.files[0], grid)
+    return f"{apart} A result as NIfTI (--format nii.gz) carries both." if apart else ""
 
 
 def cleaned(labels: sitk.Image, config: ApplyConfig) -> sitk.Image:

@@ -18,6 +18,7 @@ from MedSegTrainerLib.confusion import Confusion
 from MedSegTrainerLib.data.description import ignored_value, read_description
 from MedSegTrainerLib.data.grid_remedies import Volume, difference
 from MedSegTrainerLib.data.images import read_channels
+from MedSegTrainerLib.data.label_grid import place_on_grid
 from MedSegTrainerLib.data.label_maps import labelled_parts, read_label_pair
 from MedSegTrainerLib.errors import ConfigError, DataError
 from MedSegTrainerLib.evaluation_tables import case_table, summary_table
@@ -269,7 +270,8 @@ def _add_uncertainty(
     """Counts a case that has a map of uncertainty; one that lies elsewhere gets a note."""
     if pair.uncertainty is None:
         return
-    image = read_channels([pair.uncertainty])[0]
+    found = read_channels([pair.uncertainty])[0]
+    image = place_on_grid(found, pair.uncertainty, reference, pair.reference, is_label=False).image
     if Geometry.of(image).disagreements(Geometry.of(reference)):
         notes.add(f"{pair.uncertainty.name} lies on another grid than the label maps of {pair.name} and was left out.")
         return

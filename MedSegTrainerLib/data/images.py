@@ -17,6 +17,7 @@ from MedSegTrainerLib.data.arrays import ARRAY_SUFFIXES, read_array
 from MedSegTrainerLib.data.data_files import refuse_files_elsewhere
 from MedSegTrainerLib.data.dicom import DICOM_SUFFIXES, holds_series, is_dicom, read_dicom, read_series, series_files
 from MedSegTrainerLib.data.formats import refuse_misnamed
+from MedSegTrainerLib.data.label_grid import place_on_grid
 from MedSegTrainerLib.data.nifti import refuse_truncated
 from MedSegTrainerLib.data.photos import read_photo
 from MedSegTrainerLib.data.promised import refuse_oversized
@@ -105,7 +106,11 @@ def read_channels(paths: Sequence[Path]) -> list[sitk.Image]:
 
     Raises DataError where a file cannot be read or the channels lie on different grids.
     """
-    channels = [channel for path in paths for channel in _split(read_file(path), path)]
+    channels: list[sitk.Image] = []
+    for path in paths:
+        found = _split(read_file(path), path)
+        grid = (channels or found)[0]
+        channels += [place_on_grid(channel, path, grid, paths[0], is_label=False).image for channel in found]
     first = Geometry.of(channels[0])
     for index, channel in enumerate(channels[1:], start=1):
         differences = first.disagreements(Geometry.of(channel))

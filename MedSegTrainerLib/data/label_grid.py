@@ -1,5 +1,5 @@
-"""A label map on the grid of its image, where its voxels lie on the image's: in another order, as a part, or by the
-form of the NIfTI header that ITK does not take. No voxel is interpolated, and no labelled voxel is lost."""
+"""A label map, or another channel, on the grid of its image, where its voxels lie on the image's: in another order, as
+a part, or by the form of the NIfTI header that ITK does not take. No voxel is interpolated, and no label is lost."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SEGMENTATION_SUFFIXES = (".seg.nrrd", ".seg.nhdr")
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """``labels`` on the grid where they belong there, else as they were read. finding: how they came there, None where
+    """``image`` on the grid where it belongs there, else as it was read. finding: how it came there, None where
     nothing had to be done; its case is for the caller to fill in."""
 
-    labels: sitk.Image
+    image: sitk.Image
     finding: Finding | None = None
 
 
@@ -35,21 +35,25 @@ class _Map:
     in_use: bool = True
 
 
-def place_on_grid(labels: sitk.Image, path: Path, grid: sitk.Image, grid_path: Path | None) -> Placed:
-    """``labels`` of the file ``path`` on the grid of an image, whose file may hold a second form."""
-    part, whole = Geometry.of(labels), Geometry.of(grid)
+def place_on_grid(image: sitk.Image, path: Path, grid: sitk.Image, grid_path: Path | None, *, is_label: bool) -> Placed:
+    """The image of the file ``path`` on the grid of another, whose file may hold a second form.
+
+    is_label: a part of the grid is one with 0 around it.
+    """
+    part, whole = Geometry.of(image), Geometry.of(grid)
     if not part.disagreements(whole):
-        return Placed(labels=labels)
-    values = sitk.GetArrayViewFromImage(labels)
-    segmentation = path.name.lower().endswith(SEGMENTATION_SUFFIXES)
+        return Placed(image=image)
+    values = sitk.GetArrayViewFromImage(image)
+    segmentation = is_label and path.name.lower().endswith(SEGMENTATION_SUFFIXES)
     if segmentation and values.size == 1 and not values.any():  # how 3D Slicer saves empty segments
-        return Placed(labels=whole.place(np.zeros(whole.size_zyx, values.dtype)))
+        return Placed(image=whole.place(np.zeros(whole.size_zyx, values.dtype)))
     for found in _maps(part, path, whole, grid_path):
         array = _laid(values, found.index, whole, whole_box=segmentation)
-        if array is None or (array.size > values.size and not segmentation and tells_nothing(part)):
+        added = 0 if array is None else array.size - values.size
+        if array is None or (added and not segmentation and (not is_label or tells_nothing(part))):
             continue
-        return Placed(labels=whole.place(array), finding=_finding(found, array.size - values.size, segmentation))
-    return Placed(labels=labels)
+        return Placed(image=whole.place(array), finding=_finding(found, added, segmentation))
+    return Placed(image=image)
 
 
 def tells_nothing(grid: Geometry) -> bool:
@@ -60,29 +64,16 @@ def tells_nothing(grid: Geometry) -> bool:
 
 def _maps(part: Geometry, path: Path, whole: Geometry, grid_path: Path | None) -> Iterator[_Map]:
     """Every way in which voxels of the part lie on those of the whole: as ITK reads both, then by other forms."""
-    theirs = _affines(whole, grid_path)
-    mine = _affines(part, path)
-    stored = {} if mine else _stored(path)
-    for name, affine in (mine or stored).items():
-        for other, target in theirs.items():
+    mine, theirs = read_forms(path), None if grid_path is None else read_forms(grid_path)
+    targets = {"": whole.affine_ras(), **(theirs.used() if theirs and theirs.size == whole.size else {})}
+    used = {"": part.affine_ras(), **(mine.used() if mine else {})}
+    if mine is not None and not mine.used():  # ITK makes something up, but the right matrices may stand there
+        used = mine.usable()
+    for name, affine in used.items():
+        for other, target in targets.items():
             index = index_map(affine, part.size, target)
             if index is not None:
-                yield _Map(index=index, form=name or other, in_use=not stored)
-
-
-def _affines(grid: Geometry, path: Path | None) -> dict[str, np.ndarray]:
-    """What ITK reads, under '', and the forms of a NIfTI file by their names; {} where the file does not say where it
-    lies, and ITK makes something up."""
-    forms = None if path is None else read_forms(path)
-    if forms is not None and not forms.used():
-        return {}
-    return {"": grid.affine_ras()} if forms is None else {"": grid.affine_ras(), **forms.used()}
-
-
-def _stored(path: Path) -> dict[str, np.ndarray]:
-    """The forms of a file whose codes say that none is in use."""
-    forms = read_forms(path)
-    return {} if forms is None else forms.usable()
+                yield _Map(index=index, form=name or other, in_use=mine is None or bool(mine.used()))
 
 
 def _laid(values: np.ndarray, index: np.ndarray, whole: Geometry, *, whole_box: bool) -> np.ndarray | None:

@@ -67,7 +67,7 @@ def read_label_map_onto(
     Files that do not say where their voxels lie (NPY, PNG, NPZ without spacing) lie on the grid where they have its
     size; others are brought there as ``place_on_grid`` can. grid_path: the file of the grid.
     """
-    return place_label_map(path, grid, segment_values, grid_path).labels
+    return place_label_map(path, grid, segment_values, grid_path).image
 
 
 def place_label_map(
@@ -78,8 +78,8 @@ def place_label_map(
     if is_placeless(path):
         if labels.GetSize() == grid.GetSize():
             labels.CopyInformation(grid)
-        return Placed(labels=labels)
-    return place_on_grid(labels, path, grid, grid_path)
+        return Placed(image=labels)
+    return place_on_grid(labels, path, grid, grid_path, is_label=True)
 
 
 def is_placeless(path: Path) -> bool:

@@ -120,7 +120,7 @@ def _examine(case: Case, ignore_label: int | None, thorough: bool) -> Examinatio
             label = read_label_map(case.label, case.segment_values)
         else:
             placed = place_label_map(case.label, channels[0], case.segment_values, case.images[0])
-            label = placed.labels
+            label = placed.image
             findings.extend([replace(placed.finding, case=case.name)] if placed.finding else [])
     except DataError as error:
         findings.append(_unreadable(error, "label map that cannot be used", case.name))

@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.data.images import read_channels
+from MedSegTrainerLib.data.label_grid import place_on_grid
 from MedSegTrainerLib.data.label_maps import labelled_parts, read_label_pair
 from MedSegTrainerLib.data.label_values import as_class
 from MedSegTrainerLib.errors import DataError
@@ -52,22 +53,23 @@ def read_case(
     return CaseArrays(
         prediction=np.where(np.isin(prediction, values), prediction, 0),
         reference=np.where(np.isin(reference, values), reference, 0),
-        image=_read_onto(files.get("image"), geometry),
+        image=_read_onto(files.get("image"), expected, paths[1]),
         spacing_zyx=geometry.spacing_zyx,
-        uncertainty=_read_onto(files.get("uncertainty"), geometry),
+        uncertainty=_read_onto(files.get("uncertainty"), expected, paths[1]),
         length=length_of(paths[1], expected),
     )
 
 
-def _read_onto(path: str | None, grid: Geometry) -> np.ndarray | None:
-    """The first channel near to LPS, None where it does not lie on ``grid``."""
+def _read_onto(path: str | None, grid: sitk.Image, grid_path: Path) -> np.ndarray | None:
+    """The first channel near to LPS, None where it does not lie on the grid."""
     if path is None:
         return None
     try:
-        image = to_canonical(read_channels([Path(path)])[0])
+        found = read_channels([Path(path)])[0]
     except DataError:
         return None
-    if Geometry.of(image).disagreements(grid):
+    image = place_on_grid(found, Path(path), grid, grid_path, is_label=False).image
+    if Geometry.of(image).disagreements(Geometry.of(grid)):
         return None
-    array: np.ndarray = np.nan_to_num(sitk.GetArrayFromImage(image).astype(np.float32))
+    array: np.ndarray = np.nan_to_num(sitk.GetArrayFromImage(to_canonical(image)).astype(np.float32))
     return array

@@ -29,6 +29,34 @@ class Row:
 
 TABLE: dict[str, Row] = {
     # --- geometry ---
+    "acdc_sform_scale": Row(
+        says=(
+            "lie up to 172 mm apart",
+            "1.316 x 1.316 x 10 mm by the qform and 1 x 1 x 1 mm by the sform",
+            "10.0, 1.316",
+        ),
+    ),
+    "sform_registered": Row(
+        says=("c0: qform and sform of c0.nii.gz lie up to 9.83 mm apart. The qform is taken here",)
+    ),
+    "near_orthonormal": Row(says=("lie up to 0.589 mm apart. The qform is taken here",)),
+    "label_identity_affine": Row(
+        code=1,
+        says=("The label lost its header: it has an identity affine", "label.CopyInformation(image)", "fslcpgeom"),
+        never=("Traceback", "Resample the label"),
+    ),
+    "qform_sform_0": Row(
+        says=("its label map does not say where it lies (qform and sform codes are 0)", "those of the image"),
+    ),
+    "seg_oversampled": Row(
+        code=1,
+        says=("Both cover the same box", "exports with oversampling", "sitk.sitkNearestNeighbor"),
+    ),
+    "double_oblique": Row(says=("1.3, 1.2, 2.5",)),
+    "seg_old_slicer": Row(says=("liver 1 4", "tumor 2 4")),
+    "seg_slicerio9": Row(says=("liver 1 4", "tumor 2 4", "far corner 4 4")),
+    "seg_empty_case": Row(says=("c3: its label map is empty", "lesion 1 3")),
+    "seg_cropped_nrrd": Row(says=("cut to its labels and was put where it belongs", "3.779%")),
     # --- label values, channels and pictures ---
     # --- apply, models ---
     "five_axes": Row(says=("4 cases",)),
@@ -65,6 +93,8 @@ TABLE: dict[str, Row] = {
 
 ELSEWHERE: dict[str, str] = {  # folder to the file of tests that tries it
     # --- geometry ---
+    "apply_odd": "test_case_places.py",
+    "nrrd_ras_cropped_seg": "test_case_places.py",
     # --- label values, channels and pictures ---
     # --- apply, models ---
     "apply_odd": "integration/test_odd_images.py",

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from scipy.spatial.transform import Rotation
 
 from MedSegTrainerLib.errors import DataError, MedSegError
-from MedSegTrainerLib.inference import CPU_VOXELS, Predictor, windows_at_once
+from MedSegTrainerLib.geometry import Geometry, to_canonical
+from MedSegTrainerLib.inference import CPU_VOXELS, Predictor, Prepared, _onto_original, windows_at_once
 from MedSegTrainerLib.maps import MapsWanted
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import ModelPackage
@@ -79,6 +81,24 @@ class TestMaps:
         found = predictor.segment(predictor.prepare([volume]), maps=MapsWanted(uncertainty=True))
         assert found.spread is None and found.entropy is not None
         assert (array(found.labels) == array(predictor.predict([volume]))).all()
+
+
+class TestOnTheGridOfTheImage:
+    SHORT_AXIS = (0.598664, 0.236250, -0.768114, 0.562794, 0.585590, 0.605160, 0.569970, -0.826360, 0.209242)
+
+    @pytest.mark.parametrize("handed", [1, -1], ids=["right-handed", "left-handed"])
+    def test_any_direction(self, handed: int) -> None:
+        """Also where two axes are nearest to the same side of the patient, as in a short axis of the heart."""
+        turns = [np.reshape(self.SHORT_AXIS, (3, 3)), *Rotation.random(60, random_state=1).as_matrix()]
+        array = np.arange(4 * 5 * 6, dtype=np.int32).reshape(6, 5, 4)
+        for turn in turns:
+            direction = tuple((turn @ np.diag([1, 1, handed])).ravel())
+            grid = Geometry(size=(4, 5, 6), spacing=(1.2, 1.3, 2.5), origin=(-20, 15, 33), direction=direction)
+            canonical = to_canonical(grid.place(array))
+            prepared = Prepared(images={}, original=grid, canonical=Geometry.of(canonical))
+            back = _onto_original(sitk.GetArrayFromImage(canonical), prepared=prepared)
+            assert Geometry.of(back) == grid
+            assert np.array_equal(sitk.GetArrayViewFromImage(back), array)
 
 
 class TestSeveral:

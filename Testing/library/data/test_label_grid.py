@@ -12,8 +12,10 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.data.dataset import Case
+from MedSegTrainerLib.data.images import read_channels
 from MedSegTrainerLib.data.label_maps import place_label_map, read_label_map_onto, read_label_pair
 from MedSegTrainerLib.data.scan import examine_cases
+from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, index_map
 
 CODES, SROW, QOFFSET = ("<2h", 252), ("<12f", 280), ("<3f", 268)  # of a NIfTI-1 header
@@ -64,7 +66,7 @@ class TestOrderOfAxes:
         turned = sitk.Flip(sitk.PermuteAxes(label, order), flips)
         path = save(turned, tmp_path / "a.nrrd")
         placed = place_label_map(path, image)
-        assert lies_on(placed.labels, label)
+        assert lies_on(placed.image, label)
         moved = bool(Geometry.of(turned).disagreements(Geometry.of(label)))
         assert (placed.finding.kind if placed.finding else "") == (
             "label map with its axes in another order" if moved else ""
@@ -104,7 +106,7 @@ class TestForms:
         change(path, CODES, *((1, 0) if form == "qform" else (0, 2)))
         grid = sitk.ReadImage(str(image_file))
         placed = place_label_map(path, grid, None, image_file)
-        assert lies_on(placed.labels, on(label, grid))
+        assert lies_on(placed.image, on(label, grid))
         assert (placed.finding is not None) == (form == "sform")
 
     def test_in_another_order_by_the_sform(self, image_file: Path, label: sitk.Image, tmp_path: Path) -> None:
@@ -116,7 +118,7 @@ class TestForms:
     def test_codes_of_zero_over_the_right_matrices(self, image_file: Path, label: sitk.Image, tmp_path: Path) -> None:
         path = change(save(label, tmp_path / "label.nii"), CODES, 0, 0)
         placed = place_label_map(path, sitk.ReadImage(str(image_file)), None, image_file)
-        assert lies_on(placed.labels, on(label, sitk.ReadImage(str(image_file))))
+        assert lies_on(placed.image, on(label, sitk.ReadImage(str(image_file))))
         assert placed.finding is not None and placed.finding.severity == "warning"
 
     def test_codes_of_zero_over_others(self, image_file: Path, label: sitk.Image, tmp_path: Path) -> None:
@@ -124,7 +126,16 @@ class TestForms:
         path = save(label, tmp_path / "label.nii")
         change(change(change(path, CODES, 0, 0), SROW, *[0.0] * 12), QOFFSET, 1.0, 2.0, 3.0)
         placed = place_label_map(path, sitk.ReadImage(str(image_file)), None, image_file)
-        assert Geometry.of(placed.labels).origin == (0.0, 0.0, 0.0) and placed.finding is None
+        assert Geometry.of(placed.image).origin == (0.0, 0.0, 0.0) and placed.finding is None
+
+    def test_an_image_with_codes_of_zero_has_the_place_that_itk_gives_it(
+        self, image: sitk.Image, label: sitk.Image, tmp_path: Path
+    ) -> None:
+        """3D Slicer shows it there, and saves segmentations on it."""
+        path = change(save(image, tmp_path / "i.nii"), CODES, 0, 0)
+        grid = sitk.ReadImage(str(path))
+        cut = save(on(label, grid)[TestCut.BOX], tmp_path / "l.seg.nrrd")
+        assert lies_on(read_label_map_onto(cut, grid, None, path), on(label, grid))
 
     def test_disagreement_of_the_image_is_a_warning(self, image_file: Path, label: sitk.Image, tmp_path: Path) -> None:
         path = moved_sform(save(label, tmp_path / "label.nii"), 7.0)
@@ -147,7 +158,7 @@ class TestCut:
     @pytest.mark.parametrize("suffix", ["nrrd", "nii.gz", "mha"])
     def test_to_its_labels(self, image: sitk.Image, label: sitk.Image, tmp_path: Path, suffix: str) -> None:
         placed = place_label_map(save(label[self.BOX], tmp_path / f"a.{suffix}"), image)
-        assert lies_on(placed.labels, label)
+        assert lies_on(placed.image, label)
         assert placed.finding is not None and placed.finding.severity == "warning"
 
     def test_and_turned(self, image: sitk.Image, label: sitk.Image, tmp_path: Path) -> None:
@@ -182,6 +193,23 @@ class TestEmpty:
     def test_no_other_single_voxel(self, image: sitk.Image, tmp_path: Path, name: str, value: int) -> None:
         path = save(sitk.Image((1, 1, 1), sitk.sitkUInt8) + value, tmp_path / name)
         assert read_label_map_onto(path, image).GetSize() == (1, 1, 1)
+
+
+class TestChannels:
+    def test_in_another_order(self, image: sitk.Image, tmp_path: Path) -> None:
+        paths = save(image, tmp_path / "a.nii"), save(sitk.Flip(image * 2, (True, False, True)), tmp_path / "b.nrrd")
+        channels = read_channels(paths)
+        assert lies_on(channels[1], image * 2)
+
+    def test_that_share_the_sform_alone(self, image: sitk.Image, tmp_path: Path) -> None:
+        first = moved_sform(save(image, tmp_path / "a.nii"), 7.0)
+        second = change(moved_sform(save(image * 2, tmp_path / "b.nii"), 7.0), CODES, 0, 2)
+        assert lies_on(read_channels([first, second])[1], image * 2)
+
+    def test_a_part_is_refused(self, image: sitk.Image, tmp_path: Path) -> None:
+        paths = save(image, tmp_path / "a.nrrd"), save(image[:, :, :7], tmp_path / "b.nrrd")
+        with pytest.raises(DataError, match="channel 1 lies elsewhere"):
+            read_channels(paths)
 
 
 def test_index_map_wants_parallel_axes_and_whole_steps(oblique_geometry: Geometry) -> None:
