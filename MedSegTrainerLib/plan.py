@@ -10,17 +10,20 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import LossConfig
 from MedSegTrainerLib.data.normalize import Normalization
 from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.geometry import AXES
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Spatial values are (z, y, x); spacing in mm. ``reasons`` maps the name of a choice to why it was made.
+    """Spatial values are (z, y, x), or in the order of ``axes`` where ``slice_axis`` is not z; spacing in mm.
 
+    ``reasons`` maps the name of a choice to why it was made.
     In 2D ``patch_size[0]`` is 1. ``divisor``: what each axis of a window must be a multiple of. ``image_size``:
     (y, x) pixels that each 2D image is resized to fit into, its sides in proportion; None where ``spacing`` says it.
     ``neighbour_slices``: slices on each side that a 2D network sees as further channels. ``batch_parts``: pieces
     that a batch is computed in where it does not fit into memory at once; ``batch_size`` is that of a piece.
-    ``ignore_label``: label value of voxels that nobody labelled. ``flip_axes`` are array axes: 0 is z, 1 is y, 2 is x.
+    ``ignore_label``: label value of voxels that nobody labelled. ``flip_axes`` are array axes: 0 is the first of
+    ``axes``. ``slice_axis``: along which slices of 2D networks lie one after the other.
     ``sides``: names of axes to what a mirror image along them would do to classes that have a side.
     """
 
@@ -57,6 +60,12 @@ class Plan:
     batch_parts: int = 1
     compiled: bool = False
     sides: dict[str, str] = field(default_factory=dict)
+    slice_axis: str = "z"
+
+    @property
+    def axes(self) -> str:
+        """The axes of arrays and of every spatial value: 'zyx', or another one first where slices lie along it."""
+        return AXES[self.slice_axis]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -69,6 +78,8 @@ class Plan:
     def from_json(cls, values: dict[str, Any]) -> Plan:
         """The plan written by ``to_json``; raises ModelError where entries are missing or unknown."""
         values = _upgraded(values)
+        if values["slice_axis"] not in AXES:
+            raise ModelError(f"The plan has slice_axis = {values['slice_axis']!r}, which is none of x, y and z.")
         names = {item.name for item in fields(cls)}
         if names != values.keys():
             wrong = sorted(names ^ values.keys())
@@ -91,7 +102,15 @@ class Plan:
 
 def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
     """A plan of an earlier version: its only network was the planned one, and its strides said the divisor."""
-    values = {"ignore_label": None, "neighbour_slices": 0, "batch_parts": 1, "compiled": False, "sides": {}, **values}
+    values = {
+        "ignore_label": None,
+        "neighbour_slices": 0,
+        "batch_parts": 1,
+        "compiled": False,
+        "sides": {},
+        "slice_axis": "z",
+        **values,
+    }
     if "divisor" in values or "strides" not in values.get("network", {}):
         return values
     strides = [[1] * (3 - len(stride)) + list(stride) for stride in values["network"]["strides"]]
