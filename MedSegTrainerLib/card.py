@@ -66,7 +66,7 @@ def _needs(plan: Plan, data: Mapping[str, Any]) -> list[str]:
     lines = [f"{what} with {count} channel{'s' if count > 1 else ''}: {names}"]
     if plan.image_size:
         return [*lines, f"seen at {' x '.join(map(str, plan.image_size))} pixels (y, x)"]
-    lines.append(f"seen with voxels of {' x '.join(f'{mm:.3g}' for mm in plan.spacing)} mm (z, y, x)")
+    lines.append(f"seen with voxels of {' x '.join(f'{mm:.3g}' for mm in plan.spacing)} mm ({', '.join(plan.axes)})")
     if data:
         lines.append(f"such as those it was trained on: {', '.join(data['planes'])} slices")
     return lines

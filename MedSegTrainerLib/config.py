@@ -109,6 +109,9 @@ class DataConfig:
         None, "Label value of voxels that nobody labelled: they do not count.", minimum=-(2**31), maximum=2**31 - 1
     )
     flip_axes: list[Literal["x", "y", "z"]] | Auto = setting("auto", "Axes along which patches may be mirrored.")
+    slice_axis: Literal["auto", "x", "y", "z"] = setting(
+        "auto", "Axis of the patient along which slices of a 2D network lie; 'auto': that of the thickest slices."
+    )
     cache: Literal["auto", "disk", "memory", "device"] = setting("auto", "Where preprocessed volumes are kept.")
     num_workers: int | Auto = setting(
         "auto", "Volumes that are read and prepared at the same time.", minimum=0, maximum=512

@@ -199,7 +199,9 @@ def plan_line(choices: Mapping[str, Mapping[str, Any]]) -> str:
     parts = [str(choices["dims"]["value"])]
     for name, text in (("spacing", "voxels of {} mm"), ("patch_size", "patches of {} voxels")):
         parts.append(text.format(" x ".join(f"{part:g}" for part in choices[name]["value"])))
-    return f"Plan: {', '.join(parts)} (z, y, x), on {choices['device']['value']}"
+    first = choices.get("slice_axis", {}).get("value", "z")
+    order = ", ".join({"z": "zyx", "y": "yzx", "x": "xzy"}[first])
+    return f"Plan: {', '.join(parts)} ({order}), on {choices['device']['value']}"
 
 
 def plan_table(choices: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -128,13 +128,14 @@ def way_of_seeing(plan: Plan) -> Way:
 
 def way_of_preparing(plan: Plan) -> Way:
     """What two plans have in common that make the same of an image (``data.preprocess.prepare_image``)."""
-    return plan.dims, plan.spacing, plan.image_size, plan.normalization
+    return plan.dims, plan.spacing, plan.image_size, plan.normalization, plan.slice_axis
 
 
 def _refuse_others(first: Plan, plan: Plan, number: int) -> None:
     for what, one, other in (
         ("classes", *([(c.value, c.name) for c in p.classes] for p in (first, plan))),
         ("numbers of channels", len(first.normalization), len(plan.normalization)),
+        ("axes of slices", first.slice_axis, plan.slice_axis),
     ):
         if one != other:
             raise ModelError(

@@ -12,6 +12,7 @@ from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.data.doctor import Examined, unknown_labels
 from MedSegTrainerLib.data.findings import refuse_errors
 from MedSegTrainerLib.data.scan import CaseScan
+from MedSegTrainerLib.geometry import AXES
 from MedSegTrainerLib.sides import opposite_sides
 
 CT_AIR = -500  # Hounsfield units; nothing but CT has a scale fixed so far below zero
@@ -55,6 +56,12 @@ class Fingerprint:
     median_volume_mm3: dict[str, float]
     sides: dict[int, str] = field(default_factory=dict)
     ignore_label: int | None = None
+
+
+def seen_along(fingerprint: Fingerprint, slice_axis: str) -> Fingerprint:
+    """With sizes and spacings in the order of ``geometry.AXES``, as a network sees slices along this axis."""
+    order = ["zyx".index(axis) for axis in AXES[slice_axis]]
+    return replace(fingerprint, sizes=fingerprint.sizes[:, order], spacings=fingerprint.spacings[:, order])
 
 
 def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: int | None = None) -> Fingerprint:

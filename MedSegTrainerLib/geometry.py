@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
+AXES = {"z": "zyx", "y": "yzx", "x": "xzy"}  # of an array whose slices lie one after the other along an axis
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -130,9 +131,13 @@ def index_map(part: np.ndarray, size: tuple[int, int, int], whole: np.ndarray) -
     return found
 
 
-def to_canonical(image: sitk.Image) -> sitk.Image:
-    """The same volume with its axes reordered and flipped to be nearest to LPS; no voxel is interpolated."""
-    return sitk.DICOMOrient(image, "LPS")
+def to_canonical(image: sitk.Image, slice_axis: str = "z") -> sitk.Image:
+    """The same volume with its axes reordered and flipped to be nearest to LPS; no voxel is interpolated.
+
+    slice_axis: which of them ('z', 'y' or 'x') is the first of its array; the order of all three stands in ``AXES``.
+    """
+    code = "".join({"z": "S", "y": "P", "x": "L"}[axis] for axis in reversed(AXES[slice_axis]))
+    return sitk.DICOMOrient(image, code)
 
 
 def resample(image: sitk.Image, target: Geometry, *, is_label: bool) -> sitk.Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import SimpleITK as sitk
 import torch
 from torch import nn
 
@@ -12,6 +13,7 @@ from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.slices import with_neighbours
 from MedSegTrainerLib.device import Precision, to_device
 from MedSegTrainerLib.errors import TrainingError
+from MedSegTrainerLib.geometry import Geometry, to_canonical
 from MedSegTrainerLib.held_out_loss import HeldOutLoss
 from MedSegTrainerLib.metrics import METRICS
 from MedSegTrainerLib.models import build_network
@@ -230,13 +232,12 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _preview(case: StoredCase, predicted: torch.Tensor) -> Preview:
-    return Preview(
-        name=case.name,
-        image=case.image[0].cpu().numpy(),
-        reference=case.label.cpu().numpy(),
-        prediction=predicted.to(torch.int16).cpu().numpy(),
-        geometry=case.geometry,
-    )
+    """As those who look at it want it: canonical axes in the order z, y, x, whatever the network sees first."""
+    arrays = case.image[0].cpu().float().numpy(), case.label.cpu().numpy(), predicted.to(torch.int16).cpu().numpy()
+    images = [to_canonical(case.geometry.place(array)) for array in arrays]
+    image, reference, prediction = map(sitk.GetArrayFromImage, images)
+    geometry = Geometry.of(images[0])
+    return Preview(name=case.name, image=image, reference=reference, prediction=prediction, geometry=geometry)
 
 
 def window_forward(network: nn.Module, plan: Plan, precision: Precision) -> Callable[[torch.Tensor], torch.Tensor]:

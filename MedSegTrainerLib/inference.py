@@ -41,7 +41,7 @@ OnWindow = Callable[[int, int], None]
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
     """An image as the networks see it: float32 (channels, z, y, x) by way of preparing; the grid it came on, and the
-    same grid with canonical axes."""
+    same grid with canonical axes, in the order of the plan."""
 
     images: dict[Way, np.ndarray]
     original: Geometry
@@ -92,7 +92,7 @@ class Predictor:
         ways = {way_of_preparing(plan): plan for plan in self.trained}
         return Prepared(
             images={way: prepare_image(channels, plan)[0] for way, plan in ways.items()},
-            original=Geometry.of(channels[0]), canonical=Geometry.of(to_canonical(channels[0])),
+            original=Geometry.of(channels[0]), canonical=Geometry.of(to_canonical(channels[0], self.plan.slice_axis)),
         )  # fmt: skip
 
     def refuse_other_channels(self, channels: Sequence[sitk.Image]) -> None:
@@ -257,10 +257,9 @@ def describe_plan(plan: Plan) -> dict[str, str]:
     """What a reader of a report wants to know of a model."""
     settings = network_settings(plan.architecture, plan.network)
     told = [name if value is True else f"{name} {value}" for name, value in settings.items() if value]
-    z, y, x = plan.spacing
     return {
         "Network": f"{plan.architecture}, {plan.dims}D, {', '.join(told).replace('_', ' ')}",
-        "Voxel size": f"{z:.3g} x {y:.3g} x {x:.3g} mm (z, y, x)",
+        "Voxel size": f"{' x '.join(f'{mm:.3g}' for mm in plan.spacing)} mm ({', '.join(plan.axes)})",
         "Patch": " x ".join(str(n) for n in plan.patch_size) + f" voxels, batch {plan.batch_size}",
         "Intensities": plan.reasons.get("normalization", ""),
         "Loss": plan.loss.loss_type,

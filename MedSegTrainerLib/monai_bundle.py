@@ -9,8 +9,9 @@
     docs/README.md
 
 The network sees arrays (channels, z, y, x) whose axes grow to the patient's Superior, Posterior and Left: MONAI's
-axis codes SPL. Volumes that fit into one window come out as in this program; larger ones are cut at other places by
-MONAI, which also fades windows out less far, and resampled ones are sampled at places that differ by a part of a voxel.
+axis codes SPL, with another one first where slices lie along it. Volumes that fit into one window come out as in this
+program; larger ones are cut at other places by MONAI, which also fades windows out less far, and resampled ones are
+sampled at places that differ by a part of a voxel.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from MedSegTrainerLib.export import Exported, check, is_dynamic, quiet, traced
 from MedSegTrainerLib.package import ModelPackage
 from MedSegTrainerLib.plan import Plan
 
-AXES = "SPL"
+CODES = {"z": "S", "y": "P", "x": "L"}  # towards which side of the patient an axis grows
 OVERLAP = 0.5
 DATA_OF_MONAI = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download"
 FULL_WIDTH = str.maketrans("$@%", "＄＠％")  # noqa: RUF001
@@ -113,7 +114,7 @@ def _preprocessing(plan: Plan) -> list[dict[str, Any]]:
     spacing = [-1.0, y, x] if plan.dims == 2 else [z, y, x]  # in 2D the slices stay where they are
     return [
         {"_target_": "LoadImaged", "keys": "image", "image_only": True, "ensure_channel_first": True},
-        {"_target_": "Orientationd", "keys": "image", "axcodes": AXES},
+        {"_target_": "Orientationd", "keys": "image", "axcodes": "".join(CODES[axis] for axis in plan.axes)},
         {
             "_target_": "Spacingd", "keys": "image", "pixdim": spacing, "mode": "bilinear", "padding_mode": "border",
             "scale_extent": True, "align_corners": True,

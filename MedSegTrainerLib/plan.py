@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import LossConfig
 from MedSegTrainerLib.data.normalize import Normalization
 from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.geometry import AXES
 from MedSegTrainerLib.plan_checks import parse_plan
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Spatial values are (z, y, x); spacing in mm. ``reasons`` maps the name of a choice to why it was made.
+    """Spatial values are (z, y, x), or in the order of ``axes`` where ``slice_axis`` is not z; spacing in mm.
 
+    ``reasons`` maps the name of a choice to why it was made.
     In 2D ``patch_size[0]`` is 1. ``divisor``: what each axis of a window must be a multiple of. ``image_size``:
     (y, x) pixels that each 2D image is resized to fit into, its sides in proportion; None where ``spacing`` says it.
     ``neighbour_slices``: slices on each side that a 2D network sees as further channels. ``batch_parts``: pieces
     that a batch is computed in where it does not fit into memory at once; ``batch_size`` is that of a piece.
-    ``ignore_label``: label value of voxels that nobody labelled. ``flip_axes`` are array axes: 0 is z, 1 is y, 2 is x.
+    ``ignore_label``: label value of voxels that nobody labelled. ``flip_axes`` are array axes: 0 is the first of
+    ``axes``. ``slice_axis``: along which slices of 2D networks lie one after the other.
     ``sides``: names of axes to what a mirror image along them would do to classes that have a side.
     """
 
@@ -58,6 +61,12 @@ class Plan:
     batch_parts: int = 1
     compiled: bool = False
     sides: dict[str, str] = field(default_factory=dict)
+    slice_axis: Literal["z", "y", "x"] = "z"
+
+    @property
+    def axes(self) -> str:
+        """The axes of arrays and of every spatial value: 'zyx', or another one first where slices lie along it."""
+        return AXES[self.slice_axis]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -81,7 +90,8 @@ def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
     """A plan of an earlier version: its only network was the planned one, and its strides said the divisor."""
     if not isinstance(values, dict):
         raise ModelError(f"The plan must be an object, not {type(values).__name__}.")
-    values = {"ignore_label": None, "neighbour_slices": 0, "batch_parts": 1, "compiled": False, "sides": {}, **values}
+    added = {"ignore_label": None, "neighbour_slices": 0, "batch_parts": 1, "compiled": False}
+    values = {**added, "sides": {}, "slice_axis": "z", **values}
     network = values.get("network")
     if "divisor" in values or not isinstance(network, dict) or "strides" not in network:
         return values

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,7 +20,8 @@ from MedSegTrainerLib.architectures import (
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.device import memory_bytes
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.fingerprint import Fingerprint
+from MedSegTrainerLib.fingerprint import Fingerprint, seen_along
+from MedSegTrainerLib.geometry import AXES
 from MedSegTrainerLib.main_memory import available_memory
 from MedSegTrainerLib.network_guide import Situation, named_by_guide, objection
 from MedSegTrainerLib.plan_shapes import (
@@ -39,6 +40,7 @@ from MedSegTrainerLib.plan_shapes import (
 )
 
 Reasons = dict[str, str]
+T = TypeVar("T")
 SMALLEST_MAP_VOXELS = 4  # at the coarsest level: of one voxel, instance norm makes 0 whatever it was
 
 
@@ -48,6 +50,7 @@ class NetworkPlan:
 
     dims: int
     spacing: Spacing
+    slice_axis: str
     image_size: tuple[int, int] | None
     patch_size: Triple
     divisor: Triple
@@ -71,6 +74,8 @@ def plan_network(
     """
     name = architecture_name(config.network)
     dims = _dims(fingerprint, config, reasons)
+    slice_axis = _slice_axis(fingerprint, config, dims, reasons)
+    fingerprint = seen_along(fingerprint, slice_axis)
     reasons["network"] = _why_this(fingerprint, config, dims, device, fingerprint.cases if cases is None else cases)
     image_size = config.network.img_size if config.data.image_size == "auto" else config.data.image_size
     wanted = None if image_size == "auto" else edges(image_size, dims)
@@ -78,12 +83,12 @@ def plan_network(
     if problems:
         raise ConfigError(problems)
     box = (wanted[0], wanted[1]) if wanted and dims == 2 else None
-    spacing = _spacing(fingerprint, config, dims, wanted, device, reasons)
-    patch, topology = _patch(fingerprint, config, dims, spacing, wanted, device, reasons, share)
+    spacing = _spacing(fingerprint, config, dims, slice_axis, wanted, device, reasons)
+    patch, topology = _patch(fingerprint, config, dims, slice_axis, spacing, wanted, device, reasons, share)
     step = ARCHITECTURES[name].divisor or 1
     divisor = topology.divisor if topology else (1 if dims == 2 else step, step, step)
     return NetworkPlan(
-        dims=dims, spacing=spacing, image_size=box, patch_size=patch, divisor=divisor,
+        dims=dims, spacing=spacing, slice_axis=slice_axis, image_size=box, patch_size=patch, divisor=divisor,
         neighbour_slices=config.network.neighbour_slices, architecture=name,
         network=_parameters(fingerprint, config, dims, patch, topology, reasons),
     )  # fmt: skip
@@ -128,6 +133,29 @@ def _dims(fingerprint: Fingerprint, config: TrainConfig, reasons: Reasons) -> in
     return fingerprint.dims if fingerprint.dims in possible else possible[0]
 
 
+def _slice_axis(fingerprint: Fingerprint, config: TrainConfig, dims: int, reasons: Reasons) -> str:
+    """Along which axis of the patient slices lie one after the other: z, unless a 2D network sees other ones."""
+    asked, patch = config.data.slice_axis, config.data.patch_size
+    if asked != "auto" and (dims == 3 or fingerprint.dims == 2):
+        why = "a 3D network sees volumes, not slices" if dims == 3 else "the images have one slice"
+        raise ConfigError([f"data.slice_axis = {asked}: {why}. Leave it out{', or set dims=2' if dims == 3 else ''}."])
+    if dims == 3 or fingerprint.dims == 2:
+        return "z"
+    median = np.median(fingerprint.spacings, axis=0)
+    thickest = "zyx"[int(np.argmax(median))]  # of equal ones z, then y
+    if asked != "auto":
+        reasons["slice_axis"] = "set by the configuration"
+        return asked
+    if patch != "auto" and 1 in patch:
+        reasons["slice_axis"] = f"a patch of {_times(patch)} voxels (z, y, x) is a slice across it"
+        return "zyx"[patch.index(1)]
+    across = " x ".join(f"{mm:.3g}" for axis, mm in zip("zyx", median, strict=True) if axis != thickest)
+    reasons["slice_axis"] = f"the finest plane: {across} mm, and {median.max():.3g} mm along {thickest} (medians)"
+    if thickest != "z":
+        reasons["slice_axis"] += f"; sizes and spacings of the network are {', '.join(AXES[thickest])}"
+    return thickest
+
+
 def _size_problems(config: TrainConfig, dims: int, wanted: list[int] | None) -> list[str]:
     """What the configuration alone cannot know to be wrong, as the data decides about 2D and 3D."""
     if wanted is None:
@@ -154,6 +182,7 @@ def _spacing(
     fingerprint: Fingerprint,
     config: TrainConfig,
     dims: int,
+    slice_axis: str,
     wanted: list[int] | None,
     device: torch.device,
     reasons: Reasons,
@@ -166,7 +195,7 @@ def _spacing(
         return float(spacing[0]), float(spacing[1]), float(spacing[2])
     if config.data.spacing != "auto":
         reasons["spacing"] = "set by the configuration"
-        z, y, x = config.data.spacing
+        z, y, x = _in_order(config.data.spacing, slice_axis)
         _refuse_too_fine(fingerprint, (z, y, x), dims)
         return z, y, x
     voxels = int(np.prod(wanted)) if wanted else patch_voxels(dims, device)
@@ -192,6 +221,11 @@ def _refuse_too_fine(fingerprint: Fingerprint, spacing: Spacing, dims: int) -> N
         )
 
 
+def _in_order(values: Sequence[T], slice_axis: str) -> list[T]:
+    """A setting (z, y, x) in the order of ``geometry.AXES``."""
+    return [values["zyx".index(axis)] for axis in AXES[slice_axis]]
+
+
 def _scale(fingerprint: Fingerprint, box: list[int]) -> np.ndarray:
     """What each case's slices are enlarged by to fit into a box (y, x)."""
     scale: np.ndarray = (np.array(box) / fingerprint.sizes[:, 1:]).min(axis=1)
@@ -202,6 +236,7 @@ def _patch(
     fingerprint: Fingerprint,
     config: TrainConfig,
     dims: int,
+    slice_axis: str,
     spacing: Spacing,
     wanted: list[int] | None,
     device: torch.device,
@@ -213,7 +248,8 @@ def _patch(
     step = ARCHITECTURES[name].divisor
     given = config.data.patch_size
     if given != "auto":
-        asked = (1 if dims == 2 else given[0], given[1], given[2])
+        first, rows, columns = _in_order(given, slice_axis)
+        asked = (1 if dims == 2 else first, rows, columns)
         reasons["patch_size"] = "set by the configuration"
         if step is None:  # kept to the voxel, and the network must do
             return asked, topology_for_patch(asked, spacing, dims)

@@ -15,7 +15,8 @@ from MedSegTrainerLib.data.normalize import Normalization
 from MedSegTrainerLib.data.splits import Split
 from MedSegTrainerLib.device import describe
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint
+from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint, seen_along
+from MedSegTrainerLib.geometry import AXES
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.plan_checks import refuse_wrong_plan
 from MedSegTrainerLib.plan_learning import learning_choices
@@ -55,7 +56,7 @@ def make_plan(
 
     plan = plan_with(1.0)
     refuse_too_large(plan, config, device)
-    size = median_size(fingerprint, plan.spacing, 3)
+    size = median_size(seen_along(fingerprint, plan.slice_axis), plan.spacing, 3)
     if seconds_left is not None and _may_shrink(plan, config, size):
         smallest = SEEN * math.prod(size[3 - plan.dims :]) / patch_voxels(plan.dims, device)
         share, told = share_for_time(plan_with, smallest, config, device, seconds_left, devices)
@@ -85,7 +86,7 @@ def _unmeasured(
     reasons: Reasons = {"device": told, "split": split.reason}
     chosen = plan_network(fingerprint, config, device, reasons, len(split.train), share)
     dims, patch, architecture = chosen.dims, chosen.patch_size, chosen.architecture
-    size = median_size(fingerprint, chosen.spacing, 3)
+    size = median_size(seen_along(fingerprint, chosen.slice_axis), chosen.spacing, 3)
     normalization = _normalization(fingerprint, config, reasons)
     batch = _batch_size(config, architecture, dims, patch, device, reasons, devices, share)
     samples = _samples_per_volume(config, len(split.train), patch, size, reasons)
@@ -101,7 +102,7 @@ def _unmeasured(
         channel_names=tuple(channel.name for channel in fingerprint.channels),
         classes=fingerprint.classes,
         ignore_label=fingerprint.ignore_label,
-        flip_axes=_flip_axes(config, dims, fingerprint, reasons),
+        flip_axes=_flip_axes(config, dims, chosen.slice_axis, fingerprint, reasons),
         sides=_sides(fingerprint),
         cache=cache,
         steps_per_epoch=max(1, len(split.train) * samples // (batch * config.trainer.gradient_accumulation_steps)),
@@ -193,16 +194,19 @@ def _samples_per_volume(config: TrainConfig, cases: int, patch: Triple, volume: 
     return samples
 
 
-def _flip_axes(config: TrainConfig, dims: int, fingerprint: Fingerprint, reasons: Reasons) -> tuple[int, ...]:
-    letters = {"z": 0, "y": 1, "x": 2}
+def _flip_axes(
+    config: TrainConfig, dims: int, slice_axis: str, fingerprint: Fingerprint, reasons: Reasons
+) -> tuple[int, ...]:
+    """Axes of arrays; a slice has none along which slices lie one after the other."""
+    letters = {name: axis for axis, name in enumerate(AXES[slice_axis]) if dims == 3 or axis > 0}
     sides = _sides(fingerprint)
     swaps = sides.get("x")
     if config.data.flip_axes != "auto":
-        axes = sorted({letters[name] for name in config.data.flip_axes})
+        axes = sorted({letters[name] for name in config.data.flip_axes if name in letters})
         against = [sides[name] for name in config.data.flip_axes if name in sides]
         warning = f", although {'; '.join(against)}" if against else ""
         reasons["flip_axes"] = f"set by the configuration{warning}"
-        return tuple(axis for axis in axes if dims == 3 or axis > 0)
+        return tuple(axes)
     if swaps and swaps == why_not_mirror(item.name for item in fingerprint.classes):
         reasons["flip_axes"] = f"none: {swaps}"
         return ()
@@ -210,8 +214,9 @@ def _flip_axes(config: TrainConfig, dims: int, fingerprint: Fingerprint, reasons
         "x", "anatomy is alike left and right, and never upside down or back to front"
     )  # fmt: skip
     against = [f"not along {name}: {sides[name]}" for name in usual if name in sides]
-    reasons["flip_axes"] = "; ".join(against) or reason
-    return tuple(letters[name] for name in usual if name not in sides)
+    across = [f"not along {name}: slices lie one after the other along it" for name in usual if name not in letters]
+    reasons["flip_axes"] = "; ".join([*across, *against]) or reason
+    return tuple(letters[name] for name in usual if name in letters and name not in sides)
 
 
 def _sides(fingerprint: Fingerprint) -> dict[str, str]:

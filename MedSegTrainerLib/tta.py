@@ -14,7 +14,6 @@ from MedSegTrainerLib.data.augment import RANGES
 from MedSegTrainerLib.plan import Plan
 
 QUARTER_TURNS = {"rotate90": 1, "rotate180": 2, "rotate270": 3}  # in the plane (y, x)
-AXES = "zyx"  # of an array, once a volume has canonical axes
 NO_SIDES: Mapping[str, str] = {}
 SQUARE = 0.01  # how far the sides of a voxel may differ, of the longer one, for the turned image to look alike
 
@@ -52,7 +51,7 @@ def choose_transforms(
         return (IDENTITY,), []
     trained = tuple(axis for axis in plans[0].flip_axes if all(axis in plan.flip_axes for plan in plans))
     sides = {**({"x": swaps} if swaps else {}), **{name: why for plan in plans for name, why in plan.sides.items()}}
-    axes, warning = mirror_axes(config, trained, sides)
+    axes, warning = mirror_axes(config, trained, sides, plans[0].axes)
     warnings = [warning] if warning else []
     counts = range(len(axes) + 1)
     found = [Transform(flips=flips) for count in counts for flips in itertools.combinations(axes, count)]
@@ -76,22 +75,22 @@ def choose_transforms(
 
 
 def mirror_axes(
-    config: ApplyConfig, trained: Sequence[int], sides: Mapping[str, str] = NO_SIDES
+    config: ApplyConfig, trained: Sequence[int], sides: Mapping[str, str] = NO_SIDES, axes: str = "zyx"
 ) -> tuple[tuple[int, ...], str | None]:
-    """The axes (0 is z) that test-time augmentation mirrors, and a warning where that is not what was asked.
+    """The array axes that test-time augmentation mirrors, and a warning where that is not what was asked.
 
     A network that never saw mirrored patches would be misled by them. ``sides``: axes to what mirroring along them does
-    to classes with a side; then it is left out even if the network was trained with it.
+    to classes with a side; then it is left out even if the network was trained with it. ``axes``: names of the array's.
     """
     if not config.tta:
         return (), None
-    allowed = tuple(axis for axis in trained if AXES[axis] not in sides)
+    allowed = tuple(axis for axis in trained if axes[axis] not in sides)
     if config.tta_transforms == "auto":
         nothing = f"Nothing is mirrored for test-time augmentation, as the model was trained without it{_why(sides)}."
         return allowed, None if allowed else nothing
     flips = [name for name in dict.fromkeys(config.tta_transforms) if name not in QUARTER_TURNS]
-    asked = [AXES.index(name[-1]) for name in flips]
-    refused = [AXES[axis] for axis in asked if axis not in allowed]
+    asked = [axes.index(name[-1]) for name in flips]
+    refused = [axes[axis] for axis in asked if axis not in allowed]
     left_out, why = ", ".join(f"flip_{name}" for name in refused), _why({n: sides[n] for n in refused if n in sides})
     warning = f"Left out: {left_out}. The model was trained without mirroring along it{why}." if left_out else None
     return tuple(sorted(axis for axis in asked if axis in allowed)), warning
@@ -106,7 +105,7 @@ def why_not_turn(name: str, plan: Plan, sides: Mapping[str, str]) -> str | None:
 
     Half a turn moves left to right; a quarter moves it to the front or the back, where nothing tells the sides apart.
     """
-    in_plane = {axis: words for axis, words in sides.items() if axis in AXES[1:]}
+    in_plane = {axis: words for axis, words in sides.items() if axis in plan.axes[1:]}
     if in_plane:
         return f"it moves the sides of the patient elsewhere{_why(in_plane)}"
     if QUARTER_TURNS[name] == 2:

@@ -222,9 +222,10 @@ def _draw_samples(
         data = replace(train.data, augmentation=augmentation, mixup=0.0, cutmix=0.0, foreground_oversampling=1.0)
         batch = next(epoch_batches([cached[name] for name in names], plan, data, cpu, 0))
         pairs.append((batch[0][:, 0].numpy(), batch[1].numpy()))
+    size, spacing = " x ".join(map(str, plan.patch_size)), " x ".join(f"{mm:.3g}" for mm in plan.spacing)
     return draw_patches(pairs[0], pairs[1], plan.spacing, plan.classes), (
-        f"{' x '.join(map(str, plan.patch_size))} voxels (z, y, x) of {' x '.join(f'{mm:.3g}' for mm in plan.spacing)} "
-        f"mm around a labelled voxel, varied at strength '{train.data.augmentation_strength}'"
+        f"{size} voxels ({', '.join(plan.axes)}) of {spacing} mm around a labelled voxel, varied at strength "
+        f"'{train.data.augmentation_strength}'"
     )
 
 

@@ -159,7 +159,8 @@ def _read_zip(path: Path) -> tuple[bytes, float]:
 
 def _card(path: Path, document: dict[str, Any], made: float) -> ModelCard:
     plan, training, metrics = document["plan"], document.get("training", {}), document.get("metrics", {})
-    z, y, x = (float(part) for part in plan["spacing"])
+    order = {"x": "xzy", "y": "yzx"}.get(plan.get("slice_axis", "z"), "zyx")  # of a 2D model that sees other slices
+    z, y, x = (float(plan["spacing"][order.index(axis)]) for axis in "zyx")
     size = plan.get("image_size")
     classes = tuple(
         LabelClass(

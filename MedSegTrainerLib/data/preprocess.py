@@ -37,12 +37,12 @@ class PreparedCase:
 
 
 def prepare_image(channels: Sequence[sitk.Image], plan: Plan) -> tuple[np.ndarray, Geometry]:
-    """Channels as float32 (channels, z, y, x) on the network's grid, and that grid."""
-    grid = network_grid(Geometry.of(to_canonical(channels[0])), plan)
+    """Channels as float32 (channels, z, y, x) on the network's grid, and that grid; axes in the order of the plan."""
+    grid = network_grid(Geometry.of(to_canonical(channels[0], plan.slice_axis)), plan)
     image = np.empty((len(channels), *grid.size_zyx), np.float32)
     for place, channel, how in zip(image, channels, plan.normalization, strict=True):
         plain = without_hot_voxels(sitk.Cast(channel, sitk.sitkFloat32))
-        resampled = resample(to_canonical(plain), grid, is_label=False)
+        resampled = resample(to_canonical(plain, plan.slice_axis), grid, is_label=False)
         place[...] = normalize(sitk.GetArrayViewFromImage(resampled), how)
     return image, grid
 
@@ -52,7 +52,7 @@ def prepare_case(case: Case, plan: Plan) -> PreparedCase:
     channels = read_channels(case.images)
     image, grid = prepare_image(channels, plan)
     labels = read_label_map_onto(case.label, channels[0], case.segment_values, case.images[0])
-    label = resample(to_canonical(labels), grid, is_label=True)
+    label = resample(to_canonical(labels, plan.slice_axis), grid, is_label=True)
     indices = class_indices(sitk.GetArrayViewFromImage(label), plan)
     locations = _locations(indices, len(plan.classes))
     return PreparedCase(image=image, label=indices, locations=locations, geometry=grid)
@@ -60,7 +60,7 @@ def prepare_case(case: Case, plan: Plan) -> PreparedCase:
 
 def network_grid(geometry: Geometry, plan: Plan) -> Geometry:
     """The grid of the planned spacing, or image size, over the same box; in 2D the slices stay where they are."""
-    z, y, x = plan.spacing
+    z, y, x = plan.spacing  # or what stands in their places, in the geometry too
     if plan.image_size is not None:
         scale = min(wanted / n for wanted, n in zip(plan.image_size, geometry.size_zyx[1:], strict=True))
         y, x = geometry.spacing_zyx[1] / scale, geometry.spacing_zyx[2] / scale

@@ -89,6 +89,10 @@ TABLE: dict[str, Row] = {
         says=("not along x: 'label 1' and 'label 2' lie on opposite sides along x in 6 of 6 cases",),
         never=("anatomy is alike",),
     ),
+    "dims2_sagittal": Row(
+        run="plan {case}/d_sag --set dims=2 --epochs 1 --device cpu",
+        says=("slice_axis x the finest plane: 0.6 x 0.6", "spacing 4.0, 0.6, 0.6", "patch_size 1, 64, 56"),
+    ),
 }
 
 ELSEWHERE: dict[str, str] = {  # folder to the file of tests that tries it

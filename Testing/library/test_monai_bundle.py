@@ -35,7 +35,7 @@ def calm() -> Iterator[None]:
         yield
 
 
-def predict(bundle: Path, image: torch.Tensor) -> torch.Tensor:
+def predict(bundle: Path, image: torch.Tensor, axes: str = "SPL") -> torch.Tensor:
     """Label values (1, z, y, x) of an image (1, z, y, x) by the bundle's steps, but for those that need nibabel:
     reading, turning the axes to Superior, Posterior and Left, and writing."""
     from monai.bundle import ConfigParser
@@ -43,7 +43,7 @@ def predict(bundle: Path, image: torch.Tensor) -> torch.Tensor:
     document: dict[str, Any] = json.loads((bundle / "configs" / "inference.json").read_text())
     steps = document["preprocessing"]["transforms"]
     assert steps.pop(0)["_target_"] == "LoadImaged"
-    assert steps.pop(0) == {"_target_": "Orientationd", "keys": "image", "axcodes": "SPL"}
+    assert steps.pop(0) == {"_target_": "Orientationd", "keys": "image", "axcodes": axes}
     assert document["postprocessing"]["transforms"].pop()["_target_"] == "SaveImaged"
     parser = ConfigParser({**document, "bundle_root": str(bundle), "device": "cpu"})
     seen = parser.get_parsed_content("preprocessing")({"image": image})
@@ -144,3 +144,23 @@ def test_names_are_never_evaluated(package: ModelPackage, tmp_path: Path, sign: 
     for part in ("preprocessing", "inferer", "postprocessing"):
         parser.get_parsed_content(part)
     assert not trap.exists()
+
+
+def test_slices_along_another_axis(package: ModelPackage, tmp_path: Path) -> None:
+    """MONAI turns a volume as this program does: an array (x, z, y) whose axes grow to Left, Superior, Posterior."""
+    from monai.data import MetaTensor
+
+    network = {**package.plan.network, "dims": 2, "strides": [[1, 1], [2, 2]], "kernels": [[3, 3], [3, 3]]}
+    plan = replace(package.plan, dims=2, slice_axis="x", patch_size=(1, 16, 24), divisor=(1, 2, 2), network=network)
+    torch.manual_seed(2)
+    weights = build_network(plan.architecture, plan.network).state_dict()
+    save_package(replace(package, plan=plan, weights=weights), tmp_path / "model")
+    bundle = export(tmp_path / "model", tmp_path / "bundle", "monai-bundle").path
+    _, height, depth = plan.spacing  # of z and y
+    noise = np.random.default_rng(3).normal(size=(5, 16, 24)).astype(np.float32)
+    upright = np.ascontiguousarray(noise.transpose(1, 2, 0))  # (z, y, x)
+    image = Geometry(size=(5, 24, 16), spacing=(4.0, depth, height), origin=(7.0, -20.0, 3.0)).place(upright)
+    own = Predictor(replace(package, plan=plan, weights=weights), torch.device("cpu")).predict([image])
+    affine = np.array([[-4.0, 0, 0, -7], [0, 0, -depth, 20], [0, height, 0, 3], [0, 0, 0, 1]])  # RAS of (x, z, y)
+    found = predict(bundle, MetaTensor(torch.from_numpy(noise[None]), affine=affine), axes="LSP")[0].numpy()
+    assert np.array_equal(found, sitk.GetArrayFromImage(own).transpose(2, 0, 1)) and len(np.unique(found)) > 1

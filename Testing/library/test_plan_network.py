@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -228,3 +229,33 @@ class TestRefusals:
     def test_a_number_for_each_axis_of_the_data(self) -> None:
         assert "2 (y, x) for a 2D network" in refusal(IMAGES, "image_size=[64, 64, 64]")
         assert "3 (z, y, x) for a 3D network" in refusal(HIPPOCAMPUS, "image_size=[64, 64]")
+
+
+class TestSliceAxis:
+    SAGITTAL: ClassVar = data(*[(64, 56, 12)] * 3, spacing=(0.6, 0.6, 4.0))
+
+    def test_the_finest_plane(self) -> None:
+        plan, reasons = planned(self.SAGITTAL, "dims=2")
+        assert (plan.slice_axis, plan.patch_size, plan.spacing) == ("x", (1, 64, 56), (4.0, 0.6, 0.6))
+        assert "0.6 x 0.6 mm, and 4 mm along x" in reasons["slice_axis"]
+        assert "sizes and spacings of the network are x, z, y" in reasons["slice_axis"]
+
+    def test_of_equal_ones_z(self) -> None:
+        plan, _ = planned(data(*[(20, 24, 28)] * 3), "dims=2")
+        assert (plan.slice_axis, plan.patch_size) == ("z", (1, 24, 28))
+
+    def test_volumes_and_pictures_have_none(self) -> None:
+        for found in (self.SAGITTAL, IMAGES):
+            plan, reasons = planned(found)
+            assert plan.slice_axis == "z" and "slice_axis" not in reasons
+
+    def test_settings_are_in_the_axes_of_the_patient(self) -> None:
+        plan, _ = planned(self.SAGITTAL, "dims=2", "slice_axis=y", "spacing=[0.5,0.7,3]", "patch_size=[32,1,8]")
+        assert (plan.slice_axis, plan.patch_size, plan.spacing) == ("y", (1, 32, 8), (0.7, 0.5, 3.0))
+
+    def test_a_patch_of_one_voxel_along_an_axis_names_it(self) -> None:
+        plan, reasons = planned(self.SAGITTAL, "dims=2", "patch_size=[1,32,8]")
+        assert (plan.slice_axis, plan.patch_size) == ("z", (1, 32, 8)) and "1 x 32 x 8" in reasons["slice_axis"]
+
+    def test_asked_in_vain(self) -> None:
+        assert "data.slice_axis = x: a 3D network sees volumes" in refusal(self.SAGITTAL, "slice_axis=x")

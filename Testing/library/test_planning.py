@@ -293,6 +293,12 @@ class TestSettings:
         assert found == value
         assert found != without  # else the setting could be ignored and nobody would see it
 
+    @pytest.mark.parametrize(("overlap", "interval"), [(0.25, 3), (0.9, 18)])
+    def test_windows_are_counted_with_the_overlap_that_they_will_have(self, overlap: float, interval: int) -> None:
+        """6 or 45 of them, beside 7 steps of two patches an epoch."""
+        plan = plan_for(fingerprint(), "patch_size=[8,8,8]", "epochs=100", f"overlap={overlap}")
+        assert plan.validation_interval == interval
+
     def test_base_channels(self) -> None:
         assert plan_for(fingerprint(), "base_channels=5").network["features"][:2] == [5, 10]
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.checkpoint import TrainingState
-from MedSegTrainerLib.config import TrainerConfig
+from MedSegTrainerLib.config import DataConfig, TrainConfig, TrainerConfig
+from MedSegTrainerLib.events import Warned
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.monitor import Monitor
 from MedSegTrainerLib.package import ModelPackage, save_package
 from MedSegTrainerLib.plan import Plan
-from MedSegTrainerLib.train_job import _remember_best, explain
+from MedSegTrainerLib.train_job import _remember_best, explain, scan_data
 
 MONITOR = Monitor(TrainerConfig(), ["kidney", "cyst"])
 
@@ -71,3 +75,41 @@ def test_the_network_is_explained_with_its_settings(tiny_plan: Plan) -> None:
     assert {name: shown[name]["value"] for name in network} == network
     assert (shown["network"]["value"], shown["image_size"]["value"]) == ("SwinUNETR", [64, 48])
     assert "image_size" not in explain(tiny_plan)
+
+
+class TestClassesThatFewCasesHave:
+    """Six cases; ``rare`` ones have label 2 too."""
+
+    def scanned(self, root: Path, rare: set[str], **settings: Any) -> tuple[tuple[str, ...], list[str]]:
+        """Held-out cases, and what was told."""
+        for name in "abcdef":
+            label = np.zeros((6, 9, 12), np.uint8)
+            label[1:3, 2:5, 2:9] = 1
+            label[4, 2:7, 3:8] = 2 * (name in rare)
+            noise = np.random.default_rng(ord(name)).normal(100, 5, label.shape) + 50.0 * label
+            for folder, array in (("images", noise.astype(np.float32)), ("labels", label)):
+                (root / "data" / folder).mkdir(parents=True, exist_ok=True)
+                sitk.WriteImage(sitk.GetImageFromArray(array), str(root / "data" / folder / f"{name}.nrrd"))
+        events: list[Any] = []
+        config = TrainConfig(data=DataConfig(data_dir=str(root / "data")), trainer=TrainerConfig(**settings))
+        found = scan_data(config, events.append, JobFolder(root / "job"))
+        return found.split.val, [event.message for event in events if isinstance(event, Warned)]
+
+    def test_one_of_them_is_held_out(self, tmp_path: Path) -> None:
+        usual, _ = self.scanned(tmp_path, set())
+        rare = set("abcdef".replace(usual[0], "")[:2])
+        val, told = self.scanned(tmp_path, rare)
+        assert set(val) < rare and not [words for words in told if "No held-out" in words]
+
+    def test_a_job_that_has_a_plan_keeps_its_division(self, tmp_path: Path) -> None:
+        usual, _ = self.scanned(tmp_path, set())
+        (tmp_path / "job").mkdir()
+        JobFolder(tmp_path / "job").plan_file.write_text("{}", encoding="utf-8")
+        val, told = self.scanned(tmp_path, set("abcdef".replace(usual[0], "")[:2]))
+        assert val == usual and [words for words in told if f"No held-out case ({usual[0]}) has 'label 2'" in words]
+
+    def test_a_metric_that_nothing_will_tell(self, tmp_path: Path) -> None:
+        usual, _ = self.scanned(tmp_path, set())
+        rare = set("abcdef".replace(usual[0], "")[:1])
+        _, told = self.scanned(tmp_path, rare, monitor="val_dice/label 2", early_stopping=True)
+        assert [words for words in told if "no held-out case has 'label 2'" in words and "Early stopping" in words]
