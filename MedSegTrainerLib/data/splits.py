@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from MedSegTrainerLib.data.layouts import IMAGE_PREFIX
 from MedSegTrainerLib.data.partition import Unit, count_cases, evenly, in_turn, stratify
 from MedSegTrainerLib.data.patients import patients_of
 from MedSegTrainerLib.errors import DataError, UsageError
+from MedSegTrainerLib.json_input import read_json_file
 
 CASES_FOR_A_TEST_SET = 20
 LEAVE_ONE_OUT = 4  # so few cases, or patients, are each held out once in a cross-validation
@@ -221,8 +221,10 @@ def _from_file(known: set[str], path: Path, fold: int) -> Split:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json_file(path)
     except FileNotFoundError:
         raise UsageError(f"The split file {path} does not exist. Check the path.") from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"The split file {path} cannot be read: {error}") from None
+    except OSError as error:
+        raise UsageError(
+            f"The split file {path} cannot be read: {error.strerror}. Check that you may read it."
+        ) from None

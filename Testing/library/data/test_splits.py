@@ -102,7 +102,7 @@ class TestFile:
         "document, fold, words",
         [
             ([{"train": ["a"]}], 1, "holds 1 folds; fold 1 is not one of 0 to 0"),
-            ("{", None, "cannot be read"),
+            ("{", None, "is not valid JSON"),
             ([3], None, "must be an object with a 'train' list"),
             ({"val": ["a"]}, None, "must be an object with a 'train' list"),
             ({"train": ["a"], "val": "b"}, None, "'val' of fold 0 must be a list of case names, not 'b'"),
