@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO
 
 from MedSegTrainerLib.errors import StorageError
 
+TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{8}-.")  # how names of temporary_beside begin
 WINDOWS_RETRIES = 50  # a reader that has the file open for a moment blocks replacing it on Windows
 
 

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import pickle
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from pydantic import TypeAdapter
 
 from MedSegTrainerLib import atomic
+from MedSegTrainerLib.data.dataset import some
 from MedSegTrainerLib.errors import TrainingError
+from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.typed import fits
+
+NUMBERED = re.compile(r"epoch_\d{4,}\.pt")
+UNREADABLE = (
+    RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError, EOFError, OSError,
+    pickle.UnpicklingError,
+)  # fmt: skip
 
 
 @dataclass(kw_only=True)
@@ -77,11 +89,11 @@ def load_checkpoint(path: Path, learner: Learner) -> TrainingState:
             value.copy_(content["average"][name])
         learner.average.steps = content["average_steps"]
         learner.precision.scaler.load_state_dict(content["scaler"])
-        return TrainingState(**content["state"])
-    except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-        told = str(error).partition("\n")[0] or "the file ends too early"
+        state: TrainingState = TypeAdapter(TrainingState).validate_python(content["state"])
+        return state
+    except UNREADABLE as error:
         raise TrainingError(
-            f"{path} cannot be resumed from: {told}. Start the training anew in another folder."
+            f"{path} cannot be resumed from: {_why(error)}. Start the training anew in another folder."
         ) from None
 
 
@@ -90,11 +102,60 @@ def numbered(folder: Path, state: TrainingState) -> Path:
     return folder / f"epoch_{state.epoch:04d}.pt"
 
 
-def remove_older(folder: Path, most: int) -> None:
-    """Removes all but the newest ``most`` numbered checkpoints; raises StorageError."""
-    with atomic.storage_errors(folder):
-        for old in sorted(folder.glob("epoch_*.pt"))[:-most]:
-            old.unlink(missing_ok=True)
+def keep_newest(newest: Path, most: int, record: Path) -> None:
+    """Notes in ``record`` that the job wrote this numbered checkpoint, and removes the older ones that stand there but
+    for ``most``; one that somebody else wrote, or wrote anew, stays. Raises StorageError."""
+    written = {**_written(record), newest.name: newest.stat().st_mtime_ns}
+    by_number = sorted(written, key=lambda name: (len(name), name))
+    with atomic.storage_errors(newest.parent):
+        for name in by_number[:-most]:
+            old = newest.parent / name
+            if old.exists() and old.lstat().st_mtime_ns == written[name]:
+                old.unlink()
+    with atomic.storage_errors(record):
+        record.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_json(record, {name: written[name] for name in by_number[-most:]})
+
+
+def refuse_unfit_folder(job: JobFolder, name: str) -> None:
+    """Raises TrainingError where links lead ``trainer.checkpoint_dir`` out of the job, and where a training that begins
+    would write over the checkpoints of another one."""
+    folder = job.path / name
+    if Path(name).is_absolute():
+        others = [path.name for path in folder.glob("*.pt") if path.name == "best.pt" or NUMBERED.fullmatch(path.name)]
+        if others and not job.checkpoint_file.exists():
+            raise TrainingError(
+                f"trainer.checkpoint_dir = {name}: it holds checkpoints of another training ({some(sorted(others))}). "
+                "Give this one a folder of its own."
+            )
+    elif not folder.resolve().is_relative_to(job.path.resolve()):
+        raise TrainingError(
+            f"trainer.checkpoint_dir = {name}: a link leads it out of the job folder, to {folder.resolve()}. Remove "
+            "the link, or give the folder's absolute path."
+        )
+
+
+def _written(record: Path) -> dict[str, int]:
+    try:
+        content = read_json_file(record, TrainingError)
+    except (OSError, TrainingError):
+        return {}
+    if not fits(content, dict[str, int]):
+        return {}
+    return {name: time for name, time in content.items() if NUMBERED.fullmatch(name)}
+
+
+def _why(error: Exception) -> str:
+    """What is wrong, in words of our own: PyTorch's advise to load such files without its safeguard."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds something else than numbers, or is damaged; it is not opened, because that could run code"
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    if isinstance(error, OSError):
+        return error.strerror or "it cannot be read"
+    if isinstance(error, RuntimeError) and "size mismatch" in str(error):
+        return "it is of another network"
+    return "it is damaged, or was written by another program"
 
 
 class _Remembering:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from MedSegTrainerLib.checkpoint import TrainingState, checkpoint_content, numbered, remove_older, write_checkpoint
+from MedSegTrainerLib.checkpoint import TrainingState, checkpoint_content, keep_newest, numbered, write_checkpoint
 from MedSegTrainerLib.step import Learner
 
 
@@ -30,13 +30,13 @@ class CheckpointWriter:
         """What ``checkpoint.save_checkpoint`` does."""
         self._begin(learner, state, lambda content: write_checkpoint(path, content))
 
-    def keep_numbered(self, folder: Path, learner: Learner, state: TrainingState, most: int) -> None:
-        """Writes ``epoch_0010.pt``, say, and removes all but the newest ``most`` of its kind."""
+    def keep_numbered(self, folder: Path, learner: Learner, state: TrainingState, most: int, record: Path) -> None:
+        """Writes ``epoch_0010.pt``, say, and removes all but the newest ``most`` of those in ``record``."""
         path = numbered(folder, state)  # now: the state goes on
 
         def work(content: dict[str, Any]) -> None:
             write_checkpoint(path, content)
-            remove_older(folder, most)
+            keep_newest(path, most, record)
 
         self._begin(learner, state, work)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -39,7 +38,6 @@ from MedSegTrainerLib.typed import fits, types_of
 # glibc gives large blocks back to the system when they are freed; every training step would fetch them again
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1)}
 STOP_KEEP_BEST, STOP_NOW = "keep-best", "now"
-WRITTEN_BY_ATOMIC = re.compile(r"\.tmp-[0-9a-f]{8}-.")
 FOLDERS_WRITTEN = (".", "checkpoints", "model", "previews", "report", "tensorboard")
 
 
@@ -116,6 +114,11 @@ class JobFolder:
     @property
     def checkpoint_file(self) -> Path:
         return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def numbered_file(self) -> Path:
+        """Which numbered checkpoints the job wrote."""
+        return self.path / "checkpoints" / "numbered.json"
 
     @property
     def plan_file(self) -> Path:
@@ -265,7 +268,7 @@ class JobFolder:
                 raise JobError(
                     f"{self.path} already holds a trained job. Choose another folder, or go on with it: --resume."
                 )
-        elif not all(path == self.lock_file or WRITTEN_BY_ATOMIC.match(path.name) for path in self.path.iterdir()):
+        elif not all(path == self.lock_file or atomic.TEMPORARY.match(path.name) for path in self.path.iterdir()):
             raise JobError(f"{self.path} is not empty and is not a job folder. Choose a new folder.")
 
 
@@ -327,5 +330,5 @@ def _remove_leftovers(folder: JobFolder) -> None:
         if place.is_symlink() or not place.is_dir():
             continue
         for path in place.iterdir():
-            if WRITTEN_BY_ATOMIC.match(path.name) and path.is_file() and not path.is_symlink():
+            if atomic.TEMPORARY.match(path.name) and path.is_file() and not path.is_symlink():
                 path.unlink(missing_ok=True)

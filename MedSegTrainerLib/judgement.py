@@ -51,7 +51,8 @@ def keep_checkpoint(training: Training) -> None:
             state.best_kept = state.best
             training.writer.save(folder / "best.pt", training.learner, state)
     elif trainer.save_frequency:
-        training.writer.keep_numbered(folder, training.learner, state, trainer.keep_checkpoints)
+        record = training.folder.numbered_file
+        training.writer.keep_numbered(folder, training.learner, state, trainer.keep_checkpoints, record)
 
 
 def _tell(training: Training, scores: HeldOutScores, metrics: dict[str, float | None]) -> None:

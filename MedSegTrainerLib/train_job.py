@@ -14,7 +14,7 @@ import torch
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.advisor import advise, history_from_events, news
 from MedSegTrainerLib.architectures import asked_classes, network_settings
-from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint
+from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint, refuse_unfit_folder
 from MedSegTrainerLib.cleaning import to_json
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.curve_points import CurvePoints
@@ -281,6 +281,8 @@ def _prepare(
     learner = Learner(plan, config, device, ranks)
     if learner.compiled and learner.compiled.error:
         emit(Warned(message=f"The network is trained as it is: it could not be compiled. {learner.compiled.error}"))
+    if config.trainer.save_frequency or config.trainer.save_best_only:
+        refuse_unfit_folder(folder, config.trainer.checkpoint_dir)
     state = TrainingState(total_steps=plan.epochs * plan.steps_per_epoch)
     if folder.checkpoint_file.exists():
         state = load_checkpoint(folder.checkpoint_file, learner)

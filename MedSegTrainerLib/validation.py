@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -289,7 +290,7 @@ def _train_contradictions(config: TrainConfig) -> list[str]:
     total = sum(shares)
     if data.fold is None and data.split_file is None and total > 1 + 1e-6:
         problems.append(f"data.train_split + val_split + test_split = {total:g}: must not exceed 1.")
-    problems += _loss_problems(loss)
+    problems += _loss_problems(loss) + _folder_problems(trainer.checkpoint_dir)
     if data.ignore_label == 0:
         problems.append("data.ignore_label = 0: 0 is background. Give voxels that nobody labelled another value.")
     for name, length in (("spacing", 3), ("patch_size", 3)):
@@ -344,6 +345,13 @@ def _fold_problems(config: CrossValidateConfig) -> list[str]:
             "fold, or each trains a fold of its own. Leave one of them at 1."
         )
     return problems
+
+
+def _folder_problems(name: str) -> list[str]:
+    folder = Path(name)
+    if folder.is_absolute() or ".." not in folder.parts:
+        return []
+    return [f"trainer.checkpoint_dir = {name}: leads out of the job folder. Give a folder in it, or an absolute path."]
 
 
 def _loss_problems(loss: LossConfig) -> list[str]:

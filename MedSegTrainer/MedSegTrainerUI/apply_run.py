@@ -6,7 +6,6 @@ name, after Slicer was closed, or in a scene that was saved and loaded again.
 
 from __future__ import annotations
 
-import json
 import shutil
 import socket
 import time
@@ -23,8 +22,9 @@ from slicer.i18n import tr as _
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import ApplyConfig
-from MedSegTrainerLib.errors import DataError, MedSegError
+from MedSegTrainerLib.errors import DataError, JobError, MedSegError
 from MedSegTrainerLib.job import STOP_NOW, JobFolder
+from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerUI.export_volume import export_channel, export_volume, volume_array, volume_geometry
 from MedSegTrainerUI.import_segments import import_segments
 from MedSegTrainerUI.job_watch import JobWatch
@@ -313,10 +313,10 @@ def _read_record(folder: JobFolder) -> dict[str, Any] | None:
     if not (folder.path / RECORD).exists():
         return None
     try:
-        record = json.loads((folder.path / RECORD).read_text(encoding="utf-8"))
+        record = read_json_file(folder.path / RECORD, JobError)
         complete = {"title", "classes", "output"} <= record.keys() and all(
             case.keys() >= CASE_KEYS for case in record["cases"].values()
         )
         return record if complete else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, JobError, KeyError, TypeError, AttributeError):
         return None

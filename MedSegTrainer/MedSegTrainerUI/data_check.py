@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +13,7 @@ from slicer.i18n import tr as _
 from MedSegTrainerLib.config import DataConfig, TrainConfig, VerifyConfig
 from MedSegTrainerLib.errors import DataError, JobError, MedSegError
 from MedSegTrainerLib.job import STOP_NOW, JobFolder
+from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerUI.case_checks import Finding
 from MedSegTrainerUI.case_rows import CaseRow
 from MedSegTrainerUI.job_watch import JobWatch
@@ -71,8 +71,9 @@ class DataCheck:
 
     def _document(self) -> dict[str, Any]:
         try:
-            return json.loads((self.folder.report / "verify.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            document: dict[str, Any] = read_json_file(self.folder.report / "verify.json", JobError)
+            return document
+        except (OSError, JobError):
             pass
         outcome = self.watch.outcome or {}
         if outcome.get("kind") == "failed":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import EvaluateConfig
 from MedSegTrainerLib.errors import DataError, JobError
 from MedSegTrainerLib.job import STOP_NOW, JobFolder
+from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerUI.case_rows import CaseRow
 from MedSegTrainerUI.export_labels import export_labels
 from MedSegTrainerUI.export_volume import export_volume
@@ -125,9 +125,9 @@ class EvaluateRun:
         if outcome.get("kind") == "failed":
             raise DataError(str(outcome["message"]))
         try:
-            document = json.loads((self.folder.report / "metrics.json").read_text(encoding="utf-8"))
+            document = read_json_file(self.folder.report / "metrics.json", JobError)
             (found,) = document["cases"].values()
-        except (OSError, ValueError, KeyError):
+        except (OSError, JobError, ValueError, KeyError, TypeError, AttributeError):
             raise JobError(
                 _(
                     "The evaluation ended without a word. Test the environment in section 5, then try again; {log} may "

@@ -7,15 +7,16 @@ last word on an epoch counts.
 from __future__ import annotations
 
 import bisect
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EventReader
-from MedSegTrainerLib.job import ACTIVE_STATES, JobFolder, Status
+from MedSegTrainerLib.job import JobFolder, Status
+from MedSegTrainerLib.job_lock import ACTIVE_STATES
 
 POLL_SECONDS = 0.008
 EVENTS_AT_ONCE, BYTES_AT_ONCE = 50, 1 << 16
@@ -95,8 +96,8 @@ class JobWatch:
         """The content of ``job.json``; empty where it cannot be read."""
         if self._document is None:
             try:
-                self._document = dict(json.loads(self.folder.job_file.read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError):
+                self._document = self.folder.read_document()
+            except JobError:
                 self._document = {}
         return self._document
 

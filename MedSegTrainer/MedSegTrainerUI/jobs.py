@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import shutil
@@ -13,7 +12,10 @@ from typing import Any
 
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import JobError, MedSegError
-from MedSegTrainerLib.job import ACTIVE_STATES, JobFolder
+from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.job_lock import ACTIVE_STATES
+from MedSegTrainerLib.json_input import parse_json, read_json_file
+from MedSegTrainerLib.typed import fits
 
 LONGEST_NAME = 60
 LONGEST_HEADER = 1 << 24
@@ -107,9 +109,11 @@ def job_classes(folder: JobFolder) -> list[dict[str, Any]]:
     """Classes of a training: each with value, name, color (RGB, 0-255) and terminology. From its plan, or its cases."""
     for path in (folder.plan_file, folder.path / "data" / "cases.json"):
         try:
-            classes = json.loads(path.read_text(encoding="utf-8"))["classes"]
-            return [{"terminology": "", **item, "color": tuple(item["color"])} for item in classes]
-        except (OSError, ValueError, KeyError, TypeError):
+            classes = read_json_file(path, JobError)["classes"]
+            found = [{"terminology": "", **item, "color": tuple(item["color"])} for item in classes]
+            if all(map(_is_class, found)):
+                return found
+        except (OSError, JobError, KeyError, TypeError):
             continue
     return []
 
@@ -133,10 +137,16 @@ def weight_count(folder: JobFolder) -> int | None:
     try:
         with (folder.model / "weights.safetensors").open("rb") as stream:
             size = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(min(size, LONGEST_HEADER)))
+            header = parse_json(stream.read(min(size, LONGEST_HEADER)), "header", JobError)
         return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, JobError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _is_class(item: dict[str, Any]) -> bool:
+    texts = fits([item.get("name"), item["terminology"]], list[str])
+    color = len(item["color"]) == 3 and fits(list(item["color"]), list[int])
+    return texts and color and fits(item.get("value"), int)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

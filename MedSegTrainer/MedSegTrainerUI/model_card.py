@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import math
 import time
 import zipfile
@@ -16,7 +15,8 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.errors import JobError, ModelError
+from MedSegTrainerLib.json_input import parse_json
 
 DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
 LARGEST_DESCRIPTION = 64 << 20  # bytes, as MedSegTrainerLib.package allows
@@ -58,7 +58,7 @@ def read_card(path: Path) -> ModelCard:
             )
         ) from None
     try:
-        document = json.loads(text)
+        document = parse_json(text, str(path), JobError)
         version = document["schema_version"]
         if version != FORMAT:
             raise ModelError(
@@ -67,7 +67,7 @@ def read_card(path: Path) -> ModelCard:
                 )
             )
         return _card(path, document, made)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (JobError, ValueError, KeyError, TypeError, AttributeError):
         raise ModelError(
             _("{path} is no model of MedSegTrainer: its description is damaged. Choose another one.").format(path=path)
         ) from None

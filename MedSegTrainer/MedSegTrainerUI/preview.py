@@ -6,7 +6,6 @@ otherwise.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.errors import JobError
+from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerUI.slice_views import show_only_in
 
 ATTRIBUTE = "MedSegTrainer.Preview"
@@ -45,9 +46,9 @@ class Preview:
             stamp = found.st_mtime_ns, found.st_size
             if stamp == self._stamp:
                 return False
-            told = json.loads(path.read_text(encoding="utf-8"))
+            told = read_json_file(path, JobError)
             self.case, self.epoch, self._stamp = str(told["case"]), int(told["epoch"]), stamp
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, JobError, ValueError, KeyError, TypeError, OverflowError):
             return False
         return True
 

@@ -30,8 +30,8 @@ def status(job: Job) -> None:
         if now.heartbeat > time.time() + DEAD_AFTER_SECONDS:
             gone = (
                 f"unknown: its last sign of life lies in the future, a clock is wrong. See whether process {now.pid} "
+                f"still works on {now.host}; if not, it is dead."
             )
-            gone += f"still works on {now.host}; if it does not:"
         state = f"{gone} Go on with it: medsegtrainer {again} {job}"
     told = {
         "state": state,

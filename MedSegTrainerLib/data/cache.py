@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,13 +26,17 @@ from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.images import file_stamps
 from MedSegTrainerLib.data.preprocess import prepare_case
 from MedSegTrainerLib.data.scan import thread_count
+from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.main_memory import available_memory
 from MedSegTrainerLib.plan import Plan
 
 PREPARING_VERSION = 4  # raise it when prepare_case does something else with the same plan
 PREPARING_FIELDS = ("dims", "spacing", "image_size", "normalization", "classes", "ignore_label")
-NOT_WHOLE = (OSError, ValueError, EOFError)  # what reading says where a power loss left half a file, or somebody none
+CASE_FILES = ("image.npy", "label.npy", "locations.npy", "geometry.json")
+# what reading says where a power loss left half a file, or somebody none
+NOT_WHOLE = (OSError, ValueError, EOFError, TypeError, AttributeError, DataError)
 
 
 class StoredCase(Protocol):
@@ -133,8 +138,9 @@ def open_cache(folder: Path) -> None:
     """Makes the folder, or clears away what a process that died left in it; raises StorageError."""
     with atomic.storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for left_by_a_dead_process in folder.glob(".tmp-*"):
-            shutil.rmtree(left_by_a_dead_process, ignore_errors=True)
+        for path in () if folder.is_symlink() else folder.iterdir():
+            if atomic.TEMPORARY.match(path.name) and path.is_dir() and not path.is_symlink():
+                _remove_unfinished(path)
         (folder / "README.txt").write_text("Preprocessed volumes. This folder may be deleted at any time.\n")
 
 
@@ -183,6 +189,14 @@ def _write(case: Case, plan: Plan, place: Path) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _remove_unfinished(place: Path) -> None:
+    """What a process that died had written of a case; a folder with anything else in it stays."""
+    for name in CASE_FILES:
+        (place / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        place.rmdir()
+
+
 def _save(path: Path, array: np.ndarray) -> None:
     """What ``np.save`` does, but np.save says nothing where the last bytes do not fit on the disk."""
     array = np.ascontiguousarray(array)
@@ -194,7 +208,7 @@ def _save(path: Path, array: np.ndarray) -> None:
 def _load(name: str, place: Path, where: str, device: torch.device, prepare: Callable[[], None]) -> StoredCase:
     """The case, as it is kept in the end; raises one of ``NOT_WHOLE`` where a file is not."""
     image, label, locations = (_read(place, part, mapped=where == "disk") for part in ("image", "label", "locations"))
-    grid = json.loads((place / "geometry.json").read_text(encoding="utf-8"))
+    grid = read_json_file(place / "geometry.json", DataError)
     geometry = Geometry(**{key: tuple(values) for key, values in grid.items()})
     if where == "disk":
         return MappedCase(name=name, place=place, geometry=geometry, prepare=prepare)

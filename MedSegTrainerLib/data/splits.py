@@ -280,4 +280,6 @@ def _read(path: Path) -> Any:
     except FileNotFoundError:
         raise UsageError(f"The split file {path} does not exist. Check the path.") from None
     except OSError as error:
-        raise UsageError(f"The split file {path} cannot be read: {error}. Check who may read it.") from None
+        raise UsageError(
+            f"The split file {path} cannot be read: {error.strerror}. Check that you may read it."
+        ) from None

@@ -10,10 +10,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint, numbered, remove_older, save_checkpoint
+from MedSegTrainerLib.checkpoint import (
+    TrainingState,
+    keep_newest,
+    load_checkpoint,
+    numbered,
+    refuse_unfit_folder,
+    save_checkpoint,
+)
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.data.mixing import Batch
 from MedSegTrainerLib.errors import TrainingError
+from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.step import Learner
 
@@ -79,15 +87,76 @@ class TestNumbered:
         one = trained(tiny_plan)
         for epoch in (5, 10, 15, 1000):
             state = replace(STATE, epoch=epoch)
-            save_checkpoint(numbered(tmp_path / "deep" / "folder", state), one, state)
-            remove_older(tmp_path / "deep" / "folder", 2)
+            path = numbered(tmp_path / "deep" / "folder", state)
+            save_checkpoint(path, one, state)
+            keep_newest(path, 2, tmp_path / "checkpoints" / "numbered.json")
         files = sorted(path.name for path in (tmp_path / "deep" / "folder").iterdir())
         assert files == ["epoch_0015.pt", "epoch_1000.pt"]
         state = load_checkpoint(tmp_path / "deep" / "folder" / "epoch_0015.pt", learner(tiny_plan, 2))
         assert state.epoch == 15
 
+    def test_nothing_is_removed_that_the_job_did_not_write(self, tmp_path: Path) -> None:
+        folder, record = tmp_path / "folder", tmp_path / "numbered.json"
+        folder.mkdir()
+        for name in ("epoch_0001.pt", "epoch_0002.pt", "epoch_0003.pt"):
+            (folder / name).write_text("of another training")
+        for epoch in range(2, 6):
+            path = folder / f"epoch_{epoch:04d}.pt"
+            path.write_text("mine")
+            keep_newest(path, 2, record)
+            if epoch == 2:
+                path.write_text("of another training again")
+                os.utime(path, ns=(1, 1))
+        assert sorted(path.name for path in folder.iterdir()) == [f"epoch_000{n}.pt" for n in (1, 2, 4, 5)]
+
+    @pytest.mark.parametrize(
+        "content", ["[", "[1]", '{"../outside.pt": 5, "epoch_0001.pt": "5"}', '{"../outside.pt": 5}']
+    )
+    def test_a_record_of_others(self, tmp_path: Path, content: str) -> None:
+        folder, record, outside = tmp_path / "folder", tmp_path / "numbered.json", tmp_path / "outside.pt"
+        folder.mkdir()
+        record.write_text(content)
+        outside.touch()
+        os.utime(outside, ns=(5, 5))
+        for path in (folder / "epoch_0001.pt", folder / "epoch_10000.pt", folder / "epoch_9999.pt"):
+            path.touch()
+            keep_newest(path, 1, record)
+        assert outside.exists() and [path.name for path in folder.iterdir()] == ["epoch_10000.pt"]
+
+    def test_a_folder_that_is_not_of_this_job(self, tmp_path: Path) -> None:
+        job, outside = JobFolder(tmp_path / "job"), tmp_path / "outside"
+        job.checkpoint_file.parent.mkdir(parents=True)
+        outside.mkdir()
+        (job.path / "link").symlink_to(outside, target_is_directory=True)
+        for name in ("checkpoints", "checkpoints/unet", str(outside)):
+            refuse_unfit_folder(job, name)
+        with pytest.raises(TrainingError, match="a link leads it out of the job folder"):
+            refuse_unfit_folder(job, "link")
+        (outside / "epoch_0001.pt").touch()
+        with pytest.raises(TrainingError, match=r"checkpoints of another training \(epoch_0001\.pt\)"):
+            refuse_unfit_folder(job, str(outside))
+        job.checkpoint_file.touch()  # resumed: they are its own
+        refuse_unfit_folder(job, str(outside))
+
 
 class TestDamage:
+    def test_no_advice_to_open_it_without_a_safeguard(self, tiny_plan: Plan, path: Path) -> None:
+        path.parent.mkdir()
+        torch.save({"state": Path("x"), "network": print}, path)
+        with pytest.raises(TrainingError, match="could run code") as caught:
+            load_checkpoint(path, learner(tiny_plan, 2))
+        assert "weights_only" not in str(caught.value) and "trust" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "state",
+        [{"total_steps": "x"}, {"total_steps": 9, "step": None}, {"total_steps": 9, "val_losses": ["a"]}, {}, []],
+    )
+    def test_a_state_of_other_types(self, tiny_plan: Plan, path: Path, state: object) -> None:
+        save_checkpoint(path, trained(tiny_plan), STATE)
+        torch.save({**torch.load(path, weights_only=True), "state": state}, path)
+        with pytest.raises(TrainingError, match="is damaged"):
+            load_checkpoint(path, learner(tiny_plan, 2))
+
     @pytest.mark.parametrize("share", [0, 0.001, 0.3, 0.9, 0.999])
     def test_a_file_cut_short(self, tiny_plan: Plan, path: Path, share: float) -> None:
         save_checkpoint(path, trained(tiny_plan), STATE)

@@ -93,7 +93,7 @@ def test_one_after_the_other(tiny_plan: Plan, tmp_path: Path) -> None:
     one, writer = learner(tiny_plan), CheckpointWriter()
     for epoch in range(1, 4):
         writer.save(tmp_path / "last.pt", one, state(epoch))
-        writer.keep_numbered(tmp_path / "numbered", one, state(epoch), most=2)
+        writer.keep_numbered(tmp_path / "numbered", one, state(epoch), most=2, record=tmp_path / "r.json")
     writer.wait()
     assert load_checkpoint(tmp_path / "last.pt", one).epoch == 3
     assert sorted(path.name for path in (tmp_path / "numbered").iterdir()) == ["epoch_0002.pt", "epoch_0003.pt"]

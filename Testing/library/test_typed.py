@@ -25,7 +25,8 @@ class Example:
         (float("nan"), float, False), (float("-inf"), float, False), (False, float, False), (10**400, float, False),
         (None, float | None, True), ("1", float | None, False), ([1, "a"], list[Any], True),
         ([1, "a"], list[int], False), ({"a": {"b": None}}, dict[str, dict[str, float | None]], True),
-        ({"a": []}, dict[str, dict[str, Any]], False), ("", str, True), (None, str, False), (True, bool, True), (1, bool, False),
+        ({"a": []}, dict[str, dict[str, Any]], False), ("", str, True), (None, str, False),
+        (True, bool, True), (1, bool, False),
     ],
 )  # fmt: skip
 def test_fits(value: Any, kind: Any, fit: bool) -> None:

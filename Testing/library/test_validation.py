@@ -150,6 +150,13 @@ class TestProblems:
     def test_limits_and_contradictions_together(self) -> None:
         assert len(problems({"data": {"seed": -1, "fold": 9}, "trainer": {"budget": "soon", "patience": 0}})) == 4
 
+    def test_checkpoints_lie_in_the_job_or_where_an_absolute_path_says(self, tmp_path: Path) -> None:
+        for name in ("../..", "checkpoints/../../x"):
+            (problem,) = problems({"trainer": {"checkpoint_dir": name}})
+            assert problem.startswith(f"trainer.checkpoint_dir = {name}: leads out of the job folder. Give")
+        for name in ("checkpoints/unet", "a..b", str(tmp_path / ".." / "x")):
+            parse_config(TrainConfig, {"trainer": {"checkpoint_dir": name}})
+
     def test_a_split_file_has_its_own_folds(self) -> None:
         parse_config(TrainConfig, {"data": {"fold": 7, "split_file": "folds.json"}})
 

@@ -295,7 +295,7 @@ def test_twenty_thousand_events_are_read_in_short_pieces(panel, job, make_job, c
     for number in range(1, 5001):
         event = {"kind": "epoch", "epoch": number, "epochs": 5000, "train_loss": 1 / number, "learning_rate": 1e-3}
         dice = {"liver": 0.9, "tumor": 0.5}
-        lines.append({**event, "gradient_norm": 1.0, "seconds": 1.0})
+        lines.append({**event, "step": number, "gradient_norm": 1.0, "seconds": 1.0})
         lines += [{"kind": "progress", "done": number, "total": 5000, "eta_seconds": 9.0}] * 2
         lines.append({"kind": "validated", "epoch": number, "minutes": 1, "mean_dice": 0.7, "dice": dice})
     folder.events_file.write_text("".join(json.dumps({"seq": 1, "time": 0, **line}) + "\n" for line in lines))

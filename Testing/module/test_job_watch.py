@@ -85,7 +85,11 @@ def test_an_epoch_that_is_told_again_replaces_the_earlier_one(make_job):
 
 def test_a_poll_reads_a_bounded_piece_and_later_ones_the_rest(make_job):
     folder = make_job(state="running")
-    lines = [json.dumps({"seq": n, "time": 0, "kind": "epoch", "epoch": n, "train_loss": 0.1}) for n in range(1, 3001)]
+    rest = {"epochs": 3000, "step": 1, "learning_rate": 0.1, "gradient_norm": 1.0, "seconds": 1.0}
+    lines = [
+        json.dumps({"seq": n, "time": 0, "kind": "epoch", "epoch": n, "train_loss": 0.1, **rest})
+        for n in range(1, 3001)
+    ]
     folder.events_file.write_text("\n".join(lines) + "\n")
     watch = JobWatch(folder)
     watch.poll(seconds=0)
@@ -101,7 +105,9 @@ def test_a_poll_reads_a_bounded_piece_and_later_ones_the_rest(make_job):
 def test_long_lines_count_by_their_bytes(make_job):
     folder = make_job(state="running")
     long = {"kind": "validated", "minutes": 1, "mean_dice": 0.5, "dice": {"a": 0.5}, "per_case": {"x" * 40_000: {}}}
-    folder.events_file.write_text("".join(json.dumps({**long, "epoch": n}) + "\n" for n in range(1, 31)))
+    folder.events_file.write_text(
+        "".join(json.dumps({**long, "epoch": n, "seq": n, "time": 0}) + "\n" for n in range(1, 31))
+    )
     watch = JobWatch(folder)
     watch.poll(seconds=0)
     assert len(watch.validations) == 2

@@ -160,6 +160,18 @@ class TestBuildCache:
         assert torch.equal(again["a"].image, torch.from_numpy(prepare_case(cases[0], plan).image))
         assert (place / "locations.npy").exists()
 
+    def test_what_others_keep_there_stays(self, folder: Path, tmp_path: Path) -> None:
+        others = [folder / ".tmp-notes", folder / ".tmp-0badcafe-a", tmp_path / "outside" / ".tmp-0badcafe-a"]
+        for place in others:
+            place.mkdir(parents=True)
+            (place / "notes.txt").touch()
+        (folder / ".tmp-00000000-link").symlink_to(others[2], target_is_directory=True)
+        (others[2] / "image.npy").touch()
+        open_cache(folder)
+        (tmp_path / "linked").symlink_to(tmp_path / "outside", target_is_directory=True)
+        open_cache(tmp_path / "linked")
+        assert all((place / "notes.txt").exists() for place in others) and (others[2] / "image.npy").exists()
+
     def test_a_case_that_cannot_be_read_leaves_nothing(self, cases: list[Case], plan: Plan, folder: Path) -> None:
         cases[0].label.write_bytes(b"broken")
         with pytest.raises(DataError, match=r"a_label\.nrrd cannot be read"):
