@@ -15,7 +15,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.data.arrays import ARRAY_SUFFIXES, read_array
 from MedSegTrainerLib.data.dicom import DICOM_SUFFIXES, holds_series, is_dicom, read_dicom, read_series, series_files
-from MedSegTrainerLib.data.nifti import refuse_truncated
+from MedSegTrainerLib.data.nifti import NIFTI_SUFFIXES, refuse_truncated
 from MedSegTrainerLib.data.png import has_gray_and_alpha, read_gray
 from MedSegTrainerLib.data.promised import refuse_oversized
 from MedSegTrainerLib.errors import DataError
@@ -74,8 +74,10 @@ def read_file(path: Path) -> sitk.Image:
     photo = suffix in PHOTO_SUFFIXES
     if photo and has_gray_and_alpha(path):
         return sitk.GetImageFromArray(read_gray(path))
-    refuse_oversized(path)
-    refuse_truncated(path)
+    if suffix in NIFTI_SUFFIXES:
+        refuse_truncated(path)
+    else:
+        refuse_oversized(path)
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:

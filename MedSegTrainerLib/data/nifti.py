@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from MedSegTrainerLib.data.promised import refuse_beyond_memory
 from MedSegTrainerLib.errors import DataError
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
@@ -40,13 +41,15 @@ class Header:
 
 
 def refuse_truncated(path: Path) -> None:
-    """Raises DataError where a NIfTI file holds fewer bytes than its header says; other files pass.
+    """Raises DataError where a NIfTI file holds fewer bytes than its header says, or memory does; other files pass.
 
     A compressed file tells its full size (modulo 2^32) in its last four bytes (RFC 1952); only where that
     does not fit is it unpacked and counted.
     """
     try:
         header = _read_header(path)
+        if header is not None:
+            refuse_beyond_memory(path, header.size, f"{' x '.join(map(str, header.shape))} voxels")
         if header is None or (header.packed and _size_at_end(path) == header.size % 2**32):
             return
         found = _count_unpacked(path) if header.packed else path.stat().st_size
