@@ -83,6 +83,8 @@ def read_file(path: Path) -> sitk.Image:
     except RuntimeError as error:
         reason = _last_sentence(str(error))
         raise DataError(f"{path} cannot be read as an image: {reason} Replace the file or remove the case.") from None
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise DataError(f"{path} holds complex numbers. Save their magnitude, or real and imaginary part as channels.")
     return _as_photo(image) if photo else image
 
 

@@ -24,6 +24,11 @@ FIELDS = {
     348: (("8h", 40), ("h", 70), ("h", 72), ("f", 108), ("f", 116)),
     540: (("8q", 16), ("h", 12), ("h", 14), ("q", 168), ("d", 184)),
 }
+# ITK reads by the type of voxels, whatever the header says of their bits.
+BITS = {
+    2: 8, 4: 16, 8: 32, 16: 32, 32: 64, 64: 64, 128: 24, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64, 1536: 128,
+    1792: 128, 2048: 256, 2304: 32,
+}  # fmt: skip
 FLOAT_TYPES = {16: "f4", 64: "f8"}
 
 
@@ -100,7 +105,7 @@ def _read_header(path: Path) -> Header | None:
         floats = np.dtype(order + FLOAT_TYPES[kind[0]]) if kind[0] in FLOAT_TYPES else None
         return Header(
             packed=packed, shape=shape, start=int(start[0]),
-            size=int(start[0]) + math.prod(shape) * bits[0] // 8,
+            size=int(start[0]) + math.prod(shape) * BITS.get(kind[0], bits[0]) // 8,
             offset=float(offset[0]), floats=floats,
         )  # fmt: skip
     return None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pickle
 import shutil
 import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -267,6 +270,38 @@ class TestDamage:
         path.write_bytes(content)
         with pytest.raises(ModelError, match="encrypted"):
             load_package(path)
+
+
+VALUES = (None, True, -1, 1e300, float("nan"), 10**30, "\x1b[2J", [], {}, [[1] * 3] * 200)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of everything in a value of JSON, of long lists only the first two."""
+    for key in value if isinstance(value, dict) else range(min(2, len(value))) if isinstance(value, list) else ():
+        yield (*path, key)
+        yield from places(value[key], (*path, key))
+
+
+def test_whatever_stands_in_a_description_there_are_words_for_it(folder: Path, package: ModelPackage) -> None:
+    """Each entry replaced by several values, another few in turn, and left out: a model, or a ModelError."""
+    save_package(replace(package, postprocessing=[{"value": 3, "name": "kidney"}]), folder)
+    document = json.loads((folder / DESCRIPTION).read_text())
+    seen = 0
+    for number, path in enumerate(places(document)):
+        for value in (*VALUES[number % 5 :: 5], "left out"):
+            changed = copy.deepcopy(document)
+            target = changed
+            for key in path[:-1]:
+                target = target[key]
+            if value == "left out":
+                del target[path[-1]]
+            else:
+                target[path[-1]] = value
+            (folder / DESCRIPTION).write_text(json.dumps(changed))
+            with suppress(ModelError):
+                load_members(folder)
+            seen += 1
+    assert seen > 300
 
 
 class Intruder:
