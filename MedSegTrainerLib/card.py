@@ -27,7 +27,9 @@ def read_card(path: Path) -> str:
     try:
         return card_text(members, document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path}: what model.json tells of training and metrics is damaged ({error!r}).") from None
+        raise ModelError(
+            f"{path}: what model.json tells of training and metrics is damaged ({error}). Copy the model again."
+        ) from None
 
 
 def card_text(members: Sequence[ModelPackage], document: Mapping[str, Any] | None = None) -> str:

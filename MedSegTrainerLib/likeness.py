@@ -119,8 +119,8 @@ def combine(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def unlike_training(channels: Sequence[sitk.Image], plan: Plan, data: Mapping[str, Any]) -> list[str]:
     """In what an image (one SimpleITK image a channel) is unlike those that the model saw, a phrase each.
 
-    data: of ``describe``. With {}, as of older models, or a form of a later version, only the plan's own range of a CT
-    is compared.
+    data: of ``describe``. With {}, as of older models, or a form of a later version, only what has no contrast is told,
+    of a CT in the range that the plan names.
     """
     if data.get("schema_version") != SCHEMA_VERSION:
         return [
@@ -222,9 +222,12 @@ def _narrowest(known: Mapping[str, Any]) -> float:
 
 
 def _flat(channel: sitk.Image, how: Normalization) -> list[str]:
+    sample = _sample(channel)
+    if sample.min() == sample.max():
+        return [f"one intensity, {sample[0]:.4g}, nearly everywhere"]
     if how.method != "ct":
         return []
-    seen = np.clip(_sample(channel), how.low, how.high)
+    seen = np.clip(sample, how.low, how.high)
     if seen.std() >= FLAT * (how.high - how.low):
         return []
     return [

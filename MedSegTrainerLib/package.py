@@ -206,7 +206,9 @@ def _member(entry: Mapping[str, Any], opened: Opened, path: Path) -> ModelPackag
     try:
         plan = Plan.from_json(entry["plan"])
         refuse_malformed(told.get("data", {}), len(plan.normalization))
-        from_json(told.get("postprocessing", []))
+        cleaned = {item.value for item in from_json(told.get("postprocessing", []))}
+        if cleaned - {item.value for item in plan.classes}:
+            raise ModelError("postprocessing cleans classes that the plan does not have")
         shapes = state_shapes(plan.architecture, plan.network)
     except ModelError as error:
         raise _damaged(path, str(error)) from None

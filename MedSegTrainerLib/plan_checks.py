@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from MedSegTrainerLib.architectures import ARCHITECTURES, PLANNED
-from MedSegTrainerLib.errors import ModelError, did_you_mean
+from MedSegTrainerLib.config import LossConfig
+from MedSegTrainerLib.errors import ConfigError, ModelError, did_you_mean
+from MedSegTrainerLib.validation import parse_config
 
 if TYPE_CHECKING:
     from MedSegTrainerLib.plan import Plan
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 SPACING = 1e-3, 1e3  # mm
 LABEL_VALUES = -(2**31), 2**31 - 1
 LARGEST_NUMBER = 1e12
-MOST_EDGE, MOST_VOXELS = 2**15, 2**30  # along an axis of a patch, and in all of it
+MOST_EDGE, MOST_VOXELS = 2**15, 2**27  # along an axis of a patch, and in all of it
 # what building a network costs beside its weights, which are compared with their file: modules, and tables of places
 LARGEST = {
     "blocks": 1000, "num_layers": 1000, "aspp_rates": 100, "window_size": 16, "kernels": 31, "strides": 64,
@@ -70,6 +73,13 @@ def _numbers(plan: Plan) -> Iterator[str]:
     for name in ("batch_size", "batch_parts", "samples_per_volume", "steps_per_epoch", "epochs", "validation_interval"):
         if getattr(plan, name) < 1:
             yield f"{name} = {getattr(plan, name)}: must be at least 1."
+    for name in ("learning_rate", "weight_decay", "warmup_epochs", "gradient_clip", "ema_decay"):
+        if (getattr(plan, name) or 0) < 0:
+            yield f"{name} = {getattr(plan, name)}: must be at least 0."
+    try:
+        parse_config(LossConfig, asdict(plan.loss))
+    except ConfigError as error:
+        yield from (f"loss.{problem}" for problem in error.problems)
 
 
 def _grid(plan: Plan) -> Iterator[str]:
@@ -150,6 +160,8 @@ def _parameters(network: Mapping[str, Any]) -> Iterator[str]:
             yield f"network.{name}: {len(leaves)} entries are too many."
         elif not all(isinstance(leaf, (int, float, str)) for leaf in leaves):
             yield f"network.{name} = {_short(value)}: must be numbers or words."
+        elif name == "deep_supervision" and not isinstance(value, bool):
+            yield f"network.{name} = {_short(value)}: must be true or false."
         elif any(not isinstance(leaf, str) and not 0 <= leaf <= limit for leaf in leaves):
             yield f"network.{name} = {_short(value)}: must be 0 to {limit:g}."
 
@@ -162,9 +174,7 @@ def _levels(plan: Plan) -> Iterator[str]:
         yield f"network: a {PLANNED} needs features, strides, kernels and blocks, with one entry a level each."
         return
     for name in ("strides", "kernels"):
-        if not all(
-            isinstance(entry, list) and len(entry) == plan.dims and min(entry) >= 1 for entry in parts[name] or ()
-        ):
+        if not all(_is_axes(entry, plan.dims) for entry in parts[name] or ()):
             yield f"network.{name}: must have {plan.dims} whole numbers a level."
             return
     if any(edge % 2 == 0 for kernel in parts["kernels"] or () for edge in kernel):
@@ -172,6 +182,10 @@ def _levels(plan: Plan) -> Iterator[str]:
     steps = [math.prod(axis) for axis in zip(*(parts["strides"] or ()), strict=True)]
     if any(edge % step for edge, step in zip(plan.patch_size[3 - plan.dims :], steps, strict=True)):
         yield f"network.strides = {parts['strides']}: the patch, {list(plan.patch_size)}, is no multiple of them."
+
+
+def _is_axes(entry: Any, dims: int) -> bool:
+    return isinstance(entry, list) and len(entry) == dims and all(type(step) is int and step >= 1 for step in entry)
 
 
 def _is_plain(text: str) -> bool:

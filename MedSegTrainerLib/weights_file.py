@@ -32,7 +32,10 @@ def load_weights(stream: IO[bytes], size: int, shapes: Mapping[str, Shape]) -> d
     if len(head) < LENGTH_BYTES or length > min(size, LONGEST_HEADER):
         raise ModelError("it is no file of safetensors, or cut short")
     text = stream.read(length)
-    header = parse_json(text, "its header", ModelError)
+    try:
+        header = parse_json(text, "its header", ModelError)
+    except ModelError:
+        raise ModelError("it is no file of safetensors") from None
     problems = list(_differences(header, shapes, size - LENGTH_BYTES - length))
     if problems:
         raise ModelError("; ".join(problems))

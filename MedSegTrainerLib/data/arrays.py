@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any, Literal
 
 import numpy as np
@@ -32,7 +33,7 @@ KEYS: dict[Role, tuple[str, ...]] = {
 GEOMETRY_KEYS = ("spacing", "origin", "direction")
 NARROWEST_PICTURE = 16  # voxels; with fewer, three in a row may as well be a thin volume
 MAGIC = b"\x93NUMPY"
-UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (OSError, ValueError, EOFError, KeyError, SyntaxError, TokenError, zipfile.BadZipFile, zlib.error)
 
 
 def read_array(path: Path, role: Role = "image") -> sitk.Image:

@@ -18,7 +18,7 @@ from MedSegTrainerLib.data.data_files import refuse_files_elsewhere
 from MedSegTrainerLib.data.dicom import DICOM_SUFFIXES, holds_series, is_dicom, read_dicom, read_series, series_files
 from MedSegTrainerLib.data.formats import refuse_misnamed
 from MedSegTrainerLib.data.label_grid import place_on_grid
-from MedSegTrainerLib.data.nifti import refuse_truncated
+from MedSegTrainerLib.data.nifti import NIFTI_SUFFIXES, refuse_truncated
 from MedSegTrainerLib.data.photos import read_photo
 from MedSegTrainerLib.data.promised import refuse_oversized
 from MedSegTrainerLib.errors import DataError
@@ -91,13 +91,17 @@ def read_file(path: Path, *, stored: bool = False) -> sitk.Image:
         return read_array(path)
     if suffix in DICOM_SUFFIXES or (suffix is None and is_dicom(path)):
         return read_dicom(path)
-    refuse_oversized(path)
-    refuse_truncated(path)
+    if suffix in NIFTI_SUFFIXES:
+        refuse_truncated(path)
+    else:
+        refuse_oversized(path)
     try:
         image = read_photo(path, stored=stored) if suffix in PHOTO_SUFFIXES else sitk.ReadImage(str(path))
     except RuntimeError as error:
         reason = _last_sentence(str(error))
         raise DataError(f"{path} cannot be read as an image: {reason} Replace the file or remove the case.") from None
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise DataError(f"{path} holds complex numbers. Save their magnitude, or real and imaginary part as channels.")
     return image
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from MedSegTrainerLib.data.promised import refuse_beyond_memory
 from MedSegTrainerLib.errors import DataError
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
@@ -23,6 +24,11 @@ FIELDS = {
     348: (("8h", 40), ("h", 70), ("h", 72), ("f", 108), ("f", 116)),
     540: (("8q", 16), ("h", 12), ("h", 14), ("q", 168), ("d", 184)),
 }
+# ITK reads by the type of voxels, whatever the header says of their bits.
+BITS = {
+    2: 8, 4: 16, 8: 32, 16: 32, 32: 64, 64: 64, 128: 24, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64, 1536: 128,
+    1792: 128, 2048: 256, 2304: 32,
+}  # fmt: skip
 FLOAT_TYPES = {16: "f4", 64: "f8"}
 
 
@@ -40,13 +46,15 @@ class Header:
 
 
 def refuse_truncated(path: Path) -> None:
-    """Raises DataError where a NIfTI file holds fewer bytes than its header says; other files pass.
+    """Raises DataError where a NIfTI file holds fewer bytes than its header says, or memory does; other files pass.
 
     A compressed file tells its full size (modulo 2^32) in its last four bytes (RFC 1952); only where that
     does not fit is it unpacked and counted.
     """
     try:
         header = _read_header(path)
+        if header is not None:
+            refuse_beyond_memory(path, header.size, f"{' x '.join(map(str, header.shape))} voxels")
         if header is None or (header.packed and _size_at_end(path) == header.size % 2**32):
             return
         found = _count_unpacked(path) if header.packed else path.stat().st_size
@@ -102,7 +110,7 @@ def _read_header(path: Path) -> Header | None:
         floats = np.dtype(order + FLOAT_TYPES[kind[0]]) if kind[0] in FLOAT_TYPES else None
         return Header(
             packed=packed, shape=shape, start=int(start[0]),
-            size=int(start[0]) + math.prod(shape) * bits[0] // 8,
+            size=int(start[0]) + math.prod(shape) * BITS.get(kind[0], bits[0]) // 8,
             offset=float(offset[0]), floats=floats,
         )  # fmt: skip
     return None

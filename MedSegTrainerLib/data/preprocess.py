@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,10 @@ from MedSegTrainerLib.data.images import read_channels
 from MedSegTrainerLib.data.label_maps import read_label_map_onto
 from MedSegTrainerLib.data.label_values import as_class
 from MedSegTrainerLib.data.normalize import normalize
+from MedSegTrainerLib.data.promised import SMALL
+from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, resample, to_canonical
+from MedSegTrainerLib.main_memory import available_memory
 from MedSegTrainerLib.plan import Plan
 
 LOCATIONS_PER_CLASS = 2000
@@ -37,14 +41,32 @@ class PreparedCase:
 
 
 def prepare_image(channels: Sequence[sitk.Image], plan: Plan) -> tuple[np.ndarray, Geometry]:
-    """Channels as float32 (channels, z, y, x) on the network's grid, and that grid; axes in the order of the plan."""
+    """Channels as float32 (channels, z, y, x) on the network's grid, and that grid; axes in the order of the plan.
+
+    Raises DataError where that takes more memory than is free.
+    """
     grid = network_grid(Geometry.of(to_canonical(channels[0], plan.slice_axis)), plan)
+    _refuse_beyond_memory(grid, len(channels))
     image = np.empty((len(channels), *grid.size_zyx), np.float32)
     for place, channel, how in zip(image, channels, plan.normalization, strict=True):
         plain = without_hot_voxels(sitk.Cast(channel, sitk.sitkFloat32))
         resampled = resample(to_canonical(plain, plan.slice_axis), grid, is_label=False)
         place[...] = normalize(sitk.GetArrayViewFromImage(resampled), how)
     return image, grid
+
+
+def _refuse_beyond_memory(grid: Geometry, channels: int) -> None:
+    needed = 4 * math.prod(grid.size) * channels
+    if needed > SMALL and needed > (free := available_memory()):
+        raise DataError(
+            f"With the voxels that the network sees, {_times(grid.spacing)} mm, the image would have "
+            f"{_times(grid.size)}, {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are free. Is the size of "
+            "its voxels right? Else cut it, or use a model with larger voxels."
+        )
+
+
+def _times(values: tuple[float, ...]) -> str:
+    return " x ".join(f"{value:.6g}" for value in values)
 
 
 def prepare_case(case: Case, plan: Plan) -> PreparedCase:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from MedSegTrainerLib.card import card_text, read_card
+from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.models import build_network
-from MedSegTrainerLib.package import ModelPackage, save_ensemble
+from MedSegTrainerLib.package import ModelPackage, save_ensemble, save_package
 from MedSegTrainerLib.plan import Plan
 
 SUMMARY = {
@@ -60,3 +63,19 @@ def test_an_ensemble_is_told_as_a_whole(package: ModelPackage, tmp_path: Path) -
     text = read_card(tmp_path)
     for line in ("an ensemble of 2 models", "on 2 cases, each held out once", "So so.", "Trained on  3 cases"):
         assert line in text, line
+
+
+@pytest.mark.parametrize(
+    "damage", [{"metrics": {"summary": 7}}, {"training": {"train_cases": 7}}, {"curves": [{"mean_dice": "x"}]}]
+)
+def test_what_it_tells_of_may_be_damaged(package: ModelPackage, tmp_path: Path, damage: dict[str, Any]) -> None:
+    save_package(replace(package, data={}), tmp_path / "m")
+    document = json.loads((tmp_path / "m" / "model.json").read_text())
+    (tmp_path / "m" / "model.json").write_text(json.dumps({**document, **damage}))
+    with pytest.raises(ModelError, match=r"what model\.json tells of training and metrics is damaged"):
+        read_card(tmp_path / "m")
+
+
+def test_nothing_steers_the_terminal(package: ModelPackage) -> None:
+    text = card_text([replace(package, metrics={**package.metrics, "words": "\x1b[2Jgone\x07"})])
+    assert "\x1b" not in text and "\x07" not in text and "[2Jgone" in text

@@ -140,6 +140,14 @@ class TestSeveral:
         with pytest.raises(DataError, match="2 channels"):
             Predictor(package(tiny_plan), CPU).predict([volume, volume])
 
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+    def test_what_is_no_number_becomes_no_label_map(self, tiny_plan: Plan, volume: sitk.Image, value: float) -> None:
+        predictor = Predictor(package(tiny_plan), CPU)
+        network = predictor.networks[0][0]
+        predictor.networks = [[lambda seen: network(seen) * 0 + value]]
+        with pytest.raises(DataError, match="no number at some voxels, and no label map was written"):
+            predictor.predict([volume])
+
 
 class TestMemory:
     def test_windows_shrink_in_words_and_stay_so(self, tiny_plan: Plan, volume: sitk.Image) -> None:

@@ -139,6 +139,7 @@ def test_a_model_that_remembers_nothing_still_knows_where_a_ct_has_contrast(tiny
     (told,) = unlike_training([ct_volume(0, 1)], plan, {})
     assert told.startswith("next to no contrast from -100 to 300")
     assert unlike_training([ct_volume(-1000, 500)], plan, {}) == []
+    assert unlike_training([ct_volume(7, 7)], tiny_plan, {}) == ["one intensity, 7, nearly everywhere"]
 
 
 def test_what_is_scaled_by_itself_is_told_only_where_it_is_far_narrower(known: dict[str, Any], tiny_plan: Plan) -> None:

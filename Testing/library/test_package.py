@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pickle
 import shutil
 import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -171,12 +174,15 @@ class TestDamage:
             ({"plan_spacing": [1e300, 1, 1]}, "spacing = [1e+300, 1.0, 1.0]"),
             ({"plan_spacing": [float("inf"), 1, 1]}, "spacing: inf"),
             ({"plan_normalization": [{"method": "magic"}]}, "normalization.0.method = 'magic'"),
-            ({"plan_patch_size": [512, 512, 2**14]}, "must have at most 1073741824 voxels"),
+            ({"plan_patch_size": [512, 512, 2**14]}, "must have at most 134217728 voxels"),
+            ({"plan_warmup_epochs": -1e12}, "warmup_epochs"),
+            ({"plan_loss": {"loss_type": "dice", "smooth": -1}}, "loss.smooth = -1.0: must be at least 0"),
             ({"plan_dims": "3"}, "dims = '3': Input should be a valid integer"),
             ({"training": 7}, "training must be an object"),
             ({"curves": {}}, "curves must be a list"),
             ({"colour": "red"}, "'colour' is unknown, as of a later version"),
             ({"postprocessing": [{"value": 3}]}, "postprocessing"),
+            ({"postprocessing": [{"value": 4, "name": "?"}]}, "cleans classes that the plan does not have"),
             ({"data": {"schema_version": 1, "channels": []}}, "data.cases"),
         ],
         ids=str,
@@ -195,6 +201,9 @@ class TestDamage:
             ({"in_channels": 2}, "network.in_channels = 2: the rest of the plan says 1"),
             ({"out_channels": 9}, "network.out_channels = 9: the rest of the plan says 3"),
             ({"kernels": [[2, 2, 2], [3, 3, 3]]}, "must be odd"),
+            ({"strides": [[1, 1, "1"], [1, 2, 2]]}, "network.strides: must have 3 whole numbers a level"),
+            ({"kernels": [[3, 3, {}], [3, 3, 3]]}, "network.kernels"),
+            ({"deep_supervision": [1]}, "must be true or false"),
             ({"strides": [[1, 1], [2, 2]]}, "network.strides: must have 3 whole numbers a level"),
             ({"surprise": True}, "cannot be built"),
         ],
@@ -261,6 +270,38 @@ class TestDamage:
         path.write_bytes(content)
         with pytest.raises(ModelError, match="encrypted"):
             load_package(path)
+
+
+VALUES = (None, True, -1, 1e300, float("nan"), 10**30, "\x1b[2J", [], {}, [[1] * 3] * 200)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of everything in a value of JSON, of long lists only the first two."""
+    for key in value if isinstance(value, dict) else range(min(2, len(value))) if isinstance(value, list) else ():
+        yield (*path, key)
+        yield from places(value[key], (*path, key))
+
+
+def test_whatever_stands_in_a_description_there_are_words_for_it(folder: Path, package: ModelPackage) -> None:
+    """Each entry replaced by several values, another few in turn, and left out: a model, or a ModelError."""
+    save_package(replace(package, postprocessing=[{"value": 3, "name": "kidney"}]), folder)
+    document = json.loads((folder / DESCRIPTION).read_text())
+    seen = 0
+    for number, path in enumerate(places(document)):
+        for value in (*VALUES[number % 5 :: 5], "left out"):
+            changed = copy.deepcopy(document)
+            target = changed
+            for key in path[:-1]:
+                target = target[key]
+            if value == "left out":
+                del target[path[-1]]
+            else:
+                target[path[-1]] = value
+            (folder / DESCRIPTION).write_text(json.dumps(changed))
+            with suppress(ModelError):
+                load_members(folder)
+            seen += 1
+    assert seen > 300
 
 
 class Intruder:

@@ -41,7 +41,7 @@ def test_what_is_no_weight(weights: dict[str, torch.Tensor], tiny_plan: Plan, va
 
 
 def test_whole_numbers(weights: dict[str, torch.Tensor], tiny_plan: Plan) -> None:
-    with pytest.raises(ModelError, match=r"of another shape or type: .*I64 .* instead of F64.* and \d+ more"):
+    with pytest.raises(ModelError, match=r"of another shape or type: .*I64 .* instead of F32.* and \d+ more"):
         load({name: value.to(torch.int64) for name, value in weights.items()}, tiny_plan)
 
 

@@ -44,6 +44,11 @@ class TestPromises:
         with pytest.raises(DataError, match=r"a.npy is damaged: it holds 228 bytes and promises.*10000"):
             read_array(tmp_path / "a.npy")
 
+    def test_a_header_that_is_no_python(self, tmp_path: Path) -> None:
+        (tmp_path / "a.npy").write_bytes(header(2, 2, 2).replace(b"}", b" ") + bytes(32))
+        with pytest.raises(DataError, match="cannot be read as an array"):
+            read_array(tmp_path / "a.npy")
+
     @pytest.mark.parametrize("name", ["image", "spacing"])
     def test_a_member(self, tmp_path: Path, name: str) -> None:
         members = {"image": header(2, 2, 2) + bytes(32), "spacing": header(3) + bytes(12), name: header(10**12)}

@@ -93,6 +93,12 @@ class TestReadChannels:
         with pytest.raises(DataError, match=r"five.nii.gz has the size 7 x 6 x 5 x 2 x 3.*a file of its own"):
             read_channels([path])
 
+    def test_complex_numbers_are_refused(self, tmp_path: Path) -> None:
+        image = sitk.GetImageFromArray(np.ones((3, 4, 5), np.complex64))
+        sitk.WriteImage(image, str(tmp_path / "k.nii.gz"))
+        with pytest.raises(DataError, match=r"k\.nii\.gz holds complex numbers.*magnitude"):
+            read_channels([tmp_path / "k.nii.gz"])
+
     def test_a_2d_image_is_a_volume_of_one_slice(self, tmp_path: Path) -> None:
         image = sitk.GetImageFromArray(np.arange(12, dtype=np.float32).reshape(3, 4))
         image.SetSpacing((0.5, 0.7))

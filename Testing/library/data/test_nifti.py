@@ -95,6 +95,19 @@ def test_voxels_that_are_no_numbers_are_found(
     assert read_not_finite(tmp_path / name, [np.zeros(1)]) is None
 
 
+def test_bits_that_do_not_fit_the_type_are_not_believed(tmp_path: Path) -> None:
+    """ITK would make up what is missing."""
+    path = tmp_path / "image.nii"
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 5, 6), np.float32)), str(path))
+    content = bytearray(path.read_bytes())
+    content[72:74] = bytes(2)
+    path.write_bytes(content)
+    assert read_not_finite(path, [np.zeros(1)]) is None
+    path.write_bytes(content[:-1])
+    with pytest.raises(DataError, match=r"831 bytes.* 832"):
+        refuse_truncated(path)
+
+
 def test_a_place_of_voxels_that_is_no_number(tmp_path: Path) -> None:
     path = tmp_path / "image.nii"
     sitk.WriteImage(sitk.GetImageFromArray(np.ones((4, 5, 6), np.int16)), str(path))

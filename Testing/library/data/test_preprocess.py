@@ -21,6 +21,7 @@ from MedSegTrainerLib.data.preprocess import (
     prepare_case,
     prepare_image,
 )
+from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, to_canonical
 from MedSegTrainerLib.plan import Plan
 
@@ -40,6 +41,12 @@ def write(folder: Path, image: sitk.Image, label: sitk.Image) -> Case:
     sitk.WriteImage(image, str(folder / "image.nrrd"))
     sitk.WriteImage(label, str(folder / "label.nrrd"))
     return Case(name=folder.name, images=(folder / "image.nrrd",), label=folder / "label.nrrd")
+
+
+def test_what_memory_cannot_hold_is_not_begun(plan: Plan, oblique_case: tuple[sitk.Image, sitk.Image]) -> None:
+    fine = replace(plan, spacing=(1e-3, 1e-3, 1e-3))
+    with pytest.raises(DataError, match=r"0\.001 x 0\.001 x 0\.001 mm, the image would have .* GB of memory are free"):
+        prepare_image([oblique_case[0]], fine)
 
 
 class TestPrepareCase:
