@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.errors import DataError
@@ -237,7 +238,7 @@ class TestDescription:
     def test_that_is_no_json(self, tmp_path: Path) -> None:
         touch(tmp_path, "images/a.nii", "labels/a.nii")
         (tmp_path / "dataset.json").write_text("{", encoding="utf-8")
-        with pytest.raises(DataError, match=r"dataset\.json cannot be read"):
+        with pytest.raises(DataError, match=r"dataset\.json is not valid JSON"):
             find_cases(tmp_path)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.images import read_file
-from MedSegTrainerLib.data.label_maps import read_classes, read_label_map, write_label_map
+from MedSegTrainerLib.data.label_maps import ROUNDED, read_classes, read_label_map, write_label_map
 from MedSegTrainerLib.errors import DataError, StorageError
 from MedSegTrainerLib.geometry import Geometry
 
