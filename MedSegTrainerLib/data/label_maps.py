@@ -164,7 +164,7 @@ def _rounded(image: sitk.Image, path: Path) -> tuple[sitk.Image, float | None]:
     wrong = values[~(away < ROUNDING)]  # also what is not finite
     if wrong.size:
         raise DataError(
-            f"{path} is no label map: {wrong.size} voxels are not whole numbers (the first is {wrong[0]:.9g}). "
+            f"{path} is no label map: {wrong.size} voxels are not whole numbers (the first is {wrong[0]:.7g}). "
             "Is it an image or a probability map? Give the label map, whole numbers with 0 as background."
         )
     if not away.any():

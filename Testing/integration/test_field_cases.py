@@ -58,6 +58,20 @@ TABLE: dict[str, Row] = {
     "seg_empty_case": Row(says=("c3: its label map is empty", "lesion 1 3")),
     "seg_cropped_nrrd": Row(says=("cut to its labels and was put where it belongs", "3.779%")),
     # --- label values, channels and pictures ---
+    "label_0999": Row(says=("label 2 2 4", "such as 1.99999678135, were rounded"), never=("is no label map",)),
+    "mixed_1_and_255": Row(says=("4 are of 0 and 255 (c1, c3, c5, c7)", "taken as one class"), never=("label 255",)),
+    "png_soft_edges": Row(code=1, says=("14 gray values", "no classes", "Set all below 128 to 0")),
+    "nnunet_ignore": Row(says=("organ 1 4", "lesion 2 4"), never=("ignore 3", "Traceback")),
+    "seg_to_nifti_values": Row(code=1, says=("c2: Label values [3]", "number segments by their order")),
+    "mask255": Row(
+        run="evaluate {case}/p {case}/r -o {out}", says=("label 1 0.889", "compared as one class"), never=("label 255",)
+    ),
+    "eval_1_vs_255": Row(
+        run="evaluate {case}/pred {case}/ref -o {out}", says=("label 255 1.000", "compared as one class")
+    ),
+    "jpeg_named_png": Row(says=("foreground 255 6", "c0.png is a JPEG file"), never=("label 254",)),
+    "two_raters": Row(code=1, says=("rater2.nii.gz", "where the labels are (Dice 0.83)", """'image_names=["t1"]'""")),
+    "tiff_palette": Row(says=("label 1 1 6", "label 2 2 6"), never=("65535", "colour picture")),
     # --- apply, models ---
     "five_axes": Row(says=("4 cases",)),
     # --- layouts, files and DICOM ---
@@ -100,6 +114,7 @@ ELSEWHERE: dict[str, str] = {  # folder to the file of tests that tries it
     "apply_odd": "test_case_places.py",
     "nrrd_ras_cropped_seg": "test_case_places.py",
     # --- label values, channels and pictures ---
+    "exif_180": "Testing/library/data/test_photos.py",
     # --- apply, models ---
     "apply_odd": "integration/test_odd_images.py",
     "ct_wrong_scale": "integration/test_odd_images.py",

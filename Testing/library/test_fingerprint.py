@@ -89,6 +89,7 @@ class TestTakeFingerprint:
     def test_what_nobody_labelled_is_no_class_though_it_has_a_name(self, scans: list[CaseScan]) -> None:
         found = take_fingerprint(dataset({2: "cyst", 5: "kidney", 9: "ignore"}), scans, 9)
         assert [item.name for item in found.classes] == ["cyst", "kidney"]
+        assert found.ignore_label == 9
 
     def test_values_that_the_data_set_does_not_name_are_refused(self, scans: list[CaseScan]) -> None:
         with pytest.raises(DataError, match=r"^b: Label values \[2\] stand in its label map"):

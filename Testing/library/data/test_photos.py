@@ -196,3 +196,16 @@ def test_lossy_by_content(tmp_path: Path) -> None:
         True, True, False, False,
     ]  # fmt: skip
     assert pixels(tmp_path / "jpeg.png").shape == NUMBERS.shape
+
+
+def test_photographs_upside_down_fit_their_masks() -> None:
+    """Labels 1 and 2 lie on what is brighter than the rest only where the picture is turned as its EXIF says."""
+    root = Path(__file__).resolve().parents[4] / "shared" / "cases" / "exif_180"
+    if not root.is_dir():
+        pytest.skip(f"needs {root}")
+    for path in sorted((root / "images").iterdir()):
+        shown = pixels(path).mean(axis=-1)
+        mask = pixels(root / "labels" / f"{path.stem}.png", stored=True)
+        inside = [float(shown[mask == value].std()) for value in (0, 1, 2)]
+        turned = [float(shown[::-1, ::-1][mask == value].std()) for value in (0, 1, 2)]
+        assert sum(inside) < 0.8 * sum(turned)

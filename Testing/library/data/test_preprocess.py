@@ -199,6 +199,11 @@ class TestClassIndices:
         found = class_indices(np.array([[[0, 1, 2, 3, -1, 255]]]), plan)
         assert found.tolist() == [[[0, 2, 1, 0, 0, 0]]]
 
+    @pytest.mark.parametrize("value, stored", [(1, 255), (255, 1), (1, 1)])
+    def test_a_binary_mask_may_have_either_value(self, plan: Plan, value: int, stored: int) -> None:
+        single = replace(plan, classes=(LabelClass(value=value, name="cell", color=(0, 0, 0)),))
+        assert class_indices(np.array([[[0, stored, stored]]]), single).tolist() == [[[0, 1, 1]]]
+
     def test_many_classes_need_more_than_a_byte(self, plan: Plan) -> None:
         many = tuple(LabelClass(value=1000 + i, name=str(i), color=(0, 0, 0)) for i in range(300))
         found = class_indices(np.array([[[1299, 1255, 1000, 0]]]), replace(plan, classes=many))
