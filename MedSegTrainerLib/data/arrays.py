@@ -9,6 +9,9 @@ Without them voxels are cubes of 1 mm from the origin on. Nothing is ever unpick
 
 from __future__ import annotations
 
+import lzma
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -29,7 +32,10 @@ KEYS: dict[Role, tuple[str, ...]] = {
 }
 GEOMETRY_KEYS = ("spacing", "origin", "direction")
 NARROWEST_PICTURE = 16  # voxels; with fewer, three in a row may as well be a thin volume
-UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (
+    OSError, ValueError, EOFError, KeyError, TypeError, SyntaxError, OverflowError, RecursionError, NotImplementedError,
+    RuntimeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+)  # fmt: skip
 
 
 def read_array(path: Path, role: Role = "image") -> sitk.Image:

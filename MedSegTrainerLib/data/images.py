@@ -18,6 +18,7 @@ from MedSegTrainerLib.data.dicom import DICOM_SUFFIXES, holds_series, is_dicom, 
 from MedSegTrainerLib.data.formats import refuse_misnamed
 from MedSegTrainerLib.data.nifti import refuse_truncated
 from MedSegTrainerLib.data.png import has_gray_and_alpha, read_gray
+from MedSegTrainerLib.data.wrong_headers import refuse_wrong_header
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.regular_file import refuse_no_file, refuse_unnameable
@@ -74,6 +75,7 @@ def refuse_unreadable(path: Path) -> None:
     refuse_no_file(path)
     refuse_misnamed(path, image_suffix(path))
     refuse_files_elsewhere(path)
+    refuse_wrong_header(path)
 
 
 def read_file(path: Path) -> sitk.Image:

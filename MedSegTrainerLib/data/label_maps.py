@@ -20,7 +20,7 @@ from MedSegTrainerLib.data.images import (
     refuse_unreadable,
 )
 from MedSegTrainerLib.data.png import has_palette, read_indices
-from MedSegTrainerLib.data.segments import Segment, read_segments, to_label_map
+from MedSegTrainerLib.data.segments import Segment, read_segments, text_fields, to_label_map
 from MedSegTrainerLib.data.volume_files import write_volume
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry
@@ -130,7 +130,7 @@ def refuse_several_slices(size: Sequence[int], path: Path) -> None:
 
 def read_classes(image: sitk.Image) -> list[LabelClass]:
     """Classes named in the ``Segment*`` fields of an image that was read from a ``.seg.nrrd``; [] without them."""
-    return sorted((segment.item for segment in read_segments(_fields(image))), key=lambda item: item.value)
+    return sorted((segment.item for segment in read_segments(text_fields(image))), key=lambda item: item.value)
 
 
 def _read_numbers(path: Path) -> sitk.Image:
@@ -157,13 +157,9 @@ def _read_numbers(path: Path) -> sitk.Image:
 
 def _segments(image: sitk.Image, path: Path) -> list[Segment]:
     try:
-        return read_segments(_fields(image))
+        return read_segments(text_fields(image))
     except ValueError as error:
         raise DataError(f"{path}: its segments cannot be read: {error}. Save it again with 3D Slicer.") from None
-
-
-def _fields(image: sitk.Image) -> dict[str, str]:
-    return {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
 
 
 def _uncropped(labels: sitk.Image, grid: sitk.Image) -> sitk.Image:
