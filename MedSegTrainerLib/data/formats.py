@@ -94,9 +94,8 @@ def refuse_misnamed(path: Path, suffix: str | None) -> None:
     if found is not None and found not in READ_AS[suffix]:
         raise _misnamed(path, found, suffix)
     if found is None and start and "NIfTI" in READ_AS[suffix]:  # ITK guesses, and what it promises cannot be checked
-        raise DataError(
-            f"{path} cannot be read as an image: it does not begin as NIfTI does. Replace the file or remove the case."
-        )
+        reason = "it does not begin as NIfTI does"
+        raise DataError(f"{path} cannot be read as an image: {reason}. Replace the file or remove the case.")
 
 
 def _misnamed(path: Path, found: str, suffix: str) -> DataError:
