@@ -53,7 +53,7 @@ def pair_folders(predictions: Path, labels: Path, emit: Emit | None = None) -> l
             f"No reference in {labels} for {_some(orphans)}. Add the references, or remove the predictions."
         )
     images = {name: path for folder in folders for name, path in _images_beside(folder).items()}
-    if not predicted.keys() & found.keys():
+    if references != found:
         images |= {name: paths[0] for name, paths in found.items() if IMAGE_WORD.search(name)}
     unpredicted = sorted(set(references) - set(predicted))
     if unpredicted and emit is not None:

@@ -9,13 +9,15 @@ Without them voxels are cubes of 1 mm from the origin on. Nothing is ever unpick
 
 from __future__ import annotations
 
+import lzma
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tokenize import TokenError
 from typing import IO, Any, Literal
 
 import numpy as np
@@ -33,7 +35,10 @@ KEYS: dict[Role, tuple[str, ...]] = {
 GEOMETRY_KEYS = ("spacing", "origin", "direction")
 NARROWEST_PICTURE = 16  # voxels; with fewer, three in a row may as well be a thin volume
 MAGIC = b"\x93NUMPY"
-UNREADABLE = (OSError, ValueError, EOFError, KeyError, SyntaxError, TokenError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (
+    OSError, ValueError, EOFError, KeyError, TypeError, SyntaxError, OverflowError, RecursionError, NotImplementedError,
+    RuntimeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+)  # fmt: skip
 
 
 def read_array(path: Path, role: Role = "image") -> sitk.Image:

@@ -34,7 +34,10 @@ def refuse_files_elsewhere(path: Path) -> None:
                 f"{path} takes its voxels from {name}, outside its own folder, and such files are not read. "
                 f"Put that file beside the header, and write its bare name there: {there.name}"
             )
-        refuse_no_file(path.parent / name)
+        try:
+            refuse_no_file(path.parent / name)
+        except DataError as problem:
+            raise DataError(f"{path} takes its voxels from '{name}': {problem}") from None
 
 
 def _data_files(path: Path) -> list[str]:

@@ -50,7 +50,12 @@ FOREIGN = {  # suffix to the format's name and what to do
     ".svs": SLIDE, ".ndpi": SLIDE, ".mrxs": SLIDE, ".mrb": SCENE, ".mrml": SCENE,
 }  # fmt: skip
 WEB_PAGE = (b"<!doctype html", b"<html", b"<?xml")
-NO_IMAGE = {"a web page": "Download the file itself", "a pointer of Git LFS": "Get the file with: git lfs pull"}
+INSTEAD = {  # formats to what they are, and what to do
+    "a web page": "not the image. Download the file itself",
+    "a pointer of Git LFS": "not the image. Get the file with: git lfs pull",
+    "NIfTI-2": "which is not read. Save it as NIfTI-1, for instance in Python: "
+    "nibabel.save(nibabel.Nifti1Image.from_image(nibabel.load(old)), new)",
+}
 # What a DICOM file without preamble begins with (PS3.5, 7.1): a tag of group 2 or 8, its type or its length
 DICOM_BARE = re.compile(rb"[\x02\x08]\0[\x00\x01\x05\x08\x12-\x18]\0(U[IL]|CS|OB|DA|TM|[\x02-\x40]\0\0\0)")
 DICOM_MAGIC = b"DICM"  # after 128 bytes (PS3.10, 7.1)
@@ -79,7 +84,8 @@ def refuse_misnamed(path: Path, suffix: str | None) -> None:
     if suffix is None:
         return
     packed = start.startswith(GZIP)
-    found = _format_of(_unpacked(path) if packed else start)
+    start = unpacked_start(path) if packed else start
+    found = _format_of(start)
     if packed and suffix != ".nii.gz":
         what = "packed NIfTI" if found == "NIfTI" else "a gzip archive"
         raise _misnamed(path, what, suffix)
@@ -87,14 +93,17 @@ def refuse_misnamed(path: Path, suffix: str | None) -> None:
         raise DataError(f"{path} is packed twice. Unpack it once (gunzip), and name it .nii.gz again.")
     if found is not None and found not in READ_AS[suffix]:
         raise _misnamed(path, found, suffix)
+    if found is None and start and "NIfTI" in READ_AS[suffix]:  # ITK guesses, and what it promises cannot be checked
+        reason = "it does not begin as NIfTI does"
+        raise DataError(f"{path} cannot be read as an image: {reason}. Replace the file or remove the case.")
 
 
 def _misnamed(path: Path, found: str, suffix: str) -> DataError:
     if found in SUFFIX_OF:
         name = path.name[: len(path.name) - len(suffix)] + SUFFIX_OF[found]
         return DataError(f"{path} is {found}, and its name says {suffix}. Rename it to {name}.")
-    if found in NO_IMAGE:
-        return DataError(f"{path} is {found}, not the image. {NO_IMAGE[found]}.")
+    if found in INSTEAD:
+        return DataError(f"{path} is {found}, {INSTEAD[found]}.")
     return DataError(f"{path} is {found}, and its name says {suffix}. Unpack or convert it, or remove the case.")
 
 
@@ -113,14 +122,19 @@ def _format_of(start: bytes) -> str | None:
     if looks_like_dicom(start):
         return "DICOM"
     sizes = {int.from_bytes(start[:4], order) for order in ("little", "big")}
-    if (348 in sizes and len(start) >= 348) or 540 in sizes:
+    if 540 in sizes:
+        return "NIfTI-2"
+    if 348 in sizes:
         return "NIfTI"
     return next((name for magic, name in MAGIC if start.startswith(magic)), None)
 
 
-def _unpacked(path: Path) -> bytes:
+def unpacked_start(path: Path) -> bytes:
+    """The first bytes of a file, unpacked where it is a gzip archive; b'' where that is damaged."""
+    with path.open("rb") as stream:
+        packed = stream.read(len(GZIP)) == GZIP
     try:
-        with gzip.open(path) as stream:
+        with gzip.open(path) if packed else path.open("rb") as stream:
             return stream.read(START)
     except (OSError, EOFError, zlib.error):  # its reader says what is wrong
         return b""

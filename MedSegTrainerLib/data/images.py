@@ -21,6 +21,7 @@ from MedSegTrainerLib.data.label_grid import place_on_grid
 from MedSegTrainerLib.data.nifti import NIFTI_SUFFIXES, refuse_truncated
 from MedSegTrainerLib.data.photos import read_photo
 from MedSegTrainerLib.data.promised import refuse_oversized
+from MedSegTrainerLib.data.wrong_headers import refuse_wrong_header
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.regular_file import refuse_no_file, refuse_unnameable
@@ -76,6 +77,7 @@ def refuse_unreadable(path: Path) -> None:
     refuse_no_file(path)
     refuse_misnamed(path, image_suffix(path))
     refuse_files_elsewhere(path)
+    refuse_wrong_header(path)
 
 
 def read_file(path: Path, *, stored: bool = False) -> sitk.Image:

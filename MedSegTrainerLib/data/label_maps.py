@@ -13,7 +13,7 @@ from MedSegTrainerLib.data.arrays import ARRAY_SUFFIXES, read_array, says_where
 from MedSegTrainerLib.data.images import PHOTO_SUFFIXES, as_volume, image_suffix, read_file, refuse_unreadable
 from MedSegTrainerLib.data.label_grid import Placed, place_on_grid
 from MedSegTrainerLib.data.photos import is_lossy
-from MedSegTrainerLib.data.segments import Segment, read_segments, to_label_map
+from MedSegTrainerLib.data.segments import Segment, read_segments, text_fields, to_label_map
 from MedSegTrainerLib.data.volume_files import write_volume
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry
@@ -182,8 +182,7 @@ def _segments(image: sitk.Image, path: Path) -> list[Segment]:
 
 
 def _named(image: sitk.Image) -> list[Segment]:
-    fields = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
-    return read_segments(fields, image.GetNumberOfComponentsPerPixel())
+    return read_segments(text_fields(image), image.GetNumberOfComponentsPerPixel())
 
 
 def _without_noise(image: sitk.Image, path: Path) -> sitk.Image:

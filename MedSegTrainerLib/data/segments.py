@@ -144,6 +144,12 @@ def choose_values(votes: Mapping[str, Counter[int]], listed: Mapping[str, int]) 
     return chosen
 
 
+def text_fields(image: sitk.Image | sitk.ImageFileReader) -> dict[str, str]:
+    """The fields of a header that are text; bytes that are no UTF-8, as old programs wrote umlauts, are Latin-1."""
+    fields = {key: str(image.GetMetaData(key)) for key in map(str, image.GetMetaDataKeys()) if key.isascii()}  # type: ignore[no-untyped-call]
+    return {key: value if _is_text(value) else _as_latin(value) for key, value in fields.items()}
+
+
 def read_header(path: Path) -> list[Segment]:
     """The segments of a label map, from the header alone; [] for files that name none, or cannot be read."""
     if not path.name.lower().endswith((".nrrd", ".nhdr")) or not path.is_file():
@@ -152,10 +158,17 @@ def read_header(path: Path) -> list[Segment]:
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
-        fields = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
-        return read_segments(fields, reader.GetNumberOfComponents())
+        return read_segments(text_fields(reader), reader.GetNumberOfComponents())
     except (RuntimeError, ValueError):  # reading the label map says what is wrong
         return []
+
+
+def _is_text(value: str) -> bool:
+    return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _as_latin(value: str) -> str:
+    return value.encode(errors="surrogateescape").decode("latin-1")
 
 
 def _case_values(segments: Sequence[Segment], value_of: Mapping[str, int]) -> dict[str, int]:

@@ -94,6 +94,14 @@ class TestHelp:
         assert "Usage:" in shown.out + shown.err
 
 
+class TestPaths:
+    def test_that_are_no_text(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Neither JSON nor ITK can hold them: before, the process ended without a word."""
+        assert command("train", tmp_path, "-o", tmp_path / os.fsdecode(b"M\xfcller")) == 2
+        assert r"M\xfcller has a name that is not UTF-8" in " ".join(capsys.readouterr().err.split())
+        assert list(tmp_path.iterdir()) == []
+
+
 class TestSettings:
     """Options become the settings of the same name; what is wrong with them is refused before anything is made."""
 

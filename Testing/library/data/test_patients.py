@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,14 @@ def test_names_that_look_like_patients(names: list[str], first: str) -> None:
     if pattern:
         found = patients_of(cases(**dict.fromkeys(names, "")), DataConfig(patient_pattern=pattern))
         assert found[names[0]] == found[names[1]] == first != found[names[2]]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no pipes that are files")
+def test_a_table_that_is_a_pipe(tmp_path: Path) -> None:
+    for name in ("a.csv", "a.json"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(UsageError, match="is a pipe"):
+            patients_of(FOUR, DataConfig(patient_table=str(tmp_path / name)))
 
 
 def test_as_the_data_set_says() -> None:
