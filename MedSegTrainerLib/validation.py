@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from itertools import islice
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -65,13 +66,18 @@ def parse_config(cls: Any, values: Any) -> Any:
     problems: list[str] = []
     values = _converted(_plain(values), cls, "", problems)
     try:
-        config: Any = TypeAdapter(cls).validate_python(values)
+        config: Any = _reader(cls).validate_python(values)
     except ValidationError as error:
         raise ConfigError([*problems, *_problem_lines(error, cls)]) from None
     problems += [*_limit_problems(config, ""), *_contradictions(config)]
     if problems:
         raise ConfigError(problems)
     return config
+
+
+@cache
+def _reader(cls: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)
 
 
 def with_settings(values: dict[str, Any], assignments: Iterable[Assignment], cls: type = TrainConfig) -> dict[str, Any]:
@@ -320,9 +326,10 @@ def _schedule_problems(config: TrainConfig) -> list[str]:
             f"trainer.eta_min = {trainer.eta_min:g} and optimizer.learning_rate = {rate:g}: the smallest rate is above "
             "the largest. Make it smaller."
         )
-    if "auto" not in (trainer.epochs, trainer.warmup_epochs) and trainer.warmup_epochs > trainer.epochs:
+    epochs, warmup = trainer.epochs, trainer.warmup_epochs
+    if epochs != "auto" and warmup != "auto" and warmup > epochs:
         problems.append(
-            f"trainer.warmup_epochs = {trainer.warmup_epochs:g} and epochs = {trainer.epochs}: the rate would never "
+            f"trainer.warmup_epochs = {warmup:g} and epochs = {epochs}: the rate would never "
             "reach its full height. Make the warm-up shorter."
         )
     return problems

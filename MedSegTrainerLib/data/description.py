@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.json_input import read_json_file
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -15,8 +15,8 @@ def read_object(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        description = read_json_file(path, DataError)
+    except OSError as error:
         raise DataError(f"{path} cannot be read: {error}. Correct it, or remove it.") from None
     return description if isinstance(description, dict) else {}
 

@@ -33,6 +33,7 @@ TABLE: dict[str, Row] = {
     # --- apply, models ---
     # --- layouts, files and DICOM ---
     # --- settings and JSON ---
+    "json_bom": Row(says=("layout nnU-Net",)),
 }
 
 ELSEWHERE: dict[str, str] = {  # folder to the file of tests that tries it
