@@ -228,3 +228,9 @@ class TestRefusals:
     def test_a_number_for_each_axis_of_the_data(self) -> None:
         assert "2 (y, x) for a 2D network" in refusal(IMAGES, "image_size=[64, 64, 64]")
         assert "3 (z, y, x) for a 3D network" in refusal(HIPPOCAMPUS, "image_size=[64, 64]")
+
+
+def test_voxels_so_small_that_no_volume_fits_into_memory() -> None:
+    told = refusal(HIPPOCAMPUS, "spacing=[1e-4,1e-4,1e-4]")
+    assert told.startswith("data.spacing = [0.0001, 0.0001, 0.0001]: the largest volume would have ")
+    assert "GB are there. It is in mm (z, y, x); the images have 1 x 1 x 1." in told
