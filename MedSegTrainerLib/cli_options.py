@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from MedSegTrainerLib.config import MOST_DEVICES
 from MedSegTrainerLib.nodes import NETWORKS
 
 DATA_HELP = (
@@ -20,7 +21,12 @@ Device = Annotated[
 ]
 Devices = Annotated[
     int | None,
-    typer.Option(metavar="N", help="GPUs of this machine (or processes on its CPU) that train together.  [default: 1]"),
+    typer.Option(
+        metavar="N",
+        min=1,
+        max=MOST_DEVICES,
+        help="GPUs of this machine (or processes on its CPU) that train together.  [default: 1]",
+    ),
 ]
 FoldsAtOnce = Annotated[
     str | None,

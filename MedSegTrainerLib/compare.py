@@ -17,13 +17,12 @@ import numpy as np
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.csv_text import csv_text
 from MedSegTrainerLib.errors import DataError, UsageError
-from MedSegTrainerLib.json_input import read_json_file
+from MedSegTrainerLib.evaluation_document import read_evaluation
 from MedSegTrainerLib.metrics import METRICS, metric_key, outcome
 from MedSegTrainerLib.paired import CONFIDENCE, FEW, FEWEST_CONCLUSIVE, FEWEST_TESTED, RESAMPLES, compare_pairs, holm
 from MedSegTrainerLib.units import Length, common_length, shown_key, shown_results
 
 SCHEMA_VERSION = 1
-READ_VERSION = 1  # of metrics.json
 NAMES_SHOWN = 5
 SIGNIFICANT = 0.05
 SAME_VOLUME = 1e-6  # relative; the reference volumes of a case are one number, written twice
@@ -120,8 +119,8 @@ def _read_sides(first: Path, second: Path) -> tuple[Side, Side]:
         raise UsageError(f"{first} and {second} are the same evaluation. Give two different ones.")
     names = _names(*(path.resolve() for path in (first, second)))
     return (
-        Side(name=names[0], path=files[0], document=_read(files[0])),
-        Side(name=names[1], path=files[1], document=_read(files[1])),
+        Side(name=names[0], path=files[0], document=read_evaluation(files[0])),
+        Side(name=names[1], path=files[1], document=read_evaluation(files[1])),
     )
 
 
@@ -137,19 +136,6 @@ def _metrics_file(path: Path) -> Path:
             "'medsegtrainer evaluate' wrote, or a job that has ended."
         )
     return found
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    document = read_json_file(path)
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    if version != READ_VERSION or not all(isinstance(document.get(key), list) for key in ("classes", "metrics")):
-        raise UsageError(
-            f"{path} is no metrics.json of an evaluation that this version can read (schema_version: {version}). "
-            "Evaluate again with 'medsegtrainer evaluate'."
-        )
-    if not isinstance(document.get("cases"), dict):
-        raise UsageError(f"{path} has means alone, no cases to pair. Evaluate again with per_case=true.")
-    return document
 
 
 def _names(first: Path, second: Path) -> tuple[str, str]:

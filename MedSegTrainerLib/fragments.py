@@ -89,7 +89,8 @@ def _of_workflow(document: Mapping[str, Any], problems: list[str]) -> dict[str, 
 def _is_node(document: Mapping[str, Any]) -> bool:
     if "config" in document:
         return True
-    return document.get("type") in NODE_TYPES and document.keys() <= {*NODE_KEYS, *PASSED_OVER}
+    kind = document.get("type")
+    return isinstance(kind, str) and kind in NODE_TYPES and document.keys() <= {*NODE_KEYS, *PASSED_OVER}
 
 
 def _of_node(document: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:

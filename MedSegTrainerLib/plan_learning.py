@@ -10,6 +10,7 @@ import numpy as np
 from MedSegTrainerLib import presets
 from MedSegTrainerLib.architectures import PLANNED
 from MedSegTrainerLib.config import LossConfig, TrainConfig, TrainerConfig
+from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import Fingerprint
 from MedSegTrainerLib.losses import balanced_weights
 from MedSegTrainerLib.optim import plateau_patience
@@ -41,10 +42,15 @@ def learning_choices(
     schedule = take("lr_schedule", trainer.lr_schedule, presets.choose_schedule(architecture, kind, averaged=averaged))
     settings = schedule_settings(trainer, schedule)
     reasons["lr_schedule"] += f" ({settings})" if settings else ""
+    rate = take("learning_rate", optimizer.learning_rate, presets.choose_rate(architecture, kind))
+    if "eta_min" in SCHEDULE_SETTINGS[schedule] and trainer.eta_min > rate and trainer.eta_min != TrainerConfig.eta_min:
+        raise ConfigError(
+            [f"trainer.eta_min = {trainer.eta_min:g}: above the learning rate, which is {rate:g}. Make it smaller."]
+        )
     return {
         "loss": _loss(fingerprint, config.loss, architecture, dims, reasons),
         "optimizer_type": kind,
-        "learning_rate": take("learning_rate", optimizer.learning_rate, presets.choose_rate(architecture, kind)),
+        "learning_rate": rate,
         "weight_decay": take("weight_decay", optimizer.weight_decay, decay),
         "lr_schedule": schedule,
         "gradient_clip": take("gradient_clip", trainer.gradient_clip, presets.choose_clip(architecture)),

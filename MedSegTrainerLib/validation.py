@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -66,13 +67,18 @@ def parse_config(cls: Any, values: Any) -> Any:
     problems: list[str] = []
     values = _converted(_plain(values), cls, "", problems)
     try:
-        config: Any = TypeAdapter(cls).validate_python(values)
+        config: Any = _reader(cls).validate_python(values)
     except ValidationError as error:
         raise ConfigError([*problems, *_problem_lines(error, cls)]) from None
     problems += [*_limit_problems(config, ""), *_contradictions(config)]
     if problems:
         raise ConfigError(problems)
     return config
+
+
+@cache
+def _reader(cls: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)
 
 
 def with_settings(values: dict[str, Any], assignments: Iterable[Assignment], cls: type = TrainConfig) -> dict[str, Any]:

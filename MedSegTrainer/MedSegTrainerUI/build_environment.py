@@ -44,6 +44,8 @@ from MedSegTrainerUI.environment_record import identity, read_json, record_name,
 from MedSegTrainerUI.process import detached, end_process_tree
 
 PYTHONS = ("3.12", ">=3.10,<3.15")  # what uv is asked for; the second where the first is not there and cannot be loaded
+UV = Path(__file__).resolve().parents[1] / "Resources" / "uv.txt"  # the installer's version and hashes
+HASHES = "hashes.txt"  # beside the requirements
 OLDEST_UV = (0, 7)  # the first that picks the PyTorch for the GPU
 REMOVED = "environment-removed-"  # an environment is renamed at once, and deleted when there is time
 POLL_SECONDS, SIZE_SECONDS = 0.3, 3.0
@@ -209,6 +211,10 @@ def _install(builder: Builder, python: Path) -> str:
     _plain_venv(builder)
     builder.stage("packages", "Loading packages with pip", 0.1)
     pip = [str(python), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
+    hashes = options.requirements.with_name(HASHES)
+    if hashes.exists():  # of all but PyTorch, and pip wants those of all or of none
+        known = [*pip, "--require-hashes", "--no-deps", "--requirement", str(hashes)]
+        builder.run("pip", known, expected=expected)
     builder.run("pip", [*pip, "--requirement", str(options.requirements)], expected=expected)
     return "pip"
 
@@ -216,7 +222,10 @@ def _install(builder: Builder, python: Path) -> str:
 def _uv_packages(builder: Builder, uv: str, python: Path, expected: int) -> bool:
     """All packages by uv; False where pip, which may be set up for this network, should try it."""
     builder.stage("packages", "Loading packages", 0.1)
-    command = [uv, "pip", "install", "--no-config", "--python", str(python), "-r", str(builder.options.requirements)]
+    requirements = builder.options.requirements
+    command = [uv, "pip", "install", "--no-config", "--python", str(python), "-r", str(requirements)]
+    hashes = requirements.with_name(HASHES)
+    command += ["-r", str(hashes)] if hashes.exists() else []
     for choice, words in (
         (["--torch-backend=auto"], "The PyTorch made for this GPU could not be loaded; the usual one is tried."),
         ([], "The packages could not be loaded with uv; pip is tried."),
@@ -239,7 +248,8 @@ def _find_uv(builder: Builder) -> str | None:
     # Slicer's Python needs its own variables to start at all; it gets them back for this one command
     clean, builder.environment = builder.environment, {**os.environ, **own_folders(builder.root)}
     try:
-        loaded = builder.attempt("pip", [*pip, "--target", str(target), "--no-deps", "--upgrade", "uv"])
+        pinned = ["--require-hashes", "--only-binary", ":all:", "--requirement", str(UV)]
+        loaded = builder.attempt("pip", [*pip, "--target", str(target), "--no-deps", "--upgrade", *pinned])
     finally:
         builder.environment = clean
     program = target / "bin" / ("uv.exe" if os.name == "nt" else "uv")

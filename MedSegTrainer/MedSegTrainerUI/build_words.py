@@ -42,7 +42,10 @@ SIGNS = (
     (r"no solution found|no matching distribution|could not find a version|not a supported wheel|no wheels",
      "A package does not exist for this computer and this Python. Choose an existing Python with PyTorch instead, "
      "and please report this with the log."),
-    (r"hash mismatch|badzipfile|invalid zip|incorrect data check|content-length",
+    (r"hash mismatch|do not match the hashes",
+     "A download is not the file that was meant (its hash differs): it was damaged on its way, or changed. Press "
+     "Repair to load it again; where it stays so, tell the people who run the network."),
+    (r"badzipfile|invalid zip|incorrect data check|content-length",
      "A download arrived damaged. Press Repair to load it again."),
     (r"memoryerror|cannot allocate memory|os error 12\b",
      "The computer ran out of memory while packages were unpacked. Close other programs, then press Repair."),

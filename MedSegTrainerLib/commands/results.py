@@ -57,7 +57,9 @@ def compare(
     metric: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Compare this number, such as dice; may be repeated.")
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the bootstrap: the same gives the same intervals.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, max=2**53, help="Of the bootstrap: the same gives the same intervals.")
+    ] = 0,
 ) -> None:
     """Say whether B is better than A, case by case.
 

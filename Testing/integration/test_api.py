@@ -44,8 +44,9 @@ def _write(array: np.ndarray, path: Path) -> None:
 
 def test_two_channels_in_2d_from_folder_to_metrics(slices: Path, tmp_path: Path) -> None:
     settings = {"epochs": 6, "base_channels": 8, "device": "cpu", "learning_rate": 5e-3}
+    settings |= {"flip_axes": ["x"], "betas": (0.9, np.float64(0.999)), "loss": {"gamma": 1}}
     model = train(slices, tmp_path / "job", **settings, fold=0, folds=4)
-    assert model.plan.dims == 2
+    assert model.plan.dims == 2 and model.plan.flip_axes == (2,)
     assert model.plan.patch_size[0] == 1
     assert len(model.plan.normalization) == 2
 

@@ -97,6 +97,7 @@ TABLE: dict[str, Row] = {
         ),
     ),
     # --- settings and JSON ---
+    "json_bom": Row(says=("layout nnU-Net",)),
     # --- training ---
     "left_right_unnamed": Row(
         run="plan {case}/d_lr --epochs 1 --device cpu",
@@ -109,23 +110,17 @@ TABLE: dict[str, Row] = {
     ),
 }
 
-ELSEWHERE: dict[str, str] = {  # folder to the file of tests that tries it
-    # --- geometry ---
-    "apply_odd": "test_case_places.py",
-    "nrrd_ras_cropped_seg": "test_case_places.py",
-    # --- label values, channels and pictures ---
-    "exif_180": "Testing/library/data/test_photos.py",
-    # --- apply, models ---
-    "apply_odd": "integration/test_odd_images.py",
-    "ct_wrong_scale": "integration/test_odd_images.py",
-    "nan_inf_image": "integration/test_odd_images.py",
-    # --- layouts, files and DICOM ---
-    "multiframe": "library/data/test_dicom.py",
-    "interleaved_echoes": "library/data/test_dicom.py",
-    "nnunet_channel_name": "library/test_pairing.py",
-    # --- training ---
-    "resume_changed_data": "integration/wrong_input/test_changed_data.py",
-    "absent_class_not_found": "library/test_held_out.py",
+ELSEWHERE: dict[str, tuple[str, ...]] = {  # folder to the files of tests that try it, below Testing
+    "absent_class_not_found": ("library/test_held_out.py",),
+    "apply_odd": ("integration/test_case_places.py", "integration/test_odd_images.py", "library/test_apply_job.py"),
+    "ct_wrong_scale": ("integration/test_odd_images.py",),
+    "exif_180": ("library/data/test_photos.py",),
+    "interleaved_echoes": ("library/data/test_dicom.py",),
+    "multiframe": ("library/data/test_dicom.py",),
+    "nan_inf_image": ("integration/test_odd_images.py",),
+    "nnunet_channel_name": ("library/test_pairing.py",),
+    "nrrd_ras_cropped_seg": ("integration/test_case_places.py",),
+    "resume_changed_data": ("integration/wrong_input/test_changed_data.py",),
 }
 
 
@@ -146,3 +141,9 @@ def test_what_must_come_out(name: str, cases: Path, tmp_path: Path, capsys: pyte
     assert (ended.value.code or 0) == row.code, text
     assert [words for words in row.says if words not in text] == [], text
     assert [words for words in row.never if words in text] == [], text
+
+
+def test_every_input_is_tried(cases: Path) -> None:
+    assert {path.name for path in cases.iterdir() if path.is_dir()} == TABLE.keys() | ELSEWHERE.keys()
+    for file in {file for files in ELSEWHERE.values() for file in files}:
+        assert (Path(__file__).resolve().parents[1] / file).is_file(), file

@@ -169,7 +169,7 @@ class TestCreate:
 
     def test_devices_are_counted_from_one(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert command("train", tmp_path, "-o", tmp_path / "job", "--create", "--devices", "0") == 2
-        assert "trainer.devices" in capsys.readouterr().err
+        assert "--devices" in capsys.readouterr().err
         assert not (tmp_path / "job").exists()
 
 

@@ -259,3 +259,9 @@ class TestSliceAxis:
 
     def test_asked_in_vain(self) -> None:
         assert "data.slice_axis = x: a 3D network sees volumes" in refusal(self.SAGITTAL, "slice_axis=x")
+
+
+def test_voxels_so_small_that_no_volume_fits_into_memory() -> None:
+    told = refusal(HIPPOCAMPUS, "spacing=[1e-4,1e-4,1e-4]")
+    assert told.startswith("data.spacing = [0.0001, 0.0001, 0.0001]: the largest volume would have ")
+    assert "GB are there. It is in mm (z, y, x); the images have 1 x 1 x 1." in told

@@ -397,3 +397,23 @@ class TestNamedNetworks:
     def test_batch_norm_needs_a_batch(self) -> None:
         with pytest.raises(ConfigError, match=r"network\.norm = 'batch' and data\.batch_size = 1"):
             plan_for(DATA["2D"], "network.type=UNet2D", "norm=batch", "batch_size=1")
+
+
+class TestTooMuch:
+    """Settings that only the data and the planned values show to be wrong are told before anything is built."""
+
+    @pytest.mark.parametrize(
+        "setting, words",
+        [
+            ("patch_size=[4096,4096,4096]", "a training step of PlannedUNet with a patch of 4096 x 4096 x 4096 voxels"),
+            ("spacing=[1e-5,1e-5,1e-5]", "data.spacing = [1e-05, 1e-05, 1e-05]: the largest volume would have"),
+        ],
+    )
+    def test_for_the_memory(self, setting: str, words: str) -> None:
+        with pytest.raises(ConfigError, match="GB are there") as caught:
+            plan_for(fingerprint(), setting)
+        assert words in str(caught.value)
+
+    def test_a_smallest_rate_above_the_planned_one(self) -> None:
+        with pytest.raises(ConfigError, match=r"eta_min = 5: above the learning rate, which is 0\.002"):
+            plan_for(fingerprint(), "lr_schedule=cosine", "eta_min=5")

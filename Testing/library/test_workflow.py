@@ -364,8 +364,9 @@ class TestWhereItWrites:
     @pytest.mark.parametrize(
         "path",
         [
-         "/tmp/away", "../away", "a/../../away", "..", "..\\away", "a\\..\\..\\b", "C:\\away", "C:away", "\\\\host\\share",
-         "//host/share"],
+            "/tmp/away", "../away", "a/../../away", "..", "..\\away", "a\\..\\..\\b", "C:\\away", "C:away",
+            "\\\\host\\share", "//host/share",
+        ],
     )  # fmt: skip
     @pytest.mark.parametrize("name, key", [("predictor", "output_dir"), ("pictures", "output_dir")])
     def test_not_outside(self, folder: Path, name: str, key: str, path: str) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from typing import Any
 import fake_environment as fake
 import pytest
 from MedSegTrainerUI import build_environment
-from MedSegTrainerUI.build_environment import main, size_of
+from MedSegTrainerUI.build_environment import _find_uv, main, size_of
 from MedSegTrainerUI.build_tools import STARTUP_VARIABLE, system_pythons, tool_environment
 from MedSegTrainerUI.environment_record import identity, read_json, requirements_hash, venv_python
 
@@ -113,6 +114,17 @@ class TestBuild:
         assert status.message.startswith("pip failed (exit code 1): ")
         assert not (root / "built.json").exists()
 
+    def test_a_package_that_is_not_the_one_that_was_meant(self, build: Any, root: Path) -> None:
+        wheel = next(build.requirements.parent.glob("*.whl"))
+        hashes = build.requirements.with_name("hashes.txt")
+        right = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        hashes.write_text(f"tinypackage @ {wheel.as_uri()} --hash=sha256:{right}\n")
+        assert build() == 0, read_text(root / "log.txt")
+        hashes.write_text(f"tinypackage @ {wheel.as_uri()} --hash=sha256:{right[::-1]}\n")
+        assert build("--anew") == 1
+        assert "not the file that was meant" in JobFolder(root).status().message
+        assert not (root / "built.json").exists()
+
     def test_too_little_space_is_told_before_anything_is_loaded(self, build: Any, root: Path) -> None:
         assert build("--needed", str(10**18)) == 1
         message = JobFolder(root).status().message
@@ -195,6 +207,13 @@ class TestUv:
         assert lines[2].endswith("--torch-backend=auto")
         assert read_json(root / "built.json")["tool"] == "uv"
 
+    def test_checks_the_hashes_that_are_known(self, uv: Any, build_with_uv: Any, tmp_path: Path) -> None:
+        asked = uv()
+        (tmp_path / "a wheel").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "a wheel" / "hashes.txt").touch()
+        assert build_with_uv() == 0
+        assert f"-r {tmp_path / 'a wheel' / 'hashes.txt'} --torch-backend=auto" in asked.read_text()
+
     def test_python_3_12_cannot_be_loaded(self, uv: Any, build_with_uv: Any) -> None:
         asked = uv("3.12")
         assert build_with_uv() == 0
@@ -267,6 +286,36 @@ class TestRequirements:
         listed = (RESOURCES / "requirements.txt").read_text(encoding="utf-8")
         for name in re.findall(r'^\s*"([A-Za-z0-9]+)', block[1], re.MULTILINE):
             assert re.search(rf"^{name}==", listed, re.MULTILINE | re.IGNORECASE), name
+
+    def test_have_the_hashes_of_all_but_pytorch(self) -> None:
+        """Each build of PyTorch has its own, in an index of its own."""
+        listed = (RESOURCES / "hashes.txt").read_text(encoding="utf-8").replace("\\\n", " ")
+        hashed = {line.split(";")[0].split(" ")[0].lower().replace("_", "-"): line for line in packages(listed)}
+        wanted = packages((RESOURCES / "requirements.txt").read_text(encoding="utf-8"))
+        names = {line.split(";")[0].strip().lower().replace("_", "-") for line in wanted}
+        assert names - hashed.keys() == {"torch==2.13.0"} and not hashed.keys() - names
+        assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", line) for line in hashed.values())
+
+    def test_the_installer_is_one_version(self) -> None:
+        (line,) = packages((RESOURCES / "uv.txt").read_text(encoding="utf-8").replace("\\\n", " "))
+        assert re.match(r"uv==\d+\.\d+\.\d+ +--hash=sha256:[0-9a-f]{64}", line)
+
+    def test_the_installer_is_loaded_in_that_version_or_not_at_all(self, tmp_path: Path) -> None:
+        asked: list[str] = []
+
+        class NoNetwork:
+            root, environment = tmp_path, {"PATH": ""}
+
+            def stage(self, *told: Any) -> None: ...
+
+            def events(self, event: Any) -> None: ...
+
+            def attempt(self, what: str, command: list[str]) -> bool:
+                asked.extend(command)
+                return False
+
+        assert _find_uv(NoNetwork()) is None
+        assert "--require-hashes" in asked and asked[-1] == str(RESOURCES / "uv.txt")
 
     def test_a_comment_changes_nothing(self, tmp_path: Path) -> None:
         one, two, other = (tmp_path / name for name in ("one", "two", "other"))
