@@ -20,6 +20,7 @@ from MedSegTrainerUI.data_problem import Problem, find_problem, repair_words
 from MedSegTrainerUI.export_cases import export_cases
 from MedSegTrainerUI.messages import allow, show_message, told
 from MedSegTrainerUI.node_choice import let_go
+from MedSegTrainerUI.row_viewer import RowViewer
 from MedSegTrainerUI.scene_pairs import pair_all
 from MedSegTrainerUI.scene_watch import SceneWatch
 from MedSegTrainerUI.segment_classes import SegmentClass, find_classes
@@ -38,7 +39,7 @@ class DataSection:
         self.classes: list[SegmentClass] = []
         self.leftOut: list[SegmentClass] = []
         self._problem = Problem()
-        self._findings: list[Finding] = []
+        self.findings: list[Finding] = []
         self._doctor: list[Finding] = []
         self._doctored: Any = None  # the content that the doctor looked at
         self._check: DataCheck | None = None
@@ -66,6 +67,7 @@ class DataSection:
         ui.classesTable.connect("itemSelectionChanged()", self.onSelection)
         ui.volumesSelector.connect("checkedNodesChanged()", self.onSelection)
         let_go(ui.segmentationSelector)
+        self._viewer = RowViewer(self)
         ui.reportLabel.connect("linkActivated(QString)", self.onReport)
         self.tell("")
 
@@ -133,10 +135,10 @@ class DataSection:
         names = self.panel.class_names()
         self.classes = find_classes(used, names)
         self.leftOut = class_names.left_out(names, find_classes(used, {})) if names else []
-        self._findings = check_rows(used, self.classes, overlap=self._overlap())
+        self.findings = check_rows(used, self.classes, overlap=self._overlap())
         if self._doctored == self._content():
-            self._findings = [*self._findings, *self._doctor]
-        self._problem = find_problem(self.rows, self.classes, self._findings)
+            self.findings = [*self.findings, *self._doctor]
+        self._problem = find_problem(self.rows, self.classes, self.findings)
 
     def _overlap(self) -> str:
         return self.parameters.overlap if self.parameters else "refuse"
@@ -150,7 +152,7 @@ class DataSection:
     def _show(self) -> None:
         ui = self.ui
         by_case: dict[str, list[Finding]] = {}
-        for one in self._findings:
+        for one in self.findings:
             by_case.setdefault(one.case, []).append(one)
         self._fill(ui.pairsTable, data_tables.pair_cells(self.rows, by_case), 3)
         self._fill(ui.classesTable, data_tables.class_cells(self.classes, self.leftOut), 2)
@@ -282,7 +284,8 @@ class DataSection:
 
     def _add(self, new: Sequence[CaseRow]) -> None:
         """Rows of the same volumes are replaced: that is how a segmentation is exchanged."""
-        kept = [row for row in self.rows if not any(_same_images(row, other) for other in new)]
+        replaced = [(row.images, row.volumes) for row in new]
+        kept = [row for row in self.rows if (row.images, row.volumes) not in replaced]
         for row in new:
             kept.append(replace(row, name=free_name(row.name, [one.name for one in kept])))
         self._write(kept)
@@ -394,7 +397,3 @@ class DataSection:
         page = report_page(self.panel, self.parameters.checkJob)
         if page is not None:
             qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(page)))
-
-
-def _same_images(row: CaseRow, other: CaseRow) -> bool:
-    return row.images == other.images and row.volumes == other.volumes

@@ -15,10 +15,11 @@ from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
 from MedSegTrainerUI.advice_list import AdviceList
 from MedSegTrainerUI.charts import Charts
 from MedSegTrainerUI.event_words import class_legend, dice_words, ending, progress_words
+from MedSegTrainerUI.job_bar import set_bar
 from MedSegTrainerUI.job_log import JobLog
 from MedSegTrainerUI.job_table import JobTable
 from MedSegTrainerUI.job_watch import JobWatch
-from MedSegTrainerUI.jobs import has_no_end, job_classes
+from MedSegTrainerUI.jobs import job_classes
 from MedSegTrainerUI.messages import show_message, told
 from MedSegTrainerUI.plot_frame import PlotFrame
 from MedSegTrainerUI.preview_box import PreviewBox
@@ -27,7 +28,6 @@ from MedSegTrainerUI.training_settings import read_changes
 FIRST_POLL_SECONDS = 0.04  # most jobs are read in whole then, before the first picture
 LIST_SECONDS = 5.0
 JOBS_LOOKED_AT = 20  # for one that still runs
-PROGRESS_STEPS = 1000
 WARNINGS_SHOWN = 3
 RESUMABLE = ("created", "stopped", "failed", "died")
 
@@ -266,11 +266,7 @@ class JobSection:
             self.refresh()
             return
         self.ui.nameLabel.text = watch.name
-        unknown = watch.state == "starting" or not watch.stage["total"] or has_no_end(watch.document)
-        endless = watch.working and unknown
-        self.ui.progressBar.maximum = 0 if endless else PROGRESS_STEPS  # 0: busy, no end known
-        if not endless:
-            self.ui.progressBar.value = round(watch.progress * PROGRESS_STEPS)
+        set_bar(self.ui.progressBar, watch)
         self.ui.progressLabel.text = progress_words(watch)
         mean, dice = watch.best_dice()
         self.ui.bestLabel.visible = mean is not None

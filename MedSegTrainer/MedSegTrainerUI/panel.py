@@ -17,6 +17,7 @@ from MedSegTrainerUI.data_section import DataSection
 from MedSegTrainerUI.environment import Environment
 from MedSegTrainerUI.environment_section import EnvironmentSection
 from MedSegTrainerUI.evaluate_section import EvaluateSection
+from MedSegTrainerUI.job_bar import JobBar
 from MedSegTrainerUI.jobs import JobList
 from MedSegTrainerUI.scene_import import KeptParameters
 from MedSegTrainerUI.segment_classes import SegmentClass, find_classes
@@ -43,6 +44,7 @@ class Panel(VTKObservationMixin):
         self.apply = ApplySection(self)
         self.evaluate = EvaluateSection(self)
         self.environmentSection = EnvironmentSection(self)
+        self.jobBar = JobBar(self.ui)
         self._sections = (self.data, self.train, self.apply, self.evaluate, self.environmentSection)
         buttons = ("dataButton", "trainButton", "applyButton", "evaluateButton", "environmentButton")
         for button, section in zip(buttons, self._sections, strict=True):
@@ -109,12 +111,14 @@ class Panel(VTKObservationMixin):
         try:
             for section in self._sections:
                 section.refresh()
+            self.jobBar.show(self.train.job.watched)
         finally:
             self._refreshing = False
 
     def onTimer(self) -> None:
         for section in self._sections:
             section.onTimer()
+        self.jobBar.show(self.train.job.watched)
 
     def cleanup(self) -> None:
         """Leaves nothing behind that could call this panel; running jobs go on. May be called again."""

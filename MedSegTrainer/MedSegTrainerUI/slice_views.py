@@ -1,4 +1,4 @@
-"""What the slice views show of a volume. They are the user's: nothing here changes what is in them."""
+"""What the slice views show of a volume. They are the user's: nothing here changes what is in them but ``jump_to``."""
 
 from __future__ import annotations
 
@@ -40,6 +40,12 @@ def show_only_in(segmentation: Any, views: Sequence[str]) -> None:
         display.EndModify(before)
     if bool(display.GetVisibility()) != bool(views):
         display.SetVisibility(bool(views))
+
+
+def jump_to(place: Sequence[float]) -> None:
+    """Brings a place (RAS, mm) into the middle of every slice view."""
+    for view in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+        view.JumpSliceByCentering(*place)
 
 
 def _in_layout() -> dict[str, Any]:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import package
+import pytest
 
 SCRIPT = package.ROOT / "Testing" / "run_in_slicer.py"
 RUN = "import runpy, sys; sys.exit(runpy.run_path(sys.argv[1], run_name='run_in_slicer')['main'](['-q']))"
@@ -38,3 +39,15 @@ def test_pytest_is_found_in_the_named_folder_and_gets_the_module_tests_alone(tmp
     assert arguments[-2:] == [str(SCRIPT.parent / "module"), "-q"]
     assert arguments[arguments.index("--confcutdir") + 1] == str(SCRIPT.parent / "module")
     assert Path(arguments[arguments.index("-c") + 1]).is_file()
+
+
+def test_over_the_stand_in_the_fixtures_of_the_application_do(tmp_path: Path) -> None:
+    """One panel a test, made new; settings and parameters of the tests before are gone; no test of the stand-in."""
+    for package_name in ("slicer", "PySide6"):
+        pytest.importorskip(package_name, reason="the stand-in needs the packages of the extra 'slicer'")
+    script = package.ROOT / "Testing" / "slicer_standin" / "played_slicer.py"
+    chosen = "test_conformance_scene or test_parameters or (test_panel and (closing or cleanup or folder or changed))"
+    command = [sys.executable, str(script), "-q", "-rA", "-k", chosen]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert "test_closing_the_scene" in done.stdout and "test_standin" not in done.stdout

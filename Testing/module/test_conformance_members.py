@@ -268,8 +268,9 @@ def table() -> Any:
 @states("QTableWidget.setColumnCount", "QTableWidget.setRowCount", "QTableWidget.setHorizontalHeaderLabels",
         "QTableWidget.setItem", "QTableWidget.item", "QTableWidget.rowCount", "QTableWidget.currentRow",
         "QTableWidget.setCurrentCell", "QTableWidget.editItem", "QTableWidget.cellChanged(int,int)",
-        "QTableWidget.cellDoubleClicked(int,int)", "QTableWidget.itemSelectionChanged()",
-        "QAbstractItemView.clearSelection", "QAbstractItemView.selectionModel", "QItemSelectionModel.selectedRows",
+        "QTableWidget.cellClicked(int,int)", "QTableWidget.cellDoubleClicked(int,int)",
+        "QTableWidget.itemSelectionChanged()", "QAbstractItemView.clearSelection",
+        "QAbstractItemView.selectionModel", "QItemSelectionModel.selectedRows",
         "QTableView.selectRow")  # fmt: skip
 def test_tables(table: Any) -> None:
     assert table.rowCount == 3 and table.item(0, 1) is None and table.item(1, 0).text() == "job 1"
@@ -281,8 +282,9 @@ def test_tables(table: Any) -> None:
     assert table.currentRow() == 1
     assert emitted(table, "itemSelectionChanged()", table.clearSelection) == [()]
     assert table.selectionModel().selectedRows() == () or list(table.selectionModel().selectedRows()) == []
-    act = table.cellDoubleClicked
-    assert emitted(table, "cellDoubleClicked(int,int)", lambda: act(1, 0)) == [(1, 0)]
+    for signal in ("cellClicked", "cellDoubleClicked"):
+        act = getattr(table, signal)
+        assert emitted(table, f"{signal}(int,int)", lambda act=act: act(1, 0)) == [(1, 0)]
     table.editItem(table.item(0, 0))
     table.setRowCount(0)
     assert table.rowCount == 0 and table.item(0, 0) is None and table.currentRow() == -1

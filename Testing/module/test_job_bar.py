@@ -1,0 +1,34 @@
+"""The training at the top of the panel, whatever section is open."""
+
+import json
+
+import fake_panel as fake
+import pytest
+import qt
+
+
+@pytest.fixture(autouse=True)
+def home(scene, tmp_path):
+    qt.QSettings().setValue("MedSegTrainer/Folder", str(tmp_path))  # whose jobs lie in "jobs"
+
+
+def test_it_is_there_while_a_training_runs(panel, make_job):
+    frame, bar, label = panel.ui.runningFrame, panel.ui.runningBar, panel.ui.runningLabel
+    assert not frame.visible
+    folder = make_job(events=fake.training(), state="running")
+    panel.train.job.follow(folder)
+    for name in ("data", "train", "apply", "evaluate", "environment"):
+        getattr(panel.ui, f"{name}Button").collapsed = True
+    panel.onTimer()
+    assert frame.visible and (bar.value, bar.maximum) == (500, 1000)
+    assert label.text == "liver-tumor: epoch 3, 8 min left, best Dice 0.73"
+    status = json.loads(folder.status_file.read_text())
+    folder.status_file.write_text(json.dumps({**status, "state": "stopped"}))
+    panel.onTimer()
+    assert not frame.visible
+
+
+def test_it_is_busy_before_the_first_word(panel, make_job):
+    panel.train.job.follow(make_job(state="running"))
+    panel.onTimer()
+    assert panel.ui.runningBar.maximum == 0 and "best Dice" not in panel.ui.runningLabel.text
