@@ -411,7 +411,10 @@ class EvaluateConfig:
     model: str = setting("", "Model that made the predictions: its classes name the values; without it the files do.")
     metrics: list[str] = setting([], "What to show and write, such as dice, iou, hd95; without any: everything.")
     ignore_label: int | None = setting(
-        None, "Reference value of voxels that do not count; without it that of the model, or 'ignore' of dataset.json."
+        None,
+        "Reference value of voxels that do not count; without it that of the model, or 'ignore' of dataset.json.",
+        minimum=-(2**31),
+        maximum=2**31 - 1,
     )
     surface_tolerance_mm: float = setting(
         1.0, "Distance that surface Dice still takes as right, in mm.", minimum=0, maximum=1000

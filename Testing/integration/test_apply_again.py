@@ -79,7 +79,7 @@ def test_two_models_with_maps(trained: JobFolder, dataset: Path, tmp_path: Path)
         assert Geometry.of(found).disagreements(Geometry.of(image)) == []
         assert found.GetPixelID() == sitk.sitkFloat32
         values = sitk.GetArrayViewFromImage(found)
-        assert values.min() >= 0 and 0.05 < values.max() <= 1
+        assert values.min() >= 0 and values.max() <= 1
     labels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "case_2.nii.gz")))
     liver = sitk.GetArrayViewFromImage(read[0])
     assert liver[labels == 2].mean() > 0.7 > 0.2 > liver[labels != 2].mean()

@@ -233,7 +233,7 @@ def test_metrics_table_shows_what_is_not_defined_as_a_dash() -> None:
 def test_events_that_are_not_understood_are_passed_over() -> None:
     good = Warned(message="\x1b[2Jafter")
     choices = {**CHOICES, "spacing": {"value": 5}}
-    bad = (Planned(choices={}), Planned(choices=choices), replace(validated({}), mean_dice=None))
+    bad = (Planned(choices={}), Planned(choices=choices), replace(validated({}), mean_dice="high"))  # type: ignore[arg-type]
     assert shown(*bad, good) == ["Note: \\x1b[2Jafter"]
 
 

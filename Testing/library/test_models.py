@@ -284,7 +284,12 @@ class TestPackage:
     def test_is_rebuilt_from_the_package_alone(self, tiny_plan: Plan, tmp_path: Path, name: str, norm: str) -> None:
         network, image = network_for(name, norm=norm), image_for(name)
         network.train()(image)  # moves the statistics of batch norm, which are in no parameter
-        plan = replace(tiny_plan, architecture=name.split()[0], network=parameters_for(name, norm=norm))
+        size = image.shape[2:]
+        plan = replace(
+            tiny_plan, architecture=name.split()[0], network=parameters_for(name, norm=norm), dims=len(size),
+            patch_size=(1,) * (3 - len(size)) + size, divisor=(1, 1, 1), channel_names=("T1", "T2"),
+            normalization=tiny_plan.normalization * 2,
+        )  # fmt: skip
         save_package(ModelPackage(plan=plan, weights=network.state_dict()), tmp_path)
         back = load_package(tmp_path)
         assert back.plan == plan

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 
 from MedSegTrainerLib.checkpoint import TrainingState
 from MedSegTrainerLib.config import DataConfig, TrainConfig, TrainerConfig
@@ -34,12 +33,15 @@ MONITOR = Monitor(TrainerConfig(), ["kidney", "cyst"])
     ],
 )
 def test_a_model_saved_when_stopped_within_an_epoch_is_not_replaced_by_a_worse_one(
-    tmp_path: Path, tiny_plan: Plan, steps_into_the_epoch: int, before: float | None, after: float
+    tmp_path: Path,
+    tiny_plan: Plan,
+    package: ModelPackage,
+    steps_into_the_epoch: int,
+    before: float | None,
+    after: float,
 ) -> None:
     training = {"steps": 3 * tiny_plan.steps_per_epoch + steps_into_the_epoch, "epoch": 3}
-    weights = {"w": torch.zeros(1)}
-    package = ModelPackage(plan=tiny_plan, weights=weights, training=training, metrics={"monitored": 0.8})
-    save_package(package, JobFolder(tmp_path).model)
+    save_package(replace(package, training=training, metrics={"monitored": 0.8}), JobFolder(tmp_path).model)
     state = TrainingState(total_steps=100, epoch=2, best=before)
     _remember_best(state, tiny_plan, JobFolder(tmp_path), MONITOR)
     assert state.best == after
@@ -80,7 +82,9 @@ def test_the_network_is_explained_with_its_settings(tiny_plan: Plan) -> None:
 class TestClassesThatFewCasesHave:
     """Six cases; ``rare`` ones have label 2 too."""
 
-    def scanned(self, root: Path, rare: set[str], **settings: Any) -> tuple[tuple[str, ...], list[str]]:
+    def scanned(
+        self, root: Path, rare: set[str], job: JobFolder | None = None, **settings: Any
+    ) -> tuple[tuple[str, ...], list[str]]:
         """Held-out cases, and what was told."""
         for name in "abcdef":
             label = np.zeros((6, 9, 12), np.uint8)
@@ -92,7 +96,7 @@ class TestClassesThatFewCasesHave:
                 sitk.WriteImage(sitk.GetImageFromArray(array), str(root / "data" / folder / f"{name}.nrrd"))
         events: list[Any] = []
         config = TrainConfig(data=DataConfig(data_dir=str(root / "data")), trainer=TrainerConfig(**settings))
-        found = scan_data(config, events.append, JobFolder(root / "job"))
+        found = scan_data(config, events.append, job)
         return found.split.val, [event.message for event in events if isinstance(event, Warned)]
 
     def test_one_of_them_is_held_out(self, tmp_path: Path) -> None:
@@ -101,12 +105,13 @@ class TestClassesThatFewCasesHave:
         val, told = self.scanned(tmp_path, rare)
         assert set(val) < rare and not [words for words in told if "No held-out" in words]
 
-    def test_a_job_that_has_a_plan_keeps_its_division(self, tmp_path: Path) -> None:
+    def test_a_job_keeps_its_division(self, tmp_path: Path) -> None:
         usual, _ = self.scanned(tmp_path, set())
+        rare = set("abcdef".replace(usual[0], "")[:2])
         (tmp_path / "job").mkdir()
-        JobFolder(tmp_path / "job").plan_file.write_text("{}", encoding="utf-8")
-        val, told = self.scanned(tmp_path, set("abcdef".replace(usual[0], "")[:2]))
-        assert val == usual and [words for words in told if f"No held-out case ({usual[0]}) has 'label 2'" in words]
+        val, _ = self.scanned(tmp_path, rare, JobFolder(tmp_path / "job"))
+        assert set(val) < rare
+        assert self.scanned(tmp_path, rare, JobFolder(tmp_path / "job"))[0] == val
 
     def test_a_metric_that_nothing_will_tell(self, tmp_path: Path) -> None:
         usual, _ = self.scanned(tmp_path, set())
