@@ -18,6 +18,7 @@ from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.job_cases import BEGUN_BEFORE, cases_as_begun
 from MedSegTrainerLib.json_input import read_json_file
+from MedSegTrainerLib.kept_settings import keep_settings
 from MedSegTrainerLib.package import DESCRIPTION
 from MedSegTrainerLib.validation import parse_job
 
@@ -86,6 +87,7 @@ class Study:
 def prepare(train: TrainConfig, folder: JobFolder, emit: Emit) -> Study:
     """The folds of a cross-validation, of the cases and as they were divided when it first ran; raises MedSegError."""
     splits_file, halves = folder.path / "splits.json", folder.path / "halves"
+    keep_settings(train, folder, begun=splits_file.exists())
     used = read_used_cases(folder.used_cases_file)
     if used is not None:
         dataset = cases_as_begun(used, train.data, emit, "cross-validate")

@@ -38,6 +38,7 @@ from MedSegTrainerLib.inference import Predictor, describe_plan
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.job_cases import cases_of_job
 from MedSegTrainerLib.json_input import read_json_file
+from MedSegTrainerLib.kept_settings import keep_settings
 from MedSegTrainerLib.likeness import describe
 from MedSegTrainerLib.monitor import Monitor, judging_words
 from MedSegTrainerLib.package import DESCRIPTION, load_package, save_description
@@ -168,6 +169,7 @@ def run_train(
 
     With several ranks each calls this; all but the first say nothing and write nothing but prepared volumes.
     """
+    ranks.first_does(lambda: keep_settings(config, folder, begun=folder.plan_file.exists()))
     scanned = ranks.first_does(lambda: scan_data(config, emit, folder))
     monitor = Monitor(config.trainer, [item.name for item in scanned.fingerprint.classes])
     plan = ranks.first_does(lambda: _plan_once(config, scanned, folder, emit, started, ranks))
