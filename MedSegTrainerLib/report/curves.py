@@ -154,7 +154,8 @@ def _legend(ax: Axes, colors: Mapping[str, str]) -> None:
         lines = [*lines[: room - 1], (f"and {len(lines) - room + 1} more", "none", 0.0)]
     handles = [Line2D([], [], color=color, linewidth=width) for _, color, width in lines]
     ax.legend(
-        handles, [short(name) for name, _, _ in lines], ncols=-(-len(lines) // LEGEND_ROWS), frameon=False, fontsize=FONT_SIZE, loc="upper left",
+        handles, [short(name) for name, _, _ in lines],
+        ncols=-(-len(lines) // LEGEND_ROWS), frameon=False, fontsize=FONT_SIZE, loc="upper left",
         title="Validation Dice", title_fontsize=FONT_SIZE, alignment="left",
     )  # fmt: skip
 

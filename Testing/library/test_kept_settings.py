@@ -36,7 +36,8 @@ def test_all_changes_are_named(folder: JobFolder) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", ["data_dir=elsewhere", "trainer.device=cpu", "trainer.devices=2", "save_frequency=2", "tensorboard=false"]
+    "setting",
+    ["data_dir=elsewhere", "trainer.device=cpu", "trainer.devices=2", "save_frequency=2", "tensorboard=false"],
 )
 def test_what_changes_no_weight_is_free(folder: JobFolder, setting: str) -> None:
     keep_settings(config("epochs=3", setting), folder, begun=True)
