@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import TrainConfig, job_document
@@ -19,7 +20,6 @@ from MedSegTrainerLib.job_cases import BEGUN_BEFORE, cases_as_begun
 from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.kept_settings import keep_settings
 from MedSegTrainerLib.package import DESCRIPTION
-from MedSegTrainerLib.plan import read_plan
 from MedSegTrainerLib.typed import fits
 from MedSegTrainerLib.validation import parse_job
 
@@ -79,10 +79,12 @@ class Study:
         first = self.job(0).plan_file
         if index == 0 or not first.exists():
             return
-        plan = read_plan(first)
+        plan: Any = read_json_file(first, JobError)
+        if not isinstance(plan, dict) or not fits(plan.get("steps_per_epoch"), int):
+            raise JobError(f"{first} is damaged. Begin a new cross-validation in another folder.")
         share = len(self.folds[index]["train"]) / len(self.folds[0]["train"])
-        steps = max(1, round(plan.steps_per_epoch * share))
-        atomic.write_json(self.job(index).plan_file, replace(plan, steps_per_epoch=steps).to_json())
+        plan["steps_per_epoch"] = max(1, round(plan["steps_per_epoch"] * share))
+        atomic.write_json(self.job(index).plan_file, plan)
 
 
 def prepare(train: TrainConfig, folder: JobFolder, emit: Emit) -> Study:

@@ -50,10 +50,10 @@ class TestJob:
         study.make_job(1, "cpu")
         assert json.loads(job.plan_file.read_text())["steps_per_epoch"] == 20
 
-    @pytest.mark.parametrize("content", ["null", "{}", '{"steps_per_epoch": 30}', "["])
+    @pytest.mark.parametrize("content", ["null", "{}", '{"steps_per_epoch": "30"}', "["])
     def test_a_damaged_plan_of_the_first(self, study: Study, content: str) -> None:
         study.make_job(0, "cpu").plan_file.write_text(content)
-        with pytest.raises(JobError, match=r"plan.json is damaged, or of another version"):
+        with pytest.raises(JobError, match=r"plan\.json is (damaged|not valid JSON)"):
             study.make_job(1, "cpu")
 
     def test_another_job_in_its_place_is_refused(self, study: Study) -> None:
