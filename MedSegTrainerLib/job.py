@@ -125,6 +125,11 @@ class JobFolder:
         return self.path / "plan.json"
 
     @property
+    def settings_file(self) -> Path:
+        """The settings that a training began with."""
+        return self.path / "settings.json"
+
+    @property
     def used_cases_file(self) -> Path:
         return self.path / "used_cases.json"
 
@@ -254,6 +259,7 @@ class JobFolder:
     def _of_earlier_job(self) -> tuple[Path, ...]:
         return (
             self.status_file, self.events_file, self.log_file, self.stop_file, self.plan_file, self.used_cases_file,
+            self.settings_file,
         )  # fmt: skip
 
     def _refuse_unless_free(self) -> None:

@@ -111,13 +111,16 @@ def process_exists(pid: int) -> bool:
 def small_text(path: Path) -> str | None:
     """The text of a short file; None where there is none. A pipe would be waited for without end."""
     try:
-        about = path.stat()
-        if not stat.S_ISREG(about.st_mode):
-            return None
-        with path.open("rb") as stream:
+        with open(path, "rb", opener=_open_at_once) as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                return None
             return stream.read(SMALL_FILE).decode("utf-8", errors="replace")
     except OSError:
         return None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _lock_owner(folder: JobFolder) -> tuple[str, int] | None:

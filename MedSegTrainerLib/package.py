@@ -6,7 +6,9 @@ package whose ``members`` are models of the same classes, each with a plan and a
 
 from __future__ import annotations
 
+import lzma
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +39,9 @@ JSON_NAMES: dict[type, str] = {dict: "an object", list: "a list", int: "a whole 
 HEAD, TOLD = {"schema_version": int, "made_by": str}, {
     "plan": dict, "training": dict, "metrics": dict, "data": dict, "curves": list, "postprocessing": list,
 }  # fmt: skip
+NOT_READ = (  # of a zip that is damaged or locked, whatever it is compressed with
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, RuntimeError, EOFError, ValueError, OSError,
+)  # fmt: skip
 WEIGHTS_NAME = re.compile(r"weights(_[0-9]{1,3})?\.safetensors")  # of a member: a file of the package, no path
 
 
@@ -253,7 +258,7 @@ def _opened(path: Path) -> Iterator[Opened]:
                     yield stream, members[name].file_size
 
             yield open_member
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError, OSError) as error:  # damaged or locked
+    except NOT_READ as error:
         raise ModelError(
             f"{path} is no model: it cannot be read as a zip file ({error}). Give a model folder, its zip or a job."
         ) from None

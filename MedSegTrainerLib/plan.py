@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import LossConfig
 from MedSegTrainerLib.data.normalize import Normalization
-from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.errors import JobError, ModelError
 from MedSegTrainerLib.geometry import AXES
+from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.plan_checks import parse_plan
 
 
@@ -84,6 +86,17 @@ class Plan:
             wrong = sorted(names ^ values.keys())
             raise ModelError(f"The plan does not fit this version: {', '.join(wrong)} missing or unknown.")
         return parse_plan(cls, values)
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan of a job; raises JobError where the file is damaged, or of another version."""
+    try:
+        return Plan.from_json(read_json_file(path, ModelError))
+    except ModelError as error:
+        raise JobError(
+            f"{path} is damaged, or of another version: {error}\nWithout its plan nothing goes on: begin anew in "
+            "another folder."
+        ) from None
 
 
 def _upgraded(values: dict[str, Any]) -> dict[str, Any]:

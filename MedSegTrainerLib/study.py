@@ -18,7 +18,9 @@ from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.job_cases import BEGUN_BEFORE, cases_as_begun
 from MedSegTrainerLib.json_input import read_json_file
+from MedSegTrainerLib.kept_settings import keep_settings
 from MedSegTrainerLib.package import DESCRIPTION
+from MedSegTrainerLib.typed import fits
 from MedSegTrainerLib.validation import parse_job
 
 
@@ -77,7 +79,9 @@ class Study:
         first = self.job(0).plan_file
         if index == 0 or not first.exists():
             return
-        plan: dict[str, Any] = read_json_file(first)
+        plan: Any = read_json_file(first, JobError)
+        if not isinstance(plan, dict) or not fits(plan.get("steps_per_epoch"), int):
+            raise JobError(f"{first} is damaged. Begin a new cross-validation in another folder.")
         share = len(self.folds[index]["train"]) / len(self.folds[0]["train"])
         plan["steps_per_epoch"] = max(1, round(plan["steps_per_epoch"] * share))
         atomic.write_json(self.job(index).plan_file, plan)
@@ -86,6 +90,7 @@ class Study:
 def prepare(train: TrainConfig, folder: JobFolder, emit: Emit) -> Study:
     """The folds of a cross-validation, of the cases and as they were divided when it first ran; raises MedSegError."""
     splits_file, halves = folder.path / "splits.json", folder.path / "halves"
+    keep_settings(train, folder, begun=splits_file.exists())
     used = read_used_cases(folder.used_cases_file)
     if used is not None:
         dataset = cases_as_begun(used, train.data, emit, "cross-validate")
@@ -101,7 +106,7 @@ def prepare(train: TrainConfig, folder: JobFolder, emit: Emit) -> Study:
         first, second = half_names(usable[0])
         folds = [{"train": [first], "val": [second]}, {"train": [second], "val": [first]}]
     elif splits_file.exists():
-        folds = read_json_file(splits_file)
+        folds = _read_folds(splits_file, {case.name for case in dataset.cases})
     else:
         folds = _divided(dataset, train)
     if used is None:
@@ -116,6 +121,28 @@ def prepare(train: TrainConfig, folder: JobFolder, emit: Emit) -> Study:
     return Study(
         folder=folder, dataset=dataset, folds=folds, train=replace(train, data=data), halved=halved, used=used
     )  # fmt: skip
+
+
+def _read_folds(path: Path, known: set[str]) -> list[dict[str, list[str]]]:
+    """The folds that the cross-validation began with; raises JobError where the file no longer says them."""
+    folds: list[dict[str, list[str]]] = read_json_file(path, JobError)
+    whole = fits(folds, list[dict[str, list[str]]]) and all(_is_fold(fold, known) for fold in folds)
+    if not whole or len(folds) < 2:
+        raise JobError(
+            f"{path} is damaged, or its cases are not in the data any more: each of its folds needs cases in 'train' "
+            "and others in 'val'. Begin a new cross-validation in another folder."
+        )
+    held_out = [name for fold in folds for name in fold["val"]]
+    if len(set(held_out)) < len(held_out):
+        raise JobError(f"{path} is damaged: a case is held out twice. Begin a new cross-validation in another folder.")
+    return folds
+
+
+def _is_fold(fold: dict[str, list[str]], known: set[str]) -> bool:
+    if fold.keys() != {"train", "val"} or not fold["train"] or not fold["val"]:
+        return False
+    names = [*fold["train"], *fold["val"]]
+    return len(set(names)) == len(names) and known.issuperset(names)
 
 
 def _divided(dataset: Dataset, train: TrainConfig) -> list[dict[str, list[str]]]:

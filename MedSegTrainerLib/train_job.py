@@ -37,11 +37,11 @@ from MedSegTrainerLib.held_out_files import predict_files
 from MedSegTrainerLib.inference import Predictor, describe_plan
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.job_cases import cases_of_job
-from MedSegTrainerLib.json_input import read_json_file
+from MedSegTrainerLib.kept_settings import keep_settings
 from MedSegTrainerLib.likeness import describe
 from MedSegTrainerLib.monitor import Monitor, judging_words
 from MedSegTrainerLib.package import DESCRIPTION, load_package, save_description
-from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.plan import Plan, read_plan
 from MedSegTrainerLib.plan_schedule import few_steps
 from MedSegTrainerLib.planning import make_plan
 from MedSegTrainerLib.ranks import ALONE, Bystander, Ranks, device_of
@@ -49,6 +49,7 @@ from MedSegTrainerLib.remedies import facts_of
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.trainer import fit
 from MedSegTrainerLib.training import Training
+from MedSegTrainerLib.typed import fits
 
 DEFAULT_BUDGET = "20m"
 
@@ -168,6 +169,7 @@ def run_train(
 
     With several ranks each calls this; all but the first say nothing and write nothing but prepared volumes.
     """
+    ranks.first_does(lambda: keep_settings(config, folder, begun=folder.plan_file.exists()))
     scanned = ranks.first_does(lambda: scan_data(config, emit, folder))
     monitor = Monitor(config.trainer, [item.name for item in scanned.fingerprint.classes])
     plan = ranks.first_does(lambda: _plan_once(config, scanned, folder, emit, started, ranks))
@@ -203,7 +205,7 @@ def _plan_once(
 ) -> Plan:
     """The plan of the job, made where it has none yet."""
     if folder.plan_file.exists():
-        plan = Plan.from_json(read_json_file(folder.plan_file))
+        plan = read_plan(folder.plan_file)
         _refuse_unplanned(plan, scanned.fingerprint)
     else:
         plan = plan_training(config, scanned, emit, started, ranks)
@@ -313,7 +315,10 @@ def _remember_best(state: TrainingState, plan: Plan, folder: JobFolder, monitor:
         return  # killed before the first validation
     package = load_package(folder.model)
     value = package.metrics.get("monitored")
-    if package.training["steps"] % plan.steps_per_epoch and monitor.is_better(value, state.best):
+    steps = package.training.get("steps")
+    if not fits(value, float | None) or not isinstance(steps, int):
+        return  # damaged: the next better one takes its place
+    if steps % plan.steps_per_epoch and monitor.is_better(value, state.best):
         state.best = value
 
 

@@ -31,6 +31,7 @@ from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.main_memory import available_memory
 from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.typed import fits
 
 PREPARING_VERSION = 4  # raise it when prepare_case does something else with the same plan
 PREPARING_FIELDS = ("dims", "spacing", "image_size", "normalization", "classes", "ignore_label")
@@ -208,13 +209,22 @@ def _save(path: Path, array: np.ndarray) -> None:
 def _load(name: str, place: Path, where: str, device: torch.device, prepare: Callable[[], None]) -> StoredCase:
     """The case, as it is kept in the end; raises one of ``NOT_WHOLE`` where a file is not."""
     image, label, locations = (_read(place, part, mapped=where == "disk") for part in ("image", "label", "locations"))
-    grid = read_json_file(place / "geometry.json", DataError)
-    geometry = Geometry(**{key: tuple(values) for key, values in grid.items()})
+    geometry = _geometry(place / "geometry.json", tuple(label.shape))
     if where == "disk":
         return MappedCase(name=name, place=place, geometry=geometry, prepare=prepare)
     if where == "device":
         image, label = image.to(device), label.to(device)
     return CachedCase(name=name, image=image, label=label, locations=locations, geometry=geometry)
+
+
+def _geometry(path: Path, shape: tuple[int, ...]) -> Geometry:
+    values = read_json_file(path, DataError)
+    lengths = {"size": 3, "spacing": 3, "origin": 3, "direction": 9}
+    if not fits(values, dict[str, list[float]]) or {key: len(numbers) for key, numbers in values.items()} != lengths:
+        raise DataError(f"{path} is no geometry. Remove the folder: it is made again.")
+    if not fits(values["size"], list[int]) or sorted(values["size"]) != sorted(shape) or min(values["spacing"]) <= 0:
+        raise DataError(f"{path} is not that of the arrays beside it. Remove the folder: it is made again.")
+    return Geometry(**{key: tuple(numbers) for key, numbers in values.items()})
 
 
 def _read(place: Path, part: str, *, mapped: bool) -> torch.Tensor:

@@ -54,7 +54,7 @@ def case_folders(root: Path, data: DataConfig) -> Dataset | None:
     _refuse_different(found)
     names = list(found[0].channels)
     description = read_description(root)
-    told = channel_names(description) or (tuple(names) if len(names) > 1 else ())
+    told = channel_names(description, root) or (tuple(names) if len(names) > 1 else ())
     cases = tuple(
         Case(name=folder.path.name, images=tuple(folder.channels.values()), label=folder.labels[0]) for folder in found
     )

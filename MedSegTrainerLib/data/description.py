@@ -15,14 +15,16 @@ IGNORE = "ignore"
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object of a file; {} where there is no file or something else in it."""
+    """The JSON object of a file; {} where there is no file. Raises DataError where it holds something else."""
     if not path.exists():
         return {}
     try:
         description = read_json_file(path, DataError)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}. Correct it, or remove it.") from None
-    return description if isinstance(description, dict) else {}
+    if not isinstance(description, dict):
+        raise DataError(f"{path} must hold an object ({{...}}). Correct it, or remove it.")
+    return description
 
 
 def read_description(root: Path) -> dict[str, Any]:
@@ -39,7 +41,9 @@ def label_names(description: dict[str, Any], root: Path) -> dict[int, str]:
         raise _regions(labels, path)
     for key, value in labels.items():
         try:
-            number, name = (int(value), str(key)) if isinstance(value, int) else (int(key), str(value))
+            number, name = (value, str(key)) if type(value) is int else (int(key), value)
+            if not isinstance(name, str):
+                raise ValueError
         except ValueError:
             raise DataError(f"{path}: label {key!r}: {value!r} pairs no number with a name.") from None
         if number != 0 and name in names.values():
@@ -59,6 +63,8 @@ def ignored_value(description: dict[str, Any]) -> int | None:
 def _regions(labels: dict[str, Any], path: Path) -> DataError:
     """What to write in place of nnU-Net's regions: each value once, under the smallest region that has it."""
     sets = {name: value if isinstance(value, list) else [value] for name, value in labels.items()}
+    if not all(type(value) is int for values in sets.values() for value in values):
+        return DataError(f"{path}: 'labels' must pair names with whole numbers, such as {{'liver': 1}}.")
     regions = [f"'{name}' {value}" for name, value in labels.items() if isinstance(value, list)]
     classes: dict[str, Any] = {}
     for value in dict.fromkeys(value for values in sets.values() for value in values):
@@ -71,11 +77,15 @@ def _regions(labels: dict[str, Any], path: Path) -> DataError:
     )
 
 
-def channel_names(description: dict[str, Any]) -> tuple[str, ...]:
+def channel_names(description: dict[str, Any], root: Path) -> tuple[str, ...]:
+    """``channel_names`` (nnU-Net) or ``modality`` (Decathlon) of the dataset.json in ``root``; () without either."""
     channels = description.get("channel_names") or description.get("modality") or {}
-    if not isinstance(channels, dict):
-        return ()
-    return tuple(str(channels[key]) for key in sorted(channels, key=lambda key: (len(str(key)), str(key))))
+    if not isinstance(channels, dict) or not all(isinstance(name, str) for name in channels.values()):
+        raise DataError(
+            f"{root / 'dataset.json'}: 'channel_names' must pair numbers with names, such as {{'0': 'CT'}}, not "
+            f"{channels!s:.200}."
+        )
+    return tuple(channels[key] for key in sorted(channels, key=lambda key: (len(str(key)), str(key))))
 
 
 def inside(root: Path, entry: Any) -> Path:

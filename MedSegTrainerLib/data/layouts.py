@@ -52,7 +52,7 @@ def nnunet(root: Path) -> Dataset | None:
     )
     dataset = Dataset(
         root=root, layout="nnU-Net", cases=cases,
-        label_names=label_names(description, root), channel_names=channel_names(description),
+        label_names=label_names(description, root), channel_names=channel_names(description, root),
     )  # fmt: skip
     return whole(dataset, told, findings)
 
@@ -84,7 +84,7 @@ def decathlon(root: Path) -> Dataset | None:
     there = [case for case in cases if case.name not in {name for name, _ in missing}]
     dataset = Dataset(
         root=root, layout="Decathlon", cases=tuple(sorted(there, key=lambda case: case.name)),
-        label_names=label_names(description, root), channel_names=channel_names(description),
+        label_names=label_names(description, root), channel_names=channel_names(description, root),
     )  # fmt: skip
     return whole(dataset, told, [not_there(name, path) for name, path in missing])
 
@@ -197,7 +197,7 @@ def _pairs(root: Path, layout: str, image_of: dict[str, Path], label_of: dict[st
             for key in sorted(image_of.keys() & label_of.keys())
         ),
         label_names=label_names(description, root),
-        channel_names=channel_names(description),
+        channel_names=channel_names(description, root),
     )
 
 

@@ -115,7 +115,8 @@ def missing_classes(split: Split, present: Mapping[str, frozenset[int]], names: 
 def split_cases(names: Sequence[str], config: DataConfig) -> Split:
     """Divides cases of which nothing but the names is known: explicit lists, a fold, or random shares."""
     if config.split_file is not None:
-        return _from_file(set(names), Path(config.split_file), config.fold or 0)
+        path = Path(config.split_file)
+        return _of_fold(_read(path), set(names), path, config.fold or 0)
     return _divide([Unit(cases=(name,)) for name in names], config, test_share=config.test_split)
 
 
@@ -126,9 +127,9 @@ def fold_splits(dataset: Dataset, config: DataConfig) -> list[Split]:
     for a test are in no fold. Raises UsageError where there are fewer cases than folds, or a single one.
     """
     if config.split_file is not None:
-        known, document = {case.name for case in dataset.cases}, _read(Path(config.split_file))
-        count = len(document) if isinstance(document, list) else 1
-        return [_from_file(known, Path(config.split_file), index) for index in range(count)]
+        known, path = {case.name for case in dataset.cases}, Path(config.split_file)
+        listed = _read(path)
+        return [_of_fold(listed, known, path, index) for index in range(len(listed))]
     rest = [case for case in dataset.cases if case.part != "test"]
     if len(rest) < 2:
         raise UsageError(f"{dataset.root} has {len(rest)} cases to divide into folds. Add cases.")
@@ -251,9 +252,7 @@ def _names(units: Sequence[Unit]) -> tuple[str, ...]:
     return tuple(sorted(name for unit in units for name in unit.cases))
 
 
-def _from_file(known: set[str], path: Path, fold: int) -> Split:
-    document = _read(path)
-    folds = document if isinstance(document, list) else [document]
+def _of_fold(folds: Sequence[Any], known: set[str], path: Path, fold: int) -> Split:
     if fold >= len(folds):
         raise UsageError(f"{path} holds {len(folds)} folds; fold {fold} is not one of 0 to {len(folds) - 1}.")
     parts = folds[fold]
@@ -262,7 +261,13 @@ def _from_file(known: set[str], path: Path, fold: int) -> Split:
     wrong = [key for key in ("val", "test") if not isinstance(parts.get(key, []), list)]
     if wrong:
         raise DataError(f"{path}: '{wrong[0]}' of fold {fold} must be a list of case names, not {parts[wrong[0]]!r}.")
-    lists = {key: tuple(sorted(str(name) for name in parts.get(key, []))) for key in ("train", "val", "test")}
+    names = {key: parts.get(key, []) for key in ("train", "val", "test")}
+    if not all(isinstance(name, str) for listed in names.values() for name in listed):
+        raise DataError(f"{path}: the lists of fold {fold} must hold names of cases, as text.")
+    for key, listed in names.items():
+        if len(set(listed)) < len(listed):
+            raise DataError(f"{path}: '{key}' of fold {fold} names a case twice. Keep one.")
+    lists = {key: tuple(sorted(listed)) for key, listed in names.items()}
     unknown = sorted({name for names in lists.values() for name in names} - known)
     if unknown:
         raise DataError(f"{path} names {len(unknown)} cases that the data does not have: {some(unknown)}.")
@@ -274,12 +279,14 @@ def _from_file(known: set[str], path: Path, fold: int) -> Split:
     return Split(train=lists["train"], val=lists["val"], test=lists["test"], reason=f"fold {fold} of {path.name}")
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> list[Any]:
+    """The folds in a split file; one division is a list of one."""
     try:
-        return read_json_file(path)
+        document = read_json_file(path)
     except FileNotFoundError:
         raise UsageError(f"The split file {path} does not exist. Check the path.") from None
     except OSError as error:
         raise UsageError(
             f"The split file {path} cannot be read: {error.strerror}. Check that you may read it."
         ) from None
+    return document if isinstance(document, list) else [document]

@@ -152,12 +152,17 @@ def _legend(ax: Axes, colors: Mapping[str, str]) -> None:
     room = LEGEND_ROWS * LEGEND_COLUMNS
     if len(lines) > room:
         lines = [*lines[: room - 1], (f"and {len(lines) - room + 1} more", "none", 0.0)]
-    short = [name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 3]}..." for name, _, _ in lines]
     handles = [Line2D([], [], color=color, linewidth=width) for _, color, width in lines]
     ax.legend(
-        handles, short, ncols=-(-len(lines) // LEGEND_ROWS), frameon=False, fontsize=FONT_SIZE, loc="upper left",
+        handles, [short(name) for name, _, _ in lines],
+        ncols=-(-len(lines) // LEGEND_ROWS), frameon=False, fontsize=FONT_SIZE, loc="upper left",
         title="Validation Dice", title_fontsize=FONT_SIZE, alignment="left",
     )  # fmt: skip
+
+
+def short(name: str) -> str:
+    """A name that fits beside a plot; a dollar sign would begin a formula."""
+    return (name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 3]}...").replace("$", r"\$")
 
 
 def calm(ax: Axes) -> None:

@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from MedSegTrainerLib.metrics import Metric
-from MedSegTrainerLib.report.curves import FONT_SIZE, INK, calm, inline_svg
+from MedSegTrainerLib.report.curves import FONT_SIZE, INK, calm, inline_svg, short
 
 ROW_INCHES, WIDTH_INCHES = 0.34, 9.0
-NAME_LENGTH = 26
 FEW_POINTS = 5  # fewer have no quartiles worth a box
 NUMBERS_FIT = 13  # labels of a matrix whose cells are wide enough for text
 CELL = "#1f5fa8"
@@ -83,12 +82,6 @@ def percent(share: float) -> str:
     if value < 0.01:
         return "<0.01"
     return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
-
-
-def short(name: str) -> str:
-    """A name that fits beside a plot; a dollar sign would begin a formula."""
-    name = name.replace("$", r"\$")
-    return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 3]}..."
 
 
 def _draw_row(ax: Any, row: int, values: Sequence[float], color: str) -> None:

@@ -11,8 +11,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from MedSegTrainerLib.report.curves import FONT_SIZE, INK, calm, inline_svg
-from MedSegTrainerLib.report.plots import short
+from MedSegTrainerLib.report.curves import FONT_SIZE, INK, calm, inline_svg, short
 
 FEWEST = 3  # pairs for limits of agreement; of two they say nothing
 COLUMNS = 2

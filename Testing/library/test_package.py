@@ -49,8 +49,8 @@ def folder(package: ModelPackage, tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def zipped(folder: Path, path: Path, inside: str = "") -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+def zipped(folder: Path, path: Path, inside: str = "", method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
         for file in folder.iterdir():
             archive.write(file, inside + file.name)
     return path
@@ -261,6 +261,18 @@ class TestDamage:
         path.write_bytes(content)
         with pytest.raises(ModelError):
             load_package(path)
+
+    @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+    @pytest.mark.parametrize("size", [1, 3000])
+    def test_a_damaged_zip_of_any_kind(self, folder: Path, tmp_path: Path, method: int, size: int) -> None:
+        path = zipped(folder, tmp_path / "m.zip", method=method)
+        whole = path.read_bytes()
+        for start in (*range(8, 120, 4), *range(120, len(whole), max(1, len(whole) // 20))):
+            path.write_bytes(whole[:start] + b"\xff" * size + whole[start + size :])
+            try:
+                load_package(path)
+            except ModelError as error:
+                assert "m.zip" in str(error)
 
     def test_a_zip_with_a_password(self, folder: Path, tmp_path: Path) -> None:
         path = zipped(folder, tmp_path / "m.zip")

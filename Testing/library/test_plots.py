@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from MedSegTrainerLib.metrics import METRICS
-from MedSegTrainerLib.report.plots import draw_boxes, draw_confusion, percent, short
+from MedSegTrainerLib.report.curves import short, write_curves
+from MedSegTrainerLib.report.plots import draw_boxes, draw_confusion, percent
 
 COLORS = {"liver $a_1$": "#aa0011", "portal vein": "#00bb22"}
 
@@ -41,4 +44,11 @@ def test_percent(share: float, text: str) -> None:
 
 def test_names_fit_and_are_no_formulas() -> None:
     assert short("a$b$") == r"a\$b\$"
-    assert len(short("x" * 60)) == 26 and short("x" * 26) == "x" * 26
+    assert len(short("x" * 60)) == 24 and short("x" * 24) == "x" * 24
+
+
+@pytest.mark.parametrize("name", ["$a_$", "$$", "$\\frac$", "a\\$b$", "$" * 40, "x" * 20 + "$_$"])
+def test_any_name_is_drawn(name: str, tmp_path: Path) -> None:
+    assert draw_boxes([(METRICS["dice"], {name: [0.5]})], {name: "#aa0011"}).startswith("<svg")
+    assert draw_confusion([name, "b"], np.eye(2)).startswith("<svg")
+    write_curves([{"epoch": 1, "dice": {name: 0.5}}], {name: "#aa0011"}, tmp_path / "curves.png")

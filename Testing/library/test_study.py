@@ -12,6 +12,7 @@ from MedSegTrainerLib.config import EvaluateConfig, TrainConfig
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.plan import Plan, read_plan
 from MedSegTrainerLib.study import Study
 
 
@@ -35,16 +36,25 @@ class TestJob:
         assert job.read_document() == first
         assert first["config"]["data"]["fold"] == 1 and first["config"]["trainer"]["budget"] == "5m"
 
-    def test_a_later_one_gets_the_plan_of_the_first_and_keeps_one_that_it_has(self, study: Study) -> None:
-        study.make_job(0, "cpu").plan_file.write_text('{"steps_per_epoch": 30, "patch_size": [4, 8, 8]}')
+    def test_a_later_one_gets_the_plan_of_the_first_and_keeps_one_that_it_has(
+        self, study: Study, tiny_plan: Plan
+    ) -> None:
+        first = replace(tiny_plan, steps_per_epoch=30)
+        study.make_job(0, "cpu").plan_file.write_text(json.dumps(first.to_json()))
         job = study.make_job(1, "cpu")
-        assert json.loads(job.plan_file.read_text()) == {"steps_per_epoch": 20, "patch_size": [4, 8, 8]}
+        assert read_plan(job.plan_file) == replace(first, steps_per_epoch=20)
         job.plan_file.write_text("{}")  # changed while it trained
         study.make_job(1, "cpu")
         assert job.plan_file.read_text() == "{}"
         job.plan_file.unlink()  # killed before it was written
         study.make_job(1, "cpu")
         assert json.loads(job.plan_file.read_text())["steps_per_epoch"] == 20
+
+    @pytest.mark.parametrize("content", ["null", "{}", '{"steps_per_epoch": "30"}', "["])
+    def test_a_damaged_plan_of_the_first(self, study: Study, content: str) -> None:
+        study.make_job(0, "cpu").plan_file.write_text(content)
+        with pytest.raises(JobError, match=r"plan\.json is (damaged|not valid JSON)"):
+            study.make_job(1, "cpu")
 
     def test_another_job_in_its_place_is_refused(self, study: Study) -> None:
         study.job(0).create(EvaluateConfig())

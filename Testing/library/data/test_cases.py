@@ -248,12 +248,32 @@ class TestDecathlon:
 class TestDescription:
     @pytest.mark.parametrize(
         "labels, words",
-        [(["liver"], "'labels' must pair numbers with names"), ({"liver": "tumor"}, "pairs no number with a name")],
+        [
+            (["liver"], "'labels' must pair numbers with names"),
+            ({"liver": "tumor"}, "pairs no number with a name"),
+            ({"1": {"name": "liver"}}, "pairs no number with a name"),
+            ({"1": None}, "pairs no number with a name"),
+            ({"liver": True}, "pairs no number with a name"),
+            ({"liver": [{"a": 1}]}, "must pair names with whole numbers"),
+        ],
     )
     def test_labels_without_numbers(self, tmp_path: Path, labels: Any, words: str) -> None:
         touch(tmp_path, "images/a.nii", "labels/a.nii")
         describe(tmp_path, labels=labels)
         with pytest.raises(DataError, match=words):
+            find_cases(tmp_path)
+
+    @pytest.mark.parametrize("channels", [["CT"], "CT", {"0": {"name": "CT"}}, {"0": None}])
+    def test_channels_without_names(self, tmp_path: Path, channels: Any) -> None:
+        touch(tmp_path, "images/a.nii", "labels/a.nii")
+        describe(tmp_path, channel_names=channels)
+        with pytest.raises(DataError, match="'channel_names' must pair numbers with names"):
+            find_cases(tmp_path)
+
+    def test_that_is_no_object(self, tmp_path: Path) -> None:
+        touch(tmp_path, "images/a.nii", "labels/a.nii")
+        (tmp_path / "dataset.json").write_text("[1]", encoding="utf-8")
+        with pytest.raises(DataError, match=r"dataset\.json must hold an object"):
             find_cases(tmp_path)
 
     def test_that_is_no_json(self, tmp_path: Path) -> None:

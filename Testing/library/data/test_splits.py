@@ -130,6 +130,8 @@ class TestFile:
             ({"train": ["a", "x", "y"], "val": ["z"]}, None, "names 3 cases that the data does not have: x, y, z"),
             ({"train": ["a", "b"], "val": ["b"]}, None, "b stand in 'train' and in 'val' or 'test'"),
             ({"train": ["a", "b"], "test": ["a"]}, None, "a stand in 'train' and in 'val' or 'test'"),
+            ({"train": ["a", "a"], "val": ["b"]}, None, "'train' of fold 0 names a case twice"),
+            ({"train": ["a", 1]}, None, "the lists of fold 0 must hold names of cases, as text"),
             ({"train": [], "val": ["a"]}, None, "has no case to train on"),
         ],
     )
