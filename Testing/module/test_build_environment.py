@@ -8,13 +8,16 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fake_environment as fake
 import pytest
 from MedSegTrainerUI import build_environment
-from MedSegTrainerUI.build_environment import _find_uv, main, size_of
+from MedSegTrainerUI.build_environment import main
+from MedSegTrainerUI.build_packages import _find_uv
 from MedSegTrainerUI.build_tools import STARTUP_VARIABLE, system_pythons, tool_environment
+from MedSegTrainerUI.builder import size_of
 from MedSegTrainerUI.environment_record import identity, read_json, requirements_hash, venv_python
 
 from MedSegTrainerLib.events import EventReader
@@ -304,7 +307,7 @@ class TestRequirements:
         asked: list[str] = []
 
         class NoNetwork:
-            root, environment = tmp_path, {"PATH": ""}
+            root, environment, options = tmp_path, {"PATH": ""}, SimpleNamespace(wheels=None)
 
             def stage(self, *told: Any) -> None: ...
 
