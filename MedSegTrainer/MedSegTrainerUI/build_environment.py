@@ -157,7 +157,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--wheels", type=Path, help="folder of wheels to install from, without a network")
     parser.add_argument("--no-uv", action="store_true", help="use venv and pip")
     options = parser.parse_args(arguments)
-    options.folder = options.folder.absolute()
+    for name in ("folder", "library", "requirements", "wheels"):  # the tools work in the environment's folder
+        path = getattr(options, name)
+        setattr(options, name, path and path.absolute())
     if options.action == "remove":
         return remove(options.folder)
     try:

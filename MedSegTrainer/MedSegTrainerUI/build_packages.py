@@ -11,7 +11,7 @@ from pathlib import Path
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.events import Warned
 from MedSegTrainerUI.build_tools import own_folders, system_pythons
-from MedSegTrainerUI.build_words import expected_size, failure_kind, failure_words, has_nvidia
+from MedSegTrainerUI.build_words import KINDS, VAGUE, expected_size, failure_kind, failure_words, has_nvidia
 from MedSegTrainerUI.builder import Builder, BuildError
 from MedSegTrainerUI.wheel_folder import missing_wheels, missing_words, python_versions, venv_version
 
@@ -135,10 +135,7 @@ def _plain_venv(builder: Builder) -> None:
     """An empty environment made by a Python of this computer; raises BuildError where there is none that can."""
     builder.stage("python", "Making an environment with the Python of this computer", 0.05)
     _remove_tree(builder.venv)
-    words = (
-        "No Python was found that could be used, and none could be loaded. Check the connection to the Internet and "
-        "press Repair, or install Python 3.12 from python.org, or choose an existing Python."
-    )
+    words = _no_python_words(builder)
     wheels = builder.options.wheels
     names = [] if wheels is None else [f"python{version}" for version in python_versions(wheels)]
     fitting = filter(None, (shutil.which(name, path=builder.environment.get("PATH")) for name in names))
@@ -151,6 +148,16 @@ def _plain_venv(builder: Builder) -> None:
             break
         _remove_tree(builder.venv)
     raise BuildError(words)
+
+
+def _no_python_words(builder: Builder) -> str:
+    kind, wheels = failure_kind("", builder.failed), builder.options.wheels
+    version = (python_versions(wheels) if wheels is not None else [])[:1] or ["3.12"]
+    words = (
+        f"No Python was found that could be used, and none could be loaded. Install Python {version[0]} from "
+        "python.org and press Repair, or choose an existing Python."
+    )
+    return words if kind in VAGUE else f"{KINDS[kind][1]}\n{words}"
 
 
 def _remove_tree(path: Path) -> None:

@@ -16,6 +16,7 @@ import fake_environment as fake
 import pytest
 from installer_texts import TEXTS
 from MedSegTrainerUI.build_environment import main
+from MedSegTrainerUI.build_packages import _plain_venv
 from MedSegTrainerUI.build_words import KINDS
 from MedSegTrainerUI.builder import Builder, BuildError
 from MedSegTrainerUI.environment_record import read_json
@@ -105,6 +106,12 @@ class TestFolderOfWheels:
         assert message.startswith("The folder of wheels lacks a package")
         assert "No matching distribution found for absent>=3" in message
 
+    def test_may_be_named_from_where_one_stands(self, build: Any, wheels: Path, tmp_path: Path) -> None:
+        relative = os.path.relpath(wheels)
+        assert build("absent==1.0\n", "--no-uv", "--wheels", relative).message.startswith(
+            f"The folder of wheels {Path(relative).absolute()} lacks"
+        )
+
     def test_that_is_not_there(self, build: Any, wheels: Path) -> None:
         wheels.rename(wheels.with_name("elsewhere"))
         assert build("tinypackage==1.0\n").message == (
@@ -146,6 +153,28 @@ def test_a_tool_that_prints_a_fault_is_understood(kind: str, builder: Builder, t
     with pytest.raises(BuildError) as raised:
         builder.run("uv", [sys.executable, "-c", show, str(tmp_path / "text")])
     assert str(raised.value).splitlines()[0] == KINDS[kind][1]
+
+
+class TestNoPython:
+    """As on most computers with Slicer: uv must be loaded, or nothing can be made."""
+
+    def make(self, builder: Builder) -> str:
+        builder.environment["PATH"] = ""
+        with variables(APPLAUNCHER_LEVEL="1"), pytest.raises(BuildError) as raised:
+            _plain_venv(builder)
+        return str(raised.value)
+
+    def test_tells_why_uv_could_not_be_loaded(self, builder: Builder) -> None:
+        builder.failed = TEXTS["proxy login"][1]
+        first, second = self.make(builder).splitlines()
+        assert first == KINDS["proxy login"][1]
+        assert "Install Python 3.12 from python.org" in second
+
+    def test_names_the_one_that_the_wheels_are_for(self, builder: Builder, wheels: Path) -> None:
+        fake.make_wheel(wheels, "another", "cp313-cp313-win_amd64")
+        builder.options.wheels = wheels
+        assert self.make(builder).startswith("No Python was found")
+        assert "Install Python 3.13 from python.org" in self.make(builder)
 
 
 class Refusing(http.server.BaseHTTPRequestHandler):
