@@ -66,7 +66,7 @@ def _check_wheels(builder: Builder) -> None:
     version = venv_version(builder.venv)
     missing = missing_wheels(folder, builder.options.requirements.read_text(encoding="utf-8"), version)
     if missing:
-        print(f"Missing in {folder}: {', '.join(missing)}", flush=True)  # to the log
+        print(f"Missing in {folder}: {', '.join(missing)}", file=sys.stderr, flush=True)  # to the log
         raise BuildError(missing_words(folder, missing, version))
 
 

@@ -99,7 +99,7 @@ class TestFolderOfWheels:
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
         assert f"{wheels} lacks what Python {version}" in message
         assert "foreign==1.0, torchlike==2.0, absent==3.0. Fill it on a computer with the same system" in message
-        assert "Missing in" in capfd.readouterr().out
+        assert "Missing in" in capfd.readouterr().err
 
     def test_that_lacks_what_a_package_needs(self, build: Any, wheels: Path) -> None:
         message = build("tinypackage==1.0\nabsent>=3\n", "--no-uv").message

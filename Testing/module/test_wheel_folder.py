@@ -3,8 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from MedSegTrainerUI import wheel_folder
 from MedSegTrainerUI.wheel_folder import missing_wheels, missing_words, python_versions, venv_version
 
+RESOURCES = Path(wheel_folder.__file__).resolve().parents[1] / "Resources"
 NAMES = (
     "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl",
     "typing_extensions-4.16.0-py3-none-any.whl",
@@ -46,6 +48,12 @@ def folder(tmp_path: Path) -> Path:
 )
 def test_what_no_wheel_fits(folder: Path, python: tuple[int, int], platform: str, missing: list[str]) -> None:
     assert missing_wheels(folder, LISTED, python, platform) == missing
+
+
+def test_the_list_of_the_module_asks_for_nothing_but_the_version_of_python() -> None:
+    listed = (RESOURCES / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    markers = {line.partition(";")[2].strip() for line in listed if ";" in line.split("#")[0]}
+    assert markers == {'python_version >= "3.11"', 'python_version < "3.11"'}
 
 
 def test_the_python_it_was_filled_for(folder: Path) -> None:
