@@ -88,6 +88,11 @@ class Environment:
         return Path(self.chosen) if self.chosen else self.own_python
 
     @property
+    def wheels(self) -> str:
+        """The folder of wheels that the environment is made from, without a network; '' where they are downloaded."""
+        return str(slicer.util.settingsValue("MedSegTrainer/Wheels", "") or "")
+
+    @property
     def asked_device(self) -> str:
         return str(slicer.util.settingsValue("MedSegTrainer/Device", "auto") or "auto")
 
@@ -113,6 +118,11 @@ class Environment:
             return _("{what}: tested, ok").format(what=told_report(self.report))
         if self.state == "new":
             size = expected_size(has_nvidia())
+            if self.wheels:
+                return _(
+                    "PyTorch is not set up yet. Set up takes it from the folder {wheels}, without Internet, and needs "
+                    "about {disk} in {folder}. Slicer itself is not changed."
+                ).format(wheels=self.wheels, disk=gigabytes(size.disk), folder=self.folder)
             what = _("PyTorch for NVIDIA GPUs") if has_nvidia() else _("PyTorch")
             return _(
                 "{what} is not set up yet. Set up downloads about {download} and takes {disk} in {folder}. "
@@ -139,7 +149,8 @@ class Environment:
     def set_up(self, *, anew: bool = False) -> None:
         """Builds the environment where it is not complete, or ``anew``, and tests it; the chosen Python is left."""
         self._set("MedSegTrainer/Python", "")
-        self._launch("build", "--requirements", str(self.requirements), *(["--anew"] if anew else []), *self.options)
+        options = [*(["--anew"] if anew else []), *(["--wheels", self.wheels] if self.wheels else []), *self.options]
+        self._launch("build", "--requirements", str(self.requirements), *options)
 
     def test(self) -> None:
         if not self.interpreter.exists():
@@ -175,6 +186,11 @@ class Environment:
         self.job.status_file.unlink(missing_ok=True)  # it tells how it went with the other one
         self.poll()
 
+    def choose_wheels(self, folder: str) -> None:
+        """Makes the environment from a folder of wheels the next time, '' from the Internet."""
+        self._refuse_while_busy()
+        self._set("MedSegTrainer/Wheels", folder)
+
     def set_device(self, name: str) -> None:
         self._set("MedSegTrainer/Device", name)
         self.poll()
@@ -208,7 +224,7 @@ class Environment:
                 words = _("The Python {path} is not there. Choose another one, or press Set up.").format(path=python)
                 return "failed", words
             if self.status.state in ("failed", "stopped"):
-                return self.status.state, self.status.message
+                return self.status.state, told_message(self.status.message)
             if (self.folder / "built.json").exists():
                 return "failed", _("The environment is damaged: its Python is gone. Press Repair.")
             return "new", _("PyTorch is not set up yet. Press Set up in the section Environment.")
@@ -216,7 +232,7 @@ class Environment:
         if record and not changed:
             return "ready", ""
         if self.status.state in ("failed", "stopped"):
-            return self.status.state, self.status.message
+            return self.status.state, told_message(self.status.message)
         if changed:
             return "changed", changed
         return "changed", _("The Python {path} has not been tested. Press Test.").format(path=python)
@@ -286,6 +302,11 @@ class Environment:
 
     def _set(self, key: str, value: str) -> None:
         qt.QSettings().setValue(key, value)
+
+
+def told_message(message: str) -> str:
+    """What the build says, in the user's language where a line of it has been translated."""
+    return "\n".join(_(line) for line in message.splitlines())
 
 
 def told_report(report: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ class EnvironmentSection:
         self._ticks = 0
         self._log_size = -1
         self._filling = False
-        self._shown_python = ""
+        self._shown_python = self._shown_wheels = ""
         self.ui.logButton.collapsed = True
         self.ui.logButton.visible = False  # until there is something to read
         for button, slot in (
@@ -40,6 +40,8 @@ class EnvironmentSection:
         self.ui.deviceComboBox.connect("currentIndexChanged(int)", self.onDevice)
         self.ui.pythonPathLineEdit.connect("currentPathChanged(QString)", self.onPython)
         self.ui.pythonPathLineEdit.connect("validInputChanged(bool)", self.onPythonValid)
+        self.ui.wheelsPathLineEdit.connect("currentPathChanged(QString)", self.onWheels)
+        self.ui.wheelsPathLineEdit.connect("validInputChanged(bool)", self.onWheelsValid)
         self.refresh()
 
     def setParameterNode(self, parameters: Any) -> None:
@@ -129,6 +131,18 @@ class EnvironmentSection:
         if not valid and not self.ui.pythonPathLineEdit.currentPath:
             self.onPython("")
 
+    @told
+    def onWheels(self, path: str) -> None:
+        path = path.strip()
+        if self._filling or path == self.environment.wheels or (path and not Path(path).is_dir()):
+            return  # not typed to its end
+        self._begin(lambda: self.environment.choose_wheels(path))
+
+    @told
+    def onWheelsValid(self, valid: bool) -> None:
+        if not valid and not self.ui.wheelsPathLineEdit.currentPath:
+            self.onWheels("")
+
     def _begin(self, action: Any) -> None:
         self._told = ("", "error")
         try:
@@ -163,6 +177,10 @@ class EnvironmentSection:
         busy = _("PyTorch is being set up or tested. Wait for the end, or press Stop.") if environment.busy else ""
         exists = environment.folder.exists() and (environment.own_python.exists() or environment.state != "new")
         size = gigabytes(expected_size(has_nvidia()).download)
+        source = (
+            _("from the folder of wheels, without Internet") if environment.wheels else _("about {size} to download")
+        )
+        source = source.format(size=size)
         ui.setUpButton.visible = bool(environment.chosen) or not exists
         ui.repairButton.visible = ui.removeButton.visible = exists and not environment.chosen
         ui.testButton.visible = environment.state != "new"
@@ -171,14 +189,14 @@ class EnvironmentSection:
             (
                 ui.setUpButton,
                 busy,
-                _("Makes a Python of its own with PyTorch (about {size} to download) and tests it."),
+                _("Makes a Python of its own with PyTorch ({source}) and tests it."),
             ),
-            (ui.repairButton, busy, _("Makes everything anew (about {size} to download) and tests it.")),
+            (ui.repairButton, busy, _("Makes everything anew ({source}) and tests it.")),
             (ui.testButton, busy or missing, _("Runs one step of a training on the chosen device.")),
             (ui.removeButton, busy, _("Deletes PyTorch and all packages that were loaded; asks first.")),
         ):
             button.enabled = not why
-            button.toolTip = why or what.format(size=size)
+            button.toolTip = why or what.format(source=source)
 
     def _show_choices(self) -> None:
         environment, ui = self.environment, self.ui
@@ -197,14 +215,22 @@ class EnvironmentSection:
         if environment.chosen != self._shown_python:  # what is being typed is left alone
             self._shown_python = environment.chosen
             ui.pythonPathLineEdit.setCurrentPath(self._shown_python)
+        if environment.wheels != self._shown_wheels:
+            self._shown_wheels = environment.wheels
+            ui.wheelsPathLineEdit.setCurrentPath(self._shown_wheels)
         self._filling = False
         ui.deviceTitle.visible = combo.visible = environment.state != "new"  # the test finds what there is
         busy = _("PyTorch is being set up or tested. Wait for the end, or press Stop.") if environment.busy else ""
-        combo.enabled = ui.pythonPathLineEdit.enabled = not busy
+        combo.enabled = ui.pythonPathLineEdit.enabled = ui.wheelsPathLineEdit.enabled = not busy
         combo.toolTip = busy or _("What trainings run on. Another choice is tested at once.")
         ui.pythonPathLineEdit.toolTip = busy or _(
             "An interpreter (python.exe, or bin/python) that has PyTorch, MONAI and the other packages of "
             "requirements.txt; used instead of the environment made here. Leave it empty otherwise."
+        )
+        ui.wheelsPathLineEdit.toolTip = busy or _(
+            "For computers without Internet: a folder with all packages as wheels (.whl), filled on another computer "
+            "as the README says. Set up and Repair then take them from there and load nothing. Their hashes are "
+            "checked, but not that of PyTorch, whose builds differ. Leave it empty otherwise."
         )
 
     def _show_progress(self) -> None:

@@ -8,13 +8,18 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fake_environment as fake
 import pytest
+from installer_texts import TEXTS
 from MedSegTrainerUI import build_environment
-from MedSegTrainerUI.build_environment import _find_uv, main, size_of
+from MedSegTrainerUI.build_environment import main
+from MedSegTrainerUI.build_packages import _find_uv
 from MedSegTrainerUI.build_tools import STARTUP_VARIABLE, system_pythons, tool_environment
+from MedSegTrainerUI.build_words import KINDS
+from MedSegTrainerUI.builder import size_of
 from MedSegTrainerUI.environment_record import identity, read_json, requirements_hash, venv_python
 
 from MedSegTrainerLib.events import EventReader
@@ -247,6 +252,10 @@ class TestTest:
         assert "lacks the package typer" in self.run(root, library, sys.executable)
         assert not (root / "tested-other.json").exists()
 
+    @pytest.mark.parametrize("said", TEXTS["driver"])
+    def test_one_for_a_newer_driver(self, said: str) -> None:
+        assert build_environment.test_words(Path("python"), 1, said) == KINDS["driver"][1]
+
     def test_one_that_is_no_program(self, root: Path, tmp_path: Path) -> None:
         (tmp_path / "python.txt").write_text("no program")
         message = self.run(root, fake.make_library(tmp_path / "lib"), tmp_path / "python.txt")
@@ -304,7 +313,7 @@ class TestRequirements:
         asked: list[str] = []
 
         class NoNetwork:
-            root, environment = tmp_path, {"PATH": ""}
+            root, environment, options = tmp_path, {"PATH": ""}, SimpleNamespace(wheels=None)
 
             def stage(self, *told: Any) -> None: ...
 

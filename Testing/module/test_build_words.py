@@ -3,41 +3,63 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from installer_texts import PIP_NONE, TEXTS
 from MedSegTrainerUI.build_words import (
-    DISK_IS_FULL,
-    NOT_ALLOWED,
+    KINDS,
+    NOT_IN_FOLDER,
     expected_size,
+    failure_kind,
     failure_words,
     free_bytes,
     gigabytes,
 )
 
-PROXY = "did not let the download through"
-CERTIFICATE = "a certificate that is not trusted"
-NETWORK = "no connection to the server"
+RECORDED = [(kind, text) for kind, texts in TEXTS.items() for text in texts]
+RETRIED = "WARNING: Retrying after 'ReadTimeoutError(read timed out)'\n"
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
-    [
-        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", DISK_IS_FULL),
-        ("error: failed to write: There is not enough space on the disk. (os error 112)", DISK_IS_FULL),
-        ("WARNING: Retrying after ProxyError('Cannot connect to proxy.', OSError('Tunnel failed: 407'))", PROXY),
-        ("  cause: tunnel error: failed to create underlying connection\n  cause: Connection refused", PROXY),
-        ("invalid peer certificate: UnknownIssuer", CERTIFICATE),
-        ("SSLCertVerificationError: certificate verify failed: self-signed certificate in chain", CERTIFICATE),
-        ("  cause: dns error\n  cause: failed to lookup address information: Name or service not known", NETWORK),
-        ("Failed to establish a new connection: [Errno 101] Network is unreachable", NETWORK),
-        ("error: failed to remove file: Access is denied. (os error 5)", NOT_ALLOWED),
-        ("ERROR: No matching distribution found for torch==9", "does not exist for this computer"),
-        ("No solution found when resolving dependencies", "does not exist for this computer"),
-        ("Error: No module named ensurepip", "cannot make environments"),
-        ("first\nsomething else\n\n", "uv failed (exit code 1): something else."),
-        ("", "it said nothing"),
-    ],
+    ("kind", "said"), RECORDED, ids=[f"{kind}-{number}" for number, (kind, _) in enumerate(RECORDED)]
 )
-def test_the_reason_is_told(said: str, told: str) -> None:
-    assert told in failure_words("uv", 1, said)
+def test_the_kind_is_known_by_what_is_printed(kind: str, said: str) -> None:
+    assert failure_kind(said) == kind
+    assert failure_words("uv", 1, said).splitlines()[0] == KINDS[kind][1]
+
+
+def test_every_kind_was_recorded() -> None:
+    assert TEXTS.keys() == KINDS.keys()
+
+
+def test_every_kind_says_what_to_do() -> None:
+    for kind, (_sign, words) in KINDS.items():
+        assert any(sign in words for sign in ("press Repair", "Press Repair", "press Test", "install from")), kind
+
+
+def test_an_error_counts_before_what_was_retried() -> None:
+    assert failure_kind(RETRIED + TEXTS["hash"][1]) == "hash"
+    assert failure_kind(RETRIED + PIP_NONE) == "network"
+
+
+def test_where_pip_tells_nothing_the_tool_before_is_asked() -> None:
+    assert failure_kind(PIP_NONE, TEXTS["refused"][0]) == "refused"
+    assert failure_kind(PIP_NONE, "") == failure_kind(PIP_NONE, "something else") == "no package"
+    assert failure_kind(TEXTS["disk"][0], TEXTS["refused"][0]) == "disk"
+
+
+def test_a_broken_pipe_is_no_locked_file() -> None:
+    assert failure_kind("error: failed to write: Broken pipe (os error 32)") == ""
+
+
+def test_a_missing_package_is_named() -> None:
+    assert failure_words("pip", 1, PIP_NONE).endswith("ERROR: No matching distribution found for tinypackage==1.0")
+    words = failure_words("uv", 1, TEXTS["no wheel"][0], folder=True)
+    assert words.startswith(NOT_IN_FOLDER) and "cause: Because tinypackage==1.0 has no wheels" in words
+
+
+def test_the_last_lines_of_what_nobody_knows() -> None:
+    told = failure_words("uv", 1, "zero\nfirst\nsecond\n\nthird\n\n")
+    assert told.startswith("uv failed (exit code 1): first\nsecond\nthird.")
+    assert "it said nothing" in failure_words("uv", 1, "")
 
 
 @pytest.mark.parametrize("code", [-9, 137])

@@ -148,6 +148,14 @@ class TestBuild:
         assert not environment.folder.exists()
         wait_for(lambda: not list(environment.folder.parent.glob("environment*")), LONG)
 
+    def test_a_folder_of_wheels(self, environment: Environment, wait_for: Any, tmp_path: Path) -> None:
+        environment.choose_wheels(str(tmp_path / "gone"))
+        environment.set_up()
+        wait_for(lambda: environment.poll() or not environment.busy, LONG)
+        assert environment.problem == (
+            f"The folder of wheels {tmp_path / 'gone'} is not there. Choose another, or empty the field."
+        )
+
     def test_stop(self, environment: Environment, wait_for: Any) -> None:
         environment.set_up()
         wait_for(lambda: (environment.poll(), environment.status.stage == "python")[1], LONG)

@@ -15,6 +15,7 @@ from MedSegTrainerUI import environment as environment_module
 from MedSegTrainerUI.environment import Environment
 from MedSegTrainerUI.environment_record import identity
 from MedSegTrainerUI.environment_section import EnvironmentSection
+from tooltips import tooltip
 
 from MedSegTrainerLib.job import Status
 
@@ -205,6 +206,20 @@ class TestActions:
         assert shown_buttons(section) == {"setUp", "test"}
         section.ui.pythonPathLineEdit.setCurrentPath("")
         assert section.environment.state == "new"
+
+    def test_a_folder_of_wheels(self, section: Any, tmp_path: Path, picture: Any) -> None:
+        section.ui.wheelsPathLineEdit.setCurrentPath(str(tmp_path / "whee"))  # while it is typed
+        assert section.environment.wheels == ""
+        (tmp_path / "wheels").mkdir()
+        section.ui.wheelsPathLineEdit.setCurrentPath(str(tmp_path / "wheels"))
+        assert section.environment.wheels == str(tmp_path / "wheels")
+        picture("environment-wheels")
+        assert f"takes it from the folder {tmp_path / 'wheels'}, without Internet" in section.ui.stateLabel.text
+        assert "from the folder of wheels" in tooltip(section.ui.setUpButton)
+        assert "not that of PyTorch" in tooltip(section.ui.wheelsPathLineEdit)
+        section.ui.wheelsPathLineEdit.setCurrentPath("")
+        assert section.environment.wheels == ""
+        assert "downloads about" in section.ui.stateLabel.text
 
     def test_another_device_is_tested(self, section: Any) -> None:
         leave_tested(section)
