@@ -266,7 +266,7 @@ def table() -> Any:
 
 
 @states("QTableWidget.setColumnCount", "QTableWidget.setRowCount", "QTableWidget.setHorizontalHeaderLabels",
-        "QTableWidget.setItem", "QTableWidget.item", "QTableWidget.rowCount", "QTableWidget.currentRow",
+        "QTableWidget.insertRow", "QTableWidget.removeRow", "QTableWidget.setItem", "QTableWidget.item", "QTableWidget.rowCount", "QTableWidget.currentRow",
         "QTableWidget.setCurrentCell", "QTableWidget.editItem", "QTableWidget.cellChanged(int,int)",
         "QTableWidget.cellClicked(int,int)", "QTableWidget.cellDoubleClicked(int,int)",
         "QTableWidget.itemSelectionChanged()", "QAbstractItemView.clearSelection",
@@ -286,6 +286,12 @@ def test_tables(table: Any) -> None:
         act = getattr(table, signal)
         assert emitted(table, f"{signal}(int,int)", lambda act=act: act(1, 0)) == [(1, 0)]
     table.editItem(table.item(0, 0))
+    kept = table.item(1, 0)
+    table.insertRow(1)
+    assert table.rowCount == 4 and table.item(1, 0) is None and table.item(2, 0).text() == kept.text()
+    assert table.currentRow() == 2, "the chosen row moves with its content"
+    table.removeRow(0)
+    assert table.rowCount == 3 and table.currentRow() == 1 and table.item(1, 0).text() == kept.text()
     table.setRowCount(0)
     assert table.rowCount == 0 and table.item(0, 0) is None and table.currentRow() == -1
 
