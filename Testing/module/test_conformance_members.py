@@ -266,7 +266,8 @@ def table() -> Any:
 
 
 @states("QTableWidget.setColumnCount", "QTableWidget.setRowCount", "QTableWidget.setHorizontalHeaderLabels",
-        "QTableWidget.insertRow", "QTableWidget.removeRow", "QTableWidget.setItem", "QTableWidget.item", "QTableWidget.rowCount", "QTableWidget.currentRow",
+        "QTableWidget.insertRow", "QTableWidget.removeRow", "QTableWidget.setItem", "QTableWidget.item",
+        "QTableWidget.rowCount", "QTableWidget.currentRow",
         "QTableWidget.setCurrentCell", "QTableWidget.editItem", "QTableWidget.cellChanged(int,int)",
         "QTableWidget.cellClicked(int,int)", "QTableWidget.cellDoubleClicked(int,int)",
         "QTableWidget.itemSelectionChanged()", "QAbstractItemView.clearSelection",

@@ -141,8 +141,13 @@ def test_deleting_goes_in_slices_and_is_finished_by_the_next_start(jobs, trash, 
     assert list(trash.root.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"job": "../x", "removed": 1.0, "size": 3}',
-                                     '{"job": "x", "removed": "1", "size": 3}', '{"job": "", "removed": 1, "size": 1}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{", "[]", '{"job": "../x", "removed": 1.0, "size": 3}', '{"job": "x", "removed": "1", "size": 3}',
+        '{"job": "", "removed": 1, "size": 1}',
+    ],
+)  # fmt: skip
 def test_records_that_others_wrote_delete_nothing(trash, jobs, content):
     (trash.root / "x").mkdir(parents=True)
     (trash.root / "x.removed.json").write_text(content)
