@@ -376,6 +376,12 @@ class TestViews:
         assert slice_views.layers() == before
         assert self.shown() == {"one segmentation": False, "two segmentation": True, "three segmentation": False}
         assert message(section).count("one segmentation, three segmentation") == 1
+        selector = section.ui.shownSelector
+        assert [selector.itemText(index) for index in range(selector.count)] == [
+            "one segmentation", "two segmentation", "three segmentation"
+        ]  # fmt: skip
+        section.setParameterNode(None)
+        assert selector.count == 0, "in another scene the same ID is another node"
 
     def test_what_the_user_chose_as_output_stays_as_he_has_it(
         self, section, panel, make_model, make_volume, make_segmentation, pixels, slice_views
@@ -407,6 +413,7 @@ class TestSceneClosed:
         section.ui.importButton.click()
         assert [names_in(node) for node in segmentations()] == [["liver", "tumor"]]
         assert section.ui.resultsFrame.isHidden() and message(section) == "Segmented: CT."
+        assert section.shown.node() is segmentations()[0]
 
     def test_slicer_closed_while_it_runs(self, section, panel, make_model, make_volume, pixels, scene):
         choose(section, make_model(), make_volume("CT", pixels))

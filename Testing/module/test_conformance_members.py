@@ -32,6 +32,7 @@ PROPERTIES: dict[str, tuple[Make, Any] | tuple[Make, Any, Any]] = {
     "QAbstractItemView.textElideMode": (qt.QTableWidget, qt.Qt.ElideMiddle),
     "QAbstractScrollArea.horizontalScrollBarPolicy": (qt.QScrollArea, qt.Qt.ScrollBarAlwaysOff),
     "QAbstractSlider.maximum": (qt.QScrollBar, 7),
+    "QAbstractSlider.orientation": (qt.QSlider, qt.Qt.Horizontal),
     "QAbstractSlider.value": (qt.QScrollBar, 50),
     "QAbstractSpinBox.keyboardTracking": (qt.QDoubleSpinBox, False),
     "QAbstractSpinBox.specialValueText": (qt.QDoubleSpinBox, "none"),
@@ -241,6 +242,15 @@ def test_progress_bars() -> None:
     assert bar.format == "18 s left"
     bar.maximum = 0  # busy, no end known
     assert bar.maximum == 0
+
+
+@states("QAbstractSlider.valueChanged(int)")
+def test_sliders() -> None:
+    slider, changed = qt.QSlider(), "valueChanged(int)"
+    slider.maximum = 100
+    assert emitted(slider, changed, lambda: setattr(slider, "value", 30)) == [(30,)]
+    assert emitted(slider, changed, lambda: setattr(slider, "value", 30)) == []
+    assert emitted(slider, changed, lambda: setattr(slider, "value", 300)) == [(100,)]
 
 
 @states("QSettings.setValue", "QSettings.value")
