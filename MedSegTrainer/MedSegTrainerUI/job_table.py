@@ -14,7 +14,8 @@ from MedSegTrainerUI.job_trash import JobTrash, RemovedJob
 from MedSegTrainerUI.jobs import JobList, JobSummaries, JobSummary
 
 MOST_ROWS = 500
-READ_AT_ONCE = 25  # jobs whose files are read in one call
+ROWS_MEASURED = 20  # for the widths of the columns
+READ_AT_ONCE = 15  # jobs whose files are read in one call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class JobTable:
         table.setColumnCount(5)
         table.setHorizontalHeaderLabels([_("Training"), _("State"), _("Dice"), _("Classes"), _("Started")])
         table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        table.horizontalHeader().setResizeContentsPrecision(ROWS_MEASURED)
         table.horizontalHeader().setStretchLastSection(True)
         table.verticalHeader().setVisible(False)
 

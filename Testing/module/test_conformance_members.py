@@ -309,12 +309,15 @@ def test_tables(table: Any) -> None:
 
 @states("QTableView.horizontalHeader", "QTableView.verticalHeader", "QHeaderView.defaultSectionSize",
         "QHeaderView.resizeSection", "QHeaderView.sectionSizeHint", "QHeaderView.setDefaultAlignment",
-        "QHeaderView.setSectionResizeMode", "QHeaderView.setStretchLastSection", "QFrame.frameWidth",
+        "QHeaderView.setResizeContentsPrecision", "QHeaderView.setSectionResizeMode",
+        "QHeaderView.setStretchLastSection", "QFrame.frameWidth",
         "QWidget.setFixedHeight", "QWidget.sizeHint")  # fmt: skip
 def test_headers(table: Any) -> None:
     header = table.horizontalHeader()
     header.setDefaultAlignment(qt.Qt.AlignLeft | qt.Qt.AlignVCenter)
     header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+    header.setResizeContentsPrecision(20)
+    assert header.resizeContentsPrecision() == 20
     header.setSectionResizeMode(1, qt.QHeaderView.Interactive)
     header.resizeSection(1, 96)
     assert header.sectionSize(1) == 96 and header.sectionSizeHint(0) > header.sectionSizeHint(1) > 0
