@@ -76,6 +76,9 @@ class JobTrash:
         kept = [one for one in self._records() if not _is_old(one)]
         return sorted(kept, key=lambda one: one.removed, reverse=True)
 
+    def holds(self, removed: RemovedJob) -> bool:
+        return removed.name in [one.name for one in self.items()]
+
     def restore(self, removed: RemovedJob) -> JobFolder:
         """Brings a job back, under another name where its own is taken. Raises JobError."""
         folder = self._jobs.folder(removed.job)

@@ -9,12 +9,12 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerUI.event_words import size_words
 from MedSegTrainerUI.job_table import JobTable
-from MedSegTrainerUI.job_trash import DAYS_KEPT, JobTrash, RemovedJob
-from MedSegTrainerUI.messages import show_message, told
+from MedSegTrainerUI.job_trash import JobTrash, RemovedJob
+from MedSegTrainerUI.messages import told
+from MedSegTrainerUI.undo_offer import UndoOffer
 
 LIST_SECONDS = 5.0
 Offer = tuple[bool, str]  # whether a button can be pressed; why not, or what it does
@@ -28,9 +28,8 @@ class TrainingList:
         self.trash = JobTrash(self.panel.jobs)
         self.table = JobTable(self.ui.jobsTable, self.panel.jobs, self.trash)
         self._due = 0.0
-        self._removed: RemovedJob | None = None  # what Undo brings back
+        self.undo = UndoOffer(self.ui, self.trash)
         self.ui.jobsButton.collapsed = True
-        self.ui.undoFrame.visible = False
         for name, slot in {
             "watchButton": self.onWatch, "jobResumeButton": self.onResume, "reportButton": self.onReport,
             "useButton": self.onUse, "removeButton": self.onRemove, "restoreButton": self.onRestore,
@@ -118,19 +117,18 @@ class TrainingList:
         elif folder is not None:
             removed = self.trash.put(folder)
             self._section.let_go(folder)
-            self._offer_undo(removed)
+            self.undo.show(removed)
             self._changed()
 
     @told
     def onRestore(self) -> None:
         row = self.table.chosen()
         if row is not None and row.removed is not None:
-            self._restore(row.removed)
+            self._is_back(self.trash.restore(row.removed))
 
     @told
     def onUndo(self) -> None:
-        if self._removed is not None:
-            self._restore(self._removed)
+        self._is_back(self.undo.undo())
 
     def _delete(self, removed: RemovedJob) -> None:
         question = _("Delete the training {name} with its model and its report for good? This cannot be undone.")
@@ -138,25 +136,13 @@ class TrainingList:
             self.trash.delete(removed)
             self._changed()
 
-    def _restore(self, removed: RemovedJob) -> None:
-        if removed.name not in [one.name for one in self.trash.items()]:
-            self._offer_undo(None)
-            raise JobError(_("{name} is not in the trash any more.").format(name=removed.job))
-        folder = self.trash.restore(removed)
+    def _is_back(self, folder: JobFolder) -> None:
         self._changed()
-        self.tell(_("{name} is back in the list.").format(name=folder.path.name), "note")
-
-    def _offer_undo(self, removed: RemovedJob | None) -> None:
-        self._removed = removed
-        self.ui.undoFrame.visible = removed is not None
-        if removed is not None:
-            text = _("{name} was removed. It is kept for {days} days, at the end of the list.")
-            show_message(self.ui.undoLabel, text.format(name=removed.job, days=DAYS_KEPT), "note")
+        self.tell(_("{name} is back.").format(name=folder.path.name), "note")
 
     def _changed(self) -> None:
         self.tell("")
-        if self._removed is not None and self._removed.name not in [one.name for one in self.trash.items()]:
-            self._offer_undo(None)
+        self.undo.refresh()
         self.show()
         self.panel.refresh()
 

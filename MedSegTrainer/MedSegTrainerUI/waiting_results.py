@@ -9,8 +9,10 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerUI.applied_results import AppliedResults
 from MedSegTrainerUI.apply_run import ApplyRun
+from MedSegTrainerUI.job_trash import JobTrash
 from MedSegTrainerUI.messages import told
 from MedSegTrainerUI.model_card import when
+from MedSegTrainerUI.undo_offer import UndoOffer
 
 
 class WaitingResults:
@@ -19,13 +21,21 @@ class WaitingResults:
     def __init__(self, section: Any) -> None:
         self._section, self.ui = section, section.ui
         self.runs: list[ApplyRun] = []
+        self._discarded: list[ApplyRun] = []  # may be brought back, here or in the list of trainings
+        self.trash = JobTrash(section.panel.jobs)
+        self.undo = UndoOffer(self.ui, self.trash)
         self.ui.importButton.connect("clicked(bool)", self.onImport)
         self.ui.discardButton.connect("clicked(bool)", self.onDiscard)
+        self.ui.undoButton.connect("clicked()", self.onUndo)
 
     def tell(self, text: str, severity: str = "error") -> None:
         self._section.tell(text, severity)
 
     def refresh(self) -> None:
+        for run in [run for run in self._discarded if run.folder.job_file.exists()]:
+            self._discarded.remove(run)
+            self.runs.insert(0, run)
+        self.undo.refresh()
         self.ui.resultsFrame.visible = bool(self.runs)
         if self.runs:
             run = self.runs[0]
@@ -35,7 +45,7 @@ class WaitingResults:
             )
             tip = _("Adds the segments to the volumes they belong to, which must be in the scene.")
             self.ui.importButton.toolTip = tip
-            self.ui.discardButton.toolTip = _("Deletes these results.")
+            self.ui.discardButton.toolTip = _("Removes these results; they can be brought back.")
 
     def keep_or_forget(self, run: ApplyRun) -> None:
         """Results that are not in the scene are offered again; a run that left none, and failed, is deleted."""
@@ -66,9 +76,13 @@ class WaitingResults:
     @told
     def onDiscard(self) -> None:
         run = self.runs[0]
-        question = _("Delete the results of {model}, which are not in the scene?").format(model=run.title)
-        if self._section.confirm(question, windowTitle=_("Delete results?")):
-            self.tell("")
-            self._section.panel.jobs.remove(run.folder)
-            self.runs.remove(run)
-            self._section.panel.refresh()
+        self.tell("")
+        self.undo.show(self.trash.put(run.folder))
+        self.runs.remove(run)
+        self._discarded.append(run)
+        self._section.panel.refresh()
+
+    @told
+    def onUndo(self) -> None:
+        self.undo.undo()
+        self._section.panel.refresh()

@@ -14,6 +14,7 @@ import slicer
 from MedSegTrainerUI.apply_section import ApplySection
 from MedSegTrainerUI.export_volume import array_image, write_image
 from MedSegTrainerUI.import_segments import read_label_map
+from MedSegTrainerUI.job_trash import JobTrash
 from MedSegTrainerUI.jobs import JobList
 from MedSegTrainerUI.parameters import Parameters
 from tooltips import tooltip
@@ -438,9 +439,28 @@ class TestSceneClosed:
         scene.Clear()
         section = panel.open()
         assert not section.ui.resultsFrame.isHidden() and section.run is None
-        answer(section, True)
         section.ui.discardButton.click()
         assert section.ui.resultsFrame.isHidden() and not panel.folder.path.exists()
+        assert not section.ui.undoFrame.isHidden() and "It is kept for 30 days" in section.ui.undoLabel.text
+        section.ui.undoButton.click()
+        assert not section.ui.resultsFrame.isHidden() and section.ui.undoFrame.isHidden()
+        assert panel.folder.job_file.exists() and message(section) == ""
+
+    def test_discarded_results_that_the_list_of_trainings_brings_back_are_offered_again(
+        self, section, panel, make_model, make_volume, pixels, scene
+    ):
+        choose(section, make_model(), make_volume("CT", pixels))
+        section.onApply()
+        panel.play("CT")
+        panel.end()
+        scene.Clear()
+        section = panel.open()
+        section.ui.discardButton.click()
+        trash = JobTrash(panel.jobs)
+        (removed,) = trash.items()
+        trash.restore(removed)
+        section.refresh()
+        assert not section.ui.resultsFrame.isHidden() and section.ui.undoFrame.isHidden()
 
 
 def test_the_choice_comes_back_with_the_scene(panel, section, make_model, make_volume, pixels):

@@ -300,7 +300,7 @@ def test_what_was_removed_is_undone_at_once_or_brought_back_from_the_list(panel,
         assert not button.enabled and tooltip(button) == "It was removed. Bring it back first."
     assert job.ui.removeButton.text == "Delete"
     job.ui.restoreButton.click()
-    assert rows_of(job) == [["liver", "done"]] and job.ui.messageLabel.text == "liver is back in the list."
+    assert rows_of(job) == [["liver", "done"]] and job.ui.messageLabel.text == "liver is back."
     assert not job.ui.undoFrame.visible and job.ui.removeButton.text == "Remove"
 
 
