@@ -36,5 +36,5 @@ class AppliedResults:
         """What is hidden, and how to see it, after a space; '' where all is shown."""
         if not self._hidden:
             return ""
-        text = _("Hidden, as the slice views show other volumes: {names}. The eye in the Data module shows it.")
+        text = _("Hidden, as the slice views show other volumes: {names}. A click on a segment below shows it.")
         return " " + text.format(names=", ".join(self._hidden))

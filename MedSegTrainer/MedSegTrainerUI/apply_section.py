@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,13 @@ from MedSegTrainerLib.errors import MedSegError, ModelError
 from MedSegTrainerUI.applied_results import AppliedResults
 from MedSegTrainerUI.apply_run import ApplyRun, ApplyTask, find_runs, start_run
 from MedSegTrainerUI.messages import show_message, told
-from MedSegTrainerUI.model_card import ModelCard, card_html, card_tooltip, read_card, when
+from MedSegTrainerUI.model_card import ModelCard, card_html, card_tooltip, read_card
 from MedSegTrainerUI.model_list import ModelList, forget_model, remember_model
 from MedSegTrainerUI.node_choice import let_go
+from MedSegTrainerUI.result_view import ResultView, open_segment_editor
 from MedSegTrainerUI.segment_classes import same_name
 from MedSegTrainerUI.volume_chooser import VolumeChooser
+from MedSegTrainerUI.waiting_results import WaitingResults
 
 SECONDS_BETWEEN_SCANS = 5.0  # of the models that there are
 
@@ -38,7 +39,8 @@ class ApplySection:
         self.parameters: Any = None
         self.card: ModelCard | None = None
         self.run: ApplyRun | None = None
-        self.waiting: list[ApplyRun] = []  # of earlier sessions, or whose volumes were not in the scene
+        self.waiting = WaitingResults(self)
+        self.shown = ResultView(self, open_segment_editor)
         self._models = ModelList()
         self._entries: list[Any] = []
         self._scanned = 0.0
@@ -65,8 +67,6 @@ class ApplySection:
             widget.connect(signal, functools.partial(self.onOption, name))
         ui.applyButton.connect("clicked(bool)", self.onApply)
         ui.cancelButton.connect("clicked(bool)", self.onCancel)
-        ui.importButton.connect("clicked(bool)", self.onImport)
-        ui.discardButton.connect("clicked(bool)", self.onDiscard)
         self.tell("")
 
     def _adopt(self) -> None:
@@ -75,12 +75,13 @@ class ApplySection:
             if run.watch.working and self.run is None:
                 self.run = run
             else:
-                self.waiting.append(run)
+                self.waiting.runs.append(run)
 
     def setParameterNode(self, parameters: Any) -> None:
         self.parameters = parameters
         if parameters is None:
-            for run in (self.run, *self.waiting):
+            self.shown.clear()
+            for run in (self.run, *self.waiting.runs):
                 if run is not None:
                     run.same_scene = False
             return
@@ -105,7 +106,8 @@ class ApplySection:
         self._show_model()
         self._show_options()
         self._show_run()
-        self._show_waiting()
+        self.waiting.refresh()
+        self.shown.refresh()
 
     def _show_model(self) -> None:
         """The list of models, the chosen one and its card."""
@@ -201,18 +203,6 @@ class ApplySection:
             return _("Choose a model.")
         return self.volumes.problem()
 
-    def _show_waiting(self) -> None:
-        ui = self.ui
-        ui.resultsFrame.visible = bool(self.waiting)
-        if self.waiting:
-            run = self.waiting[0]
-            names = [run.record["cases"][case]["name"] for case in run.waiting()]
-            ui.resultsLabel.text = _("Not in the scene: results of {model} on {names}, {when}.").format(
-                model=run.title, names=", ".join(names), when=when(run.made)
-            )
-            ui.importButton.toolTip = _("Adds the segments to the volumes they belong to, which must be in the scene.")
-            ui.discardButton.toolTip = _("Deletes these results.")
-
     # -- what the user does
 
     @told
@@ -276,6 +266,7 @@ class ApplySection:
         if task.output is not None and not self._may_overwrite(task):
             return
         self._results = AppliedResults()
+        self.shown.clear()
         with slicer.util.WaitCursor():  # handles events: a second click is done before the first
             self.run = self.run or start_run(self.panel, task)
         remember_model(str(task.card.path))
@@ -322,30 +313,6 @@ class ApplySection:
             self.run.cancel()
             self.refresh()
 
-    @told
-    def onImport(self) -> None:
-        self.tell("")
-        self._results = AppliedResults()
-        run = self.waiting[0]
-        try:
-            for case in run.waiting():
-                self._results.show(run, run.import_result(case), self.panel.entered)
-        finally:
-            self._keep_or_forget(run)
-            self.panel.refresh()
-        text, severity = run.told_end()
-        self.tell(text + self._results.words(), severity)
-
-    @told
-    def onDiscard(self) -> None:
-        run = self.waiting[0]
-        question = _("Delete the results of {model}, which are not in the scene?").format(model=run.title)
-        if self.confirm(question, windowTitle=_("Delete results?")):
-            self.tell("")
-            self.panel.jobs.remove(run.folder)
-            self.waiting.remove(run)
-            self.panel.refresh()
-
     # -- following the job
 
     @told
@@ -363,7 +330,9 @@ class ApplySection:
         self._show_run()
 
     def _import(self, run: ApplyRun, case: str) -> None:
-        self._results.show(run, run.import_result(case), self.panel.entered)
+        node = run.import_result(case)
+        self._results.show(run, node, self.panel.entered)
+        self.shown.add(node)
         self.panel.refresh()
 
     def _finish(self, run: ApplyRun) -> None:
@@ -374,18 +343,9 @@ class ApplySection:
         elif run.waiting():
             text = _("The scene was closed meanwhile. The results are kept: load the volumes, then import them.")
             severity = "warning"
-        self._keep_or_forget(run)
+        self.waiting.keep_or_forget(run)
         self.tell(text + self._results.words(), severity)
         self.panel.refresh()
-
-    def _keep_or_forget(self, run: ApplyRun) -> None:
-        """Results that are not in the scene are offered again; a run that left none, and failed, is deleted."""
-        if run in self.waiting:
-            self.waiting.remove(run)
-        if run.waiting():
-            self.waiting.insert(0, run)
-        elif run.cancelled:
-            shutil.rmtree(run.folder.path, ignore_errors=True)
 
 
 def _progress_words(run: ApplyRun) -> str:

@@ -99,6 +99,11 @@ def when_words(seconds: float) -> str:
     return time.strftime("%a %H:%M" if recent else "%Y-%m-%d", then)
 
 
+def size_words(count: int) -> str:
+    """``3 MB`` or ``1.2 GB`` of bytes."""
+    return _("{size:.1f} GB").format(size=count / 1e9) if count >= 1e9 else _("{size:.0f} MB").format(size=count / 1e6)
+
+
 STATES = {
     "created": "not started", "starting": "starting", "running": "running", "finished": "done", "stopped": "stopped",
     "failed": "failed", "died": "broken off",

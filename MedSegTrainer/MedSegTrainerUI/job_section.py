@@ -1,8 +1,7 @@
-"""The job below Start: how it goes, its curves, prediction and advice; earlier jobs; the log."""
+"""The job below Start: how it goes, its curves, prediction and advice; the log."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,16 +16,15 @@ from MedSegTrainerUI.charts import Charts
 from MedSegTrainerUI.event_words import class_legend, dice_words, ending, progress_words
 from MedSegTrainerUI.job_bar import set_bar
 from MedSegTrainerUI.job_log import JobLog
-from MedSegTrainerUI.job_table import JobTable
 from MedSegTrainerUI.job_watch import JobWatch
 from MedSegTrainerUI.jobs import job_classes
 from MedSegTrainerUI.messages import show_message, told
 from MedSegTrainerUI.plot_frame import PlotFrame
 from MedSegTrainerUI.preview_box import PreviewBox
+from MedSegTrainerUI.training_list import TrainingList
 from MedSegTrainerUI.training_settings import read_changes
 
 FIRST_POLL_SECONDS = 0.04  # most jobs are read in whole then, before the first picture
-LIST_SECONDS = 5.0
 JOBS_LOOKED_AT = 20  # for one that still runs
 WARNINGS_SHOWN = 3
 RESUMABLE = ("created", "stopped", "failed", "died")
@@ -42,31 +40,25 @@ class JobSection:
         self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/JobSection.ui"))
         self.ui = slicer.util.childWidgetVariables(self.uiWidget)
         self.uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.ui.jobsButton.collapsed = self.ui.logButton.collapsed = True
+        self.ui.logButton.collapsed = True
         self.charts = Charts()
         self.previewBox = PreviewBox(self, self.ui.previewCheckBox)
         self.preview = self.previewBox.preview
         self.advice = AdviceList(self.ui.adviceFrame, lambda changes: self.onApply(changes, apply))
-        self.table = JobTable(self.ui.jobsTable, panel.jobs)
+        self.trainings = TrainingList(self)
         self.log = JobLog(self.ui.logFrame)
         self._frames = {"dice": PlotFrame(self.ui.diceFrame, "Dice"), "loss": PlotFrame(self.ui.lossFrame, "Loss")}
         self._classes: list[dict[str, Any]] = []
         self._state = ""
         self._saw_it_work = False
-        self._list_due = 0.0
         self._layout_before: int | None = None
         for name, slot in {
             "stopKeepButton": self.onStopKeep, "stopNowButton": self.onStopNow, "resumeButton": self.onResume,
-            "watchButton": self.onWatch, "jobResumeButton": self.onJobResume, "reportButton": self.onReport,
-            "useButton": self.onUse, "removeButton": self.onRemove,
         }.items():  # fmt: skip
             getattr(self.ui, name).connect("clicked()", slot)
         self.ui.previewCheckBox.connect("clicked(bool)", self.onPreview)
         self.ui.layoutButton.connect("toggled(bool)", self.onLayout)
-        self.ui.jobsButton.connect("contentsCollapsed(bool)", self.onJobs)
         self.ui.logButton.connect("contentsCollapsed(bool)", self.onLog)
-        self.ui.jobsTable.connect("itemSelectionChanged()", self.refresh)
-        self.ui.jobsTable.connect("cellDoubleClicked(int,int)", self.onWatch)
         self._show()
 
     def setParameterNode(self, parameters: Any) -> None:
@@ -94,7 +86,7 @@ class JobSection:
         self.previewBox.watch_another()
         self._remember(folder)
         self.watched.poll(FIRST_POLL_SECONDS)
-        self._list_due = 0.0
+        self.trainings.look_again()
         self._show()
 
     def refresh(self) -> None:
@@ -108,7 +100,7 @@ class JobSection:
         self.ui.stopKeepButton.enabled = not stopping
         self.ui.resumeButton.visible = state in RESUMABLE
         self.ui.resumeButton.toolTip = _("Goes on where it ended, with the time that it had left.")
-        self._refresh_list_buttons()
+        self.trainings.refresh()
         self.previewBox.show_box()
 
     def onTimer(self) -> None:
@@ -117,8 +109,7 @@ class JobSection:
             self._show()
         self.previewBox.look()
         self.show_preview()
-        if not self.ui.jobsButton.collapsed and time.monotonic() > self._list_due:
-            self._show_list()
+        self.trainings.onTimer()
 
     def cleanup(self) -> None:
         """The job goes on; charts stay in the scene, for the next panel to take over."""
@@ -139,53 +130,16 @@ class JobSection:
     @told
     def onResume(self) -> None:
         if self.watched is not None:
-            self._resume(self.watched.folder)
+            self.resume(self.watched.folder)
 
-    @told
-    def onWatch(self) -> None:
-        folder = self._chosen()
-        if folder is not None:
-            self.tell("")
-            self.follow(folder)
-            self.panel.refresh()
-
-    @told
-    def onJobResume(self) -> None:
-        folder = self._chosen()
-        if folder is not None:
-            self._resume(folder)
-
-    @told
-    def onReport(self) -> None:
-        folder = self._chosen()
-        if folder is not None:
-            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder.report / "report.html")))
-
-    @told
-    def onUse(self) -> None:
-        folder = self._chosen()
-        if folder is not None and self.parameters is not None:
-            self.parameters.model = str(folder.path)
-            self.tell(_("{name} is chosen in the section Apply.").format(name=folder.path.name), "note")
-
-    @told
-    def onRemove(self) -> None:
-        folder = self._chosen()
-        if folder is None or not slicer.util.confirmOkCancelDisplay(
-            _("Remove the training {name} with its model and its report? This cannot be undone.").format(
-                name=folder.path.name
-            )
-        ):
-            return
-        self.panel.jobs.remove(folder)
+    def let_go(self, folder: JobFolder) -> None:
+        """A job was removed: it is not shown any more."""
         if self.watched is not None and self.watched.folder == folder:
             self.watched = None
             self.preview.remove()
             if self.parameters is not None:
                 self.parameters.trainingJob = ""
-        self._show_list()
-        self._show()
-        self.panel.refresh()
+            self._show()
 
     @told
     def onPreview(self, shown: bool) -> None:
@@ -206,11 +160,6 @@ class JobSection:
             layouts.setLayout(self._layout_before)
 
     @told
-    def onJobs(self, collapsed: bool) -> None:
-        if not collapsed:
-            self._show_list()
-
-    @told
     def onLog(self, collapsed: bool) -> None:
         if not collapsed:
             self.log.show(self.watched)
@@ -227,7 +176,8 @@ class JobSection:
             self.tell(words, "note")
             self.refresh()
 
-    def _resume(self, folder: JobFolder) -> None:
+    def resume(self, folder: JobFolder) -> None:
+        """Goes on with a job that has ended; raises JobError while another one runs."""
         self.tell("")
         if self.panel.environment.problem:
             self.tell(self.panel.environment.problem)
@@ -252,10 +202,6 @@ class JobSection:
     def _remember(self, folder: JobFolder) -> None:
         if self.parameters is not None and self.parameters.trainingJob != folder.path.name:
             self.parameters.trainingJob = folder.path.name
-
-    def _chosen(self) -> JobFolder | None:
-        name = self.table.selected()
-        return self.panel.jobs.folder(name) if name else None
 
     def _show(self) -> None:
         """Everything that follows from the watched job; the work is bounded, however long the job is."""
@@ -290,7 +236,7 @@ class JobSection:
         if ended:
             self.previewBox.ended()
             self.tell("")
-            self._list_due = 0.0
+            self.trainings.look_again()
             if self.parameters is not None and not self.parameters.model and watch.folder.model.exists():
                 self.parameters.model = str(watch.folder.path)
         self.panel.refresh()
@@ -316,38 +262,6 @@ class JobSection:
     def _show_advice(self) -> None:
         applied = read_changes(self.parameters.configuration) if self.parameters is not None else {}
         self.advice.show(self.watched.advice if self.watched is not None else {}, applied)
-
-    def _show_list(self) -> None:
-        self._list_due = time.monotonic() + LIST_SECONDS
-        count = self.table.refresh(self.watched.name if self.watched is not None else "")
-        self.ui.jobsButton.text = _("Trainings ({count})").format(count=count)
-        self._refresh_list_buttons()
-
-    def _refresh_list_buttons(self) -> None:
-        folder = self._chosen()
-        buttons = {
-            self.ui.watchButton: (True, _("Shows its curves, advice and log here.")),
-            self.ui.jobResumeButton: (True, _("Goes on where it ended.")),
-            self.ui.reportButton: (True, _("Opens its report in the browser.")),
-            self.ui.useButton: (True, _("Chooses its model in the section Apply.")),
-            self.ui.removeButton: (True, _("Deletes it with its model and its report.")),
-        }
-        if folder is None:
-            buttons = dict.fromkeys(buttons, (False, _("Choose a training in the list.")))
-        else:
-            status = folder.status()
-            alive = status.is_alive()
-            if alive:
-                buttons[self.ui.removeButton] = (False, _("It is running. Stop it first."))
-                buttons[self.ui.jobResumeButton] = (False, _("It is running."))
-            elif status.state == "finished":
-                buttons[self.ui.jobResumeButton] = (False, _("It is done: there is nothing left to do."))
-            if not (folder.report / "report.html").exists():
-                buttons[self.ui.reportButton] = (False, _("The report is written when a training ends properly."))
-            if not folder.model.exists():
-                buttons[self.ui.useButton] = (False, _("It has no model yet."))
-        for button, (enabled, words) in buttons.items():
-            button.enabled, button.toolTip = enabled, words
 
     @told
     def show_preview(self) -> None:

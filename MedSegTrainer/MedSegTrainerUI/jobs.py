@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,13 +48,18 @@ class JobList:
             return []
         return [JobFolder(path) for _, path in sorted(found, key=lambda item: (item[0], item[1].name), reverse=True)]
 
-    def remove(self, folder: JobFolder) -> None:
-        """Deletes a job with all its files; raises JobError where a process works on it or files cannot be deleted."""
+    def removable(self, folder: JobFolder) -> Path:
+        """The job's own folder; raises JobError where it is none of this list, a link, or a process works on it."""
         path = folder.path.resolve()
-        if path.parent != self.root.resolve() or not folder.job_file.exists():
+        if path != self.root.resolve() / folder.path.name or not folder.job_file.exists():
             raise JobError(f"{folder.path} is no job of this list. Remove it with the file manager if you want to.")
         if folder.status().is_alive():
             raise JobError(f"{path.name} is still running. Stop it first, then remove it.")
+        return path
+
+    def remove(self, folder: JobFolder) -> None:
+        """Deletes a job with all its files; raises JobError where a process works on it or files cannot be deleted."""
+        path = self.removable(folder)
         try:
             shutil.rmtree(path)
         except OSError as error:
@@ -81,13 +87,21 @@ class JobSummaries:
     def __init__(self) -> None:
         self._known: dict[Path, tuple[Any, JobSummary]] = {}
 
-    def of(self, folder: JobFolder) -> JobSummary:
-        stamp = _stamp(folder.status_file), _stamp(folder.plan_file)
-        known = self._known.get(folder.path)
-        if known is None or known[0] != stamp or known[1].state in ACTIVE_STATES:
-            known = stamp, summarize(folder)
-            self._known[folder.path] = known
-        return known[1]
+    def read(self, folders: Iterable[JobFolder], most: int) -> tuple[list[JobSummary], bool]:
+        """Those of ``folders`` in their order, ``most`` of them read new; and whether they are all."""
+        found: list[JobSummary] = []
+        for folder in folders:
+            stamp = _stamp(folder.status_file), _stamp(folder.plan_file)
+            known = self._known.get(folder.path)
+            if known is None or known[0] != stamp or known[1].state in ACTIVE_STATES:
+                fresh = known is None or known[0] != stamp
+                if fresh and not most:
+                    return found, False
+                most -= fresh
+                known = stamp, summarize(folder)
+                self._known[folder.path] = known
+            found.append(known[1])
+        return found, True
 
 
 def summarize(folder: JobFolder) -> JobSummary:

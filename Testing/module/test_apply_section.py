@@ -14,6 +14,7 @@ import slicer
 from MedSegTrainerUI.apply_section import ApplySection
 from MedSegTrainerUI.export_volume import array_image, write_image
 from MedSegTrainerUI.import_segments import read_label_map
+from MedSegTrainerUI.job_trash import JobTrash
 from MedSegTrainerUI.jobs import JobList
 from MedSegTrainerUI.parameters import Parameters
 from tooltips import tooltip
@@ -376,6 +377,12 @@ class TestViews:
         assert slice_views.layers() == before
         assert self.shown() == {"one segmentation": False, "two segmentation": True, "three segmentation": False}
         assert message(section).count("one segmentation, three segmentation") == 1
+        selector = section.ui.shownSelector
+        assert [selector.itemText(index) for index in range(selector.count)] == [
+            "one segmentation", "two segmentation", "three segmentation"
+        ]  # fmt: skip
+        section.setParameterNode(None)
+        assert selector.count == 0, "in another scene the same ID is another node"
 
     def test_what_the_user_chose_as_output_stays_as_he_has_it(
         self, section, panel, make_model, make_volume, make_segmentation, pixels, slice_views
@@ -407,6 +414,7 @@ class TestSceneClosed:
         section.ui.importButton.click()
         assert [names_in(node) for node in segmentations()] == [["liver", "tumor"]]
         assert section.ui.resultsFrame.isHidden() and message(section) == "Segmented: CT."
+        assert section.shown.node() is segmentations()[0]
 
     def test_slicer_closed_while_it_runs(self, section, panel, make_model, make_volume, pixels, scene):
         choose(section, make_model(), make_volume("CT", pixels))
@@ -431,9 +439,28 @@ class TestSceneClosed:
         scene.Clear()
         section = panel.open()
         assert not section.ui.resultsFrame.isHidden() and section.run is None
-        answer(section, True)
         section.ui.discardButton.click()
         assert section.ui.resultsFrame.isHidden() and not panel.folder.path.exists()
+        assert not section.ui.undoFrame.isHidden() and "It is kept for 30 days" in section.ui.undoLabel.text
+        section.ui.undoButton.click()
+        assert not section.ui.resultsFrame.isHidden() and section.ui.undoFrame.isHidden()
+        assert panel.folder.job_file.exists() and message(section) == ""
+
+    def test_discarded_results_that_the_list_of_trainings_brings_back_are_offered_again(
+        self, section, panel, make_model, make_volume, pixels, scene
+    ):
+        choose(section, make_model(), make_volume("CT", pixels))
+        section.onApply()
+        panel.play("CT")
+        panel.end()
+        scene.Clear()
+        section = panel.open()
+        section.ui.discardButton.click()
+        trash = JobTrash(panel.jobs)
+        (removed,) = trash.items()
+        trash.restore(removed)
+        section.refresh()
+        assert not section.ui.resultsFrame.isHidden() and section.ui.undoFrame.isHidden()
 
 
 def test_the_choice_comes_back_with_the_scene(panel, section, make_model, make_volume, pixels):

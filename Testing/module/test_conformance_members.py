@@ -32,6 +32,7 @@ PROPERTIES: dict[str, tuple[Make, Any] | tuple[Make, Any, Any]] = {
     "QAbstractItemView.textElideMode": (qt.QTableWidget, qt.Qt.ElideMiddle),
     "QAbstractScrollArea.horizontalScrollBarPolicy": (qt.QScrollArea, qt.Qt.ScrollBarAlwaysOff),
     "QAbstractSlider.maximum": (qt.QScrollBar, 7),
+    "QAbstractSlider.orientation": (qt.QSlider, qt.Qt.Horizontal),
     "QAbstractSlider.value": (qt.QScrollBar, 50),
     "QAbstractSpinBox.keyboardTracking": (qt.QDoubleSpinBox, False),
     "QAbstractSpinBox.specialValueText": (qt.QDoubleSpinBox, "none"),
@@ -243,6 +244,15 @@ def test_progress_bars() -> None:
     assert bar.maximum == 0
 
 
+@states("QAbstractSlider.valueChanged(int)")
+def test_sliders() -> None:
+    slider, changed = qt.QSlider(), "valueChanged(int)"
+    slider.maximum = 100
+    assert emitted(slider, changed, lambda: setattr(slider, "value", 30)) == [(30,)]
+    assert emitted(slider, changed, lambda: setattr(slider, "value", 30)) == []
+    assert emitted(slider, changed, lambda: setattr(slider, "value", 300)) == [(100,)]
+
+
 @states("QSettings.setValue", "QSettings.value")
 def test_settings() -> None:
     settings = qt.QSettings()
@@ -266,7 +276,8 @@ def table() -> Any:
 
 
 @states("QTableWidget.setColumnCount", "QTableWidget.setRowCount", "QTableWidget.setHorizontalHeaderLabels",
-        "QTableWidget.setItem", "QTableWidget.item", "QTableWidget.rowCount", "QTableWidget.currentRow",
+        "QTableWidget.insertRow", "QTableWidget.removeRow", "QTableWidget.setItem", "QTableWidget.item",
+        "QTableWidget.rowCount", "QTableWidget.currentRow",
         "QTableWidget.setCurrentCell", "QTableWidget.editItem", "QTableWidget.cellChanged(int,int)",
         "QTableWidget.cellClicked(int,int)", "QTableWidget.cellDoubleClicked(int,int)",
         "QTableWidget.itemSelectionChanged()", "QAbstractItemView.clearSelection",
@@ -286,18 +297,27 @@ def test_tables(table: Any) -> None:
         act = getattr(table, signal)
         assert emitted(table, f"{signal}(int,int)", lambda act=act: act(1, 0)) == [(1, 0)]
     table.editItem(table.item(0, 0))
+    kept = table.item(1, 0)
+    table.insertRow(1)
+    assert table.rowCount == 4 and table.item(1, 0) is None and table.item(2, 0).text() == kept.text()
+    assert table.currentRow() == 2, "the chosen row moves with its content"
+    table.removeRow(0)
+    assert table.rowCount == 3 and table.currentRow() == 1 and table.item(1, 0).text() == kept.text()
     table.setRowCount(0)
     assert table.rowCount == 0 and table.item(0, 0) is None and table.currentRow() == -1
 
 
 @states("QTableView.horizontalHeader", "QTableView.verticalHeader", "QHeaderView.defaultSectionSize",
         "QHeaderView.resizeSection", "QHeaderView.sectionSizeHint", "QHeaderView.setDefaultAlignment",
-        "QHeaderView.setSectionResizeMode", "QHeaderView.setStretchLastSection", "QFrame.frameWidth",
+        "QHeaderView.setResizeContentsPrecision", "QHeaderView.setSectionResizeMode",
+        "QHeaderView.setStretchLastSection", "QFrame.frameWidth",
         "QWidget.setFixedHeight", "QWidget.sizeHint")  # fmt: skip
 def test_headers(table: Any) -> None:
     header = table.horizontalHeader()
     header.setDefaultAlignment(qt.Qt.AlignLeft | qt.Qt.AlignVCenter)
     header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+    header.setResizeContentsPrecision(20)
+    assert header.resizeContentsPrecision() == 20
     header.setSectionResizeMode(1, qt.QHeaderView.Interactive)
     header.resizeSection(1, 96)
     assert header.sectionSize(1) == 96 and header.sectionSizeHint(0) > header.sectionSizeHint(1) > 0

@@ -273,7 +273,66 @@ def test_the_list_shows_trainings_and_what_can_be_done_with_them(panel, job, mak
     job.ui.useButton.click()
     assert panel.parameters.model == str(folder.path)
     job.ui.removeButton.click()
-    assert not folder.path.exists() and job.watched is None and table.rowCount == 1
+    assert not folder.path.exists() and job.watched is None and job.ui.jobsButton.text == "Trainings (1)"
+
+
+def rows_of(job):
+    table = job.ui.jobsTable
+    return [[table.item(row, column).text() for column in range(2)] for row in range(table.rowCount)]
+
+
+def test_what_was_removed_is_undone_at_once_or_brought_back_from_the_list(panel, job, make_job, dialogs):
+    folder = make_job("liver", events=fake.training(), state="finished", best=0.73)
+    job.ui.jobsButton.collapsed = False
+    job.follow(folder)
+    assert not job.ui.undoFrame.visible and not job.ui.restoreButton.enabled
+    job.ui.removeButton.click()
+    assert not folder.path.exists() and job.watched is None and dialogs.shown == []
+    assert job.ui.undoFrame.visible and "liver was removed. It is kept for 30 days" in job.ui.undoLabel.text
+    job.ui.undoButton.click()
+    assert folder.job_file.exists() and not job.ui.undoFrame.visible and rows_of(job) == [["liver", "done"]]
+    job.ui.removeButton.click()
+    job.onTimer()
+    job.trainings.show()
+    ((name, state),) = rows_of(job)
+    assert name == "liver" and state == "removed, 0 MB"
+    for button in (job.ui.watchButton, job.ui.jobResumeButton, job.ui.reportButton, job.ui.useButton):
+        assert not button.enabled and tooltip(button) == "It was removed. Bring it back first."
+    assert job.ui.removeButton.text == "Delete"
+    job.ui.restoreButton.click()
+    assert rows_of(job) == [["liver", "done"]] and job.ui.messageLabel.text == "liver is back."
+    assert not job.ui.undoFrame.visible and job.ui.removeButton.text == "Remove"
+
+
+def test_deleting_for_good_asks_first(panel, job, make_job, dialogs):
+    make_job("liver", events=fake.training(), state="finished")
+    job.ui.jobsButton.collapsed = False
+    job.ui.removeButton.click()
+    job.ui.removeButton.click()
+    (text,) = dialogs.shown
+    assert "liver" in text and "for good" in text
+    job.onTimer()
+    assert rows_of(job) == [] and list((panel.jobs.root / ".trash").iterdir()) == [] and not job.ui.undoFrame.visible
+
+
+def test_rows_that_stay_are_not_made_again(panel, job, make_job):
+    """Their items are the same objects while trainings come, go and end."""
+    for age, name in enumerate("abc"):
+        folder = make_job(name, state="finished")
+        os.utime(folder.job_file, (time.time() - 100 * (age + 1),) * 2)
+    job.ui.jobsButton.collapsed = False
+    table = job.ui.jobsTable
+    table.setCurrentCell(2, 0)
+    items = {name: table.item(row, 0) for row, name in enumerate("abc")}
+    shutil.rmtree(panel.jobs.root / "a")
+    make_job("new", state="failed")
+    job.trainings.show()
+    assert [row[0] for row in rows_of(job)] == ["new", "b", "c"] and table.currentRow() == 2
+    assert table.item(1, 0) is items["b"] and table.item(2, 0) is items["c"]
+    os.utime(panel.jobs.root / "c" / "job.json")
+    os.utime(panel.jobs.root / "b" / "job.json", (time.time() + 5,) * 2)
+    job.trainings.show()
+    assert table.item(0, 0).text() == "b" and sorted(row[0] for row in rows_of(job)) == ["b", "c", "new"]
 
 
 def test_the_log_has_events_in_words_and_what_was_printed(job, make_job):

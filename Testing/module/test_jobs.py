@@ -58,17 +58,23 @@ def test_removing_takes_the_folder_and_refuses_living_jobs_and_other_folders(job
 
 def test_a_summary_tells_state_classes_and_dice(make_job):
     summaries = JobSummaries()
-    done = summaries.of(make_job("done", state="finished", best=0.87))
+
+    def summary_of(folder):
+        ((found,), complete) = summaries.read([folder], 1)
+        assert complete
+        return found
+
+    done = summary_of(make_job("done", state="finished", best=0.87))
     assert (done.name, done.kind, done.state, done.dice) == ("done", "train", "finished", 0.87)
     assert done.classes == ("liver", "tumor") and abs(done.created - time.time()) < 60
     folder = make_job("dying", state="running")
-    assert summaries.of(folder).state == "running"
+    assert summary_of(folder).state == "running"
     status = json.loads(folder.status_file.read_text())
     folder.status_file.write_text(json.dumps({**status, "pid": 2**22 + 1}))
-    assert summaries.of(folder).state == "died"
+    assert summary_of(folder).state == "died"
     broken = make_job("broken")
     broken.job_file.write_text("{")
-    assert summaries.of(broken).state == "failed"
+    assert summary_of(broken).state == "failed"
 
 
 def test_classes_come_from_the_plan_before_the_cases(make_job, tmp_path):

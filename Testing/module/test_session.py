@@ -153,7 +153,7 @@ def compare(pictures: Pictures, segmentation: Any, reference: Any, volume: Any) 
     return float(np.mean(list(by_hand.values())))
 
 
-def come_back(widget: Any, wait_for: Any, dialogs: Any) -> None:
+def come_back(widget: Any, wait_for: Any) -> None:
     """The scene is closed and the panel made anew, as after a restart: the job is there, goes on, and is removed."""
     panel = widget.panel
     name = panel.train.job.watched.name
@@ -186,7 +186,9 @@ def come_back(widget: Any, wait_for: Any, dialogs: Any) -> None:
     folder = job.watched.folder.path
     panel.refresh()
     job.ui.removeButton.click()
-    assert not folder.exists() and job.watched is None and any(name in text for text in dialogs.shown)
+    assert not folder.exists() and job.watched is None and name in job.ui.undoLabel.text
+    job.ui.undoButton.click()
+    assert folder.exists() and not job.ui.undoFrame.visible
 
 
 def write_timings(timings: Any, tmp_path: Path, name: str) -> None:
@@ -205,7 +207,7 @@ def test_session(
     timings, _, dice = play(pictures, make_segmentation, settings=played.SMALL, minutes=0.05)
     write_timings(timings, tmp_path, "timer-callbacks-quick")
     assert 0 <= dice <= 1
-    come_back(module_widget, wait_for, dialogs)
+    come_back(module_widget, wait_for)
 
 
 @pytest.mark.slow
@@ -223,7 +225,7 @@ def test_session_with_three_minutes_of_training(
         node.GetDisplayNode().SetVisibility(drawn_on is fourth and "hand" not in node.GetName())
     render_slice_views("slices-prediction", fourth)
     assert dice >= 0.70
-    come_back(module_widget, wait_for, dialogs)
+    come_back(module_widget, wait_for)
 
 
 @pytest.mark.usefixtures("torch_python")

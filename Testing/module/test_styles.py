@@ -51,6 +51,7 @@ def full_panel(style: str, module_widget: Any, make_job: Any, make_model: Any) -
     load_phantoms()
     panel.data.ui.addAllButton.click()
     make_job("earlier", events=fake.training(9), state="finished", best=0.73)
+    removed = make_job("removed-before", events=fake.training(9), state="finished", best=0.73)
     folder = make_job("liver-tumor-spleen-kidneys", events=fake.training(9), state="running")
     EventLog(folder.events_file)(
         Advised(epoch=2, finding="unstable", message="The training is unstable.", remedies=[fake.RATE])
@@ -62,6 +63,14 @@ def full_panel(style: str, module_widget: Any, make_job: Any, make_model: Any) -
     for button in (panel.train.job.ui.jobsButton, panel.train.job.ui.logButton, panel.train.ui.advancedButton):
         button.collapsed = False
     panel.train.ui.advancedButton.collapsed = True
+    trainings = panel.train.job.trainings
+    panel.train.job.ui.jobsTable.setCurrentCell(
+        next(row for row in range(3) if panel.train.job.ui.jobsTable.item(row, 0).text() == removed.path.name), 0
+    )
+    panel.train.job.ui.removeButton.click()
+    trainings.onTimer()
+    trainings.show()
+    panel.apply.shown.add(panel.rows()[0].segmentation)
     panel.refresh()
     slicer.app.processEvents()
     return panel

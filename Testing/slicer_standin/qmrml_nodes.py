@@ -283,7 +283,9 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
         return not self.checkedNodes()
 
     def checkState(self, node: Any) -> int:
-        return QtCore.Qt.Checked if node in self.checkedNodes() else QtCore.Qt.Unchecked
+        there = node is not None and self._scene is not None and self._scene.GetNodeByID(node.GetID() or "") is node
+        checked = there and node.GetID() in self._checked and self._is_offered(node)
+        return QtCore.Qt.Checked if checked else QtCore.Qt.Unchecked
 
     def setCheckState(self, node: Any, state: int) -> None:
         row = self._box.findData(node.GetID()) if node is not None else -1
