@@ -82,27 +82,32 @@ class Panel(VTKObservationMixin):
 
     def setParameterNode(self, parameters: Any) -> None:
         """Parameters or None, while the scene is being closed."""
+        before = self.train.job.watched
         self._observe(False)
         self.parameters = parameters
         for section in self._sections:
             section.setParameterNode(parameters)
         self._observe(self.entered)
         self.refresh()
+        again = self.train.job.watched
+        if again is not None and again is not before and again.working:  # it went on while Slicer was closed
+            self.folding.open("train")
 
     def _ready(self) -> dict[str, bool]:
         """Of the sections that another follows: whether what they are for is done.
 
         Data is, when it can be trained on and no segmentation of the scene waits to be added; a training, when it has
-        just ended with a model.
+        just ended with a model. One that was stopped at once can be resumed where it stands.
         """
         watch = self.train.job.watched
-        ended = watch is not None and watch is self.jobBar.ended and watch.state in ("finished", "stopped")
+        ended = watch is not None and watch is self.jobBar.ended
+        done = ended and (watch.state == "finished" or (watch.state == "stopped" and watch.measured is not None))
         added = {row.segmentation for row in self.all_rows()}
         waiting = any(node not in added for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"))
         return {
             "environment": self.environment.ready,
             "data": bool(self.rows()) and not self.data.problem() and not waiting,
-            "train": ended and watch.folder.model.exists(),
+            "train": done and watch.folder.model.exists(),
         }
 
     def keepParameters(self) -> None:

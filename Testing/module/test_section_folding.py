@@ -11,6 +11,8 @@ import pytest
 import qt
 from MedSegTrainerUI.section_folding import SECTIONS, SectionFolding
 
+from MedSegTrainerLib.events import EventLog, Measured
+
 
 @pytest.fixture(autouse=True)
 def home(scene: Any, tmp_path: Any) -> None:
@@ -66,17 +68,23 @@ def test_one_of_several_segmentations_added_hands_nothing_over(panel, make_volum
     assert panel.data.problem() == "" and opened(panel) == ["data"]
 
 
-def test_a_training_that_ends_with_a_model_opens_apply(panel, make_job):
+@pytest.mark.parametrize(
+    ("state", "measured", "following"),
+    [("finished", False, "apply"), ("stopped", True, "apply"), ("stopped", False, "train"), ("failed", True, "train")],
+)
+def test_a_training_that_ends_with_a_model_opens_apply(panel, make_job, state, measured, following):
     folder = make_job(events=fake.training(), state="running")
     panel.ui.trainButton.click()
     panel.train.job.follow(folder)
     folder.model.mkdir()
     panel.onTimer()
     assert opened(panel) == ["train"]
+    if measured:
+        EventLog(folder.events_file)(Measured(cases=1, metrics={}, report="report"))
     status = json.loads(folder.status_file.read_text())
-    folder.status_file.write_text(json.dumps({**status, "state": "stopped"}))
+    folder.status_file.write_text(json.dumps({**status, "state": state}))
     panel.onTimer()
-    assert opened(panel) == ["apply"]
+    assert opened(panel) == [following]
 
 
 def test_an_earlier_training_that_is_looked_at_opens_nothing(panel, make_job):
@@ -95,6 +103,17 @@ def test_an_earlier_training_that_is_looked_at_opens_nothing(panel, make_job):
 def test_what_is_open_at_first(panel, environment, data, first):
     SectionFolding(panel.ui, {"environment": environment, "data": data, "train": False})
     assert opened(panel) == [first]
+
+
+def test_a_training_that_went_on_while_slicer_was_closed_is_shown(panel, make_job):
+    make_job(events=fake.training(), state="running")
+    parameters = panel.parameters
+    panel.setParameterNode(None)
+    panel.setParameterNode(parameters)
+    assert opened(panel) == ["train"]
+    panel.ui.applyButton.click()
+    panel.setParameterNode(parameters)
+    assert opened(panel) == ["apply"], "it was shown before"
 
 
 def test_what_is_ready_elsewhere_opens_nothing(panel):
