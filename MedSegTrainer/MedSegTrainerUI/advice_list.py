@@ -10,6 +10,7 @@ import qt
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import UsageError
+from MedSegTrainerUI.tab_order import set_tab_order
 from MedSegTrainerUI.training_settings import all_settings, full_key, parse_value, show_value
 
 Event = Mapping[str, Any]
@@ -41,6 +42,7 @@ class AdviceList:
         for event in events:
             self._add(event)
         self._frame.visible = bool(events)
+        set_tab_order(self._frame.parent())
 
     def _add(self, event: Event) -> None:
         changes = remedy_changes(event)

@@ -210,7 +210,7 @@ class DataSection:
             not self.panel.class_names() and self._overlap() == "refuse" and _("Nothing was changed here."),
             _("Each segment is a class of its own name again."),
         )
-        ui.checkButton.text = _("Stop check") if self._check else _("Check data")
+        ui.checkButton.text = _("Stop &check") if self._check else _("&Check data")
         empty = "" if any(row.use for row in self.rows) else _("There are no volumes to check yet.")
         allow(
             ui.checkButton,

@@ -1,34 +1,53 @@
-"""The training at the top of the panel while one runs, whatever section is open: its bar, and the best Dice so far."""
+"""The training at the top of the panel and in Slicer's status bar while one runs: its bar, and the best Dice so far."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import slicer
 from slicer.i18n import tr as _
 
+from MedSegTrainerUI.end_notice import EndNotice
 from MedSegTrainerUI.event_words import progress_words
 from MedSegTrainerUI.job_watch import JobWatch
 from MedSegTrainerUI.jobs import has_no_end
 
 STEPS = 1000
+END_MILLISECONDS = 30_000  # how long the status bar says that it is over
 
 
 class JobBar:
-    """``ui`` are the widgets of MedSegTrainer.ui."""
+    """``ui`` are the widgets of MedSegTrainer.ui; ``notice`` tells the user, where he wants it, that a job ended."""
 
-    def __init__(self, ui: Any) -> None:
-        self._ui = ui
+    def __init__(self, ui: Any, notice: EndNotice) -> None:
+        self._ui, self._notice = ui, notice
+        self._working: JobWatch | None = None
+        self.ended: JobWatch | None = None  # that ended while it was shown here
+        self._words = ""
         ui.runningFrame.visible = False
 
     def show(self, watch: JobWatch | None) -> None:
+        """While another module is shown, too: the status bar is seen there."""
         working = watch is not None and watch.working
         self._ui.runningFrame.visible = working
-        if not working:
-            return
-        set_bar(self._ui.runningBar, watch)
+        if watch is not None and (working or watch is self._working):
+            self._say(watch)
+        self._working = watch if working else None
+
+    def _say(self, watch: JobWatch) -> None:
         mean, _dice = watch.best_dice()
         best = _(", best Dice {dice:.2f}").format(dice=mean) if mean is not None else ""
-        self._ui.runningLabel.text = f"{watch.name}: {progress_words(watch)}{best}"
+        progress = f"{progress_words(watch)}{best}"
+        words = f"{watch.name}: {progress}"
+        if watch.working:
+            set_bar(self._ui.runningBar, watch)
+            self._ui.runningLabel.text = words
+        else:
+            self.ended = watch
+            self._notice.tell(watch.name, progress)
+        if words != self._words:  # said again, it would hide what others say there
+            slicer.util.showStatusMessage(words, 0 if watch.working else END_MILLISECONDS)
+        self._words = words
 
 
 def set_bar(bar: Any, watch: JobWatch) -> None:

@@ -21,6 +21,7 @@ class JobLog:
     def __init__(self, frame: Any) -> None:
         self.edit = qt.QPlainTextEdit()
         self.edit.readOnly = True
+        self.edit.toolTip = _("What the training tells, line by line.")
         self.edit.minimumHeight = HEIGHT
         self.edit.setLineWrapMode(qt.QPlainTextEdit.NoWrap)
         frame.layout().addWidget(self.edit)

@@ -14,13 +14,17 @@ from slicer.util import VTKObservationMixin
 from MedSegTrainerUI.apply_section import ApplySection
 from MedSegTrainerUI.case_rows import CaseRow, read_rows
 from MedSegTrainerUI.data_section import DataSection
+from MedSegTrainerUI.end_notice import Desktop, EndNotice
 from MedSegTrainerUI.environment import Environment
 from MedSegTrainerUI.environment_section import EnvironmentSection
 from MedSegTrainerUI.evaluate_section import EvaluateSection
+from MedSegTrainerUI.first_run import FirstRun
 from MedSegTrainerUI.job_bar import JobBar
 from MedSegTrainerUI.jobs import JobList
 from MedSegTrainerUI.scene_import import KeptParameters
+from MedSegTrainerUI.section_folding import SectionFolding
 from MedSegTrainerUI.segment_classes import SegmentClass, find_classes
+from MedSegTrainerUI.tab_order import set_tab_order
 from MedSegTrainerUI.train_section import TrainSection
 
 TIMER_MILLISECONDS = 500
@@ -44,12 +48,15 @@ class Panel(VTKObservationMixin):
         self.apply = ApplySection(self)
         self.evaluate = EvaluateSection(self)
         self.environmentSection = EnvironmentSection(self)
-        self.jobBar = JobBar(self.ui)
+        self.endNotice = EndNotice(self.ui, Desktop(self.resourcePath("Icons/MedSegTrainer.png")))
+        self.jobBar = JobBar(self.ui, self.endNotice)
+        self.firstRun = FirstRun(self)
         self._sections = (self.data, self.train, self.apply, self.evaluate, self.environmentSection)
         buttons = ("dataButton", "trainButton", "applyButton", "evaluateButton", "environmentButton")
         for button, section in zip(buttons, self._sections, strict=True):
             getattr(self.ui, button).layout().addWidget(section.uiWidget)
-        self.ui.environmentButton.collapsed = self.environment.ready
+        self.folding = SectionFolding(self.ui, self._ready())
+        set_tab_order(uiWidget)
         self._timer = qt.QTimer()
         self._timer.setInterval(TIMER_MILLISECONDS)
         self._timer.connect("timeout()", self.onTimer)
@@ -75,12 +82,33 @@ class Panel(VTKObservationMixin):
 
     def setParameterNode(self, parameters: Any) -> None:
         """Parameters or None, while the scene is being closed."""
+        before = self.train.job.watched
         self._observe(False)
         self.parameters = parameters
         for section in self._sections:
             section.setParameterNode(parameters)
         self._observe(self.entered)
         self.refresh()
+        again = self.train.job.watched
+        if again is not None and again is not before and again.working:  # it went on while Slicer was closed
+            self.folding.open("train")
+
+    def _ready(self) -> dict[str, bool]:
+        """Of the sections that another follows: whether what they are for is done.
+
+        Data is, when it can be trained on and no segmentation of the scene waits to be added; a training, when it has
+        just ended with a model. One that was stopped at once can be resumed where it stands.
+        """
+        watch = self.train.job.watched
+        ended = watch is not None and watch is self.jobBar.ended
+        done = ended and (watch.state == "finished" or (watch.state == "stopped" and watch.measured is not None))
+        added = {row.segmentation for row in self.all_rows()}
+        waiting = any(node not in added for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"))
+        return {
+            "environment": self.environment.ready,
+            "data": bool(self.rows()) and not self.data.problem() and not waiting,
+            "train": done and watch.folder.model.exists(),
+        }
 
     def keepParameters(self) -> None:
         """Before a scene is added to this one."""
@@ -112,6 +140,8 @@ class Panel(VTKObservationMixin):
             for section in self._sections:
                 section.refresh()
             self.jobBar.show(self.train.job.watched)
+            self.firstRun.refresh()
+            self.folding.follow(self._ready())
         finally:
             self._refreshing = False
 
@@ -130,6 +160,7 @@ class Panel(VTKObservationMixin):
         self.parameters = None  # after a reload the widgets still live, hidden
         for section in self._sections:
             section.cleanup()
+        self.endNotice.cleanup()
 
     def _observe(self, wanted: bool) -> None:
         node = self.parameters.parameterNode if self.parameters else None

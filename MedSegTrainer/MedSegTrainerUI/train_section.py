@@ -18,6 +18,7 @@ from MedSegTrainerUI.jobs import weight_count
 from MedSegTrainerUI.messages import show_message, told
 from MedSegTrainerUI.parameters import Duration
 from MedSegTrainerUI.settings_form import SettingsForm
+from MedSegTrainerUI.tab_order import set_tab_order
 from MedSegTrainerUI.training_settings import (
     GROUPS,
     load_settings,
@@ -137,6 +138,7 @@ class TrainSection:
     def onAdvanced(self, collapsed: bool) -> None:
         if not collapsed and not self.form.editors:
             self.form.show(self.changes())
+            set_tab_order(self.uiWidget)
             self.onFind()
 
     @told

@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.node_choice import let_go
+from MedSegTrainerUI.tab_order import set_tab_order
 
 ROLE = "applyVolume"
 
@@ -43,6 +44,7 @@ class VolumeChooser:
             label = qt.QLabel(name + ":")
             label.setMinimumWidth(width)
             form.addRow(label, combo)
+        set_tab_order(self.ui.channelsWidget.parent())
         several = bool(self._combos)
         self.ui.channelsWidget.visible = several
         self.ui.volumesLabel.visible = self.ui.volumesSelector.visible = not several

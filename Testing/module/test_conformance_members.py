@@ -362,8 +362,35 @@ def test_items_of_tables() -> None:
     assert not item.icon().isNull() and pixmap.toImage().pixelColor(6, 6).red() == 200
 
 
-@states("QTimer.active", "QTimer.setInterval", "QTimer.setSingleShot", "QTimer.start", "QTimer.stop",
-        "QTimer.timeout()")  # fmt: skip
+@states("QObject.children", "QObject.isWidgetType", "QObject.parent", "QWidget.focusPolicy", "QWidget.setTabOrder")
+def test_the_order_of_the_tabulator() -> None:
+    parent = qt.QWidget()
+    column = qt.QVBoxLayout(parent)
+    buttons = [qt.QPushButton() for _number in range(3)]
+    for button in buttons:
+        column.addWidget(button)
+    assert [child for child in parent.children() if child.isWidgetType()] == buttons, "in the order they came"
+    assert not column.isWidgetType() and buttons[0].parent() == parent
+    tabulator = int(qt.Qt.TabFocus)
+    assert int(buttons[0].focusPolicy) & tabulator and not int(parent.focusPolicy) & tabulator
+    qt.QWidget.setTabOrder(buttons[0], buttons[2])
+    assert buttons[0].nextInFocusChain() == buttons[2]
+
+
+@states("QSystemTrayIcon.hide", "QSystemTrayIcon.isSystemTrayAvailable", "QSystemTrayIcon.show",
+        "QSystemTrayIcon.showMessage", "QSystemTrayIcon.supportsMessages")  # fmt: skip
+def test_notifications() -> None:
+    assert isinstance(qt.QSystemTrayIcon.isSystemTrayAvailable(), bool)
+    assert isinstance(qt.QSystemTrayIcon.supportsMessages(), bool)
+    tray = qt.QSystemTrayIcon(qt.QIcon())
+    tray.show()
+    tray.showMessage("liver-tumor", "Done, after 3 epochs")  # where no tray is, it does nothing
+    tray.hide()
+    assert not tray.visible
+
+
+@states("QTimer.active", "QTimer.setInterval", "QTimer.setSingleShot", "QTimer.singleShot", "QTimer.start",
+        "QTimer.stop", "QTimer.timeout()")  # fmt: skip
 def test_timers(wait_for: Callable[..., None]) -> None:
     timer, calls = qt.QTimer(), []
     assert timer.connect("timeout()", lambda: calls.append(True)) and not timer.active
@@ -377,6 +404,8 @@ def test_timers(wait_for: Callable[..., None]) -> None:
     timer.start(1)
     wait_for(lambda: calls)
     assert len(calls) == 1 and not timer.active
+    qt.QTimer.singleShot(1, lambda: calls.append(True))
+    wait_for(lambda: len(calls) == 2)
 
 
 @states("QWidget.toolTip", "QWidget.visible", "QWidget.setVisible", "QWidget.show", "QWidget.hide", "QWidget.font",
@@ -418,6 +447,10 @@ def test_collapsible_buttons() -> None:
     assert emitted(button, signal, lambda: setattr(button, "collapsed", True)) == [(True,)] and not label.visible
     assert emitted(button, signal, lambda: setattr(button, "collapsed", True)) == []
     assert emitted(button, signal, button.click) == [(False,)] and label.visible
+    assert emitted(button, "clicked(bool)", button.click) == [(False,)], "whether it is open then"
+    assert emitted(button, "clicked(bool)", lambda: setattr(button, "collapsed", False)) == [], "by code: no click"
+    button.text = "&1  Data"
+    assert button.shortcut.toString() == "Alt+1"
 
 
 @states("ctkPathLineEdit.currentPathChanged(QString)", "ctkPathLineEdit.validInputChanged(bool)",

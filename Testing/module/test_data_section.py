@@ -205,9 +205,9 @@ def test_findings_of_a_check_come_into_their_rows_and_go_when_the_data_changes(t
     panel.environment = ReadyEnvironment({"findings": [finding]})
     panel.refresh()
     data.ui.checkButton.click()
-    assert data.ui.checkButton.text == "Stop check"
+    assert data.ui.checkButton.text == "Stop &check"
     data.onTimer()
-    assert texts(data.ui.pairsTable, FINDINGS)[1] == "Far away." and data.ui.checkButton.text == "Check data"
+    assert texts(data.ui.pairsTable, FINDINGS)[1] == "Far away." and data.ui.checkButton.text == "&Check data"
     assert "report" in data.ui.reportLabel.text
     assert not list(folder.glob("jobs/*/data"))
     data.ui.checkButton.click()
@@ -245,7 +245,7 @@ def test_a_check_that_cannot_start_leaves_nothing_behind(make_case, data, panel,
     panel.refresh()
     data.ui.checkButton.click()
     assert "CT_01" in data.ui.messageLabel.text and not data.ui.messageLabel.isHidden()
-    assert not list(folder.glob("jobs/*")) and data.ui.checkButton.text == "Check data"
+    assert not list(folder.glob("jobs/*")) and data.ui.checkButton.text == "&Check data"
 
 
 def test_without_an_environment_the_check_says_why(three, data, panel):

@@ -241,8 +241,8 @@ def test_data_are_checked_and_taken_from_a_folder(
         played.load_hippocampus_label(DATA, name, volume, make_segmentation)
     data.ui.addAllButton.click()
     data.ui.checkButton.click()
-    assert data.ui.checkButton.text == "Stop check", data.ui.messageLabel.text
-    wait_for(lambda: data.ui.checkButton.text == "Check data", 2 * played.MINUTE)
+    assert data.ui.checkButton.text == "Stop &check", data.ui.messageLabel.text
+    wait_for(lambda: data.ui.checkButton.text == "&Check data", 2 * played.MINUTE)
     assert "full report" in data.ui.reportLabel.text, data.ui.messageLabel.text
     cells = [data.ui.pairsTable.item(row, 4).text() for row in range(3)]
     assert all(cells) and data.problem() == "", cells

@@ -118,6 +118,28 @@ def test_no_section_forces_the_dock_wide(full_panel: Any) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+def test_the_panel_can_be_looked_at(module_widget: Any, make_job: Any, screenshot: Any, style: str, width: int) -> None:
+    """As a new user meets it, with sample data, and at work in a section while a training runs."""
+    panel, parent = module_widget.panel, module_widget.parent
+
+    def take(name: str) -> None:
+        parent.setFixedWidth(width)
+        for _again in range(3):  # texts that wrap change the height that others need
+            slicer.app.processEvents()
+            parent.setFixedHeight(max(parent.heightForWidth(width), parent.sizeHint.height()))
+        screenshot(parent, f"panel-{name}-{style}-{width}")
+
+    take("first")
+    panel.ui.sampleButton.click()
+    take("sample")
+    panel.train.job.follow(make_job("liver-tumor-spleen-kidneys", events=fake.training(9), state="running"))
+    panel.ui.applyButton.click()
+    panel.onTimer()
+    take("running")
+    assert panel.uiWidget.minimumSizeHint.width() <= NARROWEST
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_it_can_be_looked_at(full_panel: Any, module_widget: Any, screenshot: Any, style: str, width: int) -> None:
     for name in SECTIONS:
         section = getattr(full_panel, "environmentSection" if name == "environment" else name).uiWidget

@@ -50,6 +50,7 @@ class qSlicerApplication(QtWidgets.QApplication):
         self._io = FileIO()
         self._manager = ModuleManager()
         self._testing = True
+        self._windows: tuple[Any, ...] = ()
         self._folder = tempfile.TemporaryDirectory(prefix="slicer-standin-")
         self._temporary = self._folder.name
         self.setApplicationName("Slicer")
@@ -79,8 +80,12 @@ class qSlicerApplication(QtWidgets.QApplication):
         return None
 
     def topLevelWidgets(self) -> tuple[Any, ...]:
-        """None of those that Slicer's code looks for; PySide crashes on popups of widgets that are half destroyed."""
-        return ()
+        """Only those that a test has put there; PySide crashes on popups of widgets that are half destroyed."""
+        return self._windows
+
+    def set_windows(self, *windows: Any) -> None:
+        """For a test that needs the main window."""
+        self._windows = windows
 
     def commandOptions(self) -> Any:
         return types.SimpleNamespace(noMainWindow=True, testingEnabled=True, settingsDisabled=True)

@@ -108,7 +108,8 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         option.rect = QtCore.QRect(6, 6, HEADER - 12, HEADER - 12)
         style.drawPrimitive(arrow, option, painter, self)
         place = QtCore.QRect(HEADER, 0, self.width - HEADER, HEADER)
-        style.drawItemText(painter, place, QtCore.Qt.AlignVCenter, self.palette, self.enabled, self.text)
+        text = QtCore.Qt.AlignVCenter | QtCore.Qt.TextShowMnemonic
+        style.drawItemText(painter, place, text, self.palette, self.enabled, self.text)
 
 
 class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):

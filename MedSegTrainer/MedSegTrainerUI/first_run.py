@@ -1,0 +1,49 @@
+"""What the panel says before anything was set up or trained: three sentences, and sample data to try it with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from MedSegTrainerUI.case_rows import write_rows
+from MedSegTrainerUI.messages import told
+from MedSegTrainerUI.sample_data import load_phantoms
+from MedSegTrainerUI.scene_pairs import pair_all
+
+SETTING = "MedSegTrainer/FirstRunClosed"
+
+
+class FirstRun:
+    def __init__(self, panel: Any) -> None:
+        self.panel = panel
+        panel.ui.sampleButton.connect("clicked()", self.onSample)
+        panel.ui.dismissButton.connect("clicked()", self.onDismiss)
+
+    def refresh(self) -> None:
+        panel = self.panel
+        closed = slicer.util.settingsValue(SETTING, False, converter=slicer.util.toBool)
+        begun = closed or panel.environment.ready or panel.parameters is None or panel.all_rows() or panel.jobs.all()
+        panel.ui.firstRunFrame.visible = not begun
+
+    def tell(self, text: str, severity: str = "error") -> None:
+        self.panel.folding.open("data")
+        self.panel.data.tell(text, severity)
+
+    @told
+    def onSample(self) -> None:
+        """Adds the phantoms that have segments, and none of what else is in the scene."""
+        with slicer.util.WaitCursor():
+            volumes = load_phantoms()
+        rows = [row for row in pair_all(slicer.mrmlScene).rows if row.volumes[0] in volumes]
+        write_rows(self.panel.parameters.parameterNode, rows)
+        self.panel.refresh()
+        words = _("{count} phantoms to train on were added. Set up section 5, then press Start training in section 2.")
+        self.tell(words.format(count=len(rows)), "note")
+
+    @told
+    def onDismiss(self) -> None:
+        qt.QSettings().setValue(SETTING, True)
+        self.refresh()
