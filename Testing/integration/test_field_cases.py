@@ -21,7 +21,7 @@ class Row:
     """``run``: words of a command, with {case} for the folder and {out} for a new one. Everything in ``says`` must be
     in what it prints, and nothing of ``never``."""
 
-    run: str = "plan {case}"
+    run: str = "plan {case} --epochs 1 --device cpu"
     code: int = 0
     says: tuple[str, ...] = ()
     never: tuple[str, ...] = ("Traceback",)
