@@ -9,7 +9,8 @@ from pathlib import Path
 
 from MedSegTrainerLib.errors import DataError
 
-START = 512  # bytes that tell a format
+START = 1024  # bytes that tell a format, and hold the header of a NIfTI file
+PACKED_START = 4096  # of an archive; nearly always more than enough for these
 GZIP = b"\x1f\x8b"
 PHOTOS = {"PNG", "TIFF", "JPEG"}  # read by their content, whatever their suffix
 READ_AS = {  # suffix to the formats that its reader takes
@@ -131,10 +132,26 @@ def _format_of(start: bytes) -> str | None:
 
 def unpacked_start(path: Path) -> bytes:
     """The first bytes of a file, unpacked where it is a gzip archive; b'' where that is damaged."""
-    with path.open("rb") as stream:
-        packed = stream.read(len(GZIP)) == GZIP
     try:
-        with gzip.open(path) if packed else path.open("rb") as stream:
-            return stream.read(START)
+        return read_start(path)[1]
     except (OSError, EOFError, zlib.error):  # its reader says what is wrong
         return b""
+
+
+def read_start(path: Path) -> tuple[bool, bytes]:
+    """Whether a file is a gzip archive, and its first bytes, unpacked.
+
+    Raises OSError, EOFError or zlib.error where the archive is damaged.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(PACKED_START)
+    if not head.startswith(GZIP):
+        return False, head[:START]
+    try:  # opening it as gzip does takes five times as long, and several checks look at each file
+        start = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, START)
+    except zlib.error:
+        start = b""
+    if len(start) == START:
+        return True, start
+    with gzip.open(path) as archive:
+        return True, archive.read(START)

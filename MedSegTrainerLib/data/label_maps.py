@@ -137,9 +137,9 @@ def read_classes(image: sitk.Image) -> list[LabelClass]:
 
 def _read_numbers(path: Path) -> sitk.Image:
     """The file as it is, a photograph as the numbers its pixels stand for."""
-    refuse_unreadable(path)
     suffix = image_suffix(path)
     if suffix in ARRAY_SUFFIXES:
+        refuse_unreadable(path)
         return read_array(path, "label")
     if suffix not in PHOTO_SUFFIXES or not path.exists():
         return read_file(path)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from MedSegTrainerLib.data.formats import read_start
 from MedSegTrainerLib.data.promised import refuse_beyond_memory
 from MedSegTrainerLib.errors import DataError
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
-LONGEST_HEADER = 540
 PIECE = 1 << 20
 # By the size that a header tells first: format and place of the 8 dimensions, of the type of voxels, of bits per
 # voxel, of where data begins, of the offset that is added to stored values (nifti1.h, nifti2.h).
@@ -82,14 +82,6 @@ def read_not_finite(path: Path, channels: Sequence[np.ndarray]) -> np.ndarray | 
             pieces.append(~np.isfinite(np.frombuffer(stream.read(min(left, PIECE)), header.floats)))
     mask = np.concatenate(pieces)
     return mask.reshape(-1, *(*header.shape, 1, 1, 1)[2::-1]) if mask.any() else None
-
-
-def read_start(path: Path) -> tuple[bool, bytes]:
-    """Whether the file is packed, and the bytes that hold the header, unpacked."""
-    with path.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if packed else path.open("rb") as stream:
-        return packed, stream.read(LONGEST_HEADER)
 
 
 def _read_header(path: Path) -> Header | None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from MedSegTrainerLib.data.nifti import NIFTI_SUFFIXES, read_start
+from MedSegTrainerLib.data.formats import read_start
+from MedSegTrainerLib.data.nifti import NIFTI_SUFFIXES
 from MedSegTrainerLib.geometry import Geometry, corners
 
 HEADER = 348  # bytes of NIfTI-1; ITK reads no NIfTI-2
