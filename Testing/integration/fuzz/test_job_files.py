@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -336,7 +337,7 @@ FOUND = {  # each raised something else than words once, or was passed over
         [{"train": ["case_0"], "val": ["case_9"]}, {"train": ["case_1"], "val": ["case_0"]}],
         [{"train": ["case_0"], "val": ["case_0"]}, {"train": ["case_1"], "val": ["case_2"]}],
     ],
-    "first plan": [None, [], {}, {"steps_per_epoch": "many"}, {"steps_per_epoch": 3}],
+    "first plan": [None, [], {}, {"steps_per_epoch": "many"}, {"steps_per_epoch": 3}, {"dims": math.inf}],
     "job": [None, [], {}, {"kind": "train", "config": []}, {"kind": "train", "config": {"trainer": {"epochs": 2}}}],
     "settings of a job": [None, 7, [], {"data": []}, {"trainer": {"epochs": 7}}],
     "plan": [None, 7, [], {}],
