@@ -10,12 +10,11 @@ from itertools import islice
 from pathlib import Path
 
 from MedSegTrainerLib.data.formats import unpacked_start
+from MedSegTrainerLib.data.nifti import BITS, NIFTI_SUFFIXES
 from MedSegTrainerLib.errors import DataError
 
 META_SUFFIXES = (".mha", ".mhd")
-NIFTI_SUFFIXES = (".nii", ".nii.gz")
 NIFTI_HEADER, SHORTEST = 348, 352  # bytes of the header, and where voxels begin at the earliest (nifti1.h)
-BITS = {2: 8, 4: 16, 8: 32, 16: 32, 32: 64, 64: 64, 128: 24, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64, 2304: 32}
 LONGEST_LINE, MOST_LINES = 1 << 16, 1 << 12
 MOST_DIMS, MOST_CHANNELS = 6, 1 << 12
 
