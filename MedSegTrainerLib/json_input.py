@@ -7,6 +7,7 @@ Only the standard library is imported, so that Slicer's Python can read job fold
 from __future__ import annotations
 
 import json
+import math
 import stat
 from collections import Counter
 from pathlib import Path
@@ -23,8 +24,8 @@ def parse_json(text: str | bytes, name: str, error: type[MedSegError] = UsageErr
     """The value of a JSON text; ``error`` with a message that begins with ``name`` where it is none.
 
     A byte order mark and UTF-16 are read, as Windows' editors and PowerShell write them. Refused beside what is no
-    JSON: more than 64 levels, whole numbers of more than 40 digits, a key twice in one object (one of both would go
-    unread), and characters that are no text (lone surrogates).
+    JSON: more than 64 levels, whole numbers of more than 40 digits, NaN and infinity, a key twice in one object (one of
+    both would go unread), and characters that are no text (lone surrogates).
     """
     try:
         value = json.loads(
@@ -79,6 +80,8 @@ def _check(value: Any) -> None:
                 inner += item.values()
             elif isinstance(item, list):
                 inner += item
+            elif isinstance(item, float) and not math.isfinite(item):  # also of 1e999
+                raise ValueError(f"{item} is no finite number")
             elif isinstance(item, str) and not item.isascii():
                 item.encode()  # raises UnicodeEncodeError, a ValueError, for lone surrogates
         if not inner:

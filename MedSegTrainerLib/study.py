@@ -80,15 +80,11 @@ class Study:
         if index == 0 or not first.exists():
             return
         plan: Any = read_json_file(first, JobError)
-        damaged = JobError(f"{first} is damaged. Begin a new cross-validation in another folder.")
         if not isinstance(plan, dict) or not fits(plan.get("steps_per_epoch"), int):
-            raise damaged
+            raise JobError(f"{first} is damaged. Begin a new cross-validation in another folder.")
         share = len(self.folds[index]["train"]) / len(self.folds[0]["train"])
         plan["steps_per_epoch"] = max(1, round(plan["steps_per_epoch"] * share))
-        try:
-            atomic.write_json(self.job(index).plan_file, plan)
-        except ValueError:  # NaN or infinity, which no plan has
-            raise damaged from None
+        atomic.write_json(self.job(index).plan_file, plan)
 
 
 def prepare(train: TrainConfig, folder: JobFolder, emit: Emit) -> Study:

@@ -33,6 +33,8 @@ def test_text_may_begin_with_a_byte_order_mark() -> None:
         ('{"a":' * 5000 + "1" + "}" * 5000, "nested too deeply"),
         ('{"seed": ' + "9" * 400 + "}", "a number has 400 digits (999999999999...)"),
         ('{"a": 1, "b": 2, "a": 3}', "'a' stands twice in one object"),
+        ('{"loss": NaN}', "nan is no finite number"),
+        ("[-1e999]", "-inf is no finite number"),
         ('{"name": "\\ud800"}', "surrogates not allowed"),
         ('{"\\ud800": 1}', "surrogates not allowed"),
         ("{", "line 1 column 2"),
