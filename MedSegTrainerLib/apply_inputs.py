@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from MedSegTrainerLib.data.dataset import some
 from MedSegTrainerLib.data.dicom import holds_series, images_in
 from MedSegTrainerLib.data.images import case_name, image_files
-from MedSegTrainerLib.errors import UsageError
+from MedSegTrainerLib.errors import UsageError, some
 from MedSegTrainerLib.regular_file import refuse_unnameable
 
 MOST_FOLDERS = 1000

@@ -12,8 +12,7 @@ import torch
 from pydantic import TypeAdapter
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.data.dataset import some
-from MedSegTrainerLib.errors import TrainingError
+from MedSegTrainerLib.errors import TrainingError, some
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.step import Learner

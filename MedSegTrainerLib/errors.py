@@ -15,7 +15,7 @@ Only the standard library is imported, so that Slicer's Python can import this w
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 MOST_LISTED = 50
 LONGEST_LINE = 2000
@@ -84,3 +84,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if near:
         return f" Did you mean '{near[0]}'?"
     return f" Known: {', '.join(options)}." if 0 < len(options) <= MOST_LISTED else ""
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -22,50 +22,16 @@ from typing import Any
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import JobConfig, job_document
 from MedSegTrainerLib.errors import JobError
-from MedSegTrainerLib.job_lock import (
-    ACTIVE_STATES,
-    DEAD_AFTER_SECONDS,
-    HEARTBEAT_SECONDS,
-    JobLock,
-    busy,
-    process_exists,
-    small_text,
-)
+from MedSegTrainerLib.job_lock import JobLock, busy, small_text
+from MedSegTrainerLib.job_status import HEARTBEAT_SECONDS, Status
 from MedSegTrainerLib.json_input import read_json_file
-from MedSegTrainerLib.priority import below_normal, step_back
+from MedSegTrainerLib.processes import below_normal, step_back
 from MedSegTrainerLib.typed import fits, types_of
 
 # glibc gives large blocks back to the system when they are freed; every training step would fetch them again
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1)}
 STOP_KEEP_BEST, STOP_NOW = "keep-best", "now"
 FOLDERS_WRITTEN = (".", "checkpoints", "model", "previews", "report", "tensorboard")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """Content of ``status.json``. ``state``: created, starting, running, finished, stopped or failed."""
-
-    state: str = "created"
-    kind: str = ""
-    host: str = ""
-    pid: int = 0
-    heartbeat: float = 0.0
-    stage: str = ""
-    epoch: int = 0
-    epochs: int = 0
-    progress: float = 0.0
-    eta_seconds: float | None = None
-    best: float | None = None
-    message: str = ""
-
-    def is_alive(self) -> bool:
-        """Whether a process is working on the job: a fresh heartbeat and, on this machine, a living process.
-
-        A heartbeat of more than a minute from now in the future is none: a clock is wrong.
-        """
-        if self.state not in ACTIVE_STATES or abs(time.time() - self.heartbeat) > DEAD_AFTER_SECONDS:
-            return False
-        return self.host != socket.gethostname() or process_exists(self.pid)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.cases import find_cases
-from MedSegTrainerLib.data.dataset import Dataset, IncompleteError, some
+from MedSegTrainerLib.data.dataset import Dataset, IncompleteError
 from MedSegTrainerLib.data.splits import Split, split_dataset
 from MedSegTrainerLib.data.used_cases import UsedCases, read_used_cases
-from MedSegTrainerLib.errors import JobError
+from MedSegTrainerLib.errors import JobError, some
 from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.json_input import read_json_file

@@ -5,29 +5,36 @@ from __future__ import annotations
 import os
 import socket
 import stat
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import JobError
+from MedSegTrainerLib.job_status import ACTIVE_STATES, DEAD_AFTER_SECONDS, HEARTBEAT_SECONDS, Status
+from MedSegTrainerLib.processes import process_exists
 
-if TYPE_CHECKING:
-    from MedSegTrainerLib.job import JobFolder
-
-HEARTBEAT_SECONDS = 3.0
-DEAD_AFTER_SECONDS = 60.0
-ACTIVE_STATES = ("starting", "running")
 SMALL_FILE = 1000  # bytes; the lock and the request to stop are shorter
+
+
+class LockedFolder(Protocol):
+    """What of a job folder its lock needs."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def lock_file(self) -> Path: ...
+
+    def status(self) -> Status: ...
 
 
 class JobLock:
     """The lock of a job folder: a file that holds host, process and moment of the one process that has it."""
 
-    def __init__(self, folder: JobFolder) -> None:
+    def __init__(self, folder: LockedFolder) -> None:
         self.folder = folder
         self._claim = f"{socket.gethostname()} {os.getpid()} {time.time_ns()}"
 
@@ -84,30 +91,6 @@ class JobLock:
         return self.folder.status().heartbeat != before.heartbeat
 
 
-def process_exists(pid: int) -> bool:
-    """Whether a process with this number runs on this machine."""
-    if not 0 < pid < 1 << 31:
-        return False
-    if sys.platform == "win32":
-        import ctypes
-
-        query_limited_information, still_active = 0x1000, 259
-        handle = ctypes.windll.kernel32.OpenProcess(query_limited_information, False, pid)
-        if not handle:
-            return False
-        code = ctypes.c_ulong()
-        ctypes.windll.kernel32.GetExitCodeProcess(handle, ctypes.byref(code))
-        ctypes.windll.kernel32.CloseHandle(handle)
-        return code.value == still_active
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def small_text(path: Path) -> str | None:
     """The text of a short file; None where there is none. A pipe would be waited for without end."""
     try:
@@ -123,7 +106,7 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _lock_owner(folder: JobFolder) -> tuple[str, int] | None:
+def _lock_owner(folder: LockedFolder) -> tuple[str, int] | None:
     """Host and process that the lock names."""
     words = (small_text(folder.lock_file) or "").split()
     if len(words) != 3 or not words[1].isascii() or not words[1].isdigit() or len(words[1]) > 10:
@@ -131,7 +114,7 @@ def _lock_owner(folder: JobFolder) -> tuple[str, int] | None:
     return words[0], int(words[1])
 
 
-def busy(folder: JobFolder) -> str:
+def busy(folder: LockedFolder) -> str:
     status = folder.status()
     host, pid = (status.host, status.pid) if status.is_alive() else _lock_owner(folder) or (status.host, status.pid)
     return (

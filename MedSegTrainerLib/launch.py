@@ -13,7 +13,7 @@ from typing import Any
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import JobError, TrainingError
 from MedSegTrainerLib.job import STOP_KEEP_BEST, JobFolder, Outcome
-from MedSegTrainerLib.job_lock import ACTIVE_STATES
+from MedSegTrainerLib.job_status import ACTIVE_STATES
 from MedSegTrainerLib.termination import polite_termination
 
 STARTED_VARIABLE = "MEDSEGTRAINER_STARTED"

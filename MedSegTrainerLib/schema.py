@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from MedSegTrainerLib.config import JOB_KINDS, SCHEMA_VERSION
 from MedSegTrainerLib.events import EVENT_KINDS
-from MedSegTrainerLib.job import Status
+from MedSegTrainerLib.job_status import Status
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 NUMBERS = ("number", "integer")

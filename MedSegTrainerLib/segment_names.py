@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.dataset import some
 from MedSegTrainerLib.data.segments import Segment, choose_values, read_header
+from MedSegTrainerLib.errors import some
 from MedSegTrainerLib.pairing import Pair
 
 Named = Mapping[str, Sequence[Segment]]  # the segments of each case's file; [] where it names none

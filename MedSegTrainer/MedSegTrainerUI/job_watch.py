@@ -15,8 +15,8 @@ from typing import Any
 
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EventReader
-from MedSegTrainerLib.job import JobFolder, Status
-from MedSegTrainerLib.job_lock import ACTIVE_STATES
+from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.job_status import ACTIVE_STATES, Status
 
 POLL_SECONDS = 0.008
 EVENTS_AT_ONCE, BYTES_AT_ONCE = 50, 1 << 16

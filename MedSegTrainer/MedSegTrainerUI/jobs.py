@@ -14,7 +14,7 @@ from typing import Any
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import JobError, MedSegError
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.job_lock import ACTIVE_STATES
+from MedSegTrainerLib.job_status import ACTIVE_STATES
 from MedSegTrainerLib.json_input import parse_json, read_json_file
 from MedSegTrainerLib.typed import fits
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from MedSegTrainerLib.job_lock import process_exists
+from MedSegTrainerLib.processes import process_exists
 
 GRACE_SECONDS = 5.0  # between the request to end and the end
 # of another Python, which the new one would follow

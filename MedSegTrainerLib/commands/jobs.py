@@ -12,7 +12,7 @@ from MedSegTrainerLib.commands.running import STARTED, console
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
-from MedSegTrainerLib.job_lock import ACTIVE_STATES, DEAD_AFTER_SECONDS
+from MedSegTrainerLib.job_status import ACTIVE_STATES, DEAD_AFTER_SECONDS
 from MedSegTrainerLib.plain_text import plain
 
 

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.dataset import Case, Dataset, some
+from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.description import read_object
 from MedSegTrainerLib.data.layouts import not_there, whole
-from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.regular_file import refuse_unnameable
 
 FILE = "cases.json"

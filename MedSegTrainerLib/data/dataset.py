@@ -59,8 +59,3 @@ class IncompleteError(DataError):
     def __init__(self, message: str, dataset: Dataset, findings: Sequence[Finding]) -> None:
         super().__init__(message)
         self.dataset, self.findings = dataset, list(findings)
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from MedSegTrainerLib.data.dataset import some
-from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.errors import DataError, some
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from MedSegTrainerLib.config import DataConfig
-from MedSegTrainerLib.data.dataset import Case, some
-from MedSegTrainerLib.errors import DataError, UsageError
+from MedSegTrainerLib.data.dataset import Case
+from MedSegTrainerLib.errors import DataError, UsageError, some
 from MedSegTrainerLib.json_input import parse_json
 from MedSegTrainerLib.regular_file import refuse_no_file
 

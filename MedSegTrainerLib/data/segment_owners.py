@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from MedSegTrainerLib.data.dataset import some
 from MedSegTrainerLib.data.findings import Finding
+from MedSegTrainerLib.errors import some
 
 if TYPE_CHECKING:
     from MedSegTrainerLib.data.doctor import Examined

@@ -16,8 +16,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.dataset import Dataset, some
-from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.data.dataset import Dataset
+from MedSegTrainerLib.errors import DataError, some
 
 
 @dataclass(frozen=True, kw_only=True)

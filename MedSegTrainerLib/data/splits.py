@@ -14,11 +14,11 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.config import DataConfig
-from MedSegTrainerLib.data.dataset import Case, Dataset, some
+from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.label_maps import read_label_map
 from MedSegTrainerLib.data.partition import Unit, count_cases, cover, evenly, in_turn, stratify
 from MedSegTrainerLib.data.patients import patient_pattern_for, patients_of
-from MedSegTrainerLib.errors import DataError, UsageError
+from MedSegTrainerLib.errors import DataError, UsageError, some
 from MedSegTrainerLib.json_input import read_json_file
 
 CASES_FOR_A_TEST_SET = 20

@@ -15,10 +15,10 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.data.dataset import Case, Dataset, some
+from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.images import file_stamps
 from MedSegTrainerLib.data.splits import Split
-from MedSegTrainerLib.errors import DataError, JobError
+from MedSegTrainerLib.errors import DataError, JobError, some
 from MedSegTrainerLib.json_input import read_json_file
 
 BLOCK = 1 << 20

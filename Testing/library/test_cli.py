@@ -15,7 +15,8 @@ import pytest
 from MedSegTrainerLib import __version__
 from MedSegTrainerLib.cli import main
 from MedSegTrainerLib.config import ApplyConfig, TrainConfig
-from MedSegTrainerLib.job import JobFolder, Status
+from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.job_status import Status
 
 COMMANDS = (
     "train",

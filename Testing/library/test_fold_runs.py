@@ -19,7 +19,8 @@ from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import Measured, Progress, Stage, Warned
 from MedSegTrainerLib.fold_places import Place
 from MedSegTrainerLib.fold_runs import FoldRuns, seconds_left
-from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder, JobOwner, Status
+from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder, JobOwner
+from MedSegTrainerLib.job_status import Status
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import ModelPackage, save_package
 from MedSegTrainerLib.plan import Plan

@@ -20,8 +20,10 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import ApplyConfig, TrainConfig, job_document
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EventReader
-from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder, JobOwner, Status, checksum
-from MedSegTrainerLib.job_lock import DEAD_AFTER_SECONDS, HEARTBEAT_SECONDS, JobLock, process_exists
+from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder, JobOwner, checksum
+from MedSegTrainerLib.job_lock import JobLock
+from MedSegTrainerLib.job_status import DEAD_AFTER_SECONDS, HEARTBEAT_SECONDS, Status
+from MedSegTrainerLib.processes import process_exists
 
 HERE = socket.gethostname()
 OWNER = """

@@ -23,7 +23,8 @@ from MedSegTrainerLib.config import (
     job_document,
 )
 from MedSegTrainerLib.events import EVENT_KINDS, Epoch, EventLog, EventReader, Failed, Planned, Started, Validated
-from MedSegTrainerLib.job import JobFolder, JobOwner, Status
+from MedSegTrainerLib.job import JobFolder, JobOwner
+from MedSegTrainerLib.job_status import Status
 from MedSegTrainerLib.run import run_job
 from MedSegTrainerLib.schema import events_schema, job_schema, schemas, status_schema
 

@@ -429,7 +429,8 @@ def make_job(tmp_path: Path) -> Callable[..., Any]:
 
     from MedSegTrainerLib.config import DataConfig, TrainConfig, TrainerConfig
     from MedSegTrainerLib.events import EventLog
-    from MedSegTrainerLib.job import JobFolder, Status
+    from MedSegTrainerLib.job import JobFolder
+    from MedSegTrainerLib.job_status import Status
 
     colors = {"liver": (221, 130, 101), "tumor": (144, 238, 144)}
 

@@ -21,8 +21,8 @@ from MedSegTrainerUI.segment_classes import find_classes
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.errors import DataError, JobError
 from MedSegTrainerLib.events import EventLog, Failed, Finished, Warned
-from MedSegTrainerLib.job import Status
-from MedSegTrainerLib.job_lock import process_exists
+from MedSegTrainerLib.job_status import Status
+from MedSegTrainerLib.processes import process_exists
 
 
 class Panel:

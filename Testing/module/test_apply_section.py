@@ -21,7 +21,7 @@ from tooltips import tooltip
 
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EventLog, Failed, Finished, Progress, Stage
-from MedSegTrainerLib.job import Status
+from MedSegTrainerLib.job_status import Status
 
 
 class Panel:

@@ -16,7 +16,8 @@ from MedSegTrainerUI.environment_record import identity, requirements_hash
 
 from MedSegTrainerLib.config import EvaluateConfig
 from MedSegTrainerLib.errors import JobError
-from MedSegTrainerLib.job import JobFolder, Status
+from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.job_status import Status
 
 LONG = 120_000  # milliseconds; a build of a tiny environment takes seconds on an idle computer
 

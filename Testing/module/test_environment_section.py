@@ -17,7 +17,7 @@ from MedSegTrainerUI.environment_record import identity
 from MedSegTrainerUI.environment_section import EnvironmentSection
 from tooltips import tooltip
 
-from MedSegTrainerLib.job import Status
+from MedSegTrainerLib.job_status import Status
 
 RESOURCES = Path(environment_module.__file__).resolve().parents[1] / "Resources"
 WIDTH = 420

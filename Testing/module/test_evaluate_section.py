@@ -19,7 +19,7 @@ from tooltips import tooltip
 
 from MedSegTrainerLib.errors import DataError, JobError
 from MedSegTrainerLib.events import EventLog, Failed, Finished
-from MedSegTrainerLib.job import Status
+from MedSegTrainerLib.job_status import Status
 
 
 class Panel:

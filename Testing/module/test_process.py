@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from MedSegTrainerUI.process import TreeEnd, end_process_tree, start_detached, without_python_variables
 
-from MedSegTrainerLib.job_lock import process_exists
+from MedSegTrainerLib.processes import process_exists
 
 # a launcher as PythonSlicer is: it only waits for the child that works, and hands no signal on
 LAUNCHER = """

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from MedSegTrainerLib.config import ApplyConfig
-from MedSegTrainerLib.job import JobFolder, Status
+from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.job_status import Status
 from MedSegTrainerLib.validation import parse_config
 
 Words = list[str | Path]

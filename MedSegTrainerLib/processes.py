@@ -26,3 +26,27 @@ def step_back(pid: int) -> None:
         os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
     with contextlib.suppress(OSError):  # Linux with a desktop shares its time between sessions, and this is one
         Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS), encoding="ascii")
+
+
+def process_exists(pid: int) -> bool:
+    """Whether a process with this number runs on this machine."""
+    if not 0 < pid < 1 << 31:
+        return False
+    if sys.platform == "win32":
+        import ctypes
+
+        query_limited_information, still_active = 0x1000, 259
+        handle = ctypes.windll.kernel32.OpenProcess(query_limited_information, False, pid)
+        if not handle:
+            return False
+        code = ctypes.c_ulong()
+        ctypes.windll.kernel32.GetExitCodeProcess(handle, ctypes.byref(code))
+        ctypes.windll.kernel32.CloseHandle(handle)
+        return code.value == still_active
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

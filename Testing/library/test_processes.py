@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.priority import NICENESS, below_normal, step_back
+from MedSegTrainerLib.processes import NICENESS, below_normal, step_back
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has flags for it at the start")
 
