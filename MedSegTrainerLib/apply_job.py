@@ -11,7 +11,6 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from MedSegTrainerLib.apply_inputs import Input, find_inputs
-from MedSegTrainerLib.cleaning import Cleaning, agreed, from_json, to_json
 from MedSegTrainerLib.config import ApplyConfig
 from MedSegTrainerLib.data.finite import with_padding_filled
 from MedSegTrainerLib.data.hot_voxels import clipped_words
@@ -30,6 +29,7 @@ from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.likeness import combine, unlike_training, unlike_words
 from MedSegTrainerLib.made import ABSENT, BY_HAND, SAME, Made, model_checksum, recipe
 from MedSegTrainerLib.maps import MapsWanted, Prediction, map_files, write_maps
+from MedSegTrainerLib.model.postprocessing import Cleaning, agreed, from_json, to_json
 from MedSegTrainerLib.out_of_memory import is_out_of_memory
 from MedSegTrainerLib.overlapped import StopAskedError, overlapped
 from MedSegTrainerLib.package import load_members

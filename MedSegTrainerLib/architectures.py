@@ -182,3 +182,6 @@ def _size_problems(config: TrainConfig, known: Architecture) -> list[str]:
                 "both say what the network sees at once. Make them equal, or leave one out."
             )
     return problems
+
+
+SMALLEST_MAP_VOXELS = 4  # at the coarsest level: of one voxel, instance norm makes 0 whatever it was

@@ -15,11 +15,10 @@ from torch.nn import functional
 
 from MedSegTrainerLib.device import Precision
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.held_out import window_forward
+from MedSegTrainerLib.models.forward import to_channels_last, window_forward
 from MedSegTrainerLib.package import ModelPackage
 from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.sliding_window import Network
-from MedSegTrainerLib.step import to_channels_last
 from MedSegTrainerLib.tta import IDENTITY, Transform
 
 Way = tuple[object, ...]

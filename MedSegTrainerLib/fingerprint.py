@@ -12,7 +12,7 @@ from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.data.doctor import Examined, unknown_labels
 from MedSegTrainerLib.data.findings import refuse_errors
 from MedSegTrainerLib.data.scan import CaseScan
-from MedSegTrainerLib.geometry import AXES
+from MedSegTrainerLib.plan import AXES
 from MedSegTrainerLib.sides import opposite_sides
 
 CT_AIR = -500  # Hounsfield units; nothing but CT has a scale fixed so far below zero

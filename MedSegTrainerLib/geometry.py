@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-AXES = {"z": "zyx", "y": "yzx", "x": "xzy"}  # of an array whose slices lie one after the other along an axis
+from MedSegTrainerLib.plan import AXES
+
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 import SimpleITK as sitk
 import torch
-from torch import nn
 
 from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.slices import with_neighbours
@@ -17,7 +16,7 @@ from MedSegTrainerLib.geometry import Geometry, to_canonical
 from MedSegTrainerLib.held_out_loss import HeldOutLoss
 from MedSegTrainerLib.metrics import METRICS
 from MedSegTrainerLib.models import build_network
-from MedSegTrainerLib.models.memory import to_rows
+from MedSegTrainerLib.models.forward import to_channels_last, window_forward
 from MedSegTrainerLib.out_of_memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.overlap import Overlap
 from MedSegTrainerLib.plan import Plan
@@ -25,7 +24,6 @@ from MedSegTrainerLib.previews import Preview
 from MedSegTrainerLib.ranks import ALONE, Ranks
 from MedSegTrainerLib.sliding_window import predict_volume
 from MedSegTrainerLib.smaller_windows import Footing, lighter
-from MedSegTrainerLib.step import to_channels_last
 
 OVERLAP = 0.25  # less than when applying: half the time, nearly the same Dice
 PER_CLASS = ("dice", "iou", "precision", "recall")  # of metrics.METRICS, which says what absent classes mean
@@ -238,17 +236,3 @@ def _preview(case: StoredCase, predicted: torch.Tensor) -> Preview:
     image, reference, prediction = map(sitk.GetArrayFromImage, images)
     geometry = Geometry.of(images[0])
     return Preview(name=case.name, image=image, reference=reference, prediction=prediction, geometry=geometry)
-
-
-def window_forward(network: nn.Module, plan: Plan, precision: Precision) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The network as a function of (B, C, z, y, x) windows to full-resolution logits (B, classes, z, y, x)."""
-
-    def forward(images: torch.Tensor) -> torch.Tensor:
-        flat = images[:, :, 0] if plan.dims == 2 else images
-        if plan.channels_last:
-            flat = to_rows(flat)
-        with precision.forward():
-            logits: torch.Tensor = network(flat)[0]
-        return logits[:, :, None] if plan.dims == 2 else logits
-
-    return forward

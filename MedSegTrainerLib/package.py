@@ -22,10 +22,10 @@ import torch
 from torch import nn
 
 from MedSegTrainerLib import __version__, atomic
-from MedSegTrainerLib.cleaning import from_json
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.json_input import parse_json
 from MedSegTrainerLib.likeness import combine, refuse_malformed
+from MedSegTrainerLib.model.postprocessing import from_json
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.models.state_shapes import state_shapes
 from MedSegTrainerLib.plan import Plan

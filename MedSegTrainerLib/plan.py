@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import LossConfig
-from MedSegTrainerLib.data.normalize import Normalization
 from MedSegTrainerLib.errors import JobError, ModelError
-from MedSegTrainerLib.geometry import AXES
 from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.plan_checks import parse_plan
 
@@ -114,3 +112,23 @@ def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError):
         return values  # without a divisor, which is told
     return {**values, "image_size": None, "divisor": divisor}
+
+
+MethodName = Literal["none", "zscore", "minmax", "percentile", "ct"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalization:
+    """``ct`` clips to [low, high] and subtracts ``mean`` and divides by ``std`` of the training foreground;
+    the other methods take their numbers from each volume."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    method: MethodName
+    low: float = 0.0
+    high: float = 0.0
+    mean: float = 0.0
+    std: float = 1.0
+
+
+AXES = {"z": "zyx", "y": "yzx", "x": "xzy"}  # of an array whose slices lie one after the other along an axis

@@ -11,6 +11,7 @@ import torch
 
 from MedSegTrainerLib.architectures import (
     ARCHITECTURES,
+    SMALLEST_MAP_VOXELS,
     architecture_name,
     asked_classes,
     asked_dims,
@@ -21,9 +22,9 @@ from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.device import memory_bytes
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import Fingerprint, seen_along
-from MedSegTrainerLib.geometry import AXES
 from MedSegTrainerLib.main_memory import available_memory
 from MedSegTrainerLib.network_guide import Situation, named_by_guide, objection
+from MedSegTrainerLib.plan import AXES
 from MedSegTrainerLib.plan_shapes import (
     Spacing,
     Topology,
@@ -41,7 +42,6 @@ from MedSegTrainerLib.plan_shapes import (
 
 Reasons = dict[str, str]
 T = TypeVar("T")
-SMALLEST_MAP_VOXELS = 4  # at the coarsest level: of one voxel, instance norm makes 0 whatever it was
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,13 +11,11 @@ import torch
 from MedSegTrainerLib.architectures import PLANNED
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.data.cache import choose_place
-from MedSegTrainerLib.data.normalize import Normalization
 from MedSegTrainerLib.data.splits import Split
 from MedSegTrainerLib.device import describe
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint, seen_along
-from MedSegTrainerLib.geometry import AXES
-from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.plan import AXES, Normalization, Plan
 from MedSegTrainerLib.plan_checks import refuse_wrong_plan
 from MedSegTrainerLib.plan_learning import learning_choices
 from MedSegTrainerLib.plan_network import plan_network

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.segments import Segment, choose_values, read_header
+from MedSegTrainerLib.data.class_names import choose_values
+from MedSegTrainerLib.data.segments import Segment, read_header
 from MedSegTrainerLib.errors import some
 from MedSegTrainerLib.pairing import Pair
 

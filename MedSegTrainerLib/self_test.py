@@ -228,8 +228,7 @@ def train_one_step(device: torch.device) -> tuple[float, str]:
 def _small_plan(device_type: str) -> tuple[Plan, Any]:
     from MedSegTrainerLib.classes import LabelClass
     from MedSegTrainerLib.config import LossConfig, TrainConfig
-    from MedSegTrainerLib.data.normalize import Normalization
-    from MedSegTrainerLib.plan import Plan
+    from MedSegTrainerLib.plan import Normalization, Plan
 
     network = {
         "dims": 3, "in_channels": 1, "out_channels": 2, "features": [8, 16], "strides": [[1, 1, 1], [2, 2, 2]],

@@ -14,6 +14,7 @@ from MedSegTrainerLib.device import Precision, same_shapes
 from MedSegTrainerLib.ema import WeightAverage
 from MedSegTrainerLib.losses import build_loss
 from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.models.forward import to_channels_last
 from MedSegTrainerLib.models.memory import to_rows
 from MedSegTrainerLib.optim import build_optimizer, set_rate
 from MedSegTrainerLib.plan import Plan
@@ -105,11 +106,3 @@ class Learner:
         if self.clip is not None and self.clip_type == "value":
             nn.utils.clip_grad_value_(weights, self.clip)
         return norm
-
-
-def to_channels_last(network: nn.Module, dims: int) -> nn.Module:
-    return network.to(memory_format=_channels_last(dims))  # type: ignore[call-overload]
-
-
-def _channels_last(dims: int) -> torch.memory_format:
-    return torch.channels_last_3d if dims == 3 else torch.channels_last

@@ -15,7 +15,6 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.advisor import advise, history_from_events, news
 from MedSegTrainerLib.architectures import asked_classes, network_settings
 from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint, refuse_unfit_folder
-from MedSegTrainerLib.cleaning import to_json
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.curve_points import CurvePoints
 from MedSegTrainerLib.dashboard import Dashboard
@@ -39,6 +38,7 @@ from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.job_cases import cases_of_job
 from MedSegTrainerLib.kept_settings import keep_settings
 from MedSegTrainerLib.likeness import describe
+from MedSegTrainerLib.model.postprocessing import to_json
 from MedSegTrainerLib.monitor import Monitor, judging_words
 from MedSegTrainerLib.package import DESCRIPTION, load_package, save_description
 from MedSegTrainerLib.plan import Plan, read_plan

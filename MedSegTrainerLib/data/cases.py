@@ -9,6 +9,7 @@ from pathlib import Path
 from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.case_folders import case_folders
 from MedSegTrainerLib.data.case_list import case_list
+from MedSegTrainerLib.data.class_names import join_names
 from MedSegTrainerLib.data.dataset import Dataset, IncompleteError, Part
 from MedSegTrainerLib.data.description import IGNORE, label_names, read_description
 from MedSegTrainerLib.data.layouts import (
@@ -19,7 +20,6 @@ from MedSegTrainerLib.data.layouts import (
     two_folders,
 )
 from MedSegTrainerLib.data.nearest_layout import what_is_missing
-from MedSegTrainerLib.data.segments import join_names
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.regular_file import refuse_unnameable
 

@@ -2,26 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
-
 import numpy as np
 
-MethodName = Literal["none", "zscore", "minmax", "percentile", "ct"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Normalization:
-    """``ct`` clips to [low, high] and subtracts ``mean`` and divides by ``std`` of the training foreground;
-    the other methods take their numbers from each volume."""
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
-
-    method: MethodName
-    low: float = 0.0
-    high: float = 0.0
-    mean: float = 0.0
-    std: float = 1.0
+from MedSegTrainerLib.plan import Normalization
 
 
 def normalize(array: np.ndarray, how: Normalization) -> np.ndarray:

@@ -7,10 +7,9 @@ import torch
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import LossConfig
-from MedSegTrainerLib.data.normalize import Normalization
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import ModelPackage
-from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.plan import Normalization, Plan
 
 
 @pytest.fixture

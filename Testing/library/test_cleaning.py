@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.cleaning import Cleaning, CleaningStudy, agreed, clean_classes, from_json, to_json
+from MedSegTrainerLib.cleaning import CleaningStudy, clean_classes
 from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.model.postprocessing import Cleaning, agreed, from_json, to_json
 
 SPACING = (2.0, 1.0, 0.5)  # mm (z, y, x): a voxel has 1 mm3
 LIVER, CYST = (LabelClass(value=value, name=name, color=(1, 2, 3)) for value, name in ((2, "liver"), (5, "cyst")))

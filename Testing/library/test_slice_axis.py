@@ -18,13 +18,13 @@ from MedSegTrainerLib.data.cache import CachedCase, cache_key
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.preprocess import prepare_case
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.geometry import AXES, Geometry, to_canonical
+from MedSegTrainerLib.geometry import Geometry, to_canonical
 from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.inference import Predictor
 from MedSegTrainerLib.maps import MapsWanted
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import ModelPackage
-from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.plan import AXES, Plan
 from MedSegTrainerLib.tta import choose_transforms
 
 CPU = torch.device("cpu")

@@ -21,10 +21,9 @@ from monai.transforms import (
 from benchmarks.material import Material
 from benchmarks.timing import Comparison, Side
 from MedSegTrainerLib.data.images import image_suffix
-from MedSegTrainerLib.data.normalize import Normalization
 from MedSegTrainerLib.data.preprocess import prepare_case
 from MedSegTrainerLib.errors import UsageError
-from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.plan import Normalization, Plan
 
 BOTH = ["image", "label"]
 READ_BY_NIBABEL = (".nii.gz", ".nii")

@@ -7,8 +7,9 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.data.hot_voxels import clipped_words, find_hot_voxels, without_hot_voxels
-from MedSegTrainerLib.data.normalize import Normalization, normalize
+from MedSegTrainerLib.data.normalize import normalize
 from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.plan import Normalization
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import SimpleITK as sitk
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.label_maps import write_label_map
-from MedSegTrainerLib.data.normalize import Normalization
 from MedSegTrainerLib.data.preprocess import (
     LOCATIONS_PER_CLASS,
     PreparedCase,
@@ -23,7 +22,7 @@ from MedSegTrainerLib.data.preprocess import (
 )
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, to_canonical
-from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.plan import Normalization, Plan
 
 
 @pytest.fixture

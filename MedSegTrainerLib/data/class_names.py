@@ -1,0 +1,68 @@
+"""One value for each class name over all cases of a data set, where the files name their segments."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.data.dataset import Dataset
+from MedSegTrainerLib.data.segments import Segment, read_header
+from MedSegTrainerLib.errors import DataError, some
+
+
+def join_names(dataset: Dataset) -> Dataset:
+    """The data set with one value for each segment name, where its label maps name their segments.
+
+    The value is that which most cases give the name; names that the data set's own list has keep the list's values.
+    Raises DataError where values differ and some label maps have no names.
+    """
+    headers = {case.name: read_header(case.label) for case in dataset.cases}
+    found = [one for segments in headers.values() for one in segments]
+    listed = {name.casefold(): value for value, name in dataset.label_names.items()}
+    looks: dict[str, LabelClass] = {}
+    votes: dict[str, Counter[int]] = {}
+    for one in found:
+        looks.setdefault(one.item.name.casefold(), one.item)
+        votes.setdefault(one.item.name.casefold(), Counter())[one.item.value] += 1
+    if not found or (listed and not listed.keys() & votes.keys()):
+        return dataset  # the list knows better what the values mean, as where all segments are named Segment_1
+    value_of = choose_values(votes, listed)
+    plain = sorted(name for name, segments in headers.items() if not segments)
+    differing = sorted(name for name, count in votes.items() if set(count) != {value_of[name]})
+    if plain and differing:
+        raise DataError(
+            f"'{looks[differing[0]].name}' has different values in the cases, and {len(plain)} label maps do not name "
+            f"their segments ({some(plain)}). Save all of them as .seg.nrrd, or give the class one value everywhere."
+        )
+    names = dataset.label_names or {value_of[key]: item.name for key, item in looks.items()}
+    look_of = {
+        value: replace(looks[key], value=value, name=names[value])
+        for key, value in value_of.items()
+        if key in looks and value in names
+    }
+    return replace(
+        dataset,
+        cases=tuple(replace(case, segment_values=_case_values(headers[case.name], value_of)) for case in dataset.cases),
+        label_names=names,
+        looks={**{item.name: item for item in look_of.values()}, **dataset.looks},
+    )
+
+
+def choose_values(votes: Mapping[str, Counter[int]], listed: Mapping[str, int]) -> dict[str, int]:
+    """A value for each name: the listed one, else the most frequent, the smallest of several; the next free where that
+    is taken."""
+    chosen = dict(listed)
+    for name in sorted(votes, key=lambda name: (-max(votes[name].values()), min(votes[name]), name)):
+        if name in chosen:
+            continue
+        liked = sorted(votes[name], key=lambda value: (-votes[name][value], value))
+        taken = set(chosen.values())
+        free = next(value for value in range(1, len(taken) + 2) if value not in taken)
+        chosen[name] = next((value for value in liked if value not in taken), free)
+    return chosen
+
+
+def _case_values(segments: Sequence[Segment], value_of: Mapping[str, int]) -> dict[str, int]:
+    return {one.item.name: value_of[one.item.name.casefold()] for one in segments}
