@@ -22,9 +22,9 @@ from MedSegTrainerLib.compare import compare as compare_evaluations
 from MedSegTrainerLib.config import ApplyConfig, CrossValidateConfig, EvaluateConfig, JobConfig, TrainConfig
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.events import EventReader
+from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.fragments import read_object
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.package import ModelPackage, load_members, load_package
 from MedSegTrainerLib.run import run_job
 from MedSegTrainerLib.validation import parse_config, with_settings

@@ -10,7 +10,7 @@ from pathlib import Path
 from MedSegTrainerLib.data.dicom import holds_series, images_in
 from MedSegTrainerLib.data.images import case_name, image_files
 from MedSegTrainerLib.errors import UsageError, some
-from MedSegTrainerLib.regular_file import refuse_unnameable
+from MedSegTrainerLib.files.regular_file import refuse_unnameable
 
 MOST_FOLDERS = 1000
 

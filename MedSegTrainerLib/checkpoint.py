@@ -13,10 +13,10 @@ from pydantic import TypeAdapter
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import TrainingError, some
+from MedSegTrainerLib.files.json_input import read_json_file
+from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.step import Learner
-from MedSegTrainerLib.typed import fits
 
 NUMBERED = re.compile(r"epoch_\d{4,}\.pt")
 UNREADABLE = (

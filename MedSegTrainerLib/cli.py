@@ -14,8 +14,8 @@ from MedSegTrainerLib import __version__
 from MedSegTrainerLib.commands import applying, jobs, looking, machine, models, results, training
 from MedSegTrainerLib.commands.running import console, error_console
 from MedSegTrainerLib.errors import MedSegError, UsageError, system_words
-from MedSegTrainerLib.plain_text import plain
-from MedSegTrainerLib.regular_file import refuse_unnameable
+from MedSegTrainerLib.files.plain_text import plain
+from MedSegTrainerLib.files.regular_file import refuse_unnameable
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": training.train,

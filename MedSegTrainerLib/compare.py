@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.csv_text import csv_text
 from MedSegTrainerLib.errors import DataError, UsageError
 from MedSegTrainerLib.evaluation_document import read_evaluation
+from MedSegTrainerLib.files.csv_text import csv_text
 from MedSegTrainerLib.metrics import METRICS, metric_key, outcome
 from MedSegTrainerLib.paired import CONFIDENCE, FEW, FEWEST_CONCLUSIVE, FEWEST_TESTED, RESAMPLES, compare_pairs, holm
 from MedSegTrainerLib.units import Length, common_length, shown_key, shown_results

@@ -15,9 +15,9 @@ from rich.text import Text
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import JobError, MedSegError
 from MedSegTrainerLib.events import EventReader
+from MedSegTrainerLib.files.plain_text import plain
 from MedSegTrainerLib.fingerprint import Fingerprint
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
-from MedSegTrainerLib.plain_text import plain
 
 if TYPE_CHECKING:
     from MedSegTrainerLib.units import Length

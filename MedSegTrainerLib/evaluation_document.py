@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from MedSegTrainerLib.errors import UsageError
-from MedSegTrainerLib.json_input import read_json_file
+from MedSegTrainerLib.files.json_input import read_json_file
 
 READ_VERSION = 1
 MOST = 1e15  # of a measured number, whatever its unit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from MedSegTrainerLib.csv_text import csv_text
+from MedSegTrainerLib.files.csv_text import csv_text
 from MedSegTrainerLib.metrics import outcome
 from MedSegTrainerLib.units import Length, shown_key, shown_value
 

@@ -19,8 +19,8 @@ from typing import Any
 
 from MedSegTrainerLib.atomic import storage_errors
 from MedSegTrainerLib.errors import JobError, StorageError
-from MedSegTrainerLib.json_input import parse_json
-from MedSegTrainerLib.typed import filled, fits
+from MedSegTrainerLib.files.json_input import parse_json
+from MedSegTrainerLib.files.typed import filled, fits
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ import numpy as np
 from MedSegTrainerLib.classes import LabelClass, class_names, classes_from_values
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.data.doctor import Examined, unknown_labels
-from MedSegTrainerLib.data.findings import refuse_errors
 from MedSegTrainerLib.data.scan import CaseScan
+from MedSegTrainerLib.findings import refuse_errors
 from MedSegTrainerLib.plan import AXES
 from MedSegTrainerLib.sides import opposite_sides
 

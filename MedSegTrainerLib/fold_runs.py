@@ -15,9 +15,9 @@ from typing import Protocol
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
+from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.fold_places import Place
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner
-from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.package import load_package
 from MedSegTrainerLib.study import Study
 from MedSegTrainerLib.validation import parse_job

@@ -9,7 +9,7 @@ from typing import Any
 
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.errors import ConfigError, UsageError, did_you_mean
-from MedSegTrainerLib.json_input import read_json_file
+from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.links import read_links
 from MedSegTrainerLib.nodes import NODE_TYPES, SECTIONS, TRAINING_SECTIONS
 from MedSegTrainerLib.validation import parse_config, with_settings

@@ -22,11 +22,11 @@ from typing import Any
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import JobConfig, job_document
 from MedSegTrainerLib.errors import JobError
+from MedSegTrainerLib.files.json_input import read_json_file
+from MedSegTrainerLib.files.typed import fits, types_of
 from MedSegTrainerLib.job_lock import JobLock, busy, small_text
 from MedSegTrainerLib.job_status import HEARTBEAT_SECONDS, Status
-from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.processes import below_normal, step_back
-from MedSegTrainerLib.typed import fits, types_of
 
 # glibc gives large blocks back to the system when they are freed; every training step would fetch them again
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1)}

@@ -13,8 +13,8 @@ from MedSegTrainerLib.data.splits import Split, split_dataset
 from MedSegTrainerLib.data.used_cases import UsedCases, read_used_cases
 from MedSegTrainerLib.errors import JobError, some
 from MedSegTrainerLib.events import Emit, Warned
+from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.package import DESCRIPTION
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.errors import ConfigError, JobError
+from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.validation import parse_config
 
 MAY_CHANGE = {

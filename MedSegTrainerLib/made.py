@@ -17,7 +17,7 @@ import torch
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import UsageError
-from MedSegTrainerLib.json_input import parse_json
+from MedSegTrainerLib.files.json_input import parse_json
 from MedSegTrainerLib.package import ModelPackage
 
 RECORD = "made.jsonl"

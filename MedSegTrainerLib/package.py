@@ -23,7 +23,7 @@ from torch import nn
 
 from MedSegTrainerLib import __version__, atomic
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.json_input import parse_json
+from MedSegTrainerLib.files.json_input import parse_json
 from MedSegTrainerLib.likeness import combine, refuse_malformed
 from MedSegTrainerLib.model.postprocessing import from_json
 from MedSegTrainerLib.models import build_network

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import LossConfig
 from MedSegTrainerLib.errors import JobError, ModelError
-from MedSegTrainerLib.json_input import read_json_file
+from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.plan_checks import parse_plan
 
 

@@ -15,12 +15,12 @@ from MedSegTrainerLib.data.splits import Split, fold_splits
 from MedSegTrainerLib.data.used_cases import UsedCases, read_used_cases, record_cases
 from MedSegTrainerLib.errors import JobError, UsageError
 from MedSegTrainerLib.events import Emit, Warned
+from MedSegTrainerLib.files.json_input import read_json_file
+from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.job_cases import BEGUN_BEFORE, cases_as_begun
-from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.kept_settings import keep_settings
 from MedSegTrainerLib.package import DESCRIPTION
-from MedSegTrainerLib.typed import fits
 from MedSegTrainerLib.validation import parse_job
 
 

@@ -21,7 +21,6 @@ from MedSegTrainerLib.dashboard import Dashboard
 from MedSegTrainerLib.data.cache import StoredCase, build_cache, open_cache
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
-from MedSegTrainerLib.data.findings import refuse_errors, warning_lines
 from MedSegTrainerLib.data.scan import examine_cases
 from MedSegTrainerLib.data.splits import Split, cover_classes, missing_classes, split_dataset
 from MedSegTrainerLib.data.used_cases import record_cases
@@ -30,6 +29,8 @@ from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import DataError, JobError, TrainingError
 from MedSegTrainerLib.evaluation import evaluate
 from MedSegTrainerLib.events import Emit, EventReader, Planned, Progress, Resumed, Stage, Warned
+from MedSegTrainerLib.files.typed import fits
+from MedSegTrainerLib.findings import refuse_errors, warning_lines
 from MedSegTrainerLib.fingerprint import Fingerprint, take_fingerprint
 from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.held_out_files import predict_files
@@ -49,7 +50,6 @@ from MedSegTrainerLib.remedies import facts_of
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.trainer import fit
 from MedSegTrainerLib.training import Training
-from MedSegTrainerLib.typed import fits
 
 DEFAULT_BUDGET = "20m"
 

@@ -33,7 +33,7 @@ from MedSegTrainerLib.config import (
 )
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import ConfigError, UsageError, did_you_mean
-from MedSegTrainerLib.json_input import parse_json
+from MedSegTrainerLib.files.json_input import parse_json
 
 Assignment = str | tuple[str, Any]
 MOST_SHOWN = 120  # characters of a value

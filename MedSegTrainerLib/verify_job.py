@@ -16,10 +16,10 @@ from MedSegTrainerLib.classes import LabelClass, class_names, classes_from_value
 from MedSegTrainerLib.config import NetworkConfig, TrainConfig, VerifyConfig
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset, IncompleteError
-from MedSegTrainerLib.data.findings import SEVERITIES, Finding, worst_first
 from MedSegTrainerLib.data.scan import CaseScan, examine_cases
 from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerLib.events import Emit, Found
+from MedSegTrainerLib.findings import SEVERITIES, Finding, worst_first
 from MedSegTrainerLib.fingerprint import as_told, take_fingerprint
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 

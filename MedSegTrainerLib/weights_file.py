@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.json_input import parse_json
+from MedSegTrainerLib.files.json_input import parse_json
 from MedSegTrainerLib.models.state_shapes import Shape
 
 LENGTH_BYTES = 8  # of the header's own size (safetensors' README)

@@ -23,8 +23,8 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import ApplyConfig
 from MedSegTrainerLib.errors import DataError, JobError, MedSegError
+from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import STOP_NOW, JobFolder
-from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerUI.export_volume import export_channel, export_volume, volume_array, volume_geometry
 from MedSegTrainerUI.import_segments import import_segments
 from MedSegTrainerUI.job_watch import JobWatch

@@ -12,8 +12,8 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.config import DataConfig, TrainConfig, VerifyConfig
 from MedSegTrainerLib.errors import DataError, JobError, MedSegError
+from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import STOP_NOW, JobFolder
-from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerUI.case_checks import Finding
 from MedSegTrainerUI.case_rows import CaseRow
 from MedSegTrainerUI.job_watch import JobWatch

@@ -17,8 +17,8 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import EvaluateConfig
 from MedSegTrainerLib.errors import DataError, JobError
+from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import STOP_NOW, JobFolder
-from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerUI.case_rows import CaseRow
 from MedSegTrainerUI.export_labels import export_labels
 from MedSegTrainerUI.export_volume import export_volume

@@ -16,9 +16,9 @@ from typing import Any
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import JobError
+from MedSegTrainerLib.files.json_input import read_json_file
+from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.json_input import read_json_file
-from MedSegTrainerLib.typed import fits
 from MedSegTrainerUI.jobs import JobList
 
 FOLDER = ".trash"

@@ -13,10 +13,10 @@ from typing import Any
 
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import JobError, MedSegError
+from MedSegTrainerLib.files.json_input import parse_json, read_json_file
+from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.job_status import ACTIVE_STATES
-from MedSegTrainerLib.json_input import parse_json, read_json_file
-from MedSegTrainerLib.typed import fits
 
 LONGEST_NAME = 60
 LONGEST_HEADER = 1 << 24

@@ -16,7 +16,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import JobError, ModelError
-from MedSegTrainerLib.json_input import parse_json
+from MedSegTrainerLib.files.json_input import parse_json
 
 DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
 LARGEST_DESCRIPTION = 64 << 20  # bytes, as MedSegTrainerLib.package allows

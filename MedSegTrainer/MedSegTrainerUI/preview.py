@@ -16,7 +16,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import JobError
-from MedSegTrainerLib.json_input import read_json_file
+from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerUI.slice_views import show_only_in
 
 ATTRIBUTE = "MedSegTrainer.Preview"

@@ -11,9 +11,9 @@ from MedSegTrainerLib.cli_options import Devices, Job
 from MedSegTrainerLib.commands.running import STARTED, console
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import JobError
+from MedSegTrainerLib.files.plain_text import plain
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
 from MedSegTrainerLib.job_status import ACTIVE_STATES, DEAD_AFTER_SECONDS
-from MedSegTrainerLib.plain_text import plain
 
 
 def status(job: Job) -> None:

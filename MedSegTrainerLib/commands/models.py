@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from MedSegTrainerLib.commands.running import console
-from MedSegTrainerLib.plain_text import plain
+from MedSegTrainerLib.files.plain_text import plain
 
 
 def card(model: Annotated[Path, typer.Argument(help="A model folder, its zip, or the job that made it.")]) -> None:

@@ -18,10 +18,10 @@ from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.description import channel_names, label_names, read_description
 from MedSegTrainerLib.data.dicom import DICOM_SUFFIXES, holds_series
-from MedSegTrainerLib.data.findings import Finding
 from MedSegTrainerLib.data.images import case_name, image_files
 from MedSegTrainerLib.data.layouts import whole
 from MedSegTrainerLib.errors import DataError, some
+from MedSegTrainerLib.findings import Finding
 
 IMAGE_NAMES = ("image", "img", "volume")
 CHANNEL_PREFIX = re.compile(r"^(image|img)[_-]")

@@ -27,7 +27,7 @@ from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.description import read_object
 from MedSegTrainerLib.data.layouts import not_there, whole
 from MedSegTrainerLib.errors import DataError, some
-from MedSegTrainerLib.regular_file import refuse_unnameable
+from MedSegTrainerLib.files.regular_file import refuse_unnameable
 
 FILE = "cases.json"
 PARTS = ("train", "val", "test")

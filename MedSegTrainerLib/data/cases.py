@@ -21,7 +21,7 @@ from MedSegTrainerLib.data.layouts import (
 )
 from MedSegTrainerLib.data.nearest_layout import what_is_missing
 from MedSegTrainerLib.errors import DataError, some
-from MedSegTrainerLib.regular_file import refuse_unnameable
+from MedSegTrainerLib.files.regular_file import refuse_unnameable
 
 PART_FOLDERS: dict[Part, tuple[str, ...]] = {
     "train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing"),

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path, PureWindowsPath
 
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.regular_file import refuse_no_file
+from MedSegTrainerLib.files.regular_file import refuse_no_file
 
 HEADER_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 LONGEST_LINE, MOST_LINES = 1 << 20, 1 << 16

@@ -11,7 +11,7 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import DataError
 
 if TYPE_CHECKING:
-    from MedSegTrainerLib.data.findings import Finding
+    from MedSegTrainerLib.findings import Finding
 
 Part = Literal["train", "val", "test"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.json_input import read_json_file
-from MedSegTrainerLib.regular_file import refuse_unnameable
+from MedSegTrainerLib.files.json_input import read_json_file
+from MedSegTrainerLib.files.regular_file import refuse_unnameable
 
 IGNORE = "ignore"
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from MedSegTrainerLib.classes import class_names
-from MedSegTrainerLib.data.findings import Finding
 from MedSegTrainerLib.data.images import PHOTO_SUFFIXES, image_suffix
 from MedSegTrainerLib.data.label_channels import label_channels
 from MedSegTrainerLib.data.label_values import NOBODY, VALUE_CHECKS, VOID
@@ -18,6 +17,7 @@ from MedSegTrainerLib.data.outliers import FEW_CASES, is_few, odd_grids, odd_int
 from MedSegTrainerLib.data.photos import is_lossy
 from MedSegTrainerLib.data.segment_owners import named_by_case
 from MedSegTrainerLib.errors import some
+from MedSegTrainerLib.findings import Finding
 from MedSegTrainerLib.sides import left_right_pair, opposite_sides, why_not_mirror
 
 if TYPE_CHECKING:

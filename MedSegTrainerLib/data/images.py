@@ -23,8 +23,8 @@ from MedSegTrainerLib.data.photos import read_photo
 from MedSegTrainerLib.data.promised import refuse_oversized
 from MedSegTrainerLib.data.wrong_headers import refuse_wrong_header
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.files.regular_file import refuse_no_file, refuse_unnameable
 from MedSegTrainerLib.geometry import Geometry
-from MedSegTrainerLib.regular_file import refuse_no_file, refuse_unnameable
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 LOSSY_SUFFIXES = (".jpg", ".jpeg")

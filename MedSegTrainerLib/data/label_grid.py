@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.findings import Finding, Severity
 from MedSegTrainerLib.data.nifti_forms import read_forms
+from MedSegTrainerLib.findings import Finding, Severity
 from MedSegTrainerLib.geometry import Geometry, index_map
 
 SEGMENTATION_SUFFIXES = (".seg.nrrd", ".seg.nhdr")

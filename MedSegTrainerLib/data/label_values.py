@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from MedSegTrainerLib.classes import WHITE, class_names
-from MedSegTrainerLib.data.findings import Finding
 from MedSegTrainerLib.errors import some
+from MedSegTrainerLib.findings import Finding
 
 if TYPE_CHECKING:
     from MedSegTrainerLib.data.doctor import Examined

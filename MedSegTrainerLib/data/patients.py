@@ -10,8 +10,8 @@ from pathlib import Path
 from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.errors import DataError, UsageError, some
-from MedSegTrainerLib.json_input import parse_json
-from MedSegTrainerLib.regular_file import refuse_no_file
+from MedSegTrainerLib.files.json_input import parse_json
+from MedSegTrainerLib.files.regular_file import refuse_no_file
 
 COLUMNS = ("case", "patient")
 # BIDS (sub-01_ses-2), ACDC (patient001_frame01) and the like

@@ -13,7 +13,6 @@ import SimpleITK as sitk
 from MedSegTrainerLib.config import Auto
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.doctor import Examined, diagnose
-from MedSegTrainerLib.data.findings import Finding, from_error, refuse_errors
 from MedSegTrainerLib.data.finite import REMEDY, not_finite
 from MedSegTrainerLib.data.grid_remedies import Volume, difference
 from MedSegTrainerLib.data.hot_voxels import find_hot_voxels
@@ -23,6 +22,7 @@ from MedSegTrainerLib.data.label_values import join_binary
 from MedSegTrainerLib.data.nifti_forms import forms_apart
 from MedSegTrainerLib.data.traits import CaseTraits, find_specks, take_traits
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.findings import Finding, from_error, refuse_errors
 from MedSegTrainerLib.geometry import Geometry, to_canonical
 
 SAMPLES_PER_CASE = 5000

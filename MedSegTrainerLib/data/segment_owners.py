@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from MedSegTrainerLib.data.findings import Finding
 from MedSegTrainerLib.errors import some
+from MedSegTrainerLib.findings import Finding
 
 if TYPE_CHECKING:
     from MedSegTrainerLib.data.doctor import Examined

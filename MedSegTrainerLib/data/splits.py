@@ -19,7 +19,7 @@ from MedSegTrainerLib.data.label_maps import read_label_map
 from MedSegTrainerLib.data.partition import Unit, count_cases, cover, evenly, in_turn, stratify
 from MedSegTrainerLib.data.patients import patient_pattern_for, patients_of
 from MedSegTrainerLib.errors import DataError, UsageError, some
-from MedSegTrainerLib.json_input import read_json_file
+from MedSegTrainerLib.files.json_input import read_json_file
 
 CASES_FOR_A_TEST_SET = 20
 LEAVE_ONE_OUT = 4  # so few cases, or patients, are each held out once in a cross-validation

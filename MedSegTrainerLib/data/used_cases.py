@@ -19,7 +19,7 @@ from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.images import file_stamps
 from MedSegTrainerLib.data.splits import Split
 from MedSegTrainerLib.errors import DataError, JobError, some
-from MedSegTrainerLib.json_input import read_json_file
+from MedSegTrainerLib.files.json_input import read_json_file
 
 BLOCK = 1 << 20
 THREADS = 4

@@ -14,10 +14,10 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.cli import main
 from MedSegTrainerLib.config import TrainConfig
-from MedSegTrainerLib.data.findings import Finding, warning_lines
 from MedSegTrainerLib.data.scan import examine_cases
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import EventReader
+from MedSegTrainerLib.findings import Finding, warning_lines
 from MedSegTrainerLib.geometry import Geometry, resample
 from MedSegTrainerLib.train_job import scan_data
 from MedSegTrainerLib.validation import parse_config

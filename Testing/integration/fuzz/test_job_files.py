@@ -33,10 +33,10 @@ from MedSegTrainerLib.curve_points import CurvePoints
 from MedSegTrainerLib.data.cache import build_cache
 from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerLib.events import EventLog, EventReader, Warned
+from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.job_cases import cases_of_job
 from MedSegTrainerLib.job_lock import JobLock
-from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerLib.kept_settings import keep_settings
 from MedSegTrainerLib.made import Made
 from MedSegTrainerLib.package import load_members

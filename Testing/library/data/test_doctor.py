@@ -12,9 +12,9 @@ from PIL import Image
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import IncompleteError
 from MedSegTrainerLib.data.doctor import CHECKS, Examined, diagnose
-from MedSegTrainerLib.data.findings import Finding
 from MedSegTrainerLib.data.scan import CaseScan
 from MedSegTrainerLib.data.traits import CaseTraits
+from MedSegTrainerLib.findings import Finding
 from MedSegTrainerLib.geometry import Geometry
 
 LIVER = {0: 9000, 1: 600}

@@ -10,9 +10,9 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.doctor import Examined
-from MedSegTrainerLib.data.findings import Finding
 from MedSegTrainerLib.data.label_values import VALUE_CHECKS, as_class, is_soft
 from MedSegTrainerLib.data.scan import CaseScan, Examination, examine_cases
+from MedSegTrainerLib.findings import Finding
 from MedSegTrainerLib.geometry import Geometry
 
 GEOMETRY = Geometry(size=(9, 7, 5), spacing=(0.7, 1.1, 3.0), origin=(12.0, -30.0, 5.0))

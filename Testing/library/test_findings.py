@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from MedSegTrainerLib.data.findings import MOST_LISTED, Finding, from_error, refuse_errors, warning_lines, worst_first
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.findings import MOST_LISTED, Finding, from_error, refuse_errors, warning_lines, worst_first
 
 
 def finding(case: str, severity: str = "error", kind: str = "spots") -> Finding:

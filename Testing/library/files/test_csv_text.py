@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from MedSegTrainerLib.csv_text import csv_text
+from MedSegTrainerLib.files.csv_text import csv_text
 
 
 def cells(*row: object) -> list[str]:

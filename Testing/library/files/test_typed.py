@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from MedSegTrainerLib.typed import filled, fits
+from MedSegTrainerLib.files.typed import filled, fits
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from MedSegTrainerLib.plain_text import plain
+from MedSegTrainerLib.files.plain_text import plain
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from MedSegTrainerLib.errors import ModelError, UsageError
-from MedSegTrainerLib.json_input import DEEPEST, LONGEST_NUMBER, parse_json, read_json_file
+from MedSegTrainerLib.files.json_input import DEEPEST, LONGEST_NUMBER, parse_json, read_json_file
 
 
 def nested(levels: int) -> str:

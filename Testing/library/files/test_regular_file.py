@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from MedSegTrainerLib.errors import DataError, UsageError
-from MedSegTrainerLib.regular_file import refuse_no_file
+from MedSegTrainerLib.files.regular_file import refuse_no_file
 
 
 def told(path: Path) -> str:
