@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib.compare import compare as compare_evaluations
-from MedSegTrainerLib.config import ApplyConfig, CrossValidateConfig, EvaluateConfig, JobConfig, TrainConfig
+from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.settings import ApplyConfig, CrossValidateConfig, EvaluateConfig, JobConfig, TrainConfig
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.files.json_input import read_json_file
@@ -27,7 +28,6 @@ from MedSegTrainerLib.fragments import read_object
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.package import ModelPackage, load_members, load_package
 from MedSegTrainerLib.run import run_job
-from MedSegTrainerLib.validation import parse_config, with_settings
 from MedSegTrainerLib.workflow import read_workflow
 from MedSegTrainerLib.workflow_jobs import jobs_of, run_jobs
 

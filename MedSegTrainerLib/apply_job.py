@@ -11,7 +11,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from MedSegTrainerLib.apply_inputs import Input, find_inputs
-from MedSegTrainerLib.config import ApplyConfig
+from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.data.finite import with_padding_filled
 from MedSegTrainerLib.data.hot_voxels import clipped_words
 from MedSegTrainerLib.data.images import file_stamps, read_channels

@@ -7,10 +7,10 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from MedSegTrainerLib.architectures import network_settings
+from MedSegTrainerLib.config.architectures import network_settings
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.package import ModelPackage, load_members, read_description
-from MedSegTrainerLib.plan import Plan
 
 MEASURED_ON = {
     "test": "test cases, which had no part in its training",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from MedSegTrainerLib.config import MOST_DEVICES
+from MedSegTrainerLib.config.settings import MOST_DEVICES
 from MedSegTrainerLib.nodes import NETWORKS
 
 DATA_HELP = (

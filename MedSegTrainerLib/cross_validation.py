@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from MedSegTrainerLib.config import CrossValidateConfig
+from MedSegTrainerLib.config.settings import CrossValidateConfig
 from MedSegTrainerLib.data.halves import joined
 from MedSegTrainerLib.data.label_maps import write_label_map
 from MedSegTrainerLib.events import Emit, Warned

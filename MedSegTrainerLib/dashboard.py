@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.curve_points import CurvePoints
 from MedSegTrainerLib.events import Epoch, Validated
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.previews import Preview, draw_preview, write_preview
 from MedSegTrainerLib.report.curves import write_curves
 from MedSegTrainerLib.report.numbers import hex_color

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from MedSegTrainerLib.config import Auto
+from MedSegTrainerLib.config.settings import Auto
 
 
 def several_gpus(

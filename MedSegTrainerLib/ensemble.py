@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.nn import functional
 
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.device import Precision
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.models.forward import to_channels_last, window_forward
 from MedSegTrainerLib.package import ModelPackage
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.sliding_window import Network
 from MedSegTrainerLib.tta import IDENTITY, Transform
 

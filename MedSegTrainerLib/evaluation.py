@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, default_color
-from MedSegTrainerLib.config import EvaluateConfig
+from MedSegTrainerLib.config.settings import EvaluateConfig
 from MedSegTrainerLib.confusion import Confusion
 from MedSegTrainerLib.data.description import ignored_value, read_description
 from MedSegTrainerLib.data.grid_remedies import Volume, difference

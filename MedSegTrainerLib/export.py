@@ -23,7 +23,7 @@ from torch import nn
 from torch.nn import functional
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.architectures import ARCHITECTURES
+from MedSegTrainerLib.config.architectures import ARCHITECTURES
 from MedSegTrainerLib.ensemble import grouped
 from MedSegTrainerLib.errors import ModelError, UsageError, did_you_mean
 from MedSegTrainerLib.package import ModelPackage, load_members, read_description

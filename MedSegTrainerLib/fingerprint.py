@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from MedSegTrainerLib.classes import LabelClass, class_names, classes_from_values
+from MedSegTrainerLib.config.plan import AXES
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.data.doctor import Examined, unknown_labels
 from MedSegTrainerLib.data.scan import CaseScan
 from MedSegTrainerLib.findings import refuse_errors
-from MedSegTrainerLib.plan import AXES
 from MedSegTrainerLib.sides import opposite_sides
 
 CT_AIR = -500  # Hounsfield units; nothing but CT has a scale fixed so far below zero

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from MedSegTrainerLib.config import Auto
+from MedSegTrainerLib.config.settings import Auto
 from MedSegTrainerLib.device import choose_device
 from MedSegTrainerLib.devices import several_gpus
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.parsing import parse_job
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
 from MedSegTrainerLib.files.json_input import read_json_file
@@ -20,7 +21,6 @@ from MedSegTrainerLib.fold_places import Place
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner
 from MedSegTrainerLib.package import load_package
 from MedSegTrainerLib.study import Study
-from MedSegTrainerLib.validation import parse_job
 
 POLL_SECONDS = 0.3
 REPORT_SECONDS = 2.0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from MedSegTrainerLib.plan import AXES
+from MedSegTrainerLib.config.plan import AXES
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

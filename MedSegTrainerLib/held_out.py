@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import SimpleITK as sitk
 import torch
 
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.slices import with_neighbours
 from MedSegTrainerLib.device import Precision, to_device
@@ -19,7 +20,6 @@ from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.models.forward import to_channels_last, window_forward
 from MedSegTrainerLib.out_of_memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.overlap import Overlap
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.previews import Preview
 from MedSegTrainerLib.ranks import ALONE, Ranks
 from MedSegTrainerLib.sliding_window import predict_volume

@@ -13,8 +13,9 @@ import SimpleITK as sitk
 import torch
 from torch.nn import functional
 
-from MedSegTrainerLib.architectures import network_settings
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.config.architectures import network_settings
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.preprocess import prepare_image
 from MedSegTrainerLib.data.slices import with_neighbours
 from MedSegTrainerLib.ensemble import Way, averaged, grouped, on_device, together, way_of_preparing
@@ -23,7 +24,6 @@ from MedSegTrainerLib.geometry import Geometry, to_canonical
 from MedSegTrainerLib.maps import NO_MAPS, MapsWanted, Prediction, ProbabilitySpool
 from MedSegTrainerLib.out_of_memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.package import ModelPackage
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.planes import onto_grid, planes_at_once
 from MedSegTrainerLib.sliding_window import predict_slabs
 from MedSegTrainerLib.smaller_windows import Footing, lighter

@@ -10,11 +10,11 @@ from dataclasses import asdict
 from typing import Any
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.parsing import parse_config
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import ConfigError, JobError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.validation import parse_config
 
 MAY_CHANGE = {
     "data": ("data_dir", "patient_table", "num_workers", "pin_memory"),

@@ -10,11 +10,11 @@ import numpy as np
 import SimpleITK as sitk
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
+from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.data.scan import CaseScan
 from MedSegTrainerLib.data.traits import spread_step, value_range
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.geometry import Geometry
-from MedSegTrainerLib.plan import Normalization, Plan
 
 SCHEMA_VERSION = 1
 VOLUME_SAMPLES = 20_000

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from MedSegTrainerLib.class_sums import ClassSums, class_sums
-from MedSegTrainerLib.config import LossConfig
+from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.errors import ConfigError, did_you_mean
 from MedSegTrainerLib.signed_distance import signed_distances
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from MedSegTrainerLib.config import FindRateConfig, TrainConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import FindRateConfig, TrainConfig
 from MedSegTrainerLib.data.batches import epoch_batches
 from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.mixing import Batch
@@ -25,7 +26,6 @@ from MedSegTrainerLib.device import choose_device
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.events import Emit, Progress, RatesTried, Stage
 from MedSegTrainerLib.job import JobFolder, JobOwner, Outcome
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.report.rate_curve import write_rate_curve
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.train_job import plan_training, prepare_cases, scan_data

@@ -27,10 +27,10 @@ from typing import Any
 import torch
 
 from MedSegTrainerLib import __version__, atomic
+from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.export import Exported, check, is_dynamic, quiet, traced
 from MedSegTrainerLib.package import ModelPackage
-from MedSegTrainerLib.plan import Normalization, Plan
 
 CODES = {"z": "S", "y": "P", "x": "L"}  # towards which side of the patient an axis grows
 OVERLAP = 0.5

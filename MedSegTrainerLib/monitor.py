@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping
 
-from MedSegTrainerLib.config import TrainerConfig
+from MedSegTrainerLib.config.settings import TrainerConfig
 from MedSegTrainerLib.errors import ConfigError, did_you_mean
 
 PER_CLASS_METRICS = ("val_dice", "val_iou", "val_precision", "val_recall")

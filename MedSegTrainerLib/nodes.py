@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, get_args, get_type_hints
 
-from MedSegTrainerLib.config import (
+from MedSegTrainerLib.config.settings import (
     Auto,
     DataConfig,
     LossConfig,

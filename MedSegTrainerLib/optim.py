@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from MedSegTrainerLib.config import OptimizerConfig, TrainerConfig
+from MedSegTrainerLib.config.settings import OptimizerConfig, TrainerConfig
 
 Groups = list[dict[str, object]]
 

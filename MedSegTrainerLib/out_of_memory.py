@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import torch
 
-from MedSegTrainerLib.architectures import ARCHITECTURES, SMALLEST_MAP_VOXELS
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, SMALLEST_MAP_VOXELS
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import TrainingError
-from MedSegTrainerLib.plan import Plan
 
 Measured = tuple[Plan, float, str]
 WORDS = ("out of memory", "DefaultCPUAllocator", "not enough memory", "std::bad_alloc")

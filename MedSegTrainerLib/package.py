@@ -22,13 +22,13 @@ import torch
 from torch import nn
 
 from MedSegTrainerLib import __version__, atomic
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.files.json_input import parse_json
 from MedSegTrainerLib.likeness import combine, refuse_malformed
 from MedSegTrainerLib.model.postprocessing import from_json
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.models.state_shapes import state_shapes
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.weights_file import load_weights
 
 SCHEMA_VERSION = 1

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from MedSegTrainerLib.config import EvaluateConfig
+from MedSegTrainerLib.config.settings import EvaluateConfig
 from MedSegTrainerLib.data.images import IMAGE_SUFFIXES, case_name, image_files
 from MedSegTrainerLib.data.name_pairs import IMAGE_WORD, LABEL_WORD, pair_by_words
 from MedSegTrainerLib.errors import DataError

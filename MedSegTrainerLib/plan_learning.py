@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from MedSegTrainerLib import presets
-from MedSegTrainerLib.architectures import PLANNED
-from MedSegTrainerLib.config import LossConfig, TrainConfig, TrainerConfig
+from MedSegTrainerLib.config.architectures import PLANNED
+from MedSegTrainerLib.config.settings import LossConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import Fingerprint
 from MedSegTrainerLib.losses import balanced_weights

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from MedSegTrainerLib.architectures import (
+from MedSegTrainerLib.config.architectures import (
     ARCHITECTURES,
     SMALLEST_MAP_VOXELS,
     architecture_name,
@@ -18,13 +18,13 @@ from MedSegTrainerLib.architectures import (
     chosen_settings,
     edges,
 )
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.plan import AXES
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.device import memory_bytes
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import Fingerprint, seen_along
 from MedSegTrainerLib.main_memory import available_memory
 from MedSegTrainerLib.network_guide import Situation, named_by_guide, objection
-from MedSegTrainerLib.plan import AXES
 from MedSegTrainerLib.plan_shapes import (
     Spacing,
     Topology,

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import torch
 
-from MedSegTrainerLib.architectures import PLANNED
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.architectures import PLANNED
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.measure import compiled_if_faster, fastest_arithmetic, measure_step
 from MedSegTrainerLib.out_of_memory import fit_to_memory
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.plan_shapes import MOST_FEATURES
 from MedSegTrainerLib.presets import choose_epochs, choose_warmup, epoch_range
 

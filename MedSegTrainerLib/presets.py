@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from MedSegTrainerLib.architectures import PLANNED
+from MedSegTrainerLib.config.architectures import PLANNED
 
 FAMILIES = {
     PLANNED: "unet", "UNet2D": "unet", "UNet3D": "unet", "VNet": "unet", "SegResNet": "unet",

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 
 from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import TrainingError
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.ranks import ALONE, Ranks
 from MedSegTrainerLib.step import Learner
 

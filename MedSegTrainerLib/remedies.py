@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from MedSegTrainerLib.architectures import network_settings
-from MedSegTrainerLib.config import LossConfig, TrainConfig
+from MedSegTrainerLib.config.architectures import network_settings
+from MedSegTrainerLib.config.settings import LossConfig, TrainConfig
 from MedSegTrainerLib.presets import TYPICAL_RATE, WEIGHT_DECAY, choose_rate
 
 if TYPE_CHECKING:
-    from MedSegTrainerLib.plan import Plan  # needs numpy, which Slicer's side should not have to load
+    from MedSegTrainerLib.config.plan import Plan  # needs numpy, which Slicer's side should not have to load
 
 RATE_RANGE = {"Adam": (1e-5, 1e-3), "AdamW": (1e-5, 1e-3), "SGD": (1e-3, 1e-1)}  # guide, "Learning Rate"
 CLIP = 1.0  # guide, "Issue 1: Loss is NaN"

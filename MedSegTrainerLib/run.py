@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib import __version__
-from MedSegTrainerLib.config import (
+from MedSegTrainerLib.config.parsing import parse_job
+from MedSegTrainerLib.config.settings import (
     ApplyConfig,
     CrossValidateConfig,
     EvaluateConfig,
@@ -27,7 +28,6 @@ from MedSegTrainerLib.events import EventLog, Failed, Finished, Started, Stopped
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome, checksum
 from MedSegTrainerLib.launch import STARTED_VARIABLE, run_on_devices, wanted_devices
 from MedSegTrainerLib.termination import polite_termination
-from MedSegTrainerLib.validation import parse_job
 
 Work = Callable[[JobConfig, JobFolder, JobOwner, EventLog], Outcome]
 

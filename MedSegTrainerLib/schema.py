@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
 
-from MedSegTrainerLib.config import JOB_KINDS, SCHEMA_VERSION
+from MedSegTrainerLib.config.settings import JOB_KINDS, SCHEMA_VERSION
 from MedSegTrainerLib.events import EVENT_KINDS
 from MedSegTrainerLib.job_status import Status
 

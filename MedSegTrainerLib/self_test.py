@@ -19,7 +19,7 @@ from MedSegTrainerLib.errors import MedSegError
 if TYPE_CHECKING:  # torch takes seconds, and may be what is missing
     import torch
 
-    from MedSegTrainerLib.plan import Plan
+    from MedSegTrainerLib.config.plan import Plan
 
 # what the library imports, by the names of import; each is loaded, because a package can be there and be broken
 PACKAGES = (
@@ -227,8 +227,8 @@ def train_one_step(device: torch.device) -> tuple[float, str]:
 
 def _small_plan(device_type: str) -> tuple[Plan, Any]:
     from MedSegTrainerLib.classes import LabelClass
-    from MedSegTrainerLib.config import LossConfig, TrainConfig
-    from MedSegTrainerLib.plan import Normalization, Plan
+    from MedSegTrainerLib.config.plan import Normalization, Plan
+    from MedSegTrainerLib.config.settings import LossConfig, TrainConfig
 
     network = {
         "dims": 3, "in_channels": 1, "out_channels": 2, "features": [8, 16], "strides": [[1, 1, 1], [2, 2, 2]],

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from MedSegTrainerLib.compiled import Compiled, compile_network
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.mixing import Batch
 from MedSegTrainerLib.device import Precision, same_shapes
 from MedSegTrainerLib.ema import WeightAverage
@@ -17,7 +18,6 @@ from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.models.forward import to_channels_last
 from MedSegTrainerLib.models.memory import to_rows
 from MedSegTrainerLib.optim import build_optimizer, set_rate
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.ranks import ALONE, Ranks
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.device import memory_bytes
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.main_memory import available_memory
 from MedSegTrainerLib.models import build_network
-from MedSegTrainerLib.plan import Plan
 
 FEWEST_MAPS = 16  # at full resolution, in 32 bits, that any network keeps for its backward pass
 NARROW = (12, 24)  # embed_dim of a SwinUNETR that is built quickly

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.config import TrainConfig, job_document
+from MedSegTrainerLib.config.parsing import parse_job
+from MedSegTrainerLib.config.settings import TrainConfig, job_document
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.halves import half_names, write_halves
@@ -21,7 +22,6 @@ from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.job_cases import BEGUN_BEFORE, cases_as_begun
 from MedSegTrainerLib.kept_settings import keep_settings
 from MedSegTrainerLib.package import DESCRIPTION
-from MedSegTrainerLib.validation import parse_job
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,9 +13,10 @@ import torch
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.advisor import advise, history_from_events, news
-from MedSegTrainerLib.architectures import asked_classes, network_settings
 from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint, refuse_unfit_folder
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.architectures import asked_classes, network_settings
+from MedSegTrainerLib.config.plan import Plan, read_plan
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.curve_points import CurvePoints
 from MedSegTrainerLib.dashboard import Dashboard
 from MedSegTrainerLib.data.cache import StoredCase, build_cache, open_cache
@@ -42,7 +43,6 @@ from MedSegTrainerLib.likeness import describe
 from MedSegTrainerLib.model.postprocessing import to_json
 from MedSegTrainerLib.monitor import Monitor, judging_words
 from MedSegTrainerLib.package import DESCRIPTION, load_package, save_description
-from MedSegTrainerLib.plan import Plan, read_plan
 from MedSegTrainerLib.plan_schedule import few_steps
 from MedSegTrainerLib.planning import make_plan
 from MedSegTrainerLib.ranks import ALONE, Bystander, Ranks, device_of

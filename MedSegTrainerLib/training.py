@@ -11,14 +11,14 @@ import torch
 
 from MedSegTrainerLib.checkpoint import TrainingState
 from MedSegTrainerLib.checkpoint_writer import CheckpointWriter
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.dashboard import Dashboard
 from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.events import Emit
 from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.job import JobFolder, JobOwner
 from MedSegTrainerLib.monitor import Monitor, stopping_patience
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.ranks import ALONE, Bystander, Ranks
 from MedSegTrainerLib.step import Learner
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
-from MedSegTrainerLib.architectures import ARCHITECTURES
-from MedSegTrainerLib.config import ApplyConfig
+from MedSegTrainerLib.config.architectures import ARCHITECTURES
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.data.augment import RANGES
-from MedSegTrainerLib.plan import Plan
 
 QUARTER_TURNS = {"rotate90": 1, "rotate180": 2, "rotate270": 3}  # in the plane (y, x)
 NO_SIDES: Mapping[str, str] = {}

@@ -13,7 +13,7 @@ import numpy as np
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, class_names, classes_from_values
-from MedSegTrainerLib.config import NetworkConfig, TrainConfig, VerifyConfig
+from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig, VerifyConfig
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset, IncompleteError
 from MedSegTrainerLib.data.scan import CaseScan, examine_cases

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from MedSegTrainerLib.config import DataConfig, TrainConfig
+from MedSegTrainerLib.config.parsing import Assignment, parse_config, with_settings
+from MedSegTrainerLib.config.settings import DataConfig, TrainConfig
 from MedSegTrainerLib.errors import ConfigError, did_you_mean
 from MedSegTrainerLib.links import Link, Node, read_links
 from MedSegTrainerLib.metrics import metric_key
@@ -21,7 +22,6 @@ from MedSegTrainerLib.nodes import (
     keys_of,
     unknown_key,
 )
-from MedSegTrainerLib.validation import Assignment, parse_config, with_settings
 
 DOCUMENT_KEYS = ("workflow", "nodes", "links")
 NODE_KEYS = ("type", "name", "config")

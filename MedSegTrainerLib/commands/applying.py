@@ -9,10 +9,10 @@ import typer
 
 from MedSegTrainerLib.cli_options import Device
 from MedSegTrainerLib.commands.running import create_and_run
-from MedSegTrainerLib.config import ApplyConfig
+from MedSegTrainerLib.config.parsing import parse_config
+from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.validation import parse_config
 
 TrainedModel = Annotated[Path, typer.Argument(help="A model folder, its zip, or the job that trained it.")]
 Images = Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Images, or folders of images.")]

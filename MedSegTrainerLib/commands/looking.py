@@ -23,10 +23,10 @@ from MedSegTrainerLib.cli_options import (
     ValSplit,
 )
 from MedSegTrainerLib.commands.running import as_assignments, console, create_and_run, error_console, read_train_config
-from MedSegTrainerLib.config import VerifyConfig
+from MedSegTrainerLib.config.parsing import parse_config
+from MedSegTrainerLib.config.settings import VerifyConfig
 from MedSegTrainerLib.events import KIND_OF, Planned
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.validation import parse_config
 
 
 def verify(

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from MedSegTrainerLib.commands.running import console, create_and_run
-from MedSegTrainerLib.config import EvaluateConfig
+from MedSegTrainerLib.config.parsing import parse_config
+from MedSegTrainerLib.config.settings import EvaluateConfig
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.validation import parse_config
 
 
 def evaluate(

@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.console import Console
 
-from MedSegTrainerLib.config import CrossValidateConfig, JobConfig, TrainConfig
+from MedSegTrainerLib.config.parsing import parse_job
+from MedSegTrainerLib.config.settings import CrossValidateConfig, JobConfig, TrainConfig
 from MedSegTrainerLib.errors import JobError, UsageError
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.validation import parse_job
 
 STARTED = time.time()  # a time budget counts from here: loading the libraries is part of it
 

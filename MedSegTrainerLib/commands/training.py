@@ -35,11 +35,11 @@ from MedSegTrainerLib.commands.running import (
     resume_job,
     run_and_watch,
 )
-from MedSegTrainerLib.config import CrossValidateConfig, FindRateConfig, job_document
+from MedSegTrainerLib.config.parsing import parse_config, parse_job
+from MedSegTrainerLib.config.settings import CrossValidateConfig, FindRateConfig, job_document
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.validation import parse_config, parse_job
 
 
 def train(

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from MedSegTrainerLib.config import DataConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.data.augment import apply_augmentation, draw_augmentation, source_size
 from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.mixing import Batch, mix
 from MedSegTrainerLib.data.patches import cut_batch, draw_patch, epoch_order, rarity_weights
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.ranks import ALONE, Ranks
 
 

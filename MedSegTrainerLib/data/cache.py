@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.config import Auto
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import Auto
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.images import file_stamps
 from MedSegTrainerLib.data.preprocess import prepare_case
@@ -31,7 +32,6 @@ from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.main_memory import available_memory
-from MedSegTrainerLib.plan import Plan
 
 PREPARING_VERSION = 4  # raise it when prepare_case does something else with the same plan
 PREPARING_FIELDS = ("dims", "spacing", "image_size", "normalization", "classes", "ignore_label")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from MedSegTrainerLib.config import DataConfig
+from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.data.case_folders import case_folders
 from MedSegTrainerLib.data.case_list import case_list
 from MedSegTrainerLib.data.class_names import join_names

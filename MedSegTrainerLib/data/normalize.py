@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from MedSegTrainerLib.plan import Normalization
+from MedSegTrainerLib.config.plan import Normalization
 
 
 def normalize(array: np.ndarray, how: Normalization) -> np.ndarray:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from MedSegTrainerLib.config import DataConfig
+from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.errors import DataError, UsageError, some
 from MedSegTrainerLib.files.json_input import parse_json

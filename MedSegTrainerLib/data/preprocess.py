@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.hot_voxels import without_hot_voxels
 from MedSegTrainerLib.data.images import read_channels
@@ -19,7 +20,6 @@ from MedSegTrainerLib.data.promised import SMALL
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, resample, to_canonical
 from MedSegTrainerLib.main_memory import available_memory
-from MedSegTrainerLib.plan import Plan
 
 LOCATIONS_PER_CLASS = 2000
 IGNORE = -1  # class index of voxels that nobody labelled: they do not count in losses and scores

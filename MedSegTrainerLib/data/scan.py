@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import SimpleITK as sitk
 
-from MedSegTrainerLib.config import Auto
+from MedSegTrainerLib.config.settings import Auto
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.doctor import Examined, diagnose
 from MedSegTrainerLib.data.finite import REMEDY, not_finite

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.device import Precision
 from MedSegTrainerLib.models.memory import to_rows
-from MedSegTrainerLib.plan import Plan
 
 
 def window_forward(network: nn.Module, plan: Plan, precision: Precision) -> Callable[[torch.Tensor], torch.Tensor]:

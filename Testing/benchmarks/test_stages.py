@@ -18,9 +18,9 @@ from benchmarks.divided_step import STAGES, DividedStep, Stopwatch
 from benchmarks.material import Material, prepare
 from benchmarks.stages import Measured, show, whole_training
 
-from MedSegTrainerLib.config import DataConfig, NetworkConfig, TrainConfig, TrainerConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import DataConfig, NetworkConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.data.batches import epoch_batches
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.train_job import plan_training, scan_data
 

@@ -10,11 +10,11 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.run import run_job
-from MedSegTrainerLib.validation import parse_config, with_settings
 
 LIVER, CYST = 2, 5  # label values; not 1 and 2, so that values and indices cannot be mixed up unseen
 CASES = 6

@@ -15,14 +15,14 @@ import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.remedies import Remedy, assignments
 from MedSegTrainerLib.run import run_job
-from MedSegTrainerLib.validation import parse_config, with_settings
 
 ORGAN, CYST = 2, 5
 CASES, TRAIN = 16, 12

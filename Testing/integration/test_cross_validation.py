@@ -15,7 +15,7 @@ import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.api import apply
-from MedSegTrainerLib.config import CrossValidateConfig, TrainConfig
+from MedSegTrainerLib.config.settings import CrossValidateConfig, TrainConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.export import TOLERANCE, Logits, example, export

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.api import apply
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.images import read_file
 from MedSegTrainerLib.data.label_maps import read_classes, write_label_map
 from MedSegTrainerLib.geometry import Geometry

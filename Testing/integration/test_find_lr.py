@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from MedSegTrainerLib.config import FindRateConfig
+from MedSegTrainerLib.config.parsing import parse_config
+from MedSegTrainerLib.config.settings import FindRateConfig
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.run import run_job
 from MedSegTrainerLib.schema import events_schema
-from MedSegTrainerLib.validation import parse_config
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = (

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from MedSegTrainerLib.api import apply, evaluate
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import ConfigError, DataError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.package import load_package
 from MedSegTrainerLib.run import run_job
-from MedSegTrainerLib.validation import parse_config, with_settings
 
 SETTINGS = (
     "trainer.device=cpu", "mixed_precision=false", "channels_last=false", "batch_size=2", "num_workers=0",

@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass, default_color
-from MedSegTrainerLib.config import DataConfig
+from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.images import read_channels

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.validation import parse_config, with_settings
 
 MEASURED_RUN = Path(__file__).with_name("measured_run.py")
 ROOT = Path(__file__).resolve().parents[2]

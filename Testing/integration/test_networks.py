@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.api import apply
-from MedSegTrainerLib.config import NetworkConfig, TrainConfig
+from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.package import load_package

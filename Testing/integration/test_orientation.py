@@ -10,12 +10,12 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.geometry import Geometry, resample
 from MedSegTrainerLib.inference import Predictor
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import ModelPackage, load_package
-from MedSegTrainerLib.plan import Plan
 
 LIVER, CYST = 2, 5  # label values of the data set
 ORDERS = list(itertools.permutations(range(3)))

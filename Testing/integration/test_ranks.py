@@ -18,7 +18,7 @@ import psutil
 import pytest
 import torch
 
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.package import load_package
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.package import DESCRIPTION, WEIGHTS, load_package
 

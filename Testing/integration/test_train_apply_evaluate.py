@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.config import ApplyConfig, EvaluateConfig, TrainConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import ApplyConfig, EvaluateConfig, TrainConfig
 from MedSegTrainerLib.data.label_maps import read_classes, read_label_map
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EVENT_KINDS, EventReader
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.package import load_package
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.run import run_job
 
 ROOT = Path(__file__).resolve().parents[2]

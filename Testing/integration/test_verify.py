@@ -13,14 +13,14 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.cli import main
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.parsing import parse_config
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.scan import examine_cases
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.findings import Finding, warning_lines
 from MedSegTrainerLib.geometry import Geometry, resample
 from MedSegTrainerLib.train_job import scan_data
-from MedSegTrainerLib.validation import parse_config
 from MedSegTrainerLib.verify_job import look_for_cases
 
 LEFT, RIGHT, CYST = 1, 2, 3

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from matplotlib.image import imread
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.label_maps import read_classes, read_label_map
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.geometry import Geometry, resample

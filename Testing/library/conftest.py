@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.config import LossConfig
+from MedSegTrainerLib.config.plan import Normalization, Plan
+from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import ModelPackage
-from MedSegTrainerLib.plan import Normalization, Plan
 
 
 @pytest.fixture

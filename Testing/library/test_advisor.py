@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from MedSegTrainerLib.advisor import FINDINGS, CurvePoint, advise, history_from_events, news
-from MedSegTrainerLib.config import LossConfig
+from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.remedies import REMEDIES, TrainingFacts
 from MedSegTrainerLib.symptoms import SYMPTOMS
 

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.apply_inputs import find_inputs
 from MedSegTrainerLib.apply_job import cleaned, failure_words
-from MedSegTrainerLib.config import ApplyConfig
+from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.errors import DataError, UsageError
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from MedSegTrainerLib.card import card_text, read_card
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import ModelPackage, save_ensemble, save_package
-from MedSegTrainerLib.plan import Plan
 
 SUMMARY = {
     "kidney": {"dice": {"mean": 0.91}, "iou": {"mean": 0.84}, "hd95_mm": {"mean": None}},

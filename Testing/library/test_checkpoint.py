@@ -18,11 +18,11 @@ from MedSegTrainerLib.checkpoint import (
     refuse_unfit_folder,
     save_checkpoint,
 )
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.mixing import Batch
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.step import Learner
 
 STATE = TrainingState(

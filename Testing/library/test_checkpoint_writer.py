@@ -16,9 +16,9 @@ import torch
 
 from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from MedSegTrainerLib.checkpoint_writer import CheckpointWriter
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import StorageError
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.step import Learner
 
 

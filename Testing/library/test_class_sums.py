@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from MedSegTrainerLib.class_sums import class_sums
-from MedSegTrainerLib.config import LossConfig
+from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.losses import SegmentationLoss, build_loss
 
 CPU = torch.device("cpu")

@@ -14,7 +14,7 @@ import pytest
 
 from MedSegTrainerLib import __version__
 from MedSegTrainerLib.cli import main
-from MedSegTrainerLib.config import ApplyConfig, TrainConfig
+from MedSegTrainerLib.config.settings import ApplyConfig, TrainConfig
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.job_status import Status
 

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from MedSegTrainerLib.compiled import Compiled, compile_network
-from MedSegTrainerLib.config import TrainConfig, TrainerConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import TrainConfig, TrainerConfig
 from MedSegTrainerLib.device import Precision
 from MedSegTrainerLib.measure import compiled_if_faster
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.step import Learner
 
 CPU = torch.device("cpu")

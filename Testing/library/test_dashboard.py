@@ -12,11 +12,11 @@ from matplotlib.image import imread
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.dashboard import LARGEST_SHARE, Dashboard, Pace
 from MedSegTrainerLib.events import Epoch, EventLog, Validated
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.previews import Preview
 
 EPOCH = Epoch(epoch=1, epochs=9, step=10, train_loss=0.75, learning_rate=0.01, gradient_norm=2.5, seconds=1.0)

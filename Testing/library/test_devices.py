@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from MedSegTrainerLib.config import Auto
+from MedSegTrainerLib.config.settings import Auto
 from MedSegTrainerLib.devices import devices_of_models, several_gpus
 
 CPU = torch.device("cpu")

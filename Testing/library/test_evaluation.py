@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.config import EvaluateConfig
+from MedSegTrainerLib.config.settings import EvaluateConfig
 from MedSegTrainerLib.data.label_maps import write_label_map
 from MedSegTrainerLib.errors import ConfigError, DataError
 from MedSegTrainerLib.evaluation import evaluate, run_evaluate

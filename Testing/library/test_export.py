@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import torch
 
+from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.ensemble import averaged
 from MedSegTrainerLib.errors import ModelError, UsageError
 from MedSegTrainerLib.export import TOLERANCE, Logits, check, example, export
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import ModelPackage, save_ensemble, save_package
-from MedSegTrainerLib.plan import Normalization, Plan
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import Measured, Progress, Stage, Warned
@@ -23,7 +24,6 @@ from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder, JobOwner
 from MedSegTrainerLib.job_status import Status
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import ModelPackage, save_package
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.study import Study
 
 PLANNED = 2  # looks after which the first fold has its plan

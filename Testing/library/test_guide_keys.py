@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 import MedSegTrainerLib
-from MedSegTrainerLib.architectures import chosen_settings
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.architectures import chosen_settings
+from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.fragments import settings_of
 from MedSegTrainerLib.nodes import NODE_TYPES, SECTIONS
-from MedSegTrainerLib.validation import parse_config, with_settings
 from MedSegTrainerLib.workflow import DOCUMENT_KEYS, NODE_KEYS, read_workflow
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.cache import CachedCase
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.geometry import Geometry
@@ -16,7 +17,6 @@ from MedSegTrainerLib.losses import build_loss
 from MedSegTrainerLib.metrics import dice_from_counts
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.monitor import LOGGED_METRICS
-from MedSegTrainerLib.plan import Plan
 
 Weights = dict[str, torch.Tensor]
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from MedSegTrainerLib.config import LossConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.held_out_loss import HeldOutLoss
 from MedSegTrainerLib.losses import build_loss
-from MedSegTrainerLib.plan import Plan
 
 SIZE = (9, 21, 34)
 CONFIGS = (

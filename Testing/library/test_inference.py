@@ -12,13 +12,13 @@ import SimpleITK as sitk
 import torch
 from scipy.spatial.transform import Rotation
 
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerLib.geometry import Geometry, to_canonical
 from MedSegTrainerLib.inference import CPU_VOXELS, Predictor, Prepared, _onto_original, windows_at_once
 from MedSegTrainerLib.maps import MapsWanted
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import ModelPackage
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.tta import IDENTITY, Transform
 
 CPU = torch.device("cpu")

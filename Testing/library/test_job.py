@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.config import ApplyConfig, TrainConfig, job_document
+from MedSegTrainerLib.config.settings import ApplyConfig, TrainConfig, job_document
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder, JobOwner, checksum
@@ -50,7 +50,7 @@ while True:
 CREATOR = """
 import sys
 from pathlib import Path
-from MedSegTrainerLib.config import DataConfig, TrainConfig
+from MedSegTrainerLib.config.settings import DataConfig, TrainConfig
 from MedSegTrainerLib.job import JobFolder, JobOwner
 from MedSegTrainerLib.errors import JobError
 folder = JobFolder(Path(sys.argv[1]))

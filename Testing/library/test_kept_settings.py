@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.kept_settings import MAY_CHANGE, keep_settings
-from MedSegTrainerLib.validation import parse_config, with_settings
 
 
 def config(*settings: str) -> TrainConfig:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.data.scan import CaseScan
 from MedSegTrainerLib.data.traits import CaseTraits
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.likeness import combine, describe, plane_of, unlike_training, unlike_words
-from MedSegTrainerLib.plan import Normalization, Plan
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 OLDER = ("name", "lowest", "highest", "median_low", "median_high")  # what models remembered of a channel

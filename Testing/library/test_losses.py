@@ -11,7 +11,7 @@ from monai.losses import BoundaryLoss, DiceCELoss, DiceLoss, FocalLoss
 from torch import nn
 from torch.nn import functional
 
-from MedSegTrainerLib.config import LossConfig
+from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.losses import TERMS, SegmentationLoss, balanced_weights, build_loss, ramped_weights
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from matplotlib import image as mpl_image
 
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.mixing import Batch
 from MedSegTrainerLib.lr_finder import RateCurve, rates_between, try_rates, unchanged
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.report.rate_curve import write_rate_curve
 from MedSegTrainerLib.step import Learner
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.made import ABSENT, BY_HAND, OTHER, SAME, Made, model_checksum, recipe
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import ModelPackage
-from MedSegTrainerLib.plan import Plan
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from MedSegTrainerLib.config import TrainConfig, TrainerConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import TrainConfig, TrainerConfig
 from MedSegTrainerLib.measure import fastest_arithmetic, measure_step
-from MedSegTrainerLib.plan import Plan
 
 
 def test_a_step_takes_time(tiny_plan: Plan, cpu: torch.device) -> None:

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from MedSegTrainerLib.architectures import ARCHITECTURES, PLANNED
-from MedSegTrainerLib.config import LossConfig
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.losses import build_loss
 from MedSegTrainerLib.models import MODELS, build_network
@@ -22,7 +23,6 @@ from MedSegTrainerLib.models.from_monai import ListOfLogits
 from MedSegTrainerLib.models.memory import to_rows
 from MedSegTrainerLib.models.norm import InstanceNorm
 from MedSegTrainerLib.package import ModelPackage, load_package, save_package
-from MedSegTrainerLib.plan import Plan
 
 TOKENS = {"embed_dim": 24, "num_heads": 2, "num_layers": 3}
 SMALL: dict[str, dict[str, Any]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from MedSegTrainerLib.config import TrainerConfig
+from MedSegTrainerLib.config.settings import TrainerConfig
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.monitor import Monitor, judging_words, stopping_patience
 

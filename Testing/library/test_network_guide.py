@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from MedSegTrainerLib.architectures import ARCHITECTURES
+from MedSegTrainerLib.config.architectures import ARCHITECTURES
 from MedSegTrainerLib.network_guide import Situation, named_by_guide, objection
 
 GB = 10**9

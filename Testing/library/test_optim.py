@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from MedSegTrainerLib.architectures import ARCHITECTURES
-from MedSegTrainerLib.config import OptimizerConfig, TrainerConfig
+from MedSegTrainerLib.config.architectures import ARCHITECTURES
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import OptimizerConfig, TrainerConfig
 from MedSegTrainerLib.models import MODELS, build_network
 from MedSegTrainerLib.models.norm import InstanceNormAct
 from MedSegTrainerLib.optim import (
@@ -23,7 +24,6 @@ from MedSegTrainerLib.optim import (
     rate_at,
     set_rate,
 )
-from MedSegTrainerLib.plan import Plan
 
 PER_EPOCH, EPOCHS, PEAK = 4, 25, 0.2
 STEPS = PER_EPOCH * EPOCHS

@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from MedSegTrainerLib.architectures import ARCHITECTURES
+from MedSegTrainerLib.config.architectures import ARCHITECTURES
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.out_of_memory import Measured, fit_to_memory, is_out_of_memory, smaller
-from MedSegTrainerLib.plan import Plan
 
 UNETR = {
     "in_channels": 1, "out_channels": 3, "img_size": [32, 64, 48], "embed_dim": 12, "num_heads": 1, "num_layers": 1,

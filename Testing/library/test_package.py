@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import (
@@ -31,7 +32,6 @@ from MedSegTrainerLib.package import (
     save_ensemble,
     save_package,
 )
-from MedSegTrainerLib.plan import Plan
 
 
 @pytest.fixture

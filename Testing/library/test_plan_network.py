@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from MedSegTrainerLib.architectures import ARCHITECTURES
 from MedSegTrainerLib.classes import classes_from_values
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.architectures import ARCHITECTURES
+from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.plan_network import NetworkPlan, plan_network
-from MedSegTrainerLib.validation import parse_config, with_settings
 
 MR = ChannelIntensities(name="T2", low=0, high=1800, percentile_00_5=30, percentile_99_5=900, mean=300, std=120)
 Sizes = tuple[int, int, int]

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from MedSegTrainerLib.config import NetworkConfig, TrainConfig, TrainerConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.errors import TrainingError
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.plan_schedule import (
     CURVE_POINTS,
     epochs_in,

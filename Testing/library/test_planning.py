@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from MedSegTrainerLib.classes import classes_from_values
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.splits import Split
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.planning import make_plan
-from MedSegTrainerLib.validation import parse_config, with_settings
 
 # one measurement instead of many, and that of a small step
 FIXED = ("mixed_precision=false", "channels_last=false", "base_channels=4", "epochs=3", "batch_size=2")

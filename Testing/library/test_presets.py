@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from MedSegTrainerLib import presets
-from MedSegTrainerLib.architectures import ARCHITECTURES, PLANNED
-from MedSegTrainerLib.config import LossConfig, OptimizerConfig, TrainerConfig
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED
+from MedSegTrainerLib.config.settings import LossConfig, OptimizerConfig, TrainerConfig
 
 CNN, DEEPLAB, TRANSFORMER = "UNet3D", "DeepLabV3Plus", "SwinUNETR"
 BIG = 10**6  # voxels of a smallest class that is not small

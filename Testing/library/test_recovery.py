@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint, save_checkpoint
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import TrainingError
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.recovery import go_back
 from MedSegTrainerLib.step import Learner
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from MedSegTrainerLib.config import LossConfig, TrainConfig
-from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import LossConfig, TrainConfig
 from MedSegTrainerLib.presets import choose_rate
 from MedSegTrainerLib.remedies import REMEDIES, Remedy, TrainingFacts, assignments, facts_of, text
-from MedSegTrainerLib.validation import parse_config, with_settings
 
 PLANNED = {"base_channels": 16, "norm": "instance", "dropout": 0.0}
 FACTS = TrainingFacts(

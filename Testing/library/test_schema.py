@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.config import (
+from MedSegTrainerLib.config.settings import (
     JOB_KINDS,
     ApplyConfig,
     EvaluateConfig,

@@ -13,7 +13,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from MedSegTrainerLib.config import ApplyConfig
+from MedSegTrainerLib.config.plan import AXES, Plan
+from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.data.cache import CachedCase, cache_key
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.preprocess import prepare_case
@@ -24,7 +25,6 @@ from MedSegTrainerLib.inference import Predictor
 from MedSegTrainerLib.maps import MapsWanted
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import ModelPackage
-from MedSegTrainerLib.plan import AXES, Plan
 from MedSegTrainerLib.tta import choose_transforms
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.smaller_windows import Footing, lighter
 
 GPU, CPU = torch.device("cuda"), torch.device("cpu")

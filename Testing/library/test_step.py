@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from MedSegTrainerLib.config import LossConfig, OptimizerConfig, TrainConfig, TrainerConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import LossConfig, OptimizerConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.data.mixing import Batch
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.step import Learner
 
 PLAIN_SGD = OptimizerConfig(momentum=0.0)

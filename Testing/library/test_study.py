@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from MedSegTrainerLib.config import EvaluateConfig, TrainConfig
+from MedSegTrainerLib.config.plan import Plan, read_plan
+from MedSegTrainerLib.config.settings import EvaluateConfig, TrainConfig
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.plan import Plan, read_plan
 from MedSegTrainerLib.study import Study
 
 

@@ -11,12 +11,12 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.checkpoint import TrainingState
-from MedSegTrainerLib.config import DataConfig, TrainConfig, TrainerConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import DataConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.events import Warned
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.monitor import Monitor
 from MedSegTrainerLib.package import ModelPackage, save_package
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.train_job import _remember_best, explain, scan_data
 
 MONITOR = Monitor(TrainerConfig(), ["kidney", "cyst"])

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from MedSegTrainerLib.checkpoint import TrainingState
-from MedSegTrainerLib.config import DataConfig, TrainConfig, TrainerConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import DataConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.data.cache import CachedCase
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.events import Epoch, Warned
@@ -20,7 +21,6 @@ from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.monitor import Monitor
 from MedSegTrainerLib.package import load_package
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.trainer import fit
 from MedSegTrainerLib.training import Training

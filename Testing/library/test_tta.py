@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from MedSegTrainerLib.config import ApplyConfig
-from MedSegTrainerLib.plan import Plan
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.tta import IDENTITY, Transform, choose_transforms
 
 

@@ -19,7 +19,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from MedSegTrainerLib.config import DataConfig, LossConfig, OptimizerConfig, TrainConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import DataConfig, LossConfig, OptimizerConfig, TrainConfig
 from MedSegTrainerLib.data.augment import apply_augmentation, draw_augmentation
 from MedSegTrainerLib.data.batches import epoch_batches
 from MedSegTrainerLib.data.cache import CachedCase
@@ -27,7 +28,6 @@ from MedSegTrainerLib.data.mixing import Batch
 from MedSegTrainerLib.data.patches import PatchDraw, cut_batch
 from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.optim import OPTIMIZERS, build_optimizer
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.step import Learner
 
 META = torch.device("meta")

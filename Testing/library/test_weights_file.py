@@ -10,10 +10,10 @@ import pytest
 import safetensors.torch
 import torch
 
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.models.state_shapes import state_shapes
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.weights_file import load_weights
 
 

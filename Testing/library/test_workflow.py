@@ -10,11 +10,11 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from MedSegTrainerLib.architectures import ARCHITECTURES
-from MedSegTrainerLib.config import NetworkConfig, TrainConfig
+from MedSegTrainerLib.config.architectures import ARCHITECTURES
+from MedSegTrainerLib.config.parsing import parse_config
+from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.nodes import NODE_TYPES, MetricsConfig, PredictorConfig, VisualizerConfig
-from MedSegTrainerLib.validation import parse_config
 from MedSegTrainerLib.workflow import Workflow, read_workflow
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "Resources" / "workflows"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.config import ApplyConfig, DataConfig, EvaluateConfig, TrainConfig
+from MedSegTrainerLib.config.settings import ApplyConfig, DataConfig, EvaluateConfig, TrainConfig
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.data.splits import split_cases

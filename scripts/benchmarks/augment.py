@@ -22,6 +22,7 @@ from monai.transforms import (
 
 from benchmarks.material import Material
 from benchmarks.timing import Comparison, Side
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.augment import (
     AFFINE_PROBABILITY,
     BLUR_PROBABILITY,
@@ -32,7 +33,6 @@ from MedSegTrainerLib.data.augment import (
     source_size,
 )
 from MedSegTrainerLib.data.patches import Triple
-from MedSegTrainerLib.plan import Plan
 
 BATCHES_A_ROUND = 8  # elastic deformation, blur and noise come to some patches only
 BOTH = ["image", "label"]

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from benchmarks.infer_sides import VOLUMES
 from benchmarks.material import Material
-from MedSegTrainerLib.config import ApplyConfig
+from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerLib.inference import windows_at_once
 from MedSegTrainerLib.job import KEEP_FREED_MEMORY

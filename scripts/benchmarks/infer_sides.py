@@ -19,6 +19,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.patches import Triple
 from MedSegTrainerLib.device import synchronize
 from MedSegTrainerLib.ensemble import way_of_preparing
@@ -26,7 +27,6 @@ from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.inference import Predictor, Prepared
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import ModelPackage
-from MedSegTrainerLib.plan import Plan
 
 BODY = (0.6, 0.85)  # of the width of the volume along y and x: an abdomen in the field of view of a CT
 

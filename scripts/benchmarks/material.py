@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from MedSegTrainerLib.config import DataConfig, LossConfig, NetworkConfig, TrainConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import DataConfig, LossConfig, NetworkConfig, TrainConfig
 from MedSegTrainerLib.data.cache import CachedCase
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Case
@@ -20,7 +21,6 @@ from MedSegTrainerLib.data.splits import Split
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.fingerprint import take_fingerprint
 from MedSegTrainerLib.phantom import write_phantoms
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.planning import make_plan
 from MedSegTrainerLib.train_job import DEFAULT_BUDGET
 

@@ -28,6 +28,7 @@ from benchmarks.nnunet_steps import NnunetSteps
 from benchmarks.plain_conv_unet import PlainConvUNet
 from benchmarks.timing import Comparison, Side, compare
 from MedSegTrainerLib import atomic
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.data.images import read_channels
@@ -41,7 +42,6 @@ from MedSegTrainerLib.errors import MedSegError, UsageError
 from MedSegTrainerLib.fingerprint import take_fingerprint
 from MedSegTrainerLib.models import MODELS
 from MedSegTrainerLib.phantom import write_phantoms
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.planning import make_plan
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.train_job import DEFAULT_BUDGET

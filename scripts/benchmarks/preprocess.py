@@ -20,10 +20,10 @@ from monai.transforms import (
 
 from benchmarks.material import Material
 from benchmarks.timing import Comparison, Side
+from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.data.images import image_suffix
 from MedSegTrainerLib.data.preprocess import prepare_case
 from MedSegTrainerLib.errors import UsageError
-from MedSegTrainerLib.plan import Normalization, Plan
 
 BOTH = ["image", "label"]
 READ_BY_NIBABEL = (".nii.gz", ".nii")

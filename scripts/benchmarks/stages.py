@@ -23,7 +23,8 @@ from rich.table import Table
 from benchmarks.divided_step import STAGES, DividedStep, Stopwatch
 from benchmarks.material import Material
 from MedSegTrainerLib.checkpoint import TrainingState, save_checkpoint
-from MedSegTrainerLib.config import DataConfig, NetworkConfig, TrainConfig, TrainerConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import DataConfig, NetworkConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.data.batches import epoch_batches
 from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.dataset import Case
@@ -36,7 +37,6 @@ from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.package import ModelPackage, save_package
 from MedSegTrainerLib.pairing import Pair
 from MedSegTrainerLib.phantom import write_phantoms
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.train_job import DEFAULT_BUDGET, plan_training, prepare_cases, scan_data
 

@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.material import Material
 from benchmarks.plain_unet import PlainUNet, plain_loss
 from benchmarks.timing import Comparison, Side
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.mixing import Batch
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.step import Learner
 
 MONAI_LEVELS = 3  # DynUNet refuses fewer

@@ -27,7 +27,9 @@ from MedSegTrainerLib.advisor import advise, history_from_events, news
 from MedSegTrainerLib.card import read_card
 from MedSegTrainerLib.checkpoint import keep_newest
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.config import TrainConfig, job_document
+from MedSegTrainerLib.config.parsing import parse_config, parse_job, with_settings
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import TrainConfig, job_document
 from MedSegTrainerLib.console import JobView
 from MedSegTrainerLib.curve_points import CurvePoints
 from MedSegTrainerLib.data.cache import build_cache
@@ -40,12 +42,10 @@ from MedSegTrainerLib.job_lock import JobLock
 from MedSegTrainerLib.kept_settings import keep_settings
 from MedSegTrainerLib.made import Made
 from MedSegTrainerLib.package import load_members
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.remedies import facts_of
 from MedSegTrainerLib.report.curves import draw_curves
 from MedSegTrainerLib.study import prepare
 from MedSegTrainerLib.train_job import explain, scan_data
-from MedSegTrainerLib.validation import parse_config, parse_job, with_settings
 
 FAST, SLOW = 20, 150
 LONGEST = 10.0  # seconds of processor time

@@ -16,10 +16,10 @@ from hostile import mutated, runs, scalars, values
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from MedSegTrainerLib.config import JOB_KINDS, TrainConfig, job_document
+from MedSegTrainerLib.config.parsing import parse_config, parse_job, with_settings
+from MedSegTrainerLib.config.settings import JOB_KINDS, TrainConfig, job_document
 from MedSegTrainerLib.errors import ConfigError, MedSegError
 from MedSegTrainerLib.fragments import settings_of
-from MedSegTrainerLib.validation import parse_config, parse_job, with_settings
 from MedSegTrainerLib.workflow import Workflow, read_workflow
 
 FAST, SLOW = 300, 2000

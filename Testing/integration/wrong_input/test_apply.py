@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.config import ApplyConfig, EvaluateConfig
+from MedSegTrainerLib.config.parsing import parse_config
+from MedSegTrainerLib.config.settings import ApplyConfig, EvaluateConfig
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.validation import parse_config
 
 Words = list[str | Path]
 

@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.cli import main
-from MedSegTrainerLib.config import CrossValidateConfig
+from MedSegTrainerLib.config.settings import CrossValidateConfig
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.fragments import train_config

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from MedSegTrainerLib.config import ApplyConfig
+from MedSegTrainerLib.config.parsing import parse_config
+from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.job_status import Status
-from MedSegTrainerLib.validation import parse_config
 
 Words = list[str | Path]
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.augment import (
     AugmentationDraw,
     apply_augmentation,
@@ -17,7 +18,6 @@ from MedSegTrainerLib.data.augment import (
     vary_intensity,
 )
 from MedSegTrainerLib.data.patches import IGNORE, Triple
-from MedSegTrainerLib.plan import Plan
 
 SIZES = [  # patch, source: odd and even of both
     ((9, 20, 15), (11, 25, 19)),

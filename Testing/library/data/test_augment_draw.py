@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.augment import ELASTIC_GRID, ELASTIC_PROBABILITY, RANGES, Ranges, draw_augmentation
-from MedSegTrainerLib.plan import Plan
 
 STRENGTHS = ("light", "standard", "strong")
 

@@ -12,13 +12,13 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from MedSegTrainerLib.config import DataConfig
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.data.batches import epoch_batches
 from MedSegTrainerLib.data.cache import CachedCase, build_cache
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.mixing import Batch
 from MedSegTrainerLib.geometry import Geometry
-from MedSegTrainerLib.plan import Plan
 from MedSegTrainerLib.ranks import Ranks
 
 CPU = torch.device("cpu")

@@ -13,12 +13,12 @@ import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.cache import StoredCase, build_cache, cache_key, choose_place, open_cache
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.preprocess import prepare_case
 from MedSegTrainerLib.errors import DataError, StorageError
 from MedSegTrainerLib.main_memory import available_memory
-from MedSegTrainerLib.plan import Plan
 
 CPU = torch.device("cpu")
 

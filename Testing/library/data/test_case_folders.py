@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from MedSegTrainerLib.config import DataConfig
+from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.errors import DataError

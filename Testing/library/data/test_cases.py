@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from MedSegTrainerLib.config import DataConfig
+from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Dataset, IncompleteError
 from MedSegTrainerLib.errors import DataError

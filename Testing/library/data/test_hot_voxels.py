@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from MedSegTrainerLib.config.plan import Normalization
 from MedSegTrainerLib.data.hot_voxels import clipped_words, find_hot_voxels, without_hot_voxels
 from MedSegTrainerLib.data.normalize import normalize
 from MedSegTrainerLib.geometry import Geometry
-from MedSegTrainerLib.plan import Normalization
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.config import DataConfig
+from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.label_channels import label_overlap
 from MedSegTrainerLib.data.scan import examine_cases

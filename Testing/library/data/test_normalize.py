@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from MedSegTrainerLib.config.plan import Normalization
 from MedSegTrainerLib.data.normalize import normalize
-from MedSegTrainerLib.plan import Normalization
 
 VALUES = np.array([[[-1000, 0, 40], [80, 200, 3000]]], np.int16)
 

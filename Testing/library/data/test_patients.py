@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from MedSegTrainerLib.config import DataConfig
+from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.patients import patient_pattern_for, patients_of
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError

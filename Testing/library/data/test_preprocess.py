@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.label_maps import write_label_map
 from MedSegTrainerLib.data.preprocess import (
@@ -22,7 +23,6 @@ from MedSegTrainerLib.data.preprocess import (
 )
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, to_canonical
-from MedSegTrainerLib.plan import Normalization, Plan
 
 
 @pytest.fixture

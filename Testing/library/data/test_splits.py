@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from MedSegTrainerLib.config import DataConfig
+from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.data.dataset import Case, Dataset, Part
 from MedSegTrainerLib.data.splits import (
     CASES_FOR_A_TEST_SET,

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from MedSegTrainerLib.architectures import ARCHITECTURES, PLANNED
-from MedSegTrainerLib.config import LossConfig
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED
+from MedSegTrainerLib.config.parsing import parse_config
+from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.errors import ConfigError, ModelError, did_you_mean
-from MedSegTrainerLib.validation import parse_config
 
 if TYPE_CHECKING:
-    from MedSegTrainerLib.plan import Plan
+    from MedSegTrainerLib.config.plan import Plan
 
 SPACING = 1e-3, 1e3  # mm
 LABEL_VALUES = -(2**31), 2**31 - 1

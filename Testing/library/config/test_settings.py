@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from MedSegTrainerLib.config import JOB_KINDS, OptimizerConfig, TrainConfig, job_document
+from MedSegTrainerLib.config.settings import JOB_KINDS, OptimizerConfig, TrainConfig, job_document
 from MedSegTrainerLib.nodes import SECTIONS
 
 

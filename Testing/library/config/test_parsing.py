@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from MedSegTrainerLib.config import (
+from MedSegTrainerLib.config.parsing import parse_config, parse_job, with_settings
+from MedSegTrainerLib.config.settings import (
     JOB_KINDS,
     ApplyConfig,
     CrossValidateConfig,
@@ -22,7 +23,6 @@ from MedSegTrainerLib.config import (
     job_document,
 )
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.validation import parse_config, parse_job, with_settings
 
 
 def problems(values: Any, cls: type = TrainConfig) -> list[str]:

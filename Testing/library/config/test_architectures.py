@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pytest
 
-from MedSegTrainerLib.architectures import (
+from MedSegTrainerLib.config.architectures import (
     ARCHITECTURES,
     COMMON,
     PLANNED,
@@ -17,10 +17,10 @@ from MedSegTrainerLib.architectures import (
     network_problems,
     network_settings,
 )
-from MedSegTrainerLib.config import NetworkConfig, TrainConfig
+from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.models import MODELS
-from MedSegTrainerLib.validation import parse_config, with_settings
 
 NAMED = [name for name in ARCHITECTURES if name != PLANNED]
 

@@ -17,8 +17,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from MedSegTrainerLib.architectures import network_problems
-from MedSegTrainerLib.config import (
+from MedSegTrainerLib.config.architectures import network_problems
+from MedSegTrainerLib.config.settings import (
     JOB_KINDS,
     SCHEMA_VERSION,
     ApplyConfig,

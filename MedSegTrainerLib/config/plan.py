@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.config import LossConfig
+from MedSegTrainerLib.config.plan_parsing import parse_plan
+from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.errors import JobError, ModelError
 from MedSegTrainerLib.files.json_input import read_json_file
-from MedSegTrainerLib.plan_checks import parse_plan
 
 
 @dataclass(frozen=True, kw_only=True)

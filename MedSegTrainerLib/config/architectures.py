@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from MedSegTrainerLib.config import Auto, NetworkConfig, TrainConfig
+from MedSegTrainerLib.config.settings import Auto, NetworkConfig, TrainConfig
 
 PLANNED = "PlannedUNet"  # what 'auto' is
 COMMON = (  # settings that every network has

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.inference import describe_plan
-from MedSegTrainerLib.plan import Plan
 
 
 def written(plan: Plan) -> dict[str, Any]:
