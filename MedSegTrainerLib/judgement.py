@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from MedSegTrainerLib.advisor import news
 from MedSegTrainerLib.events import Best, EventReader, Validated
+from MedSegTrainerLib.guide.advisor import news
+from MedSegTrainerLib.guide.remedies import facts_of
 from MedSegTrainerLib.held_out import HeldOutScores
 from MedSegTrainerLib.optim import plateau_patience, plateau_reductions
 from MedSegTrainerLib.package import ModelPackage, save_package
-from MedSegTrainerLib.remedies import facts_of
 from MedSegTrainerLib.training import Training
 
 

@@ -12,9 +12,9 @@ from MedSegTrainerLib.compiled import Compiled
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.device import synchronize
+from MedSegTrainerLib.guide.tables import wants_mixed_precision
 from MedSegTrainerLib.main_memory import available_memory
 from MedSegTrainerLib.out_of_memory import free_memory, is_out_of_memory
-from MedSegTrainerLib.presets import wants_mixed_precision
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.step_memory import step_bytes
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from MedSegTrainerLib import presets
 from MedSegTrainerLib.config.architectures import PLANNED
 from MedSegTrainerLib.config.settings import LossConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import Fingerprint
+from MedSegTrainerLib.guide import tables as presets
 from MedSegTrainerLib.losses import balanced_weights
 from MedSegTrainerLib.optim import plateau_patience
 from MedSegTrainerLib.step_memory import count_weights

@@ -23,8 +23,8 @@ from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.device import memory_bytes
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import Fingerprint, seen_along
+from MedSegTrainerLib.guide.network_choice import Situation, named_by_guide, objection
 from MedSegTrainerLib.main_memory import available_memory
-from MedSegTrainerLib.network_guide import Situation, named_by_guide, objection
 from MedSegTrainerLib.plan_shapes import (
     Spacing,
     Topology,

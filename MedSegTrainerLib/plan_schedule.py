@@ -12,10 +12,10 @@ from MedSegTrainerLib.config.architectures import PLANNED
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.duration import format_duration
+from MedSegTrainerLib.guide.tables import choose_epochs, choose_warmup, epoch_range
 from MedSegTrainerLib.measure import compiled_if_faster, fastest_arithmetic, measure_step
 from MedSegTrainerLib.out_of_memory import fit_to_memory
 from MedSegTrainerLib.plan_shapes import MOST_FEATURES
-from MedSegTrainerLib.presets import choose_epochs, choose_warmup, epoch_range
 
 STEPS_FOR_WIDTH = {24: 3500, 32: 4500}  # a wider network pays only with so many steps
 STEPS_FOR_PATCH = 4500  # a full patch pays only with so many steps; see scripts/benchmarks/README.md

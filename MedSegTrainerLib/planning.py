@@ -17,11 +17,11 @@ from MedSegTrainerLib.data.splits import Split
 from MedSegTrainerLib.device import describe
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint, seen_along
+from MedSegTrainerLib.guide.tables import choose_batch
 from MedSegTrainerLib.plan_learning import learning_choices
 from MedSegTrainerLib.plan_network import plan_network
 from MedSegTrainerLib.plan_schedule import fit_to_time, share_for_time
 from MedSegTrainerLib.plan_shapes import Triple, median_size, patch_voxels
-from MedSegTrainerLib.presets import choose_batch
 from MedSegTrainerLib.sides import why_not_mirror
 from MedSegTrainerLib.sliding_window import window_starts
 from MedSegTrainerLib.step_memory import refuse_too_large

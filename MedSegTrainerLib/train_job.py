@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.advisor import advise, history_from_events, news
 from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint, refuse_unfit_folder
 from MedSegTrainerLib.config.architectures import asked_classes, network_settings
 from MedSegTrainerLib.config.plan import Plan, read_plan
@@ -33,6 +32,8 @@ from MedSegTrainerLib.events import Emit, EventReader, Planned, Progress, Resume
 from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.findings import refuse_errors, warning_lines
 from MedSegTrainerLib.fingerprint import Fingerprint, take_fingerprint
+from MedSegTrainerLib.guide.advisor import advise, history_from_events, news
+from MedSegTrainerLib.guide.remedies import facts_of
 from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.held_out_files import predict_files
 from MedSegTrainerLib.inference import Predictor, describe_plan
@@ -46,7 +47,6 @@ from MedSegTrainerLib.package import DESCRIPTION, load_package, save_description
 from MedSegTrainerLib.plan_schedule import few_steps
 from MedSegTrainerLib.planning import make_plan
 from MedSegTrainerLib.ranks import ALONE, Bystander, Ranks, device_of
-from MedSegTrainerLib.remedies import facts_of
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.trainer import fit
 from MedSegTrainerLib.training import Training

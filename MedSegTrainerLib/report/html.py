@@ -13,7 +13,7 @@ from markupsafe import Markup
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.confusion import largest_confusions, row_shares
-from MedSegTrainerLib.remedies import Remedy, assignments
+from MedSegTrainerLib.guide.remedies import Remedy, assignments
 from MedSegTrainerLib.report.curves import draw_curves
 from MedSegTrainerLib.report.numbers import hex_color, number, signed
 from MedSegTrainerLib.report.pictures import ERROR_COLORS, ERROR_TITLES

@@ -20,8 +20,8 @@ from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.guide.remedies import Remedy, assignments
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.remedies import Remedy, assignments
 from MedSegTrainerLib.run import run_job
 
 ORGAN, CYST = 2, 5

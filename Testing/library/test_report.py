@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.advisor import Advice
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.label_maps import write_label_map
 from MedSegTrainerLib.evaluation import evaluate
 from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.guide.advisor import Advice
+from MedSegTrainerLib.guide.remedies import Remedy
 from MedSegTrainerLib.pairing import Pair
-from MedSegTrainerLib.remedies import Remedy
 from MedSegTrainerLib.report.curves import draw_curves
 from MedSegTrainerLib.report.html import render
 

@@ -23,7 +23,6 @@ from hostile import runs, texts
 from hypothesis import given
 from rich.console import Console
 
-from MedSegTrainerLib.advisor import advise, history_from_events, news
 from MedSegTrainerLib.card import read_card
 from MedSegTrainerLib.checkpoint import keep_newest
 from MedSegTrainerLib.classes import LabelClass
@@ -36,13 +35,14 @@ from MedSegTrainerLib.data.cache import build_cache
 from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerLib.events import EventLog, EventReader, Warned
 from MedSegTrainerLib.files.json_input import read_json_file
+from MedSegTrainerLib.guide.advisor import advise, history_from_events, news
+from MedSegTrainerLib.guide.remedies import facts_of
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.job_cases import cases_of_job
 from MedSegTrainerLib.job_lock import JobLock
 from MedSegTrainerLib.kept_settings import keep_settings
 from MedSegTrainerLib.made import Made
 from MedSegTrainerLib.package import load_members
-from MedSegTrainerLib.remedies import facts_of
 from MedSegTrainerLib.report.curves import draw_curves
 from MedSegTrainerLib.study import prepare
 from MedSegTrainerLib.train_job import explain, scan_data

@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from MedSegTrainerLib.remedies import RATE_RANGE, TrainingFacts, is_rate_below_range
+from MedSegTrainerLib.guide.remedies import RATE_RANGE, TrainingFacts, is_rate_below_range
 
 # When there is enough to judge
 FEWEST_VALIDATIONS = 3  # two points are no trend

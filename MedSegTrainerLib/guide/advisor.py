@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from MedSegTrainerLib.events import Advised
-from MedSegTrainerLib.remedies import REMEDIES, Remedy, TrainingFacts
-from MedSegTrainerLib.symptoms import SYMPTOMS, CurvePoint, Curves
+from MedSegTrainerLib.guide.remedies import REMEDIES, Remedy, TrainingFacts
+from MedSegTrainerLib.guide.symptoms import SYMPTOMS, CurvePoint, Curves
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from MedSegTrainerLib.config.architectures import ARCHITECTURES
-from MedSegTrainerLib.network_guide import Situation, named_by_guide, objection
+from MedSegTrainerLib.guide.network_choice import Situation, named_by_guide, objection
 
 GB = 10**9
 T4, RTX_3070, V100_16, A100 = 15_843_721_216, 8_225_000_000, 16_945_512_448, 42 * GB  # what these cards report

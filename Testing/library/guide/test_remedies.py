@@ -12,8 +12,8 @@ import pytest
 from MedSegTrainerLib.config.parsing import parse_config, with_settings
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import LossConfig, TrainConfig
-from MedSegTrainerLib.presets import choose_rate
-from MedSegTrainerLib.remedies import REMEDIES, Remedy, TrainingFacts, assignments, facts_of, text
+from MedSegTrainerLib.guide.remedies import REMEDIES, Remedy, TrainingFacts, assignments, facts_of, text
+from MedSegTrainerLib.guide.tables import choose_rate
 
 PLANNED = {"base_channels": 16, "norm": "instance", "dropout": 0.0}
 FACTS = TrainingFacts(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from MedSegTrainerLib.config.architectures import network_settings
 from MedSegTrainerLib.config.settings import LossConfig, TrainConfig
-from MedSegTrainerLib.presets import TYPICAL_RATE, WEIGHT_DECAY, choose_rate
+from MedSegTrainerLib.guide.tables import TYPICAL_RATE, WEIGHT_DECAY, choose_rate
 
 if TYPE_CHECKING:
     from MedSegTrainerLib.config.plan import Plan  # needs numpy, which Slicer's side should not have to load

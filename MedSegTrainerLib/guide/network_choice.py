@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from MedSegTrainerLib.presets import family_of
+from MedSegTrainerLib.guide.tables import family_of
 
 SMALL_MEMORY, LARGE_MEMORY = 7.5e9, 16 * 2**30  # bytes; cards sold with 8 or 16 GB report something near it
 FEW_CASES, MANY_CASES = 100, 500  # "under 100 cases CNNs; over 500 transformers become eligible"

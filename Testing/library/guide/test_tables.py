@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from MedSegTrainerLib import presets
 from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED
 from MedSegTrainerLib.config.settings import LossConfig, OptimizerConfig, TrainerConfig
+from MedSegTrainerLib.guide import tables as presets
 
 CNN, DEEPLAB, TRANSFORMER = "UNet3D", "DeepLabV3Plus", "SwinUNETR"
 BIG = 10**6  # voxels of a smallest class that is not small

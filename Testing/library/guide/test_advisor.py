@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from MedSegTrainerLib.advisor import FINDINGS, CurvePoint, advise, history_from_events, news
 from MedSegTrainerLib.config.settings import LossConfig
-from MedSegTrainerLib.remedies import REMEDIES, TrainingFacts
-from MedSegTrainerLib.symptoms import SYMPTOMS
+from MedSegTrainerLib.guide.advisor import FINDINGS, CurvePoint, advise, history_from_events, news
+from MedSegTrainerLib.guide.remedies import REMEDIES, TrainingFacts
+from MedSegTrainerLib.guide.symptoms import SYMPTOMS
 
 CLASSES = ("organ", "cyst")
 FACTS = TrainingFacts(
@@ -343,7 +343,7 @@ class TestHistory:
 
 def test_needs_neither_torch_nor_numpy() -> None:
     """Slicer's Python reads the curves of a job with what it has."""
-    code = "import sys, MedSegTrainerLib.advisor; print({'torch', 'numpy', 'pydantic'} & sys.modules.keys())"
-    root = Path(__file__).resolve().parents[2]
+    code = "import sys, MedSegTrainerLib.guide.advisor; print({'torch', 'numpy', 'pydantic'} & sys.modules.keys())"
+    root = Path(__file__).resolve().parents[3]
     result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
