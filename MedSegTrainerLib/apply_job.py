@@ -18,11 +18,12 @@ from MedSegTrainerLib.data.images import file_stamps, read_channels
 from MedSegTrainerLib.data.label_maps import refuse_several_slices, write_label_map
 from MedSegTrainerLib.data.nifti import NIFTI_SUFFIXES
 from MedSegTrainerLib.data.nifti_forms import forms_apart
-from MedSegTrainerLib.device import choose_device
-from MedSegTrainerLib.devices import devices_of_models
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError, system_words
 from MedSegTrainerLib.events import CaseDone, Emit, Progress, Stage, Warned
 from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.hardware.device import choose_device
+from MedSegTrainerLib.hardware.devices import devices_of_models
+from MedSegTrainerLib.hardware.memory import is_out_of_memory
 from MedSegTrainerLib.held_out_files import cleaned_up
 from MedSegTrainerLib.inference import Predictor, Prepared
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
@@ -30,7 +31,6 @@ from MedSegTrainerLib.likeness import combine, unlike_training, unlike_words
 from MedSegTrainerLib.made import ABSENT, BY_HAND, SAME, Made, model_checksum, recipe
 from MedSegTrainerLib.maps import MapsWanted, Prediction, map_files, write_maps
 from MedSegTrainerLib.model.postprocessing import Cleaning, agreed, from_json, to_json
-from MedSegTrainerLib.out_of_memory import is_out_of_memory
 from MedSegTrainerLib.overlapped import StopAskedError, overlapped
 from MedSegTrainerLib.package import load_members
 from MedSegTrainerLib.postprocess import clean_up

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from MedSegTrainerLib.device import Precision, synchronize
-from MedSegTrainerLib.out_of_memory import is_out_of_memory
+from MedSegTrainerLib.hardware.device import Precision, synchronize
+from MedSegTrainerLib.hardware.memory import is_out_of_memory
 
 
 @dataclass(frozen=True, kw_only=True)

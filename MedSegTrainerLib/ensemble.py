@@ -14,8 +14,8 @@ import torch
 from torch.nn import functional
 
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.device import Precision
 from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.hardware.device import Precision
 from MedSegTrainerLib.models.forward import to_channels_last, window_forward
 from MedSegTrainerLib.package import ModelPackage
 from MedSegTrainerLib.sliding_window import Network

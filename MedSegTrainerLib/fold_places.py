@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from MedSegTrainerLib.config.settings import Auto
-from MedSegTrainerLib.device import choose_device
-from MedSegTrainerLib.devices import several_gpus
+from MedSegTrainerLib.hardware.device import choose_device
+from MedSegTrainerLib.hardware.devices import several_gpus
 
 # what OpenMP and MKL, with which PyTorch computes on a CPU, read when a process begins
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")

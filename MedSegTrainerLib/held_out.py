@@ -11,17 +11,17 @@ import torch
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.slices import with_neighbours
-from MedSegTrainerLib.device import Precision, to_device
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.geometry import Geometry, to_canonical
+from MedSegTrainerLib.hardware.device import Precision, to_device
+from MedSegTrainerLib.hardware.distributed import ALONE, Ranks
+from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.held_out_loss import HeldOutLoss
 from MedSegTrainerLib.metrics import METRICS
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.models.forward import to_channels_last, window_forward
-from MedSegTrainerLib.out_of_memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.overlap import Overlap
 from MedSegTrainerLib.previews import Preview
-from MedSegTrainerLib.ranks import ALONE, Ranks
 from MedSegTrainerLib.sliding_window import predict_volume
 from MedSegTrainerLib.smaller_windows import Footing, lighter
 

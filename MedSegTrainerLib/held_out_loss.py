@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.device import to_device
+from MedSegTrainerLib.hardware.device import to_device
 from MedSegTrainerLib.losses import build_loss
 
 LARGEST = 1 << 25  # logits that the loss looks at: 128 MB, and what it works out from them some times as much

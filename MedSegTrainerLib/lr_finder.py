@@ -22,9 +22,9 @@ from MedSegTrainerLib.config.settings import FindRateConfig, TrainConfig
 from MedSegTrainerLib.data.batches import epoch_batches
 from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.mixing import Batch
-from MedSegTrainerLib.device import choose_device
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.events import Emit, Progress, RatesTried, Stage
+from MedSegTrainerLib.hardware.device import choose_device
 from MedSegTrainerLib.job import JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.report.rate_curve import write_rate_curve
 from MedSegTrainerLib.step import Learner

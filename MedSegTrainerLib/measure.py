@@ -11,10 +11,10 @@ import torch
 from MedSegTrainerLib.compiled import Compiled
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.device import synchronize
 from MedSegTrainerLib.guide.tables import wants_mixed_precision
-from MedSegTrainerLib.main_memory import available_memory
-from MedSegTrainerLib.out_of_memory import free_memory, is_out_of_memory
+from MedSegTrainerLib.hardware.device import synchronize
+from MedSegTrainerLib.hardware.main_memory import available_memory
+from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.step_memory import step_bytes
 

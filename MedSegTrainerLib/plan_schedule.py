@@ -13,8 +13,8 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.guide.tables import choose_epochs, choose_warmup, epoch_range
+from MedSegTrainerLib.hardware.memory import fit_to_memory
 from MedSegTrainerLib.measure import compiled_if_faster, fastest_arithmetic, measure_step
-from MedSegTrainerLib.out_of_memory import fit_to_memory
 from MedSegTrainerLib.plan_shapes import MOST_FEATURES
 
 STEPS_FOR_WIDTH = {24: 3500, 32: 4500}  # a wider network pays only with so many steps

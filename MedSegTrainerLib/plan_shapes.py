@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from MedSegTrainerLib.device import memory_bytes
 from MedSegTrainerLib.fingerprint import Fingerprint
+from MedSegTrainerLib.hardware.device import memory_bytes
 
 Triple = tuple[int, int, int]
 Spacing = tuple[float, float, float]

@@ -14,10 +14,10 @@ from MedSegTrainerLib.config.plan_parsing import refuse_wrong_plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.cache import choose_place
 from MedSegTrainerLib.data.splits import Split
-from MedSegTrainerLib.device import describe
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint, seen_along
 from MedSegTrainerLib.guide.tables import choose_batch
+from MedSegTrainerLib.hardware.device import describe
 from MedSegTrainerLib.plan_learning import learning_choices
 from MedSegTrainerLib.plan_network import plan_network
 from MedSegTrainerLib.plan_schedule import fit_to_time, share_for_time

@@ -14,7 +14,7 @@ from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import TrainingError
-from MedSegTrainerLib.ranks import ALONE, Ranks
+from MedSegTrainerLib.hardware.distributed import ALONE, Ranks
 from MedSegTrainerLib.step import Learner
 
 MOST_RECOVERIES = 3

@@ -81,7 +81,7 @@ def _run(folder: JobFolder, document: dict[str, Any], work: Work) -> Outcome:
 
 def _run_as_rank(folder: JobFolder, document: dict[str, Any], started: float) -> Outcome:
     """One of several processes: the first owns the job, the others help where a training needs them."""
-    from MedSegTrainerLib.ranks import Bystander, joined
+    from MedSegTrainerLib.hardware.distributed import Bystander, joined
     from MedSegTrainerLib.train_job import run_train
 
     with joined() as ranks:
@@ -103,7 +103,7 @@ def _run_as_rank(folder: JobFolder, document: dict[str, Any], started: float) ->
 def _dispatch(config: JobConfig, folder: JobFolder, owner: JobOwner, events: EventLog, started: float) -> Outcome:
     # each kind loads only what it needs: an evaluation must not wait for torch
     if not isinstance(config, (VerifyConfig, EvaluateConfig)):
-        from MedSegTrainerLib.cores import use_cores
+        from MedSegTrainerLib.hardware.cores import use_cores
 
         use_cores()
     if isinstance(config, TrainConfig):

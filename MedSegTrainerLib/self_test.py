@@ -92,7 +92,7 @@ def run_self_test(asked: str = "auto", machine: Machine | None = None, step: Ste
         return SelfTest(ok=False, message=" ".join(broken), asked=asked)
     import torch
 
-    from MedSegTrainerLib.device import choose_device, describe
+    from MedSegTrainerLib.hardware.device import choose_device, describe
 
     machine = machine or see_machine()
     device, fall = choose_device(asked)
@@ -142,7 +142,7 @@ def see_machine() -> Machine:
     """What PyTorch sees here, and in words why that is no GPU."""
     import torch
 
-    from MedSegTrainerLib.device import describe, has_mps, memory_bytes
+    from MedSegTrainerLib.hardware.device import describe, has_mps, memory_bytes
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an old driver is a warning here; _why_no_gpu says it in words

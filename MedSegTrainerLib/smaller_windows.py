@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.out_of_memory import smaller
+from MedSegTrainerLib.hardware.memory import smaller
 
 SMALLEST_SHARE = 4  # windows shrink to a quarter of the patch: with less around it a network is often wrong
 CPU = torch.device("cpu")

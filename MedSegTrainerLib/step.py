@@ -11,14 +11,14 @@ from MedSegTrainerLib.compiled import Compiled, compile_network
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.mixing import Batch
-from MedSegTrainerLib.device import Precision, same_shapes
 from MedSegTrainerLib.ema import WeightAverage
+from MedSegTrainerLib.hardware.device import Precision, same_shapes
+from MedSegTrainerLib.hardware.distributed import ALONE, Ranks
 from MedSegTrainerLib.losses import build_loss
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.models.forward import to_channels_last
 from MedSegTrainerLib.models.memory import to_rows
 from MedSegTrainerLib.optim import build_optimizer, set_rate
-from MedSegTrainerLib.ranks import ALONE, Ranks
 
 
 class Learner:

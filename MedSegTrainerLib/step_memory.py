@@ -11,9 +11,9 @@ from torch import nn
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.device import memory_bytes
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.main_memory import available_memory
+from MedSegTrainerLib.hardware.device import memory_bytes
+from MedSegTrainerLib.hardware.main_memory import available_memory
 from MedSegTrainerLib.models import build_network
 
 FEWEST_MAPS = 16  # at full resolution, in 32 bits, that any network keeps for its backward pass

@@ -24,7 +24,6 @@ from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.scan import examine_cases
 from MedSegTrainerLib.data.splits import Split, cover_classes, missing_classes, split_dataset
 from MedSegTrainerLib.data.used_cases import record_cases
-from MedSegTrainerLib.device import choose_device
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import DataError, JobError, TrainingError
 from MedSegTrainerLib.evaluation import evaluate
@@ -34,6 +33,8 @@ from MedSegTrainerLib.findings import refuse_errors, warning_lines
 from MedSegTrainerLib.fingerprint import Fingerprint, take_fingerprint
 from MedSegTrainerLib.guide.advisor import advise, history_from_events, news
 from MedSegTrainerLib.guide.remedies import facts_of
+from MedSegTrainerLib.hardware.device import choose_device
+from MedSegTrainerLib.hardware.distributed import ALONE, Bystander, Ranks, device_of
 from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.held_out_files import predict_files
 from MedSegTrainerLib.inference import Predictor, describe_plan
@@ -46,7 +47,6 @@ from MedSegTrainerLib.monitor import Monitor, judging_words
 from MedSegTrainerLib.package import DESCRIPTION, load_package, save_description
 from MedSegTrainerLib.plan_schedule import few_steps
 from MedSegTrainerLib.planning import make_plan
-from MedSegTrainerLib.ranks import ALONE, Bystander, Ranks, device_of
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.trainer import fit
 from MedSegTrainerLib.training import Training

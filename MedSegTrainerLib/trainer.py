@@ -12,10 +12,10 @@ from MedSegTrainerLib.checkpoint import save_checkpoint
 from MedSegTrainerLib.data.batches import epoch_batches
 from MedSegTrainerLib.errors import JobError, StorageError, TrainingError
 from MedSegTrainerLib.events import Epoch, Progress, Recovered, Warned
+from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory, smaller
 from MedSegTrainerLib.job import STOP_NOW
 from MedSegTrainerLib.judgement import advise, keep_checkpoint, validate
 from MedSegTrainerLib.optim import rate_at
-from MedSegTrainerLib.out_of_memory import free_memory, is_out_of_memory, smaller
 from MedSegTrainerLib.recovery import NotANumberError, go_back
 from MedSegTrainerLib.training import Training
 

@@ -16,10 +16,10 @@ from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.dashboard import Dashboard
 from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.events import Emit
+from MedSegTrainerLib.hardware.distributed import ALONE, Bystander, Ranks
 from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.job import JobFolder, JobOwner
 from MedSegTrainerLib.monitor import Monitor, stopping_patience
-from MedSegTrainerLib.ranks import ALONE, Bystander, Ranks
 from MedSegTrainerLib.step import Learner
 
 

@@ -78,8 +78,8 @@ def _add_dice(group: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measures, prints the table and writes the JSON; returns the exit code."""
     from MedSegTrainerLib import atomic
-    from MedSegTrainerLib.device import choose_device
     from MedSegTrainerLib.errors import MedSegError
+    from MedSegTrainerLib.hardware.device import choose_device
 
     try:
         device, warning = choose_device(arguments.device)

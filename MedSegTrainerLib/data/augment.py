@@ -17,7 +17,7 @@ from torch.nn import functional
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.patches import Triple
 from MedSegTrainerLib.data.preprocess import IGNORE
-from MedSegTrainerLib.device import together_to_device
+from MedSegTrainerLib.hardware.device import together_to_device
 
 FLIP_PROBABILITY = 0.5  # along each of the plan's axes
 AFFINE_PROBABILITY = 0.7  # of rotation, shear, scale and translation together

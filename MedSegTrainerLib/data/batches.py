@@ -13,7 +13,7 @@ from MedSegTrainerLib.data.augment import apply_augmentation, draw_augmentation,
 from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.mixing import Batch, mix
 from MedSegTrainerLib.data.patches import cut_batch, draw_patch, epoch_order, rarity_weights
-from MedSegTrainerLib.ranks import ALONE, Ranks
+from MedSegTrainerLib.hardware.distributed import ALONE, Ranks
 
 
 def epoch_batches(

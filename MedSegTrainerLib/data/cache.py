@@ -31,7 +31,7 @@ from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.geometry import Geometry
-from MedSegTrainerLib.main_memory import available_memory
+from MedSegTrainerLib.hardware.main_memory import available_memory
 
 PREPARING_VERSION = 4  # raise it when prepare_case does something else with the same plan
 PREPARING_FIELDS = ("dims", "spacing", "image_size", "normalization", "classes", "ignore_label")

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.preprocess import IGNORE
-from MedSegTrainerLib.device import stacked_on_device
+from MedSegTrainerLib.hardware.device import stacked_on_device
 
 Triple = tuple[int, int, int]
 

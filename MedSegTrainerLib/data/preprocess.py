@@ -19,7 +19,7 @@ from MedSegTrainerLib.data.normalize import normalize
 from MedSegTrainerLib.data.promised import SMALL
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.geometry import Geometry, resample, to_canonical
-from MedSegTrainerLib.main_memory import available_memory
+from MedSegTrainerLib.hardware.main_memory import available_memory
 
 LOCATIONS_PER_CLASS = 2000
 IGNORE = -1  # class index of voxels that nobody labelled: they do not count in losses and scores

@@ -9,7 +9,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.main_memory import available_memory
+from MedSegTrainerLib.hardware.main_memory import available_memory
 
 SINGLE_FILES = (".nrrd", ".mha")  # what they promise lies in the same file
 MOST_PACKED = 1032  # bytes that deflate makes of one at most (zlib's technical notes); other packings do not occur

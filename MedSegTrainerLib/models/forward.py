@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.device import Precision
+from MedSegTrainerLib.hardware.device import Precision
 from MedSegTrainerLib.models.memory import to_rows
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from MedSegTrainerLib.compiled import Compiled, compile_network
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig, TrainerConfig
-from MedSegTrainerLib.device import Precision
+from MedSegTrainerLib.hardware.device import Precision
 from MedSegTrainerLib.measure import compiled_if_faster
 from MedSegTrainerLib.step import Learner
 

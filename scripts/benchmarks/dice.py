@@ -28,9 +28,9 @@ from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.description import read_description
 from MedSegTrainerLib.data.scan import scan_cases
 from MedSegTrainerLib.data.splits import Split, split_dataset
-from MedSegTrainerLib.device import describe
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.fingerprint import take_fingerprint
+from MedSegTrainerLib.hardware.device import describe
 
 if TYPE_CHECKING:
     from rich.table import Table

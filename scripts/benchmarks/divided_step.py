@@ -18,7 +18,7 @@ from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.augment import apply_augmentation, draw_augmentation, source_size
 from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.patches import cut_batch, draw_patch, epoch_order
-from MedSegTrainerLib.device import same_shapes, synchronize
+from MedSegTrainerLib.hardware.device import same_shapes, synchronize
 from MedSegTrainerLib.optim import set_rate
 from MedSegTrainerLib.step import Learner
 

@@ -22,7 +22,7 @@ from torch import nn
 from benchmarks.divided_step import STAGES, DividedStep, Stopwatch
 from benchmarks.material import Material
 from benchmarks.operations import Counter, Operation
-from MedSegTrainerLib.device import synchronize
+from MedSegTrainerLib.hardware.device import synchronize
 from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.step import Learner
 

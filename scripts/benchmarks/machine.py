@@ -11,7 +11,7 @@ from typing import Any
 import monai
 import torch
 
-from MedSegTrainerLib.device import describe
+from MedSegTrainerLib.hardware.device import describe
 
 
 def machine(device: torch.device) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from MedSegTrainerLib.device import synchronize
+from MedSegTrainerLib.hardware.device import synchronize
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from MedSegTrainerLib.data.cache import CachedCase, build_cache
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.mixing import Batch
 from MedSegTrainerLib.geometry import Geometry
-from MedSegTrainerLib.ranks import Ranks
+from MedSegTrainerLib.hardware.distributed import Ranks
 
 CPU = torch.device("cpu")
 

@@ -18,7 +18,7 @@ from MedSegTrainerLib.data.cache import StoredCase, build_cache, cache_key, choo
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.preprocess import prepare_case
 from MedSegTrainerLib.errors import DataError, StorageError
-from MedSegTrainerLib.main_memory import available_memory
+from MedSegTrainerLib.hardware.main_memory import available_memory
 
 CPU = torch.device("cpu")
 

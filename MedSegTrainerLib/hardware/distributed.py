@@ -17,8 +17,8 @@ import torch
 from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 
-from MedSegTrainerLib.cores import usable_cores
 from MedSegTrainerLib.errors import MedSegError, TrainingError
+from MedSegTrainerLib.hardware.cores import usable_cores
 
 PATIENCE = timedelta(minutes=30)  # how long ranks wait for one another: the first one plans while the others wait
 FAILURE = "failure"  # where a rank that ends leaves its words

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from MedSegTrainerLib.errors import TrainingError
-from MedSegTrainerLib.ranks import ALONE, Ranks, device_of, joined
+from MedSegTrainerLib.hardware.distributed import ALONE, Ranks, device_of, joined
 
 
 @pytest.mark.parametrize(("count", "length"), [(1, 5), (2, 9), (3, 4), (4, 4), (5, 16)])

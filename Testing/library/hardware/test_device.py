@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from MedSegTrainerLib.device import (
+from MedSegTrainerLib.errors import UsageError
+from MedSegTrainerLib.hardware.device import (
     Precision,
     choose_device,
     describe,
@@ -15,7 +16,6 @@ from MedSegTrainerLib.device import (
     to_device,
     together_to_device,
 )
-from MedSegTrainerLib.errors import UsageError
 
 HAS_GPU = torch.cuda.is_available() or torch.backends.mps.is_available()
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from MedSegTrainerLib.cores import usable_cores
+from MedSegTrainerLib.hardware.cores import usable_cores
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ALLOWED = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-THREADS = "import torch; from MedSegTrainerLib.cores import use_cores; use_cores(); print(torch.get_num_threads())"
+THREADS = (
+    "import torch; from MedSegTrainerLib.hardware.cores import use_cores; use_cores(); print(torch.get_num_threads())"
+)
 
 
 def system(root: Path, groups: str, **limits: str) -> Path:
