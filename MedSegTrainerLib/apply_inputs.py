@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from MedSegTrainerLib.data.dicom import holds_series, images_in
-from MedSegTrainerLib.data.images import case_name, image_files
 from MedSegTrainerLib.errors import UsageError, some
 from MedSegTrainerLib.files.regular_file import refuse_unnameable
+from MedSegTrainerLib.imaging.dicom import holds_series, images_in
+from MedSegTrainerLib.imaging.read import case_name, image_files
 
 MOST_FOLDERS = 1000
 

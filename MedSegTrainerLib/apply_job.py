@@ -12,19 +12,19 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.apply_inputs import Input, find_inputs
 from MedSegTrainerLib.config.settings import ApplyConfig
-from MedSegTrainerLib.data.finite import with_padding_filled
 from MedSegTrainerLib.data.hot_voxels import clipped_words
-from MedSegTrainerLib.data.images import file_stamps, read_channels
-from MedSegTrainerLib.data.label_maps import refuse_several_slices, write_label_map
-from MedSegTrainerLib.data.nifti import NIFTI_SUFFIXES
-from MedSegTrainerLib.data.nifti_forms import forms_apart
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError, system_words
 from MedSegTrainerLib.events import CaseDone, Emit, Progress, Stage, Warned
-from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.hardware.device import choose_device
 from MedSegTrainerLib.hardware.devices import devices_of_models
 from MedSegTrainerLib.hardware.memory import is_out_of_memory
 from MedSegTrainerLib.held_out_files import cleaned_up
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import refuse_several_slices, write_label_map
+from MedSegTrainerLib.imaging.nifti_checks import NIFTI_SUFFIXES
+from MedSegTrainerLib.imaging.not_finite import with_padding_filled
+from MedSegTrainerLib.imaging.qform_sform import forms_apart
+from MedSegTrainerLib.imaging.read import file_stamps, read_channels
 from MedSegTrainerLib.inference import Predictor, Prepared
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.likeness import combine, unlike_training, unlike_words

@@ -17,10 +17,10 @@ from typing import Any
 
 from MedSegTrainerLib.config.settings import CrossValidateConfig
 from MedSegTrainerLib.data.halves import joined
-from MedSegTrainerLib.data.label_maps import write_label_map
 from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.fold_places import fold_places
 from MedSegTrainerLib.fold_runs import FoldRuns
+from MedSegTrainerLib.imaging.label_maps import write_label_map
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.package import load_package, save_ensemble
 from MedSegTrainerLib.pairing import Pair

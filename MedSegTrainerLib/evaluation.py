@@ -16,15 +16,15 @@ from MedSegTrainerLib.classes import LabelClass, default_color
 from MedSegTrainerLib.config.settings import EvaluateConfig
 from MedSegTrainerLib.confusion import Confusion
 from MedSegTrainerLib.data.description import ignored_value, read_description
-from MedSegTrainerLib.data.grid_remedies import Volume, difference
-from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_grid import place_on_grid
-from MedSegTrainerLib.data.label_maps import labelled_parts, read_label_pair
 from MedSegTrainerLib.errors import ConfigError, DataError
 from MedSegTrainerLib.evaluation_tables import case_table, summary_table
 from MedSegTrainerLib.evaluation_values import EvaluatedValues
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.grid_remedies import Volume, difference
+from MedSegTrainerLib.imaging.label_grid import place_on_grid
+from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_pair
+from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.metrics import (
     METRICS,
     TOLERANCE_MM,

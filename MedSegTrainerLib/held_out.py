@@ -12,11 +12,11 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.slices import with_neighbours
 from MedSegTrainerLib.errors import TrainingError
-from MedSegTrainerLib.geometry import Geometry, to_canonical
 from MedSegTrainerLib.hardware.device import Precision, to_device
 from MedSegTrainerLib.hardware.distributed import ALONE, Ranks
 from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.held_out_loss import HeldOutLoss
+from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.metrics import METRICS
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.models.forward import to_channels_last, window_forward

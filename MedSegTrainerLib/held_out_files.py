@@ -10,10 +10,10 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.cleaning import CleaningStudy, clean_classes
 from MedSegTrainerLib.data.dataset import Case
-from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_maps import labelled_parts, read_label_map, read_label_map_onto, write_label_map
 from MedSegTrainerLib.data.label_values import as_class
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_map, read_label_map_onto, write_label_map
+from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.inference import Predictor
 from MedSegTrainerLib.model.postprocessing import Cleaning
 from MedSegTrainerLib.pairing import Pair

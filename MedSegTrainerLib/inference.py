@@ -20,8 +20,8 @@ from MedSegTrainerLib.data.preprocess import prepare_image
 from MedSegTrainerLib.data.slices import with_neighbours
 from MedSegTrainerLib.ensemble import Way, averaged, grouped, on_device, together, way_of_preparing
 from MedSegTrainerLib.errors import DataError, MedSegError
-from MedSegTrainerLib.geometry import Geometry, to_canonical
 from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
+from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.maps import NO_MAPS, MapsWanted, Prediction, ProbabilitySpool
 from MedSegTrainerLib.package import ModelPackage
 from MedSegTrainerLib.planes import onto_grid, planes_at_once

@@ -14,7 +14,7 @@ from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.data.scan import CaseScan
 from MedSegTrainerLib.data.traits import spread_step, value_range
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 
 SCHEMA_VERSION = 1
 VOLUME_SAMPLES = 20_000

@@ -18,7 +18,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.volume_files import write_volume
+from MedSegTrainerLib.imaging.write import write_volume
 
 FULL = np.iinfo(np.uint16).max  # a probability of 1 in a spool: steps of 0.000015
 ENTROPY, SPREAD = "entropy", "spread"

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from MedSegTrainerLib.config.settings import EvaluateConfig
-from MedSegTrainerLib.data.images import IMAGE_SUFFIXES, case_name, image_files
 from MedSegTrainerLib.data.name_pairs import IMAGE_WORD, LABEL_WORD, pair_by_words
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import Emit, Warned
+from MedSegTrainerLib.imaging.read import IMAGE_SUFFIXES, case_name, image_files
 
 IMAGE_FOLDER_OF = {"labels": "images", "masks": "images", "labelsTr": "imagesTr", "labelsTs": "imagesTs"}
 FIRST_CHANNEL = "_0000"  # nnU-Net: CASE_0000 is the first channel of CASE

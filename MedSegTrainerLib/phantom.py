@@ -17,8 +17,8 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.data.label_maps import write_label_map
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import write_label_map
 
 LIVER, PORTAL_VEIN, TUMOR, SPLEEN = 1, 2, 3, 4
 CLASS_NAMES = {LIVER: "liver", PORTAL_VEIN: "portal vein", TUMOR: "tumor", SPLEEN: "spleen"}

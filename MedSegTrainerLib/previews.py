@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.label_maps import write_label_map
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import write_label_map
 from MedSegTrainerLib.report.views import PLANES
 
 PANEL_PIXELS = 288  # width of the widest of three panels beside each other

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.class_names import choose_values
-from MedSegTrainerLib.data.segments import Segment, read_header
 from MedSegTrainerLib.errors import some
+from MedSegTrainerLib.imaging.seg_nrrd import Segment, read_header
 from MedSegTrainerLib.pairing import Pair
 
 Named = Mapping[str, Sequence[Segment]]  # the segments of each case's file; [] where it names none

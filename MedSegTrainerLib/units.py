@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.label_maps import is_placeless
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import is_placeless
 from MedSegTrainerLib.metrics import METRICS, Metric
 
 Length = Literal["mm", "pixels", "voxels"]

@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 
 SEED = 20240607
 

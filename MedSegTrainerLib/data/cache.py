@@ -24,14 +24,14 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import Auto
 from MedSegTrainerLib.data.dataset import Case
-from MedSegTrainerLib.data.images import file_stamps
 from MedSegTrainerLib.data.preprocess import prepare_case
 from MedSegTrainerLib.data.scan import thread_count
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.files.typed import fits
-from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.hardware.main_memory import available_memory
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.read import file_stamps
 
 PREPARING_VERSION = 4  # raise it when prepare_case does something else with the same plan
 PREPARING_FIELDS = ("dims", "spacing", "image_size", "normalization", "classes", "ignore_label")

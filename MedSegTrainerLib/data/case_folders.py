@@ -17,11 +17,11 @@ from pathlib import Path
 from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.description import channel_names, label_names, read_description
-from MedSegTrainerLib.data.dicom import DICOM_SUFFIXES, holds_series
-from MedSegTrainerLib.data.images import case_name, image_files
 from MedSegTrainerLib.data.layouts import whole
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.findings import Finding
+from MedSegTrainerLib.imaging.dicom import DICOM_SUFFIXES, holds_series
+from MedSegTrainerLib.imaging.read import case_name, image_files
 
 IMAGE_NAMES = ("image", "img", "volume")
 CHANNEL_PREFIX = re.compile(r"^(image|img)[_-]")

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.dataset import Dataset
-from MedSegTrainerLib.data.segments import Segment, read_header
 from MedSegTrainerLib.errors import DataError, some
+from MedSegTrainerLib.imaging.seg_nrrd import Segment, read_header
 
 
 def join_names(dataset: Dataset) -> Dataset:

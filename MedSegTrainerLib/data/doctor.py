@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from MedSegTrainerLib.classes import class_names
-from MedSegTrainerLib.data.images import PHOTO_SUFFIXES, image_suffix
 from MedSegTrainerLib.data.label_channels import label_channels
 from MedSegTrainerLib.data.label_values import NOBODY, VALUE_CHECKS, VOID
 from MedSegTrainerLib.data.outliers import FEW_CASES, is_few, odd_grids, odd_intensities, strays
-from MedSegTrainerLib.data.photos import is_lossy
 from MedSegTrainerLib.data.segment_owners import named_by_case
 from MedSegTrainerLib.errors import some
 from MedSegTrainerLib.findings import Finding
+from MedSegTrainerLib.imaging.photos import is_lossy
+from MedSegTrainerLib.imaging.read import PHOTO_SUFFIXES, image_suffix
 from MedSegTrainerLib.sides import left_right_pair, opposite_sides, why_not_mirror
 
 if TYPE_CHECKING:

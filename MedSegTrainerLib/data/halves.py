@@ -13,9 +13,9 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import default_color
 from MedSegTrainerLib.data.case_list import FILE
 from MedSegTrainerLib.data.dataset import Case, Dataset
-from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_maps import read_label_map, read_label_map_onto, write_label_map
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.imaging.label_maps import read_label_map, read_label_map_onto, write_label_map
+from MedSegTrainerLib.imaging.read import read_channels
 
 
 def half_names(case: Case) -> tuple[str, str]:

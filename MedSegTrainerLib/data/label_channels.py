@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from MedSegTrainerLib.data.images import case_name
 from MedSegTrainerLib.findings import Finding
+from MedSegTrainerLib.imaging.read import case_name
 
 if TYPE_CHECKING:
     from MedSegTrainerLib.data.doctor import Examined

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from MedSegTrainerLib.data.arrays import holds_case
 from MedSegTrainerLib.data.dataset import Case, Dataset, IncompleteError
 from MedSegTrainerLib.data.description import channel_names, inside, label_names, read_description
-from MedSegTrainerLib.data.images import case_name, image_files
 from MedSegTrainerLib.data.name_pairs import IMAGE_WORD, LABEL_WORD, pair_by_words
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.files.regular_file import refuse_no_file
 from MedSegTrainerLib.findings import Finding
+from MedSegTrainerLib.imaging.numpy_files import holds_case
+from MedSegTrainerLib.imaging.read import case_name, image_files
 
 STRAY = "Name them CASE_0000 (nnU-Net's first channel) like the others, or move them away."
 CHANNEL = re.compile(r"(.+)_(\d{4})")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from MedSegTrainerLib.data.dicom import holds_series
-from MedSegTrainerLib.data.formats import FOREIGN, foreign_suffix
-from MedSegTrainerLib.data.images import image_suffix
 from MedSegTrainerLib.data.name_pairs import LABEL_WORD
 from MedSegTrainerLib.errors import some
+from MedSegTrainerLib.imaging.dicom import holds_series
+from MedSegTrainerLib.imaging.file_formats import FOREIGN, foreign_suffix
+from MedSegTrainerLib.imaging.read import image_suffix
 
 MOST_FILES, DEEPEST = 5000, 4
 IMAGE_FOLDERS = ("image", "images", "img", "imgs", "imagestr", "volumes", "scans")

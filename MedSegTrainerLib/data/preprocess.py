@@ -12,14 +12,14 @@ import SimpleITK as sitk
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.hot_voxels import without_hot_voxels
-from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_maps import read_label_map_onto
 from MedSegTrainerLib.data.label_values import as_class
 from MedSegTrainerLib.data.normalize import normalize
-from MedSegTrainerLib.data.promised import SMALL
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.geometry import Geometry, resample, to_canonical
 from MedSegTrainerLib.hardware.main_memory import available_memory
+from MedSegTrainerLib.imaging.geometry import Geometry, resample, to_canonical
+from MedSegTrainerLib.imaging.label_maps import read_label_map_onto
+from MedSegTrainerLib.imaging.read import read_channels
+from MedSegTrainerLib.imaging.size_limits import SMALL
 
 LOCATIONS_PER_CLASS = 2000
 IGNORE = -1  # class index of voxels that nobody labelled: they do not count in losses and scores

@@ -13,17 +13,17 @@ import SimpleITK as sitk
 from MedSegTrainerLib.config.settings import Auto
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.doctor import Examined, diagnose
-from MedSegTrainerLib.data.finite import REMEDY, not_finite
-from MedSegTrainerLib.data.grid_remedies import Volume, difference
 from MedSegTrainerLib.data.hot_voxels import find_hot_voxels
-from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_maps import ROUNDED, place_label_map, read_label_map
 from MedSegTrainerLib.data.label_values import join_binary
-from MedSegTrainerLib.data.nifti_forms import forms_apart
 from MedSegTrainerLib.data.traits import CaseTraits, find_specks, take_traits
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.findings import Finding, from_error, refuse_errors
-from MedSegTrainerLib.geometry import Geometry, to_canonical
+from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
+from MedSegTrainerLib.imaging.grid_remedies import Volume, difference
+from MedSegTrainerLib.imaging.label_maps import ROUNDED, place_label_map, read_label_map
+from MedSegTrainerLib.imaging.not_finite import REMEDY, not_finite
+from MedSegTrainerLib.imaging.qform_sform import forms_apart
+from MedSegTrainerLib.imaging.read import read_channels
 
 SAMPLES_PER_CASE = 5000
 MOST_THREADS = 8

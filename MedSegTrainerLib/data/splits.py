@@ -15,11 +15,11 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.data.dataset import Case, Dataset
-from MedSegTrainerLib.data.label_maps import read_label_map
 from MedSegTrainerLib.data.partition import Unit, count_cases, cover, evenly, in_turn, stratify
 from MedSegTrainerLib.data.patients import patient_pattern_for, patients_of
 from MedSegTrainerLib.errors import DataError, UsageError, some
 from MedSegTrainerLib.files.json_input import read_json_file
+from MedSegTrainerLib.imaging.label_maps import read_label_map
 
 CASES_FOR_A_TEST_SET = 20
 LEAVE_ONE_OUT = 4  # so few cases, or patients, are each held out once in a cross-validation

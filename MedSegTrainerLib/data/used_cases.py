@@ -16,10 +16,10 @@ from pydantic import TypeAdapter
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.data.dataset import Case, Dataset
-from MedSegTrainerLib.data.images import file_stamps
 from MedSegTrainerLib.data.splits import Split
 from MedSegTrainerLib.errors import DataError, JobError, some
 from MedSegTrainerLib.files.json_input import read_json_file
+from MedSegTrainerLib.imaging.read import file_stamps
 
 BLOCK = 1 << 20
 THREADS = 4

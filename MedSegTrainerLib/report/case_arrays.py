@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_grid import place_on_grid
-from MedSegTrainerLib.data.label_maps import labelled_parts, read_label_pair
 from MedSegTrainerLib.data.label_values import as_class
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.geometry import Geometry, to_canonical
+from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
+from MedSegTrainerLib.imaging.label_grid import place_on_grid
+from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_pair
+from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.units import Length, length_of
 
 

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.dataset import Case
-from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_maps import read_label_map_onto
-from MedSegTrainerLib.geometry import Geometry, resample, to_canonical
+from MedSegTrainerLib.imaging.geometry import Geometry, resample, to_canonical
+from MedSegTrainerLib.imaging.label_maps import read_label_map_onto
+from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.report.case_arrays import CaseArrays
 from MedSegTrainerLib.report.pictures import BACKGROUND, INK, draw_columns
 from MedSegTrainerLib.report.views import case_views

@@ -19,8 +19,8 @@ from MedSegTrainerLib.config.parsing import parse_config, with_settings
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.events import EventReader
-from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.guide.remedies import Remedy, assignments
+from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.run import run_job
 

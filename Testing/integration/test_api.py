@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.api import apply, evaluate, resume, train
 from MedSegTrainerLib.errors import ConfigError, JobError
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 
 CASES = 8
 

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.events import EventReader
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.package import load_package, save_description
 from MedSegTrainerLib.run import run_job

@@ -11,10 +11,10 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.api import apply, evaluate, train
 from MedSegTrainerLib.data.cases import find_cases
-from MedSegTrainerLib.data.images import read_file
-from MedSegTrainerLib.data.label_maps import read_classes, read_label_map, read_label_map_onto
 from MedSegTrainerLib.events import EventReader
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import read_classes, read_label_map, read_label_map_onto
+from MedSegTrainerLib.imaging.read import read_file
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.package import ModelPackage
 

@@ -10,9 +10,9 @@ import SimpleITK as sitk
 from MedSegTrainerLib.api import apply
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.data.images import read_file
-from MedSegTrainerLib.data.label_maps import read_classes, write_label_map
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import read_classes, write_label_map
+from MedSegTrainerLib.imaging.read import read_file
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.package import load_package
 from MedSegTrainerLib.run import run_job

@@ -16,12 +16,12 @@ from MedSegTrainerLib.classes import LabelClass, default_color
 from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
-from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_maps import read_label_map, write_label_map
 from MedSegTrainerLib.data.scan import scan_cases
 from MedSegTrainerLib.data.splits import Split, split_dataset
 from MedSegTrainerLib.fingerprint import Fingerprint, take_fingerprint
-from MedSegTrainerLib.geometry import to_canonical
+from MedSegTrainerLib.imaging.geometry import to_canonical
+from MedSegTrainerLib.imaging.label_maps import read_label_map, write_label_map
+from MedSegTrainerLib.imaging.read import read_channels
 
 CASES = 20
 NAMES = {1: "Anterior", 2: "Posterior"}

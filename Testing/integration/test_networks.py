@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.api import apply
 from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.package import load_package
 from MedSegTrainerLib.run import run_job

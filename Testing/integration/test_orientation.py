@@ -11,7 +11,7 @@ import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.geometry import Geometry, resample
+from MedSegTrainerLib.imaging.geometry import Geometry, resample
 from MedSegTrainerLib.inference import Predictor
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.models import build_network

@@ -12,8 +12,8 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.api import apply, train
-from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.geometry import corners
+from MedSegTrainerLib.imaging.geometry import corners
+from MedSegTrainerLib.imaging.read import read_channels
 
 nibabel = pytest.importorskip("nibabel")
 slicer, vtk = pytest.importorskip("slicer"), pytest.importorskip("vtk")

@@ -16,10 +16,10 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import ApplyConfig, EvaluateConfig, TrainConfig
-from MedSegTrainerLib.data.label_maps import read_classes, read_label_map
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EVENT_KINDS, EventReader
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import read_classes, read_label_map
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.package import load_package
 from MedSegTrainerLib.run import run_job

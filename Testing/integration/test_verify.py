@@ -19,7 +19,7 @@ from MedSegTrainerLib.data.scan import examine_cases
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.findings import Finding, warning_lines
-from MedSegTrainerLib.geometry import Geometry, resample
+from MedSegTrainerLib.imaging.geometry import Geometry, resample
 from MedSegTrainerLib.train_job import scan_data
 from MedSegTrainerLib.verify_job import look_for_cases
 

@@ -15,9 +15,9 @@ from matplotlib.image import imread
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.data.label_maps import read_classes, read_label_map
 from MedSegTrainerLib.events import EventReader
-from MedSegTrainerLib.geometry import Geometry, resample
+from MedSegTrainerLib.imaging.geometry import Geometry, resample
+from MedSegTrainerLib.imaging.label_maps import read_classes, read_label_map
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.run import run_job
 from MedSegTrainerLib.tensorboard import tag_of

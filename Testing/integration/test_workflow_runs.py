@@ -12,8 +12,8 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.api import workflow
 from MedSegTrainerLib.cli import main
-from MedSegTrainerLib.data.label_maps import read_label_map
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import read_label_map
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.package import load_package
 

@@ -13,7 +13,7 @@ from MedSegTrainerLib.apply_inputs import find_inputs
 from MedSegTrainerLib.apply_job import cleaned, failure_words
 from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.errors import DataError, UsageError
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.sides import why_not_mirror
 from MedSegTrainerLib.tta import mirror_axes

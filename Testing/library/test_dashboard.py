@@ -15,7 +15,7 @@ from torch import nn
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.dashboard import LARGEST_SHARE, Dashboard, Pace
 from MedSegTrainerLib.events import Epoch, EventLog, Validated
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.previews import Preview
 

@@ -14,7 +14,7 @@ from PIL import Image
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.report.doctor import percent, render, short
 from MedSegTrainerLib.report.doctor_pictures import draw_labelled, draw_patches
 

@@ -14,11 +14,11 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.settings import EvaluateConfig
-from MedSegTrainerLib.data.label_maps import write_label_map
 from MedSegTrainerLib.errors import ConfigError, DataError
 from MedSegTrainerLib.evaluation import evaluate, run_evaluate
 from MedSegTrainerLib.events import Measured, Progress, Stage, Warned
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import write_label_map
 from MedSegTrainerLib.metrics import METRICS
 from MedSegTrainerLib.pairing import Pair
 from MedSegTrainerLib.report.case_arrays import read_case

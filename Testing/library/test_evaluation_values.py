@@ -12,11 +12,11 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.settings import EvaluateConfig
-from MedSegTrainerLib.data.label_maps import write_label_map
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.evaluation import evaluate, run_evaluate
 from MedSegTrainerLib.events import Warned
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import write_label_map
 from MedSegTrainerLib.pairing import pair_folders
 
 GEOMETRY = Geometry(

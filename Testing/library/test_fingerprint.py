@@ -12,7 +12,7 @@ from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.data.scan import CaseScan
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.fingerprint import ChannelIntensities, take_fingerprint
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 
 
 def dataset(label_names: dict[int, str] | None = None, channel_names: tuple[str, ...] = ()) -> Dataset:

@@ -11,8 +11,8 @@ import torch
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.cache import CachedCase
 from MedSegTrainerLib.errors import TrainingError
-from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.held_out import CaseScores, HeldOut, HeldOutScores, Values, case_to_show, summarise
+from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.losses import build_loss
 from MedSegTrainerLib.metrics import dice_from_counts
 from MedSegTrainerLib.models import build_network

@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import DataError, MedSegError
-from MedSegTrainerLib.geometry import Geometry, to_canonical
+from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.inference import CPU_VOXELS, Predictor, Prepared, _onto_original, windows_at_once
 from MedSegTrainerLib.maps import MapsWanted
 from MedSegTrainerLib.models import build_network

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.data.scan import CaseScan
 from MedSegTrainerLib.data.traits import CaseTraits
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.likeness import combine, describe, plane_of, unlike_training, unlike_words
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)

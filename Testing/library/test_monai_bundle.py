@@ -15,7 +15,7 @@ import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.export import Logits, example, export
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.inference import Predictor
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import ModelPackage, save_package

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from MedSegTrainerLib.geometry import Geometry, to_canonical
+from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.phantom import (
     CLASS_NAMES,
     LIVER,

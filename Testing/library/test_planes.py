@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from MedSegTrainerLib.geometry import Geometry, resample
+from MedSegTrainerLib.imaging.geometry import Geometry, resample
 from MedSegTrainerLib.planes import Triple, onto_grid, planes_at_once
 
 

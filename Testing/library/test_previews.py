@@ -12,8 +12,8 @@ import SimpleITK as sitk
 from matplotlib.image import imread
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.label_maps import read_classes
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import read_classes
 from MedSegTrainerLib.previews import GAP_PIXELS, PANEL_PIXELS, Preview, draw_preview, write_preview
 
 CLASSES = (

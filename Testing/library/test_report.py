@@ -13,11 +13,11 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.label_maps import write_label_map
 from MedSegTrainerLib.evaluation import evaluate
-from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.guide.advisor import Advice
 from MedSegTrainerLib.guide.remedies import Remedy
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import write_label_map
 from MedSegTrainerLib.pairing import Pair
 from MedSegTrainerLib.report.curves import draw_curves
 from MedSegTrainerLib.report.html import render

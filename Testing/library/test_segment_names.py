@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.label_maps import write_label_map
 from MedSegTrainerLib.evaluation import evaluate
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import write_label_map
 from MedSegTrainerLib.pairing import Pair
 from MedSegTrainerLib.segment_names import named_classes
 

@@ -19,8 +19,8 @@ from MedSegTrainerLib.data.cache import CachedCase, cache_key
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.preprocess import prepare_case
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.geometry import Geometry, to_canonical
 from MedSegTrainerLib.held_out import HeldOut
+from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.inference import Predictor
 from MedSegTrainerLib.maps import MapsWanted
 from MedSegTrainerLib.models import build_network

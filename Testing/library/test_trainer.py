@@ -16,8 +16,8 @@ from MedSegTrainerLib.data.cache import CachedCase
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.events import Epoch, Warned
 from MedSegTrainerLib.files.json_input import read_json_file
-from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.held_out import HeldOut
+from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.monitor import Monitor
 from MedSegTrainerLib.package import load_package

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from MedSegTrainerLib.data.label_maps import read_label_pair
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import read_label_pair
 from MedSegTrainerLib.metrics import METRICS
 from MedSegTrainerLib.units import common_length, length_of, shown_key, shown_metric, shown_value
 

@@ -26,7 +26,7 @@ from MedSegTrainerLib.data.batches import epoch_batches
 from MedSegTrainerLib.data.cache import CachedCase
 from MedSegTrainerLib.data.mixing import Batch
 from MedSegTrainerLib.data.patches import PatchDraw, cut_batch
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.optim import OPTIMIZERS, build_optimizer
 from MedSegTrainerLib.step import Learner
 

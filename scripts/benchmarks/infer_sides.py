@@ -22,8 +22,8 @@ import torch
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.patches import Triple
 from MedSegTrainerLib.ensemble import way_of_preparing
-from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.hardware.device import synchronize
+from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.inference import Predictor, Prepared
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.package import ModelPackage

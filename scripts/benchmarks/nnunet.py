@@ -31,15 +31,15 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Dataset
-from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_maps import read_label_map_onto
 from MedSegTrainerLib.data.preprocess import class_indices
 from MedSegTrainerLib.data.scan import scan_cases
 from MedSegTrainerLib.data.splits import Split
-from MedSegTrainerLib.data.volume_files import write_volume
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import MedSegError, UsageError
 from MedSegTrainerLib.fingerprint import take_fingerprint
+from MedSegTrainerLib.imaging.label_maps import read_label_map_onto
+from MedSegTrainerLib.imaging.read import read_channels
+from MedSegTrainerLib.imaging.write import write_volume
 from MedSegTrainerLib.models import MODELS
 from MedSegTrainerLib.phantom import write_phantoms
 from MedSegTrainerLib.planning import make_plan

@@ -21,9 +21,9 @@ from monai.transforms import (
 from benchmarks.material import Material
 from benchmarks.timing import Comparison, Side
 from MedSegTrainerLib.config.plan import Normalization, Plan
-from MedSegTrainerLib.data.images import image_suffix
 from MedSegTrainerLib.data.preprocess import prepare_case
 from MedSegTrainerLib.errors import UsageError
+from MedSegTrainerLib.imaging.read import image_suffix
 
 BOTH = ["image", "label"]
 READ_BY_NIBABEL = (".nii.gz", ".nii")

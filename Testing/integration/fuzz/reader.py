@@ -20,10 +20,10 @@ from typing import Any
 import SimpleITK as sitk
 
 from MedSegTrainerLib.data.dataset import Case
-from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_maps import read_label_map
 from MedSegTrainerLib.data.scan import examine_cases
 from MedSegTrainerLib.errors import MedSegError
+from MedSegTrainerLib.imaging.label_maps import read_label_map
+from MedSegTrainerLib.imaging.read import read_channels
 
 
 def look_at(line: str) -> dict[str, Any]:

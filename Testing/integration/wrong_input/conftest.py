@@ -15,7 +15,7 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.cli import main
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
 
 CASES = 4

@@ -29,7 +29,7 @@ WRITING = """
 import resource, sys
 from pathlib import Path
 import numpy as np, SimpleITK as sitk
-from MedSegTrainerLib.data.label_maps import write_label_map
+from MedSegTrainerLib.imaging.label_maps import write_label_map
 from MedSegTrainerLib.errors import StorageError
 resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
 noise = sitk.GetImageFromArray(np.random.default_rng(0).integers(0, 3, (40, 50, 60)).astype(np.uint8))

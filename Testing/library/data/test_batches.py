@@ -18,8 +18,8 @@ from MedSegTrainerLib.data.batches import epoch_batches
 from MedSegTrainerLib.data.cache import CachedCase, build_cache
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.mixing import Batch
-from MedSegTrainerLib.geometry import Geometry
 from MedSegTrainerLib.hardware.distributed import Ranks
+from MedSegTrainerLib.imaging.geometry import Geometry
 
 CPU = torch.device("cpu")
 

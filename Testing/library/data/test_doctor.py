@@ -15,7 +15,7 @@ from MedSegTrainerLib.data.doctor import CHECKS, Examined, diagnose
 from MedSegTrainerLib.data.scan import CaseScan
 from MedSegTrainerLib.data.traits import CaseTraits
 from MedSegTrainerLib.findings import Finding
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 
 LIVER = {0: 9000, 1: 600}
 

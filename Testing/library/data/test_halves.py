@@ -13,8 +13,8 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.halves import first_half, joined, write_halves
-from MedSegTrainerLib.data.label_maps import read_label_map, write_label_map
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.imaging.label_maps import read_label_map, write_label_map
 
 NAMES = {1: "bone", 2: "screw"}
 

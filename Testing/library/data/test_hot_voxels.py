@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from MedSegTrainerLib.config.plan import Normalization
 from MedSegTrainerLib.data.hot_voxels import clipped_words, find_hot_voxels, without_hot_voxels
 from MedSegTrainerLib.data.normalize import normalize
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 
 
 @pytest.fixture

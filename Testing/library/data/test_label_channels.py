@@ -13,7 +13,7 @@ from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.label_channels import label_overlap
 from MedSegTrainerLib.data.scan import examine_cases
 from MedSegTrainerLib.findings import Finding
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 
 GEOMETRY = Geometry(size=(12, 10, 8), spacing=(0.7, 1.1, 3.0), origin=(12.0, -30.0, 5.0))
 MASK = np.zeros(GEOMETRY.size_zyx, np.uint8)

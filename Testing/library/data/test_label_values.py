@@ -13,7 +13,7 @@ from MedSegTrainerLib.data.doctor import Examined
 from MedSegTrainerLib.data.label_values import VALUE_CHECKS, as_class, is_soft
 from MedSegTrainerLib.data.scan import CaseScan, Examination, examine_cases
 from MedSegTrainerLib.findings import Finding
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 
 GEOMETRY = Geometry(size=(9, 7, 5), spacing=(0.7, 1.1, 3.0), origin=(12.0, -30.0, 5.0))
 SOFT = {0: 3484, 255: 305, **{17 * step: 20 for step in range(1, 15)}}  # a mask that was resized with anti-aliasing

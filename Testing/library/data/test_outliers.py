@@ -8,7 +8,7 @@ import pytest
 from MedSegTrainerLib.data.outliers import is_few, odd_grids, odd_intensities, strays
 from MedSegTrainerLib.data.scan import CaseScan
 from MedSegTrainerLib.data.traits import CaseTraits
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 
 
 def scan(

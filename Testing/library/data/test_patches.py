@@ -10,7 +10,7 @@ import torch
 
 from MedSegTrainerLib.data.cache import CachedCase
 from MedSegTrainerLib.data.patches import IGNORE, PatchDraw, Triple, cut_batch, draw_patch, epoch_order
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 
 CPU = torch.device("cpu")
 

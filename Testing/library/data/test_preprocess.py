@@ -12,7 +12,6 @@ import SimpleITK as sitk
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.data.dataset import Case
-from MedSegTrainerLib.data.label_maps import write_label_map
 from MedSegTrainerLib.data.preprocess import (
     LOCATIONS_PER_CLASS,
     PreparedCase,
@@ -22,7 +21,8 @@ from MedSegTrainerLib.data.preprocess import (
     prepare_image,
 )
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.geometry import Geometry, to_canonical
+from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
+from MedSegTrainerLib.imaging.label_maps import write_label_map
 
 
 @pytest.fixture

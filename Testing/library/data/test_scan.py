@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.scan import MOST_THREADS, SAMPLES_PER_CASE, CaseScan, examine_cases, scan_cases, thread_count
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.geometry import Geometry, to_canonical
+from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 
 
 def write_case(folder: Path, name: str, label: sitk.Image, *images: sitk.Image) -> Case:

@@ -8,7 +8,7 @@ import torch
 from MedSegTrainerLib.data.cache import CachedCase
 from MedSegTrainerLib.data.patches import PatchDraw, cut_batch
 from MedSegTrainerLib.data.slices import with_neighbours
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
 
 
 def volume(slices: int = 5) -> torch.Tensor:

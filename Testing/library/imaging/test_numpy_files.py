@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.arrays import holds_case, read_array, says_where
-from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_maps import read_label_map, read_label_map_onto
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import read_label_map, read_label_map_onto
+from MedSegTrainerLib.imaging.numpy_files import holds_case, read_array, says_where
+from MedSegTrainerLib.imaging.read import read_channels
 
 VALUES = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
 

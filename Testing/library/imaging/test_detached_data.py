@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.images import read_file
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.imaging.read import read_file
 
 VOXELS = np.arange(5 * 6 * 7, dtype="<i2").reshape(5, 6, 7)
 NRRD = "NRRD0004\ntype: short\ndimension: 3\nsizes: 7 6 5\nendian: little\nencoding: raw\n"

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from MedSegTrainerLib.data.formats import read_start
-from MedSegTrainerLib.data.nifti import NIFTI_SUFFIXES
-from MedSegTrainerLib.geometry import Geometry, corners
+from MedSegTrainerLib.imaging.file_formats import read_start
+from MedSegTrainerLib.imaging.geometry import Geometry, corners
+from MedSegTrainerLib.imaging.nifti_checks import NIFTI_SUFFIXES
 
 HEADER = 348  # bytes of NIfTI-1; ITK reads no NIfTI-2
 # Format and place of the first four dimensions, the first four pixdim, the units, and both codes with quaternion,

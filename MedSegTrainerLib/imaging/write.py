@@ -9,9 +9,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.data.nifti import NIFTI_SUFFIXES
-from MedSegTrainerLib.data.nifti_forms import Forms, pack, put_forms, read_forms
 from MedSegTrainerLib.errors import StorageError
+from MedSegTrainerLib.imaging.nifti_checks import NIFTI_SUFFIXES
+from MedSegTrainerLib.imaging.qform_sform import Forms, pack, put_forms, read_forms
 
 
 def write_volume(image: sitk.Image, path: Path, like: Path | None = None) -> None:

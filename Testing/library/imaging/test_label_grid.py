@@ -12,11 +12,11 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.data.dataset import Case
-from MedSegTrainerLib.data.images import read_channels
-from MedSegTrainerLib.data.label_maps import place_label_map, read_label_map_onto, read_label_pair
 from MedSegTrainerLib.data.scan import examine_cases
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.geometry import Geometry, index_map
+from MedSegTrainerLib.imaging.geometry import Geometry, index_map
+from MedSegTrainerLib.imaging.label_maps import place_label_map, read_label_map_onto, read_label_pair
+from MedSegTrainerLib.imaging.read import read_channels
 
 CODES, SROW, QOFFSET = ("<2h", 252), ("<12f", 280), ("<3f", 268)  # of a NIfTI-1 header
 

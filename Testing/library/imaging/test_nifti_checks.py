@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.nifti import read_not_finite, refuse_truncated
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.nifti_checks import read_not_finite, refuse_truncated
 
 
 @pytest.fixture(params=["image.nii", "image.nii.gz", "IMAGE.NII.GZ"])

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from MedSegTrainerLib.data.formats import read_start
-from MedSegTrainerLib.data.promised import refuse_beyond_memory
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.imaging.file_formats import read_start
+from MedSegTrainerLib.imaging.size_limits import refuse_beyond_memory
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 PIECE = 1 << 20

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-from MedSegTrainerLib.geometry import Geometry, resample, to_canonical
+from MedSegTrainerLib.imaging.geometry import Geometry, resample, to_canonical
 
 ORIENTATIONS = [
     "".join(letters)

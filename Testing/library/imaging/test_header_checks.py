@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.images import read_file
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.imaging.read import read_file
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.grid_remedies import Volume, difference
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.grid_remedies import Volume, difference
 
 COPY, RESAMPLE = "label.CopyInformation(image)", "Resample the label to the image"
 

@@ -10,10 +10,10 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.label_maps import write_label_map
-from MedSegTrainerLib.data.nifti_forms import distance_mm, forms_apart, read_forms
-from MedSegTrainerLib.data.volume_files import write_volume
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import write_label_map
+from MedSegTrainerLib.imaging.qform_sform import distance_mm, forms_apart, read_forms
+from MedSegTrainerLib.imaging.write import write_volume
 
 nibabel = pytest.importorskip("nibabel")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.formats import START, looks_like_dicom
 from MedSegTrainerLib.errors import DataError, some
+from MedSegTrainerLib.imaging.file_formats import START, looks_like_dicom
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 CLASS_TAG = b"\x02\x00\x02\x00UI"  # (0002,0002) Media Storage SOP Class UID, always explicit little endian

@@ -23,8 +23,8 @@ from typing import IO, Any, Literal
 import numpy as np
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.promised import refuse_beyond_memory
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.imaging.size_limits import refuse_beyond_memory
 
 ARRAY_SUFFIXES = (".npy", ".npz")
 Role = Literal["image", "label"]

@@ -10,8 +10,8 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from MedSegTrainerLib.data.nifti import read_not_finite
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.imaging.nifti_checks import read_not_finite
 
 REMEDY = "Replace them, for instance by the background intensity, and save the image again."
 

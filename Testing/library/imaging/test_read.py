@@ -10,10 +10,10 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
-from MedSegTrainerLib.data.images import case_name, image_files, image_suffix, read_channels
-from MedSegTrainerLib.data.label_maps import read_label_map
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import read_label_map
+from MedSegTrainerLib.imaging.read import case_name, image_files, image_suffix, read_channels
 
 
 def write_nifti(path: Path, array: np.ndarray) -> None:

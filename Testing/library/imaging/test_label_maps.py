@@ -11,10 +11,10 @@ import SimpleITK as sitk
 from PIL import Image
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.images import read_file
-from MedSegTrainerLib.data.label_maps import ROUNDED, read_classes, read_label_map, write_label_map
 from MedSegTrainerLib.errors import DataError, StorageError
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import ROUNDED, read_classes, read_label_map, write_label_map
+from MedSegTrainerLib.imaging.read import read_file
 
 TERMINOLOGY = (
     "Segmentation category and type - 3D Slicer General Anatomy list~SCT^123037004^Anatomical Structure"

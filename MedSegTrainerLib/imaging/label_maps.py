@@ -9,14 +9,14 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.arrays import ARRAY_SUFFIXES, read_array, says_where
-from MedSegTrainerLib.data.images import PHOTO_SUFFIXES, as_volume, image_suffix, read_file, refuse_unreadable
-from MedSegTrainerLib.data.label_grid import Placed, place_on_grid
-from MedSegTrainerLib.data.photos import is_lossy
-from MedSegTrainerLib.data.segments import Segment, read_segments, text_fields, to_label_map
-from MedSegTrainerLib.data.volume_files import write_volume
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_grid import Placed, place_on_grid
+from MedSegTrainerLib.imaging.numpy_files import ARRAY_SUFFIXES, read_array, says_where
+from MedSegTrainerLib.imaging.photos import is_lossy
+from MedSegTrainerLib.imaging.read import PHOTO_SUFFIXES, as_volume, image_suffix, read_file, refuse_unreadable
+from MedSegTrainerLib.imaging.seg_nrrd import Segment, read_segments, text_fields, to_label_map
+from MedSegTrainerLib.imaging.write import write_volume
 
 INTEGER_TYPES = {
     sitk.sitkUInt8, sitk.sitkInt8, sitk.sitkUInt16, sitk.sitkInt16,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from MedSegTrainerLib.data.images import PHOTO_SUFFIXES, image_suffix
-from MedSegTrainerLib.data.label_grid import tells_nothing
-from MedSegTrainerLib.data.nifti_forms import read_forms
-from MedSegTrainerLib.geometry import Geometry, corners, index_map
+from MedSegTrainerLib.imaging.geometry import Geometry, corners, index_map
+from MedSegTrainerLib.imaging.label_grid import tells_nothing
+from MedSegTrainerLib.imaging.qform_sform import read_forms
+from MedSegTrainerLib.imaging.read import PHOTO_SUFFIXES, image_suffix
 
 UNITS = (1e3, 1e-3, 1e6, 1e-6)  # between metre, millimetre and micron
 

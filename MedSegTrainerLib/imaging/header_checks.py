@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from MedSegTrainerLib.data.formats import unpacked_start
-from MedSegTrainerLib.data.nifti import BITS, NIFTI_SUFFIXES
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.imaging.file_formats import unpacked_start
+from MedSegTrainerLib.imaging.nifti_checks import BITS, NIFTI_SUFFIXES
 
 META_SUFFIXES = (".mha", ".mhd")
 NIFTI_HEADER, SHORTEST = 348, 352  # bytes of the header, and where voxels begin at the earliest (nifti1.h)

@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.arrays import ARRAY_SUFFIXES, read_array
-from MedSegTrainerLib.data.data_files import refuse_files_elsewhere
-from MedSegTrainerLib.data.dicom import DICOM_SUFFIXES, holds_series, is_dicom, read_dicom, read_series, series_files
-from MedSegTrainerLib.data.formats import refuse_misnamed
-from MedSegTrainerLib.data.label_grid import place_on_grid
-from MedSegTrainerLib.data.nifti import NIFTI_SUFFIXES, refuse_truncated
-from MedSegTrainerLib.data.photos import read_photo
-from MedSegTrainerLib.data.promised import refuse_oversized
-from MedSegTrainerLib.data.wrong_headers import refuse_wrong_header
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.files.regular_file import refuse_no_file, refuse_unnameable
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.detached_data import refuse_files_elsewhere
+from MedSegTrainerLib.imaging.dicom import DICOM_SUFFIXES, holds_series, is_dicom, read_dicom, read_series, series_files
+from MedSegTrainerLib.imaging.file_formats import refuse_misnamed
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.header_checks import refuse_wrong_header
+from MedSegTrainerLib.imaging.label_grid import place_on_grid
+from MedSegTrainerLib.imaging.nifti_checks import NIFTI_SUFFIXES, refuse_truncated
+from MedSegTrainerLib.imaging.numpy_files import ARRAY_SUFFIXES, read_array
+from MedSegTrainerLib.imaging.photos import read_photo
+from MedSegTrainerLib.imaging.size_limits import refuse_oversized
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 LOSSY_SUFFIXES = (".jpg", ".jpeg")

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.dicom import holds_series, images_in, is_dicom, read_series
-from MedSegTrainerLib.data.images import case_name, file_stamps, image_files, read_channels, read_file
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.geometry import Geometry, to_canonical
+from MedSegTrainerLib.imaging.dicom import holds_series, images_in, is_dicom, read_series
+from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
+from MedSegTrainerLib.imaging.read import case_name, file_stamps, image_files, read_channels, read_file
 
 Writer = Callable[..., Path]
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.finite import with_padding_filled
-from MedSegTrainerLib.data.images import read_channels
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.not_finite import with_padding_filled
+from MedSegTrainerLib.imaging.read import read_channels
 
 FORMATS = ["a.nii.gz", "a.nii", "a.nrrd", "a.mha", "a.npy"]
 

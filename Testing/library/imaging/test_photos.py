@@ -12,9 +12,9 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image, ImageDraw
 
-from MedSegTrainerLib.data.images import read_file
-from MedSegTrainerLib.data.photos import is_lossy, read_photo
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.imaging.photos import is_lossy, read_photo
+from MedSegTrainerLib.imaging.read import read_file
 
 NUMBERS = np.arange(20 * 34).reshape(20, 34) % 251
 COLOUR = np.stack([NUMBERS, NUMBERS // 2, 250 - NUMBERS], axis=-1).astype(np.uint8)

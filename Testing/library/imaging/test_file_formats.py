@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.formats import FOREIGN
-from MedSegTrainerLib.data.images import read_file
-from MedSegTrainerLib.data.label_maps import read_label_map
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.imaging.file_formats import FOREIGN
+from MedSegTrainerLib.imaging.label_maps import read_label_map
+from MedSegTrainerLib.imaging.read import read_file
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.images import read_file
-from MedSegTrainerLib.data.promised import refuse_beyond_memory
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.imaging.read import read_file
+from MedSegTrainerLib.imaging.size_limits import refuse_beyond_memory
 
 MHA = "ObjectType = Image\nNDims = 3\nDimSize = 90000 90000 9000\nElementType = MET_FLOAT\nElementDataFile = LOCAL\n"
 NRRD = "NRRD0004\ntype: float\ndimension: 3\nsizes: 90000 90000 9000\nencoding: gzip\nendian: little\n\n"

@@ -11,9 +11,9 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.cases import find_cases
-from MedSegTrainerLib.data.label_maps import read_classes, read_label_map, read_label_map_onto, read_label_pair
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.geometry import Geometry
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_maps import read_classes, read_label_map, read_label_map_onto, read_label_pair
 
 
 def write(

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.nifti_forms import read_forms
 from MedSegTrainerLib.findings import Finding, Severity
-from MedSegTrainerLib.geometry import Geometry, index_map
+from MedSegTrainerLib.imaging.geometry import Geometry, index_map
+from MedSegTrainerLib.imaging.qform_sform import read_forms
 
 SEGMENTATION_SUFFIXES = (".seg.nrrd", ".seg.nhdr")
 
