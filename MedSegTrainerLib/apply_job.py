@@ -12,7 +12,8 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.apply_inputs import Input, find_inputs
 from MedSegTrainerLib.config.settings import ApplyConfig
-from MedSegTrainerLib.data.hot_voxels import clipped_words
+from MedSegTrainerLib.data.checks.hot_voxels import clipped_words
+from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError, system_words
 from MedSegTrainerLib.events import CaseDone, Emit, Progress, Stage, Warned
 from MedSegTrainerLib.hardware.device import choose_device
@@ -34,7 +35,6 @@ from MedSegTrainerLib.model.postprocessing import Cleaning, agreed, from_json, t
 from MedSegTrainerLib.overlapped import StopAskedError, overlapped
 from MedSegTrainerLib.package import load_members
 from MedSegTrainerLib.postprocess import clean_up
-from MedSegTrainerLib.sides import why_not_mirror
 from MedSegTrainerLib.tta import choose_transforms
 
 SUFFIXES = {"nifti": "nii.gz"}  # output formats that are named otherwise than their files

@@ -12,11 +12,11 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Table
 from rich.text import Text
 
+from MedSegTrainerLib.data.checks.fingerprint import Fingerprint
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import JobError, MedSegError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.files.plain_text import plain
-from MedSegTrainerLib.fingerprint import Fingerprint
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
 
 if TYPE_CHECKING:

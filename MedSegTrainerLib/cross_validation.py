@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib.config.settings import CrossValidateConfig
-from MedSegTrainerLib.data.halves import joined
+from MedSegTrainerLib.data.splits.half_cases import joined
 from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.fold_places import fold_places
 from MedSegTrainerLib.fold_runs import FoldRuns

@@ -15,7 +15,7 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, default_color
 from MedSegTrainerLib.config.settings import EvaluateConfig
 from MedSegTrainerLib.confusion import Confusion
-from MedSegTrainerLib.data.description import ignored_value, read_description
+from MedSegTrainerLib.data.layouts.dataset_json import ignored_value, read_description
 from MedSegTrainerLib.errors import ConfigError, DataError
 from MedSegTrainerLib.evaluation_tables import case_table, summary_table
 from MedSegTrainerLib.evaluation_values import EvaluatedValues

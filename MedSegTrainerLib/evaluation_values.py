@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import WHITE
-from MedSegTrainerLib.data.label_values import BINARY, NOBODY, VOID, as_class, is_soft, soft_message
+from MedSegTrainerLib.data.checks.label_values import BINARY, NOBODY, VOID, as_class, is_soft, soft_message
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.imaging.label_maps import ROUNDED
 from MedSegTrainerLib.pairing import Pair

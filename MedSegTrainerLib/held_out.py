@@ -9,8 +9,8 @@ import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.data.cache import StoredCase
-from MedSegTrainerLib.data.slices import with_neighbours
+from MedSegTrainerLib.data.samples.cache import StoredCase
+from MedSegTrainerLib.data.samples.neighbour_slices import with_neighbours
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.hardware.device import Precision, to_device
 from MedSegTrainerLib.hardware.distributed import ALONE, Ranks

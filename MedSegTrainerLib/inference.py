@@ -16,8 +16,8 @@ from torch.nn import functional
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.architectures import network_settings
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.data.preprocess import prepare_image
-from MedSegTrainerLib.data.slices import with_neighbours
+from MedSegTrainerLib.data.samples.neighbour_slices import with_neighbours
+from MedSegTrainerLib.data.samples.preprocess import prepare_image
 from MedSegTrainerLib.ensemble import Way, averaged, grouped, on_device, together, way_of_preparing
 from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from MedSegTrainerLib.config.settings import DataConfig
-from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Dataset, IncompleteError
-from MedSegTrainerLib.data.splits import Split, split_dataset
-from MedSegTrainerLib.data.used_cases import UsedCases, read_used_cases
+from MedSegTrainerLib.data.layouts.find import find_cases
+from MedSegTrainerLib.data.splits.split import Split, split_dataset
+from MedSegTrainerLib.data.splits.used_cases import UsedCases, read_used_cases
 from MedSegTrainerLib.errors import JobError, some
 from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.files.json_input import read_json_file

@@ -19,9 +19,9 @@ import torch
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import FindRateConfig, TrainConfig
-from MedSegTrainerLib.data.batches import epoch_batches
-from MedSegTrainerLib.data.cache import StoredCase
-from MedSegTrainerLib.data.mixing import Batch
+from MedSegTrainerLib.data.samples.batches import epoch_batches
+from MedSegTrainerLib.data.samples.cache import StoredCase
+from MedSegTrainerLib.data.samples.mixup_cutmix import Batch
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.events import Emit, Progress, RatesTried, Stage
 from MedSegTrainerLib.hardware.device import choose_device

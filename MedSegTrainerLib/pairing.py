@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from MedSegTrainerLib.config.settings import EvaluateConfig
-from MedSegTrainerLib.data.name_pairs import IMAGE_WORD, LABEL_WORD, pair_by_words
+from MedSegTrainerLib.data.layouts.name_pairs import IMAGE_WORD, LABEL_WORD, pair_by_words
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.imaging.read import IMAGE_SUFFIXES, case_name, image_files

@@ -9,8 +9,8 @@ import numpy as np
 
 from MedSegTrainerLib.config.architectures import PLANNED
 from MedSegTrainerLib.config.settings import LossConfig, TrainConfig, TrainerConfig
+from MedSegTrainerLib.data.checks.fingerprint import Fingerprint
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.fingerprint import Fingerprint
 from MedSegTrainerLib.guide import tables as presets
 from MedSegTrainerLib.losses import balanced_weights
 from MedSegTrainerLib.optim import plateau_patience

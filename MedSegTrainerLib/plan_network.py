@@ -20,8 +20,8 @@ from MedSegTrainerLib.config.architectures import (
 )
 from MedSegTrainerLib.config.plan import AXES
 from MedSegTrainerLib.config.settings import TrainConfig
+from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, seen_along
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.fingerprint import Fingerprint, seen_along
 from MedSegTrainerLib.guide.network_choice import Situation, named_by_guide, objection
 from MedSegTrainerLib.hardware.device import memory_bytes
 from MedSegTrainerLib.hardware.main_memory import available_memory

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from MedSegTrainerLib.fingerprint import Fingerprint
+from MedSegTrainerLib.data.checks.fingerprint import Fingerprint
 from MedSegTrainerLib.hardware.device import memory_bytes
 
 Triple = tuple[int, int, int]

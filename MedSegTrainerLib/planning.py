@@ -12,17 +12,17 @@ from MedSegTrainerLib.config.architectures import PLANNED
 from MedSegTrainerLib.config.plan import AXES, Normalization, Plan
 from MedSegTrainerLib.config.plan_parsing import refuse_wrong_plan
 from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.data.cache import choose_place
-from MedSegTrainerLib.data.splits import Split
+from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, Fingerprint, seen_along
+from MedSegTrainerLib.data.checks.laterality import why_not_mirror
+from MedSegTrainerLib.data.samples.cache import choose_place
+from MedSegTrainerLib.data.splits.split import Split
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint, seen_along
 from MedSegTrainerLib.guide.tables import choose_batch
 from MedSegTrainerLib.hardware.device import describe
 from MedSegTrainerLib.plan_learning import learning_choices
 from MedSegTrainerLib.plan_network import plan_network
 from MedSegTrainerLib.plan_schedule import fit_to_time, share_for_time
 from MedSegTrainerLib.plan_shapes import Triple, median_size, patch_voxels
-from MedSegTrainerLib.sides import why_not_mirror
 from MedSegTrainerLib.sliding_window import window_starts
 from MedSegTrainerLib.step_memory import refuse_too_large
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.class_names import choose_values
+from MedSegTrainerLib.data.layouts.class_names import choose_values
 from MedSegTrainerLib.errors import some
 from MedSegTrainerLib.imaging.seg_nrrd import Segment, read_header
 from MedSegTrainerLib.pairing import Pair

@@ -10,7 +10,7 @@ from torch import nn
 from MedSegTrainerLib.compiled import Compiled, compile_network
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.data.mixing import Batch
+from MedSegTrainerLib.data.samples.mixup_cutmix import Batch
 from MedSegTrainerLib.ema import WeightAverage
 from MedSegTrainerLib.hardware.device import Precision, same_shapes
 from MedSegTrainerLib.hardware.distributed import ALONE, Ranks

@@ -9,11 +9,11 @@ from typing import Any
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config.parsing import parse_job
 from MedSegTrainerLib.config.settings import TrainConfig, job_document
-from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
-from MedSegTrainerLib.data.halves import half_names, write_halves
-from MedSegTrainerLib.data.splits import Split, fold_splits
-from MedSegTrainerLib.data.used_cases import UsedCases, read_used_cases, record_cases
+from MedSegTrainerLib.data.layouts.find import find_cases
+from MedSegTrainerLib.data.splits.half_cases import half_names, write_halves
+from MedSegTrainerLib.data.splits.split import Split, fold_splits
+from MedSegTrainerLib.data.splits.used_cases import UsedCases, read_used_cases, record_cases
 from MedSegTrainerLib.errors import JobError, UsageError
 from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.files.json_input import read_json_file

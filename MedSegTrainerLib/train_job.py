@@ -18,19 +18,19 @@ from MedSegTrainerLib.config.plan import Plan, read_plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.curve_points import CurvePoints
 from MedSegTrainerLib.dashboard import Dashboard
-from MedSegTrainerLib.data.cache import StoredCase, build_cache, open_cache
-from MedSegTrainerLib.data.cases import find_cases
+from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, take_fingerprint
+from MedSegTrainerLib.data.checks.scan import examine_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
-from MedSegTrainerLib.data.scan import examine_cases
-from MedSegTrainerLib.data.splits import Split, cover_classes, missing_classes, split_dataset
-from MedSegTrainerLib.data.used_cases import record_cases
+from MedSegTrainerLib.data.layouts.find import find_cases
+from MedSegTrainerLib.data.samples.cache import StoredCase, build_cache, open_cache
+from MedSegTrainerLib.data.splits.split import Split, cover_classes, missing_classes, split_dataset
+from MedSegTrainerLib.data.splits.used_cases import record_cases
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import DataError, JobError, TrainingError
 from MedSegTrainerLib.evaluation import evaluate
 from MedSegTrainerLib.events import Emit, EventReader, Planned, Progress, Resumed, Stage, Warned
 from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.findings import refuse_errors, warning_lines
-from MedSegTrainerLib.fingerprint import Fingerprint, take_fingerprint
 from MedSegTrainerLib.guide.advisor import advise, history_from_events, news
 from MedSegTrainerLib.guide.remedies import facts_of
 from MedSegTrainerLib.hardware.device import choose_device

@@ -9,7 +9,7 @@ import torch
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.checkpoint import save_checkpoint
-from MedSegTrainerLib.data.batches import epoch_batches
+from MedSegTrainerLib.data.samples.batches import epoch_batches
 from MedSegTrainerLib.errors import JobError, StorageError, TrainingError
 from MedSegTrainerLib.events import Epoch, Progress, Recovered, Warned
 from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory, smaller

@@ -14,7 +14,7 @@ from MedSegTrainerLib.checkpoint_writer import CheckpointWriter
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.dashboard import Dashboard
-from MedSegTrainerLib.data.cache import StoredCase
+from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.events import Emit
 from MedSegTrainerLib.hardware.distributed import ALONE, Bystander, Ranks
 from MedSegTrainerLib.held_out import HeldOut

@@ -11,7 +11,7 @@ import torch
 from MedSegTrainerLib.config.architectures import ARCHITECTURES
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import ApplyConfig
-from MedSegTrainerLib.data.augment import RANGES
+from MedSegTrainerLib.data.samples.augment import RANGES
 
 QUARTER_TURNS = {"rotate90": 1, "rotate180": 2, "rotate270": 3}  # in the plane (y, x)
 NO_SIDES: Mapping[str, str] = {}

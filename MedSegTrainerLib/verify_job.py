@@ -14,13 +14,13 @@ import numpy as np
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, class_names, classes_from_values
 from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig, VerifyConfig
-from MedSegTrainerLib.data.cases import find_cases
+from MedSegTrainerLib.data.checks.fingerprint import as_told, take_fingerprint
+from MedSegTrainerLib.data.checks.scan import CaseScan, examine_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset, IncompleteError
-from MedSegTrainerLib.data.scan import CaseScan, examine_cases
+from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerLib.events import Emit, Found
 from MedSegTrainerLib.findings import SEVERITIES, Finding, worst_first
-from MedSegTrainerLib.fingerprint import as_told, take_fingerprint
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 
 SCHEMA_VERSION = 1
@@ -196,9 +196,9 @@ def _draw_samples(
     """Patches of a few cases before and after augmentation, and how they were augmented, or why there are none."""
     import torch
 
-    from MedSegTrainerLib.data.batches import epoch_batches
-    from MedSegTrainerLib.data.cache import build_cache
-    from MedSegTrainerLib.data.splits import Split
+    from MedSegTrainerLib.data.samples.batches import epoch_batches
+    from MedSegTrainerLib.data.samples.cache import build_cache
+    from MedSegTrainerLib.data.splits.split import Split
     from MedSegTrainerLib.planning import make_plan
     from MedSegTrainerLib.report.doctor_pictures import draw_patches
 

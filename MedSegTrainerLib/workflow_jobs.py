@@ -9,9 +9,9 @@ from pathlib import Path
 
 from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import ApplyConfig, DataConfig, EvaluateConfig, JobConfig
-from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
-from MedSegTrainerLib.data.splits import split_dataset
+from MedSegTrainerLib.data.layouts.find import find_cases
+from MedSegTrainerLib.data.splits.split import split_dataset
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.nodes import MetricsConfig, PredictorConfig, VisualizerConfig

@@ -42,7 +42,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _on_phantoms(output: Path, budget: str) -> int:
-    from MedSegTrainerLib.phantom import write_phantoms
+    from MedSegTrainerLib.data.phantom import write_phantoms
 
     data, job, predictions, report = output / "data", output / "job", output / "predictions", output / "report"
     print(f"Making {TRAINING_CASES + HELD_OUT_CASES} made-up MR volumes in {_shown(data)} ...", flush=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.label_values import as_class
+from MedSegTrainerLib.data.checks.label_values import as_class
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.imaging.label_grid import place_on_grid

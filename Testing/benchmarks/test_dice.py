@@ -24,8 +24,8 @@ from benchmarks.dice_figure import write_figure
 from benchmarks.dice_sides import TASK04, recipe_for
 from benchmarks.processes import Work, run_lanes
 
+from MedSegTrainerLib.data.checks.fingerprint import Fingerprint
 from MedSegTrainerLib.errors import JobError, UsageError
-from MedSegTrainerLib.fingerprint import Fingerprint
 
 TINY = dynunet.Recipe(
     patch=(16, 16, 16), spacing=(1.5, 1.5, 2.0), batch=2, samples=1, positive=1, heads=3, resample=False

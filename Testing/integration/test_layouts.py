@@ -14,11 +14,11 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass, default_color
 from MedSegTrainerLib.config.settings import DataConfig
-from MedSegTrainerLib.data.cases import find_cases
+from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, take_fingerprint
+from MedSegTrainerLib.data.checks.scan import scan_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
-from MedSegTrainerLib.data.scan import scan_cases
-from MedSegTrainerLib.data.splits import Split, split_dataset
-from MedSegTrainerLib.fingerprint import Fingerprint, take_fingerprint
+from MedSegTrainerLib.data.layouts.find import find_cases
+from MedSegTrainerLib.data.splits.split import Split, split_dataset
 from MedSegTrainerLib.imaging.geometry import to_canonical
 from MedSegTrainerLib.imaging.label_maps import read_label_map, write_label_map
 from MedSegTrainerLib.imaging.read import read_channels

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from MedSegTrainerLib.cli import main
 from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.data.scan import examine_cases
+from MedSegTrainerLib.data.checks.scan import examine_cases
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.findings import Finding, warning_lines

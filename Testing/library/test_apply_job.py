@@ -12,10 +12,10 @@ import SimpleITK as sitk
 from MedSegTrainerLib.apply_inputs import find_inputs
 from MedSegTrainerLib.apply_job import cleaned, failure_words
 from MedSegTrainerLib.config.settings import ApplyConfig
+from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.errors import DataError, UsageError
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.sides import why_not_mirror
 from MedSegTrainerLib.tta import mirror_axes
 
 

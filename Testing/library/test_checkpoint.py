@@ -20,7 +20,7 @@ from MedSegTrainerLib.checkpoint import (
 )
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.data.mixing import Batch
+from MedSegTrainerLib.data.samples.mixup_cutmix import Batch
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.step import Learner

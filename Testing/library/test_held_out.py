@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.data.cache import CachedCase
+from MedSegTrainerLib.data.samples.cache import CachedCase
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.held_out import CaseScores, HeldOut, HeldOutScores, Values, case_to_show, summarise
 from MedSegTrainerLib.imaging.geometry import Geometry

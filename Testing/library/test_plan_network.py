@@ -13,8 +13,8 @@ from MedSegTrainerLib.classes import classes_from_values
 from MedSegTrainerLib.config.architectures import ARCHITECTURES
 from MedSegTrainerLib.config.parsing import parse_config, with_settings
 from MedSegTrainerLib.config.settings import TrainConfig
+from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, Fingerprint
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.plan_network import NetworkPlan, plan_network
 

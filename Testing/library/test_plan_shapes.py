@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from MedSegTrainerLib.classes import classes_from_values
-from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint
+from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, Fingerprint
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.plan_shapes import (
     CONTEXT,

@@ -14,9 +14,9 @@ from MedSegTrainerLib.classes import classes_from_values
 from MedSegTrainerLib.config.parsing import parse_config, with_settings
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.data.splits import Split
+from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, Fingerprint
+from MedSegTrainerLib.data.splits.split import Split
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.fingerprint import ChannelIntensities, Fingerprint
 from MedSegTrainerLib.planning import make_plan
 
 # one measurement instead of many, and that of a small step

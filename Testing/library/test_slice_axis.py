@@ -15,9 +15,9 @@ import torch
 
 from MedSegTrainerLib.config.plan import AXES, Plan
 from MedSegTrainerLib.config.settings import ApplyConfig
-from MedSegTrainerLib.data.cache import CachedCase, cache_key
 from MedSegTrainerLib.data.dataset import Case
-from MedSegTrainerLib.data.preprocess import prepare_case
+from MedSegTrainerLib.data.samples.cache import CachedCase, cache_key
+from MedSegTrainerLib.data.samples.preprocess import prepare_case
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical

@@ -12,7 +12,7 @@ import torch
 from MedSegTrainerLib.checkpoint import TrainingState
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import DataConfig, TrainConfig, TrainerConfig
-from MedSegTrainerLib.data.cache import CachedCase
+from MedSegTrainerLib.data.samples.cache import CachedCase
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.events import Epoch, Warned
 from MedSegTrainerLib.files.json_input import read_json_file

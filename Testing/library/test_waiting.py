@@ -21,11 +21,11 @@ from torch.utils._pytree import tree_leaves
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import DataConfig, LossConfig, OptimizerConfig, TrainConfig
-from MedSegTrainerLib.data.augment import apply_augmentation, draw_augmentation
-from MedSegTrainerLib.data.batches import epoch_batches
-from MedSegTrainerLib.data.cache import CachedCase
-from MedSegTrainerLib.data.mixing import Batch
-from MedSegTrainerLib.data.patches import PatchDraw, cut_batch
+from MedSegTrainerLib.data.samples.augment import apply_augmentation, draw_augmentation
+from MedSegTrainerLib.data.samples.batches import epoch_batches
+from MedSegTrainerLib.data.samples.cache import CachedCase
+from MedSegTrainerLib.data.samples.mixup_cutmix import Batch
+from MedSegTrainerLib.data.samples.patches import PatchDraw, cut_batch
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.optim import OPTIMIZERS, build_optimizer
 from MedSegTrainerLib.step import Learner

@@ -9,9 +9,9 @@ import pytest
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config.settings import ApplyConfig, DataConfig, EvaluateConfig, TrainConfig
-from MedSegTrainerLib.data.cases import find_cases
 from MedSegTrainerLib.data.dataset import Dataset
-from MedSegTrainerLib.data.splits import split_cases
+from MedSegTrainerLib.data.layouts.find import find_cases
+from MedSegTrainerLib.data.splits.split import split_cases
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.nodes import MetricsConfig, PredictorConfig, VisualizerConfig

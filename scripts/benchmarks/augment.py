@@ -23,7 +23,7 @@ from monai.transforms import (
 from benchmarks.material import Material
 from benchmarks.timing import Comparison, Side
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.data.augment import (
+from MedSegTrainerLib.data.samples.augment import (
     AFFINE_PROBABILITY,
     BLUR_PROBABILITY,
     ELASTIC_PROBABILITY,
@@ -32,7 +32,7 @@ from MedSegTrainerLib.data.augment import (
     draw_augmentation,
     source_size,
 )
-from MedSegTrainerLib.data.patches import Triple
+from MedSegTrainerLib.data.samples.patches import Triple
 
 BATCHES_A_ROUND = 8  # elastic deformation, blur and noise come to some patches only
 BOTH = ["image", "label"]

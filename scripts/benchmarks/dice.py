@@ -23,13 +23,13 @@ from benchmarks.material import Material
 from benchmarks.processes import Work, run_lanes, usable_cores
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config.settings import DataConfig
-from MedSegTrainerLib.data.cases import find_cases
+from MedSegTrainerLib.data.checks.fingerprint import take_fingerprint
+from MedSegTrainerLib.data.checks.scan import scan_cases
 from MedSegTrainerLib.data.dataset import Case
-from MedSegTrainerLib.data.description import read_description
-from MedSegTrainerLib.data.scan import scan_cases
-from MedSegTrainerLib.data.splits import Split, split_dataset
+from MedSegTrainerLib.data.layouts.dataset_json import read_description
+from MedSegTrainerLib.data.layouts.find import find_cases
+from MedSegTrainerLib.data.splits.split import Split, split_dataset
 from MedSegTrainerLib.errors import UsageError
-from MedSegTrainerLib.fingerprint import take_fingerprint
 from MedSegTrainerLib.hardware.device import describe
 
 if TYPE_CHECKING:

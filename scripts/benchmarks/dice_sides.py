@@ -16,11 +16,11 @@ from benchmarks.dynunet import CURVE, OUTCOME, PREDICTIONS, Recipe, Task
 from benchmarks.processes import Environment, Work
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.data.checks.fingerprint import Fingerprint
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.evaluation import evaluate
 from MedSegTrainerLib.events import EventReader
-from MedSegTrainerLib.fingerprint import Fingerprint
 from MedSegTrainerLib.fragments import train_config
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.pairing import Pair

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.data.augment import apply_augmentation, draw_augmentation, source_size
-from MedSegTrainerLib.data.cache import StoredCase
-from MedSegTrainerLib.data.patches import cut_batch, draw_patch, epoch_order
+from MedSegTrainerLib.data.samples.augment import apply_augmentation, draw_augmentation, source_size
+from MedSegTrainerLib.data.samples.cache import StoredCase
+from MedSegTrainerLib.data.samples.patches import cut_batch, draw_patch, epoch_order
 from MedSegTrainerLib.hardware.device import same_shapes, synchronize
 from MedSegTrainerLib.optim import set_rate
 from MedSegTrainerLib.step import Learner

@@ -20,7 +20,7 @@ import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.data.patches import Triple
+from MedSegTrainerLib.data.samples.patches import Triple
 from MedSegTrainerLib.ensemble import way_of_preparing
 from MedSegTrainerLib.hardware.device import synchronize
 from MedSegTrainerLib.imaging.geometry import Geometry

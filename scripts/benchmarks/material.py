@@ -11,16 +11,16 @@ import torch
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import DataConfig, LossConfig, NetworkConfig, TrainConfig
-from MedSegTrainerLib.data.cache import CachedCase
-from MedSegTrainerLib.data.cases import find_cases
+from MedSegTrainerLib.data.checks.fingerprint import take_fingerprint
+from MedSegTrainerLib.data.checks.scan import scan_cases
 from MedSegTrainerLib.data.dataset import Case
-from MedSegTrainerLib.data.patches import Triple, cut_batch, draw_patch
-from MedSegTrainerLib.data.preprocess import prepare_case
-from MedSegTrainerLib.data.scan import scan_cases
-from MedSegTrainerLib.data.splits import Split
+from MedSegTrainerLib.data.layouts.find import find_cases
+from MedSegTrainerLib.data.phantom import write_phantoms
+from MedSegTrainerLib.data.samples.cache import CachedCase
+from MedSegTrainerLib.data.samples.patches import Triple, cut_batch, draw_patch
+from MedSegTrainerLib.data.samples.preprocess import prepare_case
+from MedSegTrainerLib.data.splits.split import Split
 from MedSegTrainerLib.duration import parse_duration
-from MedSegTrainerLib.fingerprint import take_fingerprint
-from MedSegTrainerLib.phantom import write_phantoms
 from MedSegTrainerLib.planning import make_plan
 from MedSegTrainerLib.train_job import DEFAULT_BUDGET
 

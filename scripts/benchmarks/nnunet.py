@@ -29,19 +29,19 @@ from benchmarks.plain_conv_unet import PlainConvUNet
 from benchmarks.timing import Comparison, Side, compare
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.data.cases import find_cases
+from MedSegTrainerLib.data.checks.fingerprint import take_fingerprint
+from MedSegTrainerLib.data.checks.scan import scan_cases
 from MedSegTrainerLib.data.dataset import Dataset
-from MedSegTrainerLib.data.preprocess import class_indices
-from MedSegTrainerLib.data.scan import scan_cases
-from MedSegTrainerLib.data.splits import Split
+from MedSegTrainerLib.data.layouts.find import find_cases
+from MedSegTrainerLib.data.phantom import write_phantoms
+from MedSegTrainerLib.data.samples.preprocess import class_indices
+from MedSegTrainerLib.data.splits.split import Split
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import MedSegError, UsageError
-from MedSegTrainerLib.fingerprint import take_fingerprint
 from MedSegTrainerLib.imaging.label_maps import read_label_map_onto
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.imaging.write import write_volume
 from MedSegTrainerLib.models import MODELS
-from MedSegTrainerLib.phantom import write_phantoms
 from MedSegTrainerLib.planning import make_plan
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.train_job import DEFAULT_BUDGET

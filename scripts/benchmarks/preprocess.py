@@ -21,7 +21,7 @@ from monai.transforms import (
 from benchmarks.material import Material
 from benchmarks.timing import Comparison, Side
 from MedSegTrainerLib.config.plan import Normalization, Plan
-from MedSegTrainerLib.data.preprocess import prepare_case
+from MedSegTrainerLib.data.samples.preprocess import prepare_case
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.imaging.read import image_suffix
 

@@ -25,9 +25,10 @@ from benchmarks.material import Material
 from MedSegTrainerLib.checkpoint import TrainingState, save_checkpoint
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import DataConfig, NetworkConfig, TrainConfig, TrainerConfig
-from MedSegTrainerLib.data.batches import epoch_batches
-from MedSegTrainerLib.data.cache import StoredCase
 from MedSegTrainerLib.data.dataset import Case
+from MedSegTrainerLib.data.phantom import write_phantoms
+from MedSegTrainerLib.data.samples.batches import epoch_batches
+from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.evaluation import evaluate
 from MedSegTrainerLib.held_out import HeldOut
@@ -36,7 +37,6 @@ from MedSegTrainerLib.inference import Predictor
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.package import ModelPackage, save_package
 from MedSegTrainerLib.pairing import Pair
-from MedSegTrainerLib.phantom import write_phantoms
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.train_job import DEFAULT_BUDGET, plan_training, prepare_cases, scan_data
 

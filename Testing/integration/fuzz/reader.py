@@ -19,8 +19,8 @@ from typing import Any
 
 import SimpleITK as sitk
 
+from MedSegTrainerLib.data.checks.scan import examine_cases
 from MedSegTrainerLib.data.dataset import Case
-from MedSegTrainerLib.data.scan import examine_cases
 from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerLib.imaging.label_maps import read_label_map
 from MedSegTrainerLib.imaging.read import read_channels

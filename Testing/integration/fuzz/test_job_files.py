@@ -31,7 +31,7 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig, job_document
 from MedSegTrainerLib.console import JobView
 from MedSegTrainerLib.curve_points import CurvePoints
-from MedSegTrainerLib.data.cache import build_cache
+from MedSegTrainerLib.data.samples.cache import build_cache
 from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerLib.events import EventLog, EventReader, Warned
 from MedSegTrainerLib.files.json_input import read_json_file

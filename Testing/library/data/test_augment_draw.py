@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.data.augment import ELASTIC_GRID, ELASTIC_PROBABILITY, RANGES, Ranges, draw_augmentation
+from MedSegTrainerLib.data.samples.augment import ELASTIC_GRID, ELASTIC_PROBABILITY, RANGES, Ranges, draw_augmentation
 
 STRENGTHS = ("light", "standard", "strong")
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from MedSegTrainerLib.data.checks.scan import examine_cases
 from MedSegTrainerLib.data.dataset import Case
-from MedSegTrainerLib.data.scan import examine_cases
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.geometry import Geometry, index_map
 from MedSegTrainerLib.imaging.label_maps import place_label_map, read_label_map_onto, read_label_pair

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.cases import find_cases
+from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import read_classes, read_label_map, read_label_map_onto, read_label_pair

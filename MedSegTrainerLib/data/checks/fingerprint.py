@@ -1,0 +1,112 @@
+"""What planning knows of a data set: sizes, spacings, intensities in the foreground, class frequencies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from MedSegTrainerLib.classes import LabelClass, class_names, classes_from_values
+from MedSegTrainerLib.config.plan import AXES
+from MedSegTrainerLib.data.checks.doctor import Examined, unknown_labels
+from MedSegTrainerLib.data.checks.laterality import opposite_sides
+from MedSegTrainerLib.data.checks.scan import CaseScan
+from MedSegTrainerLib.data.dataset import Dataset
+from MedSegTrainerLib.findings import refuse_errors
+
+CT_AIR = -500  # Hounsfield units; nothing but CT has a scale fixed so far below zero
+CT_BONE = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelIntensities:
+    """Intensities of one channel at labelled voxels of all cases, and its range over whole volumes."""
+
+    name: str
+    low: float
+    high: float
+    percentile_00_5: float
+    percentile_99_5: float
+    mean: float
+    std: float
+
+    @property
+    def is_ct(self) -> bool:
+        named = self.name.strip().lower() in ("ct", "computed tomography")
+        return named or (self.low < CT_AIR and self.high > CT_BONE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fingerprint:
+    """Sizes and spacings are (cases, 3), (z, y, x), in canonical axes; ``voxel_share`` is of all labelled cases.
+
+    sides: axes (0 is z) along which mirror images exchange two classes, as ``sides.opposite_sides`` says.
+    ignore_label: value of voxels that nobody labelled.
+    """
+
+    cases: int
+    dims: int
+    sizes: np.ndarray
+    spacings: np.ndarray
+    channels: tuple[ChannelIntensities, ...]
+    classes: tuple[LabelClass, ...]
+    cases_with: dict[str, int]
+    voxel_share: dict[str, float]
+    median_volume_mm3: dict[str, float]
+    sides: dict[int, str] = field(default_factory=dict)
+    ignore_label: int | None = None
+
+
+def seen_along(fingerprint: Fingerprint, slice_axis: str) -> Fingerprint:
+    """With sizes and spacings in the order of ``geometry.AXES``, as a network sees slices along this axis."""
+    order = ["zyx".index(axis) for axis in AXES[slice_axis]]
+    return replace(fingerprint, sizes=fingerprint.sizes[:, order], spacings=fingerprint.spacings[:, order])
+
+
+def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: int | None = None) -> Fingerprint:
+    """Sums the scans up; raises DataError for label values that the data set's own list does not name."""
+    found = sorted({value for scan in scans for value, count in scan.voxels.items() if count} - {0})
+    names = {value: name for value, name in class_names(found, dataset.label_names).items() if value != ignore_label}
+    refuse_errors(unknown_labels(Examined(scans=scans, names=dataset.label_names, ignore_label=ignore_label)))
+    classes = [as_told(item, dataset) for item in classes_from_values([*found, *names], names)]
+    voxels = {item.name: np.array([scan.voxels.get(item.value, 0) for scan in scans]) for item in classes}
+    volume = np.array([scan.geometry.voxel_volume_mm3 for scan in scans])
+    total = sum(sum(scan.voxels.values()) for scan in scans)
+    return Fingerprint(
+        cases=len(scans),
+        dims=2 if all(scan.geometry.size[2] == 1 for scan in scans) else 3,
+        sizes=np.array([scan.geometry.size_zyx for scan in scans]),
+        spacings=np.array([scan.geometry.spacing_zyx for scan in scans]),
+        channels=tuple(_channel(dataset, scans, index) for index in range(len(scans[0].low))),
+        classes=tuple(classes),
+        cases_with={name: int((counts > 0).sum()) for name, counts in voxels.items()},
+        voxel_share={name: float(counts.sum() / total) for name, counts in voxels.items()},
+        median_volume_mm3={
+            name: float(np.median((counts * volume)[counts > 0])) if counts.any() else 0.0
+            for name, counts in voxels.items()
+        },
+        sides=opposite_sides([scan.traits for scan in scans if scan.traits], {it.value: it.name for it in classes}),
+        ignore_label=ignore_label,
+    )
+
+
+def _channel(dataset: Dataset, scans: Sequence[CaseScan], index: int) -> ChannelIntensities:
+    samples = np.concatenate([scan.foreground[index] for scan in scans])
+    name = dataset.channel_names[index] if index < len(dataset.channel_names) else f"channel {index}"
+    low, high = np.percentile(samples, (0.5, 99.5))
+    return ChannelIntensities(
+        name=name,
+        low=min(scan.low[index] for scan in scans),
+        high=max(scan.high[index] for scan in scans),
+        percentile_00_5=float(low),
+        percentile_99_5=float(high),
+        mean=float(samples.mean()),
+        std=float(samples.std()),
+    )
+
+
+def as_told(item: LabelClass, dataset: Dataset) -> LabelClass:
+    """The class in the color, and with the terminology, that the data set gives it."""
+    told = dataset.looks.get(item.name)
+    return item if told is None else replace(item, color=told.color, terminology=told.terminology)

@@ -1,0 +1,90 @@
+"""What a case has unlike all others: its grid, its intensities. Judged against the median and its usual spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from MedSegTrainerLib.data.checks.scan import CaseScan
+
+FEW_CASES = 4  # among fewer, nobody can say which one is unlike the others
+SPREADS = 5.0
+NORMAL = 1.4826  # standard deviation of a normal distribution in units of its median absolute deviation
+SPACING_FACTOR, EXTENT_FACTOR = 2.0, 2.5
+SCALE_FACTOR, LEVEL_RANGES = 6.0, 0.3
+MOST_ODD = 0.15  # of the cases; when more are unlike the rest, the data simply is of several kinds
+
+
+def strays(values: Sequence[float] | np.ndarray, least: float) -> np.ndarray:
+    """How far each value lies from the median where it is unlike the others, else 0.
+
+    Unlike: by more than ``least`` and by more than five standard deviations, as the median absolute deviation
+    estimates them. Among fewer than four values none is.
+    """
+    away = np.asarray(values, dtype=float)
+    away = away - (np.median(away) if away.size else 0.0)
+    limit = max(least, SPREADS * NORMAL * float(np.median(np.abs(away)))) if away.size >= FEW_CASES else np.inf
+    return np.where(np.abs(away) > limit, away, 0.0)
+
+
+def is_few(odd: int, cases: int) -> bool:
+    """Whether so many cases can be called the odd ones among all."""
+    return odd <= max(1, MOST_ODD * cases)
+
+
+def odd_grids(scans: Sequence[CaseScan]) -> list[tuple[str, str, bool]]:
+    """Cases with spacing or extent unlike the others: name, what, and whether it is the spacing."""
+    if not scans:
+        return []
+    spacings = np.array([scan.geometry.spacing_zyx for scan in scans])
+    extents = spacings * [scan.geometry.size_zyx for scan in scans]
+    found = []
+    for index, scan in enumerate(scans):
+        if _unlike(spacings, SPACING_FACTOR)[index]:
+            told = (
+                f"its voxels are {_mm(spacings[index])} (z, y, x), those of the others {_mm(np.median(spacings, 0))}."
+            )
+            found.append((scan.name, told, True))
+        elif _unlike(extents, EXTENT_FACTOR)[index]:
+            told = f"it is {_mm(extents[index])} large (z, y, x), the others {_mm(np.median(extents, 0))}."
+            found.append((scan.name, told, False))
+    return found
+
+
+def odd_intensities(scans: Sequence[CaseScan]) -> dict[str, str]:
+    """Cases whose intensities have another range than those of the others, in words."""
+    known = [scan for scan in scans if scan.traits and scan.low != scan.high]
+    found: dict[str, str] = {}
+    for channel in range(min((len(scan.low) for scan in known), default=0)):
+        ranges = np.array([scan.traits.ranges[channel] for scan in known if scan.traits])
+        widths = np.maximum(ranges[:, 1] - ranges[:, 0], 1e-6)
+        usual = np.median(ranges, axis=0)
+        wide = strays(np.log(widths), np.log(SCALE_FACTOR))
+        shifted = strays(ranges[:, 0] / np.median(widths), LEVEL_RANGES)
+        for scan, (low, high), odd in zip(known, ranges, (wide != 0) | (shifted != 0), strict=True):
+            if odd:
+                where = f"of channel {channel} " if len(scan.low) > 1 else ""
+                found.setdefault(
+                    scan.name,
+                    f"intensities {where}go from {_text(low)} to {_text(high)}, those of the others from "
+                    f"{_text(usual[0])} to {_text(usual[1])} (0.5 and 99.5 percentile).",
+                )
+    return found
+
+
+def _unlike(lengths: np.ndarray, factor: float) -> np.ndarray:
+    """Which rows of (cases, axes) have an axis that is unlike those of the others by more than a factor."""
+    logs = np.log(lengths)
+    odd: np.ndarray = np.any([strays(logs[:, axis], float(np.log(factor))) != 0 for axis in range(3)], axis=0)
+    return odd
+
+
+def _text(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _mm(values: np.ndarray) -> str:
+    return " x ".join(f"{value:.4g}" for value in values) + " mm"

@@ -1,0 +1,151 @@
+"""Layout with a folder for each case: ``image.*`` and ``mask.*``, either of which may be a DICOM series folder.
+
+In a case's folder the label map is ``mask``, ``label``, ``seg`` or ``segmentation`` (any ``.seg.nrrd`` too), and the
+image is ``image``; several channels are ``image_0``, ``image_1`` or ``image_t1``, ``image_t2``. Where none is named so,
+DICOM files that lie in the folder itself are the image, or every other image file is a channel, which all cases must
+have alike; files named as label maps are none. The name of the case may stand before each (``BRATS_001_seg.nii.gz`` in
+``BRATS_001/``). The settings ``data.image_names`` and ``data.label_name`` give other names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from MedSegTrainerLib.config.settings import DataConfig
+from MedSegTrainerLib.data.dataset import Case, Dataset
+from MedSegTrainerLib.data.layouts.dataset_json import channel_names, label_names, read_description
+from MedSegTrainerLib.data.layouts.flat_folders import whole
+from MedSegTrainerLib.errors import DataError, some
+from MedSegTrainerLib.findings import Finding
+from MedSegTrainerLib.imaging.dicom import DICOM_SUFFIXES, holds_series
+from MedSegTrainerLib.imaging.read import case_name, image_files
+
+IMAGE_NAMES = ("image", "img", "volume")
+CHANNEL_PREFIX = re.compile(r"^(image|img)[_-]")
+LABEL_NAMES = ("mask", "label", "labels", "seg", "segmentation")
+SLICER_SUFFIX = ".seg.nrrd"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseFolder:
+    """channels: name to file, in order; empty where there is no image."""
+
+    path: Path
+    channels: dict[str, Path]
+    labels: tuple[Path, ...]
+
+
+def case_folders(root: Path, data: DataConfig) -> Dataset | None:
+    """None where no folder in ``root`` holds both an image and a label map.
+
+    Raises DataError where a folder holds several label maps, or the cases have different channels.
+    """
+    inside = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    found = [_look_into(path, data) for path in inside]
+    found = [folder for folder in found if folder.channels or folder.labels]
+    if not any(folder.channels and folder.labels for folder in found):
+        return None
+    _refuse_several(found)
+    told_missing, findings = _incomplete(found, data)
+    found = [folder for folder in found if folder.channels and folder.labels]
+    _refuse_different(found)
+    names = list(found[0].channels)
+    description = read_description(root)
+    told = channel_names(description, root) or (tuple(names) if len(names) > 1 else ())
+    cases = tuple(
+        Case(name=folder.path.name, images=tuple(folder.channels.values()), label=folder.labels[0]) for folder in found
+    )
+    channels = f" (channels {', '.join(names)})" if len(names) > 1 else ""
+    dataset = Dataset(
+        root=root, layout=f"a folder for each case{channels}", cases=cases,
+        label_names=label_names(description, root), channel_names=told,
+    )  # fmt: skip
+    return whole(dataset, told_missing, findings)
+
+
+def _look_into(folder: Path, data: DataConfig) -> CaseFolder:
+    files = image_files(folder)
+    if data.label_name:
+        labels = [path for path in files if _is_named(path, folder, data.label_name)]
+    else:
+        labels = [path for path in files if _is_label(path, folder)]
+    others = [] if data.image_names else [path for path in files if _is_label(path, folder)]
+    rest = {_short(path, folder): path for path in files if path not in (*labels, *others)}
+    return CaseFolder(path=folder, channels=_channels(rest, folder, data.image_names), labels=tuple(labels))
+
+
+def _channels(files: dict[str, Path], folder: Path, wanted: Sequence[str]) -> dict[str, Path]:
+    if wanted:
+        return {name: path for name in wanted for path in files.values() if _is_named(path, folder, name)}
+    exact = [name for name in IMAGE_NAMES if name in files]
+    if exact:
+        return {exact[0]: files[exact[0]]}
+    numbered = {CHANNEL_PREFIX.sub("", name): path for name, path in files.items() if CHANNEL_PREFIX.match(name)}
+    loose = {name: path for name, path in files.items() if not path.name.lower().endswith(DICOM_SUFFIXES)}
+    if not numbered and holds_series(folder):
+        return {"DICOM": folder}
+    chosen = numbered or loose
+    return {name: chosen[name] for name in sorted(chosen, key=lambda name: (len(name) if name.isdigit() else 99, name))}
+
+
+def _is_label(path: Path, folder: Path) -> bool:
+    return path.name.lower().endswith(SLICER_SUFFIX) or _short(path, folder) in LABEL_NAMES
+
+
+def _is_named(path: Path, folder: Path, name: str) -> bool:
+    return case_name(Path(name)).lower() in (_short(path, folder), case_name(path).lower())
+
+
+def _short(path: Path, folder: Path) -> str:
+    """The name in small letters, without the name of the case before it."""
+    name = case_name(path).lower()
+    return name.removeprefix(folder.name.lower()).lstrip("_-. ") or name
+
+
+def _refuse_several(found: Sequence[CaseFolder]) -> None:
+    for folder in found:
+        if len(folder.labels) > 1:
+            raise DataError(
+                f"{folder.path} holds several label maps: {some([path.name for path in folder.labels])}. "
+                "Keep one, or name the one to take: data.label_name."
+            )
+
+
+def _incomplete(found: Sequence[CaseFolder], data: DataConfig) -> tuple[str, list[Finding]]:
+    """Folders without image or label map: a sentence about all, and a finding for each."""
+    images = ", ".join(data.image_names) or "image.*"
+    labels = data.label_name or "mask.*, label.*, seg.* or segmentation.*"
+    without = {
+        f"image ({images})": [folder.path.name for folder in found if not folder.channels],
+        f"label map ({labels})": [folder.path.name for folder in found if not folder.labels],
+    }
+    told = "; ".join(
+        f"{len(names)} case folders have no {what}: {some(names)}" for what, names in without.items() if names
+    )
+    findings = [
+        Finding(
+            case=name, severity="error", kind="file without counterpart", message=f"its folder has no {what}.",
+            remedy="Add the file, move the folder away, or give the names: data.image_names, data.label_name.",
+        )
+        for what, names in without.items()
+        for name in names
+    ]  # fmt: skip
+    remedy = "Add the files, move the folders away, or give the names: data.image_names, data.label_name."
+    return f"{found[0].path.parent}: {told}. {remedy}", findings
+
+
+def _refuse_different(found: Sequence[CaseFolder]) -> None:
+    """Several channels must have the same names everywhere; a single one may be named at will."""
+    first = found[0]
+    for folder in found[1:]:
+        if len(folder.channels) != len(first.channels) or (
+            len(first.channels) > 1 and folder.channels.keys() != first.channels.keys()
+        ):
+            raise DataError(
+                f"{first.path.parent}: the cases have different images: {', '.join(first.channels)} in "
+                f"{first.path.name}, {', '.join(folder.channels)} in {folder.path.name}. "
+                "Give all of them the same, or name those to take: data.image_names."
+            )

@@ -1,0 +1,232 @@
+"""Prepared cases on disk, in memory or on the device; made once, found again when a job is resumed.
+
+On disk they take no memory: nothing of a case is open or kept between two looks at it, so that neither memory nor
+open files grow with the number of cases.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from MedSegTrainerLib import atomic
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import Auto
+from MedSegTrainerLib.data.checks.scan import thread_count
+from MedSegTrainerLib.data.dataset import Case
+from MedSegTrainerLib.data.samples.preprocess import prepare_case
+from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.files.json_input import read_json_file
+from MedSegTrainerLib.files.typed import fits
+from MedSegTrainerLib.hardware.main_memory import available_memory
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.read import file_stamps
+
+PREPARING_VERSION = 4  # raise it when prepare_case does something else with the same plan
+PREPARING_FIELDS = ("dims", "spacing", "image_size", "normalization", "classes", "ignore_label")
+CASE_FILES = ("image.npy", "label.npy", "locations.npy", "geometry.json")
+# what reading says where a power loss left half a file, or somebody none
+NOT_WHOLE = (OSError, ValueError, EOFError, TypeError, AttributeError, DataError)
+
+
+class StoredCase(Protocol):
+    """A prepared case, wherever it is kept: image float32 (C, z, y, x), label (z, y, x), locations int32 (n, 4).
+
+    geometry: where its grid lies in the patient; it tells the size without a look at the arrays.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def image(self) -> torch.Tensor: ...
+    @property
+    def label(self) -> torch.Tensor: ...
+    @property
+    def locations(self) -> torch.Tensor: ...
+    @property
+    def geometry(self) -> Geometry: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class CachedCase:
+    """A prepared case whose tensors are in memory or on the device."""
+
+    name: str
+    image: torch.Tensor
+    label: torch.Tensor
+    locations: torch.Tensor
+    geometry: Geometry
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappedCase:
+    """A prepared case on disk: each look at an array maps its file anew, and closes it when the array is let go.
+
+    The tensors are the caller's own: what is written to them does not reach the disk. ``prepare`` writes the folder
+    ``place`` again, for whoever deleted it in the meantime; it raises DataError and StorageError.
+    """
+
+    name: str
+    place: Path
+    geometry: Geometry
+    prepare: Callable[[], None]
+
+    @property
+    def image(self) -> torch.Tensor:
+        return self._mapped("image")
+
+    @property
+    def label(self) -> torch.Tensor:
+        return self._mapped("label")
+
+    @property
+    def locations(self) -> torch.Tensor:
+        return self._mapped("locations")
+
+    def _mapped(self, part: str) -> torch.Tensor:
+        try:
+            return _read(self.place, part, mapped=True)
+        except NOT_WHOLE:
+            self.prepare()
+            return _read(self.place, part, mapped=True)
+
+
+def build_cache(
+    cases: Sequence[Case],
+    plan: Plan,
+    folder: Path,
+    device: torch.device,
+    on_case: Callable[[], None] = lambda: None,
+    *,
+    num_workers: int | Auto = "auto",
+) -> dict[str, StoredCase]:
+    """Prepared cases by name; those whose files and plan have not changed since are taken from ``folder``.
+
+    num_workers: cases that are prepared at the same time.
+    """
+    with atomic.storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def one(case: Case) -> StoredCase:
+        place = folder / cache_key(case, plan)
+        prepare = partial(_write, case, plan, place)
+        if not place.is_dir():
+            prepare()
+        try:
+            cached = _load(case.name, place, plan.cache, device, prepare)
+        except NOT_WHOLE:
+            prepare()
+            cached = _load(case.name, place, plan.cache, device, prepare)
+        on_case()
+        return cached
+
+    with ThreadPoolExecutor(max_workers=thread_count(num_workers)) as pool:
+        return {cached.name: cached for cached in pool.map(one, cases)}
+
+
+def open_cache(folder: Path) -> None:
+    """Makes the folder, or clears away what a process that died left in it; raises StorageError."""
+    with atomic.storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in () if folder.is_symlink() else folder.iterdir():
+            if atomic.TEMPORARY.match(path.name) and path.is_dir() and not path.is_symlink():
+                _remove_unfinished(path)
+        (folder / "README.txt").write_text("Preprocessed volumes. This folder may be deleted at any time.\n")
+
+
+def choose_place(bytes_needed: int, device: torch.device, copies: int = 1) -> tuple[str, str]:
+    """``device``, ``memory`` or ``disk`` for so many bytes of prepared volumes, and the reason.
+
+    copies: processes on this machine of which each keeps its own.
+    """
+    gigabytes = f"{bytes_needed / 1e9:.1f} GB of prepared volumes"
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+        if bytes_needed < 0.3 * free:
+            return "device", f"{gigabytes} fit on the device ({free / 1e9:.0f} GB free)"
+    available = available_memory()
+    if bytes_needed * copies < 0.4 * available:
+        return "memory", f"{gigabytes} fit in memory ({available / 1e9:.0f} GB free)"
+    return "disk", f"{gigabytes} are read from disk as needed ({available / 1e9:.0f} GB of memory free)"
+
+
+def cache_key(case: Case, plan: Plan) -> str:
+    """A folder name that changes when the files of the case or the way of preparing them do."""
+    files = [stamp for path in (*case.images, case.label) for stamp in file_stamps(path)]
+    values = plan.to_json()
+    how = {name: values[name] for name in PREPARING_FIELDS}
+    if plan.slice_axis != "z":  # else what earlier versions prepared is as good
+        how["slice_axis"] = plan.slice_axis
+    if case.segment_values:
+        how["segment_values"] = dict(sorted(case.segment_values.items()))
+    text = json.dumps([PREPARING_VERSION, files, how])
+    return f"{case.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _write(case: Case, plan: Plan, place: Path) -> None:
+    """Prepares the case and writes its folder, in place of what is left of an earlier one."""
+    prepared = prepare_case(case, plan)
+    temporary = atomic.temporary_beside(place)
+    with atomic.storage_errors(place):
+        try:
+            temporary.mkdir(parents=True)
+            for name in ("image", "label", "locations"):
+                _save(temporary / f"{name}.npy", getattr(prepared, name))
+            atomic.write_json(temporary / "geometry.json", asdict(prepared.geometry))
+            shutil.rmtree(place, ignore_errors=True)
+            temporary.replace(place)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_unfinished(place: Path) -> None:
+    """What a process that died had written of a case; a folder with anything else in it stays."""
+    for name in CASE_FILES:
+        (place / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        place.rmdir()
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """What ``np.save`` does, but np.save says nothing where the last bytes do not fit on the disk."""
+    array = np.ascontiguousarray(array)
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+        stream.write(array.data)
+
+
+def _load(name: str, place: Path, where: str, device: torch.device, prepare: Callable[[], None]) -> StoredCase:
+    """The case, as it is kept in the end; raises one of ``NOT_WHOLE`` where a file is not."""
+    image, label, locations = (_read(place, part, mapped=where == "disk") for part in ("image", "label", "locations"))
+    geometry = _geometry(place / "geometry.json", tuple(label.shape))
+    if where == "disk":
+        return MappedCase(name=name, place=place, geometry=geometry, prepare=prepare)
+    if where == "device":
+        image, label = image.to(device), label.to(device)
+    return CachedCase(name=name, image=image, label=label, locations=locations, geometry=geometry)
+
+
+def _geometry(path: Path, shape: tuple[int, ...]) -> Geometry:
+    values = read_json_file(path, DataError)
+    lengths = {"size": 3, "spacing": 3, "origin": 3, "direction": 9}
+    if not fits(values, dict[str, list[float]]) or {key: len(numbers) for key, numbers in values.items()} != lengths:
+        raise DataError(f"{path} is no geometry. Remove the folder: it is made again.")
+    if not fits(values["size"], list[int]) or sorted(values["size"]) != sorted(shape) or min(values["spacing"]) <= 0:
+        raise DataError(f"{path} is not that of the arrays beside it. Remove the folder: it is made again.")
+    return Geometry(**{key: tuple(numbers) for key, numbers in values.items()})
+
+
+def _read(place: Path, part: str, *, mapped: bool) -> torch.Tensor:
+    # copy-on-write maps: torch wants writable memory, and nothing is ever written through them
+    return torch.from_numpy(np.load(place / f"{part}.npy", mmap_mode="c" if mapped else None, allow_pickle=False))

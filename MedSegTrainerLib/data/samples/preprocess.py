@@ -1,0 +1,116 @@
+"""From files to what the network sees: canonical axes, the planned spacing, normalised intensities."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.data.checks.hot_voxels import without_hot_voxels
+from MedSegTrainerLib.data.checks.label_values import as_class
+from MedSegTrainerLib.data.dataset import Case
+from MedSegTrainerLib.data.samples.normalize import normalize
+from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.hardware.main_memory import available_memory
+from MedSegTrainerLib.imaging.geometry import Geometry, resample, to_canonical
+from MedSegTrainerLib.imaging.label_maps import read_label_map_onto
+from MedSegTrainerLib.imaging.read import read_channels
+from MedSegTrainerLib.imaging.size_limits import SMALL
+
+LOCATIONS_PER_CLASS = 2000
+IGNORE = -1  # class index of voxels that nobody labelled: they do not count in losses and scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedCase:
+    """A case on the network's grid.
+
+    image: float32 (channels, z, y, x). label: uint8 or int16 class indices (z, y, x), 0 is background, -1 not labelled.
+    locations: int32 (n, 4): class index, z, y, x of up to 2000 voxels of each class.
+    geometry: the network's grid.
+    """
+
+    image: np.ndarray
+    label: np.ndarray
+    locations: np.ndarray
+    geometry: Geometry
+
+
+def prepare_image(channels: Sequence[sitk.Image], plan: Plan) -> tuple[np.ndarray, Geometry]:
+    """Channels as float32 (channels, z, y, x) on the network's grid, and that grid; axes in the order of the plan.
+
+    Raises DataError where that takes more memory than is free.
+    """
+    grid = network_grid(Geometry.of(to_canonical(channels[0], plan.slice_axis)), plan)
+    _refuse_beyond_memory(grid, len(channels))
+    image = np.empty((len(channels), *grid.size_zyx), np.float32)
+    for place, channel, how in zip(image, channels, plan.normalization, strict=True):
+        plain = without_hot_voxels(sitk.Cast(channel, sitk.sitkFloat32))
+        resampled = resample(to_canonical(plain, plan.slice_axis), grid, is_label=False)
+        place[...] = normalize(sitk.GetArrayViewFromImage(resampled), how)
+    return image, grid
+
+
+def _refuse_beyond_memory(grid: Geometry, channels: int) -> None:
+    needed = 4 * math.prod(grid.size) * channels
+    if needed > SMALL and needed > (free := available_memory()):
+        raise DataError(
+            f"With the voxels that the network sees, {_times(grid.spacing)} mm, the image would have "
+            f"{_times(grid.size)}, {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are free. Is the size of "
+            "its voxels right? Else cut it, or use a model with larger voxels."
+        )
+
+
+def _times(values: tuple[float, ...]) -> str:
+    return " x ".join(f"{value:.6g}" for value in values)
+
+
+def prepare_case(case: Case, plan: Plan) -> PreparedCase:
+    """Reads and prepares image and label of a case."""
+    channels = read_channels(case.images)
+    image, grid = prepare_image(channels, plan)
+    labels = read_label_map_onto(case.label, channels[0], case.segment_values, case.images[0])
+    label = resample(to_canonical(labels, plan.slice_axis), grid, is_label=True)
+    indices = class_indices(sitk.GetArrayViewFromImage(label), plan)
+    locations = _locations(indices, len(plan.classes))
+    return PreparedCase(image=image, label=indices, locations=locations, geometry=grid)
+
+
+def network_grid(geometry: Geometry, plan: Plan) -> Geometry:
+    """The grid of the planned spacing, or image size, over the same box; in 2D the slices stay where they are."""
+    z, y, x = plan.spacing  # or what stands in their places, in the geometry too
+    if plan.image_size is not None:
+        scale = min(wanted / n for wanted, n in zip(plan.image_size, geometry.size_zyx[1:], strict=True))
+        y, x = geometry.spacing_zyx[1] / scale, geometry.spacing_zyx[2] / scale
+    return geometry.resized((x, y, geometry.spacing[2] if plan.dims == 2 else z))
+
+
+def class_indices(values: np.ndarray, plan: Plan) -> np.ndarray:
+    """Label values as class indices: 0 background, 1 the first class, ..., -1 where nobody labelled.
+
+    Of a single class a mask of 0 and 255 may hold the 1 as well, and the other way round.
+    """
+    values = as_class(values, [item.value for item in plan.classes], plan.ignore_label)
+    fits = len(plan.classes) < 256 and plan.ignore_label is None
+    indices = np.zeros(values.shape, np.uint8 if fits else np.int16)
+    for index, item in enumerate(plan.classes, start=1):
+        indices[values == item.value] = index
+    if plan.ignore_label is not None:
+        indices[values == plan.ignore_label] = IGNORE
+    return indices
+
+
+def _locations(indices: np.ndarray, classes: int) -> np.ndarray:
+    """Evenly spread voxels of each class, as a patch is centred on them."""
+    found = []
+    for index in range(1, classes + 1):
+        positions = np.flatnonzero(indices.ravel() == index)
+        count = min(positions.size, LOCATIONS_PER_CLASS)
+        chosen = positions[np.linspace(0, positions.size - 1, count).astype(np.int64)]
+        coordinates = np.stack(np.unravel_index(chosen, indices.shape), axis=1)
+        found.append(np.concatenate([np.full((len(chosen), 1), index), coordinates], axis=1))
+    return np.concatenate(found).astype(np.int32)

@@ -1,0 +1,292 @@
+"""Which cases train, validate and test: the same on every machine for the same seed and names."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from MedSegTrainerLib.config.settings import DataConfig
+from MedSegTrainerLib.data.dataset import Case, Dataset
+from MedSegTrainerLib.data.splits.partition import Unit, count_cases, cover, evenly, in_turn, stratify
+from MedSegTrainerLib.data.splits.patients import patient_pattern_for, patients_of
+from MedSegTrainerLib.errors import DataError, UsageError, some
+from MedSegTrainerLib.files.json_input import read_json_file
+from MedSegTrainerLib.imaging.label_maps import read_label_map
+
+CASES_FOR_A_TEST_SET = 20
+LEAVE_ONE_OUT = 4  # so few cases, or patients, are each held out once in a cross-validation
+THREADS = 4
+IMAGE_PREFIX = re.compile(r"^(image|img)[_-]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Case names. Without any ``val`` the last weights are the model.
+
+    units: cases that stay together, where chance alone divided them: then some may change sides.
+    """
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+    reason: str
+    units: tuple[Unit, ...] = field(default=(), compare=False, repr=False)
+
+
+def split_dataset(dataset: Dataset, config: DataConfig) -> Split:
+    """Divides the cases of a data set: as the configuration says, else as the folders of the data set do.
+
+    Reads the label maps where classes decide (``split_by`` stratified).
+    """
+    names = [case.name for case in dataset.cases]
+    if config.split_file is not None:
+        return split_cases(names, config)
+    given = {case.name: case.part for case in dataset.cases if case.part is not None}
+    test = sorted(name for name, part in given.items() if part == "test")
+    if "val" in given.values() and config.fold is None:
+        train = tuple(sorted(name for name in names if given.get(name, "train") == "train"))
+        if not train:
+            raise DataError(f"{dataset.root}: no case is there to train on. Move cases from val or test to train.")
+        val = tuple(sorted(name for name, part in given.items() if part == "val"))
+        reason = f"the data set divides its cases: {len(train)} train, {len(val)} validate, {len(test)} test"
+        return Split(train=train, val=val, test=tuple(test), reason=reason)
+    rest = [case for case in dataset.cases if case.name not in test]
+    if not rest:
+        raise DataError(f"{dataset.root}: all cases are test cases. Move some to train.")
+    split = _divide(_units(rest, config, dataset.ignore_label), config, test_share=0.0 if test else config.test_split)
+    if not test:
+        return split
+    reason = f"{split.reason}, {len(test)} test, as the data set says"
+    return replace(split, test=tuple(test), reason=reason)
+
+
+def cover_classes(split: Split, present: Mapping[str, frozenset[int]]) -> Split:
+    """The split, in which training cases and then held-out cases have every class that they can; ``present``: label
+    values of each case. One that somebody made by hand, a fold, or one in which none is missing stays as it is."""
+    units = [
+        replace(unit, labels=frozenset().union(*(present.get(name, frozenset()) for name in unit.cases)))
+        for unit in split.units
+    ]
+    parts = [[unit for unit in units if unit.cases[0] in part] for part in (split.train, split.val)]
+    train, val = (_names(part) for part in cover(*parts))
+    if not split.units or set(val) == set(split.val):
+        return split
+    reason = f"{len(train)} train, {len(val)} validate, exchanged so that both have every class that they can"
+    return replace(split, train=train, val=val, reason=f"{split.reason}; {reason}")
+
+
+def missing_classes(split: Split, present: Mapping[str, frozenset[int]], names: Mapping[int, str]) -> Iterator[str]:
+    """What the model will not learn, or nothing will judge, in words; ``names``: of label values."""
+    having = {
+        part: {value for case in cases for value in present.get(case, frozenset())}
+        for part, cases in (("train", split.train), ("val", split.val), ("test", split.test))
+    }
+
+    def told(values: set[int]) -> str:
+        return some([f"'{names.get(value, f'label {value}')}'" for value in sorted(values)])
+
+    unjudged, unlearned = having["train"] - having["val"], having["val"] - having["train"]
+    unseen = having["test"] - having["train"] - having["val"]
+    if split.val and unjudged:
+        yield (
+            f"No held-out case ({some(split.val)}) has {told(unjudged)}: nothing judges it while training, and it "
+            "counts in no score. Add cases that have it, or name other held-out cases in a --split-file."
+        )
+    if unlearned:
+        yield (
+            f"No training case has {told(unlearned)}, which held-out cases have: the model will not learn it. Add "
+            "training cases that have it, or name other ones in a --split-file."
+        )
+    if unseen:
+        yield (
+            f"Only test cases ({some(split.test)}) have {told(unseen)}: it is no class of the model, and the report "
+            "does not count it. Move a case that has it to the training cases."
+        )
+
+
+def split_cases(names: Sequence[str], config: DataConfig) -> Split:
+    """Divides cases of which nothing but the names is known: explicit lists, a fold, or random shares."""
+    if config.split_file is not None:
+        path = Path(config.split_file)
+        return _of_fold(_read(path), set(names), path, config.fold or 0)
+    return _divide([Unit(cases=(name,)) for name in names], config, test_share=config.test_split)
+
+
+def fold_splits(dataset: Dataset, config: DataConfig) -> list[Split]:
+    """A split for each fold of a cross-validation: those of the split file, or ``folds`` equal parts in turn.
+
+    With up to four cases (patients, where they are known) each is held out once. Cases that the data set keeps aside
+    for a test are in no fold. Raises UsageError where there are fewer cases than folds, or a single one.
+    """
+    if config.split_file is not None:
+        known, path = {case.name for case in dataset.cases}, Path(config.split_file)
+        listed = _read(path)
+        return [_of_fold(listed, known, path, index) for index in range(len(listed))]
+    rest = [case for case in dataset.cases if case.part != "test"]
+    if len(rest) < 2:
+        raise UsageError(f"{dataset.root} has {len(rest)} cases to divide into folds. Add cases.")
+    ordered = _shuffled(_units(rest, config, dataset.ignore_label), config.seed)
+    folds = len(ordered) if len(ordered) <= LEAVE_ONE_OUT else config.folds
+    how = _how(ordered, config)
+    return [_fold(ordered, index, folds, config.split_by == "stratified", how) for index in range(folds)]
+
+
+def _units(cases: Sequence[Case], config: DataConfig, ignore_label: int | None) -> list[Unit]:
+    patients = {} if config.split_by == "random" else patients_of(cases, config)
+    if config.split_by == "patient" and not patients:
+        raise UsageError(
+            "data.split_by = patient, but nobody says whose the cases are. "
+            "Give data.patient_pattern (such as ^([^_]+)_) or data.patient_table."
+        )
+    labels = _labels_of(cases, ignore_label) if config.split_by == "stratified" else {}
+    groups: dict[str, list[str]] = {}
+    for case in cases:
+        groups.setdefault(patients.get(case.name, case.name), []).append(case.name)
+    if len(groups) == 1:  # one patient: nothing else can be held out than some of his cases
+        groups = {case.name: [case.name] for case in cases}
+    return [
+        Unit(
+            cases=tuple(sorted(names)),
+            labels=frozenset(label for name in names for label in labels.get(name, frozenset())),
+        )
+        for names in groups.values()
+    ]
+
+
+def _labels_of(cases: Sequence[Case], ignore_label: int | None) -> dict[str, frozenset[int]]:
+    def read(case: Case) -> frozenset[int]:
+        try:
+            label = read_label_map(case.label, case.segment_values)
+        except DataError:  # checking the cases says what is wrong, with all others that are
+            return frozenset()
+        values = np.unique(sitk.GetArrayViewFromImage(label))
+        return frozenset(int(value) for value in values if value not in (0, ignore_label))
+
+    with ThreadPoolExecutor(max_workers=THREADS) as pool:
+        return dict(zip([case.name for case in cases], pool.map(read, cases), strict=True))
+
+
+def _divide(units: Sequence[Unit], config: DataConfig, *, test_share: float) -> Split:
+    ordered = _shuffled(units, config.seed)
+    how = _how(ordered, config)
+    if config.fold is not None:
+        return _fold(ordered, config.fold, config.folds, config.split_by == "stratified", how)
+    return _shares(ordered, config, test_share, how)
+
+
+def _shuffled(units: Sequence[Unit], seed: int) -> list[Unit]:
+    """In an order that follows from seed and names alone; image_0001 is the name 0001 where all begin like that."""
+    names = [name for unit in units for name in unit.cases]
+    short = {name: IMAGE_PREFIX.sub("", name) for name in names}
+    if len(set(short.values())) < len(names) or not all(IMAGE_PREFIX.match(name) for name in names):
+        short = {name: name for name in names}
+
+    def draw(unit: Unit) -> bytes:
+        return hashlib.sha256(f"{seed}:{short[unit.cases[0]]}".encode()).digest()
+
+    return sorted(units, key=draw)
+
+
+def _how(units: Sequence[Unit], config: DataConfig) -> str:
+    patients = any(len(unit.cases) > 1 for unit in units)
+    told = f", all cases of a patient on one side ({len(units)} patients)" if patients else ""
+    pattern = patient_pattern_for([name for unit in units for name in unit.cases])
+    if pattern and not patients and not config.patient_pattern and not config.patient_table:
+        told = (
+            "; the names seem to name patients with several cases each, which may lie on both sides: "
+            f'--set "data.patient_pattern={pattern}" keeps each patient on one'
+        )
+    return told + (", classes alike in all parts" if config.split_by == "stratified" else "")
+
+
+def _shares(ordered: Sequence[Unit], config: DataConfig, test_share: float, how: str) -> Split:
+    count = count_cases(ordered)
+    if count == 1:
+        only = ordered[0].cases
+        return Split(
+            train=only, val=only, test=(),
+            reason="the only case both trains and validates: its Dice says nothing about other patients",
+        )  # fmt: skip
+    test = round(count * test_share) if count >= CASES_FOR_A_TEST_SET else 0
+    if test == count:
+        raise UsageError(f"data.test_split = {config.test_split:g} keeps all {count} cases aside. Leave some to train.")
+    val = min(max(1, round(count * config.val_split)), count - test - 1) if config.val_split > 0 else 0
+    rest = count - test - val
+    train = rest if config.train_split == "auto" else max(1, min(rest, round(count * config.train_split)))
+    if config.split_by == "stratified":
+        parts = stratify(ordered, (test, val, train, rest - train))
+    else:
+        parts = in_turn(ordered, (test, val, train, rest - train))
+    test_names, val_names, train_names = (_names(part) for part in parts[:3])
+    reason = f"{len(train_names)} of {count} cases train, {len(val_names)} validate"
+    if test:
+        reason += f", {len(test_names)} are kept aside for the final report"
+    elif test_share > 0:
+        reason += f"; with fewer than {CASES_FOR_A_TEST_SET} cases none are kept aside"
+    return Split(train=train_names, val=val_names, test=test_names, reason=reason + how, units=tuple(ordered))
+
+
+def _fold(ordered: Sequence[Unit], fold: int, folds: int, stratified: bool, how: str) -> Split:
+    if len(ordered) < folds:
+        what = "patients" if any(len(unit.cases) > 1 for unit in ordered) else "cases"
+        raise UsageError(f"{len(ordered)} {what} cannot make {folds} folds. Ask for at most {len(ordered)}.")
+    count = count_cases(ordered)
+    if stratified:
+        parts = stratify(ordered, [count // folds + (index < count % folds) for index in range(folds)])
+    else:
+        parts = evenly(ordered, folds)
+    val = _names(parts[fold])
+    train = tuple(sorted(name for index, part in enumerate(parts) if index != fold for name in _names(part)))
+    return Split(train=train, val=val, test=(), reason=f"fold {fold} of {folds} validates, the others train{how}")
+
+
+def _names(units: Sequence[Unit]) -> tuple[str, ...]:
+    return tuple(sorted(name for unit in units for name in unit.cases))
+
+
+def _of_fold(folds: Sequence[Any], known: set[str], path: Path, fold: int) -> Split:
+    if fold >= len(folds):
+        raise UsageError(f"{path} holds {len(folds)} folds; fold {fold} is not one of 0 to {len(folds) - 1}.")
+    parts = folds[fold]
+    if not isinstance(parts, dict) or not isinstance(parts.get("train"), list):
+        raise DataError(f"{path}: fold {fold} must be an object with a 'train' list and a 'val' list of case names.")
+    wrong = [key for key in ("val", "test") if not isinstance(parts.get(key, []), list)]
+    if wrong:
+        raise DataError(f"{path}: '{wrong[0]}' of fold {fold} must be a list of case names, not {parts[wrong[0]]!r}.")
+    names = {key: parts.get(key, []) for key in ("train", "val", "test")}
+    if not all(isinstance(name, str) for listed in names.values() for name in listed):
+        raise DataError(f"{path}: the lists of fold {fold} must hold names of cases, as text.")
+    for key, listed in names.items():
+        if len(set(listed)) < len(listed):
+            raise DataError(f"{path}: '{key}' of fold {fold} names a case twice. Keep one.")
+    lists = {key: tuple(sorted(listed)) for key, listed in names.items()}
+    unknown = sorted({name for names in lists.values() for name in names} - known)
+    if unknown:
+        raise DataError(f"{path} names {len(unknown)} cases that the data does not have: {some(unknown)}.")
+    twice = sorted((set(lists["train"]) & set(lists["val"])) | (set(lists["train"]) & set(lists["test"])))
+    if twice:
+        raise DataError(f"{path}: {some(twice)} stand in 'train' and in 'val' or 'test'. Keep one.")
+    if not lists["train"]:
+        raise DataError(f"{path}: fold {fold} has no case to train on.")
+    return Split(train=lists["train"], val=lists["val"], test=lists["test"], reason=f"fold {fold} of {path.name}")
+
+
+def _read(path: Path) -> list[Any]:
+    """The folds in a split file; one division is a list of one."""
+    try:
+        document = read_json_file(path)
+    except FileNotFoundError:
+        raise UsageError(f"The split file {path} does not exist. Check the path.") from None
+    except OSError as error:
+        raise UsageError(
+            f"The split file {path} cannot be read: {error.strerror}. Check that you may read it."
+        ) from None
+    return document if isinstance(document, list) else [document]
