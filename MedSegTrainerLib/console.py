@@ -20,7 +20,7 @@ from MedSegTrainerLib.files.plain_text import plain
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
 
 if TYPE_CHECKING:
-    from MedSegTrainerLib.units import Length
+    from MedSegTrainerLib.metrics.units import Length
 
 Event = Mapping[str, Any]
 POLL_SECONDS = 0.2
@@ -231,7 +231,11 @@ def class_table(fingerprint: Fingerprint) -> Table:
 
 def metrics_table(metrics: Mapping[str, Mapping[str, float | None]], length: Length = "mm") -> Table:
     """Means of an evaluation, a row a class; ``-`` where a number is not defined."""
-    from MedSegTrainerLib.units import SHORT, shown_key, shown_value  # SimpleITK, which a job's lines need not wait for
+    from MedSegTrainerLib.metrics.units import (  # SimpleITK, which a job's lines need not wait for
+        SHORT,
+        shown_key,
+        shown_value,
+    )
 
     titles = {
         "dice": "Dice",
@@ -256,7 +260,10 @@ def metrics_table(metrics: Mapping[str, Mapping[str, float | None]], length: Len
 
 def show_comparison(document: Mapping[str, Any], console: Console) -> None:
     """What a comparison came to: its notes, a table, and the cases that changed most."""
-    from MedSegTrainerLib.units import shown_key, shown_results  # SimpleITK, which a job's lines need not wait for
+    from MedSegTrainerLib.metrics.units import (  # SimpleITK, which a job's lines need not wait for
+        shown_key,
+        shown_results,
+    )
 
     title, main = document["title"], document["metrics"][0]
     lines = [title, f"  A  {document['a']['path']}", f"  B  {document['b']['path']}"]

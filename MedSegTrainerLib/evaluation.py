@@ -14,7 +14,6 @@ import SimpleITK as sitk
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, default_color
 from MedSegTrainerLib.config.settings import EvaluateConfig
-from MedSegTrainerLib.confusion import Confusion
 from MedSegTrainerLib.data.layouts.dataset_json import ignored_value, read_description
 from MedSegTrainerLib.errors import ConfigError, DataError
 from MedSegTrainerLib.evaluation_tables import case_table, summary_table
@@ -25,7 +24,9 @@ from MedSegTrainerLib.imaging.grid_remedies import Volume, difference
 from MedSegTrainerLib.imaging.label_grid import place_on_grid
 from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_pair
 from MedSegTrainerLib.imaging.read import read_channels
-from MedSegTrainerLib.metrics import (
+from MedSegTrainerLib.metrics.calibration import UncertaintyError
+from MedSegTrainerLib.metrics.confusion import Confusion
+from MedSegTrainerLib.metrics.metrics import (
     METRICS,
     TOLERANCE_MM,
     Values,
@@ -35,10 +36,9 @@ from MedSegTrainerLib.metrics import (
     outcome,
     summarize,
 )
+from MedSegTrainerLib.metrics.units import Length, common_length, length_of
 from MedSegTrainerLib.pairing import IMAGE_FOLDER_OF, Pair, listed_pairs, pair_folders, with_uncertainty
 from MedSegTrainerLib.segment_names import named_classes
-from MedSegTrainerLib.uncertainty_error import UncertaintyError
-from MedSegTrainerLib.units import Length, common_length, length_of
 
 SCHEMA_VERSION = 1
 FILE_SIDES = ("prediction", "reference", "image", "uncertainty")

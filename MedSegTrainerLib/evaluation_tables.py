@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from MedSegTrainerLib.files.csv_text import csv_text
-from MedSegTrainerLib.metrics import outcome
-from MedSegTrainerLib.units import Length, shown_key, shown_value
+from MedSegTrainerLib.metrics.metrics import outcome
+from MedSegTrainerLib.metrics.units import Length, shown_key, shown_value
 
 STATISTICS = ("mean", "std", "median", "min", "max")
 

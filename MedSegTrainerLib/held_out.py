@@ -17,10 +17,10 @@ from MedSegTrainerLib.hardware.distributed import ALONE, Ranks
 from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.held_out_loss import HeldOutLoss
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
-from MedSegTrainerLib.metrics import METRICS
+from MedSegTrainerLib.metrics.counts import Overlap
+from MedSegTrainerLib.metrics.metrics import METRICS
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.models.forward import to_channels_last, window_forward
-from MedSegTrainerLib.overlap import Overlap
 from MedSegTrainerLib.previews import Preview
 from MedSegTrainerLib.sliding_window import predict_volume
 from MedSegTrainerLib.smaller_windows import Footing, lighter

@@ -11,7 +11,7 @@ from MedSegTrainerLib.config.parsing import Assignment, parse_config, with_setti
 from MedSegTrainerLib.config.settings import DataConfig, TrainConfig
 from MedSegTrainerLib.errors import ConfigError, did_you_mean
 from MedSegTrainerLib.links import Link, Node, read_links
-from MedSegTrainerLib.metrics import metric_key
+from MedSegTrainerLib.metrics.metrics import metric_key
 from MedSegTrainerLib.nodes import (
     NODE_TYPES,
     SECTIONS,

@@ -15,7 +15,7 @@ from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.imaging.label_grid import place_on_grid
 from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_pair
 from MedSegTrainerLib.imaging.read import read_channels
-from MedSegTrainerLib.units import Length, length_of
+from MedSegTrainerLib.metrics.units import Length, length_of
 
 
 @dataclass(frozen=True, kw_only=True)

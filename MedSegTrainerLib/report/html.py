@@ -12,8 +12,9 @@ from markupsafe import Markup
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.confusion import largest_confusions, row_shares
 from MedSegTrainerLib.guide.remedies import Remedy, assignments
+from MedSegTrainerLib.metrics.confusion import largest_confusions, row_shares
+from MedSegTrainerLib.metrics.units import SHORT, shown_metric
 from MedSegTrainerLib.report.curves import draw_curves
 from MedSegTrainerLib.report.numbers import hex_color, number, signed
 from MedSegTrainerLib.report.pictures import ERROR_COLORS, ERROR_TITLES
@@ -30,7 +31,6 @@ from MedSegTrainerLib.report.tables import (
 from MedSegTrainerLib.report.uncertainty_plot import draw_uncertainty, uncertainty_words
 from MedSegTrainerLib.report.volumes import agreement, draw_agreement, draw_volumes
 from MedSegTrainerLib.report.words import in_words
-from MedSegTrainerLib.units import SHORT, shown_metric
 
 FOLDER = Path(__file__).parent
 TEMPLATE, STYLE = FOLDER / "report.html.j2", FOLDER / "style.css.j2"

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from MedSegTrainerLib.metrics import Metric
+from MedSegTrainerLib.metrics.metrics import Metric
 from MedSegTrainerLib.report.curves import FONT_SIZE, INK, calm, inline_svg, short
 
 ROW_INCHES, WIDTH_INCHES = 0.34, 9.0

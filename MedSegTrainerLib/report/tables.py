@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from MedSegTrainerLib.metrics import Metric, Values, outcome
+from MedSegTrainerLib.metrics.metrics import Metric, Values, outcome
+from MedSegTrainerLib.metrics.units import Length, shown_value
 from MedSegTrainerLib.report.numbers import DASH, number
-from MedSegTrainerLib.units import Length, shown_value
 
 OUTCOME_TITLES = {"missed": "missed", "extra": "extra", "absent": DASH, "found": DASH}
 # What the first table has room for; the others are unfolded below it

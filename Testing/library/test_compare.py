@@ -15,7 +15,7 @@ from MedSegTrainerLib import api
 from MedSegTrainerLib.cli import main
 from MedSegTrainerLib.compare import compare, comparison
 from MedSegTrainerLib.errors import ConfigError, DataError, UsageError
-from MedSegTrainerLib.metrics import METRICS
+from MedSegTrainerLib.metrics.metrics import METRICS
 from MedSegTrainerLib.paired import compare_pairs
 
 Values = dict[str, dict[str, dict[str, float | None]]]

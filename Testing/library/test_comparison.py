@@ -14,7 +14,7 @@ from rich.console import Console
 
 from MedSegTrainerLib.compare import comparison
 from MedSegTrainerLib.console import show_comparison
-from MedSegTrainerLib.metrics import METRICS
+from MedSegTrainerLib.metrics.metrics import METRICS
 from MedSegTrainerLib.report.comparison import by_name, p_text, render
 from MedSegTrainerLib.report.numbers import signed
 

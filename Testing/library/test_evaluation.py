@@ -19,7 +19,7 @@ from MedSegTrainerLib.evaluation import evaluate, run_evaluate
 from MedSegTrainerLib.events import Measured, Progress, Stage, Warned
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import write_label_map
-from MedSegTrainerLib.metrics import METRICS
+from MedSegTrainerLib.metrics.metrics import METRICS
 from MedSegTrainerLib.pairing import Pair
 from MedSegTrainerLib.report.case_arrays import read_case
 from MedSegTrainerLib.report.pictures import draw_case

@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 from MedSegTrainerLib.evaluation_tables import case_table, summary_table
-from MedSegTrainerLib.metrics import METRICS, summarize
+from MedSegTrainerLib.metrics.metrics import METRICS, summarize
 
 FOUND: dict[str, float | None] = {**dict.fromkeys(METRICS, 0.5), "volume_ml": 0.2, "hd95_mm": 3.0}
 MISSED: dict[str, float | None] = {**FOUND, "dice": 0.0, "recall": 0.0, "precision": None, "hd95_mm": None}

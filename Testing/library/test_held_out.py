@@ -14,7 +14,7 @@ from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.held_out import CaseScores, HeldOut, HeldOutScores, Values, case_to_show, summarise
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.losses import build_loss
-from MedSegTrainerLib.metrics import dice_from_counts
+from MedSegTrainerLib.metrics.metrics import dice_from_counts
 from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.monitor import LOGGED_METRICS
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from MedSegTrainerLib.metrics import METRICS
+from MedSegTrainerLib.metrics.metrics import METRICS
 from MedSegTrainerLib.report.curves import short, write_curves
 from MedSegTrainerLib.report.plots import draw_boxes, draw_confusion, percent
 

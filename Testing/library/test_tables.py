@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from MedSegTrainerLib.metrics import METRICS, summarize
+from MedSegTrainerLib.metrics.metrics import METRICS, summarize
 from MedSegTrainerLib.report.tables import box_panels, case_row, main_metrics, summary_row, volume_pairs
 
 FOUND: dict[str, float | None] = {**dict.fromkeys(METRICS, 0.5), "volume_ml": 2.0, "predicted_volume_ml": 3.0}

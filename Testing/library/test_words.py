@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from MedSegTrainerLib.metrics import METRICS, summarize
+from MedSegTrainerLib.metrics.metrics import METRICS, summarize
 from MedSegTrainerLib.report.words import in_words
 
 

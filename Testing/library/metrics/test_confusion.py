@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.confusion import Confusion, largest_confusions, row_shares
+from MedSegTrainerLib.metrics.confusion import Confusion, largest_confusions, row_shares
 
 LIVER = LabelClass(value=2, name="liver", color=(255, 0, 0))
 TUMOUR = LabelClass(value=70000, name="tumour", color=(0, 255, 0))

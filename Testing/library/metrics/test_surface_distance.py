@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 from scipy.ndimage import binary_erosion, gaussian_filter
 
-from MedSegTrainerLib.surface import SurfaceDistances, surface_distances
+from MedSegTrainerLib.metrics.surface_distance import SurfaceDistances, surface_distances
 
 SPACING = (3.0, 0.7, 1.1)
 SHAPES = [((9, 14, 21), SPACING), ((12, 11, 10), (1.0, 1.0, 1.0)), ((5, 23, 17), (6.5, 0.9, 0.35))]

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.metrics import (
+from MedSegTrainerLib.metrics.metrics import (
     METRICS,
     case_metrics,
     dice_from_counts,
@@ -21,7 +21,7 @@ from MedSegTrainerLib.metrics import (
     outcome,
     summarize,
 )
-from MedSegTrainerLib.surface import surface_distances
+from MedSegTrainerLib.metrics.surface_distance import surface_distances
 
 SPACING = (3.0, 0.7, 1.1)
 CLASSES = [
@@ -210,7 +210,7 @@ class TestDiceFromCounts:
         assert dice_from_counts(0, 5, 0) == dice_from_counts(0, 0, 5) == 0
 
     def test_training_need_not_import_scipy(self) -> None:
-        code = "import sys, MedSegTrainerLib.metrics; sys.exit('scipy' in sys.modules)"
+        code = "import sys, MedSegTrainerLib.metrics.metrics; sys.exit('scipy' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from MedSegTrainerLib.surface import SurfaceDistances
+    from MedSegTrainerLib.metrics.surface_distance import SurfaceDistances
 
 Box = tuple[slice, ...]
 
@@ -61,7 +61,7 @@ def overlaps(
     """
     from scipy.ndimage import find_objects  # scipy only where surfaces are measured: training needs the Dice alone
 
-    from MedSegTrainerLib.surface import surface_distances
+    from MedSegTrainerLib.metrics.surface_distance import surface_distances
 
     # An axis of one voxel is no axis: in a 2D image only the outline is surface, not the whole area.
     kept = [axis for axis, size in enumerate(prediction.shape) if size > 1] or [0]

@@ -9,8 +9,8 @@ import pytest
 
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import read_label_pair
-from MedSegTrainerLib.metrics import METRICS
-from MedSegTrainerLib.units import common_length, length_of, shown_key, shown_metric, shown_value
+from MedSegTrainerLib.metrics.metrics import METRICS
+from MedSegTrainerLib.metrics.units import common_length, length_of, shown_key, shown_metric, shown_value
 
 
 class TestLengthOf:

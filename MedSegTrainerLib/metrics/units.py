@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import is_placeless
-from MedSegTrainerLib.metrics import METRICS, Metric
+from MedSegTrainerLib.metrics.metrics import METRICS, Metric
 
 Length = Literal["mm", "pixels", "voxels"]
 SHORT: dict[Length, str] = {"mm": "mm", "pixels": "px", "voxels": "vx"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from MedSegTrainerLib.uncertainty_error import NEIGHBOURHOOD, UncertaintyError
+from MedSegTrainerLib.metrics.calibration import NEIGHBOURHOOD, UncertaintyError
 
 
 def case() -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -27,7 +27,7 @@ import numpy as np
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import ConfigError, did_you_mean
-from MedSegTrainerLib.overlap import Overlap, overlaps
+from MedSegTrainerLib.metrics.counts import Overlap, overlaps
 
 Values = dict[str, float | None]
 Outcome = Literal["found", "missed", "extra", "absent"]
