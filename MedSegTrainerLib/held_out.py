@@ -19,8 +19,8 @@ from MedSegTrainerLib.held_out_loss import HeldOutLoss
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.metrics.counts import Overlap
 from MedSegTrainerLib.metrics.metrics import METRICS
-from MedSegTrainerLib.models import build_network
-from MedSegTrainerLib.models.forward import to_channels_last, window_forward
+from MedSegTrainerLib.networks import build_network
+from MedSegTrainerLib.networks.forward import to_channels_last, window_forward
 from MedSegTrainerLib.previews import Preview
 from MedSegTrainerLib.sliding_window import predict_volume
 from MedSegTrainerLib.smaller_windows import Footing, lighter

@@ -27,8 +27,8 @@ from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.files.json_input import parse_json
 from MedSegTrainerLib.likeness import combine, refuse_malformed
 from MedSegTrainerLib.model.postprocessing import from_json
-from MedSegTrainerLib.models import build_network
-from MedSegTrainerLib.models.state_shapes import state_shapes
+from MedSegTrainerLib.networks import build_network
+from MedSegTrainerLib.networks.state_shapes import state_shapes
 from MedSegTrainerLib.weights_file import load_weights
 
 SCHEMA_VERSION = 1

@@ -15,9 +15,9 @@ from MedSegTrainerLib.ema import WeightAverage
 from MedSegTrainerLib.hardware.device import Precision, same_shapes
 from MedSegTrainerLib.hardware.distributed import ALONE, Ranks
 from MedSegTrainerLib.losses import build_loss
-from MedSegTrainerLib.models import build_network
-from MedSegTrainerLib.models.forward import to_channels_last
-from MedSegTrainerLib.models.memory import to_rows
+from MedSegTrainerLib.networks import build_network
+from MedSegTrainerLib.networks.forward import to_channels_last
+from MedSegTrainerLib.networks.layers import to_rows
 from MedSegTrainerLib.optim import build_optimizer, set_rate
 
 

@@ -14,7 +14,7 @@ from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.hardware.device import memory_bytes
 from MedSegTrainerLib.hardware.main_memory import available_memory
-from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.networks import build_network
 
 FEWEST_MAPS = 16  # at full resolution, in 32 bits, that any network keeps for its backward pass
 NARROW = (12, 24)  # embed_dim of a SwinUNETR that is built quickly

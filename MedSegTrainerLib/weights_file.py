@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.files.json_input import parse_json
-from MedSegTrainerLib.models.state_shapes import Shape
+from MedSegTrainerLib.networks.state_shapes import Shape
 
 LENGTH_BYTES = 8  # of the header's own size (safetensors' README)
 LONGEST_HEADER = 16 << 20

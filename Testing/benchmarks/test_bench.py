@@ -20,7 +20,7 @@ from benchmarks.plain_unet import PlainUNet, plain_loss
 from benchmarks.timing import Comparison, Side, compare
 
 from MedSegTrainerLib.losses import build_loss
-from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.networks import build_network
 
 ROWS = ["train", "train-monai", "augment", "preprocess"]
 CPU = torch.device("cpu")

@@ -25,7 +25,7 @@ from benchmarks.plain_conv_unet import PlainConvUNet
 from rich.console import Console
 
 from MedSegTrainerLib.errors import MedSegError
-from MedSegTrainerLib.models import MODELS
+from MedSegTrainerLib.networks import MODELS
 
 FAKE = Path(__file__).parent / "fake_nnunet.py"
 CPU = torch.device("cpu")

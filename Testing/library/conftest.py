@@ -8,7 +8,7 @@ import torch
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.config.settings import LossConfig
-from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.package import ModelPackage
 
 

@@ -12,7 +12,7 @@ import pytest
 from MedSegTrainerLib.card import card_text, read_card
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.package import ModelPackage, save_ensemble, save_package
 
 SUMMARY = {

@@ -17,7 +17,7 @@ from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.ensemble import averaged
 from MedSegTrainerLib.errors import ModelError, UsageError
 from MedSegTrainerLib.export import TOLERANCE, Logits, check, example, export
-from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.package import ModelPackage, save_ensemble, save_package
 
 

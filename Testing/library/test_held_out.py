@@ -15,8 +15,8 @@ from MedSegTrainerLib.held_out import CaseScores, HeldOut, HeldOutScores, Values
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.losses import build_loss
 from MedSegTrainerLib.metrics.metrics import dice_from_counts
-from MedSegTrainerLib.models import build_network
 from MedSegTrainerLib.monitor import LOGGED_METRICS
+from MedSegTrainerLib.networks import build_network
 
 Weights = dict[str, torch.Tensor]
 

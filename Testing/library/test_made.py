@@ -9,7 +9,7 @@ import pytest
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.made import ABSENT, BY_HAND, OTHER, SAME, Made, model_checksum, recipe
-from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.package import ModelPackage
 
 

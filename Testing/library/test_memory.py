@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from MedSegTrainerLib.models.memory import is_rows, to_rows
+from MedSegTrainerLib.networks.layers import is_rows, to_rows
 
 
 @pytest.mark.parametrize("channels", [1, 3])

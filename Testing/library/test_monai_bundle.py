@@ -17,7 +17,7 @@ import torch
 from MedSegTrainerLib.export import Logits, example, export
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.inference import Predictor
-from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.package import ModelPackage, save_package
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from MedSegTrainerLib.models.norm import (
+from MedSegTrainerLib.networks.instance_norm import (
     EPSILON,
     SLOPE,
     InstanceNorm,

@@ -13,8 +13,8 @@ from torch.optim import lr_scheduler
 from MedSegTrainerLib.config.architectures import ARCHITECTURES
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import OptimizerConfig, TrainerConfig
-from MedSegTrainerLib.models import MODELS, build_network
-from MedSegTrainerLib.models.norm import InstanceNormAct
+from MedSegTrainerLib.networks import MODELS, build_network
+from MedSegTrainerLib.networks.instance_norm import InstanceNormAct
 from MedSegTrainerLib.optim import (
     OPTIMIZERS,
     SCHEDULES,

@@ -19,7 +19,7 @@ import torch
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.package import (
     CARD,
     DESCRIPTION,

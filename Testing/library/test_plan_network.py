@@ -15,7 +15,7 @@ from MedSegTrainerLib.config.parsing import parse_config, with_settings
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, Fingerprint
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.plan_network import NetworkPlan, plan_network
 
 MR = ChannelIntensities(name="T2", low=0, high=1800, percentile_00_5=30, percentile_99_5=900, mean=300, std=120)

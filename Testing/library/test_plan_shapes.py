@@ -11,7 +11,7 @@ import torch
 
 from MedSegTrainerLib.classes import classes_from_values
 from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, Fingerprint
-from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.plan_shapes import (
     CONTEXT,
     MOST_FEATURES,

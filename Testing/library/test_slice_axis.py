@@ -23,7 +23,7 @@ from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.inference import Predictor
 from MedSegTrainerLib.maps import MapsWanted
-from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.package import ModelPackage
 from MedSegTrainerLib.tta import choose_transforms
 

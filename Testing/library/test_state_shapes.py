@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.models import MODELS, build_network
-from MedSegTrainerLib.models.state_shapes import state_shapes
+from MedSegTrainerLib.networks import MODELS, build_network
+from MedSegTrainerLib.networks.state_shapes import state_shapes
 
 CONVOLUTIONAL = {"in_channels": 2, "out_channels": 3, "norm": "instance", "dropout": 0.0}
 TRANSFORMER = {**CONVOLUTIONAL, "embed_dim": 24, "num_heads": 4, "num_layers": 2}

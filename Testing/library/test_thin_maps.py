@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from MedSegTrainerLib.models import build_network
-from MedSegTrainerLib.models.thin_maps import with_right_thin_maps
+from MedSegTrainerLib.networks import build_network
+from MedSegTrainerLib.networks.onednn_conv_fix import with_right_thin_maps
 
 CHANNELS = 16
 

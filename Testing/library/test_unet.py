@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.models import build_network
-from MedSegTrainerLib.models.memory import to_rows
-from MedSegTrainerLib.models.norm import InstanceNormAct
-from MedSegTrainerLib.models.unet import PlannedUNet
+from MedSegTrainerLib.networks import build_network
+from MedSegTrainerLib.networks.instance_norm import InstanceNormAct
+from MedSegTrainerLib.networks.layers import to_rows
+from MedSegTrainerLib.networks.planned_unet import PlannedUNet
 
 TOPOLOGIES: dict[str, dict[str, Any]] = {
     "isotropic": {

@@ -12,8 +12,8 @@ import torch
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.models import build_network
-from MedSegTrainerLib.models.state_shapes import state_shapes
+from MedSegTrainerLib.networks import build_network
+from MedSegTrainerLib.networks.state_shapes import state_shapes
 from MedSegTrainerLib.weights_file import load_weights
 
 

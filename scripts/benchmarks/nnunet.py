@@ -41,7 +41,7 @@ from MedSegTrainerLib.errors import MedSegError, UsageError
 from MedSegTrainerLib.imaging.label_maps import read_label_map_onto
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.imaging.write import write_volume
-from MedSegTrainerLib.models import MODELS
+from MedSegTrainerLib.networks import MODELS
 from MedSegTrainerLib.planning import make_plan
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.train_job import DEFAULT_BUDGET

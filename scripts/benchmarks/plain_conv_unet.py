@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from MedSegTrainerLib.models.norm import norm_act
-from MedSegTrainerLib.models.upsample import upsample_and_join
+from MedSegTrainerLib.networks.instance_norm import norm_act
+from MedSegTrainerLib.networks.upsample import upsample_and_join
 
 
 class PlainConvUNet(nn.Module):

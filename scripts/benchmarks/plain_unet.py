@@ -1,6 +1,6 @@
 """The planned U-Net as one would write it in plain PyTorch, and a loss for it: what ours must be faster than.
 
-Written apart from MedSegTrainerLib.models, which may become faster without this becoming so too.
+Written apart from MedSegTrainerLib.networks, which may become faster without this becoming so too.
 A test sees that both compute the same.
 """
 

@@ -20,7 +20,7 @@ from MedSegTrainerLib.config.architectures import (
 from MedSegTrainerLib.config.parsing import parse_config, with_settings
 from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.models import MODELS
+from MedSegTrainerLib.networks import MODELS
 
 NAMED = [name for name in ARCHITECTURES if name != PLANNED]
 

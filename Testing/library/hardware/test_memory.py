@@ -13,7 +13,7 @@ from MedSegTrainerLib.config.architectures import ARCHITECTURES
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.hardware.memory import Measured, fit_to_memory, is_out_of_memory, smaller
-from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.networks import build_network
 
 UNETR = {
     "in_channels": 1, "out_channels": 3, "img_size": [32, 64, 48], "embed_dim": 12, "num_heads": 1, "num_layers": 1,

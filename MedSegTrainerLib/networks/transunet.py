@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from MedSegTrainerLib.models.norm import norm_words
-from MedSegTrainerLib.models.residual import ResidualEncoder
-from MedSegTrainerLib.models.tokens import as_maps, vision_transformer
+from MedSegTrainerLib.networks.instance_norm import norm_words
+from MedSegTrainerLib.networks.resnet_encoder import ResidualEncoder
+from MedSegTrainerLib.networks.vision_transformer import as_maps, vision_transformer
 
 COARSE = 16  # edge in pixels of what becomes a token
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from MedSegTrainerLib.models.norm import norm_words, with_norms
+from MedSegTrainerLib.networks.instance_norm import norm_words, with_norms
 
 ACT = "prelu"
 CONVOLUTIONS_DOWN = (1, 2, 3, 2)  # behind each halving, as in MONAI; the paper has 2, 3, 3, 3

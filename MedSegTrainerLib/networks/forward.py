@@ -9,7 +9,7 @@ from torch import nn
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.hardware.device import Precision
-from MedSegTrainerLib.models.memory import to_rows
+from MedSegTrainerLib.networks.layers import to_rows
 
 
 def window_forward(network: nn.Module, plan: Plan, precision: Precision) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from MedSegTrainerLib.models.norm import norm_words
-from MedSegTrainerLib.models.residual import ResidualEncoder
+from MedSegTrainerLib.networks.instance_norm import norm_words
+from MedSegTrainerLib.networks.resnet_encoder import ResidualEncoder
 
 
 class DeepLabV3Plus(nn.Module):

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from MedSegTrainerLib.models.norm import norm_act
-from MedSegTrainerLib.models.pool import AveragePool
-from MedSegTrainerLib.models.upsample import upsample_and_join
+from MedSegTrainerLib.networks.instance_norm import norm_act
+from MedSegTrainerLib.networks.pool import AveragePool
+from MedSegTrainerLib.networks.upsample import upsample_and_join
 
 Triple = Sequence[int]
 Layer = Callable[..., nn.Module]

@@ -9,7 +9,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.models import build_network
+from MedSegTrainerLib.networks import build_network
 
 ALLOCATING = {torch.empty, torch.zeros, torch.ones}  # what layers make weights with
 Shape = tuple[tuple[int, ...], torch.dtype]

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from MedSegTrainerLib.models.memory import is_rows
+from MedSegTrainerLib.networks.layers import is_rows
 
 
 class AveragePool(nn.Module):

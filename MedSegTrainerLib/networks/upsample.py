@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from MedSegTrainerLib.models.memory import is_rows
+from MedSegTrainerLib.networks.layers import is_rows
 
 
 def upsample_and_join(up: nn.Module, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:

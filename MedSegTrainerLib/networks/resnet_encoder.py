@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from MedSegTrainerLib.models.norm import with_norms
+from MedSegTrainerLib.networks.instance_norm import with_norms
 
 BLOCKS = 2  # a stage
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from MedSegTrainerLib.models.norm import norm_words, with_fast_instance_norms
-from MedSegTrainerLib.models.tokens import SpreadLayers, vision_transformer
+from MedSegTrainerLib.networks.instance_norm import norm_words, with_fast_instance_norms
+from MedSegTrainerLib.networks.vision_transformer import SpreadLayers, vision_transformer
 
 UNETR_FEATURES = 16  # at full resolution, as its authors have it
 

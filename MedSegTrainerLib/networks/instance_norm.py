@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from MedSegTrainerLib.models.memory import is_exported, without_gaps
+from MedSegTrainerLib.networks.layers import is_exported, without_gaps
 
 EPSILON = 1e-5
 MOST_GROUPS = 8

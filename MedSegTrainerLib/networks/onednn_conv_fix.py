@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from MedSegTrainerLib.models.memory import is_exported, without_gaps
+from MedSegTrainerLib.networks.layers import is_exported, without_gaps
 
 
 class Conv2d(nn.Conv2d):

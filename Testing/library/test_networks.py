@@ -18,10 +18,10 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.losses import build_loss
-from MedSegTrainerLib.models import MODELS, build_network
-from MedSegTrainerLib.models.from_monai import ListOfLogits
-from MedSegTrainerLib.models.memory import to_rows
-from MedSegTrainerLib.models.norm import InstanceNorm
+from MedSegTrainerLib.networks import MODELS, build_network
+from MedSegTrainerLib.networks.instance_norm import InstanceNorm
+from MedSegTrainerLib.networks.layers import to_rows
+from MedSegTrainerLib.networks.monai_networks import ListOfLogits
 from MedSegTrainerLib.package import ModelPackage, load_package, save_package
 
 TOKENS = {"embed_dim": 24, "num_heads": 2, "num_layers": 3}

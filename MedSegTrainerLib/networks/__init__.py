@@ -9,12 +9,12 @@ from typing import Any
 from torch import nn
 
 from MedSegTrainerLib.errors import ModelError, did_you_mean
-from MedSegTrainerLib.models.deeplab import DeepLabV3Plus
-from MedSegTrainerLib.models.from_monai import ListOfLogits, seg_res_net, swin_unetr, unet_2d, unet_3d, unetr
-from MedSegTrainerLib.models.thin_maps import with_right_thin_maps
-from MedSegTrainerLib.models.transunet import TransUNet
-from MedSegTrainerLib.models.unet import PlannedUNet
-from MedSegTrainerLib.models.vnet import VNet
+from MedSegTrainerLib.networks.deeplab import DeepLabV3Plus
+from MedSegTrainerLib.networks.monai_networks import ListOfLogits, seg_res_net, swin_unetr, unet_2d, unet_3d, unetr
+from MedSegTrainerLib.networks.onednn_conv_fix import with_right_thin_maps
+from MedSegTrainerLib.networks.planned_unet import PlannedUNet
+from MedSegTrainerLib.networks.transunet import TransUNet
+from MedSegTrainerLib.networks.vnet import VNet
 
 
 def _list_of(network: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
