@@ -6,7 +6,7 @@ import torch
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.hardware.device import to_device
-from MedSegTrainerLib.losses import build_loss
+from MedSegTrainerLib.losses.segmentation_loss import build_loss
 
 LARGEST = 1 << 25  # logits that the loss looks at: 128 MB, and what it works out from them some times as much
 

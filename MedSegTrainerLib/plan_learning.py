@@ -12,7 +12,7 @@ from MedSegTrainerLib.config.settings import LossConfig, TrainConfig, TrainerCon
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.guide import tables as presets
-from MedSegTrainerLib.losses import balanced_weights
+from MedSegTrainerLib.losses.segmentation_loss import balanced_weights
 from MedSegTrainerLib.optim import plateau_patience
 from MedSegTrainerLib.step_memory import count_weights
 

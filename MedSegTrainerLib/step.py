@@ -14,7 +14,7 @@ from MedSegTrainerLib.data.samples.mixup_cutmix import Batch
 from MedSegTrainerLib.ema import WeightAverage
 from MedSegTrainerLib.hardware.device import Precision, same_shapes
 from MedSegTrainerLib.hardware.distributed import ALONE, Ranks
-from MedSegTrainerLib.losses import build_loss
+from MedSegTrainerLib.losses.segmentation_loss import build_loss
 from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.networks.forward import to_channels_last
 from MedSegTrainerLib.networks.layers import to_rows

@@ -19,7 +19,7 @@ from benchmarks.material import Material, prepare
 from benchmarks.plain_unet import PlainUNet, plain_loss
 from benchmarks.timing import Comparison, Side, compare
 
-from MedSegTrainerLib.losses import build_loss
+from MedSegTrainerLib.losses.segmentation_loss import build_loss
 from MedSegTrainerLib.networks import build_network
 
 ROWS = ["train", "train-monai", "augment", "preprocess"]

@@ -13,7 +13,7 @@ from MedSegTrainerLib.data.samples.cache import CachedCase
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.held_out import CaseScores, HeldOut, HeldOutScores, Values, case_to_show, summarise
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.losses import build_loss
+from MedSegTrainerLib.losses.segmentation_loss import build_loss
 from MedSegTrainerLib.metrics.metrics import dice_from_counts
 from MedSegTrainerLib.monitor import LOGGED_METRICS
 from MedSegTrainerLib.networks import build_network

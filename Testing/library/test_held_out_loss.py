@@ -10,7 +10,7 @@ import torch
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.held_out_loss import HeldOutLoss
-from MedSegTrainerLib.losses import build_loss
+from MedSegTrainerLib.losses.segmentation_loss import build_loss
 
 SIZE = (9, 21, 34)
 CONFIGS = (

@@ -17,7 +17,7 @@ from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.losses import build_loss
+from MedSegTrainerLib.losses.segmentation_loss import build_loss
 from MedSegTrainerLib.networks import MODELS, build_network
 from MedSegTrainerLib.networks.instance_norm import InstanceNorm
 from MedSegTrainerLib.networks.layers import to_rows

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from MedSegTrainerLib.class_sums import ClassSums, class_sums
 from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.errors import ConfigError, did_you_mean
-from MedSegTrainerLib.signed_distance import signed_distances
+from MedSegTrainerLib.losses.class_sums import ClassSums, class_sums
+from MedSegTrainerLib.losses.distance_transform import signed_distances
 
 SMALLEST_SMOOTH = 1e-5  # MONAI's; with 0 a class that is neither there nor predicted would be 0 / 0
 SMALLEST_REGION = 0.01  # share that the boundary term leaves to the others (Kervadec et al. 2019)

@@ -8,7 +8,7 @@ import torch
 from monai.losses import BoundaryLoss
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from MedSegTrainerLib.signed_distance import distances_at_once, signed_distances
+from MedSegTrainerLib.losses.distance_transform import distances_at_once, signed_distances
 
 CUBES = (1.0, 1.0, 1.0)
 

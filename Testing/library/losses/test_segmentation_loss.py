@@ -13,7 +13,13 @@ from torch.nn import functional
 
 from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.losses import TERMS, SegmentationLoss, balanced_weights, build_loss, ramped_weights
+from MedSegTrainerLib.losses.segmentation_loss import (
+    TERMS,
+    SegmentationLoss,
+    balanced_weights,
+    build_loss,
+    ramped_weights,
+)
 
 CPU = torch.device("cpu")
 WEIGHTS = [0.1, 1.0, 2.0, 3.0]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from MedSegTrainerLib.class_sums import class_sums
 from MedSegTrainerLib.config.settings import LossConfig
-from MedSegTrainerLib.losses import SegmentationLoss, build_loss
+from MedSegTrainerLib.losses.class_sums import class_sums
+from MedSegTrainerLib.losses.segmentation_loss import SegmentationLoss, build_loss
 
 CPU = torch.device("cpu")
 SPACING = (2.5, 1.1, 0.8)
