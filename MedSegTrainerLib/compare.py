@@ -100,7 +100,7 @@ def comparison(first: Path, second: Path, *, metrics: Sequence[str] = (), seed: 
 
 
 def _write(document: Mapping[str, Any], output_dir: Path) -> None:
-    from MedSegTrainerLib.report.comparison import render  # matplotlib takes a second
+    from MedSegTrainerLib.report.comparison_page import render  # matplotlib takes a second
 
     page = render(document)
     with atomic.storage_errors(output_dir):

@@ -15,7 +15,7 @@ from MedSegTrainerLib.events import Epoch, Validated
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.previews import Preview, draw_preview, write_preview
 from MedSegTrainerLib.report.curves import write_curves
-from MedSegTrainerLib.report.numbers import hex_color
+from MedSegTrainerLib.report.formatting import hex_color
 from MedSegTrainerLib.tensorboard import TensorBoard
 
 CURVES_SECONDS = 30.0

@@ -119,7 +119,9 @@ def _write(
     document: dict[str, Any], written: dict[str, Any], classes: Sequence[LabelClass], shown: Shown, output_dir: Path
 ) -> Path:
     """The files of an evaluation; returns the report's path."""
-    from MedSegTrainerLib.report.html import write_report  # matplotlib: a second that only evaluation should pay
+    from MedSegTrainerLib.report.evaluation_page import (
+        write_report,  # matplotlib: a second that only evaluation should pay
+    )
 
     with atomic.storage_errors(output_dir):
         output_dir.mkdir(parents=True, exist_ok=True)
@@ -364,7 +366,7 @@ def _restricted(document: Mapping[str, Any], shown: Shown) -> dict[str, Any]:
 
 def _write_pictures(document: Mapping[str, Any], classes: Sequence[LabelClass], folder: Path, opacity: float) -> None:
     from MedSegTrainerLib.report.case_arrays import read_case
-    from MedSegTrainerLib.report.pictures import draw_case
+    from MedSegTrainerLib.report.slice_pictures import draw_case
 
     for name, files in document["files"].items():
         value_of = {item.name: item.value for item in classes}

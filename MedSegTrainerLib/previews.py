@@ -16,7 +16,7 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import write_label_map
-from MedSegTrainerLib.report.views import PLANES
+from MedSegTrainerLib.report.slice_views import PLANES
 
 PANEL_PIXELS = 288  # width of the widest of three panels beside each other
 GAP_PIXELS = 4

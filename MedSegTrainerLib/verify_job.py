@@ -29,7 +29,7 @@ SAMPLED_CASES = 4  # are prepared to draw augmented patches of
 
 def run_verify(config: VerifyConfig, folder: JobFolder, owner: JobOwner, emit: Emit) -> Outcome:
     """Writes ``report/verify.html`` and ``report/verify.json``; raises DataError at the end where there are errors."""
-    from MedSegTrainerLib.report.doctor import render
+    from MedSegTrainerLib.report.data_page import render
     from MedSegTrainerLib.train_job import counter
 
     dataset, findings = look_for_cases(config.train)
@@ -170,7 +170,7 @@ def _draw_cases(
     counter: Callable[..., Callable[[], None]],
 ) -> dict[str, bytes | None]:  # fmt: skip
     """A picture of each case, the worst first, until somebody asks to stop."""
-    from MedSegTrainerLib.report.doctor_pictures import draw_labelled
+    from MedSegTrainerLib.report.data_pictures import draw_labelled
 
     cases = {case.name: case for case in dataset.cases}
     classes = [_label_class(item) for item in document["classes"]]
@@ -200,7 +200,7 @@ def _draw_samples(
     from MedSegTrainerLib.data.samples.cache import build_cache
     from MedSegTrainerLib.data.splits.split import Split
     from MedSegTrainerLib.planning import make_plan
-    from MedSegTrainerLib.report.doctor_pictures import draw_patches
+    from MedSegTrainerLib.report.data_pictures import draw_patches
 
     train, cpu = config.train, torch.device("cpu")
     if not train.data.augmentation:

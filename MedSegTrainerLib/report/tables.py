@@ -7,7 +7,7 @@ from typing import Any
 
 from MedSegTrainerLib.metrics.metrics import Metric, Values, outcome
 from MedSegTrainerLib.metrics.units import Length, shown_value
-from MedSegTrainerLib.report.numbers import DASH, number
+from MedSegTrainerLib.report.formatting import DASH, number
 
 OUTCOME_TITLES = {"missed": "missed", "extra": "extra", "absent": DASH, "found": DASH}
 # What the first table has room for; the others are unfolded below it

@@ -15,8 +15,8 @@ from rich.console import Console
 from MedSegTrainerLib.compare import comparison
 from MedSegTrainerLib.console import show_comparison
 from MedSegTrainerLib.metrics.metrics import METRICS
-from MedSegTrainerLib.report.comparison import by_name, p_text, render
-from MedSegTrainerLib.report.numbers import signed
+from MedSegTrainerLib.report.comparison_page import by_name, p_text, render
+from MedSegTrainerLib.report.formatting import signed
 
 CLASSES = ["<b>liver", "spleen"]
 Scores = Mapping[str, Sequence[float | None]]

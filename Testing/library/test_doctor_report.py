@@ -15,8 +15,8 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.report.doctor import percent, render, short
-from MedSegTrainerLib.report.doctor_pictures import draw_labelled, draw_patches
+from MedSegTrainerLib.report.data_page import percent, render, short
+from MedSegTrainerLib.report.data_pictures import draw_labelled, draw_patches
 
 LIVER = LabelClass(value=1, name="liver <b>", color=(220, 40, 40))
 

@@ -22,7 +22,7 @@ from MedSegTrainerLib.imaging.label_maps import write_label_map
 from MedSegTrainerLib.metrics.metrics import METRICS
 from MedSegTrainerLib.pairing import Pair
 from MedSegTrainerLib.report.case_arrays import read_case
-from MedSegTrainerLib.report.pictures import draw_case
+from MedSegTrainerLib.report.slice_pictures import draw_case
 
 # Oblique, anisotropic and not cubic
 GEOMETRY = Geometry(

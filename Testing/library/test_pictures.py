@@ -11,7 +11,7 @@ from PIL import Image
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.report.case_arrays import CaseArrays
-from MedSegTrainerLib.report.pictures import (
+from MedSegTrainerLib.report.slice_pictures import (
     differences,
     draw_case,
     draw_columns,
@@ -19,7 +19,7 @@ from MedSegTrainerLib.report.pictures import (
     draw_slices,
     scale_bar_mm,
 )
-from MedSegTrainerLib.report.views import case_views
+from MedSegTrainerLib.report.slice_views import case_views
 
 LIVER = LabelClass(value=1, name="liver", color=(200, 80, 60))
 SHAPE = (9, 12, 15)

@@ -20,7 +20,7 @@ from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import write_label_map
 from MedSegTrainerLib.pairing import Pair
 from MedSegTrainerLib.report.curves import draw_curves
-from MedSegTrainerLib.report.html import render
+from MedSegTrainerLib.report.evaluation_page import render
 
 LIVER = LabelClass(value=1, name="liver <b>& co</b>", color=(200, 80, 60))
 GEOMETRY = Geometry(size=(15, 12, 9), spacing=(0.8, 1.5, 4.0))

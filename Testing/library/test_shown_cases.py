@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from MedSegTrainerLib.report.shown_cases import noteworthy, worst_first
+from MedSegTrainerLib.report.selected_cases import noteworthy, worst_first
 
 
 class TestNoteworthy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from MedSegTrainerLib.report.surfaces import distance_outside, find_surface, grid_step
+from MedSegTrainerLib.report.surface_points import distance_outside, find_surface, grid_step
 
 SPACING = (3.0, 1.1, 0.7)
 CENTRE = np.array([30.0, 22.0, 19.0])  # mm, z y x

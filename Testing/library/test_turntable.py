@@ -10,7 +10,7 @@ from PIL import Image
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.report.case_arrays import CaseArrays
-from MedSegTrainerLib.report.turntable import FRAMES, PANEL, draw_turntable, screen_axes, side_letters
+from MedSegTrainerLib.report.rotating_view import FRAMES, PANEL, draw_turntable, screen_axes, side_letters
 
 RED = LabelClass(value=1, name="right", color=(255, 0, 0))
 BLUE = LabelClass(value=2, name="left and low", color=(0, 0, 255))

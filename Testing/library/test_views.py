@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from MedSegTrainerLib.report.case_arrays import CaseArrays
-from MedSegTrainerLib.report.views import case_views, slice_views
+from MedSegTrainerLib.report.slice_views import case_views, slice_views
 
 SHAPE = (9, 12, 15)
 SPACING = (4.0, 1.5, 0.8)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from MedSegTrainerLib.report.volumes import agreement, draw_agreement, draw_volumes, most_biased
+from MedSegTrainerLib.report.bland_altman import agreement, draw_agreement, draw_volumes, most_biased
 
 PAIRS = [(10.0, 11.0), (20.0, 23.0), (30.0, 32.0), (40.0, 46.0)]  # differences 1, 3, 2, 6
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from MedSegTrainerLib.metrics.metrics import METRICS, summarize
-from MedSegTrainerLib.report.words import in_words
+from MedSegTrainerLib.report.summary_text import in_words
 
 
 def document(dice: dict[str, dict[str, float | None]], volume: float = 1.0, length: str = "mm") -> dict[str, Any]:

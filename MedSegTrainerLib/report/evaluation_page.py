@@ -15,11 +15,13 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.guide.remedies import Remedy, assignments
 from MedSegTrainerLib.metrics.confusion import largest_confusions, row_shares
 from MedSegTrainerLib.metrics.units import SHORT, shown_metric
+from MedSegTrainerLib.report.bland_altman import agreement, draw_agreement, draw_volumes
 from MedSegTrainerLib.report.curves import draw_curves
-from MedSegTrainerLib.report.numbers import hex_color, number, signed
-from MedSegTrainerLib.report.pictures import ERROR_COLORS, ERROR_TITLES
+from MedSegTrainerLib.report.formatting import hex_color, number, signed
 from MedSegTrainerLib.report.plots import draw_boxes, draw_confusion, percent
-from MedSegTrainerLib.report.shown_cases import show_cases, worst_first
+from MedSegTrainerLib.report.selected_cases import show_cases, worst_first
+from MedSegTrainerLib.report.slice_pictures import ERROR_COLORS, ERROR_TITLES
+from MedSegTrainerLib.report.summary_text import in_words
 from MedSegTrainerLib.report.tables import (
     all_statistics,
     box_panels,
@@ -29,8 +31,6 @@ from MedSegTrainerLib.report.tables import (
     volume_pairs,
 )
 from MedSegTrainerLib.report.uncertainty_plot import draw_uncertainty, uncertainty_words
-from MedSegTrainerLib.report.volumes import agreement, draw_agreement, draw_volumes
-from MedSegTrainerLib.report.words import in_words
 
 FOLDER = Path(__file__).parent
 TEMPLATE, STYLE = FOLDER / "report.html.j2", FOLDER / "style.css.j2"

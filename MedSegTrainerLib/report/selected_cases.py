@@ -9,9 +9,9 @@ from typing import Any
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.report.case_arrays import read_case
-from MedSegTrainerLib.report.numbers import hex_color, number
-from MedSegTrainerLib.report.pictures import draw_planes, draw_slices
-from MedSegTrainerLib.report.turntable import Turntable, draw_turntable
+from MedSegTrainerLib.report.formatting import hex_color, number
+from MedSegTrainerLib.report.rotating_view import Turntable, draw_turntable
+from MedSegTrainerLib.report.slice_pictures import draw_planes, draw_slices
 
 CASES_SHOWN = 6
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.report.case_arrays import CaseArrays
-from MedSegTrainerLib.report.surfaces import Surface, distance_outside, find_surface, grid_step
+from MedSegTrainerLib.report.surface_points import Surface, distance_outside, find_surface, grid_step
 
 FRAMES = 18
 PANEL, DRAWN_LARGER = 250, 2  # pixels of a panel's side; how much larger it is drawn, for smooth edges

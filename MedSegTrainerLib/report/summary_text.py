@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from MedSegTrainerLib.report.shown_cases import worst_first
+from MedSegTrainerLib.report.selected_cases import worst_first
 from MedSegTrainerLib.report.tables import volume_pairs
 
 FEWEST_CASES = 4  # for quartiles

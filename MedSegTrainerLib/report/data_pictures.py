@@ -17,8 +17,8 @@ from MedSegTrainerLib.imaging.geometry import Geometry, resample, to_canonical
 from MedSegTrainerLib.imaging.label_maps import read_label_map_onto
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.report.case_arrays import CaseArrays
-from MedSegTrainerLib.report.pictures import BACKGROUND, INK, draw_columns
-from MedSegTrainerLib.report.views import case_views
+from MedSegTrainerLib.report.slice_pictures import BACKGROUND, INK, draw_columns
+from MedSegTrainerLib.report.slice_views import case_views
 
 DPI = 100
 QUALITY = 82

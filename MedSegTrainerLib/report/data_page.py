@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from MedSegTrainerLib.report.html import FOLDER, fill
+from MedSegTrainerLib.report.evaluation_page import FOLDER, fill
 
 TEMPLATE = FOLDER / "doctor.html.j2"
 MOST_IN_TABLE = 12  # kinds with more findings have a table of their own, folded

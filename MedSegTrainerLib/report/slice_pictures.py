@@ -17,7 +17,7 @@ from matplotlib.patheffects import withStroke
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.metrics.units import SHORT
 from MedSegTrainerLib.report.case_arrays import CaseArrays
-from MedSegTrainerLib.report.views import View, case_views, label_box, slice_views
+from MedSegTrainerLib.report.slice_views import View, case_views, label_box, slice_views
 
 # Okabe-Ito colours, told apart with every kind of colour vision
 ERROR_COLORS = {"correct": "#009E73", "extra": "#E69F00", "missing": "#56B4E9", "confused": "#CC79A7"}

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from MedSegTrainerLib.metrics.metrics import Metric
 from MedSegTrainerLib.metrics.units import SHORT, Length, shown_metric, shown_results
 from MedSegTrainerLib.report.curves import FONT_SIZE, INK, calm, inline_svg
-from MedSegTrainerLib.report.html import fill
-from MedSegTrainerLib.report.numbers import DASH, number, signed
+from MedSegTrainerLib.report.evaluation_page import fill
+from MedSegTrainerLib.report.formatting import DASH, number, signed
 
 TEMPLATE = Path(__file__).parent / "comparison.html.j2"
 COLORS = {"better": "#0072B2", "worse": "#D55E00", "equal": "#8A8A8A"}  # Okabe-Ito blue and vermillion, and grey
