@@ -28,12 +28,12 @@ from MedSegTrainerLib.imaging.qform_sform import forms_apart
 from MedSegTrainerLib.imaging.read import file_stamps, read_channels
 from MedSegTrainerLib.inference import Predictor, Prepared
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
-from MedSegTrainerLib.likeness import combine, unlike_training, unlike_words
 from MedSegTrainerLib.made import ABSENT, BY_HAND, SAME, Made, model_checksum, recipe
 from MedSegTrainerLib.maps import MapsWanted, Prediction, map_files, write_maps
+from MedSegTrainerLib.model.data_profile import combine, unlike_training, unlike_words
+from MedSegTrainerLib.model.package import load_members
 from MedSegTrainerLib.model.postprocessing import Cleaning, agreed, from_json, to_json
 from MedSegTrainerLib.overlapped import StopAskedError, overlapped
-from MedSegTrainerLib.package import load_members
 from MedSegTrainerLib.postprocess import clean_up
 from MedSegTrainerLib.tta import choose_transforms
 

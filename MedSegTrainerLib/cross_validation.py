@@ -22,7 +22,7 @@ from MedSegTrainerLib.fold_places import fold_places
 from MedSegTrainerLib.fold_runs import FoldRuns
 from MedSegTrainerLib.imaging.label_maps import write_label_map
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
-from MedSegTrainerLib.package import load_package, save_ensemble
+from MedSegTrainerLib.model.package import load_package, save_ensemble
 from MedSegTrainerLib.pairing import Pair
 from MedSegTrainerLib.spread import spread_words
 from MedSegTrainerLib.study import Study, prepare

@@ -16,8 +16,8 @@ from torch.nn import functional
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.hardware.device import Precision
+from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks.forward import to_channels_last, window_forward
-from MedSegTrainerLib.package import ModelPackage
 from MedSegTrainerLib.sliding_window import Network
 from MedSegTrainerLib.tta import IDENTITY, Transform
 

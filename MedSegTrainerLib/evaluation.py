@@ -163,7 +163,7 @@ def run_evaluate(config: EvaluateConfig, emit: Emit) -> str:
     if ignored is None and config.labels:
         ignored = _described_ignored(labels, listen)
     if config.model:
-        from MedSegTrainerLib.package import load_members  # torch, which an evaluation of files must not wait for
+        from MedSegTrainerLib.model.package import load_members  # torch, which an evaluation of files must not wait for
 
         plan = load_members(Path(config.model))[0].plan
         classes, ignored = plan.classes, plan.ignore_label if ignored is None else ignored

@@ -19,7 +19,7 @@ from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.fold_places import Place
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner
-from MedSegTrainerLib.package import load_package
+from MedSegTrainerLib.model.package import load_package
 from MedSegTrainerLib.study import Study
 
 POLL_SECONDS = 0.3

@@ -23,7 +23,7 @@ from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.maps import NO_MAPS, MapsWanted, Prediction, ProbabilitySpool
-from MedSegTrainerLib.package import ModelPackage
+from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.planes import onto_grid, planes_at_once
 from MedSegTrainerLib.sliding_window import predict_slabs
 from MedSegTrainerLib.smaller_windows import Footing, lighter

@@ -9,8 +9,8 @@ from MedSegTrainerLib.events import Best, EventReader, Validated
 from MedSegTrainerLib.guide.advisor import news
 from MedSegTrainerLib.guide.remedies import facts_of
 from MedSegTrainerLib.held_out import HeldOutScores
+from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.optim import plateau_patience, plateau_reductions
-from MedSegTrainerLib.package import ModelPackage, save_package
 from MedSegTrainerLib.training import Training
 
 

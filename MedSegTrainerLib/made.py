@@ -18,7 +18,7 @@ import torch
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.files.json_input import parse_json
-from MedSegTrainerLib.package import ModelPackage
+from MedSegTrainerLib.model.package import ModelPackage
 
 RECORD = "made.jsonl"
 ABSENT, SAME, OTHER, BY_HAND = "absent", "same", "other", "by hand"

@@ -30,7 +30,7 @@ from MedSegTrainerLib import __version__, atomic
 from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.export import Exported, check, is_dynamic, quiet, traced
-from MedSegTrainerLib.package import ModelPackage
+from MedSegTrainerLib.model.package import ModelPackage
 
 CODES = {"z": "S", "y": "P", "x": "L"}  # towards which side of the patient an axis grows
 OVERLAP = 0.5
@@ -271,7 +271,7 @@ def _numbered(names: Any) -> list[tuple[str, str]]:
 
 
 def _readme(members: Sequence[ModelPackage], name: str) -> str:
-    from MedSegTrainerLib.card import card_text
+    from MedSegTrainerLib.model.card import card_text
 
     run = (
         f"python -m monai.bundle run --config_file {name}/configs/inference.json --bundle_root {name} "

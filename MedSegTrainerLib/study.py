@@ -21,7 +21,7 @@ from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.job_cases import BEGUN_BEFORE, cases_as_begun
 from MedSegTrainerLib.kept_settings import keep_settings
-from MedSegTrainerLib.package import DESCRIPTION
+from MedSegTrainerLib.model.package import DESCRIPTION
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,10 +41,10 @@ from MedSegTrainerLib.inference import Predictor, describe_plan
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.job_cases import cases_of_job
 from MedSegTrainerLib.kept_settings import keep_settings
-from MedSegTrainerLib.likeness import describe
+from MedSegTrainerLib.model.data_profile import describe
+from MedSegTrainerLib.model.package import DESCRIPTION, load_package, save_description
 from MedSegTrainerLib.model.postprocessing import to_json
 from MedSegTrainerLib.monitor import Monitor, judging_words
-from MedSegTrainerLib.package import DESCRIPTION, load_package, save_description
 from MedSegTrainerLib.plan_schedule import few_steps
 from MedSegTrainerLib.planning import make_plan
 from MedSegTrainerLib.step import Learner

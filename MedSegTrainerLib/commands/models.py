@@ -13,7 +13,7 @@ from MedSegTrainerLib.files.plain_text import plain
 
 def card(model: Annotated[Path, typer.Argument(help="A model folder, its zip, or the job that made it.")]) -> None:
     """Say what a model finds, in which images, how good it is and how it was made."""
-    from MedSegTrainerLib.card import read_card
+    from MedSegTrainerLib.model.card import read_card
 
     console.print(plain(read_card(model)), highlight=False, markup=False)
 

@@ -16,7 +16,7 @@ from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.package import load_package, save_description
+from MedSegTrainerLib.model.package import load_package, save_description
 from MedSegTrainerLib.run import run_job
 
 

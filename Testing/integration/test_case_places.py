@@ -16,7 +16,7 @@ from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import read_classes, read_label_map, read_label_map_onto
 from MedSegTrainerLib.imaging.read import read_file
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.package import ModelPackage
+from MedSegTrainerLib.model.package import ModelPackage
 
 nibabel = pytest.importorskip("nibabel")
 

@@ -20,7 +20,7 @@ from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.export import TOLERANCE, Logits, example, export
 from MedSegTrainerLib.job import STOP_KEEP_BEST, JobFolder
-from MedSegTrainerLib.package import load_members, load_package
+from MedSegTrainerLib.model.package import load_members, load_package
 from MedSegTrainerLib.run import run_job
 from MedSegTrainerLib.study import prepare
 

@@ -14,7 +14,7 @@ from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import read_classes, write_label_map
 from MedSegTrainerLib.imaging.read import read_file
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.package import load_package
+from MedSegTrainerLib.model.package import load_package
 from MedSegTrainerLib.run import run_job
 
 # values of liver and cyst; p1 is held out

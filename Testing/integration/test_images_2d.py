@@ -15,7 +15,7 @@ from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import ConfigError, DataError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.package import load_package
+from MedSegTrainerLib.model.package import load_package
 from MedSegTrainerLib.run import run_job
 
 SETTINGS = (

@@ -14,8 +14,8 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.imaging.geometry import Geometry, resample
 from MedSegTrainerLib.inference import Predictor
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.model.package import ModelPackage, load_package
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.package import ModelPackage, load_package
 
 LIVER, CYST = 2, 5  # label values of the data set
 ORDERS = list(itertools.permutations(range(3)))

@@ -20,7 +20,7 @@ import torch
 
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.package import load_package
+from MedSegTrainerLib.model.package import load_package
 
 EPOCHS = 3
 SETTINGS = (

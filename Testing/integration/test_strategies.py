@@ -13,7 +13,7 @@ import torch
 
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.package import load_package
+from MedSegTrainerLib.model.package import load_package
 from MedSegTrainerLib.run import run_job
 
 ConfigFor = Callable[..., TrainConfig]

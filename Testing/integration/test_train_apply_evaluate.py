@@ -21,7 +21,7 @@ from MedSegTrainerLib.events import EVENT_KINDS, EventReader
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import read_classes, read_label_map
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.package import load_package
+from MedSegTrainerLib.model.package import load_package
 from MedSegTrainerLib.run import run_job
 
 ROOT = Path(__file__).resolve().parents[2]

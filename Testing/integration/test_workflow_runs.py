@@ -15,7 +15,7 @@ from MedSegTrainerLib.cli import main
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import read_label_map
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.package import load_package
+from MedSegTrainerLib.model.package import load_package
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "Resources" / "workflows"
 SLICES = 6

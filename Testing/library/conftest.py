@@ -8,8 +8,8 @@ import torch
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.config.settings import LossConfig
+from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.package import ModelPackage
 
 
 @pytest.fixture

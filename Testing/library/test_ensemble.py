@@ -11,8 +11,8 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.ensemble import averaged, grouped, opinions, together
 from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.package import ModelPackage
 from MedSegTrainerLib.sliding_window import Network
 from MedSegTrainerLib.tta import IDENTITY, Transform
 

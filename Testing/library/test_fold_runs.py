@@ -22,8 +22,8 @@ from MedSegTrainerLib.fold_places import Place
 from MedSegTrainerLib.fold_runs import FoldRuns, seconds_left
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder, JobOwner
 from MedSegTrainerLib.job_status import Status
+from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.package import ModelPackage, save_package
 from MedSegTrainerLib.study import Study
 
 PLANNED = 2  # looks after which the first fold has its plan

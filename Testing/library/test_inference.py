@@ -17,8 +17,8 @@ from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.inference import CPU_VOXELS, Predictor, Prepared, _onto_original, windows_at_once
 from MedSegTrainerLib.maps import MapsWanted
+from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.package import ModelPackage
 from MedSegTrainerLib.tta import IDENTITY, Transform
 
 CPU = torch.device("cpu")

@@ -9,8 +9,8 @@ import pytest
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.made import ABSENT, BY_HAND, OTHER, SAME, Made, model_checksum, recipe
+from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.package import ModelPackage
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ import torch
 from MedSegTrainerLib.export import Logits, example, export
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.inference import Predictor
+from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.package import ModelPackage, save_package
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.losses.segmentation_loss import build_loss
+from MedSegTrainerLib.model.package import ModelPackage, load_package, save_package
 from MedSegTrainerLib.networks import MODELS, build_network
 from MedSegTrainerLib.networks.instance_norm import InstanceNorm
 from MedSegTrainerLib.networks.layers import to_rows
 from MedSegTrainerLib.networks.monai_networks import ListOfLogits
-from MedSegTrainerLib.package import ModelPackage, load_package, save_package
 
 TOKENS = {"embed_dim": 24, "num_heads": 2, "num_layers": 3}
 SMALL: dict[str, dict[str, Any]] = {

@@ -23,8 +23,8 @@ from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.inference import Predictor
 from MedSegTrainerLib.maps import MapsWanted
+from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.package import ModelPackage
 from MedSegTrainerLib.tta import choose_transforms
 
 CPU = torch.device("cpu")

@@ -15,8 +15,8 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import DataConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.events import Warned
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.monitor import Monitor
-from MedSegTrainerLib.package import ModelPackage, save_package
 from MedSegTrainerLib.train_job import _remember_best, explain, scan_data
 
 MONITOR = Monitor(TrainerConfig(), ["kidney", "cyst"])

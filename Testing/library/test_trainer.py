@@ -19,8 +19,8 @@ from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.model.package import load_package
 from MedSegTrainerLib.monitor import Monitor
-from MedSegTrainerLib.package import load_package
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.trainer import fit
 from MedSegTrainerLib.training import Training

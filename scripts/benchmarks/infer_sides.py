@@ -25,8 +25,8 @@ from MedSegTrainerLib.ensemble import way_of_preparing
 from MedSegTrainerLib.hardware.device import synchronize
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.inference import Predictor, Prepared
+from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.package import ModelPackage
 
 BODY = (0.6, 0.85)  # of the width of the volume along y and x: an abdomen in the field of view of a CT
 

@@ -35,7 +35,7 @@ from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.held_out_files import predict_files
 from MedSegTrainerLib.inference import Predictor
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.package import ModelPackage, save_package
+from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.pairing import Pair
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.train_job import DEFAULT_BUDGET, plan_training, prepare_cases, scan_data

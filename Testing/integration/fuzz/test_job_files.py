@@ -23,7 +23,6 @@ from hostile import runs, texts
 from hypothesis import given
 from rich.console import Console
 
-from MedSegTrainerLib.card import read_card
 from MedSegTrainerLib.checkpoint import keep_newest
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.parsing import parse_config, parse_job, with_settings
@@ -42,7 +41,8 @@ from MedSegTrainerLib.job_cases import cases_of_job
 from MedSegTrainerLib.job_lock import JobLock
 from MedSegTrainerLib.kept_settings import keep_settings
 from MedSegTrainerLib.made import Made
-from MedSegTrainerLib.package import load_members
+from MedSegTrainerLib.model.card import read_card
+from MedSegTrainerLib.model.package import load_members
 from MedSegTrainerLib.report.curves import draw_curves
 from MedSegTrainerLib.study import prepare
 from MedSegTrainerLib.train_job import explain, scan_data

@@ -25,11 +25,11 @@ from MedSegTrainerLib import __version__, atomic
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.files.json_input import parse_json
-from MedSegTrainerLib.likeness import combine, refuse_malformed
+from MedSegTrainerLib.model.data_profile import combine, refuse_malformed
 from MedSegTrainerLib.model.postprocessing import from_json
+from MedSegTrainerLib.model.weights_file import load_weights
 from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.networks.state_shapes import state_shapes
-from MedSegTrainerLib.weights_file import load_weights
 
 SCHEMA_VERSION = 1
 DESCRIPTION, WEIGHTS, CARD = "model.json", "weights.safetensors", "card.md"
@@ -156,7 +156,7 @@ def _write_weights(package: ModelPackage, folder: Path, name: str) -> None:
 
 
 def _write_description(members: Sequence[ModelPackage], document: Mapping[str, Any], folder: Path) -> None:
-    from MedSegTrainerLib.card import card_page  # which reads packages itself
+    from MedSegTrainerLib.model.card import card_page  # which reads packages itself
 
     atomic.write_json(folder / DESCRIPTION, document)
     atomic.write_bytes(folder / CARD, card_page(members, document).encode())

@@ -13,7 +13,7 @@ from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.data.checks.case_statistics import CaseTraits
 from MedSegTrainerLib.data.checks.scan import CaseScan
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.likeness import combine, describe, plane_of, unlike_training, unlike_words
+from MedSegTrainerLib.model.data_profile import combine, describe, plane_of, unlike_training, unlike_words
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 OLDER = ("name", "lowest", "highest", "median_low", "median_high")  # what models remembered of a channel

@@ -10,7 +10,7 @@ from typing import Any
 from MedSegTrainerLib.config.architectures import network_settings
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.package import ModelPackage, load_members, read_description
+from MedSegTrainerLib.model.package import ModelPackage, load_members, read_description
 
 MEASURED_ON = {
     "test": "test cases, which had no part in its training",

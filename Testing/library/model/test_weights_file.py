@@ -12,9 +12,9 @@ import torch
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.model.weights_file import load_weights
 from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.networks.state_shapes import state_shapes
-from MedSegTrainerLib.weights_file import load_weights
 
 
 @pytest.fixture

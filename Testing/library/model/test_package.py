@@ -19,8 +19,7 @@ import torch
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.package import (
+from MedSegTrainerLib.model.package import (
     CARD,
     DESCRIPTION,
     LARGEST,
@@ -32,6 +31,7 @@ from MedSegTrainerLib.package import (
     save_ensemble,
     save_package,
 )
+from MedSegTrainerLib.networks import build_network
 
 
 @pytest.fixture

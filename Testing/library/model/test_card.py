@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from MedSegTrainerLib.card import card_text, read_card
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.model.card import card_text, read_card
+from MedSegTrainerLib.model.package import ModelPackage, save_ensemble, save_package
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.package import ModelPackage, save_ensemble, save_package
 
 SUMMARY = {
     "kidney": {"dice": {"mean": 0.91}, "iou": {"mean": 0.84}, "hd95_mm": {"mean": None}},
