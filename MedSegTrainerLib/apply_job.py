@@ -26,16 +26,16 @@ from MedSegTrainerLib.imaging.nifti_checks import NIFTI_SUFFIXES
 from MedSegTrainerLib.imaging.not_finite import with_padding_filled
 from MedSegTrainerLib.imaging.qform_sform import forms_apart
 from MedSegTrainerLib.imaging.read import file_stamps, read_channels
-from MedSegTrainerLib.inference import Predictor, Prepared
+from MedSegTrainerLib.inference.postprocess import clean_up
+from MedSegTrainerLib.inference.predictor import Predictor, Prepared
+from MedSegTrainerLib.inference.probability_maps import MapsWanted, Prediction, map_files, write_maps
+from MedSegTrainerLib.inference.tta import choose_transforms
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.made import ABSENT, BY_HAND, SAME, Made, model_checksum, recipe
-from MedSegTrainerLib.maps import MapsWanted, Prediction, map_files, write_maps
 from MedSegTrainerLib.model.data_profile import combine, unlike_training, unlike_words
 from MedSegTrainerLib.model.package import load_members
 from MedSegTrainerLib.model.postprocessing import Cleaning, agreed, from_json, to_json
 from MedSegTrainerLib.overlapped import StopAskedError, overlapped
-from MedSegTrainerLib.postprocess import clean_up
-from MedSegTrainerLib.tta import choose_transforms
 
 SUFFIXES = {"nifti": "nii.gz"}  # output formats that are named otherwise than their files
 MAP_SUFFIXES = {"seg.nrrd": "nrrd", "png": "nrrd"}  # formats of label maps that hold no fractions

@@ -56,7 +56,7 @@ def run_cross_validate(config: CrossValidateConfig, folder: JobFolder, owner: Jo
 def conclude(study: Study, done: Sequence[int], emit: Emit) -> str:
     """Judges the held-out predictions of these folds together, writes the ensemble; returns how good it is in words."""
     from MedSegTrainerLib.evaluation import evaluate  # matplotlib and scipy, which nobody needs before
-    from MedSegTrainerLib.inference import describe_plan
+    from MedSegTrainerLib.inference.predictor import describe_plan
 
     members = [load_package(study.job(index).model) for index in done]
     plan = members[0].plan

@@ -24,8 +24,8 @@ from torch.nn import functional
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config.architectures import ARCHITECTURES
-from MedSegTrainerLib.ensemble import grouped
 from MedSegTrainerLib.errors import ModelError, UsageError, did_you_mean
+from MedSegTrainerLib.inference.ensemble import grouped
 from MedSegTrainerLib.model.package import ModelPackage, load_members, read_description
 
 TOLERANCE = 1e-4  # largest difference of a logit

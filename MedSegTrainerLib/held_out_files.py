@@ -8,13 +8,13 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from MedSegTrainerLib.cleaning import CleaningStudy, clean_classes
 from MedSegTrainerLib.data.checks.label_values import as_class
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_map, read_label_map_onto, write_label_map
 from MedSegTrainerLib.imaging.read import read_channels
-from MedSegTrainerLib.inference import Predictor
+from MedSegTrainerLib.inference.postprocess_search import CleaningStudy, clean_classes
+from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.model.postprocessing import Cleaning
 from MedSegTrainerLib.pairing import Pair
 

@@ -37,7 +37,7 @@ from MedSegTrainerLib.hardware.device import choose_device
 from MedSegTrainerLib.hardware.distributed import ALONE, Bystander, Ranks, device_of
 from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.held_out_files import predict_files
-from MedSegTrainerLib.inference import Predictor, describe_plan
+from MedSegTrainerLib.inference.predictor import Predictor, describe_plan
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.job_cases import cases_of_job
 from MedSegTrainerLib.kept_settings import keep_settings

@@ -12,7 +12,7 @@ import torch
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.imaging.geometry import Geometry, resample
-from MedSegTrainerLib.inference import Predictor
+from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.model.package import ModelPackage, load_package
 from MedSegTrainerLib.networks import build_network

@@ -15,8 +15,8 @@ from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.errors import DataError, UsageError
 from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.inference.tta import mirror_axes
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.tta import mirror_axes
 
 
 @pytest.mark.parametrize(

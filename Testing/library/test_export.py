@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from MedSegTrainerLib.config.plan import Normalization, Plan
-from MedSegTrainerLib.ensemble import averaged
 from MedSegTrainerLib.errors import ModelError, UsageError
 from MedSegTrainerLib.export import TOLERANCE, Logits, check, example, export
+from MedSegTrainerLib.inference.ensemble import averaged
 from MedSegTrainerLib.model.package import ModelPackage, save_ensemble, save_package
 from MedSegTrainerLib.networks import build_network
 

@@ -16,7 +16,7 @@ import torch
 
 from MedSegTrainerLib.export import Logits, example, export
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.inference import Predictor
+from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.networks import build_network
 

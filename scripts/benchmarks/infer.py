@@ -24,9 +24,9 @@ from benchmarks.infer_sides import VOLUMES
 from benchmarks.material import Material
 from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.errors import MedSegError
-from MedSegTrainerLib.inference import windows_at_once
+from MedSegTrainerLib.inference.predictor import windows_at_once
+from MedSegTrainerLib.inference.sliding_window import only_value, window_starts
 from MedSegTrainerLib.job import KEEP_FREED_MEMORY
-from MedSegTrainerLib.sliding_window import only_value, window_starts
 
 MANY_WINDOWS = 1000  # take so long that a single round is steady
 SCRIPTS = Path(__file__).resolve().parents[1]

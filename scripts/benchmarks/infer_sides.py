@@ -21,10 +21,10 @@ import torch
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.samples.patches import Triple
-from MedSegTrainerLib.ensemble import way_of_preparing
 from MedSegTrainerLib.hardware.device import synchronize
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.inference import Predictor, Prepared
+from MedSegTrainerLib.inference.ensemble import way_of_preparing
+from MedSegTrainerLib.inference.predictor import Predictor, Prepared
 from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
 

@@ -33,7 +33,7 @@ from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.evaluation import evaluate
 from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.held_out_files import predict_files
-from MedSegTrainerLib.inference import Predictor
+from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.pairing import Pair

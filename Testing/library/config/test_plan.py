@@ -10,7 +10,7 @@ import pytest
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.inference import describe_plan
+from MedSegTrainerLib.inference.predictor import describe_plan
 
 
 def written(plan: Plan) -> dict[str, Any]:

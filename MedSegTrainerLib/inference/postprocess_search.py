@@ -15,13 +15,13 @@ import numpy as np
 from scipy import ndimage
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.model.postprocessing import Cleaning
-from MedSegTrainerLib.postprocess import (
+from MedSegTrainerLib.inference.postprocess import (
     TOUCHING,
     filled_holes,
     keep_largest_components,
     remove_small_components,
 )
+from MedSegTrainerLib.model.postprocessing import Cleaning
 
 LEAST_CASES = 3  # with fewer, what helped by chance would be taken for what helps
 LEAST_GAIN = 0.002

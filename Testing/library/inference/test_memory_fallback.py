@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.smaller_windows import Footing, lighter
+from MedSegTrainerLib.inference.memory_fallback import Footing, lighter
 
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
 

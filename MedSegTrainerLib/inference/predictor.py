@@ -18,16 +18,16 @@ from MedSegTrainerLib.config.architectures import network_settings
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.samples.neighbour_slices import with_neighbours
 from MedSegTrainerLib.data.samples.preprocess import prepare_image
-from MedSegTrainerLib.ensemble import Way, averaged, grouped, on_device, together, way_of_preparing
 from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
-from MedSegTrainerLib.maps import NO_MAPS, MapsWanted, Prediction, ProbabilitySpool
+from MedSegTrainerLib.inference.ensemble import Way, averaged, grouped, on_device, together, way_of_preparing
+from MedSegTrainerLib.inference.memory_fallback import Footing, lighter
+from MedSegTrainerLib.inference.probability_maps import NO_MAPS, MapsWanted, Prediction, ProbabilitySpool
+from MedSegTrainerLib.inference.slab_resampling import onto_grid, planes_at_once
+from MedSegTrainerLib.inference.sliding_window import predict_slabs
+from MedSegTrainerLib.inference.tta import IDENTITY, Transform
 from MedSegTrainerLib.model.package import ModelPackage
-from MedSegTrainerLib.planes import onto_grid, planes_at_once
-from MedSegTrainerLib.sliding_window import predict_slabs
-from MedSegTrainerLib.smaller_windows import Footing, lighter
-from MedSegTrainerLib.tta import IDENTITY, Transform
 
 PARTS = 1000  # of a volume, in which progress is counted where models cut different windows
 CPU_VOXELS = 400_000  # of the windows that go through a network at once: it reads its weights anew for each time

@@ -9,7 +9,7 @@ import torch
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import ApplyConfig
-from MedSegTrainerLib.tta import IDENTITY, Transform, choose_transforms
+from MedSegTrainerLib.inference.tta import IDENTITY, Transform, choose_transforms
 
 
 @pytest.fixture

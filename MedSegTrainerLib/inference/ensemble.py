@@ -16,10 +16,10 @@ from torch.nn import functional
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.hardware.device import Precision
+from MedSegTrainerLib.inference.sliding_window import Network
+from MedSegTrainerLib.inference.tta import IDENTITY, Transform
 from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks.forward import to_channels_last, window_forward
-from MedSegTrainerLib.sliding_window import Network
-from MedSegTrainerLib.tta import IDENTITY, Transform
 
 Way = tuple[object, ...]
 

@@ -9,12 +9,12 @@ import torch
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.ensemble import averaged, grouped, opinions, together
 from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.inference.ensemble import averaged, grouped, opinions, together
+from MedSegTrainerLib.inference.sliding_window import Network
+from MedSegTrainerLib.inference.tta import IDENTITY, Transform
 from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.sliding_window import Network
-from MedSegTrainerLib.tta import IDENTITY, Transform
 
 P = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.4, 0.4, 0.2]])  # three opinions on three classes
 SHAPE = (1, 3, 2, 3, 4)

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.maps import MapsWanted, Prediction, ProbabilitySpool, map_files, write_maps
+from MedSegTrainerLib.inference.probability_maps import MapsWanted, Prediction, ProbabilitySpool, map_files, write_maps
 
 CLASSES = [
     LabelClass(value=value, name=name, color=(1, 2, 3)) for value, name in ((3, "left/right: lung"), (7, "Leber"))

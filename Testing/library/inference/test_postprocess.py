@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from MedSegTrainerLib.postprocess import clean_up, filled_holes, keep_largest_components, remove_small_components
+from MedSegTrainerLib.inference.postprocess import (
+    clean_up,
+    filled_holes,
+    keep_largest_components,
+    remove_small_components,
+)
 
 SPACING = (2.5, 1.1, 0.8)  # mm (z, y, x); a voxel has 2.2 mm3
 VOXEL = 2.2

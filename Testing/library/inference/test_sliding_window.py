@@ -8,7 +8,7 @@ import pytest
 import torch
 from monai.inferers import sliding_window_inference
 
-from MedSegTrainerLib.sliding_window import (
+from MedSegTrainerLib.inference.sliding_window import (
     Triple,
     gaussian_weights,
     only_value,

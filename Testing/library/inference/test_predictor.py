@@ -15,11 +15,11 @@ from scipy.spatial.transform import Rotation
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
-from MedSegTrainerLib.inference import CPU_VOXELS, Predictor, Prepared, _onto_original, windows_at_once
-from MedSegTrainerLib.maps import MapsWanted
+from MedSegTrainerLib.inference.predictor import CPU_VOXELS, Predictor, Prepared, _onto_original, windows_at_once
+from MedSegTrainerLib.inference.probability_maps import MapsWanted
+from MedSegTrainerLib.inference.tta import IDENTITY, Transform
 from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.tta import IDENTITY, Transform
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.imaging.geometry import Geometry, resample
-from MedSegTrainerLib.planes import Triple, onto_grid, planes_at_once
+from MedSegTrainerLib.inference.slab_resampling import Triple, onto_grid, planes_at_once
 
 
 def slabs(volume: torch.Tensor, heights: list[int]) -> Iterator[tuple[int, torch.Tensor]]:

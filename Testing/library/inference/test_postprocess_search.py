@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.cleaning import CleaningStudy, clean_classes
 from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.inference.postprocess_search import CleaningStudy, clean_classes
 from MedSegTrainerLib.model.postprocessing import Cleaning, agreed, from_json, to_json
 
 SPACING = (2.0, 1.0, 0.5)  # mm (z, y, x): a voxel has 1 mm3
