@@ -18,10 +18,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from MedSegTrainerLib.compare import compare as compare_evaluations
 from MedSegTrainerLib.config.parsing import parse_config, with_settings
 from MedSegTrainerLib.config.settings import ApplyConfig, CrossValidateConfig, EvaluateConfig, JobConfig, TrainConfig
 from MedSegTrainerLib.errors import UsageError
+from MedSegTrainerLib.evaluation.compare import compare as compare_evaluations
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.fragments import read_object

@@ -17,13 +17,13 @@ from typing import Any
 
 from MedSegTrainerLib.config.settings import CrossValidateConfig
 from MedSegTrainerLib.data.splits.half_cases import joined
+from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.fold_places import fold_places
 from MedSegTrainerLib.fold_runs import FoldRuns
 from MedSegTrainerLib.imaging.label_maps import write_label_map
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.model.package import load_package, save_ensemble
-from MedSegTrainerLib.pairing import Pair
 from MedSegTrainerLib.spread import spread_words
 from MedSegTrainerLib.study import Study, prepare
 
@@ -55,7 +55,7 @@ def run_cross_validate(config: CrossValidateConfig, folder: JobFolder, owner: Jo
 
 def conclude(study: Study, done: Sequence[int], emit: Emit) -> str:
     """Judges the held-out predictions of these folds together, writes the ensemble; returns how good it is in words."""
-    from MedSegTrainerLib.evaluation import evaluate  # matplotlib and scipy, which nobody needs before
+    from MedSegTrainerLib.evaluation.evaluate import evaluate  # matplotlib and scipy, which nobody needs before
     from MedSegTrainerLib.inference.predictor import describe_plan
 
     members = [load_package(study.job(index).model) for index in done]

@@ -10,13 +10,13 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.data.checks.label_values import as_class
 from MedSegTrainerLib.data.dataset import Case
+from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_map, read_label_map_onto, write_label_map
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.inference.postprocess_search import CleaningStudy, clean_classes
 from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.model.postprocessing import Cleaning
-from MedSegTrainerLib.pairing import Pair
 
 MOST_STUDIED = 10  # validation cases that are predicted for the sake of the clean-up alone
 

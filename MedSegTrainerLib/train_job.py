@@ -27,7 +27,7 @@ from MedSegTrainerLib.data.splits.split import Split, cover_classes, missing_cla
 from MedSegTrainerLib.data.splits.used_cases import record_cases
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import DataError, JobError, TrainingError
-from MedSegTrainerLib.evaluation import evaluate
+from MedSegTrainerLib.evaluation.evaluate import evaluate
 from MedSegTrainerLib.events import Emit, EventReader, Planned, Progress, Resumed, Stage, Warned
 from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.findings import refuse_errors, warning_lines

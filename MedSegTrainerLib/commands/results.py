@@ -66,8 +66,10 @@ def compare(
     Paired by case and class: Wilcoxon and t test, effect sizes, intervals of the mean difference, and which cases got
     better and worse; a report with plots, tables as CSV and JSON. Without --metric every number is compared.
     """
-    from MedSegTrainerLib.compare import compare as compare_evaluations  # scipy takes a second, --help must not
     from MedSegTrainerLib.console import show_comparison
+    from MedSegTrainerLib.evaluation.compare import (
+        compare as compare_evaluations,  # scipy takes a second, --help must not
+    )
 
     show_comparison(compare_evaluations(first, second, output, metrics=metric or (), seed=seed), console)
     console.print(f"Report: {output / 'compare.html'}", highlight=False, markup=False)

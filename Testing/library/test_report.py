@@ -13,12 +13,12 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.evaluation import evaluate
+from MedSegTrainerLib.evaluation.evaluate import evaluate
+from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.guide.advisor import Advice
 from MedSegTrainerLib.guide.remedies import Remedy
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import write_label_map
-from MedSegTrainerLib.pairing import Pair
 from MedSegTrainerLib.report.curves import draw_curves
 from MedSegTrainerLib.report.evaluation_page import render
 

@@ -19,11 +19,11 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.errors import JobError
-from MedSegTrainerLib.evaluation import evaluate
+from MedSegTrainerLib.evaluation.evaluate import evaluate
+from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.fragments import train_config
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.pairing import Pair
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 TASK04 = Recipe(patch=(40, 56, 40), spacing=(1.0, 1.0, 1.0), batch=9, samples=1, positive=2, heads=1, resample=False)

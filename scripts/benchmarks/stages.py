@@ -30,13 +30,13 @@ from MedSegTrainerLib.data.phantom import write_phantoms
 from MedSegTrainerLib.data.samples.batches import epoch_batches
 from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.duration import parse_duration
-from MedSegTrainerLib.evaluation import evaluate
+from MedSegTrainerLib.evaluation.evaluate import evaluate
+from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.held_out_files import predict_files
 from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.model.package import ModelPackage, save_package
-from MedSegTrainerLib.pairing import Pair
 from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.train_job import DEFAULT_BUDGET, plan_training, prepare_cases, scan_data
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from MedSegTrainerLib.paired import compare_pairs, holm, rank_biserial, wilcoxon_p
+from MedSegTrainerLib.evaluation.paired_tests import compare_pairs, holm, rank_biserial, wilcoxon_p
 
 
 def draw(seed: int, n: int, shift: float = 0.3) -> np.ndarray:

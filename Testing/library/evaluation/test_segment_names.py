@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.evaluation import evaluate
+from MedSegTrainerLib.evaluation.evaluate import evaluate
+from MedSegTrainerLib.evaluation.file_pairs import Pair
+from MedSegTrainerLib.evaluation.segment_names import named_classes
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import write_label_map
-from MedSegTrainerLib.pairing import Pair
-from MedSegTrainerLib.segment_names import named_classes
 
 GRID = Geometry(
     size=(9, 8, 7), spacing=(0.7, 1.1, 3.0), direction=(0.8, 0.6, 0.0, -0.6, 0.8, 0.0, 0.0, 0.0, 1.0)

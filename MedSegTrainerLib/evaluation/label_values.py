@@ -12,8 +12,8 @@ import SimpleITK as sitk
 from MedSegTrainerLib.classes import WHITE
 from MedSegTrainerLib.data.checks.label_values import BINARY, NOBODY, VOID, as_class, is_soft, soft_message
 from MedSegTrainerLib.errors import DataError, some
+from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.imaging.label_maps import ROUNDED
-from MedSegTrainerLib.pairing import Pair
 
 Sides = tuple[np.ndarray, np.ndarray]
 ONE_CLASS = "Masks of 0 and 1 and of 0 and 255 were compared as one class."

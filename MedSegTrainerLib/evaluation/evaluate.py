@@ -16,8 +16,10 @@ from MedSegTrainerLib.classes import LabelClass, default_color
 from MedSegTrainerLib.config.settings import EvaluateConfig
 from MedSegTrainerLib.data.layouts.dataset_json import ignored_value, read_description
 from MedSegTrainerLib.errors import ConfigError, DataError
-from MedSegTrainerLib.evaluation_tables import case_table, summary_table
-from MedSegTrainerLib.evaluation_values import EvaluatedValues
+from MedSegTrainerLib.evaluation.csv_tables import case_table, summary_table
+from MedSegTrainerLib.evaluation.file_pairs import IMAGE_FOLDER_OF, Pair, listed_pairs, pair_folders, with_uncertainty
+from MedSegTrainerLib.evaluation.label_values import EvaluatedValues
+from MedSegTrainerLib.evaluation.segment_names import named_classes
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.grid_remedies import Volume, difference
@@ -37,8 +39,6 @@ from MedSegTrainerLib.metrics.metrics import (
     summarize,
 )
 from MedSegTrainerLib.metrics.units import Length, common_length, length_of
-from MedSegTrainerLib.pairing import IMAGE_FOLDER_OF, Pair, listed_pairs, pair_folders, with_uncertainty
-from MedSegTrainerLib.segment_names import named_classes
 
 SCHEMA_VERSION = 1
 FILE_SIDES = ("prediction", "reference", "image", "uncertainty")

@@ -13,10 +13,10 @@ import pytest
 
 from MedSegTrainerLib import api
 from MedSegTrainerLib.cli import main
-from MedSegTrainerLib.compare import compare, comparison
 from MedSegTrainerLib.errors import ConfigError, DataError, UsageError
+from MedSegTrainerLib.evaluation.compare import compare, comparison
+from MedSegTrainerLib.evaluation.paired_tests import compare_pairs
 from MedSegTrainerLib.metrics.metrics import METRICS
-from MedSegTrainerLib.paired import compare_pairs
 
 Values = dict[str, dict[str, dict[str, float | None]]]
 CASES = [f"case {index:02d}" for index in range(20)]

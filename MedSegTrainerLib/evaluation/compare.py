@@ -16,11 +16,19 @@ import numpy as np
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import DataError, UsageError
-from MedSegTrainerLib.evaluation_document import read_evaluation
+from MedSegTrainerLib.evaluation.document import read_evaluation
+from MedSegTrainerLib.evaluation.paired_tests import (
+    CONFIDENCE,
+    FEW,
+    FEWEST_CONCLUSIVE,
+    FEWEST_TESTED,
+    RESAMPLES,
+    compare_pairs,
+    holm,
+)
 from MedSegTrainerLib.files.csv_text import csv_text
 from MedSegTrainerLib.metrics.metrics import METRICS, metric_key, outcome
 from MedSegTrainerLib.metrics.units import Length, common_length, shown_key, shown_results
-from MedSegTrainerLib.paired import CONFIDENCE, FEW, FEWEST_CONCLUSIVE, FEWEST_TESTED, RESAMPLES, compare_pairs, holm
 
 SCHEMA_VERSION = 1
 NAMES_SHOWN = 5

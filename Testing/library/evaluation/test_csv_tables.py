@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from MedSegTrainerLib.evaluation_tables import case_table, summary_table
+from MedSegTrainerLib.evaluation.csv_tables import case_table, summary_table
 from MedSegTrainerLib.metrics.metrics import METRICS, summarize
 
 FOUND: dict[str, float | None] = {**dict.fromkeys(METRICS, 0.5), "volume_ml": 0.2, "hd95_mm": 3.0}

@@ -10,8 +10,8 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.evaluation.file_pairs import Pair, pair_folders
 from MedSegTrainerLib.events import Warned
-from MedSegTrainerLib.pairing import Pair, pair_folders
 
 
 def save(path: Path) -> Path:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.layouts.class_names import choose_values
 from MedSegTrainerLib.errors import some
+from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.imaging.seg_nrrd import Segment, read_header
-from MedSegTrainerLib.pairing import Pair
 
 Named = Mapping[str, Sequence[Segment]]  # the segments of each case's file; [] where it names none
 
