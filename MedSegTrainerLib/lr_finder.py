@@ -27,8 +27,8 @@ from MedSegTrainerLib.events import Emit, Progress, RatesTried, Stage
 from MedSegTrainerLib.hardware.device import choose_device
 from MedSegTrainerLib.job import JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.report.rate_curve import write_rate_curve
-from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.train_job import plan_training, prepare_cases, scan_data
+from MedSegTrainerLib.training.learner import Learner
 
 EXPLODED = 4.0  # times the best smoothed loss
 AVERAGED_SHARE = 1 / 20  # of the steps, that the exponential average looks back

@@ -8,15 +8,15 @@ from importlib.util import find_spec
 
 import torch
 
-from MedSegTrainerLib.compiled import Compiled
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.guide.tables import wants_mixed_precision
 from MedSegTrainerLib.hardware.device import synchronize
 from MedSegTrainerLib.hardware.main_memory import available_memory
 from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
-from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.step_memory import step_bytes
+from MedSegTrainerLib.training.compiled import Compiled
+from MedSegTrainerLib.training.learner import Learner
 
 TIMED_STEPS = 3
 MOST_MEASURED = 16  # patches

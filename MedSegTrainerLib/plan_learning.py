@@ -13,8 +13,8 @@ from MedSegTrainerLib.data.checks.fingerprint import Fingerprint
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.guide import tables as presets
 from MedSegTrainerLib.losses.segmentation_loss import balanced_weights
-from MedSegTrainerLib.optim import plateau_patience
 from MedSegTrainerLib.step_memory import count_weights
+from MedSegTrainerLib.training.optimizers import plateau_patience
 
 Reasons = dict[str, str]
 BY_HAND = "set by the configuration"

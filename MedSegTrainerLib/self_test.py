@@ -200,7 +200,7 @@ def train_one_step(device: torch.device) -> tuple[float, str]:
     """
     import torch
 
-    from MedSegTrainerLib.step import Learner
+    from MedSegTrainerLib.training.learner import Learner
 
     random = torch.Generator().manual_seed(0)
     learner = Learner(*_small_plan(device.type), device)

@@ -12,12 +12,9 @@ from typing import Any
 import torch
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint, refuse_unfit_folder
 from MedSegTrainerLib.config.architectures import asked_classes, network_settings
 from MedSegTrainerLib.config.plan import Plan, read_plan
 from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.curve_points import CurvePoints
-from MedSegTrainerLib.dashboard import Dashboard
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, take_fingerprint
 from MedSegTrainerLib.data.checks.scan import examine_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
@@ -35,7 +32,6 @@ from MedSegTrainerLib.guide.advisor import advise, history_from_events, news
 from MedSegTrainerLib.guide.remedies import facts_of
 from MedSegTrainerLib.hardware.device import choose_device
 from MedSegTrainerLib.hardware.distributed import ALONE, Bystander, Ranks, device_of
-from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.held_out_files import predict_files
 from MedSegTrainerLib.inference.predictor import Predictor, describe_plan
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
@@ -44,12 +40,16 @@ from MedSegTrainerLib.kept_settings import keep_settings
 from MedSegTrainerLib.model.data_profile import describe
 from MedSegTrainerLib.model.package import DESCRIPTION, load_package, save_description
 from MedSegTrainerLib.model.postprocessing import to_json
-from MedSegTrainerLib.monitor import Monitor, judging_words
 from MedSegTrainerLib.plan_schedule import few_steps
 from MedSegTrainerLib.planning import make_plan
-from MedSegTrainerLib.step import Learner
-from MedSegTrainerLib.trainer import fit
-from MedSegTrainerLib.training import Training
+from MedSegTrainerLib.training.checkpoint import TrainingState, load_checkpoint, refuse_unfit_folder
+from MedSegTrainerLib.training.curve_points import CurvePoints
+from MedSegTrainerLib.training.dashboard import Dashboard
+from MedSegTrainerLib.training.early_stopping import Monitor, judging_words
+from MedSegTrainerLib.training.learner import Learner
+from MedSegTrainerLib.training.session import Training
+from MedSegTrainerLib.training.trainer import fit
+from MedSegTrainerLib.training.validation import HeldOut
 
 DEFAULT_BUDGET = "20m"
 

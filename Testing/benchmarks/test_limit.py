@@ -22,7 +22,7 @@ from benchmarks.limit import Rates, _row, measure, measure_rates, show
 from benchmarks.material import Material, prepare
 from benchmarks.operations import Counter, Operation
 
-from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.training.learner import Learner
 
 CPU = torch.device("cpu")
 RATES = Rates(

@@ -20,7 +20,7 @@ from MedSegTrainerLib.imaging.geometry import Geometry, resample
 from MedSegTrainerLib.imaging.label_maps import read_classes, read_label_map
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.run import run_job
-from MedSegTrainerLib.tensorboard import tag_of
+from MedSegTrainerLib.training.tensorboard import tag_of
 
 
 def events(folder: JobFolder, kind: str) -> list[dict[str, Any]]:

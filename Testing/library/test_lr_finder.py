@@ -17,7 +17,7 @@ from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.samples.mixup_cutmix import Batch
 from MedSegTrainerLib.lr_finder import RateCurve, rates_between, try_rates, unchanged
 from MedSegTrainerLib.report.rate_curve import write_rate_curve
-from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.training.learner import Learner
 
 
 def curve_of(losses: list[float], *, lowest: float = 1e-6, highest: float = 1.0) -> RateCurve:

@@ -19,13 +19,13 @@ from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.samples.cache import CachedCase, cache_key
 from MedSegTrainerLib.data.samples.preprocess import prepare_case
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.inference.probability_maps import MapsWanted
 from MedSegTrainerLib.inference.tta import choose_transforms
 from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
+from MedSegTrainerLib.training.validation import HeldOut
 
 CPU = torch.device("cpu")
 

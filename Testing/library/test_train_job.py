@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.checkpoint import TrainingState
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import DataConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.events import Warned
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.model.package import ModelPackage, save_package
-from MedSegTrainerLib.monitor import Monitor
 from MedSegTrainerLib.train_job import _remember_best, explain, scan_data
+from MedSegTrainerLib.training.checkpoint import TrainingState
+from MedSegTrainerLib.training.early_stopping import Monitor
 
 MONITOR = Monitor(TrainerConfig(), ["kidney", "cyst"])
 

@@ -27,8 +27,8 @@ from MedSegTrainerLib.data.samples.cache import CachedCase
 from MedSegTrainerLib.data.samples.mixup_cutmix import Batch
 from MedSegTrainerLib.data.samples.patches import PatchDraw, cut_batch
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.optim import OPTIMIZERS, build_optimizer
-from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.training.learner import Learner
+from MedSegTrainerLib.training.optimizers import OPTIMIZERS, build_optimizer
 
 META = torch.device("meta")
 ATEN = torch.ops.aten

@@ -19,8 +19,8 @@ from MedSegTrainerLib.data.samples.augment import apply_augmentation, draw_augme
 from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.data.samples.patches import cut_batch, draw_patch, epoch_order
 from MedSegTrainerLib.hardware.device import same_shapes, synchronize
-from MedSegTrainerLib.optim import set_rate
-from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.training.learner import Learner
+from MedSegTrainerLib.training.optimizers import set_rate
 
 STAGES = ("sample", "augment", "transfer", "forward", "loss", "backward", "optimizer")
 

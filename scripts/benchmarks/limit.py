@@ -23,8 +23,8 @@ from benchmarks.divided_step import STAGES, DividedStep, Stopwatch
 from benchmarks.material import Material
 from benchmarks.operations import Counter, Operation
 from MedSegTrainerLib.hardware.device import synchronize
-from MedSegTrainerLib.held_out import HeldOut
-from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.training.learner import Learner
+from MedSegTrainerLib.training.validation import HeldOut
 
 STEPS_A_ROUND = 3
 RATE = 1e-4

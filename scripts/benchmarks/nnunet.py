@@ -43,8 +43,8 @@ from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.imaging.write import write_volume
 from MedSegTrainerLib.networks import MODELS
 from MedSegTrainerLib.planning import make_plan
-from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.train_job import DEFAULT_BUDGET
+from MedSegTrainerLib.training.learner import Learner
 
 HERE = Path(__file__).resolve().parent
 PLANNED_ON = 20  # cases; the size of the whole data set, on which nnU-Net's batch depends, is told as it is

@@ -22,7 +22,6 @@ from rich.table import Table
 
 from benchmarks.divided_step import STAGES, DividedStep, Stopwatch
 from benchmarks.material import Material
-from MedSegTrainerLib.checkpoint import TrainingState, save_checkpoint
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import DataConfig, NetworkConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.data.dataset import Case
@@ -32,13 +31,14 @@ from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.evaluation.evaluate import evaluate
 from MedSegTrainerLib.evaluation.file_pairs import Pair
-from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.held_out_files import predict_files
 from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.model.package import ModelPackage, save_package
-from MedSegTrainerLib.step import Learner
 from MedSegTrainerLib.train_job import DEFAULT_BUDGET, plan_training, prepare_cases, scan_data
+from MedSegTrainerLib.training.checkpoint import TrainingState, save_checkpoint
+from MedSegTrainerLib.training.learner import Learner
+from MedSegTrainerLib.training.validation import HeldOut
 
 BEFORE, AFTER = ("read", "plan", "preprocess"), ("inference", "report")
 AFTER_EPOCHS = ("validation", "package", "checkpoint")

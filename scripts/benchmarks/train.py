@@ -17,7 +17,7 @@ from benchmarks.plain_unet import PlainUNet, plain_loss
 from benchmarks.timing import Comparison, Side
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.samples.mixup_cutmix import Batch
-from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.training.learner import Learner
 
 MONAI_LEVELS = 3  # DynUNet refuses fewer
 

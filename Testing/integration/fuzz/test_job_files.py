@@ -23,13 +23,11 @@ from hostile import runs, texts
 from hypothesis import given
 from rich.console import Console
 
-from MedSegTrainerLib.checkpoint import keep_newest
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.parsing import parse_config, parse_job, with_settings
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig, job_document
 from MedSegTrainerLib.console import JobView
-from MedSegTrainerLib.curve_points import CurvePoints
 from MedSegTrainerLib.data.samples.cache import build_cache
 from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerLib.events import EventLog, EventReader, Warned
@@ -46,6 +44,8 @@ from MedSegTrainerLib.model.package import load_members
 from MedSegTrainerLib.report.curves import draw_curves
 from MedSegTrainerLib.study import prepare
 from MedSegTrainerLib.train_job import explain, scan_data
+from MedSegTrainerLib.training.checkpoint import keep_newest
+from MedSegTrainerLib.training.curve_points import CurvePoints
 
 FAST, SLOW = 20, 150
 LONGEST = 10.0  # seconds of processor time

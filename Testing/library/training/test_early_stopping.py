@@ -6,7 +6,7 @@ import pytest
 
 from MedSegTrainerLib.config.settings import TrainerConfig
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.monitor import Monitor, judging_words, stopping_patience
+from MedSegTrainerLib.training.early_stopping import Monitor, judging_words, stopping_patience
 
 NAN = float("nan")
 

@@ -11,12 +11,12 @@ import torch
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.samples.cache import CachedCase
 from MedSegTrainerLib.errors import TrainingError
-from MedSegTrainerLib.held_out import CaseScores, HeldOut, HeldOutScores, Values, case_to_show, summarise
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.losses.segmentation_loss import build_loss
 from MedSegTrainerLib.metrics.metrics import dice_from_counts
-from MedSegTrainerLib.monitor import LOGGED_METRICS
 from MedSegTrainerLib.networks import build_network
+from MedSegTrainerLib.training.early_stopping import LOGGED_METRICS
+from MedSegTrainerLib.training.validation import CaseScores, HeldOut, HeldOutScores, Values, case_to_show, summarise
 
 Weights = dict[str, torch.Tensor]
 

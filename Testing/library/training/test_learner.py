@@ -10,7 +10,7 @@ import torch
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import LossConfig, OptimizerConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.data.samples.mixup_cutmix import Batch
-from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.training.learner import Learner
 
 PLAIN_SGD = OptimizerConfig(momentum=0.0)
 

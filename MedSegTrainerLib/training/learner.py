@@ -7,18 +7,18 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from MedSegTrainerLib.compiled import Compiled, compile_network
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.samples.mixup_cutmix import Batch
-from MedSegTrainerLib.ema import WeightAverage
 from MedSegTrainerLib.hardware.device import Precision, same_shapes
 from MedSegTrainerLib.hardware.distributed import ALONE, Ranks
 from MedSegTrainerLib.losses.segmentation_loss import build_loss
 from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.networks.forward import to_channels_last
 from MedSegTrainerLib.networks.layers import to_rows
-from MedSegTrainerLib.optim import build_optimizer, set_rate
+from MedSegTrainerLib.training.compiled import Compiled, compile_network
+from MedSegTrainerLib.training.ema import WeightAverage
+from MedSegTrainerLib.training.optimizers import build_optimizer, set_rate
 
 
 class Learner:

@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from MedSegTrainerLib.checkpoint import (
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import TrainConfig
+from MedSegTrainerLib.data.samples.mixup_cutmix import Batch
+from MedSegTrainerLib.errors import TrainingError
+from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.training.checkpoint import (
     TrainingState,
     keep_newest,
     load_checkpoint,
@@ -18,12 +23,7 @@ from MedSegTrainerLib.checkpoint import (
     refuse_unfit_folder,
     save_checkpoint,
 )
-from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.data.samples.mixup_cutmix import Batch
-from MedSegTrainerLib.errors import TrainingError
-from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.training.learner import Learner
 
 STATE = TrainingState(
     total_steps=90, epoch=4, step=17, seconds=12.5, best=0.75, improved=0.7, improved_epoch=3, best_kept=0.6,

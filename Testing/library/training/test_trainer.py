@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 import torch
 
-from MedSegTrainerLib.checkpoint import TrainingState
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import DataConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.data.samples.cache import CachedCase
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.events import Epoch, Warned
 from MedSegTrainerLib.files.json_input import read_json_file
-from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.model.package import load_package
-from MedSegTrainerLib.monitor import Monitor
-from MedSegTrainerLib.step import Learner
-from MedSegTrainerLib.trainer import fit
-from MedSegTrainerLib.training import Training
+from MedSegTrainerLib.training.checkpoint import TrainingState
+from MedSegTrainerLib.training.early_stopping import Monitor
+from MedSegTrainerLib.training.learner import Learner
+from MedSegTrainerLib.training.session import Training
+from MedSegTrainerLib.training.trainer import fit
+from MedSegTrainerLib.training.validation import HeldOut
 
 
 class SmallDevice(Learner):

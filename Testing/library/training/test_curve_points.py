@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from MedSegTrainerLib.curve_points import CurvePoints
 from MedSegTrainerLib.events import Epoch, EventLog, Recovered, Resumed, Started, Validated
+from MedSegTrainerLib.training.curve_points import CurvePoints
 
 EPOCH = Epoch(epoch=1, epochs=9, step=10, train_loss=0.75, learning_rate=0.01, gradient_norm=2.5, seconds=1.0)
 VALIDATED = Validated(

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
-from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.hardware.distributed import ALONE, Ranks
-from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.training.checkpoint import TrainingState, load_checkpoint
+from MedSegTrainerLib.training.learner import Learner
 
 MOST_RECOVERIES = 3
 RATE_FACTOR = 0.1

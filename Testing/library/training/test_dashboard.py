@@ -13,11 +13,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.dashboard import LARGEST_SHARE, Dashboard, Pace
 from MedSegTrainerLib.events import Epoch, EventLog, Validated
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.previews import Preview
+from MedSegTrainerLib.training.dashboard import LARGEST_SHARE, Dashboard, Pace
+from MedSegTrainerLib.training.previews import Preview
 
 EPOCH = Epoch(epoch=1, epochs=9, step=10, train_loss=0.75, learning_rate=0.01, gradient_norm=2.5, seconds=1.0)
 VALIDATED = Validated(

@@ -8,16 +8,16 @@ from contextlib import suppress
 import torch
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.checkpoint import save_checkpoint
 from MedSegTrainerLib.data.samples.batches import epoch_batches
 from MedSegTrainerLib.errors import JobError, StorageError, TrainingError
 from MedSegTrainerLib.events import Epoch, Progress, Recovered, Warned
 from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory, smaller
 from MedSegTrainerLib.job import STOP_NOW
-from MedSegTrainerLib.judgement import advise, keep_checkpoint, validate
-from MedSegTrainerLib.optim import rate_at
-from MedSegTrainerLib.recovery import NotANumberError, go_back
-from MedSegTrainerLib.training import Training
+from MedSegTrainerLib.training.checkpoint import save_checkpoint
+from MedSegTrainerLib.training.model_selection import advise, keep_checkpoint, validate
+from MedSegTrainerLib.training.nan_recovery import NotANumberError, go_back
+from MedSegTrainerLib.training.optimizers import rate_at
+from MedSegTrainerLib.training.session import Training
 
 LOOK_SECONDS = 2.0
 RANK_SEEDS = 1_000_003  # more than there are epochs

@@ -8,10 +8,10 @@ from typing import Any
 from MedSegTrainerLib.events import Best, EventReader, Validated
 from MedSegTrainerLib.guide.advisor import news
 from MedSegTrainerLib.guide.remedies import facts_of
-from MedSegTrainerLib.held_out import HeldOutScores
 from MedSegTrainerLib.model.package import ModelPackage, save_package
-from MedSegTrainerLib.optim import plateau_patience, plateau_reductions
-from MedSegTrainerLib.training import Training
+from MedSegTrainerLib.training.optimizers import plateau_patience, plateau_reductions
+from MedSegTrainerLib.training.session import Training
+from MedSegTrainerLib.training.validation import HeldOutScores
 
 
 def validate(training: Training) -> None:

@@ -10,8 +10,14 @@ from typing import Any
 
 import torch
 
-from MedSegTrainerLib.checkpoint import TrainingState, checkpoint_content, keep_newest, numbered, write_checkpoint
-from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.training.checkpoint import (
+    TrainingState,
+    checkpoint_content,
+    keep_newest,
+    numbered,
+    write_checkpoint,
+)
+from MedSegTrainerLib.training.learner import Learner
 
 
 class CheckpointWriter:

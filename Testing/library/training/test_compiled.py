@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import nn
 
-from MedSegTrainerLib.compiled import Compiled, compile_network
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig, TrainerConfig
 from MedSegTrainerLib.hardware.device import Precision
 from MedSegTrainerLib.measure import compiled_if_faster
-from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.training.compiled import Compiled, compile_network
+from MedSegTrainerLib.training.learner import Learner
 
 CPU = torch.device("cpu")
 PRECISION = Precision(CPU, False)

@@ -16,7 +16,7 @@ from torch import nn
 
 from MedSegTrainerLib.errors import StorageError
 from MedSegTrainerLib.events import Epoch, Validated
-from MedSegTrainerLib.tensorboard import SAMPLED, TensorBoard, tag_of
+from MedSegTrainerLib.training.tensorboard import SAMPLED, TensorBoard, tag_of
 
 EPOCH = Epoch(epoch=1, epochs=9, step=10, train_loss=0.75, learning_rate=0.01, gradient_norm=2.5, seconds=1.0)
 VALIDATED = Validated(

@@ -16,7 +16,7 @@ from MedSegTrainerLib.errors import TrainingError, some
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.training.learner import Learner
 
 NUMBERED = re.compile(r"epoch_\d{4,}\.pt")
 UNREADABLE = (

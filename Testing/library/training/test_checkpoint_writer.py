@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import torch
 
-from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint, save_checkpoint
-from MedSegTrainerLib.checkpoint_writer import CheckpointWriter
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import StorageError
-from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from MedSegTrainerLib.training.checkpoint_writer import CheckpointWriter
+from MedSegTrainerLib.training.learner import Learner
 
 
 class Later(Executor):

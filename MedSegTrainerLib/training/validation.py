@@ -15,7 +15,6 @@ from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.hardware.device import Precision, to_device
 from MedSegTrainerLib.hardware.distributed import ALONE, Ranks
 from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
-from MedSegTrainerLib.held_out_loss import HeldOutLoss
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.inference.memory_fallback import Footing, lighter
 from MedSegTrainerLib.inference.sliding_window import predict_volume
@@ -23,7 +22,8 @@ from MedSegTrainerLib.metrics.counts import Overlap
 from MedSegTrainerLib.metrics.metrics import METRICS
 from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.networks.forward import to_channels_last, window_forward
-from MedSegTrainerLib.previews import Preview
+from MedSegTrainerLib.training.held_out_loss import HeldOutLoss
+from MedSegTrainerLib.training.previews import Preview
 
 OVERLAP = 0.25  # less than when applying: half the time, nearly the same Dice
 PER_CLASS = ("dice", "iou", "precision", "recall")  # of metrics.METRICS, which says what absent classes mean

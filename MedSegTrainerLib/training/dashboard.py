@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from torch import nn
 
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.curve_points import CurvePoints
 from MedSegTrainerLib.events import Epoch, Validated
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.previews import Preview, draw_preview, write_preview
 from MedSegTrainerLib.report.curves import write_curves
 from MedSegTrainerLib.report.formatting import hex_color
-from MedSegTrainerLib.tensorboard import TensorBoard
+from MedSegTrainerLib.training.curve_points import CurvePoints
+from MedSegTrainerLib.training.previews import Preview, draw_preview, write_preview
+from MedSegTrainerLib.training.tensorboard import TensorBoard
 
 CURVES_SECONDS = 30.0
 LARGEST_SHARE = 0.01  # of the time that drawing curves may take, and writing previews as well

@@ -14,7 +14,7 @@ from matplotlib.image import imread
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import read_classes
-from MedSegTrainerLib.previews import GAP_PIXELS, PANEL_PIXELS, Preview, draw_preview, write_preview
+from MedSegTrainerLib.training.previews import GAP_PIXELS, PANEL_PIXELS, Preview, draw_preview, write_preview
 
 CLASSES = (
     LabelClass(value=3, name="kidney", color=(255, 0, 0)),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from MedSegTrainerLib.ema import WeightAverage
+from MedSegTrainerLib.training.ema import WeightAverage
 
 
 def network(value: float) -> nn.Sequential:

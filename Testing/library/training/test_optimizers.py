@@ -15,7 +15,7 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import OptimizerConfig, TrainerConfig
 from MedSegTrainerLib.networks import MODELS, build_network
 from MedSegTrainerLib.networks.instance_norm import InstanceNormAct
-from MedSegTrainerLib.optim import (
+from MedSegTrainerLib.training.optimizers import (
     OPTIMIZERS,
     SCHEDULES,
     build_optimizer,

@@ -9,18 +9,18 @@ from typing import Any
 
 import torch
 
-from MedSegTrainerLib.checkpoint import TrainingState
-from MedSegTrainerLib.checkpoint_writer import CheckpointWriter
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.dashboard import Dashboard
 from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.events import Emit
 from MedSegTrainerLib.hardware.distributed import ALONE, Bystander, Ranks
-from MedSegTrainerLib.held_out import HeldOut
 from MedSegTrainerLib.job import JobFolder, JobOwner
-from MedSegTrainerLib.monitor import Monitor, stopping_patience
-from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.training.checkpoint import TrainingState
+from MedSegTrainerLib.training.checkpoint_writer import CheckpointWriter
+from MedSegTrainerLib.training.dashboard import Dashboard
+from MedSegTrainerLib.training.early_stopping import Monitor, stopping_patience
+from MedSegTrainerLib.training.learner import Learner
+from MedSegTrainerLib.training.validation import HeldOut
 
 
 @dataclass(kw_only=True)

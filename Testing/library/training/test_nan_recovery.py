@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from MedSegTrainerLib.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import TrainingError
-from MedSegTrainerLib.recovery import go_back
-from MedSegTrainerLib.step import Learner
+from MedSegTrainerLib.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from MedSegTrainerLib.training.learner import Learner
+from MedSegTrainerLib.training.nan_recovery import go_back
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig()
