@@ -40,8 +40,8 @@ from MedSegTrainerLib.kept_settings import keep_settings
 from MedSegTrainerLib.model.data_profile import describe
 from MedSegTrainerLib.model.package import DESCRIPTION, load_package, save_description
 from MedSegTrainerLib.model.postprocessing import to_json
-from MedSegTrainerLib.plan_schedule import few_steps
-from MedSegTrainerLib.planning import make_plan
+from MedSegTrainerLib.planning.planner import make_plan
+from MedSegTrainerLib.planning.schedule import few_steps
 from MedSegTrainerLib.training.checkpoint import TrainingState, load_checkpoint, refuse_unfit_folder
 from MedSegTrainerLib.training.curve_points import CurvePoints
 from MedSegTrainerLib.training.dashboard import Dashboard

@@ -199,7 +199,7 @@ def _draw_samples(
     from MedSegTrainerLib.data.samples.batches import epoch_batches
     from MedSegTrainerLib.data.samples.cache import build_cache
     from MedSegTrainerLib.data.splits.split import Split
-    from MedSegTrainerLib.planning import make_plan
+    from MedSegTrainerLib.planning.planner import make_plan
     from MedSegTrainerLib.report.data_pictures import draw_patches
 
     train, cpu = config.train, torch.device("cpu")

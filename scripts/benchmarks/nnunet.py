@@ -42,7 +42,7 @@ from MedSegTrainerLib.imaging.label_maps import read_label_map_onto
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.imaging.write import write_volume
 from MedSegTrainerLib.networks import MODELS
-from MedSegTrainerLib.planning import make_plan
+from MedSegTrainerLib.planning.planner import make_plan
 from MedSegTrainerLib.train_job import DEFAULT_BUDGET
 from MedSegTrainerLib.training.learner import Learner
 

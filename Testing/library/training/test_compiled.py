@@ -15,7 +15,7 @@ from torch import nn
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig, TrainerConfig
 from MedSegTrainerLib.hardware.device import Precision
-from MedSegTrainerLib.measure import compiled_if_faster
+from MedSegTrainerLib.planning.step_timing import compiled_if_faster
 from MedSegTrainerLib.training.compiled import Compiled, compile_network
 from MedSegTrainerLib.training.learner import Learner
 

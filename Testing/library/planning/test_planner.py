@@ -17,7 +17,7 @@ from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, Fingerprint
 from MedSegTrainerLib.data.splits.split import Split
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.planning import make_plan
+from MedSegTrainerLib.planning.planner import make_plan
 
 # one measurement instead of many, and that of a small step
 FIXED = ("mixed_precision=false", "channels_last=false", "base_channels=4", "epochs=3", "batch_size=2")

@@ -25,7 +25,7 @@ from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.guide.network_choice import Situation, named_by_guide, objection
 from MedSegTrainerLib.hardware.device import memory_bytes
 from MedSegTrainerLib.hardware.main_memory import available_memory
-from MedSegTrainerLib.plan_shapes import (
+from MedSegTrainerLib.planning.shapes import (
     Spacing,
     Topology,
     Triple,

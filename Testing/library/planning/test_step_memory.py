@@ -11,7 +11,7 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import DataConfig, NetworkConfig, TrainConfig
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.step_memory import count_weights, refuse_too_large, step_bytes
+from MedSegTrainerLib.planning.step_memory import count_weights, refuse_too_large, step_bytes
 
 SWIN = {"in_channels": 1, "out_channels": 2, "embed_dim": 48, "window_size": 7, "norm": "instance", "dropout": 0.0}
 

@@ -12,7 +12,7 @@ import torch
 from MedSegTrainerLib.classes import classes_from_values
 from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, Fingerprint
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.plan_shapes import (
+from MedSegTrainerLib.planning.shapes import (
     CONTEXT,
     MOST_FEATURES,
     PATCH_VOXELS_CPU,

@@ -14,8 +14,8 @@ from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.guide.tables import choose_epochs, choose_warmup, epoch_range
 from MedSegTrainerLib.hardware.memory import fit_to_memory
-from MedSegTrainerLib.measure import compiled_if_faster, fastest_arithmetic, measure_step
-from MedSegTrainerLib.plan_shapes import MOST_FEATURES
+from MedSegTrainerLib.planning.shapes import MOST_FEATURES
+from MedSegTrainerLib.planning.step_timing import compiled_if_faster, fastest_arithmetic, measure_step
 
 STEPS_FOR_WIDTH = {24: 3500, 32: 4500}  # a wider network pays only with so many steps
 STEPS_FOR_PATCH = 4500  # a full patch pays only with so many steps; see scripts/benchmarks/README.md

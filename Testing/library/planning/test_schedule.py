@@ -10,7 +10,7 @@ import torch
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.errors import TrainingError
-from MedSegTrainerLib.plan_schedule import (
+from MedSegTrainerLib.planning.schedule import (
     CURVE_POINTS,
     epochs_in,
     few_steps,

@@ -13,7 +13,7 @@ from MedSegTrainerLib.data.checks.fingerprint import Fingerprint
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.guide import tables as presets
 from MedSegTrainerLib.losses.segmentation_loss import balanced_weights
-from MedSegTrainerLib.step_memory import count_weights
+from MedSegTrainerLib.planning.step_memory import count_weights
 from MedSegTrainerLib.training.optimizers import plateau_patience
 
 Reasons = dict[str, str]

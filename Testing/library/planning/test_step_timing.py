@@ -10,7 +10,7 @@ import torch
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig, TrainerConfig
-from MedSegTrainerLib.measure import fastest_arithmetic, measure_step
+from MedSegTrainerLib.planning.step_timing import fastest_arithmetic, measure_step
 
 
 def test_a_step_takes_time(tiny_plan: Plan, cpu: torch.device) -> None:

@@ -20,11 +20,11 @@ from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.guide.tables import choose_batch
 from MedSegTrainerLib.hardware.device import describe
 from MedSegTrainerLib.inference.sliding_window import window_starts
-from MedSegTrainerLib.plan_learning import learning_choices
-from MedSegTrainerLib.plan_network import plan_network
-from MedSegTrainerLib.plan_schedule import fit_to_time, share_for_time
-from MedSegTrainerLib.plan_shapes import Triple, median_size, patch_voxels
-from MedSegTrainerLib.step_memory import refuse_too_large
+from MedSegTrainerLib.planning.network import plan_network
+from MedSegTrainerLib.planning.optimization import learning_choices
+from MedSegTrainerLib.planning.schedule import fit_to_time, share_for_time
+from MedSegTrainerLib.planning.shapes import Triple, median_size, patch_voxels
+from MedSegTrainerLib.planning.step_memory import refuse_too_large
 
 BATCH_VOXELS_CPU = 200_000
 BATCH_VOXELS_GPU = 4_500_000

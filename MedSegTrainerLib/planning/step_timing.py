@@ -14,7 +14,7 @@ from MedSegTrainerLib.guide.tables import wants_mixed_precision
 from MedSegTrainerLib.hardware.device import synchronize
 from MedSegTrainerLib.hardware.main_memory import available_memory
 from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
-from MedSegTrainerLib.step_memory import step_bytes
+from MedSegTrainerLib.planning.step_memory import step_bytes
 from MedSegTrainerLib.training.compiled import Compiled
 from MedSegTrainerLib.training.learner import Learner
 

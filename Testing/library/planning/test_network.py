@@ -16,7 +16,7 @@ from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, Fingerprint
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.plan_network import NetworkPlan, plan_network
+from MedSegTrainerLib.planning.network import NetworkPlan, plan_network
 
 MR = ChannelIntensities(name="T2", low=0, high=1800, percentile_00_5=30, percentile_99_5=900, mean=300, std=120)
 Sizes = tuple[int, int, int]
