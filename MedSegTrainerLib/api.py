@@ -26,8 +26,8 @@ from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.fragments import read_object
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.model.package import ModelPackage, load_members, load_package
-from MedSegTrainerLib.run import run_job
 from MedSegTrainerLib.workflow import read_workflow
 from MedSegTrainerLib.workflow_jobs import jobs_of, run_jobs
 

@@ -8,7 +8,7 @@ import environment
 def main() -> int:
     environment.enter()
     from MedSegTrainerLib import atomic
-    from MedSegTrainerLib.schema import schemas
+    from MedSegTrainerLib.jobs.json_schema import schemas
 
     for name, schema in schemas().items():
         path = environment.ROOT / "Resources" / name

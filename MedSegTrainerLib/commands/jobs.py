@@ -71,7 +71,7 @@ def run(
     For schedulers and other programs; train, apply and evaluate write such a folder and then do this. torchrun may
     start it in several processes, on one machine or many that all see the folder: they share the training.
     """
-    from MedSegTrainerLib.run import run_job
+    from MedSegTrainerLib.jobs.run import run_job
 
     outcome = run_job(job, STARTED, devices, expect)
     if not quiet:

@@ -21,7 +21,7 @@ def self_test(
 
     Runs one step of a small training on the device and says what it saw; the exit code is 1 where that fails.
     """
-    from MedSegTrainerLib.self_test import run_self_test
+    from MedSegTrainerLib.jobs.self_test import run_self_test
 
     result = run_self_test(device)
     if report is not None:

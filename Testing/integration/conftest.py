@@ -14,7 +14,7 @@ from MedSegTrainerLib.config.parsing import parse_config, with_settings
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.run import run_job
+from MedSegTrainerLib.jobs.run import run_job
 
 LIVER, CYST = 2, 5  # label values; not 1 and 2, so that values and indices cannot be mixed up unseen
 CASES = 6

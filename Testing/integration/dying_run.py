@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from MedSegTrainerLib.run import run_job
+from MedSegTrainerLib.jobs.run import run_job
 
 TORN_BYTES = 1000
 EVENTS = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from MedSegTrainerLib.run import run_job
+from MedSegTrainerLib.jobs.run import run_job
 
 
 def peak_memory() -> int:

@@ -22,7 +22,7 @@ from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.guide.remedies import Remedy, assignments
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.run import run_job
+from MedSegTrainerLib.jobs.run import run_job
 
 ORGAN, CYST = 2, 5
 CASES, TRAIN = 16, 12

@@ -16,8 +16,8 @@ from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.model.package import load_package, save_description
-from MedSegTrainerLib.run import run_job
 
 
 def apply(model: Path, out: Path, dataset: Path, *names: str, **settings: Any) -> list[dict[str, Any]]:

@@ -20,9 +20,9 @@ from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.export import TOLERANCE, Logits, example, export
 from MedSegTrainerLib.job import STOP_KEEP_BEST, JobFolder
+from MedSegTrainerLib.jobs.folds import prepare
+from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.model.package import load_members, load_package
-from MedSegTrainerLib.run import run_job
-from MedSegTrainerLib.study import prepare
 
 TINY = ("epochs=1", "samples_per_volume=4", "tensorboard=false", "base_channels=2")
 

@@ -14,8 +14,8 @@ from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import read_classes, write_label_map
 from MedSegTrainerLib.imaging.read import read_file
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.model.package import load_package
-from MedSegTrainerLib.run import run_job
 
 # values of liver and cyst; p1 is held out
 NAMES = {"p1_a": (5, 2), "p1_b": (2, 5), "p2_a": (1, 2), "p2_b": (2, 5), "p3_a": (2, 5)}

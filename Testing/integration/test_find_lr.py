@@ -17,8 +17,8 @@ from MedSegTrainerLib.config.settings import FindRateConfig
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.run import run_job
-from MedSegTrainerLib.schema import events_schema
+from MedSegTrainerLib.jobs.json_schema import events_schema
+from MedSegTrainerLib.jobs.run import run_job
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = (

@@ -15,8 +15,8 @@ from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import ConfigError, DataError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.model.package import load_package
-from MedSegTrainerLib.run import run_job
 
 SETTINGS = (
     "trainer.device=cpu", "mixed_precision=false", "channels_last=false", "batch_size=2", "num_workers=0",

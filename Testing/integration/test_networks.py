@@ -14,8 +14,8 @@ from MedSegTrainerLib.api import apply
 from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.model.package import load_package
-from MedSegTrainerLib.run import run_job
 
 TOKENS = ("embed_dim=24", "num_heads=2", "num_layers=2")
 NETWORKS = {

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.schema import events_schema, job_schema, status_schema
+from MedSegTrainerLib.jobs.json_schema import events_schema, job_schema, status_schema
 
 
 def problems(schema: dict[str, Any], value: Any) -> list[str]:

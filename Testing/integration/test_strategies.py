@@ -13,8 +13,8 @@ import torch
 
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.model.package import load_package
-from MedSegTrainerLib.run import run_job
 
 ConfigFor = Callable[..., TrainConfig]
 

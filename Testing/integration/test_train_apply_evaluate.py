@@ -21,8 +21,8 @@ from MedSegTrainerLib.events import EVENT_KINDS, EventReader
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import read_classes, read_label_map
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.model.package import load_package
-from MedSegTrainerLib.run import run_job
 
 ROOT = Path(__file__).resolve().parents[2]
 VALUES = {0, 2, 5}  # background, liver and cyst

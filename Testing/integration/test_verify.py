@@ -20,8 +20,8 @@ from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.findings import Finding, warning_lines
 from MedSegTrainerLib.imaging.geometry import Geometry, resample
-from MedSegTrainerLib.train_job import scan_data
-from MedSegTrainerLib.verify_job import look_for_cases
+from MedSegTrainerLib.jobs.train import scan_data
+from MedSegTrainerLib.jobs.verify import look_for_cases
 
 LEFT, RIGHT, CYST = 1, 2, 3
 NAMES = {"0": "background", "1": "left kidney", "2": "right kidney", "3": "cyst"}

@@ -19,7 +19,7 @@ from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.imaging.geometry import Geometry, resample
 from MedSegTrainerLib.imaging.label_maps import read_classes, read_label_map
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.run import run_job
+from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.training.tensorboard import tag_of
 
 

@@ -31,11 +31,11 @@ from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.evaluation.evaluate import evaluate
 from MedSegTrainerLib.evaluation.file_pairs import Pair
-from MedSegTrainerLib.held_out_files import predict_files
 from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.jobs.final_predictions import predict_files
+from MedSegTrainerLib.jobs.train import DEFAULT_BUDGET, plan_training, prepare_cases, scan_data
 from MedSegTrainerLib.model.package import ModelPackage, save_package
-from MedSegTrainerLib.train_job import DEFAULT_BUDGET, plan_training, prepare_cases, scan_data
 from MedSegTrainerLib.training.checkpoint import TrainingState, save_checkpoint
 from MedSegTrainerLib.training.learner import Learner
 from MedSegTrainerLib.training.validation import HeldOut

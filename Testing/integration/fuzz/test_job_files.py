@@ -35,15 +35,15 @@ from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.guide.advisor import advise, history_from_events, news
 from MedSegTrainerLib.guide.remedies import facts_of
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.job_cases import cases_of_job
 from MedSegTrainerLib.job_lock import JobLock
-from MedSegTrainerLib.kept_settings import keep_settings
-from MedSegTrainerLib.made import Made
+from MedSegTrainerLib.jobs.apply_record import Made
+from MedSegTrainerLib.jobs.folds import prepare
+from MedSegTrainerLib.jobs.job_cases import cases_of_job
+from MedSegTrainerLib.jobs.kept_settings import keep_settings
+from MedSegTrainerLib.jobs.train import explain, scan_data
 from MedSegTrainerLib.model.card import read_card
 from MedSegTrainerLib.model.package import load_members
 from MedSegTrainerLib.report.curves import draw_curves
-from MedSegTrainerLib.study import prepare
-from MedSegTrainerLib.train_job import explain, scan_data
 from MedSegTrainerLib.training.checkpoint import keep_newest
 from MedSegTrainerLib.training.curve_points import CurvePoints
 

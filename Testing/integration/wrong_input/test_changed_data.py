@@ -18,7 +18,7 @@ from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.fragments import train_config
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.run import run_job
+from MedSegTrainerLib.jobs.run import run_job
 
 Words = list[str | Path]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from MedSegTrainerLib.apply_inputs import Input, find_inputs
 from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.data.checks.hot_voxels import clipped_words
 from MedSegTrainerLib.data.checks.laterality import why_not_mirror
@@ -19,7 +18,6 @@ from MedSegTrainerLib.events import CaseDone, Emit, Progress, Stage, Warned
 from MedSegTrainerLib.hardware.device import choose_device
 from MedSegTrainerLib.hardware.devices import devices_of_models
 from MedSegTrainerLib.hardware.memory import is_out_of_memory
-from MedSegTrainerLib.held_out_files import cleaned_up
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import refuse_several_slices, write_label_map
 from MedSegTrainerLib.imaging.nifti_checks import NIFTI_SUFFIXES
@@ -31,11 +29,13 @@ from MedSegTrainerLib.inference.predictor import Predictor, Prepared
 from MedSegTrainerLib.inference.probability_maps import MapsWanted, Prediction, map_files, write_maps
 from MedSegTrainerLib.inference.tta import choose_transforms
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
-from MedSegTrainerLib.made import ABSENT, BY_HAND, SAME, Made, model_checksum, recipe
+from MedSegTrainerLib.jobs.apply_inputs import Input, find_inputs
+from MedSegTrainerLib.jobs.apply_record import ABSENT, BY_HAND, SAME, Made, model_checksum, recipe
+from MedSegTrainerLib.jobs.final_predictions import cleaned_up
+from MedSegTrainerLib.jobs.pipeline import StopAskedError, overlapped
 from MedSegTrainerLib.model.data_profile import combine, unlike_training, unlike_words
 from MedSegTrainerLib.model.package import load_members
 from MedSegTrainerLib.model.postprocessing import Cleaning, agreed, from_json, to_json
-from MedSegTrainerLib.overlapped import StopAskedError, overlapped
 
 SUFFIXES = {"nifti": "nii.gz"}  # output formats that are named otherwise than their files
 MAP_SUFFIXES = {"seg.nrrd": "nrrd", "png": "nrrd"}  # formats of label maps that hold no fractions

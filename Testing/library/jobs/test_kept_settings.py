@@ -12,7 +12,7 @@ from MedSegTrainerLib.config.parsing import parse_config, with_settings
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.kept_settings import MAY_CHANGE, keep_settings
+from MedSegTrainerLib.jobs.kept_settings import MAY_CHANGE, keep_settings
 
 
 def config(*settings: str) -> TrainConfig:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from MedSegTrainerLib.errors import DataError, StorageError
-from MedSegTrainerLib.overlapped import StopAskedError, overlapped
+from MedSegTrainerLib.jobs.pipeline import StopAskedError, overlapped
 
 
 def plain(item: int, *rest: Any) -> int:

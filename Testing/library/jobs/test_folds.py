@@ -13,7 +13,7 @@ from MedSegTrainerLib.config.settings import EvaluateConfig, TrainConfig
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.study import Study
+from MedSegTrainerLib.jobs.folds import Study
 
 
 @pytest.fixture

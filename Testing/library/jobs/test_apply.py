@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.apply_inputs import find_inputs
-from MedSegTrainerLib.apply_job import cleaned, failure_words
 from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.errors import DataError, UsageError
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.inference.tta import mirror_axes
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.jobs.apply import cleaned, failure_words
+from MedSegTrainerLib.jobs.apply_inputs import find_inputs
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,8 @@ SAMPLED_CASES = 4  # are prepared to draw augmented patches of
 
 def run_verify(config: VerifyConfig, folder: JobFolder, owner: JobOwner, emit: Emit) -> Outcome:
     """Writes ``report/verify.html`` and ``report/verify.json``; raises DataError at the end where there are errors."""
+    from MedSegTrainerLib.jobs.train import counter
     from MedSegTrainerLib.report.data_page import render
-    from MedSegTrainerLib.train_job import counter
 
     dataset, findings = look_for_cases(config.train)
     owner.update(state="running", stage="verify")

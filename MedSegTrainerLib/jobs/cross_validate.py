@@ -19,13 +19,13 @@ from MedSegTrainerLib.config.settings import CrossValidateConfig
 from MedSegTrainerLib.data.splits.half_cases import joined
 from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.events import Emit, Warned
-from MedSegTrainerLib.fold_places import fold_places
-from MedSegTrainerLib.fold_runs import FoldRuns
 from MedSegTrainerLib.imaging.label_maps import write_label_map
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
+from MedSegTrainerLib.jobs.fold_places import fold_places
+from MedSegTrainerLib.jobs.fold_scheduler import FoldRuns
+from MedSegTrainerLib.jobs.folds import Study, prepare
+from MedSegTrainerLib.jobs.spread import spread_words
 from MedSegTrainerLib.model.package import load_package, save_ensemble
-from MedSegTrainerLib.spread import spread_words
-from MedSegTrainerLib.study import Study, prepare
 
 
 def run_cross_validate(config: CrossValidateConfig, folder: JobFolder, owner: JobOwner, emit: Emit) -> Outcome:

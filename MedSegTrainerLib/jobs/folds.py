@@ -19,8 +19,8 @@ from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.job_cases import BEGUN_BEFORE, cases_as_begun
-from MedSegTrainerLib.kept_settings import keep_settings
+from MedSegTrainerLib.jobs.job_cases import BEGUN_BEFORE, cases_as_begun
+from MedSegTrainerLib.jobs.kept_settings import keep_settings
 from MedSegTrainerLib.model.package import DESCRIPTION
 
 

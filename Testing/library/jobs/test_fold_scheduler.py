@@ -18,13 +18,13 @@ from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import Measured, Progress, Stage, Warned
-from MedSegTrainerLib.fold_places import Place
-from MedSegTrainerLib.fold_runs import FoldRuns, seconds_left
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder, JobOwner
 from MedSegTrainerLib.job_status import Status
+from MedSegTrainerLib.jobs.fold_places import Place
+from MedSegTrainerLib.jobs.fold_scheduler import FoldRuns, seconds_left
+from MedSegTrainerLib.jobs.folds import Study
 from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.study import Study
 
 PLANNED = 2  # looks after which the first fold has its plan
 GPUS = (Place(device="cuda:0"), Place(device="cuda:1"))

@@ -26,8 +26,8 @@ from MedSegTrainerLib.config.settings import (
 from MedSegTrainerLib.errors import JobError, MedSegError, StorageError, system_words
 from MedSegTrainerLib.events import EventLog, Failed, Finished, Started, Stopped
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome, checksum
-from MedSegTrainerLib.launch import STARTED_VARIABLE, run_on_devices, wanted_devices
-from MedSegTrainerLib.termination import polite_termination
+from MedSegTrainerLib.jobs.termination import polite_termination
+from MedSegTrainerLib.jobs.torchrun import STARTED_VARIABLE, run_on_devices, wanted_devices
 
 Work = Callable[[JobConfig, JobFolder, JobOwner, EventLog], Outcome]
 
@@ -82,7 +82,7 @@ def _run(folder: JobFolder, document: dict[str, Any], work: Work) -> Outcome:
 def _run_as_rank(folder: JobFolder, document: dict[str, Any], started: float) -> Outcome:
     """One of several processes: the first owns the job, the others help where a training needs them."""
     from MedSegTrainerLib.hardware.distributed import Bystander, joined
-    from MedSegTrainerLib.train_job import run_train
+    from MedSegTrainerLib.jobs.train import run_train
 
     with joined() as ranks:
         if ranks.is_first and document.get("kind") == "train":
@@ -107,23 +107,23 @@ def _dispatch(config: JobConfig, folder: JobFolder, owner: JobOwner, events: Eve
 
         use_cores()
     if isinstance(config, TrainConfig):
-        from MedSegTrainerLib.train_job import run_train
+        from MedSegTrainerLib.jobs.train import run_train
 
         return run_train(config, folder, owner, events, started)
     if isinstance(config, CrossValidateConfig):
-        from MedSegTrainerLib.cross_validation import run_cross_validate
+        from MedSegTrainerLib.jobs.cross_validate import run_cross_validate
 
         return run_cross_validate(config, folder, owner, events)
     if isinstance(config, FindRateConfig):
-        from MedSegTrainerLib.lr_finder import run_find_rate
+        from MedSegTrainerLib.jobs.find_lr import run_find_rate
 
         return run_find_rate(config, folder, owner, events, started)
     if isinstance(config, ApplyConfig):
-        from MedSegTrainerLib.apply_job import run_apply
+        from MedSegTrainerLib.jobs.apply import run_apply
 
         return run_apply(config, folder, owner, events)
     if isinstance(config, VerifyConfig):
-        from MedSegTrainerLib.verify_job import run_verify
+        from MedSegTrainerLib.jobs.verify import run_verify
 
         return run_verify(config, folder, owner, events)
     from MedSegTrainerLib.evaluation.evaluate import run_evaluate

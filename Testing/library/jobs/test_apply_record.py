@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.made import ABSENT, BY_HAND, OTHER, SAME, Made, model_checksum, recipe
+from MedSegTrainerLib.jobs.apply_record import ABSENT, BY_HAND, OTHER, SAME, Made, model_checksum, recipe
 from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
 

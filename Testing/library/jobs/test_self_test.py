@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from MedSegTrainerLib.cli import app
 from MedSegTrainerLib.errors import UsageError
-from MedSegTrainerLib.self_test import (
+from MedSegTrainerLib.jobs.self_test import (
     PACKAGES,
     Machine,
     broken_packages,
@@ -22,7 +22,7 @@ from MedSegTrainerLib.self_test import (
     train_one_step,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CPU = {"name": "cpu", "description": "CPU with 1 threads", "memory_bytes": None}
 NO_GPU = Machine(devices=[CPU], why_no_gpu="No GPU that PyTorch can use was found.")
 CUDA = torch.device("cuda")

@@ -25,10 +25,10 @@ from MedSegTrainerLib.config.settings import (
 from MedSegTrainerLib.events import EVENT_KINDS, Epoch, EventLog, EventReader, Failed, Planned, Started, Validated
 from MedSegTrainerLib.job import JobFolder, JobOwner
 from MedSegTrainerLib.job_status import Status
-from MedSegTrainerLib.run import run_job
-from MedSegTrainerLib.schema import events_schema, job_schema, schemas, status_schema
+from MedSegTrainerLib.jobs.json_schema import events_schema, job_schema, schemas, status_schema
+from MedSegTrainerLib.jobs.run import run_job
 
-RESOURCES = Path(__file__).resolve().parents[2] / "Resources"
+RESOURCES = Path(__file__).resolve().parents[3] / "Resources"
 
 
 def problems(schema: dict[str, Any], value: Any) -> list[str]:

@@ -17,10 +17,10 @@ from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
 from MedSegTrainerLib.files.json_input import read_json_file
-from MedSegTrainerLib.fold_places import Place
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner
+from MedSegTrainerLib.jobs.fold_places import Place
+from MedSegTrainerLib.jobs.folds import Study
 from MedSegTrainerLib.model.package import load_package
-from MedSegTrainerLib.study import Study
 
 POLL_SECONDS = 0.3
 REPORT_SECONDS = 2.0

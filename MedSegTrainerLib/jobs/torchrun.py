@@ -14,7 +14,7 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import JobError, TrainingError
 from MedSegTrainerLib.job import STOP_KEEP_BEST, JobFolder, Outcome
 from MedSegTrainerLib.job_status import ACTIVE_STATES
-from MedSegTrainerLib.termination import polite_termination
+from MedSegTrainerLib.jobs.termination import polite_termination
 
 STARTED_VARIABLE = "MEDSEGTRAINER_STARTED"
 

@@ -32,11 +32,11 @@ from MedSegTrainerLib.guide.advisor import advise, history_from_events, news
 from MedSegTrainerLib.guide.remedies import facts_of
 from MedSegTrainerLib.hardware.device import choose_device
 from MedSegTrainerLib.hardware.distributed import ALONE, Bystander, Ranks, device_of
-from MedSegTrainerLib.held_out_files import predict_files
 from MedSegTrainerLib.inference.predictor import Predictor, describe_plan
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
-from MedSegTrainerLib.job_cases import cases_of_job
-from MedSegTrainerLib.kept_settings import keep_settings
+from MedSegTrainerLib.jobs.final_predictions import predict_files
+from MedSegTrainerLib.jobs.job_cases import cases_of_job
+from MedSegTrainerLib.jobs.kept_settings import keep_settings
 from MedSegTrainerLib.model.data_profile import describe
 from MedSegTrainerLib.model.package import DESCRIPTION, load_package, save_description
 from MedSegTrainerLib.model.postprocessing import to_json
