@@ -31,8 +31,8 @@ def export(
     writes the label maps, with MONAI alone. Of an ensemble the file is all networks and their mean. Each is compared
     with the original, and kept where they agree.
     """
-    from MedSegTrainerLib.export import TOLERANCE
-    from MedSegTrainerLib.export import export as export_model
+    from MedSegTrainerLib.export.formats import TOLERANCE
+    from MedSegTrainerLib.export.formats import export as export_model
 
     slow = " A transformer such as SwinUNETR takes minutes." if form == "onnx" else ""
     console.print(f"Writing and comparing {output} ...{slow}", highlight=False, markup=False)

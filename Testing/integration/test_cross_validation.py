@@ -18,7 +18,7 @@ from MedSegTrainerLib.api import apply
 from MedSegTrainerLib.config.settings import CrossValidateConfig, TrainConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EventReader
-from MedSegTrainerLib.export import TOLERANCE, Logits, example, export
+from MedSegTrainerLib.export.formats import TOLERANCE, Logits, example, export
 from MedSegTrainerLib.job import STOP_KEEP_BEST, JobFolder
 from MedSegTrainerLib.jobs.folds import prepare
 from MedSegTrainerLib.jobs.run import run_job

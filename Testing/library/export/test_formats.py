@@ -15,7 +15,7 @@ import torch
 
 from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.errors import ModelError, UsageError
-from MedSegTrainerLib.export import TOLERANCE, Logits, check, example, export
+from MedSegTrainerLib.export.formats import TOLERANCE, Logits, check, example, export
 from MedSegTrainerLib.inference.ensemble import averaged
 from MedSegTrainerLib.model.package import ModelPackage, save_ensemble, save_package
 from MedSegTrainerLib.networks import build_network
@@ -45,11 +45,11 @@ def test_a_missing_package_is_named_with_what_installs_it(model: Path, tmp_path:
     """In an interpreter in which onnx cannot be found."""
     script = (
         "import sys; from pathlib import Path; sys.modules['onnx'] = None\n"
-        "from MedSegTrainerLib.export import export; from MedSegTrainerLib.errors import UsageError\n"
+        "from MedSegTrainerLib.export.formats import export; from MedSegTrainerLib.errors import UsageError\n"
         f"try: export(Path({str(model)!r}), Path({str(tmp_path / 'm.onnx')!r}), 'onnx')\n"
         "except UsageError as error: print(error)"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=True).stdout
     assert "pip install 'MedSegTrainerLib[export]'" in told
 

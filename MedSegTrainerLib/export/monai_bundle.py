@@ -29,7 +29,7 @@ import torch
 from MedSegTrainerLib import __version__, atomic
 from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.export import Exported, check, is_dynamic, quiet, traced
+from MedSegTrainerLib.export.formats import Exported, check, is_dynamic, quiet, traced
 from MedSegTrainerLib.model.package import ModelPackage
 
 CODES = {"z": "S", "y": "P", "x": "L"}  # towards which side of the patient an axis grows

@@ -172,7 +172,7 @@ def _runtime(session: Any) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def _bundle(members: Members, output: Path) -> Exported:
-    from MedSegTrainerLib.monai_bundle import write_bundle
+    from MedSegTrainerLib.export.monai_bundle import write_bundle
 
     return write_bundle(members, output)
 
