@@ -24,12 +24,12 @@ from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.evaluation.compare import compare as compare_evaluations
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.files.json_input import read_json_file
-from MedSegTrainerLib.fragments import read_object
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.model.package import ModelPackage, load_members, load_package
-from MedSegTrainerLib.workflow import read_workflow
-from MedSegTrainerLib.workflow_jobs import jobs_of, run_jobs
+from MedSegTrainerLib.workflow.document import read_workflow
+from MedSegTrainerLib.workflow.jobs import jobs_of, run_jobs
+from MedSegTrainerLib.workflow.settings_files import read_object
 
 AnyPath = str | PathLike[str]
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from MedSegTrainerLib.config.settings import MOST_DEVICES
-from MedSegTrainerLib.nodes import NETWORKS
+from MedSegTrainerLib.workflow.nodes import NETWORKS
 
 DATA_HELP = (
     "Folder with labelled volumes or 2D images: images/ and labels/ (or masks/) with equal file names, image_0001.png "

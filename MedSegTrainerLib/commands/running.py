@@ -55,6 +55,6 @@ def as_assignments(**options: Any) -> list[str]:
 
 def read_train_config(data: Path, config: Path | None, assignments: list[str]) -> TrainConfig:
     """Settings from the file, then from the options; raises UsageError or ConfigError with all problems."""
-    from MedSegTrainerLib.fragments import train_config
+    from MedSegTrainerLib.workflow.settings_files import train_config
 
     return train_config(data, config, assignments)

@@ -197,9 +197,9 @@ def workflow(
     cases of its loader; with a MetricsCalculator or a Visualizer the results are measured and drawn. Its jobs and
     results lie in the output folder. Paths in it count from where you are, then from where the document is.
     """
-    from MedSegTrainerLib.fragments import read_object
-    from MedSegTrainerLib.workflow import read_workflow
-    from MedSegTrainerLib.workflow_jobs import jobs_of, run_jobs
+    from MedSegTrainerLib.workflow.document import read_workflow
+    from MedSegTrainerLib.workflow.jobs import jobs_of, run_jobs
+    from MedSegTrainerLib.workflow.settings_files import read_object
 
     asked = read_workflow(read_object(document, "'nodes'"), document.resolve().parent, settings or [], data)
     jobs = jobs_of(asked, job)

@@ -20,9 +20,9 @@ import MedSegTrainerLib
 from MedSegTrainerLib.config.architectures import chosen_settings
 from MedSegTrainerLib.config.parsing import parse_config, with_settings
 from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.fragments import settings_of
-from MedSegTrainerLib.nodes import NODE_TYPES, SECTIONS
-from MedSegTrainerLib.workflow import DOCUMENT_KEYS, NODE_KEYS, read_workflow
+from MedSegTrainerLib.workflow.document import DOCUMENT_KEYS, NODE_KEYS, read_workflow
+from MedSegTrainerLib.workflow.nodes import NODE_TYPES, SECTIONS
+from MedSegTrainerLib.workflow.settings_files import settings_of
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT.parent / "shared" / "guide" / "TRAINING.md"

@@ -22,8 +22,8 @@ from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.evaluation.evaluate import evaluate
 from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.events import EventReader
-from MedSegTrainerLib.fragments import train_config
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.workflow.settings_files import train_config
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 TASK04 = Recipe(patch=(40, 56, 40), spacing=(1.0, 1.0, 1.0), batch=9, samples=1, positive=2, heads=1, resample=False)

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from MedSegTrainerLib.config.parsing import parse_config, parse_job, with_settings
 from MedSegTrainerLib.config.settings import JOB_KINDS, TrainConfig, job_document
 from MedSegTrainerLib.errors import ConfigError, MedSegError
-from MedSegTrainerLib.fragments import settings_of
-from MedSegTrainerLib.workflow import Workflow, read_workflow
+from MedSegTrainerLib.workflow.document import Workflow, read_workflow
+from MedSegTrainerLib.workflow.settings_files import settings_of
 
 FAST, SLOW = 300, 2000
 WORKFLOWS = Path(__file__).resolve().parents[3] / "Resources" / "workflows"

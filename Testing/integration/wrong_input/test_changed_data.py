@@ -16,9 +16,9 @@ from MedSegTrainerLib.cli import main
 from MedSegTrainerLib.config.settings import CrossValidateConfig
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import EventReader
-from MedSegTrainerLib.fragments import train_config
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.run import run_job
+from MedSegTrainerLib.workflow.settings_files import train_config
 
 Words = list[str | Path]
 

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from MedSegTrainerLib.config.settings import JOB_KINDS, OptimizerConfig, TrainConfig, job_document
-from MedSegTrainerLib.nodes import SECTIONS
+from MedSegTrainerLib.workflow.nodes import SECTIONS
 
 
 def settings_of(config: Any, path: str) -> list[Any]:

@@ -14,8 +14,8 @@ from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.data.splits.split import split_dataset
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.nodes import MetricsConfig, PredictorConfig, VisualizerConfig
-from MedSegTrainerLib.workflow import Workflow
+from MedSegTrainerLib.workflow.document import Workflow
+from MedSegTrainerLib.workflow.nodes import MetricsConfig, PredictorConfig, VisualizerConfig
 
 
 @dataclass(frozen=True, kw_only=True)

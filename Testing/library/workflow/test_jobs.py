@@ -14,9 +14,9 @@ from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.data.splits.split import split_cases
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.nodes import MetricsConfig, PredictorConfig, VisualizerConfig
-from MedSegTrainerLib.workflow import Workflow
-from MedSegTrainerLib.workflow_jobs import cases_of, jobs_of, run_jobs
+from MedSegTrainerLib.workflow.document import Workflow
+from MedSegTrainerLib.workflow.jobs import cases_of, jobs_of, run_jobs
+from MedSegTrainerLib.workflow.nodes import MetricsConfig, PredictorConfig, VisualizerConfig
 
 
 def dataset(root: Path, count: int) -> Dataset:

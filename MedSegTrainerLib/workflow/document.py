@@ -10,9 +10,9 @@ from typing import Any
 from MedSegTrainerLib.config.parsing import Assignment, parse_config, with_settings
 from MedSegTrainerLib.config.settings import DataConfig, TrainConfig
 from MedSegTrainerLib.errors import ConfigError, did_you_mean
-from MedSegTrainerLib.links import Link, Node, read_links
 from MedSegTrainerLib.metrics.metrics import metric_key
-from MedSegTrainerLib.nodes import (
+from MedSegTrainerLib.workflow.links import Link, Node, read_links
+from MedSegTrainerLib.workflow.nodes import (
     NODE_TYPES,
     SECTIONS,
     TRAINING_SECTIONS,

@@ -14,10 +14,10 @@ from MedSegTrainerLib.config.architectures import ARCHITECTURES
 from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.nodes import NODE_TYPES, MetricsConfig, PredictorConfig, VisualizerConfig
-from MedSegTrainerLib.workflow import Workflow, read_workflow
+from MedSegTrainerLib.workflow.document import Workflow, read_workflow
+from MedSegTrainerLib.workflow.nodes import NODE_TYPES, MetricsConfig, PredictorConfig, VisualizerConfig
 
-WORKFLOWS = Path(__file__).resolve().parents[2] / "Resources" / "workflows"
+WORKFLOWS = Path(__file__).resolve().parents[3] / "Resources" / "workflows"
 Document = dict[str, Any]
 
 

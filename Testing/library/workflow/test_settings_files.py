@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from MedSegTrainerLib.errors import ConfigError, UsageError
-from MedSegTrainerLib.fragments import read_object, settings_of
+from MedSegTrainerLib.workflow.settings_files import read_object, settings_of
 
 
 def problems(fragment: dict[str, Any]) -> list[str]:

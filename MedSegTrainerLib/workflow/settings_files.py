@@ -11,9 +11,9 @@ from MedSegTrainerLib.config.parsing import parse_config, with_settings
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import ConfigError, UsageError, did_you_mean
 from MedSegTrainerLib.files.json_input import read_json_file
-from MedSegTrainerLib.links import read_links
-from MedSegTrainerLib.nodes import NODE_TYPES, SECTIONS, TRAINING_SECTIONS
-from MedSegTrainerLib.workflow import NODE_KEYS, PASSED_OVER, read_node, read_nodes, section_values
+from MedSegTrainerLib.workflow.document import NODE_KEYS, PASSED_OVER, read_node, read_nodes, section_values
+from MedSegTrainerLib.workflow.links import read_links
+from MedSegTrainerLib.workflow.nodes import NODE_TYPES, SECTIONS, TRAINING_SECTIONS
 
 MOST_VALUES = 5000  # of a document with settings; each unknown one is compared with all that are known
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from MedSegTrainerLib.links import Node, read_links
+from MedSegTrainerLib.workflow.links import Node, read_links
 
 NODES = [
     Node(name=name, type=kind, values={})

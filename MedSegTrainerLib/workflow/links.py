@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from MedSegTrainerLib.errors import did_you_mean
-from MedSegTrainerLib.nodes import NODE_TYPES, NodeType, Port
+from MedSegTrainerLib.workflow.nodes import NODE_TYPES, NodeType, Port
 
 LINK_KEYS = ("source_node", "source_port", "target_node", "target_port")
 
