@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from MedSegTrainerLib.cli import main
+from MedSegTrainerLib.cli.main import main
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
 

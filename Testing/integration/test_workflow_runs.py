@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.api import workflow
-from MedSegTrainerLib.cli import main
+from MedSegTrainerLib.cli.main import main
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import read_label_map
 from MedSegTrainerLib.job import JobFolder

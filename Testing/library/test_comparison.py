@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from MedSegTrainerLib.console import show_comparison
+from MedSegTrainerLib.cli.console import show_comparison
 from MedSegTrainerLib.evaluation.compare import comparison
 from MedSegTrainerLib.metrics.metrics import METRICS
 from MedSegTrainerLib.report.comparison_page import by_name, p_text, render

@@ -24,10 +24,10 @@ from hypothesis import given
 from rich.console import Console
 
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.cli.console import JobView
 from MedSegTrainerLib.config.parsing import parse_config, parse_job, with_settings
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig, job_document
-from MedSegTrainerLib.console import JobView
 from MedSegTrainerLib.data.samples.cache import build_cache
 from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerLib.events import EventLog, EventReader, Warned

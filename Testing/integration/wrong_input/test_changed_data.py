@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.cli import main
+from MedSegTrainerLib.cli.main import main
 from MedSegTrainerLib.config.settings import CrossValidateConfig
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import EventReader

@@ -22,7 +22,7 @@ ROOM = 30_000  # bytes: the job's own files fit, an enlarged image and the weigh
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
-from MedSegTrainerLib.cli import main
+from MedSegTrainerLib.cli.main import main
 main(sys.argv[2:])
 """
 WRITING = """

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from MedSegTrainerLib import api
-from MedSegTrainerLib.cli import main
+from MedSegTrainerLib.cli.main import main
 from MedSegTrainerLib.errors import ConfigError, DataError, UsageError
 from MedSegTrainerLib.evaluation.compare import compare, comparison
 from MedSegTrainerLib.evaluation.paired_tests import compare_pairs

@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from MedSegTrainerLib.cli import app
+from MedSegTrainerLib.cli.main import app
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.jobs.self_test import (
     PACKAGES,

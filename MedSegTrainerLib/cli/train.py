@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.cli_options import (
+from MedSegTrainerLib.cli.options import (
     DATA_HELP,
     Budget,
     ConfigFile,
@@ -27,7 +27,7 @@ from MedSegTrainerLib.cli_options import (
     SplitFile,
     ValSplit,
 )
-from MedSegTrainerLib.commands.running import (
+from MedSegTrainerLib.cli.shared import (
     as_assignments,
     console,
     create_and_run,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from MedSegTrainerLib.cli_options import (
+from MedSegTrainerLib.cli.options import (
     Budget,
     ConfigFile,
     Data,
@@ -22,7 +22,7 @@ from MedSegTrainerLib.cli_options import (
     SplitFile,
     ValSplit,
 )
-from MedSegTrainerLib.commands.running import as_assignments, console, create_and_run, error_console, read_train_config
+from MedSegTrainerLib.cli.shared import as_assignments, console, create_and_run, error_console, read_train_config
 from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import VerifyConfig
 from MedSegTrainerLib.events import KIND_OF, Planned
@@ -65,7 +65,7 @@ def plan(
     )  # fmt: skip
     resolved = read_train_config(data, config, [*given, *(settings or [])])
 
-    from MedSegTrainerLib.console import JobView, class_table, plan_table  # torch takes seconds, --help must not
+    from MedSegTrainerLib.cli.console import JobView, class_table, plan_table  # torch takes seconds, --help must not
     from MedSegTrainerLib.jobs.train import explain, plan_training, scan_data
 
     view = JobView(error_console)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from MedSegTrainerLib.cli_options import Device
-from MedSegTrainerLib.commands.running import create_and_run
+from MedSegTrainerLib.cli.options import Device
+from MedSegTrainerLib.cli.shared import create_and_run
 from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.errors import UsageError

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.cli_options import Device
-from MedSegTrainerLib.commands.running import console
+from MedSegTrainerLib.cli.options import Device
+from MedSegTrainerLib.cli.shared import console
 
 
 def self_test(

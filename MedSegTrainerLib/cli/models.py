@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from MedSegTrainerLib.commands.running import console
+from MedSegTrainerLib.cli.shared import console
 from MedSegTrainerLib.files.plain_text import plain
 
 

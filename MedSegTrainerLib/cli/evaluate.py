@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from MedSegTrainerLib.commands.running import console, create_and_run
+from MedSegTrainerLib.cli.shared import console, create_and_run
 from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import EvaluateConfig
 from MedSegTrainerLib.errors import UsageError
@@ -66,7 +66,7 @@ def compare(
     Paired by case and class: Wilcoxon and t test, effect sizes, intervals of the mean difference, and which cases got
     better and worse; a report with plots, tables as CSV and JSON. Without --metric every number is compared.
     """
-    from MedSegTrainerLib.console import show_comparison
+    from MedSegTrainerLib.cli.console import show_comparison
     from MedSegTrainerLib.evaluation.compare import (
         compare as compare_evaluations,  # scipy takes a second, --help must not
     )

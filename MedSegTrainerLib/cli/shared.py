@@ -37,7 +37,7 @@ def resume_job(folder: JobFolder, devices: int | None = None) -> None:
 
 
 def run_and_watch(folder: JobFolder, devices: int | None = None, expect: str | None = None) -> None:
-    from MedSegTrainerLib.console import watch
+    from MedSegTrainerLib.cli.console import watch
 
     watch(folder, folder.start(devices=devices, expect=expect), console)
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from MedSegTrainerLib.cli_options import Devices, Job
-from MedSegTrainerLib.commands.running import STARTED, console
+from MedSegTrainerLib.cli.options import Devices, Job
+from MedSegTrainerLib.cli.shared import STARTED, console
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.files.plain_text import plain

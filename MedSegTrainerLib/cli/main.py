@@ -11,8 +11,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from MedSegTrainerLib import __version__
-from MedSegTrainerLib.commands import applying, jobs, looking, machine, models, results, training
-from MedSegTrainerLib.commands.running import console, error_console
+from MedSegTrainerLib.cli import applying, jobs, looking, machine, models, results, training
+from MedSegTrainerLib.cli.shared import console, error_console
 from MedSegTrainerLib.errors import MedSegError, UsageError, system_words
 from MedSegTrainerLib.files.plain_text import plain
 from MedSegTrainerLib.files.regular_file import refuse_unnameable

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from MedSegTrainerLib import __version__
-from MedSegTrainerLib.cli import main
+from MedSegTrainerLib.cli.main import main
 from MedSegTrainerLib.config.settings import ApplyConfig, TrainConfig
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.job_status import Status
@@ -74,7 +74,7 @@ class TestHelp:
     def test_does_not_wait_for_heavy_libraries(self) -> None:
         script = (
             "import sys\n"
-            "from MedSegTrainerLib.cli import main\n"
+            "from MedSegTrainerLib.cli.main import main\n"
             "for words in sys.argv[1:]:\n"
             "    try:\n"
             "        main([words, '--help'])\n"

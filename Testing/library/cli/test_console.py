@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from MedSegTrainerLib.cli.console import JobView, metrics_table, plan_line, plan_table, watch
 from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.console import JobView, metrics_table, plan_line, plan_table, watch
 from MedSegTrainerLib.errors import JobError, MedSegError
 from MedSegTrainerLib.events import (
     KIND_OF,
