@@ -21,7 +21,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.config.settings import ApplyConfig
+from MedSegTrainerLib.config import ApplyConfig
 from MedSegTrainerLib.errors import DataError, JobError, MedSegError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import STOP_NOW, JobFolder

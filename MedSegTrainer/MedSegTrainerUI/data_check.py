@@ -10,7 +10,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from MedSegTrainerLib.config.settings import DataConfig, TrainConfig, VerifyConfig
+from MedSegTrainerLib.config import DataConfig, TrainConfig, VerifyConfig
 from MedSegTrainerLib.errors import DataError, JobError, MedSegError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import STOP_NOW, JobFolder

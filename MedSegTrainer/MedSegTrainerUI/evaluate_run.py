@@ -15,7 +15,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.config.settings import EvaluateConfig
+from MedSegTrainerLib.config import EvaluateConfig
 from MedSegTrainerLib.errors import DataError, JobError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import STOP_NOW, JobFolder

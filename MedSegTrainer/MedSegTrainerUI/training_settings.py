@@ -1,6 +1,6 @@
 """The settings of a training as a form needs them: kinds, limits and words of each, files, and the configuration.
 
-Everything follows from the dataclasses of ``MedSegTrainerLib.config.settings``. Changed settings are kept as a flat mapping,
+Everything follows from the dataclasses of ``MedSegTrainerLib.config``. Changed settings are kept as a flat mapping,
 ``{"loss.loss_type": "dice"}``. The job's own process checks what settings say together.
 """
 
@@ -18,7 +18,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.config.settings import TrainConfig
+from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.errors import UsageError, did_you_mean
 
 BY_THE_PANEL = {"data.data_dir", "data.image_names", "data.label_name", "trainer.budget"}

@@ -9,8 +9,8 @@ import typer
 
 from MedSegTrainerLib.cli.options import Device
 from MedSegTrainerLib.cli.shared import create_and_run
+from MedSegTrainerLib.config.job_settings import ApplyConfig
 from MedSegTrainerLib.config.parsing import parse_config
-from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.job import JobFolder
 

@@ -23,8 +23,8 @@ from MedSegTrainerLib.cli.options import (
     ValSplit,
 )
 from MedSegTrainerLib.cli.shared import as_assignments, console, create_and_run, error_console, read_train_config
+from MedSegTrainerLib.config.job_settings import VerifyConfig
 from MedSegTrainerLib.config.parsing import parse_config
-from MedSegTrainerLib.config.settings import VerifyConfig
 from MedSegTrainerLib.events import KIND_OF, Planned
 from MedSegTrainerLib.job import JobFolder
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from MedSegTrainerLib.cli.shared import console, create_and_run
+from MedSegTrainerLib.config.job_settings import EvaluateConfig
 from MedSegTrainerLib.config.parsing import parse_config
-from MedSegTrainerLib.config.settings import EvaluateConfig
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.job import JobFolder
 

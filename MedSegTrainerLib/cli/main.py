@@ -11,24 +11,24 @@ from typing import Annotated, NoReturn
 import typer
 
 from MedSegTrainerLib import __version__
-from MedSegTrainerLib.cli import applying, jobs, looking, machine, models, results, training
+from MedSegTrainerLib.cli import apply, data, evaluate, jobs, machine, models, train
 from MedSegTrainerLib.cli.shared import console, error_console
 from MedSegTrainerLib.errors import MedSegError, UsageError, system_words
 from MedSegTrainerLib.files.plain_text import plain
 from MedSegTrainerLib.files.regular_file import refuse_unnameable
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "train": training.train,
-    "cross-validate": training.cross_validate,
-    "verify": looking.verify,
-    "plan": looking.plan,
-    "find-lr": training.find_lr,
-    "apply": applying.apply,
-    "evaluate": results.evaluate,
-    "compare": results.compare,
+    "train": train.train,
+    "cross-validate": train.cross_validate,
+    "verify": data.verify,
+    "plan": data.plan,
+    "find-lr": train.find_lr,
+    "apply": apply.apply,
+    "evaluate": evaluate.evaluate,
+    "compare": evaluate.compare,
     "card": models.card,
     "export": models.export,
-    "workflow": training.workflow,
+    "workflow": train.workflow,
     "status": jobs.status,
     "stop": jobs.stop,
     "run": jobs.run,

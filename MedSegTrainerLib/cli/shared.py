@@ -8,8 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
+from MedSegTrainerLib.config.job_settings import CrossValidateConfig, JobConfig
 from MedSegTrainerLib.config.parsing import parse_job
-from MedSegTrainerLib.config.settings import CrossValidateConfig, JobConfig, TrainConfig
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import JobError, UsageError
 from MedSegTrainerLib.job import JobFolder
 

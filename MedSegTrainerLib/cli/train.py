@@ -35,8 +35,8 @@ from MedSegTrainerLib.cli.shared import (
     resume_job,
     run_and_watch,
 )
+from MedSegTrainerLib.config.job_settings import CrossValidateConfig, FindRateConfig, job_document
 from MedSegTrainerLib.config.parsing import parse_config, parse_job
-from MedSegTrainerLib.config.settings import CrossValidateConfig, FindRateConfig, job_document
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.job import JobFolder

@@ -18,19 +18,15 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from MedSegTrainerLib.config.architectures import network_problems
-from MedSegTrainerLib.config.settings import (
+from MedSegTrainerLib.config.job_settings import (
     JOB_KINDS,
-    SCHEMA_VERSION,
     ApplyConfig,
-    Auto,
     CrossValidateConfig,
     FindRateConfig,
     JobConfig,
-    LossConfig,
-    TrainConfig,
-    TrainerConfig,
     VerifyConfig,
 )
+from MedSegTrainerLib.config.settings import SCHEMA_VERSION, Auto, LossConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import ConfigError, UsageError, did_you_mean
 from MedSegTrainerLib.files.json_input import parse_json

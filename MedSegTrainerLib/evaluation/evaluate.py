@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, default_color
-from MedSegTrainerLib.config.settings import EvaluateConfig
+from MedSegTrainerLib.config.job_settings import EvaluateConfig
 from MedSegTrainerLib.data.layouts.dataset_json import ignored_value, read_description
 from MedSegTrainerLib.errors import ConfigError, DataError
 from MedSegTrainerLib.evaluation.csv_tables import case_table, summary_table

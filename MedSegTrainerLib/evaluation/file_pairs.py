@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from MedSegTrainerLib.config.settings import EvaluateConfig
+from MedSegTrainerLib.config.job_settings import EvaluateConfig
 from MedSegTrainerLib.data.layouts.name_pairs import IMAGE_WORD, LABEL_WORD, pair_by_words
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import Emit, Warned

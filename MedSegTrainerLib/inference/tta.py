@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from MedSegTrainerLib.config.architectures import ARCHITECTURES
+from MedSegTrainerLib.config.job_settings import ApplyConfig
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.data.samples.augment import RANGES
 
 QUARTER_TURNS = {"rotate90": 1, "rotate180": 2, "rotate270": 3}  # in the plane (y, x)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from MedSegTrainerLib.config.settings import ApplyConfig
+from MedSegTrainerLib.config.job_settings import ApplyConfig
 from MedSegTrainerLib.data.checks.hot_voxels import clipped_words
 from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError, system_words

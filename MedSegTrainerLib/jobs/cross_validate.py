@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from MedSegTrainerLib.config.settings import CrossValidateConfig
+from MedSegTrainerLib.config.job_settings import CrossValidateConfig
 from MedSegTrainerLib.data.splits.half_cases import joined
 from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.events import Emit, Warned

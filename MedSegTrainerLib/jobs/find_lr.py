@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from MedSegTrainerLib.config.job_settings import FindRateConfig
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.config.settings import FindRateConfig, TrainConfig
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.samples.batches import epoch_batches
 from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.data.samples.mixup_cutmix import Batch

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib import atomic
+from MedSegTrainerLib.config.job_settings import job_document
 from MedSegTrainerLib.config.parsing import parse_job
-from MedSegTrainerLib.config.settings import TrainConfig, job_document
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.data.splits.half_cases import half_names, write_halves

@@ -10,7 +10,8 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
 
-from MedSegTrainerLib.config.settings import JOB_KINDS, SCHEMA_VERSION
+from MedSegTrainerLib.config.job_settings import JOB_KINDS
+from MedSegTrainerLib.config.settings import SCHEMA_VERSION
 from MedSegTrainerLib.events import EVENT_KINDS
 from MedSegTrainerLib.job_status import Status
 

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib import __version__
-from MedSegTrainerLib.config.parsing import parse_job
-from MedSegTrainerLib.config.settings import (
+from MedSegTrainerLib.config.job_settings import (
     ApplyConfig,
     CrossValidateConfig,
     EvaluateConfig,
     FindRateConfig,
     JobConfig,
-    TrainConfig,
     VerifyConfig,
 )
+from MedSegTrainerLib.config.parsing import parse_job
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import JobError, MedSegError, StorageError, system_words
 from MedSegTrainerLib.events import EventLog, Failed, Finished, Started, Stopped
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome, checksum

@@ -13,7 +13,8 @@ import numpy as np
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, class_names, classes_from_values
-from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig, VerifyConfig
+from MedSegTrainerLib.config.job_settings import VerifyConfig
+from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import as_told, take_fingerprint
 from MedSegTrainerLib.data.checks.scan import CaseScan, examine_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset, IncompleteError

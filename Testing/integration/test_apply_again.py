@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.config.settings import ApplyConfig
+from MedSegTrainerLib.config.job_settings import ApplyConfig
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.imaging.geometry import Geometry

@@ -15,7 +15,8 @@ import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.api import apply
-from MedSegTrainerLib.config.settings import CrossValidateConfig, TrainConfig
+from MedSegTrainerLib.config.job_settings import CrossValidateConfig
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.export.formats import TOLERANCE, Logits, example, export

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from MedSegTrainerLib.config.job_settings import FindRateConfig
 from MedSegTrainerLib.config.parsing import parse_config
-from MedSegTrainerLib.config.settings import FindRateConfig
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.job import JobFolder

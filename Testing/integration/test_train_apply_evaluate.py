@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from MedSegTrainerLib.config.job_settings import ApplyConfig, EvaluateConfig
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.config.settings import ApplyConfig, EvaluateConfig, TrainConfig
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EVENT_KINDS, EventReader
 from MedSegTrainerLib.imaging.geometry import Geometry

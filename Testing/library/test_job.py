@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.config.settings import ApplyConfig, TrainConfig, job_document
+from MedSegTrainerLib.config.job_settings import ApplyConfig, job_document
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder, JobOwner, checksum

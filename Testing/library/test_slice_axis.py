@@ -13,8 +13,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from MedSegTrainerLib.config.job_settings import ApplyConfig
 from MedSegTrainerLib.config.plan import AXES, Plan
-from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.samples.cache import CachedCase, cache_key
 from MedSegTrainerLib.data.samples.preprocess import prepare_case

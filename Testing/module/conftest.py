@@ -427,7 +427,7 @@ def make_job(tmp_path: Path) -> Callable[..., Any]:
     import socket
     from dataclasses import asdict
 
-    from MedSegTrainerLib.config.settings import DataConfig, TrainConfig, TrainerConfig
+    from MedSegTrainerLib.config import DataConfig, TrainConfig, TrainerConfig
     from MedSegTrainerLib.events import EventLog
     from MedSegTrainerLib.job import JobFolder
     from MedSegTrainerLib.job_status import Status

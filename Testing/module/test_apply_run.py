@@ -18,7 +18,7 @@ from MedSegTrainerUI.model_card import read_card
 from MedSegTrainerUI.process import start_detached
 from MedSegTrainerUI.segment_classes import find_classes
 
-from MedSegTrainerLib.config.settings import TrainConfig
+from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.errors import DataError, JobError
 from MedSegTrainerLib.events import EventLog, Failed, Finished, Warned
 from MedSegTrainerLib.job_status import Status

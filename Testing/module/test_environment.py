@@ -14,7 +14,7 @@ import pytest
 from MedSegTrainerUI.environment import Environment, startup_environment, told_report
 from MedSegTrainerUI.environment_record import identity, requirements_hash
 
-from MedSegTrainerLib.config.settings import EvaluateConfig
+from MedSegTrainerLib.config import EvaluateConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.job_status import Status

@@ -5,7 +5,7 @@ import time
 import pytest
 from MedSegTrainerUI.jobs import JobList, JobSummaries, has_no_end, job_classes, safe_name, weight_count
 
-from MedSegTrainerLib.config.settings import TrainConfig
+from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import JobFolder
 

@@ -15,7 +15,7 @@ from MedSegTrainerUI.training_settings import (
     training_config,
 )
 
-from MedSegTrainerLib.config.settings import TrainConfig
+from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.errors import UsageError
 
 

@@ -22,7 +22,7 @@ from benchmarks.machine import cpu_model
 from benchmarks.material import Material
 from benchmarks.processes import Work, run_lanes, usable_cores
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.config.settings import DataConfig
+from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.checks.fingerprint import take_fingerprint
 from MedSegTrainerLib.data.checks.scan import scan_cases
 from MedSegTrainerLib.data.dataset import Case

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from MedSegTrainerLib.config.settings import TrainConfig
+from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.data.samples.augment import apply_augmentation, draw_augmentation, source_size
 from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.data.samples.patches import cut_batch, draw_patch, epoch_order

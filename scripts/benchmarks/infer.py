@@ -22,7 +22,7 @@ from rich.table import Table
 
 from benchmarks.infer_sides import VOLUMES
 from benchmarks.material import Material
-from MedSegTrainerLib.config.settings import ApplyConfig
+from MedSegTrainerLib.config import ApplyConfig
 from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerLib.inference.predictor import windows_at_once
 from MedSegTrainerLib.inference.sliding_window import only_value, window_starts

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from MedSegTrainerLib.config import DataConfig, LossConfig, NetworkConfig, TrainConfig
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.config.settings import DataConfig, LossConfig, NetworkConfig, TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import take_fingerprint
 from MedSegTrainerLib.data.checks.scan import scan_cases
 from MedSegTrainerLib.data.dataset import Case

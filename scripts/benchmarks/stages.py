@@ -22,8 +22,8 @@ from rich.table import Table
 
 from benchmarks.divided_step import STAGES, DividedStep, Stopwatch
 from benchmarks.material import Material
+from MedSegTrainerLib.config import DataConfig, NetworkConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.config.settings import DataConfig, NetworkConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.phantom import write_phantoms
 from MedSegTrainerLib.data.samples.batches import epoch_batches

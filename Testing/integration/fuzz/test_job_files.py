@@ -25,9 +25,10 @@ from rich.console import Console
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.cli.console import JobView
+from MedSegTrainerLib.config.job_settings import job_document
 from MedSegTrainerLib.config.parsing import parse_config, parse_job, with_settings
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.config.settings import TrainConfig, job_document
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.samples.cache import build_cache
 from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerLib.events import EventLog, EventReader, Warned

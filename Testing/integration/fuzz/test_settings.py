@@ -16,8 +16,9 @@ from hostile import mutated, runs, scalars, values
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from MedSegTrainerLib.config.job_settings import JOB_KINDS, job_document
 from MedSegTrainerLib.config.parsing import parse_config, parse_job, with_settings
-from MedSegTrainerLib.config.settings import JOB_KINDS, TrainConfig, job_document
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import ConfigError, MedSegError
 from MedSegTrainerLib.workflow.document import Workflow, read_workflow
 from MedSegTrainerLib.workflow.settings_files import settings_of

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import SimpleITK as sitk
 
+from MedSegTrainerLib.config.job_settings import ApplyConfig, EvaluateConfig
 from MedSegTrainerLib.config.parsing import parse_config
-from MedSegTrainerLib.config.settings import ApplyConfig, EvaluateConfig
 from MedSegTrainerLib.job import JobFolder
 
 Words = list[str | Path]

@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.cli.main import main
-from MedSegTrainerLib.config.settings import CrossValidateConfig
+from MedSegTrainerLib.config.job_settings import CrossValidateConfig
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.job import JobFolder

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from MedSegTrainerLib.config.job_settings import ApplyConfig
 from MedSegTrainerLib.config.parsing import parse_config
-from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.job_status import Status
 

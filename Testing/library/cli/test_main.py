@@ -14,7 +14,8 @@ import pytest
 
 from MedSegTrainerLib import __version__
 from MedSegTrainerLib.cli.main import main
-from MedSegTrainerLib.config.settings import ApplyConfig, TrainConfig
+from MedSegTrainerLib.config.job_settings import ApplyConfig
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.job_status import Status
 

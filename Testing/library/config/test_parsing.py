@@ -8,20 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from MedSegTrainerLib.config.parsing import parse_config, parse_job, with_settings
-from MedSegTrainerLib.config.settings import (
+from MedSegTrainerLib.config.job_settings import (
     JOB_KINDS,
     ApplyConfig,
     CrossValidateConfig,
-    DataConfig,
     EvaluateConfig,
     FindRateConfig,
-    NetworkConfig,
-    OptimizerConfig,
-    TrainConfig,
-    TrainerConfig,
     job_document,
 )
+from MedSegTrainerLib.config.parsing import parse_config, parse_job, with_settings
+from MedSegTrainerLib.config.settings import DataConfig, NetworkConfig, OptimizerConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.errors import ConfigError
 
 

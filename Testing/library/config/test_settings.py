@@ -9,7 +9,8 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from MedSegTrainerLib.config.settings import JOB_KINDS, OptimizerConfig, TrainConfig, job_document
+from MedSegTrainerLib.config.job_settings import JOB_KINDS, job_document
+from MedSegTrainerLib.config.settings import OptimizerConfig, TrainConfig
 from MedSegTrainerLib.workflow.nodes import SECTIONS
 
 

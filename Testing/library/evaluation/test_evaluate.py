@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.config.settings import EvaluateConfig
+from MedSegTrainerLib.config.job_settings import EvaluateConfig
 from MedSegTrainerLib.errors import ConfigError, DataError
 from MedSegTrainerLib.evaluation.evaluate import evaluate, run_evaluate
 from MedSegTrainerLib.evaluation.file_pairs import Pair

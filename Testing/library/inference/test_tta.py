@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from MedSegTrainerLib.config.job_settings import ApplyConfig
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.config.settings import ApplyConfig
 from MedSegTrainerLib.inference.tta import IDENTITY, Transform, choose_transforms
 
 

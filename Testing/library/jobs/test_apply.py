@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.config.settings import ApplyConfig
+from MedSegTrainerLib.config.job_settings import ApplyConfig
 from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.errors import DataError, UsageError
 from MedSegTrainerLib.imaging.geometry import Geometry

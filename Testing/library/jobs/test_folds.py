@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from MedSegTrainerLib.config.job_settings import EvaluateConfig
 from MedSegTrainerLib.config.plan import Plan, read_plan
-from MedSegTrainerLib.config.settings import EvaluateConfig, TrainConfig
+from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import JobFolder

@@ -12,16 +12,15 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.config.settings import (
+from MedSegTrainerLib.config.job_settings import (
     JOB_KINDS,
     ApplyConfig,
     EvaluateConfig,
     FindRateConfig,
     JobConfig,
-    OptimizerConfig,
-    TrainConfig,
     job_document,
 )
+from MedSegTrainerLib.config.settings import OptimizerConfig, TrainConfig
 from MedSegTrainerLib.events import EVENT_KINDS, Epoch, EventLog, EventReader, Failed, Planned, Started, Validated
 from MedSegTrainerLib.job import JobFolder, JobOwner
 from MedSegTrainerLib.job_status import Status

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.config.settings import ApplyConfig, DataConfig, EvaluateConfig, TrainConfig
+from MedSegTrainerLib.config.job_settings import ApplyConfig, EvaluateConfig
+from MedSegTrainerLib.config.settings import DataConfig, TrainConfig
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.data.splits.split import split_cases
