@@ -1,12 +1,11 @@
 """Puts the files of the module together as an installed extension has them, in ``dist/MedSegTrainer``.
 
-That folder can be dragged into 3D Slicer, or copied to a machine without git. What is copied is what the lists in the
-CMake files name, as Slicer's own packaging does.
+That folder can be dragged into 3D Slicer, or copied to a machine without git. What is copied is what the CMake files
+pack, as Slicer's own packaging does.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 
@@ -14,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DESTINATION = ROOT / "dist" / "MedSegTrainer"
 # folder of the CMakeLists.txt, and where its files go in an installed extension
 PARTS = {"MedSegTrainer": "", "MedSegTrainerLib": "MedSegTrainerLib"}
-LISTS = ("MODULE_PYTHON_SCRIPTS", "MODULE_PYTHON_RESOURCES")
+PACKED = (".py", ".j2", ".png", ".txt", ".ui")
 
 
 def main() -> int:
@@ -26,21 +25,20 @@ def main() -> int:
 
 
 def package(destination: Path) -> list[Path]:
-    """Copies every listed file, and the licence; gives the paths below ``destination``."""
+    """Copies every packed file, and the licence; gives the paths below ``destination``."""
     copied = []
     for part, place in PARTS.items():
-        for name in listed_files(part):
+        for name in packed_files(part):
             copied.append(_copy(ROOT / part / name, destination, Path(place) / name))
     copied.append(_copy(ROOT / "LICENSE", destination, Path("LICENSE")))
     return copied
 
 
-def listed_files(part: str) -> list[str]:
-    """The names in the lists of ``part/CMakeLists.txt``, relative to that folder."""
-    text = re.sub(r"#.*", "", (ROOT / part / "CMakeLists.txt").read_text(encoding="utf-8"))
-    values = {name: value.split() for name, value in re.findall(r"\bset\(\s*(\w+)([^()]*)\)", text)}
-    [module] = values["MODULE_NAME"]
-    return [entry.replace("${MODULE_NAME}", module) for name in LISTS for entry in values[name]]
+def packed_files(part: str) -> list[str]:
+    """What the globs of ``part/CMakeLists.txt`` find, relative to that folder."""
+    folder = ROOT / part
+    paths = (path for path in folder.rglob("*") if path.suffix in PACKED and path.name != "CMakeLists.txt")
+    return sorted(path.relative_to(folder).as_posix() for path in paths)
 
 
 def _copy(source: Path, destination: Path, name: Path) -> Path:

@@ -1,7 +1,7 @@
 """Every setting of every kind of job, under the names of the training guide, with defaults and limits.
 
 Frozen dataclasses of the standard library only, so that Slicer's Python can read and write them.
-``validation.py`` turns untrusted JSON into them. ``"auto"`` is a value: ``planning.py`` resolves it
+``parsing.py`` turns untrusted JSON into them. ``"auto"`` is a value: ``planner.py`` resolves it
 from the data and the device, and says why.
 """
 

@@ -1,13 +1,17 @@
-"""The device a job works on, and the arithmetic it does there."""
+"""The device a job works on, the arithmetic it does there, and how many GPUs and processor cores it may use."""
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
 
+from MedSegTrainerLib.config.settings import Auto
 from MedSegTrainerLib.errors import UsageError
 
 
@@ -131,3 +135,85 @@ class Precision:
 
     def unscale(self, optimizer: torch.optim.Optimizer) -> None:
         self.scaler.unscale_(optimizer)
+
+
+def several_gpus(
+    device: torch.device, asked: int | Auto, *, seen: int | None = None
+) -> tuple[list[torch.device], str | None]:
+    """As many GPUs as asked for, and a warning where there are fewer; where it is no GPU, or one by its number: that.
+
+    ``"auto"``: all. seen: how many there are, by default what PyTorch sees.
+    """
+    if device.type != "cuda" or device.index is not None:
+        return [device], None
+    there = torch.cuda.device_count() if seen is None else seen
+    count = there if asked == "auto" else min(asked, there)
+    warning = None
+    if asked != "auto" and asked > there:
+        warning = f"{asked} devices were asked for, and PyTorch sees {there}: these are used."
+    return ([device] if count < 2 else [torch.device("cuda", index) for index in range(count)]), warning
+
+
+def devices_of_models(device: torch.device, asked: int | Auto, models: int) -> tuple[list[torch.device], str | None]:
+    """The devices that so many models are spread over, the first one first, and a warning where these are fewer than
+    asked for."""
+    found, warning = several_gpus(device, asked)
+    if device.type != "cuda" and asked not in (1, "auto"):
+        warning = f"{asked} devices were asked for, but models are spread over GPUs only: here they take turns."
+    return found[:models], warning
+
+
+CHOSEN_BY_OTHERS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # environment variables: a person, or a scheduler
+
+
+def use_cores() -> None:
+    """As many threads in PyTorch as there are cores for this process, unless somebody has said how many.
+
+    PyTorch itself counts physical cores and looks at which of them the process is bound to: two threads on the same
+    core only wait for one another. What it does not see is a limit in time, as containers have it: with 64 threads in
+    the time of 2 cores most of them stand still at any moment, and the others wait for them.
+    """
+    if not any(name in os.environ for name in CHOSEN_BY_OTHERS):
+        torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """Cores that this process is bound to or, where its control group gives it less time, as many as that is worth.
+
+    root: of the file system, where Linux tells it.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota(root)
+    return allowed if math.isinf(quota) else max(1, min(allowed, round(quota)))
+
+
+def _quota(root: Path) -> float:
+    """Cores' worth of time that the control groups of this process, and those around them, may use."""
+    limits = [math.inf]
+    for line in _words(root / "proc" / "self" / "cgroup", "\n"):
+        _, controllers, place = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        base = root / "sys" / "fs" / "cgroup" / ("cpu" if controllers else "")
+        parts = PurePosixPath(place).parts[1:]
+        limits += [_limit(base.joinpath(*parts[:depth])) for depth in range(len(parts) + 1)]
+    return min(limits)
+
+
+def _limit(group: Path) -> float:
+    """Microseconds in each period, of version 2 (one file) or 1 (two files) of control groups."""
+    found = _words(group / "cpu.max") or [
+        *_words(group / "cpu.cfs_quota_us"),
+        *_words(group / "cpu.cfs_period_us"),
+    ]
+    if len(found) != 2 or found[0] in ("max", "-1"):
+        return math.inf
+    return int(found[0]) / int(found[1])
+
+
+def _words(path: Path, separator: str | None = None) -> list[str]:
+    """Of a file; none where it is not there or may not be read."""
+    try:
+        return path.read_text(encoding="utf-8").strip().split(separator)
+    except (OSError, UnicodeDecodeError):
+        return []

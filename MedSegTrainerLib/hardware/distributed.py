@@ -18,7 +18,7 @@ from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 
 from MedSegTrainerLib.errors import MedSegError, TrainingError
-from MedSegTrainerLib.hardware.cores import usable_cores
+from MedSegTrainerLib.hardware.device import usable_cores
 
 PATIENCE = timedelta(minutes=30)  # how long ranks wait for one another: the first one plans while the others wait
 FAILURE = "failure"  # where a rank that ends leaves its words

@@ -17,7 +17,7 @@ REMEDY = "Replace them, for instance by the background intensity, and save the i
 
 
 def not_finite(paths: Sequence[Path], channels: Sequence[sitk.Image]) -> list[np.ndarray | None]:
-    """Where the channels of a case (``images.read_channels``) are NaN or infinite in their files: (z, y, x), None for
+    """Where the channels of a case (``read.read_channels``) are NaN or infinite in their files: (z, y, x), None for
     nowhere."""
     found = [_of_image(channel) for channel in channels]
     each = len(channels) // len(paths)

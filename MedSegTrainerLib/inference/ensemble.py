@@ -25,7 +25,7 @@ Way = tuple[object, ...]
 
 
 def on_device(package: ModelPackage, device: torch.device) -> Network:
-    """The network of a package as a function of windows (``held_out.window_forward``) on a device."""
+    """The network of a package as a function of windows (``forward.window_forward``) on a device."""
     plan = package.plan
     network = package.build().to(device)
     if plan.channels_last:

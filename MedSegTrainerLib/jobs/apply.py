@@ -15,8 +15,7 @@ from MedSegTrainerLib.data.checks.hot_voxels import clipped_words
 from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError, system_words
 from MedSegTrainerLib.events import CaseDone, Emit, Progress, Stage, Warned
-from MedSegTrainerLib.hardware.device import choose_device
-from MedSegTrainerLib.hardware.devices import devices_of_models
+from MedSegTrainerLib.hardware.device import choose_device, devices_of_models
 from MedSegTrainerLib.hardware.memory import is_out_of_memory
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import refuse_several_slices, write_label_map

@@ -28,7 +28,7 @@ from MedSegTrainerLib.events import Emit, Progress, RatesTried, Stage
 from MedSegTrainerLib.hardware.device import choose_device
 from MedSegTrainerLib.job import JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.jobs.train import plan_training, prepare_cases, scan_data
-from MedSegTrainerLib.report.rate_curve import write_rate_curve
+from MedSegTrainerLib.report.curves import write_rate_curve
 from MedSegTrainerLib.training.learner import Learner
 
 EXPLODED = 4.0  # times the best smoothed loss

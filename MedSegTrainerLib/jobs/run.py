@@ -103,7 +103,7 @@ def _run_as_rank(folder: JobFolder, document: dict[str, Any], started: float) ->
 def _dispatch(config: JobConfig, folder: JobFolder, owner: JobOwner, events: EventLog, started: float) -> Outcome:
     # each kind loads only what it needs: an evaluation must not wait for torch
     if not isinstance(config, (VerifyConfig, EvaluateConfig)):
-        from MedSegTrainerLib.hardware.cores import use_cores
+        from MedSegTrainerLib.hardware.device import use_cores
 
         use_cores()
     if isinstance(config, TrainConfig):

@@ -1,7 +1,7 @@
 """The sums over voxels that all losses are made of, and their gradient, in as few passes over memory as it takes.
 
-Losses are formulas of these small tensors (``losses.py``), differentiated by PyTorch as usual. What is written
-by hand here, once for all of them, is the way from the sums back to the logits: PyTorch's own would keep and
+Losses are formulas of these small tensors (``segmentation_loss.py``), differentiated by PyTorch as usual. What is
+written by hand here, once for all of them, is the way from the sums back to the logits: PyTorch's own would keep and
 walk through a dozen tensors as large as the logits (twice the time on a CPU).
 """
 

@@ -57,7 +57,7 @@ def overlaps(
     """One for each value of ``ordered`` (ascending), worked out inside the bounding box of the class on both sides.
 
     Arrays are (z, y, x), spacing in mm. Surface distances are measured once for each class; all metrics of
-    distance share them. The box changes no number, as ``surface.py`` explains.
+    distance share them. The box changes no number, as ``surface_distance.py`` explains.
     """
     from scipy.ndimage import find_objects  # scipy only where surfaces are measured: training needs the Dice alone
 

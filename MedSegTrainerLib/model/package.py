@@ -52,8 +52,9 @@ Opened = Callable[[str], AbstractContextManager[tuple[IO[bytes], int]]]
 class ModelPackage:
     """A trained model. ``training`` tells how it was made, ``metrics`` how good it was on held-out cases.
 
-    data: what its training images were like, as ``likeness.describe`` gives it. curves: a point for each validation.
-    postprocessing: what clean-up of label maps helps each class (``cleaning.to_json``), with figures.
+    data: what its training images were like, as ``data_profile.describe`` gives it.
+    curves: a point for each validation.
+    postprocessing: what clean-up of label maps helps each class (``postprocessing.to_json``), with figures.
     """
 
     plan: Plan

@@ -13,8 +13,7 @@ import torch
 from torch import nn
 
 from MedSegTrainerLib.networks.instance_norm import norm_act
-from MedSegTrainerLib.networks.pool import AveragePool
-from MedSegTrainerLib.networks.upsample import upsample_and_join
+from MedSegTrainerLib.networks.layers import AveragePool, upsample_and_join
 
 Triple = Sequence[int]
 Layer = Callable[..., nn.Module]

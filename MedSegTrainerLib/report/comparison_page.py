@@ -17,7 +17,7 @@ from MedSegTrainerLib.report.curves import FONT_SIZE, INK, calm, inline_svg
 from MedSegTrainerLib.report.evaluation_page import fill
 from MedSegTrainerLib.report.formatting import DASH, number, signed
 
-TEMPLATE = Path(__file__).parent / "comparison.html.j2"
+TEMPLATE = Path(__file__).parent / "templates" / "comparison.html.j2"
 COLORS = {"better": "#0072B2", "worse": "#D55E00", "equal": "#8A8A8A"}  # Okabe-Ito blue and vermillion, and grey
 ALL = "all structures"
 PLOTS_SHOWN = 12

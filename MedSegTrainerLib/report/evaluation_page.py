@@ -18,7 +18,7 @@ from MedSegTrainerLib.metrics.units import SHORT, shown_metric
 from MedSegTrainerLib.report.bland_altman import agreement, draw_agreement, draw_volumes
 from MedSegTrainerLib.report.curves import draw_curves
 from MedSegTrainerLib.report.formatting import hex_color, number, signed
-from MedSegTrainerLib.report.plots import draw_boxes, draw_confusion, percent
+from MedSegTrainerLib.report.plots import draw_boxes, draw_confusion, draw_uncertainty, percent, uncertainty_words
 from MedSegTrainerLib.report.selected_cases import show_cases, worst_first
 from MedSegTrainerLib.report.slice_pictures import ERROR_COLORS, ERROR_TITLES
 from MedSegTrainerLib.report.summary_text import in_words
@@ -30,9 +30,8 @@ from MedSegTrainerLib.report.tables import (
     summary_row,
     volume_pairs,
 )
-from MedSegTrainerLib.report.uncertainty_plot import draw_uncertainty, uncertainty_words
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "templates"
 TEMPLATE, STYLE = FOLDER / "report.html.j2", FOLDER / "style.css.j2"
 BOX_METRICS = ("dice", "hd95_mm", "volume_error_percent")
 CONFUSIONS_LISTED = 8

@@ -15,8 +15,7 @@ from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.events import Emit
 from MedSegTrainerLib.hardware.distributed import ALONE, Bystander, Ranks
 from MedSegTrainerLib.job import JobFolder, JobOwner
-from MedSegTrainerLib.training.checkpoint import TrainingState
-from MedSegTrainerLib.training.checkpoint_writer import CheckpointWriter
+from MedSegTrainerLib.training.checkpoint import CheckpointWriter, TrainingState
 from MedSegTrainerLib.training.dashboard import Dashboard
 from MedSegTrainerLib.training.early_stopping import Monitor, stopping_patience
 from MedSegTrainerLib.training.learner import Learner
@@ -29,7 +28,7 @@ class Training:
 
     ranks: the processes that train together; the first one alone writes to the folder.
     newest: train_loss, learning_rate and gradient_norm of the last epoch. data: what the images that it trains on are
-    like, of ``likeness.describe``.
+    like, of ``data_profile.describe``.
     """
 
     plan: Plan

@@ -1,4 +1,7 @@
-"""Scores of whole held-out volumes while training, on the network's grid, all of one pass through the network."""
+"""Scores and loss of whole held-out volumes while training, on the network's grid, all of one pass through the network.
+
+The loss has a form that can be compared from epoch to epoch and costs little.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,11 @@ from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.inference.memory_fallback import Footing, lighter
 from MedSegTrainerLib.inference.sliding_window import predict_volume
+from MedSegTrainerLib.losses.segmentation_loss import build_loss
 from MedSegTrainerLib.metrics.counts import Overlap
 from MedSegTrainerLib.metrics.metrics import METRICS
 from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.networks.forward import to_channels_last, window_forward
-from MedSegTrainerLib.training.held_out_loss import HeldOutLoss
 from MedSegTrainerLib.training.previews import Preview
 
 OVERLAP = 0.25  # less than when applying: half the time, nearly the same Dice
@@ -236,3 +239,36 @@ def _preview(case: StoredCase, predicted: torch.Tensor) -> Preview:
     image, reference, prediction = map(sitk.GetArrayFromImage, images)
     geometry = Geometry.of(images[0])
     return Preview(name=case.name, image=image, reference=reference, prediction=prediction, geometry=geometry)
+
+
+LARGEST = 1 << 25  # logits that the loss looks at: 128 MB, and what it works out from them some times as much
+
+
+class HeldOutLoss:
+    """The training loss at full resolution, of a volume as one sample, without the boundary term: that grows while
+    training (``segmentation_loss.ramped_weights``), so the loss would change though the network did not.
+
+    Where classes times voxels are more than ``largest``, voxels spread over the whole volume stand for all of
+    them, in each epoch the same.
+    """
+
+    def __init__(self, plan: Plan, device: torch.device, largest: int = LARGEST) -> None:
+        self.classes, self.largest = len(plan.classes) + 1, largest
+        self.loss = build_loss(plan.loss, self.classes, device)  # its ramp stays at 0
+
+    def __call__(self, logits: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+        """Scalar loss of float32 logits (classes, z, y, x) against class indices (z, y, x); below 0: not counted."""
+        if logits.numel() > self.largest:
+            logits, reference = self._sample(logits.flatten(1), reference.flatten())
+        return self.loss([logits[None]], reference[None])
+
+    def _sample(self, logits: torch.Tensor, reference: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (classes, 1, 1, n) and class indices (1, 1, n): one voxel at a random place of each stride."""
+        valid = torch.nonzero(reference >= 0)[:, 0] if reference.min() < 0 else None
+        count = reference.numel() if valid is None else valid.numel()
+        stride = max(1, -(-count * self.classes // self.largest))
+        starts = torch.arange(0, count - stride + 1, stride)
+        chosen = starts + torch.randint(stride, starts.shape, generator=torch.Generator().manual_seed(0))
+        chosen = to_device(chosen, logits.device)
+        places = chosen if valid is None else valid[chosen]
+        return logits[:, None, None, places], reference[None, None, places]

@@ -111,14 +111,14 @@ TABLE: dict[str, Row] = {
 }
 
 ELSEWHERE: dict[str, tuple[str, ...]] = {  # folder to the files of tests that try it, below Testing
-    "absent_class_not_found": ("library/test_held_out.py",),
-    "apply_odd": ("integration/test_case_places.py", "integration/test_odd_images.py", "library/test_apply_job.py"),
+    "absent_class_not_found": ("library/training/test_validation.py",),
+    "apply_odd": ("integration/test_case_places.py", "integration/test_odd_images.py", "library/jobs/test_apply.py"),
     "ct_wrong_scale": ("integration/test_odd_images.py",),
-    "exif_180": ("library/data/test_photos.py",),
-    "interleaved_echoes": ("library/data/test_dicom.py",),
-    "multiframe": ("library/data/test_dicom.py",),
+    "exif_180": ("library/imaging/test_photos.py",),
+    "interleaved_echoes": ("library/imaging/test_dicom.py",),
+    "multiframe": ("library/imaging/test_dicom.py",),
     "nan_inf_image": ("integration/test_odd_images.py",),
-    "nnunet_channel_name": ("library/test_pairing.py",),
+    "nnunet_channel_name": ("library/evaluation/test_file_pairs.py",),
     "nrrd_ras_cropped_seg": ("integration/test_case_places.py",),
     "resume_changed_data": ("integration/wrong_input/test_changed_data.py",),
 }

@@ -29,7 +29,10 @@ GUIDE = ROOT.parent / "shared" / "guide" / "TRAINING.md"
 WORKFLOWS = ROOT / "Resources" / "workflows"
 LIBRARY = Path(MedSegTrainerLib.__file__).parent
 # They check, describe or carry settings of every name, so that an access there says nothing of their use.
-NOT_READERS = {"config.py", "validation.py", "schema.py", "nodes.py", "links.py", "workflow.py", "fragments.py"}
+NOT_READERS = {
+    "config/settings.py", "config/job_settings.py", "config/parsing.py", "jobs/json_schema.py", "workflow/nodes.py",
+    "workflow/links.py", "workflow/document.py", "workflow/settings_files.py",
+}  # fmt: skip
 
 # Setting -> a text for it that is not its default. With STRUCTURE these are all keys that the guide has.
 KEYS = {
@@ -330,9 +333,9 @@ def _bindings(scope: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 
 def _library_reads() -> set[tuple[str, str]]:
-    """Reads of settings by the library; a method of ``config.py`` reads where somebody reads the method."""
-    config = ast.parse((LIBRARY / "config.py").read_text(encoding="utf-8"))
-    paths = [path for path in sorted(LIBRARY.rglob("*.py")) if path.name not in NOT_READERS]
+    """Reads of settings by the library; a method of a section reads where somebody reads the method."""
+    config = ast.parse((LIBRARY / "config" / "settings.py").read_text(encoding="utf-8"))
+    paths = [path for path in sorted(LIBRARY.rglob("*.py")) if path.relative_to(LIBRARY).as_posix() not in NOT_READERS]
     reads = reads_in([ast.parse(path.read_text(encoding="utf-8")) for path in paths], [config])
     for node in config.body:
         if isinstance(node, ast.ClassDef):

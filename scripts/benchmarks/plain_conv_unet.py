@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from MedSegTrainerLib.networks.instance_norm import norm_act
-from MedSegTrainerLib.networks.upsample import upsample_and_join
+from MedSegTrainerLib.networks.layers import upsample_and_join
 
 
 class PlainConvUNet(nn.Module):

@@ -16,7 +16,7 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.samples.mixup_cutmix import Batch
 from MedSegTrainerLib.jobs.find_lr import RateCurve, rates_between, try_rates, unchanged
-from MedSegTrainerLib.report.rate_curve import write_rate_curve
+from MedSegTrainerLib.report.curves import write_rate_curve
 from MedSegTrainerLib.training.learner import Learner
 
 

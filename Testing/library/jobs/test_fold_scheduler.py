@@ -20,8 +20,7 @@ from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import Measured, Progress, Stage, Warned
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder, JobOwner
 from MedSegTrainerLib.job_status import Status
-from MedSegTrainerLib.jobs.fold_places import Place
-from MedSegTrainerLib.jobs.fold_scheduler import FoldRuns, seconds_left
+from MedSegTrainerLib.jobs.fold_scheduler import FoldRuns, Place, seconds_left
 from MedSegTrainerLib.jobs.folds import Study
 from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.networks import build_network

@@ -17,8 +17,7 @@ import torch
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import StorageError
-from MedSegTrainerLib.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
-from MedSegTrainerLib.training.checkpoint_writer import CheckpointWriter
+from MedSegTrainerLib.training.checkpoint import CheckpointWriter, TrainingState, load_checkpoint, save_checkpoint
 from MedSegTrainerLib.training.learner import Learner
 
 

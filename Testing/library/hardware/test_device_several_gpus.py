@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from MedSegTrainerLib.config.settings import Auto
-from MedSegTrainerLib.hardware.devices import devices_of_models, several_gpus
+from MedSegTrainerLib.hardware.device import devices_of_models, several_gpus
 
 CPU = torch.device("cpu")
 

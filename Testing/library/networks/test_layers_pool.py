@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from MedSegTrainerLib.networks.pool import AveragePool
+from MedSegTrainerLib.networks.layers import AveragePool
 
 
 @pytest.mark.parametrize("stride", [(2, 2, 2), (1, 2, 2), (2, 1, 2), (1, 1, 2)])

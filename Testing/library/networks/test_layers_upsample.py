@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from MedSegTrainerLib.networks.layers import is_rows, to_rows
-from MedSegTrainerLib.networks.upsample import upsample_and_join
+from MedSegTrainerLib.networks.layers import is_rows, to_rows, upsample_and_join
 
 BLOCKS = [(2, 2, 2), (1, 2, 2), (2, 1, 2), (1, 1, 3), (2, 2), (1, 2)]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from MedSegTrainerLib.hardware.cores import usable_cores
+from MedSegTrainerLib.hardware.device import usable_cores
 
 ROOT = Path(__file__).resolve().parents[3]
 ALLOWED = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

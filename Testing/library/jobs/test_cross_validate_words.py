@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from MedSegTrainerLib.jobs.spread import spread_words
+from MedSegTrainerLib.jobs.cross_validate import spread_words
 
 
 def test_three_cases_give_a_range_and_a_doubt() -> None:

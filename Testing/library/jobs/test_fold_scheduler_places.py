@@ -7,7 +7,7 @@ import os
 import pytest
 
 from MedSegTrainerLib.errors import UsageError
-from MedSegTrainerLib.jobs.fold_places import Place, fold_places
+from MedSegTrainerLib.jobs.fold_scheduler import Place, fold_places
 
 
 class TestPlaces:

@@ -10,7 +10,7 @@ import torch
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.losses.segmentation_loss import build_loss
-from MedSegTrainerLib.training.held_out_loss import HeldOutLoss
+from MedSegTrainerLib.training.validation import HeldOutLoss
 
 SIZE = (9, 21, 34)
 CONFIGS = (
