@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.config.plan_parsing import parse_plan
 from MedSegTrainerLib.config.settings import LossConfig
-from MedSegTrainerLib.errors import JobError, ModelError
-from MedSegTrainerLib.files.json_input import read_json_file
+
+AXES = {"z": "zyx", "y": "yzx", "x": "xzy"}  # of an array whose slices lie one after the other along an axis
+MethodName = Literal["none", "zscore", "minmax", "percentile", "ct"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalization:
+    """``ct`` clips to [low, high] and subtracts ``mean`` and divides by ``std`` of the training foreground;
+    the other methods take their numbers from each volume."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    method: MethodName
+    low: float = 0.0
+    high: float = 0.0
+    mean: float = 0.0
+    std: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,61 +86,3 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Plan:
-        """The plan written by ``to_json``; raises ModelError with everything that is wrong with it."""
-        values = _upgraded(values)
-        names = {item.name for item in fields(cls)}
-        if names != values.keys():
-            wrong = sorted(names ^ values.keys())
-            raise ModelError(f"The plan does not fit this version: {', '.join(wrong)} missing or unknown.")
-        return parse_plan(cls, values)
-
-
-def read_plan(path: Path) -> Plan:
-    """The plan of a job; raises JobError where the file is damaged, or of another version."""
-    try:
-        return Plan.from_json(read_json_file(path, ModelError))
-    except ModelError as error:
-        raise JobError(
-            f"{path} is damaged, or of another version: {error}\nWithout its plan nothing goes on: begin anew in "
-            "another folder."
-        ) from None
-
-
-def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
-    """A plan of an earlier version: its only network was the planned one, and its strides said the divisor."""
-    if not isinstance(values, dict):
-        raise ModelError(f"The plan must be an object, not {type(values).__name__}.")
-    added = {"ignore_label": None, "neighbour_slices": 0, "batch_parts": 1, "compiled": False}
-    values = {**added, "sides": {}, "slice_axis": "z", **values}
-    network = values.get("network")
-    if "divisor" in values or not isinstance(network, dict) or "strides" not in network:
-        return values
-    try:
-        strides = [[1] * (3 - len(stride)) + list(stride) for stride in network["strides"]]
-        divisor = [math.prod(axis) for axis in zip(*strides, strict=True)]
-    except (TypeError, ValueError):
-        return values  # without a divisor, which is told
-    return {**values, "image_size": None, "divisor": divisor}
-
-
-MethodName = Literal["none", "zscore", "minmax", "percentile", "ct"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Normalization:
-    """``ct`` clips to [low, high] and subtracts ``mean`` and divides by ``std`` of the training foreground;
-    the other methods take their numbers from each volume."""
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
-
-    method: MethodName
-    low: float = 0.0
-    high: float = 0.0
-    mean: float = 0.0
-    std: float = 1.0
-
-
-AXES = {"z": "zyx", "y": "yzx", "x": "xzy"}  # of an array whose slices lie one after the other along an axis

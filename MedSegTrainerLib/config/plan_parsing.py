@@ -8,18 +8,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED
 from MedSegTrainerLib.config.parsing import parse_config
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import LossConfig
-from MedSegTrainerLib.errors import ConfigError, ModelError, did_you_mean
-
-if TYPE_CHECKING:
-    from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.errors import ConfigError, JobError, ModelError, did_you_mean
+from MedSegTrainerLib.files.json_input import read_json_file
 
 SPACING = 1e-3, 1e3  # mm
 LABEL_VALUES = -(2**31), 2**31 - 1
@@ -33,10 +33,15 @@ LARGEST = {
 MOST_ENTRIES = 100  # of a list: levels, distances
 
 
-def parse_plan(cls: type[Plan], values: Mapping[str, Any]) -> Plan:
-    """The plan in the values of a JSON object; raises ModelError with all problems."""
+def parse_plan(values: dict[str, Any]) -> Plan:
+    """The plan that ``Plan.to_json`` wrote, also by an earlier version; raises ModelError with all problems."""
+    values = _upgraded(values)
+    names = {item.name for item in fields(Plan)}
+    if names != values.keys():
+        wrong = sorted(names ^ values.keys())
+        raise ModelError(f"The plan does not fit this version: {', '.join(wrong)} missing or unknown.")
     try:
-        plan = TypeAdapter(cls).validate_json(json.dumps(values), strict=True)
+        plan = TypeAdapter(Plan).validate_json(json.dumps(values), strict=True)
     except (ValidationError, ValueError) as error:
         raise _wrong(_type_problems(error)) from None
     refuse_wrong_plan(plan)
@@ -206,3 +211,31 @@ def _leaves(value: Any) -> Iterator[Any]:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan of a job; raises JobError where the file is damaged, or of another version."""
+    try:
+        return parse_plan(read_json_file(path, ModelError))
+    except ModelError as error:
+        raise JobError(
+            f"{path} is damaged, or of another version: {error}\nWithout its plan nothing goes on: begin anew in "
+            "another folder."
+        ) from None
+
+
+def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
+    """A plan of an earlier version: its only network was the planned one, and its strides said the divisor."""
+    if not isinstance(values, dict):
+        raise ModelError(f"The plan must be an object, not {type(values).__name__}.")
+    added = {"ignore_label": None, "neighbour_slices": 0, "batch_parts": 1, "compiled": False}
+    values = {**added, "sides": {}, "slice_axis": "z", **values}
+    network = values.get("network")
+    if "divisor" in values or not isinstance(network, dict) or "strides" not in network:
+        return values
+    try:
+        strides = [[1] * (3 - len(stride)) + list(stride) for stride in network["strides"]]
+        divisor = [math.prod(axis) for axis in zip(*strides, strict=True)]
+    except (TypeError, ValueError):
+        return values  # without a divisor, which is told
+    return {**values, "image_size": None, "divisor": divisor}

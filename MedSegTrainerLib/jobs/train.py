@@ -13,7 +13,8 @@ import torch
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config.architectures import asked_classes, network_settings
-from MedSegTrainerLib.config.plan import Plan, read_plan
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.plan_parsing import read_plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, take_fingerprint
 from MedSegTrainerLib.data.checks.scan import examine_cases

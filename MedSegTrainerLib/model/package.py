@@ -23,6 +23,7 @@ from torch import nn
 
 from MedSegTrainerLib import __version__, atomic
 from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.plan_parsing import parse_plan
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.files.json_input import parse_json
 from MedSegTrainerLib.model.data_profile import combine, refuse_malformed
@@ -210,7 +211,7 @@ def _member(entry: Mapping[str, Any], opened: Opened, path: Path) -> ModelPackag
         raise _damaged(path, f"{name!r} is no name of weights")
     told = {key: entry[key] for key in TOLD if key in entry and key != "plan"}
     try:
-        plan = Plan.from_json(entry["plan"])
+        plan = parse_plan(entry["plan"])
         refuse_malformed(told.get("data", {}), len(plan.normalization))
         cleaned = {item.value for item in from_json(told.get("postprocessing", []))}
         if cleaned - {item.value for item in plan.classes}:

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.plan_parsing import parse_plan
 from MedSegTrainerLib.imaging.geometry import Geometry, resample
 from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.job import JobFolder
@@ -95,7 +95,7 @@ def thresholds(trained: JobFolder) -> Predictor:
         "network": network, "spacing": [1.5, 1.4, 1.3], "patch_size": [24, 28, 32], "divisor": [1, 1, 1],
         "normalization": [{"method": "ct", "low": -100.0, "high": 400.0, "mean": 30.0, "std": 200.0}],
     }  # fmt: skip
-    return Predictor(ModelPackage(plan=Plan.from_json(plan), weights=weights), torch.device("cpu"))
+    return Predictor(ModelPackage(plan=parse_plan(plan), weights=weights), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.config.job_settings import ApplyConfig, EvaluateConfig
-from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.plan_parsing import parse_plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EVENT_KINDS, EventReader
@@ -70,7 +70,7 @@ class TestTraining:
 
     def test_the_model_knows_how_it_was_made(self, trained: JobFolder) -> None:
         package = load_package(trained.model)
-        assert package.plan == Plan.from_json(json.loads(trained.plan_file.read_text()))
+        assert package.plan == parse_plan(json.loads(trained.plan_file.read_text()))
         assert [item.value for item in package.plan.classes] == sorted(VALUES - {0})
         assert [how.method for how in package.plan.normalization] == ["ct"]
         train, val = set(package.training["train_cases"]), set(package.training["val_cases"])

@@ -20,6 +20,7 @@ import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.plan_parsing import parse_plan
 from MedSegTrainerLib.data.samples.patches import Triple
 from MedSegTrainerLib.hardware.device import synchronize
 from MedSegTrainerLib.imaging.geometry import Geometry
@@ -118,7 +119,7 @@ def main() -> None:
     os.dup2(2, 1)  # what libraries print is no answer
     task = json.loads(sys.stdin.readline())
     torch.set_num_threads(task["threads"])
-    plan, device, size = Plan.from_json(task["plan"]), torch.device(task["device"]), tuple(task["volume"])
+    plan, device, size = parse_plan(task["plan"]), torch.device(task["device"]), tuple(task["volume"])
     run = SIDES[sys.argv[1]](plan, device, task["overlap"])
     before = peak_bytes(device)
     first = tuple(min(n, 2 * patch) for n, patch in zip(size, plan.patch_size, strict=True))

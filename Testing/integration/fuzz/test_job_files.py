@@ -27,7 +27,7 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.cli.console import JobView
 from MedSegTrainerLib.config.job_settings import job_document
 from MedSegTrainerLib.config.parsing import parse_config, parse_job, with_settings
-from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.plan_parsing import parse_plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.samples.cache import build_cache
 from MedSegTrainerLib.errors import MedSegError
@@ -107,7 +107,7 @@ def events(root: Path) -> None:
     view = JobView(Console(file=io.StringIO(), width=80))
     for event in found:
         view.show(event)
-    plan = Plan.from_json(read_json_file(folder.plan_file))
+    plan = parse_plan(read_json_file(folder.plan_file))
     facts = facts_of(config_of(root), plan, 3)
     for ended in (False, True):
         news(found, facts, ended=ended)
@@ -120,7 +120,7 @@ def events(root: Path) -> None:
 
 def plan(root: Path) -> None:
     document = read_json_file(root / "job" / "plan.json")
-    found = Plan.from_json(document)
+    found = parse_plan(document)
     explain(found)
     assert holds(json.loads(json.dumps(found.to_json())), document)
 
@@ -191,13 +191,13 @@ def folds_begun(root: Path) -> None:
             shutil.copy(root / "first_plan.json", found.job(0).plan_file)
         else:
             found.make_job(index, "cpu")
-            Plan.from_json(read_json_file(found.job(index).plan_file))
+            parse_plan(read_json_file(found.job(index).plan_file))
 
 
 def geometry(root: Path) -> None:
     config = config_of(root)
     scanned = scan_data(config, silent)
-    found = Plan.from_json(read_json_file(root / "job" / "plan.json"))
+    found = parse_plan(read_json_file(root / "job" / "plan.json"))
     for where in ("memory", "disk"):
         cases = scanned.cases(["case_0"])
         case = build_cache(cases, replace(found, cache=where), root / "job" / "cache", torch.device("cpu"))["case_0"]

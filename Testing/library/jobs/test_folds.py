@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from MedSegTrainerLib.config.job_settings import EvaluateConfig
-from MedSegTrainerLib.config.plan import Plan, read_plan
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.plan_parsing import read_plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.errors import JobError

@@ -13,6 +13,7 @@ import torch
 from MedSegTrainerLib.classes import classes_from_values
 from MedSegTrainerLib.config.parsing import parse_config, with_settings
 from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.plan_parsing import parse_plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, Fingerprint
 from MedSegTrainerLib.data.splits.split import Split
@@ -78,7 +79,7 @@ class TestDataSets:
         assert plan.network["out_channels"] == len(plan.classes) + 1 == len(data.classes) + 1
         assert plan.network["in_channels"] == len(plan.normalization) == len(data.channels)
         assert plan.channel_names == tuple(channel.name for channel in data.channels)
-        assert Plan.from_json(plan.to_json()) == plan
+        assert parse_plan(plan.to_json()) == plan
 
     @pytest.mark.parametrize("name", sorted(DATA))
     def test_each_choice_has_its_reason(self, plans: dict[str, Plan], name: str) -> None:
@@ -388,7 +389,7 @@ class TestNamedNetworks:
         assert (plan.architecture, plan.image_size, plan.divisor) == ("UNet2D", (60, 60), (1, 16, 16))
         assert plan.patch_size == (1, 64, 64)
         assert plan.network["base_channels"] == 4
-        assert Plan.from_json(plan.to_json()) == plan
+        assert parse_plan(plan.to_json()) == plan
 
     def test_a_budget_does_not_widen_it(self) -> None:
         plan = plan_for(DATA["2D"], "network.type=UNet2D", "base_channels=4", "epochs=auto", seconds=1e7)
