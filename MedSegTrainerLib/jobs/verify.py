@@ -15,8 +15,9 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, class_names, classes_from_values
 from MedSegTrainerLib.config.job_settings import VerifyConfig
 from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig
+from MedSegTrainerLib.data.checks.case_scan import CaseScan
 from MedSegTrainerLib.data.checks.fingerprint import as_told, take_fingerprint
-from MedSegTrainerLib.data.checks.scan import CaseScan, examine_cases
+from MedSegTrainerLib.data.checks.scan import examine_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset, IncompleteError
 from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.errors import DataError, MedSegError

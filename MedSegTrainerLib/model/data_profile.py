@@ -11,8 +11,8 @@ import SimpleITK as sitk
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from MedSegTrainerLib.config.plan import Normalization, Plan
+from MedSegTrainerLib.data.checks.case_scan import CaseScan
 from MedSegTrainerLib.data.checks.case_statistics import spread_step, value_range
-from MedSegTrainerLib.data.checks.scan import CaseScan
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.imaging.geometry import Geometry
 

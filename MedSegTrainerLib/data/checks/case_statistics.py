@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
-from MedSegTrainerLib.data.checks.label_channels import label_overlap
-
 VOLUME_SAMPLES = 20_000
 DIGEST_SAMPLES = 1 << 17
 PADDED_SHARE = 0.05  # of a volume at exactly its smallest value: a frame without image, not the darkest tissue
@@ -156,3 +154,19 @@ def _share(masks: Sequence[np.ndarray]) -> float:
 
 def _triple(values: np.ndarray) -> tuple[float, float, float]:
     return float(values[0]), float(values[1]), float(values[2])
+
+
+MOST_VALUES = 20  # different whole numbers of a label map; images have hundreds
+WHOLE = 1e-3
+
+
+def label_overlap(array: np.ndarray, sample: np.ndarray, labelled: np.ndarray) -> float | None:
+    """Dice of what is not 0 in a channel (z, y, x) with what is labelled; None unless it is of a few whole numbers.
+
+    sample: some voxels of the channel, so that an image is told from a label map without a look at all of them.
+    """
+    if np.unique(sample).size > MOST_VALUES or (np.abs(sample - np.round(sample)) > WHOLE).any():
+        return None
+    inside = np.abs(array) > WHOLE
+    total = int(np.count_nonzero(inside)) + int(np.count_nonzero(labelled))
+    return 2 * int(np.count_nonzero(inside & labelled)) / total if total else None

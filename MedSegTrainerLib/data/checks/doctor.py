@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from MedSegTrainerLib.classes import class_names
+from MedSegTrainerLib.data.checks.case_scan import CaseScan, Examined
 from MedSegTrainerLib.data.checks.label_channels import label_channels
 from MedSegTrainerLib.data.checks.label_values import NOBODY, VALUE_CHECKS, VOID
 from MedSegTrainerLib.data.checks.laterality import left_right_pair, opposite_sides, why_not_mirror
@@ -20,9 +18,6 @@ from MedSegTrainerLib.findings import Finding
 from MedSegTrainerLib.imaging.photos import is_lossy
 from MedSegTrainerLib.imaging.read import PHOTO_SUFFIXES, image_suffix
 
-if TYPE_CHECKING:
-    from MedSegTrainerLib.data.checks.scan import CaseScan
-
 RIGHT_ANGLE_TOLERANCE = 1e-3  # of direction cosines; files round them to 4 digits or more
 MOST_CLASSES = 100
 FEWEST_WITH_A_CLASS = 2, 3  # one to train and one to validate; of ten cases or more also one to test
@@ -31,25 +26,6 @@ THICK = 3.0  # nnU-Net's rule: slices so many times thicker than a pixel is wide
 TINY_VOXELS, TINY_SHARE = 10, 0.05
 DARK_MORE, PADDED = 0.25, 0.05
 LEVEL_MORE = 1.0  # standard deviations of the volume
-
-
-@dataclass(frozen=True, kw_only=True)
-class Examined:
-    """Scans of the cases that can be read. names: those that the data set gives label values. labels, images: files of
-    each case."""
-
-    scans: Sequence[CaseScan]
-    names: Mapping[int, str] = field(default_factory=dict)
-    labels: Mapping[str, Path] = field(default_factory=dict)
-    images: Mapping[str, Sequence[Path]] = field(default_factory=dict)
-    ignore_label: int | None = None
-
-    def values(self) -> list[int]:
-        """Label values that stand in any label map, without the background."""
-        return sorted({value for scan in self.scans for value in scan.voxels} - {0})
-
-    def name_of(self, value: int) -> str:
-        return class_names(self.values(), self.names).get(value, f"label {value}")
 
 
 Check = Callable[[Examined], Iterator[Finding]]

@@ -9,9 +9,9 @@ import numpy as np
 
 from MedSegTrainerLib.classes import LabelClass, class_names, classes_from_values
 from MedSegTrainerLib.config.plan import AXES
-from MedSegTrainerLib.data.checks.doctor import Examined, unknown_labels
+from MedSegTrainerLib.data.checks.case_scan import CaseScan, Examined
+from MedSegTrainerLib.data.checks.doctor import unknown_labels
 from MedSegTrainerLib.data.checks.laterality import opposite_sides
-from MedSegTrainerLib.data.checks.scan import CaseScan
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.findings import refuse_errors
 

@@ -5,31 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from MedSegTrainerLib.data.checks.case_scan import Examined
+from MedSegTrainerLib.data.checks.case_statistics import MOST_VALUES
 from MedSegTrainerLib.findings import Finding
 from MedSegTrainerLib.imaging.read import case_name
 
-if TYPE_CHECKING:
-    from MedSegTrainerLib.data.checks.doctor import Examined
-
-MOST_VALUES = 20  # different whole numbers of a label map; images have hundreds
-WHOLE = 1e-3
 SAME_STRUCTURE = 0.7  # Dice; two raters of one structure agree better, a mask of the body or of an organ around it not
-
-
-def label_overlap(array: np.ndarray, sample: np.ndarray, labelled: np.ndarray) -> float | None:
-    """Dice of what is not 0 in a channel (z, y, x) with what is labelled; None unless it is of a few whole numbers.
-
-    sample: some voxels of the channel, so that an image is told from a label map without a look at all of them.
-    """
-    if np.unique(sample).size > MOST_VALUES or (np.abs(sample - np.round(sample)) > WHOLE).any():
-        return None
-    inside = np.abs(array) > WHOLE
-    total = int(np.count_nonzero(inside)) + int(np.count_nonzero(labelled))
-    return 2 * int(np.count_nonzero(inside & labelled)) / total if total else None
 
 
 def label_channels(examined: Examined) -> Iterator[Finding]:

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from MedSegTrainerLib.classes import WHITE, class_names
+from MedSegTrainerLib.data.checks.case_scan import CaseScan, Examined
 from MedSegTrainerLib.errors import some
 from MedSegTrainerLib.findings import Finding
-
-if TYPE_CHECKING:
-    from MedSegTrainerLib.data.checks.doctor import Examined
-    from MedSegTrainerLib.data.checks.scan import CaseScan
 
 BINARY = {1, WHITE}
 VOID = (WHITE, 65535)  # the largest numbers of 8 and 16 bits

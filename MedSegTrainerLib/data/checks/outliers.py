@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from MedSegTrainerLib.data.checks.scan import CaseScan
+from MedSegTrainerLib.data.checks.case_scan import CaseScan
 
 FEW_CASES = 4  # among fewer, nobody can say which one is unlike the others
 SPREADS = 5.0

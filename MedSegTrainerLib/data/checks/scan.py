@@ -11,8 +11,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.config.settings import Auto
-from MedSegTrainerLib.data.checks.case_statistics import CaseTraits, find_specks, take_traits
-from MedSegTrainerLib.data.checks.doctor import Examined, diagnose
+from MedSegTrainerLib.data.checks.case_scan import CaseScan, Examined
+from MedSegTrainerLib.data.checks.case_statistics import find_specks, take_traits
+from MedSegTrainerLib.data.checks.doctor import diagnose
 from MedSegTrainerLib.data.checks.hot_voxels import find_hot_voxels
 from MedSegTrainerLib.data.checks.label_values import join_binary
 from MedSegTrainerLib.data.dataset import Case
@@ -28,24 +29,6 @@ from MedSegTrainerLib.imaging.read import read_channels
 SAMPLES_PER_CASE = 5000
 MOST_THREADS = 8
 ORTHONORMAL = "orthonormal"  # ITK's word where a NIfTI file has axes that are not at right angles
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaseScan:
-    """What one case is like, its axes in canonical (LPS) order.
-
-    foreground: (channels, samples) intensities at up to 5000 labelled voxels, evenly spread.
-    low, high: smallest and largest intensity of each channel. voxels: label value to count, background too, but
-    not the voxels that nobody labelled. traits: what only the data doctor looks at; None where nobody measured them.
-    """
-
-    name: str
-    geometry: Geometry
-    foreground: np.ndarray
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    voxels: dict[int, int]
-    traits: CaseTraits | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

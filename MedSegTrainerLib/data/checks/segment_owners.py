@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from MedSegTrainerLib.data.checks.case_scan import Examined
 from MedSegTrainerLib.errors import some
 from MedSegTrainerLib.findings import Finding
-
-if TYPE_CHECKING:
-    from MedSegTrainerLib.data.checks.doctor import Examined
 
 
 def named_by_case(examined: Examined) -> Iterator[Finding]:

@@ -10,8 +10,8 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.config.plan import Normalization, Plan
+from MedSegTrainerLib.data.checks.case_scan import CaseScan
 from MedSegTrainerLib.data.checks.case_statistics import CaseTraits
-from MedSegTrainerLib.data.checks.scan import CaseScan
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.model.data_profile import combine, describe, plane_of, unlike_training, unlike_words
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from MedSegTrainerLib.data.checks.case_scan import CaseScan, Examined
 from MedSegTrainerLib.data.checks.case_statistics import CaseTraits
-from MedSegTrainerLib.data.checks.doctor import CHECKS, Examined, diagnose
-from MedSegTrainerLib.data.checks.scan import CaseScan
+from MedSegTrainerLib.data.checks.doctor import CHECKS, diagnose
 from MedSegTrainerLib.data.dataset import IncompleteError
 from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.findings import Finding

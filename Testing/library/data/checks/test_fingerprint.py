@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from MedSegTrainerLib.data.checks.case_scan import CaseScan
 from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, take_fingerprint
-from MedSegTrainerLib.data.checks.scan import CaseScan
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.geometry import Geometry

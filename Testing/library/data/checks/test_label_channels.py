@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.config.settings import DataConfig
-from MedSegTrainerLib.data.checks.label_channels import label_overlap
+from MedSegTrainerLib.data.checks.case_statistics import label_overlap
 from MedSegTrainerLib.data.checks.scan import examine_cases
 from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.findings import Finding

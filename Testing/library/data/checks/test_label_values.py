@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.checks.doctor import Examined
+from MedSegTrainerLib.data.checks.case_scan import CaseScan, Examined
 from MedSegTrainerLib.data.checks.label_values import VALUE_CHECKS, as_class, is_soft
-from MedSegTrainerLib.data.checks.scan import CaseScan, Examination, examine_cases
+from MedSegTrainerLib.data.checks.scan import Examination, examine_cases
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.findings import Finding
 from MedSegTrainerLib.imaging.geometry import Geometry

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from MedSegTrainerLib.data.checks.case_scan import CaseScan
 from MedSegTrainerLib.data.checks.case_statistics import CaseTraits
 from MedSegTrainerLib.data.checks.outliers import is_few, odd_grids, odd_intensities, strays
-from MedSegTrainerLib.data.checks.scan import CaseScan
 from MedSegTrainerLib.imaging.geometry import Geometry
 
 

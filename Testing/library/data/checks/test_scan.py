@@ -10,14 +10,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.checks.scan import (
-    MOST_THREADS,
-    SAMPLES_PER_CASE,
-    CaseScan,
-    examine_cases,
-    scan_cases,
-    thread_count,
-)
+from MedSegTrainerLib.data.checks.case_scan import CaseScan
+from MedSegTrainerLib.data.checks.scan import MOST_THREADS, SAMPLES_PER_CASE, examine_cases, scan_cases, thread_count
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical

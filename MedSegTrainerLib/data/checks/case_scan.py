@@ -1,0 +1,50 @@
+"""What one case, and all cases together, are like: what the checks look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from MedSegTrainerLib.classes import class_names
+from MedSegTrainerLib.data.checks.case_statistics import CaseTraits
+from MedSegTrainerLib.imaging.geometry import Geometry
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseScan:
+    """What one case is like, its axes in canonical (LPS) order.
+
+    foreground: (channels, samples) intensities at up to 5000 labelled voxels, evenly spread.
+    low, high: smallest and largest intensity of each channel. voxels: label value to count, background too, but
+    not the voxels that nobody labelled. traits: what only the data doctor looks at; None where nobody measured them.
+    """
+
+    name: str
+    geometry: Geometry
+    foreground: np.ndarray
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    voxels: dict[int, int]
+    traits: CaseTraits | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """Scans of the cases that can be read. names: those that the data set gives label values. labels, images: files of
+    each case."""
+
+    scans: Sequence[CaseScan]
+    names: Mapping[int, str] = field(default_factory=dict)
+    labels: Mapping[str, Path] = field(default_factory=dict)
+    images: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    ignore_label: int | None = None
+
+    def values(self) -> list[int]:
+        """Label values that stand in any label map, without the background."""
+        return sorted({value for scan in self.scans for value in scan.voxels} - {0})
+
+    def name_of(self, value: int) -> str:
+        return class_names(self.values(), self.names).get(value, f"label {value}")
