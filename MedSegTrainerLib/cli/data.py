@@ -66,7 +66,7 @@ def plan(
     resolved = read_train_config(data, config, [*given, *(settings or [])])
 
     from MedSegTrainerLib.cli.console import JobView, class_table, plan_table  # torch takes seconds, --help must not
-    from MedSegTrainerLib.jobs.train import explain, plan_training, scan_data
+    from MedSegTrainerLib.jobs.stages import explain, plan_training, scan_data
 
     view = JobView(error_console)
 

@@ -13,7 +13,7 @@ from MedSegTrainerLib.files.plain_text import plain
 
 def card(model: Annotated[Path, typer.Argument(help="A model folder, its zip, or the job that made it.")]) -> None:
     """Say what a model finds, in which images, how good it is and how it was made."""
-    from MedSegTrainerLib.model.card import read_card
+    from MedSegTrainerLib.model.package import read_card
 
     console.print(plain(read_card(model)), highlight=False, markup=False)
 
@@ -31,8 +31,8 @@ def export(
     writes the label maps, with MONAI alone. Of an ensemble the file is all networks and their mean. Each is compared
     with the original, and kept where they agree.
     """
-    from MedSegTrainerLib.export.formats import TOLERANCE
     from MedSegTrainerLib.export.formats import export as export_model
+    from MedSegTrainerLib.export.tracing import TOLERANCE
 
     slow = " A transformer such as SwinUNETR takes minutes." if form == "onnx" else ""
     console.print(f"Writing and comparing {output} ...{slow}", highlight=False, markup=False)

@@ -5,10 +5,9 @@ Values may be strings, as workflow documents have them ("0.5", "true", "[0.9, 0.
 
 from __future__ import annotations
 
-import copy
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from itertools import islice
@@ -77,73 +76,14 @@ def _reader(cls: Any) -> TypeAdapter[Any]:
     return TypeAdapter(cls)
 
 
-def with_settings(values: dict[str, Any], assignments: Iterable[Assignment], cls: type = TrainConfig) -> dict[str, Any]:
-    """``values`` with assignments applied: texts ``key=value``, or pairs of key and value; a key may leave out its
-    sections where it is unique, and the value of a section is an object with settings of it."""
-    paths = _setting_paths(cls)
-    problems = [
-        f"{name} = {_shown(part)}: must be an object with the settings of that section."
-        for name, part in _sections_given(values, paths)
-        if not isinstance(part, dict)
-    ]
-    if problems:
-        raise ConfigError(problems)
-    result = copy.deepcopy(values)
-    for key, value in _pairs(assignments, paths, problems):
-        matches = [path for path in paths if f".{path}".endswith(f".{key}")]
-        if not matches:
-            near = did_you_mean(key, {*paths, *(path.rpartition(".")[2] for path in paths)})
-            problems.append(f"{key}: unknown setting.{near}")
-        elif len(matches) > 1:
-            problems.append(f"{key}: stands for {' or '.join(matches)}; write the whole of it.")
-        else:
-            *sections, name = matches[0].split(".")
-            target = result
-            for section in sections:
-                target = target.setdefault(section, {})
-            target[name] = None if isinstance(value, str) and value.lower() == "none" else value
-    if problems:
-        raise ConfigError(problems)
-    return result
-
-
-def _pairs(assignments: Iterable[Assignment], paths: list[str], problems: list[str]) -> Iterator[tuple[str, Any]]:
-    """Every assignment as key and value, those of a whole section one by one."""
-    for assignment in assignments:
-        if isinstance(assignment, str):
-            key, equals, value = assignment.partition("=")
-            if equals:
-                yield key, value
-            else:
-                problems.append(f"--set {assignment}: write it as key=value.")
-            continue
-        key, value = assignment
-        if isinstance(value, Mapping) and any(path.startswith(f"{key}.") for path in paths):
-            yield from _pairs([(f"{key}.{name}", part) for name, part in value.items()], paths, problems)
-        else:
-            yield key, value
-
-
-def _setting_paths(cls: Any, prefix: str = "") -> list[str]:
+def setting_paths(cls: Any, prefix: str = "") -> list[str]:
     hints = get_type_hints(cls)
     paths = []
     for item in fields(cls):
         inner = hints[item.name]
         path = prefix + item.name
-        paths += _setting_paths(inner, path + ".") if is_dataclass(inner) else [path]
+        paths += setting_paths(inner, path + ".") if is_dataclass(inner) else [path]
     return paths
-
-
-def _sections_given(values: Mapping[str, Any], paths: list[str]) -> Iterator[tuple[str, Any]]:
-    """The sections of ``values`` with what stands in them, as far as they can be entered."""
-    for name in sorted({".".join(path.split(".")[:end]) for path in paths for end in range(1, path.count(".") + 1)}):
-        part: Any = values
-        for key in name.split("."):
-            if not isinstance(part, Mapping) or key not in part:
-                break
-            part = part[key]
-        else:
-            yield name, part
 
 
 def _plain(value: Any) -> Any:
@@ -177,7 +117,7 @@ def _converted(values: Any, cls: type, prefix: str, problems: list[str]) -> Any:
             del converted[key]
             continue
         if problem:
-            problems.append(f"{path} = {_shown(value)}: {problem}")
+            problems.append(f"{path} = {shortened(value)}: {problem}")
             del converted[key]
     return converted
 
@@ -185,7 +125,7 @@ def _converted(values: Any, cls: type, prefix: str, problems: list[str]) -> Any:
 def _from_text(text: str, hint: Any, path: str) -> Any:
     """Raises UsageError for text that begins like a list and is none."""
     if text.startswith("[") and "list" in str(hint):
-        return parse_json(text, f"{path} = {_shown(text)}")
+        return parse_json(text, f"{path} = {shortened(text)}")
     return next((number for number in _numbers_of(hint) if str(number) == text), text)
 
 
@@ -203,7 +143,7 @@ def _misread(value: Any, hint: Any) -> str:
     return ""
 
 
-def _shown(value: Any) -> str:
+def shortened(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() > 8 * MOST_SHOWN:
         return f"a number of {value.bit_length()} bits"  # Python writes no such number in digits
     text = repr(value)
@@ -218,7 +158,7 @@ def _numbers_of(hint: Any) -> list[int]:
 
 def _problem_lines(error: ValidationError, cls: type) -> list[str]:
     """One line for each setting that is wrong; alternatives of a union are told in one line."""
-    known = _setting_paths(cls)
+    known = setting_paths(cls)
     lines: dict[str, str] = {}
     for problem in error.errors(include_url=False)[:MOST_PROBLEMS]:
         location = [str(part) for part in problem["loc"]]
@@ -231,7 +171,7 @@ def _problem_lines(error: ValidationError, cls: type) -> list[str]:
         elif path in lines:
             lines[path] += f"; or: {problem['msg']}"
         else:
-            lines[path] = f"{path} = {_shown(problem['input'])}: {problem['msg']}"
+            lines[path] = f"{path} = {shortened(problem['input'])}: {problem['msg']}"
     more = error.error_count() - MOST_PROBLEMS
     return [*lines.values(), *([f"{more} more problems of this kind."] if more > 0 else [])]
 
@@ -253,7 +193,7 @@ def _limit_problems(config: Any, prefix: str) -> list[str]:
             continue
         numbers = value if isinstance(value, list) else [value]
         outside = (
-            f"{path} = {_shown(number)}: {told}" for number in numbers if (told := _outside(number, item.metadata))
+            f"{path} = {shortened(number)}: {told}" for number in numbers if (told := _outside(number, item.metadata))
         )
         problems += list(islice(outside, 1))
     return problems
@@ -298,13 +238,13 @@ def _train_contradictions(config: TrainConfig) -> list[str]:
     for name, length in (("spacing", 3), ("patch_size", 3)):
         value = getattr(data, name)
         if value != "auto" and len(value) != length:
-            problems.append(f"data.{name} = {_shown(value)}: give three positive numbers (z, y, x).")
+            problems.append(f"data.{name} = {shortened(value)}: give three positive numbers (z, y, x).")
     problems += network_problems(config)
     if len(config.optimizer.betas) != 2:
-        problems.append(f"optimizer.betas = {_shown(config.optimizer.betas)}: give two numbers.")
+        problems.append(f"optimizer.betas = {shortened(config.optimizer.betas)}: give two numbers.")
     rates = config.network.aspp_rates
     if rates != "auto" and not 1 <= len(rates) <= MOST_RATES:
-        problems.append(f"network.aspp_rates = {_shown(rates)}: give 1 to {MOST_RATES} numbers.")
+        problems.append(f"network.aspp_rates = {shortened(rates)}: give 1 to {MOST_RATES} numbers.")
     problems += _schedule_problems(config)
     if trainer.budget is not None:
         try:
@@ -365,7 +305,7 @@ def _loss_problems(loss: LossConfig) -> list[str]:
         value = getattr(loss, name)
         values = value if isinstance(value, list) else [value]
         if term in weights and values and all(number == 0 for number in values):
-            problems.append(f"loss.{name} = {_shown(value)}: all are 0, so the {term} term would learn nothing.")
+            problems.append(f"loss.{name} = {shortened(value)}: all are 0, so the {term} term would learn nothing.")
     return problems
 
 

@@ -13,11 +13,10 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, default_color
-from MedSegTrainerLib.config.job_settings import EvaluateConfig
 from MedSegTrainerLib.data.layouts.dataset_json import ignored_value, read_description
-from MedSegTrainerLib.errors import ConfigError, DataError
+from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.evaluation.csv_tables import case_table, summary_table
-from MedSegTrainerLib.evaluation.file_pairs import IMAGE_FOLDER_OF, Pair, listed_pairs, pair_folders, with_uncertainty
+from MedSegTrainerLib.evaluation.file_pairs import IMAGE_FOLDER_OF, Pair
 from MedSegTrainerLib.evaluation.label_values import EvaluatedValues
 from MedSegTrainerLib.evaluation.segment_names import named_classes
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
@@ -34,7 +33,6 @@ from MedSegTrainerLib.metrics.metrics import (
     Values,
     mean_dice,
     measure,
-    metric_key,
     outcome,
     summarize,
 )
@@ -136,47 +134,7 @@ def _write(
     return report
 
 
-def run_evaluate(config: EvaluateConfig, emit: Emit) -> str:
-    """The whole job of kind ``evaluate``; returns the path of the report."""
-    needed = ("predictions", "output_dir") if config.references else ("predictions", "labels", "output_dir")
-    missing = [name for name in needed if not getattr(config, name)]
-    if missing:
-        raise ConfigError(f"{name}: a folder is needed, and none was given" for name in missing)
-    heard: list[str] = []
-
-    def listen(event: Any) -> None:
-        heard.append(event.message)
-        emit(event)
-
-    shown = Shown(
-        metrics=tuple(dict.fromkeys(metric_key(name) for name in config.metrics)) or tuple(METRICS),
-        per_case=config.per_case,
-        pictures=Path(config.pictures_dir) if config.pictures_dir else None,
-        opacity=config.overlay_alpha,
-    )
-    predictions, labels = Path(config.predictions), Path(config.labels)
-    pairs = listed_pairs(config) if config.references else pair_folders(predictions, labels, listen)
-    pairs = with_uncertainty(pairs, predictions, config.uncertainty, listen)
-    output_dir = Path(config.output_dir)
-    facts = {"Predictions": config.predictions, "References": config.labels or "those of the data set"}
-    classes, ignored = None, config.ignore_label
-    if ignored is None and config.labels:
-        ignored = _described_ignored(labels, listen)
-    if config.model:
-        from MedSegTrainerLib.model.package import load_members  # torch, which an evaluation of files must not wait for
-
-        plan = load_members(Path(config.model))[0].plan
-        classes, ignored = plan.classes, plan.ignore_label if ignored is None else ignored
-        facts["Model"] = config.model
-    evaluate(
-        pairs, classes, output_dir, emit,
-        title="Segmentation evaluation", facts=facts, notes=heard, shown=shown, ignore_label=ignored,
-        tolerance_mm=config.surface_tolerance_mm,
-    )  # fmt: skip
-    return str(output_dir / "report.html")
-
-
-def _described_ignored(labels: Path, emit: Emit) -> int | None:
+def described_ignored(labels: Path, emit: Emit) -> int | None:
     """What the dataset.json of the references calls 'ignore'."""
     value = ignored_value(read_description(labels.parent if labels.name in IMAGE_FOLDER_OF else labels))
     if value is not None:

@@ -29,8 +29,9 @@ import torch
 from MedSegTrainerLib import __version__, atomic
 from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.export.formats import Exported, check, is_dynamic, quiet, traced
-from MedSegTrainerLib.model.package import ModelPackage
+from MedSegTrainerLib.export.tracing import Exported, check, is_dynamic, quiet, traced
+from MedSegTrainerLib.model.card import card_text
+from MedSegTrainerLib.model.package import ModelPackage, describe_package
 
 CODES = {"z": "S", "y": "P", "x": "L"}  # towards which side of the patient an axis grows
 OVERLAP = 0.5
@@ -271,12 +272,13 @@ def _numbered(names: Any) -> list[tuple[str, str]]:
 
 
 def _readme(members: Sequence[ModelPackage], name: str) -> str:
-    from MedSegTrainerLib.model.card import card_text
 
     run = (
         f"python -m monai.bundle run --config_file {name}/configs/inference.json --bundle_root {name} "
         "--dataset_dir IMAGES"
     )
     return f"# {name}\n\nApply it to the NIfTI files of a folder; label maps go to {name}/eval:\n\n    {run}\n\n" + (
-        "It needs monai, pytorch-ignite and nibabel.\n\n" + indent(card_text(members), "    ") + "\n"
+        "It needs monai, pytorch-ignite and nibabel.\n\n"
+        + indent(card_text([member.plan for member in members], describe_package(members[0])), "    ")
+        + "\n"
     )

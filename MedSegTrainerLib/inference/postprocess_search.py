@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 from scipy import ndimage
 
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.inference.postprocess import (
     TOUCHING,
     filled_holes,
@@ -148,3 +150,14 @@ def _helps(before: np.ndarray, after: np.ndarray) -> bool:
 
 def _counts(before: np.ndarray, after: np.ndarray) -> tuple[int, int]:
     return int((after > before + SAME).sum()), int((after < before - SAME).sum())
+
+
+def cleaned_up(labels: sitk.Image, cleanings: Sequence[Cleaning]) -> sitk.Image:
+    """The label map cleaned up class by class, on the same grid."""
+    array = sitk.GetArrayViewFromImage(labels)
+    result = clean_classes(array, Geometry.of(labels).spacing_zyx, cleanings)
+    if result is array:
+        return labels
+    image = sitk.GetImageFromArray(result)
+    image.CopyInformation(labels)
+    return image

@@ -24,13 +24,13 @@ from MedSegTrainerLib.imaging.not_finite import with_padding_filled
 from MedSegTrainerLib.imaging.qform_sform import forms_apart
 from MedSegTrainerLib.imaging.read import file_stamps, read_channels
 from MedSegTrainerLib.inference.postprocess import clean_up
+from MedSegTrainerLib.inference.postprocess_search import cleaned_up
 from MedSegTrainerLib.inference.predictor import Predictor, Prepared
 from MedSegTrainerLib.inference.probability_maps import MapsWanted, Prediction, map_files, write_maps
 from MedSegTrainerLib.inference.tta import choose_transforms
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.jobs.apply_inputs import Input, find_inputs
 from MedSegTrainerLib.jobs.apply_record import ABSENT, BY_HAND, SAME, Made, model_checksum, recipe
-from MedSegTrainerLib.jobs.final_predictions import cleaned_up
 from MedSegTrainerLib.jobs.pipeline import StopAskedError, overlapped
 from MedSegTrainerLib.model.data_profile import combine, unlike_training, unlike_words
 from MedSegTrainerLib.model.package import load_members

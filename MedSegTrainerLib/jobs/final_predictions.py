@@ -14,7 +14,7 @@ from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_map, read_label_map_onto, write_label_map
 from MedSegTrainerLib.imaging.read import read_channels
-from MedSegTrainerLib.inference.postprocess_search import CleaningStudy, clean_classes
+from MedSegTrainerLib.inference.postprocess_search import CleaningStudy, cleaned_up
 from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.model.postprocessing import Cleaning
 
@@ -55,17 +55,6 @@ def predict_files(
             cleaned = cleaned_up(read_label_map(pair.prediction), cleanings)
             write_label_map(cleaned, pair.prediction, plan.classes)
     return pairs, cleanings
-
-
-def cleaned_up(labels: sitk.Image, cleanings: Sequence[Cleaning]) -> sitk.Image:
-    """The label map cleaned up class by class, on the same grid."""
-    array = sitk.GetArrayViewFromImage(labels)
-    result = clean_classes(array, Geometry.of(labels).spacing_zyx, cleanings)
-    if result is array:
-        return labels
-    image = sitk.GetImageFromArray(result)
-    image.CopyInformation(labels)
-    return image
 
 
 def _study(predictor: Predictor, case: Case, study: CleaningStudy | None) -> sitk.Image:

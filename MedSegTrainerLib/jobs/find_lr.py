@@ -27,7 +27,7 @@ from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.events import Emit, Progress, RatesTried, Stage
 from MedSegTrainerLib.hardware.device import choose_device
 from MedSegTrainerLib.job import JobFolder, JobOwner, Outcome
-from MedSegTrainerLib.jobs.train import plan_training, prepare_cases, scan_data
+from MedSegTrainerLib.jobs.stages import plan_training, prepare_cases, scan_data
 from MedSegTrainerLib.report.curves import write_rate_curve
 from MedSegTrainerLib.training.learner import Learner
 

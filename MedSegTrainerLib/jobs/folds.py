@@ -22,7 +22,7 @@ from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.job_cases import BEGUN_BEFORE, cases_as_begun
 from MedSegTrainerLib.jobs.kept_settings import keep_settings
-from MedSegTrainerLib.model.package import DESCRIPTION
+from MedSegTrainerLib.model.description import DESCRIPTION
 
 
 @dataclass(frozen=True, kw_only=True)

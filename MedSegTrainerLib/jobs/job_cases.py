@@ -15,7 +15,7 @@ from MedSegTrainerLib.errors import JobError, some
 from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.model.package import DESCRIPTION
+from MedSegTrainerLib.model.description import DESCRIPTION
 
 
 def cases_of_job(config: DataConfig, folder: JobFolder, emit: Emit) -> tuple[Dataset, Split]:

@@ -126,7 +126,7 @@ def _dispatch(config: JobConfig, folder: JobFolder, owner: JobOwner, events: Eve
         from MedSegTrainerLib.jobs.verify import run_verify
 
         return run_verify(config, folder, owner, events)
-    from MedSegTrainerLib.evaluation.evaluate import run_evaluate
+    from MedSegTrainerLib.jobs.evaluate import run_evaluate
 
     owner.update(state="running", stage="evaluate")
     report = run_evaluate(config, events)

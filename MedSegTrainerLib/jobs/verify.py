@@ -31,7 +31,7 @@ SAMPLED_CASES = 4  # are prepared to draw augmented patches of
 
 def run_verify(config: VerifyConfig, folder: JobFolder, owner: JobOwner, emit: Emit) -> Outcome:
     """Writes ``report/verify.html`` and ``report/verify.json``; raises DataError at the end where there are errors."""
-    from MedSegTrainerLib.jobs.train import counter
+    from MedSegTrainerLib.jobs.stages import counter
     from MedSegTrainerLib.report.data_page import render
 
     dataset, findings = look_for_cases(config.train)

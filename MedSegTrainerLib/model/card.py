@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from textwrap import indent
 from typing import Any
 
 from MedSegTrainerLib.config.architectures import network_settings
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.model.package import ModelPackage, load_members, read_description
 
 MEASURED_ON = {
     "test": "test cases, which had no part in its training",
@@ -21,38 +18,26 @@ SHOWN = {"dice": "Dice", "iou": "IoU", "hd95_mm": "HD95 mm"}
 CURVE_LINES = 8
 
 
-def read_card(path: Path) -> str:
-    """The card of a model in a folder, a zip or a job; raises ModelError."""
-    members, document = load_members(path), read_description(path)
-    try:
-        return card_text(members, document)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(
-            f"{path}: what model.json tells of training and metrics is damaged ({error}). Copy the model again."
-        ) from None
-
-
-def card_text(members: Sequence[ModelPackage], document: Mapping[str, Any] | None = None) -> str:
-    """document: of ``model.json``; without it that of the first member counts."""
-    first, told = members[0], document or {}
-    training, metrics = told.get("training", first.training), told.get("metrics", first.metrics)
-    data = told.get("data", first.data)
+def card_text(plans: Sequence[Plan], document: Mapping[str, Any]) -> str:
+    """plans: of the members of an ensemble, or of one model. document: what its ``model.json`` holds."""
+    training, metrics, data = (document.get(key, {}) for key in ("training", "metrics", "data"))
+    first = document["members"][0] if document.get("members") else document
     blocks = [
-        ("Finds", [f"{item.name} (label {item.value})" for item in first.plan.classes]),
-        ("Needs", _needs(first.plan, data)),
+        ("Finds", [f"{item.name} (label {item.value})" for item in plans[0].classes]),
+        ("Needs", _needs(plans[0], data)),
         ("Trained on", _data(training, data)),
-        ("How good", _quality(first.plan, training, metrics)),
-        ("Curve", _curve(first.curves)),
-        ("Made", _made(first.plan, training, len(members), str(told.get("made_by", "")))),
+        ("How good", _quality(plans[0], training, metrics)),
+        ("Curve", _curve(first.get("curves", []))),
+        ("Made", _made(plans[0], training, len(plans), str(document.get("made_by", "")))),
     ]
     lines = [line for title, lines in blocks if lines for line in _block(title, lines)]
     return "\n".join("".join(c if c.isprintable() else "\ufffd" for c in line) for line in lines)
 
 
-def card_page(members: Sequence[ModelPackage], document: Mapping[str, Any]) -> str:
+def card_page(plans: Sequence[Plan], document: Mapping[str, Any]) -> str:
     """The same as Markdown, to lie beside the model for whoever finds it without this program."""
     return (
-        f"# A segmentation model\n\n{indent(card_text(members, document), '    ')}\n\n"
+        f"# A segmentation model\n\n{indent(card_text(plans, document), '    ')}\n\n"
         "It is applied with MedSegTrainer, which rebuilds it from model.json and the weights beside this page:\n\n"
         "    medsegtrainer apply THIS_FOLDER IMAGES -o OUT\n"
     )

@@ -6,16 +6,11 @@ package whose ``members`` are models of the same classes, each with a plan and a
 
 from __future__ import annotations
 
-import lzma
 import re
-import struct
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -25,28 +20,27 @@ from MedSegTrainerLib import __version__, atomic
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.plan_parsing import parse_plan
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.files.json_input import parse_json
+from MedSegTrainerLib.model.card import card_page, card_text
 from MedSegTrainerLib.model.data_profile import combine, refuse_malformed
+from MedSegTrainerLib.model.description import (
+    CARD,
+    DESCRIPTION,
+    ENTRIES,
+    SCHEMA_VERSION,
+    WEIGHTS,
+    Opened,
+    damaged,
+    open_package,
+    parse_description,
+    read_description,
+)
 from MedSegTrainerLib.model.postprocessing import from_json
 from MedSegTrainerLib.model.weights_file import load_weights
 from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.networks.state_shapes import state_shapes
 
-SCHEMA_VERSION = 1
-DESCRIPTION, WEIGHTS, CARD = "model.json", "weights.safetensors", "card.md"
-LARGEST = {DESCRIPTION: 64 << 20, WEIGHTS: 8 << 30}  # bytes; no model comes near them, a zip bomb does
-MOST_MEMBERS, MOST_PROBLEMS = 100, 20
-JSON_NAMES: dict[type, str] = {dict: "an object", list: "a list", int: "a whole number", str: "a text"}
-HEAD, TOLD = {"schema_version": int, "made_by": str}, {
-    "plan": dict, "training": dict, "metrics": dict, "data": dict, "curves": list, "postprocessing": list,
-}  # fmt: skip
-NOT_READ = (  # of a zip that is damaged or locked, whatever it is compressed with
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, RuntimeError, EOFError, ValueError, OSError,
-)  # fmt: skip
+MOST_MEMBERS = 100
 WEIGHTS_NAME = re.compile(r"weights(_[0-9]{1,3})?\.safetensors")  # of a member: a file of the package, no path
-
-
-Opened = Callable[[str], AbstractContextManager[tuple[IO[bytes], int]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +79,7 @@ def save_package(package: ModelPackage, folder: Path) -> None:
 
 def save_description(package: ModelPackage, folder: Path) -> None:
     """Writes ``model.json`` and the card alone, for new metrics of the same weights."""
-    _write_description([package], {**_head(), **_told(package)}, folder)
+    _write_description([package], describe_package(package), folder)
 
 
 def save_ensemble(
@@ -103,8 +97,8 @@ def save_ensemble(
     together = replace(
         members[0], training=dict(training), metrics=dict(metrics), data=data, curves=[], postprocessing=[]
     )
-    listed = [{"weights": name, **_told(member)} for member, name in zip(members, names, strict=True)]
-    _write_description(members, {**_head(), **_told(together), "members": listed}, folder)
+    listed = [{"weights": name, **_entries(member)} for member, name in zip(members, names, strict=True)]
+    _write_description(members, {**_head(), **_entries(together), "members": listed}, folder)
 
 
 def load_package(path: Path) -> ModelPackage:
@@ -120,12 +114,12 @@ def load_members(path: Path) -> list[ModelPackage]:
 
     Raises ModelError.
     """
-    with _opened(path) as opened:
-        document = _parsed(opened, path)
+    with open_package(path) as opened:
+        document = parse_description(opened, path)
         entries = document.get("members") or [{**document, "weights": WEIGHTS}]
         names = [entry["weights"] for entry in entries]
         if len(entries) > MOST_MEMBERS or len(set(names)) < len(names):
-            raise _damaged(
+            raise damaged(
                 path, f"it has {len(entries)} members; each needs a file of its own, and {MOST_MEMBERS} are most"
             )
         members = [_member(entry, opened, path) for entry in entries]
@@ -133,17 +127,27 @@ def load_members(path: Path) -> list[ModelPackage]:
     return members
 
 
-def read_description(path: Path) -> dict[str, Any]:
-    """What ``model.json`` holds of a package in a folder, a zip or a job; raises ModelError."""
-    with _opened(path) as opened:
-        return _parsed(opened, path)
+def read_card(path: Path) -> str:
+    """The card of a model in a folder, a zip or a job; raises ModelError."""
+    members, document = load_members(path), read_description(path)
+    try:
+        return card_text([member.plan for member in members], document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(
+            f"{path}: what model.json tells of training and metrics is damaged ({error}). Copy the model again."
+        ) from None
+
+
+def describe_package(package: ModelPackage) -> dict[str, Any]:
+    """The content of ``model.json`` for one model."""
+    return {**_head(), **_entries(package)}
 
 
 def _head() -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, "made_by": f"MedSegTrainer {__version__}"}
 
 
-def _told(package: ModelPackage) -> dict[str, Any]:
+def _entries(package: ModelPackage) -> dict[str, Any]:
     return {
         "plan": package.plan.to_json(), "training": package.training, "metrics": package.metrics,
         "data": package.data, "curves": package.curves, "postprocessing": package.postprocessing,
@@ -158,58 +162,15 @@ def _write_weights(package: ModelPackage, folder: Path, name: str) -> None:
 
 
 def _write_description(members: Sequence[ModelPackage], document: Mapping[str, Any], folder: Path) -> None:
-    from MedSegTrainerLib.model.card import card_page  # which reads packages itself
-
     atomic.write_json(folder / DESCRIPTION, document)
-    atomic.write_bytes(folder / CARD, card_page(members, document).encode())
-
-
-def _parsed(opened: Opened, path: Path) -> dict[str, Any]:
-    with opened(DESCRIPTION) as (stream, size):
-        text = stream.read(size)
-    try:
-        document = parse_json(text, DESCRIPTION, ModelError)
-    except ModelError as error:
-        raise _damaged(path, str(error)) from None
-    if not isinstance(document, dict) or "schema_version" not in document:
-        raise _damaged(path, "it has no schema_version")
-    if document["schema_version"] != SCHEMA_VERSION:
-        version = document["schema_version"]
-        raise ModelError(f"{path} has model format {version!r}; this version reads {SCHEMA_VERSION}. Update one.")
-    problems = [*_entry_problems(document, {**HEAD, **TOLD, "members": list})]
-    for member in document["members"] if isinstance(document.get("members"), list) else []:
-        problems += _entry_problems(member, {"weights": str, **TOLD})
-    if problems:
-        raise _damaged(path, "; ".join(problems[:MOST_PROBLEMS]))
-    return document
-
-
-def _entry_problems(entry: Any, types: Mapping[str, type]) -> list[str]:
-    """What is missing, unknown or of another kind; optional are all but plan and weights."""
-    if not isinstance(entry, dict):
-        return [f"{entry!r:.40} is no object"]
-    missing = [f"{name} is missing" for name in ("plan", "weights") if name in types and name not in entry]
-    unknown = [f"{name!r:.60} is unknown, as of a later version" for name in entry.keys() - types.keys()]
-    wrong = [
-        f"{name} must be {JSON_NAMES[types[name]]}"
-        for name in entry
-        if not isinstance(entry[name], types.get(name, object))
-    ]
-    return missing + unknown + wrong
-
-
-def _damaged(path: Path, reason: str) -> ModelError:
-    return ModelError(
-        f"{path} is no model of this program: {DESCRIPTION} is damaged, or of a later version: {reason}\n"
-        "Copy the model again, or update MedSegTrainer."
-    )
+    atomic.write_bytes(folder / CARD, card_page([member.plan for member in members], document).encode())
 
 
 def _member(entry: Mapping[str, Any], opened: Opened, path: Path) -> ModelPackage:
     name = entry["weights"]
     if not WEIGHTS_NAME.fullmatch(name):
-        raise _damaged(path, f"{name!r} is no name of weights")
-    told = {key: entry[key] for key in TOLD if key in entry and key != "plan"}
+        raise damaged(path, f"{name!r} is no name of weights")
+    told = {key: entry[key] for key in ENTRIES if key in entry and key != "plan"}
     try:
         plan = parse_plan(entry["plan"])
         refuse_malformed(told.get("data", {}), len(plan.normalization))
@@ -218,7 +179,7 @@ def _member(entry: Mapping[str, Any], opened: Opened, path: Path) -> ModelPackag
             raise ModelError("postprocessing cleans classes that the plan does not have")
         shapes = state_shapes(plan.architecture, plan.network)
     except ModelError as error:
-        raise _damaged(path, str(error)) from None
+        raise damaged(path, str(error)) from None
     with opened(name) as (stream, size):
         try:
             weights = load_weights(stream, size, shapes)
@@ -235,59 +196,3 @@ def _refuse_other_classes(members: Sequence[ModelPackage], where: str) -> None:
     for member in members[1:]:
         if [(item.value, item.name) for item in member.plan.classes] != known:
             raise ModelError(f"{where}: the models of an ensemble must have the same classes, and these differ.")
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Opened]:
-    """What opens a member of the package by its name, as a stream and its number of bytes. Of a zip nothing is unpacked
-    to disk, whatever the paths in it say."""
-    if not path.is_file():
-        folder = _folder_of(path)
-        yield lambda name: _open_file(folder / name, path)
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {PurePosixPath(info.filename).name: info for info in archive.infolist() if not info.is_dir()}
-            if not {DESCRIPTION, WEIGHTS} <= members.keys():
-                raise ModelError(f"{path} is no model: the zip lacks {DESCRIPTION} or {WEIGHTS}.")
-
-            @contextmanager
-            def open_member(name: str) -> Iterator[tuple[IO[bytes], int]]:
-                if name not in members:
-                    raise ModelError(f"{path} is no whole model: the zip lacks {name}.")
-                _refuse_large(path, name, members[name].file_size)
-                with archive.open(members[name]) as stream:
-                    yield stream, members[name].file_size
-
-            yield open_member
-    except NOT_READ as error:
-        raise ModelError(
-            f"{path} is no model: it cannot be read as a zip file ({error}). Give a model folder, its zip or a job."
-        ) from None
-
-
-@contextmanager
-def _open_file(file: Path, path: Path) -> Iterator[tuple[IO[bytes], int]]:
-    if not file.is_file():
-        raise ModelError(f"{path} is no whole model: {file.name} is missing. Copy the model again.")
-    size = file.stat().st_size
-    _refuse_large(path, file.name, size)
-    with file.open("rb") as stream:
-        yield stream, size
-
-
-def _refuse_large(path: Path, name: str, size: int) -> None:
-    if size > LARGEST.get(name, LARGEST[WEIGHTS]):
-        raise ModelError(f"{path}: {name} claims {size} bytes. It is not opened.")
-
-
-def _folder_of(path: Path) -> Path:
-    if not path.exists():
-        raise ModelError(f"The model {path} does not exist. Check the path.")
-    folder = path / "model" if (path / "model" / DESCRIPTION).exists() else path
-    if not (folder / DESCRIPTION).exists() or not (folder / WEIGHTS).exists():
-        hint = "The job has no model yet; train it first." if (path / "job.json").exists() else (
-            f"A model is a folder (or zip) with {DESCRIPTION} and {WEIGHTS}, or a job folder."
-        )  # fmt: skip
-        raise ModelError(f"{path} holds no model. {hint}")
-    return folder

@@ -14,7 +14,7 @@ from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.guide import tables as presets
 from MedSegTrainerLib.losses.segmentation_loss import balanced_weights
 from MedSegTrainerLib.planning.step_memory import count_weights
-from MedSegTrainerLib.training.optimizers import plateau_patience
+from MedSegTrainerLib.training.lr_schedule import plateau_patience
 
 Reasons = dict[str, str]
 BY_HAND = "set by the configuration"

@@ -9,7 +9,7 @@ from MedSegTrainerLib.events import Best, EventReader, Validated
 from MedSegTrainerLib.guide.advisor import news
 from MedSegTrainerLib.guide.remedies import facts_of
 from MedSegTrainerLib.model.package import ModelPackage, save_package
-from MedSegTrainerLib.training.optimizers import plateau_patience, plateau_reductions
+from MedSegTrainerLib.training.lr_schedule import plateau_patience, plateau_reductions
 from MedSegTrainerLib.training.session import Training
 from MedSegTrainerLib.training.validation import HeldOutScores
 

@@ -14,9 +14,9 @@ from MedSegTrainerLib.events import Epoch, Progress, Recovered, Warned
 from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory, smaller
 from MedSegTrainerLib.job import STOP_NOW
 from MedSegTrainerLib.training.checkpoint import save_checkpoint
+from MedSegTrainerLib.training.lr_schedule import rate_at
 from MedSegTrainerLib.training.model_selection import advise, keep_checkpoint, validate
 from MedSegTrainerLib.training.nan_recovery import NotANumberError, go_back
-from MedSegTrainerLib.training.optimizers import rate_at
 from MedSegTrainerLib.training.session import Training
 
 LOOK_SECONDS = 2.0

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from MedSegTrainerLib.config.parsing import Assignment, parse_config, with_settings
+from MedSegTrainerLib.config.overrides import with_settings
+from MedSegTrainerLib.config.parsing import Assignment, parse_config
 from MedSegTrainerLib.config.settings import DataConfig, TrainConfig
 from MedSegTrainerLib.errors import ConfigError, did_you_mean
 from MedSegTrainerLib.metrics.metrics import metric_key

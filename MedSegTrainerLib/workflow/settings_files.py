@@ -7,7 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.overrides import with_settings
+from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import ConfigError, UsageError, did_you_mean
 from MedSegTrainerLib.files.json_input import read_json_file

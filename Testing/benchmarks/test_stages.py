@@ -21,7 +21,7 @@ from benchmarks.stages import Measured, show, whole_training
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import DataConfig, NetworkConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.data.samples.batches import epoch_batches
-from MedSegTrainerLib.jobs.train import plan_training, scan_data
+from MedSegTrainerLib.jobs.stages import plan_training, scan_data
 from MedSegTrainerLib.training.learner import Learner
 
 CPU = torch.device("cpu")

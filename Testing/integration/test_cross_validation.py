@@ -19,7 +19,8 @@ from MedSegTrainerLib.config.job_settings import CrossValidateConfig
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EventReader
-from MedSegTrainerLib.export.formats import TOLERANCE, Logits, example, export
+from MedSegTrainerLib.export.formats import export
+from MedSegTrainerLib.export.tracing import TOLERANCE, Logits, example
 from MedSegTrainerLib.job import STOP_KEEP_BEST, JobFolder
 from MedSegTrainerLib.jobs.folds import prepare
 from MedSegTrainerLib.jobs.run import run_job

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from MedSegTrainerLib.api import apply, evaluate
-from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.overrides import with_settings
+from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import ConfigError, DataError
 from MedSegTrainerLib.events import EventReader

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.overrides import with_settings
+from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.job import JobFolder
 

@@ -18,7 +18,8 @@ import torch
 
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.model.package import DESCRIPTION, WEIGHTS, load_package
+from MedSegTrainerLib.model.description import DESCRIPTION, WEIGHTS
+from MedSegTrainerLib.model.package import load_package
 
 EPOCHS, STEPS = 6, 8
 SETTINGS = (f"epochs={EPOCHS}", "samples_per_volume=4", "base_channels=6")

@@ -20,7 +20,7 @@ from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.findings import Finding, warning_lines
 from MedSegTrainerLib.imaging.geometry import Geometry, resample
-from MedSegTrainerLib.jobs.train import scan_data
+from MedSegTrainerLib.jobs.stages import scan_data
 from MedSegTrainerLib.jobs.verify import look_for_cases
 
 LEFT, RIGHT, CYST = 1, 2, 3

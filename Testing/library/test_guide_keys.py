@@ -18,7 +18,8 @@ import pytest
 
 import MedSegTrainerLib
 from MedSegTrainerLib.config.architectures import chosen_settings
-from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.overrides import with_settings
+from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.workflow.document import DOCUMENT_KEYS, NODE_KEYS, read_workflow
 from MedSegTrainerLib.workflow.nodes import NODE_TYPES, SECTIONS

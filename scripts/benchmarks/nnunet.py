@@ -41,7 +41,7 @@ from MedSegTrainerLib.errors import MedSegError, UsageError
 from MedSegTrainerLib.imaging.label_maps import read_label_map_onto
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.imaging.write import write_volume
-from MedSegTrainerLib.jobs.train import DEFAULT_BUDGET
+from MedSegTrainerLib.jobs.stages import DEFAULT_BUDGET
 from MedSegTrainerLib.networks import MODELS
 from MedSegTrainerLib.planning.planner import make_plan
 from MedSegTrainerLib.training.learner import Learner

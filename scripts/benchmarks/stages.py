@@ -34,7 +34,7 @@ from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.final_predictions import predict_files
-from MedSegTrainerLib.jobs.train import DEFAULT_BUDGET, plan_training, prepare_cases, scan_data
+from MedSegTrainerLib.jobs.stages import DEFAULT_BUDGET, plan_training, prepare_cases, scan_data
 from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.training.checkpoint import TrainingState, save_checkpoint
 from MedSegTrainerLib.training.learner import Learner

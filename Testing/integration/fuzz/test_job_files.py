@@ -26,7 +26,8 @@ from rich.console import Console
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.cli.console import JobView
 from MedSegTrainerLib.config.job_settings import job_document
-from MedSegTrainerLib.config.parsing import parse_config, parse_job, with_settings
+from MedSegTrainerLib.config.overrides import with_settings
+from MedSegTrainerLib.config.parsing import parse_config, parse_job
 from MedSegTrainerLib.config.plan_parsing import parse_plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.samples.cache import build_cache
@@ -41,9 +42,8 @@ from MedSegTrainerLib.jobs.apply_record import Made
 from MedSegTrainerLib.jobs.folds import prepare
 from MedSegTrainerLib.jobs.job_cases import cases_of_job
 from MedSegTrainerLib.jobs.kept_settings import keep_settings
-from MedSegTrainerLib.jobs.train import explain, scan_data
-from MedSegTrainerLib.model.card import read_card
-from MedSegTrainerLib.model.package import load_members
+from MedSegTrainerLib.jobs.stages import explain, scan_data
+from MedSegTrainerLib.model.package import load_members, read_card
 from MedSegTrainerLib.report.curves import draw_curves
 from MedSegTrainerLib.training.checkpoint import keep_newest
 from MedSegTrainerLib.training.curve_points import CurvePoints

@@ -17,7 +17,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from MedSegTrainerLib.config.job_settings import JOB_KINDS, job_document
-from MedSegTrainerLib.config.parsing import parse_config, parse_job, with_settings
+from MedSegTrainerLib.config.overrides import with_settings
+from MedSegTrainerLib.config.parsing import parse_config, parse_job
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import ConfigError, MedSegError
 from MedSegTrainerLib.workflow.document import Workflow, read_workflow

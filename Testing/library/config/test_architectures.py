@@ -17,7 +17,8 @@ from MedSegTrainerLib.config.architectures import (
     network_problems,
     network_settings,
 )
-from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.overrides import with_settings
+from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.networks import MODELS

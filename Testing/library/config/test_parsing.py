@@ -16,7 +16,8 @@ from MedSegTrainerLib.config.job_settings import (
     FindRateConfig,
     job_document,
 )
-from MedSegTrainerLib.config.parsing import parse_config, parse_job, with_settings
+from MedSegTrainerLib.config.overrides import with_settings
+from MedSegTrainerLib.config.parsing import parse_config, parse_job
 from MedSegTrainerLib.config.settings import DataConfig, NetworkConfig, OptimizerConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.errors import ConfigError
 

@@ -15,11 +15,12 @@ import SimpleITK as sitk
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.job_settings import EvaluateConfig
 from MedSegTrainerLib.errors import ConfigError, DataError
-from MedSegTrainerLib.evaluation.evaluate import evaluate, run_evaluate
+from MedSegTrainerLib.evaluation.evaluate import evaluate
 from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.events import Measured, Progress, Stage, Warned
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import write_label_map
+from MedSegTrainerLib.jobs.evaluate import run_evaluate
 from MedSegTrainerLib.metrics.metrics import METRICS
 from MedSegTrainerLib.report.case_arrays import read_case
 from MedSegTrainerLib.report.slice_pictures import draw_case

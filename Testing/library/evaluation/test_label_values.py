@@ -13,11 +13,12 @@ import SimpleITK as sitk
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.job_settings import EvaluateConfig
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.evaluation.evaluate import evaluate, run_evaluate
+from MedSegTrainerLib.evaluation.evaluate import evaluate
 from MedSegTrainerLib.evaluation.file_pairs import pair_folders
 from MedSegTrainerLib.events import Warned
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import write_label_map
+from MedSegTrainerLib.jobs.evaluate import run_evaluate
 
 GEOMETRY = Geometry(
     size=(13, 11, 7),

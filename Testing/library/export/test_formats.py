@@ -15,7 +15,8 @@ import torch
 
 from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.errors import ModelError, UsageError
-from MedSegTrainerLib.export.formats import TOLERANCE, Logits, check, example, export
+from MedSegTrainerLib.export.formats import export
+from MedSegTrainerLib.export.tracing import TOLERANCE, Logits, check, example
 from MedSegTrainerLib.inference.ensemble import averaged
 from MedSegTrainerLib.model.package import ModelPackage, save_ensemble, save_package
 from MedSegTrainerLib.networks import build_network

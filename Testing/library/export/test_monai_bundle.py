@@ -14,7 +14,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from MedSegTrainerLib.export.formats import Logits, example, export
+from MedSegTrainerLib.export.formats import export
+from MedSegTrainerLib.export.tracing import Logits, example
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.model.package import ModelPackage, save_package

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.overrides import with_settings
+from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import LossConfig, TrainConfig
 from MedSegTrainerLib.guide.remedies import REMEDIES, Remedy, TrainingFacts, assignments, facts_of, text

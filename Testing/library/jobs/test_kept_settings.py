@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.overrides import with_settings
+from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import JobFolder

@@ -14,7 +14,8 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import DataConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.events import Warned
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.jobs.train import _remember_best, explain, scan_data
+from MedSegTrainerLib.jobs.stages import explain, scan_data
+from MedSegTrainerLib.jobs.train import _remember_best
 from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.training.checkpoint import TrainingState
 from MedSegTrainerLib.training.early_stopping import Monitor

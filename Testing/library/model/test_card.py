@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from MedSegTrainerLib import __version__
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.model.card import card_text, read_card
-from MedSegTrainerLib.model.package import ModelPackage, save_ensemble, save_package
+from MedSegTrainerLib.model.card import card_text
+from MedSegTrainerLib.model.package import ModelPackage, describe_package, read_card, save_ensemble, save_package
 from MedSegTrainerLib.networks import build_network
 
 SUMMARY = {
@@ -34,27 +35,31 @@ def package(tiny_plan: Plan) -> ModelPackage:
     return ModelPackage(plan=tiny_plan, weights=weights, training=training, metrics=metrics, curves=curves, data=data)
 
 
+def card(package: ModelPackage) -> str:
+    return card_text([package.plan], describe_package(package))
+
+
 def test_it_says_what_a_user_asks(package: ModelPackage) -> None:
-    text = card_text([package], {"made_by": "MedSegTrainer 0.1.0"})
+    text = card(package)
     for line in (
         "Finds       kidney (label 3)", "cyst (label 7)", "Needs       volumes with 1 channel: MR", "axial slices",
         "2.5 x 1.1 x 0.8 mm (z, y, x)", "Trained on  2 cases", "voxels of 2-3 x 1 x 1 mm",
         "sizes of 9 x 20 x 30 voxels",
         "intensities of MR: -3 to 812", "on 1 validation case, which chose the best epoch",
         "kidney: Dice 0.910, IoU 0.840", "cyst: in none of them", "best after 4 epochs, 80 steps",
-        "with MedSegTrainer 0.1.0",
+        f"with MedSegTrainer {__version__}",
     ):  # fmt: skip
         assert line in text, line
     assert "HD95" not in text
 
 
 def test_the_curve_is_thinned_and_keeps_its_end(package: ModelPackage) -> None:
-    lines = [line for line in card_text([package]).splitlines() if " min  Dice " in line]
+    lines = [line for line in card(package).splitlines() if " min  Dice " in line]
     assert len(lines) <= 8 and lines[-1].endswith("2.0 min  Dice 0.200")
 
 
 def test_a_model_that_nobody_measured(package: ModelPackage) -> None:
-    assert "nobody measured it" in card_text([replace(package, metrics={}, data={}, curves=[])])
+    assert "nobody measured it" in card(replace(package, metrics={}, data={}, curves=[]))
 
 
 def test_an_ensemble_is_told_as_a_whole(package: ModelPackage, tmp_path: Path) -> None:
@@ -77,5 +82,5 @@ def test_what_it_tells_of_may_be_damaged(package: ModelPackage, tmp_path: Path, 
 
 
 def test_nothing_steers_the_terminal(package: ModelPackage) -> None:
-    text = card_text([replace(package, metrics={**package.metrics, "words": "\x1b[2Jgone\x07"})])
+    text = card(replace(package, metrics={**package.metrics, "words": "\x1b[2Jgone\x07"}))
     assert "\x1b" not in text and "\x07" not in text and "[2Jgone" in text

@@ -19,11 +19,8 @@ import torch
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.model.description import CARD, DESCRIPTION, LARGEST, WEIGHTS
 from MedSegTrainerLib.model.package import (
-    CARD,
-    DESCRIPTION,
-    LARGEST,
-    WEIGHTS,
     ModelPackage,
     load_members,
     load_package,

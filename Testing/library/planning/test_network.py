@@ -11,7 +11,8 @@ import torch
 
 from MedSegTrainerLib.classes import classes_from_values
 from MedSegTrainerLib.config.architectures import ARCHITECTURES
-from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.overrides import with_settings
+from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, Fingerprint
 from MedSegTrainerLib.errors import ConfigError

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from MedSegTrainerLib.classes import classes_from_values
-from MedSegTrainerLib.config.parsing import parse_config, with_settings
+from MedSegTrainerLib.config.overrides import with_settings
+from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.plan_parsing import parse_plan
 from MedSegTrainerLib.config.settings import TrainConfig

@@ -15,15 +15,8 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import OptimizerConfig, TrainerConfig
 from MedSegTrainerLib.networks import MODELS, build_network
 from MedSegTrainerLib.networks.instance_norm import InstanceNormAct
-from MedSegTrainerLib.training.optimizers import (
-    OPTIMIZERS,
-    SCHEDULES,
-    build_optimizer,
-    plateau_patience,
-    plateau_reductions,
-    rate_at,
-    set_rate,
-)
+from MedSegTrainerLib.training.lr_schedule import SCHEDULES, plateau_patience, plateau_reductions, rate_at
+from MedSegTrainerLib.training.optimizers import OPTIMIZERS, build_optimizer, set_rate
 
 PER_EPOCH, EPOCHS, PEAK = 4, 25, 0.2
 STEPS = PER_EPOCH * EPOCHS

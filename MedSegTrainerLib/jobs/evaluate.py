@@ -1,0 +1,53 @@
+"""A job of kind ``evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from MedSegTrainerLib.config.job_settings import EvaluateConfig
+from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.evaluation.evaluate import Shown, described_ignored, evaluate
+from MedSegTrainerLib.evaluation.file_pairs import listed_pairs, pair_folders, with_uncertainty
+from MedSegTrainerLib.events import Emit
+from MedSegTrainerLib.metrics.metrics import METRICS, metric_key
+
+
+def run_evaluate(config: EvaluateConfig, emit: Emit) -> str:
+    """The whole job of kind ``evaluate``; returns the path of the report."""
+    needed = ("predictions", "output_dir") if config.references else ("predictions", "labels", "output_dir")
+    missing = [name for name in needed if not getattr(config, name)]
+    if missing:
+        raise ConfigError(f"{name}: a folder is needed, and none was given" for name in missing)
+    heard: list[str] = []
+
+    def listen(event: Any) -> None:
+        heard.append(event.message)
+        emit(event)
+
+    shown = Shown(
+        metrics=tuple(dict.fromkeys(metric_key(name) for name in config.metrics)) or tuple(METRICS),
+        per_case=config.per_case,
+        pictures=Path(config.pictures_dir) if config.pictures_dir else None,
+        opacity=config.overlay_alpha,
+    )
+    predictions, labels = Path(config.predictions), Path(config.labels)
+    pairs = listed_pairs(config) if config.references else pair_folders(predictions, labels, listen)
+    pairs = with_uncertainty(pairs, predictions, config.uncertainty, listen)
+    output_dir = Path(config.output_dir)
+    facts = {"Predictions": config.predictions, "References": config.labels or "those of the data set"}
+    classes, ignored = None, config.ignore_label
+    if ignored is None and config.labels:
+        ignored = described_ignored(labels, listen)
+    if config.model:
+        from MedSegTrainerLib.model.package import load_members  # torch, which an evaluation of files must not wait for
+
+        plan = load_members(Path(config.model))[0].plan
+        classes, ignored = plan.classes, plan.ignore_label if ignored is None else ignored
+        facts["Model"] = config.model
+    evaluate(
+        pairs, classes, output_dir, emit,
+        title="Segmentation evaluation", facts=facts, notes=heard, shown=shown, ignore_label=ignored,
+        tolerance_mm=config.surface_tolerance_mm,
+    )  # fmt: skip
+    return str(output_dir / "report.html")

@@ -1,0 +1,184 @@
+"""What jobs that train, plan or search have in common: reading the data, planning, preparing the cases."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from MedSegTrainerLib.config.architectures import asked_classes, network_settings
+from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.settings import TrainConfig
+from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, take_fingerprint
+from MedSegTrainerLib.data.checks.scan import examine_cases
+from MedSegTrainerLib.data.dataset import Case, Dataset
+from MedSegTrainerLib.data.layouts.find import find_cases
+from MedSegTrainerLib.data.samples.cache import StoredCase, build_cache, open_cache
+from MedSegTrainerLib.data.splits.split import Split, cover_classes, missing_classes, split_dataset
+from MedSegTrainerLib.data.splits.used_cases import record_cases
+from MedSegTrainerLib.duration import parse_duration
+from MedSegTrainerLib.events import Emit, Planned, Progress, Stage, Warned
+from MedSegTrainerLib.findings import refuse_errors, warning_lines
+from MedSegTrainerLib.hardware.device import choose_device
+from MedSegTrainerLib.hardware.distributed import ALONE, Ranks, device_of
+from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.jobs.job_cases import cases_of_job
+from MedSegTrainerLib.model.data_profile import describe
+from MedSegTrainerLib.planning.planner import make_plan
+from MedSegTrainerLib.planning.schedule import few_steps
+from MedSegTrainerLib.training.early_stopping import Monitor, judging_words
+
+DEFAULT_BUDGET = "20m"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scanned:
+    """A data set that was read once and found usable."""
+
+    dataset: Dataset
+    split: Split
+    fingerprint: Fingerprint
+    data: dict[str, Any] = field(default_factory=dict)  # of data_profile.describe
+
+    def cases(self, names: Sequence[str]) -> list[Case]:
+        by_name = {case.name: case for case in self.dataset.cases}
+        return [by_name[name] for name in names]
+
+
+def scan_data(config: TrainConfig, emit: Emit, folder: JobFolder | None = None) -> Scanned:
+    """Finds, divides and reads the cases; raises DataError with all that is wrong, and warns of what is doubtful.
+
+    folder: of a training job, which goes on with the cases that it began with.
+    """
+    if folder is None:
+        dataset = find_cases(Path(config.data.data_dir), config.data)
+        split = split_dataset(dataset, config.data)
+    else:
+        dataset, split = cases_of_job(config.data, folder, emit)
+    used = [case for case in dataset.cases if case.name in {*split.train, *split.val, *split.test}]
+    count = counter("scan", f"Checking {len(used)} cases ({dataset.layout})", len(used), emit)
+    ignored = dataset.ignore_label
+    is_new = folder is not None and not folder.used_cases_file.exists()
+    with ThreadPoolExecutor(max_workers=1) as beside:  # at the same time: the disk gives the bytes once for both
+        record = beside.submit(record_cases, dataset, split) if is_new else None
+        examination = examine_cases(
+            used, count, num_workers=config.data.num_workers, ignore_label=ignored, label_names=dataset.label_names
+        )
+    refuse_errors(examination.findings)
+    for line in warning_lines(examination.findings):
+        emit(Warned(message=line))
+    present = {scan.name: frozenset(scan.voxels) - {0} for scan in examination.scans}
+    split = cover_classes(split, present)
+    if folder is not None and record is not None:
+        record.result().divided(split).write(folder.used_cases_file)
+    seen = [scan for scan in examination.scans if scan.name in {*split.train, *split.val}]  # test cases decide nothing
+    fingerprint = take_fingerprint(dataset, seen, ignored)
+    names = {**dataset.label_names, **{item.value: item.name for item in fingerprint.classes}}
+    judged = {names[value] for name in split.val for value in present[name]}
+    monitor = Monitor(config.trainer, [item.name for item in fingerprint.classes])
+    why = monitor.why_unknown(judged, held_out=bool(split.val))
+    for line in (*missing_classes(split, present, names), *([judging_words(config.trainer, why)] if why else [])):
+        emit(Warned(message=line))
+    data = describe([scan for scan in seen if scan.name in split.train], [item.name for item in fingerprint.channels])
+    return Scanned(dataset=dataset, split=split, fingerprint=fingerprint, data=data)
+
+
+def plan_training(
+    config: TrainConfig, scanned: Scanned, emit: Emit, started: float, ranks: Ranks = ALONE
+) -> Plan:  # fmt: skip
+    """The plan for scanned data, told as an event; measures steps on the device, for so many ranks."""
+    device, warning = choose_device(config.trainer.device)
+    device = device_of(device, ranks)
+    if warning:
+        emit(Warned(message=warning))
+    emit(Stage(name="plan", message="Measuring training steps on this device"))
+    torch.manual_seed(config.data.seed)
+    left = None
+    if config.trainer.epochs == "auto":
+        left = parse_duration(config.trainer.budget or DEFAULT_BUDGET) - (time.time() - started)
+    plan = make_plan(scanned.fingerprint, config, scanned.split, device, left, ranks.count)
+    for name, asked in (("in_channels", config.network.in_channels), ("out_channels", asked_classes(config.network))):
+        if asked not in ("auto", plan.network[name]):
+            emit(Warned(message=f"network.{name} is {plan.network[name]}: {plan.reasons[name]}."))
+    warning = few_steps(plan, config, len(scanned.split.train))
+    if warning:
+        emit(Warned(message=warning))
+    emit(Planned(choices=explain(plan)))
+    return plan
+
+
+def explain(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Every choice with its value in words and its reason."""
+    shown = {
+        "device": plan.reasons.get("device", ""), "split": plan.reasons.get("split", ""), "dims": f"{plan.dims}D",
+        "network": plan.architecture, "in_channels": plan.network["in_channels"],
+        "out_channels": plan.network["out_channels"], **network_settings(plan.architecture, plan.network),
+        **({"slice_axis": plan.slice_axis} if "slice_axis" in plan.reasons else {}),
+        **({"neighbour_slices": plan.neighbour_slices} if plan.neighbour_slices else {}),
+        "spacing": [round(mm, 3) for mm in plan.spacing],
+        **({"image_size": list(plan.image_size)} if plan.image_size else {}), "patch_size": list(plan.patch_size),
+        "batch_size": plan.batch_size, "samples_per_volume": plan.samples_per_volume,
+        "normalization": [how.method for how in plan.normalization],
+        "flip_axes": [plan.axes[axis] for axis in plan.flip_axes],
+        "loss": " + ".join(f"{weight:g} {term}" for term, weight in plan.loss.weights().items()),
+        **({"class_weights": [float(f"{w:.3g}") for w in plan.loss.class_weights]} if plan.loss.class_weights else {}),
+        "optimizer": plan.optimizer_type, "learning_rate": plan.learning_rate,
+        "weight_decay": plan.weight_decay, "lr_schedule": plan.lr_schedule,
+        "warmup_epochs": round(plan.warmup_epochs, 2), "epochs": plan.epochs,
+        "gradient_clip": plan.gradient_clip, "ema_decay": plan.ema_decay,
+        "validation_interval": plan.validation_interval, "cache": plan.cache,
+        "arithmetic": ("16-bit" if plan.mixed_precision else "32-bit")
+        + (", channels-last" if plan.channels_last else "") + (", compiled" if plan.compiled else ""),
+    }  # fmt: skip
+    reasons = {**plan.reasons, "device": "", "split": ""}
+    return {name: {"value": v, "reason": reasons.get(name, "set by the configuration")} for name, v in shown.items()}
+
+
+def prepare_cases(
+    plan: Plan,
+    config: TrainConfig,
+    scanned: Scanned,
+    names: Sequence[str],
+    folder: JobFolder,
+    device: torch.device,
+    emit: Emit,
+    ranks: Ranks = ALONE,
+) -> dict[str, StoredCase]:
+    """These cases as the network sees them, by name, from the job's cache where they are in it.
+
+    Several ranks prepare a part of them each.
+    """
+
+    def prepare(chosen: Sequence[str], on_case: Callable[[], None]) -> dict[str, StoredCase]:
+        return build_cache(
+            scanned.cases(chosen), plan, folder.cache, device, on_case,
+            num_workers=config.data.num_workers,
+        )  # fmt: skip
+
+    ranks.first_does(lambda: open_cache(folder.cache))
+    own = names[ranks.rank :: ranks.count]
+    count = counter("prepare", f"Preparing {len(names)} volumes", len(own), emit)
+    if ranks.count > 1:
+        prepare(own, count)
+        ranks.wait()
+    return prepare(names, count if ranks.count == 1 else lambda: None)
+
+
+def counter(name: str, message: str, total: int, emit: Emit) -> Callable[[], None]:
+    """Announces a stage and returns what to call after each unit of it."""
+    emit(Stage(name=name, message=message, total=total))
+    done, last = 0, time.time()
+
+    def count() -> None:
+        nonlocal done, last
+        done += 1
+        if done == total or time.time() - last > 1:
+            last = time.time()
+            emit(Progress(done=done, total=total))
+
+    return count
