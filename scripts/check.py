@@ -1,13 +1,17 @@
-"""Runs the linter, the formatter (which only looks) and the type checker, all of them, and tells which failed."""
+"""Runs the linter, the formatter (which only looks), the type checker and the contracts of who imports whom.
+
+All of them are run, and what failed is told at the end.
+"""
 
 from __future__ import annotations
 
 import environment
 
 CHECKS = (
-    ("ruff", "check", "."),
-    ("ruff", "format", "--check", "."),
-    ("mypy", "MedSegTrainerLib", "scripts"),
+    ("-m", "ruff", "check", "."),
+    ("-m", "ruff", "format", "--check", "."),
+    ("-m", "mypy", "MedSegTrainerLib", "scripts"),
+    ("scripts/layers.py",),
 )
 
 
@@ -16,7 +20,7 @@ def main() -> int:
     failed = []
     for check in CHECKS:
         print("$", *check, flush=True)
-        if environment.run([python, "-m", *check], cwd=environment.ROOT) != 0:
+        if environment.run([python, *check], cwd=environment.ROOT) != 0:
             failed.append(" ".join(check))
     print("Failed: " + "; ".join(failed) if failed else "All checks passed.")
     return 1 if failed else 0
