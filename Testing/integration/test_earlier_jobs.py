@@ -42,7 +42,7 @@ def test_it_is_read(unpacked: Path) -> None:
 
 def test_it_goes_on_where_it_was_and_is_applied(unpacked: Path) -> None:
     epochs = (unpacked / "job" / "events.jsonl").read_text(encoding="utf-8").count('"kind": "epoch"')
-    command("train", "-o", unpacked / "job", "--resume", "--device", "cpu")
+    command("train", "-o", unpacked / "job", "--resume")
     events = (unpacked / "job" / "events.jsonl").read_text(encoding="utf-8")
     assert JobFolder(unpacked / "job").status().state == "finished"
     assert events.count('"kind": "epoch"') == 60 > epochs
