@@ -1,7 +1,7 @@
 """The newest prediction of a held-out case as a segmentation over its volume, while the training goes on.
 
 Slicer draws a segmentation over whatever a slice view shows: this one is drawn where its volume is shown, and is hidden
-otherwise.
+otherwise. It is an outline, as what the user drew is filled and has the same colours; how that is drawn stays his.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from MedSegTrainerLib.json_input import read_json_file
 from MedSegTrainerUI.slice_views import show_only_in
 
 ATTRIBUTE = "MedSegTrainer.Preview"
-FILL_OPACITY = 0.25  # the user's own segments stay visible below
+OUTLINE_PIXELS = 3  # Slicer draws the outline of the user's own segments with 1
 PAUSE = 20  # times as long as an import took, nothing is imported again: large volumes take 5 % of Slicer's time
 
 
@@ -107,7 +107,8 @@ class Preview:
         node.SetSaveWithScene(False)
         display = node.GetDisplayNode()
         if display is not None:
-            display.SetOpacity2DFill(FILL_OPACITY)
+            display.SetVisibility2DFill(False)
+            display.SetSliceIntersectionThickness(OUTLINE_PIXELS)
             display.SetVisibility(False)  # until ``draw``
 
 
