@@ -21,6 +21,7 @@ from MedSegTrainerUI.jobs import job_classes
 from MedSegTrainerUI.messages import show_message, told
 from MedSegTrainerUI.plot_frame import PlotFrame
 from MedSegTrainerUI.preview_box import PreviewBox
+from MedSegTrainerUI.preview_choice import PreviewChoice
 from MedSegTrainerUI.training_list import TrainingList
 from MedSegTrainerUI.training_settings import read_changes
 
@@ -44,6 +45,7 @@ class JobSection:
         self.charts = Charts()
         self.previewBox = PreviewBox(self, self.ui.previewCheckBox)
         self.preview = self.previewBox.preview
+        self.previewChoice = PreviewChoice(self)
         self.advice = AdviceList(self.ui.adviceFrame, lambda changes: self.onApply(changes, apply))
         self.trainings = TrainingList(self)
         self.log = JobLog(self.ui.logFrame)
@@ -84,6 +86,7 @@ class JobSection:
             self.watched.expect_start(process)
         self._classes, self._state, self._saw_it_work = [], "", False
         self.previewBox.watch_another()
+        self.previewChoice.watch_another()
         self._remember(folder)
         self.watched.poll(FIRST_POLL_SECONDS)
         self.trainings.look_again()
@@ -102,12 +105,14 @@ class JobSection:
         self.ui.resumeButton.toolTip = _("Goes on where it ended, with the time that it had left.")
         self.trainings.refresh()
         self.previewBox.show_box()
+        self.previewChoice.show()
 
     def onTimer(self) -> None:
         watch = self.watched
         if watch is not None and watch.poll():
             self._show()
-        self.previewBox.look()
+        if self.previewBox.look():
+            self.previewChoice.show()
         self.show_preview()
         self.trainings.onTimer()
 

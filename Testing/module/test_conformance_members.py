@@ -145,7 +145,7 @@ def test_menus() -> None:
 
 @states("QComboBox.activated(int)", "QComboBox.addItem", "QComboBox.clear", "QComboBox.count", "QComboBox.currentIndex",
         "QComboBox.currentIndexChanged(int)", "QComboBox.itemData", "QComboBox.itemText", "QComboBox.setCurrentIndex",
-        "QComboBox.setSizeAdjustPolicy", "QObject.blockSignals")  # fmt: skip
+        "QComboBox.setItemText", "QComboBox.setSizeAdjustPolicy", "QObject.blockSignals")  # fmt: skip
 def test_combo_boxes() -> None:
     combo = qt.QComboBox()
     combo.setSizeAdjustPolicy(qt.QComboBox.AdjustToMinimumContentsLengthWithIcon)
@@ -155,6 +155,8 @@ def test_combo_boxes() -> None:
     assert emitted(combo, "currentIndexChanged(int)", lambda: combo.setCurrentIndex(1)) == [(1,)]
     assert emitted(combo, "activated(int)", lambda: combo.setCurrentIndex(0)) == [], "only by the user"
     assert (combo.itemText(1), combo.itemData(1)) == ("cpu", "c")
+    combo.setItemText(1, "CPU")
+    assert (combo.itemText(1), combo.itemData(1), combo.currentIndex) == ("CPU", "c", 0)
     before = combo.blockSignals(True)
     assert before is False and emitted(combo, "currentIndexChanged(int)", combo.clear) == []
     assert combo.blockSignals(before) is True and combo.count == 0

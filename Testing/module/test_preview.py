@@ -78,6 +78,19 @@ def test_large_volumes_are_not_imported_all_the_time(volume, tmp_path):
     assert preview.show(volume, CLASSES)
 
 
+def test_another_case_is_not_waited_for(volume, make_volume, tmp_path):
+    """The old one would lie over the new volume in the meantime."""
+    preview = Preview()
+    write(tmp_path, np.ones((3, 3, 3)), 1)
+    preview.look(tmp_path)
+    preview.show(volume, CLASSES)
+    preview._not_before += 1000
+    other = make_volume("B", np.zeros((6, 7, 8), dtype=np.int16), oblique=False)
+    (tmp_path / "latest.json").write_text(json.dumps({"case": "B", "epoch": 22}))
+    assert preview.look(tmp_path) and preview.show(other, CLASSES)
+    assert "B" in preview.node().GetName() and preview.node().GetTransformNodeID() is None
+
+
 def drawn_as(display):
     shown = display.GetVisibility(), display.GetVisibility2DFill(), display.GetVisibility2DOutline()
     return (*shown, display.GetOpacity2DFill(), display.GetSliceIntersectionThickness())
