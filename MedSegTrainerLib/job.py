@@ -31,6 +31,7 @@ from MedSegTrainerLib.processes import below_normal, step_back
 # glibc gives large blocks back to the system when they are freed; every training step would fetch them again
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1)}
 STOP_KEEP_BEST, STOP_NOW = "keep-best", "now"
+LARGEST_REQUEST = 1 << 16  # bytes of ``previews/case.json``, which holds a name
 FOLDERS_WRITTEN = (".", "checkpoints", "model", "previews", "report", "tensorboard")
 
 
@@ -120,6 +121,11 @@ class JobFolder:
         return self.path / "previews"
 
     @property
+    def preview_case_file(self) -> Path:
+        """Which held-out case the previews are to show."""
+        return self.previews / "case.json"
+
+    @property
     def curves_file(self) -> Path:
         return self.path / "curves.png"
 
@@ -170,6 +176,21 @@ class JobFolder:
         """``keep-best``, ``now``, or None when nobody asked."""
         words = small_text(self.stop_file)
         return None if words is None else STOP_NOW if words.strip() == STOP_NOW else STOP_KEEP_BEST
+
+    def request_preview(self, case: str) -> None:
+        """Asks the process that trains to show this held-out case, from its next validation on. Raises StorageError."""
+        with atomic.storage_errors(self.previews):
+            self.previews.mkdir(exist_ok=True)
+        atomic.write_json(self.preview_case_file, {"case": case})
+
+    def preview_requested(self) -> str | None:
+        """The name that somebody asked for, whether or not a case has it; None where it cannot be read."""
+        try:
+            values = read_json_file(self.preview_case_file, JobError, LARGEST_REQUEST)
+        except (OSError, JobError):
+            return None
+        case = values.get("case") if isinstance(values, dict) else None
+        return case if isinstance(case, str) else None
 
     def start(
         self,
@@ -225,7 +246,7 @@ class JobFolder:
     def _of_earlier_job(self) -> tuple[Path, ...]:
         return (
             self.status_file, self.events_file, self.log_file, self.stop_file, self.plan_file, self.used_cases_file,
-            self.settings_file,
+            self.settings_file, self.preview_case_file,
         )  # fmt: skip
 
     def _refuse_unless_free(self) -> None:

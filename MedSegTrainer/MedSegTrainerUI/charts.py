@@ -2,8 +2,6 @@
 
 Two tables, as validations are rarer than epochs. New points are appended. A long training is thinned out for
 display: each table keeps at most ``MOST_ROWS`` rows, so that drawing costs the same after a day as after a minute.
-
-Slicer's plot view computes an automatic range once: all ranges are set here, at every update.
 """
 
 from __future__ import annotations
@@ -17,6 +15,8 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 from vtk.util import numpy_support
+
+from MedSegTrainerUI.chart_axes import ChartAxes, Range, loss_axis
 
 MOST_ROWS = 400
 ATTRIBUTE = "MedSegTrainer.Chart"
@@ -36,7 +36,16 @@ class Charts:
         self._classes: list[tuple[str, tuple[float, ...]]] = []
         self._tables: dict[str, PointTable] = {}
         self._series_of: dict[str, list[tuple[Any, Any]]] = {}  # charts and series of each table
+        self._axes: dict[str, ChartAxes] = {}
         self.nodes: dict[str, Any] = {}
+
+    @property
+    def zoomed(self) -> frozenset[str]:
+        """Those of the charts ``loss`` and ``dice`` of which the user has chosen a part."""
+        return frozenset(name for name, axes in self._axes.items() if axes.zoomed)
+
+    def show_all(self, name: str) -> None:
+        self._axes[name].show_all()
 
     def show(self, watch: Any, classes: Sequence[Mapping[str, Any]]) -> bool:
         """classes: with name and color (RGB, 0-255). Returns whether anything changed."""
@@ -58,7 +67,7 @@ class Charts:
 
     def forget(self) -> None:
         """The scene is closing: its nodes are not touched any more."""
-        self._watch, self._tables, self._series_of, self.nodes = None, {}, {}, {}
+        self._watch, self._tables, self._series_of, self._axes, self.nodes = None, {}, {}, {}, {}
 
     def _are_there(self) -> bool:
         return bool(self.nodes) and all(node.GetScene() is not None for node in self.nodes.values())
@@ -84,6 +93,7 @@ class Charts:
             self._series(dice, "validations", dice_column(name), name, color, 2.0)
         if len(names) != 1:
             self._series(dice, "validations", MEAN, _("mean"), INK, 3.0)
+        self._axes = {"loss": ChartAxes(loss), "dice": ChartAxes(dice)}
         dice.SetLegendVisibility(False)  # it would hide the curves; the panel has it above the chart
         self._remove_series_of_others()
 
@@ -91,8 +101,6 @@ class Charts:
         chart = self._node("vtkMRMLPlotChartNode", key, _("Training: {title}").format(title=title))
         chart.RemoveAllPlotSeriesNodeIDs()
         chart.SetTitleVisibility(False)
-        chart.SetXAxisRangeAuto(False)
-        chart.SetYAxisRangeAuto(False)
         chart.SetXAxisTitle(_("epoch"))
         chart.SetYAxisTitle(title)
         for size in (chart.SetAxisLabelFontSize, chart.SetAxisTitleFontSize, chart.SetLegendFontSize):
@@ -123,14 +131,12 @@ class Charts:
 
     def _set_ranges(self) -> None:
         epochs = [table.range_of(EPOCH)[1] for table in self._tables.values()]
+        across = 0.0, max([2.0, *(last for last in epochs if math.isfinite(last))])
+        self._axes["dice"].follow(across, (0.0, 1.0))
         losses = [self._tables["losses"].range_of(TRAINING), self._tables["validations"].range_of(HELD_OUT)]
         lowest, highest = min(low for low, _high in losses), max(high for _low, high in losses)
-        margin = 0.05 * (highest - lowest) or 0.05 * abs(highest) or 1.0
-        for name in ("loss", "dice"):
-            self.nodes[name].SetXAxisRange(0.0, max([2.0, *(last for last in epochs if math.isfinite(last))]))
-        self.nodes["dice"].SetYAxisRange(0.0, 1.0)
-        if math.isfinite(lowest):
-            self.nodes["loss"].SetYAxisRange(lowest - margin, highest + margin)
+        up, log = loss_axis((lowest, highest)) if math.isfinite(lowest) else ((0.0, 1.0), False)
+        self._axes["loss"].follow(across, up, log=log)
 
     def _node(self, class_name: str, key: str, name: str) -> Any:
         """The node of this use that is in the scene, as after a reload of the module, or a new one."""
@@ -194,7 +200,7 @@ class PointTable:
         self.node.Modified()
         return True
 
-    def range_of(self, name: str) -> tuple[float, float]:
+    def range_of(self, name: str) -> Range:
         """The least and the most of the finite numbers in a column; infinity and minus infinity where it has none."""
         column = self._columns[list(self._readers).index(name)]
         values = numpy_support.vtk_to_numpy(column) if column.GetNumberOfTuples() else np.empty(0)

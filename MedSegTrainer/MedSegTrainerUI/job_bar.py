@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerUI.end_notice import EndNotice
 from MedSegTrainerUI.event_words import progress_words
+from MedSegTrainerUI.floating_bar import FloatingBar
 from MedSegTrainerUI.job_watch import JobWatch
 from MedSegTrainerUI.jobs import has_no_end
 
@@ -24,6 +25,7 @@ class JobBar:
         self._working: JobWatch | None = None
         self.ended: JobWatch | None = None  # that ended while it was shown here
         self._words = ""
+        self.floating = FloatingBar(ui.runningFrame, ui.runningBar, ui.runningLabel)
         ui.runningFrame.visible = False
 
     def show(self, watch: JobWatch | None) -> None:
@@ -33,6 +35,7 @@ class JobBar:
         if watch is not None and (working or watch is self._working):
             self._say(watch)
         self._working = watch if working else None
+        self.floating.look()
 
     def _say(self, watch: JobWatch) -> None:
         mean, _dice = watch.best_dice()

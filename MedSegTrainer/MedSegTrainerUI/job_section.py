@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
 from MedSegTrainerUI.advice_list import AdviceList
+from MedSegTrainerUI.chart_titles import ChartTitles
 from MedSegTrainerUI.charts import Charts
-from MedSegTrainerUI.event_words import class_legend, dice_words, ending, progress_words
+from MedSegTrainerUI.event_words import dice_words, ending, progress_words
 from MedSegTrainerUI.job_bar import set_bar
 from MedSegTrainerUI.job_log import JobLog
 from MedSegTrainerUI.job_watch import JobWatch
@@ -21,6 +21,7 @@ from MedSegTrainerUI.jobs import job_classes
 from MedSegTrainerUI.messages import show_message, told
 from MedSegTrainerUI.plot_frame import PlotFrame
 from MedSegTrainerUI.preview_box import PreviewBox
+from MedSegTrainerUI.preview_choice import PreviewChoice
 from MedSegTrainerUI.training_list import TrainingList
 from MedSegTrainerUI.training_settings import read_changes
 
@@ -42,8 +43,10 @@ class JobSection:
         self.uiWidget.setMRMLScene(slicer.mrmlScene)
         self.ui.logButton.collapsed = True
         self.charts = Charts()
+        self.chartTitles = ChartTitles(self)
         self.previewBox = PreviewBox(self, self.ui.previewCheckBox)
         self.preview = self.previewBox.preview
+        self.previewChoice = PreviewChoice(self)
         self.advice = AdviceList(self.ui.adviceFrame, lambda changes: self.onApply(changes, apply))
         self.trainings = TrainingList(self)
         self.log = JobLog(self.ui.logFrame)
@@ -84,6 +87,7 @@ class JobSection:
             self.watched.expect_start(process)
         self._classes, self._state, self._saw_it_work = [], "", False
         self.previewBox.watch_another()
+        self.previewChoice.watch_another()
         self._remember(folder)
         self.watched.poll(FIRST_POLL_SECONDS)
         self.trainings.look_again()
@@ -102,14 +106,17 @@ class JobSection:
         self.ui.resumeButton.toolTip = _("Goes on where it ended, with the time that it had left.")
         self.trainings.refresh()
         self.previewBox.show_box()
+        self.previewChoice.show()
 
     def onTimer(self) -> None:
         watch = self.watched
         if watch is not None and watch.poll():
             self._show()
-        self.previewBox.look()
+        if self.previewBox.look():
+            self.previewChoice.show()
         self.show_preview()
         self.trainings.onTimer()
+        self.chartTitles.look()
 
     def cleanup(self) -> None:
         """The job goes on; charts stay in the scene, for the next panel to take over."""
@@ -250,8 +257,7 @@ class JobSection:
             self._classes = job_classes(watch.folder)
         self.charts.show(watch, self._classes)
         newest = watch.validations[-1] if watch.validations else {}
-        ink = self.ui.diceLabel.palette.color(qt.QPalette.WindowText).name()
-        self.ui.diceLabel.text = class_legend(self._classes, newest.get("mean_dice"), newest.get("dice", {}), ink)
+        self.chartTitles.show(self._classes, newest.get("mean_dice"), newest.get("dice", {}))
         for name, frame in self._frames.items():
             frame.show(self.charts.nodes[name])
         there = slicer.app.layoutManager() is not None

@@ -31,12 +31,13 @@ Event = Mapping[str, Any]
 class JobWatch:
     """What is known of a job, brought up to date by ``poll``.
 
-    status: of ``status.json``. alive: a process works on it. caught_up: all events so far were read. Lists of events
-    in their order: epochs and validations (by epoch, without ``per_case``), warnings, findings, cases. advice: finding
-    to its newest event. plan: choice to {'value', 'reason'}. stage: the newest event of its kind. best: the newest
-    event of its kind, or None. measured: the event with the final numbers. outcome: the event that ended the job
-    (finished, stopped, failed), None while it goes on. rewinds: how often points of the curves were taken back.
-    news: the newest events worth a line; ``news_count`` counts all of them.
+    status: of ``status.json``. alive: a process works on it. caught_up: all events so far were read. Lists of events in
+    their order: epochs and validations (by epoch, without ``per_case``), warnings, findings, cases. advice: finding to
+    its newest event. per_case: Dice of each class of each held-out case, at the newest validation. plan: choice to
+    {'value', 'reason'}. stage: the newest event of its kind. best: the newest event of its kind, or None. measured: the
+    event with the final numbers. outcome: the event that ended the job (finished, stopped, failed), None while it goes
+    on. rewinds: how often points of the curves were taken back. news: the newest events worth a line; ``news_count``
+    counts all of them.
     """
 
     def __init__(self, folder: JobFolder) -> None:
@@ -46,6 +47,7 @@ class JobWatch:
         self.caught_up = False
         self.epochs: list[dict[str, Any]] = []
         self.validations: list[dict[str, Any]] = []
+        self.per_case: dict[str, dict[str, float | None]] = {}
         self.plan: dict[str, dict[str, Any]] = {}
         self.advice: dict[str, Event] = {}
         self.warnings: list[Event] = []
@@ -225,6 +227,7 @@ class JobWatch:
         metrics = event.get("metrics") or {}
         point["zero_classes"] = event.get("zero_classes") or []
         self._point(self.validations, {**point, "val_loss": metrics.get("val_loss")})
+        self.per_case = event.get("per_case") or {}
 
     def _advised(self, event: Event) -> None:
         self.advice.pop(event["finding"], None)

@@ -128,6 +128,7 @@ class Panel(VTKObservationMixin):
     def exit(self) -> None:
         """The panel is hidden: it follows the jobs (by its timer), and no longer the scene."""
         self.entered = False
+        self.jobBar.floating.hide()
         self._observe(False)
         self.train.job.show_preview()
 
@@ -161,6 +162,7 @@ class Panel(VTKObservationMixin):
         for section in self._sections:
             section.cleanup()
         self.endNotice.cleanup()
+        self.jobBar.floating.cleanup()
 
     def _observe(self, wanted: bool) -> None:
         node = self.parameters.parameterNode if self.parameters else None

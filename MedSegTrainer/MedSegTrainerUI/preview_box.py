@@ -31,10 +31,11 @@ class PreviewBox:
     def ended(self) -> None:
         self._asked = False
 
-    def look(self) -> None:
-        """What is new in the folder of the job."""
-        if self._section.watched is not None and self._section.parameters is not None:
-            self.preview.look(self._section.watched.folder.previews)
+    def look(self) -> bool:
+        """Whether the folder of the job has a new prediction."""
+        if self._section.watched is None or self._section.parameters is None:
+            return False
+        return self.preview.look(self._section.watched.folder.previews)
 
     def choose(self, shown: bool) -> None:
         """The user has clicked: the volume comes into the views where none shows it."""

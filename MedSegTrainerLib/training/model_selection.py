@@ -18,6 +18,7 @@ def validate(training: Training) -> None:
     """Judges the averaged weights, tells the result, and keeps them where they are the best so far."""
     started = time.time()
     training.ranks.take_firsts(list(training.learner.average.weights.values()))  # statistics of norms may differ
+    training.held_out.show(training.ranks.first_does(training.folder.preview_requested))
     scores = training.held_out.judge(training.learner.average.weights) if training.held_out.cases else None
     training.validation_seconds = time.time() - started
     metrics: dict[str, float | None] = {**training.newest, **(scores.metrics if scores else {})}

@@ -35,15 +35,31 @@ class Preview:
 
 
 def write_preview(preview: Preview, picture: bytes, classes: Sequence[LabelClass], folder: Path, *, epoch: int) -> None:
-    """Replaces ``latest.seg.nrrd``, ``latest.png`` and, last, ``latest.json`` with case and epoch, each at once.
+    """Replaces ``latest.seg.nrrd``, ``latest.png`` and, last, ``latest.json``, each at once.
 
-    The label map has the label values, names and colours of the classes. Raises StorageError.
+    The label map has the label values, names and colours of the classes. The JSON object has case, epoch and
+    differs_at, as of the function. Raises StorageError.
     """
     values = np.array([0, *(item.value for item in classes)], dtype=np.int32)
     labels = preview.geometry.place(values[preview.prediction])
     write_label_map(labels, folder / "latest.seg.nrrd", classes)
     atomic.write_bytes(folder / "latest.png", picture)
-    atomic.write_json(folder / "latest.json", {"case": preview.name, "epoch": epoch})
+    about = {"case": preview.name, "epoch": epoch, "differs_at": differs_at(preview)}
+    atomic.write_json(folder / "latest.json", about)
+
+
+def differs_at(preview: Preview) -> list[float] | None:
+    """A place (RAS, mm) in the plane across each axis with the most voxels where prediction and reference differ.
+
+    None where they do not. Voxels that nobody labelled do not count.
+    """
+    wrong = (preview.prediction != preview.reference) & (preview.reference >= 0)
+    if not wrong.any():
+        return None
+    counts = [np.count_nonzero(wrong, axis=tuple({0, 1, 2} - {axis})) for axis in (2, 1, 0)]
+    index = [*(int(np.argmax(count)) for count in counts), 1]
+    place: list[float] = (preview.geometry.affine_ras() @ index)[:3].round(3).tolist()
+    return place
 
 
 def draw_preview(preview: Preview, classes: Sequence[LabelClass]) -> bytes:

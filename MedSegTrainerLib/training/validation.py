@@ -29,6 +29,7 @@ from MedSegTrainerLib.networks.forward import to_channels_last, window_forward
 from MedSegTrainerLib.training.previews import Preview
 
 OVERLAP = 0.25  # less than when applying: half the time, nearly the same Dice
+NAMES_TOLD, LONGEST_NAME = 10, 80  # of cases, in a message
 PER_CLASS = ("dice", "iou", "precision", "recall")  # of metrics.METRICS, which says what absent classes mean
 
 Values = dict[str, float | None]
@@ -55,7 +56,7 @@ class HeldOutScores:
     mean: that of ``per_class``, None where no case has any class. metrics: val_loss and val_accuracy (means over the
     cases), val_dice, val_iou, val_precision and val_recall (means over the classes), the same of each class
     (val_dice/NAME, ...), and val_foreground, predicted foreground voxels for each one of the references.
-    preview: always of the same case, None without cases.
+    preview: of the case that is shown, None without cases.
     """
 
     per_case: dict[str, Values]
@@ -83,8 +84,21 @@ class HeldOut:
         ranks judges a part of the cases."""
         self.cases, self.plan, self.overlap, self.warn, self.ranks = cases, plan, overlap, warn, ranks
         self.shown = case_to_show(cases)
+        self.refused = ""  # a name that was asked for in vain, and told
         self.footing = Footing(device=device, plans=(plan,))
         self._stand_on(self.footing)
+
+    def show(self, name: str | None) -> None:
+        """From now on the preview is of this case; None changes nothing, nor does a name that no held-out case has."""
+        if name in {case.name for case in self.cases}:
+            self.shown = name
+        elif self.cases and name is not None and name != self.refused:
+            self.refused = name
+            some = ", ".join(case.name for case in self.cases[:NAMES_TOLD])
+            self.warn(
+                f"previews/case.json asks for {name[:LONGEST_NAME]!r}, which is no held-out case of this training. The "
+                f"preview goes on with {self.shown}. Ask for one of the {len(self.cases)} that are: {some}."
+            )
 
     def follow(self, plan: Plan) -> None:
         """From now on in the windows of this plan: training itself went on with smaller ones."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from MedSegTrainerLib.imaging.label_maps import read_classes, read_label_map
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.training.tensorboard import tag_of
+
+PATIENCE = 300  # seconds; only a training that hangs takes so long
 
 
 def events(folder: JobFolder, kind: str) -> list[dict[str, Any]]:
@@ -85,3 +88,40 @@ def test_a_resumed_training_has_one_curve(config_for: Callable[..., TrainConfig]
     shown = scalars(folder)
     for tag in ("loss/train", "loss/validation", "dice/mean"):
         assert [epoch for epoch, _ in shown[tag]] == [1, 2, 3]
+
+
+def test_the_preview_is_of_the_case_that_was_asked_for(config_for: Callable[..., TrainConfig], tmp_path: Path) -> None:
+    """Asked for while the training runs; what cannot be read and what is no held-out case does not disturb it."""
+    folder = JobFolder(tmp_path / "job")
+    expected = folder.create(config_for("epochs=500", "samples_per_volume=2", "base_channels=4", "tensorboard=false"))
+    process = folder.start(expect=expected)
+
+    def preview() -> dict[str, Any]:
+        path = folder.previews / "latest.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def wait(condition: Callable[[], Any]) -> None:
+        until = time.monotonic() + PATIENCE
+        while not condition():
+            assert process.poll() is None and time.monotonic() < until, folder.log_file.read_text(encoding="utf-8")
+            time.sleep(0.05)
+
+    try:
+        wait(preview)
+        first, (newest, *_rest) = preview()["case"], events(folder, "validated")
+        (other,) = newest["per_case"].keys() - {first}
+        for content in ("{", '{"case": "nobody"}'):
+            folder.preview_case_file.write_text(content)
+            seen = len(events(folder, "validated"))
+            wait(lambda seen=seen: len(events(folder, "validated")) > seen + 1)
+        assert preview()["case"] == first
+        folder.request_preview(other)
+        asked = len(events(folder, "validated"))
+        wait(lambda: len(events(folder, "validated")) > asked + 1)
+    finally:
+        folder.request_stop()
+        process.wait(PATIENCE)
+    assert preview()["case"] == other and preview()["epoch"] > asked
+    (message,) = [event["message"] for event in events(folder, "warned") if "case.json" in event["message"]]
+    assert "'nobody'" in message and first in message and other in message
+    assert folder.status().state == "stopped" and (folder.report / "report.html").exists()

@@ -201,9 +201,10 @@ class TestOwner:
 
     @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name here")
     def test_pipes_are_not_waited_for(self, folder: JobFolder) -> None:
-        for path in (folder.lock_file, folder.status_file, folder.stop_file):
+        folder.previews.mkdir()
+        for path in (folder.lock_file, folder.status_file, folder.stop_file, folder.preview_case_file):
             os.mkfifo(path)
-        assert (folder.status(), folder.stop_requested()) == (Status(), None)
+        assert (folder.status(), folder.stop_requested(), folder.preview_requested()) == (Status(), None, None)
         try_to_own(folder)
 
     def test_removes_what_a_dead_process_left_half_written_and_nothing_else(self, folder: JobFolder) -> None:
@@ -226,6 +227,25 @@ class TestOwner:
         folder.request_stop()
         with JobOwner(folder, "train"):
             assert folder.stop_requested() is None
+
+    def test_a_preview_that_was_asked_for(self, folder: JobFolder) -> None:
+        assert folder.preview_requested() is None
+        folder.request_preview("Fr\u00e4ulein 3")
+        assert folder.preview_requested() == "Fr\u00e4ulein 3"
+        folder.request_preview("b")
+        assert folder.preview_requested() == "b"
+
+    @pytest.mark.parametrize(
+        "content", ["", "b", "[]", '"b"', "{}", '{"case": 3}', '{"case": null}', '{"case": ["b"]}', "[" * 10**5,
+                    '{"case": "\\ud800"}', '{"case": "' + "b" * 10**6 + '"}'],
+    )  # fmt: skip
+    def test_a_preview_that_was_asked_for_in_no_words(self, folder: JobFolder, content: str) -> None:
+        folder.previews.mkdir()
+        folder.preview_case_file.write_text(content)
+        assert folder.preview_requested() is None
+        folder.preview_case_file.unlink()
+        folder.preview_case_file.mkdir()
+        assert folder.preview_requested() is None
 
     def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(JobError, match="missing cannot be locked"):

@@ -63,6 +63,8 @@ class FakePanel:
     def rows(self):
         return self.given
 
+    all_rows = rows
+
     def classes(self):
         return self.chosen
 
@@ -117,6 +119,12 @@ def new_parameters():
     return Parameters(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"))
 
 
+def per_case(dice):
+    """Two held-out cases; the second does worse, in the tumor above all."""
+    better = {"liver": dice + 0.07, "tumor": dice + 0.05}
+    return {"CT_02": better, "CT_03": {"liver": dice + 0.03, "tumor": dice - 0.15}}
+
+
 def training(epochs=3):
     yield Started(job="a", host="h", pid=1, version="0")
     yield Planned(choices=PLAN)
@@ -130,11 +138,11 @@ def training(epochs=3):
         yield Progress(done=number * 10, total=epochs * 20, eta_seconds=480.0)
         yield Validated(
             epoch=number, minutes=number / 2, mean_dice=dice, dice={"liver": dice + 0.05, "tumor": dice - 0.05},
-            metrics={"val_loss": 1.2 / number},
+            per_case=per_case(dice), metrics={"val_loss": 1.2 / number},
         )  # fmt: skip
         yield Best(epoch=number, mean_dice=dice)
 
 
-def put_preview(folder, case, epoch):
+def put_preview(folder, case, epoch, **more):
     folder.previews.mkdir(exist_ok=True)
-    (folder.previews / "latest.json").write_text(json.dumps({"case": case, "epoch": epoch}))
+    (folder.previews / "latest.json").write_text(json.dumps({"case": case, "epoch": epoch, **more}))

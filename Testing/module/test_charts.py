@@ -4,6 +4,7 @@ from itertools import pairwise
 import pytest
 import slicer
 import vtk
+from MedSegTrainerUI.chart_axes import loss_axis
 from MedSegTrainerUI.charts import MOST_ROWS, Charts, dice_column
 
 CLASSES = [
@@ -84,8 +85,74 @@ def test_the_axes_follow_the_training(charts, scene):
     watch.add(194)
     charts.show(watch, CLASSES)
     across, up = shown_ranges(views["loss"])
-    assert across == (0, 200) and up[0] < 1 / 200 and 1 < up[1] < 1.2
+    assert across == (0, 200) and up[0] <= 1 / 200 and 1 <= up[1] < 2.1
     assert shown_ranges(views["dice"]) == [(0, 200), (0, 1)]
+
+
+def test_a_loss_that_falls_far_is_logarithmic(charts):
+    watch = FakeWatch(6)
+    charts.show(watch, CLASSES)
+    assert not charts.nodes["loss"].GetYAxisLogScale(), "from 1 to 1/6"
+    watch.add(13)
+    charts.show(watch, CLASSES)
+    assert charts.nodes["loss"].GetYAxisLogScale() and charts.nodes["loss"].GetYAxisRange() == (0.05, 1)
+    assert not charts.nodes["dice"].GetYAxisLogScale()
+    watch.epochs[3]["train_loss"] = -0.1  # as a boundary loss can be
+    watch.rewinds += 1
+    charts.show(watch, CLASSES)
+    low, high = charts.nodes["loss"].GetYAxisRange()
+    assert not charts.nodes["loss"].GetYAxisLogScale() and low < -0.1 and 1 < high < 1.2
+
+
+@pytest.mark.parametrize(
+    ("losses", "axis"),
+    [((0.03, 0.9), ((0.02, 1.0), True)), ((0.1, 1.0), ((0.055, 1.045), False)), ((0.0, 5.0), ((-0.25, 5.25), False)),
+     ((1e-7, 3e4), ((1e-7, 5e4), True)), ((2.0, 2.0), ((1.9, 2.1), False)), ((0.0, 0.0), ((-1.0, 1.0), False)),
+     ((5e-324, 1.7e308), ((-5e298, 1.05e300), False)), ((1e-200, 1.7e308), ((1e-200, 1e300), True))],
+)  # fmt: skip
+def test_ranges_of_losses(losses, axis):
+    (low, high), log = loss_axis(losses)
+    assert ((low, high), log) == (pytest.approx(axis[0]), axis[1])
+
+
+def test_what_the_user_has_enlarged_stays_until_he_shows_all_again(charts):
+    """Slicer's plot view writes what he does with wheel and mouse into the chart node."""
+    watch = FakeWatch(6)
+    charts.show(watch, CLASSES)
+    loss, dice = charts.nodes["loss"], charts.nodes["dice"]
+    assert charts.zoomed == frozenset()
+    loss.SetXAxisRange(2, 4)
+    assert charts.zoomed == {"loss"}
+    watch.add(4)
+    charts.show(watch, CLASSES)
+    assert loss.GetXAxisRange() == (2, 4) and loss.GetYAxisRange()[1] > 1
+    assert dice.GetXAxisRange() == (0, 10), "the other chart follows"
+    loss.SetYAxisRange(0.1, 0.3)
+    watch.add(20)
+    charts.show(watch, CLASSES)
+    assert (loss.GetXAxisRange(), loss.GetYAxisRange()) == ((2, 4), (0.1, 0.3))
+    charts.show_all("loss")
+    assert loss.GetXAxisRange() == (0, 30) and loss.GetYAxisRange()[0] <= 1 / 30 and charts.zoomed == frozenset()
+    watch.add(2)
+    charts.show(watch, CLASSES)
+    assert loss.GetXAxisRange() == (0, 32)
+
+
+def test_a_view_of_everything_and_more_follows_the_training(charts):
+    watch = FakeWatch(6)
+    charts.show(watch, CLASSES)
+    charts.nodes["loss"].SetXAxisRange(-3, 12)
+    assert charts.zoomed == frozenset()
+    watch.add(1)
+    charts.show(watch, CLASSES)
+    assert charts.nodes["loss"].GetXAxisRange() == (0, 7)
+
+
+def test_the_curves_of_another_job_are_seen_whole(charts):
+    charts.show(FakeWatch(6), CLASSES)
+    charts.nodes["loss"].SetXAxisRange(2, 4)
+    charts.show(FakeWatch(9), CLASSES)
+    assert charts.nodes["loss"].GetXAxisRange() == (0, 9) and charts.zoomed == frozenset()
 
 
 def test_a_line_comes_onto_its_chart_with_its_second_point(charts, scene):

@@ -63,7 +63,9 @@ PROPERTIES: dict[str, tuple[Make, Any] | tuple[Make, Any, Any]] = {
     "QTableView.showGrid": (qt.QTableWidget, False),
     "QTableView.wordWrap": (qt.QTableWidget, False),
     "QToolButton.popupMode": (qt.QToolButton, qt.QToolButton.InstantPopup),
+    "QWidget.autoFillBackground": (qt.QFrame, True),
     "QWidget.enabled": (qt.QPushButton, False),
+    "QWidget.maximumHeight": (qt.QProgressBar, 10),
     "QWidget.minimumHeight": (qt.QWidget, 140),
     "QWidget.styleSheet": (qt.QLabel, "padding: 4px;"),
     "ctkPathLineEdit.currentPath": (ctk.ctkPathLineEdit, "/models/a"),
@@ -145,7 +147,7 @@ def test_menus() -> None:
 
 @states("QComboBox.activated(int)", "QComboBox.addItem", "QComboBox.clear", "QComboBox.count", "QComboBox.currentIndex",
         "QComboBox.currentIndexChanged(int)", "QComboBox.itemData", "QComboBox.itemText", "QComboBox.setCurrentIndex",
-        "QComboBox.setSizeAdjustPolicy", "QObject.blockSignals")  # fmt: skip
+        "QComboBox.setItemText", "QComboBox.setSizeAdjustPolicy", "QObject.blockSignals")  # fmt: skip
 def test_combo_boxes() -> None:
     combo = qt.QComboBox()
     combo.setSizeAdjustPolicy(qt.QComboBox.AdjustToMinimumContentsLengthWithIcon)
@@ -155,6 +157,8 @@ def test_combo_boxes() -> None:
     assert emitted(combo, "currentIndexChanged(int)", lambda: combo.setCurrentIndex(1)) == [(1,)]
     assert emitted(combo, "activated(int)", lambda: combo.setCurrentIndex(0)) == [], "only by the user"
     assert (combo.itemText(1), combo.itemData(1)) == ("cpu", "c")
+    combo.setItemText(1, "CPU")
+    assert (combo.itemText(1), combo.itemData(1), combo.currentIndex) == ("CPU", "c", 0)
     before = combo.blockSignals(True)
     assert before is False and emitted(combo, "currentIndexChanged(int)", combo.clear) == []
     assert combo.blockSignals(before) is True and combo.count == 0
@@ -435,6 +439,30 @@ def test_widgets() -> None:
     assert label.minimumSize.height() == 2 and label.maximumSize.width() == 300
     assert label.geometry.width() >= 1 and label.font.family() and label.sizePolicy is not None
     label.deleteLater()
+
+
+@states("QAbstractScrollArea.viewport", "QAbstractSlider.valueChanged(int)", "QObject.metaObject", "QObject.parent",
+        "QWidget.height", "QWidget.heightForWidth", "QWidget.mapTo", "QWidget.resize", "QWidget.width")  # fmt: skip
+def test_scroll_areas() -> None:
+    area, content = qt.QScrollArea(), qt.QWidget()
+    content.setMinimumSize(50, 900)
+    area.setWidget(content)
+    area.resize(200, 100)
+    assert (area.width, area.height) == (200, 100)
+    area.show()
+    slicer.app.processEvents()
+    assert content.parent() == area.viewport() and content.parent().parent() == area
+    assert area.metaObject().className() == "QScrollArea" and area.parent() is None
+    over = qt.QFrame(area.viewport())
+    bar = area.verticalScrollBar()
+    assert emitted(bar, "valueChanged(int)", lambda: setattr(bar, "value", 30)) == [(30,)]
+    assert content.mapTo(area.viewport(), qt.QPoint(0, 0)).y() == -30
+    assert over.mapTo(area.viewport(), qt.QPoint(0, 0)).y() == 0, "only the content is scrolled"
+    column, label = qt.QVBoxLayout(over), qt.QLabel("many words " * 9)
+    label.wordWrap = True
+    column.addWidget(label)
+    assert over.heightForWidth(90) > over.heightForWidth(900) > 0 and content.heightForWidth(90) == -1
+    area.hide()
 
 
 @states("ctkCollapsibleButton.contentsCollapsed(bool)")

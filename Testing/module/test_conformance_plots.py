@@ -70,4 +70,18 @@ def test_a_range_that_is_set_counts_at_once_and_is_overridden_by_a_fit(plot: Any
         plot.chart.SetYAxisRange(0, 1)
         assert plot.ranges() == [(0, last), (0, 1)]
     plot.widget.plotView().fitToContent()
-    assert plot.ranges()[0][1] < 10
+    across, up = plot.ranges()
+    assert across[1] < 10
+    assert (plot.chart.GetXAxisRange(), plot.chart.GetYAxisRange()) == (across, up), "the node is told"
+
+
+def test_a_logarithmic_axis_has_the_range_that_is_set(plot: Any) -> None:
+    plot.chart.SetXAxisRangeAuto(False)
+    plot.chart.SetYAxisRangeAuto(False)
+    plot.chart.SetXAxisRange(0, 1)
+    plot.chart.SetYAxisRange(0.1, 1)
+    plot.chart.SetYAxisLogScale(True)
+    plot.ranges()
+    shown = [0.0, 0.0]
+    plot.widget.plotView().chart().GetAxis(vtk.vtkAxis.LEFT).GetUnscaledRange(shown)
+    assert shown == pytest.approx((0.1, 1))

@@ -30,6 +30,24 @@ def test_progress_best_dice_and_charts_follow_the_job(job, make_job):
     assert job.charts.nodes["losses"].GetNumberOfRows() == 4
 
 
+def test_a_chart_that_is_enlarged_has_a_way_back(panel, job, make_job):
+    job.follow(make_job(events=fake.training(), state="running"))
+    label, chart = job.ui.lossLabel, job.charts.nodes["loss"]
+    assert "Loss" in label.text and "Show all" not in label.text
+    chart.SetXAxisRange(1, 2)
+    job.onTimer()
+    assert "Show all" in label.text and "Show all" not in job.ui.diceLabel.text
+    label.linkActivated("loss")
+    assert chart.GetXAxisRange() == (0, 3) and "Show all" not in label.text
+    job.charts.nodes["dice"].SetYAxisRange(0.6, 0.8)
+    job.onTimer()
+    assert "Show all" in job.ui.diceLabel.text and "liver" in job.ui.diceLabel.text
+    job.follow(make_job("another", state="running"))
+    panel.setParameterNode(None)
+    job.onTimer()
+    assert "Show all" not in job.ui.diceLabel.text
+
+
 def test_a_training_without_end_shows_no_time_left(job, make_job):
     job.follow(make_job(events=fake.training(), budget="1000h", state="running"))
     assert job.ui.progressLabel.text == "epoch 3, until you stop it" and job.ui.progressBar.maximum == 0

@@ -33,6 +33,13 @@ class Axis:
     lowest: float
     highest: float
     ticks: list[float]
+    is_log: bool
+
+    def share(self, value: float) -> float:
+        """How far along the axis a value is, 0 to 1 inside of it; NaN for what a logarithmic axis cannot show."""
+        if not self.is_log:
+            return (value - self.lowest) / (self.highest - self.lowest)
+        return math.log(value / self.lowest) / math.log(self.highest / self.lowest) if value > 0 else math.nan
 
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -44,7 +51,7 @@ def paint_chart(painter: QtGui.QPainter, area: QtCore.QRect, chart: Any, ranges:
     if chart is None:
         return
     curves = read_curves(chart)
-    horizontal, vertical = _axis(ranges["X"]), _axis(ranges["Y"])
+    horizontal, vertical = _axis(ranges["X"]), _axis(ranges["Y"], is_log=bool(chart.GetYAxisLogScale()))
     frame = area.adjusted(46, 8, -10, -32)
     if chart.GetTitleVisibility() and chart.GetTitle():
         frame.setTop(frame.top() + 16)
@@ -89,14 +96,18 @@ def content_range(curves: list[Curve], letter: str) -> tuple[float, float] | Non
     return (min(finite), max(finite)) if finite else None
 
 
-def _axis(limits: tuple[float, float]) -> Axis:
+def _axis(limits: tuple[float, float], *, is_log: bool = False) -> Axis:
     lowest, highest = limits
+    if is_log and 0 < lowest < highest:
+        powers = range(math.floor(math.log10(lowest)), math.ceil(math.log10(highest)) + 1)
+        ticks = [step * 10.0**power for power in powers for step in (1, 2, 5)]
+        return Axis(lowest, highest, [tick for tick in ticks if lowest <= tick <= highest], is_log=True)
     if highest <= lowest:
         lowest, highest = lowest - 0.5, highest + 0.5
     step = _step(highest - lowest)
     first = math.ceil(lowest / step - 1e-9)
     count = math.floor(highest / step + 1e-9) - first + 1
-    return Axis(lowest, highest, [(first + index) * step for index in range(count)])
+    return Axis(lowest, highest, [(first + index) * step for index in range(count)], is_log=False)
 
 
 def _step(span: float) -> float:
@@ -106,8 +117,7 @@ def _step(span: float) -> float:
 
 
 def _place(frame: QtCore.QRect, horizontal: Axis, vertical: Axis, x: float, y: float) -> QtCore.QPointF:
-    right = (x - horizontal.lowest) / (horizontal.highest - horizontal.lowest)
-    up = (y - vertical.lowest) / (vertical.highest - vertical.lowest)
+    right, up = horizontal.share(x), vertical.share(y)
     return QtCore.QPointF(frame.left() + right * frame.width(), frame.bottom() - up * frame.height())
 
 
@@ -139,7 +149,8 @@ def _paint_curve(painter: QtGui.QPainter, frame: QtCore.QRect, horizontal: Axis,
     painter.setBrush(curve.color)
     before = None
     for x, y in curve.points:
-        here = _place(frame, horizontal, vertical, x, y) if math.isfinite(x) and math.isfinite(y) else None
+        is_shown = math.isfinite(horizontal.share(x)) and math.isfinite(vertical.share(y))
+        here = _place(frame, horizontal, vertical, x, y) if is_shown else None
         if here is not None and before is not None and curve.is_line:
             painter.drawLine(before, here)
         if here is not None and curve.has_markers:

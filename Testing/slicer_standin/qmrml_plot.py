@@ -27,6 +27,10 @@ class ShownAxis:
     def GetMaximum(self) -> float:
         return self.limits[1]
 
+    def GetUnscaledRange(self, limits: list[float]) -> None:
+        """Also of a logarithmic axis; the others tell logarithms then, which nobody asks for here."""
+        limits[:] = self.limits
+
 
 class ShownChart:
     """As vtkChartXY: axes by vtkAxis.LEFT and vtkAxis.BOTTOM."""
@@ -41,8 +45,8 @@ class ShownChart:
 class qMRMLPlotView(QtWidgets.QWidget):
     """Paints the chart that the plot view node shows now.
 
-    An axis whose range is automatic gets it once, when there is something to draw, and again by ``fitToContent``,
-    which overrides fixed ranges, too, until the chart is changed.
+    An axis whose range is automatic gets it once, when there is something to draw, and again by ``fitToContent``. That
+    writes the ranges into the chart node, as everything does by which the user changes them.
     """
 
     def __init__(self, parent: Any = None) -> None:
@@ -70,6 +74,7 @@ class qMRMLPlotView(QtWidgets.QWidget):
             limits = content_range(curves, letter)
             if limits is not None:
                 self._ranges[(chart.GetID(), letter)] = limits
+                getattr(chart, f"Set{letter}AxisRange")(*limits)
         self.update()
 
     def _chart_node(self) -> Any:

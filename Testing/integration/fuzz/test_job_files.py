@@ -101,6 +101,10 @@ def lock(root: Path) -> None:
         pass
 
 
+def preview_case(root: Path) -> None:
+    assert isinstance(JobFolder(root / "job").preview_requested(), str | None)
+
+
 def events(root: Path) -> None:
     folder = JobFolder(root / "job")
     found = EventReader(folder.events_file).read(limit=10**9)
@@ -220,6 +224,7 @@ READERS = {
     "settings of a job": Reader("job/settings.json", kept),
     "status": Reader("job/status.json", status),
     "lock": Reader("job/lock", lock, "host 1"),
+    "preview case": Reader("job/previews/case.json", preview_case, {"case": "case_3"}),
     "events": Reader("job/events.jsonl", events, record=True),
     "plan": Reader("job/plan.json", plan),
     "used cases": Reader("job/used_cases.json", used_cases),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,14 @@ from matplotlib.image import imread
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import read_classes
-from MedSegTrainerLib.training.previews import GAP_PIXELS, PANEL_PIXELS, Preview, draw_preview, write_preview
+from MedSegTrainerLib.training.previews import (
+    GAP_PIXELS,
+    PANEL_PIXELS,
+    Preview,
+    differs_at,
+    draw_preview,
+    write_preview,
+)
 
 CLASSES = (
     LabelClass(value=3, name="kidney", color=(255, 0, 0)),
@@ -64,9 +72,26 @@ class TestWrite:
     def test_says_of_which_case_and_epoch(self, preview: Preview, tmp_path: Path) -> None:
         for epoch in (3, 9):
             write_preview(preview, b"png %d" % epoch, CLASSES, tmp_path, epoch=epoch)
-        assert json.loads((tmp_path / "latest.json").read_text()) == {"case": "a", "epoch": 9}
+        told = json.loads((tmp_path / "latest.json").read_text())
+        assert (told["case"], told["epoch"], told["differs_at"]) == ("a", 9, differs_at(preview))
         assert (tmp_path / "latest.png").read_bytes() == b"png 9"
         assert sorted(path.name for path in tmp_path.iterdir()) == ["latest.json", "latest.png", "latest.seg.nrrd"]
+
+
+class TestDiffersAt:
+    def test_is_where_the_planes_with_the_most_wrong_voxels_cross(self, preview: Preview) -> None:
+        """Three rows of three voxels are wrong, which begin at x = 6, y = 4, z = 3, and one voxel elsewhere."""
+        prediction = preview.reference.astype(np.int16)
+        prediction[3:6, 4, 6] = prediction[3, 4:7, 6] = prediction[3, 4, 6:9] = prediction[7, 12, 2] = 2
+        shown = replace(preview, prediction=prediction)
+        x, y, z = preview.geometry.place(prediction).TransformIndexToPhysicalPoint((6, 4, 3))
+        assert differs_at(shown) == pytest.approx([-x, -y, z], abs=1e-3)
+
+    def test_voxels_that_nobody_labelled_do_not_count(self, preview: Preview) -> None:
+        assert differs_at(replace(preview, prediction=preview.reference)) is None
+        sparse = np.where(preview.reference == preview.prediction, preview.reference.astype(np.int16), np.int16(-1))
+        assert differs_at(replace(preview, reference=sparse)) is None
+        assert differs_at(preview) is not None
 
 
 class TestDraw:

@@ -216,6 +216,24 @@ class TestPreview:
         shown = HeldOut([large, small], tiny_plan, cpu).judge(fresh_weights(tiny_plan)).preview
         assert shown is not None and shown.name == "b" and shown.prediction.shape == (2, 8, 9)
 
+    def test_is_of_the_case_that_was_asked_for(self, tiny_plan: Plan, cpu: torch.device) -> None:
+        told: list[str] = []
+        held_out = HeldOut([case("a", 1), case("b", 2, size=(2, 8, 9))], tiny_plan, cpu, warn=told.append)
+        weights = fresh_weights(tiny_plan)
+        shown: list[str] = []
+        for name in ("a", None, "x" * 1000, "x" * 1000, "b"):
+            held_out.show(name)
+            preview = held_out.judge(weights).preview
+            assert preview is not None
+            shown.append(preview.name)
+        assert shown == ["a", "a", "a", "a", "b"]
+        assert len(told) == 1 and len(told[0]) < 400 and "Ask for one of the 2 that are: a, b." in told[0]
+
+    def test_without_cases_there_is_nothing_to_ask_for(self, tiny_plan: Plan, cpu: torch.device) -> None:
+        told: list[str] = []
+        HeldOut([], tiny_plan, cpu, warn=told.append).show("a")
+        assert told == []
+
 
 def test_the_overlap_of_the_windows_is_as_asked(tiny_plan: Plan, cpu: torch.device) -> None:
     one, weights = case("a", 1), fresh_weights(tiny_plan)
