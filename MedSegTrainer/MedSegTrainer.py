@@ -12,6 +12,8 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
+MANUAL = "https://github.com/MedSegTrainer/SlicerMedSegTrainer/blob/main/Resources/docs/README.md"
+
 
 class MedSegTrainer(ScriptedLoadableModule):
     def __init__(self, parent):
@@ -28,6 +30,9 @@ class MedSegTrainer(ScriptedLoadableModule):
             "<li>Apply: choose a model and a volume.</li></ol>"
             "PyTorch lives in an environment of its own, which the section Environment sets up; the Python of Slicer "
             "is not changed. Results of a model are no diagnosis: look at every segmentation that it makes."
+        )
+        self.parent.helpText += _('<p>The <a href="{address}">manual</a> has a tutorial and all settings.</p>').format(
+            address=MANUAL
         )
         self.parent.acknowledgementText = _(
             "Built on 3D Slicer, PyTorch, MONAI and SimpleITK. Labelled volumes for trying it come from the Medical "

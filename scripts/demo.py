@@ -7,6 +7,7 @@ import json
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ MARKER = ".made-by-demo"  # only a folder with this file in it is ever replaced
 
 
 def main() -> int:
-    arguments = _arguments()
+    arguments = read_arguments(sys.argv[1:])
     environment.enter()
     _replace_earlier(arguments.output)
     if arguments.data is None:
@@ -25,14 +26,14 @@ def main() -> int:
     return _on_own_data(arguments.data, arguments.output, arguments.budget)
 
 
-def _arguments() -> argparse.Namespace:
+def read_arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, metavar="DIR", help="a folder with labelled volumes of your own")
     parser.add_argument("--budget", default="3m", help="time for the training, such as 90s, 20m or 1h30m (default: 3m)")
     parser.add_argument(
         "-o", "--output", type=Path, metavar="DIR", default=environment.ROOT / "demo", help="where results go (demo/)"
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     data, output = arguments.data, arguments.output
     if data is not None and not data.is_dir():
         parser.error(f"{data} is not a folder; give the one that holds your images and labels")
@@ -60,7 +61,7 @@ def _on_phantoms(output: Path, budget: str) -> int:
     _tell("Label maps", predictions)
     _tell("Report", report / "report.html")
     _tell("Model", job / "model")
-    print("\nNow with your own volumes (a folder with images/ and labels/, or another layout of the README):")
+    print("\nNow with your own volumes, in images/ and labels/ or as Resources/docs/DATALOADER.md says:")
     print(f"  {_command('train', 'YOUR_FOLDER', '-o', 'JOB', '--budget', '20m')}")
     print(f"  {_command('apply', 'JOB', 'NEW_IMAGES', '-o', 'OUT')}")
     return 0

@@ -229,8 +229,9 @@ class EnvironmentSection:
         )
         ui.wheelsPathLineEdit.toolTip = busy or _(
             "For computers without Internet: a folder with all packages as wheels (.whl), filled on another computer "
-            "as the README says. Set up and Repair then take them from there and load nothing. Their hashes are "
-            "checked, but not that of PyTorch, whose builds differ. Leave it empty otherwise."
+            "as the manual says under 'A computer without Internet'. Set up and Repair then take them from there and "
+            "load nothing. Their hashes are checked, but not that of PyTorch, whose builds differ. Leave it empty "
+            "otherwise."
         )
 
     def _show_progress(self) -> None:

@@ -59,7 +59,8 @@ def missing_words(folder: Path, missing: list[str], python: tuple[int, int]) -> 
     version = ".".join(map(str, python))
     return (
         f"The folder of wheels {folder} lacks what Python {version} on this system needs: {names}{more}. Fill it on a "
-        f"computer with the same system and Python {version} (the README says how), then press Repair."
+        f"computer with the same system and Python {version} (the manual says how: 'A computer without Internet'), "
+        "then press Repair."
     )
 
 

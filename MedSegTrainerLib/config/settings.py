@@ -36,7 +36,7 @@ class DataConfig:
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
-    data_dir: str = setting("", "Folder with the labelled volumes (layouts: see the README).")
+    data_dir: str = setting("", "Folder with the labelled volumes (layouts: the page Data of the manual).")
     image_names: list[str] = setting(
         [], "Names of the image files in a folder for each case, one a channel, without the suffix: ['t1', 't2']."
     )

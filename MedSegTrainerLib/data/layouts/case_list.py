@@ -42,9 +42,7 @@ def case_list(root: Path) -> Dataset | None:
     document = read_object(path)
     entries = document.get("cases")
     if not isinstance(entries, list):
-        raise DataError(
-            f"{path} has no list 'cases'. Write it as the documentation of MedSegTrainerLib.data.layouts.case_list."
-        )
+        raise DataError(f"{path} has no list 'cases'. Write it as the page Data of the manual says.")
     cases = [case for case in (_case(entry, path) for entry in entries) if case is not None]
     if not cases:
         raise DataError(f"{path} lists no case with a label map. Segment a case first.")

@@ -112,7 +112,7 @@ class TestDraw:
 
     def test_the_documentation_shows_the_ranges(self) -> None:
         """Its table has a row for each range, by its name, and a column for each strength; shares in percent."""
-        text = (Path(__file__).resolve().parents[4] / "README.md").read_text(encoding="utf-8")
+        text = (Path(__file__).resolve().parents[4] / "Resources/docs/DATALOADER.md").read_text(encoding="utf-8")
         rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
         (heading,) = (row for row in rows if row[1:] == list(STRENGTHS))
         below = rows[rows.index(heading) + 1 :][: len(fields(Ranges))]
