@@ -110,7 +110,8 @@ def _install(extras: Sequence[str]) -> None:
         print("Making the environment in .venv: once, some minutes, most of it for PyTorch ...", flush=True)
         _make_venv(VENV)
     target = ".[" + ",".join(wanted) + "]" if wanted else "."
-    _pip(VENV, "install", "--constraint", "constraints.txt", "--editable", target)
+    _pip_install(VENV, "setuptools")  # it builds the project; where pip builds in isolation, it takes the newest
+    _pip_install(VENV, "--no-build-isolation", "--editable", target)
     _write_stamp(VENV, {"place": _place(VENV), "sources": _sources(), "extras": wanted})
     print(f"The environment is ready after {time.monotonic() - started:.0f} s.", flush=True)
 
@@ -119,9 +120,8 @@ def _install_apart(folder: Path, requirements: Path, stamp: dict[str, Any]) -> N
     print(f"Making the environment {requirements.stem}: once, some minutes ...", flush=True)
     _make_venv(folder)
     # Packages without a wheel are built with the setuptools of this environment, so that no other is fetched.
-    _pip(folder, "install", "--constraint", "constraints.txt", "setuptools")
-    pinned = ("--no-deps", "--no-build-isolation", "--constraint", "constraints.txt")
-    _pip(folder, "install", *pinned, "--requirement", str(requirements))
+    _pip_install(folder, "setuptools")
+    _pip_install(folder, "--no-deps", "--no-build-isolation", "--requirement", str(requirements))
     _write_stamp(folder, stamp)
 
 
@@ -158,9 +158,10 @@ def _make_venv(folder: Path) -> None:
         )
 
 
-def _pip(folder: Path, *arguments: str) -> None:
-    """Runs pip with its output in a log, of which the end is shown when it fails."""
-    command = [str(_python(folder)), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
+def _pip_install(folder: Path, *arguments: str) -> None:
+    """Runs pip with the versions of constraints.txt; its output goes to a log, whose end is shown when it fails."""
+    pip = [str(_python(folder)), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    command = [*pip, "install", "--constraint", "constraints.txt", *arguments]
     with (folder / LOG).open("wb") as log:
         code = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
     if code != 0:

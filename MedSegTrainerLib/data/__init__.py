@@ -1,0 +1,1 @@
+"""Cases and their files: layouts, splits, images, label maps, what is wrong with them, and the batches made of them."""
