@@ -63,8 +63,7 @@ class Part:
 
 def segment_ids(segmentation: Any) -> list[str]:
     """In the order of the segments table."""
-    content = segmentation.GetSegmentation()
-    return [content.GetNthSegmentID(index) for index in range(content.GetNumberOfSegments())]
+    return list(segmentation.GetSegmentation().GetSegmentIDs())
 
 
 def segment_name(segmentation: Any, segment_id: str) -> str:
@@ -73,8 +72,8 @@ def segment_name(segmentation: Any, segment_id: str) -> str:
 
 def stored_layers(segmentation: Any, wanted: Collection[str]) -> list[Layer]:
     """The layers with the ``wanted`` segments; those that have no voxels, only surfaces, are in none."""
-    content = segmentation.GetSegmentation()
-    return _layers(content, [one for one in segment_ids(segmentation) if one in set(wanted)])
+    asked = set(wanted)
+    return _layers(segmentation.GetSegmentation(), [one for one in segment_ids(segmentation) if one in asked])
 
 
 def all_layers(segmentation: Any, wanted: Collection[str], volume: Any) -> list[Layer]:
@@ -99,6 +98,12 @@ def content_of(image: Any) -> Content:
     if len(_contents) > MOST_REMEMBERED:
         _contents.popitem(last=False)
     return found
+
+
+def uncounted_voxels(segmentation: Any) -> int:
+    """Of the layers that ``content_of`` would have to count."""
+    layers = stored_layers(segmentation, segment_ids(segmentation))
+    return sum(layer.image.GetNumberOfPoints() for layer in layers if layer.image.GetMTime() not in _contents)
 
 
 def segment_volumes(segmentation: Any, volume: Any = None) -> dict[str, float]:

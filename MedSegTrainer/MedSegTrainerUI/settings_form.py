@@ -64,7 +64,8 @@ class SettingsForm:
             setting = all_settings()[key]
             text = f"{setting.label} {key} {setting.help}".lower()
             shown = group in ("", setting.group) and all(word in text for word in wanted)
-            self._labels[key].visible = self.editors[key].visible = shown
+            if self.editors[key].isHidden() == shown:  # each change would lay the whole form out anew
+                self._labels[key].visible = self.editors[key].visible = shown
             count += shown
             if shown:
                 shown_groups.add(setting.group)

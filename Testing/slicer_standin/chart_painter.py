@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -137,14 +138,13 @@ def _paint_axes(painter: QtGui.QPainter, frame: QtCore.QRect, horizontal: Axis, 
 def _paint_curve(painter: QtGui.QPainter, frame: QtCore.QRect, horizontal: Axis, vertical: Axis, curve: Curve) -> None:
     painter.setPen(QtGui.QPen(curve.color, curve.width))
     painter.setBrush(curve.color)
-    before = None
-    for x, y in curve.points:
-        here = _place(frame, horizontal, vertical, x, y) if math.isfinite(x) and math.isfinite(y) else None
-        if here is not None and before is not None and curve.is_line:
-            painter.drawLine(before, here)
-        if here is not None and curve.has_markers:
-            painter.drawEllipse(here, 2.5, 2.5)
-        before = here
+    for is_finite, points in itertools.groupby(curve.points, lambda point: all(map(math.isfinite, point))):
+        places = [_place(frame, horizontal, vertical, x, y) for x, y in points] if is_finite else []
+        if curve.is_line and len(places) > 1:
+            painter.drawLines([QtCore.QLineF(one, other) for one, other in itertools.pairwise(places)])
+        if curve.has_markers:
+            for place in places:
+                painter.drawEllipse(place, 2.5, 2.5)
 
 
 def _paint_legend(painter: QtGui.QPainter, frame: QtCore.QRect, curves: list[Curve]) -> None:
