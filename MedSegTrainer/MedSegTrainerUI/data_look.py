@@ -12,9 +12,9 @@ from MedSegTrainerUI.case_checks import Finding, check_row, check_together
 from MedSegTrainerUI.case_rows import CaseRow
 from MedSegTrainerUI.export_labels import Overlap
 from MedSegTrainerUI.segment_classes import ClassFinder, SegmentClass, segments_of_row
-from MedSegTrainerUI.segment_layers import segment_ids, uncounted_voxels
+from MedSegTrainerUI.segment_layers import count_layer, segment_ids, stored_layers
 
-SEGMENTS_AT_ONCE = 200  # looked at in one call, or one row where that has more
+SEGMENTS_AT_ONCE = 200  # looked at in one call, and the rest of the row
 VOXELS_OF_A_SEGMENT = 30_000  # to count so many voxels takes as long as to look at one segment more
 
 
@@ -35,7 +35,7 @@ class DataLook:
 
     def work(self) -> bool:
         """A piece of it; whether it is done."""
-        spent = 0
+        spent = 0.0
         while not self.done and spent < SEGMENTS_AT_ONCE:
             spent += next(self._pieces, 0)
         return self.done
@@ -44,26 +44,28 @@ class DataLook:
         while not self.work():
             pass
 
-    def _look(self) -> Iterator[int]:
+    def _look(self) -> Iterator[float]:
         """Yields what each row has cost, in segments."""
         found, all_names = ClassFinder(self._names), ClassFinder({})
         for row in self._used:
-            cost = _cost(row)
+            yield from _count_voxels(row)
             segments = segments_of_row(row)
             for finder in (found, all_names) if self._names else (found,):
                 finder.add(row, segments)
-            yield cost
+            yield 1 + len(segments)
         self.classes = found.classes()
         self.leftOut = class_names.left_out(self._names, all_names.classes())
         self.classified = True
         for row in self._used:
-            yield _cost(row)
             self.findings += check_row(row, self.classes, overlap=self._overlap)
+            yield 1 + len(segment_ids(row.segmentation) if row.segmentation else ())
         self.findings += check_together(self._used, self.classes)
         self.done = True
 
 
-def _cost(row: CaseRow) -> int:
-    if row.segmentation is None:
-        return 1
-    return 1 + len(segment_ids(row.segmentation)) + uncounted_voxels(row.segmentation) // VOXELS_OF_A_SEGMENT
+def _count_voxels(row: CaseRow) -> Iterator[float]:
+    """Layers are large: some planes at a time. Yields what they cost, in segments."""
+    if row.segmentation is not None:
+        for layer in stored_layers(row.segmentation, segment_ids(row.segmentation)):
+            for voxels in count_layer(layer.image):
+                yield voxels / VOXELS_OF_A_SEGMENT

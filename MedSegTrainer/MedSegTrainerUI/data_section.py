@@ -50,7 +50,7 @@ class DataSection:
         self._chosen: Any = None
         self._shown: dict[str, list[Sequence[Any]]] = {}  # cells, by the name of the table
         self._look = DataLook([], {}, "refuse")
-        self._seen: set[str] = set()  # names of the rows that the findings are about
+        self._seen: set[str] = set()  # rows, by name, that the findings are about
         self._watch = SceneWatch(self.onScene)
         self._more = qt.QTimer()
         self._more.setInterval(PIECES_MILLISECONDS)
@@ -175,8 +175,8 @@ class DataSection:
         if look.classified:
             self.classes, self.leftOut = look.classes, look.leftOut
         if not look.done:
-            self._more.start()
-            return
+            self._problem = self._problem if self._seen else Problem()
+            return self._more.start()
         self._more.stop()
         self.findings = look.findings
         if self._doctored == self._content():
