@@ -19,7 +19,7 @@ from MedSegTrainerLib.job import JobFolder, Status
 from MedSegTrainerLib.job_lock import ACTIVE_STATES
 
 POLL_SECONDS = 0.008
-EVENTS_AT_ONCE, BYTES_AT_ONCE = 20, 1 << 16
+EVENTS_AT_ONCE, BYTES_AT_ONCE = 50, 1 << 16
 START_SECONDS = 90.0  # loading PyTorch from a cold disk can take that long
 START_FAILED = (b"Error: ", b"No module named")  # what Python prints where the job's process cannot even begin
 NEWS_KEPT = 500
