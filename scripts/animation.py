@@ -86,7 +86,7 @@ def stop(widget: Any) -> None:
 
 def wait_for(condition: Callable[[], Any], milliseconds: int = 1000 * MOST_SECONDS) -> None:
     """Lets the application work until a condition holds. Raises TimeoutError."""
-    import slicer  # type: ignore[import-not-found]
+    import slicer  # type: ignore[import-untyped]
 
     end = time.monotonic() + milliseconds / 1000
     while not condition():
@@ -94,6 +94,11 @@ def wait_for(condition: Callable[[], Any], milliseconds: int = 1000 * MOST_SECON
             raise TimeoutError(f"Waited {milliseconds / 1000:.0f} s in vain.")
         slicer.app.processEvents()
         time.sleep(0.01)
+
+
+def wait_until(moment: float) -> None:
+    """Lets the application work until a time of the monotonic clock."""
+    wait_for(lambda: time.monotonic() > moment)
 
 
 class Recording:
@@ -171,7 +176,7 @@ def train(recording: Recording, volumes: Sequence[Any], minutes: float, is_quick
     held_out = next(one for one in volumes if one.GetName() == section.job.preview.case)
     began, pause = time.monotonic(), 60 * minutes / TRAINING_FRAMES
     for number in range(1, TRAINING_FRAMES + 1):
-        wait_for(lambda number=number: time.monotonic() - began > number * pause)
+        wait_until(began + number * pause)
         words = "It learns: Dice and loss, the prediction (outline) over what was drawn"
         is_last = number == TRAINING_FRAMES
         overlays = [*drawn_on(held_out), *predicted(watch.folder, held_out)]
@@ -223,7 +228,7 @@ def predicted(folder: Any, volume: Any) -> list[Any]:
 
 def _ijk_to_ras(volume: Any) -> Any:
     import numpy as np
-    import vtk
+    import vtk  # type: ignore[import-untyped]
 
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
