@@ -3,9 +3,9 @@
     python scripts/animation.py [--minutes 4] [--quick] [--output FILE]
 
 The panel is the real one, over the stand-ins of ``Testing/slicer_standin`` with Qt's own widgets; the training, its
-curves and the result are PyTorch's, on the phantoms of the sample data. The slices beside it are drawn from the
-session's volumes and segmentations: the stand-ins have no slice views. ``--quick`` takes a network too small to be
-good and moments of training, to see that it works. Run it in an environment with the extra ``slicer`` (PySide6).
+curves and the result are PyTorch's, of a small network, on the phantoms of the sample data. The slices beside it are
+drawn from the session's volumes and segmentations: the stand-ins have no slice views. ``--quick`` takes a network too
+small to be good and moments of training, to see that it works. Run it in an environment with the extra ``slicer``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ PANEL_WIDTH = 400  # pixels
 TRAINING_FRAMES = 14
 SHORT, LONG, LAST = 450, 2600, 4500  # milliseconds a frame is shown
 MOST_SECONDS = 600
+SETTINGS = {  # coarse, small, and with short epochs: the curves are seen to grow on two cores, too
+    "network.type": "UNet3D", "network.base_channels": "8", "data.spacing": "8, 8, 8", "data.patch_size": "24, 32, 40",
+    "data.batch_size": "2", "data.samples_per_volume": "4", "data.num_workers": "0", "trainer.epochs": "400",
+    "trainer.validation_interval": "2", "optimizer.learning_rate": "0.01",
+}  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -168,8 +173,7 @@ def train(recording: Recording, volumes: Sequence[Any], minutes: float, is_quick
     session, section = recording.session, recording.panel.train
     session.open("train")
     section.ui.quickRadio.click()
-    if is_quick:
-        session.set_advanced(played_session.SMALL)
+    session.set_advanced(played_session.SMALL if is_quick else SETTINGS)
     recording.take("2  Start training", volumes[0], drawn_on(volumes[0]), LONG)
     watch = session.start_training()
     wait_for(lambda: len(watch.validations) > 1 and section.job.preview.case)

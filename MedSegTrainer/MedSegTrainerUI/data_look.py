@@ -19,7 +19,7 @@ VOXELS_OF_A_SEGMENT = 30_000  # to count so many voxels takes as long as to look
 
 
 class DataLook:
-    """``classes`` and ``leftOut`` are known, and all at once, when ``classified``; ``findings`` when ``done``.
+    """``classes``, ``leftOut`` and ``findings`` are complete when it is ``done``.
 
     names: the class of a segment name where it is not the name itself; '' leaves the segment out.
     """
@@ -30,7 +30,7 @@ class DataLook:
         self.classes: list[SegmentClass] = []
         self.leftOut: list[SegmentClass] = []
         self.findings: list[Finding] = []
-        self.classified = self.done = False
+        self.done = False
         self._pieces = self._look()
 
     def work(self) -> bool:
@@ -55,7 +55,6 @@ class DataLook:
             yield 1 + len(segments)
         self.classes = found.classes()
         self.leftOut = class_names.left_out(self._names, all_names.classes())
-        self.classified = True
         for row in self._used:
             self.findings += check_row(row, self.classes, overlap=self._overlap)
             yield 1 + len(segment_ids(row.segmentation) if row.segmentation else ())

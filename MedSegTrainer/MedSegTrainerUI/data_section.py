@@ -172,12 +172,11 @@ class DataSection:
     def _take_look(self) -> None:
         """What is known by now; the classes and findings of before stay until there are new ones."""
         look = self._look
-        if look.classified:
-            self.classes, self.leftOut = look.classes, look.leftOut
         if not look.done:
             self._problem = self._problem if self._seen else Problem()
             return self._more.start()
         self._more.stop()
+        self.classes, self.leftOut = look.classes, look.leftOut
         self.findings = look.findings
         if self._doctored == self._content():
             self.findings = [*self.findings, *self._doctor]
