@@ -219,14 +219,21 @@ def segments_of(segmentation: Any, volume: Any) -> Any:
 
 
 def predicted(folder: Any, volume: Any) -> list[Any]:
-    """The newest prediction of a job, which lies on the grid of the volume."""
+    """The newest prediction of a job, on the voxels of the volume: it lies on the grid that the network sees."""
+    import numpy as np
     import slicer
     from MedSegTrainerUI.import_segments import read_label_map  # type: ignore[import-not-found]
     from MedSegTrainerUI.jobs import job_classes  # type: ignore[import-not-found]
 
-    labels = read_label_map(folder.previews / "latest.seg.nrrd").array.copy()
-    assert labels.shape == slicer.util.arrayFromVolume(volume).shape
-    masks = {tuple(item["color"]): labels == item["value"] for item in job_classes(folder)}
+    found = read_label_map(folder.previews / "latest.seg.nrrd")
+    shape = slicer.util.arrayFromVolume(volume).shape
+    voxels = np.indices(shape).reshape(3, -1)[::-1]
+    to_labels = np.linalg.inv(found.ijk_to_ras) @ _ijk_to_ras(volume)
+    places = np.round(to_labels[:3, :3] @ voxels + to_labels[:3, 3:]).astype(int)[::-1]
+    is_inside = np.all((places >= 0) & (places < np.array(found.array.shape)[:, None]), axis=0)
+    labels = np.zeros(voxels.shape[1], int)
+    labels[is_inside] = found.array[tuple(places[:, is_inside])]
+    masks = {tuple(item["color"]): (labels == item["value"]).reshape(shape) for item in job_classes(folder)}
     return [frames.Overlay(masks=masks, outlined=True)]
 
 

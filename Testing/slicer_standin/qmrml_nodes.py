@@ -207,10 +207,15 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         if not shiboken6.isValid(self) or caller.IsClosing():
             return
         self._going = ""
-        if node is not None and not any(node.IsA(name) for name in self.nodeTypes):
+        if node is not None and not any(node.IsA(name) for name in self.nodeTypes) and not self._renamed():
             return
         if self._shown != [(node.GetID(), node.GetName()) for node in self.nodes()]:
             self._refresh()
+
+    def _renamed(self) -> bool:
+        """Whether a node that is offered has another name now."""
+        offered = ((self._scene.GetNodeByID(identifier), name) for identifier, name in self._shown)
+        return any(node is not None and node.GetName() != name for node, name in offered)
 
     def _refresh(self, *_: Any) -> None:
         nodes = self.nodes()
