@@ -112,7 +112,8 @@ class ApplySection:
     def _show_model(self) -> None:
         """The list of models, the chosen one and its card."""
         path = self.parameters.model if self.parameters is not None else ""
-        if time.monotonic() - self._scanned > SECONDS_BETWEEN_SCANS or path not in [one.path for one in self._entries]:
+        unlisted = bool(path) and path not in [one.path for one in self._entries]
+        if time.monotonic() - self._scanned > SECONDS_BETWEEN_SCANS or unlisted:
             self._scanned = time.monotonic()
             self._list_models(path)
         selector = self.ui.modelSelector
@@ -209,8 +210,8 @@ class ApplySection:
     def onModel(self, index: int) -> None:
         self.tell("")
         if self.parameters is not None and 0 <= index < len(self._entries):
-            self.parameters.model = self._entries[index].path
-            self.panel.refresh()
+            with self.panel.changing():
+                self.parameters.model = self._entries[index].path
 
     @told
     def onChooseFolder(self) -> None:
@@ -238,14 +239,14 @@ class ApplySection:
             raise
         remember_model(path)
         self._scanned = 0.0
-        self.parameters.model = path
-        self.panel.refresh()
+        with self.panel.changing():
+            self.parameters.model = path
 
     @told
     def onVolumes(self) -> None:
         if self.parameters is not None and not self._restoring:
-            self.volumes.remember(self.parameters.parameterNode)
-            self.panel.refresh()
+            with self.panel.changing():
+                self.volumes.remember(self.parameters.parameterNode)
 
     @told
     def onOutput(self, node: Any) -> None:

@@ -49,7 +49,12 @@ def check_rows(
 ) -> list[Finding]:
     """What is wrong with each row, and with the rows together."""
     found = [one for row in rows for one in check_row(row, classes, overlap=overlap)]
-    return [*found, *_used_twice(rows), *_channels(rows), *_names(rows, classes)]
+    return [*found, *check_together(rows, classes)]
+
+
+def check_together(rows: Sequence[CaseRow], classes: Sequence[SegmentClass]) -> list[Finding]:
+    """What no row alone shows."""
+    return [*_used_twice(rows), *_channels(rows), *_names(rows, classes)]
 
 
 def check_row(row: CaseRow, classes: Sequence[SegmentClass], *, overlap: Overlap = "refuse") -> list[Finding]:

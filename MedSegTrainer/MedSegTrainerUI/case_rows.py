@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import slicer
@@ -46,8 +46,8 @@ def read_rows(parameterNode: Any) -> list[CaseRow]:
         if None in volumes or (entry["segmentation"] and segmentation is None):
             continue
         files = {key: tuple(entry[key]) for key in ("images", "segments", "values")}
-        row = CaseRow(name=entry["name"], use=entry["use"], volumes=volumes, label=entry["label"], **files)
-        rows.append(replace(row, segmentation=segmentation))
+        given = {key: entry[key] for key in ("name", "use", "label")}
+        rows.append(CaseRow(volumes=volumes, segmentation=segmentation, **given, **files))
     return rows
 
 

@@ -6,8 +6,9 @@ display: each table keeps at most ``MOST_ROWS`` rows, so that drawing costs the 
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from vtk.util import numpy_support
 from MedSegTrainerUI.chart_axes import ChartAxes, Range, loss_axis
 
 MOST_ROWS = 400
+SERIES_AT_ONCE = 8  # made or removed in one call
 ATTRIBUTE = "MedSegTrainer.Chart"
 INK = (0.2, 0.2, 0.2)
 VALIDATION = (0.835, 0.369, 0.0)  # Okabe-Ito vermillion, told apart from dark grey with every kind of colour vision
@@ -37,6 +39,8 @@ class Charts:
         self._tables: dict[str, PointTable] = {}
         self._series_of: dict[str, list[tuple[Any, Any]]] = {}  # charts and series of each table
         self._axes: dict[str, ChartAxes] = {}
+        self._pieces: Iterator[None] = iter(())  # series that are still to be made or to go
+        self.complete = True
         self.nodes: dict[str, Any] = {}
 
     @property
@@ -48,16 +52,20 @@ class Charts:
         self._axes[name].show_all()
 
     def show(self, watch: Any, classes: Sequence[Mapping[str, Any]]) -> bool:
-        """classes: with name and color (RGB, 0-255). Returns whether anything changed."""
+        """classes: with name and color (RGB, 0-255). Returns whether anything changed.
+
+        Of many classes some get their series in one call: it is to be called again until ``complete``.
+        """
         wanted = [(item["name"], tuple(part / 255 for part in item["color"])) for item in classes]
         if watch is not self._watch or wanted != self._classes or not self._are_there():
             self._watch, self._classes = watch, wanted
             self._build()
+        came = self._go_on()
         quiet = [(self.nodes[name], self.nodes[name].StartModify()) for name in ("loss", "dice")]
         try:  # each series would redraw its chart at every change of its table
             losses = self._tables["losses"].bring(watch.epochs, watch.rewinds)
             changed = self._tables["validations"].bring(watch.validations, watch.rewinds) or losses
-            if changed:
+            if changed or came:
                 self._attach()
                 self._set_ranges()
             return changed
@@ -68,6 +76,7 @@ class Charts:
     def forget(self) -> None:
         """The scene is closing: its nodes are not touched any more."""
         self._watch, self._tables, self._series_of, self._axes, self.nodes = None, {}, {}, {}, {}
+        self._pieces, self.complete = iter(()), True
 
     def _are_there(self) -> bool:
         return bool(self.nodes) and all(node.GetScene() is not None for node in self.nodes.values())
@@ -89,13 +98,29 @@ class Charts:
         self._series(loss, "losses", TRAINING, _("training"), INK, 2.0)
         self._series(loss, "validations", HELD_OUT, _("held-out"), VALIDATION, 2.0)
         dice = self._chart("dice", _("Dice"))
+        dice.SetLegendVisibility(False)  # it would hide the curves; the panel has it above the chart
+        self._axes = {"loss": ChartAxes(loss), "dice": ChartAxes(dice)}
+        self._pieces, self.complete = self._classes_and_others(dice), False
+
+    def _classes_and_others(self, dice: Any) -> Iterator[None]:
+        """A series that is made or removed at each step."""
         for name, color in self._classes:
             self._series(dice, "validations", dice_column(name), name, color, 2.0)
-        if len(names) != 1:
+            yield
+        if len(self._classes) != 1:
             self._series(dice, "validations", MEAN, _("mean"), INK, 3.0)
-        self._axes = {"loss": ChartAxes(loss), "dice": ChartAxes(dice)}
-        dice.SetLegendVisibility(False)  # it would hide the curves; the panel has it above the chart
-        self._remove_series_of_others()
+        wanted = {node.GetAttribute(ATTRIBUTE) for node in self.nodes.values()}
+        for node in _nodes("vtkMRMLPlotSeriesNode"):  # of an earlier job with other classes
+            if node.GetAttribute(ATTRIBUTE) and node.GetAttribute(ATTRIBUTE) not in wanted:
+                slicer.mrmlScene.RemoveNode(node)
+                yield
+
+    def _go_on(self) -> bool:
+        """Every node that comes or goes is looked at by every chooser of Slicer; whether one did."""
+        made = sum(1 for _piece in itertools.islice(self._pieces, SERIES_AT_ONCE))
+        came = not self.complete
+        self.complete = made < SERIES_AT_ONCE
+        return came
 
     def _chart(self, key: str, title: str) -> Any:
         chart = self._node("vtkMRMLPlotChartNode", key, _("Training: {title}").format(title=title))
@@ -149,13 +174,6 @@ class Charts:
         found.SetName(name)
         self.nodes[key] = found
         return found
-
-    def _remove_series_of_others(self) -> None:
-        """Of an earlier job with other classes."""
-        for node in _nodes("vtkMRMLPlotSeriesNode"):
-            key = node.GetAttribute(ATTRIBUTE)
-            if key and key not in self.nodes:
-                slicer.mrmlScene.RemoveNode(node)
 
 
 class PointTable:

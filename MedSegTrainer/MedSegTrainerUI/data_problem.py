@@ -62,13 +62,26 @@ def repair_words(problem: Problem) -> str:
     return _("Merge '{names}'").format(names="' and '".join(problem.names))
 
 
+def status_words(rows: Sequence[CaseRow], classes: Sequence[Any], blocking: str, is_known: bool) -> str:
+    """How much there is, and whether it can be trained on. is_known: all rows were looked at."""
+    if not rows:
+        return _("no volumes yet")
+    cases = sum(row.use for row in rows)
+    volumes = _("1 volume") if cases == 1 else _("{n} volumes").format(n=cases)
+    number = _("1 class") if len(classes) == 1 else _("{n} classes").format(n=len(classes))
+    state = _("being looked at") if not is_known else _("not ready") if blocking else _("ready")
+    return _("{volumes}, {classes}, {state}").format(volumes=volumes, classes=number, state=state)
+
+
 def _different_names(rows: Sequence[CaseRow], classes: Sequence[Any]) -> Problem | None:
     """Names of one thing that were spelled differently, or two cases that have no class in common."""
-    for first, second in combinations(classes, 2):
-        if _spelling(first.name) == _spelling(second.name):
+    spelled: dict[str, str] = {}
+    for item in classes:
+        if _spelling(item.name) in spelled:
             text = _("The classes '{names}' are spelled almost alike. Merge them, or rename one.")
-            both = first.name, second.name
+            both = spelled[_spelling(item.name)], item.name
             return Problem(text=text.format(names="' and '".join(both)), action="merge", names=both)
+        spelled[_spelling(item.name)] = item.name
     owned = {tuple(_classes_of(row, classes)): row.name for row in rows}  # of cases with the same classes one will do
     for (own, case), (others, other) in combinations(owned.items(), 2):
         if own and others and not set(own) & set(others):

@@ -13,17 +13,21 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI import class_names, data_tables
-from MedSegTrainerUI.case_checks import Finding, check_rows
+from MedSegTrainerUI.case_checks import Finding
 from MedSegTrainerUI.case_rows import CaseRow, free_name, write_rows
+from MedSegTrainerUI.data_buttons import DataState, allow_buttons
 from MedSegTrainerUI.data_check import DataCheck, forget_check, forget_exports, report_page
-from MedSegTrainerUI.data_problem import Problem, find_problem, repair_words
+from MedSegTrainerUI.data_look import DataLook
+from MedSegTrainerUI.data_problem import Problem, find_problem, repair_words, status_words
 from MedSegTrainerUI.export_cases import export_cases
-from MedSegTrainerUI.messages import allow, show_message, told
+from MedSegTrainerUI.messages import show_message, told
 from MedSegTrainerUI.node_choice import let_go
 from MedSegTrainerUI.row_viewer import RowViewer
-from MedSegTrainerUI.scene_pairs import pair_all
+from MedSegTrainerUI.scene_pairs import pair_all, pairs_message
 from MedSegTrainerUI.scene_watch import SceneWatch
-from MedSegTrainerUI.segment_classes import SegmentClass, find_classes
+from MedSegTrainerUI.segment_classes import SegmentClass
+
+PIECES_MILLISECONDS = 10  # until the next one: the user's clicks come between
 
 
 class DataSection:
@@ -44,8 +48,13 @@ class DataSection:
         self._doctored: Any = None  # the content that the doctor looked at
         self._check: DataCheck | None = None
         self._chosen: Any = None
-        self._shown: dict[str, Any] = {}
+        self._shown: dict[str, list[Sequence[Any]]] = {}  # cells, by the name of the table
+        self._look = DataLook([], {}, "refuse")
+        self._seen: set[str] = set()  # rows, by name, that the findings are about
         self._watch = SceneWatch(self.onScene)
+        self._more = qt.QTimer()
+        self._more.setInterval(PIECES_MILLISECONDS)
+        self._more.connect("timeout()", self.onMore)
         forget_exports(panel)
         self._connect()
 
@@ -73,6 +82,7 @@ class DataSection:
 
     def setParameterNode(self, parameters: Any) -> None:
         self._watch.stop()
+        self._more.stop()
         self.parameters = parameters
         self._chosen = None
         if parameters is not None:
@@ -82,7 +92,19 @@ class DataSection:
             self._check = None
 
     def problem(self) -> str:
-        """What blocks training, in one sentence; '' when rows and classes are trainable."""
+        """What blocks training, in one sentence; '' when rows and classes are trainable. All rows are looked at."""
+        if not self._look.done:
+            self._look.finish()
+            self._take_look()
+            self._show()
+        return self._blocking()
+
+    @property
+    def ready(self) -> bool:
+        """Whether all rows were looked at, and nothing blocks training."""
+        return self._look.done and not self._blocking()
+
+    def _blocking(self) -> str:
         return self._problem.text if self._problem.blocks else ""
 
     def tell(self, text: str, severity: str = "error") -> None:
@@ -90,6 +112,7 @@ class DataSection:
 
     def cleanup(self) -> None:
         self._watch.stop()
+        self._more.stop()
         self.parameters = None
 
     @told
@@ -116,8 +139,19 @@ class DataSection:
     def refresh(self) -> None:
         changed = self.panel.entered and self._watch.stale and not self._watch.waiting
         if changed or self._choice() != self._chosen:
-            self._look()
+            self._begin()
+            self._show_tables()
         self._show()
+
+    @told
+    def onMore(self) -> None:
+        """The next piece of what is being looked at; when it is done, the other sections may have to show it."""
+        self._look.work()
+        self._take_look()
+        if self._look.done:
+            self.panel.refresh()
+        else:
+            self._show()
 
     def _choice(self) -> Any:
         """What the user decided, as against what is in the scene."""
@@ -126,19 +160,29 @@ class DataSection:
         parameters = self.parameters
         return parameters.parameterNode.GetParameter("rows"), parameters.classNames, parameters.overlap
 
-    def _look(self) -> None:
-        """Looks at the scene, and counts the voxels of segments that have changed."""
+    def _begin(self) -> None:
+        """Looks at the scene, and counts the voxels of segments that have changed; goes on later where it is much."""
         self._chosen = self._choice()
         self.rows = self.panel.all_rows()
-        used = [row for row in self.rows if row.use]
         self._watch.looked(node for row in self.rows for node in (*row.volumes, row.segmentation) if node is not None)
-        names = self.panel.class_names()
-        self.classes = find_classes(used, names)
-        self.leftOut = class_names.left_out(names, find_classes(used, {})) if names else []
-        self.findings = check_rows(used, self.classes, overlap=self._overlap())
+        self._look = DataLook(self.rows, self.panel.class_names(), self._overlap())
+        self._look.work()
+        self._take_look()
+
+    def _take_look(self) -> None:
+        """What is known by now; the classes and findings of before stay until there are new ones."""
+        look = self._look
+        if not look.done:
+            self._problem = self._problem if self._seen else Problem()
+            return self._more.start()
+        self._more.stop()
+        self.classes, self.leftOut = look.classes, look.leftOut
+        self.findings = look.findings
         if self._doctored == self._content():
             self.findings = [*self.findings, *self._doctor]
+        self._seen = {row.name for row in self.rows if row.use}
         self._problem = find_problem(self.rows, self.classes, self.findings)
+        self._show_tables()
 
     def _overlap(self) -> str:
         return self.parameters.overlap if self.parameters else "refuse"
@@ -149,78 +193,41 @@ class DataSection:
 
     # -- what is shown
 
-    def _show(self) -> None:
-        ui = self.ui
+    def _show_tables(self) -> None:
         by_case: dict[str, list[Finding]] = {}
         for one in self.findings:
             by_case.setdefault(one.case, []).append(one)
-        self._fill(ui.pairsTable, data_tables.pair_cells(self.rows, by_case), 3)
-        self._fill(ui.classesTable, data_tables.class_cells(self.classes, self.leftOut), 2)
+        unseen = () if self._look.done else {row.name for row in self.rows} - self._seen
+        self._fill(self.ui.pairsTable, data_tables.pair_cells(self.rows, by_case, unseen), 3)
+        self._fill(self.ui.classesTable, data_tables.class_cells(self.classes, self.leftOut), 2)
+
+    def _show(self) -> None:
+        ui = self.ui
         show_message(ui.problemLabel, self._problem.text, self._problem.severity)
         ui.repairButton.visible = bool(self._problem.action)
         ui.repairButton.text = repair_words(self._problem)
         page = report_page(self.panel, self.parameters.checkJob if self.parameters else "")
         ui.reportLabel.text = '<a href="report">' + _("full report") + "</a>" if page else ""
-        ui.statusLabel.text = self._check.told if self._check else self._status()
+        words = status_words(self.rows, self.classes, self._blocking(), self._look.done)
+        ui.statusLabel.text = self._check.told if self._check else words
         self._enable()
 
     def _fill(self, table: Any, cells: Sequence[Sequence[Any]], fewest: int) -> None:
         """Only what differs is drawn anew, so that an edit that was begun goes on."""
-        if self._shown.get(table.objectName) != cells:
-            self._shown[table.objectName] = cells
-            data_tables.fill(table, cells, fewest)
-
-    def _status(self) -> str:
-        if not self.rows:
-            return _("no volumes yet")
-        cases = sum(row.use for row in self.rows)
-        volumes = _("1 volume") if cases == 1 else _("{n} volumes").format(n=cases)
-        classes = _("1 class") if len(self.classes) == 1 else _("{n} classes").format(n=len(self.classes))
-        state = _("not ready") if self.problem() else _("ready")
-        return _("{volumes}, {classes}, {state}").format(volumes=volumes, classes=classes, state=state)
+        before = self._shown.get(table.objectName)
+        if before != cells:
+            self._shown[table.objectName] = list(cells)
+            data_tables.fill(table, cells, fewest, before or ())
 
     def _enable(self) -> None:
-        """Each button that cannot be used says why."""
-        ui = self.ui
-        pairs, classes = self._selected_rows(), self._selected_classes()
-        closing = _("The scene is being closed.") if self.parameters is None else ""
-        environment = self._environment_problem()
-        checking = _("A check is running.") if self._check else ""
-        allow(ui.addAllButton, closing, _("Adds each volume of the scene with its segmentation."))
-        allow(
-            ui.folderButton, closing or environment or checking,
-            _("Adds the labelled volumes of a folder, without loading them into the scene."),
-        )  # fmt: skip
-        allow(
-            ui.addPairButton,
-            closing or (not self._chosen_volumes() and _("Choose a volume on the left first.")),
-            _("Adds the chosen volume with the segmentation beside it."),
-        )
-        allow(ui.removeButton, not pairs and _("Select a row of the table first."), _("Removes the selected rows."))
-        allow(
-            ui.mergeButton,
-            len(classes) < 2 and _("Select two or more classes first, with Ctrl or Shift."),
-            _("Makes one class of those selected, with the name of the first."),
-        )
-        one = _("Select one class first.")
-        allow(ui.renameButton, len(classes) != 1 and one, _("Gives the class another name; so does a double click."))
-        allow(ui.leaveOutButton, not classes and one, _("The network does not learn the selected classes."))
-        allow(
-            ui.resetButton,
-            not self.panel.class_names() and self._overlap() == "refuse" and _("Nothing was changed here."),
-            _("Each segment is a class of its own name again."),
-        )
-        ui.checkButton.text = _("Stop &check") if self._check else _("&Check data")
-        empty = "" if any(row.use for row in self.rows) else _("There are no volumes to check yet.")
-        allow(
-            ui.checkButton,
-            "" if self._check else closing or empty or environment,
-            _("Looks for what would spoil a training, such as labels beside their organ. Takes seconds a volume."),
-        )
-
-    def _environment_problem(self) -> str:
         environment = self.panel.environment
-        return "" if environment.ready else environment.problem
+        state = DataState(
+            closing=self.parameters is None, environment="" if environment.ready else environment.problem,
+            checking=self._check is not None, used=sum(row.use for row in self.rows), rows=len(self._selected_rows()),
+            classes=len(self._selected_classes()), volume=bool(self._chosen_volumes()),
+            changed=bool(self.panel.class_names()) or self._overlap() != "refuse",
+        )  # fmt: skip
+        allow_buttons(self.ui, state)
 
     def _selected_rows(self) -> list[CaseRow]:
         return [self.rows[i] for i in data_tables.selected_rows(self.ui.pairsTable) if i < len(self.rows)]
@@ -240,18 +247,9 @@ class DataSection:
         pairs = pair_all(slicer.mrmlScene)
         known = {row.segmentation for row in self.rows}
         new = [pair for pair in pairs.rows if pair.segmentation not in known]
-        self.tell("")
         if new:
             self._add(new)
-        elif pairs.rows:
-            self.tell(_("Every segmented volume of the scene is in the table already."), "note")
-        else:
-            words = _("No volume of the scene has a segmentation. Segment one in the Segment Editor first.")
-            self.tell(words, "warning")
-        if pairs.label_maps:
-            names = ", ".join(node.GetName() for node in pairs.label_maps)
-            text = _("{names}: label maps are added when they were converted to segmentations, in the Data module.")
-            self.tell(text.format(names=names), "note")
+        self.tell(*pairs_message(pairs, len(new)))
 
     @told
     def onAddPair(self) -> None:
@@ -292,8 +290,8 @@ class DataSection:
 
     def _write(self, rows: Sequence[CaseRow]) -> None:
         self._chosen = None
-        write_rows(self.parameters.parameterNode, rows)
-        self.panel.refresh()
+        with self.panel.changing():
+            write_rows(self.parameters.parameterNode, rows)
 
     # -- the list of classes
 
@@ -302,6 +300,8 @@ class DataSection:
         item = [*self.classes, *self.leftOut][row]
         cell = self.ui.classesTable.item(row, column)
         names = self.panel.class_names()
+        if "classesTable" in self._shown:
+            self._shown["classesTable"][row] = ()  # what was typed may differ from what is to be shown
         if column == data_tables.LEARN:
             learned = cell.checkState() == qt.Qt.Checked
             change = class_names.take_back if learned else class_names.leave_out
@@ -342,10 +342,10 @@ class DataSection:
             self._decide(class_names.merge(self.panel.class_names(), named))
 
     def _decide(self, names: Mapping[str, str]) -> None:
-        self._shown.pop("classesTable", None)  # what was typed may differ from what is shown now
         self.ui.classesTable.clearSelection()
-        self.parameters.classNames = json.dumps(names)
-        self.panel.refresh()
+        self._chosen = None
+        with self.panel.changing():
+            self.parameters.classNames = json.dumps(names)
 
     # -- the doctor
 

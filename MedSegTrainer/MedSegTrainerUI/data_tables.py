@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,15 +33,17 @@ class Cell:
     faint: bool = False
 
 
-def pair_cells(rows: Sequence[CaseRow], findings: Mapping[str, Sequence[Any]]) -> list[list[Cell]]:
-    """``findings``: by the name of the row."""
+def pair_cells(
+    rows: Sequence[CaseRow], findings: Mapping[str, Sequence[Any]], unseen: Collection[str] = ()
+) -> list[list[Cell]]:
+    """``findings``: by the name of the row; ``unseen``: names of rows that were not looked at yet."""
     return [
         [
             Cell(checked=row.use, tip=_("Whether the network learns from this case.")),
             Cell(text=", ".join(volume_names(row)), tip="\n".join(row.images or volume_names(row)), faint=not row.use),
             _segmentation_cell(row),
             Cell(text=", ".join(segment_names(row)), tip="\n".join(segment_names(row)), faint=not row.use),
-            _findings_cell(row, findings.get(row.name, ())),
+            _findings_cell(row, findings.get(row.name, ()), row.name in unseen),
         ]
         for row in rows
     ]
@@ -76,17 +79,35 @@ def prepare(table: Any, stretched: Sequence[int], widths: Mapping[int, int] | No
         header.resizeSection(column, width or header.sectionSizeHint(column))
 
 
-def fill(table: Any, rows: Sequence[Sequence[Cell]], fewest: int) -> None:
-    """Replaces the content without a signal; the selection stays. The table is as high as its rows, within limits."""
+def fill(table: Any, rows: Sequence[Sequence[Cell]], fewest: int, before: Sequence[Sequence[Cell]] = ()) -> None:
+    """Shows ``rows`` without a signal; the selection stays. The table is as high as its rows, within limits.
+
+    before: what it shows, an empty row where that is not known; cells that are the same are not made again.
+    """
     blocked = table.blockSignals(True)
-    table.setRowCount(len(rows))
-    for index, cells in enumerate(rows):
-        for column, cell in enumerate(cells):
-            table.setItem(index, column, _item(cell))
+    with _widths_kept(table):
+        table.setRowCount(len(rows))
+        for index, cells in enumerate(rows):
+            shown = (before[index] if index < len(before) else ()) or (None,) * len(cells)
+            for column, (cell, earlier) in enumerate(zip(cells, shown, strict=True)):
+                if cell != earlier:
+                    table.setItem(index, column, _item(cell))
     table.blockSignals(blocked)
     shown = min(max(len(rows), fewest), MOST_ROWS_SHOWN)
     row_height = table.verticalHeader().defaultSectionSize
     table.setFixedHeight(table.horizontalHeader().sizeHint.height() + shown * row_height + 2 * table.frameWidth + 2)
+
+
+@contextmanager
+def _widths_kept(table: Any) -> Iterator[None]:
+    """Columns as wide as their content are measured once, at the end: Qt would measure all rows at every new cell."""
+    header, by_content = table.horizontalHeader(), qt.QHeaderView.ResizeToContents
+    columns = [one for one in range(table.columnCount) if header.sectionResizeMode(one) == by_content]
+    for column in columns:
+        header.setSectionResizeMode(column, qt.QHeaderView.Interactive)
+    yield
+    for column in columns:
+        header.setSectionResizeMode(column, by_content)
 
 
 def selected_rows(table: Any) -> list[int]:
@@ -100,8 +121,8 @@ def volume_names(row: CaseRow) -> list[str]:
 def segment_names(row: CaseRow) -> list[str]:
     if row.segmentation is None:
         return list(row.segments)
-    segmentation = row.segmentation.GetSegmentation()
-    return [segmentation.GetNthSegment(index).GetName() for index in range(segmentation.GetNumberOfSegments())]
+    content = row.segmentation.GetSegmentation()
+    return [content.GetSegment(one).GetName() for one in content.GetSegmentIDs()]
 
 
 def format_ml(ml: float) -> str:
@@ -116,9 +137,11 @@ def _segmentation_cell(row: CaseRow) -> Cell:
     return Cell(text=_("file") if row.label else _("none"), tip=row.label, faint=not row.use)
 
 
-def _findings_cell(row: CaseRow, findings: Sequence[Any]) -> Cell:
+def _findings_cell(row: CaseRow, findings: Sequence[Any], is_unseen: bool) -> Cell:
     if not row.use:
         return Cell(text=_("not used"), tip=_("Without a check mark the network does not learn from it."), faint=True)
+    if is_unseen:
+        return Cell(text="...", tip=_("Its segments are being looked at."), faint=True)
     if not findings:
         return Cell(text=_("ok"), tip=_("Nothing was found to be wrong."), dot=DOT_COLORS[""])
     ordered = sorted(findings, key=lambda one: SEVERITIES.index(one.severity))

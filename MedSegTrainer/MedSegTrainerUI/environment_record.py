@@ -6,13 +6,14 @@ Only the standard library is imported.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib import __version__
+from MedSegTrainerLib.errors import UsageError
+from MedSegTrainerLib.files.json_input import read_json_file
 
 
 def identity(python: Path) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def venv_python(venv: Path) -> Path:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a file, empty where there is none that can be read."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        value = read_json_file(path)
+    except (OSError, UsageError):
         return {}
     return value if isinstance(value, dict) else {}

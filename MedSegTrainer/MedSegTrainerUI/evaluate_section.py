@@ -131,13 +131,13 @@ class EvaluateSection:
     def _choose(self, parameter: str, node: Any) -> None:
         if self.parameters is None or self._restoring or getattr(self.parameters, parameter) is node:
             return
-        setattr(self.parameters, parameter, node)
-        if parameter != "evaluateVolume" and node is not None and self.parameters.evaluateVolume is None:
-            role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
-            volume = node.GetNodeReference(role)
-            if volume is not None:
-                self.ui.volumeSelector.setCurrentNode(volume)
-        self.panel.refresh()
+        with self.panel.changing():
+            setattr(self.parameters, parameter, node)
+            if parameter != "evaluateVolume" and node is not None and self.parameters.evaluateVolume is None:
+                role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+                volume = node.GetNodeReference(role)
+                if volume is not None:
+                    self.ui.volumeSelector.setCurrentNode(volume)
 
     def onNode(self, parameter: str, node: Any) -> None:
         self._choose(parameter, node)

@@ -10,7 +10,6 @@ Beside it ``scene.json`` records what of the scene became what:
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 import unicodedata
@@ -22,6 +21,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import DataError, MedSegError
+from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerUI.case_checks import check_rows, error_lines
 from MedSegTrainerUI.case_rows import CaseRow, free_name
 from MedSegTrainerUI.export_labels import Overlap, export_labels
@@ -67,8 +67,8 @@ def export_cases(
 def read_mapping(folder: Path) -> dict[str, Any]:
     """What ``export_cases`` recorded in ``folder``; {} where there is nothing that can be read."""
     try:
-        document = json.loads((Path(folder) / MAPPING).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        document = read_json_file(Path(folder) / MAPPING, DataError)
+    except (OSError, DataError):
         return {}
     return document if isinstance(document, dict) else {}
 

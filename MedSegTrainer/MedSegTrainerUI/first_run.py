@@ -38,8 +38,8 @@ class FirstRun:
         with slicer.util.WaitCursor():
             volumes = load_phantoms()
         rows = [row for row in pair_all(slicer.mrmlScene).rows if row.volumes[0] in volumes]
-        write_rows(self.panel.parameters.parameterNode, rows)
-        self.panel.refresh()
+        with self.panel.changing():
+            write_rows(self.panel.parameters.parameterNode, rows)
         words = _("{count} phantoms to train on were added. Set up section 5, then press Start training in section 2.")
         self.tell(words.format(count=len(rows)), "note")
 

@@ -25,7 +25,7 @@ from MedSegTrainerUI.preview_choice import PreviewChoice
 from MedSegTrainerUI.training_list import TrainingList
 from MedSegTrainerUI.training_settings import read_changes
 
-FIRST_POLL_SECONDS = 0.04  # most jobs are read in whole then, before the first picture
+FIRST_POLL_SECONDS = 0.015  # most jobs are read in whole then, before the first picture
 JOBS_LOOKED_AT = 20  # for one that still runs
 WARNINGS_SHOWN = 3
 RESUMABLE = ("created", "stopped", "failed", "died")
@@ -88,10 +88,11 @@ class JobSection:
         self._classes, self._state, self._saw_it_work = [], "", False
         self.previewBox.watch_another()
         self.previewChoice.watch_another()
-        self._remember(folder)
-        self.watched.poll(FIRST_POLL_SECONDS)
-        self.trainings.look_again()
-        self._show()
+        with self.panel.changing():
+            self._remember(folder)
+            self.watched.poll(FIRST_POLL_SECONDS)
+            self.trainings.look_again()
+            self._show()
 
     def refresh(self) -> None:
         """What can be done with the watched job and with the one chosen in the list."""
@@ -110,7 +111,7 @@ class JobSection:
 
     def onTimer(self) -> None:
         watch = self.watched
-        if watch is not None and watch.poll():
+        if watch is not None and (watch.poll() or not self.charts.complete):
             self._show()
         if self.previewBox.look():
             self.previewChoice.show()

@@ -25,7 +25,8 @@ def show_message(label: Any, text: str, severity: str = "error") -> None:
     label.setTextFormat(qt.Qt.PlainText)  # names of files and segments may look like tags
     label.wordWrap = True
     label.text = text
-    label.styleSheet = STYLES[severity]
+    if label.styleSheet != STYLES[severity]:  # Qt would lay the label out anew
+        label.styleSheet = STYLES[severity]
     label.visible = bool(text)
 
 

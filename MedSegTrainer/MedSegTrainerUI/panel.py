@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +87,10 @@ class Panel(VTKObservationMixin):
         before = self.train.job.watched
         self._observe(False)
         self.parameters = parameters
-        for section in self._sections:
-            section.setParameterNode(parameters)
+        with self.changing():
+            for section in self._sections:
+                section.setParameterNode(parameters)
         self._observe(self.entered)
-        self.refresh()
         again = self.train.job.watched
         if again is not None and again is not before and again.working:  # it went on while Slicer was closed
             self.folding.open("train")
@@ -106,7 +108,7 @@ class Panel(VTKObservationMixin):
         waiting = any(node not in added for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"))
         return {
             "environment": self.environment.ready,
-            "data": bool(self.rows()) and not self.data.problem() and not waiting,
+            "data": bool(self.rows()) and self.data.ready and not waiting,
             "train": done and watch.folder.model.exists(),
         }
 
@@ -145,6 +147,16 @@ class Panel(VTKObservationMixin):
             self.folding.follow(self._ready())
         finally:
             self._refreshing = False
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Parameters are written in it: what follows is shown once, at its end, and not at each of them."""
+        before, self._refreshing = self._refreshing, True
+        try:
+            yield
+        finally:
+            self._refreshing = before
+        self.refresh()
 
     def onTimer(self) -> None:
         for section in self._sections:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI.case_rows import CaseRow, free_name
@@ -69,6 +70,19 @@ def pair_all(scene: Any) -> Pairs:
         segmentations=tuple(node for node in segmentations if node not in partner.values()),
         label_maps=tuple(labels),
     )
+
+
+def pairs_message(pairs: Pairs, new: int) -> tuple[str, str]:
+    """What the user should know, and its severity, when ``new`` of the pairs were added; '' for nothing."""
+    if pairs.label_maps:
+        names = ", ".join(node.GetName() for node in pairs.label_maps)
+        text = _("{names}: label maps are added when they were converted to segmentations, in the Data module.")
+        return text.format(names=names), "note"
+    if new:
+        return "", "note"
+    if pairs.rows:
+        return _("Every segmented volume of the scene is in the table already."), "note"
+    return _("No volume of the scene has a segmentation. Segment one in the Segment Editor first."), "warning"
 
 
 def is_label_map(volume: Any) -> bool:

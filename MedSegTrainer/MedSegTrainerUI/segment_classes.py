@@ -6,6 +6,7 @@ names first appear; cases on disk keep the values that their label maps have.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ import vtk
 from MedSegTrainerLib.classes import default_color
 from MedSegTrainerUI.case_rows import CaseRow
 from MedSegTrainerUI.segment_layers import segment_ids, segment_name, segment_volumes
+
+RowSegment = tuple[str, Any, float, int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +53,29 @@ def find_classes(rows: Sequence[CaseRow], class_names: Mapping[str, str]) -> lis
 
     ``class_names`` gives the class of a segment name where it is not the name itself; '' leaves the segment out.
     """
-    chosen = {same_name(name): " ".join(wanted.split()) for name, wanted in class_names.items()}
-    found: dict[str, _Found] = {}
+    finder = ClassFinder(class_names)
     for row in rows:
+        finder.add(row, segments_of_row(row))
+    return finder.classes()
+
+
+class ClassFinder:
+    """The classes of rows that are added one by one; ``class_names`` as in ``find_classes``."""
+
+    def __init__(self, class_names: Mapping[str, str]) -> None:
+        self._chosen = {same_name(name): " ".join(wanted.split()) for name, wanted in class_names.items()}
+        self._found: dict[str, _Found] = {}
+
+    def add(self, row: CaseRow, segments: Sequence[RowSegment]) -> None:
+        """segments: those of the row."""
         sizes: dict[str, float] = {}
-        for name, segment, ml, value in _segments(row):
-            wanted = chosen.get(same_name(name), name)
+        for name, segment, ml, value in segments:
+            wanted = self._chosen.get(same_name(name), name)
             if not wanted:
                 continue
-            one = found.setdefault(same_name(wanted), _Found(wanted))
-            sizes[same_name(wanted)] = sizes.get(same_name(wanted), 0.0) + ml
+            key = same_name(wanted)
+            one = self._found.setdefault(key, _Found(wanted))
+            sizes[key] = sizes.get(key, 0.0) + ml
             if name not in one.segments:
                 one.segments.append(name)
             if one.value is None:
@@ -67,11 +83,14 @@ def find_classes(rows: Sequence[CaseRow], class_names: Mapping[str, str]) -> lis
             if one.color is None and segment is not None:
                 one.color, one.terminology = _looks(segment)
         for key, ml in sizes.items():
-            found[key].cases += ml > 0 or row.segmentation is None
-            found[key].ml += ml
-    return _numbered(list(found.values()))
+            self._found[key].cases += ml > 0 or row.segmentation is None
+            self._found[key].ml += ml
+
+    def classes(self) -> list[SegmentClass]:
+        return _numbered(list(self._found.values()))
 
 
+@functools.lru_cache(maxsize=4096)
 def same_name(name: str) -> str:
     """Equal for names that mean the same: capitals and spaces do not count."""
     return " ".join(name.split()).casefold()
@@ -90,17 +109,15 @@ def segment_terminology(segment: Any) -> str:
     return str(text) if segment.GetTag(segment.GetTerminologyEntryTagName(), text) else ""
 
 
-def _segments(row: CaseRow) -> list[tuple[str, Any, float, int | None]]:
+def segments_of_row(row: CaseRow) -> list[RowSegment]:
     """Name, vtkSegment, ml and value of each; segments on disk have no vtkSegment."""
     if row.segmentation is None:
         values = row.values or range(1, len(row.segments) + 1)
         return [(name.strip(), None, 0.0, value) for name, value in zip(row.segments, values, strict=True)]
     volumes = segment_volumes(row.segmentation, row.volumes[0] if row.volumes else None)
     content = row.segmentation.GetSegmentation()
-    return [
-        (segment_name(row.segmentation, segment_id), content.GetSegment(segment_id), ml, None)
-        for segment_id, ml in volumes.items()
-    ]
+    segments = {segment_id: content.GetSegment(segment_id) for segment_id in volumes}
+    return [((segment.GetName() or "").strip(), segment, volumes[one], None) for one, segment in segments.items()]
 
 
 def _looks(segment: Any) -> tuple[tuple[int, int, int], str]:

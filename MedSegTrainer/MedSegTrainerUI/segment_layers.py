@@ -7,7 +7,7 @@ own extent: one export of the whole volume for each segment would take seconds.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +28,7 @@ from MedSegTrainerUI.export_volume import (
 from MedSegTrainerUI.segment_shapes import binary_name, image_to_world, shape_ml, shapes_of
 
 MOST_REMEMBERED = 1000  # layers; their numbers are small
+PLANES_AT_ONCE = 4
 _contents: OrderedDict[int, Content] = OrderedDict()  # by modification time, which VTK gives to one object only
 
 
@@ -41,7 +42,7 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Content:
-    """``counts``: voxels of each number. ``low``, ``size``: the smallest box around all but 0, (x, y, z) in voxels of
+    """``counts``: voxels of each number but 0. ``low``, ``size``: the smallest box around these, (x, y, z) in voxels of
     the layer's array; None where there is nothing."""
 
     counts: np.ndarray
@@ -63,8 +64,7 @@ class Part:
 
 def segment_ids(segmentation: Any) -> list[str]:
     """In the order of the segments table."""
-    content = segmentation.GetSegmentation()
-    return [content.GetNthSegmentID(index) for index in range(content.GetNumberOfSegments())]
+    return list(segmentation.GetSegmentation().GetSegmentIDs())
 
 
 def segment_name(segmentation: Any, segment_id: str) -> str:
@@ -73,8 +73,8 @@ def segment_name(segmentation: Any, segment_id: str) -> str:
 
 def stored_layers(segmentation: Any, wanted: Collection[str]) -> list[Layer]:
     """The layers with the ``wanted`` segments; those that have no voxels, only surfaces, are in none."""
-    content = segmentation.GetSegmentation()
-    return _layers(content, [one for one in segment_ids(segmentation) if one in set(wanted)])
+    asked = set(wanted)
+    return _layers(segmentation.GetSegmentation(), [one for one in segment_ids(segmentation) if one in asked])
 
 
 def all_layers(segmentation: Any, wanted: Collection[str], volume: Any) -> list[Layer]:
@@ -90,15 +90,26 @@ def all_layers(segmentation: Any, wanted: Collection[str], volume: Any) -> list[
 
 def content_of(image: Any) -> Content:
     """Counted once for each state of a layer."""
+    for _voxels in count_layer(image):
+        pass
+    return _contents[image.GetMTime()]
+
+
+def count_layer(image: Any) -> Iterator[int]:
+    """What ``content_of`` does, in steps: yields the voxels of each; none where it is known. Where the layer is changed
+    between two steps, it ends without a result."""
     key = image.GetMTime()
     if key in _contents:
         _contents.move_to_end(key)
-        return _contents[key]
-    found = _count(image)
-    _contents[key] = found
+        return
+    counting = _Counting(image)
+    for voxels in counting.slabs():
+        yield voxels
+        if image.GetMTime() != key:  # painted on meanwhile
+            return
+    _contents[key] = counting.content
     if len(_contents) > MOST_REMEMBERED:
         _contents.popitem(last=False)
-    return found
 
 
 def segment_volumes(segmentation: Any, volume: Any = None) -> dict[str, float]:
@@ -175,25 +186,46 @@ def _layers(content: Any, wanted: list[str]) -> list[Layer]:
     return [Layer(image=image, values=values) for image, values in found.values()]
 
 
-def _count(image: Any) -> Content:
-    nothing = Content(counts=np.zeros(1, int), low=None, size=(0, 0, 0))
-    if image.GetPointData().GetScalars() is None or min(image.GetDimensions()) < 1:
-        return nothing
-    array = image_array(image)
-    low, high = [], []
-    for axis in range(3):  # along z first: what is empty there is left out of the slower searches
-        used = np.flatnonzero(array.any(axis=tuple(other for other in range(3) if other != axis)))
-        if not used.size:
-            return nothing
-        low.append(int(used[0]))
-        high.append(int(used[-1]) + 1)
-        array = array[tuple(slice(None) if other != axis else slice(low[axis], high[axis]) for other in range(3))]
-    counts = np.zeros(int(array.max()) + 1, int)
-    for plane in array:
-        found = np.bincount(plane.astype(np.intp, copy=False).ravel())
-        counts[: len(found)] += found
-    x, y, z = low[::-1]
-    return Content(counts=counts, low=(x, y, z), size=array.shape[::-1])
+class _Counting:
+    """Counts an image slab by slab; what it found is ``content``, an empty one where there is nothing."""
+
+    def __init__(self, image: Any) -> None:
+        self._image = image
+        self._counts = np.zeros(1, int)
+        self._low, self._high = np.full(3, np.iinfo(int).max), np.full(3, -1)
+
+    def slabs(self) -> Iterator[int]:
+        """Yields after each slab how many voxels it has."""
+        there = self._image.GetPointData().GetScalars() is not None and min(self._image.GetDimensions()) >= 1
+        depth = self._image.GetDimensions()[2] if there else 0
+        for first in range(0, depth, PLANES_AT_ONCE):
+            slab = image_array(self._image)[first : first + PLANES_AT_ONCE]  # VTK may have moved it since the last one
+            for z, plane in enumerate(slab, start=first):
+                rows = np.flatnonzero(plane.any(axis=1))
+                if rows.size:  # what is empty is left out of the slower searches
+                    self._take(z, int(rows[0]), plane[rows[0] : rows[-1] + 1])
+            size = slab.size
+            del slab, plane
+            yield size
+
+    def _take(self, z: int, y: int, rows: np.ndarray) -> None:
+        columns = np.flatnonzero(rows.any(axis=0))
+        found = np.bincount(rows[:, columns[0] : columns[-1] + 1].astype(np.intp, copy=False).ravel())
+        if len(found) > len(self._counts):
+            found[: len(self._counts)] += self._counts
+            self._counts = found
+        else:
+            self._counts[: len(found)] += found
+        self._low = np.minimum(self._low, (columns[0], y, z))
+        self._high = np.maximum(self._high, (columns[-1], y + len(rows) - 1, z))
+
+    @property
+    def content(self) -> Content:
+        if self._high[0] < 0:
+            return Content(counts=self._counts, low=None, size=(0, 0, 0))
+        x, y, z = (int(one) for one in self._low)
+        width, height, depth = (int(one) for one in self._high - self._low + 1)
+        return Content(counts=self._counts, low=(x, y, z), size=(width, height, depth))
 
 
 def _resampled(image: Any, to_grid: np.ndarray, low: np.ndarray, size: Any, grid_size: Any) -> Part | None:

@@ -35,6 +35,7 @@ class SettingsForm:
         self._labels: dict[str, Any] = {}
         self.editors: dict[str, Any] = {}
         self._changes: dict[str, Any] = {}
+        self._hidden: set[str] = set()
         self._showing = False
 
     def show(self, changes: Mapping[str, Any]) -> None:
@@ -64,7 +65,9 @@ class SettingsForm:
             setting = all_settings()[key]
             text = f"{setting.label} {key} {setting.help}".lower()
             shown = group in ("", setting.group) and all(word in text for word in wanted)
-            self._labels[key].visible = self.editors[key].visible = shown
+            if shown == (key in self._hidden):  # to set it again lays the whole form out anew
+                self._labels[key].visible = self.editors[key].visible = shown
+                self._hidden ^= {key}
             count += shown
             if shown:
                 shown_groups.add(setting.group)

@@ -6,7 +6,6 @@ Everything follows from the dataclasses of ``MedSegTrainerLib.config``. Changed 
 
 from __future__ import annotations
 
-import json
 import math
 import types
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from slicer.i18n import tr as _
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.errors import UsageError, did_you_mean
+from MedSegTrainerLib.files.json_input import parse_json, read_json_file
 
 BY_THE_PANEL = {"data.data_dir", "data.image_names", "data.label_name", "trainer.budget"}
 SCHEDULE = {
@@ -247,8 +247,8 @@ def full_key(name: str) -> str | None:
 def read_changes(text: str) -> dict[str, Any]:
     """Changed settings as the parameter node keeps them; what this version does not know is left out."""
     try:
-        values = json.loads(text or "{}")
-    except ValueError:
+        values = parse_json(text or "{}", "settings")
+    except UsageError:
         return {}
     changes = {}
     for key, value in values.items() if isinstance(values, dict) else ():
@@ -291,10 +291,9 @@ def save_settings(path: Path, changes: Mapping[str, Any]) -> None:
 def load_settings(path: Path) -> dict[str, Any]:
     """The changed settings in a file: sections, bare keys, or a ``job.json``. Raises UsageError in one sentence."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else _("it is no JSON file")
-        raise UsageError(_("{file} cannot be used: {reason}.").format(file=path.name, reason=reason)) from None
+        document = read_json_file(path)
+    except OSError as error:
+        raise UsageError(_("{file} cannot be used: {reason}.").format(file=path.name, reason=error.strerror)) from None
     if isinstance(document, dict) and {"kind", "config"} <= document.keys():
         document = document["config"]
     if not isinstance(document, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,11 @@ class FakePanel:
 
     def classes(self):
         return self.chosen
+
+    @contextmanager
+    def changing(self):
+        yield
+        self.refresh()
 
     def refresh(self):
         self.refreshed += 1

@@ -136,7 +136,7 @@ class Session:
         assert section.ui.applyButton.enabled, section.ui.applyButton.toolTip
         section.ui.applyButton.click()
         assert section.run is not None, section.ui.messageLabel.text
-        self.wait_for(lambda: section.run is None, 5 * MINUTE)
+        self.wait_for(lambda: section.run is None, 10 * MINUTE)
         new = set(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) - before
         assert len(new) == 1, section.ui.messageLabel.text
         return new.pop()
@@ -150,7 +150,7 @@ class Session:
         assert section.ui.evaluateButton.enabled, section.ui.evaluateButton.toolTip
         section.ui.evaluateButton.click()
         assert section.run is not None, section.ui.messageLabel.text
-        self.wait_for(lambda: section.run is None, 3 * MINUTE)
+        self.wait_for(lambda: section.run is None, 10 * MINUTE)
         table = self.panel.parameters.parameterNode.GetNodeReference("evaluateTable")
         assert table is not None, section.ui.messageLabel.text
         from MedSegTrainerUI.evaluate_run import read_table

@@ -4,6 +4,7 @@ import shutil
 import socket
 import time
 import zipfile
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -37,6 +38,11 @@ class Panel:
 
     def resourcePath(self, name):
         return str(Path(self._module.path).parent / "Resources" / name)
+
+    @contextmanager
+    def changing(self):
+        yield
+        self.refresh()
 
     def refresh(self):
         if self.section is not None:

@@ -314,6 +314,7 @@ def test_tables(table: Any) -> None:
 @states("QTableView.horizontalHeader", "QTableView.verticalHeader", "QHeaderView.defaultSectionSize",
         "QHeaderView.resizeSection", "QHeaderView.sectionSizeHint", "QHeaderView.setDefaultAlignment",
         "QHeaderView.setResizeContentsPrecision", "QHeaderView.setSectionResizeMode",
+        "QHeaderView.sectionResizeMode", "QTableWidget.columnCount",
         "QHeaderView.setStretchLastSection", "QFrame.frameWidth",
         "QWidget.setFixedHeight", "QWidget.sizeHint")  # fmt: skip
 def test_headers(table: Any) -> None:
@@ -323,6 +324,8 @@ def test_headers(table: Any) -> None:
     header.setResizeContentsPrecision(20)
     assert header.resizeContentsPrecision() == 20
     header.setSectionResizeMode(1, qt.QHeaderView.Interactive)
+    modes = [header.sectionResizeMode(column) for column in range(table.columnCount)]
+    assert modes == [qt.QHeaderView.ResizeToContents, qt.QHeaderView.Interactive], "of each column"
     header.resizeSection(1, 96)
     assert header.sectionSize(1) == 96 and header.sectionSizeHint(0) > header.sectionSizeHint(1) > 0
     header.setStretchLastSection(True)

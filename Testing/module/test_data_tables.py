@@ -83,3 +83,16 @@ def test_the_table_is_as_high_as_its_rows_up_to_a_limit(table):
 @pytest.mark.parametrize(("ml", "text"), [(0.0214, "0.0214"), (22.04, "22"), (3.456, "3.46"), (1480.4, "1480")])
 def test_volumes_have_three_figures(ml, text):
     assert format_ml(ml) == text
+
+
+def test_only_cells_that_differ_are_made_again_and_columns_stay_as_wide_as_their_content(table):
+    header, cells = table.horizontalHeader(), [[Cell(text="a"), Cell(), Cell(text="1"), Cell()] for _row in range(3)]
+    fill(table, cells, 1)
+    items = [table.item(row, 0) for row in range(3)]
+    narrow = header.sectionSize(0)
+    changed = [cells[0], [Cell(text="far wider than it was"), *cells[1][1:]], cells[2]]
+    fill(table, changed, 1, cells)
+    assert [table.item(row, 0) is item for row, item in enumerate(items)] == [True, False, True]
+    assert table.item(1, 0).text() == changed[1][0].text and header.sectionSize(0) > narrow
+    fill(table, changed, 1, [changed[0], [], changed[2]])
+    assert table.item(1, 0).text() == changed[1][0].text, "made again where it is not known what is shown"

@@ -3,6 +3,7 @@ import math
 import os
 import socket
 import time
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,6 +34,11 @@ class Panel:
 
     def resourcePath(self, name):
         return str(Path(self._module.path).parent / "Resources" / name)
+
+    @contextmanager
+    def changing(self):
+        yield
+        self.refresh()
 
     def refresh(self):
         if self.section is not None:

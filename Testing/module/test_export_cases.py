@@ -70,6 +70,9 @@ def test_the_mapping_leads_back_to_the_scene(rows, tmp_path):
     }  # fmt: skip
     assert mapping["classes"][1] == {"name": "lesion", "value": 2, "segments": ["tumor"]}
     assert read_mapping(tmp_path) == {}
+    for broken in ('{"cases": NaN}', '{"cases": {}, "cases": {}}', "[1]", "no JSON"):
+        (tmp_path / "scene.json").write_text(broken)
+        assert read_mapping(tmp_path) == {}
 
 
 def test_rows_without_a_check_mark_stay_out(rows, tmp_path):

@@ -47,8 +47,7 @@ def test_environment(module_widget: Any, screenshot: Any, wait_for: Any) -> None
 
 def take(widget: Any, screenshot: Any, name: str) -> None:
     """Section 5 unfolded alone, as high as it needs."""
-    for button in ("data", "train", "apply", "evaluate"):
-        getattr(widget.panel.ui, f"{button}Button").collapsed = True
+    widget.panel.folding.open("environment")
     parent = widget.parent
     parent.setFixedWidth(WIDTH)
     slicer.app.processEvents()

@@ -17,6 +17,7 @@ from MedSegTrainerUI.training_settings import (
 
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.errors import UsageError
+from MedSegTrainerLib.files.json_input import LARGEST_BYTES
 
 
 def setting(key):
@@ -122,7 +123,12 @@ def test_files_may_have_bare_keys_and_may_be_a_job(tmp_path, document, changes):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("no json", "wrong.json cannot be used: it is no JSON file."),
+        ("no json", "wrong.json is not valid JSON: Expecting value"),
+        ('{"learning_rate": NaN}', "wrong.json is not valid JSON: nan is no finite number."),
+        ('{"trainer": {"epochs": 1e999}}', "wrong.json is not valid JSON: inf is no finite number."),
+        ('{"epochs": 3, "epochs": 4}', "wrong.json is not valid JSON: 'epochs' stands twice in one object."),
+        ("[" * 100 + "]" * 100, "wrong.json is not valid JSON: it is nested more than 64 levels deep."),
+        (" " * (LARGEST_BYTES + 1), "more than the 67108864 of any such file. It is not read."),
         ("[1]", "wrong.json holds no settings of a training."),
         ('{"nodes": []}', "wrong.json is a workflow"),
         ('{"trainer": 3}', "'trainer' must be an object with settings."),

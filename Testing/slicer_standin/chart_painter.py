@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -147,15 +148,17 @@ def _paint_axes(painter: QtGui.QPainter, frame: QtCore.QRect, horizontal: Axis, 
 def _paint_curve(painter: QtGui.QPainter, frame: QtCore.QRect, horizontal: Axis, vertical: Axis, curve: Curve) -> None:
     painter.setPen(QtGui.QPen(curve.color, curve.width))
     painter.setBrush(curve.color)
-    before = None
-    for x, y in curve.points:
-        is_shown = math.isfinite(horizontal.share(x)) and math.isfinite(vertical.share(y))
-        here = _place(frame, horizontal, vertical, x, y) if is_shown else None
-        if here is not None and before is not None and curve.is_line:
-            painter.drawLine(before, here)
-        if here is not None and curve.has_markers:
-            painter.drawEllipse(here, 2.5, 2.5)
-        before = here
+
+    def is_shown(point: tuple[float, float]) -> bool:
+        return math.isfinite(horizontal.share(point[0])) and math.isfinite(vertical.share(point[1]))
+
+    for shown, points in itertools.groupby(curve.points, is_shown):
+        places = [_place(frame, horizontal, vertical, x, y) for x, y in points] if shown else []
+        if curve.is_line and len(places) > 1:
+            painter.drawLines([QtCore.QLineF(one, other) for one, other in itertools.pairwise(places)])
+        if curve.has_markers:
+            for place in places:
+                painter.drawEllipse(place, 2.5, 2.5)
 
 
 def _paint_legend(painter: QtGui.QPainter, frame: QtCore.QRect, curves: list[Curve]) -> None:

@@ -105,8 +105,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._observers = []
         if scene is not None:
             for event in EVENTS:
-                tag = scene.AddObserver(getattr(slicer.vtkMRMLScene, event), self._on_scene)
-                self._observers.append((scene, tag))
+                self._observers.append((scene, self._observe(scene, getattr(slicer.vtkMRMLScene, event))))
             self._observers.append((scene, self._observe_removal(scene)))
         self.setEnabled(scene is not None)
         self._refresh()
@@ -192,12 +191,31 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
 
         return int(scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, going))
 
-    def _on_scene(self, caller: Any, event: str) -> None:
+    def _observe(self, scene: Any, event: int) -> int:
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def came_or_went(caller: Any, event: str, node: Any) -> None:
+            self._on_scene(caller, node)
+
+        def changed(caller: Any, event: str) -> None:
+            self._on_scene(caller, None)
+
+        is_of_a_node = event in (scene.NodeAddedEvent, scene.NodeRemovedEvent)
+        return int(scene.AddObserver(event, came_or_went if is_of_a_node else changed))
+
+    def _on_scene(self, caller: Any, node: Any) -> None:
+        """node: the one that came or went; as in Slicer, one of another class costs nothing."""
         if not shiboken6.isValid(self) or caller.IsClosing():
             return
         self._going = ""
+        if node is not None and not any(node.IsA(name) for name in self.nodeTypes) and not self._renamed():
+            return
         if self._shown != [(node.GetID(), node.GetName()) for node in self.nodes()]:
             self._refresh()
+
+    def _renamed(self) -> bool:
+        """Whether a node that is offered has another name now."""
+        offered = ((self._scene.GetNodeByID(identifier), name) for identifier, name in self._shown)
+        return any(node is not None and node.GetName() != name for node, name in offered)
 
     def _refresh(self, *_: Any) -> None:
         nodes = self.nodes()
