@@ -14,6 +14,7 @@ from MedSegTrainerUI.training_settings import (
     GROUPS,
     Setting,
     all_settings,
+    group_label,
     only_changes,
     parse_value,
     show_value,
@@ -77,7 +78,7 @@ class SettingsForm:
         ordered = sorted(all_settings().values(), key=lambda setting: GROUPS.index(setting.group))
         for setting in ordered:
             if setting.group not in self._headings:
-                heading = qt.QLabel(f"<b>{_(setting.group)}</b>")
+                heading = qt.QLabel(f"<b>{group_label(setting.group)}</b>")
                 heading.setContentsMargins(0, 8, 0, 2)
                 self._headings[setting.group] = heading
                 layout.addRow(heading)
