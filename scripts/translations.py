@@ -178,8 +178,12 @@ def updated(catalogue: Catalogue, texts: list[Text]) -> Catalogue:
 
 
 def _proposal(key: Text, known: dict[Text, Entry], vanished: dict[Text, Entry]) -> Entry:
-    """What a translator may begin with: the same text of another context, or an earlier wording."""
+    """A text that moved to another context keeps its translation. For others a translator may begin with that of the
+    same text of another context, or of an earlier wording."""
     context, source = key
+    moved = [entry for (_context, other), entry in vanished.items() if other == source and entry.finished]
+    if moved:
+        return moved[0]
     same = [entry for (_context, other), entry in known.items() if other == source and entry.translation]
     earlier = {other: entry for (home, other), entry in vanished.items() if home == context}
     like = [earlier[other] for other in difflib.get_close_matches(source, earlier, n=1, cutoff=ALIKE)]

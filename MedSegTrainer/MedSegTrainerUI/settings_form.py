@@ -94,8 +94,7 @@ class SettingsForm:
         default = show_value(setting.default)
         for option in setting.options:
             editor.addItem(_("{value} (default)").format(value=option) if option == default else option)
-        editor.setSizeAdjustPolicy(qt.QComboBox.AdjustToMinimumContentsLengthWithIcon)
-        editor.minimumContentsLength = 8
+        editor.setSizeAdjustPolicy(qt.QComboBox.AdjustToContents)
         editor.connect("activated(int)", lambda index, key=setting.key: self._on_menu(key, index))
         return editor
 

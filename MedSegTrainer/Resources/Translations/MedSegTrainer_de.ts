@@ -8,10 +8,6 @@
         <translation>Modell:</translation>
     </message>
     <message>
-        <source>What was trained here, newest first, and models that were used lately.</source>
-        <translation>Was hier trainiert wurde, das Neueste zuerst, und zuletzt benutzte Modelle.</translation>
-    </message>
-    <message>
         <source>...</source>
         <translation>...</translation>
     </message>
@@ -69,15 +65,15 @@
     </message>
     <message>
         <source>below </source>
-        <translation>unter </translation>
+        <translation>&lt; </translation>
     </message>
     <message>
         <source> mm3</source>
         <translation> mm3</translation>
     </message>
     <message>
-        <source>Average over mirror images (slower)</source>
-        <translation>Über Spiegelbilder mitteln (langsamer)</translation>
+        <source>Average mirror images</source>
+        <translation>Spiegelbilder mitteln</translation>
     </message>
     <message>
         <source>Appl&amp;y</source>
@@ -188,7 +184,7 @@
     </message>
     <message>
         <source>Findings</source>
-        <translation>Hinweise</translation>
+        <translation>Status</translation>
     </message>
     <message>
         <source>The volume of a new row. Several are channels of one case: the first is the one that was segmented.</source>
@@ -1444,6 +1440,10 @@
     <message>
         <source>Model file (zip)...</source>
         <translation>Modelldatei (Zip)...</translation>
+    </message>
+    <message>
+        <source>What was trained here, newest first, and models that were used lately.</source>
+        <translation>Was hier trainiert wurde, das Neueste zuerst, und zuletzt benutzte Modelle.</translation>
     </message>
     <message>
         <source>There is no model yet: train one in section 2, or choose one with the button [...].</source>
@@ -3312,12 +3312,12 @@
         <translation>Netz, Verlust, Optimierer, Zeitplan, Augmentierung, Strategien. Alles hat eine brauchbare Vorgabe.</translation>
     </message>
     <message>
-        <source>Find a setting: rate, patch, dropout, ...</source>
-        <translation>Suchen: Rate, Ausschnitt, Dropout, ...</translation>
+        <source>Find a setting</source>
+        <translation>Einstellung suchen</translation>
     </message>
     <message>
-        <source>Shows the settings whose name or description has these words.</source>
-        <translation>Zeigt die Einstellungen, deren Name oder Beschreibung diese Wörter hat.</translation>
+        <source>Shows the settings whose name or description has these words, such as rate, patch or dropout.</source>
+        <translation>Zeigt die Einstellungen, deren Name oder Beschreibung diese Wörter hat, etwa Rate, Ausschnitt oder Dropout.</translation>
     </message>
     <message>
         <source>Shows the settings of one group.</source>

@@ -1,0 +1,102 @@
+"""Rows of controls that would make the panel wider than the dock are broken: with large fonts, and long words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import qt
+
+NARROWEST = 356  # pixels that the panel has at least: a dock of 380 less its margins
+FRAME = 12  # pixels of a line edit beside its text
+
+
+class RowBreaks:
+    """The rows and forms below ``root``, a widget with a layout; ``adjust`` breaks those that need more than there is."""
+
+    def __init__(self, root: Any) -> None:
+        self._rows: list[tuple[Any, int]] = []
+        self._forms: list[tuple[Any, int]] = []
+        for layout, width in _layouts(root.layout(), NARROWEST):
+            if layout.inherits("QHBoxLayout"):
+                self._rows.append((layout, width))
+            elif layout.inherits("QFormLayout"):
+                self._forms.append((layout, width))
+            elif layout.inherits("QGridLayout"):
+                _narrow(layout, width)
+
+    def adjust(self) -> None:
+        for row, width in self._rows:
+            direction = qt.QBoxLayout.TopToBottom if _needed(row) > width else qt.QBoxLayout.LeftToRight
+            if row.direction() != direction:
+                row.setDirection(direction)
+        for form, width in self._forms:
+            policy = qt.QFormLayout.WrapAllRows if _form_width(form) > width else qt.QFormLayout.DontWrapRows
+            if form.rowWrapPolicy != policy:
+                form.rowWrapPolicy = policy
+
+
+def _layouts(layout: Any, width: int) -> Iterator[tuple[Any, int]]:
+    """All layouts with the width that each can have; what lies inside another comes before it."""
+    margins = layout.contentsMargins if not callable(layout.contentsMargins) else layout.contentsMargins()  # Qt 6 or 5
+    inner = width - margins.left() - margins.right()
+    for item in map(layout.itemAt, range(layout.count())):
+        widget, inside = item.widget(), item.layout()
+        if inside is not None:
+            yield from _layouts(inside, inner)
+        elif widget is not None and widget.layout() is not None:
+            frame = widget.contentsMargins()
+            yield from _layouts(widget.layout(), inner - frame.left() - frame.right())
+    yield layout, inner
+
+
+def _needed(row: Any) -> int:
+    """Pixels of a row of controls, or of a column where it was broken."""
+    parts = [_least(item) for item in map(row.itemAt, range(row.count())) if not item.isEmpty()]
+    if not parts:
+        return 0
+    is_broken = row.direction() == qt.QBoxLayout.TopToBottom
+    return sum(parts) + row.spacing * (len(parts) - 1) if not is_broken else max(parts)
+
+
+def _least(item: Any) -> int:
+    """Pixels without which something is cut."""
+    widget, inside = item.widget(), item.layout()
+    if inside is not None:
+        return _needed(inside) if inside.inherits("QBoxLayout") else inside.minimumSize().width()
+    if widget is None:
+        return 0
+    if widget.inherits("QLabel") and widget.wordWrap:
+        metrics = widget.fontMetrics()
+        return max((metrics.horizontalAdvance(word) for word in widget.text.split()), default=0)
+    if widget.inherits("QLineEdit"):
+        return widget.fontMetrics().horizontalAdvance(widget.placeholderText) + FRAME
+    return max(widget.minimumWidth, item.minimumSize().width())
+
+
+def _form_width(form: Any) -> int:
+    """Pixels that a form needs with its labels beside the fields."""
+    width = {}
+    for role in (qt.QFormLayout.LabelRole, qt.QFormLayout.FieldRole):
+        items = [form.itemAt(row, role) for row in range(form.rowCount())]
+        width[role] = max((_least(item) for item in items if item is not None and not item.isEmpty()), default=0)
+    return sum(width.values()) + form.horizontalSpacing
+
+
+def _narrow(grid: Any, width: int) -> None:
+    """Lays out a grid of controls anew in fewer columns, where they are too wide for those that it has."""
+    widgets = [grid.itemAt(index).widget() for index in range(grid.count())]
+    columns = grid.columnCount()
+    while columns > 1 and _grid_width(grid, widgets, columns) > width:
+        columns -= 1
+    if columns == grid.columnCount():
+        return
+    for widget in widgets:
+        grid.removeWidget(widget)
+    for index, widget in enumerate(widgets):
+        grid.addWidget(widget, index // columns, index % columns)
+
+
+def _grid_width(grid: Any, widgets: list[Any], columns: int) -> int:
+    widths = [max(one.sizeHint.width() for one in widgets[column::columns]) for column in range(columns)]
+    return sum(widths) + grid.horizontalSpacing() * (columns - 1)
