@@ -68,6 +68,7 @@ class DataSection:
         ui.volumesSelector.connect("checkedNodesChanged()", self.onSelection)
         let_go(ui.segmentationSelector)
         keep_readable(ui.segmentationSelector)
+        keep_readable(ui.volumesSelector)
         self._viewer = RowViewer(self)
         ui.reportLabel.connect("linkActivated(QString)", self.onReport)
         self.tell("")

@@ -48,9 +48,7 @@ class JobList:
             found = [(path.stat().st_mtime_ns, path.parent) for path in self.root.glob("*/job.json")]
         except OSError:
             return []
-        return [
-            JobFolder(path) for _ns, path in sorted(found, key=lambda item: (item[0], item[1].name), reverse=True)
-        ]
+        return [JobFolder(path) for _ns, path in sorted(found, key=lambda item: (item[0], item[1].name), reverse=True)]
 
     def removable(self, folder: JobFolder) -> Path:
         """The job's own folder; raises JobError where it is none of this list, a link, or a process works on it."""

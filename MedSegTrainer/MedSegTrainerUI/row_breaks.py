@@ -12,7 +12,7 @@ FRAME = 12  # pixels of a line edit beside its text
 
 
 class RowBreaks:
-    """The rows and forms below ``root``, a widget with a layout; ``adjust`` breaks those that need more than there is."""
+    """The rows and forms below ``root``, a widget with a layout. ``adjust`` breaks those that are too wide."""
 
     def __init__(self, root: Any) -> None:
         self._rows: list[tuple[Any, int]] = []
@@ -27,7 +27,7 @@ class RowBreaks:
 
     def adjust(self) -> None:
         for row, width in self._rows:
-            direction = qt.QBoxLayout.TopToBottom if _needed(row) > width else qt.QBoxLayout.LeftToRight
+            direction = qt.QBoxLayout.TopToBottom if _row_width(row) > width else qt.QBoxLayout.LeftToRight
             if row.direction() != direction:
                 row.setDirection(direction)
         for form, width in self._forms:
@@ -50,20 +50,24 @@ def _layouts(layout: Any, width: int) -> Iterator[tuple[Any, int]]:
     yield layout, inner
 
 
-def _needed(row: Any) -> int:
-    """Pixels of a row of controls, or of a column where it was broken."""
-    parts = [_least(item) for item in map(row.itemAt, range(row.count())) if not item.isEmpty()]
-    if not parts:
-        return 0
-    is_broken = row.direction() == qt.QBoxLayout.TopToBottom
-    return sum(parts) + row.spacing * (len(parts) - 1) if not is_broken else max(parts)
+def _row_width(row: Any) -> int:
+    """Pixels that a row needs that is not broken."""
+    parts = _parts(row)
+    return sum(parts) + row.spacing * max(0, len(parts) - 1)
+
+
+def _parts(row: Any) -> list[int]:
+    return [_least(item) for item in map(row.itemAt, range(row.count())) if not _is_hidden(item)]
 
 
 def _least(item: Any) -> int:
     """Pixels without which something is cut."""
     widget, inside = item.widget(), item.layout()
     if inside is not None:
-        return _needed(inside) if inside.inherits("QBoxLayout") else inside.minimumSize().width()
+        if not inside.inherits("QBoxLayout"):
+            return inside.minimumSize().width()
+        is_row = inside.direction() == qt.QBoxLayout.LeftToRight
+        return _row_width(inside) if is_row else max(_parts(inside), default=0)
     if widget is None:
         return 0
     if widget.inherits("QLabel") and widget.wordWrap:
@@ -71,7 +75,9 @@ def _least(item: Any) -> int:
         return max((metrics.horizontalAdvance(word) for word in widget.text.split()), default=0)
     if widget.inherits("QLineEdit"):
         return widget.fontMetrics().horizontalAdvance(widget.placeholderText) + FRAME
-    return max(widget.minimumWidth, item.minimumSize().width())
+    if widget.sizePolicy.horizontalPolicy() == qt.QSizePolicy.Ignored:
+        return int(widget.minimumWidth)
+    return max(widget.minimumWidth, widget.minimumSizeHint.width())
 
 
 def _form_width(form: Any) -> int:
@@ -79,8 +85,16 @@ def _form_width(form: Any) -> int:
     width = {}
     for role in (qt.QFormLayout.LabelRole, qt.QFormLayout.FieldRole):
         items = [form.itemAt(row, role) for row in range(form.rowCount())]
-        width[role] = max((_least(item) for item in items if item is not None and not item.isEmpty()), default=0)
+        width[role] = max((_least(item) for item in items if item is not None and not _is_hidden(item)), default=0)
     return sum(width.values()) + form.horizontalSpacing
+
+
+def _is_hidden(item: Any) -> bool:
+    """Whether code has hidden it. ``isEmpty`` would be true of all that was not shown yet, too."""
+    widget, inside = item.widget(), item.layout()
+    if inside is not None:
+        return all(_is_hidden(one) for one in map(inside.itemAt, range(inside.count())))
+    return widget is None or (widget.isHidden() and widget.testAttribute(qt.Qt.WA_WState_ExplicitShowHide))
 
 
 def _narrow(grid: Any, width: int) -> None:

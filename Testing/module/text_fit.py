@@ -1,4 +1,4 @@
-"""Which texts of a panel that is shown are cut, as they are drawn: by their widgets' width or height, or by the panel's edge.
+"""Which texts of a panel that is shown are cut: by their widgets' width or height, or by the panel's edge.
 
 A text that is cut may stay where its tooltip holds the whole: names of files, of cases and of models have any length.
 """
@@ -20,7 +20,7 @@ SCROLLED = ("QAbstractItemView", "QPlainTextEdit", "QTextBrowser")  # what is in
 
 
 def cut_texts(root: Any) -> list[str]:
-    """A line for each: the widget, its text, and how many pixels are missing. root: shown, as wide as it is asked about."""
+    """A line for each: the widget, its text, and how many pixels are missing. root: shown, as wide as it is meant."""
     found = []
     for widget in _shown(root):
         beyond = widget.mapTo(root, qt.QPoint(widget.width, 0)).x() - root.width
@@ -88,7 +88,7 @@ def _combo(combo: Any) -> Iterator[tuple[str, float, str]]:
 
 
 def _line(edit: Any) -> Iterator[tuple[str, float, str]]:
-    text = edit.text or edit.placeholderText
+    text = edit.placeholderText if not edit.text else ""  # what was typed can be moved
     yield text, _advance(edit, text) + FRAME - edit.width, edit.toolTip
 
 
