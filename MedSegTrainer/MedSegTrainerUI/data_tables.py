@@ -97,7 +97,10 @@ def fill(table: Any, rows: Sequence[Sequence[Cell]], fewest: int) -> None:
     table.blockSignals(blocked)
     shown = min(max(len(rows), fewest), MOST_ROWS_SHOWN)
     row_height = table.verticalHeader().defaultSectionSize
-    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + shown * row_height + 2 * table.frameWidth + 2)
+    is_scrolled = table.horizontalScrollBarPolicy != qt.Qt.ScrollBarAlwaysOff
+    bar = table.horizontalScrollBar().sizeHint.height() if is_scrolled else 0
+    header = table.horizontalHeader().sizeHint.height()
+    table.setFixedHeight(header + shown * row_height + bar + 2 * table.frameWidth + 2)
 
 
 def selected_rows(table: Any) -> list[int]:

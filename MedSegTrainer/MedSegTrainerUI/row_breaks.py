@@ -71,13 +71,22 @@ def _least(item: Any) -> int:
     if widget is None:
         return 0
     if widget.inherits("QLabel") and widget.wordWrap:
-        metrics = widget.fontMetrics()
-        return max((metrics.horizontalAdvance(word) for word in widget.text.split()), default=0)
+        return _longest_word(widget)
     if widget.inherits("QLineEdit"):
-        return widget.fontMetrics().horizontalAdvance(widget.placeholderText) + FRAME
+        return _shown_hint(widget)
     if widget.sizePolicy.horizontalPolicy() == qt.QSizePolicy.Ignored:
         return int(widget.minimumWidth)
     return max(widget.minimumWidth, widget.minimumSizeHint.width())
+
+
+def _longest_word(label: Any) -> int:
+    metrics = label.fontMetrics()
+    return max((metrics.horizontalAdvance(word) for word in label.text.split()), default=0)
+
+
+def _shown_hint(editor: Any) -> int:
+    """Of a line edit, the pixels of what it says while it is empty."""
+    return int(editor.fontMetrics().horizontalAdvance(editor.placeholderText)) + FRAME
 
 
 def _form_width(form: Any) -> int:
@@ -90,11 +99,11 @@ def _form_width(form: Any) -> int:
 
 
 def _is_hidden(item: Any) -> bool:
-    """Whether code has hidden it. ``isEmpty`` would be true of all that was not shown yet, too."""
+    """Whether it was hidden itself; what lies in a folded section was not."""
     widget, inside = item.widget(), item.layout()
     if inside is not None:
         return all(_is_hidden(one) for one in map(inside.itemAt, range(inside.count())))
-    return widget is None or (widget.isHidden() and widget.testAttribute(qt.Qt.WA_WState_ExplicitShowHide))
+    return widget is None or widget.isHidden()
 
 
 def _narrow(grid: Any, width: int) -> None:

@@ -552,7 +552,7 @@
     </message>
     <message>
         <source>One section at a time</source>
-        <translation>Ein Abschnitt zurzeit</translation>
+        <translation>Nur ein Abschnitt offen</translation>
     </message>
     <message>
         <source>Opening a section folds the others, and the next one opens when the one before is ready.</source>
