@@ -47,6 +47,7 @@ PROPERTIES: dict[str, tuple[Make, Any] | tuple[Make, Any, Any]] = {
     "QFormLayout.horizontalSpacing": (qt.QFormLayout, 7),
     "QFormLayout.rowWrapPolicy": (qt.QFormLayout, qt.QFormLayout.WrapAllRows),
     "QFrame.frameShape": (qt.QFrame, qt.QFrame.StyledPanel),
+    "QLayout.spacing": (qt.QHBoxLayout, 9),
     "QLabel.alignment": (qt.QLabel, qt.Qt.AlignRight),
     "QLabel.indent": (qt.QLabel, 3),
     "QLabel.text": (qt.QLabel, "liver"),
