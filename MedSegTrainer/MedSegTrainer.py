@@ -1,5 +1,7 @@
 """The module MedSegTrainer of 3D Slicer: what Slicer calls. The work is done by the packages beside it."""
 
+from pathlib import Path
+
 import MedSegTrainerUI.library  # noqa: F401  makes MedSegTrainerLib importable
 import slicer
 from slicer.i18n import tr as _
@@ -13,11 +15,13 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 MANUAL = "https://github.com/MedSegTrainer/SlicerMedSegTrainer/blob/main/Resources/docs/README.md"
+TRANSLATIONS = Path(__file__).resolve().parent / "Resources" / "Translations"
 
 
 class MedSegTrainer(ScriptedLoadableModule):
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
+        slicer.app.loadTranslations(str(TRANSLATIONS))  # Slicer itself reads only those in its own folder
         self.parent.title = _("MedSegTrainer")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         self.parent.dependencies = []

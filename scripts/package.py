@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DESTINATION = ROOT / "dist" / "MedSegTrainer"
 # folder of the CMakeLists.txt, and where its files go in an installed extension
 PARTS = {"MedSegTrainer": "", "MedSegTrainerLib": "MedSegTrainerLib"}
-PACKED = (".py", ".j2", ".png", ".txt", ".ui")
+PACKED = (".py", ".j2", ".png", ".qm", ".ts", ".txt", ".ui")
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ from MedSegTrainerUI.apply_run import ApplyRun, ApplyTask, find_runs, start_run
 from MedSegTrainerUI.messages import show_message, told
 from MedSegTrainerUI.model_card import ModelCard, card_html, card_tooltip, read_card
 from MedSegTrainerUI.model_list import ModelList, forget_model, remember_model
-from MedSegTrainerUI.node_choice import let_go
+from MedSegTrainerUI.node_choice import keep_readable, let_go
 from MedSegTrainerUI.result_view import ResultView, open_segment_editor
 from MedSegTrainerUI.segment_classes import same_name
 from MedSegTrainerUI.volume_chooser import VolumeChooser
@@ -58,6 +58,7 @@ class ApplySection:
         ui.modelButton.setMenu(menu)
         ui.modelSelector.connect("activated(int)", self.onModel)
         let_go(ui.outputSelector)
+        keep_readable(ui.outputSelector)
         ui.outputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onOutput)
         for name, widget, signal in (
             ("tta", ui.ttaCheckBox, "toggled(bool)"), ("fillHoles", ui.holesCheckBox, "toggled(bool)"),
@@ -118,6 +119,8 @@ class ApplySection:
             self._list_models(path)
         selector = self.ui.modelSelector
         selector.setCurrentIndex([one.path for one in self._entries].index(path) if path else -1)
+        tip = _("What was trained here, newest first, and models that were used lately.")
+        selector.toolTip = f"{selector.currentText}\n{tip}" if path else tip
         self._show_card(path)
 
     def _list_models(self, path: str) -> None:

@@ -28,6 +28,8 @@ from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerLib.events import EventLog, Failed, Finished, Started, Stopped, Warned
 from MedSegTrainerLib.job import JobFolder, JobOwner
 from MedSegTrainerUI.build_packages import install
+from MedSegTrainerUI.build_texts import read_catalogue
+from MedSegTrainerUI.build_texts import translated as _
 from MedSegTrainerUI.build_words import expected_size, failure_words, free_bytes, full_disk_words, has_nvidia
 from MedSegTrainerUI.builder import Builder, BuildError, Interrupted, size_of
 from MedSegTrainerUI.environment_record import identity, read_json, record_name, requirements_hash, venv_python
@@ -61,7 +63,7 @@ def test(builder: Builder) -> str:
     options, python = builder.options, Path(builder.options.python)
     record_file = builder.root / record_name(builder.venv, python)
     record_file.unlink(missing_ok=True)
-    builder.stage("test", "Testing: one step of a training", 0.9)
+    builder.stage("test", _("Testing: one step of a training"), 0.9)
     report_file = builder.root / "self-test.json"
     report_file.unlink(missing_ok=True)
     command = [str(python), "-m", "MedSegTrainerLib", "self-test", "--device", options.device, "--json"]
@@ -81,22 +83,24 @@ def test(builder: Builder) -> str:
 def test_words(python: Path, code: int, said: str) -> str:
     """Why a self-test ended without a report."""
     if code == 127:
-        return f"{python} cannot be started ({said}). Choose a Python interpreter (python.exe, or bin/python)."
+        words = _("{python} cannot be started ({said}). Choose a Python interpreter (python.exe, or bin/python).")
+        return words.format(python=python, said=said)
     for line in reversed(said.splitlines()):
         if line.startswith("ModuleNotFoundError: No module named "):
             name = line.rsplit("'", 2)[-2].split(".")[0]
-            return (
-                f"The Python {python} lacks the package {name}. Choose another one, press Set up or Repair, or install "
+            return _(
+                "The Python {python} lacks the package {name}. Choose another one, press Set up or Repair, or install "
                 "the packages of requirements.txt in it."
-            )
+            ).format(python=python, name=name)
         if line.startswith(("SyntaxError", "ImportError", "TypeError")):
-            return f"The Python {python} is too old or damaged ({line}). Python 3.10 or newer is needed."
-    return failure_words("The self-test", code, said)
+            words = _("The Python {python} is too old or damaged ({line}). Python 3.10 or newer is needed.")
+            return words.format(python=python, line=line)
+    return failure_words(_("The self-test"), code, said)
 
 
 def _check_space(builder: Builder) -> None:
     options = builder.options
-    builder.stage("check", "Looking for space on the disk", 0.0)
+    builder.stage("check", _("Looking for space on the disk"), 0.0)
     needed = expected_size(has_nvidia()).disk if options.needed is None else options.needed
     free = free_bytes(builder.root) + size_of(builder.root)  # what is there is replaced, or is a download to be used
     if free < needed:
@@ -116,16 +120,15 @@ def work(options: argparse.Namespace) -> int:
             owner.update(state="finished", message=message, progress=1.0)
             return 0
         except Interrupted:
-            events(Stopped(how="now", message="Stopped."))
-            owner.update(state="stopped", message="Stopped. What was loaded already is kept.")
+            events(Stopped(how="now", message=_("Stopped.")))
+            owner.update(state="stopped", message=_("Stopped. What was loaded already is kept."))
             return 0
         except (MedSegError, OSError) as error:
             message = str(error)
         except Exception as error:
             traceback.print_exc()
-            message = (
-                f"An error that should not happen: {type(error).__name__}: {error}. Please report it with the log."
-            )
+            message = _("An error that should not happen: {error}. Please report it with the log.")
+            message = message.format(error=f"{type(error).__name__}: {error}")
         print(message, file=sys.stderr)
         shutil.rmtree(folder.path / "tmp", ignore_errors=True)  # on a full disk this makes room for the next lines
         try:
@@ -155,11 +158,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--needed", type=int, help="bytes that must be free; by default what PyTorch takes here")
     parser.add_argument("--anew", action="store_true", help="also where it is complete")
     parser.add_argument("--wheels", type=Path, help="folder of wheels to install from, without a network")
+    parser.add_argument("--texts", type=Path, help="catalogue (.ts) of the user's language")
     parser.add_argument("--no-uv", action="store_true", help="use venv and pip")
     options = parser.parse_args(arguments)
     for name in ("folder", "library", "requirements", "wheels"):  # the tools work in the environment's folder
         path = getattr(options, name)
         setattr(options, name, path and path.absolute())
+    if options.texts is not None:
+        read_catalogue(options.texts)
     if options.action == "remove":
         return remove(options.folder)
     try:

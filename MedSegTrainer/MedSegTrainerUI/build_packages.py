@@ -10,8 +10,9 @@ from pathlib import Path
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.events import Warned
+from MedSegTrainerUI.build_texts import translated as _
 from MedSegTrainerUI.build_tools import own_folders, system_pythons
-from MedSegTrainerUI.build_words import KINDS, VAGUE, expected_size, failure_kind, failure_words, has_nvidia
+from MedSegTrainerUI.build_words import VAGUE, expected_size, failure_kind, failure_words, has_nvidia, kind_words
 from MedSegTrainerUI.builder import Builder, BuildError
 from MedSegTrainerUI.wheel_folder import missing_wheels, missing_words, python_versions, venv_version
 
@@ -25,14 +26,15 @@ def install(builder: Builder, python: Path) -> str:
     """An environment with all packages; returns the tool that made it. python: where its interpreter will be."""
     options = builder.options
     if options.wheels is not None and not options.wheels.is_dir():
-        raise BuildError(f"The folder of wheels {options.wheels} is not there. Choose another, or empty the field.")
+        words = _("The folder of wheels {folder} is not there. Choose another, or empty the field.")
+        raise BuildError(words.format(folder=options.wheels))
     expected = options.needed or expected_size(has_nvidia()).disk
     uv = None if options.no_uv else _find_uv(builder)
     if uv is not None and _uv_venv(builder, uv) and _uv_packages(builder, uv, python, expected):
         return "uv"
     _plain_venv(builder)
     _check_wheels(builder)
-    builder.stage("packages", _loading(builder, " with pip"), 0.1)
+    builder.stage("packages", _loading(builder, _(" with pip")), 0.1)
     pip = [*_pip(str(python), "-I"), *_sources(builder)]
     hashes = options.requirements.with_name(HASHES)
     if hashes.exists():  # of all but PyTorch, and pip wants those of all or of none
@@ -54,8 +56,9 @@ def _sources(builder: Builder) -> list[str]:
 
 def _loading(builder: Builder, tool: str = "") -> str:
     if builder.options.wheels is None:
-        return f"Loading packages{tool}"
-    return f"Unpacking packages from {builder.options.wheels}{tool}; all hashes are checked but that of PyTorch"
+        return _("Loading packages{tool}").format(tool=tool)
+    words = _("Unpacking packages from {folder}{tool}; all hashes are checked but that of PyTorch")
+    return words.format(folder=builder.options.wheels, tool=tool)
 
 
 def _check_wheels(builder: Builder) -> None:
@@ -78,9 +81,9 @@ def _uv_packages(builder: Builder, uv: str, python: Path, expected: int) -> bool
     command = [uv, "pip", "install", "--no-config", "--python", str(python), "-r", str(options.requirements)]
     hashes = options.requirements.with_name(HASHES)
     command += ["-r", str(hashes)] if hashes.exists() else []
-    tries = [(_sources(builder), "The packages could not be loaded with uv; pip is tried.")]
+    tries = [(_sources(builder), _("The packages could not be loaded with uv; pip is tried."))]
     if options.wheels is None:
-        words = "The PyTorch made for this GPU could not be loaded; the usual one is tried."
+        words = _("The PyTorch made for this GPU could not be loaded; the usual one is tried.")
         tries.insert(0, (["--torch-backend=auto"], words))
     for choice, words in tries:
         if builder.attempt("uv", [*command, *choice], expected=expected):
@@ -94,7 +97,7 @@ def _find_uv(builder: Builder) -> str | None:
     found = shutil.which("uv", path=builder.environment.get("PATH"))
     if found and _uv_version(builder.try_run([found, "--version"])[1]) >= OLDEST_UV:
         return found
-    builder.stage("uv", "Loading the installer (uv, 20 MB)", 0.02)
+    builder.stage("uv", _("Loading the installer (uv, 20 MB)"), 0.02)
     target = builder.root / "uv"
     shutil.rmtree(target, ignore_errors=True)
     pip = [*_pip(sys.executable), *_sources(builder)]
@@ -108,7 +111,8 @@ def _find_uv(builder: Builder) -> str | None:
     program = target / "bin" / ("uv.exe" if os.name == "nt" else "uv")
     if loaded and program.exists():
         return str(program)
-    builder.events(Warned(message="The installer uv could not be loaded; pip is used instead, which takes longer."))
+    words = _("The installer uv could not be loaded; pip is used instead, which takes longer.")
+    builder.events(Warned(message=words))
     return None
 
 
@@ -119,7 +123,7 @@ def _uv_version(said: str) -> tuple[int, ...]:
 
 def _uv_venv(builder: Builder, uv: str) -> bool:
     """An empty environment made by uv, which loads a Python where the computer has none; False where it cannot."""
-    builder.stage("python", "Making an environment with Python 3.12", 0.05)
+    builder.stage("python", _("Making an environment with Python 3.12"), 0.05)
     _remove_tree(builder.venv)
     wheels = builder.options.wheels
     versions = PYTHONS if wheels is None else (*python_versions(wheels), *PYTHONS)
@@ -133,7 +137,7 @@ def _uv_venv(builder: Builder, uv: str) -> bool:
 
 def _plain_venv(builder: Builder) -> None:
     """An empty environment made by a Python of this computer; raises BuildError where there is none that can."""
-    builder.stage("python", "Making an environment with the Python of this computer", 0.05)
+    builder.stage("python", _("Making an environment with the Python of this computer"), 0.05)
     _remove_tree(builder.venv)
     words = _no_python_words(builder)
     wheels = builder.options.wheels
@@ -143,7 +147,7 @@ def _plain_venv(builder: Builder) -> None:
         code, said = builder.try_run([base, "-I", "-m", "venv", str(builder.venv)])
         if code == 0:
             return
-        words = failure_words("Making the environment", code, said)
+        words = failure_words(_("Making the environment"), code, said)
         if failure_kind(said) == "disk":
             break
         _remove_tree(builder.venv)
@@ -153,11 +157,11 @@ def _plain_venv(builder: Builder) -> None:
 def _no_python_words(builder: Builder) -> str:
     kind, wheels = failure_kind("", builder.failed), builder.options.wheels
     version = (python_versions(wheels) if wheels is not None else [])[:1] or ["3.12"]
-    words = (
-        f"No Python was found that could be used, and none could be loaded. Install Python {version[0]} from "
-        "python.org and press Repair, or choose an existing Python."
-    )
-    return words if kind in VAGUE else f"{KINDS[kind][1]}\n{words}"
+    words = _(
+        "No Python was found that could be used, and none could be loaded. Install Python {version} from python.org "
+        "and press Repair, or choose an existing Python."
+    ).format(version=version[0])
+    return words if kind in VAGUE else f"{kind_words(kind)}\n{words}"
 
 
 def _remove_tree(path: Path) -> None:

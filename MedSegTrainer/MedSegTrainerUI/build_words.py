@@ -12,15 +12,14 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from MedSegTrainerUI.build_texts import translated
+from MedSegTrainerUI.build_texts import translated as _
+
 GIGABYTE = 10**9
 WINDOWS_LIBRARY = Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "nvcuda.dll"
 
 
-def _(text: str) -> str:
-    """Marks a text for the translators; the panel, which has the translations, says it in the user's language."""
-    return text
-
-
+# Texts here are read before the catalogue is, and so are translated where they are used: see kind_words.
 # kind: what pip, uv, Python or PyTorch print, and what that means for the user; the first that fits is told.
 # Windows says errors in its own language: there the numbers are what can be known.
 KINDS = {
@@ -150,10 +149,10 @@ def gigabytes(count: int) -> str:
 
 
 def full_disk_words(folder: Path, needed: int, free: int) -> str:
-    return (
-        f"There is too little space for PyTorch in {folder}: {gigabytes(needed)} are needed, {gigabytes(free)} are "
-        "free. Free some space, then press Set up, or choose an existing Python."
-    )
+    return _(
+        "There is too little space for PyTorch in {folder}: {needed} are needed, {free} are free. Free some space, "
+        "then press Set up, or choose an existing Python."
+    ).format(folder=folder, needed=gigabytes(needed), free=gigabytes(free))
 
 
 def failure_kind(said: str, earlier: str = "") -> str:
@@ -173,16 +172,23 @@ def _first_kind(text: str) -> str:
 def failure_words(what: str, code: int, said: str, earlier: str = "", *, folder: bool = False) -> str:
     """Why a tool ended with ``code``; ``said`` is the end of what it printed. folder: it took wheels from a folder."""
     if code < 0 or code in (137, 143):
-        return f"{what} was ended by the system or by another program; most often memory ran out. Press Repair."
+        words = _("{what} was ended by the system or by another program; most often memory ran out. Press Repair.")
+        return words.format(what=what)
     kind = failure_kind(said, earlier)
-    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or [_("it said nothing")]
     if kind in ("no wheel", "no package"):
-        words = NOT_IN_FOLDER if folder else KINDS[kind][1]
+        words = translated(NOT_IN_FOLDER) if folder else kind_words(kind)
         return f"{words}\n{_naming_package(lines)[:300]}"
     if kind:
-        return KINDS[kind][1]
+        return kind_words(kind)
     last = "\n".join(lines[-LAST_LINES:])
-    return f"{what} failed (exit code {code}): {last[-600:]}. The log tells more; Repair tries it again."
+    words = _("{what} failed (exit code {code}): {said}. The log tells more; Repair tries it again.")
+    return words.format(what=what, code=code, said=last[-600:])
+
+
+def kind_words(kind: str) -> str:
+    """What a key of KINDS means for the user."""
+    return translated(KINDS[kind][1])
 
 
 def _naming_package(lines: list[str]) -> str:

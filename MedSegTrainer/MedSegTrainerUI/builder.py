@@ -13,6 +13,7 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerLib.events import EventLog, Progress, Stage
 from MedSegTrainerLib.job import JobFolder, JobOwner
+from MedSegTrainerUI.build_texts import translated as _
 from MedSegTrainerUI.build_tools import tool_environment
 from MedSegTrainerUI.build_words import HOPELESS, failure_kind, failure_words, gigabytes
 from MedSegTrainerUI.process import detached, end_process_tree
@@ -95,7 +96,8 @@ class Builder:
         done = min(size_of(self.root), expected)
         self._counted = time.monotonic()
         self.events(Progress(done=done, total=expected))
-        told = f"Loading and unpacking packages: {gigabytes(done)} of about {gigabytes(expected)}"
+        told = _("Loading and unpacking packages: {done} of about {expected}")
+        told = told.format(done=gigabytes(done), expected=gigabytes(expected))
         self.owner.update(progress=round(0.1 + 0.75 * done / expected, 3), message=told)
 
     def _said(self, begin: int) -> str:

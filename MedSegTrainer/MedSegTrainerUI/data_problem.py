@@ -59,7 +59,7 @@ def repair_words(problem: Problem) -> str:
         return _("Let the later class win")
     if problem.action == "rename":
         return _("Rename '{name}'").format(name=problem.names[0])
-    return _("Merge '{names}'").format(names="' and '".join(problem.names))
+    return _("Merge '{names}'").format(names=_("' and '").join(problem.names))
 
 
 def status_words(rows: Sequence[CaseRow], classes: Sequence[Any], blocking: str, is_known: bool) -> str:
@@ -80,7 +80,7 @@ def _different_names(rows: Sequence[CaseRow], classes: Sequence[Any]) -> Problem
         if _spelling(item.name) in spelled:
             text = _("The classes '{names}' are spelled almost alike. Merge them, or rename one.")
             both = spelled[_spelling(item.name)], item.name
-            return Problem(text=text.format(names="' and '".join(both)), action="merge", names=both)
+            return Problem(text=text.format(names=_("' and '").join(both)), action="merge", names=both)
         spelled[_spelling(item.name)] = item.name
     owned = {tuple(_classes_of(row, classes)): row.name for row in rows}  # of cases with the same classes one will do
     for (own, case), (others, other) in combinations(owned.items(), 2):

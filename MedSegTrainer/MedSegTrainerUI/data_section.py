@@ -21,7 +21,7 @@ from MedSegTrainerUI.data_look import DataLook
 from MedSegTrainerUI.data_problem import Problem, find_problem, repair_words, status_words
 from MedSegTrainerUI.export_cases import export_cases
 from MedSegTrainerUI.messages import show_message, told
-from MedSegTrainerUI.node_choice import let_go
+from MedSegTrainerUI.node_choice import keep_readable, let_go
 from MedSegTrainerUI.row_viewer import RowViewer
 from MedSegTrainerUI.scene_pairs import pair_all, pairs_message
 from MedSegTrainerUI.scene_watch import SceneWatch
@@ -61,7 +61,7 @@ class DataSection:
     def _connect(self) -> None:
         ui = self.ui
         shared = (data_tables.VOLUMES, data_tables.SEGMENTS)
-        data_tables.prepare(ui.pairsTable, shared, {data_tables.SEGMENTATION: 0, data_tables.FINDINGS: 80})
+        data_tables.prepare(ui.pairsTable, shared, {data_tables.SEGMENTATION: 0, data_tables.FINDINGS: 0})
         data_tables.prepare(ui.classesTable, (data_tables.CLASS,))
         for button, slot in (
             (ui.addAllButton, self.onAddAll), (ui.folderButton, self.onFolder), (ui.addPairButton, self.onAddPair),
@@ -76,6 +76,8 @@ class DataSection:
         ui.classesTable.connect("itemSelectionChanged()", self.onSelection)
         ui.volumesSelector.connect("checkedNodesChanged()", self.onSelection)
         let_go(ui.segmentationSelector)
+        keep_readable(ui.segmentationSelector)
+        keep_readable(ui.volumesSelector)
         self._viewer = RowViewer(self)
         ui.reportLabel.connect("linkActivated(QString)", self.onReport)
         self.tell("")

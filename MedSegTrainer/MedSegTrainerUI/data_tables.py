@@ -11,12 +11,15 @@ import qt
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.case_rows import CaseRow
+from MedSegTrainerUI.row_breaks import NARROWEST
 
 USE, VOLUMES, SEGMENTATION, SEGMENTS, FINDINGS = range(5)
 LEARN, CLASS, CASES, ML = range(4)
 SEVERITIES = ("error", "warning", "note")
 DOT_COLORS = {"error": (198, 40, 50), "warning": (217, 154, 28), "note": (59, 120, 195), "": (63, 155, 79)}
 MOST_ROWS_SHOWN = 6
+BESIDE = 30  # pixels of the panel that no table gets: margins of its section, frame, scroll bar
+ROW_MARGIN = 6  # pixels above and below the text of a row, together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +71,7 @@ def class_cells(classes: Sequence[Any], left_out: Sequence[Any]) -> list[list[Ce
 
 def prepare(table: Any, stretched: Sequence[int], widths: Mapping[int, int] | None = None) -> None:
     """Columns as wide as their content, or as ``widths`` (pixels; 0: as their title) says, but those that share the
-    rest."""
+    rest. Where the titles alone are wider than the panel, with large fonts, the table can be scrolled."""
     header = table.horizontalHeader()
     header.setDefaultAlignment(qt.Qt.AlignLeft | qt.Qt.AlignVCenter)
     header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
@@ -77,6 +80,14 @@ def prepare(table: Any, stretched: Sequence[int], widths: Mapping[int, int] | No
     for column, width in (widths or {}).items():
         header.setSectionResizeMode(column, qt.QHeaderView.Interactive)
         header.resizeSection(column, width or header.sectionSizeHint(column))
+    titles = [header.sectionSizeHint(column) for column in range(table.columnCount)]
+    if sum(titles) + BESIDE > NARROWEST:
+        for column in stretched:
+            header.setSectionResizeMode(column, qt.QHeaderView.Interactive)
+            header.resizeSection(column, titles[column])
+        table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAsNeeded)
+    row_height = table.fontMetrics().height() + ROW_MARGIN
+    table.verticalHeader().setDefaultSectionSize(max(row_height, table.verticalHeader().defaultSectionSize))
 
 
 def fill(table: Any, rows: Sequence[Sequence[Cell]], fewest: int, before: Sequence[Sequence[Cell]] = ()) -> None:
@@ -95,7 +106,10 @@ def fill(table: Any, rows: Sequence[Sequence[Cell]], fewest: int, before: Sequen
     table.blockSignals(blocked)
     shown = min(max(len(rows), fewest), MOST_ROWS_SHOWN)
     row_height = table.verticalHeader().defaultSectionSize
-    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + shown * row_height + 2 * table.frameWidth + 2)
+    is_scrolled = table.horizontalScrollBarPolicy != qt.Qt.ScrollBarAlwaysOff
+    bar = table.horizontalScrollBar().sizeHint.height() if is_scrolled else 0
+    header = table.horizontalHeader().sizeHint.height()
+    table.setFixedHeight(header + shown * row_height + bar + 2 * table.frameWidth + 2)
 
 
 @contextmanager

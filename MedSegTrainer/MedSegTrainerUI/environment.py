@@ -25,14 +25,16 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib import __version__, atomic
 from MedSegTrainerLib.errors import JobError
-from MedSegTrainerLib.job import STOP_NOW, JobFolder
-from MedSegTrainerLib.job_status import ACTIVE_STATES, Status
+from MedSegTrainerLib.job import STOP_NOW, JobFolder, Status
+from MedSegTrainerLib.job_lock import ACTIVE_STATES
+from MedSegTrainerUI.build_texts import catalogue_path
 from MedSegTrainerUI.build_tools import STARTUP_VARIABLE
 from MedSegTrainerUI.build_words import expected_size, free_bytes, gigabytes, has_nvidia
 from MedSegTrainerUI.environment_record import identity, read_json, record_name, requirements_hash, venv_python
 from MedSegTrainerUI.process import TreeEnd, keep, reap, start_detached, without_python_variables
 
 MODULE_FOLDER = Path(__file__).resolve().parent.parent
+TRANSLATIONS = MODULE_FOLDER / "Resources" / "Translations"
 LIBRARY_FOLDER = Path(atomic.__file__).resolve().parent.parent
 STOP_SECONDS = 20.0  # that a build is given to end by itself
 FULL_BYTES = 100_000_000  # less free space than this explains why a build ended without a word
@@ -224,7 +226,7 @@ class Environment:
                 words = _("The Python {path} is not there. Choose another one, or press Set up.").format(path=python)
                 return "failed", words
             if self.status.state in ("failed", "stopped"):
-                return self.status.state, told_message(self.status.message)
+                return self.status.state, self.status.message
             if (self.folder / "built.json").exists():
                 return "failed", _("The environment is damaged: its Python is gone. Press Repair.")
             return "new", _("PyTorch is not set up yet. Press Set up in the section Environment.")
@@ -232,7 +234,7 @@ class Environment:
         if record and not changed:
             return "ready", ""
         if self.status.state in ("failed", "stopped"):
-            return self.status.state, told_message(self.status.message)
+            return self.status.state, self.status.message
         if changed:
             return "changed", changed
         return "changed", _("The Python {path} has not been tested. Press Test.").format(path=python)
@@ -290,6 +292,8 @@ class Environment:
     def _run(self, action: str, folder: Path, log: Path, *arguments: str) -> Any:
         command = [slicer_python(), "-m", "MedSegTrainerUI.build_environment", action, "--folder", str(folder)]
         command += ["--library", str(LIBRARY_FOLDER), *arguments]
+        texts = catalogue_path(TRANSLATIONS, slicer.app.applicationLocaleName)
+        command += ["--texts", str(texts)] if texts is not None else []
         try:
             return start_detached(command, cwd=MODULE_FOLDER, environment=builder_environment(), log=log)
         except OSError as error:
@@ -302,11 +306,6 @@ class Environment:
 
     def _set(self, key: str, value: str) -> None:
         qt.QSettings().setValue(key, value)
-
-
-def told_message(message: str) -> str:
-    """What the build says, in the user's language where a line of it has been translated."""
-    return "\n".join(_(line) for line in message.splitlines())
 
 
 def told_report(report: dict[str, Any]) -> str:

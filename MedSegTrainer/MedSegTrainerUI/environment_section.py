@@ -222,7 +222,8 @@ class EnvironmentSection:
         ui.deviceTitle.visible = combo.visible = environment.state != "new"  # the test finds what there is
         busy = _("PyTorch is being set up or tested. Wait for the end, or press Stop.") if environment.busy else ""
         combo.enabled = ui.pythonPathLineEdit.enabled = ui.wheelsPathLineEdit.enabled = not busy
-        combo.toolTip = busy or _("What trainings run on. Another choice is tested at once.")
+        choice = _("What trainings run on. Another choice is tested at once.")
+        combo.toolTip = busy or f"{combo.currentText}. {choice}"  # names of GPUs are long
         ui.pythonPathLineEdit.toolTip = busy or _(
             "An interpreter (python.exe, or bin/python) that has PyTorch, MONAI and the other packages of "
             "requirements.txt; used instead of the environment made here. Leave it empty otherwise."

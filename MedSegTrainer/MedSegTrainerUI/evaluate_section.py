@@ -16,7 +16,7 @@ from MedSegTrainerUI import data_tables
 from MedSegTrainerUI.data_tables import Cell
 from MedSegTrainerUI.evaluate_run import EvaluateRun, add_table, fill_table, read_table
 from MedSegTrainerUI.messages import show_message, told
-from MedSegTrainerUI.node_choice import let_go
+from MedSegTrainerUI.node_choice import keep_readable, let_go
 from MedSegTrainerUI.segment_classes import same_name
 
 TABLE_ROLE = "evaluateTable"
@@ -44,6 +44,7 @@ class EvaluateSection:
         for parameter, name in SELECTORS.items():
             selector = getattr(self.ui, name)
             let_go(selector)
+            keep_readable(selector)
             selector.connect("currentNodeChanged(vtkMRMLNode*)", functools.partial(self.onNode, parameter))
         self.ui.evaluateButton.connect("clicked(bool)", self.onEvaluate)
         self.ui.cancelButton.connect("clicked(bool)", self.onCancel)

@@ -104,14 +104,12 @@ def size_words(count: int) -> str:
     return _("{size:.1f} GB").format(size=count / 1e9) if count >= 1e9 else _("{size:.0f} MB").format(size=count / 1e6)
 
 
-STATES = {
-    "created": "not started", "starting": "starting", "running": "running", "finished": "done", "stopped": "stopped",
-    "failed": "failed", "died": "broken off",
-}  # fmt: skip
-
-
 def state_word(state: str) -> str:
-    return _(STATES.get(state, state))
+    words = {
+        "created": _("not started"), "starting": _("starting"), "running": _("running"), "finished": _("done"),
+        "stopped": _("stopped"), "failed": _("failed"), "died": _("broken off"),
+    }  # fmt: skip
+    return words.get(state, state)
 
 
 def progress_words(watch: JobWatch) -> str:

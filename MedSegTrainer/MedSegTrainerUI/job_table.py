@@ -45,6 +45,7 @@ class JobTable:
         table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         table.horizontalHeader().setResizeContentsPrecision(ROWS_MEASURED)
         table.horizontalHeader().setStretchLastSection(True)
+        table.horizontalHeader().setHighlightSections(False)
         table.verticalHeader().setVisible(False)
 
     def refresh(self, watched: str) -> int:

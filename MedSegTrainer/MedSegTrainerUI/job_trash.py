@@ -14,12 +14,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from slicer.i18n import tr as _
+
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerUI.jobs import JobList
+from MedSegTrainerUI.jobs import JobList, not_removed
 
 FOLDER = ".trash"
 RECORD = ".removed.json"
@@ -57,17 +59,15 @@ class JobTrash:
         path = self._jobs.removable(folder)
         self.root.mkdir(parents=True, exist_ok=True)
         if not self._is_own():
-            raise JobError(f"{self.root} is a link to another folder. Remove the link: a folder is made in its place.")
+            words = _("{folder} is a link to another folder. Remove the link: a folder is made in its place.")
+            raise JobError(words.format(folder=self.root))
         removed = RemovedJob(name=self._free_name(path.name), job=path.name, removed=time.time(), size=None)
         self._write(removed, str(path))
         try:
             path.rename(self.root / removed.name)
         except OSError as error:
             self._forget(removed)
-            raise JobError(
-                f"{path.name} could not be removed: {error.strerror or error}. Close whatever shows its files, such as "
-                "the report, and remove it again."
-            ) from None
+            raise JobError(not_removed(path, error)) from None
         self._slices = None
         return removed
 
@@ -87,10 +87,10 @@ class JobTrash:
         try:
             (self.root / removed.name).rename(folder.path)
         except OSError as error:
-            raise JobError(
-                f"{removed.job} could not be brought back: {error.strerror or error}. It lies in "
-                f"{self.root / removed.name}."
-            ) from None
+            words = _("{name} could not be brought back: {error}. It lies in {place}.").format(
+                name=removed.job, error=error.strerror or error, place=self.root / removed.name
+            )
+            raise JobError(words) from None
         self._forget(removed)
         self._slices = None
         return folder
@@ -124,10 +124,11 @@ class JobTrash:
         except OSError as error:
             self._kept_open.add(one.name)
             self._slices = None
-            raise JobError(
-                f"{one.job} could not be deleted: {error.strerror or error}. What is left of it lies in "
-                f"{self.root / one.name}; the next start of Slicer tries again."
-            ) from None
+            words = _(
+                "{name} could not be deleted: {error}. What is left of it lies in {place}; the next start of Slicer "
+                "tries again."
+            ).format(name=one.job, error=error.strerror or error, place=self.root / one.name)
+            raise JobError(words) from None
         self._forget(one)
 
     def _counted(self, one: RemovedJob) -> Iterator[None]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slicer.i18n import tr as _
+
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import JobError, MedSegError
 from MedSegTrainerLib.files.json_input import parse_json, read_json_file
@@ -46,15 +48,16 @@ class JobList:
             found = [(path.stat().st_mtime_ns, path.parent) for path in self.root.glob("*/job.json")]
         except OSError:
             return []
-        return [JobFolder(path) for _, path in sorted(found, key=lambda item: (item[0], item[1].name), reverse=True)]
+        return [JobFolder(path) for _ns, path in sorted(found, key=lambda item: (item[0], item[1].name), reverse=True)]
 
     def removable(self, folder: JobFolder) -> Path:
         """The job's own folder; raises JobError where it is none of this list, a link, or a process works on it."""
         path = folder.path.resolve()
         if path != self.root.resolve() / folder.path.name or not folder.job_file.exists():
-            raise JobError(f"{folder.path} is no job of this list. Remove it with the file manager if you want to.")
+            words = _("{path} is no job of this list. Remove it with the file manager if you want to.")
+            raise JobError(words.format(path=folder.path))
         if folder.status().is_alive():
-            raise JobError(f"{path.name} is still running. Stop it first, then remove it.")
+            raise JobError(_("{name} is still running. Stop it first, then remove it.").format(name=path.name))
         return path
 
     def remove(self, folder: JobFolder) -> None:
@@ -63,10 +66,13 @@ class JobList:
         try:
             shutil.rmtree(path)
         except OSError as error:
-            raise JobError(
-                f"{path.name} could not be removed: {error.strerror or error}. Close whatever shows its files, such as "
-                "the report, and remove it again."
-            ) from None
+            raise JobError(not_removed(path, error)) from None
+
+
+def not_removed(path: Path, error: OSError) -> str:
+    return _(
+        "{name} could not be removed: {error}. Close whatever shows its files, such as the report, and remove it again."
+    ).format(name=path.name, error=error.strerror or error)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,15 @@
-"""What a chooser of nodes takes by itself is no choice of the user's."""
+"""Choosers of nodes: what one takes by itself is no choice of the user's, and what it says is not cut."""
 
 from __future__ import annotations
 
 from typing import Any
+
+ARROW = 28  # pixels beside the text
+
+
+def keep_readable(selector: Any) -> None:
+    """A qMRMLNodeComboBox is never narrower than what it says where nothing is chosen."""
+    selector.setMinimumWidth(selector.fontMetrics().horizontalAdvance(selector.noneDisplay) + ARROW)
 
 
 def let_go(selector: Any) -> None:

@@ -23,6 +23,7 @@ from MedSegTrainerUI.evaluate_section import EvaluateSection
 from MedSegTrainerUI.first_run import FirstRun
 from MedSegTrainerUI.job_bar import JobBar
 from MedSegTrainerUI.jobs import JobList
+from MedSegTrainerUI.row_breaks import RowBreaks
 from MedSegTrainerUI.scene_import import KeptParameters
 from MedSegTrainerUI.section_folding import SectionFolding
 from MedSegTrainerUI.segment_classes import SegmentClass, find_classes
@@ -59,6 +60,7 @@ class Panel(VTKObservationMixin):
             getattr(self.ui, button).layout().addWidget(section.uiWidget)
         self.folding = SectionFolding(self.ui, self._ready())
         set_tab_order(uiWidget)
+        self._rowBreaks = RowBreaks(uiWidget)
         self._timer = qt.QTimer()
         self._timer.setInterval(TIMER_MILLISECONDS)
         self._timer.connect("timeout()", self.onTimer)
@@ -145,6 +147,7 @@ class Panel(VTKObservationMixin):
             self.jobBar.show(self.train.job.watched)
             self.firstRun.refresh()
             self.folding.follow(self._ready())
+            self._rowBreaks.adjust()
         finally:
             self._refreshing = False
 

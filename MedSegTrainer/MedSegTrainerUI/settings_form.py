@@ -14,6 +14,7 @@ from MedSegTrainerUI.training_settings import (
     GROUPS,
     Setting,
     all_settings,
+    group_label,
     only_changes,
     parse_value,
     show_value,
@@ -80,7 +81,7 @@ class SettingsForm:
         ordered = sorted(all_settings().values(), key=lambda setting: GROUPS.index(setting.group))
         for setting in ordered:
             if setting.group not in self._headings:
-                heading = qt.QLabel(f"<b>{_(setting.group)}</b>")
+                heading = qt.QLabel(f"<b>{group_label(setting.group)}</b>")
                 heading.setContentsMargins(0, 8, 0, 2)
                 self._headings[setting.group] = heading
                 layout.addRow(heading)
@@ -96,8 +97,7 @@ class SettingsForm:
         default = show_value(setting.default)
         for option in setting.options:
             editor.addItem(_("{value} (default)").format(value=option) if option == default else option)
-        editor.setSizeAdjustPolicy(qt.QComboBox.AdjustToMinimumContentsLengthWithIcon)
-        editor.minimumContentsLength = 8
+        editor.setSizeAdjustPolicy(qt.QComboBox.AdjustToContents)
         editor.connect("activated(int)", lambda index, key=setting.key: self._on_menu(key, index))
         return editor
 

@@ -21,6 +21,7 @@ from MedSegTrainerUI.settings_form import SettingsForm
 from MedSegTrainerUI.tab_order import set_tab_order
 from MedSegTrainerUI.training_settings import (
     GROUPS,
+    group_label,
     load_settings,
     only_changes,
     read_changes,
@@ -55,7 +56,7 @@ class TrainSection:
             radio.connect("clicked()", lambda duration=duration: self.onDuration(duration))
         self.ui.groupCombo.addItem(_("All groups"))
         for group in GROUPS:
-            self.ui.groupCombo.addItem(_(group))
+            self.ui.groupCombo.addItem(group_label(group))
         self.ui.whyButton.connect("toggled(bool)", self.onWhy)
         self.ui.advancedButton.connect("contentsCollapsed(bool)", self.onAdvanced)
         self.ui.findEdit.connect("textChanged(QString)", self.onFind)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import TrainConfig
@@ -35,18 +36,30 @@ YES, NO, NONE = "yes", "no", "none"
 BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 UNTIL_STOP = {"trainer.lr_schedule": "plateau", "trainer.validation_interval": 5}  # no end is known to plan towards
 UNTIL_STOP_BUDGET = "1000h"
+CONTEXT = "MedSegTrainerLib.config"  # of the translations of labels and helps, whose texts are in that file
+
+
+def group_label(group: str) -> str:
+    """One of GROUPS in the user's language."""
+    labels = {
+        "Network": _("Network"), "Loss": _("Loss"), "Optimizer": _("Optimizer"), "Schedule": _("Schedule"),
+        "Augmentation": _("Augmentation"), "Strategies": _("Strategies"), "Data": _("Data"),
+        "Checkpoints": _("Checkpoints"),
+    }  # fmt: skip
+    return labels[group]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """``words``: fixed values it can have (choices, 'auto'); ``types``: of bool, int, float and str those it may be.
+    """``help_text``: as the library has it; ``words``: fixed values it can have (choices, 'auto'); ``types``: of bool,
+    int, float and str those it may be.
 
     ``items``: what a list of it holds (a type, or the words that are possible); None where it is no list.
     """
 
     key: str
     default: Any
-    help: str
+    help_text: str
     minimum: float | None
     maximum: float | None
     words: tuple[Any, ...]
@@ -56,7 +69,11 @@ class Setting:
 
     @property
     def label(self) -> str:
-        return self.key.partition(".")[2].replace("_", " ").capitalize()
+        return translate(CONTEXT, self.key.partition(".")[2].replace("_", " ").capitalize())
+
+    @property
+    def help(self) -> str:
+        return translate(CONTEXT, self.help_text)
 
     @property
     def group(self) -> str:
@@ -138,7 +155,7 @@ def _setting(key: str, item: Any, hint: Any) -> Setting:
         else:
             kinds.add(part)
     return Setting(
-        key=key, default=default, help=item.metadata["help"], minimum=item.metadata["minimum"],
+        key=key, default=default, help_text=item.metadata["help"], minimum=item.metadata["minimum"],
         maximum=item.metadata["maximum"], words=tuple(words), types=frozenset(kinds), items=items, optional=optional,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from MedSegTrainerUI.node_choice import let_go
+from MedSegTrainerUI.node_choice import keep_readable, let_go
 from MedSegTrainerUI.tab_order import set_tab_order
 
 ROLE = "applyVolume"
@@ -39,7 +39,9 @@ class VolumeChooser:
         while form.rowCount():
             form.removeRow(0)
         self._combos = [self._combo(name) for name in names] if len(names) > 1 else []
-        width = max(one.sizeHint.width() for one in (self.ui.volumesLabel, self.ui.outputLabel, self.ui.cleanLabel))
+        ui = self.ui
+        labels = (ui.volumesLabel, ui.outputLabel, ui.cleanLabel, ui.minimumLabel)
+        width = max(one.sizeHint.width() for one in labels)
         for name, combo in zip(names, self._combos, strict=False):
             label = qt.QLabel(name + ":")
             label.setMinimumWidth(width)
@@ -103,6 +105,7 @@ class VolumeChooser:
         combo.toolTip = _("The volume that is the channel {name} of the model.").format(name=name)
         combo.setMRMLScene(slicer.mrmlScene)
         let_go(combo)
+        keep_readable(combo)
         combo.connect("currentNodeChanged(vtkMRMLNode*)", self._on_channel)
         return combo
 

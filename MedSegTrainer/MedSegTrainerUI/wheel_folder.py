@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from MedSegTrainerUI.build_texts import translated as _
+
 PLATFORMS = {"win32": ("win",), "darwin": ("macosx",)}  # how the tags of wheels begin; all others are Linux
 LINUX = ("linux", "manylinux", "musllinux")
 MOST_NAMES = 12  # of missing packages in a message; the log has all
@@ -55,13 +57,13 @@ def missing_wheels(folder: Path, requirements: str, python: tuple[int, int], pla
 
 def missing_words(folder: Path, missing: list[str], python: tuple[int, int]) -> str:
     names = ", ".join(missing[:MOST_NAMES])
-    more = f" and {len(missing) - MOST_NAMES} more, which the log names" if len(missing) > MOST_NAMES else ""
-    version = ".".join(map(str, python))
-    return (
-        f"The folder of wheels {folder} lacks what Python {version} on this system needs: {names}{more}. Fill it on a "
-        f"computer with the same system and Python {version} (the manual says how: 'A computer without Internet'), "
-        "then press Repair."
-    )
+    if len(missing) > MOST_NAMES:
+        names = _("{names} and {count} more, which the log names").format(names=names, count=len(missing) - MOST_NAMES)
+    return _(
+        "The folder of wheels {folder} lacks what Python {version} on this system needs: {names}. Fill it on a "
+        "computer with the same system and Python {version} (the manual says how: 'A "
+        "computer without Internet'), then press Repair."
+    ).format(folder=folder, version=".".join(map(str, python)), names=names)
 
 
 def venv_version(venv: Path) -> tuple[int, int]:

@@ -218,6 +218,21 @@ def medsegtrainer() -> Any:
     return slicer.modules.medsegtrainer
 
 
+@pytest.fixture(params=["en_US", "de_DE"])
+def language(request: pytest.FixtureRequest, medsegtrainer: Any) -> Iterator[str]:
+    """The module as where Slicer was started in this language; the panel is to be made after it."""
+    if IN_SLICER:
+        pytest.skip("Slicer runs in the language in which it was started")
+    import slicer
+
+    from MedSegTrainer import TRANSLATIONS
+
+    slicer.app.set_language(request.param)
+    slicer.app.loadTranslations(str(TRANSLATIONS))
+    yield request.param
+    slicer.app.set_language("en_US")
+
+
 @pytest.fixture
 def module_widget(scene: Any, medsegtrainer: Any) -> Iterator[Any]:
     """The module's widget as Slicer makes it, entered and shown; each test has a panel of its own."""

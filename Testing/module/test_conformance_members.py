@@ -44,7 +44,11 @@ PROPERTIES: dict[str, tuple[Make, Any] | tuple[Make, Any, Any]] = {
     "QDoubleSpinBox.singleStep": (qt.QDoubleSpinBox, 10.0),
     "QDoubleSpinBox.suffix": (qt.QDoubleSpinBox, " mm3"),
     "QDoubleSpinBox.value": (qt.QDoubleSpinBox, 12.345, 12.35),  # rounded to its decimals
+    "QFormLayout.horizontalSpacing": (qt.QFormLayout, 7),
+    "QFormLayout.rowWrapPolicy": (qt.QFormLayout, qt.QFormLayout.WrapAllRows),
     "QFrame.frameShape": (qt.QFrame, qt.QFrame.StyledPanel),
+    "QLayout.spacing": (qt.QHBoxLayout, 9),
+    "QLabel.alignment": (qt.QLabel, qt.Qt.AlignRight),
     "QLabel.indent": (qt.QLabel, 3),
     "QLabel.text": (qt.QLabel, "liver"),
     "QLabel.textFormat": (qt.QLabel, qt.Qt.PlainText),
@@ -67,6 +71,7 @@ PROPERTIES: dict[str, tuple[Make, Any] | tuple[Make, Any, Any]] = {
     "QWidget.enabled": (qt.QPushButton, False),
     "QWidget.maximumHeight": (qt.QProgressBar, 10),
     "QWidget.minimumHeight": (qt.QWidget, 140),
+    "QWidget.minimumWidth": (qt.QWidget, 70),
     "QWidget.styleSheet": (qt.QLabel, "padding: 4px;"),
     "ctkPathLineEdit.currentPath": (ctk.ctkPathLineEdit, "/models/a"),
     "ctkPathLineEdit.filters": (ctk.ctkPathLineEdit, ctk.ctkPathLineEdit.Files | ctk.ctkPathLineEdit.Executable),
@@ -554,6 +559,59 @@ def test_widgets_know_the_scene(scene: Any) -> None:
     assert emitted(widget, changed, lambda: widget.setMRMLScene(scene)) == [(scene,)]
     assert emitted(widget, changed, lambda: widget.setMRMLScene(scene)) == []
     assert widget.mrmlScene() is scene
+
+
+@states("QLayout.count", "QLayout.itemAt", "QLayout.contentsMargins", "QWidget.contentsMargins", "QObject.inherits")
+def test_layouts_are_walked_through() -> None:
+    frame = qt.QWidget()
+    row = qt.QHBoxLayout(frame)
+    row.setContentsMargins(1, 2, 3, 4)
+    row.addWidget(qt.QLabel("Model:"))
+    row.addLayout(qt.QVBoxLayout())
+    first, second = (row.itemAt(index) for index in range(row.count()))
+    assert first.widget().text == "Model:" and first.layout() is None
+    assert second.widget() is None and second.layout().inherits("QBoxLayout") and not row.inherits("QGridLayout")
+    margins = row.contentsMargins() if callable(row.contentsMargins) else row.contentsMargins  # Qt 5, and Qt 6
+    assert (margins.left(), margins.right()) == (1, 3) and frame.contentsMargins().left() == 0
+    assert row.direction() == qt.QBoxLayout.LeftToRight
+    row.setDirection(qt.QBoxLayout.TopToBottom)
+    assert row.direction() == qt.QBoxLayout.TopToBottom and row.inherits("QHBoxLayout")
+
+
+@states("QWidget.isHidden")
+def test_what_was_not_shown_yet_is_not_hidden() -> None:
+    frame = qt.QWidget()
+    label = qt.QLabel(frame)
+    assert not label.visible and not label.isHidden()
+    label.visible = False
+    assert label.isHidden()
+    label.visible = True
+    assert not label.visible and not label.isHidden(), "the frame is not shown"
+
+
+@states("QWidget.fontMetrics", "QWidget.minimumSizeHint", "QComboBox.currentText")
+def test_how_wide_a_text_is() -> None:
+    button = qt.QPushButton("Training")
+    assert button.minimumSizeHint.width() > button.fontMetrics().horizontalAdvance("Training") > 20
+    combo = qt.QComboBox()
+    assert combo.currentText == ""
+    combo.addItem("auto")
+    assert combo.currentText == "auto"
+
+
+@states("QAbstractScrollArea.horizontalScrollBar", "QAbstractScrollArea.setHorizontalScrollBarPolicy",
+        "QHeaderView.setDefaultSectionSize", "QHeaderView.setHighlightSections",
+        "QTableWidget.columnCount")  # fmt: skip
+def test_tables_that_are_prepared() -> None:
+    table = qt.QTableWidget(2, 3)
+    assert table.columnCount == 3
+    table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
+    assert table.horizontalScrollBarPolicy == qt.Qt.ScrollBarAlwaysOff
+    assert table.horizontalScrollBar().sizeHint.height() > 4
+    table.verticalHeader().setDefaultSectionSize(31)
+    assert table.rowHeight(0) == 31
+    table.horizontalHeader().setHighlightSections(False)
+    assert not table.horizontalHeader().highlightSections
 
 
 def test_slicer_refuses_what_python_would_take() -> None:

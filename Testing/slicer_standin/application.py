@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import types
+from pathlib import Path
 from typing import Any, ClassVar
 
 import slicer
@@ -43,6 +44,7 @@ class qSlicerApplication(QtWidgets.QApplication):
     revision = QtCore.Property(str, lambda self: "31053")
     majorVersion = QtCore.Property(int, lambda self: 5)
     minorVersion = QtCore.Property(int, lambda self: 13)
+    applicationLocaleName = QtCore.Property(str, lambda self: self._locale)
 
     def __init__(self, logic: Any) -> None:
         super().__init__(["Slicer"])
@@ -51,6 +53,8 @@ class qSlicerApplication(QtWidgets.QApplication):
         self._manager = ModuleManager()
         self._testing = True
         self._windows: tuple[Any, ...] = ()
+        self._locale = "en_US"
+        self._translators: list[QtCore.QTranslator] = []
         self._folder = tempfile.TemporaryDirectory(prefix="slicer-standin-")
         self._temporary = self._folder.name
         self.setApplicationName("Slicer")
@@ -86,6 +90,24 @@ class qSlicerApplication(QtWidgets.QApplication):
     def set_windows(self, *windows: Any) -> None:
         """For a test that needs the main window."""
         self._windows = windows
+
+    def loadTranslations(self, folder: str) -> None:
+        """Takes the files of the user's language in a folder: ``*de_DE.qm``, else ``*de.qm``."""
+        names = dict.fromkeys((self._locale, self._locale.partition("_")[0]))
+        found = [sorted(Path(folder).glob(f"*{name}.qm")) for name in names]
+        for path in next(filter(None, found), []):
+            translator = QtCore.QTranslator(self)
+            if not translator.load(str(path)):
+                raise ValueError(f"{path} is no file of translations")
+            self.installTranslator(translator)
+            self._translators.append(translator)
+
+    def set_language(self, name: str) -> None:
+        """For a test: as if Slicer had been started in it; what was loaded in another one is forgotten."""
+        for translator in self._translators:
+            self.removeTranslator(translator)
+        self._translators.clear()
+        self._locale = name
 
     def commandOptions(self) -> Any:
         return types.SimpleNamespace(noMainWindow=True, testingEnabled=True, settingsDisabled=True)
