@@ -25,8 +25,8 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib import __version__, atomic
 from MedSegTrainerLib.errors import JobError
-from MedSegTrainerLib.job import STOP_NOW, JobFolder, Status
-from MedSegTrainerLib.job_lock import ACTIVE_STATES
+from MedSegTrainerLib.job import STOP_NOW, JobFolder
+from MedSegTrainerLib.job_status import ACTIVE_STATES, Status
 from MedSegTrainerUI.build_texts import catalogue_path
 from MedSegTrainerUI.build_tools import STARTUP_VARIABLE
 from MedSegTrainerUI.build_words import expected_size, free_bytes, gigabytes, has_nvidia

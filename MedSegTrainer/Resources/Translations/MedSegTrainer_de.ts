@@ -404,6 +404,14 @@
         <translation>Beendet das Training sofort. Das bisher beste Modell bleibt; es gibt keinen Bericht. Es kann fortgesetzt werden.</translation>
     </message>
     <message>
+        <source>Prediction of:</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Worst</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Draws what the newest model predicts for a held-out case, in the views that show its volume.</source>
         <translation>Zeichnet, was das neueste Modell für einen Validierungsfall vorhersagt, in die Ansichten, die dessen Volumen zeigen.</translation>
     </message>
@@ -485,6 +493,10 @@
     <message>
         <source>Trains a segmentation network on volumes and their segmentations in the scene, and segments further volumes with it. &lt;ol&gt;&lt;li&gt;Training data: add the volumes with their segmentations.&lt;/li&gt;&lt;li&gt;Train: choose how long, and start. The training runs beside Slicer, which can even be closed.&lt;/li&gt;&lt;li&gt;Apply: choose a model and a volume.&lt;/li&gt;&lt;/ol&gt;PyTorch lives in an environment of its own, which the section Environment sets up; the Python of Slicer is not changed. Results of a model are no diagnosis: look at every segmentation that it makes.</source>
         <translation>Trainiert ein Segmentierungsnetz an Volumina der Szene und ihren Segmentierungen und segmentiert damit weitere Volumina. &lt;ol&gt;&lt;li&gt;Trainingsdaten: die Volumina mit ihren Segmentierungen hinzufügen.&lt;/li&gt;&lt;li&gt;Trainieren: die Dauer wählen und starten. Das Training läuft neben Slicer, das sogar geschlossen werden kann.&lt;/li&gt;&lt;li&gt;Anwenden: ein Modell und ein Volumen wählen.&lt;/li&gt;&lt;/ol&gt;PyTorch liegt in einer eigenen Umgebung, die der Abschnitt Umgebung einrichtet; das Python von Slicer wird nicht verändert. Ergebnisse eines Modells sind keine Diagnose: Jede Segmentierung ist anzusehen.</translation>
+    </message>
+    <message>
+        <source>&lt;p&gt;The &lt;a href=&quot;{address}&quot;&gt;manual&lt;/a&gt; has a tutorial and all settings.&lt;/p&gt;</source>
+        <translation type="unfinished"></translation>
     </message>
     <message>
         <source>Built on 3D Slicer, PyTorch, MONAI and SimpleITK. Labelled volumes for trying it come from the Medical Segmentation Decathlon (Antonelli et al., Nature Communications 2022, CC BY-SA 4.0).</source>
@@ -582,8 +594,8 @@
         <translation>Datenordner</translation>
     </message>
     <message>
-        <source>Folder with the labelled volumes (layouts: see the README).</source>
-        <translation>Ordner mit den segmentierten Volumina (Anordnungen: siehe README).</translation>
+        <source>Folder with the labelled volumes (layouts: the page Data of the manual).</source>
+        <translation type="unfinished">Ordner mit den segmentierten Volumina (Anordnungen: siehe README).</translation>
     </message>
     <message>
         <source>Image names</source>
@@ -1822,6 +1834,17 @@
     </message>
 </context>
 <context>
+    <name>MedSegTrainerUI.chart_titles</name>
+    <message>
+        <source>Loss</source>
+        <translation type="unfinished">Verlust</translation>
+    </message>
+    <message>
+        <source>Show all</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
     <name>MedSegTrainerUI.charts</name>
     <message>
         <source>MedSegTrainer {key}</source>
@@ -1854,6 +1877,85 @@
     <message>
         <source>epoch</source>
         <translation>Epoche</translation>
+    </message>
+</context>
+<context>
+    <name>MedSegTrainerUI.data_buttons</name>
+    <message>
+        <source>Stop &amp;check</source>
+        <translation>Pr&amp;üfung stoppen</translation>
+    </message>
+    <message>
+        <source>&amp;Check data</source>
+        <translation>Daten pr&amp;üfen</translation>
+    </message>
+    <message>
+        <source>There are no volumes to check yet.</source>
+        <translation>Es gibt noch keine Volumina zu prüfen.</translation>
+    </message>
+    <message>
+        <source>Looks for what would spoil a training, such as labels beside their organ. Takes seconds a volume.</source>
+        <translation>Sucht, was ein Training verderben würde, etwa Segmente neben ihrem Organ. Dauert Sekunden je Volumen.</translation>
+    </message>
+    <message>
+        <source>A check is running.</source>
+        <translation>Eine Prüfung läuft.</translation>
+    </message>
+    <message>
+        <source>Adds each volume of the scene with its segmentation.</source>
+        <translation>Fügt jedes Volumen der Szene mit seiner Segmentierung hinzu.</translation>
+    </message>
+    <message>
+        <source>Adds the labelled volumes of a folder, without loading them into the scene.</source>
+        <translation>Fügt die segmentierten Volumina eines Ordners hinzu, ohne sie in die Szene zu laden.</translation>
+    </message>
+    <message>
+        <source>Choose a volume on the left first.</source>
+        <translation type="unfinished">Zuerst links ein Volumen wählen.</translation>
+    </message>
+    <message>
+        <source>Adds the chosen volume with the segmentation beside it.</source>
+        <translation>Fügt das gewählte Volumen mit der Segmentierung daneben hinzu.</translation>
+    </message>
+    <message>
+        <source>Select a row of the table first.</source>
+        <translation>Zuerst eine Zeile der Tabelle auswählen.</translation>
+    </message>
+    <message>
+        <source>Removes the selected rows.</source>
+        <translation>Entfernt die ausgewählten Zeilen.</translation>
+    </message>
+    <message>
+        <source>Select two or more classes first, with Ctrl or Shift.</source>
+        <translation>Zuerst zwei oder mehr Klassen auswählen, mit Strg oder Umschalt.</translation>
+    </message>
+    <message>
+        <source>Makes one class of those selected, with the name of the first.</source>
+        <translation>Macht aus den ausgewählten eine Klasse mit dem Namen der ersten.</translation>
+    </message>
+    <message>
+        <source>Select one class first.</source>
+        <translation>Zuerst eine Klasse auswählen.</translation>
+    </message>
+    <message>
+        <source>Gives the class another name; so does a double click.</source>
+        <translation>Gibt der Klasse einen anderen Namen; das tut auch ein Doppelklick.</translation>
+    </message>
+    <message>
+        <source>The network does not learn the selected classes.</source>
+        <translation>Das Netz lernt die ausgewählten Klassen nicht.</translation>
+    </message>
+    <message>
+        <source>Nothing was changed here.</source>
+        <translation>Hier wurde nichts geändert.</translation>
+    </message>
+    <message>
+        <source>Each segment is a class of its own name again.</source>
+        <translation>Jedes Segment ist wieder eine Klasse seines eigenen Namens.</translation>
+    </message>
+    <message>
+        <source>The scene is being closed.</source>
+        <translation>Die Szene wird geschlossen.</translation>
     </message>
 </context>
 <context>
@@ -1906,21 +2008,6 @@
         <translation>“ und „</translation>
     </message>
     <message>
-        <source>The classes &apos;{names}&apos; are spelled almost alike. Merge them, or rename one.</source>
-        <translation>Die Klassen „{names}“ sind fast gleich geschrieben. Sie zusammenfassen oder eine umbenennen.</translation>
-    </message>
-    <message>
-        <source>{case} has &apos;{names}&apos;, {other} has &apos;{others}&apos;: no class is in both. Merge what is the same, and leave out what was not segmented everywhere.</source>
-        <translation>{case} hat „{names}“, {other} hat „{others}“: Keine Klasse kommt in beiden vor. Zusammenfassen, was dasselbe ist, und auslassen, was nicht überall segmentiert wurde.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.data_section</name>
-    <message>
-        <source>full report</source>
-        <translation>ganzer Bericht</translation>
-    </message>
-    <message>
         <source>no volumes yet</source>
         <translation>noch keine Volumina</translation>
     </message>
@@ -1941,6 +2028,10 @@
         <translation>{n} Klassen</translation>
     </message>
     <message>
+        <source>being looked at</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>not ready</source>
         <translation>nicht bereit</translation>
     </message>
@@ -1953,92 +2044,23 @@
         <translation>{volumes}, {classes}, {state}</translation>
     </message>
     <message>
-        <source>The scene is being closed.</source>
-        <translation>Die Szene wird geschlossen.</translation>
+        <source>The classes &apos;{names}&apos; are spelled almost alike. Merge them, or rename one.</source>
+        <translation>Die Klassen „{names}“ sind fast gleich geschrieben. Sie zusammenfassen oder eine umbenennen.</translation>
     </message>
     <message>
-        <source>A check is running.</source>
-        <translation>Eine Prüfung läuft.</translation>
+        <source>{case} has &apos;{names}&apos;, {other} has &apos;{others}&apos;: no class is in both. Merge what is the same, and leave out what was not segmented everywhere.</source>
+        <translation>{case} hat „{names}“, {other} hat „{others}“: Keine Klasse kommt in beiden vor. Zusammenfassen, was dasselbe ist, und auslassen, was nicht überall segmentiert wurde.</translation>
     </message>
+</context>
+<context>
+    <name>MedSegTrainerUI.data_section</name>
     <message>
-        <source>Adds each volume of the scene with its segmentation.</source>
-        <translation>Fügt jedes Volumen der Szene mit seiner Segmentierung hinzu.</translation>
-    </message>
-    <message>
-        <source>Adds the labelled volumes of a folder, without loading them into the scene.</source>
-        <translation>Fügt die segmentierten Volumina eines Ordners hinzu, ohne sie in die Szene zu laden.</translation>
+        <source>full report</source>
+        <translation>ganzer Bericht</translation>
     </message>
     <message>
         <source>Choose a volume on the left first.</source>
         <translation>Zuerst links ein Volumen wählen.</translation>
-    </message>
-    <message>
-        <source>Adds the chosen volume with the segmentation beside it.</source>
-        <translation>Fügt das gewählte Volumen mit der Segmentierung daneben hinzu.</translation>
-    </message>
-    <message>
-        <source>Select a row of the table first.</source>
-        <translation>Zuerst eine Zeile der Tabelle auswählen.</translation>
-    </message>
-    <message>
-        <source>Removes the selected rows.</source>
-        <translation>Entfernt die ausgewählten Zeilen.</translation>
-    </message>
-    <message>
-        <source>Select two or more classes first, with Ctrl or Shift.</source>
-        <translation>Zuerst zwei oder mehr Klassen auswählen, mit Strg oder Umschalt.</translation>
-    </message>
-    <message>
-        <source>Makes one class of those selected, with the name of the first.</source>
-        <translation>Macht aus den ausgewählten eine Klasse mit dem Namen der ersten.</translation>
-    </message>
-    <message>
-        <source>Select one class first.</source>
-        <translation>Zuerst eine Klasse auswählen.</translation>
-    </message>
-    <message>
-        <source>Gives the class another name; so does a double click.</source>
-        <translation>Gibt der Klasse einen anderen Namen; das tut auch ein Doppelklick.</translation>
-    </message>
-    <message>
-        <source>The network does not learn the selected classes.</source>
-        <translation>Das Netz lernt die ausgewählten Klassen nicht.</translation>
-    </message>
-    <message>
-        <source>Nothing was changed here.</source>
-        <translation>Hier wurde nichts geändert.</translation>
-    </message>
-    <message>
-        <source>Each segment is a class of its own name again.</source>
-        <translation>Jedes Segment ist wieder eine Klasse seines eigenen Namens.</translation>
-    </message>
-    <message>
-        <source>Stop &amp;check</source>
-        <translation>Pr&amp;üfung stoppen</translation>
-    </message>
-    <message>
-        <source>&amp;Check data</source>
-        <translation>Daten pr&amp;üfen</translation>
-    </message>
-    <message>
-        <source>There are no volumes to check yet.</source>
-        <translation>Es gibt noch keine Volumina zu prüfen.</translation>
-    </message>
-    <message>
-        <source>Looks for what would spoil a training, such as labels beside their organ. Takes seconds a volume.</source>
-        <translation>Sucht, was ein Training verderben würde, etwa Segmente neben ihrem Organ. Dauert Sekunden je Volumen.</translation>
-    </message>
-    <message>
-        <source>Every segmented volume of the scene is in the table already.</source>
-        <translation>Jedes segmentierte Volumen der Szene ist schon in der Tabelle.</translation>
-    </message>
-    <message>
-        <source>No volume of the scene has a segmentation. Segment one in the Segment Editor first.</source>
-        <translation>Kein Volumen der Szene hat eine Segmentierung. Zuerst eines im Segment-Editor segmentieren.</translation>
-    </message>
-    <message>
-        <source>{names}: label maps are added when they were converted to segmentations, in the Data module.</source>
-        <translation>{names}: Labelmaps werden hinzugefügt, wenn sie im Modul „Daten“ in Segmentierungen umgewandelt sind.</translation>
     </message>
     <message>
         <source>Folder with labelled volumes</source>
@@ -2078,6 +2100,10 @@
     <message>
         <source>Without a check mark the network does not learn from it.</source>
         <translation>Ohne Häkchen lernt das Netz nicht daraus.</translation>
+    </message>
+    <message>
+        <source>Its segments are being looked at.</source>
+        <translation type="unfinished"></translation>
     </message>
     <message>
         <source>ok</source>
@@ -2265,8 +2291,8 @@
         <translation>Ein Interpreter (python.exe oder bin/python), der PyTorch, MONAI und die anderen Pakete von requirements.txt hat; er wird statt der hier angelegten Umgebung benutzt. Sonst leer lassen.</translation>
     </message>
     <message>
-        <source>For computers without Internet: a folder with all packages as wheels (.whl), filled on another computer as the README says. Set up and Repair then take them from there and load nothing. Their hashes are checked, but not that of PyTorch, whose builds differ. Leave it empty otherwise.</source>
-        <translation>Für Rechner ohne Internet: ein Ordner mit allen Paketen als Wheels (.whl), auf einem anderen Rechner gefüllt, wie es im README steht. „Einrichten“ und „Reparieren“ nehmen sie dann von dort und laden nichts. Ihre Hashes werden geprüft, der von PyTorch nicht, dessen Fassungen sich unterscheiden. Sonst leer lassen.</translation>
+        <source>For computers without Internet: a folder with all packages as wheels (.whl), filled on another computer as the manual says under &apos;A computer without Internet&apos;. Set up and Repair then take them from there and load nothing. Their hashes are checked, but not that of PyTorch, whose builds differ. Leave it empty otherwise.</source>
+        <translation type="unfinished">Für Rechner ohne Internet: ein Ordner mit allen Paketen als Wheels (.whl), auf einem anderen Rechner gefüllt, wie es im README steht. „Einrichten“ und „Reparieren“ nehmen sie dann von dort und laden nichts. Ihre Hashes werden geprüft, der von PyTorch nicht, dessen Fassungen sich unterscheiden. Sonst leer lassen.</translation>
     </message>
     <message>
         <source>Ends this. What was downloaded already is kept for the next time.</source>
@@ -2819,6 +2845,45 @@
     </message>
 </context>
 <context>
+    <name>MedSegTrainerUI.preview_choice</name>
+    <message>
+        <source>The training has ended: it makes no further predictions.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The held-out case whose prediction is shown, from the next validation on. In brackets its mean Dice.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The prediction of {case} comes with the next validation.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{case} is not among the volumes of the table above.</source>
+        <translation type="unfinished">{case} ist nicht unter den Volumina der Tabelle oben.</translation>
+    </message>
+    <message>
+        <source>{name} lies in a folder: load its files to see it.</source>
+        <translation type="unfinished">{name} liegt in einem Ordner: seine Dateien laden, um es zu sehen.</translation>
+    </message>
+    <message>
+        <source>Worst</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Worst ({dice:.2f})</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>No held-out case has a Dice.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{case} has the lowest mean Dice. A click shows it where the prediction differs most, and asks for it.</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
     <name>MedSegTrainerUI.result_view</name>
     <message>
         <source>Segment</source>
@@ -2872,6 +2937,21 @@
     <message>
         <source>The added scene has training data of its own: {count} rows were added to yours.</source>
         <translation>Die hinzugefügte Szene hat eigene Trainingsdaten: {count} Zeilen kamen zu den bisherigen hinzu.</translation>
+    </message>
+</context>
+<context>
+    <name>MedSegTrainerUI.scene_pairs</name>
+    <message>
+        <source>{names}: label maps are added when they were converted to segmentations, in the Data module.</source>
+        <translation>{names}: Labelmaps werden hinzugefügt, wenn sie im Modul „Daten“ in Segmentierungen umgewandelt sind.</translation>
+    </message>
+    <message>
+        <source>Every segmented volume of the scene is in the table already.</source>
+        <translation>Jedes segmentierte Volumen der Szene ist schon in der Tabelle.</translation>
+    </message>
+    <message>
+        <source>No volume of the scene has a segmentation. Segment one in the Segment Editor first.</source>
+        <translation>Kein Volumen der Szene hat eine Segmentierung. Zuerst eines im Segment-Editor segmentieren.</translation>
     </message>
 </context>
 <context>
@@ -3169,10 +3249,6 @@
         <translation>{label}: „{value}“ ist nicht möglich. Möglich ist {range}.</translation>
     </message>
     <message>
-        <source>it is no JSON file</source>
-        <translation>es ist keine JSON-Datei</translation>
-    </message>
-    <message>
         <source>{file} cannot be used: {reason}.</source>
         <translation>{file} ist nicht verwendbar: {reason}.</translation>
     </message>
@@ -3253,8 +3329,8 @@
         <translation>{names} und {count} weitere, die das Protokoll nennt</translation>
     </message>
     <message>
-        <source>The folder of wheels {folder} lacks what Python {version} on this system needs: {names}. Fill it on a computer with the same system and Python {version} (the README says how), then press Repair.</source>
-        <translation>Dem Wheel-Ordner {folder} fehlt, was Python {version} auf diesem System braucht: {names}. Ihn auf einem Rechner mit demselben System und Python {version} füllen (das README sagt wie), dann „Reparieren“ drücken.</translation>
+        <source>The folder of wheels {folder} lacks what Python {version} on this system needs: {names}. Fill it on a computer with the same system and Python {version} (the manual says how: &apos;A computer without Internet&apos;), then press Repair.</source>
+        <translation type="unfinished">Dem Wheel-Ordner {folder} fehlt, was Python {version} auf diesem System braucht: {names}. Ihn auf einem Rechner mit demselben System und Python {version} füllen (das README sagt wie), dann „Reparieren“ drücken.</translation>
     </message>
 </context>
 <context>
