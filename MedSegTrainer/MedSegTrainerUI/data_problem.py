@@ -11,7 +11,8 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.case_rows import CaseRow
-from MedSegTrainerUI.data_tables import SEVERITIES, segment_names
+from MedSegTrainerUI.data_tables import segment_names
+from MedSegTrainerUI.shared_tables import SEVERITIES
 
 
 @dataclass(frozen=True, kw_only=True)

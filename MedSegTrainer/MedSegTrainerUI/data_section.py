@@ -12,7 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerUI import class_names, data_tables
+from MedSegTrainerUI import class_names, data_tables, shared_tables
 from MedSegTrainerUI.case_checks import Finding
 from MedSegTrainerUI.case_rows import CaseRow, free_name, write_rows
 from MedSegTrainerUI.data_buttons import DataState, allow_buttons
@@ -61,8 +61,8 @@ class DataSection:
     def _connect(self) -> None:
         ui = self.ui
         shared = (data_tables.VOLUMES, data_tables.SEGMENTS)
-        data_tables.prepare(ui.pairsTable, shared, {data_tables.SEGMENTATION: 0, data_tables.FINDINGS: 0})
-        data_tables.prepare(ui.classesTable, (data_tables.CLASS,))
+        shared_tables.prepare(ui.pairsTable, shared, {data_tables.SEGMENTATION: 0, data_tables.FINDINGS: 0})
+        shared_tables.prepare(ui.classesTable, (data_tables.CLASS,))
         for button, slot in (
             (ui.addAllButton, self.onAddAll), (ui.folderButton, self.onFolder), (ui.addPairButton, self.onAddPair),
             (ui.removeButton, self.onRemove), (ui.mergeButton, self.onMerge), (ui.renameButton, self.onRename),
@@ -219,7 +219,7 @@ class DataSection:
         before = self._shown.get(table.objectName)
         if before != cells:
             self._shown[table.objectName] = list(cells)
-            data_tables.fill(table, cells, fewest, before or ())
+            shared_tables.fill(table, cells, fewest, before or ())
 
     def _enable(self) -> None:
         environment = self.panel.environment
@@ -232,11 +232,11 @@ class DataSection:
         allow_buttons(self.ui, state)
 
     def _selected_rows(self) -> list[CaseRow]:
-        return [self.rows[i] for i in data_tables.selected_rows(self.ui.pairsTable) if i < len(self.rows)]
+        return [self.rows[i] for i in shared_tables.selected_rows(self.ui.pairsTable) if i < len(self.rows)]
 
     def _selected_classes(self) -> list[SegmentClass]:
         known = [*self.classes, *self.leftOut]
-        return [known[i] for i in data_tables.selected_rows(self.ui.classesTable) if i < len(known)]
+        return [known[i] for i in shared_tables.selected_rows(self.ui.classesTable) if i < len(known)]
 
     def onSelection(self) -> None:
         self._enable()
@@ -320,7 +320,7 @@ class DataSection:
     @told
     def onRename(self) -> None:
         table = self.ui.classesTable
-        table.editItem(table.item(data_tables.selected_rows(table)[0], data_tables.CLASS))
+        table.editItem(table.item(shared_tables.selected_rows(table)[0], data_tables.CLASS))
 
     @told
     def onLeaveOut(self) -> None:

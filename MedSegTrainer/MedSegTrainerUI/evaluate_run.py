@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,6 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from MedSegTrainerLib import atomic
-from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import EvaluateConfig
 from MedSegTrainerLib.errors import DataError, JobError
 from MedSegTrainerLib.files.json_input import read_json_file
@@ -25,6 +23,7 @@ from MedSegTrainerUI.export_volume import export_volume
 from MedSegTrainerUI.job_watch import JobWatch
 from MedSegTrainerUI.jobs import safe_name
 from MedSegTrainerUI.segment_classes import SegmentClass, find_classes, segments_of_classes
+from MedSegTrainerUI.segment_header import name_segments
 
 COLUMNS = {"Dice": "dice", "HD95 mm": "hd95_mm", "Reference ml": "volume_ml", "Prediction ml": "predicted_volume_ml"}
 SEGMENT_COLUMN = "Segment"
@@ -146,21 +145,6 @@ class EvaluateRun:
             if names:
                 words.append(_("Only in the {side}, not compared: {names}.").format(side=side, names=", ".join(names)))
         return " ".join(words)
-
-
-def name_segments(path: Path, classes: Sequence[SegmentClass | LabelClass]) -> None:
-    """Puts names and colours of the classes into the header of a NRRD file, as segmentation files have them."""
-    lines = []
-    for index, item in enumerate(classes):
-        color = " ".join(f"{part / 255:.6f}" for part in item.color)
-        name = item.name.replace("\n", " ")
-        for key, value in (
-            ("ID", f"Segment_{item.value}"), ("Name", name), ("Color", color), ("LabelValue", item.value), ("Layer", 0),
-        ):  # fmt: skip
-            lines.append(f"Segment{index}_{key}:={value}\n")
-    content = path.read_bytes()
-    end = content.index(b"\n\n") + 1
-    atomic.write_bytes(path, content[:end] + "".join(lines).encode() + content[end:])
 
 
 def fill_table(table: Any, values: Mapping[str, Mapping[str, float | None]], described: str) -> None:

@@ -12,12 +12,12 @@ import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import MedSegError
-from MedSegTrainerUI import data_tables
-from MedSegTrainerUI.data_tables import Cell
+from MedSegTrainerUI import shared_tables
 from MedSegTrainerUI.evaluate_run import EvaluateRun, add_table, fill_table, read_table
 from MedSegTrainerUI.messages import show_message, told
 from MedSegTrainerUI.node_choice import keep_readable, let_go
 from MedSegTrainerUI.segment_classes import same_name
+from MedSegTrainerUI.shared_tables import Cell
 
 TABLE_ROLE = "evaluateTable"
 JOB_PARAMETER = "evaluateJob"
@@ -40,7 +40,7 @@ class EvaluateSection:
         self.run: EvaluateRun | None = None
         self._restoring = False
         self._shown: Any = None
-        data_tables.prepare(self.ui.resultsTable, [0])
+        shared_tables.prepare(self.ui.resultsTable, [0])
         for parameter, name in SELECTORS.items():
             selector = getattr(self.ui, name)
             let_go(selector)
@@ -114,7 +114,7 @@ class EvaluateSection:
         if rows:
             colors = _colors(self.parameters.evaluateReference, self.parameters.evaluatePrediction)
             cells = [_cells(name, numbers, colors.get(same_name(name))) for name, numbers in rows]
-            data_tables.fill(self.ui.resultsTable, cells, 1)
+            shared_tables.fill(self.ui.resultsTable, cells, 1)
             self.ui.comparedLabel.setTextFormat(qt.Qt.PlainText)
             self.ui.comparedLabel.text = table.GetDescription()
 

@@ -32,9 +32,9 @@ def made_file(address: str) -> str:
     """The address of the file that stands for one of a phantom; every other address as it is."""
     if not address.startswith(ADDRESS):
         return address
-    from MedSegTrainerUI.evaluate_run import name_segments  # not when Slicer starts
     from MedSegTrainerUI.export_volume import array_image, write_image
     from MedSegTrainerUI.phantom_volumes import CLASSES, make_phantom_volume
+    from MedSegTrainerUI.segment_header import name_segments
 
     path = Path(slicer.app.temporaryPath) / "MedSegTrainerPhantoms" / unquote(address[len(ADDRESS) :])
     number, is_label = int(path.name.partition(".")[0].rpartition(" ")[2]), path.name.endswith(SEGMENTATION)

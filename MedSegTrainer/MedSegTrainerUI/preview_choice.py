@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerUI.case_rows import CaseRow
 from MedSegTrainerUI.messages import allow, told
-from MedSegTrainerUI.row_viewer import show_row, speaks_of
+from MedSegTrainerUI.row_views import show_row, speaks_of
 from MedSegTrainerUI.segment_classes import segments_of_classes
 from MedSegTrainerUI.segment_layers import segment_volumes
 from MedSegTrainerUI.slice_views import jump_to, views_with

@@ -11,9 +11,9 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from MedSegTrainerUI.data_tables import Cell, fill, format_ml, prepare
 from MedSegTrainerUI.messages import told
 from MedSegTrainerUI.segment_layers import segment_ids, segment_name, segment_volumes
+from MedSegTrainerUI.shared_tables import Cell, fill, format_ml, prepare
 from MedSegTrainerUI.slice_views import jump_to, views_with
 
 SEGMENT, ML = range(2)

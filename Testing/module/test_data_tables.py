@@ -1,9 +1,10 @@
 import pytest
 import qt
 import slicer
-from MedSegTrainerUI import data_tables
+from MedSegTrainerUI import data_tables, shared_tables
 from MedSegTrainerUI.case_rows import CaseRow
-from MedSegTrainerUI.data_tables import Cell, class_cells, fill, format_ml, pair_cells, selected_rows
+from MedSegTrainerUI.data_tables import class_cells, pair_cells
+from MedSegTrainerUI.shared_tables import Cell, fill, format_ml, selected_rows
 
 pytestmark = pytest.mark.usefixtures("scene")
 
@@ -22,7 +23,7 @@ class Item:
 def table():
     table = qt.QTableWidget()
     table.setColumnCount(4)
-    data_tables.prepare(table, (1,))
+    shared_tables.prepare(table, (1,))
     return table
 
 
@@ -40,7 +41,7 @@ def test_the_worst_finding_is_shown_and_all_are_in_the_tooltip():
     found = [Found("note", "small.", "Look."), Found("error", "empty.", "Paint."), Found("warning", "far.", "Move.")]
     row = CaseRow(name="A", images=("a.nii",), label="l.nii", segments=("liver",))
     cell = pair_cells([row], {"A": found})[0][data_tables.FINDINGS]
-    assert cell.text == "empty. (+2)" and cell.dot == data_tables.DOT_COLORS["error"]
+    assert cell.text == "empty. (+2)" and cell.dot == shared_tables.DOT_COLORS["error"]
     assert cell.tip == "empty. Paint.\nfar. Move.\nsmall. Look."
 
 

@@ -4,7 +4,7 @@ import qt
 import slicer
 from MedSegTrainerUI.case_checks import Finding
 from MedSegTrainerUI.data_tables import FINDINGS, SEGMENTS, USE, VOLUMES
-from MedSegTrainerUI.row_viewer import speaks_of
+from MedSegTrainerUI.row_views import speaks_of
 
 SHAPE = (6, 8, 10)
 
