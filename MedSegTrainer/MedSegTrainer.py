@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import MedSegTrainerUI.library  # noqa: F401  makes MedSegTrainerLib importable
+import MedSegTrainerUI.library_path  # noqa: F401  makes MedSegTrainerLib importable
 import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -46,7 +46,7 @@ class MedSegTrainer(ScriptedLoadableModule):
 
 
 def registerSampleData():
-    from MedSegTrainerUI.sample_data import register_sample_data
+    from MedSegTrainerUI.samples.sample_data import register_sample_data
 
     register_sample_data()
 
@@ -122,7 +122,7 @@ class MedSegTrainerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 class MedSegTrainerLogic(ScriptedLoadableModuleLogic):
     def getParameterNode(self):
-        from MedSegTrainerUI.parameters import Parameters
+        from MedSegTrainerUI.parameter_node import Parameters
 
         return Parameters(super().getParameterNode())
 
@@ -152,7 +152,7 @@ class MedSegTrainerTest(ScriptedLoadableModuleTest):
 
     def test_data_section(self):
         """Rows and classes of the scene, the user's decisions about them, and that closing the scene forgets them."""
-        from MedSegTrainerUI.sample_data import load_phantoms
+        from MedSegTrainerUI.samples.sample_data import load_phantoms
 
         self.delayDisplay("Training data from the scene")
         volumes = load_phantoms()
@@ -176,9 +176,9 @@ class MedSegTrainerTest(ScriptedLoadableModuleTest):
         from pathlib import Path
 
         import numpy as np
-        from MedSegTrainerUI.export_cases import export_cases
-        from MedSegTrainerUI.import_segments import import_segments
-        from MedSegTrainerUI.sample_data import load_phantoms
+        from MedSegTrainerUI.samples.sample_data import load_phantoms
+        from MedSegTrainerUI.scene.export_cases import export_cases
+        from MedSegTrainerUI.scene.import_segments import import_segments
 
         self.delayDisplay("Export and import")
         load_phantoms()
@@ -208,7 +208,7 @@ class MedSegTrainerTest(ScriptedLoadableModuleTest):
         """Where the environment is ready: trains for a moment in another process, applies the model, and compares."""
         import json
 
-        from MedSegTrainerUI.sample_data import load_phantoms
+        from MedSegTrainerUI.samples.sample_data import load_phantoms
 
         panel = self.open_panel()
         if not panel.environment.ready:

@@ -146,7 +146,7 @@ class Recording:
 
 def play(recording: Recording, minutes: float, is_quick: bool) -> None:
     """Segments in the scene, a training, its curves, and what the model makes of the volume without segments."""
-    from MedSegTrainerUI.sample_data import load_phantoms  # type: ignore[import-not-found]
+    from MedSegTrainerUI.samples.sample_data import load_phantoms  # type: ignore[import-not-found]
 
     volumes = load_phantoms()
     add(recording, volumes)
@@ -222,8 +222,8 @@ def predicted(folder: Any, volume: Any) -> list[Any]:
     """The newest prediction of a job, on the voxels of the volume: it lies on the grid that the network sees."""
     import numpy as np
     import slicer
-    from MedSegTrainerUI.import_segments import read_label_map  # type: ignore[import-not-found]
-    from MedSegTrainerUI.jobs import job_classes  # type: ignore[import-not-found]
+    from MedSegTrainerUI.jobs.job_list import job_classes  # type: ignore[import-not-found]
+    from MedSegTrainerUI.scene.import_segments import read_label_map  # type: ignore[import-not-found]
 
     found = read_label_map(folder.previews / "latest.seg.nrrd")
     shape = slicer.util.arrayFromVolume(volume).shape

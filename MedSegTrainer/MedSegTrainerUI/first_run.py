@@ -8,10 +8,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from MedSegTrainerUI.case_rows import write_rows
-from MedSegTrainerUI.messages import told
-from MedSegTrainerUI.sample_data import load_phantoms
-from MedSegTrainerUI.scene_pairs import pair_all
+from MedSegTrainerUI.data.scene_pairs import pair_all
+from MedSegTrainerUI.samples.sample_data import load_phantoms
+from MedSegTrainerUI.scene.case_rows import write_rows
+from MedSegTrainerUI.shared.messages import told
 
 SETTING = "MedSegTrainer/FirstRunClosed"
 

@@ -13,22 +13,22 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
-from MedSegTrainerUI.apply_section import ApplySection
-from MedSegTrainerUI.case_rows import CaseRow, read_rows
-from MedSegTrainerUI.data_section import DataSection
-from MedSegTrainerUI.end_notice import Desktop, EndNotice
-from MedSegTrainerUI.environment import Environment
-from MedSegTrainerUI.environment_section import EnvironmentSection
-from MedSegTrainerUI.evaluate_section import EvaluateSection
+from MedSegTrainerUI.apply.section import ApplySection
+from MedSegTrainerUI.data.scene_import import KeptParameters
+from MedSegTrainerUI.data.section import DataSection
+from MedSegTrainerUI.environment.environment import Environment
+from MedSegTrainerUI.environment.section import EnvironmentSection
+from MedSegTrainerUI.evaluate.section import EvaluateSection
 from MedSegTrainerUI.first_run import FirstRun
-from MedSegTrainerUI.job_bar import JobBar
-from MedSegTrainerUI.jobs import JobList
-from MedSegTrainerUI.row_breaks import RowBreaks
-from MedSegTrainerUI.scene_import import KeptParameters
-from MedSegTrainerUI.section_folding import SectionFolding
-from MedSegTrainerUI.segment_classes import SegmentClass, find_classes
-from MedSegTrainerUI.tab_order import set_tab_order
-from MedSegTrainerUI.train_section import TrainSection
+from MedSegTrainerUI.jobs.end_notice import Desktop, EndNotice
+from MedSegTrainerUI.jobs.job_bar import JobBar
+from MedSegTrainerUI.jobs.job_list import JobList
+from MedSegTrainerUI.scene.case_rows import CaseRow, read_rows
+from MedSegTrainerUI.scene.segment_classes import SegmentClass, find_classes
+from MedSegTrainerUI.shared.row_breaks import RowBreaks
+from MedSegTrainerUI.shared.section_folding import SectionFolding
+from MedSegTrainerUI.shared.tab_order import set_tab_order
+from MedSegTrainerUI.train.section import TrainSection
 
 TIMER_MILLISECONDS = 500
 

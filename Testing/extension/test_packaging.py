@@ -127,7 +127,7 @@ class TestInstalledTree:
         """Beside it where installed, and in the root of a checkout, where only the module's folder is on the path."""
         folder = ROOT / "MedSegTrainer" if checkout else installed
         code = (
-            "import sys; sys.path.append(sys.argv[1]); import MedSegTrainerUI.library, MedSegTrainerLib.job;"
+            "import sys; sys.path.append(sys.argv[1]); import MedSegTrainerUI.library_path, MedSegTrainerLib.job;"
             "print(MedSegTrainerLib.job.__file__)"
         )
         done = subprocess.run([sys.executable, "-ISc", code, folder], capture_output=True, text=True, check=True)

@@ -52,9 +52,9 @@ class TestContexts:
 
     def test_they_are_those_that_are_looked_up(self) -> None:
         contexts = {context for context, _source in translations.module_texts()}
-        assert {"MedSegTrainer", "MedSegTrainerUI.data_section", "JobSection"} <= contexts
+        assert {"MedSegTrainer", "MedSegTrainerUI.panel", "data.section", "JobSection"} <= contexts
         assert {context for context in contexts if "." in context} <= {
-            *(f"MedSegTrainerUI.{path.stem}" for path in UI.glob("*.py")), translations.SETTINGS_CONTEXT,
+            *(f"{path.parent.name}.{path.stem}" for path in UI.rglob("*.py")), translations.SETTINGS_CONTEXT,
         }  # fmt: skip
 
     def test_what_slicer_translates_itself_is_left_out(self) -> None:

@@ -38,7 +38,7 @@ def main(folder: str, python: str, configuration: str) -> None:
     module = start_slicer(Path(folder) / "Slicer.ini")
     import qt
     import slicer
-    from MedSegTrainerUI.sample_data import load_phantoms
+    from MedSegTrainerUI.samples.sample_data import load_phantoms
 
     qt.QSettings().setValue("MedSegTrainer/Folder", folder)
     qt.QSettings().setValue("MedSegTrainer/Python", python)

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
-from MedSegTrainerUI.case_rows import CaseRow
-from MedSegTrainerUI.jobs import JobList
-from MedSegTrainerUI.parameters import Parameters
-from MedSegTrainerUI.segment_classes import SegmentClass
-from MedSegTrainerUI.train_section import TrainSection
+from MedSegTrainerUI.jobs.job_list import JobList
+from MedSegTrainerUI.parameter_node import Parameters
+from MedSegTrainerUI.scene.case_rows import CaseRow
+from MedSegTrainerUI.scene.segment_classes import SegmentClass
+from MedSegTrainerUI.train.section import TrainSection
 
 from MedSegTrainerLib.events import Best, Epoch, Planned, Progress, Stage, Started, Validated
 

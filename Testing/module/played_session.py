@@ -26,7 +26,7 @@ SMALL = {  # settings that train an epoch in a blink
 
 def leave_tested(home: Path, python: str = "", **report: Any) -> str:
     """Leaves in ``home`` what a passed self-test of an interpreter leaves, and chooses it; gives the interpreter."""
-    from MedSegTrainerUI.environment_record import identity
+    from MedSegTrainerUI.environment.test_record import identity
 
     python = python or os.environ.get("MEDSEG_PYTHON") or sys.executable
     cpu = {"name": "cpu", "description": "CPU with 2 threads"}
@@ -153,7 +153,7 @@ class Session:
         self.wait_for(lambda: section.run is None, 10 * MINUTE)
         table = self.panel.parameters.parameterNode.GetNodeReference("evaluateTable")
         assert table is not None, section.ui.messageLabel.text
-        from MedSegTrainerUI.evaluate_run import read_table
+        from MedSegTrainerUI.evaluate.run import read_table
 
         return read_table(table)
 

@@ -9,8 +9,8 @@ import fake_panel as fake
 import pytest
 import qt
 import slicer
-from MedSegTrainerUI.section_folding import SECTIONS
-from MedSegTrainerUI.tab_order import tab_stops
+from MedSegTrainerUI.shared.section_folding import SECTIONS
+from MedSegTrainerUI.shared.tab_order import tab_stops
 
 from MedSegTrainerLib.events import Advised, EventLog
 

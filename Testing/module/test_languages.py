@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import qt
 import slicer
-from MedSegTrainerUI import build_texts, build_words
-from MedSegTrainerUI.event_words import state_word
-from MedSegTrainerUI.training_settings import GROUPS, all_settings, group_label
+from MedSegTrainerUI.environment.environment import build_messages as build_words
+from MedSegTrainerUI.environment.environment import build_texts
+from MedSegTrainerUI.jobs.event_text import state_word
+from MedSegTrainerUI.train.settings import GROUPS, all_settings, group_label
 from slicer.i18n import translate
 
 from MedSegTrainer import TRANSLATIONS
@@ -112,7 +113,7 @@ class TestTranslating:
     """The stand-in of ``slicer.i18n``."""
 
     def test_the_context_is_the_file_of_the_caller(self, german: Any) -> None:
-        assert german.getContext(build_words.__file__) == "MedSegTrainerUI.build_words"
+        assert german.getContext(build_words.__file__) == "MedSegTrainerUI.environment.build_messages"
         assert german.getContext(str(TRANSLATIONS.parents[1] / "MedSegTrainer.py")) == "MedSegTrainer"
 
     def test_a_translation_with_other_placeholders_is_not_used(

@@ -19,11 +19,11 @@ import pytest
 import qt
 import slicer
 from fake_panel import training
-from MedSegTrainerUI.charts import SERIES_AT_ONCE
-from MedSegTrainerUI.data_look import SEGMENTS_AT_ONCE, VOXELS_OF_A_SEGMENT
-from MedSegTrainerUI.data_tables import FINDINGS
-from MedSegTrainerUI.job_table import READ_AT_ONCE
-from MedSegTrainerUI.segment_layers import content_of, count_layer, segment_ids, stored_layers
+from MedSegTrainerUI.data.row_scan import SEGMENTS_AT_ONCE, VOXELS_OF_A_SEGMENT
+from MedSegTrainerUI.data.tables import FINDINGS
+from MedSegTrainerUI.jobs.job_table import READ_AT_ONCE
+from MedSegTrainerUI.scene.segment_layers import content_of, count_layer, segment_ids, stored_layers
+from MedSegTrainerUI.train.charts import SERIES_AT_ONCE
 
 JOBS, CASES, SEGMENTS = 300, 45, 60
 FILES_OF_A_JOB = 4  # status, document, plan and once more its status

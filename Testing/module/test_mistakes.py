@@ -17,7 +17,7 @@ import played_session as played
 import pytest
 import qt
 import slicer
-from MedSegTrainerUI.messages import STYLES
+from MedSegTrainerUI.shared.messages import STYLES
 
 SHAPE = (12, 20, 24)
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the limit of a file's size, which stands for a disk")

@@ -160,7 +160,7 @@ def test_after_a_reload_the_old_widgets_change_nothing(medsegtrainer, dialogs, s
 
 
 def test_it_can_be_looked_at(panel, module_widget, screenshot):
-    from MedSegTrainerUI.sample_data import load_phantoms
+    from MedSegTrainerUI.samples.sample_data import load_phantoms
 
     load_phantoms()
     panel.data.ui.addAllButton.click()

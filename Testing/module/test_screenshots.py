@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import qt
 import slicer
-from MedSegTrainerUI.environment_record import requirements_hash
+from MedSegTrainerUI.environment.test_record import requirements_hash
 
 WIDTH = 440
 MOST_MILLISECONDS = 120_000

@@ -45,7 +45,7 @@ def style(request: Any) -> Any:
 @pytest.fixture
 def full_panel(style: str, module_widget: Any, make_job: Any, make_model: Any) -> Any:
     """Everything has something to show: data, a training with its curves, an earlier one, a model."""
-    from MedSegTrainerUI.sample_data import load_phantoms
+    from MedSegTrainerUI.samples.sample_data import load_phantoms
 
     panel = module_widget.panel
     load_phantoms()

@@ -13,8 +13,8 @@ import played_session as played
 import pytest
 import qt
 import slicer
-from MedSegTrainerUI.evaluate_run import add_table, fill_table
-from MedSegTrainerUI.section_folding import SECTIONS
+from MedSegTrainerUI.evaluate.run import add_table, fill_table
+from MedSegTrainerUI.shared.section_folding import SECTIONS
 from text_fit import cut_texts
 
 from MedSegTrainerLib.events import Advised, EventLog, Warned

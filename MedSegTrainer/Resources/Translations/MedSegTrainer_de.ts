@@ -1395,29 +1395,233 @@
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.advice_list</name>
+    <name>MedSegTrainerUI.first_run</name>
     <message>
-        <source>Apply</source>
-        <translation>Übernehmen</translation>
-    </message>
-    <message>
-        <source>Already applied: it counts when a training is started.</source>
-        <translation>Schon übernommen: Es zählt, wenn ein Training gestartet wird.</translation>
-    </message>
-    <message>
-        <source>&lt;p&gt;Changes for the next start:&lt;br&gt;{changes}&lt;/p&gt;</source>
-        <translation>&lt;p&gt;Änderungen für den nächsten Start:&lt;br&gt;{changes}&lt;/p&gt;</translation>
+        <source>{count} phantoms to train on were added. Set up section 5, then press Start training in section 2.</source>
+        <translation>{count} Phantome zum Trainieren wurden hinzugefügt. Abschnitt 5 einrichten, dann in Abschnitt 2 „Training starten“ drücken.</translation>
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.applied_results</name>
+    <name>TrainSection</name>
+    <message>
+        <source>How long?</source>
+        <translation>Wie lange?</translation>
+    </message>
+    <message>
+        <source>&amp;Quick: 5 minutes</source>
+        <translation>&amp;Schnell: 5 Minuten</translation>
+    </message>
+    <message>
+        <source>A first impression: whether volumes and segments fit together.</source>
+        <translation>Ein erster Eindruck: ob Volumina und Segmente zusammenpassen.</translation>
+    </message>
+    <message>
+        <source>&amp;Balanced: 20 minutes</source>
+        <translation>Ausgew&amp;ogen: 20 Minuten</translation>
+    </message>
+    <message>
+        <source>A usable model for most structures.</source>
+        <translation>Ein brauchbares Modell für die meisten Strukturen.</translation>
+    </message>
+    <message>
+        <source>&amp;Thorough: 60 minutes</source>
+        <translation>&amp;Gründlich: 60 Minuten</translation>
+    </message>
+    <message>
+        <source>For small or difficult structures, and for the model you keep.</source>
+        <translation>Für kleine oder schwierige Strukturen und für das Modell, das bleiben soll.</translation>
+    </message>
+    <message>
+        <source>&amp;Until I stop</source>
+        <translation>B&amp;is zum Anhalten</translation>
+    </message>
+    <message>
+        <source>Goes on until you press Stop. The best model so far is there at every moment.</source>
+        <translation>Geht weiter, bis es gestoppt wird. Das bisher beste Modell ist jederzeit da.</translation>
+    </message>
+    <message>
+        <source>&amp;Why?</source>
+        <translation>War&amp;um?</translation>
+    </message>
+    <message>
+        <source>What was chosen for this training, each with its reason.</source>
+        <translation>Was für dieses Training gewählt wurde, jeweils mit dem Grund.</translation>
+    </message>
+    <message>
+        <source>A&amp;dvanced</source>
+        <translation>&amp;Erweitert</translation>
+    </message>
+    <message>
+        <source>Network, loss, optimizer, schedule, augmentation, strategies. Everything has a working default.</source>
+        <translation>Netz, Verlust, Optimierer, Zeitplan, Augmentierung, Strategien. Alles hat eine brauchbare Vorgabe.</translation>
+    </message>
+    <message>
+        <source>Find a setting</source>
+        <translation>Einstellung suchen</translation>
+    </message>
+    <message>
+        <source>Shows the settings whose name or description has these words, such as rate, patch or dropout.</source>
+        <translation>Zeigt die Einstellungen, deren Name oder Beschreibung diese Wörter hat, etwa Rate, Ausschnitt oder Dropout.</translation>
+    </message>
+    <message>
+        <source>Shows the settings of one group.</source>
+        <translation>Zeigt die Einstellungen einer Gruppe.</translation>
+    </message>
+    <message>
+        <source>Load...</source>
+        <translation>Laden...</translation>
+    </message>
+    <message>
+        <source>Loads a configuration from a file (JSON).</source>
+        <translation>Lädt eine Konfiguration aus einer Datei (JSON).</translation>
+    </message>
+    <message>
+        <source>Save...</source>
+        <translation>Speichern...</translation>
+    </message>
+    <message>
+        <source>Saves the changed settings as a file, which &apos;medsegtrainer train --config&apos; takes too.</source>
+        <translation>Speichert die geänderten Einstellungen als Datei, die auch „medsegtrainer train --config“ nimmt.</translation>
+    </message>
+    <message>
+        <source>Reset</source>
+        <translation>Zurücksetzen</translation>
+    </message>
+    <message>
+        <source>All settings back to their defaults.</source>
+        <translation>Alle Einstellungen auf ihre Vorgaben.</translation>
+    </message>
+    <message>
+        <source>&amp;Start training</source>
+        <translation>&amp;Training starten</translation>
+    </message>
+</context>
+<context>
+    <name>apply.applied_results</name>
     <message>
         <source>Hidden, as the slice views show other volumes: {names}. A click on a segment below shows it.</source>
         <translation>Ausgeblendet, weil die Schichtansichten andere Volumina zeigen: {names}. Ein Klick auf ein Segment unten zeigt es.</translation>
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.apply_run</name>
+    <name>apply.model_card</name>
+    <message>
+        <source>{path} cannot be read: {reason}. Choose a model that can be reached.</source>
+        <translation>{path} lässt sich nicht lesen: {reason}. Ein Modell wählen, das erreichbar ist.</translation>
+    </message>
+    <message>
+        <source>{path} has model format {found}, and this version reads {known}. Update MedSegTrainer.</source>
+        <translation>{path} hat das Modellformat {found}, und diese Version liest {known}. MedSegTrainer aktualisieren.</translation>
+    </message>
+    <message>
+        <source>{path} is no model of MedSegTrainer: its description is damaged. Choose another one.</source>
+        <translation>{path} ist kein Modell von MedSegTrainer: Seine Beschreibung ist beschädigt. Ein anderes wählen.</translation>
+    </message>
+    <message>
+        <source>and {n} more</source>
+        <translation>und {n} weitere</translation>
+    </message>
+    <message>
+        <source>Classes and their Dice:</source>
+        <translation>Klassen und ihr Dice:</translation>
+    </message>
+    <message>
+        <source>Channels: {names}</source>
+        <translation>Kanäle: {names}</translation>
+    </message>
+    <message>
+        <source>It sees voxels of {x:.3g} x {y:.3g} x {z:.3g} mm.</source>
+        <translation>Es sieht Voxel von {x:.3g} x {y:.3g} x {z:.3g} mm.</translation>
+    </message>
+    <message>
+        <source>Folder or file: {path}</source>
+        <translation>Ordner oder Datei: {path}</translation>
+    </message>
+    <message>
+        <source>today {time}</source>
+        <translation>heute {time}</translation>
+    </message>
+    <message>
+        <source>yesterday {time}</source>
+        <translation>gestern {time}</translation>
+    </message>
+    <message>
+        <source>The model {path} is not there any more. Choose another one, or train it again.</source>
+        <translation>Das Modell {path} ist nicht mehr da. Ein anderes wählen oder es neu trainieren.</translation>
+    </message>
+    <message>
+        <source>The job {name} has made no model yet. Train it first.</source>
+        <translation>{name} hat noch kein Modell hervorgebracht. Es zuerst trainieren.</translation>
+    </message>
+    <message>
+        <source>{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file.</source>
+        <translation>{path} enthält kein Modell. Einen Ordner mit model.json und weights.safetensors wählen oder seine Zip-Datei.</translation>
+    </message>
+    <message>
+        <source>{path} is a zip file without a model. Choose the zip of a model folder.</source>
+        <translation>{path} ist eine Zip-Datei ohne Modell. Die Zip-Datei eines Modellordners wählen.</translation>
+    </message>
+    <message>
+        <source>{path} is no model: it is not a zip file, or a damaged one. Choose a model folder or its zip.</source>
+        <translation>{path} ist kein Modell: Es ist keine Zip-Datei oder eine beschädigte. Einen Modellordner oder seine Zip-Datei wählen.</translation>
+    </message>
+    <message>
+        <source>How good it is was not measured: all volumes were trained on. Check its results.</source>
+        <translation>Wie gut es ist, wurde nicht gemessen: An allen Volumina wurde trainiert. Seine Ergebnisse prüfen.</translation>
+    </message>
+    <message>
+        <source>Mean Dice {dice:.2f} on {n} volumes it was not trained on.</source>
+        <translation>Mittlerer Dice {dice:.2f} an {n} Volumina, an denen nicht trainiert wurde.</translation>
+    </message>
+    <message>
+        <source>Mean Dice {dice:.2f} on one volume it was not trained on.</source>
+        <translation>Mittlerer Dice {dice:.2f} an einem Volumen, an dem nicht trainiert wurde.</translation>
+    </message>
+    <message>
+        <source>Check its results with care.</source>
+        <translation>Seine Ergebnisse sorgfältig prüfen.</translation>
+    </message>
+    <message>
+        <source>Trained {when} on {n} volumes</source>
+        <translation>{when} an {n} Volumina trainiert</translation>
+    </message>
+    <message>
+        <source>images of {x} x {y} pixels</source>
+        <translation>Bilder von {x} x {y} Pixeln</translation>
+    </message>
+    <message>
+        <source>{x:.3g} x {y:.3g} x {z:.3g} mm</source>
+        <translation>{x:.3g} x {y:.3g} x {z:.3g} mm</translation>
+    </message>
+</context>
+<context>
+    <name>apply.model_list</name>
+    <message>
+        <source>{name} (no model)</source>
+        <translation>{name} (kein Modell)</translation>
+    </message>
+    <message>
+        <source>Dice {dice:.2f}</source>
+        <translation>Dice {dice:.2f}</translation>
+    </message>
+</context>
+<context>
+    <name>apply.result_view</name>
+    <message>
+        <source>Segment</source>
+        <translation>Segment</translation>
+    </message>
+    <message>
+        <source>ml</source>
+        <translation>ml</translation>
+    </message>
+    <message>
+        <source>A click shows it in the slice views.</source>
+        <translation>Ein Klick zeigt es in den Schichtansichten.</translation>
+    </message>
+</context>
+<context>
+    <name>apply.run</name>
     <message>
         <source>{volume} segmentation</source>
         <translation>{volume} Segmentierung</translation>
@@ -1444,7 +1648,7 @@
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.apply_section</name>
+    <name>apply.section</name>
     <message>
         <source>Model folder...</source>
         <translation>Modellordner...</translation>
@@ -1543,7 +1747,313 @@
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.build_environment</name>
+    <name>apply.volume_chooser</name>
+    <message>
+        <source>Choose one or several volumes.</source>
+        <translation>Ein oder mehrere Volumina wählen.</translation>
+    </message>
+    <message>
+        <source>Choose a volume for each channel: {names}.</source>
+        <translation>Für jeden Kanal ein Volumen wählen: {names}.</translation>
+    </message>
+    <message>
+        <source>Choose a volume</source>
+        <translation>Volumen wählen</translation>
+    </message>
+    <message>
+        <source>The volume that is the channel {name} of the model.</source>
+        <translation>Das Volumen, das der Kanal {name} des Modells ist.</translation>
+    </message>
+</context>
+<context>
+    <name>apply.waiting_results</name>
+    <message>
+        <source>Not in the scene: results of {model} on {names}, {when}.</source>
+        <translation>Nicht in der Szene: Ergebnisse von {model} für {names}, {when}.</translation>
+    </message>
+    <message>
+        <source>Adds the segments to the volumes they belong to, which must be in the scene.</source>
+        <translation>Fügt die Segmente zu ihren Volumina hinzu, die in der Szene sein müssen.</translation>
+    </message>
+    <message>
+        <source>Removes these results; they can be brought back.</source>
+        <translation>Entfernt diese Ergebnisse; sie können zurückgeholt werden.</translation>
+    </message>
+</context>
+<context>
+    <name>data.blocking_problem</name>
+    <message>
+        <source>Add what you segmented: &apos;Add all from scene&apos; takes each volume with its segmentation.</source>
+        <translation>Segmentiertes hinzufügen: „Alles aus der Szene“ nimmt jedes Volumen mit seiner Segmentierung.</translation>
+    </message>
+    <message>
+        <source>No row has a check mark. Set it for the cases to train on.</source>
+        <translation>Keine Zeile hat ein Häkchen. Bei den Fällen setzen, an denen trainiert werden soll.</translation>
+    </message>
+    <message>
+        <source>{volume} has no segmentation. Segment it in the Segment Editor and add it again with its segmentation, or take its check mark away.</source>
+        <translation>{volume} hat keine Segmentierung. Es im Segment-Editor segmentieren und mit seiner Segmentierung noch einmal hinzufügen oder sein Häkchen wegnehmen.</translation>
+    </message>
+    <message>
+        <source>There is no class to learn. Set the check mark of at least one in the list of classes.</source>
+        <translation>Es gibt keine Klasse zu lernen. In der Liste der Klassen mindestens ein Häkchen setzen.</translation>
+    </message>
+    <message>
+        <source>Let the later class win</source>
+        <translation>Die spätere Klasse gewinnen lassen</translation>
+    </message>
+    <message>
+        <source>Rename &apos;{name}&apos;</source>
+        <translation>„{name}“ umbenennen</translation>
+    </message>
+    <message>
+        <source>Merge &apos;{names}&apos;</source>
+        <translation>„{names}“ zusammenfassen</translation>
+    </message>
+    <message>
+        <source>&apos; and &apos;</source>
+        <translation>“ und „</translation>
+    </message>
+    <message>
+        <source>no volumes yet</source>
+        <translation>noch keine Volumina</translation>
+    </message>
+    <message>
+        <source>1 volume</source>
+        <translation>1 Volumen</translation>
+    </message>
+    <message>
+        <source>{n} volumes</source>
+        <translation>{n} Volumina</translation>
+    </message>
+    <message>
+        <source>1 class</source>
+        <translation>1 Klasse</translation>
+    </message>
+    <message>
+        <source>{n} classes</source>
+        <translation>{n} Klassen</translation>
+    </message>
+    <message>
+        <source>being looked at</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>not ready</source>
+        <translation>nicht bereit</translation>
+    </message>
+    <message>
+        <source>ready</source>
+        <translation>bereit</translation>
+    </message>
+    <message>
+        <source>{volumes}, {classes}, {state}</source>
+        <translation>{volumes}, {classes}, {state}</translation>
+    </message>
+    <message>
+        <source>The classes &apos;{names}&apos; are spelled almost alike. Merge them, or rename one.</source>
+        <translation>Die Klassen „{names}“ sind fast gleich geschrieben. Sie zusammenfassen oder eine umbenennen.</translation>
+    </message>
+    <message>
+        <source>{case} has &apos;{names}&apos;, {other} has &apos;{others}&apos;: no class is in both. Merge what is the same, and leave out what was not segmented everywhere.</source>
+        <translation>{case} hat „{names}“, {other} hat „{others}“: Keine Klasse kommt in beiden vor. Zusammenfassen, was dasselbe ist, und auslassen, was nicht überall segmentiert wurde.</translation>
+    </message>
+</context>
+<context>
+    <name>data.buttons</name>
+    <message>
+        <source>Stop &amp;check</source>
+        <translation>Pr&amp;üfung stoppen</translation>
+    </message>
+    <message>
+        <source>&amp;Check data</source>
+        <translation>Daten pr&amp;üfen</translation>
+    </message>
+    <message>
+        <source>There are no volumes to check yet.</source>
+        <translation>Es gibt noch keine Volumina zu prüfen.</translation>
+    </message>
+    <message>
+        <source>Looks for what would spoil a training, such as labels beside their organ. Takes seconds a volume.</source>
+        <translation>Sucht, was ein Training verderben würde, etwa Segmente neben ihrem Organ. Dauert Sekunden je Volumen.</translation>
+    </message>
+    <message>
+        <source>A check is running.</source>
+        <translation>Eine Prüfung läuft.</translation>
+    </message>
+    <message>
+        <source>Adds each volume of the scene with its segmentation.</source>
+        <translation>Fügt jedes Volumen der Szene mit seiner Segmentierung hinzu.</translation>
+    </message>
+    <message>
+        <source>Adds the labelled volumes of a folder, without loading them into the scene.</source>
+        <translation>Fügt die segmentierten Volumina eines Ordners hinzu, ohne sie in die Szene zu laden.</translation>
+    </message>
+    <message>
+        <source>Choose a volume on the left first.</source>
+        <translation>Zuerst links ein Volumen wählen.</translation>
+    </message>
+    <message>
+        <source>Adds the chosen volume with the segmentation beside it.</source>
+        <translation>Fügt das gewählte Volumen mit der Segmentierung daneben hinzu.</translation>
+    </message>
+    <message>
+        <source>Select a row of the table first.</source>
+        <translation>Zuerst eine Zeile der Tabelle auswählen.</translation>
+    </message>
+    <message>
+        <source>Removes the selected rows.</source>
+        <translation>Entfernt die ausgewählten Zeilen.</translation>
+    </message>
+    <message>
+        <source>Select two or more classes first, with Ctrl or Shift.</source>
+        <translation>Zuerst zwei oder mehr Klassen auswählen, mit Strg oder Umschalt.</translation>
+    </message>
+    <message>
+        <source>Makes one class of those selected, with the name of the first.</source>
+        <translation>Macht aus den ausgewählten eine Klasse mit dem Namen der ersten.</translation>
+    </message>
+    <message>
+        <source>Select one class first.</source>
+        <translation>Zuerst eine Klasse auswählen.</translation>
+    </message>
+    <message>
+        <source>Gives the class another name; so does a double click.</source>
+        <translation>Gibt der Klasse einen anderen Namen; das tut auch ein Doppelklick.</translation>
+    </message>
+    <message>
+        <source>The network does not learn the selected classes.</source>
+        <translation>Das Netz lernt die ausgewählten Klassen nicht.</translation>
+    </message>
+    <message>
+        <source>Nothing was changed here.</source>
+        <translation>Hier wurde nichts geändert.</translation>
+    </message>
+    <message>
+        <source>Each segment is a class of its own name again.</source>
+        <translation>Jedes Segment ist wieder eine Klasse seines eigenen Namens.</translation>
+    </message>
+    <message>
+        <source>The scene is being closed.</source>
+        <translation>Die Szene wird geschlossen.</translation>
+    </message>
+</context>
+<context>
+    <name>data.row_viewer</name>
+    <message>
+        <source>{name} lies in a folder: load its files to see it.</source>
+        <translation>{name} liegt in einem Ordner: seine Dateien laden, um es zu sehen.</translation>
+    </message>
+</context>
+<context>
+    <name>data.scene_import</name>
+    <message>
+        <source>The added scene has training data of its own: {count} rows were added to yours.</source>
+        <translation>Die hinzugefügte Szene hat eigene Trainingsdaten: {count} Zeilen kamen zu den bisherigen hinzu.</translation>
+    </message>
+</context>
+<context>
+    <name>data.scene_pairs</name>
+    <message>
+        <source>{names}: label maps are added when they were converted to segmentations, in the Data module.</source>
+        <translation>{names}: Labelmaps werden hinzugefügt, wenn sie im Modul „Daten“ in Segmentierungen umgewandelt sind.</translation>
+    </message>
+    <message>
+        <source>Every segmented volume of the scene is in the table already.</source>
+        <translation>Jedes segmentierte Volumen der Szene ist schon in der Tabelle.</translation>
+    </message>
+    <message>
+        <source>No volume of the scene has a segmentation. Segment one in the Segment Editor first.</source>
+        <translation>Kein Volumen der Szene hat eine Segmentierung. Zuerst eines im Segment-Editor segmentieren.</translation>
+    </message>
+</context>
+<context>
+    <name>data.section</name>
+    <message>
+        <source>full report</source>
+        <translation>ganzer Bericht</translation>
+    </message>
+    <message>
+        <source>Choose a volume on the left first.</source>
+        <translation>Zuerst links ein Volumen wählen.</translation>
+    </message>
+    <message>
+        <source>Folder with labelled volumes</source>
+        <translation>Ordner mit segmentierten Volumina</translation>
+    </message>
+</context>
+<context>
+    <name>data.tables</name>
+    <message>
+        <source>Whether the network learns from this case.</source>
+        <translation>Ob das Netz aus diesem Fall lernt.</translation>
+    </message>
+    <message>
+        <source>Whether the network learns this class.</source>
+        <translation>Ob das Netz diese Klasse lernt.</translation>
+    </message>
+    <message>
+        <source>Cases that have it.</source>
+        <translation>Fälle, die sie haben.</translation>
+    </message>
+    <message>
+        <source>Millilitres of it in all cases together.</source>
+        <translation>Milliliter davon in allen Fällen zusammen.</translation>
+    </message>
+    <message>
+        <source>file</source>
+        <translation>Datei</translation>
+    </message>
+    <message>
+        <source>none</source>
+        <translation>keine</translation>
+    </message>
+    <message>
+        <source>not used</source>
+        <translation>unbenutzt</translation>
+    </message>
+    <message>
+        <source>Without a check mark the network does not learn from it.</source>
+        <translation>Ohne Häkchen lernt das Netz nicht daraus.</translation>
+    </message>
+    <message>
+        <source>Its segments are being looked at.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>ok</source>
+        <translation>ok</translation>
+    </message>
+    <message>
+        <source>Nothing was found to be wrong.</source>
+        <translation>Es wurde nichts Falsches gefunden.</translation>
+    </message>
+    <message>
+        <source>Double-click to rename.</source>
+        <translation>Doppelklick zum Umbenennen.</translation>
+    </message>
+    <message>
+        <source>Made of the segments {names}. Double-click to rename.</source>
+        <translation>Aus den Segmenten {names}. Doppelklick zum Umbenennen.</translation>
+    </message>
+</context>
+<context>
+    <name>data.verify_run</name>
+    <message>
+        <source>checking, {percent} %</source>
+        <translation>prüft, {percent} %</translation>
+    </message>
+    <message>
+        <source>The check was stopped.</source>
+        <translation>Die Prüfung wurde gestoppt.</translation>
+    </message>
+    <message>
+        <source>The check ended without a word. Test the environment in section 5; {log} may tell more.</source>
+        <translation>Die Prüfung endete ohne ein Wort. Die Umgebung in Abschnitt 5 testen; {log} sagt vielleicht mehr.</translation>
+    </message>
+</context>
+<context>
+    <name>environment.build</name>
     <message>
         <source>Testing: one step of a training</source>
         <translation>Testet: ein Schritt eines Trainings</translation>
@@ -1582,58 +2092,7 @@
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.build_packages</name>
-    <message>
-        <source>The folder of wheels {folder} is not there. Choose another, or empty the field.</source>
-        <translation>Der Wheel-Ordner {folder} ist nicht da. Einen anderen wählen oder das Feld leeren.</translation>
-    </message>
-    <message>
-        <source> with pip</source>
-        <translation> mit pip</translation>
-    </message>
-    <message>
-        <source>Loading packages{tool}</source>
-        <translation>Lädt Pakete{tool}</translation>
-    </message>
-    <message>
-        <source>Unpacking packages from {folder}{tool}; all hashes are checked but that of PyTorch</source>
-        <translation>Packt Pakete aus {folder}{tool} aus; alle Hashes außer dem von PyTorch werden geprüft</translation>
-    </message>
-    <message>
-        <source>The packages could not be loaded with uv; pip is tried.</source>
-        <translation>Die Pakete ließen sich mit uv nicht laden; pip wird versucht.</translation>
-    </message>
-    <message>
-        <source>The PyTorch made for this GPU could not be loaded; the usual one is tried.</source>
-        <translation>Das PyTorch für diese GPU ließ sich nicht laden; das übliche wird versucht.</translation>
-    </message>
-    <message>
-        <source>Loading the installer (uv, 20 MB)</source>
-        <translation>Lädt das Installationsprogramm (uv, 20 MB)</translation>
-    </message>
-    <message>
-        <source>The installer uv could not be loaded; pip is used instead, which takes longer.</source>
-        <translation>Das Installationsprogramm uv ließ sich nicht laden; stattdessen dient pip, was länger dauert.</translation>
-    </message>
-    <message>
-        <source>Making an environment with Python 3.12</source>
-        <translation>Legt eine Umgebung mit Python 3.12 an</translation>
-    </message>
-    <message>
-        <source>Making an environment with the Python of this computer</source>
-        <translation>Legt eine Umgebung mit dem Python dieses Rechners an</translation>
-    </message>
-    <message>
-        <source>Making the environment</source>
-        <translation>Das Anlegen der Umgebung</translation>
-    </message>
-    <message>
-        <source>No Python was found that could be used, and none could be loaded. Install Python {version} from python.org and press Repair, or choose an existing Python.</source>
-        <translation>Es fand sich kein brauchbares Python, und keines ließ sich laden. Python {version} von python.org installieren und „Reparieren“ drücken oder ein vorhandenes Python wählen.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.build_words</name>
+    <name>environment.build_messages</name>
     <message>
         <source>The disk is full. Free some space, then press Repair.</source>
         <translation>Der Datenträger ist voll. Platz schaffen, dann „Reparieren“ drücken.</translation>
@@ -1724,417 +2183,65 @@
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.builder</name>
+    <name>environment.build_packages</name>
+    <message>
+        <source>The folder of wheels {folder} is not there. Choose another, or empty the field.</source>
+        <translation>Der Wheel-Ordner {folder} ist nicht da. Einen anderen wählen oder das Feld leeren.</translation>
+    </message>
+    <message>
+        <source> with pip</source>
+        <translation> mit pip</translation>
+    </message>
+    <message>
+        <source>Loading packages{tool}</source>
+        <translation>Lädt Pakete{tool}</translation>
+    </message>
+    <message>
+        <source>Unpacking packages from {folder}{tool}; all hashes are checked but that of PyTorch</source>
+        <translation>Packt Pakete aus {folder}{tool} aus; alle Hashes außer dem von PyTorch werden geprüft</translation>
+    </message>
+    <message>
+        <source>The packages could not be loaded with uv; pip is tried.</source>
+        <translation>Die Pakete ließen sich mit uv nicht laden; pip wird versucht.</translation>
+    </message>
+    <message>
+        <source>The PyTorch made for this GPU could not be loaded; the usual one is tried.</source>
+        <translation>Das PyTorch für diese GPU ließ sich nicht laden; das übliche wird versucht.</translation>
+    </message>
+    <message>
+        <source>Loading the installer (uv, 20 MB)</source>
+        <translation>Lädt das Installationsprogramm (uv, 20 MB)</translation>
+    </message>
+    <message>
+        <source>The installer uv could not be loaded; pip is used instead, which takes longer.</source>
+        <translation>Das Installationsprogramm uv ließ sich nicht laden; stattdessen dient pip, was länger dauert.</translation>
+    </message>
+    <message>
+        <source>Making an environment with Python 3.12</source>
+        <translation>Legt eine Umgebung mit Python 3.12 an</translation>
+    </message>
+    <message>
+        <source>Making an environment with the Python of this computer</source>
+        <translation>Legt eine Umgebung mit dem Python dieses Rechners an</translation>
+    </message>
+    <message>
+        <source>Making the environment</source>
+        <translation>Das Anlegen der Umgebung</translation>
+    </message>
+    <message>
+        <source>No Python was found that could be used, and none could be loaded. Install Python {version} from python.org and press Repair, or choose an existing Python.</source>
+        <translation>Es fand sich kein brauchbares Python, und keines ließ sich laden. Python {version} von python.org installieren und „Reparieren“ drücken oder ein vorhandenes Python wählen.</translation>
+    </message>
+</context>
+<context>
+    <name>environment.builder</name>
     <message>
         <source>Loading and unpacking packages: {done} of about {expected}</source>
         <translation>Lädt und entpackt Pakete: {done} von etwa {expected}</translation>
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.case_checks</name>
-    <message>
-        <source>No volume.</source>
-        <translation>Kein Volumen.</translation>
-    </message>
-    <message>
-        <source>Choose the volume of this case.</source>
-        <translation>Das Volumen dieses Falls wählen.</translation>
-    </message>
-    <message>
-        <source>Segment it in the Segment Editor, choose its segmentation, or take the check mark away.</source>
-        <translation>Es im Segment-Editor segmentieren, seine Segmentierung wählen oder das Häkchen wegnehmen.</translation>
-    </message>
-    <message>
-        <source>No segmentation belongs to this volume.</source>
-        <translation>Zu diesem Volumen gehört keine Segmentierung.</translation>
-    </message>
-    <message>
-        <source>Segment it in the Segment Editor, or take the check mark away.</source>
-        <translation>Es im Segment-Editor segmentieren oder das Häkchen wegnehmen.</translation>
-    </message>
-    <message>
-        <source>The segmentation has no segments.</source>
-        <translation>Die Segmentierung hat keine Segmente.</translation>
-    </message>
-    <message>
-        <source>All segments are empty.</source>
-        <translation>Alle Segmente sind leer.</translation>
-    </message>
-    <message>
-        <source>Choose a class that is here, or take the check mark away.</source>
-        <translation>Eine Klasse wählen, die hier vorkommt, oder das Häkchen wegnehmen.</translation>
-    </message>
-    <message>
-        <source>No segment of the chosen classes is here.</source>
-        <translation>Hier ist kein Segment der gewählten Klassen.</translation>
-    </message>
-    <message>
-        <source>Is it the segmentation of another volume, or under another transform?</source>
-        <translation>Ist es die Segmentierung eines anderen Volumens oder unter einer anderen Transformation?</translation>
-    </message>
-    <message>
-        <source>The segments lie outside of the volume.</source>
-        <translation>Die Segmente liegen außerhalb des Volumens.</translation>
-    </message>
-    <message>
-        <source>A part of the segments lies outside of the volume, and is not learned.</source>
-        <translation>Ein Teil der Segmente liegt außerhalb des Volumens und wird nicht gelernt.</translation>
-    </message>
-    <message>
-        <source>&apos;{second}&apos; over &apos;{first}&apos;</source>
-        <translation>„{second}“ über „{first}“</translation>
-    </message>
-    <message>
-        <source>Segments overlap; the later class wins: {pairs}.</source>
-        <translation>Segmente überlappen; die spätere Klasse gewinnt: {pairs}.</translation>
-    </message>
-    <message>
-        <source>No {name} here: is that so?</source>
-        <translation>Kein {name} hier: Stimmt das?</translation>
-    </message>
-    <message>
-        <source>If it is there, segment it, or give its segment the same name as in the other cases.</source>
-        <translation>Wenn es da ist, es segmentieren oder seinem Segment denselben Namen wie in den anderen Fällen geben.</translation>
-    </message>
-    <message>
-        <source>Hidden in the views, and learned all the same: {names}.</source>
-        <translation>In den Ansichten ausgeblendet und dennoch gelernt: {names}.</translation>
-    </message>
-    <message>
-        <source>Leave the class out if it is not to be learned.</source>
-        <translation>Die Klasse auslassen, wenn sie nicht gelernt werden soll.</translation>
-    </message>
-    <message>
-        <source>{node} is used in several rows.</source>
-        <translation>{node} kommt in mehreren Zeilen vor.</translation>
-    </message>
-    <message>
-        <source>Keep one of them.</source>
-        <translation>Eine davon behalten.</translation>
-    </message>
-    <message>
-        <source>Has {count} volumes, and other cases have {usual}.</source>
-        <translation>Hat {count} Volumina, andere Fälle haben {usual}.</translation>
-    </message>
-    <message>
-        <source>Give every case the same kinds of volumes in the same order.</source>
-        <translation>Jedem Fall Volumina derselben Art in derselben Reihenfolge geben.</translation>
-    </message>
-    <message>
-        <source>Spelled differently, and taken for one class: {names}.</source>
-        <translation>Verschieden geschrieben und für eine Klasse genommen: {names}.</translation>
-    </message>
-    <message>
-        <source>{names}: the name does not say what it is, and segments are matched by their names.</source>
-        <translation>{names}: Der Name sagt nicht, was es ist, und Segmente werden nach ihren Namen zugeordnet.</translation>
-    </message>
-    <message>
-        <source>Name the segments after the structures, the same in every case.</source>
-        <translation>Die Segmente nach den Strukturen benennen, in jedem Fall gleich.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.chart_titles</name>
-    <message>
-        <source>Loss</source>
-        <translation type="unfinished">Verlust</translation>
-    </message>
-    <message>
-        <source>Show all</source>
-        <translation type="unfinished"></translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.charts</name>
-    <message>
-        <source>MedSegTrainer {key}</source>
-        <translation>MedSegTrainer {key}</translation>
-    </message>
-    <message>
-        <source>loss</source>
-        <translation>Verlust</translation>
-    </message>
-    <message>
-        <source>training</source>
-        <translation>Training</translation>
-    </message>
-    <message>
-        <source>held-out</source>
-        <translation>Validierung</translation>
-    </message>
-    <message>
-        <source>Dice</source>
-        <translation>Dice</translation>
-    </message>
-    <message>
-        <source>mean</source>
-        <translation>Mittel</translation>
-    </message>
-    <message>
-        <source>Training: {title}</source>
-        <translation>Training: {title}</translation>
-    </message>
-    <message>
-        <source>epoch</source>
-        <translation>Epoche</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.data_buttons</name>
-    <message>
-        <source>Stop &amp;check</source>
-        <translation>Pr&amp;üfung stoppen</translation>
-    </message>
-    <message>
-        <source>&amp;Check data</source>
-        <translation>Daten pr&amp;üfen</translation>
-    </message>
-    <message>
-        <source>There are no volumes to check yet.</source>
-        <translation>Es gibt noch keine Volumina zu prüfen.</translation>
-    </message>
-    <message>
-        <source>Looks for what would spoil a training, such as labels beside their organ. Takes seconds a volume.</source>
-        <translation>Sucht, was ein Training verderben würde, etwa Segmente neben ihrem Organ. Dauert Sekunden je Volumen.</translation>
-    </message>
-    <message>
-        <source>A check is running.</source>
-        <translation>Eine Prüfung läuft.</translation>
-    </message>
-    <message>
-        <source>Adds each volume of the scene with its segmentation.</source>
-        <translation>Fügt jedes Volumen der Szene mit seiner Segmentierung hinzu.</translation>
-    </message>
-    <message>
-        <source>Adds the labelled volumes of a folder, without loading them into the scene.</source>
-        <translation>Fügt die segmentierten Volumina eines Ordners hinzu, ohne sie in die Szene zu laden.</translation>
-    </message>
-    <message>
-        <source>Choose a volume on the left first.</source>
-        <translation type="unfinished">Zuerst links ein Volumen wählen.</translation>
-    </message>
-    <message>
-        <source>Adds the chosen volume with the segmentation beside it.</source>
-        <translation>Fügt das gewählte Volumen mit der Segmentierung daneben hinzu.</translation>
-    </message>
-    <message>
-        <source>Select a row of the table first.</source>
-        <translation>Zuerst eine Zeile der Tabelle auswählen.</translation>
-    </message>
-    <message>
-        <source>Removes the selected rows.</source>
-        <translation>Entfernt die ausgewählten Zeilen.</translation>
-    </message>
-    <message>
-        <source>Select two or more classes first, with Ctrl or Shift.</source>
-        <translation>Zuerst zwei oder mehr Klassen auswählen, mit Strg oder Umschalt.</translation>
-    </message>
-    <message>
-        <source>Makes one class of those selected, with the name of the first.</source>
-        <translation>Macht aus den ausgewählten eine Klasse mit dem Namen der ersten.</translation>
-    </message>
-    <message>
-        <source>Select one class first.</source>
-        <translation>Zuerst eine Klasse auswählen.</translation>
-    </message>
-    <message>
-        <source>Gives the class another name; so does a double click.</source>
-        <translation>Gibt der Klasse einen anderen Namen; das tut auch ein Doppelklick.</translation>
-    </message>
-    <message>
-        <source>The network does not learn the selected classes.</source>
-        <translation>Das Netz lernt die ausgewählten Klassen nicht.</translation>
-    </message>
-    <message>
-        <source>Nothing was changed here.</source>
-        <translation>Hier wurde nichts geändert.</translation>
-    </message>
-    <message>
-        <source>Each segment is a class of its own name again.</source>
-        <translation>Jedes Segment ist wieder eine Klasse seines eigenen Namens.</translation>
-    </message>
-    <message>
-        <source>The scene is being closed.</source>
-        <translation>Die Szene wird geschlossen.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.data_check</name>
-    <message>
-        <source>checking, {percent} %</source>
-        <translation>prüft, {percent} %</translation>
-    </message>
-    <message>
-        <source>The check was stopped.</source>
-        <translation>Die Prüfung wurde gestoppt.</translation>
-    </message>
-    <message>
-        <source>The check ended without a word. Test the environment in section 5; {log} may tell more.</source>
-        <translation>Die Prüfung endete ohne ein Wort. Die Umgebung in Abschnitt 5 testen; {log} sagt vielleicht mehr.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.data_problem</name>
-    <message>
-        <source>Add what you segmented: &apos;Add all from scene&apos; takes each volume with its segmentation.</source>
-        <translation>Segmentiertes hinzufügen: „Alles aus der Szene“ nimmt jedes Volumen mit seiner Segmentierung.</translation>
-    </message>
-    <message>
-        <source>No row has a check mark. Set it for the cases to train on.</source>
-        <translation>Keine Zeile hat ein Häkchen. Bei den Fällen setzen, an denen trainiert werden soll.</translation>
-    </message>
-    <message>
-        <source>{volume} has no segmentation. Segment it in the Segment Editor and add it again with its segmentation, or take its check mark away.</source>
-        <translation>{volume} hat keine Segmentierung. Es im Segment-Editor segmentieren und mit seiner Segmentierung noch einmal hinzufügen oder sein Häkchen wegnehmen.</translation>
-    </message>
-    <message>
-        <source>There is no class to learn. Set the check mark of at least one in the list of classes.</source>
-        <translation>Es gibt keine Klasse zu lernen. In der Liste der Klassen mindestens ein Häkchen setzen.</translation>
-    </message>
-    <message>
-        <source>Let the later class win</source>
-        <translation>Die spätere Klasse gewinnen lassen</translation>
-    </message>
-    <message>
-        <source>Rename &apos;{name}&apos;</source>
-        <translation>„{name}“ umbenennen</translation>
-    </message>
-    <message>
-        <source>Merge &apos;{names}&apos;</source>
-        <translation>„{names}“ zusammenfassen</translation>
-    </message>
-    <message>
-        <source>&apos; and &apos;</source>
-        <translation>“ und „</translation>
-    </message>
-    <message>
-        <source>no volumes yet</source>
-        <translation>noch keine Volumina</translation>
-    </message>
-    <message>
-        <source>1 volume</source>
-        <translation>1 Volumen</translation>
-    </message>
-    <message>
-        <source>{n} volumes</source>
-        <translation>{n} Volumina</translation>
-    </message>
-    <message>
-        <source>1 class</source>
-        <translation>1 Klasse</translation>
-    </message>
-    <message>
-        <source>{n} classes</source>
-        <translation>{n} Klassen</translation>
-    </message>
-    <message>
-        <source>being looked at</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>not ready</source>
-        <translation>nicht bereit</translation>
-    </message>
-    <message>
-        <source>ready</source>
-        <translation>bereit</translation>
-    </message>
-    <message>
-        <source>{volumes}, {classes}, {state}</source>
-        <translation>{volumes}, {classes}, {state}</translation>
-    </message>
-    <message>
-        <source>The classes &apos;{names}&apos; are spelled almost alike. Merge them, or rename one.</source>
-        <translation>Die Klassen „{names}“ sind fast gleich geschrieben. Sie zusammenfassen oder eine umbenennen.</translation>
-    </message>
-    <message>
-        <source>{case} has &apos;{names}&apos;, {other} has &apos;{others}&apos;: no class is in both. Merge what is the same, and leave out what was not segmented everywhere.</source>
-        <translation>{case} hat „{names}“, {other} hat „{others}“: Keine Klasse kommt in beiden vor. Zusammenfassen, was dasselbe ist, und auslassen, was nicht überall segmentiert wurde.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.data_section</name>
-    <message>
-        <source>full report</source>
-        <translation>ganzer Bericht</translation>
-    </message>
-    <message>
-        <source>Choose a volume on the left first.</source>
-        <translation>Zuerst links ein Volumen wählen.</translation>
-    </message>
-    <message>
-        <source>Folder with labelled volumes</source>
-        <translation>Ordner mit segmentierten Volumina</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.data_tables</name>
-    <message>
-        <source>Whether the network learns from this case.</source>
-        <translation>Ob das Netz aus diesem Fall lernt.</translation>
-    </message>
-    <message>
-        <source>Whether the network learns this class.</source>
-        <translation>Ob das Netz diese Klasse lernt.</translation>
-    </message>
-    <message>
-        <source>Cases that have it.</source>
-        <translation>Fälle, die sie haben.</translation>
-    </message>
-    <message>
-        <source>Millilitres of it in all cases together.</source>
-        <translation>Milliliter davon in allen Fällen zusammen.</translation>
-    </message>
-    <message>
-        <source>file</source>
-        <translation>Datei</translation>
-    </message>
-    <message>
-        <source>none</source>
-        <translation>keine</translation>
-    </message>
-    <message>
-        <source>not used</source>
-        <translation>unbenutzt</translation>
-    </message>
-    <message>
-        <source>Without a check mark the network does not learn from it.</source>
-        <translation>Ohne Häkchen lernt das Netz nicht daraus.</translation>
-    </message>
-    <message>
-        <source>Its segments are being looked at.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>ok</source>
-        <translation>ok</translation>
-    </message>
-    <message>
-        <source>Nothing was found to be wrong.</source>
-        <translation>Es wurde nichts Falsches gefunden.</translation>
-    </message>
-    <message>
-        <source>Double-click to rename.</source>
-        <translation>Doppelklick zum Umbenennen.</translation>
-    </message>
-    <message>
-        <source>Made of the segments {names}. Double-click to rename.</source>
-        <translation>Aus den Segmenten {names}. Doppelklick zum Umbenennen.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.end_notice</name>
-    <message>
-        <source>This desktop shows no notifications of programs.</source>
-        <translation>Dieser Desktop zeigt keine Nachrichten von Programmen.</translation>
-    </message>
-    <message>
-        <source>Shows a notification of the desktop, whatever program you work in.</source>
-        <translation>Zeigt eine Nachricht auf dem Desktop, in welchem Programm auch gearbeitet wird.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.environment</name>
+    <name>environment.environment</name>
     <message>
         <source>{what}: tested, ok</source>
         <translation>{what}: getestet, in Ordnung</translation>
@@ -2225,7 +2332,7 @@
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.environment_section</name>
+    <name>environment.section</name>
     <message>
         <source>Stopping: the download that is under way is closed first.</source>
         <translation>Stoppt: Der laufende Download wird erst geschlossen.</translation>
@@ -2300,7 +2407,18 @@
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.evaluate_run</name>
+    <name>environment.wheel_folder</name>
+    <message>
+        <source>{names} and {count} more, which the log names</source>
+        <translation>{names} und {count} weitere, die das Protokoll nennt</translation>
+    </message>
+    <message>
+        <source>The folder of wheels {folder} lacks what Python {version} on this system needs: {names}. Fill it on a computer with the same system and Python {version} (the manual says how: &apos;A computer without Internet&apos;), then press Repair.</source>
+        <translation type="unfinished">Dem Wheel-Ordner {folder} fehlt, was Python {version} auf diesem System braucht: {names}. Ihn auf einem Rechner mit demselben System und Python {version} füllen (das README sagt wie), dann „Reparieren“ drücken.</translation>
+    </message>
+</context>
+<context>
+    <name>evaluate.run</name>
     <message>
         <source>No segment has the same name in both: {prediction} has {first}, {reference} has {second}. Rename the segments that mean the same.</source>
         <translation>Kein Segment heißt in beiden gleich: {prediction} hat {first}, {reference} hat {second}. Die Segmente umbenennen, die dasselbe meinen.</translation>
@@ -2331,7 +2449,7 @@
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.evaluate_section</name>
+    <name>evaluate.section</name>
     <message>
         <source>Compares segments of the same name: Dice, distances, volumes.</source>
         <translation>Vergleicht Segmente desselben Namens: Dice, Abstände, Volumina.</translation>
@@ -2390,7 +2508,18 @@
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.event_words</name>
+    <name>jobs.end_notice</name>
+    <message>
+        <source>This desktop shows no notifications of programs.</source>
+        <translation>Dieser Desktop zeigt keine Nachrichten von Programmen.</translation>
+    </message>
+    <message>
+        <source>Shows a notification of the desktop, whatever program you work in.</source>
+        <translation>Zeigt eine Nachricht auf dem Desktop, in welchem Programm auch gearbeitet wird.</translation>
+    </message>
+</context>
+<context>
+    <name>jobs.event_text</name>
     <message>
         <source>epoch {epoch}: Dice {dice}</source>
         <translation>Epoche {epoch}: Dice {dice}</translation>
@@ -2525,135 +2654,29 @@
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.export_cases</name>
-    <message>
-        <source>{folder} is not empty. Choose another folder.</source>
-        <translation>{folder} ist nicht leer. Einen anderen Ordner wählen.</translation>
-    </message>
-    <message>
-        <source>No case is chosen. Add a volume with its segmentation, and set its check mark.</source>
-        <translation>Kein Fall ist gewählt. Ein Volumen mit seiner Segmentierung hinzufügen und sein Häkchen setzen.</translation>
-    </message>
-    <message>
-        <source>No class is chosen. Set the check mark of at least one.</source>
-        <translation>Keine Klasse ist gewählt. Mindestens ein Häkchen setzen.</translation>
-    </message>
-    <message>
-        <source>{case} comes from a folder, and &apos;{name}&apos; can be neither left out nor merged there. Load its files into the scene, or take its check mark away.</source>
-        <translation>{case} stammt aus einem Ordner, und „{name}“ kann dort weder ausgelassen noch zusammengefasst werden. Seine Dateien in die Szene laden oder sein Häkchen wegnehmen.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.export_labels</name>
-    <message>
-        <source>Label values must lie between 0 and {most}.</source>
-        <translation>Labelwerte müssen zwischen 0 und {most} liegen.</translation>
-    </message>
-    <message>
-        <source>&apos;{first}&apos; and &apos;{second}&apos; overlap ({ml} ml), and a voxel can belong to one class only. Erase the overlap in the Segment Editor (Masking: Overwrite other segments), merge the two, or let &apos;{second}&apos; win there.</source>
-        <translation>„{first}“ und „{second}“ überlappen ({ml} ml), und ein Voxel kann nur zu einer Klasse gehören. Die Überlappung im Segment-Editor löschen (Maskierung: andere Segmente überschreiben), beide zusammenfassen oder dort „{second}“ gewinnen lassen.</translation>
-    </message>
-    <message>
-        <source>{count} more pairs overlap.</source>
-        <translation>{count} weitere Paare überlappen.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.export_volume</name>
-    <message>
-        <source>The volume {name} has no image data. Load its file again, or take it out.</source>
-        <translation>Das Volumen {name} hat keine Bilddaten. Seine Datei neu laden oder es herausnehmen.</translation>
-    </message>
-    <message>
-        <source>The volume {name} has a voxel size of 0. Correct its spacing in the Volumes module.</source>
-        <translation>Das Volumen {name} hat eine Voxelgröße von 0. Seine Abstände im Modul „Volumes“ berichtigen.</translation>
-    </message>
-    <message>
-        <source>The volume {name} has {count} numbers a voxel, and one is needed. Convert it to a scalar volume (module Vector to Scalar Volume).</source>
-        <translation>Das Volumen {name} hat {count} Zahlen je Voxel, gebraucht wird eine. Es in ein skalares Volumen umwandeln (Modul „Vektor zu Skalarvolumen“).</translation>
-    </message>
-    <message>
-        <source>{first} and {second} do not lie under the same transforms, and &apos;{transform}&apos; bends space. Put both under it, or harden it, in the Transforms module.</source>
-        <translation>{first} und {second} liegen nicht unter denselben Transformationen, und „{transform}“ verbiegt den Raum. Beide darunter legen oder sie fest anwenden, im Modul „Transforms“.</translation>
-    </message>
-    <message>
-        <source>Cannot write {path}. Free some space on the disk, then try again.</source>
-        <translation>{path} lässt sich nicht schreiben. Platz auf dem Datenträger schaffen, dann noch einmal versuchen.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.first_run</name>
-    <message>
-        <source>{count} phantoms to train on were added. Set up section 5, then press Start training in section 2.</source>
-        <translation>{count} Phantome zum Trainieren wurden hinzugefügt. Abschnitt 5 einrichten, dann in Abschnitt 2 „Training starten“ drücken.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.import_segments</name>
-    <message>
-        <source>{path} cannot be read. Is the file there and complete?</source>
-        <translation>{path} lässt sich nicht lesen. Ist die Datei da und vollständig?</translation>
-    </message>
-    <message>
-        <source>{path} is no label map: it needs one whole number a voxel.</source>
-        <translation>{path} ist keine Labelmap: Sie braucht eine ganze Zahl je Voxel.</translation>
-    </message>
-    <message>
-        <source>{name} is made of surfaces, which cannot take voxels. Choose a new segmentation, or make the binary labelmap its source in the Segmentations module.</source>
-        <translation>{name} besteht aus Oberflächen, die keine Voxel aufnehmen. Eine neue Segmentierung wählen oder im Modul „Segmentierungen“ die binäre Labelmap zur Quelle machen.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.job_bar</name>
+    <name>jobs.job_bar</name>
     <message>
         <source>, best Dice {dice:.2f}</source>
         <translation>, bester Dice {dice:.2f}</translation>
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.job_log</name>
+    <name>jobs.job_list</name>
     <message>
-        <source>What the training tells, line by line.</source>
-        <translation>Was das Training meldet, Zeile für Zeile.</translation>
+        <source>{path} is no job of this list. Remove it with the file manager if you want to.</source>
+        <translation>{path} ist kein Training dieser Liste. Es gegebenenfalls mit dem Dateimanager entfernen.</translation>
     </message>
     <message>
-        <source>printed:</source>
-        <translation>ausgegeben:</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.job_section</name>
-    <message>
-        <source>Goes on where it ended, with the time that it had left.</source>
-        <translation>Geht weiter, wo es endete, mit der Zeit, die noch blieb.</translation>
+        <source>{name} is still running. Stop it first, then remove it.</source>
+        <translation>{name} läuft noch. Es zuerst stoppen, dann entfernen.</translation>
     </message>
     <message>
-        <source>Stopping: the best model is measured on the held-out cases. One moment ...</source>
-        <translation>Stoppt: Das beste Modell wird an den Validierungsfällen gemessen. Einen Moment ...</translation>
-    </message>
-    <message>
-        <source>Stopping at once ...</source>
-        <translation>Stoppt sofort ...</translation>
-    </message>
-    <message>
-        <source>Applied: it counts for the next start.</source>
-        <translation>Übernommen: Es zählt für den nächsten Start.</translation>
-    </message>
-    <message>
-        <source>{name} is running. Stop it first.</source>
-        <translation>{name} läuft. Es zuerst stoppen.</translation>
-    </message>
-    <message>
-        <source>best Dice {dice}</source>
-        <translation>bester Dice {dice}</translation>
-    </message>
-    <message>
-        <source>Slicer runs without views.</source>
-        <translation>Slicer läuft ohne Ansichten.</translation>
+        <source>{name} could not be removed: {error}. Close whatever shows its files, such as the report, and remove it again.</source>
+        <translation>{name} ließ sich nicht entfernen: {error}. Schließen, was seine Dateien zeigt, etwa den Bericht, und noch einmal entfernen.</translation>
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.job_table</name>
+    <name>jobs.job_table</name>
     <message>
         <source>Training</source>
         <translation>Training</translation>
@@ -2684,7 +2707,7 @@
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.job_trash</name>
+    <name>jobs.job_trash</name>
     <message>
         <source>{folder} is a link to another folder. Remove the link: a folder is made in its place.</source>
         <translation>{folder} ist ein Verweis auf einen anderen Ordner. Den Verweis entfernen: An seiner Stelle wird ein Ordner angelegt.</translation>
@@ -2699,214 +2722,29 @@
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.jobs</name>
+    <name>jobs.log_view</name>
     <message>
-        <source>{path} is no job of this list. Remove it with the file manager if you want to.</source>
-        <translation>{path} ist kein Training dieser Liste. Es gegebenenfalls mit dem Dateimanager entfernen.</translation>
+        <source>What the training tells, line by line.</source>
+        <translation>Was das Training meldet, Zeile für Zeile.</translation>
     </message>
     <message>
-        <source>{name} is still running. Stop it first, then remove it.</source>
-        <translation>{name} läuft noch. Es zuerst stoppen, dann entfernen.</translation>
-    </message>
-    <message>
-        <source>{name} could not be removed: {error}. Close whatever shows its files, such as the report, and remove it again.</source>
-        <translation>{name} ließ sich nicht entfernen: {error}. Schließen, was seine Dateien zeigt, etwa den Bericht, und noch einmal entfernen.</translation>
+        <source>printed:</source>
+        <translation>ausgegeben:</translation>
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.messages</name>
+    <name>jobs.undo_offer</name>
     <message>
-        <source>This did not work, by a mistake in MedSegTrainer: {error}. The error log of Slicer tells more.</source>
-        <translation>Das ging nicht, durch einen Fehler in MedSegTrainer: {error}. Das Fehlerprotokoll von Slicer sagt mehr.</translation>
+        <source>{name} was removed. It is kept for {days} days, at the end of the list of trainings.</source>
+        <translation>{name} wurde entfernt. Es bleibt {days} Tage aufbewahrt, am Ende der Liste der Trainings.</translation>
+    </message>
+    <message>
+        <source>It is not in the trash any more.</source>
+        <translation>Es ist nicht mehr im Papierkorb.</translation>
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.model_card</name>
-    <message>
-        <source>{path} cannot be read: {reason}. Choose a model that can be reached.</source>
-        <translation>{path} lässt sich nicht lesen: {reason}. Ein Modell wählen, das erreichbar ist.</translation>
-    </message>
-    <message>
-        <source>{path} has model format {found}, and this version reads {known}. Update MedSegTrainer.</source>
-        <translation>{path} hat das Modellformat {found}, und diese Version liest {known}. MedSegTrainer aktualisieren.</translation>
-    </message>
-    <message>
-        <source>{path} is no model of MedSegTrainer: its description is damaged. Choose another one.</source>
-        <translation>{path} ist kein Modell von MedSegTrainer: Seine Beschreibung ist beschädigt. Ein anderes wählen.</translation>
-    </message>
-    <message>
-        <source>and {n} more</source>
-        <translation>und {n} weitere</translation>
-    </message>
-    <message>
-        <source>Classes and their Dice:</source>
-        <translation>Klassen und ihr Dice:</translation>
-    </message>
-    <message>
-        <source>Channels: {names}</source>
-        <translation>Kanäle: {names}</translation>
-    </message>
-    <message>
-        <source>It sees voxels of {x:.3g} x {y:.3g} x {z:.3g} mm.</source>
-        <translation>Es sieht Voxel von {x:.3g} x {y:.3g} x {z:.3g} mm.</translation>
-    </message>
-    <message>
-        <source>Folder or file: {path}</source>
-        <translation>Ordner oder Datei: {path}</translation>
-    </message>
-    <message>
-        <source>today {time}</source>
-        <translation>heute {time}</translation>
-    </message>
-    <message>
-        <source>yesterday {time}</source>
-        <translation>gestern {time}</translation>
-    </message>
-    <message>
-        <source>The model {path} is not there any more. Choose another one, or train it again.</source>
-        <translation>Das Modell {path} ist nicht mehr da. Ein anderes wählen oder es neu trainieren.</translation>
-    </message>
-    <message>
-        <source>The job {name} has made no model yet. Train it first.</source>
-        <translation>{name} hat noch kein Modell hervorgebracht. Es zuerst trainieren.</translation>
-    </message>
-    <message>
-        <source>{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file.</source>
-        <translation>{path} enthält kein Modell. Einen Ordner mit model.json und weights.safetensors wählen oder seine Zip-Datei.</translation>
-    </message>
-    <message>
-        <source>{path} is a zip file without a model. Choose the zip of a model folder.</source>
-        <translation>{path} ist eine Zip-Datei ohne Modell. Die Zip-Datei eines Modellordners wählen.</translation>
-    </message>
-    <message>
-        <source>{path} is no model: it is not a zip file, or a damaged one. Choose a model folder or its zip.</source>
-        <translation>{path} ist kein Modell: Es ist keine Zip-Datei oder eine beschädigte. Einen Modellordner oder seine Zip-Datei wählen.</translation>
-    </message>
-    <message>
-        <source>How good it is was not measured: all volumes were trained on. Check its results.</source>
-        <translation>Wie gut es ist, wurde nicht gemessen: An allen Volumina wurde trainiert. Seine Ergebnisse prüfen.</translation>
-    </message>
-    <message>
-        <source>Mean Dice {dice:.2f} on {n} volumes it was not trained on.</source>
-        <translation>Mittlerer Dice {dice:.2f} an {n} Volumina, an denen nicht trainiert wurde.</translation>
-    </message>
-    <message>
-        <source>Mean Dice {dice:.2f} on one volume it was not trained on.</source>
-        <translation>Mittlerer Dice {dice:.2f} an einem Volumen, an dem nicht trainiert wurde.</translation>
-    </message>
-    <message>
-        <source>Check its results with care.</source>
-        <translation>Seine Ergebnisse sorgfältig prüfen.</translation>
-    </message>
-    <message>
-        <source>Trained {when} on {n} volumes</source>
-        <translation>{when} an {n} Volumina trainiert</translation>
-    </message>
-    <message>
-        <source>images of {x} x {y} pixels</source>
-        <translation>Bilder von {x} x {y} Pixeln</translation>
-    </message>
-    <message>
-        <source>{x:.3g} x {y:.3g} x {z:.3g} mm</source>
-        <translation>{x:.3g} x {y:.3g} x {z:.3g} mm</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.model_list</name>
-    <message>
-        <source>{name} (no model)</source>
-        <translation>{name} (kein Modell)</translation>
-    </message>
-    <message>
-        <source>Dice {dice:.2f}</source>
-        <translation>Dice {dice:.2f}</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.preview</name>
-    <message>
-        <source>Prediction of {case} (training)</source>
-        <translation>Vorhersage von {case} (Training)</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.preview_box</name>
-    <message>
-        <source>show prediction of {case} in the views</source>
-        <translation>Vorhersage von {case} in den Ansichten zeigen</translation>
-    </message>
-    <message>
-        <source>The prediction after epoch {epoch}, in the slice views that show {case}, while the training goes on. Where none does, a click shows {case} in them.</source>
-        <translation>Die Vorhersage nach Epoche {epoch} in den Schichtansichten, die {case} zeigen, während das Training weitergeht. Wo es keine tut, zeigt ein Klick {case} darin.</translation>
-    </message>
-    <message>
-        <source>{case} is not among the volumes of the table above.</source>
-        <translation>{case} ist nicht unter den Volumina der Tabelle oben.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.preview_choice</name>
-    <message>
-        <source>The training has ended: it makes no further predictions.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>The held-out case whose prediction is shown, from the next validation on. In brackets its mean Dice.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>The prediction of {case} comes with the next validation.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>{case} is not among the volumes of the table above.</source>
-        <translation type="unfinished">{case} ist nicht unter den Volumina der Tabelle oben.</translation>
-    </message>
-    <message>
-        <source>{name} lies in a folder: load its files to see it.</source>
-        <translation type="unfinished">{name} liegt in einem Ordner: seine Dateien laden, um es zu sehen.</translation>
-    </message>
-    <message>
-        <source>Worst</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Worst ({dice:.2f})</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>No held-out case has a Dice.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>{case} has the lowest mean Dice. A click shows it where the prediction differs most, and asks for it.</source>
-        <translation type="unfinished"></translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.result_view</name>
-    <message>
-        <source>Segment</source>
-        <translation>Segment</translation>
-    </message>
-    <message>
-        <source>ml</source>
-        <translation>ml</translation>
-    </message>
-    <message>
-        <source>A click shows it in the slice views.</source>
-        <translation>Ein Klick zeigt es in den Schichtansichten.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.row_viewer</name>
-    <message>
-        <source>{name} lies in a folder: load its files to see it.</source>
-        <translation>{name} liegt in einem Ordner: seine Dateien laden, um es zu sehen.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.sample_data</name>
+    <name>samples.sample_data</name>
     <message>
         <source>MedSegTrainer</source>
         <translation>MedSegTrainer</translation>
@@ -2933,55 +2771,349 @@
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.scene_import</name>
+    <name>scene.case_checks</name>
     <message>
-        <source>The added scene has training data of its own: {count} rows were added to yours.</source>
-        <translation>Die hinzugefügte Szene hat eigene Trainingsdaten: {count} Zeilen kamen zu den bisherigen hinzu.</translation>
+        <source>No volume.</source>
+        <translation>Kein Volumen.</translation>
+    </message>
+    <message>
+        <source>Choose the volume of this case.</source>
+        <translation>Das Volumen dieses Falls wählen.</translation>
+    </message>
+    <message>
+        <source>Segment it in the Segment Editor, choose its segmentation, or take the check mark away.</source>
+        <translation>Es im Segment-Editor segmentieren, seine Segmentierung wählen oder das Häkchen wegnehmen.</translation>
+    </message>
+    <message>
+        <source>No segmentation belongs to this volume.</source>
+        <translation>Zu diesem Volumen gehört keine Segmentierung.</translation>
+    </message>
+    <message>
+        <source>Segment it in the Segment Editor, or take the check mark away.</source>
+        <translation>Es im Segment-Editor segmentieren oder das Häkchen wegnehmen.</translation>
+    </message>
+    <message>
+        <source>The segmentation has no segments.</source>
+        <translation>Die Segmentierung hat keine Segmente.</translation>
+    </message>
+    <message>
+        <source>All segments are empty.</source>
+        <translation>Alle Segmente sind leer.</translation>
+    </message>
+    <message>
+        <source>Choose a class that is here, or take the check mark away.</source>
+        <translation>Eine Klasse wählen, die hier vorkommt, oder das Häkchen wegnehmen.</translation>
+    </message>
+    <message>
+        <source>No segment of the chosen classes is here.</source>
+        <translation>Hier ist kein Segment der gewählten Klassen.</translation>
+    </message>
+    <message>
+        <source>Is it the segmentation of another volume, or under another transform?</source>
+        <translation>Ist es die Segmentierung eines anderen Volumens oder unter einer anderen Transformation?</translation>
+    </message>
+    <message>
+        <source>The segments lie outside of the volume.</source>
+        <translation>Die Segmente liegen außerhalb des Volumens.</translation>
+    </message>
+    <message>
+        <source>A part of the segments lies outside of the volume, and is not learned.</source>
+        <translation>Ein Teil der Segmente liegt außerhalb des Volumens und wird nicht gelernt.</translation>
+    </message>
+    <message>
+        <source>&apos;{second}&apos; over &apos;{first}&apos;</source>
+        <translation>„{second}“ über „{first}“</translation>
+    </message>
+    <message>
+        <source>Segments overlap; the later class wins: {pairs}.</source>
+        <translation>Segmente überlappen; die spätere Klasse gewinnt: {pairs}.</translation>
+    </message>
+    <message>
+        <source>No {name} here: is that so?</source>
+        <translation>Kein {name} hier: Stimmt das?</translation>
+    </message>
+    <message>
+        <source>If it is there, segment it, or give its segment the same name as in the other cases.</source>
+        <translation>Wenn es da ist, es segmentieren oder seinem Segment denselben Namen wie in den anderen Fällen geben.</translation>
+    </message>
+    <message>
+        <source>Hidden in the views, and learned all the same: {names}.</source>
+        <translation>In den Ansichten ausgeblendet und dennoch gelernt: {names}.</translation>
+    </message>
+    <message>
+        <source>Leave the class out if it is not to be learned.</source>
+        <translation>Die Klasse auslassen, wenn sie nicht gelernt werden soll.</translation>
+    </message>
+    <message>
+        <source>{node} is used in several rows.</source>
+        <translation>{node} kommt in mehreren Zeilen vor.</translation>
+    </message>
+    <message>
+        <source>Keep one of them.</source>
+        <translation>Eine davon behalten.</translation>
+    </message>
+    <message>
+        <source>Has {count} volumes, and other cases have {usual}.</source>
+        <translation>Hat {count} Volumina, andere Fälle haben {usual}.</translation>
+    </message>
+    <message>
+        <source>Give every case the same kinds of volumes in the same order.</source>
+        <translation>Jedem Fall Volumina derselben Art in derselben Reihenfolge geben.</translation>
+    </message>
+    <message>
+        <source>Spelled differently, and taken for one class: {names}.</source>
+        <translation>Verschieden geschrieben und für eine Klasse genommen: {names}.</translation>
+    </message>
+    <message>
+        <source>{names}: the name does not say what it is, and segments are matched by their names.</source>
+        <translation>{names}: Der Name sagt nicht, was es ist, und Segmente werden nach ihren Namen zugeordnet.</translation>
+    </message>
+    <message>
+        <source>Name the segments after the structures, the same in every case.</source>
+        <translation>Die Segmente nach den Strukturen benennen, in jedem Fall gleich.</translation>
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.scene_pairs</name>
+    <name>scene.export_cases</name>
     <message>
-        <source>{names}: label maps are added when they were converted to segmentations, in the Data module.</source>
-        <translation>{names}: Labelmaps werden hinzugefügt, wenn sie im Modul „Daten“ in Segmentierungen umgewandelt sind.</translation>
+        <source>{folder} is not empty. Choose another folder.</source>
+        <translation>{folder} ist nicht leer. Einen anderen Ordner wählen.</translation>
     </message>
     <message>
-        <source>Every segmented volume of the scene is in the table already.</source>
-        <translation>Jedes segmentierte Volumen der Szene ist schon in der Tabelle.</translation>
+        <source>No case is chosen. Add a volume with its segmentation, and set its check mark.</source>
+        <translation>Kein Fall ist gewählt. Ein Volumen mit seiner Segmentierung hinzufügen und sein Häkchen setzen.</translation>
     </message>
     <message>
-        <source>No volume of the scene has a segmentation. Segment one in the Segment Editor first.</source>
-        <translation>Kein Volumen der Szene hat eine Segmentierung. Zuerst eines im Segment-Editor segmentieren.</translation>
+        <source>No class is chosen. Set the check mark of at least one.</source>
+        <translation>Keine Klasse ist gewählt. Mindestens ein Häkchen setzen.</translation>
+    </message>
+    <message>
+        <source>{case} comes from a folder, and &apos;{name}&apos; can be neither left out nor merged there. Load its files into the scene, or take its check mark away.</source>
+        <translation>{case} stammt aus einem Ordner, und „{name}“ kann dort weder ausgelassen noch zusammengefasst werden. Seine Dateien in die Szene laden oder sein Häkchen wegnehmen.</translation>
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.segment_layers</name>
+    <name>scene.export_labels</name>
+    <message>
+        <source>Label values must lie between 0 and {most}.</source>
+        <translation>Labelwerte müssen zwischen 0 und {most} liegen.</translation>
+    </message>
+    <message>
+        <source>&apos;{first}&apos; and &apos;{second}&apos; overlap ({ml} ml), and a voxel can belong to one class only. Erase the overlap in the Segment Editor (Masking: Overwrite other segments), merge the two, or let &apos;{second}&apos; win there.</source>
+        <translation>„{first}“ und „{second}“ überlappen ({ml} ml), und ein Voxel kann nur zu einer Klasse gehören. Die Überlappung im Segment-Editor löschen (Maskierung: andere Segmente überschreiben), beide zusammenfassen oder dort „{second}“ gewinnen lassen.</translation>
+    </message>
+    <message>
+        <source>{count} more pairs overlap.</source>
+        <translation>{count} weitere Paare überlappen.</translation>
+    </message>
+</context>
+<context>
+    <name>scene.import_segments</name>
+    <message>
+        <source>{path} cannot be read. Is the file there and complete?</source>
+        <translation>{path} lässt sich nicht lesen. Ist die Datei da und vollständig?</translation>
+    </message>
+    <message>
+        <source>{path} is no label map: it needs one whole number a voxel.</source>
+        <translation>{path} ist keine Labelmap: Sie braucht eine ganze Zahl je Voxel.</translation>
+    </message>
+    <message>
+        <source>{name} is made of surfaces, which cannot take voxels. Choose a new segmentation, or make the binary labelmap its source in the Segmentations module.</source>
+        <translation>{name} besteht aus Oberflächen, die keine Voxel aufnehmen. Eine neue Segmentierung wählen oder im Modul „Segmentierungen“ die binäre Labelmap zur Quelle machen.</translation>
+    </message>
+</context>
+<context>
+    <name>scene.segment_layers</name>
     <message>
         <source>The segments of {name} cannot be turned into voxels. Create their binary labelmap in the Segmentations module.</source>
         <translation>Die Segmente von {name} lassen sich nicht in Voxel umwandeln. Im Modul „Segmentierungen“ ihre binäre Labelmap erzeugen.</translation>
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.settings_form</name>
+    <name>scene.volumes</name>
     <message>
-        <source>{value} (default)</source>
-        <translation>{value} (Vorgabe)</translation>
+        <source>The volume {name} has no image data. Load its file again, or take it out.</source>
+        <translation>Das Volumen {name} hat keine Bilddaten. Seine Datei neu laden oder es herausnehmen.</translation>
     </message>
     <message>
-        <source>not given</source>
-        <translation>nicht angegeben</translation>
+        <source>The volume {name} has a voxel size of 0. Correct its spacing in the Volumes module.</source>
+        <translation>Das Volumen {name} hat eine Voxelgröße von 0. Seine Abstände im Modul „Volumes“ berichtigen.</translation>
     </message>
     <message>
-        <source>Possible: {range}</source>
-        <translation>Möglich: {range}</translation>
+        <source>The volume {name} has {count} numbers a voxel, and one is needed. Convert it to a scalar volume (module Vector to Scalar Volume).</source>
+        <translation>Das Volumen {name} hat {count} Zahlen je Voxel, gebraucht wird eine. Es in ein skalares Volumen umwandeln (Modul „Vektor zu Skalarvolumen“).</translation>
     </message>
     <message>
-        <source>Default: {value}</source>
-        <translation>Vorgabe: {value}</translation>
+        <source>{first} and {second} do not lie under the same transforms, and &apos;{transform}&apos; bends space. Put both under it, or harden it, in the Transforms module.</source>
+        <translation>{first} und {second} liegen nicht unter denselben Transformationen, und „{transform}“ verbiegt den Raum. Beide darunter legen oder sie fest anwenden, im Modul „Transforms“.</translation>
+    </message>
+    <message>
+        <source>Cannot write {path}. Free some space on the disk, then try again.</source>
+        <translation>{path} lässt sich nicht schreiben. Platz auf dem Datenträger schaffen, dann noch einmal versuchen.</translation>
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.train_section</name>
+    <name>shared.messages</name>
+    <message>
+        <source>This did not work, by a mistake in MedSegTrainer: {error}. The error log of Slicer tells more.</source>
+        <translation>Das ging nicht, durch einen Fehler in MedSegTrainer: {error}. Das Fehlerprotokoll von Slicer sagt mehr.</translation>
+    </message>
+</context>
+<context>
+    <name>train.advice_list</name>
+    <message>
+        <source>Apply</source>
+        <translation>Übernehmen</translation>
+    </message>
+    <message>
+        <source>Already applied: it counts when a training is started.</source>
+        <translation>Schon übernommen: Es zählt, wenn ein Training gestartet wird.</translation>
+    </message>
+    <message>
+        <source>&lt;p&gt;Changes for the next start:&lt;br&gt;{changes}&lt;/p&gt;</source>
+        <translation>&lt;p&gt;Änderungen für den nächsten Start:&lt;br&gt;{changes}&lt;/p&gt;</translation>
+    </message>
+</context>
+<context>
+    <name>train.chart_titles</name>
+    <message>
+        <source>Loss</source>
+        <translation>Verlust</translation>
+    </message>
+    <message>
+        <source>Show all</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
+    <name>train.charts</name>
+    <message>
+        <source>MedSegTrainer {key}</source>
+        <translation>MedSegTrainer {key}</translation>
+    </message>
+    <message>
+        <source>loss</source>
+        <translation>Verlust</translation>
+    </message>
+    <message>
+        <source>training</source>
+        <translation>Training</translation>
+    </message>
+    <message>
+        <source>held-out</source>
+        <translation>Validierung</translation>
+    </message>
+    <message>
+        <source>Dice</source>
+        <translation>Dice</translation>
+    </message>
+    <message>
+        <source>mean</source>
+        <translation>Mittel</translation>
+    </message>
+    <message>
+        <source>Training: {title}</source>
+        <translation>Training: {title}</translation>
+    </message>
+    <message>
+        <source>epoch</source>
+        <translation>Epoche</translation>
+    </message>
+</context>
+<context>
+    <name>train.job_view</name>
+    <message>
+        <source>Goes on where it ended, with the time that it had left.</source>
+        <translation>Geht weiter, wo es endete, mit der Zeit, die noch blieb.</translation>
+    </message>
+    <message>
+        <source>Stopping: the best model is measured on the held-out cases. One moment ...</source>
+        <translation>Stoppt: Das beste Modell wird an den Validierungsfällen gemessen. Einen Moment ...</translation>
+    </message>
+    <message>
+        <source>Stopping at once ...</source>
+        <translation>Stoppt sofort ...</translation>
+    </message>
+    <message>
+        <source>Applied: it counts for the next start.</source>
+        <translation>Übernommen: Es zählt für den nächsten Start.</translation>
+    </message>
+    <message>
+        <source>{name} is running. Stop it first.</source>
+        <translation>{name} läuft. Es zuerst stoppen.</translation>
+    </message>
+    <message>
+        <source>best Dice {dice}</source>
+        <translation>bester Dice {dice}</translation>
+    </message>
+    <message>
+        <source>Slicer runs without views.</source>
+        <translation>Slicer läuft ohne Ansichten.</translation>
+    </message>
+</context>
+<context>
+    <name>train.prediction_preview</name>
+    <message>
+        <source>Prediction of {case} (training)</source>
+        <translation>Vorhersage von {case} (Training)</translation>
+    </message>
+</context>
+<context>
+    <name>train.preview_box</name>
+    <message>
+        <source>show prediction of {case} in the views</source>
+        <translation>Vorhersage von {case} in den Ansichten zeigen</translation>
+    </message>
+    <message>
+        <source>The prediction after epoch {epoch}, in the slice views that show {case}, while the training goes on. Where none does, a click shows {case} in them.</source>
+        <translation>Die Vorhersage nach Epoche {epoch} in den Schichtansichten, die {case} zeigen, während das Training weitergeht. Wo es keine tut, zeigt ein Klick {case} darin.</translation>
+    </message>
+    <message>
+        <source>{case} is not among the volumes of the table above.</source>
+        <translation>{case} ist nicht unter den Volumina der Tabelle oben.</translation>
+    </message>
+</context>
+<context>
+    <name>train.preview_choice</name>
+    <message>
+        <source>The training has ended: it makes no further predictions.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The held-out case whose prediction is shown, from the next validation on. In brackets its mean Dice.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The prediction of {case} comes with the next validation.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{case} is not among the volumes of the table above.</source>
+        <translation>{case} ist nicht unter den Volumina der Tabelle oben.</translation>
+    </message>
+    <message>
+        <source>{name} lies in a folder: load its files to see it.</source>
+        <translation>{name} liegt in einem Ordner: seine Dateien laden, um es zu sehen.</translation>
+    </message>
+    <message>
+        <source>Worst</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Worst ({dice:.2f})</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>No held-out case has a Dice.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{case} has the lowest mean Dice. A click shows it where the prediction differs most, and asks for it.</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
+    <name>train.section</name>
     <message>
         <source>All groups</source>
         <translation>Alle Gruppen</translation>
@@ -3092,94 +3224,7 @@
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.training_list</name>
-    <message>
-        <source>Trainings ({count})</source>
-        <translation>Trainings ({count})</translation>
-    </message>
-    <message>
-        <source>Brings back what was removed: choose it at the end of the list.</source>
-        <translation>Holt Entferntes zurück: es am Ende der Liste wählen.</translation>
-    </message>
-    <message>
-        <source>Remove</source>
-        <translation>Entfernen</translation>
-    </message>
-    <message>
-        <source>It was removed. Bring it back first.</source>
-        <translation>Es wurde entfernt. Es zuerst zurückholen.</translation>
-    </message>
-    <message>
-        <source>Brings it back, as it was.</source>
-        <translation>Holt es zurück, wie es war.</translation>
-    </message>
-    <message>
-        <source>Deletes its files now: {size}. Asks first.</source>
-        <translation>Löscht seine Dateien jetzt: {size}. Fragt vorher.</translation>
-    </message>
-    <message>
-        <source>Delete</source>
-        <translation>Löschen</translation>
-    </message>
-    <message>
-        <source>{name} is chosen in the section Apply.</source>
-        <translation>{name} ist im Abschnitt „Anwenden“ gewählt.</translation>
-    </message>
-    <message>
-        <source>Delete the training {name} with its model and its report for good? This cannot be undone.</source>
-        <translation>Das Training {name} mit seinem Modell und seinem Bericht endgültig löschen? Das lässt sich nicht rückgängig machen.</translation>
-    </message>
-    <message>
-        <source>{name} is back.</source>
-        <translation>{name} ist wieder da.</translation>
-    </message>
-    <message>
-        <source>Shows its curves, advice and log here.</source>
-        <translation>Zeigt seine Kurven, seinen Rat und sein Protokoll hier.</translation>
-    </message>
-    <message>
-        <source>Goes on where it ended.</source>
-        <translation>Geht weiter, wo es endete.</translation>
-    </message>
-    <message>
-        <source>Opens its report in the browser.</source>
-        <translation>Öffnet seinen Bericht im Browser.</translation>
-    </message>
-    <message>
-        <source>Chooses its model in the section Apply.</source>
-        <translation>Wählt sein Modell im Abschnitt „Anwenden“.</translation>
-    </message>
-    <message>
-        <source>Removes it with its model and its report; it can be brought back.</source>
-        <translation>Entfernt es mit seinem Modell und seinem Bericht; es kann zurückgeholt werden.</translation>
-    </message>
-    <message>
-        <source>Choose a training in the list.</source>
-        <translation>Ein Training in der Liste wählen.</translation>
-    </message>
-    <message>
-        <source>It is running. Stop it first.</source>
-        <translation>Es läuft. Es zuerst stoppen.</translation>
-    </message>
-    <message>
-        <source>It is running.</source>
-        <translation>Es läuft.</translation>
-    </message>
-    <message>
-        <source>It is done: there is nothing left to do.</source>
-        <translation>Es ist fertig: Es gibt nichts mehr zu tun.</translation>
-    </message>
-    <message>
-        <source>The report is written when a training ends properly.</source>
-        <translation>Der Bericht entsteht, wenn ein Training ordentlich endet.</translation>
-    </message>
-    <message>
-        <source>It has no model yet.</source>
-        <translation>Es hat noch kein Modell.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.training_settings</name>
+    <name>train.settings</name>
     <message>
         <source>Network</source>
         <translation>Netz</translation>
@@ -3278,154 +3323,109 @@
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.undo_offer</name>
+    <name>train.settings_form</name>
     <message>
-        <source>{name} was removed. It is kept for {days} days, at the end of the list of trainings.</source>
-        <translation>{name} wurde entfernt. Es bleibt {days} Tage aufbewahrt, am Ende der Liste der Trainings.</translation>
+        <source>{value} (default)</source>
+        <translation>{value} (Vorgabe)</translation>
     </message>
     <message>
-        <source>It is not in the trash any more.</source>
-        <translation>Es ist nicht mehr im Papierkorb.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.volume_chooser</name>
-    <message>
-        <source>Choose one or several volumes.</source>
-        <translation>Ein oder mehrere Volumina wählen.</translation>
+        <source>not given</source>
+        <translation>nicht angegeben</translation>
     </message>
     <message>
-        <source>Choose a volume for each channel: {names}.</source>
-        <translation>Für jeden Kanal ein Volumen wählen: {names}.</translation>
+        <source>Possible: {range}</source>
+        <translation>Möglich: {range}</translation>
     </message>
     <message>
-        <source>Choose a volume</source>
-        <translation>Volumen wählen</translation>
-    </message>
-    <message>
-        <source>The volume that is the channel {name} of the model.</source>
-        <translation>Das Volumen, das der Kanal {name} des Modells ist.</translation>
+        <source>Default: {value}</source>
+        <translation>Vorgabe: {value}</translation>
     </message>
 </context>
 <context>
-    <name>MedSegTrainerUI.waiting_results</name>
+    <name>train.training_list</name>
     <message>
-        <source>Not in the scene: results of {model} on {names}, {when}.</source>
-        <translation>Nicht in der Szene: Ergebnisse von {model} für {names}, {when}.</translation>
+        <source>Trainings ({count})</source>
+        <translation>Trainings ({count})</translation>
     </message>
     <message>
-        <source>Adds the segments to the volumes they belong to, which must be in the scene.</source>
-        <translation>Fügt die Segmente zu ihren Volumina hinzu, die in der Szene sein müssen.</translation>
+        <source>Brings back what was removed: choose it at the end of the list.</source>
+        <translation>Holt Entferntes zurück: es am Ende der Liste wählen.</translation>
     </message>
     <message>
-        <source>Removes these results; they can be brought back.</source>
-        <translation>Entfernt diese Ergebnisse; sie können zurückgeholt werden.</translation>
-    </message>
-</context>
-<context>
-    <name>MedSegTrainerUI.wheel_folder</name>
-    <message>
-        <source>{names} and {count} more, which the log names</source>
-        <translation>{names} und {count} weitere, die das Protokoll nennt</translation>
+        <source>Remove</source>
+        <translation>Entfernen</translation>
     </message>
     <message>
-        <source>The folder of wheels {folder} lacks what Python {version} on this system needs: {names}. Fill it on a computer with the same system and Python {version} (the manual says how: &apos;A computer without Internet&apos;), then press Repair.</source>
-        <translation type="unfinished">Dem Wheel-Ordner {folder} fehlt, was Python {version} auf diesem System braucht: {names}. Ihn auf einem Rechner mit demselben System und Python {version} füllen (das README sagt wie), dann „Reparieren“ drücken.</translation>
-    </message>
-</context>
-<context>
-    <name>TrainSection</name>
-    <message>
-        <source>How long?</source>
-        <translation>Wie lange?</translation>
+        <source>It was removed. Bring it back first.</source>
+        <translation>Es wurde entfernt. Es zuerst zurückholen.</translation>
     </message>
     <message>
-        <source>&amp;Quick: 5 minutes</source>
-        <translation>&amp;Schnell: 5 Minuten</translation>
+        <source>Brings it back, as it was.</source>
+        <translation>Holt es zurück, wie es war.</translation>
     </message>
     <message>
-        <source>A first impression: whether volumes and segments fit together.</source>
-        <translation>Ein erster Eindruck: ob Volumina und Segmente zusammenpassen.</translation>
+        <source>Deletes its files now: {size}. Asks first.</source>
+        <translation>Löscht seine Dateien jetzt: {size}. Fragt vorher.</translation>
     </message>
     <message>
-        <source>&amp;Balanced: 20 minutes</source>
-        <translation>Ausgew&amp;ogen: 20 Minuten</translation>
+        <source>Delete</source>
+        <translation>Löschen</translation>
     </message>
     <message>
-        <source>A usable model for most structures.</source>
-        <translation>Ein brauchbares Modell für die meisten Strukturen.</translation>
+        <source>{name} is chosen in the section Apply.</source>
+        <translation>{name} ist im Abschnitt „Anwenden“ gewählt.</translation>
     </message>
     <message>
-        <source>&amp;Thorough: 60 minutes</source>
-        <translation>&amp;Gründlich: 60 Minuten</translation>
+        <source>Delete the training {name} with its model and its report for good? This cannot be undone.</source>
+        <translation>Das Training {name} mit seinem Modell und seinem Bericht endgültig löschen? Das lässt sich nicht rückgängig machen.</translation>
     </message>
     <message>
-        <source>For small or difficult structures, and for the model you keep.</source>
-        <translation>Für kleine oder schwierige Strukturen und für das Modell, das bleiben soll.</translation>
+        <source>{name} is back.</source>
+        <translation>{name} ist wieder da.</translation>
     </message>
     <message>
-        <source>&amp;Until I stop</source>
-        <translation>B&amp;is zum Anhalten</translation>
+        <source>Shows its curves, advice and log here.</source>
+        <translation>Zeigt seine Kurven, seinen Rat und sein Protokoll hier.</translation>
     </message>
     <message>
-        <source>Goes on until you press Stop. The best model so far is there at every moment.</source>
-        <translation>Geht weiter, bis es gestoppt wird. Das bisher beste Modell ist jederzeit da.</translation>
+        <source>Goes on where it ended.</source>
+        <translation>Geht weiter, wo es endete.</translation>
     </message>
     <message>
-        <source>&amp;Why?</source>
-        <translation>War&amp;um?</translation>
+        <source>Opens its report in the browser.</source>
+        <translation>Öffnet seinen Bericht im Browser.</translation>
     </message>
     <message>
-        <source>What was chosen for this training, each with its reason.</source>
-        <translation>Was für dieses Training gewählt wurde, jeweils mit dem Grund.</translation>
+        <source>Chooses its model in the section Apply.</source>
+        <translation>Wählt sein Modell im Abschnitt „Anwenden“.</translation>
     </message>
     <message>
-        <source>A&amp;dvanced</source>
-        <translation>&amp;Erweitert</translation>
+        <source>Removes it with its model and its report; it can be brought back.</source>
+        <translation>Entfernt es mit seinem Modell und seinem Bericht; es kann zurückgeholt werden.</translation>
     </message>
     <message>
-        <source>Network, loss, optimizer, schedule, augmentation, strategies. Everything has a working default.</source>
-        <translation>Netz, Verlust, Optimierer, Zeitplan, Augmentierung, Strategien. Alles hat eine brauchbare Vorgabe.</translation>
+        <source>Choose a training in the list.</source>
+        <translation>Ein Training in der Liste wählen.</translation>
     </message>
     <message>
-        <source>Find a setting</source>
-        <translation>Einstellung suchen</translation>
+        <source>It is running. Stop it first.</source>
+        <translation>Es läuft. Es zuerst stoppen.</translation>
     </message>
     <message>
-        <source>Shows the settings whose name or description has these words, such as rate, patch or dropout.</source>
-        <translation>Zeigt die Einstellungen, deren Name oder Beschreibung diese Wörter hat, etwa Rate, Ausschnitt oder Dropout.</translation>
+        <source>It is running.</source>
+        <translation>Es läuft.</translation>
     </message>
     <message>
-        <source>Shows the settings of one group.</source>
-        <translation>Zeigt die Einstellungen einer Gruppe.</translation>
+        <source>It is done: there is nothing left to do.</source>
+        <translation>Es ist fertig: Es gibt nichts mehr zu tun.</translation>
     </message>
     <message>
-        <source>Load...</source>
-        <translation>Laden...</translation>
+        <source>The report is written when a training ends properly.</source>
+        <translation>Der Bericht entsteht, wenn ein Training ordentlich endet.</translation>
     </message>
     <message>
-        <source>Loads a configuration from a file (JSON).</source>
-        <translation>Lädt eine Konfiguration aus einer Datei (JSON).</translation>
-    </message>
-    <message>
-        <source>Save...</source>
-        <translation>Speichern...</translation>
-    </message>
-    <message>
-        <source>Saves the changed settings as a file, which &apos;medsegtrainer train --config&apos; takes too.</source>
-        <translation>Speichert die geänderten Einstellungen als Datei, die auch „medsegtrainer train --config“ nimmt.</translation>
-    </message>
-    <message>
-        <source>Reset</source>
-        <translation>Zurücksetzen</translation>
-    </message>
-    <message>
-        <source>All settings back to their defaults.</source>
-        <translation>Alle Einstellungen auf ihre Vorgaben.</translation>
-    </message>
-    <message>
-        <source>&amp;Start training</source>
-        <translation>&amp;Training starten</translation>
+        <source>It has no model yet.</source>
+        <translation>Es hat noch kein Modell.</translation>
     </message>
 </context>
 </TS>

@@ -1,0 +1,1 @@
+"""Section 3: applying a model, and its results."""

@@ -1,0 +1,322 @@
+"""A model applied to volumes of the scene: their export, a job in another process, and its results back.
+
+The job folder remembers in ``scene.json`` which volume each case is, so that results find their volume under another
+name, after Slicer was closed, or in a scene that was saved and loaded again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from MedSegTrainerLib import atomic
+from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.config import ApplyConfig
+from MedSegTrainerLib.errors import DataError, JobError, MedSegError
+from MedSegTrainerLib.files.json_input import read_json_file
+from MedSegTrainerLib.job import STOP_NOW, JobFolder
+from MedSegTrainerUI.apply.model_card import ModelCard
+from MedSegTrainerUI.apply.model_list import model_name
+from MedSegTrainerUI.jobs.job_list import safe_name
+from MedSegTrainerUI.jobs.job_monitor import JobWatch
+from MedSegTrainerUI.jobs.process import TreeEnd
+from MedSegTrainerUI.scene.import_segments import import_segments
+from MedSegTrainerUI.scene.volumes import export_channel, export_volume, volume_array, volume_geometry
+
+RECORD = "scene.json"
+SUFFIX = ".seg.nrrd"
+GRACE_SECONDS = 8.0  # between the request to stop and the end of the process
+SAME_PLACE_MM = 1e-3
+MOST_VOXELS = 1_000_000
+CASE_KEYS = {"volume", "name", "imported", "size", "ijk_to_ras", "voxels"}
+FINISHED_KEPT = 5  # jobs whose results are in the scene; older ones are deleted
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyTask:
+    """What to do. cases: the volumes of each, one a channel. output: an existing segmentation (of one case) or None."""
+
+    card: ModelCard
+    cases: tuple[tuple[Any, ...], ...]
+    output: Any = None
+    tta: bool = False
+    largest_component: bool = False
+    fill_holes: bool = False
+    minimum_size_mm3: float = 0.0
+
+
+class ApplyRun:
+    """A job of kind apply, from its folder alone: one that was just started, or one of an earlier session.
+
+    same_scene: whether the scene is still that in which it was started, so that node IDs mean the same.
+    """
+
+    def __init__(self, folder: JobFolder, record: dict[str, Any], *, same_scene: bool = False) -> None:
+        self.same_scene = same_scene
+        self.folder, self.record = folder, record
+        self.watch = JobWatch(folder)
+        self.failed: dict[str, str] = {}  # case to why its result could not be imported
+        self._cancelled: float | None = None
+        self._end: TreeEnd | None = None
+        self._cleaned = False
+
+    @property
+    def title(self) -> str:
+        """The name of the model."""
+        return str(self.record["title"])
+
+    @property
+    def volume_names(self) -> list[str]:
+        """What the volumes were called when the model was applied."""
+        return [case["name"] for case in self.record["cases"].values()]
+
+    @property
+    def made(self) -> float:
+        """When it was started, in seconds since 1970."""
+        try:
+            return self.folder.job_file.stat().st_mtime
+        except OSError:
+            return time.time()
+
+    @property
+    def working(self) -> bool:
+        """Whether its process lives, or has said things that were not read yet."""
+        return self.watch.working or not self.watch.caught_up
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled is not None
+
+    def poll(self) -> None:
+        """Reads what is new; goes on with a cancellation."""
+        self.watch.poll()
+        if self._cancelled is not None and self.watch.working:
+            self._press(self._cancelled)
+        if not self.working and not self._cleaned:
+            self._cleaned = True
+            shutil.rmtree(self.folder.path / "data", ignore_errors=True)  # copies of the volumes
+
+    def cancel(self) -> None:
+        """Asks the process to stop; ``poll`` ends it where it does not."""
+        if self._cancelled is None:
+            self._cancelled = time.monotonic()
+            self.folder.request_stop(STOP_NOW)
+
+    def label_file(self, case: str) -> Path:
+        return self.folder.path / "results" / (case + SUFFIX)
+
+    def waiting(self) -> list[str]:
+        """Cases whose result is there and is not in the scene yet."""
+        return [
+            case for case, entry in self.record["cases"].items()
+            if not entry["imported"] and self.label_file(case).exists()
+        ]  # fmt: skip
+
+    def import_result(self, case: str) -> Any:
+        """Puts the result of a case under its volume; the segmentation node. Raises MedSegError."""
+        entry = self.record["cases"][case]
+        try:
+            volume = find_volume(entry, same_scene=self.same_scene)
+            name = slicer.mrmlScene.GenerateUniqueName(_("{volume} segmentation").format(volume=volume.GetName()))
+            node = import_segments(self.label_file(case), self._classes(), volume, self._output(), name=name)
+        except MedSegError as error:
+            self.failed[case] = str(error)
+            raise
+        self.failed.pop(case, None)
+        entry["imported"] = node.GetID()
+        atomic.write_json(self.folder.path / RECORD, self.record)
+        return node
+
+    def told_end(self) -> tuple[str, str]:
+        """How it ended, as a sentence and its severity."""
+        outcome = self.watch.outcome or {}
+        count = sum(bool(entry["imported"]) for entry in self.record["cases"].values())
+        if self.cancelled or outcome.get("kind") == "stopped":
+            return _("Cancelled. {done} of {all} volumes were segmented.").format(
+                done=count, all=len(self.record["cases"])
+            ), "note"
+        if outcome.get("kind") == "failed":
+            return str(outcome["message"]), "error"
+        if outcome.get("kind") != "finished":
+            return _(
+                "The process ended without a word. Test the environment in section 5, then apply the model again; "
+                "{log} may tell more."
+            ).format(log=self.folder.log_file), "error"
+        warned = [str(event["message"]) for event in self.watch.warnings]
+        done = _("Segmented: {names}.").format(names=", ".join(self.volume_names))
+        return " ".join([done, *warned]), "warning" if warned else "note"
+
+    def _output(self) -> Any:
+        """The segmentation that was chosen; None for a new one, and where another scene was opened meanwhile."""
+        node = (
+            slicer.mrmlScene.GetNodeByID(self.record["output"]) if self.record["output"] and self.same_scene else None
+        )
+        return node if node is not None and node.IsA("vtkMRMLSegmentationNode") else None
+
+    def _classes(self) -> list[LabelClass]:
+        return [LabelClass(**{**item, "color": tuple(item["color"])}) for item in self.record["classes"]]
+
+    def _press(self, since: float) -> None:
+        """A process that just starts takes the request away, and one in the midst of a volume does not look for it."""
+        if self.folder.stop_requested() is None:
+            self.folder.request_stop(STOP_NOW)
+        status = self.watch.status
+        if self._end is not None:
+            self._end.poll()
+        elif time.monotonic() - since > GRACE_SECONDS and status.pid and status.host == socket.gethostname():
+            self._end = TreeEnd(status.pid)
+
+
+def start_run(panel: Any, task: ApplyTask) -> ApplyRun:
+    """Exports the volumes and starts the job; where that fails nothing is left behind. Raises MedSegError."""
+    remove_finished(panel.jobs)
+    names = _case_names([volumes[0].GetName() for volumes in task.cases])
+    title = model_name(task.card.path)
+    folder = panel.jobs.new(f"apply-{title}-{names[0]}")
+    data = folder.path / "data"
+    files = {
+        name: [data / f"{name}_{channel:04d}.nrrd" for channel in range(len(volumes))]
+        for name, volumes in zip(names, task.cases, strict=True)
+    }
+    record = {
+        "model": str(task.card.path),
+        "title": title,
+        "classes": [asdict(item) for item in task.card.classes],
+        "output": task.output.GetID() if task.output is not None else "",
+        "cases": {name: _entry(volumes[0]) for name, volumes in zip(names, task.cases, strict=True)},
+    }
+    config = ApplyConfig(
+        model=str(task.card.path), cases={name: [str(file) for file in group] for name, group in files.items()},
+        output_dir=str(folder.path / "results"), tta=task.tta, largest_component=task.largest_component,
+        fill_holes=task.fill_holes, minimum_size_mm3=task.minimum_size_mm3, device=panel.environment.device,
+    )  # fmt: skip
+    try:
+        folder.create(config)
+        atomic.write_json(folder.path / RECORD, record)
+        for volumes, group in zip(task.cases, files.values(), strict=True):
+            export_volume(volumes[0], group[0])
+            for volume, file in zip(volumes[1:], group[1:], strict=True):
+                export_channel(volume, volumes[0], file)
+        process = panel.environment.start(folder)
+    except BaseException:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    run = ApplyRun(folder, record, same_scene=True)
+    run.watch.expect_start(process)
+    return run
+
+
+def find_runs(jobs: Any) -> list[ApplyRun]:
+    """Earlier jobs that still run, or whose results are not all in the scene, newest first."""
+    found = []
+    for folder in jobs.all():
+        record = _read_record(folder)
+        if record is None:
+            continue
+        run = ApplyRun(folder, record)
+        run.poll()
+        if run.watch.working or run.waiting():
+            found.append(run)
+    return found
+
+
+def remove_finished(jobs: Any) -> None:
+    """Deletes all but the newest jobs whose results are in the scene."""
+    kept = 0
+    for folder in jobs.all():
+        record = _read_record(folder)
+        if record is None or not all(entry["imported"] for entry in record["cases"].values()):
+            continue
+        kept += 1
+        if kept > FINISHED_KEPT and not folder.status().is_alive():
+            shutil.rmtree(folder.path, ignore_errors=True)
+
+
+def find_volume(entry: Mapping[str, Any], *, same_scene: bool) -> Any:
+    """The volume that a case was made from: in the same scene by its ID, else by its voxels, whatever it is called.
+
+    In another scene the ID, and even the name, may be that of another patient. Raises DataError where it is not there.
+    """
+    known = slicer.mrmlScene.GetNodeByID(entry["volume"]) if same_scene else None
+    if known is not None and known.IsA("vtkMRMLScalarVolumeNode"):
+        if _is_as(known, entry):
+            return known
+        raise DataError(
+            _(
+                "The volume {name} has other voxels than when the model was applied, so that the result does not fit. "
+                "Apply the model again; where it is a sequence, show that frame again and import the result, which is "
+                "kept."
+            ).format(name=known.GetName())
+        )
+    for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+        if _is_as(node, entry):
+            return node
+    raise DataError(
+        _("The volume {name} is not in the scene. The result is kept: load the volume, then import it.").format(
+            name=entry["name"]
+        )
+    )
+
+
+def _voxels(volume: Any) -> int:
+    """A number that tells volumes of the same size apart: a checksum of a million voxels at most."""
+    values = volume_array(volume).ravel()
+    return zlib.crc32(np.ascontiguousarray(values[:: values.size // MOST_VOXELS + 1]).tobytes())
+
+
+def _is_as(volume: Any, entry: Mapping[str, Any]) -> bool:
+    """Whether it lies where the volume of a case lay, with the same voxels."""
+    try:
+        geometry = volume_geometry(volume)
+    except MedSegError:
+        return False
+    lies_there = list(geometry.size) == entry["size"] and np.allclose(
+        geometry.ijk_to_ras, entry["ijk_to_ras"], rtol=0, atol=SAME_PLACE_MM
+    )
+    return bool(lies_there) and _voxels(volume) == entry["voxels"]
+
+
+def _entry(volume: Any) -> dict[str, Any]:
+    geometry = volume_geometry(volume)
+    return {
+        "volume": volume.GetID(), "name": volume.GetName(), "imported": "",
+        "size": [int(count) for count in geometry.size], "ijk_to_ras": geometry.ijk_to_ras.tolist(),
+        "voxels": _voxels(volume),
+    }  # fmt: skip
+
+
+def _case_names(names: Sequence[str]) -> list[str]:
+    """Names for files, all different also where capitals do not count."""
+    found: list[str] = []
+    for name in names:
+        base, number = safe_name(name), 1
+        wanted = base
+        while wanted.casefold() in {other.casefold() for other in found}:
+            number += 1
+            wanted = f"{base}-{number}"
+        found.append(wanted)
+    return found
+
+
+def _read_record(folder: JobFolder) -> dict[str, Any] | None:
+    """None for jobs of another kind."""
+    if not (folder.path / RECORD).exists():
+        return None
+    try:
+        record = read_json_file(folder.path / RECORD, JobError)
+        complete = {"title", "classes", "output"} <= record.keys() and all(
+            case.keys() >= CASE_KEYS for case in record["cases"].values()
+        )
+        return record if complete else None
+    except (OSError, JobError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,361 @@
+"""Section 3: a trained model on volumes of the scene."""
+
+from __future__ import annotations
+
+import functools
+import time
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from MedSegTrainerLib.duration import format_duration
+from MedSegTrainerLib.errors import MedSegError, ModelError
+from MedSegTrainerUI.apply.applied_results import AppliedResults
+from MedSegTrainerUI.apply.model_card import ModelCard, card_html, card_tooltip, read_card
+from MedSegTrainerUI.apply.model_list import ModelList, forget_model, remember_model
+from MedSegTrainerUI.apply.result_view import ResultView, open_segment_editor
+from MedSegTrainerUI.apply.run import ApplyRun, ApplyTask, find_runs, start_run
+from MedSegTrainerUI.apply.volume_chooser import VolumeChooser
+from MedSegTrainerUI.apply.waiting_results import WaitingResults
+from MedSegTrainerUI.scene.segment_classes import same_name
+from MedSegTrainerUI.shared.messages import show_message, told
+from MedSegTrainerUI.shared.node_choice import keep_readable, let_go
+
+SECONDS_BETWEEN_SCANS = 5.0  # of the models that there are
+
+
+class ApplySection:
+    """One model is applied at a time; its results are imported as they are finished."""
+
+    def __init__(self, panel: Any) -> None:
+        self.panel = panel
+        self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/ApplySection.ui"))
+        self.ui = slicer.util.childWidgetVariables(self.uiWidget)
+        self.uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.confirm = slicer.util.confirmOkCancelDisplay  # asks before something is lost
+        self.parameters: Any = None
+        self.card: ModelCard | None = None
+        self.run: ApplyRun | None = None
+        self.waiting = WaitingResults(self)
+        self.shown = ResultView(self, open_segment_editor)
+        self._models = ModelList()
+        self._entries: list[Any] = []
+        self._scanned = 0.0
+        self._restoring = False
+        self._results = AppliedResults()
+        self.volumes = VolumeChooser(self.ui, self.onVolumes)
+        self._connect()
+        self._adopt()
+
+    def _connect(self) -> None:
+        ui = self.ui
+        menu = qt.QMenu(ui.modelButton)
+        menu.addAction(_("Model folder...")).connect("triggered(bool)", self.onChooseFolder)
+        menu.addAction(_("Model file (zip)...")).connect("triggered(bool)", self.onChooseFile)
+        ui.modelButton.setMenu(menu)
+        ui.modelSelector.connect("activated(int)", self.onModel)
+        let_go(ui.outputSelector)
+        keep_readable(ui.outputSelector)
+        ui.outputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onOutput)
+        for name, widget, signal in (
+            ("tta", ui.ttaCheckBox, "toggled(bool)"), ("fillHoles", ui.holesCheckBox, "toggled(bool)"),
+            ("largestComponent", ui.largestCheckBox, "toggled(bool)"),
+            ("minimumSize", ui.minimumSpinBox, "valueChanged(double)"),
+        ):  # fmt: skip
+            widget.connect(signal, functools.partial(self.onOption, name))
+        ui.applyButton.connect("clicked(bool)", self.onApply)
+        ui.cancelButton.connect("clicked(bool)", self.onCancel)
+        self.tell("")
+
+    def _adopt(self) -> None:
+        """Goes on with what was running when Slicer was closed, and offers results that are not in a scene."""
+        for run in find_runs(self.panel.jobs):
+            if run.watch.working and self.run is None:
+                self.run = run
+            else:
+                self.waiting.runs.append(run)
+
+    def setParameterNode(self, parameters: Any) -> None:
+        self.parameters = parameters
+        if parameters is None:
+            self.shown.clear()
+            for run in (self.run, *self.waiting.runs):
+                if run is not None:
+                    run.same_scene = False
+            return
+        self._restoring = True
+        self._scanned = 0.0
+        try:
+            self._show_model()
+            self.volumes.restore(parameters.parameterNode)
+            self.ui.outputSelector.setCurrentNode(parameters.outputSegmentation)
+        finally:
+            self._restoring = False
+
+    def tell(self, text: str, severity: str = "error") -> None:
+        show_message(self.ui.messageLabel, text, severity)
+
+    def cleanup(self) -> None:
+        self.run = self.parameters = None
+
+    # -- showing
+
+    def refresh(self) -> None:
+        self._show_model()
+        self._show_options()
+        self._show_run()
+        self.waiting.refresh()
+        self.shown.refresh()
+
+    def _show_model(self) -> None:
+        """The list of models, the chosen one and its card."""
+        path = self.parameters.model if self.parameters is not None else ""
+        unlisted = bool(path) and path not in [one.path for one in self._entries]
+        if time.monotonic() - self._scanned > SECONDS_BETWEEN_SCANS or unlisted:
+            self._scanned = time.monotonic()
+            self._list_models(path)
+        selector = self.ui.modelSelector
+        selector.setCurrentIndex([one.path for one in self._entries].index(path) if path else -1)
+        tip = _("What was trained here, newest first, and models that were used lately.")
+        selector.toolTip = f"{selector.currentText}\n{tip}" if path else tip
+        self._show_card(path)
+
+    def _list_models(self, path: str) -> None:
+        entries = self._models.entries(self.panel.jobs.all(), path)
+        if entries == self._entries:
+            return
+        self._entries = entries
+        blocked = self.ui.modelSelector.blockSignals(True)
+        self.ui.modelSelector.clear()
+        for entry in entries:
+            self.ui.modelSelector.addItem(entry.title)
+        self.ui.modelSelector.blockSignals(blocked)
+
+    def _show_card(self, path: str) -> None:
+        label = self.ui.cardLabel
+        self.card = self._models.card(path) if path else None
+        if self.card is not None:
+            label.setTextFormat(qt.Qt.RichText)
+            label.styleSheet = ""
+            label.text, label.toolTip, label.visible = card_html(self.card), card_tooltip(self.card), True
+            self.volumes.set_channels(self.card.channels)
+            return
+        label.toolTip = ""
+        show_message(label, self._why_no_model(path), "error" if path else "note")
+
+    def _why_no_model(self, path: str) -> str:
+        if not path:
+            nothing = _("There is no model yet: train one in section 2, or choose one with the button [...].")
+            return "" if self._entries else nothing
+        try:
+            read_card(Path(path))
+        except ModelError as error:
+            return str(error)
+        return ""
+
+    def _show_options(self) -> None:
+        ui, parameters = self.ui, self.parameters
+        if parameters is not None:
+            self._restoring = True  # the spin box rounds
+            ui.ttaCheckBox.checked, ui.holesCheckBox.checked = parameters.tta, parameters.fillHoles
+            ui.largestCheckBox.checked, ui.minimumSpinBox.value = parameters.largestComponent, parameters.minimumSize
+            self._restoring = False
+        mirrors = self.card is None or self.card.mirrors
+        ui.ttaCheckBox.enabled = mirrors
+        ui.ttaCheckBox.toolTip = (
+            _("Each volume is also segmented as mirror images, and the mean counts: a little better, much slower.")
+            if mirrors
+            else _("Not for this model: it was trained without mirror images.")
+        )
+        several = len(self.volumes.cases()) > 1
+        ui.outputSelector.enabled = not several
+        ui.outputSelector.toolTip = (
+            _("Each of several volumes gets a segmentation of its own.")
+            if several
+            else _("Where the segments go. In an existing segmentation, segments of the same names are replaced.")
+        )
+
+    def _show_run(self) -> None:
+        ui, run = self.ui, self.run
+        reason = self._why_not()
+        ui.applyButton.enabled = not reason
+        ui.applyButton.toolTip = reason or _("Segments the volumes in another process; go on working meanwhile.")
+        ui.reasonLabel.text, ui.reasonLabel.visible = reason, bool(reason) and run is None
+        ui.progressBar.visible = ui.cancelButton.visible = run is not None
+        if run is not None:
+            ui.cancelButton.enabled = not run.cancelled
+            ui.cancelButton.toolTip = (
+                _("It is being stopped.") if run.cancelled else _("Stops; finished volumes are kept.")
+            )
+            ui.progressBar.value = round(1000 * run.watch.progress)
+            ui.progressBar.setFormat(_progress_words(run))
+
+    def _why_not(self) -> str:
+        """Why nothing can be applied now; '' when it can."""
+        if self.parameters is None:
+            return _("The scene is being closed.")
+        if self.run is not None:
+            return _("{model} is being applied to {names}.").format(
+                model=self.run.title, names=", ".join(self.run.volume_names)
+            )
+        if not self.panel.environment.ready:
+            return self.panel.environment.problem
+        if self.card is None:
+            return _("Choose a model.")
+        return self.volumes.problem()
+
+    # -- what the user does
+
+    @told
+    def onModel(self, index: int) -> None:
+        self.tell("")
+        if self.parameters is not None and 0 <= index < len(self._entries):
+            with self.panel.changing():
+                self.parameters.model = self._entries[index].path
+
+    @told
+    def onChooseFolder(self) -> None:
+        self._choose(
+            qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Choose the folder of a model"), "")
+        )
+
+    @told
+    def onChooseFile(self) -> None:
+        filters = _("Models (*.zip)")
+        self._choose(
+            qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), _("Choose the zip file of a model"), "", filters)
+        )
+
+    @told
+    def _choose(self, chosen: str) -> None:
+        if not chosen or self.parameters is None:
+            return
+        self.tell("")
+        path = str(Path(chosen))
+        try:
+            read_card(Path(path))
+        except ModelError:
+            forget_model(path)
+            raise
+        remember_model(path)
+        self._scanned = 0.0
+        with self.panel.changing():
+            self.parameters.model = path
+
+    @told
+    def onVolumes(self) -> None:
+        if self.parameters is not None and not self._restoring:
+            with self.panel.changing():
+                self.volumes.remember(self.parameters.parameterNode)
+
+    @told
+    def onOutput(self, node: Any) -> None:
+        if self.parameters is not None and not self._restoring and self.parameters.outputSegmentation is not node:
+            self.parameters.outputSegmentation = node
+
+    def onOption(self, name: str, value: Any) -> None:
+        if self.parameters is not None and not self._restoring and getattr(self.parameters, name) != value:
+            setattr(self.parameters, name, value)
+
+    @told
+    def onApply(self) -> None:
+        self.tell("")
+        reason = self._why_not()
+        if reason:
+            raise MedSegError(reason)
+        task = self._task()
+        if task.output is not None and not self._may_overwrite(task):
+            return
+        self._results = AppliedResults()
+        self.shown.clear()
+        with slicer.util.WaitCursor():  # handles events: a second click is done before the first
+            self.run = self.run or start_run(self.panel, task)
+        remember_model(str(task.card.path))
+        self.panel.refresh()
+
+    def _task(self) -> ApplyTask:
+        parameters, cases = self.parameters, tuple(self.volumes.cases())
+        card = read_card(Path(parameters.model))  # again: it may have been removed, or trained further
+        return ApplyTask(
+            card=card,
+            cases=cases,
+            output=parameters.outputSegmentation if len(cases) == 1 else None,
+            tta=parameters.tta and card.mirrors,
+            largest_component=parameters.largestComponent,
+            fill_holes=parameters.fillHoles,
+            minimum_size_mm3=parameters.minimumSize,
+        )
+
+    def _may_overwrite(self, task: ApplyTask) -> bool:
+        """Asks first: it may be the segmentation of another volume."""
+        content, volume = task.output.GetSegmentation(), task.cases[0][0]
+        made_on = task.output.GetNodeReference(task.output.GetReferenceImageGeometryReferenceRole())
+        told = []
+        if made_on is not None and made_on is not volume:
+            told.append(
+                _("{segmentation} was made on {other}, and gets the segments of {volume}.").format(
+                    segmentation=task.output.GetName(), other=made_on.GetName(), volume=volume.GetName()
+                )
+            )
+        there = {content.GetNthSegment(index).GetName() for index in range(content.GetNumberOfSegments())}
+        wanted = {same_name(item.name) for item in task.card.classes}
+        replaced = sorted(name for name in there if same_name(name) in wanted)
+        if replaced:
+            told.append(
+                _("{segmentation} already has these segments, which will be replaced: {names}.").format(
+                    segmentation=task.output.GetName(), names=", ".join(replaced)
+                )
+            )
+        return not told or self.confirm("\n".join(told), windowTitle=_("Change this segmentation?"))
+
+    @told
+    def onCancel(self) -> None:
+        if self.run is not None:
+            self.run.cancel()
+            self.refresh()
+
+    # -- following the job
+
+    @told
+    def onTimer(self) -> None:
+        run = self.run
+        if run is None:
+            return
+        run.poll()
+        ready = [case for case in run.waiting() if case not in run.failed] if self.parameters is not None else []
+        if ready:
+            self._import(run, ready[0])  # one at a time: large ones take a second
+        elif not run.working:
+            self._finish(run)
+            return
+        self._show_run()
+
+    def _import(self, run: ApplyRun, case: str) -> None:
+        node = run.import_result(case)
+        self._results.show(run, node, self.panel.entered)
+        self.shown.add(node)
+        self.panel.refresh()
+
+    def _finish(self, run: ApplyRun) -> None:
+        self.run = None
+        text, severity = run.told_end()
+        if run.failed:
+            text, severity = " ".join(dict.fromkeys(run.failed.values())), "error"
+        elif run.waiting():
+            text = _("The scene was closed meanwhile. The results are kept: load the volumes, then import them.")
+            severity = "warning"
+        self.waiting.keep_or_forget(run)
+        self.tell(text + self._results.words(), severity)
+        self.panel.refresh()
+
+
+def _progress_words(run: ApplyRun) -> str:
+    if run.cancelled:
+        return _("stopping")
+    if run.watch.progress <= 0:
+        return _("starting")
+    eta = run.watch.eta_seconds
+    return "%p %" if eta is None else _("{time} left").format(time=format_duration(eta))

@@ -1,0 +1,1 @@
+"""Section 1: volumes, segmentations and classes to train on."""

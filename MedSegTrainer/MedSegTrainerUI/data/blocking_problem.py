@@ -1,0 +1,119 @@
+"""What keeps the rows of the table from being trained on, in one sentence that says what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from MedSegTrainerUI.data.tables import segment_names
+from MedSegTrainerUI.scene.case_rows import CaseRow
+from MedSegTrainerUI.shared.tables import SEVERITIES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """``text`` is '' where there is none. ``blocks``: training is refused because of it. severity: how it looks.
+
+    action: what a button can do about it, '' where the user has to think: merge (the classes ``names``), rename (the
+    first of them), or order (let the later class win where segments overlap).
+    """
+
+    text: str = ""
+    blocks: bool = True
+    severity: str = "error"
+    action: str = ""
+    names: tuple[str, ...] = ()
+
+
+def find_problem(rows: Sequence[CaseRow], classes: Sequence[Any], findings: Sequence[Any]) -> Problem:
+    """Of all rows, the classes of those in use, and what was found in these."""
+    used = [row for row in rows if row.use]
+    if not rows:
+        text = _("Add what you segmented: 'Add all from scene' takes each volume with its segmentation.")
+        return Problem(text=text, severity="note")
+    if not used:
+        return Problem(text=_("No row has a check mark. Set it for the cases to train on."))
+    bare = next((row for row in used if row.segmentation is None and not row.label), None)
+    if bare is not None:
+        return Problem(
+            text=_(
+                "{volume} has no segmentation. Segment it in the Segment Editor and add it again with its "
+                "segmentation, or take its check mark away."
+            ).format(volume=bare.name)
+        )
+    errors = [one for one in findings if one.severity == "error"]
+    if errors:
+        return Problem(text=_line(errors[0]), action=errors[0].action)
+    if not classes:
+        return Problem(text=_("There is no class to learn. Set the check mark of at least one in the list of classes."))
+    return _different_names(used, classes) or _about_all(findings, classes)
+
+
+def repair_words(problem: Problem) -> str:
+    """What the button says that does the ``action``."""
+    if problem.action == "order":
+        return _("Let the later class win")
+    if problem.action == "rename":
+        return _("Rename '{name}'").format(name=problem.names[0])
+    return _("Merge '{names}'").format(names=_("' and '").join(problem.names))
+
+
+def status_words(rows: Sequence[CaseRow], classes: Sequence[Any], blocking: str, is_known: bool) -> str:
+    """How much there is, and whether it can be trained on. is_known: all rows were looked at."""
+    if not rows:
+        return _("no volumes yet")
+    cases = sum(row.use for row in rows)
+    volumes = _("1 volume") if cases == 1 else _("{n} volumes").format(n=cases)
+    number = _("1 class") if len(classes) == 1 else _("{n} classes").format(n=len(classes))
+    state = _("being looked at") if not is_known else _("not ready") if blocking else _("ready")
+    return _("{volumes}, {classes}, {state}").format(volumes=volumes, classes=number, state=state)
+
+
+def _different_names(rows: Sequence[CaseRow], classes: Sequence[Any]) -> Problem | None:
+    """Names of one thing that were spelled differently, or two cases that have no class in common."""
+    spelled: dict[str, str] = {}
+    for item in classes:
+        if _spelling(item.name) in spelled:
+            text = _("The classes '{names}' are spelled almost alike. Merge them, or rename one.")
+            both = spelled[_spelling(item.name)], item.name
+            return Problem(text=text.format(names=_("' and '").join(both)), action="merge", names=both)
+        spelled[_spelling(item.name)] = item.name
+    owned = {tuple(_classes_of(row, classes)): row.name for row in rows}  # of cases with the same classes one will do
+    for (own, case), (others, other) in combinations(owned.items(), 2):
+        if own and others and not set(own) & set(others):
+            text = _(
+                "{case} has '{names}', {other} has '{others}': no class is in both. Merge what is the same, and leave "
+                "out what was not segmented everywhere."
+            ).format(case=case, names=", ".join(own), other=other, others=", ".join(others))
+            return Problem(text=text, action="merge", names=(own[0], others[0]))
+    return None
+
+
+def _about_all(findings: Sequence[Any], classes: Sequence[Any]) -> Problem:
+    """What no row can show, as it is about all of them."""
+    general = [one for one in findings if not one.case]
+    if not general:
+        return Problem()
+    first = min(general, key=lambda one: SEVERITIES.index(one.severity))
+    names = tuple(item.name for item in classes if item.name in first.message)
+    action = first.action if names else ""
+    return Problem(text=_line(first), blocks=False, severity=first.severity, action=action, names=names)
+
+
+def _classes_of(row: CaseRow, classes: Sequence[Any]) -> list[str]:
+    names = set(segment_names(row))
+    return [item.name for item in classes if names & set(item.segments)]
+
+
+def _spelling(name: str) -> str:
+    return " ".join(re.split(r"[\s_.-]+", name.casefold())).strip()
+
+
+def _line(finding: Any) -> str:
+    case = f"{finding.case}: " if finding.case and finding.case not in finding.message else ""
+    return f"{case}{finding.message} {finding.remedy}".strip()

@@ -1,0 +1,70 @@
+"""Looks through the rows of the table in pieces: what their segments are, then what is wrong with each.
+
+45 volumes with 60 segments take far longer than the user interface may stand still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from MedSegTrainerUI.data import class_decisions as class_names
+from MedSegTrainerUI.scene.case_checks import Finding, check_row, check_together
+from MedSegTrainerUI.scene.case_rows import CaseRow
+from MedSegTrainerUI.scene.export_labels import Overlap
+from MedSegTrainerUI.scene.segment_classes import ClassFinder, SegmentClass, segments_of_row
+from MedSegTrainerUI.scene.segment_layers import count_layer, segment_ids, stored_layers
+
+SEGMENTS_AT_ONCE = 200  # looked at in one call, and the rest of the row
+VOXELS_OF_A_SEGMENT = 30_000  # to count so many voxels takes as long as to look at one segment more
+
+
+class DataLook:
+    """``classes``, ``leftOut`` and ``findings`` are complete when it is ``done``.
+
+    names: the class of a segment name where it is not the name itself; '' leaves the segment out.
+    """
+
+    def __init__(self, rows: Sequence[CaseRow], names: Mapping[str, str], overlap: Overlap) -> None:
+        self._used = [row for row in rows if row.use]
+        self._names, self._overlap = names, overlap
+        self.classes: list[SegmentClass] = []
+        self.leftOut: list[SegmentClass] = []
+        self.findings: list[Finding] = []
+        self.done = False
+        self._pieces = self._look()
+
+    def work(self) -> bool:
+        """A piece of it; whether it is done."""
+        spent = 0.0
+        while not self.done and spent < SEGMENTS_AT_ONCE:
+            spent += next(self._pieces, 0)
+        return self.done
+
+    def finish(self) -> None:
+        while not self.work():
+            pass
+
+    def _look(self) -> Iterator[float]:
+        """Yields what each row has cost, in segments."""
+        found, all_names = ClassFinder(self._names), ClassFinder({})
+        for row in self._used:
+            yield from _count_voxels(row)
+            segments = segments_of_row(row)
+            for finder in (found, all_names) if self._names else (found,):
+                finder.add(row, segments)
+            yield 1 + len(segments)
+        self.classes = found.classes()
+        self.leftOut = class_names.left_out(self._names, all_names.classes())
+        for row in self._used:
+            self.findings += check_row(row, self.classes, overlap=self._overlap)
+            yield 1 + len(segment_ids(row.segmentation) if row.segmentation else ())
+        self.findings += check_together(self._used, self.classes)
+        self.done = True
+
+
+def _count_voxels(row: CaseRow) -> Iterator[float]:
+    """Layers are large: some planes at a time. Yields what they cost, in segments."""
+    if row.segmentation is not None:
+        for layer in stored_layers(row.segmentation, segment_ids(row.segmentation)):
+            for voxels in count_layer(layer.image):
+                yield voxels / VOXELS_OF_A_SEGMENT

@@ -1,0 +1,38 @@
+"""A click on a row of the table shows its volume and segmentation, one on a finding the place that it speaks of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from MedSegTrainerUI.data.tables import FINDINGS, USE
+from MedSegTrainerUI.scene.row_views import show_row, speaks_of
+from MedSegTrainerUI.shared.messages import told
+from MedSegTrainerUI.shared.slice_views import jump_to
+
+
+class RowViewer:
+    """``section`` has the table, its rows, and ``findings``: those of all rows."""
+
+    def __init__(self, section: Any) -> None:
+        self._section = section
+        section.ui.pairsTable.connect("cellClicked(int,int)", self.onClick)
+
+    def tell(self, text: str, severity: str = "error") -> None:
+        self._section.tell(text, severity)
+
+    @told
+    def onClick(self, index: int, column: int) -> None:
+        rows = self._section.rows
+        if column == USE or index >= len(rows):
+            return
+        row = rows[index]
+        if not row.volumes:
+            self.tell(_("{name} lies in a folder: load its files to see it.").format(name=row.name), "note")
+            return
+        show_row(row, rows)
+        if column == FINDINGS:
+            segment = speaks_of(row, [one for one in self._section.findings if one.case == row.name])
+            if segment:
+                jump_to(row.segmentation.GetSegmentCenterRAS(segment))

@@ -1,0 +1,157 @@
+"""Which volume of the scene belongs to which segmentation.
+
+First counts what Slicer remembers (the volume that a segmentation was drawn on), then the names (CT_01 and CT_01-seg),
+then the place of the voxels. What fits to several is left to the user.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from MedSegTrainerLib.errors import DataError
+from MedSegTrainerUI.scene.case_rows import CaseRow, free_name
+from MedSegTrainerUI.scene.volumes import VolumeGeometry, image_array, matrix_array, volume_geometry
+
+LABEL_WORDS = {
+    "seg", "segs", "segmentation", "segmentations", "label", "labels", "labelmap", "mask", "masks", "gt", "groundtruth",
+    "annotation", "annotations",
+}  # fmt: skip
+VOLUME_WORDS = {"image", "img", "volume", "vol", "0000"}
+MOST_LABELS = 40  # whole numbers up to here in a volume that is not called a label map
+MOST_NAMED_LABELS = 255  # and in one that is
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """``rows``: volumes with their segmentations, in the order of the scene; the rest are nodes that found no partner.
+
+    ``label_maps`` are volumes that hold labels: they are no images, and have to be made segmentations first.
+    """
+
+    rows: tuple[CaseRow, ...]
+    volumes: tuple[Any, ...]
+    segmentations: tuple[Any, ...]
+    label_maps: tuple[Any, ...]
+
+
+def find_pairs() -> list[CaseRow]:
+    """The pairs of the scene."""
+    return list(pair_all(slicer.mrmlScene).rows)
+
+
+def pair_all(scene: Any) -> Pairs:
+    """Every volume and segmentation of a scene, but hidden ones; each is in one pair at most."""
+    nodes = [node for node in _nodes(scene, "vtkMRMLScalarVolumeNode") if not node.GetHideFromEditors()]
+    labels = [node for node in nodes if is_label_map(node)]
+    volumes = [node for node in nodes if node not in labels and not node.IsA("vtkMRMLVectorVolumeNode")]
+    segmentations = [
+        node for node in _nodes(scene, "vtkMRMLSegmentationNode")
+        if not node.GetHideFromEditors() and node.GetSegmentation() is not None
+    ]  # fmt: skip
+    partner: dict[Any, Any] = {}
+    for belongs in (_drawn_on, _same_name, _same_place):
+        _match(partner, volumes, segmentations, belongs)
+    rows: list[CaseRow] = []
+    for volume in volumes:
+        if volume in partner:
+            name = free_name(volume.GetName() or "", [row.name for row in rows])
+            rows.append(CaseRow(name=name, volumes=(volume,), segmentation=partner[volume]))
+    return Pairs(
+        rows=tuple(rows),
+        volumes=tuple(volume for volume in volumes if volume not in partner),
+        segmentations=tuple(node for node in segmentations if node not in partner.values()),
+        label_maps=tuple(labels),
+    )
+
+
+def pairs_message(pairs: Pairs, new: int) -> tuple[str, str]:
+    """What the user should know, and its severity, when ``new`` of the pairs were added; '' for nothing."""
+    if pairs.label_maps:
+        names = ", ".join(node.GetName() for node in pairs.label_maps)
+        text = _("{names}: label maps are added when they were converted to segmentations, in the Data module.")
+        return text.format(names=names), "note"
+    if new:
+        return "", "note"
+    if pairs.rows:
+        return _("Every segmented volume of the scene is in the table already."), "note"
+    return _("No volume of the scene has a segmentation. Segment one in the Segment Editor first."), "warning"
+
+
+def is_label_map(volume: Any) -> bool:
+    """Whether a volume holds labels: by its kind, or by few whole numbers from 0 on (more where its name says so)."""
+    if volume.IsA("vtkMRMLLabelMapVolumeNode"):
+        return True
+    image = volume.GetImageData()
+    if image is None or image.GetPointData().GetScalars() is None or image.GetNumberOfScalarComponents() != 1:
+        return False
+    named = bool(set(_words(volume.GetName())) & LABEL_WORDS)
+    low, high = image.GetScalarRange()
+    if low != 0 or high > (MOST_NAMED_LABELS if named else MOST_LABELS):
+        return False
+    if image.GetScalarType() in (vtk.VTK_FLOAT, vtk.VTK_DOUBLE):
+        array = image_array(image)
+        return named and bool((array == np.round(array)).all())
+    return True
+
+
+def _match(
+    partner: dict[Any, Any], volumes: Sequence[Any], segmentations: Sequence[Any], belongs: Callable[[Any, Any], bool]
+) -> None:
+    """Pairs up what is free where each has one candidate; of several drawn on one volume the last counts."""
+    free_volumes = [volume for volume in volumes if volume not in partner]
+    free = [node for node in segmentations if node not in partner.values()]
+    fits = {volume: [node for node in free if belongs(volume, node)] for volume in free_volumes}
+    for volume, nodes in fits.items():
+        if belongs is _drawn_on and nodes:
+            named = [node for node in nodes if _same_name(volume, node)]
+            partner[volume] = (named or nodes)[-1]
+        elif len(nodes) == 1 and sum(nodes[0] in others for others in fits.values()) == 1:
+            partner[volume] = nodes[0]
+
+
+def _drawn_on(volume: Any, segmentation: Any) -> bool:
+    return segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole()) is volume
+
+
+def _same_name(volume: Any, segmentation: Any) -> bool:
+    stems = _stem(volume.GetName(), VOLUME_WORDS), _stem(segmentation.GetName(), LABEL_WORDS)
+    return bool(stems[0]) and stems[0] == stems[1]
+
+
+def _same_place(volume: Any, segmentation: Any) -> bool:
+    """Whether the segmentation's voxels are those of the volume."""
+    converter = slicer.vtkSegmentationConverter
+    text = segmentation.GetSegmentation().GetConversionParameter(converter.GetReferenceImageGeometryParameterName())
+    matrix, extent = vtk.vtkMatrix4x4(), [0, -1, 0, -1, 0, -1]
+    if not text or not converter.DeserializeImageGeometry(text, matrix, extent):
+        return False
+    try:
+        geometry: VolumeGeometry = volume_geometry(volume)
+    except DataError:
+        return False
+    size = tuple(last - first + 1 for first, last in zip(extent[::2], extent[1::2], strict=True))
+    voxel = np.cbrt(abs(np.linalg.det(geometry.ijk_to_ras[:3, :3])))
+    return size == geometry.size and bool(np.abs(matrix_array(matrix) - geometry.ijk_to_ras).max() < 0.01 * voxel)
+
+
+def _stem(name: str | None, ignored: set[str]) -> tuple[str, ...]:
+    return tuple(word for word in _words(name) if word not in ignored)
+
+
+def _words(name: str | None) -> list[str]:
+    text = re.sub(r"\.(nii|gz|nrrd|mha|mhd|dcm)\b", "", (name or "").casefold())
+    return [word for word in re.split(r"[\W_]+", text) if word]
+
+
+def _nodes(scene: Any, class_name: str) -> list[Any]:
+    nodes = scene.GetNodesByClass(class_name)
+    nodes.UnRegister(None)
+    return [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]

@@ -1,0 +1,1 @@
+"""Job folders as the panel follows, lists and removes them."""

@@ -1,0 +1,126 @@
+"""The list of trainings on this computer, newest first, with what became of each; below them those in the trash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from MedSegTrainerUI.jobs.event_text import size_words, state_word, when_words
+from MedSegTrainerUI.jobs.job_list import JobList, JobSummaries, JobSummary
+from MedSegTrainerUI.jobs.job_trash import JobTrash, RemovedJob
+
+MOST_ROWS = 500
+ROWS_MEASURED = 20  # for the widths of the columns
+READ_AT_ONCE = 15  # jobs whose files are read in one call
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRow:
+    """``removed`` None: a training that is in the list; ``cells`` are the texts of its columns."""
+
+    name: str
+    cells: tuple[str, ...]
+    watched: bool = False
+    removed: RemovedJob | None = None
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        return self.name, self.removed is not None
+
+
+class JobTable:
+    """Fills a QTableWidget; rows stay as they are while nothing has changed."""
+
+    def __init__(self, table: Any, jobs: JobList, trash: JobTrash) -> None:
+        self._table, self._jobs, self._trash = table, jobs, trash
+        self._summaries = JobSummaries()
+        self._shown: list[JobRow] = []
+        self.complete = False
+        table.setColumnCount(5)
+        table.setHorizontalHeaderLabels([_("Training"), _("State"), _("Dice"), _("Classes"), _("Started")])
+        table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        table.horizontalHeader().setResizeContentsPrecision(ROWS_MEASURED)
+        table.horizontalHeader().setStretchLastSection(True)
+        table.horizontalHeader().setHighlightSections(False)
+        table.verticalHeader().setVisible(False)
+
+    def refresh(self, watched: str) -> int:
+        """Reads the folder again; returns how many trainings it holds. ``watched``: the one that is shown.
+
+        ``complete`` tells whether all were read: of many only some are read in one call.
+        """
+        summaries, self.complete = self._summaries.read(self._jobs.all()[:MOST_ROWS], READ_AT_ONCE)
+        rows = [_row(one, one.name == watched) for one in summaries if one.kind == "train"]
+        wanted = [*rows, *(_removed_row(one) for one in self._trash.items())]
+        if wanted != self._shown:
+            self._fill(wanted)
+        return len(rows)
+
+    def chosen(self) -> JobRow | None:
+        row = self._table.currentRow()
+        return self._shown[row] if 0 <= row < len(self._shown) else None
+
+    def _fill(self, wanted: Sequence[JobRow]) -> None:
+        chosen = self.chosen()
+        blocked = self._table.blockSignals(True)
+        self._move_rows(wanted)
+        for index, row in enumerate(wanted):
+            if self._shown[index] != row:
+                self._set_cells(index, row)
+        self._shown = list(wanted)
+        self._table.blockSignals(blocked)
+        keys = [row.key for row in wanted]
+        if chosen is not None and chosen.key in keys:
+            self._table.setCurrentCell(keys.index(chosen.key), 0)
+        elif keys:
+            self._table.setCurrentCell(0, 0)
+
+    def _move_rows(self, wanted: Sequence[JobRow]) -> None:
+        """Rows come and go; those that stay are not made again: hundreds would take long."""
+        keys = {row.key for row in wanted}
+        for index in reversed(range(len(self._shown))):
+            if self._shown[index].key not in keys:
+                self._drop(index)
+        for index, row in enumerate(wanted):
+            if index < len(self._shown) and self._shown[index].key == row.key:
+                continue
+            later = next((at for at in range(index, len(self._shown)) if self._shown[at].key == row.key), None)
+            if later is not None:
+                self._drop(later)
+            self._table.insertRow(index)
+            self._shown.insert(index, JobRow(name=row.name, cells=(), removed=row.removed))
+
+    def _drop(self, index: int) -> None:
+        self._table.removeRow(index)
+        del self._shown[index]
+
+    def _set_cells(self, index: int, row: JobRow) -> None:
+        for column, text in enumerate(row.cells):
+            item = qt.QTableWidgetItem(text)
+            item.setToolTip(text)
+            if row.watched:
+                font = item.font()
+                font.setBold(True)
+                item.setFont(font)
+            if row.removed is not None:
+                item.setForeground(qt.QBrush(qt.QColor(128, 128, 128)))
+            self._table.setItem(index, column, item)
+
+
+def _row(summary: JobSummary, watched: bool) -> JobRow:
+    dice = "-" if summary.dice is None else f"{summary.dice:.2f}"
+    cells = (summary.name, state_word(summary.state), dice, ", ".join(summary.classes), when_words(summary.created))
+    return JobRow(name=summary.name, cells=cells, watched=watched)
+
+
+def _removed_row(removed: RemovedJob) -> JobRow:
+    size = size_words(removed.size) if removed.size is not None else "..."
+    cells = (
+        removed.job, _("removed, {size}").format(size=size), "",
+        _("deleted in {days} days").format(days=removed.days_left), when_words(removed.removed),
+    )  # fmt: skip
+    return JobRow(name=removed.name, cells=cells, removed=removed)

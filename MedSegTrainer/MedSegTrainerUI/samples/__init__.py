@@ -1,0 +1,1 @@
+"""Volumes to try the module with."""

@@ -1,0 +1,217 @@
+"""What is quickly seen to be wrong with the rows of the table, in the scene and before anything is exported."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from MedSegTrainerLib.errors import DataError
+from MedSegTrainerUI.scene.case_rows import CaseRow
+from MedSegTrainerUI.scene.export_labels import Overlap, find_overlaps, overlap_words
+from MedSegTrainerUI.scene.segment_classes import SegmentClass, same_name, segments_of_classes
+from MedSegTrainerUI.scene.segment_layers import (
+    box_on_grid,
+    content_of,
+    layer_to_grid,
+    segment_ids,
+    segment_name,
+    segment_volumes,
+    stored_layers,
+)
+from MedSegTrainerUI.scene.volumes import relative_matrix, volume_array, volume_geometry
+
+MOST_OUTSIDE = 0.2  # part of a layer's box beyond the volume that is still taken for a rim
+GENERIC_NAME = re.compile(r"segment[_ ]?\d*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line: what is wrong, and ``remedy``, what to do about it.
+
+    severity: error (training is refused), warning or note. case: the name of the row, '' for all. action: what the
+    panel can do about it: "" (nothing), "order" (let the later class win where segments overlap), "merge", "rename".
+    """
+
+    severity: str
+    message: str
+    remedy: str
+    case: str = ""
+    action: str = ""
+
+
+def check_rows(
+    rows: Sequence[CaseRow], classes: Sequence[SegmentClass], *, overlap: Overlap = "refuse"
+) -> list[Finding]:
+    """What is wrong with each row, and with the rows together."""
+    found = [one for row in rows for one in check_row(row, classes, overlap=overlap)]
+    return [*found, *check_together(rows, classes)]
+
+
+def check_together(rows: Sequence[CaseRow], classes: Sequence[SegmentClass]) -> list[Finding]:
+    """What no row alone shows."""
+    return [*_used_twice(rows), *_channels(rows), *_names(rows, classes)]
+
+
+def check_row(row: CaseRow, classes: Sequence[SegmentClass], *, overlap: Overlap = "refuse") -> list[Finding]:
+    """What is wrong with one row; rows of files are looked at by the doctor, not here."""
+    if row.images:
+        return []
+    try:
+        found = _nodes_missing(row) or _unreadable(row) or _content(row, classes, overlap)
+    except DataError as error:
+        found = [Finding(severity="error", message=str(error), remedy="")]
+    return [replace(one, case=row.name) for one in found]
+
+
+def _nodes_missing(row: CaseRow) -> list[Finding]:
+    if not row.volumes:
+        return [Finding(severity="error", message=_("No volume."), remedy=_("Choose the volume of this case."))]
+    if row.segmentation is None:
+        remedy = _("Segment it in the Segment Editor, choose its segmentation, or take the check mark away.")
+        return [Finding(severity="error", message=_("No segmentation belongs to this volume."), remedy=remedy)]
+    if not segment_ids(row.segmentation):
+        remedy = _("Segment it in the Segment Editor, or take the check mark away.")
+        return [Finding(severity="error", message=_("The segmentation has no segments."), remedy=remedy)]
+    return []
+
+
+def _unreadable(row: CaseRow) -> list[Finding]:
+    """Raises DataError where a volume cannot be exported, or lies under transforms that cannot be undone."""
+    for node in (*row.volumes, row.segmentation):
+        relative_matrix(node, row.volumes[0])
+    for volume in row.volumes:
+        volume_array(volume)
+    return []
+
+
+def _content(row: CaseRow, classes: Sequence[SegmentClass], overlap: Overlap) -> list[Finding]:
+    sizes = segment_volumes(row.segmentation)
+    owners = segments_of_classes(row.segmentation, classes)
+    if not any(sizes.values()):
+        remedy = _("Segment it in the Segment Editor, or take the check mark away.")
+        return [Finding(severity="error", message=_("All segments are empty."), remedy=remedy)]
+    if not any(sizes[segment_id] for segment_id in owners):
+        remedy = _("Choose a class that is here, or take the check mark away.")
+        return [Finding(severity="error", message=_("No segment of the chosen classes is here."), remedy=remedy)]
+    outside = _outside(row)
+    return [*outside, *_overlapping(row, classes, overlap), *_absent(owners, sizes, classes), *_hidden(row, owners)]
+
+
+def _outside(row: CaseRow) -> list[Finding]:
+    volume = row.volumes[0]
+    size = np.array(volume_geometry(volume).size)
+    inside = whole = 0.0
+    for layer in stored_layers(row.segmentation, segment_ids(row.segmentation)):
+        content = content_of(layer.image)
+        if content.low is None:
+            continue
+        low = np.array(content.low) + layer.image.GetExtent()[::2]
+        first, last = box_on_grid(layer_to_grid(layer, row.segmentation, volume), low, content.size)
+        whole += float(np.prod(last - first))
+        inside += float(np.prod(np.maximum(np.minimum(last, size - 0.5) - np.maximum(first, -0.5), 0)))
+    if not whole or inside >= (1 - MOST_OUTSIDE) * whole:
+        return []
+    remedy = _("Is it the segmentation of another volume, or under another transform?")
+    if not inside:
+        return [Finding(severity="error", message=_("The segments lie outside of the volume."), remedy=remedy)]
+    message = _("A part of the segments lies outside of the volume, and is not learned.")
+    return [Finding(severity="warning", message=message, remedy=remedy)]
+
+
+def _overlapping(row: CaseRow, classes: Sequence[SegmentClass], overlap: Overlap) -> list[Finding]:
+    found = find_overlaps(row.segmentation, row.volumes[0], classes)
+    if not found:
+        return []
+    if overlap == "refuse":
+        words = overlap_words(found, row.volumes[0])
+        return [Finding(severity="error", message=words, remedy="", action="order")]
+    pairs = ", ".join(_("'{second}' over '{first}'").format(first=a.name, second=b.name) for a, b, _count in found)
+    message = _("Segments overlap; the later class wins: {pairs}.").format(pairs=pairs)
+    return [Finding(severity="note", message=message, remedy="")]
+
+
+def _absent(owners: dict[str, SegmentClass], sizes: dict[str, float], classes: Sequence[SegmentClass]) -> list[Finding]:
+    here = {item.name for segment_id, item in owners.items() if sizes[segment_id] > 0}
+    return [
+        Finding(
+            severity="warning", message=_("No {name} here: is that so?").format(name=item.name),
+            remedy=_("If it is there, segment it, or give its segment the same name as in the other cases."),
+        )
+        for item in classes
+        if item.name not in here and item.cases
+    ]  # fmt: skip
+
+
+def _hidden(row: CaseRow, owners: dict[str, SegmentClass]) -> list[Finding]:
+    display = row.segmentation.GetDisplayNode()
+    hidden = [one for one in owners if display is not None and not display.GetSegmentVisibility(one)]
+    if not hidden or len(hidden) == len(owners):  # all hidden: to see the volume, not to choose
+        return []
+    names = ", ".join(segment_name(row.segmentation, one) for one in hidden)
+    return [
+        Finding(
+            severity="note", message=_("Hidden in the views, and learned all the same: {names}.").format(names=names),
+            remedy=_("Leave the class out if it is not to be learned."),
+        )
+    ]  # fmt: skip
+
+
+def _used_twice(rows: Sequence[CaseRow]) -> list[Finding]:
+    """A case that is there twice would be learned from and measured on at the same time."""
+    users = Counter(node for row in rows for node in {*row.volumes, row.segmentation} if node is not None)
+    return [
+        Finding(
+            severity="error" if node.IsA("vtkMRMLSegmentationNode") else "warning", case=row.name,
+            message=_("{node} is used in several rows.").format(node=node.GetName()),
+            remedy=_("Keep one of them."),
+        )
+        for row in rows
+        for node in (*row.volumes, row.segmentation)
+        if node is not None and users[node] > 1
+    ]  # fmt: skip
+
+
+def _channels(rows: Sequence[CaseRow]) -> list[Finding]:
+    counts = Counter(len(row.volumes or row.images) for row in rows if row.volumes or row.images)
+    if len(counts) < 2:
+        return []
+    usual = counts.most_common(1)[0][0]
+    return [
+        Finding(
+            severity="error", case=row.name,
+            message=_("Has {count} volumes, and other cases have {usual}.").format(
+                count=len(row.volumes or row.images), usual=usual
+            ),
+            remedy=_("Give every case the same kinds of volumes in the same order."),
+        )
+        for row in rows
+        if (row.volumes or row.images) and len(row.volumes or row.images) != usual
+    ]  # fmt: skip
+
+
+def _names(rows: Sequence[CaseRow], classes: Sequence[SegmentClass]) -> list[Finding]:
+    """What was taken for the same by its name, for the user to see."""
+    found = []
+    for item in classes:
+        spelled = [name for name in item.segments if same_name(name) == same_name(item.name)]
+        if len(spelled) > 1:
+            message = _("Spelled differently, and taken for one class: {names}.").format(names=", ".join(spelled))
+            found.append(Finding(severity="note", message=message, remedy=""))
+    generic = [item.name for item in classes if GENERIC_NAME.fullmatch(item.name)]
+    if generic and len(rows) > 1:
+        message = _("{names}: the name does not say what it is, and segments are matched by their names.")
+        remedy = _("Name the segments after the structures, the same in every case.")
+        told = message.format(names=", ".join(generic))
+        found.append(Finding(severity="warning", message=told, remedy=remedy, action="rename"))
+    return found
+
+
+def error_lines(findings: Sequence[Finding]) -> str:
+    """The errors in words, a line each; '' when there is none."""
+    lines = [f"{one.case}: {one.message} {one.remedy}".strip() for one in findings if one.severity == "error"]
+    return "\n".join(line.removeprefix(": ") for line in lines)

@@ -1,0 +1,166 @@
+"""The rows of the table as a folder that the library trains on: images, label maps and ``cases.json``.
+
+Beside it ``scene.json`` records what of the scene became what:
+
+    {"schema_version": 1,
+     "cases": {"CT_01": {"volumes": ["vtkMRMLScalarVolumeNode1"], "segmentation": "vtkMRMLSegmentationNode1",
+                         "segments": {"Segment_1": "liver"}}},
+     "classes": [{"name": "liver", "value": 1, "segments": ["liver", "Liver"]}]}
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from MedSegTrainerLib import atomic
+from MedSegTrainerLib.errors import DataError, MedSegError
+from MedSegTrainerLib.files.json_input import read_json_file
+from MedSegTrainerUI.scene.case_checks import check_rows, error_lines
+from MedSegTrainerUI.scene.case_rows import CaseRow, free_name
+from MedSegTrainerUI.scene.export_labels import Overlap, export_labels
+from MedSegTrainerUI.scene.segment_classes import SegmentClass, same_name, segments_of_classes
+from MedSegTrainerUI.scene.volumes import export_channel, export_volume
+
+CASES = "cases.json"
+MAPPING = "scene.json"
+SCHEMA_VERSION = 1
+
+
+def export_cases(
+    rows: Sequence[CaseRow],
+    classes: Sequence[SegmentClass],
+    folder: Path,
+    *,
+    overlap: Overlap = "refuse",
+    on_case: Callable[[str], None] = lambda name: None,
+) -> None:
+    """Writes the rows that are in use into ``folder``, which appears when all is written; files are named, not copied.
+
+    overlap: as for ``label_map``. on_case: called with the name of each case before it is written. Raises DataError
+    with all that is wrong with the rows, or StorageError; then there is no folder, as there was none before.
+    """
+    used = [row for row in rows if row.use]
+    _refuse(used, classes, overlap)
+    folder = Path(folder).absolute()
+    with atomic.storage_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise DataError(_("{folder} is not empty. Choose another folder.").format(folder=folder))
+        partial = folder.with_name(f".tmp-{secrets.token_hex(4)}-{folder.name}")
+        partial.mkdir()
+        try:
+            _write(used, classes, partial, overlap, on_case)
+            if folder.exists():
+                folder.rmdir()
+            atomic.replace(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def read_mapping(folder: Path) -> dict[str, Any]:
+    """What ``export_cases`` recorded in ``folder``; {} where there is nothing that can be read."""
+    try:
+        document = read_json_file(Path(folder) / MAPPING, DataError)
+    except (OSError, DataError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _refuse(rows: Sequence[CaseRow], classes: Sequence[SegmentClass], overlap: Overlap) -> None:
+    if not rows:
+        raise DataError(_("No case is chosen. Add a volume with its segmentation, and set its check mark."))
+    if not classes:
+        raise DataError(_("No class is chosen. Set the check mark of at least one."))
+    wrong = error_lines(check_rows(rows, classes, overlap=overlap))
+    if wrong:
+        raise DataError(wrong)
+    for row in rows:
+        if row.images:
+            _refuse_changed_values(row, classes)
+
+
+def _refuse_changed_values(row: CaseRow, classes: Sequence[SegmentClass]) -> None:
+    """Label maps on disk stay as they are: their classes cannot be joined or left out."""
+    of_name = {same_name(name): item for item in classes for name in item.segments}
+    values = row.values or range(1, len(row.segments) + 1)
+    for name, value in zip(row.segments, values, strict=True):
+        item = of_name.get(same_name(name))
+        if item is None or item.value != value:
+            raise DataError(
+                _(
+                    "{case} comes from a folder, and '{name}' can be neither left out nor merged there. Load its files "
+                    "into the scene, or take its check mark away."
+                ).format(case=row.name, name=name)
+            )
+
+
+def _write(
+    rows: Sequence[CaseRow],
+    classes: Sequence[SegmentClass],
+    folder: Path,
+    overlap: Overlap,
+    on_case: Callable[[str], None],
+) -> None:
+    entries: list[dict[str, Any]] = []
+    mapping: dict[str, Any] = {}
+    stems: list[str] = []
+    for row in rows:
+        name = free_name(row.name, [entry["name"] for entry in entries])
+        on_case(name)
+        if row.images:
+            paths = [str(Path(image).absolute()) for image in row.images]
+            entries.append({"name": name, "images": paths, "label": str(Path(row.label).absolute())})
+            continue
+        stems.append(free_name(_plain(name), stems))
+        try:
+            files = _write_case(row, classes, folder, stems[-1], overlap)
+        except MedSegError as error:
+            raise type(error)(f"{name}: {error}") from error
+        entries.append({"name": name, **files})
+        mapping[name] = _origin(row, classes)
+    named = [
+        {"value": item.value, "name": item.name, "color": list(item.color), "terminology": item.terminology}
+        for item in classes
+    ]
+    meant = [{"name": item.name, "value": item.value, "segments": list(item.segments)} for item in classes]
+    atomic.write_json(folder / MAPPING, {"schema_version": SCHEMA_VERSION, "cases": mapping, "classes": meant})
+    atomic.write_json(folder / CASES, {"schema_version": SCHEMA_VERSION, "classes": named, "cases": entries})
+
+
+def _write_case(
+    row: CaseRow, classes: Sequence[SegmentClass], folder: Path, stem: str, overlap: Overlap
+) -> Mapping[str, Any]:
+    images = []
+    reference = row.volumes[0]
+    for channel, volume in enumerate(row.volumes):
+        path = folder / f"{stem}_{channel:04d}.nrrd"
+        if channel == 0:
+            export_volume(volume, path)
+        else:
+            export_channel(volume, reference, path)
+        images.append(path.name)
+    label = folder / f"{stem}_label.nrrd"
+    export_labels(row.segmentation, reference, classes, label, overlap=overlap)
+    return {"images": images, "label": label.name}
+
+
+def _origin(row: CaseRow, classes: Sequence[SegmentClass]) -> dict[str, Any]:
+    owners = segments_of_classes(row.segmentation, classes)
+    return {
+        "volumes": [volume.GetID() for volume in row.volumes],
+        "segmentation": row.segmentation.GetID(),
+        "segments": {segment_id: item.name for segment_id, item in owners.items()},
+    }
+
+
+def _plain(name: str) -> str:
+    """A name of letters that file systems and readers of all countries agree on."""
+    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in letters).strip("._") or "case"

@@ -1,0 +1,1 @@
+"""Section 2: settings, Start, and the training that is shown."""

@@ -1,0 +1,176 @@
+"""The list of trainings with its buttons: watch, resume, report, use, remove, and what was removed back again."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerUI.jobs.event_text import size_words
+from MedSegTrainerUI.jobs.job_table import JobTable
+from MedSegTrainerUI.jobs.job_trash import JobTrash, RemovedJob
+from MedSegTrainerUI.jobs.undo_offer import UndoOffer
+from MedSegTrainerUI.shared.messages import told
+
+LIST_SECONDS = 5.0
+Offer = tuple[bool, str]  # whether a button can be pressed; why not, or what it does
+
+
+class TrainingList:
+    """``section`` has the widgets, the panel and the JobWatch that is shown."""
+
+    def __init__(self, section: Any) -> None:
+        self._section, self.ui, self.panel = section, section.ui, section.panel
+        self.trash = JobTrash(self.panel.jobs)
+        self.table = JobTable(self.ui.jobsTable, self.panel.jobs, self.trash)
+        self._due = 0.0
+        self.undo = UndoOffer(self.ui, self.trash)
+        self.ui.jobsButton.collapsed = True
+        for name, slot in {
+            "watchButton": self.onWatch, "jobResumeButton": self.onResume, "reportButton": self.onReport,
+            "useButton": self.onUse, "removeButton": self.onRemove, "restoreButton": self.onRestore,
+            "undoButton": self.onUndo,
+        }.items():  # fmt: skip
+            getattr(self.ui, name).connect("clicked()", slot)
+        self.ui.jobsButton.connect("contentsCollapsed(bool)", self.onCollapsed)
+        self.ui.jobsTable.connect("itemSelectionChanged()", self.refresh)
+        self.ui.jobsTable.connect("cellDoubleClicked(int,int)", self.onWatch)
+
+    def tell(self, text: str, severity: str = "error") -> None:
+        self._section.tell(text, severity)
+
+    def look_again(self) -> None:
+        """With the next call of the timer: a job has come, gone or ended."""
+        self._due = 0.0
+
+    @told
+    def onTimer(self) -> None:
+        self.trash.work()
+        if not self.ui.jobsButton.collapsed and time.monotonic() > self._due:
+            self.show()
+
+    def show(self) -> None:
+        watch = self._section.watched
+        count = self.table.refresh(watch.name if watch is not None else "")
+        self._due = time.monotonic() + LIST_SECONDS if self.table.complete else 0.0
+        more = "" if self.table.complete else "+"
+        self.ui.jobsButton.text = _("Trainings ({count})").format(count=f"{count}{more}")
+        self.refresh()
+
+    def refresh(self) -> None:
+        """What can be done with the chosen one."""
+        row, folder = self.table.chosen(), self._folder()
+        buttons = _offers(folder)
+        buttons["restoreButton"] = (False, _("Brings back what was removed: choose it at the end of the list."))
+        self.ui.removeButton.text = _("Remove")
+        if row is not None and row.removed is not None:
+            size = size_words(row.removed.size) if row.removed.size is not None else "..."
+            buttons = dict.fromkeys(buttons, (False, _("It was removed. Bring it back first.")))
+            buttons["restoreButton"] = (True, _("Brings it back, as it was."))
+            buttons["removeButton"] = (True, _("Deletes its files now: {size}. Asks first.").format(size=size))
+            self.ui.removeButton.text = _("Delete")
+        for name, (enabled, words) in buttons.items():
+            button = getattr(self.ui, name)
+            button.enabled, button.toolTip = enabled, words
+
+    @told
+    def onCollapsed(self, collapsed: bool) -> None:
+        if not collapsed:
+            self.show()
+
+    @told
+    def onWatch(self) -> None:
+        folder = self._folder()
+        if folder is not None:
+            self.tell("")
+            self._section.follow(folder)
+            self.panel.refresh()
+
+    @told
+    def onResume(self) -> None:
+        folder = self._folder()
+        if folder is not None:
+            self._section.resume(folder)
+
+    @told
+    def onReport(self) -> None:
+        folder = self._folder()
+        if folder is not None:
+            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder.report / "report.html")))
+
+    @told
+    def onUse(self) -> None:
+        folder = self._folder()
+        if folder is not None and self._section.parameters is not None:
+            self._section.parameters.model = str(folder.path)
+            self.tell(_("{name} is chosen in the section Apply.").format(name=folder.path.name), "note")
+
+    @told
+    def onRemove(self) -> None:
+        row, folder = self.table.chosen(), self._folder()
+        if row is not None and row.removed is not None:
+            self._delete(row.removed)
+        elif folder is not None:
+            removed = self.trash.put(folder)
+            self._section.let_go(folder)
+            self.undo.show(removed)
+            self._changed()
+
+    @told
+    def onRestore(self) -> None:
+        row = self.table.chosen()
+        if row is not None and row.removed is not None:
+            self._is_back(self.trash.restore(row.removed))
+
+    @told
+    def onUndo(self) -> None:
+        self._is_back(self.undo.undo())
+
+    def _delete(self, removed: RemovedJob) -> None:
+        question = _("Delete the training {name} with its model and its report for good? This cannot be undone.")
+        if slicer.util.confirmOkCancelDisplay(question.format(name=removed.job)):
+            self.trash.delete(removed)
+            self._changed()
+
+    def _is_back(self, folder: JobFolder) -> None:
+        self._changed()
+        self.tell(_("{name} is back.").format(name=folder.path.name), "note")
+
+    def _changed(self) -> None:
+        self.tell("")
+        self.undo.refresh()
+        self.show()
+        self.panel.refresh()
+
+    def _folder(self) -> JobFolder | None:
+        """Of the chosen training; None where it was removed."""
+        row = self.table.chosen()
+        return self.panel.jobs.folder(row.name) if row is not None and row.removed is None else None
+
+
+def _offers(folder: JobFolder | None) -> dict[str, Offer]:
+    """By the names of the buttons."""
+    buttons = {
+        "watchButton": (True, _("Shows its curves, advice and log here.")),
+        "jobResumeButton": (True, _("Goes on where it ended.")),
+        "reportButton": (True, _("Opens its report in the browser.")),
+        "useButton": (True, _("Chooses its model in the section Apply.")),
+        "removeButton": (True, _("Removes it with its model and its report; it can be brought back.")),
+    }
+    if folder is None:
+        return dict.fromkeys(buttons, (False, _("Choose a training in the list.")))
+    status = folder.status()
+    if status.is_alive():
+        buttons["removeButton"] = (False, _("It is running. Stop it first."))
+        buttons["jobResumeButton"] = (False, _("It is running."))
+    elif status.state == "finished":
+        buttons["jobResumeButton"] = (False, _("It is done: there is nothing left to do."))
+    if not (folder.report / "report.html").exists():
+        buttons["reportButton"] = (False, _("The report is written when a training ends properly."))
+    if not folder.model.exists():
+        buttons["useButton"] = (False, _("It has no model yet."))
+    return buttons

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import slicer
+from MedSegTrainerUI.scene.case_checks import check_row, check_rows, error_lines
+from MedSegTrainerUI.scene.case_rows import CaseRow
+from MedSegTrainerUI.scene.segment_classes import find_classes
+
+SHAPE = (6, 8, 10)
+
+
+def box(low, high):
+    mask = np.zeros(SHAPE, bool)
+    mask[low:high, low:high, low:high] = True
+    return mask
+
+
+@pytest.fixture
+def make_row(make_volume, make_segmentation):
+    def make(name, masks, volumes=1):
+        nodes = tuple(make_volume(f"{name}_{index}", np.zeros(SHAPE, np.int16)) for index in range(volumes))
+        return CaseRow(name=name, volumes=nodes, segmentation=make_segmentation(f"{name}-seg", nodes[0], masks))
+
+    return make
+
+
+def found(rows, **options):
+    return [(one.severity, one.case, one.message) for one in check_rows(rows, find_classes(rows, {}), **options)]
+
+
+def test_nothing_is_said_about_what_is_right(make_row):
+    assert found([make_row("A", {"liver": box(0, 3)}), make_row("B", {"liver": box(2, 5)})]) == []
+
+
+def test_a_volume_without_segmentation_is_named(make_volume):
+    row = CaseRow(name="CT_04", volumes=(make_volume("CT_04", np.zeros(SHAPE, np.int16)),))
+    assert found([row]) == [("error", "CT_04", "No segmentation belongs to this volume.")]
+    assert error_lines(check_row(row, [])).startswith("CT_04: No segmentation belongs to this volume. Segment it")
+
+
+def test_a_segmentation_without_segments_or_voxels_is_told(make_row):
+    rows = [make_row("A", {}), make_row("B", {"liver": None, "tumor": None}), make_row("C", {"liver": box(0, 3)})]
+    assert found(rows)[:2] == [
+        ("error", "A", "The segmentation has no segments."), ("error", "B", "All segments are empty."),
+    ]  # fmt: skip
+
+
+def test_a_row_with_nothing_of_the_chosen_classes_is_told(make_row):
+    rows = [make_row("A", {"liver": box(0, 3)}), make_row("B", {"skin": box(0, 3)})]
+    classes = find_classes(rows, {"skin": ""})
+    (one,) = check_rows(rows, classes)
+    assert (one.severity, one.case, one.message) == ("error", "B", "No segment of the chosen classes is here.")
+
+
+def test_a_class_that_others_have_is_asked_for(make_row):
+    rows = [make_row("A", {"liver": box(0, 3), "tumor": box(3, 5)}), make_row("B", {"liver": box(0, 3), "tumor": None})]
+    assert found(rows) == [("warning", "B", "No tumor here: is that so?")]
+
+
+def test_segments_of_another_volume_are_noticed(make_row, make_volume):
+    row = make_row("A", {"liver": box(0, 3)})
+    matrix = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "T")
+    shift = np.eye(4)
+    row.segmentation.SetAndObserveTransformNodeID(matrix.GetID())
+    shift[:3, 3] = (500, 0, 0)
+    slicer.util.updateTransformMatrixFromArray(matrix, shift)
+    assert found([row]) == [("error", "A", "The segments lie outside of the volume.")]
+    shift[:3, 3] = (-1.2, 0, 0)
+    slicer.util.updateTransformMatrixFromArray(matrix, shift)
+    assert found([row]) == [("warning", "A", "A part of the segments lies outside of the volume, and is not learned.")]
+
+
+def test_overlap_is_an_error_that_can_be_settled(make_row):
+    row = make_row("A", {"liver": box(0, 4), "tumor": box(2, 5)})
+    (one,) = check_rows([row], find_classes([row], {}))
+    assert one.severity == "error" and one.action == "order" and "'liver' and 'tumor' overlap" in one.message
+    assert found([row], overlap="order") == [
+        ("note", "A", "Segments overlap; the later class wins: 'tumor' over 'liver'.")
+    ]
+
+
+def test_a_segment_that_alone_is_hidden_is_told(make_row):
+    row = make_row("A", {"liver": box(0, 2), "tumor": box(3, 5)})
+    display, content = row.segmentation.GetDisplayNode(), row.segmentation.GetSegmentation()
+    display.SetSegmentVisibility(content.GetNthSegmentID(1), False)
+    assert found([row]) == [("note", "A", "Hidden in the views, and learned all the same: tumor.")]
+    display.SetSegmentVisibility(content.GetNthSegmentID(0), False)
+    assert found([row]) == []
+
+
+def test_a_volume_without_voxels_and_a_bent_transform_are_errors_of_the_row(make_row):
+    row = make_row("A", {"liver": box(0, 3)})
+    row.volumes[0].SetAndObserveImageData(None)
+    assert found([row]) == [("error", "A", "The volume A_0 has no image data. Load its file again, or take it out.")]
+    other = make_row("B", {"liver": box(0, 3)})
+    grid = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLGridTransformNode", "warp")
+    other.segmentation.SetAndObserveTransformNodeID(grid.GetID())
+    ((severity, case, message),) = found([other])
+    assert (severity, case) == ("error", "B") and "'warp' bends space" in message
+    other.volumes[0].SetAndObserveTransformNodeID(grid.GetID())
+    assert found([other]) == []
+
+
+def test_nodes_that_are_used_twice_are_told(make_row):
+    row = make_row("A", {"liver": box(0, 3)})
+    twin = CaseRow(name="B", volumes=row.volumes, segmentation=row.segmentation)
+    assert [one[:2] for one in found([row, twin])] == [
+        ("warning", "A"), ("error", "A"), ("warning", "B"), ("error", "B"),
+    ]  # fmt: skip
+
+
+def test_every_case_needs_as_many_volumes(make_row):
+    rows = [make_row(name, {"liver": box(0, 3)}, count) for name, count in (("A", 2), ("B", 2), ("C", 1))]
+    assert found(rows) == [("error", "C", "Has 1 volumes, and other cases have 2.")]
+
+
+def test_what_was_taken_for_one_by_its_name_is_told(make_row):
+    rows = [make_row("A", {"Liver": box(0, 3)}), make_row("B", {"liver": box(0, 3)})]
+    assert found(rows) == [("note", "", "Spelled differently, and taken for one class: Liver, liver.")]
+    rows = [make_row("C", {"Segment_1": box(0, 3)}), make_row("D", {"Segment_1": box(0, 3)})]
+    assert [one[:2] for one in found(rows)] == [("warning", "")]
+    assert found(rows[:1]) == []
+
+
+def test_rows_of_files_are_left_to_the_doctor():
+    row = CaseRow(name="F", images=("/nowhere.nii.gz",), label="/nowhere-label.nii.gz", segments=("liver",))
+    assert found([row]) == []
