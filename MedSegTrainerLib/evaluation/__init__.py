@@ -1,0 +1,1 @@
+"""Predictions against references: pairs of files, tables, and which of two evaluations is better."""

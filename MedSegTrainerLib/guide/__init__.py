@@ -1,0 +1,1 @@
+"""The training guide's tables, and its advice on curves."""

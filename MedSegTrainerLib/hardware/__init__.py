@@ -1,0 +1,1 @@
+"""Devices, their memory, and processes that train together."""

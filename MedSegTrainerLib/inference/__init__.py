@@ -1,0 +1,1 @@
+"""From an image and a model to a label map: windows, ensembles, mirroring, clean-up."""

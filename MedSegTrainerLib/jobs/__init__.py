@@ -1,0 +1,1 @@
+"""What a job folder asks for is done here, a file a kind of job."""

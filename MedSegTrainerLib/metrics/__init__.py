@@ -1,0 +1,1 @@
+"""What is measured between two label maps, with definitions and units."""

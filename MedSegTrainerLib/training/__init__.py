@@ -1,0 +1,1 @@
+"""The loop of steps, validations and checkpoints, and what decides within it."""

@@ -1,0 +1,1 @@
+"""Documents of nodes, and settings in files that people paste."""

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import qt
 import slicer
-from MedSegTrainerUI.environment.environment import build_messages as build_words
-from MedSegTrainerUI.environment.environment import build_texts
+from MedSegTrainerUI.environment import build_messages as build_words
+from MedSegTrainerUI.environment import build_texts
 from MedSegTrainerUI.jobs.event_text import state_word
 from MedSegTrainerUI.train.settings import GROUPS, all_settings, group_label
 from slicer.i18n import translate

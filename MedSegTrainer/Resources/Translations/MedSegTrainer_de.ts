@@ -405,11 +405,11 @@
     </message>
     <message>
         <source>Prediction of:</source>
-        <translation type="unfinished"></translation>
+        <translation>Vorhersage von:</translation>
     </message>
     <message>
         <source>Worst</source>
-        <translation type="unfinished"></translation>
+        <translation>Schlechtester</translation>
     </message>
     <message>
         <source>Draws what the newest model predicts for a held-out case, in the views that show its volume.</source>
@@ -496,7 +496,7 @@
     </message>
     <message>
         <source>&lt;p&gt;The &lt;a href=&quot;{address}&quot;&gt;manual&lt;/a&gt; has a tutorial and all settings.&lt;/p&gt;</source>
-        <translation type="unfinished"></translation>
+        <translation>&lt;p&gt;Das &lt;a href=&quot;{address}&quot;&gt;Handbuch&lt;/a&gt; (englisch) enthält eine Anleitung und alle Einstellungen.&lt;/p&gt;</translation>
     </message>
     <message>
         <source>Built on 3D Slicer, PyTorch, MONAI and SimpleITK. Labelled volumes for trying it come from the Medical Segmentation Decathlon (Antonelli et al., Nature Communications 2022, CC BY-SA 4.0).</source>
@@ -595,7 +595,7 @@
     </message>
     <message>
         <source>Folder with the labelled volumes (layouts: the page Data of the manual).</source>
-        <translation type="unfinished">Ordner mit den segmentierten Volumina (Anordnungen: siehe README).</translation>
+        <translation>Ordner mit den segmentierten Volumina (Anordnungen: Seite „Data“ des Handbuchs).</translation>
     </message>
     <message>
         <source>Image names</source>
@@ -1836,7 +1836,7 @@
     </message>
     <message>
         <source>being looked at</source>
-        <translation type="unfinished"></translation>
+        <translation>wird durchgesehen</translation>
     </message>
     <message>
         <source>not ready</source>
@@ -2018,7 +2018,7 @@
     </message>
     <message>
         <source>Its segments are being looked at.</source>
-        <translation type="unfinished"></translation>
+        <translation>Seine Segmente werden durchgesehen.</translation>
     </message>
     <message>
         <source>ok</source>
@@ -2399,7 +2399,7 @@
     </message>
     <message>
         <source>For computers without Internet: a folder with all packages as wheels (.whl), filled on another computer as the manual says under &apos;A computer without Internet&apos;. Set up and Repair then take them from there and load nothing. Their hashes are checked, but not that of PyTorch, whose builds differ. Leave it empty otherwise.</source>
-        <translation type="unfinished">Für Rechner ohne Internet: ein Ordner mit allen Paketen als Wheels (.whl), auf einem anderen Rechner gefüllt, wie es im README steht. „Einrichten“ und „Reparieren“ nehmen sie dann von dort und laden nichts. Ihre Hashes werden geprüft, der von PyTorch nicht, dessen Fassungen sich unterscheiden. Sonst leer lassen.</translation>
+        <translation>Für Rechner ohne Internet: ein Ordner mit allen Paketen als Wheels (.whl), auf einem anderen Rechner gefüllt, wie es im Handbuch unter „A computer without Internet“ steht. „Einrichten“ und „Reparieren“ nehmen sie dann von dort und laden nichts. Ihre Hashes werden geprüft, der von PyTorch nicht, dessen Fassungen sich unterscheiden. Sonst leer lassen.</translation>
     </message>
     <message>
         <source>Ends this. What was downloaded already is kept for the next time.</source>
@@ -2414,7 +2414,7 @@
     </message>
     <message>
         <source>The folder of wheels {folder} lacks what Python {version} on this system needs: {names}. Fill it on a computer with the same system and Python {version} (the manual says how: &apos;A computer without Internet&apos;), then press Repair.</source>
-        <translation type="unfinished">Dem Wheel-Ordner {folder} fehlt, was Python {version} auf diesem System braucht: {names}. Ihn auf einem Rechner mit demselben System und Python {version} füllen (das README sagt wie), dann „Reparieren“ drücken.</translation>
+        <translation>Dem Wheel-Ordner {folder} fehlt, was Python {version} auf diesem System braucht: {names}. Ihn auf einem Rechner mit demselben System und Python {version} füllen (das Handbuch sagt wie: „A computer without Internet“), dann „Reparieren“ drücken.</translation>
     </message>
 </context>
 <context>
@@ -2982,7 +2982,7 @@
     </message>
     <message>
         <source>Show all</source>
-        <translation type="unfinished"></translation>
+        <translation>Alles zeigen</translation>
     </message>
 </context>
 <context>
@@ -3077,15 +3077,15 @@
     <name>train.preview_choice</name>
     <message>
         <source>The training has ended: it makes no further predictions.</source>
-        <translation type="unfinished"></translation>
+        <translation>Das Training ist beendet: Es macht keine weiteren Vorhersagen.</translation>
     </message>
     <message>
         <source>The held-out case whose prediction is shown, from the next validation on. In brackets its mean Dice.</source>
-        <translation type="unfinished"></translation>
+        <translation>Der Validierungsfall, dessen Vorhersage gezeigt wird, ab der nächsten Validierung. In Klammern sein mittlerer Dice.</translation>
     </message>
     <message>
         <source>The prediction of {case} comes with the next validation.</source>
-        <translation type="unfinished"></translation>
+        <translation>Die Vorhersage von {case} kommt mit der nächsten Validierung.</translation>
     </message>
     <message>
         <source>{case} is not among the volumes of the table above.</source>
@@ -3097,19 +3097,19 @@
     </message>
     <message>
         <source>Worst</source>
-        <translation type="unfinished"></translation>
+        <translation>Schlechtester</translation>
     </message>
     <message>
         <source>Worst ({dice:.2f})</source>
-        <translation type="unfinished"></translation>
+        <translation>Schlechtester ({dice:.2f})</translation>
     </message>
     <message>
         <source>No held-out case has a Dice.</source>
-        <translation type="unfinished"></translation>
+        <translation>Kein Validierungsfall hat einen Dice.</translation>
     </message>
     <message>
         <source>{case} has the lowest mean Dice. A click shows it where the prediction differs most, and asks for it.</source>
-        <translation type="unfinished"></translation>
+        <translation>{case} hat den niedrigsten mittleren Dice. Ein Klick zeigt ihn dort, wo die Vorhersage am meisten abweicht, und fordert sie an.</translation>
     </message>
 </context>
 <context>

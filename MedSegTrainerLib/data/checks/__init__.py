@@ -1,0 +1,1 @@
+"""What cases are like, and what is wrong with them."""

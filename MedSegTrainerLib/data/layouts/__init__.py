@@ -1,0 +1,1 @@
+"""How cases lie in folders, and which one a folder has."""

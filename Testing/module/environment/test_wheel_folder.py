@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from MedSegTrainerUI.environment.environment import wheel_folder
+from MedSegTrainerUI.environment import wheel_folder
 from MedSegTrainerUI.environment.wheel_folder import missing_wheels, missing_words, python_versions, venv_version
 
 RESOURCES = Path(wheel_folder.__file__).resolve().parents[2] / "Resources"
