@@ -52,7 +52,7 @@ class TestContexts:
 
     def test_they_are_those_that_are_looked_up(self) -> None:
         contexts = {context for context, _source in translations.module_texts()}
-        assert {"MedSegTrainer", "MedSegTrainerUI.panel", "data.section", "JobSection"} <= contexts
+        assert {"MedSegTrainer", "MedSegTrainerUI.first_run", "data.section", "JobSection"} <= contexts
         assert {context for context in contexts if "." in context} <= {
             *(f"{path.parent.name}.{path.stem}" for path in UI.rglob("*.py")), translations.SETTINGS_CONTEXT,
         }  # fmt: skip

@@ -113,7 +113,7 @@ class TestTranslating:
     """The stand-in of ``slicer.i18n``."""
 
     def test_the_context_is_the_file_of_the_caller(self, german: Any) -> None:
-        assert german.getContext(build_words.__file__) == "MedSegTrainerUI.environment.build_messages"
+        assert german.getContext(build_words.__file__) == "environment.build_messages"
         assert german.getContext(str(TRANSLATIONS.parents[1] / "MedSegTrainer.py")) == "MedSegTrainer"
 
     def test_a_translation_with_other_placeholders_is_not_used(

@@ -405,11 +405,11 @@
     </message>
     <message>
         <source>Prediction of:</source>
-        <translation>Vorhersage von:</translation>
+        <translation>Vorhersage:</translation>
     </message>
     <message>
         <source>Worst</source>
-        <translation>Schlechtester</translation>
+        <translation>Schwächster</translation>
     </message>
     <message>
         <source>Draws what the newest model predicts for a held-out case, in the views that show its volume.</source>
@@ -3097,11 +3097,11 @@
     </message>
     <message>
         <source>Worst</source>
-        <translation>Schlechtester</translation>
+        <translation>Schwächster</translation>
     </message>
     <message>
         <source>Worst ({dice:.2f})</source>
-        <translation>Schlechtester ({dice:.2f})</translation>
+        <translation>Schwächster ({dice:.2f})</translation>
     </message>
     <message>
         <source>No held-out case has a Dice.</source>
