@@ -311,10 +311,24 @@ class TrainerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class JobConfig:
+    """The settings of a job, of whatever kind.
+
+    KIND: its name in ``job.json``. CHECK: where the function is that gives a line for each contradiction among the
+    settings, as "module:function"; it is loaded when a configuration is parsed.
+    """
+
+    KIND: ClassVar[str]
+    CHECK: ClassVar[str] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(JobConfig):
     """A job of kind ``train``."""
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+    KIND: ClassVar[str] = "train"
+    CHECK: ClassVar[str] = "MedSegTrainerLib.config.contradictions:training_contradictions"
 
     data: DataConfig = field(default_factory=DataConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
