@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from MedSegTrainerLib.config.architectures import network_problems
 from MedSegTrainerLib.config.job_settings import ApplyConfig, CrossValidateConfig, FindRateConfig
+from MedSegTrainerLib.config.network_settings import network_problems
 from MedSegTrainerLib.config.parsing import shortened
 from MedSegTrainerLib.config.settings import Auto, LossConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.duration import parse_duration

@@ -8,10 +8,16 @@ from the data and the device, and says why.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from MedSegTrainerLib.config.architectures import ARCHITECTURES
 
 SCHEMA_VERSION = 1
 Auto = Literal["auto"]
+if TYPE_CHECKING:  # a type checker knows no names that come from a registry
+    NetworkName = str
+else:
+    NetworkName = Literal[tuple(["auto", *ARCHITECTURES])]
 
 # Limits lie far beyond what anybody uses: a slip of the keyboard must not start 10^6 processes, or train nothing.
 MOST_FOLDS = 10_000
@@ -125,10 +131,7 @@ class NetworkConfig:
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
-    type: Literal[
-        "auto", "PlannedUNet", "UNet2D", "UNet3D", "VNet", "SegResNet", "DeepLabV3Plus", "TransUNet", "UNETR",
-        "SwinUNETR",
-    ] = setting("auto", "Architecture.")  # fmt: skip
+    type: NetworkName = setting("auto", "Architecture.")
     dims: Literal[2, 3] | Auto = setting("auto", "2: slice by slice; 3: whole patches.")
     dimension: Literal["auto", "2d", "3d"] = setting("auto", "The same as dims.")
     neighbour_slices: int = setting(

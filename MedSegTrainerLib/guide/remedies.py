@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from MedSegTrainerLib.config.architectures import network_settings
+from MedSegTrainerLib.config.network_settings import network_settings
 from MedSegTrainerLib.config.settings import LossConfig, TrainConfig
 from MedSegTrainerLib.guide.tables import TYPICAL_RATE, WEIGHT_DECAY, choose_rate
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import MedSegTrainerLib
-from MedSegTrainerLib.config.architectures import chosen_settings
+from MedSegTrainerLib.config.network_settings import chosen_settings
 from MedSegTrainerLib.config.overrides import with_settings
 from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import TrainConfig

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from MedSegTrainerLib.config.architectures import ARCHITECTURES
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.networks import MODELS, build_network
+from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.networks.state_shapes import state_shapes
 
 CONVOLUTIONAL = {"in_channels": 2, "out_channels": 3, "norm": "instance", "dropout": 0.0}
@@ -28,7 +29,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_are_those_of_the_network(name: str) -> None:
     built = build_network(name, PARAMETERS[name]).state_dict()
     assert state_shapes(name, PARAMETERS[name]) == {key: (tuple(v.shape), v.dtype) for key, v in built.items()}

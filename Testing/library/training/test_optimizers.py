@@ -13,7 +13,7 @@ from torch.optim import lr_scheduler
 from MedSegTrainerLib.config.architectures import ARCHITECTURES
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import OptimizerConfig, TrainerConfig
-from MedSegTrainerLib.networks import MODELS, build_network
+from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.networks.instance_norm import InstanceNormAct
 from MedSegTrainerLib.training.lr_schedule import SCHEDULES, plateau_patience, plateau_reductions, rate_at
 from MedSegTrainerLib.training.optimizers import OPTIMIZERS, build_optimizer, set_rate
@@ -189,7 +189,7 @@ def small(name: str, plan: Plan) -> nn.Module:
 
 
 class TestEveryNetwork:
-    @pytest.mark.parametrize("name", sorted(MODELS))
+    @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
     def test_weights_decay_and_norms_and_biases_do_not(self, tiny_plan: Plan, name: str) -> None:
         model = small(name, tiny_plan)
         decaying, others = (group["params"] for group in build_optimizer(
