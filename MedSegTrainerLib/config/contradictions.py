@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from MedSegTrainerLib.config.job_settings import ApplyConfig, CrossValidateConfig, FindRateConfig
+from MedSegTrainerLib.config.loss_terms import LOSS_TERMS
 from MedSegTrainerLib.config.network_settings import network_problems
 from MedSegTrainerLib.config.parsing import shortened
 from MedSegTrainerLib.config.settings import Auto, LossConfig, TrainConfig, TrainerConfig
@@ -95,10 +96,11 @@ def _loss_problems(loss: LossConfig) -> list[str]:
     weights = loss.weights()
     if not weights:
         problems.append("loss: every weight of 'combined' is 0, so nothing would be learned. Give one of them.")
-    for name, term in (("class_weights", "cross_entropy"), ("alpha", "focal")):
+    taking = {term: LOSS_TERMS[term].class_weights for term in weights if LOSS_TERMS[term].class_weights}
+    for term, name in taking.items():
         value = getattr(loss, name)
         values = value if isinstance(value, list) else [value]
-        if term in weights and values and all(number == 0 for number in values):
+        if values and all(number == 0 for number in values):
             problems.append(f"loss.{name} = {shortened(value)}: all are 0, so the {term} term would learn nothing.")
     return problems
 
