@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from MedSegTrainerLib.config.result_formats import RESULT_FORMATS
 from MedSegTrainerLib.config.settings import MOST_DEVICES, SCHEMA_VERSION, Auto, JobConfig, TrainConfig, setting
+
+if TYPE_CHECKING:  # a type checker knows no names that come from a registry
+    FormatName = str
+else:
+    FormatName = Literal[tuple(RESULT_FORMATS)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +61,7 @@ class ApplyConfig(JobConfig):
     inputs: list[str] = setting([], "Images, or folders of images.")
     cases: dict[str, list[str]] = setting({}, "More inputs, under names of their own: a file for each channel.")
     output_dir: str = setting("", "Where the label maps go, named after the inputs.")
-    output_format: Literal["seg.nrrd", "nii.gz", "nifti", "mha", "png", "npy"] = setting(
+    output_format: FormatName = setting(
         "seg.nrrd", "File type of the label maps; png: of 2D images only; nifti: another word for nii.gz."
     )
     tta: bool = setting(False, "Average over the mirrorings the model was trained with.")

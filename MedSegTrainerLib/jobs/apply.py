@@ -11,6 +11,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from MedSegTrainerLib.config.job_settings import ApplyConfig
+from MedSegTrainerLib.config.result_formats import RESULT_FORMATS
 from MedSegTrainerLib.data.checks.hot_voxels import clipped_words
 from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError, system_words
@@ -37,8 +38,6 @@ from MedSegTrainerLib.model.data_profile import combine, unlike_training, unlike
 from MedSegTrainerLib.model.package import load_members
 from MedSegTrainerLib.model.postprocessing import Cleaning, agreed, from_json, to_json
 
-SUFFIXES = {"nifti": "nii.gz"}  # output formats that are named otherwise than their files
-MAP_SUFFIXES = {"seg.nrrd": "nrrd", "png": "nrrd"}  # formats of label maps that hold no fractions
 UNITS_PER_CASE = 1000  # progress counts parts of a case, so that one large volume moves too
 
 
@@ -199,7 +198,7 @@ def cleaned(labels: sitk.Image, config: ApplyConfig) -> sitk.Image:
 def _tasks(
     config: ApplyConfig, inputs: Sequence[Input], predictor: Predictor, cleanings: Sequence[Cleaning]
 ) -> list[Task]:
-    suffix = SUFFIXES.get(config.output_format, config.output_format)
+    files = RESULT_FORMATS[config.output_format]
     output = Path(config.output_dir)
     wanted = MapsWanted(probabilities=config.probabilities, uncertainty=config.uncertainty)
     settings = {
@@ -212,10 +211,10 @@ def _tasks(
     for item in inputs:
         stamps = [stamp for file in item.files if file.exists() for stamp in file_stamps(file)]
         maps = map_files(
-            output, item.name, MAP_SUFFIXES.get(suffix, suffix), predictor.plan.classes, wanted,
+            output, item.name, files.suffix_of_maps, predictor.plan.classes, wanted,
             spread=predictor.opinions > 1,
         )  # fmt: skip
-        label_map = output / f"{item.name}.{suffix}"
+        label_map = output / f"{item.name}.{files.suffix}"
         tasks.append(Task(item=item, output=label_map, maps=maps, recipe=recipe(models, settings, stamps)))
     return tasks
 
