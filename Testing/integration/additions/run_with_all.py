@@ -27,9 +27,9 @@ from MedSegTrainerLib.jobs.kinds import parse_job
 from MedSegTrainerLib.jobs.run import run_job
 
 SETTINGS = (
-    "network.type=TwoLevels", "loss_type=tversky", "monitor=val_miss_rate", "learning_rate=0.01", "trainer.device=cpu", "epochs=2",
-    "batch_size=2", "patch_size=[8, 16, 16]", "samples_per_volume=2", "mixed_precision=false", "cache=memory",
-    "checkpoint_seconds=0", "fold=0", "folds=3",
+    "network.type=TwoLevels", "loss_type=tversky", "monitor=val_miss_rate", "learning_rate=0.01", "epochs=2",
+    "trainer.device=cpu", "batch_size=2", "patch_size=[8, 16, 16]", "samples_per_volume=2", "mixed_precision=false",
+    "cache=memory", "checkpoint_seconds=0", "fold=0", "folds=3",
 )  # fmt: skip
 
 
