@@ -18,10 +18,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from MedSegTrainerLib.config.job_settings import ApplyConfig, CrossValidateConfig, EvaluateConfig, JobConfig
+from MedSegTrainerLib.config.job_settings import ApplyConfig, CrossValidateConfig, EvaluateConfig
 from MedSegTrainerLib.config.overrides import with_settings
 from MedSegTrainerLib.config.parsing import parse_config
-from MedSegTrainerLib.config.settings import TrainConfig
+from MedSegTrainerLib.config.settings import JobConfig, TrainConfig
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.evaluation.compare import compare as compare_evaluations
 from MedSegTrainerLib.events import EventReader

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.config.job_settings import JobConfig, job_document
+from MedSegTrainerLib.config.job_settings import job_document
+from MedSegTrainerLib.config.settings import JobConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.files.typed import fits, types_of

@@ -11,6 +11,7 @@ from MedSegTrainerLib.cli.options import Device
 from MedSegTrainerLib.cli.shared import create_and_run
 from MedSegTrainerLib.config.job_settings import ApplyConfig
 from MedSegTrainerLib.config.parsing import parse_config
+from MedSegTrainerLib.config.result_formats import format_names
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.job import JobFolder
 
@@ -35,7 +36,7 @@ SpreadOver = Annotated[
 ]
 OutputFormat = Annotated[
     str,
-    typer.Option("--format", metavar="TYPE", help="seg.nrrd (keeps names and colours), nii.gz, mha, npy, or png (2D)."),
+    typer.Option("--format", metavar="TYPE", help=f"One of {format_names()}."),
 ]
 Overlap = Annotated[
     float,

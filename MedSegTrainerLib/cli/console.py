@@ -231,20 +231,15 @@ def class_table(fingerprint: Fingerprint) -> Table:
 
 def metrics_table(metrics: Mapping[str, Mapping[str, float | None]], length: Length = "mm") -> Table:
     """Means of an evaluation, a row a class; ``-`` where a number is not defined."""
-    from MedSegTrainerLib.metrics.units import (  # SimpleITK, which a job's lines need not wait for
+    from MedSegTrainerLib.metrics.metrics import METRICS  # SimpleITK, which a job's lines need not wait for
+    from MedSegTrainerLib.metrics.units import (
         SHORT,
         shown_key,
         shown_value,
     )
 
-    titles = {
-        "dice": "Dice",
-        "iou": "IoU",
-        "precision": "precision",
-        "recall": "recall",
-        "hd95_mm": f"HD95 {SHORT[length]}",
-        "asd_mm": f"ASD {SHORT[length]}",
-    }
+    headed = {key: metric for key, metric in METRICS.items() if metric.heading}
+    titles = {key: f"{it.heading} {SHORT[length]}" if it.unit == "mm" else it.heading for key, it in headed.items()}
     measured = dict.fromkeys(key for values in metrics.values() for key in values)
     if measured and not titles.keys() <= measured.keys():  # certain numbers were asked for: all of them are shown
         titles = {key: titles.get(key, shown_key(key, length).replace("_", " ")) for key in measured}

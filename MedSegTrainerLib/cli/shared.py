@@ -8,11 +8,11 @@ from typing import Any
 
 from rich.console import Console
 
-from MedSegTrainerLib.config.job_settings import CrossValidateConfig, JobConfig
-from MedSegTrainerLib.config.parsing import parse_job
-from MedSegTrainerLib.config.settings import TrainConfig
+from MedSegTrainerLib.config.job_settings import CrossValidateConfig
+from MedSegTrainerLib.config.settings import JobConfig, TrainConfig
 from MedSegTrainerLib.errors import JobError, UsageError
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.jobs.kinds import parse_job
 
 STARTED = time.time()  # a time budget counts from here: loading the libraries is part of it
 

@@ -36,10 +36,11 @@ from MedSegTrainerLib.cli.shared import (
     run_and_watch,
 )
 from MedSegTrainerLib.config.job_settings import CrossValidateConfig, FindRateConfig, job_document
-from MedSegTrainerLib.config.parsing import parse_config, parse_job
+from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.jobs.kinds import parse_job
 
 
 def train(

@@ -1,12 +1,10 @@
 """The settings of every kind of job, under the name that other programs import; standard library only."""
 
 from MedSegTrainerLib.config.job_settings import (
-    JOB_KINDS,
     ApplyConfig,
     CrossValidateConfig,
     EvaluateConfig,
     FindRateConfig,
-    JobConfig,
     VerifyConfig,
     job_document,
 )
@@ -14,6 +12,7 @@ from MedSegTrainerLib.config.settings import (
     SCHEMA_VERSION,
     Auto,
     DataConfig,
+    JobConfig,
     LossConfig,
     NetworkConfig,
     OptimizerConfig,
@@ -22,7 +21,7 @@ from MedSegTrainerLib.config.settings import (
 )
 
 __all__ = [
-    "JOB_KINDS", "SCHEMA_VERSION", "ApplyConfig", "Auto", "CrossValidateConfig", "DataConfig", "EvaluateConfig",
+    "SCHEMA_VERSION", "ApplyConfig", "Auto", "CrossValidateConfig", "DataConfig", "EvaluateConfig",
     "FindRateConfig", "JobConfig", "LossConfig", "NetworkConfig", "OptimizerConfig", "TrainConfig", "TrainerConfig",
     "VerifyConfig", "job_document",
 ]  # fmt: skip

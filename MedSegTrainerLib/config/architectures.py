@@ -1,187 +1,93 @@
-"""Which networks can be asked for: the axes they work along, the sizes they take, their settings and defaults.
+"""The networks: for each what builds it, the axes and sizes it takes, its settings, its rows in the guide's tables.
 
-One entry a network; ``models`` builds them. No torch here: configurations are checked where a job is written.
+A new network is an entry here and a file with its builder; what it has for a setting that no other has is declared in
+``settings.py``. No torch here: configurations are checked where a job is written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
-
-from MedSegTrainerLib.config.settings import Auto, NetworkConfig, TrainConfig
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 PLANNED = "PlannedUNet"  # what 'auto' is
-COMMON = (  # settings that every network has
-    "type", "dims", "dimension", "neighbour_slices", "in_channels", "out_channels", "num_classes",
-)  # fmt: skip
+SMALLEST_MAP_VOXELS = 4  # at the coarsest level: of one voxel, instance norm makes 0 whatever it was
+Family = Literal["unet", "deeplab", "transformer"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
     """What a network can be.
 
+    builder: "module:function" that returns it, as a module from (B, in_channels, *spatial) to logits (B, out_channels,
+    *spatial); its parameters are in_channels, out_channels and the names of ``settings``, and ``dims`` where it works
+    along 2 or 3 axes. gives_list: whether it returns a list of logits instead, full resolution first.
+
     dims: numbers of spatial axes it works along. divisor: what each of them must be a multiple of; None where
     the network is planned around its patch. settings: the ``network.*`` settings it has, beside those of every
-    network, and what 'auto' is for them; its parameters have the same names. has_img_size: whether
-    ``network.img_size`` names its patch. is_fixed: whether it learns a value for each place of the patch and so takes
-    no other size; ``img_size`` is then a parameter too. steps: settings that must be multiples of a number.
+    network, and what 'auto' is for them. has_img_size: whether ``network.img_size`` names its patch. is_fixed: whether
+    it learns a value for each place of the patch and so takes no other size; ``img_size`` is then a parameter too.
+    is_fixed_traced: whether it takes other sizes, but not after it was traced for an export. is_multi_scale: whether
+    its authors train on images of many sizes. steps: settings that must be multiples of a number.
+
+    family: its row in the guide's tables by model type. memory_row: the first row of the guide's table by memory that
+    names it: 0 for under 8 GB, 1 for 8 to 16 GB, 2 for over 16 GB.
     """
 
+    builder: str
+    family: Family
     dims: tuple[int, ...]
     divisor: int | None
     settings: Mapping[str, Any]
+    gives_list: bool = False
     has_img_size: bool = False
     is_fixed: bool = False
+    is_fixed_traced: bool = False
+    is_multi_scale: bool = False
     steps: Mapping[str, int] = field(default_factory=dict)
+    memory_row: Literal[0, 1, 2] = 0
 
 
 CONVOLUTIONAL = {"norm": "instance", "dropout": 0.0}
 ARCHITECTURES: dict[str, Architecture] = {
     PLANNED: Architecture(
-        dims=(2, 3), divisor=None, settings={"base_channels": 16, **CONVOLUTIONAL, "deep_supervision": "auto"}
+        builder="MedSegTrainerLib.networks.planned_unet:PlannedUNet", family="unet", dims=(2, 3), divisor=None,
+        settings={"base_channels": 16, **CONVOLUTIONAL, "deep_supervision": "auto"}, gives_list=True,
     ),
-    "UNet2D": Architecture(dims=(2,), divisor=16, settings={"base_channels": 64, **CONVOLUTIONAL}),
-    "UNet3D": Architecture(dims=(3,), divisor=16, settings={"base_channels": 32, **CONVOLUTIONAL}),
-    "VNet": Architecture(dims=(2, 3), divisor=16, settings={"base_channels": 16, **CONVOLUTIONAL}),
-    "SegResNet": Architecture(dims=(2, 3), divisor=8, settings={"init_filters": 8, "norm": "group", "dropout": 0.0}),
+    "UNet2D": Architecture(
+        builder="MedSegTrainerLib.networks.monai_networks:unet_2d", family="unet", dims=(2,), divisor=16,
+        settings={"base_channels": 64, **CONVOLUTIONAL},
+    ),
+    "UNet3D": Architecture(
+        builder="MedSegTrainerLib.networks.monai_networks:unet_3d", family="unet", dims=(3,), divisor=16,
+        settings={"base_channels": 32, **CONVOLUTIONAL}, memory_row=1,
+    ),
+    "VNet": Architecture(
+        builder="MedSegTrainerLib.networks.vnet:VNet", family="unet", dims=(2, 3), divisor=16,
+        settings={"base_channels": 16, **CONVOLUTIONAL}, memory_row=1,
+    ),
+    "SegResNet": Architecture(
+        builder="MedSegTrainerLib.networks.monai_networks:seg_res_net", family="unet", dims=(2, 3), divisor=8,
+        settings={"init_filters": 8, "norm": "group", "dropout": 0.0},
+    ),
     "DeepLabV3Plus": Architecture(
-        dims=(2,), divisor=16, settings={"base_channels": 64, "aspp_rates": [6, 12, 18], **CONVOLUTIONAL}
+        builder="MedSegTrainerLib.networks.deeplab:DeepLabV3Plus", family="deeplab", dims=(2,), divisor=16,
+        settings={"base_channels": 64, "aspp_rates": [6, 12, 18], **CONVOLUTIONAL},
+        is_multi_scale=True, memory_row=1,  # Chen et al. 2018
     ),
     "TransUNet": Architecture(
-        dims=(2,), divisor=16, has_img_size=True, is_fixed=True,
+        builder="MedSegTrainerLib.networks.transunet:TransUNet", family="transformer", dims=(2,), divisor=16,
         settings={"base_channels": 64, "embed_dim": 512, "num_heads": 8, "num_layers": 12, **CONVOLUTIONAL},
+        has_img_size=True, is_fixed=True, memory_row=2,
     ),
     "UNETR": Architecture(
-        dims=(3,), divisor=16, has_img_size=True, is_fixed=True,
+        builder="MedSegTrainerLib.networks.monai_networks:unetr", family="transformer", dims=(3,), divisor=16,
         settings={"embed_dim": 768, "num_heads": 12, "num_layers": 12, **CONVOLUTIONAL},
+        has_img_size=True, is_fixed=True, memory_row=2,
     ),
     "SwinUNETR": Architecture(
-        dims=(3,), divisor=32, settings={"embed_dim": 48, "window_size": 7, **CONVOLUTIONAL}, has_img_size=True,
-        steps={"embed_dim": 12},
+        builder="MedSegTrainerLib.networks.monai_networks:swin_unetr", family="transformer", dims=(3,), divisor=32,
+        settings={"embed_dim": 48, "window_size": 7, **CONVOLUTIONAL}, steps={"embed_dim": 12},
+        has_img_size=True, is_fixed_traced=True, memory_row=2,  # its windows are counted when it is traced
     ),
 }  # fmt: skip
-
-
-def architecture_name(config: NetworkConfig) -> str:
-    """The key of ``ARCHITECTURES`` that a configuration asks for."""
-    return PLANNED if config.type == "auto" else config.type
-
-
-def asked_dims(config: NetworkConfig) -> int | Auto:
-    """The number of spatial axes that ``dims`` or ``dimension`` names."""
-    if config.dims != "auto" or config.dimension == "auto":
-        return config.dims
-    return int(config.dimension[0])
-
-
-def asked_classes(config: NetworkConfig) -> int | Auto:
-    """The number of classes that ``out_channels`` or ``num_classes`` names."""
-    return config.num_classes if config.out_channels == "auto" else config.out_channels
-
-
-def chosen_settings(config: NetworkConfig) -> dict[str, Any]:
-    """The network's own settings by name, the default where the configuration says 'auto'."""
-    defaults = ARCHITECTURES[architecture_name(config)].settings
-    given = {name: getattr(config, name) for name in defaults}
-    return {name: defaults[name] if value == "auto" else value for name, value in given.items()}
-
-
-def network_settings(architecture: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a network was built with, from its parameters, for people to read."""
-    found = {"base_channels": parameters["features"][0]} if architecture == PLANNED else {}
-    found |= {name: parameters[name] for name in ARCHITECTURES[architecture].settings if name in parameters}
-    return found
-
-
-def edges(size: int | list[int], axes: int) -> list[int]:
-    """A size for each axis, from one number for all or a list with one for each."""
-    return [size] * axes if isinstance(size, int) else list(size)
-
-
-def network_problems(config: TrainConfig) -> list[str]:
-    """Settings that the chosen network does not have or cannot take, one line each."""
-    network, name = config.network, architecture_name(config.network)
-    known = ARCHITECTURES[name]
-    allowed = {*COMMON, *known.settings, *(["img_size"] if known.has_img_size else [])}
-    problems = [
-        f"network.{item.name} = {getattr(network, item.name)!r}: {name} has no such setting.{_who_has(item.name)}"
-        for item in fields(NetworkConfig)
-        if item.name not in allowed and getattr(network, item.name) != item.default
-    ]
-    problems += _said_twice(network)
-    dims = asked_dims(network)
-    if dims != "auto" and dims not in known.dims:
-        setting = "dims" if network.dims != "auto" else "dimension"
-        problems.append(
-            f"network.{setting} = {getattr(network, setting)}: {name} is a {known.dims[0]}D network. Leave it out."
-        )
-    if network.neighbour_slices and (dims == 3 or 2 not in known.dims):
-        problems.append(
-            f"network.neighbour_slices = {network.neighbour_slices}: a 3D network sees all slices of its patch. "
-            "Leave it out, or set network.dims to 2."
-        )
-    for setting, step in known.steps.items():
-        value = getattr(network, setting)
-        if value != "auto" and value % step:
-            problems.append(f"network.{setting} = {value}: must be a multiple of {step} for {name}.")
-    return problems + _head_problems(network, known) + _size_problems(config, known)
-
-
-def _said_twice(network: NetworkConfig) -> list[str]:
-    """Settings with two names that say different things."""
-    problems = []
-    if network.dims != "auto" and network.dimension not in ("auto", f"{network.dims}d"):
-        problems.append(
-            f"network.dims = {network.dims} and network.dimension = {network.dimension!r}: both say along how many "
-            "axes it works. Leave one out."
-        )
-    classes = {network.out_channels, network.num_classes} - {"auto"}
-    if len(classes) > 1:
-        problems.append(
-            f"network.out_channels = {network.out_channels} and network.num_classes = {network.num_classes}: both "
-            "count the classes with the background. Leave one out."
-        )
-    return problems
-
-
-def _head_problems(network: NetworkConfig, known: Architecture) -> list[str]:
-    """Tokens that cannot be shared out evenly among the heads."""
-    if "num_heads" not in known.settings:
-        return []
-    width, heads = (chosen_settings(network)[name] for name in ("embed_dim", "num_heads"))
-    if width % heads == 0:
-        return []
-    return [f"network.embed_dim = {width} and network.num_heads = {heads}: the width must be a multiple of the heads."]
-
-
-def _who_has(setting: str) -> str:
-    names = [
-        name
-        for name, known in ARCHITECTURES.items()
-        if setting in known.settings or (setting == "img_size" and known.has_img_size)
-    ]
-    return f" Leave it out, or set network.type to {' or '.join(names)}." if names else " Leave it out."
-
-
-def _size_problems(config: TrainConfig, known: Architecture) -> list[str]:
-    """Image sizes that are no sizes, or that contradict each other."""
-    problems = []
-    sizes = {"data.image_size": config.data.image_size, "network.img_size": config.network.img_size}
-    given = {name: size for name, size in sizes.items() if size != "auto"}
-    for name, size in given.items():
-        lengths = known.dims if isinstance(size, list) else (1,)
-        if len(edges(size, 1)) not in lengths:
-            each = " or ".join(f"{count} (one an axis)" for count in known.dims)
-            problems.append(f"{name} = {size}: give one positive number, or {each}.")
-    if len(given) == 2 and not problems:
-        data, network = (edges(size, known.dims[0]) for size in given.values())
-        if data != network:
-            problems.append(
-                f"network.img_size = {config.network.img_size} and data.image_size = {config.data.image_size}: "
-                "both say what the network sees at once. Make them equal, or leave one out."
-            )
-    return problems
-
-
-SMALLEST_MAP_VOXELS = 4  # at the coarsest level: of one voxel, instance norm makes 0 whatever it was

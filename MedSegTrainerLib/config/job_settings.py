@@ -1,21 +1,29 @@
-"""The settings of each kind of job: what the configuration of a job folder may hold."""
+"""The settings of the jobs that are not trainings; ``jobs/kinds.py`` lists all kinds."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from MedSegTrainerLib.config.settings import MOST_DEVICES, SCHEMA_VERSION, Auto, TrainConfig, setting
+from MedSegTrainerLib.config.result_formats import RESULT_FORMATS
+from MedSegTrainerLib.config.settings import MOST_DEVICES, SCHEMA_VERSION, Auto, JobConfig, TrainConfig, setting
+
+if TYPE_CHECKING:  # a type checker knows no names that come from a registry
+    FormatName = str
+else:
+    FormatName = Literal[tuple(RESULT_FORMATS)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossValidateConfig:
+class CrossValidateConfig(JobConfig):
     """A job of kind ``cross-validate``: a training for each fold, and one model of all of them.
 
     ``train.data.folds`` says how many; the time budget is that of a fold.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+    KIND: ClassVar[str] = "cross-validate"
+    CHECK: ClassVar[str] = "MedSegTrainerLib.config.contradictions:fold_contradictions"
 
     train: TrainConfig = field(default_factory=TrainConfig)
     devices: int | Auto = setting(
@@ -25,10 +33,12 @@ class CrossValidateConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FindRateConfig:
+class FindRateConfig(JobConfig):
     """A job of kind ``find-lr``: a learning rate range test with the settings of a training."""
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+    KIND: ClassVar[str] = "find-lr"
+    CHECK: ClassVar[str] = "MedSegTrainerLib.config.contradictions:rate_contradictions"
 
     train: TrainConfig = field(default_factory=TrainConfig)
     lowest: float = setting(1e-7, "Learning rate to begin with.", minimum=1e-12, maximum=100)
@@ -39,17 +49,19 @@ class FindRateConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApplyConfig:
+class ApplyConfig(JobConfig):
     """A job of kind ``apply``."""
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+    KIND: ClassVar[str] = "apply"
+    CHECK: ClassVar[str] = "MedSegTrainerLib.config.contradictions:apply_contradictions"
 
     model: str = setting("", "Model package: a folder, its zip, a job folder, or that of a cross-validation.")
     models: list[str] = setting([], "More models of the same classes, which are averaged with it.")
     inputs: list[str] = setting([], "Images, or folders of images.")
     cases: dict[str, list[str]] = setting({}, "More inputs, under names of their own: a file for each channel.")
     output_dir: str = setting("", "Where the label maps go, named after the inputs.")
-    output_format: Literal["seg.nrrd", "nii.gz", "nifti", "mha", "png", "npy"] = setting(
+    output_format: FormatName = setting(
         "seg.nrrd", "File type of the label maps; png: of 2D images only; nifti: another word for nii.gz."
     )
     tta: bool = setting(False, "Average over the mirrorings the model was trained with.")
@@ -80,10 +92,11 @@ class ApplyConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(JobConfig):
     """A job of kind ``evaluate``."""
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+    KIND: ClassVar[str] = "evaluate"
 
     predictions: str = setting("", "Folder of predicted label maps.")
     labels: str = setting("", "Folder of reference label maps, or a data set folder that holds them.")
@@ -110,36 +123,17 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifyConfig:
+class VerifyConfig(JobConfig):
     """A job of kind ``verify``: the data doctor looks at the data of a training and at how it would be augmented."""
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+    KIND: ClassVar[str] = "verify"
 
     train: TrainConfig = field(default_factory=TrainConfig)
     pictures: int = setting(100, "How many cases are drawn at most, the worst first.", minimum=0, maximum=100_000)
     samples: int = setting(6, "How many augmented patches are drawn.", minimum=0, maximum=50)
 
 
-JobConfig = TrainConfig | CrossValidateConfig | FindRateConfig | ApplyConfig | EvaluateConfig | VerifyConfig
-JOB_KINDS: dict[
-    str,
-    type[TrainConfig]
-    | type[CrossValidateConfig]
-    | type[FindRateConfig]
-    | type[ApplyConfig]
-    | type[EvaluateConfig]
-    | type[VerifyConfig],
-] = {
-    "train": TrainConfig,
-    "cross-validate": CrossValidateConfig,
-    "find-lr": FindRateConfig,
-    "apply": ApplyConfig,
-    "evaluate": EvaluateConfig,
-    "verify": VerifyConfig,
-}
-
-
 def job_document(config: JobConfig) -> dict[str, Any]:
     """The content of ``job.json`` for a configuration."""
-    kind = next(name for name, cls in JOB_KINDS.items() if type(config) is cls)
-    return {"schema_version": SCHEMA_VERSION, "kind": kind, "config": asdict(config)}
+    return {"schema_version": SCHEMA_VERSION, "kind": config.KIND, "config": asdict(config)}

@@ -8,10 +8,19 @@ from the data and the device, and says why.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from MedSegTrainerLib.config.architectures import ARCHITECTURES
+from MedSegTrainerLib.config.loss_terms import LOSS_TERMS
 
 SCHEMA_VERSION = 1
 Auto = Literal["auto"]
+if TYPE_CHECKING:  # a type checker knows no names that come from a registry
+    NetworkName = str
+    LossName = str
+else:
+    NetworkName = Literal[tuple(["auto", *ARCHITECTURES])]
+    LossName = Literal[tuple(["auto", *LOSS_TERMS, "combined"])]
 
 # Limits lie far beyond what anybody uses: a slip of the keyboard must not start 10^6 processes, or train nothing.
 MOST_FOLDS = 10_000
@@ -125,10 +134,7 @@ class NetworkConfig:
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
-    type: Literal[
-        "auto", "PlannedUNet", "UNet2D", "UNet3D", "VNet", "SegResNet", "DeepLabV3Plus", "TransUNet", "UNETR",
-        "SwinUNETR",
-    ] = setting("auto", "Architecture.")  # fmt: skip
+    type: NetworkName = setting("auto", "Architecture.")
     dims: Literal[2, 3] | Auto = setting("auto", "2: slice by slice; 3: whole patches.")
     dimension: Literal["auto", "2d", "3d"] = setting("auto", "The same as dims.")
     neighbour_slices: int = setting(
@@ -170,9 +176,7 @@ class LossConfig:
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
-    loss_type: Literal["auto", "dice", "cross_entropy", "focal", "boundary", "combined"] = setting(
-        "auto", "Loss function."
-    )
+    loss_type: LossName = setting("auto", "Loss function.")
     smooth: float = setting(1.0, "Added to numerator and denominator of the Dice term.", minimum=0, maximum=1e6)
     alpha: float | list[float] = setting(
         0.25,
@@ -201,10 +205,9 @@ class LossConfig:
         """Term (a ``loss_type``) to its weight; a term that is not named weighs 0."""
         if self.loss_type not in ("auto", "combined"):
             return {self.loss_type: 1.0}
-        given = {
-            "dice": self.dice_weight, "cross_entropy": self.ce_weight,
-            "focal": self.focal_weight, "boundary": self.boundary_weight,
-        }  # fmt: skip
+        given: dict[str, float | None] = {
+            name: getattr(self, term.weight) for name, term in LOSS_TERMS.items() if term.weight
+        }
         if all(weight is None for weight in given.values()):
             return {"dice": 0.5, "cross_entropy": 0.5}
         return {term: weight for term, weight in given.items() if weight}
@@ -311,10 +314,24 @@ class TrainerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class JobConfig:
+    """The settings of a job, of whatever kind.
+
+    KIND: its name in ``job.json``. CHECK: where the function is that gives a line for each contradiction among the
+    settings, as "module:function"; it is loaded when a configuration is parsed.
+    """
+
+    KIND: ClassVar[str]
+    CHECK: ClassVar[str] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(JobConfig):
     """A job of kind ``train``."""
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+    KIND: ClassVar[str] = "train"
+    CHECK: ClassVar[str] = "MedSegTrainerLib.config.contradictions:training_contradictions"
 
     data: DataConfig = field(default_factory=DataConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)

@@ -20,7 +20,6 @@ from MedSegTrainerLib.model.package import ModelPackage
 
 TOLERANCE = 1e-4  # largest difference of a logit
 Members = Sequence[ModelPackage]
-FIXED_SIZE = ("SwinUNETR",)  # beside those that are fixed by nature: their windows are counted when they are traced
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +59,8 @@ def example(package: ModelPackage, *, batch: int = 2, grown: bool = False, seed:
 
 
 def is_dynamic(package: ModelPackage) -> bool:
-    name = package.plan.architecture
-    return not ARCHITECTURES[name].is_fixed and name not in FIXED_SIZE
+    known = ARCHITECTURES[package.plan.architecture]
+    return not known.is_fixed and not known.is_fixed_traced
 
 
 def traced(members: Members) -> torch.jit.ScriptModule:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from MedSegTrainerLib.guide.tables import family_of
+from MedSegTrainerLib.config.architectures import ARCHITECTURES
 
 SMALL_MEMORY, LARGE_MEMORY = 7.5e9, 16 * 2**30  # bytes; cards sold with 8 or 16 GB report something near it
 FEW_CASES, MANY_CASES = 100, 500  # "under 100 cases CNNs; over 500 transformers become eligible"
@@ -42,13 +42,14 @@ def named_by_guide(situation: Situation) -> tuple[str, str]:
 def objection(architecture: str, situation: Situation) -> str | None:
     """What the guide says against a network that was chosen by name, or None."""
     size, told = _memory_row(situation.memory)
-    if family_of(architecture) == "transformer":
-        if situation.cases < FEW_CASES:
-            return f"the guide has CNNs for under {FEW_CASES} cases (here {situation.cases})"
-        return None if size == 2 else f"the guide has transformers for over 16 GB (here {told})"
-    if size == 0 and architecture in ("UNet3D", "VNet", "DeepLabV3Plus"):
-        return f"the guide has it for 8 GB and more (here {told})"
-    return None
+    known = ARCHITECTURES[architecture]
+    is_transformer = known.family == "transformer"
+    if is_transformer and situation.cases < FEW_CASES:
+        return f"the guide has CNNs for under {FEW_CASES} cases (here {situation.cases})"
+    if size >= known.memory_row:
+        return None
+    what = "transformers" if is_transformer else "it"
+    return f"the guide has {what} for {('', '8 GB and more', 'over 16 GB')[known.memory_row]} (here {told})"
 
 
 def _memory_row(memory: int | None) -> tuple[int, str]:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from MedSegTrainerLib.config.architectures import network_settings
+from MedSegTrainerLib.config.loss_terms import LOSS_TERMS
+from MedSegTrainerLib.config.network_settings import network_settings
 from MedSegTrainerLib.config.settings import LossConfig, TrainConfig
 from MedSegTrainerLib.guide.tables import TYPICAL_RATE, WEIGHT_DECAY, choose_rate
 
@@ -216,7 +217,8 @@ def balance(facts: TrainingFacts) -> Iterator[Remedy]:
     """Guide, "Issue 5: Class Imbalance"."""
     yield from _overlap_loss(facts)
     weights, terms = facts.loss.class_weights, facts.loss.weights()
-    if "cross_entropy" in terms and (weights is None or not _favours_structures(weights)):
+    takes_weights = any(LOSS_TERMS[term].class_weights == "class_weights" for term in terms)
+    if takes_weights and (weights is None or not _favours_structures(weights)):
         yield _change("class_weights", None, "auto", "rare structures weigh more, from the voxels in the data")
     if "focal" not in terms:
         numbers = f"alpha {text(facts.loss.alpha)}, gamma {text(facts.loss.gamma)}"

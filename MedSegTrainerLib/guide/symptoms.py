@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from MedSegTrainerLib.config.loss_terms import LOSS_TERMS
 from MedSegTrainerLib.guide.remedies import RATE_RANGE, TrainingFacts, is_rate_below_range
 
 # When there is enough to judge
@@ -82,7 +83,7 @@ class Curves:
         self.judged = [point for point in history if point.val_dice is not None]
         self.dice = [point.val_dice for point in self.judged if point.val_dice is not None]
         self.val_losses = [point.val_loss for point in self.judged]
-        if "boundary" in facts.loss.weights():  # its weight grows in training: another loss each time
+        if any(LOSS_TERMS[term].is_ramped for term in facts.loss.weights()):  # another loss each time
             self.losses, self.val_losses = [], [None for _ in self.judged]
 
     @property
@@ -288,7 +289,8 @@ def _at_zero(curves: Curves) -> list[str]:
 def _ignored(facts: TrainingFacts) -> set[str]:
     """Classes that the loss gives no weight to."""
     weights = facts.loss.class_weights
-    if not isinstance(weights, list) or facts.loss.weights().keys() != {"cross_entropy"}:
+    takes_them = (LOSS_TERMS[term].class_weights == "class_weights" for term in facts.loss.weights())
+    if not isinstance(weights, list) or not all(takes_them):
         return set()
     return {name for name, weight in zip(facts.class_names, weights[1:], strict=False) if weight == 0}
 

@@ -9,13 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from MedSegTrainerLib.config.architectures import PLANNED
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED, Family
 
-FAMILIES = {
-    PLANNED: "unet", "UNet2D": "unet", "UNet3D": "unet", "VNet": "unet", "SegResNet": "unet",
-    "DeepLabV3Plus": "deeplab",
-    "TransUNet": "transformer", "UNETR": "transformer", "SwinUNETR": "transformer",
-}  # fmt: skip
 FAMILY_NAMES = {
     "unet": "U-Net, V-Net, SegResNet", "deeplab": "DeepLabV3+", "transformer": "TransUNet, UNETR, Swin-UNETR"
 }  # fmt: skip
@@ -65,9 +60,9 @@ PLANNED_WARMUP_SHARE, PLANNED_MOST_WARMUP = 0.05, 10.0
 AVERAGE_DECAY = 0.999
 
 
-def family_of(architecture: str) -> str:
+def family_of(architecture: str) -> Family:
     """``unet``, ``deeplab`` or ``transformer``: the row of the guide's tables by model type."""
-    return FAMILIES[architecture]
+    return ARCHITECTURES[architecture].family
 
 
 def loss_row(shares: Sequence[float], smallest_voxels: float, dims: int) -> tuple[str, str]:

@@ -9,6 +9,7 @@ Without them voxels are cubes of 1 mm from the origin on. Nothing is ever unpick
 
 from __future__ import annotations
 
+import io
 import lzma
 import math
 import struct
@@ -18,7 +19,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, BinaryIO, Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -174,3 +175,10 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     if "allow_pickle" in reason:
         reason = "it holds Python objects, which may run code when they are read"
     return DataError(f"{path} cannot be read as an array: {reason}. Save it again as numbers.")
+
+
+def write_array(image: sitk.Image, stream: BinaryIO) -> None:
+    """The numbers of an image as a ``.npy`` file, (z, y, x)."""
+    content = io.BytesIO()  # numpy names no reason where a real file cannot take it all
+    np.save(content, sitk.GetArrayViewFromImage(image), allow_pickle=False)
+    stream.write(content.getvalue())

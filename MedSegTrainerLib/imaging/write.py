@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import BinaryIO
 
 import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib import atomic
+from MedSegTrainerLib.config.result_formats import RESULT_FORMATS
 from MedSegTrainerLib.errors import StorageError
 from MedSegTrainerLib.imaging.nifti_checks import NIFTI_SUFFIXES
 from MedSegTrainerLib.imaging.qform_sform import Forms, pack, put_forms, read_forms
 
 
 def write_volume(image: sitk.Image, path: Path, like: Path | None = None) -> None:
-    """The image in the format that the suffix says, compressed; of a ``.npy`` file its array (z, y, x).
+    """The image in the format that the suffix says, compressed; by ITK, or the writer in ``RESULT_FORMATS``.
 
     like: the file whose grid the image has. Where both are NIfTI, its qform, sform, codes, voxel sizes and unit are
     written as they are: of two forms that disagree, ITK knows only one. Raises StorageError where it cannot be written
@@ -23,10 +27,9 @@ def write_volume(image: sitk.Image, path: Path, like: Path | None = None) -> Non
     """
     with atomic.storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix.lower() == ".npy":
-        content = io.BytesIO()
-        np.save(content, sitk.GetArrayViewFromImage(image), allow_pickle=False)
-        atomic.write_bytes(path, content.getvalue())
+    writer = _own_writer(path)
+    if writer is not None:
+        atomic.write_with(path, partial(writer, image))
         return
     forms = read_forms(like) if like is not None and path.name.lower().endswith(NIFTI_SUFFIXES) else None
     temporary = atomic.temporary_beside(path)
@@ -45,6 +48,14 @@ def write_volume(image: sitk.Image, path: Path, like: Path | None = None) -> Non
             ) from None
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _own_writer(path: Path) -> Callable[[sitk.Image, BinaryIO], None] | None:
+    """What writes files of this name where ITK does not."""
+    name = path.name.lower()
+    own = (known for known in RESULT_FORMATS.values() if known.writer and name.endswith(f".{known.suffix}"))
+    known = next(own, None)
+    return None if known is None else resolve_name(known.writer)
 
 
 def _write_with_forms(image: sitk.Image, path: Path, forms: Forms) -> None:

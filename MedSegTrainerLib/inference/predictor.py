@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.config.architectures import network_settings
+from MedSegTrainerLib.config.network_settings import network_settings
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.samples.neighbour_slices import with_neighbours
 from MedSegTrainerLib.data.samples.preprocess import prepare_image

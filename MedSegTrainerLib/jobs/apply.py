@@ -11,10 +11,11 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from MedSegTrainerLib.config.job_settings import ApplyConfig
+from MedSegTrainerLib.config.result_formats import RESULT_FORMATS
 from MedSegTrainerLib.data.checks.hot_voxels import clipped_words
 from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError, system_words
-from MedSegTrainerLib.events import CaseDone, Emit, Progress, Stage, Warned
+from MedSegTrainerLib.events import CaseDone, Progress, Stage, Warned
 from MedSegTrainerLib.hardware.device import choose_device, devices_of_models
 from MedSegTrainerLib.hardware.memory import is_out_of_memory
 from MedSegTrainerLib.imaging.geometry import Geometry
@@ -28,16 +29,15 @@ from MedSegTrainerLib.inference.postprocess_search import cleaned_up
 from MedSegTrainerLib.inference.predictor import Predictor, Prepared
 from MedSegTrainerLib.inference.probability_maps import MapsWanted, Prediction, map_files, write_maps
 from MedSegTrainerLib.inference.tta import choose_transforms
-from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
+from MedSegTrainerLib.job import STOP_NOW, JobFolder, Outcome
 from MedSegTrainerLib.jobs.apply_inputs import Input, find_inputs
 from MedSegTrainerLib.jobs.apply_record import ABSENT, BY_HAND, SAME, Made, model_checksum, recipe
+from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.pipeline import StopAskedError, overlapped
 from MedSegTrainerLib.model.data_profile import combine, unlike_training, unlike_words
 from MedSegTrainerLib.model.package import load_members
 from MedSegTrainerLib.model.postprocessing import Cleaning, agreed, from_json, to_json
 
-SUFFIXES = {"nifti": "nii.gz"}  # output formats that are named otherwise than their files
-MAP_SUFFIXES = {"seg.nrrd": "nrrd", "png": "nrrd"}  # formats of label maps that hold no fractions
 UNITS_PER_CASE = 1000  # progress counts parts of a case, so that one large volume moves too
 
 
@@ -51,12 +51,13 @@ class Task:
     recipe: str
 
 
-def run_apply(config: ApplyConfig, folder: JobFolder, owner: JobOwner, emit: Emit) -> Outcome:
+def run_apply(config: ApplyConfig, context: JobContext) -> Outcome:
     """Segments every input; one that cannot be read does not keep the others from being done.
 
     What is there already of the same model and settings is left as it is. Raises MedSegError at the end when any
     failed, after all label maps were written.
     """
+    emit = context.emit
     packages = [member for path in (config.model, *config.models) for member in load_members(Path(path))]
     inputs = find_inputs([Path(name) for name in config.inputs], len(packages[0].plan.normalization))
     inputs += [Input(name=name, files=tuple(map(Path, files))) for name, files in config.cases.items()]
@@ -76,9 +77,9 @@ def run_apply(config: ApplyConfig, folder: JobFolder, owner: JobOwner, emit: Emi
         warnings.append("One model without --tta has no spread: of the uncertainty only the entropy is written.")
     for words in filter(None, (warning, fewer, *warnings)):
         emit(Warned(message=words))
-    work = _Work(config, predictor, cleanings, made, folder, owner, emit, len(left))
+    work = _Work(config, predictor, cleanings, made, context, len(left))
     emit(Stage(name="apply", message=_announced(len(tasks), len(left), cleanings), total=len(left) * UNITS_PER_CASE))
-    owner.update(state="running", stage="apply")
+    context.owner.update(state="running", stage="apply")
     for task in tasks:
         if task not in left:
             emit(CaseDone(name=task.item.name, output=str(task.output)))
@@ -100,13 +101,11 @@ class _Work:
         predictor: Predictor,
         cleanings: Sequence[Cleaning],
         made: Made,
-        folder: JobFolder,
-        owner: JobOwner,
-        emit: Emit,
+        context: JobContext,
         total: int,
     ) -> None:
         self.config, self.predictor, self.cleanings, self.made = config, predictor, cleanings, made
-        self.folder, self.owner, self.emit, self.total = folder, owner, emit, total
+        self.folder, self.emit, self.context, self.total = context.folder, context.emit, context, total
         self.maps = MapsWanted(probabilities=config.probabilities, uncertainty=config.uncertainty)
         self.data = combine([package.data for package in predictor.packages])
         self.begun, self.started = 0, time.monotonic()
@@ -141,7 +140,7 @@ class _Work:
             raise StopAskedError
         for words in warnings:
             self.emit(Warned(message=words))
-        show = _progress(self.emit, self.owner, self.begun, self.total, self.started)
+        show = _progress(self.context, self.begun, self.total, self.started)
         self.begun += 1
 
         def on_window(done: int, windows: int) -> None:
@@ -199,7 +198,7 @@ def cleaned(labels: sitk.Image, config: ApplyConfig) -> sitk.Image:
 def _tasks(
     config: ApplyConfig, inputs: Sequence[Input], predictor: Predictor, cleanings: Sequence[Cleaning]
 ) -> list[Task]:
-    suffix = SUFFIXES.get(config.output_format, config.output_format)
+    files = RESULT_FORMATS[config.output_format]
     output = Path(config.output_dir)
     wanted = MapsWanted(probabilities=config.probabilities, uncertainty=config.uncertainty)
     settings = {
@@ -212,10 +211,10 @@ def _tasks(
     for item in inputs:
         stamps = [stamp for file in item.files if file.exists() for stamp in file_stamps(file)]
         maps = map_files(
-            output, item.name, MAP_SUFFIXES.get(suffix, suffix), predictor.plan.classes, wanted,
+            output, item.name, files.suffix_of_maps, predictor.plan.classes, wanted,
             spread=predictor.opinions > 1,
         )  # fmt: skip
-        label_map = output / f"{item.name}.{suffix}"
+        label_map = output / f"{item.name}.{files.suffix}"
         tasks.append(Task(item=item, output=label_map, maps=maps, recipe=recipe(models, settings, stamps)))
     return tasks
 
@@ -246,7 +245,7 @@ def _announced(total: int, left: int, cleanings: Sequence[Cleaning]) -> str:
     return f"Segmenting images ({left}{there}){done}"
 
 
-def _progress(emit: Emit, owner: JobOwner, index: int, total: int, began: float) -> Callable[[int, int], None]:
+def _progress(context: JobContext, index: int, total: int, began: float) -> Callable[[int, int], None]:
     """Tells, once a second, how far the image with this index is, and how long the rest takes at the same pace."""
     last = 0.0
 
@@ -257,7 +256,7 @@ def _progress(emit: Emit, owner: JobOwner, index: int, total: int, began: float)
             last = now
             reached, all_of_it = int(UNITS_PER_CASE * (index + done / windows)), total * UNITS_PER_CASE
             eta = round((now - began) / reached * (all_of_it - reached), 1) if reached else None
-            emit(Progress(done=reached, total=all_of_it, eta_seconds=eta))
-            owner.update(progress=reached / all_of_it, eta_seconds=eta)
+            context.emit(Progress(done=reached, total=all_of_it, eta_seconds=eta))
+            context.owner.update(progress=reached / all_of_it, eta_seconds=eta)
 
     return show

@@ -22,18 +22,20 @@ from MedSegTrainerLib.data.splits.half_cases import joined
 from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.imaging.label_maps import write_label_map
-from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
+from MedSegTrainerLib.job import STOP_NOW, Outcome
+from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.fold_scheduler import FoldRuns, fold_places
 from MedSegTrainerLib.jobs.folds import Study, prepare
 from MedSegTrainerLib.model.package import load_package, save_ensemble
 
 
-def run_cross_validate(config: CrossValidateConfig, folder: JobFolder, owner: JobOwner, emit: Emit) -> Outcome:
+def run_cross_validate(config: CrossValidateConfig, context: JobContext) -> Outcome:
     """Trains the folds that are not finished, then judges all and writes the ensemble.
 
     A request to stop is handed on to the folds at work; with ``keep-best`` the folds done so far are judged and kept.
     Raises JobError where a fold fails.
     """
+    folder, owner, emit = context.folder, context.owner, context.emit
     owner.update(state="running", stage="divide")
     study = prepare(config.train, folder, emit)
     count = len(study.folds)

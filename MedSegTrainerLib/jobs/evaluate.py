@@ -10,11 +10,20 @@ from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.evaluation.evaluate import Shown, described_ignored, evaluate
 from MedSegTrainerLib.evaluation.file_pairs import listed_pairs, pair_folders, with_uncertainty
 from MedSegTrainerLib.events import Emit
+from MedSegTrainerLib.job import Outcome
+from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.metrics.metrics import METRICS, metric_key
 
 
-def run_evaluate(config: EvaluateConfig, emit: Emit) -> str:
-    """The whole job of kind ``evaluate``; returns the path of the report."""
+def run_evaluate(config: EvaluateConfig, context: JobContext) -> Outcome:
+    """The whole job of kind ``evaluate``."""
+    context.owner.update(state="running", stage="evaluate")
+    report = evaluate_files(config, context.emit)
+    return Outcome(message=f"Report: {report}", result=report)
+
+
+def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
+    """Pairs the files, measures them and writes the report, whose path it returns; raises MedSegError."""
     needed = ("predictions", "output_dir") if config.references else ("predictions", "labels", "output_dir")
     missing = [name for name in needed if not getattr(config, name)]
     if missing:

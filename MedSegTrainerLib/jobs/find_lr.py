@@ -26,7 +26,8 @@ from MedSegTrainerLib.data.samples.mixup_cutmix import Batch
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.events import Emit, Progress, RatesTried, Stage
 from MedSegTrainerLib.hardware.device import choose_device
-from MedSegTrainerLib.job import JobFolder, JobOwner, Outcome
+from MedSegTrainerLib.job import Outcome
+from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.stages import plan_training, prepare_cases, scan_data
 from MedSegTrainerLib.report.curves import write_rate_curve
 from MedSegTrainerLib.training.learner import Learner
@@ -139,16 +140,14 @@ def unchanged(learner: Learner) -> Iterator[None]:
             learner.precision.scaler.load_state_dict(kept["scaler"])
 
 
-def run_find_rate(
-    config: FindRateConfig, folder: JobFolder, owner: JobOwner, emit: Emit, started: float
-) -> Outcome:  # fmt: skip
+def run_find_rate(config: FindRateConfig, context: JobContext) -> Outcome:
     """A job of kind ``find-lr``: the network that ``train`` would train, on its batches, with rising rates.
 
     Leaves ``report/lr_finder.png`` and an event. Raises TrainingError where no rate made the loss fall.
     """
-    train = config.train
+    train, folder, owner, emit = config.train, context.folder, context.owner, context.emit
     scanned = scan_data(train, emit)
-    plan = plan_training(train, scanned, emit, started)
+    plan = plan_training(train, scanned, emit, context.started)
     device, _ = choose_device(train.trainer.device)
     owner.update(state="running", stage="prepare")
     cached = prepare_cases(plan, train, scanned, scanned.split.train, folder, device, emit)
@@ -161,7 +160,7 @@ def run_find_rate(
         _batches(list(cached.values()), plan, train, device),
         train.trainer.gradient_accumulation_steps * plan.batch_parts,
         rates_between(config.lowest, config.highest, config.steps),
-        _watch(folder, owner, emit, config.steps),
+        _watch(context, config.steps),
     )
     stopped = folder.stop_requested()
     if stopped:
@@ -199,7 +198,7 @@ def _batches(cases: Sequence[StoredCase], plan: Plan, config: TrainConfig, devic
         yield from islice(epoch_batches(cases, plan, config.data, device, epoch), length)
 
 
-def _watch(folder: JobFolder, owner: JobOwner, emit: Emit, total: int) -> Callable[[int], bool]:
+def _watch(context: JobContext, total: int) -> Callable[[int], bool]:
     """Tells how far the test is, about once a second, and looks for a request to stop."""
     began = last = time.time()
 
@@ -210,8 +209,8 @@ def _watch(folder: JobFolder, owner: JobOwner, emit: Emit, total: int) -> Callab
             return True
         last = now
         eta = round((now - began) / done * (total - done), 1)
-        emit(Progress(done=done, total=total, eta_seconds=eta))
-        owner.update(progress=done / total, eta_seconds=eta)
-        return folder.stop_requested() is None
+        context.emit(Progress(done=done, total=total, eta_seconds=eta))
+        context.owner.update(progress=done / total, eta_seconds=eta)
+        return context.folder.stop_requested() is None
 
     return on_step

@@ -15,14 +15,15 @@ from typing import Protocol
 
 import torch
 
-from MedSegTrainerLib.config.parsing import parse_job
 from MedSegTrainerLib.config.settings import Auto, TrainConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.hardware.device import choose_device, several_gpus
+from MedSegTrainerLib.hardware.distributed import Bystander
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner
 from MedSegTrainerLib.jobs.folds import Study
+from MedSegTrainerLib.jobs.kinds import parse_job
 from MedSegTrainerLib.model.package import load_package
 
 POLL_SECONDS = 0.3
@@ -67,7 +68,7 @@ class FoldRuns:
         self,
         study: Study,
         places: Sequence[Place],
-        owner: JobOwner,
+        owner: JobOwner | Bystander,
         emit: Emit,
         *,
         start: Callable[[JobFolder, Place], Process] = start_process,

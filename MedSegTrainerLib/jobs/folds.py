@@ -8,7 +8,6 @@ from typing import Any
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config.job_settings import job_document
-from MedSegTrainerLib.config.parsing import parse_job
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.layouts.find import find_cases
@@ -22,6 +21,7 @@ from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.job_cases import BEGUN_BEFORE, cases_as_begun
 from MedSegTrainerLib.jobs.kept_settings import keep_settings
+from MedSegTrainerLib.jobs.kinds import parse_job
 from MedSegTrainerLib.model.description import DESCRIPTION
 
 

@@ -10,10 +10,10 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
 
-from MedSegTrainerLib.config.job_settings import JOB_KINDS
 from MedSegTrainerLib.config.settings import SCHEMA_VERSION
 from MedSegTrainerLib.events import EVENT_KINDS
 from MedSegTrainerLib.job_status import Status
+from MedSegTrainerLib.jobs.kinds import settings_of_kinds
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 NUMBERS = ("number", "integer")
@@ -30,10 +30,11 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 def job_schema() -> dict[str, Any]:
     """Of ``job.json`` as this program writes it, with the help text and the limits of every setting."""
-    adapters = [(kind, "validation", TypeAdapter(cls)) for kind, cls in JOB_KINDS.items()]
+    kinds = settings_of_kinds()
+    adapters = [(kind, "validation", TypeAdapter(cls)) for kind, cls in kinds.items()]
     references, shared = TypeAdapter.json_schemas(adapters)  # type: ignore[arg-type]
     definitions = shared["$defs"]
-    for cls in {part for config in JOB_KINDS.values() for part in (config, *_sections(config))}:
+    for cls in {part for config in kinds.values() for part in (config, *_sections(config))}:
         _describe(definitions[cls.__name__], cls)
     return {
         "$schema": DIALECT,
@@ -43,13 +44,13 @@ def job_schema() -> dict[str, Any]:
         "type": "object",
         "properties": {
             "schema_version": {"const": SCHEMA_VERSION},
-            "kind": {"enum": list(JOB_KINDS)},
+            "kind": {"enum": list(kinds)},
             "config": {"type": "object"},
         },
         "required": ["kind"],
         "additionalProperties": False,
         "oneOf": [
-            {"properties": {"kind": {"const": kind}, "config": references[kind, "validation"]}} for kind in JOB_KINDS
+            {"properties": {"kind": {"const": kind}, "config": references[kind, "validation"]}} for kind in kinds
         ],
         "$defs": definitions,
     }

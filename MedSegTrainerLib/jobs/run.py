@@ -7,29 +7,20 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from MedSegTrainerLib import __version__
-from MedSegTrainerLib.config.job_settings import (
-    ApplyConfig,
-    CrossValidateConfig,
-    EvaluateConfig,
-    FindRateConfig,
-    JobConfig,
-    VerifyConfig,
-)
-from MedSegTrainerLib.config.parsing import parse_job
-from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import JobError, MedSegError, StorageError, system_words
 from MedSegTrainerLib.events import EventLog, Failed, Finished, Started, Stopped
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome, checksum
+from MedSegTrainerLib.jobs.context import JobContext
+from MedSegTrainerLib.jobs.kinds import JOB_KINDS, parse_job
 from MedSegTrainerLib.jobs.termination import polite_termination
 from MedSegTrainerLib.jobs.torchrun import STARTED_VARIABLE, run_on_devices, wanted_devices
 
-Work = Callable[[JobConfig, JobFolder, JobOwner, EventLog], Outcome]
+if TYPE_CHECKING:
+    from MedSegTrainerLib.hardware.distributed import Ranks
 
 
 def run_job(path: Path, started: float | None = None, devices: int | None = None, expect: str | None = None) -> Outcome:
@@ -50,19 +41,21 @@ def run_job(path: Path, started: float | None = None, devices: int | None = None
     devices = devices or wanted_devices(document)
     if devices > 1:
         return run_on_devices(folder, devices, begun, checksum(document))
-    return _run(folder, document, partial(_dispatch, started=begun))
+    return _run(folder, document, begun)
 
 
-def _run(folder: JobFolder, document: dict[str, Any], work: Work) -> Outcome:
+def _run(folder: JobFolder, document: dict[str, Any], started: float, joined: Ranks | None = None) -> Outcome:
     """Does the work as the owner of the job and tells how it ended."""
-    path = folder.path
-    with JobOwner(folder, str(document.get("kind"))) as owner, polite_termination(folder):
+    path, kind = folder.path, str(document.get("kind"))
+    with JobOwner(folder, kind) as owner, polite_termination(folder):
         events = EventLog(folder.events_file)
         try:
             if folder.read_document() != document:  # before the lock was taken
                 raise JobError(_replaced(folder))
             events(Started(job=path.resolve().name, host=socket.gethostname(), pid=os.getpid(), version=__version__))
-            outcome = work(parse_job(document), folder, owner, events)
+            context = JobContext(folder=folder, owner=owner, emit=events, started=started, joined=joined)
+            config = parse_job(document)
+            outcome = JOB_KINDS[config.KIND].run(config, context)
             _tell_outcome(outcome, owner, events)
         except KeyboardInterrupt:
             outcome = Outcome(message="Interrupted.", result=str(path), stopped=STOP_NOW)
@@ -72,65 +65,30 @@ def _run(folder: JobFolder, document: dict[str, Any], work: Work) -> Outcome:
             raise
         except Exception as error:
             traceback.print_exc()
-            is_training = document.get("kind") not in ("apply", "evaluate")
-            failure = MedSegError(_unexpected(error, folder, is_training=is_training))
+            smaller = kind not in JOB_KINDS or JOB_KINDS[kind].has_training_settings
+            failure = MedSegError(_unexpected(error, folder, has_training_settings=smaller))
             _tell_failure(failure, owner, events)
             raise failure from error
         return outcome
 
 
 def _run_as_rank(folder: JobFolder, document: dict[str, Any], started: float) -> Outcome:
-    """One of several processes: the first owns the job, the others help where a training needs them."""
+    """One of several processes: the first owns the job, the others help where its kind is divided."""
     from MedSegTrainerLib.hardware.distributed import Bystander, joined
-    from MedSegTrainerLib.jobs.train import run_train
 
+    kind = JOB_KINDS.get(str(document.get("kind")))
+    is_divided = kind is not None and kind.is_divided
     with joined() as ranks:
-        if ranks.is_first and document.get("kind") == "train":
-
-            def lead(config: Any, folder: JobFolder, owner: JobOwner, events: EventLog) -> Outcome:
-                return run_train(config, folder, owner, events, started, ranks)
-
-            return _run(folder, document, lead)
         if ranks.is_first:
-            return _run(folder, document, partial(_dispatch, started=started))
+            return _run(folder, document, started, ranks if is_divided else None)
         config = parse_job(document)
-        if not isinstance(config, TrainConfig):
+        if kind is None or not is_divided:
             return Outcome(message="Only a training is divided among processes.", result=str(folder.path))
+        context = JobContext(
+            folder=folder, owner=Bystander(), emit=lambda event: None, started=started, joined=ranks
+        )  # fmt: skip
         with polite_termination(folder):
-            return run_train(config, folder, Bystander(), lambda event: None, started, ranks)
-
-
-def _dispatch(config: JobConfig, folder: JobFolder, owner: JobOwner, events: EventLog, started: float) -> Outcome:
-    # each kind loads only what it needs: an evaluation must not wait for torch
-    if not isinstance(config, (VerifyConfig, EvaluateConfig)):
-        from MedSegTrainerLib.hardware.device import use_cores
-
-        use_cores()
-    if isinstance(config, TrainConfig):
-        from MedSegTrainerLib.jobs.train import run_train
-
-        return run_train(config, folder, owner, events, started)
-    if isinstance(config, CrossValidateConfig):
-        from MedSegTrainerLib.jobs.cross_validate import run_cross_validate
-
-        return run_cross_validate(config, folder, owner, events)
-    if isinstance(config, FindRateConfig):
-        from MedSegTrainerLib.jobs.find_lr import run_find_rate
-
-        return run_find_rate(config, folder, owner, events, started)
-    if isinstance(config, ApplyConfig):
-        from MedSegTrainerLib.jobs.apply import run_apply
-
-        return run_apply(config, folder, owner, events)
-    if isinstance(config, VerifyConfig):
-        from MedSegTrainerLib.jobs.verify import run_verify
-
-        return run_verify(config, folder, owner, events)
-    from MedSegTrainerLib.jobs.evaluate import run_evaluate
-
-    owner.update(state="running", stage="evaluate")
-    report = run_evaluate(config, events)
-    return Outcome(message=f"Report: {report}", result=report)
+            return kind.run(config, context)
 
 
 def _tell_outcome(outcome: Outcome, owner: JobOwner, events: EventLog) -> None:
@@ -160,9 +118,9 @@ def _replaced(folder: JobFolder) -> str:
     )
 
 
-def _unexpected(error: Exception, folder: JobFolder, *, is_training: bool) -> str:
+def _unexpected(error: Exception, folder: JobFolder, *, has_training_settings: bool) -> str:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        smaller = "Set a smaller data.batch_size or data.patch_size, data.cache=disk, " if is_training else ""
+        smaller = "Set a smaller data.batch_size or data.patch_size, data.cache=disk, " if has_training_settings else ""
         advice = f"{smaller}close other programs, or use --device cpu."
         return f"There is not enough memory. {advice[0].upper()}{advice[1:]}"
     if isinstance(error, OSError):

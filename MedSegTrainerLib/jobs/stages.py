@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from MedSegTrainerLib.config.architectures import asked_classes, network_settings
+from MedSegTrainerLib.config.network_settings import asked_classes, network_settings
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, take_fingerprint

@@ -14,15 +14,16 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import JobError, TrainingError
 from MedSegTrainerLib.job import STOP_KEEP_BEST, JobFolder, Outcome
 from MedSegTrainerLib.job_status import ACTIVE_STATES
+from MedSegTrainerLib.jobs.kinds import JOB_KINDS
 from MedSegTrainerLib.jobs.termination import polite_termination
 
 STARTED_VARIABLE = "MEDSEGTRAINER_STARTED"
 
 
 def wanted_devices(document: Mapping[str, Any]) -> int:
-    """``trainer.devices`` of a training's ``job.json`` as far as it makes sense; whether it does is told later."""
-    config = document.get("config")
-    trainer = config.get("trainer") if document.get("kind") == "train" and isinstance(config, dict) else None
+    """``trainer.devices`` of a divided job's ``job.json`` as far as it makes sense; whether it does is told later."""
+    config, kind = document.get("config"), JOB_KINDS.get(str(document.get("kind")))
+    trainer = config.get("trainer") if kind is not None and kind.is_divided and isinstance(config, dict) else None
     devices = trainer.get("devices") if isinstance(trainer, dict) else None
     return devices if isinstance(devices, int) and devices > 1 else 1
 

@@ -15,14 +15,15 @@ from MedSegTrainerLib.data.checks.fingerprint import Fingerprint
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import DataError, JobError, TrainingError
 from MedSegTrainerLib.evaluation.evaluate import evaluate
-from MedSegTrainerLib.events import Emit, EventReader, Resumed, Stage, Warned
+from MedSegTrainerLib.events import EventReader, Resumed, Stage, Warned
 from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.guide.advisor import advise, history_from_events, news
 from MedSegTrainerLib.guide.remedies import facts_of
 from MedSegTrainerLib.hardware.device import choose_device
-from MedSegTrainerLib.hardware.distributed import ALONE, Bystander, Ranks, device_of
+from MedSegTrainerLib.hardware.distributed import device_of
 from MedSegTrainerLib.inference.predictor import Predictor, describe_plan
-from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
+from MedSegTrainerLib.job import STOP_NOW, JobFolder, Outcome
+from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.final_predictions import predict_files
 from MedSegTrainerLib.jobs.kept_settings import keep_settings
 from MedSegTrainerLib.jobs.stages import DEFAULT_BUDGET, Scanned, counter, plan_training, prepare_cases, scan_data
@@ -39,23 +40,14 @@ from MedSegTrainerLib.training.trainer import fit
 from MedSegTrainerLib.training.validation import HeldOut
 
 
-def run_train(
-    config: TrainConfig,
-    folder: JobFolder,
-    owner: JobOwner | Bystander,
-    emit: Emit,
-    started: float,
-    ranks: Ranks = ALONE,
-) -> Outcome:
-    """Trains, or goes on where an earlier process ended; ``started`` is when the time budget began to run.
-
-    With several ranks each calls this; all but the first say nothing and write nothing but prepared volumes.
-    """
+def run_train(config: TrainConfig, context: JobContext) -> Outcome:
+    """Trains, or goes on where an earlier process ended. With several ranks each calls this."""
+    folder, owner, emit, ranks = context.folder, context.owner, context.emit, context.ranks
     ranks.first_does(lambda: keep_settings(config, folder, begun=folder.plan_file.exists()))
     scanned = ranks.first_does(lambda: scan_data(config, emit, folder))
     monitor = Monitor(config.trainer, [item.name for item in scanned.fingerprint.classes])
-    plan = ranks.first_does(lambda: _plan_once(config, scanned, folder, emit, started, ranks))
-    training = _prepare(config, plan, scanned, monitor, folder, owner, emit, started, ranks)
+    plan = ranks.first_does(lambda: _plan_once(config, scanned, context))
+    training = _prepare(config, plan, scanned, monitor, context)
     if training.is_over:
         emit(Warned(message=_over(training)))
     emit(Stage(name="train", message="Training", total=training.state.total_steps))
@@ -82,15 +74,14 @@ def _over(training: Training) -> str:
     )
 
 
-def _plan_once(
-    config: TrainConfig, scanned: Scanned, folder: JobFolder, emit: Emit, started: float, ranks: Ranks
-) -> Plan:
+def _plan_once(config: TrainConfig, scanned: Scanned, context: JobContext) -> Plan:
     """The plan of the job, made where it has none yet."""
+    folder, ranks = context.folder, context.ranks
     if folder.plan_file.exists():
         plan = read_plan(folder.plan_file)
         _refuse_unplanned(plan, scanned.fingerprint)
     else:
-        plan = plan_training(config, scanned, emit, started, ranks)
+        plan = plan_training(config, scanned, context.emit, context.started, ranks)
         atomic.write_json(folder.plan_file, plan.to_json())
     if plan.batch_size < ranks.count:
         raise TrainingError(
@@ -117,16 +108,9 @@ def _refuse_unplanned(plan: Plan, found: Fingerprint) -> None:
 
 
 def _prepare(
-    config: TrainConfig,
-    plan: Plan,
-    scanned: Scanned,
-    monitor: Monitor,
-    folder: JobFolder,
-    owner: JobOwner | Bystander,
-    emit: Emit,
-    started: float,
-    ranks: Ranks,
-) -> Training:
+    config: TrainConfig, plan: Plan, scanned: Scanned, monitor: Monitor, context: JobContext
+) -> Training:  # fmt: skip
+    folder, owner, emit, ranks = context.folder, context.owner, context.emit, context.ranks
     device = device_of(choose_device(config.trainer.device)[0], ranks)
     split = scanned.split
     owner.update(state="running", stage="prepare")
@@ -145,7 +129,7 @@ def _prepare(
         emit(Resumed(epoch=state.epoch, step=state.step))
     deadline = None
     if config.trainer.epochs == "auto":
-        deadline = started + parse_duration(config.trainer.budget or DEFAULT_BUDGET) - state.seconds
+        deadline = context.started + parse_duration(config.trainer.budget or DEFAULT_BUDGET) - state.seconds
     return Training(
         plan=plan, config=config, folder=folder, owner=owner, emit=emit, device=device, ranks=ranks,
         train_cases=[cached[name] for name in split.train],

@@ -23,19 +23,21 @@ from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerLib.events import Emit, Found
 from MedSegTrainerLib.findings import SEVERITIES, Finding, worst_first
-from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
+from MedSegTrainerLib.job import STOP_NOW, JobFolder, Outcome
+from MedSegTrainerLib.jobs.context import JobContext
 
 SCHEMA_VERSION = 1
 SAMPLED_CASES = 4  # are prepared to draw augmented patches of
 
 
-def run_verify(config: VerifyConfig, folder: JobFolder, owner: JobOwner, emit: Emit) -> Outcome:
+def run_verify(config: VerifyConfig, context: JobContext) -> Outcome:
     """Writes ``report/verify.html`` and ``report/verify.json``; raises DataError at the end where there are errors."""
     from MedSegTrainerLib.jobs.stages import counter
     from MedSegTrainerLib.report.data_page import render
 
+    folder, emit = context.folder, context.emit
     dataset, findings = look_for_cases(config.train)
-    owner.update(state="running", stage="verify")
+    context.owner.update(state="running", stage="verify")
     count = counter("verify", f"Checking {len(dataset.cases)} cases ({dataset.layout})", len(dataset.cases), emit)
     data = config.train.data
     examination = examine_cases(

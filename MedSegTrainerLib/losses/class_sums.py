@@ -21,11 +21,14 @@ SMALLEST_ERROR = 1e-7  # (1 - p)^gamma has no slope at 0 where gamma is below 1
 class ClassSums:
     """Sums over the voxels of a sample that count; p is the softmax. None where nobody asked.
 
+    logits (B, C, *spatial), target (B, *spatial): what they are of, for losses that are no formulas of sums.
     counts: voxels of each class (B, C). predicted: sum of p (B, C). overlap: sum of p over the voxels of the
     class (B, C). log_p: sum of log p over the voxels of the class (B, C). focal: the same of
     (1 - p)^gamma log p. surface: sum over the classes without background of p times ``distances`` (B,).
     """
 
+    logits: torch.Tensor
+    target: torch.Tensor
     counts: torch.Tensor
     predicted: torch.Tensor | None
     overlap: torch.Tensor | None
@@ -49,7 +52,7 @@ def class_sums(
     ``surface``. Worked out in float32, or in float64 for float64 logits.
     """
     found = _ClassSums.apply(logits, target, overlap, log_p, gamma, distances)  # type: ignore[no-untyped-call]
-    return ClassSums(**dict(zip((field.name for field in fields(ClassSums)), found, strict=True)))
+    return ClassSums(**dict(zip((field.name for field in fields(ClassSums)), (logits, target, *found), strict=True)))
 
 
 class _ClassSums(torch.autograd.Function):

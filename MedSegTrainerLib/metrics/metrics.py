@@ -36,7 +36,12 @@ TOLERANCE_MM = 1.0  # of surface Dice: about a voxel of a usual scan, what two e
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A number for an ``Overlap`` and how to show it. ``better``: which direction is good, '' for neither."""
+    """A number for an ``Overlap`` and how to show it. ``better``: which direction is good, '' for neither.
+
+    aliases: other names that people write. is_main: whether the report's first table has room for it; the others are
+    unfolded below. has_boxes: whether the report has a box plot of it. heading: its column in the terminal's table of
+    means, without the unit; '' where it has none there.
+    """
 
     title: str
     unit: str
@@ -44,6 +49,10 @@ class Metric:
     better: Literal["higher", "lower", ""]
     meaning: str
     measure: Callable[[Overlap], float | None]
+    aliases: tuple[str, ...] = ()
+    is_main: bool = False
+    has_boxes: bool = False
+    heading: str = ""
 
 
 def dice_from_counts(intersection: float, predicted: float, reference: float) -> float | None:
@@ -62,6 +71,10 @@ METRICS: dict[str, Metric] = {
         better="higher",
         meaning="Overlap of prediction and reference (the same number as F1): 1 is perfect overlap, 0 none.",
         measure=lambda it: dice_from_counts(it.intersection, it.predicted, it.reference),
+        aliases=("f1", "f1_score"),
+        is_main=True,
+        has_boxes=True,
+        heading="Dice",
     ),
     "iou": Metric(
         title="IoU",
@@ -70,6 +83,9 @@ METRICS: dict[str, Metric] = {
         better="higher",
         meaning="Overlap divided by the union of both (Jaccard index): 1 is perfect, and it is never above Dice.",
         measure=lambda it: _ratio(it.intersection, it.predicted + it.reference - it.intersection),
+        aliases=("jaccard",),
+        is_main=True,
+        heading="IoU",
     ),
     "precision": Metric(
         title="Precision",
@@ -78,6 +94,8 @@ METRICS: dict[str, Metric] = {
         better="higher",
         meaning="How much of what was predicted is right; low when the prediction is too large.",
         measure=lambda it: _ratio(it.intersection, it.predicted),
+        is_main=True,
+        heading="precision",
     ),
     "recall": Metric(
         title="Recall",
@@ -86,6 +104,9 @@ METRICS: dict[str, Metric] = {
         better="higher",
         meaning="How much of the reference was found (sensitivity); low when the prediction is too small.",
         measure=lambda it: _ratio(it.intersection, it.reference),
+        aliases=("sensitivity",),
+        is_main=True,
+        heading="recall",
     ),
     "specificity": Metric(
         title="Specificity",
@@ -110,6 +131,8 @@ METRICS: dict[str, Metric] = {
         better="higher",
         meaning="How much of both surfaces lies within the tolerance of the other: 1 is perfect.",
         measure=lambda it: _surface_dice(it),
+        aliases=("nsd",),
+        is_main=True,
     ),
     "hd95_mm": Metric(
         title="HD95",
@@ -118,6 +141,10 @@ METRICS: dict[str, Metric] = {
         better="lower",
         meaning="95 % of each surface lies no farther than this from the other surface; 0 is perfect.",
         measure=lambda it: it.surfaces.hd95() if it.surfaces else None,
+        aliases=("hd95",),
+        is_main=True,
+        has_boxes=True,
+        heading="HD95",
     ),
     "hd_mm": Metric(
         title="HD",
@@ -126,6 +153,7 @@ METRICS: dict[str, Metric] = {
         better="lower",
         meaning="The farthest that a point of one surface is from the other (Hausdorff); one stray voxel decides it.",
         measure=lambda it: it.surfaces.hd() if it.surfaces else None,
+        aliases=("hd", "hausdorff", "hausdorff_distance"),
     ),
     "asd_mm": Metric(
         title="ASD",
@@ -134,6 +162,9 @@ METRICS: dict[str, Metric] = {
         better="lower",
         meaning="How far apart the two surfaces are on average; 0 is perfect.",
         measure=lambda it: it.surfaces.asd() if it.surfaces else None,
+        aliases=("asd", "assd"),
+        is_main=True,
+        heading="ASD",
     ),
     "volume_ml": Metric(
         title="Reference volume",
@@ -142,6 +173,7 @@ METRICS: dict[str, Metric] = {
         better="",
         meaning="Volume of the structure in the reference.",
         measure=lambda it: None if it.is_absent else it.reference * it.voxel_ml,
+        aliases=("volume",),
     ),
     "predicted_volume_ml": Metric(
         title="Predicted volume",
@@ -150,6 +182,7 @@ METRICS: dict[str, Metric] = {
         better="",
         meaning="Volume of the structure in the prediction; the two volumes tell whether it is too large or too small.",
         measure=lambda it: None if it.is_absent else it.predicted * it.voxel_ml,
+        aliases=("predicted_volume",),
     ),
     "volume_error_ml": Metric(
         title="Volume error",
@@ -158,6 +191,7 @@ METRICS: dict[str, Metric] = {
         better="lower",
         meaning="How far the predicted volume is from the reference's, whether above or below.",
         measure=lambda it: None if it.is_absent else abs(it.predicted - it.reference) * it.voxel_ml,
+        aliases=("volume_error", "absolute_volume_error"),
     ),
     "volume_error_percent": Metric(
         title="Volume error",
@@ -166,35 +200,20 @@ METRICS: dict[str, Metric] = {
         better="lower",
         meaning="The volume error as a share of the reference's volume.",
         measure=lambda it: _ratio(100 * abs(it.predicted - it.reference), it.reference),
+        aliases=("relative_volume_error",),
+        is_main=True,
+        has_boxes=True,
     ),
-}
-
-ALIASES = {
-    "f1": "dice",
-    "f1_score": "dice",
-    "jaccard": "iou",
-    "sensitivity": "recall",
-    "nsd": "surface_dice",
-    "hd": "hd_mm",
-    "hausdorff": "hd_mm",
-    "hausdorff_distance": "hd_mm",
-    "hd95": "hd95_mm",
-    "asd": "asd_mm",
-    "assd": "asd_mm",
-    "volume": "volume_ml",
-    "predicted_volume": "predicted_volume_ml",
-    "volume_error": "volume_error_ml",
-    "absolute_volume_error": "volume_error_ml",
-    "relative_volume_error": "volume_error_percent",
 }
 
 
 def metric_key(name: str) -> str:
     """The key of ``METRICS`` that a name as people write it stands for; raises ConfigError."""
     key = name.strip().lower().replace(" ", "_").replace("-", "_")
-    key = ALIASES.get(key, key)
+    aliases = {alias: known for known, metric in METRICS.items() for alias in metric.aliases}
+    key = aliases.get(key, key)
     if key not in METRICS:
-        raise ConfigError([f"'{name}' is no metric.{did_you_mean(key, [*METRICS, *ALIASES])}"])
+        raise ConfigError([f"'{name}' is no metric.{did_you_mean(key, [*METRICS, *aliases])}"])
     return key
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import indent
 from typing import Any
 
-from MedSegTrainerLib.config.architectures import network_settings
+from MedSegTrainerLib.config.network_settings import network_settings
 from MedSegTrainerLib.config.plan import Plan
 
 MEASURED_ON = {

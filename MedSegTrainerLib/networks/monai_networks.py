@@ -1,4 +1,4 @@
-"""Networks of MONAI under the names and parameters of the guide, each with the list of logits that training expects.
+"""Networks of MONAI under the names and parameters of the guide.
 
 MONAI is imported where a network is built: it takes seconds, which a job with another network does not owe.
 """
@@ -7,24 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import nn
 
-from MedSegTrainerLib.networks.instance_norm import norm_words, with_fast_instance_norms
+from MedSegTrainerLib.networks.instance_norm import norm_words
 from MedSegTrainerLib.networks.vision_transformer import SpreadLayers, vision_transformer
 
 UNETR_FEATURES = 16  # at full resolution, as its authors have it
-
-
-class ListOfLogits(nn.Module):
-    """A network with one result as one that gives a list: (B, C, *spatial) to [(B, classes, *spatial)]."""
-
-    def __init__(self, body: nn.Module) -> None:
-        super().__init__()
-        self.body = with_fast_instance_norms(body)
-
-    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        return [self.body(x)]
 
 
 def unet_2d(*, in_channels: int, out_channels: int, base_channels: int, norm: str, dropout: float) -> nn.Module:
@@ -49,15 +37,13 @@ def swin_unetr(
     """
     from monai.networks.nets import SwinUNETR
 
-    return ListOfLogits(
-        SwinUNETR(
-            in_channels=in_channels,
-            out_channels=out_channels,
-            feature_size=embed_dim,
-            window_size=window_size,
-            norm_name="instance" if norm == "instance" else norm_words(norm, embed_dim),  # its authors' has no weights
-            drop_rate=dropout,
-        )
+    return SwinUNETR(
+        in_channels=in_channels,
+        out_channels=out_channels,
+        feature_size=embed_dim,
+        window_size=window_size,
+        norm_name="instance" if norm == "instance" else norm_words(norm, embed_dim),  # its authors' has no weights
+        drop_rate=dropout,
     )
 
 
@@ -67,17 +53,15 @@ def seg_res_net(
     """SegResNet of Myronenko 2018, https://arxiv.org/abs/1810.11654, without its autoencoder; axes: multiples of 8."""
     from monai.networks.nets import SegResNet
 
-    return ListOfLogits(
-        SegResNet(
-            spatial_dims=dims,
-            in_channels=in_channels,
-            out_channels=out_channels,
-            init_filters=init_filters,
-            norm=norm_words(norm, init_filters),
-            dropout_prob=dropout or None,
-            blocks_down=(1, 2, 2, 4),
-            blocks_up=(1, 1, 1),
-        )
+    return SegResNet(
+        spatial_dims=dims,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        init_filters=init_filters,
+        norm=norm_words(norm, init_filters),
+        dropout_prob=dropout or None,
+        blocks_down=(1, 2, 2, 4),
+        blocks_up=(1, 1, 1),
     )
 
 
@@ -107,20 +91,18 @@ def unetr(
             num_heads=num_heads, num_layers=num_layers, dropout=dropout,
         )
     )  # fmt: skip
-    return ListOfLogits(body)
+    return body
 
 
 def _basic_unet(dims: int, inputs: int, outputs: int, base: int, norm: str, dropout: float) -> nn.Module:
     from monai.networks.nets import BasicUNet
 
     features = [*(base * 2**level for level in range(5)), base]
-    return ListOfLogits(
-        BasicUNet(
-            spatial_dims=dims,
-            in_channels=inputs,
-            out_channels=outputs,
-            features=features,
-            norm=norm_words(norm, base),
-            dropout=dropout,
-        )
+    return BasicUNet(
+        spatial_dims=dims,
+        in_channels=inputs,
+        out_channels=outputs,
+        features=features,
+        norm=norm_words(norm, base),
+        dropout=dropout,
     )

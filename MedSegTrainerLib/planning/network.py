@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from MedSegTrainerLib.config.architectures import (
-    ARCHITECTURES,
-    SMALLEST_MAP_VOXELS,
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, SMALLEST_MAP_VOXELS
+from MedSegTrainerLib.config.network_settings import (
     architecture_name,
     asked_classes,
     asked_dims,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from MedSegTrainerLib.config.architectures import PLANNED
+from MedSegTrainerLib.config.loss_terms import LOSS_TERMS
 from MedSegTrainerLib.config.settings import LossConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint
 from MedSegTrainerLib.errors import ConfigError
@@ -83,8 +84,7 @@ def _loss(fingerprint: Fingerprint, given: LossConfig, architecture: str, dims: 
 
 
 def _has_weights(loss: LossConfig) -> bool:
-    given = (loss.dice_weight, loss.ce_weight, loss.focal_weight, loss.boundary_weight)
-    return any(weight is not None for weight in given)
+    return any(getattr(loss, term.weight) is not None for term in LOSS_TERMS.values() if term.weight)
 
 
 def _smallest_object(fingerprint: Fingerprint, dims: int) -> float:

@@ -21,6 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from MedSegTrainerLib import atomic
+from MedSegTrainerLib.config.logged_metrics import LOGGED_METRICS, LoggedMetric
 
 INK = "#010203"  # replaced by the colour of the page's text, so that the picture follows light and dark
 VALIDATION = "#D55E00"  # Okabe-Ito vermillion, told apart from black and white with every kind of colour vision
@@ -58,39 +59,38 @@ def draw_curves(points: Points, colors: Mapping[str, str]) -> str:
 
 
 def write_curves(points: Points, colors: Mapping[str, str], path: Path) -> None:
-    """Replaces a PNG at once: losses, Dice, IoU, learning rate and gradient norm over epochs, with minutes on top.
+    """Replaces a PNG at once: losses, Dice, and each logged metric that has a chart, over epochs; minutes on top.
 
     points: one an epoch, as ``CurvePoints.read`` gives them. colors: class to ``#rrggbb``. Raises StorageError.
     """
-    figure = Figure(figsize=(11.0, 8.0), facecolor="white")  # matplotlib's own layout takes as long as the drawing
+    charts = {name: metric for name, metric in LOGGED_METRICS.items() if metric.chart}
+    rows = -(-(len(charts) + 3) // 2)  # with losses, Dice, and the names of the classes
+    size = (11.0, 8.0 * rows / 3)  # matplotlib's own layout takes as long as the drawing
+    figure = Figure(figsize=size, facecolor="white")
     FigureCanvasAgg(figure)
-    loss, dice, rate, iou, norm, legend = figure.subplots(3, 2, sharex=True, gridspec_kw=PLACES).flat
+    loss, dice, *others = figure.subplots(rows, 2, sharex=True, gridspec_kw=PLACES).flat
     epochs = _values(points, "epoch")
     _draw_loss(loss, epochs, points)
     _draw_dice(dice, epochs, points, colors)
-    _line(iou, epochs, _values(points, "val_iou"), INK, 2.0)
-    _line(rate, epochs, _values(points, "learning_rate"), INK, 1.3)
-    _line(norm, epochs, _values(points, "gradient_norm"), INK, 1.3)
-    iou.set_ylim(0, 1.02)
-    _log_scale(rate, _values(points, "learning_rate"), 10)
-    _log_scale(norm, _values(points, "gradient_norm"), 50)
-    titles = {
-        loss: "Loss", dice: "Validation Dice", iou: "Validation IoU (mean)",
-        rate: "Learning rate", norm: "Gradient norm (before clipping)",
-    }  # fmt: skip
+    titles = {loss: "Loss", dice: "Validation Dice"}
+    for ax, (name, metric) in zip(others, charts.items(), strict=False):
+        _draw_metric(ax, epochs, _values(points, name), metric)
+        titles[ax] = metric.chart
     for ax, title in titles.items():
         calm(ax)
         ax.set_title(title, fontsize=FONT_SIZE + 1, loc="left")
         ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
-    for ax in (iou, norm):
+    for ax in list(titles)[-2:]:
         ax.tick_params(labelbottom=True)
         ax.set_xlabel("epoch")
+    for ax in others[len(charts) + 1 :]:
+        ax.set_axis_off()
     for ax in (loss, dice):
         _minutes_on_top(ax, points)
     if points:
         margin = max(0.5, 0.02 * len(points))
         loss.set_xlim(points[0]["epoch"] - margin, points[-1]["epoch"] + margin)
-    _legend(legend, colors)
+    _legend(others[len(charts)], colors)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI)
     atomic.write_bytes(path, stream.getvalue())
@@ -115,6 +115,14 @@ def _draw_loss(ax: Axes, across: Values, points: Points) -> None:
     if ax.lines:
         ax.legend(frameon=False, fontsize=FONT_SIZE, labelcolor=INK, loc="upper right")
     _log_scale(ax, [*_values(points, "train_loss"), *_values(points, "val_loss")], 50)
+
+
+def _draw_metric(ax: Axes, across: Values, values: Values, metric: LoggedMetric) -> None:
+    _line(ax, across, values, INK, 2.0 if metric.is_share else 1.3)
+    if metric.is_share:
+        ax.set_ylim(0, 1.02)
+    if metric.log_from is not None:
+        _log_scale(ax, values, metric.log_from)
 
 
 def _line(ax: Axes, across: Values, values: Values, color: str, width: float, label: str = "") -> None:
@@ -188,7 +196,7 @@ def inline_svg(figure: Figure) -> str:
 
 
 MARK = "#d1495b"
-DPI = 110
+RATE_DPI = 110
 
 
 def write_rate_curve(
@@ -221,7 +229,7 @@ def write_rate_curve(
     ax.legend(frameon=False, loc="lower left")
     with atomic.storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_with(path, lambda stream: figure.savefig(stream, format="png", dpi=DPI))
+    atomic.write_with(path, lambda stream: figure.savefig(stream, format="png", dpi=RATE_DPI))
 
 
 def _limits(losses: Sequence[float], smoothed: Sequence[float]) -> tuple[float, float]:

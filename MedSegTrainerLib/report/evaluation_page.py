@@ -33,7 +33,6 @@ from MedSegTrainerLib.report.tables import (
 
 FOLDER = Path(__file__).parent / "templates"
 TEMPLATE, STYLE = FOLDER / "report.html.j2", FOLDER / "style.css.j2"
-BOX_METRICS = ("dice", "hd95_mm", "volume_error_percent")
 CONFUSIONS_LISTED = 8
 OUTCOME_MEANINGS = {
     "missed": "the reference has the structure and the prediction does not: Dice, IoU and recall are 0, distances "
@@ -54,7 +53,7 @@ def render(document: Mapping[str, Any]) -> str:
     classes = [_label_class(item) for item in document["classes"]]
     colors = {item.name: hex_color(item) for item in classes}
     metrics = {key: shown_metric(key, document["length"]) for key in document["metrics"]}
-    panels = box_panels(document, metrics, BOX_METRICS)
+    panels = box_panels(document, metrics, [key for key, metric in metrics.items() if metric.has_boxes])
     shown = show_cases(document, classes)
     return fill(
         TEMPLATE,

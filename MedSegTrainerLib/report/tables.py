@@ -10,14 +10,12 @@ from MedSegTrainerLib.metrics.units import Length, shown_value
 from MedSegTrainerLib.report.formatting import DASH, number
 
 OUTCOME_TITLES = {"missed": "missed", "extra": "extra", "absent": DASH, "found": DASH}
-# What the first table has room for; the others are unfolded below it
-MAIN_METRICS = ("dice", "iou", "precision", "recall", "surface_dice", "hd95_mm", "asd_mm", "volume_error_percent")
 STATISTICS = ("mean", "std", "median", "min", "max")
 
 
 def main_metrics(metrics: Mapping[str, Metric]) -> list[str]:
     """Those of ``metrics`` that the first table shows; all where none of the main ones was asked for."""
-    return [key for key in metrics if key in MAIN_METRICS] or list(metrics)
+    return [key for key, metric in metrics.items() if metric.is_main] or list(metrics)
 
 
 def summary_row(document: Mapping[str, Any], name: str, color: str, metrics: Mapping[str, Metric]) -> dict[str, Any]:

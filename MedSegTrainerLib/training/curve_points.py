@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from MedSegTrainerLib.config.logged_metrics import LOGGED_METRICS, MEAN_DICE
 from MedSegTrainerLib.events import EventReader
 
-FROM_EPOCH = ("train_loss", "learning_rate", "gradient_norm")
-FROM_METRICS = ("val_loss", "val_iou", "val_accuracy", "val_precision", "val_recall", "val_foreground")
+FROM_EPOCH = tuple(name for name, metric in LOGGED_METRICS.items() if metric.of_epoch)
+FROM_METRICS = tuple(name for name, metric in LOGGED_METRICS.items() if not metric.of_epoch and name != MEAN_DICE)
 
 CurvePoint = dict[str, Any]
 
@@ -24,9 +25,8 @@ class CurvePoints:
     def read(self) -> list[CurvePoint]:
         """All points so far, by epoch; the last word on an epoch counts.
 
-        Each has ``epoch`` and those of train_loss, learning_rate and gradient_norm (after an epoch) and of minutes,
-        mean_dice, dice (class to value), val_loss, val_iou, val_accuracy, val_precision, val_recall and
-        val_foreground (after a validation) that are known; a value can be None.
+        Each has ``epoch`` and what is known of ``FROM_EPOCH`` (after an epoch) and of minutes, mean_dice, dice (class
+        to value) and ``FROM_METRICS`` (after a validation); a value can be None.
         """
         while events := self.reader.read():
             for event in events:

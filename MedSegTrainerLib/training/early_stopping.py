@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping
 
+from MedSegTrainerLib.config.logged_metrics import LOGGED_METRICS, logged_metric, monitored_names
 from MedSegTrainerLib.config.settings import TrainerConfig
 from MedSegTrainerLib.errors import ConfigError, did_you_mean
 
-PER_CLASS_METRICS = ("val_dice", "val_iou", "val_precision", "val_recall")
-LOGGED_METRICS = (*PER_CLASS_METRICS, "val_loss", "val_accuracy", "train_loss", "learning_rate", "gradient_norm")
-SMALLER_IS_BETTER = ("val_loss", "train_loss", "gradient_norm", "learning_rate")
 DEFAULT_PATIENCE = 30  # guide, "Early Stopping"
 
 
@@ -19,13 +17,13 @@ class Monitor:
 
     def __init__(self, trainer: TrainerConfig, class_names: Iterable[str]) -> None:
         self.name = trainer.monitor
-        known = [*LOGGED_METRICS, *(f"{metric}/{name}" for name in class_names for metric in PER_CLASS_METRICS)]
-        if self.name not in known:
+        known, metric = monitored_names(list(class_names)), logged_metric(self.name)
+        if metric is None or self.name not in known:
             near = did_you_mean(self.name, known)
             raise ConfigError(
                 [f"trainer.monitor = '{self.name}': is not logged.{near} Logged are: {', '.join(known)}."]
             )
-        smaller = self.name in SMALLER_IS_BETTER
+        smaller = metric.better == "lower"
         self.sign = -1.0 if trainer.monitor_mode == "min" or (trainer.monitor_mode == "auto" and smaller) else 1.0
         self.min_delta = trainer.min_delta
 
@@ -37,14 +35,14 @@ class Monitor:
 
     def why_unknown(self, judged: Collection[str], held_out: bool) -> str | None:
         """Why the metric is never known, in words, or None. judged: the classes that held-out cases have."""
-        metric, _, name = self.name.partition("/")
-        if not metric.startswith("val_"):
+        metric, name = LOGGED_METRICS[self.name.partition("/")[0]], self.name.partition("/")[2]
+        if metric.of_epoch:
             return None
         if not held_out:
             return "no case is held out"
         if name and name not in judged:
             return f"no held-out case has '{name}'"
-        return "no held-out case has any class" if metric in PER_CLASS_METRICS and not judged else None
+        return "no held-out case has any class" if metric.of_class and not judged else None
 
     def is_better(self, value: float | None, best: float | None) -> bool:
         """Whether ``value`` beats ``best``; an unknown value beats nothing but an unknown best."""

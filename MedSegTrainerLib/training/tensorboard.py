@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from MedSegTrainerLib.atomic import storage_errors
+from MedSegTrainerLib.config.logged_metrics import LOGGED_METRICS, logged_metric
 from MedSegTrainerLib.events import Epoch, Validated
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 FILE_VERSION = "brain.Event:2"  # by which TensorBoard heeds the marks of a restart
 BINS = 32
 SAMPLED = 1 << 16  # gradients counted for a histogram of a larger layer
-WHOLE_TAGS = {"val_loss": "loss/validation", "val_accuracy": "accuracy", "val_foreground": "foreground/ratio"}
 
 
 class TensorBoard:
@@ -54,17 +54,17 @@ class TensorBoard:
             self._write(step=epoch + 1, session_log=SessionLog(status=SessionLog.START))
 
     def epoch(self, event: Epoch) -> None:
-        scalars = {
-            "loss/train": event.train_loss,
-            "learning_rate": event.learning_rate,
-            "gradient_norm": event.gradient_norm,
-        }
-        self._scalars(scalars, event.epoch)
+        known = {name: metric.tag for name, metric in LOGGED_METRICS.items() if metric.of_epoch}
+        self._scalars({tag: getattr(event, name) for name, tag in known.items()}, event.epoch)
 
     def validated(self, event: Validated) -> None:
         """The metrics of the held-out cases; those that are not known are left out."""
-        scalars = {tag_of(key): value for key, value in event.metrics.items() if key.startswith("val_")}
-        self._scalars({tag: value for tag, value in scalars.items() if value is not None}, event.epoch)
+        scalars = {
+            tag_of(name): value
+            for name, value in event.metrics.items()
+            if value is not None and (metric := logged_metric(name)) is not None and not metric.of_epoch
+        }
+        self._scalars(scalars, event.epoch)
 
     def gradients(self, network: nn.Module, step: int) -> None:
         """A histogram of each layer's gradient as it is in ``.grad``; of biases and norms none."""
@@ -120,10 +120,9 @@ class TensorBoard:
 
 def tag_of(metric: str) -> str:
     """The tag of a metric of ``Validated``: val_dice/NAME is dice/NAME, val_dice itself is dice/mean."""
-    if metric in WHOLE_TAGS:
-        return WHOLE_TAGS[metric]
-    tag = metric.removeprefix("val_")
-    return tag if "/" in tag else f"{tag}/mean"
+    name, _, label = metric.partition("/")
+    known = LOGGED_METRICS[name]
+    return f"{known.tag}/{label or 'mean'}" if known.of_class else known.tag
 
 
 def _histogram(values: np.ndarray) -> Any:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import SimpleITK as sitk
 import torch
 
+from MedSegTrainerLib.config.logged_metrics import LOGGED_METRICS, MEAN_DICE
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.data.samples.neighbour_slices import with_neighbours
@@ -30,33 +31,30 @@ from MedSegTrainerLib.training.previews import Preview
 
 OVERLAP = 0.25  # less than when applying: half the time, nearly the same Dice
 NAMES_TOLD, LONGEST_NAME = 10, 80  # of cases, in a message
-PER_CLASS = ("dice", "iou", "precision", "recall")  # of metrics.METRICS, which says what absent classes mean
+PER_CLASS = {name: metric for name, metric in LOGGED_METRICS.items() if metric.of_class}
 
 Values = dict[str, float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaseScores:
-    """One case. ``classes``: class to metric to value. Counts are foreground voxels of all classes together.
+    """One case. ``classes``: class to key of ``metrics.METRICS`` to value; table: of ``confusion_table``.
 
-    Voxels that nobody labelled do not count; a case without any other has neither accuracy nor loss.
+    Voxels that nobody labelled do not count; a case without any other has no loss.
     """
 
     classes: dict[str, Values]
-    accuracy: float | None
+    table: list[list[int]]
     loss: float | None
-    predicted: int
-    reference: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutScores:
     """``per_class``: mean Dice over the cases, None for a class that no case has: it counts in no mean over classes.
 
-    mean: that of ``per_class``, None where no case has any class. metrics: val_loss and val_accuracy (means over the
-    cases), val_dice, val_iou, val_precision and val_recall (means over the classes), the same of each class
-    (val_dice/NAME, ...), and val_foreground, predicted foreground voxels for each one of the references.
-    preview: of the case that is shown, None without cases.
+    mean: that of ``per_class``, None where no case has any class. metrics: those of ``LOGGED_METRICS`` that are no
+    epoch's; of those of classes the mean over the classes, and each class (val_dice/NAME, ...). preview: of the
+    case that is shown, None without cases.
     """
 
     per_case: dict[str, Values]
@@ -172,14 +170,10 @@ class HeldOut:
 
     def _score(self, logits: torch.Tensor, predicted: torch.Tensor, reference: torch.Tensor) -> CaseScores:
         table = confusion_table(predicted, reference, len(self.plan.classes) + 1)
-        voxels = sum(map(sum, table))
-        correct = sum(row[index] for index, row in enumerate(table))
         return CaseScores(
             classes={name: _class_scores(table, i) for i, name in enumerate(self.plan.class_names, start=1)},
-            accuracy=correct / voxels if voxels else None,
-            loss=float(self.loss(logits, reference)) if voxels else None,
-            predicted=sum(sum(row[1:]) for row in table),
-            reference=sum(map(sum, table[1:])),
+            table=table,
+            loss=float(self.loss(logits, reference)) if any(map(any, table)) else None,
         )
 
 
@@ -204,27 +198,24 @@ def summarise(cases: Mapping[str, CaseScores], classes: Sequence[str], preview: 
 
     One that no case has cannot be found: nothing is said of it but its precision, 0 where the network finds it.
     """
-    metrics: Values = {
-        "val_loss": _mean(case.loss for case in cases.values()),
-        "val_accuracy": _mean(case.accuracy for case in cases.values()),
-    }
-    reference = sum(case.reference for case in cases.values())
-    metrics["val_foreground"] = sum(case.predicted for case in cases.values()) / reference if reference else None
-    per_class = {
-        metric: {name: _mean(case.classes[name][metric] for case in cases.values()) for name in classes}
-        for metric in PER_CLASS
-    }
-    judged = [name for name in classes if per_class["recall"][name] is not None]
-    for metric, values in per_class.items():
-        if metric != "precision":
+    tables = [case.table for case in cases.values()]
+    metrics: Values = {"val_loss": _mean(case.loss for case in cases.values())}
+    metrics |= {name: metric.of_cases(tables) for name, metric in LOGGED_METRICS.items() if metric.of_cases}
+    judged = [name for index, name in enumerate(classes, start=1) if any(any(table[index]) for table in tables)]
+    per_class: dict[str, Values] = {}
+    for logged, metric in PER_CLASS.items():
+        values = {name: _mean(case.classes[name][metric.of_class] for case in cases.values()) for name in classes}
+        if not metric.absent_counts:
             values.update((name, None) for name in classes if name not in judged)
-        metrics[f"val_{metric}"] = _mean(values[name] for name in judged)
-        metrics |= {f"val_{metric}/{name}": value for name, value in values.items()}
+        metrics[logged] = _mean(values[name] for name in judged)
+        metrics |= {f"{logged}/{name}": value for name, value in values.items()}
+        per_class[logged] = values
+    dice = per_class[MEAN_DICE]
     return HeldOutScores(
         per_case={name: {key: value["dice"] for key, value in case.classes.items()} for name, case in cases.items()},
-        per_class=per_class["dice"],
-        mean=metrics["val_dice"],
-        zero_classes=tuple(name for name, value in per_class["dice"].items() if value == 0),
+        per_class=dice,
+        mean=metrics[MEAN_DICE],
+        zero_classes=tuple(name for name, value in dice.items() if value == 0),
         metrics=metrics,
         preview=preview,
     )
@@ -238,7 +229,7 @@ def _class_scores(table: Sequence[Sequence[int]], index: int) -> Values:
         voxels=sum(map(sum, table)),
         voxel_ml=0.0,
     )
-    return {metric: METRICS[metric].measure(overlap) for metric in PER_CLASS}
+    return {metric.of_class: METRICS[metric.of_class].measure(overlap) for metric in PER_CLASS.values()}
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from MedSegTrainerLib.config.job_settings import ApplyConfig, EvaluateConfig, JobConfig
+from MedSegTrainerLib.config.job_settings import ApplyConfig, EvaluateConfig
 from MedSegTrainerLib.config.parsing import parse_config
-from MedSegTrainerLib.config.settings import DataConfig
+from MedSegTrainerLib.config.settings import DataConfig, JobConfig
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.data.splits.split import split_dataset

@@ -24,8 +24,8 @@ from benchmarks.nnunet_steps import NnunetSteps
 from benchmarks.plain_conv_unet import PlainConvUNet
 from rich.console import Console
 
+from MedSegTrainerLib.config.architectures import ARCHITECTURES
 from MedSegTrainerLib.errors import MedSegError
-from MedSegTrainerLib.networks import MODELS
 
 FAKE = Path(__file__).parent / "fake_nnunet.py"
 CPU = torch.device("cpu")
@@ -99,7 +99,7 @@ class TestSection:
         assert given["variables"].keys() == {f"NNUNET_{name}" for name in names}
 
     def test_the_library_has_no_network_more_afterwards(self, measured: object) -> None:
-        assert nnunet.NETWORK not in MODELS
+        assert nnunet.NETWORK not in ARCHITECTURES
 
     def test_another_network_than_its_default_is_refused(self, material: Material) -> None:
         facts = {"network": "ResidualEncoderUNet"}

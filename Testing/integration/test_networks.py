@@ -11,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.api import apply
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED
 from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
@@ -18,7 +19,7 @@ from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.model.package import load_package
 
 TOKENS = ("embed_dim=24", "num_heads=2", "num_layers=2")
-NETWORKS = {
+NETWORKS: dict[str, tuple[str, ...]] = {
     "PlannedUNet, slices with neighbours": ("network.type=auto", "neighbour_slices=1"),
     "UNet2D, slices with neighbours": ("network.type=UNet2D", "base_channels=4", "neighbour_slices=2"),
     "UNet3D": ("network.type=UNet3D", "base_channels=4"),
@@ -29,6 +30,10 @@ NETWORKS = {
     "TransUNet": ("network.type=TransUNet", "base_channels=8", "image_size=40", *TOKENS),
     "UNETR": ("network.type=UNETR", "img_size=32", *TOKENS),
     "SwinUNETR": ("network.type=SwinUNETR", "embed_dim=12", "window_size=2", "patch_size=[32,32,64]"),
+}
+NETWORKS |= {  # one that was added: with its own defaults
+    added: (f"network.type={added}",)
+    for added in ARCHITECTURES.keys() - {PLANNED, *(name.split()[0].rstrip(",") for name in NETWORKS)}
 }
 
 
@@ -53,6 +58,5 @@ def test_from_volumes_to_a_label_map(
     assert len(list((folder.report / "predictions").iterdir())) == 2
 
 
-def test_each_network_is_here() -> None:
-    known = set(get_args(get_type_hints(NetworkConfig)["type"])) - {"auto"}
-    assert known == {name.split()[0].rstrip(",") for name in NETWORKS}
+def test_each_network_can_be_asked_for() -> None:
+    assert set(get_args(get_type_hints(NetworkConfig)["type"])) == {"auto", *ARCHITECTURES}

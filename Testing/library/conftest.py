@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.config.architectures import ARCHITECTURES
 from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
+
+FEW = {"base_channels": 8, "init_filters": 4, "embed_dim": 24, "num_heads": 2, "num_layers": 2}
+
+
+@pytest.fixture(scope="session")
+def small_parameters() -> Callable[[str], dict[str, Any]]:
+    """Parameters of a registered network, but the planned one, with few feature maps."""
+
+    def make(name: str) -> dict[str, Any]:
+        known = ARCHITECTURES[name]
+        dims, edge = known.dims[-1], 2 * (known.divisor or 1)
+        return {
+            "in_channels": 2, "out_channels": 3,
+            **{setting: FEW.get(setting, value) for setting, value in known.settings.items()},
+            **({"dims": dims} if len(known.dims) > 1 else {}),
+            **({"img_size": [edge] * dims} if known.is_fixed else {}),
+        }  # fmt: skip
+
+    return make
 
 
 @pytest.fixture

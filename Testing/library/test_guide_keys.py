@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 import MedSegTrainerLib
-from MedSegTrainerLib.config.architectures import chosen_settings
+from MedSegTrainerLib.config.loss_terms import LOSS_TERMS
+from MedSegTrainerLib.config.network_settings import chosen_settings
 from MedSegTrainerLib.config.overrides import with_settings
 from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import TrainConfig
@@ -90,6 +91,7 @@ ONE_VALUE = {"trainer.warmup_type"}  # the guide knows no other than the default
 # The network that has a setting, where the one of 'auto' has not.
 NETWORK_OF = {"network.embed_dim": "SwinUNETR", "network.img_size": "SwinUNETR"}
 CHOSEN_BY_NETWORK = {"network.base_channels", "network.embed_dim"}  # read by the names that ARCHITECTURES lists
+WEIGHTS = {f"loss.{term.weight}": name for name, term in LOSS_TERMS.items()}  # read by the names that LOSS_TERMS lists
 
 
 def json_blocks() -> list[str]:
@@ -144,7 +146,7 @@ class TestKeys:
         assert changed == set() if path in ONE_VALUE else {path}
         assert type(after[section][key]) is not str or isinstance(KEYS[path], str)
 
-    @pytest.mark.parametrize("path", sorted(set(KEYS) - CHOSEN_BY_NETWORK))
+    @pytest.mark.parametrize("path", sorted(set(KEYS) - CHOSEN_BY_NETWORK - WEIGHTS.keys()))
     def test_is_read(self, path: str) -> None:
         section, _, key = path.partition(".")
         assert (SECTIONS[section].__name__, key) in READS, f"nothing in the library reads {path}"
@@ -156,6 +158,12 @@ class TestKeys:
         for name in networks:
             config = parse_config(TrainConfig, {"network": {"type": name, key: KEYS[path]}})
             assert chosen_settings(config.network)[key] == int(KEYS[path])
+
+    @pytest.mark.parametrize("path", sorted(WEIGHTS))
+    def test_reaches_the_loss(self, path: str) -> None:
+        given = {"loss_type": "combined", path.partition(".")[2]: KEYS[path]}
+        config: TrainConfig = parse_config(TrainConfig, {"loss": given})
+        assert config.loss.weights() == {WEIGHTS[path]: float(KEYS[path])}
 
     def test_one_that_nothing_reads_would_be_found(self) -> None:
         """The proof of the test itself: a field that only checks mention, and one of another class of its name."""

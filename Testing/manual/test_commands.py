@@ -20,9 +20,10 @@ from small_case import write_ball
 from MedSegTrainerLib.cli.main import app, main
 from MedSegTrainerLib.config import NetworkConfig, TrainConfig
 from MedSegTrainerLib.config.overrides import with_settings
-from MedSegTrainerLib.config.parsing import parse_config, parse_job
+from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.jobs.kinds import parse_job
 
 GROUP: Any = typer.main.get_command(app)
 SCRIPT_PARSERS: dict[str, Callable[[list[str]], Any]] = {

@@ -28,6 +28,7 @@ from benchmarks.nnunet_steps import NnunetSteps
 from benchmarks.plain_conv_unet import PlainConvUNet
 from benchmarks.timing import Comparison, Side, compare
 from MedSegTrainerLib import atomic
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, Architecture
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.checks.fingerprint import take_fingerprint
 from MedSegTrainerLib.data.checks.scan import scan_cases
@@ -42,7 +43,6 @@ from MedSegTrainerLib.imaging.label_maps import read_label_map_onto
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.imaging.write import write_volume
 from MedSegTrainerLib.jobs.stages import DEFAULT_BUDGET
-from MedSegTrainerLib.networks import MODELS
 from MedSegTrainerLib.planning.planner import make_plan
 from MedSegTrainerLib.training.learner import Learner
 
@@ -228,11 +228,15 @@ def _row(name: str, work: str, material: Material, plan: Plan, theirs: NnunetSte
 
 
 def _learner(plan: Plan, material: Material) -> Learner:
-    MODELS[NETWORK] = PlainConvUNet  # for this moment: the library offers no such network
+    # for this moment: the library offers no such network
+    ARCHITECTURES[NETWORK] = Architecture(
+        builder=f"{PlainConvUNet.__module__}:{PlainConvUNet.__name__}", family="unet", dims=(2, 3), divisor=None,
+        settings={}, gives_list=True,
+    )  # fmt: skip
     try:
         return Learner(plan, material.config, material.device)
     finally:
-        del MODELS[NETWORK]
+        del ARCHITECTURES[NETWORK]
 
 
 def _count(side: dict[str, Any], patches: int, patch_size: Sequence[int], gflop: float) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -128,7 +128,7 @@ def all_settings() -> dict[str, Setting]:
     """By key, without those that the panel itself sets: data, and how long."""
     found = {}
     for section, cls in get_type_hints(TrainConfig).items():
-        if section.startswith("_"):
+        if not is_dataclass(cls):  # what all jobs have beside their sections
             continue
         hints = get_type_hints(cls)
         for item in fields(cls):

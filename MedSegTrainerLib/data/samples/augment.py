@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from MedSegTrainerLib.config.architectures import ARCHITECTURES
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.samples.patches import Triple
 from MedSegTrainerLib.data.samples.preprocess import IGNORE
@@ -26,7 +27,6 @@ BLUR_PROBABILITY = 0.15
 NOISE_PROBABILITY = 0.2
 ELASTIC_GRID = 5  # control points an axis
 SOURCE_MARGIN = 1.25  # of the patch, along each axis
-MULTI_SCALE = ("DeepLabV3Plus",)  # architectures whose authors train on images of many sizes (Chen et al. 2018)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,8 @@ class Ranges:
     rotation, shear: degrees. translation: share of the patch. scale: size of what is seen. elastic: how far a
     control point moves, share of the patch; less than half the distance between two, so that nothing folds.
     brightness, noise: standard deviations of the patch. contrast: factor. blur: standard deviation in voxels.
-    multi_scale: factor on the scale of a whole batch, evenly on a logarithmic scale, for ``MULTI_SCALE`` alone.
+    multi_scale: factor on the scale of a whole batch, evenly on a logarithmic scale, only for networks whose
+    ``Architecture`` is multi-scale.
     """
 
     rotation: float
@@ -119,7 +120,7 @@ def draw_augmentation(generator: np.random.Generator, batch: int, plan: Plan, st
         blur=sometimes(BLUR_PROBABILITY, ranges.blur),
         noise_seeds=tuple(generator.integers(2**31, size=batch).tolist()),
     )
-    if plan.architecture in MULTI_SCALE:
+    if ARCHITECTURES[plan.architecture].is_multi_scale:
         drawn.affine[:, :, 1:] /= math.exp(uniform(*np.log(ranges.multi_scale)))
     return drawn
 
@@ -144,7 +145,7 @@ def source_size(plan: Plan, largest: Triple, strength: str = "standard") -> Trip
 
     Where batches are seen at many scales it is so much larger that the smallest scale fits into it.
     """
-    zoom = 1 / RANGES[strength].multi_scale[0] if plan.architecture in MULTI_SCALE else 1.0
+    zoom = 1 / RANGES[strength].multi_scale[0] if ARCHITECTURES[plan.architecture].is_multi_scale else 1.0
     grown = [math.ceil(SOURCE_MARGIN * zoom * p) if p > 1 else 1 for p in plan.patch_size]
     size = [min(g, max(p, n)) for g, p, n in zip(grown, plan.patch_size, largest, strict=True)]
     return size[0], size[1], size[2]

@@ -27,7 +27,7 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.cli.console import JobView
 from MedSegTrainerLib.config.job_settings import job_document
 from MedSegTrainerLib.config.overrides import with_settings
-from MedSegTrainerLib.config.parsing import parse_config, parse_job
+from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.plan_parsing import parse_plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.samples.cache import build_cache
@@ -42,6 +42,7 @@ from MedSegTrainerLib.jobs.apply_record import Made
 from MedSegTrainerLib.jobs.folds import prepare
 from MedSegTrainerLib.jobs.job_cases import cases_of_job
 from MedSegTrainerLib.jobs.kept_settings import keep_settings
+from MedSegTrainerLib.jobs.kinds import parse_job
 from MedSegTrainerLib.jobs.stages import explain, scan_data
 from MedSegTrainerLib.model.package import load_members, read_card
 from MedSegTrainerLib.report.curves import draw_curves

@@ -16,14 +16,16 @@ from hostile import mutated, runs, scalars, values
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from MedSegTrainerLib.config.job_settings import JOB_KINDS, job_document
+from MedSegTrainerLib.config.job_settings import job_document
 from MedSegTrainerLib.config.overrides import with_settings
-from MedSegTrainerLib.config.parsing import parse_config, parse_job
+from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import ConfigError, MedSegError
+from MedSegTrainerLib.jobs.kinds import parse_job, settings_of_kinds
 from MedSegTrainerLib.workflow.document import Workflow, read_workflow
 from MedSegTrainerLib.workflow.settings_files import settings_of
 
+KINDS = settings_of_kinds()
 FAST, SLOW = 300, 2000
 WORKFLOWS = Path(__file__).resolve().parents[3] / "Resources" / "workflows"
 
@@ -38,7 +40,7 @@ def settings_of_class(cls: type) -> tuple[str, ...]:
     return tuple(found)
 
 
-ALL = [(kind, path) for kind, cls in JOB_KINDS.items() for path in settings_of_class(cls)]
+ALL = [(kind, path) for kind, cls in KINDS.items() for path in settings_of_class(cls)]
 
 
 def nested(path: str, value: Any) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def is_same(read: Any, given: Any) -> bool:
 
 def check_setting(kind: str, path: str, value: Any) -> None:
     try:
-        config = parse_config(JOB_KINDS[kind], nested(path, value))
+        config = parse_config(KINDS[kind], nested(path, value))
     except ConfigError as error:
         check_words(error)
         assert any(path.split(".")[-1] in line for line in error.problems), error.problems
@@ -92,7 +94,7 @@ def check_words(error: MedSegError) -> None:
 def check_text(kind: str, path: str, value: str) -> None:
     """As ``--set`` gives it."""
     try:
-        config = parse_config(JOB_KINDS[kind], with_settings({}, [f"{path}={value}"], JOB_KINDS[kind]))
+        config = parse_config(KINDS[kind], with_settings({}, [f"{path}={value}"], KINDS[kind]))
     except ConfigError as error:
         check_words(error)
         return
@@ -132,7 +134,7 @@ def test_one_setting_as_text_often(setting: tuple[str, str], value: str) -> None
     check_text(*setting, value)
 
 
-JOBS = [job_document(cls()) for cls in JOB_KINDS.values()]
+JOBS = [job_document(cls()) for cls in KINDS.values()]
 
 
 @runs(FAST)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import fields
+from pkgutil import resolve_name
 
 import pytest
 
-from MedSegTrainerLib.config.architectures import (
-    ARCHITECTURES,
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED
+from MedSegTrainerLib.config.network_settings import (
     COMMON,
-    PLANNED,
     architecture_name,
     chosen_settings,
     edges,
@@ -21,7 +21,6 @@ from MedSegTrainerLib.config.overrides import with_settings
 from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.networks import MODELS
 
 NAMED = [name for name in ARCHITECTURES if name != PLANNED]
 
@@ -37,7 +36,8 @@ def problems(*settings: str) -> list[str]:
 class TestRegistry:
     @pytest.mark.parametrize("name", NAMED)
     def test_settings_are_parameters_of_the_network(self, name: str) -> None:
-        parameters, known = set(inspect.signature(MODELS[name]).parameters), ARCHITECTURES[name]
+        known = ARCHITECTURES[name]
+        parameters = set(inspect.signature(resolve_name(known.builder)).parameters)
         own = {*known.settings, *(["dims"] if len(known.dims) > 1 else []), *(["img_size"] if known.is_fixed else [])}
         assert parameters == {"in_channels", "out_channels", *own}
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from MedSegTrainerLib.config.job_settings import (
-    JOB_KINDS,
     ApplyConfig,
     CrossValidateConfig,
     EvaluateConfig,
@@ -17,9 +16,10 @@ from MedSegTrainerLib.config.job_settings import (
     job_document,
 )
 from MedSegTrainerLib.config.overrides import with_settings
-from MedSegTrainerLib.config.parsing import parse_config, parse_job
+from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import DataConfig, NetworkConfig, OptimizerConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.jobs.kinds import JOB_KINDS, parse_job
 
 
 def problems(values: Any, cls: type = TrainConfig) -> list[str]:
@@ -168,7 +168,7 @@ class TestProblems:
 class TestDefaults:
     @pytest.mark.parametrize("kind", sorted(JOB_KINDS))
     def test_are_valid_and_survive_a_round_trip(self, kind: str) -> None:
-        config = JOB_KINDS[kind]()
+        config = JOB_KINDS[kind].load_settings()()
         assert parse_job(job_document(config)) == config
 
     def test_values_survive_a_round_trip(self) -> None:

@@ -9,8 +9,9 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from MedSegTrainerLib.config.job_settings import JOB_KINDS, job_document
+from MedSegTrainerLib.config.job_settings import job_document
 from MedSegTrainerLib.config.settings import OptimizerConfig, TrainConfig
+from MedSegTrainerLib.jobs.kinds import settings_of_kinds
 from MedSegTrainerLib.workflow.nodes import SECTIONS
 
 
@@ -25,7 +26,7 @@ def settings_of(config: Any, path: str) -> list[Any]:
 
 def settings() -> list[Any]:
     """Those of every kind of job."""
-    return [found for kind, cls in JOB_KINDS.items() for found in settings_of(cls(), kind)]
+    return [found for kind, cls in settings_of_kinds().items() for found in settings_of(cls(), kind)]
 
 
 @pytest.mark.parametrize("item, default", settings())
@@ -41,7 +42,7 @@ def test_every_setting_is_explained_and_its_default_allowed(item: Any, default: 
     "name, cls, hint",
     [
         pytest.param(item.name, cls, get_type_hints(cls)[item.name], id=f"{cls.__name__}.{item.name}")
-        for cls in dict.fromkeys((*JOB_KINDS.values(), *SECTIONS.values()))
+        for cls in dict.fromkeys((*settings_of_kinds().values(), *SECTIONS.values()))
         for item in fields(cls)
         if re.search(r"\bint\b|\bfloat\b", str(get_type_hints(cls)[item.name]))
     ],
@@ -72,8 +73,8 @@ def test_a_configuration_cannot_be_changed() -> None:
         TrainConfig().data.seed = 1  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("kind", sorted(JOB_KINDS))
+@pytest.mark.parametrize("kind", sorted(settings_of_kinds()))
 def test_document_is_json_of_its_kind(kind: str) -> None:
-    document = json.loads(json.dumps(job_document(JOB_KINDS[kind]()), allow_nan=False))
+    document = json.loads(json.dumps(job_document(settings_of_kinds()[kind]()), allow_nan=False))
     assert (document["schema_version"], document["kind"]) == (1, kind)
-    assert set(document["config"]) == {item.name for item in fields(JOB_KINDS[kind])}
+    assert set(document["config"]) == {item.name for item in fields(settings_of_kinds()[kind])}

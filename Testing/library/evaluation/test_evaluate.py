@@ -20,7 +20,7 @@ from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.events import Measured, Progress, Stage, Warned
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import write_label_map
-from MedSegTrainerLib.jobs.evaluate import run_evaluate
+from MedSegTrainerLib.jobs.evaluate import evaluate_files
 from MedSegTrainerLib.metrics.metrics import METRICS
 from MedSegTrainerLib.report.case_arrays import read_case
 from MedSegTrainerLib.report.slice_pictures import draw_case
@@ -224,7 +224,7 @@ class TestJob:
         config = EvaluateConfig(
             predictions=str(tmp_path / "predictions"), labels=str(tmp_path), output_dir=str(tmp_path / "out")
         )
-        report = run_evaluate(config, events.append)
+        report = evaluate_files(config, events.append)
         assert report == str(tmp_path / "out" / "report.html")
         assert isinstance(events[-1], Measured)
         assert "unused" in Path(report).read_text(encoding="utf-8")
@@ -247,7 +247,7 @@ class TestJob:
     @pytest.mark.parametrize("predictions", ["nii.gz", "npy"])
     def test_listed_cases(self, tmp_path: Path, predictions: str) -> None:
         """An array says nothing of where it lies: it has the grid of its reference."""
-        run_evaluate(self.listed(tmp_path, predictions), ignore)
+        evaluate_files(self.listed(tmp_path, predictions), ignore)
         document = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
         assert document["cases"]["a"]["label 1"]["dice"] == 1
         assert document["cases"]["b"]["label 1"]["dice"] == pytest.approx(0.6)
@@ -258,18 +258,18 @@ class TestJob:
         config = self.listed(tmp_path, "nii.gz")
         (tmp_path / "p" / "b.nii.gz").unlink()
         with pytest.raises(DataError, match="has no prediction of b"):
-            run_evaluate(config, ignore)
+            evaluate_files(config, ignore)
 
     def test_an_array_of_another_size(self, tmp_path: Path) -> None:
         config = self.listed(tmp_path, "npy")
         np.save(tmp_path / "p" / "b.npy", kidney()[1:])
         with pytest.raises(DataError, match="different grids"):
-            run_evaluate(config, ignore)
+            evaluate_files(config, ignore)
 
     def test_only_what_is_asked_for(self, tmp_path: Path) -> None:
         events: list[Any] = []
         config = self.listed(tmp_path, "nii.gz", metrics=["HD95", "recall"], per_case=False)
-        report = Path(run_evaluate(config, events.append)).read_text(encoding="utf-8")
+        report = Path(evaluate_files(config, events.append)).read_text(encoding="utf-8")
         document = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
         assert list(document["summary"]["label 1"]) == ["hd95_mm", "recall"]
         assert list(events[-1].metrics["label 1"]) == ["hd95_mm", "recall"]
@@ -279,7 +279,7 @@ class TestJob:
         assert "Mean HD95" in report and "Mean Dice" not in report
 
     def test_everything_else_is_there_by_default(self, tmp_path: Path) -> None:
-        report = Path(run_evaluate(self.listed(tmp_path, "nii.gz"), ignore)).read_text(encoding="utf-8")
+        report = Path(evaluate_files(self.listed(tmp_path, "nii.gz"), ignore)).read_text(encoding="utf-8")
         assert "<h2>Every case" in report and ">IoU<" in report and "Mean Dice" in report
         header = (tmp_path / "out" / "metrics.csv").read_text(encoding="utf-8").splitlines()[0]
         assert header == ",".join(["case", "class", "outcome", *METRICS])
@@ -287,7 +287,7 @@ class TestJob:
     def test_pictures_as_opaque_as_asked(self, tmp_path: Path) -> None:
         folder = tmp_path / "pictures"
         config = self.listed(tmp_path, "seg.nrrd", pictures_dir=str(folder), overlay_alpha=0.9)
-        run_evaluate(config, ignore)
+        evaluate_files(config, ignore)
         assert sorted(path.name for path in folder.iterdir()) == ["a.png", "b.png"]
         files = {
             "prediction": str(tmp_path / "p" / "b.seg.nrrd"), "reference": config.references["b"],
@@ -301,20 +301,20 @@ class TestJob:
         config = self.listed(tmp_path, "nii.gz")
         save(tmp_path / "p" / "uncertainty" / "b_entropy.nrrd", (kidney(2) != kidney()).astype(np.float32))
         events: list[Any] = []
-        report = Path(run_evaluate(config, events.append)).read_text(encoding="utf-8")
+        report = Path(evaluate_files(config, events.append)).read_text(encoding="utf-8")
         assert "Uncertainty against error" in report
         assert any(isinstance(event, Warned) and "without a map of uncertainty: a" in event.message for event in events)
 
     def test_a_folder_without_any_map_is_refused(self, tmp_path: Path) -> None:
         config = self.listed(tmp_path, "nii.gz", uncertainty=str(tmp_path / "set"))
         with pytest.raises(DataError, match=r"no map of uncertainty for a, b.*a_entropy.nii.gz"):
-            run_evaluate(config, ignore)
+            evaluate_files(config, ignore)
 
     def test_an_unknown_metric(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"'dise' is no metric. Did you mean 'dice'"):
-            run_evaluate(self.listed(tmp_path, "nii.gz", metrics=["dise"]), ignore)
+            evaluate_files(self.listed(tmp_path, "nii.gz", metrics=["dise"]), ignore)
 
     def test_missing_folders_are_all_named(self) -> None:
         with pytest.raises(ConfigError) as caught:
-            run_evaluate(EvaluateConfig(predictions="p"), ignore)
+            evaluate_files(EvaluateConfig(predictions="p"), ignore)
         assert [problem.split(":")[0] for problem in caught.value.problems] == ["labels", "output_dir"]

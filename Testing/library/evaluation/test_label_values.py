@@ -18,7 +18,7 @@ from MedSegTrainerLib.evaluation.file_pairs import pair_folders
 from MedSegTrainerLib.events import Warned
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import write_label_map
-from MedSegTrainerLib.jobs.evaluate import run_evaluate
+from MedSegTrainerLib.jobs.evaluate import evaluate_files
 
 GEOMETRY = Geometry(
     size=(13, 11, 7),
@@ -141,7 +141,7 @@ def test_ignore_of_a_dataset_json(tmp_path: Path) -> None:
     (root / "dataset.json").write_text('{"labels": {"background": 0, "organ": 1, "ignore": 3}}')
     for place in (root, root / "labelsTr"):
         config = EvaluateConfig(predictions=str(tmp_path / "p"), labels=str(place), output_dir=str(tmp_path / "o"))
-        run_evaluate(config, lambda event: None)
+        evaluate_files(config, lambda event: None)
         document = json.loads((tmp_path / "o" / "metrics.json").read_text())
         assert (document["ignore_label"], list(document["summary"])) == (3, ["label 1"])
         assert "Voxels of value 3 do not count" in document["notes"][0]

@@ -13,18 +13,17 @@ from jsonschema import Draft202012Validator
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config.job_settings import (
-    JOB_KINDS,
     ApplyConfig,
     EvaluateConfig,
     FindRateConfig,
-    JobConfig,
     job_document,
 )
-from MedSegTrainerLib.config.settings import OptimizerConfig, TrainConfig
+from MedSegTrainerLib.config.settings import JobConfig, OptimizerConfig, TrainConfig
 from MedSegTrainerLib.events import EVENT_KINDS, Epoch, EventLog, EventReader, Failed, Planned, Started, Validated
 from MedSegTrainerLib.job import JobFolder, JobOwner
 from MedSegTrainerLib.job_status import Status
 from MedSegTrainerLib.jobs.json_schema import events_schema, job_schema, schemas, status_schema
+from MedSegTrainerLib.jobs.kinds import settings_of_kinds
 from MedSegTrainerLib.jobs.run import run_job
 
 RESOURCES = Path(__file__).resolve().parents[3] / "Resources"
@@ -87,7 +86,7 @@ class TestJob:
 
     def test_every_setting_has_its_help_and_limits(self) -> None:
         definitions = job_schema()["$defs"]
-        for cls in (*JOB_KINDS.values(), OptimizerConfig):
+        for cls in (*settings_of_kinds().values(), OptimizerConfig):
             for item in fields(cls):
                 if "help" in item.metadata:
                     described = definitions[cls.__name__]["properties"][item.name]["description"]

@@ -101,3 +101,16 @@ class TestPrecision:
         with torch.inference_mode():
             found = float(self.loss()([logits], target))
         assert found == float(self.loss()([logits], target))
+
+
+def test_what_the_sums_are_of_is_there_for_losses_that_need_more() -> None:
+    """A loss of the logits themselves gets PyTorch's own gradient."""
+    logits = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    target = torch.randint(3, (2, 4, 5), generator=torch.Generator().manual_seed(1))
+    found = class_sums(logits, target)
+    functional.cross_entropy(found.logits, found.target).backward()
+    assert logits.grad is not None
+    mine = logits.grad.clone()
+    logits.grad = None
+    functional.cross_entropy(logits, target).backward()
+    torch.testing.assert_close(mine, logits.grad)

@@ -11,10 +11,10 @@ from monai.losses import BoundaryLoss, DiceCELoss, DiceLoss, FocalLoss
 from torch import nn
 from torch.nn import functional
 
+from MedSegTrainerLib.config.loss_terms import LOSS_TERMS
 from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.losses.segmentation_loss import (
-    TERMS,
     SegmentationLoss,
     balanced_weights,
     build_loss,
@@ -194,7 +194,7 @@ class TestIgnoredVoxels:
         target[..., 3:] = -1
         assert boundary_alone(logits, target) == pytest.approx(wanted, rel=1e-5)
 
-    @pytest.mark.parametrize("name", sorted(TERMS))
+    @pytest.mark.parametrize("name", sorted(LOSS_TERMS))
     def test_get_no_gradient(self, name: str) -> None:
         logits, target = logits_and_target()
         target[0, 1] = -1
@@ -205,7 +205,7 @@ class TestIgnoredVoxels:
         assert float(logits.grad[0, :, 0].abs().min()) > 0
 
     @pytest.mark.parametrize("smooth", [0.0, 1.0])
-    @pytest.mark.parametrize("name", sorted(TERMS))
+    @pytest.mark.parametrize("name", sorted(LOSS_TERMS))
     def test_a_sample_of_nothing_else_is_no_nan(self, name: str, smooth: float) -> None:
         """And it counts as a sample: the other one weighs half."""
         logits, target = logits_and_target()
@@ -292,7 +292,7 @@ class TestGradient:
         loss.ramp = 0.4
         assert torch.autograd.gradcheck(lambda values: loss([values], target), logits.double().requires_grad_())
 
-    @pytest.mark.parametrize("name", sorted(TERMS))
+    @pytest.mark.parametrize("name", sorted(LOSS_TERMS))
     def test_of_certain_predictions_is_finite(self, name: str) -> None:
         """Probabilities that are 0 and 1 in float32, right and wrong."""
         _, target = logits_and_target()

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from MedSegTrainerLib.config.architectures import ARCHITECTURES
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import OptimizerConfig, TrainerConfig
-from MedSegTrainerLib.networks import MODELS, build_network
+from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.networks.instance_norm import InstanceNormAct
 from MedSegTrainerLib.training.lr_schedule import SCHEDULES, plateau_patience, plateau_reductions, rate_at
 from MedSegTrainerLib.training.optimizers import OPTIMIZERS, build_optimizer, set_rate
@@ -173,25 +173,12 @@ class TestPlateau:
         assert plateau_patience(TrainerConfig(**settings)) == patience
 
 
-SMALL: dict[str, dict[str, Any]] = {
-    "UNet2D": {"base_channels": 4}, "UNet3D": {"base_channels": 4}, "VNet": {"base_channels": 4, "dims": 3},
-    "SegResNet": {"init_filters": 4, "dims": 3}, "DeepLabV3Plus": {"base_channels": 8}, "SwinUNETR": {"embed_dim": 12},
-    "TransUNet": {"base_channels": 8, "img_size": [32, 32], "embed_dim": 24, "num_heads": 2, "num_layers": 2},
-    "UNETR": {"img_size": [16, 32, 32], "embed_dim": 24, "num_heads": 2, "num_layers": 2},
-}  # fmt: skip
-
-
-def small(name: str, plan: Plan) -> nn.Module:
-    """A registered network with few feature maps."""
-    if name == plan.architecture:
-        return build_network(name, plan.network)
-    return build_network(name, {"in_channels": 1, "out_channels": 2, **ARCHITECTURES[name].settings, **SMALL[name]})
-
-
 class TestEveryNetwork:
-    @pytest.mark.parametrize("name", sorted(MODELS))
-    def test_weights_decay_and_norms_and_biases_do_not(self, tiny_plan: Plan, name: str) -> None:
-        model = small(name, tiny_plan)
+    @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+    def test_weights_decay_and_norms_and_biases_do_not(
+        self, tiny_plan: Plan, small_parameters: Callable[[str], dict[str, Any]], name: str
+    ) -> None:
+        model = build_network(name, tiny_plan.network if name == PLANNED else small_parameters(name))
         decaying, others = (group["params"] for group in build_optimizer(
             model, "AdamW", 0.1, 0.5, OptimizerConfig()
         ).param_groups)  # fmt: skip
@@ -202,8 +189,8 @@ class TestEveryNetwork:
         assert sum(p.numel() for p in decaying) > 0.9 * sum(p.numel() for p in model.parameters())
         assert len(decaying) + len(others) == len(list(model.parameters()))
 
-    def test_a_table_of_relative_positions_is_a_bias(self, tiny_plan: Plan) -> None:
-        model = small("SwinUNETR", tiny_plan)
+    def test_a_table_of_relative_positions_is_a_bias(self, small_parameters: Callable[[str], dict[str, Any]]) -> None:
+        model = build_network("SwinUNETR", small_parameters("SwinUNETR"))
         tables = [p for path, p in model.named_parameters() if path.endswith("relative_position_bias_table")]
         decaying = {id(p) for p in build_optimizer(model, "SGD", 0.1, 0.5, OptimizerConfig()).param_groups[0]["params"]}
         assert tables and all(table.ndim == 2 and id(table) not in decaying for table in tables)

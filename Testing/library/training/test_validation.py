@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from MedSegTrainerLib.config.logged_metrics import LOGGED_METRICS, monitored_names
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.samples.cache import CachedCase
 from MedSegTrainerLib.errors import TrainingError
@@ -15,7 +16,6 @@ from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.losses.segmentation_loss import build_loss
 from MedSegTrainerLib.metrics.metrics import dice_from_counts
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.training.early_stopping import LOGGED_METRICS
 from MedSegTrainerLib.training.validation import CaseScores, HeldOut, HeldOutScores, Values, case_to_show, summarise
 
 Weights = dict[str, torch.Tensor]
@@ -139,7 +139,8 @@ class TestMetrics:
 
     def test_every_metric_that_can_be_monitored_is_there(self, tiny_plan: Plan, cpu: torch.device) -> None:
         metrics = HeldOut([case("a", 1)], tiny_plan, cpu).judge(fresh_weights(tiny_plan)).metrics
-        assert {name for name in LOGGED_METRICS if name.startswith("val_")} <= metrics.keys()
+        names = monitored_names(tiny_plan.class_names)
+        assert {name for name in names if not LOGGED_METRICS[name.partition("/")[0]].of_epoch} <= metrics.keys()
 
     def test_the_loss_is_the_mean_of_the_cases(self, tiny_plan: Plan, cpu: torch.device) -> None:
         weights, cases = fresh_weights(tiny_plan), [case("a", 1, size=(4, 8, 12)), case("b", 2, size=(2, 8, 12))]
@@ -246,7 +247,8 @@ class TestSummarise:
         classes: dict[str, Values] = {
             name: {"dice": value, "iou": value, "precision": value, "recall": value} for name, value in dice.items()
         }
-        return CaseScores(classes=classes, accuracy=0.5, loss=1.0, predicted=3, reference=4)
+        there = [1, *(int(value is not None) for value in dice.values())]
+        return CaseScores(classes=classes, table=np.diag(there).tolist(), loss=1.0)
 
     def summary(self, *values: float | None) -> HeldOutScores:
         return summarise({str(i): self.scores(kidney=value) for i, value in enumerate(values)}, ["kidney"])

@@ -14,12 +14,12 @@ from typing import Any
 import fake_environment as fake
 import pytest
 from installer_texts import TEXTS
+from MedSegTrainerUI.environment import build as build_environment
 from MedSegTrainerUI.environment.build import main
 from MedSegTrainerUI.environment.build_messages import KINDS
 from MedSegTrainerUI.environment.build_packages import _find_uv
 from MedSegTrainerUI.environment.build_tools import STARTUP_VARIABLE, system_pythons, tool_environment
 from MedSegTrainerUI.environment.builder import size_of
-from MedSegTrainerUI.environment import build as build_environment
 from MedSegTrainerUI.environment.test_record import identity, read_json, requirements_hash, venv_python
 
 from MedSegTrainerLib.events import EventReader

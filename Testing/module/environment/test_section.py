@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import slicer
-from MedSegTrainerUI.environment.environment import Environment
 from MedSegTrainerUI.environment import environment as environment_module
+from MedSegTrainerUI.environment.environment import Environment
 from MedSegTrainerUI.environment.section import EnvironmentSection
 from MedSegTrainerUI.environment.test_record import identity
 from tooltips import tooltip

@@ -1,0 +1,44 @@
+"""The file formats of results: what label maps and the maps beside them are written as.
+
+A new format is an entry here, and a file with its writer where ITK has none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFormat:
+    """A format that ``apply`` writes.
+
+    suffix: of label maps, without the first dot. map_suffix: of maps with fractions, the same unless given. note: what
+    is special about it, for the help. writer: "module:function" of an ``sitk.Image`` and a stream that takes bytes; ''
+    where ITK writes what the suffix says. same_as: the format that it is only another word for.
+    """
+
+    suffix: str
+    map_suffix: str = ""
+    note: str = ""
+    writer: str = ""
+    same_as: str = ""
+
+    @property
+    def suffix_of_maps(self) -> str:
+        return self.map_suffix or self.suffix
+
+
+RESULT_FORMATS: dict[str, ResultFormat] = {
+    "seg.nrrd": ResultFormat(suffix="seg.nrrd", map_suffix="nrrd", note="keeps names and colours"),
+    "nii.gz": ResultFormat(suffix="nii.gz"),
+    "nifti": ResultFormat(suffix="nii.gz", same_as="nii.gz"),
+    "mha": ResultFormat(suffix="mha"),
+    "png": ResultFormat(suffix="png", map_suffix="nrrd", note="2D"),
+    "npy": ResultFormat(suffix="npy", writer="MedSegTrainerLib.imaging.numpy_files:write_array"),
+}
+
+
+def format_names() -> str:
+    """All formats in words, each once."""
+    known = {name: entry for name, entry in RESULT_FORMATS.items() if not entry.same_as}
+    return ", ".join(f"{name} ({entry.note})" if entry.note else name for name, entry in known.items())
