@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +14,6 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.plan_parsing import read_plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint
-from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import DataError, JobError, TrainingError
 from MedSegTrainerLib.evaluation.evaluate import evaluate
 from MedSegTrainerLib.events import Emit, EventReader, Resumed, Stage, Warned
@@ -25,7 +26,7 @@ from MedSegTrainerLib.inference.predictor import Predictor, describe_plan
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
 from MedSegTrainerLib.jobs.final_predictions import predict_files
 from MedSegTrainerLib.jobs.kept_settings import keep_settings
-from MedSegTrainerLib.jobs.stages import DEFAULT_BUDGET, Scanned, counter, plan_training, prepare_cases, scan_data
+from MedSegTrainerLib.jobs.stages import Scanned, counter, plan_training, prepare_cases, scan_data
 from MedSegTrainerLib.model.description import DESCRIPTION
 from MedSegTrainerLib.model.package import load_package, save_description
 from MedSegTrainerLib.model.postprocessing import to_json
@@ -35,6 +36,7 @@ from MedSegTrainerLib.training.dashboard import Dashboard
 from MedSegTrainerLib.training.early_stopping import Monitor
 from MedSegTrainerLib.training.learner import Learner
 from MedSegTrainerLib.training.session import Training
+from MedSegTrainerLib.training.time_budget import TimeBudget, budget_seconds
 from MedSegTrainerLib.training.trainer import fit
 from MedSegTrainerLib.training.validation import HeldOut
 
@@ -46,16 +48,19 @@ def run_train(
     emit: Emit,
     started: float,
     ranks: Ranks = ALONE,
+    clock: Callable[[], float] = time.time,
 ) -> Outcome:
-    """Trains, or goes on where an earlier process ended; ``started`` is when the time budget began to run.
+    """Trains, or goes on where an earlier process ended; ``started`` is when the time budget began to run,
+    by the clock.
 
     With several ranks each calls this; all but the first say nothing and write nothing but prepared volumes.
     """
+    budget = TimeBudget(budget_seconds(config.trainer), started, clock)
     ranks.first_does(lambda: keep_settings(config, folder, begun=folder.plan_file.exists()))
     scanned = ranks.first_does(lambda: scan_data(config, emit, folder))
     monitor = Monitor(config.trainer, [item.name for item in scanned.fingerprint.classes])
-    plan = ranks.first_does(lambda: _plan_once(config, scanned, folder, emit, started, ranks))
-    training = _prepare(config, plan, scanned, monitor, folder, owner, emit, started, ranks)
+    plan = ranks.first_does(lambda: _plan_once(config, scanned, folder, emit, budget, ranks))
+    training = _prepare(config, plan, scanned, monitor, folder, owner, emit, budget, ranks)
     if training.is_over:
         emit(Warned(message=_over(training)))
     emit(Stage(name="train", message="Training", total=training.state.total_steps))
@@ -83,14 +88,14 @@ def _over(training: Training) -> str:
 
 
 def _plan_once(
-    config: TrainConfig, scanned: Scanned, folder: JobFolder, emit: Emit, started: float, ranks: Ranks
+    config: TrainConfig, scanned: Scanned, folder: JobFolder, emit: Emit, budget: TimeBudget, ranks: Ranks
 ) -> Plan:
     """The plan of the job, made where it has none yet."""
     if folder.plan_file.exists():
         plan = read_plan(folder.plan_file)
         _refuse_unplanned(plan, scanned.fingerprint)
     else:
-        plan = plan_training(config, scanned, emit, started, ranks)
+        plan = plan_training(config, scanned, emit, budget.seconds_left, ranks)
         atomic.write_json(folder.plan_file, plan.to_json())
     if plan.batch_size < ranks.count:
         raise TrainingError(
@@ -124,7 +129,7 @@ def _prepare(
     folder: JobFolder,
     owner: JobOwner | Bystander,
     emit: Emit,
-    started: float,
+    budget: TimeBudget,
     ranks: Ranks,
 ) -> Training:
     device = device_of(choose_device(config.trainer.device)[0], ranks)
@@ -143,9 +148,7 @@ def _prepare(
         learner.clip = plan.gradient_clip if state.clip is None else state.clip
         _remember_best(state, plan, folder, monitor)
         emit(Resumed(epoch=state.epoch, step=state.step))
-    deadline = None
-    if config.trainer.epochs == "auto":
-        deadline = started + parse_duration(config.trainer.budget or DEFAULT_BUDGET) - state.seconds
+    budget.take_off(state.seconds)
     return Training(
         plan=plan, config=config, folder=folder, owner=owner, emit=emit, device=device, ranks=ranks,
         train_cases=[cached[name] for name in split.train],
@@ -153,7 +156,7 @@ def _prepare(
             [cached[name] for name in split.val], plan, device, overlap=config.data.overlap,
             warn=lambda words: emit(Warned(message=words)), ranks=ranks,
         ),
-        learner=learner, state=state, monitor=monitor, deadline=deadline, data=scanned.data,
+        learner=learner, state=state, monitor=monitor, budget=budget, data=scanned.data,
         dashboard=Dashboard(
             folder, plan, tensorboard=config.trainer.tensorboard and ranks.is_first, epoch=state.epoch
         ),
@@ -191,7 +194,7 @@ def _final_report(training: Training, scanned: Scanned) -> str:
     predictor = Predictor(package, training.device, warn=lambda words: emit(Warned(message=words)))
     pairs, cleanings = predict_files(
         predictor, scanned.cases(names), scanned.cases(split.val), folder.report / "predictions", count,
-        deadline=training.deadline,
+        is_late=lambda: training.budget.is_used_up,
     )  # fmt: skip
     package = replace(package, postprocessing=to_json(cleanings))
     facts = {
