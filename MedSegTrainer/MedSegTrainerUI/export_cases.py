@@ -10,7 +10,6 @@ Beside it ``scene.json`` records what of the scene became what:
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 import unicodedata
@@ -62,15 +61,6 @@ def export_cases(
             atomic.replace(partial, folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-
-
-def read_mapping(folder: Path) -> dict[str, Any]:
-    """What ``export_cases`` recorded in ``folder``; {} where there is nothing that can be read."""
-    try:
-        document = json.loads((Path(folder) / MAPPING).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _refuse(rows: Sequence[CaseRow], classes: Sequence[SegmentClass], overlap: Overlap) -> None:
