@@ -24,7 +24,7 @@ nibabel = pytest.importorskip("nibabel")
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
 TINY: dict[str, Any] = {
     "device": "cpu", "epochs": 1, "base_channels": 4, "patch_size": "[8, 8, 8]", "samples_per_volume": 1,
-    "tensorboard": False,
+    "tensorboard": False, "mixed_precision": False, "channels_last": False,
 }  # fmt: skip
 NIFTI = {
     "sform_registered": "images/c0.nii.gz", "acdc_sform_scale": "images/c0.nii.gz",
