@@ -6,7 +6,7 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job_status import ACTIVE_STATES, DEAD_AFTER_SECONDS, HEARTBEAT_SECONDS, Status
 from MedSegTrainerLib.processes import process_exists
 
+TAKEOVER_SECONDS = 0.2  # in which another process that takes over at the same time has written its claim
 SMALL_FILE = 1000  # bytes; the lock and the request to stop are shorter
 
 
@@ -32,10 +33,13 @@ class LockedFolder(Protocol):
 
 
 class JobLock:
-    """The lock of a job folder: a file that holds host, process and moment of the one process that has it."""
+    """The lock of a job folder: a file that holds host, process and moment of the one process that has it.
 
-    def __init__(self, folder: LockedFolder) -> None:
-        self.folder = folder
+    wait: lets so many seconds pass.
+    """
+
+    def __init__(self, folder: LockedFolder, wait: Callable[[float], None] = time.sleep) -> None:
+        self.folder, self._wait = folder, wait
         self._claim = f"{socket.gethostname()} {os.getpid()} {time.time_ns()}"
 
     @contextmanager
@@ -59,7 +63,7 @@ class JobLock:
         if self.folder.status().is_alive() or self._is_fresh() or self._beats_elsewhere():
             raise JobError(busy(self.folder))
         atomic.write_bytes(self.folder.lock_file, self._claim.encode())
-        time.sleep(0.2)  # of several that take over at once, the last writer stays
+        self._wait(TAKEOVER_SECONDS)  # of several that take over at once, the last writer stays
         if not self.is_mine():
             raise JobError(busy(self.folder))
 
@@ -87,7 +91,7 @@ class JobLock:
         before = self.folder.status()
         if before.state not in ACTIVE_STATES or before.host in ("", socket.gethostname()):
             return False
-        time.sleep(2 * HEARTBEAT_SECONDS)
+        self._wait(2 * HEARTBEAT_SECONDS)
         return self.folder.status().heartbeat != before.heartbeat
 
 

@@ -94,8 +94,7 @@ def _other_jobs() -> str:
 
     kinds = (config.ApplyConfig, config.EvaluateConfig, config.CrossValidateConfig, config.FindRateConfig,
              config.VerifyConfig)  # fmt: skip
-    names = {section: kind for kind, section in config.JOB_KINDS.items()}
-    return "\n".join(_section(f"Jobs of kind `{names[kind]}`", kind) for kind in kinds)
+    return "\n".join(_section(f"Jobs of kind `{kind.KIND}`", kind) for kind in kinds)
 
 
 def _section(title: str, section: Any) -> str:

@@ -67,6 +67,7 @@ def plan(
 
     from MedSegTrainerLib.cli.console import JobView, class_table, plan_table  # torch takes seconds, --help must not
     from MedSegTrainerLib.jobs.stages import explain, plan_training, scan_data
+    from MedSegTrainerLib.training.time_budget import budget_seconds
 
     view = JobView(error_console)
 
@@ -76,7 +77,7 @@ def plan(
 
     with view.bar:
         scanned = scan_data(resolved, emit)
-        chosen = plan_training(resolved, scanned, emit, time.time())
+        chosen = plan_training(resolved, scanned, emit, budget_seconds(resolved.trainer))
     console.print(f"\n{len(scanned.dataset.cases)} cases, layout {scanned.dataset.layout}\n", highlight=False)
     console.print(class_table(scanned.fingerprint), highlight=False)
     console.print()

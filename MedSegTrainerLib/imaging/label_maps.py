@@ -130,11 +130,6 @@ def refuse_several_slices(size: Sequence[int], path: Path) -> None:
         raise DataError(f"A PNG file holds one slice, and {path.name} would have {size[2]}. Write nii.gz or seg.nrrd.")
 
 
-def read_classes(image: sitk.Image) -> list[LabelClass]:
-    """Classes named in the ``Segment*`` fields of an image that was read from a ``.seg.nrrd``; [] without them."""
-    return sorted((segment.item for segment in _named(image)), key=lambda item: item.value)
-
-
 def _read_numbers(path: Path) -> sitk.Image:
     """The file as it is, a photograph as the numbers its pixels stand for."""
     suffix = image_suffix(path)

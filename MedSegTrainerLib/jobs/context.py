@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +18,8 @@ if TYPE_CHECKING:  # it loads torch, which an evaluation must not wait for
 class JobContext:
     """Where a job works, and to whom it says how far it is.
 
-    owner: holds the lock of the folder and writes ``status.json``. emit: writes ``events.jsonl``. started: the
-    ``time.time()`` at which a time budget began to run. joined: the processes that share the job, None where this one
+    owner: holds the lock of the folder and writes ``status.json``. emit: writes ``events.jsonl``. started: when, by the
+    ``clock`` (seconds), a time budget began to run. joined: the processes that share the job, None where this one
     is alone; of several, all but the first say nothing and write nothing but prepared volumes.
     """
 
@@ -25,6 +27,7 @@ class JobContext:
     owner: JobOwner | Bystander
     emit: Emit
     started: float
+    clock: Callable[[], float] = time.time
     joined: Ranks | None = None
 
     @property

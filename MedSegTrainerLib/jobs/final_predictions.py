@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,12 +27,12 @@ def predict_files(
     folder: Path,
     count: Callable[[], None],
     *,
-    deadline: float | None = None,
+    is_late: Callable[[], bool] = lambda: False,
 ) -> tuple[list[Pair], list[Cleaning]]:
     """Writes the label maps of ``cases`` into the folder, and says what to do to each class of them, which was done.
 
     studied: the validation cases that the clean-up is chosen with. Where they are not ``cases``, the first few are
-    predicted too, as long as the deadline (``time.time()``) has not passed. count: called after each of ``cases``.
+    predicted too, until it is late. count: called after each of ``cases``.
     """
     plan, study = predictor.plan, CleaningStudy(predictor.plan.classes)
     names = {case.name for case in studied}
@@ -46,7 +45,7 @@ def predict_files(
         count()
     others = names.isdisjoint(case.name for case in cases)
     for case in studied[:MOST_STUDIED] if others else []:
-        if deadline is not None and time.time() > deadline:
+        if is_late():
             break
         _study(predictor, case, study)
     cleanings = study.choose()

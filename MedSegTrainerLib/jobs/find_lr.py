@@ -31,6 +31,7 @@ from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.stages import plan_training, prepare_cases, scan_data
 from MedSegTrainerLib.report.curves import write_rate_curve
 from MedSegTrainerLib.training.learner import Learner
+from MedSegTrainerLib.training.time_budget import TimeBudget, budget_seconds
 
 EXPLODED = 4.0  # times the best smoothed loss
 AVERAGED_SHARE = 1 / 20  # of the steps, that the exponential average looks back
@@ -147,7 +148,8 @@ def run_find_rate(config: FindRateConfig, context: JobContext) -> Outcome:
     """
     train, folder, owner, emit = config.train, context.folder, context.owner, context.emit
     scanned = scan_data(train, emit)
-    plan = plan_training(train, scanned, emit, context.started)
+    budget = TimeBudget(budget_seconds(train.trainer), context.started, context.clock)
+    plan = plan_training(train, scanned, emit, budget.seconds_left)
     device, _ = choose_device(train.trainer.device)
     owner.update(state="running", stage="prepare")
     cached = prepare_cases(plan, train, scanned, scanned.split.train, folder, device, emit)

@@ -21,7 +21,6 @@ from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.data.samples.cache import StoredCase, build_cache, open_cache
 from MedSegTrainerLib.data.splits.split import Split, cover_classes, missing_classes, split_dataset
 from MedSegTrainerLib.data.splits.used_cases import record_cases
-from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.events import Emit, Planned, Progress, Stage, Warned
 from MedSegTrainerLib.findings import refuse_errors, warning_lines
 from MedSegTrainerLib.hardware.device import choose_device
@@ -32,8 +31,6 @@ from MedSegTrainerLib.model.data_profile import describe
 from MedSegTrainerLib.planning.planner import make_plan
 from MedSegTrainerLib.planning.schedule import few_steps
 from MedSegTrainerLib.training.early_stopping import Monitor, judging_words
-
-DEFAULT_BUDGET = "20m"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,19 +86,19 @@ def scan_data(config: TrainConfig, emit: Emit, folder: JobFolder | None = None) 
 
 
 def plan_training(
-    config: TrainConfig, scanned: Scanned, emit: Emit, started: float, ranks: Ranks = ALONE
-) -> Plan:  # fmt: skip
-    """The plan for scanned data, told as an event; measures steps on the device, for so many ranks."""
+    config: TrainConfig, scanned: Scanned, emit: Emit, seconds_left: float | None, ranks: Ranks = ALONE
+) -> Plan:
+    """The plan for scanned data, told as an event; measures steps on the device, for so many ranks.
+
+    seconds_left: of the time budget, None without one.
+    """
     device, warning = choose_device(config.trainer.device)
     device = device_of(device, ranks)
     if warning:
         emit(Warned(message=warning))
     emit(Stage(name="plan", message="Measuring training steps on this device"))
     torch.manual_seed(config.data.seed)
-    left = None
-    if config.trainer.epochs == "auto":
-        left = parse_duration(config.trainer.budget or DEFAULT_BUDGET) - (time.time() - started)
-    plan = make_plan(scanned.fingerprint, config, scanned.split, device, left, ranks.count)
+    plan = make_plan(scanned.fingerprint, config, scanned.split, device, seconds_left, ranks.count)
     for name, asked in (("in_channels", config.network.in_channels), ("out_channels", asked_classes(config.network))):
         if asked not in ("auto", plan.network[name]):
             emit(Warned(message=f"network.{name} is {plan.network[name]}: {plan.reasons[name]}."))

@@ -12,7 +12,6 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.plan_parsing import read_plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint
-from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import DataError, JobError, TrainingError
 from MedSegTrainerLib.evaluation.evaluate import evaluate
 from MedSegTrainerLib.events import EventReader, Resumed, Stage, Warned
@@ -26,7 +25,7 @@ from MedSegTrainerLib.job import STOP_NOW, JobFolder, Outcome
 from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.final_predictions import predict_files
 from MedSegTrainerLib.jobs.kept_settings import keep_settings
-from MedSegTrainerLib.jobs.stages import DEFAULT_BUDGET, Scanned, counter, plan_training, prepare_cases, scan_data
+from MedSegTrainerLib.jobs.stages import Scanned, counter, plan_training, prepare_cases, scan_data
 from MedSegTrainerLib.model.description import DESCRIPTION
 from MedSegTrainerLib.model.package import load_package, save_description
 from MedSegTrainerLib.model.postprocessing import to_json
@@ -36,6 +35,7 @@ from MedSegTrainerLib.training.dashboard import Dashboard
 from MedSegTrainerLib.training.early_stopping import Monitor
 from MedSegTrainerLib.training.learner import Learner
 from MedSegTrainerLib.training.session import Training
+from MedSegTrainerLib.training.time_budget import TimeBudget, budget_seconds
 from MedSegTrainerLib.training.trainer import fit
 from MedSegTrainerLib.training.validation import HeldOut
 
@@ -43,11 +43,12 @@ from MedSegTrainerLib.training.validation import HeldOut
 def run_train(config: TrainConfig, context: JobContext) -> Outcome:
     """Trains, or goes on where an earlier process ended. With several ranks each calls this."""
     folder, owner, emit, ranks = context.folder, context.owner, context.emit, context.ranks
+    budget = TimeBudget(budget_seconds(config.trainer), context.started, context.clock)
     ranks.first_does(lambda: keep_settings(config, folder, begun=folder.plan_file.exists()))
     scanned = ranks.first_does(lambda: scan_data(config, emit, folder))
     monitor = Monitor(config.trainer, [item.name for item in scanned.fingerprint.classes])
-    plan = ranks.first_does(lambda: _plan_once(config, scanned, context))
-    training = _prepare(config, plan, scanned, monitor, context)
+    plan = ranks.first_does(lambda: _plan_once(config, scanned, context, budget))
+    training = _prepare(config, plan, scanned, monitor, context, budget)
     if training.is_over:
         emit(Warned(message=_over(training)))
     emit(Stage(name="train", message="Training", total=training.state.total_steps))
@@ -74,14 +75,14 @@ def _over(training: Training) -> str:
     )
 
 
-def _plan_once(config: TrainConfig, scanned: Scanned, context: JobContext) -> Plan:
+def _plan_once(config: TrainConfig, scanned: Scanned, context: JobContext, budget: TimeBudget) -> Plan:
     """The plan of the job, made where it has none yet."""
     folder, ranks = context.folder, context.ranks
     if folder.plan_file.exists():
         plan = read_plan(folder.plan_file)
         _refuse_unplanned(plan, scanned.fingerprint)
     else:
-        plan = plan_training(config, scanned, context.emit, context.started, ranks)
+        plan = plan_training(config, scanned, context.emit, budget.seconds_left, ranks)
         atomic.write_json(folder.plan_file, plan.to_json())
     if plan.batch_size < ranks.count:
         raise TrainingError(
@@ -108,8 +109,8 @@ def _refuse_unplanned(plan: Plan, found: Fingerprint) -> None:
 
 
 def _prepare(
-    config: TrainConfig, plan: Plan, scanned: Scanned, monitor: Monitor, context: JobContext
-) -> Training:  # fmt: skip
+    config: TrainConfig, plan: Plan, scanned: Scanned, monitor: Monitor, context: JobContext, budget: TimeBudget
+) -> Training:
     folder, owner, emit, ranks = context.folder, context.owner, context.emit, context.ranks
     device = device_of(choose_device(config.trainer.device)[0], ranks)
     split = scanned.split
@@ -127,9 +128,7 @@ def _prepare(
         learner.clip = plan.gradient_clip if state.clip is None else state.clip
         _remember_best(state, plan, folder, monitor)
         emit(Resumed(epoch=state.epoch, step=state.step))
-    deadline = None
-    if config.trainer.epochs == "auto":
-        deadline = context.started + parse_duration(config.trainer.budget or DEFAULT_BUDGET) - state.seconds
+    budget.take_off(state.seconds)
     return Training(
         plan=plan, config=config, folder=folder, owner=owner, emit=emit, device=device, ranks=ranks,
         train_cases=[cached[name] for name in split.train],
@@ -137,7 +136,7 @@ def _prepare(
             [cached[name] for name in split.val], plan, device, overlap=config.data.overlap,
             warn=lambda words: emit(Warned(message=words)), ranks=ranks,
         ),
-        learner=learner, state=state, monitor=monitor, deadline=deadline, data=scanned.data,
+        learner=learner, state=state, monitor=monitor, budget=budget, data=scanned.data,
         dashboard=Dashboard(
             folder, plan, tensorboard=config.trainer.tensorboard and ranks.is_first, epoch=state.epoch
         ),
@@ -175,7 +174,7 @@ def _final_report(training: Training, scanned: Scanned) -> str:
     predictor = Predictor(package, training.device, warn=lambda words: emit(Warned(message=words)))
     pairs, cleanings = predict_files(
         predictor, scanned.cases(names), scanned.cases(split.val), folder.report / "predictions", count,
-        deadline=training.deadline,
+        is_late=lambda: training.budget.is_used_up,
     )  # fmt: skip
     package = replace(package, postprocessing=to_json(cleanings))
     facts = {

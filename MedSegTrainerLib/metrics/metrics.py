@@ -21,11 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import ConfigError, did_you_mean
 from MedSegTrainerLib.metrics.counts import Overlap, overlaps
 
@@ -217,22 +216,6 @@ def metric_key(name: str) -> str:
     return key
 
 
-def case_metrics(
-    prediction: np.ndarray,
-    reference: np.ndarray,
-    classes: Sequence[LabelClass],
-    spacing_zyx: tuple[float, ...],
-    **settings: Any,
-) -> dict[str, Values]:
-    """Class name to metric name to number, for two label arrays (z, y, x) on a grid with this spacing in mm.
-
-    Label values that are not among ``classes`` count as background. ``settings`` are those of ``measure``.
-    Raises ValueError for different shapes.
-    """
-    measured = measure(prediction, reference, [item.value for item in classes], spacing_zyx, **settings)
-    return {item.name: measured[item.value] for item in classes}
-
-
 def measure(
     prediction: np.ndarray,
     reference: np.ndarray,
@@ -242,9 +225,10 @@ def measure(
     voxels: int | None = None,
     tolerance_mm: float = TOLERANCE_MM,
 ) -> dict[int, Values]:
-    """Label value to metric name to number; like ``case_metrics`` where the classes have no names yet.
+    """Label value to metric name to number, for two label arrays (z, y, x) on a grid with this spacing in mm.
 
-    voxels: how many of the arrays' voxels were labelled at all, all unless given; the others must be 0 in both.
+    Other label values count as background. voxels: how many of the arrays' voxels were labelled at all, all unless
+    given; the others must be 0 in both. Raises ValueError for different shapes.
     """
     if prediction.shape != reference.shape:
         msg = f"The prediction has the shape {prediction.shape} and the reference {reference.shape} (z, y, x)"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import maximum_filter
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.report.case_arrays import CaseArrays
@@ -102,11 +103,10 @@ def _draw(surface: Surface, paint: np.ndarray, axes: np.ndarray, middle: np.ndar
     columns = (size / 2 + seen[order, 0] * scale).astype(int)
     rows = (size / 2 - seen[order, 2] * scale).astype(int)
     reach = int(np.ceil(surface.step * scale * 0.75))
-    offsets = np.arange(-reach, reach + 1)
-    across, down = (part.ravel() for part in np.meshgrid(offsets, offsets))
-    picture = np.full((size, size, 3), GROUND, np.uint8)
-    where = ((rows[:, None] + down).clip(0, size - 1), (columns[:, None] + across).clip(0, size - 1))
-    picture[where] = shaded[:, None]  # of equal places the last one stays, which is the nearest
+    nearest = np.full((size, size), -1, np.int32)  # the place in the order; -1 is the ground
+    nearest[rows, columns] = np.arange(len(order))  # of equal places the last one stays
+    nearest = maximum_filter(nearest, 2 * reach + 1, mode="constant", cval=-1)
+    picture = np.concatenate([shaded, np.array([GROUND], np.uint8)])[nearest]
     return Image.fromarray(picture).resize((PANEL, PANEL), Image.Resampling.LANCZOS)
 
 

@@ -1,4 +1,4 @@
-"""Which logged metric says that a model is better, and since when none was."""
+"""Which logged metric says that a model is better, since when none was, and whether that ends a training."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from MedSegTrainerLib.config.logged_metrics import LOGGED_METRICS, logged_metric, monitored_names
 from MedSegTrainerLib.config.settings import TrainerConfig
 from MedSegTrainerLib.errors import ConfigError, did_you_mean
+from MedSegTrainerLib.training.checkpoint import TrainingState
 
 DEFAULT_PATIENCE = 30  # guide, "Early Stopping"
 
@@ -69,3 +70,16 @@ def judging_words(trainer: TrainerConfig, why: str) -> str:
 def stopping_patience(trainer: TrainerConfig) -> int:
     """Epochs without improvement after which early stopping ends a training."""
     return DEFAULT_PATIENCE if trainer.patience == "auto" else trainer.patience
+
+
+def note_improvement(monitor: Monitor, value: float | None, state: TrainingState) -> None:
+    """Writes the monitored metric of this epoch into the state where it is what early stopping waits for."""
+    if monitor.is_improvement(value, state.improved):
+        state.improved, state.improved_epoch = value, state.epoch
+
+
+def is_stale(trainer: TrainerConfig, state: TrainingState) -> bool:
+    """Whether early stopping ends a training: the monitored metric has not improved for too long. One that was never
+    known, as without held-out cases, ends nothing."""
+    has_waited = state.epoch - state.improved_epoch >= stopping_patience(trainer)
+    return trainer.early_stopping and state.improved is not None and has_waited

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from MedSegTrainerLib.events import Best, EventReader, Validated
 from MedSegTrainerLib.guide.advisor import news
 from MedSegTrainerLib.guide.remedies import facts_of
 from MedSegTrainerLib.model.package import ModelPackage, save_package
+from MedSegTrainerLib.training.early_stopping import note_improvement
 from MedSegTrainerLib.training.lr_schedule import plateau_patience, plateau_reductions
 from MedSegTrainerLib.training.session import Training
 from MedSegTrainerLib.training.validation import HeldOutScores
@@ -16,11 +16,10 @@ from MedSegTrainerLib.training.validation import HeldOutScores
 
 def validate(training: Training) -> None:
     """Judges the averaged weights, tells the result, and keeps them where they are the best so far."""
-    started = time.time()
-    training.ranks.take_firsts(list(training.learner.average.weights.values()))  # statistics of norms may differ
-    training.held_out.show(training.ranks.first_does(training.folder.preview_requested))
-    scores = training.held_out.judge(training.learner.average.weights) if training.held_out.cases else None
-    training.validation_seconds = time.time() - started
+    with training.budget.validating():
+        training.ranks.take_firsts(list(training.learner.average.weights.values()))  # statistics of norms may differ
+        training.held_out.show(training.ranks.first_does(training.folder.preview_requested))
+        scores = training.held_out.judge(training.learner.average.weights) if training.held_out.cases else None
     metrics: dict[str, float | None] = {**training.newest, **(scores.metrics if scores else {})}
     if scores is not None:
         _tell(training, scores, metrics)
@@ -61,7 +60,7 @@ def _tell(training: Training, scores: HeldOutScores, metrics: dict[str, float | 
         return
     event = Validated(
         epoch=training.state.epoch,
-        minutes=round((training.state.seconds + training.validation_seconds) / 60, 3),
+        minutes=round((training.state.seconds + training.budget.validation_seconds) / 60, 3),
         mean_dice=scores.mean,
         dice=scores.per_class,
         per_case=scores.per_case,
@@ -90,8 +89,7 @@ def _remember(training: Training, scores: HeldOutScores | None, metrics: dict[st
     """Keeps the model where the monitored metric is the best so far, or is not known at all."""
     state, monitor = training.state, training.monitor
     value = monitor.value(metrics)
-    if monitor.is_improvement(value, state.improved):
-        state.improved, state.improved_epoch = value, state.epoch
+    note_improvement(monitor, value, state)
     if value is not None and not monitor.is_better(value, state.best):
         return
     if value is None and state.best is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 
 import torch
@@ -19,9 +18,7 @@ from MedSegTrainerLib.training.model_selection import advise, keep_checkpoint, v
 from MedSegTrainerLib.training.nan_recovery import NotANumberError, go_back
 from MedSegTrainerLib.training.session import Training
 
-LOOK_SECONDS = 2.0
 RANK_SEEDS = 1_000_003  # more than there are epochs
-REPORT_SECONDS = 8.0  # kept free of a budget for the final report, besides three validations
 
 
 def fit(training: Training) -> str | None:
@@ -42,7 +39,8 @@ def fit(training: Training) -> str | None:
 
 
 def _run_epochs(training: Training) -> str | None:
-    earlier, training.first_step = training.state.seconds, training.state.step
+    earlier = training.state.seconds
+    training.budget.begin(training.state.step)
     while not training.is_over:
         is_full = False
         try:
@@ -57,7 +55,7 @@ def _run_epochs(training: Training) -> str | None:
         if is_full:
             _go_on_smaller(training)
             continue
-        training.state.seconds = earlier + time.time() - training.started
+        training.state.seconds = earlier + training.budget.seconds_trained
         if stopped == STOP_NOW:
             return stopped
         if stopped or _is_validation_due(training):
@@ -86,7 +84,7 @@ def _run_epoch(training: Training) -> str | None:
     )
     losses: list[torch.Tensor] = []
     norms: list[torch.Tensor] = []
-    started = time.time()
+    started = training.budget.clock()
     rate = 0.0
     while len(losses) < plan.steps_per_epoch and state.step < state.total_steps:
         rate = _rate(training)
@@ -105,7 +103,7 @@ def _run_epoch(training: Training) -> str | None:
     training.ranks.add_up([mean_loss])
     if not torch.isfinite(mean_loss) or not learner.is_finite():
         raise NotANumberError
-    _tell_epoch(training, float(mean_loss), rate, float(torch.stack(norms).mean()), time.time() - started)
+    _tell_epoch(training, float(mean_loss), rate, float(torch.stack(norms).mean()), training.budget.clock() - started)
     return None
 
 
@@ -116,7 +114,7 @@ def _tell_epoch(training: Training, loss: float, rate: float, norm: float, secon
         return
     event = Epoch(
         epoch=state.epoch, epochs=training.epochs, step=state.step, train_loss=loss, learning_rate=rate,
-        gradient_norm=norm, seconds=round(seconds, 3), eta_seconds=training.seconds_left,
+        gradient_norm=norm, seconds=round(seconds, 3), eta_seconds=training.eta_seconds,
     )  # fmt: skip
     training.emit(event)
     training.dashboard.epoch(event)
@@ -124,9 +122,10 @@ def _tell_epoch(training: Training, loss: float, rate: float, norm: float, secon
 
 
 def _save_from_time_to_time(training: Training) -> None:
-    if training.is_over or time.time() - training.last_save >= training.config.trainer.checkpoint_seconds:
+    clock = training.budget.clock
+    if training.is_over or clock() - training.last_save >= training.config.trainer.checkpoint_seconds:
         training.writer.save(training.folder.checkpoint_file, training.learner, training.state)
-        training.last_save = time.time()
+        training.last_save = clock()
 
 
 def _recover(training: Training) -> None:
@@ -139,7 +138,8 @@ def _recover(training: Training) -> None:
         training.ranks,
     )  # fmt: skip
     state = training.state
-    training.first_step, training.next_look = min(training.first_step, state.step), state.step
+    training.budget.go_back_to(state.step)
+    training.next_look = state.step
     training.ranks.wait()  # all have read it
     if not training.ranks.is_first:
         return
@@ -181,12 +181,12 @@ def _go_on_smaller(training: Training) -> None:
 def _look_around(training: Training) -> str | None:
     """How long it will be, and whether somebody wants it to stop: as the first rank sees it."""
     state, ranks = training.state, training.ranks
-    state.total_steps = _steps_in_time(training)
+    state.total_steps = training.budget.total_steps(state.step, state.total_steps)
     stopped = None
     if ranks.is_first:
         _tell_progress(training)
         stopped = training.folder.stop_requested()
-    pause = max(1, int(LOOK_SECONDS / training.step_seconds))
+    pause = training.budget.steps_to_next_look(state.step)
     state.total_steps, pause, stopped = ranks.first_says((state.total_steps, pause, stopped))
     training.next_look = state.step + pause
     return stopped
@@ -194,7 +194,7 @@ def _look_around(training: Training) -> str | None:
 
 def _tell_progress(training: Training) -> None:
     """Raises JobError where another process took over."""
-    state, eta = training.state, training.seconds_left
+    state, eta = training.state, training.eta_seconds
     if training.owner.lost:
         raise JobError(f"Another process has taken over {training.folder.path}. This one ends; nothing is lost.")
     training.emit(Progress(done=state.step, total=state.total_steps, eta_seconds=eta))
@@ -224,13 +224,3 @@ def _rate(training: Training) -> float:
 def _is_validation_due(training: Training) -> bool:
     state = training.state
     return state.epoch % training.plan.validation_interval == 0 or state.step >= state.total_steps
-
-
-def _steps_in_time(training: Training) -> int:
-    """How many steps there will be: with a time budget the number follows the speed seen so far."""
-    state = training.state
-    if training.deadline is None:
-        return state.total_steps
-    left = training.deadline - time.time() - REPORT_SECONDS - 3 * training.validation_seconds
-    possible = state.step + max(0, int(left / training.step_seconds))
-    return max(state.step, min(possible, state.total_steps * 2))

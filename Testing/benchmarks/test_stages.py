@@ -69,7 +69,7 @@ class TestDividedStep:
         data = DataConfig(data_dir=str(material.cases[0].label.parents[1]), patch_size=[1, 32, 32], batch_size=2)
         network, trainer = NetworkConfig(dims=2, base_channels=4), TrainerConfig(device="cpu", epochs=1)
         config = TrainConfig(data=data, network=network, trainer=trainer)
-        plan = plan_training(config, scan_data(config, lambda event: None), lambda event: None, 0.0)
+        plan = plan_training(config, scan_data(config, lambda event: None), lambda event: None, None)
         batch = next(epoch_batches(material.cached, plan, config.data, CPU, 0))
         expected, _ = _learner(plan, config).step([batch], 1, RATE)
         divided = DividedStep(_learner(plan, config), material.cached, config)

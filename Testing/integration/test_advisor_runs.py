@@ -54,6 +54,7 @@ BROKEN = {
     "two channels": Run("underfitting", ("base_channels=2", "lr_schedule=cosine")),
     "labels shifted": Run("labels", ("lr_schedule=cosine",), data="shifted"),
 }
+EVERY_DAY = ("rate too high", "labels shifted")  # curves of the others are recorded, and judged in test_advisor.py
 GAIN = {"two cases": 0.01}  # Dice that the remedies must give, where it is not a lot: these runs are not poor
 USUAL_GAIN = 0.2
 
@@ -162,7 +163,9 @@ def test_nothing_but_a_good_word_on_a_healthy_training(train: Train) -> None:
     assert outcome.best_dice > 0.85
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in EVERY_DAY else [pytest.mark.slow]) for name in BROKEN]
+)
 def test_what_goes_wrong_is_called_by_its_name(train: Train, name: str) -> None:
     outcome = train(BROKEN[name])
     before = {"class_at_zero"} if name == "labels shifted" else set()  # the smaller structure is often lost, too

@@ -13,8 +13,9 @@ from MedSegTrainerLib.api import apply, evaluate, train
 from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.imaging.label_maps import read_classes, read_label_map, read_label_map_onto
+from MedSegTrainerLib.imaging.label_maps import read_label_map, read_label_map_onto
 from MedSegTrainerLib.imaging.read import read_file
+from MedSegTrainerLib.imaging.seg_nrrd import read_header
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.model.package import ModelPackage
 
@@ -23,7 +24,7 @@ nibabel = pytest.importorskip("nibabel")
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
 TINY: dict[str, Any] = {
     "device": "cpu", "epochs": 1, "base_channels": 4, "patch_size": "[8, 8, 8]", "samples_per_volume": 1,
-    "tensorboard": False,
+    "tensorboard": False, "mixed_precision": False, "channels_last": False,
 }  # fmt: skip
 NIFTI = {
     "sform_registered": "images/c0.nii.gz", "acdc_sform_scale": "images/c0.nii.gz",
@@ -99,7 +100,7 @@ def test_classes_of_segmentations_are_those_of_results(name: str, job: Path, cas
         job = tmp_path / "job"
         package = train(cases / name, job, **TINY)
     (result,) = apply(job, [cases / name / "images" / "c0.nrrd"], tmp_path / "out")
-    classes = [(item.name, item.value) for item in read_classes(read_file(Path(result)))]
+    classes = [(segment.item.name, segment.item.value) for segment in read_header(Path(result))]
     wanted = [("liver", 1), ("tumor", 2), ("corner", 3), ("far corner", 4)]
     assert classes == wanted[: 4 if package else 2]
     case = find_cases(cases / name).cases[0]

@@ -11,8 +11,9 @@ from MedSegTrainerLib.api import apply
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.imaging.label_maps import read_classes, write_label_map
+from MedSegTrainerLib.imaging.label_maps import write_label_map
 from MedSegTrainerLib.imaging.read import read_file
+from MedSegTrainerLib.imaging.seg_nrrd import read_header
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.model.package import load_package
@@ -55,7 +56,7 @@ def test_whole_way(
     result = read_file(Path(found))
     assert Path(found).name == "p2_a.seg.nrrd"
     assert Geometry.of(result).disagreements(Geometry.of(read_file(tmp_path / "data" / "p2_a"))) == []
-    assert [item.value for item in read_classes(result)] == [2, 5]
+    assert [segment.item.value for segment in read_header(Path(found))] == [2, 5]
 
 
 def box_of(label: sitk.Image) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ import pytest
 from MedSegTrainerLib.cli.main import main
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
+QUICK = " --set base_channels=4 --set mixed_precision=false --set channels_last=false"  # one small network is measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,7 @@ class Row:
     """``run``: words of a command, with {case} for the folder and {out} for a new one. Everything in ``says`` must be
     in what it prints, and nothing of ``never``."""
 
-    run: str = "plan {case} --epochs 1 --device cpu"
+    run: str = "plan {case} --epochs 1 --device cpu" + QUICK
     code: int = 0
     says: tuple[str, ...] = ()
     never: tuple[str, ...] = ("Traceback",)
@@ -100,7 +101,7 @@ TABLE: dict[str, Row] = {
     "json_bom": Row(says=("layout nnU-Net",)),
     # --- training ---
     "left_right_unnamed": Row(
-        run="plan {case}/d_lr --epochs 1 --device cpu",
+        run="plan {case}/d_lr --epochs 1 --device cpu" + QUICK,
         says=("not along x: 'label 1' and 'label 2' lie on opposite sides along x in 6 of 6 cases",),
         never=("anatomy is alike",),
     ),

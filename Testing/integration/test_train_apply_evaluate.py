@@ -20,7 +20,8 @@ from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EVENT_KINDS, EventReader
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.imaging.label_maps import read_classes, read_label_map
+from MedSegTrainerLib.imaging.label_maps import read_label_map
+from MedSegTrainerLib.imaging.seg_nrrd import read_header
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.model.package import load_package
@@ -126,9 +127,9 @@ class TestApplying:
 
     @pytest.mark.parametrize("index", [0, 3])
     def test_values_and_classes_are_those_of_the_training(self, applied: Path, trained: JobFolder, index: int) -> None:
-        labels = sitk.ReadImage(str(applied / f"case_{index}.seg.nrrd"))
-        assert set(np.unique(sitk.GetArrayViewFromImage(labels)).tolist()) == VALUES
-        assert tuple(read_classes(labels)) == load_package(trained.model).plan.classes
+        path = applied / f"case_{index}.seg.nrrd"
+        assert set(np.unique(sitk.GetArrayViewFromImage(sitk.ReadImage(str(path)))).tolist()) == VALUES
+        assert tuple(segment.item for segment in read_header(path)) == load_package(trained.model).plan.classes
 
     @pytest.mark.parametrize("index", [0, 3])
     def test_structures_are_found_where_they_are(self, applied: Path, dataset: Path, index: int) -> None:

@@ -18,7 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.imaging.geometry import Geometry, resample
-from MedSegTrainerLib.imaging.label_maps import read_classes, read_label_map
+from MedSegTrainerLib.imaging.label_maps import read_label_map
+from MedSegTrainerLib.imaging.seg_nrrd import read_header
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.training.tensorboard import tag_of
@@ -63,8 +64,9 @@ def test_gradients_and_pictures_are_in_tensorboard(trained: JobFolder) -> None:
 def test_the_preview_lies_on_the_patient(trained: JobFolder, dataset: Path) -> None:
     told = json.loads((trained.previews / "latest.json").read_text())
     assert told["epoch"] == 3
-    preview = sitk.ReadImage(str(trained.previews / "latest.seg.nrrd"))
-    assert {item.value for item in read_classes(preview)} == {2, 5}
+    path = trained.previews / "latest.seg.nrrd"
+    preview = sitk.ReadImage(str(path))
+    assert {segment.item.value for segment in read_header(path)} == {2, 5}
     reference = read_label_map(dataset / "labels" / f"{told['case']}.nii.gz")
     shown = resample(sitk.Cast(preview, sitk.sitkInt32), Geometry.of(reference), is_label=True)
     here, there = (sitk.GetArrayFromImage(image) == 2 for image in (shown, reference))

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +35,6 @@ with JobOwner(JobFolder(Path(sys.argv[1])), "train") as owner:
     owner.update(state="running", epoch=3, best=0.7)
     print("owned", flush=True)
     sys.stdin.read()
-"""
-BEATING = """
-import json, sys, time
-from pathlib import Path
-from MedSegTrainerLib import atomic
-status = Path(sys.argv[1]) / "status.json"
-values = json.loads(status.read_text())
-print("owned", flush=True)
-while True:
-    values["heartbeat"] += 0.5
-    atomic.write_json(status, values)
-    time.sleep(0.5)
 """
 CREATOR = """
 import sys
@@ -186,13 +174,28 @@ class TestOwner:
 
     def test_another_machine_whose_clock_is_wrong_still_works(self, folder: JobFolder) -> None:
         leave_behind(folder, host="elsewhere", pid=1, age=-7200)
-        with process(BEATING, folder), pytest.raises(JobError, match="is being worked on by process 1 on elsewhere"):
-            try_to_own(folder)
+
+        def beat(seconds: float) -> None:
+            before = folder.status()
+            atomic.write_json(folder.status_file, asdict(replace(before, heartbeat=before.heartbeat + seconds)))
+
+        with pytest.raises(JobError, match="is being worked on by process 1 on elsewhere"):
+            JobLock(folder, wait=beat).acquire()
 
     def test_another_machine_whose_clock_was_wrong_and_that_is_gone(self, folder: JobFolder) -> None:
         leave_behind(folder, host="elsewhere", pid=1, age=-7200)
         assert not folder.status().is_alive()
-        try_to_own(folder)
+        waited: list[float] = []
+        with JobLock(folder, wait=waited.append).held():
+            assert waited[0] > HEARTBEAT_SECONDS
+
+    def test_of_two_that_take_over_at_once_the_last_one_stays(self, folder: JobFolder) -> None:
+        leave_behind(folder, host=HERE, pid=dead_pid(), age=1)
+        claim = b"elsewhere 5 1"
+        lock = JobLock(folder, wait=lambda seconds: atomic.write_bytes(folder.lock_file, claim))
+        with pytest.raises(JobError, match="is being worked on by process 5 on elsewhere"), lock.held():
+            pass
+        assert folder.lock_file.read_bytes() == claim
 
     @pytest.mark.parametrize("lock", ["", "elsewhere", "elsewhere x 1", f"elsewhere {'9' * 400} 1", "a b c d", "\x1b"])
     def test_a_lock_that_names_nobody_is_taken_over(self, folder: JobFolder, lock: str) -> None:

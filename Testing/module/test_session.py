@@ -265,8 +265,12 @@ def test_data_are_checked_and_taken_from_a_folder(
     assert watch.state == "stopped"
 
 
-def test_a_long_training_in_the_panel(home: Path, request: Any, wait_for: Any, make_job: Any, tmp_path: Path) -> None:
-    """20 000 events are read in small pieces, and what comes meanwhile is shown; how long each takes is noted."""
+@pytest.mark.parametrize("epochs", [1000, pytest.param(6667, marks=pytest.mark.slow)])
+def test_a_long_training_in_the_panel(
+    home: Path, request: Any, wait_for: Any, make_job: Any, tmp_path: Path, epochs: int
+) -> None:
+    """3 000 events, or 20 000, are read in small pieces, and what comes meanwhile is shown; how long each takes is
+    noted."""
     from MedSegTrainerLib.events import Epoch, EventLog, Progress, Stage, Validated
 
     def epoch(number: int) -> Iterator[Any]:
@@ -281,7 +285,7 @@ def test_a_long_training_in_the_panel(home: Path, request: Any, wait_for: Any, m
         )  # fmt: skip
 
     begin = Stage(name="train", message="Training", total=8000)
-    events = [begin, *(event for number in range(1, 6668) for event in epoch(number))]
+    events = [begin, *(event for number in range(1, epochs + 1) for event in epoch(number))]
     folder = make_job(events=events, state="running")
     status = json.loads(folder.status_file.read_text())
 
@@ -299,12 +303,12 @@ def test_a_long_training_in_the_panel(home: Path, request: Any, wait_for: Any, m
     panel.train.job.follow(folder)  # as *Watch* does
     watch, log = panel.train.job.watched, EventLog(folder.events_file)
     wait_for(lambda: beat() or watch.caught_up, 5 * played.MINUTE)
-    assert len(watch.epochs) == len(watch.validations) == 6667
-    for number in range(6668, 6677):
+    assert len(watch.epochs) == len(watch.validations) == epochs
+    for number in range(epochs + 1, epochs + 10):
         beat()
         for event in epoch(number):
             log(event)
         wait_for(lambda number=number: len(watch.epochs) == number)
     assert panel.train.job.charts.nodes["losses"].GetNumberOfRows() > 100
-    assert "epoch 6676" in panel.train.job.ui.progressLabel.text
-    write_timings(timings, tmp_path, "timer-callbacks-20000-events")
+    assert f"epoch {epochs + 9}" in panel.train.job.ui.progressLabel.text
+    write_timings(timings, tmp_path, f"timer-callbacks-{3 * epochs}-events")

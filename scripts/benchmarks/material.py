@@ -21,8 +21,8 @@ from MedSegTrainerLib.data.samples.patches import Triple, cut_batch, draw_patch
 from MedSegTrainerLib.data.samples.preprocess import prepare_case
 from MedSegTrainerLib.data.splits.split import Split
 from MedSegTrainerLib.duration import parse_duration
-from MedSegTrainerLib.jobs.stages import DEFAULT_BUDGET
 from MedSegTrainerLib.planning.planner import make_plan
+from MedSegTrainerLib.training.time_budget import DEFAULT_BUDGET
 
 MOST_CASES = 4  # enough to differ; with more a run would only take longer to begin
 

@@ -42,9 +42,9 @@ from MedSegTrainerLib.errors import MedSegError, UsageError
 from MedSegTrainerLib.imaging.label_maps import read_label_map_onto
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.imaging.write import write_volume
-from MedSegTrainerLib.jobs.stages import DEFAULT_BUDGET
 from MedSegTrainerLib.planning.planner import make_plan
 from MedSegTrainerLib.training.learner import Learner
+from MedSegTrainerLib.training.time_budget import DEFAULT_BUDGET
 
 HERE = Path(__file__).resolve().parent
 PLANNED_ON = 20  # cases; the size of the whole data set, on which nnU-Net's batch depends, is told as it is

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import math
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,10 +33,11 @@ from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.final_predictions import predict_files
-from MedSegTrainerLib.jobs.stages import DEFAULT_BUDGET, plan_training, prepare_cases, scan_data
+from MedSegTrainerLib.jobs.stages import plan_training, prepare_cases, scan_data
 from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.training.checkpoint import TrainingState, save_checkpoint
 from MedSegTrainerLib.training.learner import Learner
+from MedSegTrainerLib.training.time_budget import DEFAULT_BUDGET, budget_seconds
 from MedSegTrainerLib.training.validation import HeldOut
 
 BEFORE, AFTER = ("read", "plan", "preprocess"), ("inference", "report")
@@ -100,7 +100,7 @@ def measure(config: TrainConfig, job: Path, watch: Stopwatch, steps: int) -> dic
     with watch.stage("read"):
         scanned = scan_data(config, _unheard)
     with watch.stage("plan"):
-        plan = plan_training(config, scanned, _unheard, time.time())
+        plan = plan_training(config, scanned, _unheard, budget_seconds(config.trainer))
     split = scanned.split
     with watch.stage("preprocess"):
         names = sorted({*split.train, *split.val})

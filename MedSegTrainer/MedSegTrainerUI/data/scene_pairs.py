@@ -42,11 +42,6 @@ class Pairs:
     label_maps: tuple[Any, ...]
 
 
-def find_pairs() -> list[CaseRow]:
-    """The pairs of the scene."""
-    return list(pair_all(slicer.mrmlScene).rows)
-
-
 def pair_all(scene: Any) -> Pairs:
     """Every volume and segmentation of a scene, but hidden ones; each is in one pair at most."""
     nodes = [node for node in _nodes(scene, "vtkMRMLScalarVolumeNode") if not node.GetHideFromEditors()]

@@ -21,7 +21,6 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import DataError, MedSegError
-from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerUI.scene.case_checks import check_rows, error_lines
 from MedSegTrainerUI.scene.case_rows import CaseRow, free_name
 from MedSegTrainerUI.scene.export_labels import Overlap, export_labels
@@ -62,15 +61,6 @@ def export_cases(
             atomic.replace(partial, folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-
-
-def read_mapping(folder: Path) -> dict[str, Any]:
-    """What ``export_cases`` recorded in ``folder``; {} where there is nothing that can be read."""
-    try:
-        document = read_json_file(Path(folder) / MAPPING, DataError)
-    except (OSError, DataError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _refuse(rows: Sequence[CaseRow], classes: Sequence[SegmentClass], overlap: Overlap) -> None:

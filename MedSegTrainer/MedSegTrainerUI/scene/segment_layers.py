@@ -134,12 +134,6 @@ def segment_volumes(segmentation: Any, volume: Any = None) -> dict[str, float]:
     return found
 
 
-def voxel_counts(segmentation: Any, volume: Any) -> dict[str, int]:
-    """Voxels of ``volume`` that each segment fills, by its ID; estimated from its size where it has another grid."""
-    voxel = volume_geometry(volume).voxel_ml
-    return {segment_id: round(ml / voxel) for segment_id, ml in segment_volumes(segmentation, volume).items()}
-
-
 def part_on_grid(layer: Layer, segmentation: Any, volume: Any) -> Part | None:
     """A layer on the voxels of ``volume``, cut to what it holds; None where it holds nothing there.
 

@@ -12,7 +12,10 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.cli.main import main
 
-TINY = ("--device", "cpu", "--set", "base_channels=4", "--set", "patch_size=[8,8,8]", "--set", "samples_per_volume=1")
+TINY = (
+    "--device", "cpu", "--set", "base_channels=4", "--set", "patch_size=[8,8,8]", "--set", "samples_per_volume=1",
+    "--set", "mixed_precision=false", "--set", "channels_last=false",
+)  # fmt: skip
 WORKFLOW = {
     "workflow": "Test",
     "nodes": [

@@ -20,7 +20,10 @@ from MedSegTrainerLib.job import JobFolder
 
 CASES = 4
 SIZE = (14, 12, 9)  # x, y, z
-TINY = ("--device", "cpu", "--set", "base_channels=4", "--set", "patch_size=[8,8,8]", "--set", "samples_per_volume=1")
+TINY = (
+    "--device", "cpu", "--set", "base_channels=4", "--set", "patch_size=[8,8,8]", "--set", "samples_per_volume=1",
+    "--set", "mixed_precision=false", "--set", "channels_last=false",
+)  # fmt: skip
 NEVER = ("Traceback", "Error:", "[Errno", "None", "should not happen")
 
 Words = list[str | Path]

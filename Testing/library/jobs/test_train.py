@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,37 @@ class TestClassesThatFewCasesHave:
         rare = set("abcdef".replace(usual[0], "")[:1])
         _, told = self.scanned(tmp_path, rare, monitor="val_dice/label 2", early_stopping=True)
         assert [words for words in told if "no held-out case has 'label 2'" in words and "Early stopping" in words]
+
+
+class TestTestCases:
+    """They are scanned with the others, and decide nothing: neither the plan nor what the model says of its data."""
+
+    def write(self, root: Path, names: str) -> DataConfig:
+        """Three alike cases a, b and c; t is larger, brighter, on a finer grid and nearly all of one class."""
+        for name in names:
+            shape = (9, 14, 17) if name == "t" else (6, 9, 12)
+            label = np.zeros(shape, np.uint8)
+            label[1:3, 2:5, 2:9] = 1
+            label[4, 2:7, 3:8] = 2
+            if name == "t":
+                label[:] = np.where(label == 0, 2, label)
+            image = np.random.default_rng(ord(name)).normal(900 if name == "t" else 100, 5, shape)
+            for folder, array in (("images", image.astype(np.float32)), ("labels", label)):
+                (root / folder).mkdir(parents=True, exist_ok=True)
+                volume = sitk.GetImageFromArray(array)
+                volume.SetSpacing((0.5, 0.5, 0.75) if name == "t" else (1.0, 1.0, 2.0))
+                sitk.WriteImage(volume, str(root / folder / f"{name}.nrrd"))
+        split = {"train": ["a", "b"], "val": ["c"], "test": ["t"] if "t" in names else []}
+        (root / "split.json").write_text(json.dumps(split), encoding="utf-8")
+        return DataConfig(data_dir=str(root), split_file=str(root / "split.json"))
+
+    def test_are_not_in_the_fingerprint(self, tmp_path: Path) -> None:
+        with_it, without = (
+            scan_data(TrainConfig(data=self.write(tmp_path / names, names)), lambda event: None)
+            for names in ("abct", "abc")
+        )
+        assert (with_it.split.test, without.split.test) == (("t",), ())
+        found, expected = asdict(with_it.fingerprint), asdict(without.fingerprint)
+        for name, value in expected.items():
+            np.testing.assert_equal(found[name], value, err_msg=name)
+        assert with_it.data == without.data

@@ -13,7 +13,7 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.metrics.metrics import (
     METRICS,
-    case_metrics,
+    Values,
     dice_from_counts,
     mean_dice,
     measure,
@@ -43,9 +43,15 @@ def labels() -> tuple[np.ndarray, np.ndarray]:
     return prediction, reference
 
 
+def measured(prediction: np.ndarray, reference: np.ndarray) -> dict[str, Values]:
+    """The numbers of each class by its name."""
+    numbers = measure(prediction, reference, [item.value for item in CLASSES], SPACING)
+    return {item.name: numbers[item.value] for item in CLASSES}
+
+
 class TestOverlap:
     def test_counts_by_hand(self, labels: tuple[np.ndarray, np.ndarray]) -> None:
-        liver = case_metrics(*labels, CLASSES, SPACING)["liver"]
+        liver = measured(*labels)["liver"]
         assert liver["dice"] == pytest.approx(2 * 16 / 64)
         assert liver["iou"] == pytest.approx(16 / 48)
         assert liver["precision"] == liver["recall"] == pytest.approx(0.5)
@@ -60,7 +66,7 @@ class TestOverlap:
     def test_volumes_are_millilitres(self, labels: tuple[np.ndarray, np.ndarray]) -> None:
         prediction, reference = labels
         prediction[0, 0, 5] = 2
-        liver = case_metrics(prediction, reference, CLASSES, SPACING)["liver"]
+        liver = measured(prediction, reference)["liver"]
         assert liver["volume_ml"] == pytest.approx(32 * 3.0 * 0.7 * 1.1 / 1000)
         assert liver["predicted_volume_ml"] == pytest.approx(33 * 3.0 * 0.7 * 1.1 / 1000)
 
@@ -134,7 +140,7 @@ class TestOverlap:
 
     def test_distances_are_those_of_the_whole_volume(self, labels: tuple[np.ndarray, np.ndarray]) -> None:
         prediction, reference = labels
-        liver = case_metrics(*labels, CLASSES, SPACING)["liver"]
+        liver = measured(*labels)["liver"]
         whole = surface_distances(prediction == 2, reference == 2, SPACING)
         assert whole is not None
         assert liver["hd95_mm"] == pytest.approx(whole.hd95())
@@ -159,7 +165,7 @@ class TestOverlap:
 
 class TestEmptySides:
     def test_missed(self, labels: tuple[np.ndarray, np.ndarray]) -> None:
-        values = case_metrics(*labels, CLASSES, SPACING)["tumour"]
+        values = measured(*labels)["tumour"]
         assert outcome(values) == "missed"
         assert (values["dice"], values["iou"], values["recall"], values["precision"]) == (0, 0, 0, None)
         assert values["hd95_mm"] is None and values["asd_mm"] is None
@@ -169,7 +175,7 @@ class TestEmptySides:
         assert (values["volume_error_ml"], values["volume_error_percent"]) == (values["volume_ml"], 100)
 
     def test_extra(self, labels: tuple[np.ndarray, np.ndarray]) -> None:
-        values = case_metrics(*labels, CLASSES, SPACING)["odd"]
+        values = measured(*labels)["odd"]
         assert outcome(values) == "extra"
         assert (values["dice"], values["iou"], values["recall"], values["precision"]) == (0, 0, None, 0)
         assert values["hd95_mm"] is None and values["hd_mm"] is None and values["asd_mm"] is None
@@ -189,7 +195,7 @@ class TestEmptySides:
         assert (values["specificity"], values["accuracy"]) == (None, 0)
 
     def test_found(self, labels: tuple[np.ndarray, np.ndarray]) -> None:
-        assert outcome(case_metrics(*labels, CLASSES, SPACING)["liver"]) == "found"
+        assert outcome(measured(*labels)["liver"]) == "found"
 
     def test_overlapping_nowhere_is_still_found(self) -> None:
         prediction, reference = np.zeros((2, 4, 5, 6), np.int32)

@@ -6,7 +6,14 @@ import pytest
 
 from MedSegTrainerLib.config.settings import TrainerConfig
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.training.early_stopping import Monitor, judging_words, stopping_patience
+from MedSegTrainerLib.training.checkpoint import TrainingState
+from MedSegTrainerLib.training.early_stopping import (
+    Monitor,
+    is_stale,
+    judging_words,
+    note_improvement,
+    stopping_patience,
+)
 
 NAN = float("nan")
 
@@ -59,6 +66,23 @@ def test_a_metric_that_is_not_logged(name: str, told: str) -> None:
 def test_patience_is_the_guides_unless_given() -> None:
     assert stopping_patience(TrainerConfig()) == 30
     assert stopping_patience(TrainerConfig(patience=7)) == 7
+
+
+def test_what_does_not_improve_is_stale() -> None:
+    trainer, state = TrainerConfig(early_stopping=True, patience=3, min_delta=0.01), TrainingState(total_steps=100)
+    one, ends = Monitor(trainer, []), []
+    for state.epoch, dice in enumerate((None, 0.5, 0.6, 0.605, 0.59, None, 0.7), start=1):
+        note_improvement(one, dice, state)
+        ends.append(is_stale(trainer, state))
+    assert (state.improved, state.improved_epoch) == (0.7, 7)
+    assert ends == [False, False, False, False, False, True, False]
+    state.epoch = 10
+    assert is_stale(trainer, state) and not is_stale(TrainerConfig(patience=3), state)
+
+
+def test_what_was_never_known_is_not_stale() -> None:
+    trainer = TrainerConfig(early_stopping=True, patience=3)
+    assert not is_stale(trainer, TrainingState(total_steps=100, epoch=99))
 
 
 @pytest.mark.parametrize(

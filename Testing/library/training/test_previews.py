@@ -14,7 +14,7 @@ from matplotlib.image import imread
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.imaging.label_maps import read_classes
+from MedSegTrainerLib.imaging.seg_nrrd import read_header
 from MedSegTrainerLib.training.previews import (
     GAP_PIXELS,
     PANEL_PIXELS,
@@ -64,10 +64,11 @@ def blue(rgb: np.ndarray) -> np.ndarray:
 class TestWrite:
     def test_lies_in_patient_space_with_values_names_and_colours(self, preview: Preview, tmp_path: Path) -> None:
         write_preview(preview, b"png", CLASSES, tmp_path / "previews", epoch=12)
-        image = sitk.ReadImage(str(tmp_path / "previews" / "latest.seg.nrrd"))
+        path = tmp_path / "previews" / "latest.seg.nrrd"
+        image = sitk.ReadImage(str(path))
         assert Geometry.of(image).disagreements(preview.geometry) == []
         assert np.array_equal(sitk.GetArrayFromImage(image), np.array([0, 3, 7])[preview.prediction])
-        assert read_classes(image) == list(CLASSES)
+        assert [segment.item for segment in read_header(path)] == list(CLASSES)
 
     def test_says_of_which_case_and_epoch(self, preview: Preview, tmp_path: Path) -> None:
         for epoch in (3, 9):

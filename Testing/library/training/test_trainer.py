@@ -1,7 +1,8 @@
-"""The loop where memory runs out: it goes on with smaller steps, and says so."""
+"""The loop: with less memory than it wants, with less time, stopped at any moment, as one rank of several."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from MedSegTrainerLib.config.plan_parsing import parse_plan
 from MedSegTrainerLib.config.settings import DataConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.data.samples.cache import CachedCase
 from MedSegTrainerLib.errors import TrainingError
-from MedSegTrainerLib.events import Epoch, Warned
+from MedSegTrainerLib.events import Epoch, Progress, Validated, Warned
 from MedSegTrainerLib.files.json_input import read_json_file
+from MedSegTrainerLib.hardware.distributed import Ranks
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.model.package import load_package
@@ -23,8 +25,9 @@ from MedSegTrainerLib.training.checkpoint import TrainingState
 from MedSegTrainerLib.training.early_stopping import Monitor
 from MedSegTrainerLib.training.learner import Learner
 from MedSegTrainerLib.training.session import Training
+from MedSegTrainerLib.training.time_budget import TimeBudget
 from MedSegTrainerLib.training.trainer import fit
-from MedSegTrainerLib.training.validation import HeldOut
+from MedSegTrainerLib.training.validation import HeldOut, HeldOutScores
 
 
 class SmallDevice(Learner):
@@ -45,6 +48,46 @@ class Silent:
 
     def __getattr__(self, name: str) -> Any:
         return lambda *arguments, **values: None
+
+
+class NotingWriter(Silent):
+    """Notes after which epochs a checkpoint is wanted."""
+
+    def __init__(self, saved: list[int]) -> None:
+        self.saved = saved
+
+    def save(self, path: Path, learner: Learner, state: TrainingState) -> None:
+        self.saved.append(state.epoch)
+
+
+class Watch:
+    """A clock that goes on by so many seconds with each step and each validation."""
+
+    def __init__(self, step: float, validation: float = 0.0) -> None:
+        self.now, self.step, self.validation = 5000.0, step, validation
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TimedLearner(Learner):
+    """Learns by a watch instead of the clock of the wall."""
+
+    watch: Watch
+
+    def step(self, *arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        self.watch.now += self.watch.step
+        return super().step(*arguments)
+
+
+class TimedHeldOut(HeldOut):
+    """Judges by the watch."""
+
+    watch: Watch
+
+    def judge(self, weights: dict[str, torch.Tensor]) -> HeldOutScores:
+        self.watch.now += self.watch.validation
+        return super().judge(weights)
 
 
 def case(name: str) -> CachedCase:
@@ -70,7 +113,7 @@ def training_on(plan: Plan, voxels: int, folder: Path, events: list[Any]) -> Tra
         plan=plan, config=config, folder=job, owner=silent, emit=events.append, device=cpu,
         train_cases=[case("a"), case("b")], held_out=HeldOut([case("c")], plan, cpu), learner=learner,
         state=TrainingState(total_steps=plan.epochs * plan.steps_per_epoch),
-        monitor=Monitor(config.trainer, list(plan.class_names)), dashboard=silent, deadline=None,
+        monitor=Monitor(config.trainer, list(plan.class_names)), dashboard=silent, budget=TimeBudget(),
     )  # fmt: skip
 
 
@@ -136,3 +179,92 @@ def test_the_training_loss_stops_without_held_out_cases(tiny_plan: Plan, tmp_pat
     training.monitor = Monitor(trainer, tiny_plan.class_names)
     assert fit(training) is None
     assert training.state.epoch == 2
+
+
+def timed_training(plan: Plan, folder: Path, watch: Watch, seconds: float | None, events: list[Any]) -> Training:
+    """One whose steps and validations take what the watch says, with so many seconds for all."""
+    training = training_on(plan, 10**6, folder, events)
+    learner = TimedLearner(plan, training.config, training.device)
+    held_out = TimedHeldOut(training.held_out.cases, plan, training.device)
+    learner.watch = held_out.watch = watch
+    return replace(training, learner=learner, held_out=held_out, budget=TimeBudget(seconds, watch.now, watch))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "validation", "steps"),
+    [
+        (40, 0.0, 10),  # 32 of them for steps of 3 seconds, the rest for the report
+        (140, 0.0, 44),
+        (60, 2.0, 13),  # five validations, one after every third step, and time for three more
+        (7, 0.0, 1),
+        (None, 0.0, 30),
+    ],
+)
+def test_the_time_budget_ends_it(
+    tiny_plan: Plan, tmp_path: Path, seconds: float | None, validation: float, steps: int
+) -> None:
+    watch, events = Watch(step=3, validation=validation), []  # type: ignore[var-annotated]
+    plan = replace(tiny_plan, steps_per_epoch=3, epochs=10)
+    training = timed_training(plan, tmp_path, watch, seconds, events)
+    assert fit(training) is None
+    assert training.state.step == steps
+    assert training.state.seconds == watch.now - 5000 - training.budget.validation_seconds
+    left = [event.eta_seconds for event in events if isinstance(event, Progress)]
+    assert left[0] == (seconds - 3 if seconds else 29 * 3)
+    assert all(earlier > later for earlier, later in itertools.pairwise(left))
+
+
+def test_an_epoch_takes_the_time_of_its_steps(tiny_plan: Plan, tmp_path: Path) -> None:
+    events: list[Any] = []
+    fit(timed_training(tiny_plan, tmp_path, Watch(step=3, validation=7), None, events))
+    assert [event.seconds for event in events if isinstance(event, Epoch)] == [6, 6, 6]
+    assert [event.minutes for event in events if isinstance(event, Validated)] == pytest.approx(
+        [13 / 60, 26 / 60, 39 / 60], abs=0.001
+    )
+
+
+def test_checkpoints_are_written_from_time_to_time(tiny_plan: Plan, tmp_path: Path) -> None:
+    events: list[Any] = []
+    training = timed_training(replace(tiny_plan, epochs=8), tmp_path, Watch(step=5), None, events)
+    training.config = replace(training.config, trainer=TrainerConfig(checkpoint_seconds=30))
+    saved: list[int] = []
+    training.writer = NotingWriter(saved)  # type: ignore[assignment]
+    fit(training)
+    assert saved == [3, 6, 8]
+
+
+class ApartRanks(Ranks):
+    """One of several ranks of which the others say nothing."""
+
+    def first_says(self, value: Any) -> Any:
+        return value
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value]
+
+    def add_up(self, tensors: Any) -> None:
+        pass
+
+    def take_firsts(self, tensors: Any) -> None:
+        pass
+
+
+class DroppingLearner(Learner):
+    """Notes the random numbers that dropout would draw in each step."""
+
+    def step(self, *arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        self.draws = [*getattr(self, "draws", []), torch.rand(()).item()]
+        return super().step(*arguments)
+
+
+def test_dropout_differs_between_ranks_and_epochs_and_is_repeated(tiny_plan: Plan, tmp_path: Path) -> None:
+    draws = []
+    for rank in (0, 1, 2, 1):
+        training = training_on(replace(tiny_plan, batch_size=3), 10**6, tmp_path / str(len(draws)), [])
+        learner = DroppingLearner(training.plan, training.config, training.device)
+        training = replace(training, learner=learner, ranks=ApartRanks(rank=rank, count=3))
+        assert fit(training) is None
+        draws.append(learner.draws)
+    assert draws[1] == draws[3]
+    different = [draw for rank in draws[:3] for draw in rank]
+    assert len(different) == len(set(different)) == 3 * tiny_plan.steps_per_epoch * tiny_plan.epochs

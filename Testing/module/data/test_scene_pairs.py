@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import slicer
-from MedSegTrainerUI.data.scene_pairs import find_pairs, is_label_map, pair_all
+from MedSegTrainerUI.data.scene_pairs import is_label_map, pair_all
 
 SHAPE = (3, 4, 5)
 
@@ -35,7 +35,10 @@ def test_a_segmentation_belongs_to_the_volume_it_was_drawn_on(image, segmentatio
     first, second = image("CT_01"), image("CT_02")
     segmentation("CT_01-seg", second)
     segmentation("Segmentation", first)
-    assert names(find_pairs()) == [("CT_01", "CT_01", "Segmentation"), ("CT_02", "CT_02", "CT_01-seg")]
+    assert names(pair_all(slicer.mrmlScene).rows) == [
+        ("CT_01", "CT_01", "Segmentation"),
+        ("CT_02", "CT_02", "CT_01-seg"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,7 @@ def test_the_place_of_the_voxels_decides_where_names_say_nothing(image, segmenta
     image("a")
     volume = image("b", oblique=False)
     segmentation("x", volume, reference=False)
-    assert names(find_pairs()) == [("b", "b", "x")]
+    assert names(pair_all(slicer.mrmlScene).rows) == [("b", "b", "x")]
 
 
 def test_what_fits_to_several_is_left_to_the_user(image, segmentation):
@@ -88,13 +91,13 @@ def test_of_several_segmentations_on_a_volume_the_one_of_its_name_or_the_last_co
 def test_hidden_nodes_are_not_paired(image, segmentation):
     volume = image("CT")
     segmentation("preview", volume).SetHideFromEditors(True)
-    assert find_pairs() == []
+    assert pair_all(slicer.mrmlScene).rows == ()
 
 
 def test_names_of_cases_are_unique_and_fit_for_files(image, segmentation):
     for number in range(2):
         segmentation(f"s{number}", image("a/b"))
-    assert [row.name for row in find_pairs()] == ["a_b", "a_b 2"]
+    assert [row.name for row in pair_all(slicer.mrmlScene).rows] == ["a_b", "a_b 2"]
 
 
 def test_label_maps_are_no_images(scene, make_volume, segmentation):
@@ -122,4 +125,4 @@ def test_few_whole_numbers_are_labels(make_volume, name, values, expected):
 def test_a_volume_without_voxels_is_no_reason_to_stop(scene, segmentation):
     volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
     segmentation("empty-seg")
-    assert [row.volumes for row in find_pairs()] == [(volume,)]
+    assert [row.volumes for row in pair_all(slicer.mrmlScene).rows] == [(volume,)]

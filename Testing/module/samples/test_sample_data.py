@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 import slicer
 import vtk
-from MedSegTrainerUI.data.scene_pairs import find_pairs
+from MedSegTrainerUI.data.scene_pairs import pair_all
 from MedSegTrainerUI.samples import phantom_files, sample_data
 from MedSegTrainerUI.samples.phantom_volumes import CLASSES, TUMOR, make_phantom_volume
 from MedSegTrainerUI.scene.case_checks import check_rows
@@ -121,7 +121,7 @@ def cases():
 class TestPhantoms:
     def test_three_are_labelled_and_one_is_to_be_segmented(self):
         volumes = sample_data.load_phantoms()
-        rows = find_pairs()
+        rows = pair_all(slicer.mrmlScene).rows
         assert [row.name for row in rows] == ["Phantom 1", "Phantom 2", "Phantom 3"]
         assert [volume.GetName() for volume in volumes] == ["Phantom 1", "Phantom 2", "Phantom 3", "Phantom 4"]
         found = find_classes(rows, {})
@@ -139,7 +139,7 @@ class TestPhantoms:
 
     def test_the_data_section_finds_nothing_wrong_with_them(self):
         sample_data.load_phantoms()
-        rows = find_pairs()
+        rows = pair_all(slicer.mrmlScene).rows
         assert check_rows(rows, find_classes(rows, {})) == []
 
     def test_nothing_else_is_left_in_the_scene(self):
@@ -203,7 +203,7 @@ class TestHippocampi:
     def test_the_first_five_are_labelled_and_the_sixth_is_to_be_segmented(self, tmp_path, cases):
         volumes = sample_data.load_hippocampi(write_archive(tmp_path / "t.tar", cases))
         assert [volume.GetName() for volume in volumes] == [f"hippocampus_00{number}" for number in range(1, 7)]
-        rows = find_pairs()
+        rows = pair_all(slicer.mrmlScene).rows
         assert [row.name for row in rows] == [f"hippocampus_00{number}" for number in range(1, 6)]
         assert [one.name for one in find_classes(rows, {})] == ["anterior", "posterior"]
         segmentation = slicer.util.getNode("hippocampus_003 segmentation")
@@ -280,7 +280,7 @@ class TestRegistration:
         assert [node.GetName() for node in nodes[:4]] == [f"Phantom {number}" for number in range(1, 5)]
         phantom = make_phantom_volume(1)
         assert np.array_equal(slicer.util.arrayFromVolume(nodes[1]), phantom.voxels)
-        assert [row.name for row in find_pairs()] == ["Phantom 1", "Phantom 2", "Phantom 3"]
+        assert [row.name for row in pair_all(slicer.mrmlScene).rows] == ["Phantom 1", "Phantom 2", "Phantom 3"]
         for one in CLASSES:
             assert np.array_equal(segment_array(nodes[5], one.name, nodes[1]) > 0, phantom.labels == one.value)
         assert phantom_files.made_file("https://example.org/a.nrrd") == "https://example.org/a.nrrd"

@@ -6,7 +6,7 @@ from MedSegTrainerUI.scene.case_checks import check_rows
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.export_labels import export_labels, find_overlaps, label_map
 from MedSegTrainerUI.scene.segment_classes import find_classes
-from MedSegTrainerUI.scene.segment_layers import segment_volumes, stored_layers, voxel_counts
+from MedSegTrainerUI.scene.segment_layers import segment_volumes, stored_layers
 
 from MedSegTrainerLib.errors import DataError
 
@@ -300,9 +300,10 @@ def test_sizes_are_in_millilitres_and_follow_changes(volume, make_segmentation, 
     liver, tumor, nothing = segment_volumes(segmentation)
     voxel = 0.8 * 1.1 * 2.5 / 1000
     assert segment_volumes(segmentation)[tumor] == pytest.approx(24 * voxel)
-    assert voxel_counts(segmentation, volume) == {liver: masks["liver"].sum(), tumor: 24, nothing: 0}
+    sizes = {liver: masks["liver"].sum() * voxel, tumor: 24 * voxel, nothing: 0}
+    assert segment_volumes(segmentation, volume) == pytest.approx(sizes)
     slicer.util.updateSegmentBinaryLabelmapFromArray(np.ones(SHAPE, np.uint8), segmentation, nothing, volume)
-    assert voxel_counts(segmentation, volume)[nothing] == np.prod(SHAPE)
+    assert segment_volumes(segmentation, volume)[nothing] == pytest.approx(np.prod(SHAPE) * voxel)
 
 
 def test_nothing_of_the_user_changes(volume, make_segmentation, masks, tmp_path):

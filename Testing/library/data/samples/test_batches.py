@@ -76,6 +76,17 @@ def test_they_follow_from_seed_and_epoch(tiny_plan: Plan, cases: list[CachedCase
     assert not torch.equal(first[0][0], later[0][0]) and not torch.equal(first[0][0], other[0][0])
 
 
+@pytest.mark.parametrize("augmentation", [True, False])
+def test_another_epoch_cuts_other_patches_of_the_same_case(
+    tiny_plan: Plan, cases: list[CachedCase], augmentation: bool
+) -> None:
+    """With one case the order of the cases tells no epoch from another."""
+    settings = {"augmentation": augmentation, "foreground_oversampling": 0.0}
+    first, again, later = (some(tiny_plan, cases[:1], epoch=epoch, **settings) for epoch in (0, 0, 1))
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(first, again, strict=True))
+    assert not any(torch.equal(a[0], b[0]) for a, b in zip(first, later, strict=True))
+
+
 def test_they_are_the_same_for_any_number_of_workers_and_any_place(
     tiny_plan: Plan, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path
 ) -> None:
