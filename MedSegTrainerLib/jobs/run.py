@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
-import sys
 import time
-import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,10 +23,14 @@ from MedSegTrainerLib.config.job_settings import (
 from MedSegTrainerLib.config.parsing import parse_job
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import JobError, MedSegError, StorageError, system_words
-from MedSegTrainerLib.events import EventLog, Failed, Finished, Started, Stopped
+from MedSegTrainerLib.events import EventLog, Failed, Finished, Started, Stopped, log_event
+from MedSegTrainerLib.hardware.versions import versions
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome, checksum
+from MedSegTrainerLib.job_logging import job_log
 from MedSegTrainerLib.jobs.termination import polite_termination
 from MedSegTrainerLib.jobs.torchrun import STARTED_VARIABLE, run_on_devices, wanted_devices
+
+logger = logging.getLogger(__name__)
 
 Work = Callable[[JobConfig, JobFolder, JobOwner, EventLog], Outcome]
 
@@ -45,12 +48,14 @@ def run_job(path: Path, started: float | None = None, devices: int | None = None
     if expect is not None and checksum(document) != expect:
         raise JobError(_replaced(folder))
     begun = started or time.time()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        return _run_as_rank(folder, document, float(os.environ.get(STARTED_VARIABLE, begun)))
-    devices = devices or wanted_devices(document)
-    if devices > 1:
-        return run_on_devices(folder, devices, begun, checksum(document))
-    return _run(folder, document, partial(_dispatch, started=begun))
+    is_rank = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    with job_log(folder.log_file, rank=int(os.environ.get("RANK", "0")) if is_rank else 0):
+        if is_rank:
+            return _run_as_rank(folder, document, float(os.environ.get(STARTED_VARIABLE, begun)))
+        devices = devices or wanted_devices(document)
+        if devices > 1:
+            return run_on_devices(folder, devices, begun, checksum(document))
+        return _run(folder, document, partial(_dispatch, started=begun))
 
 
 def _run(folder: JobFolder, document: dict[str, Any], work: Work) -> Outcome:
@@ -62,16 +67,18 @@ def _run(folder: JobFolder, document: dict[str, Any], work: Work) -> Outcome:
             if folder.read_document() != document:  # before the lock was taken
                 raise JobError(_replaced(folder))
             events(Started(job=path.resolve().name, host=socket.gethostname(), pid=os.getpid(), version=__version__))
+            logger.info("%s", ", ".join(f"{name} {version}" for name, version in versions().items()))
             outcome = work(parse_job(document), folder, owner, events)
             _tell_outcome(outcome, owner, events)
         except KeyboardInterrupt:
             outcome = Outcome(message="Interrupted.", result=str(path), stopped=STOP_NOW)
             _tell_outcome(outcome, owner, events)
         except MedSegError as error:
+            logger.debug("The job ended here:", exc_info=True)
             _tell_failure(error, owner, events)
             raise
         except Exception as error:
-            traceback.print_exc()
+            logger.exception("The job ended with an error that should not happen:")
             is_training = document.get("kind") not in ("apply", "evaluate")
             failure = MedSegError(_unexpected(error, folder, is_training=is_training))
             _tell_failure(failure, owner, events)
@@ -97,7 +104,11 @@ def _run_as_rank(folder: JobFolder, document: dict[str, Any], started: float) ->
         if not isinstance(config, TrainConfig):
             return Outcome(message="Only a training is divided among processes.", result=str(folder.path))
         with polite_termination(folder):
-            return run_train(config, folder, Bystander(), lambda event: None, started, ranks)
+            try:
+                return run_train(config, folder, Bystander(), log_event, started, ranks)
+            except Exception:
+                logger.exception("This process of the training ended:")
+                raise
 
 
 def _dispatch(config: JobConfig, folder: JobFolder, owner: JobOwner, events: EventLog, started: float) -> Outcome:
@@ -106,6 +117,7 @@ def _dispatch(config: JobConfig, folder: JobFolder, owner: JobOwner, events: Eve
         from MedSegTrainerLib.hardware.device import use_cores
 
         use_cores()
+        _log_threads()
     if isinstance(config, TrainConfig):
         from MedSegTrainerLib.jobs.train import run_train
 
@@ -133,6 +145,14 @@ def _dispatch(config: JobConfig, folder: JobFolder, owner: JobOwner, events: Eve
     return Outcome(message=f"Report: {report}", result=report)
 
 
+def _log_threads() -> None:
+    import torch
+
+    from MedSegTrainerLib.hardware.device import usable_cores
+
+    logger.info("Threads of PyTorch: %d, cores that can be used: %d", torch.get_num_threads(), usable_cores())
+
+
 def _tell_outcome(outcome: Outcome, owner: JobOwner, events: EventLog) -> None:
     if outcome.stopped:
         events(Stopped(how=outcome.stopped, message=outcome.message))
@@ -150,7 +170,8 @@ def _tell_failure(error: MedSegError, owner: JobOwner, events: EventLog) -> None
         events(Failed(message=str(error), error=type(error).__name__, exit_code=error.exit_code))
         owner.update(state="failed", message=str(error), eta_seconds=None)
     except StorageError as second:
-        print(f"{error}\n{second}", file=sys.stderr)
+        logger.error("%s", error)
+        logger.error("%s", second)
 
 
 def _replaced(folder: JobFolder) -> str:

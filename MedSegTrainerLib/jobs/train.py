@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from MedSegTrainerLib.events import Emit, EventReader, Resumed, Stage, Warned
 from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.guide.advisor import advise, history_from_events, news
 from MedSegTrainerLib.guide.remedies import facts_of
-from MedSegTrainerLib.hardware.device import choose_device
+from MedSegTrainerLib.hardware.device import choose_device, describe
 from MedSegTrainerLib.hardware.distributed import ALONE, Bystander, Ranks, device_of
 from MedSegTrainerLib.inference.predictor import Predictor, describe_plan
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome
@@ -37,6 +38,8 @@ from MedSegTrainerLib.training.learner import Learner
 from MedSegTrainerLib.training.session import Training
 from MedSegTrainerLib.training.trainer import fit
 from MedSegTrainerLib.training.validation import HeldOut
+
+logger = logging.getLogger(__name__)
 
 
 def run_train(
@@ -128,6 +131,7 @@ def _prepare(
     ranks: Ranks,
 ) -> Training:
     device = device_of(choose_device(config.trainer.device)[0], ranks)
+    logger.info("Training on %s, process %d of %d", describe(device), ranks.rank + 1, ranks.count)
     split = scanned.split
     owner.update(state="running", stage="prepare")
     cached = prepare_cases(plan, config, scanned, sorted({*split.train, *split.val}), folder, device, emit, ranks)
