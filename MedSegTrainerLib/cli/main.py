@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from MedSegTrainerLib import __version__
-from MedSegTrainerLib.cli import apply, data, evaluate, jobs, machine, models, train
+from MedSegTrainerLib.cli import apply, data, evaluate, jobs, machine, models, support, train
 from MedSegTrainerLib.cli.shared import console, error_console
 from MedSegTrainerLib.cli.verbose import with_verbose
 from MedSegTrainerLib.errors import MedSegError, UsageError, system_words
@@ -34,8 +34,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "stop": jobs.stop,
     "run": jobs.run,
     "self-test": machine.self_test,
+    "support": support.support,
 }
-SHORT = ("card", "status", "stop")  # they only read or write a file: there is nothing to log
+SHORT = ("card", "status", "stop", "support")  # they only read or write a file: there is nothing to log
 
 app = typer.Typer(
     help="Train, apply and evaluate segmentation networks on medical volumes.",
