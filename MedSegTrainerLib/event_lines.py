@@ -32,4 +32,6 @@ def event_line(event: Mapping[str, Any]) -> str:
         for name, value in event.items()
         if name not in left_out and isinstance(value, (str, int, float))
     ]
+    if "choices" in event:
+        pairs.append(f"choices={len(event['choices'])}")
     return f"{event['kind']}: {' '.join(filter(None, [event.get('message', ''), *pairs]))}"

@@ -19,6 +19,7 @@ from MedSegTrainerLib.events import (
     Failed,
     Finished,
     Found,
+    Planned,
     Progress,
     Stage,
     Validated,
@@ -39,6 +40,7 @@ def record(event: Any) -> dict[str, Any]:
             Failed(message="No.", error="DataError", exit_code=1),
             "failed: No. error=DataError exit_code=1", logging.ERROR,
         ),
+        (Planned(choices={"dims": {"value": 3, "reason": "x"}}), "planned: choices=1", logging.INFO),
         (Progress(done=3, total=7), "progress: done=3 total=7", logging.DEBUG),
         (
             Epoch(
