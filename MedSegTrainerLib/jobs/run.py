@@ -106,8 +106,11 @@ def _run_as_rank(folder: JobFolder, document: dict[str, Any], started: float) ->
         with polite_termination(folder):
             try:
                 return run_train(config, folder, Bystander(), log_event, started, ranks)
+            except MedSegError:  # the command line says it
+                logger.debug("This process of the training ended here:", exc_info=True)
+                raise
             except Exception:
-                logger.exception("This process of the training ended:")
+                logger.exception("This process of the training ended with an error that should not happen:")
                 raise
 
 
