@@ -13,11 +13,12 @@ from typing import Any
 
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.files.json_input import parse_json, read_json_file
-from MedSegTrainerLib.imaging.read import IMAGE_SUFFIXES, image_suffix
+from MedSegTrainerLib.imaging.file_formats import FOREIGN, READ_AS
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.job_logging import LINE
 from MedSegTrainerLib.jobs.text_replacement import pattern_of
 
+SUFFIXES = sorted({*READ_AS, *FOREIGN}, key=len, reverse=True)  # of files that may be named after a patient
 MOST_FILES, DEEPEST = 20_000, 4  # of the folders with data, where names are looked for
 SHORTEST_NAME, LONGEST_NUMBER = 3, 3  # characters, digits: what is shorter stands for itself within a sentence
 LAYOUT_WORDS = {  # of folders and files that every data set has
@@ -29,7 +30,7 @@ OF_PROGRAMS = re.compile(r".*[/\\](?=(?:site-packages|MedSegTrainerLib|lib[/\\]p
 PATH = r"(?:[A-Za-z]:[\\/]|\\\\|/)"
 QUOTED_PATH = re.compile(rf"(?<=[\"'])({PATH}[^\"'\n]+)(?=[\"'])")
 BARE_PATH = re.compile(rf"(?<![\w.:/\\<-])({PATH}(?![\s/])[^\s\"'<>|;,()]*[^\s\"'<>|;,().:])")
-FILE = re.compile(rf"[^\s/\\\"'<>|:;,()]+(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})(?!\w)", re.IGNORECASE)
+FILE = re.compile(rf"[^\s/\\\"'<>|:;,()]+(?:{'|'.join(map(re.escape, SUFFIXES))})(?!\w)", re.IGNORECASE)
 NUMBERED = re.compile(r"case-\d+(?:_\d{4}|\.seg)?")  # of a channel, as nnU-Net names them; of Slicer's .seg.nrrd
 
 
@@ -104,7 +105,7 @@ class Numbers:
     def _key(self, name: str) -> str:
         if name in self._keys:
             return self._cases[name]
-        return self.text(name) if re.search(r"[/\\]", name) or image_suffix(Path(name)) else name
+        return self.text(name) if re.search(r"[/\\]", name) or _suffix(name) else name
 
     def _path(self, path: str) -> str:
         """Programs are no secret, and say where an error arose; of a file of a case its folder gets a number."""
@@ -113,13 +114,13 @@ class Numbers:
         path = self._names.sub(lambda found: self._cases[found[0]], path).rstrip("/\\")
         name = re.split(r"[/\\]", path)[-1]
         place = path[: len(path) - len(name)]
-        stem = name[: len(name) - len(image_suffix(Path(name)) or "")]
+        stem = name[: len(name) - len(_suffix(name))]
         if NUMBERED.fullmatch(stem):
             return f"{self._path(place)}/{name}" if place.strip("/\\") else name
         return self._paths.setdefault(path, f"path-{len(self._paths) + 1}")
 
     def _file(self, name: str) -> str:
-        suffix = image_suffix(Path(name)) or ""
+        suffix = _suffix(name)
         stem = name[: len(name) - len(suffix)]
         if NUMBERED.fullmatch(stem) or stem.lower() in LAYOUT_WORDS or not stem:
             return name
@@ -185,12 +186,16 @@ def _names_in(folder: Path) -> set[str]:
     for place, folders, files in os.walk(folder):
         if len(Path(place).relative_to(folder).parts) >= DEEPEST:
             folders.clear()
-        stems = [name[: -len(suffix)] for name in files if (suffix := image_suffix(Path(name)))]
+        stems = [name[: -len(suffix)] for name in files if (suffix := _suffix(name))]
         names.update(name for name in (*folders, *stems) if name.lower() not in LAYOUT_WORDS)
         seen += len(folders) + len(files)
         if seen > MOST_FILES:
             break
     return names
+
+
+def _suffix(name: str) -> str:
+    return next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
 
 
 def _is_telling(name: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -134,6 +136,20 @@ def test_a_damaged_job_gives_what_is_there(job: JobFolder, tmp_path: Path) -> No
 def packed_after(job: JobFolder, target: Path, *, anonymous: bool = False) -> dict[str, str]:
     write_support(job.path, target, anonymous=anonymous)
     return packed(target)
+
+
+def test_works_where_the_libraries_do_not(job: JobFolder, tmp_path: Path) -> None:
+    """A damaged installation may be what the help is needed for."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'SimpleITK', 'numpy', 'monai', 'scipy')))\n"
+        "from MedSegTrainerLib.cli.main import main; main(sys.argv[1:])"
+    )
+    words = ["support", str(job.path), "-o", str(tmp_path / "s.zip"), "--anonymous"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    computer = json.loads(packed(tmp_path / "s.zip")["computer.json"])
+    assert computer["problem"].startswith("ModuleNotFoundError: import of torch halted")
+    assert computer["devices"] == [] and computer["versions"]["Python"]
 
 
 class TestRefused:
