@@ -20,7 +20,7 @@ from MedSegTrainerLib.jobs.text_replacement import pattern_of
 
 SUFFIXES = sorted({*READ_AS, *FOREIGN}, key=len, reverse=True)  # of files that may be named after a patient
 MOST_FILES, DEEPEST = 20_000, 4  # of the folders with data, where names are looked for
-SHORTEST_NAME, LONGEST_NUMBER = 3, 3  # characters, digits: what is shorter stands for itself within a sentence
+SHORTEST_NAME, LONGEST_NUMBER = 3, 3  # characters, digits: what is shorter may be any word or count of a sentence
 LAYOUT_WORDS = {  # of folders and files that every data set has
     "image", "images", "imagestr", "imagests", "label", "labels", "labelstr", "labelsts", "mask", "masks", "seg",
     "segmentation", "segmentations", "train", "test", "val", "data", "job", "model", "report", "predictions",
@@ -199,7 +199,10 @@ def _suffix(name: str) -> str:
 
 
 def _is_telling(name: str) -> bool:
-    return len(name) >= SHORTEST_NAME and not (name.isdigit() and len(name) <= LONGEST_NUMBER)
+    """Whether it is looked for within sentences: no short number or word, but somebody's initials."""
+    if len(name) < SHORTEST_NAME:
+        return len(name) == SHORTEST_NAME - 1 and name.isupper()
+    return not (name.isdigit() and len(name) <= LONGEST_NUMBER)
 
 
 def _job_names(documents: Iterable[Any], folder: Path) -> dict[str, str]:

@@ -26,7 +26,7 @@ LOGS = ("log.txt", "events.jsonl")
 DOCUMENTS = ("job.json", "plan.json", "settings.json", "status.json", "report/metrics.json", "report/verify.json")
 LARGEST_DOCUMENT = 8 << 20  # bytes; a larger one is left out
 LOG_BEGIN, LOG_END = 1 << 18, 1 << 21  # bytes of a log that are kept: versions stand at its beginning
-MOST_FOLDS = 20
+MOST_FOLDS, MOST_BYTES = 20, 1 << 26  # of all files together
 VARIABLES = (
     "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF",
     "MEDSEGTRAINER_LOG_LEVEL",
@@ -117,6 +117,8 @@ def _take(folder: Path, name: str, found: Support) -> None:
         content = _read(folder, name)
         if b"\0" in content:
             raise _LeftOutError("it is no text")
+        if sum(map(len, found.members.values())) + len(content) > MOST_BYTES:
+            raise _LeftOutError("there is too much beside it")
         found.members[name] = content.decode("utf-8", errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return

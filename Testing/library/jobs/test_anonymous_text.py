@@ -112,7 +112,7 @@ def test_a_damaged_document_is_left_out(texts: dict[str, str], tmp_path: Path) -
 
 def test_this_computer_and_the_list_of_cases(tmp_path: Path) -> None:
     """Names in the list of a training's cases are known, even where its data are gone."""
-    listed: dict[str, Any] = {"train": ["Vogel"], "val": [], "cases": {"Lang_Ida": {}}}
+    listed: dict[str, Any] = {"train": ["Vogel", "HM", "of"], "val": [], "cases": {"Lang_Ida": {}}}
     (tmp_path / "used_cases.json").write_text(json.dumps(listed), encoding="utf-8")
-    result, _ = anonymized({"log.txt": f"Vogel and Lang_Ida on {socket.gethostname()}"}, tmp_path)
-    assert result["log.txt"] == "case-2 and case-1 on host-1"
+    result, _ = anonymized({"log.txt": f"Vogel, HM and Lang_Ida of {socket.gethostname()}"}, tmp_path)
+    assert result["log.txt"] == "case-3, case-1 and case-2 of host-1"

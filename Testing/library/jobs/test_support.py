@@ -17,7 +17,7 @@ from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import JobError, StorageError, UsageError
 from MedSegTrainerLib.events import EventLog, EventReader, Warned
 from MedSegTrainerLib.job import JobFolder, JobOwner
-from MedSegTrainerLib.jobs.support import LARGEST_DOCUMENT, LOG_BEGIN, LOG_END, write_support
+from MedSegTrainerLib.jobs.support import LARGEST_DOCUMENT, LOG_BEGIN, LOG_END, MOST_BYTES, write_support
 
 
 @pytest.fixture
@@ -124,6 +124,18 @@ def test_huge_files_are_cut_or_left_out(job: JobFolder, tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_text(found.members["events.jsonl"], encoding="utf-8")
     read = EventReader(tmp_path / "events.jsonl").read(limit=10**6)
     assert read[0]["message"] == "Memory ran out." and read[-1]["message"] == "the last"
+
+
+def test_all_together_have_a_limit(job: JobFolder, tmp_path: Path) -> None:
+    for index in range(10):
+        fold = job.folds / str(index)
+        fold.mkdir(parents=True)
+        (fold / "plan.json").write_bytes(b" " * LARGEST_DOCUMENT)
+    found = write_support(job.path, tmp_path / "s.zip")
+    assert sum(map(len, found.members.values())) <= MOST_BYTES
+    assert found.left_out == dict.fromkeys(
+        [f"folds/{index}/plan.json" for index in (7, 8, 9)], "there is too much beside it"
+    )
 
 
 def test_a_damaged_job_gives_what_is_there(job: JobFolder, tmp_path: Path) -> None:
