@@ -9,6 +9,7 @@ Only the standard library is imported, so that Slicer's Python can read events.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -19,8 +20,11 @@ from typing import Any
 
 from MedSegTrainerLib.atomic import storage_errors
 from MedSegTrainerLib.errors import JobError, StorageError
+from MedSegTrainerLib.event_lines import event_line, level_of
 from MedSegTrainerLib.files.json_input import parse_json
 from MedSegTrainerLib.files.typed import filled, fits
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,14 +237,16 @@ EVENT_KINDS: dict[str, type] = {
 }
 COMMON = {"seq": int, "time": float, "kind": str}
 TAIL_BYTES = 1 << 22  # more than any line
+STAGE_ENDS = ("stage", "finished", "stopped", "failed")
 KIND_OF = {cls: kind for kind, cls in EVENT_KINDS.items()}
 
 
 class EventLog:
-    """Appends events to a file; continues its numbering and mends a torn last line."""
+    """Appends events to a file, and logs them; continues its numbering and mends a torn last line."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.seq = path, 0
+        self._stage: tuple[str, float] | None = None  # its name, and when it began
         if not path.exists():
             return
         if not path.is_file():  # a pipe would be waited for without end
@@ -269,6 +275,15 @@ class EventLog:
             finally:
                 os.close(handle)
         self.seq += 1
+        self._log(record)
+
+    def _log(self, record: dict[str, Any]) -> None:
+        if record["kind"] in STAGE_ENDS and self._stage:
+            name, began = self._stage
+            logger.debug("stage %s took %.2f s", name, time.monotonic() - began)
+        if record["kind"] == "stage":
+            self._stage = record["name"], time.monotonic()
+        _log_record(record)
 
 
 class EventReader:
@@ -302,6 +317,15 @@ class EventReader:
 
 
 Emit = Callable[[Any], None]
+
+
+def log_event(event: Any) -> None:
+    """Only logs it: for processes that leave the events of a job to another one."""
+    _log_record({"kind": KIND_OF[type(event)], **asdict(event)})
+
+
+def _log_record(record: dict[str, Any]) -> None:
+    logger.log(level_of(record), "%s", event_line(record))
 
 
 def _write_whole(handle: int, line: bytes) -> None:

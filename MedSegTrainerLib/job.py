@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -26,8 +27,11 @@ from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.files.typed import fits, types_of
 from MedSegTrainerLib.job_lock import JobLock, busy, small_text
+from MedSegTrainerLib.job_logging import open_log
 from MedSegTrainerLib.job_status import HEARTBEAT_SECONDS, Status
 from MedSegTrainerLib.processes import below_normal, step_back
+
+logger = logging.getLogger(__name__)
 
 # glibc gives large blocks back to the system when they are freed; every training step would fetch them again
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1)}
@@ -218,7 +222,7 @@ class JobFolder:
         command += [] if expect is None else ["--expect", expect]
         given = os.environ if environment is None else environment
         self._reserve()
-        with self.log_file.open("ab") as log:
+        with open_log(self.log_file) as log:
             process = subprocess.Popen(
                 command,
                 cwd=library,
@@ -310,7 +314,7 @@ class JobOwner:
             try:
                 self.update()
             except Exception as error:  # a full disk must not silence the heart: the next beat may succeed
-                print(f"The heartbeat could not be written: {error}", file=sys.stderr)
+                logger.warning("The heartbeat could not be written: %s", error)
 
 
 def checksum(document: Mapping[str, Any]) -> str:

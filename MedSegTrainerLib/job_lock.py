@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import stat
@@ -15,6 +16,8 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job_status import ACTIVE_STATES, DEAD_AFTER_SECONDS, HEARTBEAT_SECONDS, Status
 from MedSegTrainerLib.processes import process_exists
+
+logger = logging.getLogger(__name__)
 
 TAKEOVER_SECONDS = 0.2  # in which another process that takes over at the same time has written its claim
 SMALL_FILE = 1000  # bytes; the lock and the request to stop are shorter
@@ -62,10 +65,12 @@ class JobLock:
             raise JobError(f"{self.folder.path} cannot be locked: {error.strerror}.") from None
         if self.folder.status().is_alive() or self._is_fresh() or self._beats_elsewhere():
             raise JobError(busy(self.folder))
+        host, pid = _lock_owner(self.folder) or ("another machine", 0)
         atomic.write_bytes(self.folder.lock_file, self._claim.encode())
         self._wait(TAKEOVER_SECONDS)  # of several that take over at once, the last writer stays
         if not self.is_mine():
             raise JobError(busy(self.folder))
+        logger.warning("Took over the lock of process %d on %s, which is gone", pid, host)
 
     def is_mine(self) -> bool:
         return small_text(self.folder.lock_file) == self._claim

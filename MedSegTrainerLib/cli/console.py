@@ -18,6 +18,7 @@ from MedSegTrainerLib.errors import JobError, MedSegError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.files.plain_text import plain
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
+from MedSegTrainerLib.job_logging import EVENTS, LogReader, is_log_line
 
 if TYPE_CHECKING:
     from MedSegTrainerLib.metrics.units import Length
@@ -83,6 +84,11 @@ class JobView:
                 shown(event)
         except MISUNDERSTOOD:
             return  # of another version, or damaged: the work goes on without this line
+
+    def log_line(self, line: str) -> None:
+        """A line of ``log.txt``; events are shown in another form already."""
+        if not is_log_line(line, EVENTS):
+            self._line(line, "dim")
 
     def _line(self, text: str, style: str | None = None) -> None:
         self.console.print(plain(text), style=style, highlight=False, markup=False)
@@ -164,8 +170,9 @@ class JobView:
         self._task, self._epoch_now = None, ""
 
 
-def watch(folder: JobFolder, process: Process, console: Console) -> None:
-    """Shows a job until its process ends; raises the MedSegError that it ended with.
+def watch(folder: JobFolder, process: Process, console: Console, log: LogReader | None = None) -> None:
+    """Shows a job until its process ends, and new lines of its log where it is given; raises the MedSegError that it
+    ended with.
 
     Ctrl+C asks it to stop and keep the best model; a second one to stop at once.
     """
@@ -179,6 +186,8 @@ def watch(folder: JobFolder, process: Process, console: Console) -> None:
                 over = process.poll() is not None
                 for event in reader.read():
                     view.show(event)
+                for line in log.read() if log else ():
+                    view.log_line(line)
                 if over:
                     break
                 time.sleep(POLL_SECONDS)
@@ -311,8 +320,9 @@ def _told(value: float | None, form: str) -> str:
 
 def _last_words(folder: JobFolder, code: int) -> str:
     lines = folder.log_file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    if lines and code > 0:
-        return lines[-1]
+    printed = [line for line in lines if not is_log_line(line)]
+    if printed and code > 0:
+        return printed[-1]
     return (
         f"The job's process ended without a word (exit code {code}); it may have been killed, or memory ran out. "
         f"Its log: {folder.log_file}"

@@ -11,8 +11,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from MedSegTrainerLib import __version__
-from MedSegTrainerLib.cli import apply, data, evaluate, jobs, machine, models, train
+from MedSegTrainerLib.cli import apply, data, evaluate, jobs, machine, models, support, train
 from MedSegTrainerLib.cli.shared import console, error_console
+from MedSegTrainerLib.cli.verbose import with_verbose
 from MedSegTrainerLib.errors import MedSegError, UsageError, system_words
 from MedSegTrainerLib.files.plain_text import plain
 from MedSegTrainerLib.files.regular_file import refuse_unnameable
@@ -33,7 +34,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "stop": jobs.stop,
     "run": jobs.run,
     "self-test": machine.self_test,
+    "support": support.support,
 }
+SHORT = ("card", "status", "stop", "support")  # they only read or write a file: there is nothing to log
 
 app = typer.Typer(
     help="Train, apply and evaluate segmentation networks on medical volumes.",
@@ -42,7 +45,7 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
 )  # fmt: skip
 for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name)(_command if _name in SHORT else with_verbose(_command))
 
 
 @app.callback(invoke_without_command=True)

@@ -12,6 +12,7 @@ from MedSegTrainerLib.config.job_settings import CrossValidateConfig
 from MedSegTrainerLib.config.settings import JobConfig, TrainConfig
 from MedSegTrainerLib.errors import JobError, UsageError
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.job_logging import LogReader, is_verbose
 from MedSegTrainerLib.jobs.kinds import parse_job
 
 STARTED = time.time()  # a time budget counts from here: loading the libraries is part of it
@@ -40,7 +41,8 @@ def resume_job(folder: JobFolder, devices: int | None = None) -> None:
 def run_and_watch(folder: JobFolder, devices: int | None = None, expect: str | None = None) -> None:
     from MedSegTrainerLib.cli.console import watch
 
-    watch(folder, folder.start(devices=devices, expect=expect), console)
+    log = LogReader(folder.log_file) if is_verbose() else None
+    watch(folder, folder.start(devices=devices, expect=expect), console, log)
 
 
 def as_assignments(**options: Any) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from MedSegTrainerLib.data.checks.hot_voxels import clipped_words
 from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError, system_words
 from MedSegTrainerLib.events import CaseDone, Progress, Stage, Warned
-from MedSegTrainerLib.hardware.device import choose_device, devices_of_models
+from MedSegTrainerLib.hardware.device import choose_device, describe, devices_of_models
 from MedSegTrainerLib.hardware.memory import is_out_of_memory
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import refuse_several_slices, write_label_map
@@ -37,6 +37,8 @@ from MedSegTrainerLib.jobs.pipeline import StopAskedError, overlapped
 from MedSegTrainerLib.model.data_profile import combine, unlike_training, unlike_words
 from MedSegTrainerLib.model.package import load_members
 from MedSegTrainerLib.model.postprocessing import Cleaning, agreed, from_json, to_json
+
+logger = logging.getLogger(__name__)
 
 UNITS_PER_CASE = 1000  # progress counts parts of a case, so that one large volume moves too
 
@@ -69,6 +71,7 @@ def run_apply(config: ApplyConfig, context: JobContext) -> Outcome:
         packages, devices[0], overlap=config.overlap, transforms=transforms, devices=devices,
         warn=lambda words: emit(Warned(message=words)),
     )  # fmt: skip
+    logger.info("%d models on %s", len(packages), ", ".join(map(describe, devices)))
     cleanings = agreed([from_json(package.postprocessing) for package in packages]) if config.postprocess else []
     made = Made(Path(config.output_dir))
     tasks = _tasks(config, inputs, predictor, cleanings)
@@ -168,7 +171,7 @@ def failure_words(error: Exception, folder: JobFolder) -> str:
         return "There is not enough memory for this image. Close other programs, or cut or resample the image."
     if isinstance(error, OSError):
         return system_words(error)
-    traceback.print_exception(error)
+    logger.error("An image could not be segmented:", exc_info=error)
     return (
         f"An error that should not happen: {type(error).__name__}: {error}. Please report it with the file "
         f"{folder.log_file}."

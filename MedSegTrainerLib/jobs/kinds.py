@@ -6,6 +6,7 @@ What contradicts each other among the settings, their class says (``JobConfig.CH
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any
@@ -15,6 +16,8 @@ from MedSegTrainerLib.config.settings import SCHEMA_VERSION, JobConfig
 from MedSegTrainerLib.errors import ConfigError, did_you_mean
 from MedSegTrainerLib.job import Outcome
 from MedSegTrainerLib.jobs.context import JobContext
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,7 @@ class JobKind:
             from MedSegTrainerLib.hardware.device import use_cores
 
             use_cores()
+            _log_threads()
         outcome: Outcome = resolve_name(self.runner)(config, context)
         return outcome
 
@@ -102,3 +106,11 @@ def parse_job(document: Any) -> JobConfig:
         raise ConfigError(problems)
     config: JobConfig = parse_config(JOB_KINDS[kind].load_settings(), document.get("config", {}))
     return config
+
+
+def _log_threads() -> None:
+    import torch
+
+    from MedSegTrainerLib.hardware.device import usable_cores
+
+    logger.info("Threads of PyTorch: %d, cores that can be used: %d", torch.get_num_threads(), usable_cores())

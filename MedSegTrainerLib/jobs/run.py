@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
-import sys
 import time
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from MedSegTrainerLib import __version__
 from MedSegTrainerLib.errors import JobError, MedSegError, StorageError, system_words
-from MedSegTrainerLib.events import EventLog, Failed, Finished, Started, Stopped
+from MedSegTrainerLib.events import EventLog, Failed, Finished, Started, Stopped, log_event
+from MedSegTrainerLib.hardware.versions import versions
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome, checksum
+from MedSegTrainerLib.job_logging import job_log
 from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.kinds import JOB_KINDS, parse_job
 from MedSegTrainerLib.jobs.termination import polite_termination
@@ -21,6 +22,8 @@ from MedSegTrainerLib.jobs.torchrun import STARTED_VARIABLE, run_on_devices, wan
 
 if TYPE_CHECKING:
     from MedSegTrainerLib.hardware.distributed import Ranks
+
+logger = logging.getLogger(__name__)
 
 
 def run_job(path: Path, started: float | None = None, devices: int | None = None, expect: str | None = None) -> Outcome:
@@ -36,12 +39,14 @@ def run_job(path: Path, started: float | None = None, devices: int | None = None
     if expect is not None and checksum(document) != expect:
         raise JobError(_replaced(folder))
     begun = started or time.time()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        return _run_as_rank(folder, document, float(os.environ.get(STARTED_VARIABLE, begun)))
-    devices = devices or wanted_devices(document)
-    if devices > 1:
-        return run_on_devices(folder, devices, begun, checksum(document))
-    return _run(folder, document, begun)
+    is_rank = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    with job_log(folder.log_file, rank=int(os.environ.get("RANK", "0")) if is_rank else 0):
+        if is_rank:
+            return _run_as_rank(folder, document, float(os.environ.get(STARTED_VARIABLE, begun)))
+        devices = devices or wanted_devices(document)
+        if devices > 1:
+            return run_on_devices(folder, devices, begun, checksum(document))
+        return _run(folder, document, begun)
 
 
 def _run(folder: JobFolder, document: dict[str, Any], started: float, joined: Ranks | None = None) -> Outcome:
@@ -53,6 +58,7 @@ def _run(folder: JobFolder, document: dict[str, Any], started: float, joined: Ra
             if folder.read_document() != document:  # before the lock was taken
                 raise JobError(_replaced(folder))
             events(Started(job=path.resolve().name, host=socket.gethostname(), pid=os.getpid(), version=__version__))
+            logger.info("%s", ", ".join(f"{name} {version}" for name, version in versions().items()))
             context = JobContext(folder=folder, owner=owner, emit=events, started=started, joined=joined)
             config = parse_job(document)
             outcome = JOB_KINDS[config.KIND].run(config, context)
@@ -61,10 +67,11 @@ def _run(folder: JobFolder, document: dict[str, Any], started: float, joined: Ra
             outcome = Outcome(message="Interrupted.", result=str(path), stopped=STOP_NOW)
             _tell_outcome(outcome, owner, events)
         except MedSegError as error:
+            logger.debug("The job ended here:", exc_info=True)
             _tell_failure(error, owner, events)
             raise
         except Exception as error:
-            traceback.print_exc()
+            logger.exception("The job ended with an error that should not happen:")
             smaller = kind not in JOB_KINDS or JOB_KINDS[kind].has_training_settings
             failure = MedSegError(_unexpected(error, folder, has_training_settings=smaller))
             _tell_failure(failure, owner, events)
@@ -85,10 +92,17 @@ def _run_as_rank(folder: JobFolder, document: dict[str, Any], started: float) ->
         if kind is None or not is_divided:
             return Outcome(message="Only a training is divided among processes.", result=str(folder.path))
         context = JobContext(
-            folder=folder, owner=Bystander(), emit=lambda event: None, started=started, joined=ranks
+            folder=folder, owner=Bystander(), emit=log_event, started=started, joined=ranks
         )  # fmt: skip
         with polite_termination(folder):
-            return kind.run(config, context)
+            try:
+                return kind.run(config, context)
+            except MedSegError:  # the command line says it
+                logger.debug("This process of the training ended here:", exc_info=True)
+                raise
+            except Exception:
+                logger.exception("This process of the training ended with an error that should not happen:")
+                raise
 
 
 def _tell_outcome(outcome: Outcome, owner: JobOwner, events: EventLog) -> None:
@@ -108,7 +122,8 @@ def _tell_failure(error: MedSegError, owner: JobOwner, events: EventLog) -> None
         events(Failed(message=str(error), error=type(error).__name__, exit_code=error.exit_code))
         owner.update(state="failed", message=str(error), eta_seconds=None)
     except StorageError as second:
-        print(f"{error}\n{second}", file=sys.stderr)
+        logger.error("%s", error)
+        logger.error("%s", second)
 
 
 def _replaced(folder: JobFolder) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,8 @@ from MedSegTrainerLib.model.data_profile import describe
 from MedSegTrainerLib.planning.planner import make_plan
 from MedSegTrainerLib.planning.schedule import few_steps
 from MedSegTrainerLib.training.early_stopping import Monitor, judging_words
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +108,10 @@ def plan_training(
     warning = few_steps(plan, config, len(scanned.split.train))
     if warning:
         emit(Warned(message=warning))
-    emit(Planned(choices=explain(plan)))
+    choices = explain(plan)
+    emit(Planned(choices=choices))
+    for name, choice in choices.items():
+        logger.info("%s = %s%s", name, choice["value"], f": {choice['reason']}" if choice["reason"] else "")
     return plan
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from MedSegTrainerLib.events import EventReader, Resumed, Stage, Warned
 from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.guide.advisor import advise, history_from_events, news
 from MedSegTrainerLib.guide.remedies import facts_of
-from MedSegTrainerLib.hardware.device import choose_device
+from MedSegTrainerLib.hardware.device import choose_device, describe
 from MedSegTrainerLib.hardware.distributed import device_of
 from MedSegTrainerLib.inference.predictor import Predictor, describe_plan
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, Outcome
@@ -38,6 +39,8 @@ from MedSegTrainerLib.training.session import Training
 from MedSegTrainerLib.training.time_budget import TimeBudget, budget_seconds
 from MedSegTrainerLib.training.trainer import fit
 from MedSegTrainerLib.training.validation import HeldOut
+
+logger = logging.getLogger(__name__)
 
 
 def run_train(config: TrainConfig, context: JobContext) -> Outcome:
@@ -113,6 +116,7 @@ def _prepare(
 ) -> Training:
     folder, owner, emit, ranks = context.folder, context.owner, context.emit, context.ranks
     device = device_of(choose_device(config.trainer.device)[0], ranks)
+    logger.info("Training on %s, process %d of %d", describe(device), ranks.rank + 1, ranks.count)
     split = scanned.split
     owner.update(state="running", stage="prepare")
     cached = prepare_cases(plan, config, scanned, sorted({*split.train, *split.val}), folder, device, emit, ranks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
 from importlib.util import find_spec
@@ -17,6 +18,8 @@ from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.planning.step_memory import step_bytes
 from MedSegTrainerLib.training.compiled import Compiled
 from MedSegTrainerLib.training.learner import Learner
+
+logger = logging.getLogger(__name__)
 
 TIMED_STEPS = 3
 MOST_MEASURED = 16  # patches
@@ -59,6 +62,7 @@ def _measure(plan: Plan, config: TrainConfig, device: torch.device) -> tuple[flo
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
+    logger.info("No memory for a step with %d patches of %s voxels", plan.batch_size, plan.patch_size)
     free_memory(device)  # what the error still held is free only now
     return float("inf"), None
 

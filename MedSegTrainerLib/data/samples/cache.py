@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,8 @@ from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.hardware.main_memory import available_memory
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.read import file_stamps
+
+logger = logging.getLogger(__name__)
 
 PREPARING_VERSION = 4  # raise it when prepare_case does something else with the same plan
 PREPARING_FIELDS = ("dims", "spacing", "image_size", "normalization", "classes", "ignore_label")
@@ -97,7 +100,8 @@ class MappedCase:
     def _mapped(self, part: str) -> torch.Tensor:
         try:
             return _read(self.place, part, mapped=True)
-        except NOT_WHOLE:
+        except NOT_WHOLE as error:
+            _log_damaged(self.place, error)
             self.prepare()
             return _read(self.place, part, mapped=True)
 
@@ -125,7 +129,8 @@ def build_cache(
             prepare()
         try:
             cached = _load(case.name, place, plan.cache, device, prepare)
-        except NOT_WHOLE:
+        except NOT_WHOLE as error:
+            _log_damaged(place, error)
             prepare()
             cached = _load(case.name, place, plan.cache, device, prepare)
         on_case()
@@ -188,6 +193,12 @@ def _write(case: Case, plan: Plan, place: Path) -> None:
             temporary.replace(place)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _log_damaged(place: Path, error: Exception) -> None:
+    """Not the name of the case: a log is sent to strangers."""
+    number = place.name.rpartition("-")[2]
+    logger.warning("A prepared volume (%s) is damaged or gone, and is made again: %s", number, type(error).__name__)
 
 
 def _remove_unfinished(place: Path) -> None:

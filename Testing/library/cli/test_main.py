@@ -64,6 +64,7 @@ class TestHelp:
         shown = capsys.readouterr().out
         assert "Usage:" in shown
         assert "Options:" in shown
+        assert ("--verbose" in shown) == (name not in ("card", "status", "stop", "support"))
 
     def test_lists_every_command_with_a_whole_sentence(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert command("-h") == 0

@@ -58,17 +58,17 @@ def test_classes_with_a_side_are_never_mirrored_into_each_other(asked: Any) -> N
     assert mirror_axes(ApplyConfig(tta=True), (0, 2), sides) == ((0,), None)
 
 
-def test_only_what_should_not_happen_has_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_what_should_not_happen_has_a_traceback(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It goes where the log is written."""
     folder = JobFolder(tmp_path)
     assert failure_words(DataError("b.nii is damaged."), folder) == "b.nii is damaged."
     assert failure_words(MemoryError(), folder).startswith("There is not enough memory for this image.")
     assert "batch_size" not in failure_words(MemoryError(), folder)
     assert failure_words(PermissionError(13, "Permission denied", "x"), folder).startswith("x: Permission denied.")
-    assert capsys.readouterr().err == ""
+    assert caplog.records == []
     told = failure_words(KeyError("who"), folder)
     assert told.startswith("An error that should not happen: KeyError: 'who'.") and "log.txt" in told
-    assert "Traceback" not in told
+    assert "Traceback" not in told and "KeyError: 'who'" in caplog.text
 
 
 class TestInputs:

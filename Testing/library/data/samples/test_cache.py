@@ -86,11 +86,15 @@ class TestBuildCache:
             assert cached.geometry == prepare_case(cases[0], plan).geometry
             assert cached.geometry.size_zyx == tuple(cached.label.shape)
 
-    def test_half_a_geometry_is_prepared_anew(self, cases: list[Case], plan: Plan, folder: Path) -> None:
+    def test_half_a_geometry_is_prepared_anew(
+        self, cases: list[Case], plan: Plan, folder: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
         expected = build_cache(cases, plan, folder, CPU)["a"].geometry
         file = prepared_folders(folder)[0] / "geometry.json"
         file.write_text(file.read_text(encoding="utf-8")[:40], encoding="utf-8")
         assert build_cache(cases, plan, folder, CPU)["a"].geometry == expected
+        number = file.parent.name.rpartition("-")[2]  # and not the name of the case: a log is sent to strangers
+        assert caplog.messages == [f"A prepared volume ({number}) is damaged or gone, and is made again: DataError"]
 
     def test_counts_each_case(self, cases: list[Case], plan: Plan, folder: Path) -> None:
         seen: list[int] = []
