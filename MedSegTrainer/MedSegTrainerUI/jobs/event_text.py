@@ -9,6 +9,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from MedSegTrainerLib.job_logging import is_log_line
 from MedSegTrainerUI.jobs.job_list import has_no_end
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
 
@@ -150,8 +151,8 @@ def ending(watch: JobWatch) -> tuple[str, str]:
 
 
 def last_words(watch: JobWatch) -> str:
-    """The end of ``log.txt``."""
-    lines = [line for line in log_tail(watch, 4000).splitlines() if line.strip()]
+    """The last line that the process printed, and not logged, into ``log.txt``."""
+    lines = [line for line in log_tail(watch, 4000).splitlines() if line.strip() and not is_log_line(line)]
     return lines[-1].strip() if lines else _("none")
 
 

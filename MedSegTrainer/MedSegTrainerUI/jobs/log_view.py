@@ -1,4 +1,4 @@
-"""The log of a job: its events in words, then what its process printed."""
+"""The log of a job: its events in words, then what else its process logged or printed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from MedSegTrainerLib.job_logging import EVENTS, is_log_line
 from MedSegTrainerUI.jobs.event_text import event_line, log_tail
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
 
@@ -43,7 +44,8 @@ class JobLog:
         printed = log_tail(watch, PRINTED_BYTES)
         if printed != self._printed:
             more = printed[len(self._printed) :] if printed.startswith(self._printed) else printed
-            lines += [_("printed:"), *(f"    {line}" for line in more.splitlines())]
+            further = [f"    {line}" for line in more.splitlines() if not is_log_line(line, EVENTS)]
+            lines += [_("log:"), *further] if further else []
             self._printed = printed
         text = "\n".join(filter(None, lines))
         if text:
