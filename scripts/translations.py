@@ -120,8 +120,9 @@ def _setting_texts(path: Path) -> Iterator[str]:
     """Label and help of each setting of a training, which the form under Advanced shows."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    for _name, section in _fields(classes["TrainConfig"]):
-        for name, item in _fields(classes[ast.unparse(section.annotation)]):
+    sections = (ast.unparse(item.annotation) for _name, item in _fields(classes["TrainConfig"]))
+    for section in sections:
+        for name, item in _fields(classes[section]) if section in classes else ():
             call = item.value
             if isinstance(call, ast.Call) and ast.unparse(call.func) == "setting":
                 yield name.replace("_", " ").capitalize()

@@ -2728,8 +2728,8 @@
         <translation>Was das Training meldet, Zeile für Zeile.</translation>
     </message>
     <message>
-        <source>printed:</source>
-        <translation>ausgegeben:</translation>
+        <source>log:</source>
+        <translation>Protokoll:</translation>
     </message>
 </context>
 <context>
