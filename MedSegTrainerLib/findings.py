@@ -39,9 +39,12 @@ def from_error(error: DataError, kind: str, case: str) -> Finding:
     sentences = re.split(r"(?<=[.?!)]) (?=[A-Z])", str(error))
     message, remedy = " ".join(sentences[:-1]), sentences[-1]
     return Finding(
-        case=case, severity="error", kind=kind, message=message or remedy,
+        case=case,
+        severity="error",
+        kind=kind,
+        message=message or remedy,
         remedy=remedy if message else "Correct it, or remove the case.",
-    )  # fmt: skip
+    )
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:

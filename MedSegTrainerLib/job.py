@@ -250,9 +250,15 @@ class JobFolder:
 
     def _of_earlier_job(self) -> tuple[Path, ...]:
         return (
-            self.status_file, self.events_file, self.log_file, self.stop_file, self.plan_file, self.used_cases_file,
-            self.settings_file, self.preview_case_file,
-        )  # fmt: skip
+            self.status_file,
+            self.events_file,
+            self.log_file,
+            self.stop_file,
+            self.plan_file,
+            self.used_cases_file,
+            self.settings_file,
+            self.preview_case_file,
+        )
 
     def _refuse_unless_free(self) -> None:
         if not self.path.exists():

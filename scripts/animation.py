@@ -31,10 +31,17 @@ TRAINING_FRAMES = 14
 SHORT, LONG, LAST = 450, 2600, 4500  # milliseconds a frame is shown
 MOST_SECONDS = 600
 SETTINGS = {  # coarse, small, and with short epochs: the curves are seen to grow on two cores, too
-    "network.type": "UNet3D", "network.base_channels": "8", "data.spacing": "8, 8, 8", "data.patch_size": "24, 32, 40",
-    "data.batch_size": "2", "data.samples_per_volume": "4", "data.num_workers": "0", "trainer.epochs": "400",
-    "trainer.validation_interval": "2", "optimizer.learning_rate": "0.01",
-}  # fmt: skip
+    "network.type": "UNet3D",
+    "network.base_channels": "8",
+    "data.spacing": "8, 8, 8",
+    "data.patch_size": "24, 32, 40",
+    "data.batch_size": "2",
+    "data.samples_per_volume": "4",
+    "data.num_workers": "0",
+    "trainer.epochs": "400",
+    "trainer.validation_interval": "2",
+    "optimizer.learning_rate": "0.01",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -121,10 +128,15 @@ class Recording:
         import slicer
 
         scene = frames.Scene(
-            words=words, title=volume.GetName(), voxels=slicer.util.arrayFromVolume(volume).copy(),
-            ijk_to_ras=_ijk_to_ras(volume), overlays=tuple(overlays), panel=self._grab(), place=place,
+            words=words,
+            title=volume.GetName(),
+            voxels=slicer.util.arrayFromVolume(volume).copy(),
+            ijk_to_ras=_ijk_to_ras(volume),
+            overlays=tuple(overlays),
+            panel=self._grab(),
+            place=place,
             milliseconds=milliseconds,
-        )  # fmt: skip
+        )
         self.scenes.append(scene)
 
     def _grab(self) -> Any:

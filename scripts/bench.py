@@ -65,13 +65,20 @@ def _add_dice(group: argparse._ArgumentGroup) -> None:
         "--our-minutes", type=float, nargs="+", metavar="M", help="budgets of our jobs (default: a quarter, and all)"
     )
     group.add_argument(
-        "--their-rates", type=float, nargs="+", metavar="RATE", default=[0.01],
+        "--their-rates",
+        type=float,
+        nargs="+",
+        metavar="RATE",
+        default=[0.01],
         help="learning rates to give the recipe the minutes with; the best counts (default: 0.01)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--their-recipes", nargs="+", choices=("published", "light"), default=["published"],
+        "--their-recipes",
+        nargs="+",
+        choices=("published", "light"),
+        default=["published"],
         help="light: with a batch and a network for a CPU (default: published)",
-    )  # fmt: skip
+    )
     group.add_argument("--together", action="store_true", help="both sides at once, with half of the cores each")
 
 

@@ -92,8 +92,13 @@ def _training_settings() -> str:
 def _other_jobs() -> str:
     from MedSegTrainerLib import config
 
-    kinds = (config.ApplyConfig, config.EvaluateConfig, config.CrossValidateConfig, config.FindRateConfig,
-             config.VerifyConfig)  # fmt: skip
+    kinds = (
+        config.ApplyConfig,
+        config.EvaluateConfig,
+        config.CrossValidateConfig,
+        config.FindRateConfig,
+        config.VerifyConfig,
+    )
     return "\n".join(_section(f"Jobs of kind `{kind.KIND}`", kind) for kind in kinds)
 
 

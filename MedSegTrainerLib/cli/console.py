@@ -50,9 +50,13 @@ class JobView:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.bar = Progress(
-            BarColumn(32), TaskProgressColumn(), TextColumn("{task.description}"),
-            console=console, transient=True, disable=not console.is_interactive,
-        )  # fmt: skip
+            BarColumn(32),
+            TaskProgressColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            transient=True,
+            disable=not console.is_interactive,
+        )
         self.failure: Event | None = None
         self.ended = False
         self._task: TaskID | None = None
@@ -307,10 +311,16 @@ def comparison_table(results: Mapping[str, Any]) -> Table:
     for name, result in {**rows, **results["classes"]}.items():
         interval = "-" if result["low"] is None else f"{result['low']:+.3f} to {result['high']:+.3f}"
         table.add_row(
-            Text(plain(name)), _told(result["mean_a"], ".3f"), _told(result["mean_b"], ".3f"),
-            _told(result["mean"], "+.3f"), interval, _told(result["p_wilcoxon_holm"], ".2g"),
-            _told(result["rank_biserial"], "+.2f"), str(result["better"]), str(result["worse"]),
-        )  # fmt: skip
+            Text(plain(name)),
+            _told(result["mean_a"], ".3f"),
+            _told(result["mean_b"], ".3f"),
+            _told(result["mean"], "+.3f"),
+            interval,
+            _told(result["p_wilcoxon_holm"], ".2g"),
+            _told(result["rank_biserial"], "+.2f"),
+            str(result["better"]),
+            str(result["worse"]),
+        )
     return table
 
 

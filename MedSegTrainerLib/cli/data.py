@@ -60,9 +60,15 @@ def plan(
 ) -> None:
     """Show what training would do, and why, without doing it."""
     given = as_assignments(
-        type=model, budget=budget, epochs=epochs, device=device, fold=fold, folds=folds, val_split=val_split,
+        type=model,
+        budget=budget,
+        epochs=epochs,
+        device=device,
+        fold=fold,
+        folds=folds,
+        val_split=val_split,
         split_file=split_file,
-    )  # fmt: skip
+    )
     resolved = read_train_config(data, config, [*given, *(settings or [])])
 
     from MedSegTrainerLib.cli.console import JobView, class_table, plan_table  # torch takes seconds, --help must not

@@ -42,8 +42,11 @@ app = typer.Typer(
     help="Train, apply and evaluate segmentation networks on medical volumes.",
     epilog="A first try: 'medsegtrainer plan DATA', then 'medsegtrainer train DATA -o JOB --budget 20m'.",
     context_settings={"help_option_names": ["-h", "--help"]},
-    no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
-)  # fmt: skip
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command if _name in SHORT else with_verbose(_command))
 

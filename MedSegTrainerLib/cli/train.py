@@ -69,9 +69,16 @@ def train(
     with 'medsegtrainer status JOB', end it with 'medsegtrainer stop JOB'.
     """
     given = as_assignments(
-        type=model, budget=budget, epochs=epochs, device=device, fold=fold, folds=folds, val_split=val_split,
-        split_file=split_file, devices=None if resume else devices,
-    )  # fmt: skip
+        type=model,
+        budget=budget,
+        epochs=epochs,
+        device=device,
+        fold=fold,
+        folds=folds,
+        val_split=val_split,
+        split_file=split_file,
+        devices=None if resume else devices,
+    )
     if resume:
         if data is not None or config is not None or given or settings:
             longer = _longer(epochs, budget)
@@ -118,9 +125,7 @@ def cross_validate(
     segmented by the model that did not see it. With up to four cases each is held out once, a single one is cut into
     halves. Apply the result, an ensemble of all folds, as any other model.
     """
-    given = as_assignments(
-        type=model, budget=budget, epochs=epochs, device=device, folds=folds, split_file=split_file
-    )  # fmt: skip
+    given = as_assignments(type=model, budget=budget, epochs=epochs, device=device, folds=folds, split_file=split_file)
     if resume:
         if data is not None or config is not None or given or settings:
             raise UsageError(
@@ -168,9 +173,15 @@ def find_lr(
     Give the options of the training that it is for.
     """
     given = as_assignments(
-        type=model, budget=budget, epochs=epochs, device=device, fold=fold, folds=folds, val_split=val_split,
+        type=model,
+        budget=budget,
+        epochs=epochs,
+        device=device,
+        fold=fold,
+        folds=folds,
+        val_split=val_split,
         split_file=split_file,
-    ) + (settings or [])  # fmt: skip
+    ) + (settings or [])
     values = {
         "train": asdict(read_train_config(data, config, given)),
         "steps": steps,

@@ -27,9 +27,12 @@ class CrossValidateConfig(JobConfig):
 
     train: TrainConfig = field(default_factory=TrainConfig)
     devices: int | Auto = setting(
-        1, "Folds that train at the same time, each on a GPU of its own, or on its share of the CPU's cores; 'auto': "
-        "as many as there are GPUs.", minimum=1, maximum=MOST_DEVICES,
-    )  # fmt: skip
+        1,
+        "Folds that train at the same time, each on a GPU of its own, or on its share of the CPU's cores; 'auto': "
+        "as many as there are GPUs.",
+        minimum=1,
+        maximum=MOST_DEVICES,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +68,9 @@ class ApplyConfig(JobConfig):
         "seg.nrrd", "File type of the label maps; png: of 2D images only; nifti: another word for nii.gz."
     )
     tta: bool = setting(False, "Average over the mirrorings the model was trained with.")
-    tta_transforms: list[
-        Literal["flip_x", "flip_y", "flip_z", "rotate90", "rotate180", "rotate270"]
-    ] | Auto = setting(
+    tta_transforms: list[Literal["flip_x", "flip_y", "flip_z", "rotate90", "rotate180", "rotate270"]] | Auto = setting(
         "auto", "Which mirrorings, and turns in the plane by so many degrees; 'auto': all mirrorings, no turns."
-    )  # fmt: skip
+    )
     overlap: float = setting(0.5, "Share of a window that its neighbour covers again.", minimum=0, maximum=0.9)
     probabilities: bool = setting(False, "Write how likely each class is at each voxel: a file a class.")
     uncertainty: bool = setting(

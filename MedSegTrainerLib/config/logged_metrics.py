@@ -57,9 +57,7 @@ def _total(rows: Table) -> int:
 
 LOGGED_METRICS: dict[str, LoggedMetric] = {
     MEAN_DICE: LoggedMetric(better="higher", tag="dice", of_class="dice"),
-    "val_iou": LoggedMetric(
-        better="higher", tag="iou", of_class="iou", chart="Validation IoU (mean)", is_share=True
-    ),
+    "val_iou": LoggedMetric(better="higher", tag="iou", of_class="iou", chart="Validation IoU (mean)", is_share=True),
     "val_precision": LoggedMetric(better="higher", tag="precision", of_class="precision", absent_counts=True),
     "val_recall": LoggedMetric(better="higher", tag="recall", of_class="recall"),
     "val_loss": LoggedMetric(better="lower", tag="loss/validation"),
@@ -72,7 +70,7 @@ LOGGED_METRICS: dict[str, LoggedMetric] = {
     "gradient_norm": LoggedMetric(
         better="lower", tag="gradient_norm", of_epoch=True, chart="Gradient norm (before clipping)", log_from=50
     ),
-}  # fmt: skip
+}
 
 
 def monitored_names(class_names: Sequence[str]) -> list[str]:

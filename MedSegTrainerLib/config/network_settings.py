@@ -10,8 +10,14 @@ from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED, Archit
 from MedSegTrainerLib.config.settings import Auto, NetworkConfig, TrainConfig
 
 COMMON = (  # settings that every network has
-    "type", "dims", "dimension", "neighbour_slices", "in_channels", "out_channels", "num_classes",
-)  # fmt: skip
+    "type",
+    "dims",
+    "dimension",
+    "neighbour_slices",
+    "in_channels",
+    "out_channels",
+    "num_classes",
+)
 
 
 def architecture_name(config: NetworkConfig) -> str:

@@ -27,9 +27,15 @@ LARGEST_NUMBER = 1e12
 MOST_EDGE, MOST_VOXELS = 2**15, 2**27  # along an axis of a patch, and in all of it
 # what building a network costs beside its weights, which are compared with their file: modules, and tables of places
 LARGEST = {
-    "blocks": 1000, "num_layers": 1000, "aspp_rates": 100, "window_size": 16, "kernels": 31, "strides": 64,
-    "features": 10**6, "img_size": MOST_EDGE,
-}  # fmt: skip
+    "blocks": 1000,
+    "num_layers": 1000,
+    "aspp_rates": 100,
+    "window_size": 16,
+    "kernels": 31,
+    "strides": 64,
+    "features": 10**6,
+    "img_size": MOST_EDGE,
+}
 MOST_ENTRIES = 100  # of a list: levels, distances
 
 

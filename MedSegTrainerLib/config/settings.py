@@ -188,9 +188,11 @@ class LossConfig:
         2.0, "How far the focal term turns to the voxels that are still wrong.", minimum=0, maximum=100
     )
     class_weights: list[float] | Auto | None = setting(
-        None, "Weight of each class in the cross-entropy, background first; 'auto': rare classes more; none: all "
-        "alike.", minimum=0, maximum=1e6,
-    )  # fmt: skip
+        None,
+        "Weight of each class in the cross-entropy, background first; 'auto': rare classes more; none: all alike.",
+        minimum=0,
+        maximum=1e6,
+    )
     dice_weight: float | None = setting(
         None,
         "Weight of the Dice term of 'combined'; without any weight Dice and cross-entropy have 0.5.",
@@ -261,9 +263,12 @@ class TrainerConfig:
     power: float = setting(0.9, "Exponent of 'polynomial'.", minimum=0, maximum=100)
     factor: float = setting(0.5, "What 'plateau' multiplies the rate by.", minimum=0, maximum=1)
     lr_patience: int | Auto = setting(
-        "auto", "Epochs without a better validation loss before 'plateau' lowers the rate; 'auto': patience, or 10 "
-        "where that is early stopping's.", minimum=1, maximum=MOST_EPOCHS,
-    )  # fmt: skip
+        "auto",
+        "Epochs without a better validation loss before 'plateau' lowers the rate; 'auto': patience, or 10 "
+        "where that is early stopping's.",
+        minimum=1,
+        maximum=MOST_EPOCHS,
+    )
     warmup_epochs: float | Auto = setting(
         "auto", "Epochs in which the rate rises from near zero.", minimum=0, maximum=MOST_EPOCHS
     )
@@ -277,9 +282,11 @@ class TrainerConfig:
     )
     gradient_clip_type: Literal["norm", "value"] = setting("norm", "Whether the norm or each value is limited.")
     ema_decay: float | Auto | None = setting(
-        "auto", "Decay of the running average of the weights that becomes the model; none uses the weights.",
-        minimum=0, maximum=NEARLY_ONE,
-    )  # fmt: skip
+        "auto",
+        "Decay of the running average of the weights that becomes the model; none uses the weights.",
+        minimum=0,
+        maximum=NEARLY_ONE,
+    )
     validation_interval: int | Auto = setting("auto", "Epochs between validations.", minimum=1, maximum=MOST_EPOCHS)
     monitor: str = setting(
         "val_dice", "Logged metric that says which model is best: val_dice, val_loss, val_iou, val_dice/liver, ..."
@@ -289,9 +296,11 @@ class TrainerConfig:
     )
     early_stopping: bool = setting(False, "Stop when the monitored metric does not improve.")
     patience: int | Auto = setting(
-        "auto", "Epochs without improvement before stopping; 'auto': 30. Without early_stopping that of 'plateau'.",
-        minimum=1, maximum=MOST_EPOCHS,
-    )  # fmt: skip
+        "auto",
+        "Epochs without improvement before stopping; 'auto': 30. Without early_stopping that of 'plateau'.",
+        minimum=1,
+        maximum=MOST_EPOCHS,
+    )
     min_delta: float = setting(0.001, "Smallest change that counts as improvement.", minimum=0, maximum=1e6)
     checkpoint_dir: str = setting("checkpoints", "Folder of the checkpoints, inside the job folder unless absolute.")
     checkpoint_seconds: float = setting(

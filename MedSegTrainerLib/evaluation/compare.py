@@ -258,8 +258,10 @@ def _verdict(result: Mapping[str, Any], metric: str) -> str:
     if result["p_wilcoxon_holm"] >= SIGNIFICANT:
         return "no clear difference"
     # The test is of ranks: where the mean points elsewhere, a few large losses stand against many small gains
-    ranks, mean = (value > 0 if METRICS[metric].better == "higher" else value < 0 for value in
-                   (result["rank_biserial"], result["mean"]))  # fmt: skip
+    ranks, mean = (
+        value > 0 if METRICS[metric].better == "higher" else value < 0
+        for value in (result["rank_biserial"], result["mean"])
+    )
     if ranks == mean:
         return "B is better" if ranks else "B is worse"
     return "better in most cases, worse on average" if ranks else "worse in most cases, better on average"

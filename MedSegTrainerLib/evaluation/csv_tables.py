@@ -27,9 +27,13 @@ def summary_table(document: Mapping[str, Any], metrics: Sequence[str]) -> str:
     """A row for each class and metric: mean, std, median, min and max over the cases, and of how many."""
     length: Length = document["length"]
     rows = (
-        [name, shown_key(metric, length), *(shown_value(by_metric[metric][key], metric, length) for key in STATISTICS),
-         by_metric[metric]["count"]]
+        [
+            name,
+            shown_key(metric, length),
+            *(shown_value(by_metric[metric][key], metric, length) for key in STATISTICS),
+            by_metric[metric]["count"],
+        ]
         for name, by_metric in document["summary"].items()
         for metric in metrics
-    )  # fmt: skip
+    )
     return csv_text(["class", "metric", *STATISTICS, "count"], rows)

@@ -75,11 +75,13 @@ def listed_pairs(config: EvaluateConfig) -> list[Pair]:
         raise DataError(f"{config.predictions} has no prediction of {_some(missing)}. Apply the model to all cases.")
     return [
         Pair(
-            name=name, prediction=_only(predicted[name]), reference=Path(reference),
+            name=name,
+            prediction=_only(predicted[name]),
+            reference=Path(reference),
             image=Path(config.images[name]) if name in config.images else None,
         )
         for name, reference in sorted(config.references.items())
-    ]  # fmt: skip
+    ]
 
 
 def with_uncertainty(pairs: Sequence[Pair], predictions: Path, folder: str, emit: Emit | None = None) -> list[Pair]:

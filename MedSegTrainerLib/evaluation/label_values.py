@@ -78,10 +78,11 @@ class EvaluatedValues:
         one_sided = [
             f"only {side} have {_listed(own, alone, names)}"
             for side, own, other in (
-                ("predictions", self.predicted, self.expected), ("references", self.expected, self.predicted)
+                ("predictions", self.predicted, self.expected),
+                ("references", self.expected, self.predicted),
             )
             if (alone := sorted(own.keys() - other.keys() - set(left_out)))
-        ]  # fmt: skip
+        ]
         if one_sided:
             told.append(f"Label values differ: {' and '.join(one_sided)}. {self._reason()}")
         elif self.disjoint:

@@ -122,8 +122,13 @@ def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
 def _interval(values: np.ndarray, seed: int, resamples: int) -> tuple[float | None, float | None]:
     """Bias-corrected and accelerated bootstrap interval of the mean; the same for the same seed."""
     found = stats.bootstrap(
-        (values,), np.mean, n_resamples=resamples, confidence_level=CONFIDENCE, method="BCa",
-        rng=np.random.default_rng(seed), batch=1000,
-    )  # fmt: skip
+        (values,),
+        np.mean,
+        n_resamples=resamples,
+        confidence_level=CONFIDENCE,
+        method="BCa",
+        rng=np.random.default_rng(seed),
+        batch=1000,
+    )
     low, high = float(found.confidence_interval.low), float(found.confidence_interval.high)
     return (low, high) if np.isfinite([low, high]).all() else (None, None)

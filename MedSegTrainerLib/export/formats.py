@@ -90,9 +90,16 @@ def _onnx(members: Members, output: Path) -> Exported:
     with _temporary(output) as path, quiet():
         package = members[0]
         program = torch.onnx.export(
-            Logits(*members), (example(package),), dynamo=True, verbose=False, external_data=False, optimize=True,
-            dynamic_shapes=(dynamic_sizes(package),), input_names=[INPUT], output_names=[OUTPUT],
-        )  # fmt: skip
+            Logits(*members),
+            (example(package),),
+            dynamo=True,
+            verbose=False,
+            external_data=False,
+            optimize=True,
+            dynamic_shapes=(dynamic_sizes(package),),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+        )
         assert program is not None
         program.save(str(path))
         onnx.checker.check_model(str(path))
@@ -117,8 +124,11 @@ def _bundle(members: Members, output: Path) -> Exported:
 
 
 FORMATS: dict[str, Callable[[Members, Path], Exported]] = {
-    "torchscript": _torchscript, "torch-export": _torch_export, "onnx": _onnx, "monai-bundle": _bundle,
-}  # fmt: skip
+    "torchscript": _torchscript,
+    "torch-export": _torch_export,
+    "onnx": _onnx,
+    "monai-bundle": _bundle,
+}
 
 
 @contextmanager

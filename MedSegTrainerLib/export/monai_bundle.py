@@ -116,13 +116,18 @@ def _preprocessing(plan: Plan) -> list[dict[str, Any]]:
         {"_target_": "LoadImaged", "keys": "image", "image_only": True, "ensure_channel_first": True},
         {"_target_": "Orientationd", "keys": "image", "axcodes": "".join(CODES[axis] for axis in plan.axes)},
         {
-            "_target_": "Spacingd", "keys": "image", "pixdim": spacing, "mode": "bilinear", "padding_mode": "border",
-            "scale_extent": True, "align_corners": True,
+            "_target_": "Spacingd",
+            "keys": "image",
+            "pixdim": spacing,
+            "mode": "bilinear",
+            "padding_mode": "border",
+            "scale_extent": True,
+            "align_corners": True,
         },
         *_normalisation(plan),
         *_padding(plan),
         {"_target_": "EnsureTyped", "keys": "image", "dtype": "$torch.float32"},
-    ]  # fmt: skip
+    ]
 
 
 def _normalisation(plan: Plan) -> list[dict[str, Any]]:
@@ -148,18 +153,29 @@ def _normalised(key: str, how: Normalization) -> list[dict[str, Any]]:
     if how.method == "percentile":
         return [
             {
-                "_target_": "ScaleIntensityRangePercentilesd", "keys": key, "lower": 0.5, "upper": 99.5, "b_min": 0.0,
-                "b_max": 1.0, "clip": True, "channel_wise": True,
+                "_target_": "ScaleIntensityRangePercentilesd",
+                "keys": key,
+                "lower": 0.5,
+                "upper": 99.5,
+                "b_min": 0.0,
+                "b_max": 1.0,
+                "clip": True,
+                "channel_wise": True,
             }
-        ]  # fmt: skip
+        ]
     if how.method == "ct":
         deviation = max(how.std, 1e-6)
         return [
             {
-                "_target_": "ScaleIntensityRanged", "keys": key, "a_min": how.low, "a_max": how.high,
-                "b_min": (how.low - how.mean) / deviation, "b_max": (how.high - how.mean) / deviation, "clip": True,
+                "_target_": "ScaleIntensityRanged",
+                "keys": key,
+                "a_min": how.low,
+                "a_max": how.high,
+                "b_min": (how.low - how.mean) / deviation,
+                "b_max": (how.high - how.mean) / deviation,
+                "clip": True,
             }
-        ]  # fmt: skip
+        ]
     return []
 
 
@@ -177,9 +193,12 @@ def _padding(plan: Plan) -> list[dict[str, Any]]:
 
 def _inferer(plan: Plan) -> dict[str, Any]:
     window = {
-        "sw_batch_size": plan.batch_size, "overlap": OVERLAP, "mode": "gaussian", "sigma_scale": 0.125,
+        "sw_batch_size": plan.batch_size,
+        "overlap": OVERLAP,
+        "mode": "gaussian",
+        "sigma_scale": 0.125,
         "padding_mode": "replicate",
-    }  # fmt: skip
+    }
     if plan.dims == 2:
         return {"_target_": "SliceInferer", "roi_size": list(plan.patch_size[1:]), "spatial_dim": 0, **window}
     return {"_target_": "SlidingWindowInferer", "roi_size": list(plan.patch_size), **window}
@@ -239,18 +258,26 @@ def _metadata(members: Sequence[ModelPackage]) -> dict[str, Any]:
         "network_data_format": {
             "inputs": {
                 "image": {
-                    **common, "format": "magnitude", "num_channels": len(plan.normalization), "spatial_shape": size,
-                    "value_range": [], "channel_def": dict(_numbered(plan.channel_names)),
+                    **common,
+                    "format": "magnitude",
+                    "num_channels": len(plan.normalization),
+                    "spatial_shape": size,
+                    "value_range": [],
+                    "channel_def": dict(_numbered(plan.channel_names)),
                 }
             },
             "outputs": {
                 "pred": {
-                    **common, "format": "segmentation", "num_channels": len(names), "spatial_shape": size,
-                    "value_range": [], "channel_def": dict(_numbered(names)),
+                    **common,
+                    "format": "segmentation",
+                    "num_channels": len(names),
+                    "spatial_shape": size,
+                    "value_range": [],
+                    "channel_def": dict(_numbered(names)),
                 }
             },
         },
-    }  # fmt: skip
+    }
 
 
 def _unevaluated(value: Any) -> Any:

@@ -65,9 +65,12 @@ def history_from_events(events: Iterable[Mapping[str, Any]]) -> list[CurvePoint]
         elif event["kind"] == "validated" and event["epoch"] in points:
             metrics = event.get("metrics", {})
             points[event["epoch"]] = replace(
-                points[event["epoch"]], val_dice=event["mean_dice"], dice=event["dice"],
-                val_loss=metrics.get("val_loss"), foreground=metrics.get("val_foreground"),
-            )  # fmt: skip
+                points[event["epoch"]],
+                val_dice=event["mean_dice"],
+                dice=event["dice"],
+                val_loss=metrics.get("val_loss"),
+                foreground=metrics.get("val_foreground"),
+            )
     if recoveries and points:
         newest = max(points)
         points[newest] = replace(points[newest], recoveries=recoveries)

@@ -57,8 +57,11 @@ def _memory_row(memory: int | None) -> tuple[int, str]:
     if memory is None:
         return 0, "a CPU, as under 8 GB: UNet2D or small SegResNet"
     size = int(memory >= SMALL_MEMORY) + int(memory > LARGE_MEMORY)
-    rows = ("under 8 GB: UNet2D or small SegResNet", "8-16 GB: UNet3D, VNet, DeepLabV3+, SegResNet 3D",
-            "over 16 GB: transformers")  # fmt: skip
+    rows = (
+        "under 8 GB: UNet2D or small SegResNet",
+        "8-16 GB: UNet3D, VNet, DeepLabV3+, SegResNet 3D",
+        "over 16 GB: transformers",
+    )
     return size, rows[size]
 
 

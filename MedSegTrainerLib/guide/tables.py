@@ -12,8 +12,10 @@ from typing import Any
 from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED, Family
 
 FAMILY_NAMES = {
-    "unet": "U-Net, V-Net, SegResNet", "deeplab": "DeepLabV3+", "transformer": "TransUNet, UNETR, Swin-UNETR"
-}  # fmt: skip
+    "unet": "U-Net, V-Net, SegResNet",
+    "deeplab": "DeepLabV3+",
+    "transformer": "TransUNet, UNETR, Swin-UNETR",
+}
 HALVES = {"dice_weight": 0.5, "ce_weight": 0.5}
 
 # "Loss Function Selection Guide"; of 'Dice or ...' the one that the rest of the guide prefers
@@ -203,8 +205,9 @@ def choose_warmup(architecture: str, epochs: int) -> tuple[float, str]:
         share, most = WARMUP_SHARE[family], MOST_WARMUP[family]
         told = (
             "guide, 'TransUNet, UNETR, Swin-UNETR: 10-20 epochs' of 150-300, in proportion"
-            if most else f"guide: recommended for transformers, not named for {FAMILY_NAMES[family]}"
-        )  # fmt: skip
+            if most
+            else f"guide: recommended for transformers, not named for {FAMILY_NAMES[family]}"
+        )
     return min(most, share * epochs), told
 
 

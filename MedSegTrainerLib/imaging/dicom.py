@@ -163,10 +163,15 @@ def _read_header(path: Path) -> Slice | None:
 
     position = tag("0020|0032").split("\\")
     return Slice(
-        path=path, series=tag("0020|000e"), told=tag("0008|103e") or "without description", size=reader.GetSize(),
-        spacing=reader.GetSpacing(), kind=reader.GetPixelID(), axes=reader.GetDirection(),
+        path=path,
+        series=tag("0020|000e"),
+        told=tag("0008|103e") or "without description",
+        size=reader.GetSize(),
+        spacing=reader.GetSpacing(),
+        kind=reader.GetPixelID(),
+        axes=reader.GetDirection(),
         position=np.array([float(value) for value in position]) if len(position) == 3 else None,
-    )  # fmt: skip
+    )
 
 
 def _storage_class(path: Path) -> str:

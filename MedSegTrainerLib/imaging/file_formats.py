@@ -20,9 +20,16 @@ READ_AS = {  # suffix to the formats that its reader takes
     ".png": PHOTOS, ".tif": PHOTOS, ".tiff": PHOTOS, ".jpg": PHOTOS, ".jpeg": PHOTOS,
 }  # fmt: skip
 SUFFIX_OF = {
-    "NIfTI": ".nii", "packed NIfTI": ".nii.gz", "NRRD": ".nrrd", "MetaImage": ".mha", "NPY": ".npy", "DICOM": ".dcm",
-    "PNG": ".png", "TIFF": ".tif", "JPEG": ".jpg",
-}  # fmt: skip
+    "NIfTI": ".nii",
+    "packed NIfTI": ".nii.gz",
+    "NRRD": ".nrrd",
+    "MetaImage": ".mha",
+    "NPY": ".npy",
+    "DICOM": ".dcm",
+    "PNG": ".png",
+    "TIFF": ".tif",
+    "JPEG": ".jpg",
+}
 MAGIC = (  # first bytes to format
     (b"NRRD", "NRRD"), (b"ObjectType", "MetaImage"), (b"\x93NUMPY", "NPY"), (b"\x89PNG\r\n", "PNG"),
     (b"\xff\xd8\xff", "JPEG"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"), (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"),

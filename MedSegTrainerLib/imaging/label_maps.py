@@ -19,9 +19,15 @@ from MedSegTrainerLib.imaging.seg_nrrd import Segment, read_segments, text_field
 from MedSegTrainerLib.imaging.write import write_volume
 
 INTEGER_TYPES = {
-    sitk.sitkUInt8, sitk.sitkInt8, sitk.sitkUInt16, sitk.sitkInt16,
-    sitk.sitkUInt32, sitk.sitkInt32, sitk.sitkUInt64, sitk.sitkInt64,
-}  # fmt: skip
+    sitk.sitkUInt8,
+    sitk.sitkInt8,
+    sitk.sitkUInt16,
+    sitk.sitkInt16,
+    sitk.sitkUInt32,
+    sitk.sitkInt32,
+    sitk.sitkUInt64,
+    sitk.sitkInt64,
+}
 INT32 = np.iinfo(np.int32)
 UINT16 = int(np.iinfo(np.uint16).max)
 ROUNDING, ROUNDED = 1e-3, "rounded"

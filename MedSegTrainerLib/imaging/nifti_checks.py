@@ -101,10 +101,13 @@ def _read_header(path: Path) -> Header | None:
         shape = tuple(max(1, count) for count in told[1 : told[0] + 1])
         floats = np.dtype(order + FLOAT_TYPES[kind[0]]) if kind[0] in FLOAT_TYPES else None
         return Header(
-            packed=packed, shape=shape, start=int(start[0]),
+            packed=packed,
+            shape=shape,
+            start=int(start[0]),
             size=int(start[0]) + math.prod(shape) * BITS.get(kind[0], bits[0]) // 8,
-            offset=float(offset[0]), floats=floats,
-        )  # fmt: skip
+            offset=float(offset[0]),
+            floats=floats,
+        )
     return None
 
 

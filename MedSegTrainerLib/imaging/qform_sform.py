@@ -69,11 +69,17 @@ def read_forms(path: Path) -> Forms | None:
         struct.unpack_from(order + f, start, at) for f, at in (DIMENSIONS, SIZES, UNITS, FORMS)
     )
     return Forms(
-        axes=dims[0], size=(max(1, dims[1]), max(1, dims[2]), max(1, dims[3]) if dims[0] > 2 else 1),
-        qform_code=stored[0], sform_code=stored[1], qform=_of_quaternion(stored[2:8], pixdim),
+        axes=dims[0],
+        size=(max(1, dims[1]), max(1, dims[2]), max(1, dims[3]) if dims[0] > 2 else 1),
+        qform_code=stored[0],
+        sform_code=stored[1],
+        qform=_of_quaternion(stored[2:8], pixdim),
         sform=np.array([stored[8:12], stored[12:16], stored[16:20], (0, 0, 0, 1)]),
-        unit_mm=MILLIMETRES.get(units[0] & 7, 1.0), pixdim=pixdim, units=units[0], stored=stored,
-    )  # fmt: skip
+        unit_mm=MILLIMETRES.get(units[0] & 7, 1.0),
+        pixdim=pixdim,
+        units=units[0],
+        stored=stored,
+    )
 
 
 def distance_mm(forms: Forms) -> float:

@@ -107,10 +107,16 @@ def _best(item: LabelClass, cases: Sequence[_Pieces]) -> Cleaning:
     after = with_holes if fill else plain
     better, worse = _counts(before, after)
     return Cleaning(
-        value=item.value, name=item.name, **best, fill_holes=fill, cases=len(cases),
-        dice_before=round(float(before.mean()), 6), dice_after=round(float(after.mean()), 6),
-        better=better, worse=worse,
-    )  # fmt: skip
+        value=item.value,
+        name=item.name,
+        **best,
+        fill_holes=fill,
+        cases=len(cases),
+        dice_before=round(float(before.mean()), 6),
+        dice_after=round(float(after.mean()), 6),
+        better=better,
+        worse=worse,
+    )
 
 
 def _best_removal(

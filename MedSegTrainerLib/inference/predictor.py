@@ -92,8 +92,9 @@ class Predictor:
         ways = {way_of_preparing(plan): plan for plan in self.trained}
         return Prepared(
             images={way: prepare_image(channels, plan)[0] for way, plan in ways.items()},
-            original=Geometry.of(channels[0]), canonical=Geometry.of(to_canonical(channels[0], self.plan.slice_axis)),
-        )  # fmt: skip
+            original=Geometry.of(channels[0]),
+            canonical=Geometry.of(to_canonical(channels[0], self.plan.slice_axis)),
+        )
 
     def refuse_other_channels(self, channels: Sequence[sitk.Image]) -> None:
         """Raises DataError where an image has not as many channels as the model."""

@@ -37,9 +37,15 @@ def predict_volume(
     are added up; the image's device by default.
     """
     slabs = predict_slabs(
-        image, network, channels=classes, patch=patch, overlap=overlap, batch=batch,
-        on_window=on_window, keep_on=keep_on,
-    )  # fmt: skip
+        image,
+        network,
+        channels=classes,
+        patch=patch,
+        overlap=overlap,
+        batch=batch,
+        on_window=on_window,
+        keep_on=keep_on,
+    )
     whole: torch.Tensor | None = None
     for first, slab in slabs:
         if slab.shape[1:] == image.shape[1:]:

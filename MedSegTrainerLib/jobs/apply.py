@@ -68,9 +68,13 @@ def run_apply(config: ApplyConfig, context: JobContext) -> Outcome:
     transforms, warnings = choose_transforms(config, [package.plan for package in packages], swaps)
     devices, fewer = devices_of_models(device, config.devices, len(packages))
     predictor = Predictor(
-        packages, devices[0], overlap=config.overlap, transforms=transforms, devices=devices,
+        packages,
+        devices[0],
+        overlap=config.overlap,
+        transforms=transforms,
+        devices=devices,
         warn=lambda words: emit(Warned(message=words)),
-    )  # fmt: skip
+    )
     logger.info("%d models on %s", len(packages), ", ".join(map(describe, devices)))
     cleanings = agreed([from_json(package.postprocessing) for package in packages]) if config.postprocess else []
     made = Made(Path(config.output_dir))
@@ -190,9 +194,12 @@ def cleaned(labels: sitk.Image, config: ApplyConfig) -> sitk.Image:
         return labels
     grid = Geometry.of(labels)
     array = clean_up(
-        sitk.GetArrayViewFromImage(labels), grid.spacing_zyx, largest_component=config.largest_component,
-        fill_holes=config.fill_holes, minimum_size_mm3=config.minimum_size_mm3,
-    )  # fmt: skip
+        sitk.GetArrayViewFromImage(labels),
+        grid.spacing_zyx,
+        largest_component=config.largest_component,
+        fill_holes=config.fill_holes,
+        minimum_size_mm3=config.minimum_size_mm3,
+    )
     result = sitk.GetImageFromArray(array)
     result.CopyInformation(labels)
     return result
@@ -205,18 +212,25 @@ def _tasks(
     output = Path(config.output_dir)
     wanted = MapsWanted(probabilities=config.probabilities, uncertainty=config.uncertainty)
     settings = {
-        "transforms": [asdict(transform) for transform in predictor.transforms], "overlap": config.overlap,
-        "cleanings": to_json(cleanings), "largest_component": config.largest_component,
-        "fill_holes": config.fill_holes, "minimum_size_mm3": config.minimum_size_mm3,
-    }  # fmt: skip
+        "transforms": [asdict(transform) for transform in predictor.transforms],
+        "overlap": config.overlap,
+        "cleanings": to_json(cleanings),
+        "largest_component": config.largest_component,
+        "fill_holes": config.fill_holes,
+        "minimum_size_mm3": config.minimum_size_mm3,
+    }
     models = [model_checksum(package) for package in predictor.packages]
     tasks = []
     for item in inputs:
         stamps = [stamp for file in item.files if file.exists() for stamp in file_stamps(file)]
         maps = map_files(
-            output, item.name, files.suffix_of_maps, predictor.plan.classes, wanted,
+            output,
+            item.name,
+            files.suffix_of_maps,
+            predictor.plan.classes,
+            wanted,
             spread=predictor.opinions > 1,
-        )  # fmt: skip
+        )
         label_map = output / f"{item.name}.{files.suffix}"
         tasks.append(Task(item=item, output=label_map, maps=maps, recipe=recipe(models, settings, stamps)))
     return tasks

@@ -63,27 +63,41 @@ def conclude(study: Study, done: Sequence[int], emit: Emit) -> str:
     members = [load_package(study.job(index).model) for index in done]
     plan = members[0].plan
     names = [name for index in done for name in study.folds[index]["val"]]
-    pairs = _halved_pair(study, emit) if study.halved and len(done) == 2 else [
-        Pair(name=name, prediction=path, reference=_labels(study, name), image=study.case(name).images[0])
-        for index in done for name, path in study.predictions(index).items()
-    ]  # fmt: skip
+    pairs = (
+        _halved_pair(study, emit)
+        if study.halved and len(done) == 2
+        else [
+            Pair(name=name, prediction=path, reference=_labels(study, name), image=study.case(name).images[0])
+            for index in done
+            for name, path in study.predictions(index).items()
+        ]
+    )
     scores = [_mean_dice(member.metrics["summary"]) for member in members]
     facts = {
-        **describe_plan(plan), "Models": f"{len(done)} of {len(study.folds)} folds, averaged in the ensemble",
+        **describe_plan(plan),
+        "Models": f"{len(done)} of {len(study.folds)} folds, averaged in the ensemble",
         "Numbers": "each case was segmented by the model that did not train on it; it did choose the best epoch",
-    }  # fmt: skip
+    }
     document = evaluate(
-        pairs, plan.classes, study.folder.report, emit,
-        title=f"Cross-validation: {study.folder.path.resolve().name}", facts=facts, ignore_label=plan.ignore_label,
+        pairs,
+        plan.classes,
+        study.folder.report,
+        emit,
+        title=f"Cross-validation: {study.folder.path.resolve().name}",
+        facts=facts,
+        ignore_label=plan.ignore_label,
         notes=_left_out(study),
-    )  # fmt: skip
+    )
     words = spread_words(document["overall"]["case_mean_dice"], halves=scores if study.halved else ())
     cases = sorted(names)
     training = {"kind": "cross-validation", "folds": len(done), "train_cases": cases, "val_cases": cases}
     metrics = {
-        "val_dice": document["overall"]["mean_dice"], "summary": document["summary"],
-        "measured_on": "cross-validation", "validation_cases": cases, "words": words,
-    }  # fmt: skip
+        "val_dice": document["overall"]["mean_dice"],
+        "summary": document["summary"],
+        "measured_on": "cross-validation",
+        "validation_cases": cases,
+        "words": words,
+    }
     save_ensemble(members, study.folder.model, training=training, metrics=metrics)
     return words
 

@@ -55,8 +55,15 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
         classes, ignored = plan.classes, plan.ignore_label if ignored is None else ignored
         facts["Model"] = config.model
     evaluate(
-        pairs, classes, output_dir, emit,
-        title="Segmentation evaluation", facts=facts, notes=heard, shown=shown, ignore_label=ignored,
+        pairs,
+        classes,
+        output_dir,
+        emit,
+        title="Segmentation evaluation",
+        facts=facts,
+        notes=heard,
+        shown=shown,
+        ignore_label=ignored,
         tolerance_mm=config.surface_tolerance_mm,
-    )  # fmt: skip
+    )
     return str(output_dir / "report.html")

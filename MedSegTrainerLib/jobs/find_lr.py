@@ -97,9 +97,12 @@ def rates_between(lowest: float, highest: float, steps: int) -> list[float]:
 
 
 def try_rates(
-    learner: Learner, batches: Iterator[Batch], accumulate: int, rates: Sequence[float],
+    learner: Learner,
+    batches: Iterator[Batch],
+    accumulate: int,
+    rates: Sequence[float],
     on_step: Callable[[int], bool] = lambda done: True,
-) -> RateCurve:  # fmt: skip
+) -> RateCurve:
     """Trains one step with each rate until the loss explodes; the learner is afterwards what it was before.
 
     ``accumulate`` batches make a step. ``on_step`` gets the number of steps done and says whether to go on.
@@ -186,10 +189,13 @@ def _tell(curve: RateCurve, picture: Path, emit: Emit) -> Outcome:
         )
     emit(
         RatesTried(
-            suggestion=suggestion, rates=curve.rates, losses=list(curve.losses), smoothed=list(curve.smoothed),
+            suggestion=suggestion,
+            rates=curve.rates,
+            losses=list(curve.losses),
+            smoothed=list(curve.smoothed),
             picture=str(picture),
         )
-    )  # fmt: skip
+    )
     return Outcome(message=f"Suggested learning rate: {suggestion:.2g}. Picture: {picture}", result=str(picture))
 
 

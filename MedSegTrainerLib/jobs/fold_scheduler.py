@@ -194,9 +194,11 @@ class FoldRuns:
         lasted = {index: self.told - run.began for index, run in self.running.items()}
         left = {index: now.eta_seconds if now.is_alive() else None for index, now in statuses.items()}
         eta = seconds_left(
-            [(lasted[index], left[index]) for index in self.running], self.durations, len(self.waiting),
+            [(lasted[index], left[index]) for index in self.running],
+            self.durations,
+            len(self.waiting),
             len(self.places),
-        )  # fmt: skip
+        )
         total = UNITS_PER_FOLD * self.count
         self.emit(Progress(done=int(UNITS_PER_FOLD * done), total=total, eta_seconds=eta))
         names = [str(index + 1) for index in sorted(self.running)]

@@ -116,12 +116,12 @@ def prepare(train: TrainConfig, folder: JobFolder, emit: Emit) -> Study:
         used.write(folder.used_cases_file)
     atomic.write_json(splits_file, folds)
     data = replace(
-        train.data, split_file=str(splits_file.resolve()), ignore_label=ignored,
+        train.data,
+        split_file=str(splits_file.resolve()),
+        ignore_label=ignored,
         data_dir=str(halves.resolve()) if halved else train.data.data_dir,
-    )  # fmt: skip
-    return Study(
-        folder=folder, dataset=dataset, folds=folds, train=replace(train, data=data), halved=halved, used=used
-    )  # fmt: skip
+    )
+    return Study(folder=folder, dataset=dataset, folds=folds, train=replace(train, data=data), halved=halved, used=used)
 
 
 def _read_folds(path: Path, known: set[str]) -> list[dict[str, list[str]]]:

@@ -19,10 +19,16 @@ from MedSegTrainerLib.job import JobFolder
 MAY_CHANGE = {
     "data": ("data_dir", "patient_table", "num_workers", "pin_memory"),
     "trainer": (
-        "device", "devices", "checkpoint_dir", "checkpoint_seconds", "save_frequency", "keep_checkpoints",
-        "save_best_only", "tensorboard",
+        "device",
+        "devices",
+        "checkpoint_dir",
+        "checkpoint_seconds",
+        "save_frequency",
+        "keep_checkpoints",
+        "save_best_only",
+        "tensorboard",
     ),
-}  # fmt: skip
+}
 
 
 def keep_settings(config: TrainConfig, folder: JobFolder, *, begun: bool) -> None:

@@ -91,9 +91,7 @@ def _run_as_rank(folder: JobFolder, document: dict[str, Any], started: float) ->
         config = parse_job(document)
         if kind is None or not is_divided:
             return Outcome(message="Only a training is divided among processes.", result=str(folder.path))
-        context = JobContext(
-            folder=folder, owner=Bystander(), emit=log_event, started=started, joined=ranks
-        )  # fmt: skip
+        context = JobContext(folder=folder, owner=Bystander(), emit=log_event, started=started, joined=ranks)
         with polite_termination(folder):
             try:
                 return kind.run(config, context)

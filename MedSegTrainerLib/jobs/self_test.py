@@ -100,9 +100,12 @@ def run_self_test(asked: str = "auto", machine: Machine | None = None, step: Ste
     if device.type == "cpu" and asked == "auto" and machine.why_no_gpu:
         told.append(f"{machine.why_no_gpu} Training runs on the CPU, which is much slower.")
     known: dict[str, Any] = {
-        "asked": asked, "devices": machine.devices, "torch": torch.__version__, "cuda": torch.version.cuda,
+        "asked": asked,
+        "devices": machine.devices,
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
         "monai": importlib.metadata.version("monai"),
-    }  # fmt: skip
+    }
     tries = [device] if device.type == "cpu" or asked != "auto" else [device, torch.device("cpu")]
     problem = ""
     for place in tries:
@@ -115,9 +118,16 @@ def run_self_test(asked: str = "auto", machine: Machine | None = None, step: Ste
         name, seconds = describe(place), time.perf_counter() - started
         message = f"PyTorch {torch.__version__} trains on {name} in {precision}."
         return SelfTest(
-            ok=True, message=message, device=str(place), device_name=name, precision=precision, loss=loss,
-            seconds=round(seconds, 2), warnings=told, **known,
-        )  # fmt: skip
+            ok=True,
+            message=message,
+            device=str(place),
+            device_name=name,
+            precision=precision,
+            loss=loss,
+            seconds=round(seconds, 2),
+            warnings=told,
+            **known,
+        )
     return SelfTest(ok=False, message=problem, seconds=round(time.perf_counter() - started, 2), **known)
 
 
@@ -231,9 +241,15 @@ def _small_plan(device_type: str) -> tuple[Plan, Any]:
     from MedSegTrainerLib.config.settings import LossConfig, TrainConfig
 
     network = {
-        "dims": 3, "in_channels": 1, "out_channels": 2, "features": [8, 16], "strides": [[1, 1, 1], [2, 2, 2]],
-        "kernels": [[3, 3, 3], [3, 3, 3]], "blocks": [1, 1], "deep_supervision": False,
-    }  # fmt: skip
+        "dims": 3,
+        "in_channels": 1,
+        "out_channels": 2,
+        "features": [8, 16],
+        "strides": [[1, 1, 1], [2, 2, 2]],
+        "kernels": [[3, 3, 3], [3, 3, 3]],
+        "blocks": [1, 1],
+        "deep_supervision": False,
+    }
     plan = Plan(
         dims=3, spacing=(1.0, 1.0, 1.0), image_size=None, patch_size=(16, 16, 16), divisor=(2, 2, 2), batch_size=2,
         samples_per_volume=1, normalization=(Normalization(method="zscore"),), channel_names=("image",),

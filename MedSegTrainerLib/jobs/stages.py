@@ -159,9 +159,13 @@ def prepare_cases(
 
     def prepare(chosen: Sequence[str], on_case: Callable[[], None]) -> dict[str, StoredCase]:
         return build_cache(
-            scanned.cases(chosen), plan, folder.cache, device, on_case,
+            scanned.cases(chosen),
+            plan,
+            folder.cache,
+            device,
+            on_case,
             num_workers=config.data.num_workers,
-        )  # fmt: skip
+        )
 
     ranks.first_does(lambda: open_cache(folder.cache))
     own = names[ranks.rank :: ranks.count]

@@ -28,9 +28,13 @@ LARGEST_DOCUMENT = 8 << 20  # bytes; a larger one is left out
 LOG_BEGIN, LOG_END = 1 << 18, 1 << 21  # bytes of a log that are kept: versions stand at its beginning
 MOST_FOLDS, MOST_BYTES = 20, 1 << 26  # of all files together
 VARIABLES = (
-    "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF",
+    "CUDA_VISIBLE_DEVICES",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "PYTORCH_ALLOC_CONF",
+    "PYTORCH_CUDA_ALLOC_CONF",
     "MEDSEGTRAINER_LOG_LEVEL",
-)  # fmt: skip
+)
 CONTENT = "Text files only: no images, pictures, label maps or weights."
 NAMED = (
     "Paths of files, names of cases and of this computer are inside. Look at it before you send it, or write it with "
@@ -92,9 +96,11 @@ def contents(support: Support) -> list[str]:
 def computer() -> dict[str, Any]:
     """Versions, cores, memory, and the devices that PyTorch sees; where it cannot be loaded, why."""
     known: dict[str, Any] = {
-        "versions": versions(), "cores": os.cpu_count(), "memory_available_bytes": available_memory(),
+        "versions": versions(),
+        "cores": os.cpu_count(),
+        "memory_available_bytes": available_memory(),
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
-    }  # fmt: skip
+    }
     try:
         from MedSegTrainerLib.jobs.self_test import see_machine
 

@@ -177,19 +177,31 @@ def _final_report(training: Training, scanned: Scanned) -> str:
     training.owner.update(stage="report", progress=1.0, epoch=training.state.epoch)
     predictor = Predictor(package, training.device, warn=lambda words: emit(Warned(message=words)))
     pairs, cleanings = predict_files(
-        predictor, scanned.cases(names), scanned.cases(split.val), folder.report / "predictions", count,
+        predictor,
+        scanned.cases(names),
+        scanned.cases(split.val),
+        folder.report / "predictions",
+        count,
         is_late=lambda: training.budget.is_used_up,
-    )  # fmt: skip
+    )
     package = replace(package, postprocessing=to_json(cleanings))
     facts = {
-        **describe_plan(training.plan), "Cases": split.reason, "Best epoch": str(package.training.get("epoch")),
+        **describe_plan(training.plan),
+        "Cases": split.reason,
+        "Best epoch": str(package.training.get("epoch")),
         "Clean-up": "; ".join(item.words() for item in cleanings if item.does_something) or "none",
-    }  # fmt: skip
+    }
     document = evaluate(
-        pairs, training.plan.classes, folder.report, emit,
-        title=f"Training report: {folder.path.name}", facts=facts,
-        curves=curves, advice=advice, ignore_label=training.plan.ignore_label,
-    )  # fmt: skip
+        pairs,
+        training.plan.classes,
+        folder.report,
+        emit,
+        title=f"Training report: {folder.path.name}",
+        facts=facts,
+        curves=curves,
+        advice=advice,
+        ignore_label=training.plan.ignore_label,
+    )
     held_out = {f"{kind}_cases": list(names), "summary": document["summary"], "measured_on": kind}
     save_description(replace(package, metrics={**package.metrics, **held_out}), folder.model)
     return f"Trained. Report: {folder.report / 'report.html'}"

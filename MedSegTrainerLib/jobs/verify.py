@@ -41,9 +41,13 @@ def run_verify(config: VerifyConfig, context: JobContext) -> Outcome:
     count = counter("verify", f"Checking {len(dataset.cases)} cases ({dataset.layout})", len(dataset.cases), emit)
     data = config.train.data
     examination = examine_cases(
-        dataset.cases, count, num_workers=data.num_workers, ignore_label=dataset.ignore_label,
-        label_names=dataset.label_names, thorough=True,
-    )  # fmt: skip
+        dataset.cases,
+        count,
+        num_workers=data.num_workers,
+        ignore_label=dataset.ignore_label,
+        label_names=dataset.label_names,
+        thorough=True,
+    )
     findings = worst_first([*findings, *examination.findings])
     for one in findings:
         emit(Found(case=one.case, severity=one.severity, finding=one.kind, message=one.message, remedy=one.remedy))
@@ -156,8 +160,11 @@ def _case_row(case: Case, scan: CaseScan | None, findings: Sequence[Finding]) ->
         "images": [str(path) for path in case.images],
         "label": str(case.label),
         "counts": {severity: own.count(severity) for severity in SEVERITIES},
-        "size": None, "spacing": None, "intensities": None, "labelled_ml": None,
-    }  # fmt: skip
+        "size": None,
+        "spacing": None,
+        "intensities": None,
+        "labelled_ml": None,
+    }
     if scan is not None and scan.traits is not None:
         labelled = sum(count for value, count in scan.voxels.items() if value != 0)
         row |= {
@@ -170,9 +177,13 @@ def _case_row(case: Case, scan: CaseScan | None, findings: Sequence[Finding]) ->
 
 
 def _draw_cases(
-    document: Mapping[str, Any], dataset: Dataset, most: int, folder: JobFolder, emit: Emit,
+    document: Mapping[str, Any],
+    dataset: Dataset,
+    most: int,
+    folder: JobFolder,
+    emit: Emit,
     counter: Callable[..., Callable[[], None]],
-) -> dict[str, bytes | None]:  # fmt: skip
+) -> dict[str, bytes | None]:
     """A picture of each case, the worst first, until somebody asks to stop."""
     from MedSegTrainerLib.report.data_pictures import draw_labelled
 

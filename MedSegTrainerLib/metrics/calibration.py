@@ -43,10 +43,14 @@ class UncertaintyError:
         for index in range(BINS):
             # what lies beyond the last bin is the most uncertain of all, and belongs to it
             part = slice(index * width, (index + 1) * width if index < BINS - 1 else None)
-            bins.append({
-                "from": round(index * width * FINE, 4), "to": round((index + 1) * width * FINE, 4),
-                "voxels": int(self.voxels[part].sum()), "wrong": int(self.wrong[part].sum()),
-            })  # fmt: skip
+            bins.append(
+                {
+                    "from": round(index * width * FINE, 4),
+                    "to": round((index + 1) * width * FINE, 4),
+                    "voxels": int(self.voxels[part].sum()),
+                    "wrong": int(self.wrong[part].sum()),
+                }
+            )
         return {"bins": bins, "cases": dict(self.cases)}
 
 

@@ -78,15 +78,18 @@ def describe(scans: Sequence[CaseScan], channel_names: Sequence[str]) -> dict[st
         "planes": {plane: planes.count(plane) for plane in sorted(set(planes))},
         "channels": [
             {
-                "name": name, "lowest": _short(ranges[:, index, 0].min()), "highest": _short(ranges[:, index, 1].max()),
+                "name": name,
+                "lowest": _short(ranges[:, index, 0].min()),
+                "highest": _short(ranges[:, index, 1].max()),
                 "median_low": _short(np.median(ranges[:, index, 0])),
                 "median_high": _short(np.median(ranges[:, index, 1])),
-                "highest_low": _short(ranges[:, index, 0].max()), "lowest_high": _short(ranges[:, index, 1].min()),
+                "highest_low": _short(ranges[:, index, 0].max()),
+                "lowest_high": _short(ranges[:, index, 1].min()),
                 "narrowest": _short((ranges[:, index, 1] - ranges[:, index, 0]).min()),
             }
             for index, name in enumerate(channel_names)
         ],
-    }  # fmt: skip
+    }
 
 
 def combine(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -105,13 +108,14 @@ def combine(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     joined["planes"] = {plane: max(data["planes"].get(plane, 0) for data in members) for plane in planes}
     joined["channels"] = [
         {
-            "name": same[0]["name"], "lowest": min(one["lowest"] for one in same),
+            "name": same[0]["name"],
+            "lowest": min(one["lowest"] for one in same),
             "highest": max(one["highest"] for one in same),
             **{key: _short(np.mean([one[key] for one in same])) for key in ("median_low", "median_high")},
             **{key: of(one[key] for one in same) for key, of in EXTREMES.items() if all(key in one for one in same)},
         }
         for same in zip(*(data["channels"] for data in members), strict=True)
-    ]  # fmt: skip
+    ]
     return joined
 
 

@@ -19,12 +19,27 @@ DESCRIPTION, WEIGHTS, CARD = "model.json", "weights.safetensors", "card.md"
 LARGEST = {DESCRIPTION: 64 << 20, WEIGHTS: 8 << 30}  # bytes; no model comes near them, a zip bomb does
 MOST_PROBLEMS = 20
 JSON_NAMES: dict[type, str] = {dict: "an object", list: "a list", int: "a whole number", str: "a text"}
-HEAD, ENTRIES = {"schema_version": int, "made_by": str}, {
-    "plan": dict, "training": dict, "metrics": dict, "data": dict, "curves": list, "postprocessing": list,
-}  # fmt: skip
+HEAD, ENTRIES = (
+    {"schema_version": int, "made_by": str},
+    {
+        "plan": dict,
+        "training": dict,
+        "metrics": dict,
+        "data": dict,
+        "curves": list,
+        "postprocessing": list,
+    },
+)
 NOT_READ = (  # of a zip that is damaged or locked, whatever it is compressed with
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, RuntimeError, EOFError, ValueError, OSError,
-)  # fmt: skip
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    OSError,
+)
 Opened = Callable[[str], AbstractContextManager[tuple[IO[bytes], int]]]
 
 
@@ -124,8 +139,10 @@ def _folder_of(path: Path) -> Path:
         raise ModelError(f"The model {path} does not exist. Check the path.")
     folder = path / "model" if (path / "model" / DESCRIPTION).exists() else path
     if not (folder / DESCRIPTION).exists() or not (folder / WEIGHTS).exists():
-        hint = "The job has no model yet; train it first." if (path / "job.json").exists() else (
-            f"A model is a folder (or zip) with {DESCRIPTION} and {WEIGHTS}, or a job folder."
-        )  # fmt: skip
+        hint = (
+            "The job has no model yet; train it first."
+            if (path / "job.json").exists()
+            else (f"A model is a folder (or zip) with {DESCRIPTION} and {WEIGHTS}, or a job folder.")
+        )
         raise ModelError(f"{path} holds no model. {hint}")
     return folder

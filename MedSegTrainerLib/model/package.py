@@ -149,9 +149,13 @@ def _head() -> dict[str, Any]:
 
 def _entries(package: ModelPackage) -> dict[str, Any]:
     return {
-        "plan": package.plan.to_json(), "training": package.training, "metrics": package.metrics,
-        "data": package.data, "curves": package.curves, "postprocessing": package.postprocessing,
-    }  # fmt: skip
+        "plan": package.plan.to_json(),
+        "training": package.training,
+        "metrics": package.metrics,
+        "data": package.data,
+        "curves": package.curves,
+        "postprocessing": package.postprocessing,
+    }
 
 
 def _write_weights(package: ModelPackage, folder: Path, name: str) -> None:

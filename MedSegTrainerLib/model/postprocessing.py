@@ -76,10 +76,11 @@ def agreed(members: Sequence[Sequence[Cleaning]]) -> list[Cleaning]:
             continue
         together.append(
             Cleaning(
-                value=item.value, name=item.name,
+                value=item.value,
+                name=item.name,
                 largest_component=all(other.largest_component for other in known),
                 fill_holes=all(other.fill_holes for other in known),
                 minimum_size_mm3=min(other.minimum_size_mm3 for other in known),
             )
-        )  # fmt: skip
+        )
     return [item for item in together if item.does_something]

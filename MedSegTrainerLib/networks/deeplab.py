@@ -21,9 +21,15 @@ class DeepLabV3Plus(nn.Module):
     """
 
     def __init__(
-        self, *, in_channels: int, out_channels: int, base_channels: int, aspp_rates: Sequence[int], norm: str,
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        base_channels: int,
+        aspp_rates: Sequence[int],
+        norm: str,
         dropout: float,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         wide, low = 4 * base_channels, max(1, 3 * base_channels // 4)
         self.encoder = ResidualEncoder(in_channels, base_channels, norm, dilated=True)
@@ -62,9 +68,7 @@ class _Pyramid(nn.Module):
 def _conv(inputs: int, outputs: int, kernel: int, norm: str) -> nn.Module:
     from monai.networks.blocks.convolutions import Convolution
 
-    return Convolution(
-        2, inputs, outputs, kernel_size=kernel, act="relu", norm=norm_words(norm, outputs), bias=False
-    )  # fmt: skip
+    return Convolution(2, inputs, outputs, kernel_size=kernel, act="relu", norm=norm_words(norm, outputs), bias=False)
 
 
 def _separable(inputs: int, outputs: int, rate: int, norm: str) -> nn.Module:

@@ -66,9 +66,16 @@ def seg_res_net(
 
 
 def unetr(
-    *, in_channels: int, out_channels: int, img_size: Sequence[int], embed_dim: int, num_heads: int, num_layers: int,
-    norm: str, dropout: float,
-) -> nn.Module:  # fmt: skip
+    *,
+    in_channels: int,
+    out_channels: int,
+    img_size: Sequence[int],
+    embed_dim: int,
+    num_heads: int,
+    num_layers: int,
+    norm: str,
+    dropout: float,
+) -> nn.Module:
     """UNETR of Hatamizadeh et al. 2022, https://arxiv.org/abs/2103.10504; ``img_size`` (z, y, x) has multiples of 16.
 
     It takes images of this size alone: each place has a learned position. Maps of a quarter, half and three quarters
@@ -87,10 +94,16 @@ def unetr(
     )
     body.vit = SpreadLayers(
         vision_transformer(
-            dims=3, in_channels=in_channels, img_size=img_size, patch=16, embed_dim=embed_dim,
-            num_heads=num_heads, num_layers=num_layers, dropout=dropout,
+            dims=3,
+            in_channels=in_channels,
+            img_size=img_size,
+            patch=16,
+            embed_dim=embed_dim,
+            num_heads=num_heads,
+            num_layers=num_layers,
+            dropout=dropout,
         )
-    )  # fmt: skip
+    )
     return body
 
 

@@ -27,17 +27,32 @@ class TransUNet(nn.Module):
     """
 
     def __init__(
-        self, *, in_channels: int, out_channels: int, img_size: Sequence[int], base_channels: int, embed_dim: int,
-        num_heads: int, num_layers: int, norm: str, dropout: float,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        img_size: Sequence[int],
+        base_channels: int,
+        embed_dim: int,
+        num_heads: int,
+        num_layers: int,
+        norm: str,
+        dropout: float,
+    ) -> None:
         super().__init__()
         base = base_channels
         self.size = [length // COARSE for length in img_size]
         self.encoder = ResidualEncoder(in_channels, base, norm, dilated=False)
         self.transformer = vision_transformer(
-            dims=2, in_channels=4 * base, img_size=self.size, patch=1, embed_dim=embed_dim, num_heads=num_heads,
-            num_layers=num_layers, dropout=dropout,
-        )  # fmt: skip
+            dims=2,
+            in_channels=4 * base,
+            img_size=self.size,
+            patch=1,
+            embed_dim=embed_dim,
+            num_heads=num_heads,
+            num_layers=num_layers,
+            dropout=dropout,
+        )
         self.widen = _conv(embed_dim, 8 * base, norm)
         skips, widths = [2 * base, base, base, 0], [4 * base, 2 * base, base, max(2, base // 4)]
         inputs = [8 * base, *widths[:-1]]

@@ -11,9 +11,16 @@ UNETR_LAYERS = 12  # that MONAI's UNETR counts in
 
 
 def vision_transformer(
-    *, dims: int, in_channels: int, img_size: Sequence[int], patch: int, embed_dim: int, num_heads: int,
-    num_layers: int, dropout: float,
-) -> nn.Module:  # fmt: skip
+    *,
+    dims: int,
+    in_channels: int,
+    img_size: Sequence[int],
+    patch: int,
+    embed_dim: int,
+    num_heads: int,
+    num_layers: int,
+    dropout: float,
+) -> nn.Module:
     """(B, in_channels, *img_size) to tokens (B, n, embed_dim), n patches of ``patch`` pixels an edge, and the tokens
     behind each layer.
 

@@ -41,11 +41,16 @@ class VNet(nn.Module):
         coarser = [*(2 * width for width in widths[1:4]), widths[4]]  # what comes up: both halves of a join
         self.up = nn.ModuleList(
             UpTransition(
-                dims, coarser[i], 2 * widths[i], CONVOLUTIONS_UP[i], ACT,
-                dropout_prob=(rates[i], rates[i] or 0.0), dropout_dim=dims,
+                dims,
+                coarser[i],
+                2 * widths[i],
+                CONVOLUTIONS_UP[i],
+                ACT,
+                dropout_prob=(rates[i], rates[i] or 0.0),
+                dropout_dim=dims,
             )
             for i in range(4)
-        )  # fmt: skip
+        )
         self.last = OutputTransition(dims, 2 * base_channels, out_channels, ACT)
         with_norms(self, norm)
         self.last.conv_block = self.last.conv_block.conv

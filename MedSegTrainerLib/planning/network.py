@@ -87,10 +87,16 @@ def plan_network(
     step = ARCHITECTURES[name].divisor or 1
     divisor = topology.divisor if topology else (1 if dims == 2 else step, step, step)
     return NetworkPlan(
-        dims=dims, spacing=spacing, slice_axis=slice_axis, image_size=box, patch_size=patch, divisor=divisor,
-        neighbour_slices=config.network.neighbour_slices, architecture=name,
+        dims=dims,
+        spacing=spacing,
+        slice_axis=slice_axis,
+        image_size=box,
+        patch_size=patch,
+        divisor=divisor,
+        neighbour_slices=config.network.neighbour_slices,
+        architecture=name,
         network=_parameters(fingerprint, config, dims, patch, topology, reasons),
-    )  # fmt: skip
+    )
 
 
 def _why_this(fingerprint: Fingerprint, config: TrainConfig, dims: int, device: torch.device, cases: int) -> str:
@@ -327,9 +333,12 @@ def _parameters(
     if topology is None:
         known = ARCHITECTURES[name]
         return {
-            "in_channels": channels, "out_channels": classes, **({"dims": dims} if len(known.dims) > 1 else {}),
-            **({"img_size": list(patch[3 - dims :])} if known.is_fixed else {}), **settings,
-        }  # fmt: skip
+            "in_channels": channels,
+            "out_channels": classes,
+            **({"dims": dims} if len(known.dims) > 1 else {}),
+            **({"img_size": list(patch[3 - dims :])} if known.is_fixed else {}),
+            **settings,
+        }
     deep = len(topology.strides) > 2 if settings["deep_supervision"] == "auto" else settings["deep_supervision"]
     planned = network_parameters(topology, settings["base_channels"], dims, channels, classes, deep)
     return {**planned, "norm": settings["norm"], "dropout": settings["dropout"]}

@@ -20,15 +20,23 @@ from MedSegTrainerLib.training.lr_schedule import plateau_patience
 Reasons = dict[str, str]
 BY_HAND = "set by the configuration"
 SCHEDULE_SETTINGS = {
-    "constant": (), "step": ("step_size", "gamma"), "cosine": ("T_max", "eta_min"), "plateau": ("factor", "eta_min"),
+    "constant": (),
+    "step": ("step_size", "gamma"),
+    "cosine": ("T_max", "eta_min"),
+    "plateau": ("factor", "eta_min"),
     "polynomial": ("power",),
-}  # fmt: skip
+}
 
 
 def learning_choices(
-    fingerprint: Fingerprint, config: TrainConfig, architecture: str, network: dict[str, Any], dims: int, cases: int,
+    fingerprint: Fingerprint,
+    config: TrainConfig,
+    architecture: str,
+    network: dict[str, Any],
+    dims: int,
+    cases: int,
     reasons: Reasons,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The fields of a plan that say how it learns; ``cases`` train. Writes why into ``reasons``."""
     optimizer, trainer = config.optimizer, config.trainer
 

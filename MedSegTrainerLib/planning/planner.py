@@ -63,9 +63,14 @@ def make_plan(
     windows = len(split.val) * len(window_starts(size, plan.patch_size, config.data.overlap))
     refuse_wrong_plan(plan)  # now, not when the model of it is read
     return fit_to_time(
-        plan, config, device, train_cases=len(split.train), validation_windows=windows, seconds_left=seconds_left,
+        plan,
+        config,
+        device,
+        train_cases=len(split.train),
+        validation_windows=windows,
+        seconds_left=seconds_left,
         devices=devices,
-    )  # fmt: skip
+    )
 
 
 def _may_shrink(plan: Plan, config: TrainConfig, size: Triple) -> bool:
@@ -111,8 +116,12 @@ def _unmeasured(
 
 
 _PLACEHOLDERS: dict[str, Any] = {  # settled by fit_to_time, which needs a plan to measure
-    "mixed_precision": False, "channels_last": False, "epochs": 1, "warmup_epochs": 0.0, "validation_interval": 1,
-}  # fmt: skip
+    "mixed_precision": False,
+    "channels_last": False,
+    "epochs": 1,
+    "warmup_epochs": 0.0,
+    "validation_interval": 1,
+}
 
 
 def _normalization(fingerprint: Fingerprint, config: TrainConfig, reasons: Reasons) -> tuple[Normalization, ...]:
@@ -208,9 +217,11 @@ def _flip_axes(
     if swaps and swaps == why_not_mirror(item.name for item in fingerprint.classes):
         reasons["flip_axes"] = f"none: {swaps}"
         return ()
-    usual, reason = ("yx", "2D images have no top or left side") if fingerprint.dims == 2 else (
-        "x", "anatomy is alike left and right, and never upside down or back to front"
-    )  # fmt: skip
+    usual, reason = (
+        ("yx", "2D images have no top or left side")
+        if fingerprint.dims == 2
+        else ("x", "anatomy is alike left and right, and never upside down or back to front")
+    )
     against = [f"not along {name}: {sides[name]}" for name in usual if name in sides]
     across = [f"not along {name}: slices lie one after the other along it" for name in usual if name not in letters]
     reasons["flip_axes"] = "; ".join([*across, *against]) or reason

@@ -44,9 +44,13 @@ def fit_to_time(
     if devices > 1:
         alone = replace(plan, batch_size=-(-plan.batch_size // devices))
         fitted = fit_to_time(
-            alone, config, device, train_cases=train_cases, validation_windows=-(-validation_windows // devices),
+            alone,
+            config,
+            device,
+            train_cases=train_cases,
+            validation_windows=-(-validation_windows // devices),
             seconds_left=seconds_left,
-        )  # fmt: skip
+        )
         batch = plan.batch_size if fitted.batch_size == alone.batch_size else fitted.batch_size * devices
         return replace(fitted, batch_size=batch)
     plan, seconds, told = fit_to_memory(plan, lambda smaller: fastest_arithmetic(smaller, config, device))

@@ -114,8 +114,9 @@ def _draw_one(ax: Axes, pairs: Pairs, color: str) -> None:
     found = agreement(pairs)
     assert found is not None  # chosen for having one
     values = np.array(pairs)
-    ax.plot(values.mean(axis=1), values[:, 1] - values[:, 0], "o", color=color, markersize=4, alpha=0.8,
-            markeredgewidth=0)  # fmt: skip
+    ax.plot(
+        values.mean(axis=1), values[:, 1] - values[:, 0], "o", color=color, markersize=4, alpha=0.8, markeredgewidth=0
+    )
     ax.axhline(0, color=INK, linewidth=0.6)
     ax.axhline(found.bias, color=INK, linewidth=1.4)
     for limit in (found.low, found.high):

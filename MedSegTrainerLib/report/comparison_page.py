@@ -117,11 +117,14 @@ def _changes(results: Mapping[str, Any], metric: Metric, change: str) -> list[di
     found.sort(key=lambda entry: -entry[0])
     return [
         {
-            "case": item["case"], "class": name, "a": number(item["a"], decimals), "b": number(item["b"], decimals),
+            "case": item["case"],
+            "class": name,
+            "a": number(item["a"], decimals),
+            "b": number(item["b"], decimals),
             "difference": signed(item["difference"], decimals),
         }
         for _, name, item in found[:CHANGES_SHOWN]
-    ]  # fmt: skip
+    ]
 
 
 def _plots(results: Mapping[str, Any], metric: Metric) -> list[tuple[str, Markup]]:
@@ -157,9 +160,14 @@ def draw_pairs(result: Mapping[str, Any], title: str) -> str:
 def _draw_lines(ax: Axes, cases: Sequence[Mapping[str, Any]]) -> None:
     for item in cases:
         ax.plot(
-            [0, 1], [item["a"], item["b"]], color=COLORS[item["change"]], marker="o", markersize=3, linewidth=1,
+            [0, 1],
+            [item["a"], item["b"]],
+            color=COLORS[item["change"]],
+            marker="o",
+            markersize=3,
+            linewidth=1,
             alpha=0.75,
-        )  # fmt: skip
+        )
     ax.set_xlim(-0.25, 1.25)
     ax.margins(y=0.08)
 
@@ -168,9 +176,11 @@ def _draw_bars(ax: Axes, result: Mapping[str, Any]) -> None:
     """The mean is a line across, its interval a band."""
     cases = result["cases"]
     ax.bar(
-        range(len(cases)), [item["difference"] for item in cases], width=0.8,
+        range(len(cases)),
+        [item["difference"] for item in cases],
+        width=0.8,
         color=[COLORS[item["change"]] for item in cases],
-    )  # fmt: skip
+    )
     ax.axhline(0, color=INK, linewidth=0.8)
     ax.axhline(result["mean"], color=INK, linewidth=1.3, linestyle="--")
     if result["low"] is not None:

@@ -165,10 +165,16 @@ def _legend(ax: Axes, colors: Mapping[str, str]) -> None:
         lines = [*lines[: room - 1], (f"and {len(lines) - room + 1} more", "none", 0.0)]
     handles = [Line2D([], [], color=color, linewidth=width) for _, color, width in lines]
     ax.legend(
-        handles, [short(name) for name, _, _ in lines],
-        ncols=-(-len(lines) // LEGEND_ROWS), frameon=False, fontsize=FONT_SIZE, loc="upper left",
-        title="Validation Dice", title_fontsize=FONT_SIZE, alignment="left",
-    )  # fmt: skip
+        handles,
+        [short(name) for name, _, _ in lines],
+        ncols=-(-len(lines) // LEGEND_ROWS),
+        frameon=False,
+        fontsize=FONT_SIZE,
+        loc="upper left",
+        title="Validation Dice",
+        title_fontsize=FONT_SIZE,
+        alignment="left",
+    )
 
 
 def short(name: str) -> str:
@@ -218,9 +224,16 @@ def write_rate_curve(
         ax.axvline(suggestion, color=MARK, linewidth=1.3, linestyle="--")
         ax.plot([suggestion], [height], "o", color=MARK, label=f"suggested: {suggestion:.2g}")
         ax.annotate(
-            f"{suggestion:.2g}", (suggestion, 1.0), xycoords=("data", "axes fraction"), xytext=(5, -4),
-            textcoords="offset points", color=MARK, fontsize=13, fontweight="bold", va="top",
-        )  # fmt: skip
+            f"{suggestion:.2g}",
+            (suggestion, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(5, -4),
+            textcoords="offset points",
+            color=MARK,
+            fontsize=13,
+            fontweight="bold",
+            va="top",
+        )
     ax.set_xlabel("learning rate")
     ax.set_ylabel("training loss")
     ax.set_title("Learning rate range test", loc="left")

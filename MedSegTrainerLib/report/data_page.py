@@ -66,9 +66,7 @@ def _of_kind(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for finding in findings:
         groups.setdefault((finding["severity"], finding["kind"]), []).append(finding)
-    return [
-        {"severity": severity, "kind": kind, "findings": group} for (severity, kind), group in groups.items()
-    ]  # fmt: skip
+    return [{"severity": severity, "kind": kind, "findings": group} for (severity, kind), group in groups.items()]
 
 
 def _base64(picture: bytes | None) -> str:

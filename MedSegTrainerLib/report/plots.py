@@ -61,16 +61,28 @@ def draw_confusion(names: Sequence[str], shares: np.ndarray) -> str:
         share = float(shares[row, column])
         ax.add_patch(_cell(row, column, share))
         if count <= NUMBERS_FIT:
-            ax.text(column, row, percent(share), ha="center", va="center", fontsize=FONT_SIZE - 1,
-                    color="white" if share > 0.35 else INK)  # fmt: skip
+            ax.text(
+                column,
+                row,
+                percent(share),
+                ha="center",
+                va="center",
+                fontsize=FONT_SIZE - 1,
+                color="white" if share > 0.35 else INK,
+            )
     calm(ax)
     ax.grid(visible=False)
     ax.set_aspect("equal")
     ax.set_xlim(-0.5, count - 0.5)
     ax.set_ylim(count - 0.5, -0.5)
     size = FONT_SIZE if count <= NUMBERS_FIT else 6
-    ax.set_xticks(range(count), [short(name) for name in names], rotation=90 if count > 4 else 30, fontsize=size,
-                  ha="center" if count > 4 else "right")  # fmt: skip
+    ax.set_xticks(
+        range(count),
+        [short(name) for name in names],
+        rotation=90 if count > 4 else 30,
+        fontsize=size,
+        ha="center" if count > 4 else "right",
+    )
     ax.set_yticks(range(count), [short(name) for name in names], fontsize=size)
     ax.set_xlabel("prediction")
     ax.set_ylabel("reference")
@@ -91,11 +103,18 @@ def _draw_row(ax: Any, row: int, values: Sequence[float], color: str) -> None:
     known = np.array(values, dtype=float)
     if known.size >= FEW_POINTS:
         ax.boxplot(
-            [known], positions=[row], orientation="horizontal", widths=0.55, showfliers=False, patch_artist=True,
-            manage_ticks=False, boxprops={"facecolor": f"{color}55", "edgecolor": INK, "linewidth": 0.9},
-            medianprops={"color": INK, "linewidth": 1.8}, whiskerprops={"color": INK, "linewidth": 0.9},
+            [known],
+            positions=[row],
+            orientation="horizontal",
+            widths=0.55,
+            showfliers=False,
+            patch_artist=True,
+            manage_ticks=False,
+            boxprops={"facecolor": f"{color}55", "edgecolor": INK, "linewidth": 0.9},
+            medianprops={"color": INK, "linewidth": 1.8},
+            whiskerprops={"color": INK, "linewidth": 0.9},
             capprops={"color": INK, "linewidth": 0.9},
-        )  # fmt: skip
+        )
     if known.size:
         # the same places at every run, and none on top of its neighbour in value
         jitter = 0.17 * np.sin(2.4 * np.argsort(np.argsort(known, kind="stable"), kind="stable"))
@@ -107,9 +126,13 @@ def _cell(row: int, column: int, share: float) -> Patch:
 
     right = row == column
     return Rectangle(
-        (column - 0.47, row - 0.47), 0.94, 0.94, linewidth=0, facecolor=CELL if right else "#c0451c",
+        (column - 0.47, row - 0.47),
+        0.94,
+        0.94,
+        linewidth=0,
+        facecolor=CELL if right else "#c0451c",
         alpha=min(1.0, 0.08 + 0.92 * (share if right else share**0.5)),
-    )  # fmt: skip
+    )
 
 
 BAR = "#0072B2"  # Okabe-Ito blue
@@ -125,9 +148,14 @@ def draw_uncertainty(document: Mapping[str, Any], case_mean_dice: Mapping[str, f
     bars, cases = figure.subplots(1, 2)
     known = [item for item in document["bins"] if item["voxels"]]
     bars.bar(
-        [item["from"] for item in known], [100 * item["wrong"] / item["voxels"] for item in known],
-        width=[item["to"] - item["from"] for item in known], align="edge", color=BAR, edgecolor="none", alpha=0.85,
-    )  # fmt: skip
+        [item["from"] for item in known],
+        [100 * item["wrong"] / item["voxels"] for item in known],
+        width=[item["to"] - item["from"] for item in known],
+        align="edge",
+        color=BAR,
+        edgecolor="none",
+        alpha=0.85,
+    )
     bars.set_xlabel("uncertainty of a voxel")
     bars.set_ylabel("wrong voxels, %")
     points = [

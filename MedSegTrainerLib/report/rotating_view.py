@@ -114,9 +114,11 @@ def _named(picture: Image.Image, angle: float) -> Image.Image:
     """With the letters of the patient's sides on the left, the right, above and below."""
     right = screen_axes(angle)[0]
     places = {
-        (7, PANEL // 2): (side_letters(-right), "lm"), (PANEL - 7, PANEL // 2): (side_letters(right), "rm"),
-        (PANEL // 2, 6): ("S", "mt"), (PANEL // 2, PANEL - 6): ("I", "mb"),
-    }  # fmt: skip
+        (7, PANEL // 2): (side_letters(-right), "lm"),
+        (PANEL - 7, PANEL // 2): (side_letters(right), "rm"),
+        (PANEL // 2, 6): ("S", "mt"),
+        (PANEL // 2, PANEL - 6): ("I", "mb"),
+    }
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(13)
     for place, (letters, anchor) in places.items():

@@ -41,8 +41,10 @@ TITLE_INCHES, GAP_INCHES = 0.3, 0.06
 LARGEST_HEIGHT_INCHES = 7.6
 BACKGROUND, INK = "#000000", "#d7dce2"
 TEXT_STYLE: dict[str, Any] = {
-    "color": INK, "fontsize": 7.5, "path_effects": [withStroke(linewidth=2, foreground="#000000")]
-}  # fmt: skip
+    "color": INK,
+    "fontsize": 7.5,
+    "path_effects": [withStroke(linewidth=2, foreground="#000000")],
+}
 OPACITY = 0.45
 PREDICTED_LINE = "#ffffff"
 NO_IMAGE_GREY = 0.11
@@ -281,8 +283,12 @@ def _annotate(axes: Sequence[Axes], view: View) -> None:
         if not view.oriented:
             continue
         top = 0.85 if index == 0 and _shown_width(ax, view) < NARROW_INCHES else 0.5  # beside the position
-        places = [(0.015, 0.5, "left", "center"), (0.985, 0.5, "right", "center"), (top, 0.985, "center", "top"),
-                  (0.5, 0.02, "center", "bottom")]  # fmt: skip
+        places = [
+            (0.015, 0.5, "left", "center"),
+            (0.985, 0.5, "right", "center"),
+            (top, 0.985, "center", "top"),
+            (0.5, 0.02, "center", "bottom"),
+        ]
         for letter, (x, y, horizontal, vertical) in zip(view.plane.letters, places, strict=True):
             ax.text(x, y, letter, transform=ax.transAxes, ha=horizontal, va=vertical, **TEXT_STYLE)
     axes[0].text(0.015, 0.985, view.position, transform=axes[0].transAxes, ha="left", va="top", **TEXT_STYLE)

@@ -102,8 +102,9 @@ def _border(
     """Points and normals where the smoothed mask crosses one half."""
     smooth = gaussian_filter(mask, SMOOTHING)
     counts = [max(2, round(size * mm / step)) for size, mm in zip(mask.shape, spacing_zyx, strict=True)]
-    field = zoom(smooth, [n / size for n, size in zip(counts, mask.shape, strict=True)], order=1, grid_mode=True,
-                 mode="nearest")  # fmt: skip
+    field = zoom(
+        smooth, [n / size for n, size in zip(counts, mask.shape, strict=True)], order=1, grid_mode=True, mode="nearest"
+    )
     fine = [size * mm / n for size, mm, n in zip(mask.shape, spacing_zyx, field.shape, strict=True)]
     field = gaussian_filter(field, SMOOTHING)
     level = min(HALF, HALF * float(field.max()))  # or what is one voxel large would vanish

@@ -26,9 +26,16 @@ from MedSegTrainerLib.training.learner import Learner
 
 NUMBERED = re.compile(r"epoch_\d{4,}\.pt")
 UNREADABLE = (
-    RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError, EOFError, OSError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    AssertionError,
+    EOFError,
+    OSError,
     pickle.UnpicklingError,
-)  # fmt: skip
+)
 
 
 @dataclass(kw_only=True)

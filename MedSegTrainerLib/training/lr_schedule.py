@@ -85,9 +85,13 @@ def rate_at(
     if step < warmup_steps:
         return peak * WARMUPS[trainer.warmup_type](step + 1, warmup_steps)
     moment = _Moment(
-        step=step, steps=steps, warmup_steps=warmup_steps, peak=peak, steps_per_epoch=steps_per_epoch,
+        step=step,
+        steps=steps,
+        warmup_steps=warmup_steps,
+        peak=peak,
+        steps_per_epoch=steps_per_epoch,
         reductions=reductions,
-    )  # fmt: skip
+    )
     return SCHEDULES[schedule](moment, trainer)
 
 

@@ -132,6 +132,11 @@ def _histogram(values: np.ndarray) -> Any:
     exact = values.astype(np.float64)
     counts, edges = np.histogram(exact, bins=BINS)
     return HistogramProto(
-        min=exact.min(), max=exact.max(), num=exact.size, sum=exact.sum(), sum_squares=(exact**2).sum(),
-        bucket_limit=edges.tolist(), bucket=[0.0, *counts.tolist()],
-    )  # fmt: skip
+        min=exact.min(),
+        max=exact.max(),
+        num=exact.size,
+        sum=exact.sum(),
+        sum_squares=(exact**2).sum(),
+        bucket_limit=edges.tolist(),
+        bucket=[0.0, *counts.tolist()],
+    )

@@ -113,9 +113,15 @@ def _tell_epoch(training: Training, loss: float, rate: float, norm: float, secon
     if not training.ranks.is_first:
         return
     event = Epoch(
-        epoch=state.epoch, epochs=training.epochs, step=state.step, train_loss=loss, learning_rate=rate,
-        gradient_norm=norm, seconds=round(seconds, 3), eta_seconds=training.eta_seconds,
-    )  # fmt: skip
+        epoch=state.epoch,
+        epochs=training.epochs,
+        step=state.step,
+        train_loss=loss,
+        learning_rate=rate,
+        gradient_norm=norm,
+        seconds=round(seconds, 3),
+        eta_seconds=training.eta_seconds,
+    )
     training.emit(event)
     training.dashboard.epoch(event)
     training.owner.update(epoch=state.epoch, epochs=training.epochs, progress=state.step / state.total_steps)
@@ -134,9 +140,14 @@ def _recover(training: Training) -> None:
     training.writer.wait()
     training.ranks.wait()  # for what the first one has written
     training.learner, training.state = go_back(
-        training.folder.checkpoint_file, training.plan, training.config, training.device, training.state, rate,
+        training.folder.checkpoint_file,
+        training.plan,
+        training.config,
+        training.device,
+        training.state,
+        rate,
         training.ranks,
-    )  # fmt: skip
+    )
     state = training.state
     training.budget.go_back_to(state.step)
     training.next_look = state.step
@@ -147,12 +158,15 @@ def _recover(training: Training) -> None:
     now = _rate(training)
     training.emit(
         Recovered(
-            epoch=state.epoch, step=state.step, learning_rate=now, gradient_clip=state.clip or 0.0,
+            epoch=state.epoch,
+            step=state.step,
+            learning_rate=now,
+            gradient_clip=state.clip or 0.0,
             attempt=state.recoveries,
             message=f"The loss was not a number at learning rate {rate:.2g}. Training goes on from epoch {state.epoch} "
             f"with {now:.2g} and gradients clipped at {state.clip:g} (attempt {state.recoveries}).",
         )
-    )  # fmt: skip
+    )
     training.dashboard.back_to(state.epoch)
     advise(training)
 

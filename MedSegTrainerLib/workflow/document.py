@@ -241,9 +241,14 @@ def _parse(values: Values, links: Sequence[Link], problems: list[str], names: di
         link.output.names[0] for link in links if link.target.section == "predictor" and link.input.type == "BATCH"
     ]
     return Workflow(
-        title="", data=train.data, train=train if trains else None, predictor=predictor, metrics=metrics,
-        visualizer=visualizer, part=parts[0] if parts else "test_loader",
-    )  # fmt: skip
+        title="",
+        data=train.data,
+        train=train if trains else None,
+        predictor=predictor,
+        metrics=metrics,
+        visualizer=visualizer,
+        part=parts[0] if parts else "test_loader",
+    )
 
 
 def _parsed(cls: type, values: Any, prefix: str, problems: list[str]) -> Any:

@@ -45,9 +45,11 @@ def jobs_of(workflow: Workflow, output: Path) -> WorkflowJobs:
     cases to predict.
     """
     train_folder = JobFolder(output if workflow.predictor is None else output / "train")
-    training = [] if workflow.train is None else [
-        Step(folder=train_folder, config=workflow.train, told=f"train on {workflow.data.data_dir}")
-    ]  # fmt: skip
+    training = (
+        []
+        if workflow.train is None
+        else [Step(folder=train_folder, config=workflow.train, told=f"train on {workflow.data.data_dir}")]
+    )
     if workflow.predictor is None:
         return WorkflowJobs(steps=tuple(training), results=(("Model", train_folder.model),))
     dataset = find_cases(Path(workflow.data.data_dir), workflow.data)

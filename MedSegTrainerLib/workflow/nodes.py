@@ -36,11 +36,9 @@ class PredictorConfig:
     output_dir: str = setting("predictions", "Where the label maps go.")
     output_format: Literal["nifti", "png", "npy"] = setting("nifti", "File type of the label maps.")
     apply_tta: bool = setting(False, "Average over mirrorings of the image.")
-    tta_transforms: list[
-        Literal["flip_x", "flip_y", "flip_z", "rotate90", "rotate180", "rotate270"]
-    ] | Auto = setting(
+    tta_transforms: list[Literal["flip_x", "flip_y", "flip_z", "rotate90", "rotate180", "rotate270"]] | Auto = setting(
         "auto", "Which mirrorings, and turns in the plane; 'auto': the mirrorings the model was trained with."
-    )  # fmt: skip
+    )
     overlap: float = setting(0.5, "Share of a window that its neighbour covers again.", minimum=0, maximum=0.9)
 
 

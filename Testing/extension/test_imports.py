@@ -15,8 +15,8 @@ ROOT = package.ROOT
 MODULE_FILE = ROOT / "MedSegTrainer" / "MedSegTrainer.py"
 LIBRARY, UI = ROOT / "MedSegTrainerLib", ROOT / "MedSegTrainer" / "MedSegTrainerUI"
 OPEN_TO_THE_MODULE = (
-    "atomic", "classes", "config", "duration", "errors", "events", "files", "event_lines", "findings", "job", "job_lock", "job_logging", "job_status",
-    "processes",
+    "atomic", "classes", "config", "duration", "errors", "events", "files", "event_lines", "findings", "job",
+    "job_lock", "job_logging", "job_status", "processes",
 )  # fmt: skip
 OF_SLICER = {"slicer", "qt", "ctk", "vtk", "mrml", "sitkUtils", "teem", "PythonQt"}
 FOREIGN_TO_SLICER = {

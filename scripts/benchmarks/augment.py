@@ -83,19 +83,34 @@ def _monai_loader(material: Material, size: Triple) -> DataLoader:
 def _transforms(plan: Plan, size: Triple, oversampling: float) -> Compose:
     """Ranges of strength ``standard``; translations are in voxels, shears tangents."""
     crop = RandCropByPosNegLabeld(
-        BOTH, "label", size, pos=oversampling, neg=1 - oversampling,
-        fg_indices_key="label_fg_indices", bg_indices_key="label_bg_indices", allow_smaller=True,
-    )  # fmt: skip
+        BOTH,
+        "label",
+        size,
+        pos=oversampling,
+        neg=1 - oversampling,
+        fg_indices_key="label_fg_indices",
+        bg_indices_key="label_bg_indices",
+        allow_smaller=True,
+    )
     affine = RandAffined(
-        BOTH, plan.patch_size, prob=AFFINE_PROBABILITY,
-        rotate_range=[math.radians(15)] * 3, shear_range=[math.tan(math.radians(5))] * 6,
-        translate_range=[0.1 * n for n in plan.patch_size], scale_range=[0.1] * 3,
-        mode=("bilinear", "nearest"), padding_mode="border",
-    )  # fmt: skip
+        BOTH,
+        plan.patch_size,
+        prob=AFFINE_PROBABILITY,
+        rotate_range=[math.radians(15)] * 3,
+        shear_range=[math.tan(math.radians(5))] * 6,
+        translate_range=[0.1 * n for n in plan.patch_size],
+        scale_range=[0.1] * 3,
+        mode=("bilinear", "nearest"),
+        padding_mode="border",
+    )
     elastic = Rand3DElasticd(
-        BOTH, sigma_range=(5, 8), magnitude_range=(100, 200), prob=ELASTIC_PROBABILITY,
-        mode=("bilinear", "nearest"), padding_mode="border",
-    )  # fmt: skip
+        BOTH,
+        sigma_range=(5, 8),
+        magnitude_range=(100, 200),
+        prob=ELASTIC_PROBABILITY,
+        mode=("bilinear", "nearest"),
+        padding_mode="border",
+    )
     chain = Compose(
         [
             crop,

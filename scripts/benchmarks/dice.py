@@ -59,10 +59,16 @@ def section(material: Material, arguments: argparse.Namespace) -> dict[str, Any]
     figure = arguments.output.with_name(f"{name}.png")
     document = {
         "data": read_description(setting.data).get("name") or setting.data.name,
-        "train": len(setting.train), "held_out": len(setting.val), "classes": [item.name for item in setting.classes],
-        "how": how, "machine_words": _machine_words(material, cores), **results, "headline": headline(**results),
-        "figure": str(figure), "files": str(setting.folder),
-    }  # fmt: skip
+        "train": len(setting.train),
+        "held_out": len(setting.val),
+        "classes": [item.name for item in setting.classes],
+        "how": how,
+        "machine_words": _machine_words(material, cores),
+        **results,
+        "headline": headline(**results),
+        "figure": str(figure),
+        "files": str(setting.folder),
+    }
     write_figure(document, figure)
     return document
 
@@ -82,10 +88,16 @@ def prepare(material: Material, arguments: argparse.Namespace, folder: Path) -> 
     if not val:
         raise UsageError(f"No case is held out ({split.reason}). Give --split-file, or more cases.")
     return Setting(
-        data=root, train=train, val=val, split_file=_write_split(split, folder), classes=tuple(fingerprint.classes),
+        data=root,
+        train=train,
+        val=val,
+        split_file=_write_split(split, folder),
+        classes=tuple(fingerprint.classes),
         recipe=recipe_for(fingerprint, str(read_description(root).get("name")), smoke=arguments.smoke),
-        folder=folder, device=str(material.device), smoke=arguments.smoke,
-    )  # fmt: skip
+        folder=folder,
+        device=str(material.device),
+        smoke=arguments.smoke,
+    )
 
 
 def _refuse_unreadable(cases: Sequence[Case]) -> None:
@@ -138,10 +150,12 @@ def headline(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -
     points = [point for one in ours for point in one["curve"] if point["mean_dice"] >= aim["mean_dice"]]
     needed = min(jobs) if jobs else None
     return {
-        "dice": aim["mean_dice"], "their_minutes": aim["minutes"], "minutes": needed,
+        "dice": aim["mean_dice"],
+        "their_minutes": aim["minutes"],
+        "minutes": needed,
         "share": needed / aim["minutes"] if needed else None,
         "validated_minutes": min((point["minutes"] for point in points), default=None),
-    }  # fmt: skip
+    }
 
 
 def show(section: dict[str, Any]) -> Table:

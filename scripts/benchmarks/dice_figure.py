@@ -52,7 +52,14 @@ def _draw(axes: Axes, one: Mapping[str, Any], color: str) -> None:
     points = [(point["minutes"], point["mean_dice"]) for point in one["curve"]]
     axes.plot(*zip(*points, strict=True), color=color, linewidth=1.6, marker="o", markersize=3)
     axes.plot(
-        one["minutes"], one["mean_dice"], color=color, marker="o", markersize=8, markerfacecolor="white",
-        markeredgewidth=1.8, linestyle="-", linewidth=1.6,
+        one["minutes"],
+        one["mean_dice"],
+        color=color,
+        marker="o",
+        markersize=8,
+        markerfacecolor="white",
+        markeredgewidth=1.8,
+        linestyle="-",
+        linewidth=1.6,
         label=f"{one['name']}: {one['mean_dice']:.3f} after {one['minutes']:.1f} min",
-    )  # fmt: skip
+    )

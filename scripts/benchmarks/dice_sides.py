@@ -65,9 +65,12 @@ def recipe_for(fingerprint: Fingerprint, name: str, *, smoke: bool) -> Recipe:
     return Recipe(
         patch=(patch[0], patch[1], patch[2]),
         spacing=(spacing[0], spacing[1], spacing[2]),
-        batch=2, samples=1 if smoke else 3, positive=1, heads=3,
+        batch=2,
+        samples=1 if smoke else 3,
+        positive=1,
+        heads=3,
         resample=not np.allclose(fingerprint.spacings, fingerprint.spacings[0], rtol=1e-3),
-    )  # fmt: skip
+    )
 
 
 # --- Ours ---
@@ -77,9 +80,11 @@ def our_work(setting: Setting, minutes: float) -> Work:
     """A job as the command line makes it."""
     folder = JobFolder(setting.folder / f"ours-{minutes:g}m")
     given = [
-        f"trainer.budget={60 * minutes:.3f}s", f"trainer.device={setting.device}",
-        f"data.split_file={setting.split_file}", *(SMOKE if setting.smoke else ()),
-    ]  # fmt: skip
+        f"trainer.budget={60 * minutes:.3f}s",
+        f"trainer.device={setting.device}",
+        f"data.split_file={setting.split_file}",
+        *(SMOKE if setting.smoke else ()),
+    ]
 
     def start(environment: Environment) -> subprocess.Popen[bytes]:
         folder.create(train_config(setting.data, None, given))
@@ -105,9 +110,13 @@ def our_result(setting: Setting, minutes: float, work: Work) -> dict[str, Any]:
         if event["kind"] == "validated"
     ]
     return {
-        "name": work.name, "planned_minutes": minutes, "minutes": work.seconds / 60,
-        **_reached(_read(folder.report / "metrics.json")), "curve": curve, "plan": {key: plan[key] for key in told},
-    }  # fmt: skip
+        "name": work.name,
+        "planned_minutes": minutes,
+        "minutes": work.seconds / 60,
+        **_reached(_read(folder.report / "metrics.json")),
+        "curve": curve,
+        "plan": {key: plan[key] for key in told},
+    }
 
 
 # --- Theirs ---
@@ -117,9 +126,15 @@ def their_work(setting: Setting, minutes: float, rate: float, form: str) -> Work
     """MONAI's recipe in a process of its own, in one of the ``FORMS``."""
     folder, recipe = _their_folder(setting, rate, form), FORMS[form](setting.recipe)
     task = Task(
-        recipe=recipe, minutes=minutes, rate=rate, train=_files(setting.train), val=_files(setting.val),
-        classes=[item.name for item in setting.classes], folder=str(folder), device=setting.device,
-    )  # fmt: skip
+        recipe=recipe,
+        minutes=minutes,
+        rate=rate,
+        train=_files(setting.train),
+        val=_files(setting.val),
+        classes=[item.name for item in setting.classes],
+        folder=str(folder),
+        device=setting.device,
+    )
 
     def start(environment: Environment) -> subprocess.Popen[bytes]:
         folder.mkdir(parents=True)
@@ -129,8 +144,12 @@ def their_work(setting: Setting, minutes: float, rate: float, form: str) -> Work
         with (folder / "log.txt").open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.dynunet", str(folder / "task.json")],
-                cwd=SCRIPTS, env=dict(environment), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+                cwd=SCRIPTS,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def check() -> None:
         if not (folder / OUTCOME).exists():
@@ -146,19 +165,25 @@ def their_result(setting: Setting, minutes: float, rate: float, form: str, work:
     folder = _their_folder(setting, rate, form)
     pairs = [
         Pair(
-            name=case.name, prediction=folder / PREDICTIONS / f"{case.name}.nii.gz", reference=case.label,
+            name=case.name,
+            prediction=folder / PREDICTIONS / f"{case.name}.nii.gz",
+            reference=case.label,
             image=case.images[0],
         )
         for case in setting.val
-    ]  # fmt: skip
+    ]
     measured = evaluate(pairs, setting.classes, folder / "report", lambda event: None, title=work.name)
     lines = (folder / CURVE).read_text(encoding="utf-8").splitlines()
     return {
-        "name": work.name, "planned_minutes": minutes, "minutes": work.seconds / 60, **_reached(measured),
-        "curve": [json.loads(line) for line in lines], "learning_rate": rate,
+        "name": work.name,
+        "planned_minutes": minutes,
+        "minutes": work.seconds / 60,
+        **_reached(measured),
+        "curve": [json.loads(line) for line in lines],
+        "learning_rate": rate,
         "recipe": asdict(FORMS[form](setting.recipe)),
         "outcome": _read(folder / OUTCOME),
-    }  # fmt: skip
+    }
 
 
 def _their_folder(setting: Setting, rate: float, form: str) -> Path:

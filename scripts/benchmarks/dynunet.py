@@ -123,21 +123,25 @@ def prepare(task: Task) -> Training:
         held_out=DataLoader(held_out, batch_size=1),
         inverse=transforms.Invertd("pred", transform=unlabelled, orig_keys="image", nearest_interp=False),
         network=network,
-        optimizer=torch.optim.SGD(
-            network.parameters(), lr=task.rate, momentum=0.99, weight_decay=3e-5, nesterov=True
-        ),
+        optimizer=torch.optim.SGD(network.parameters(), lr=task.rate, momentum=0.99, weight_decay=3e-5, nesterov=True),
         loss=DiceCELoss(to_onehot_y=True, softmax=True),
-    )  # fmt: skip
+    )
 
 
 def build_network(recipe: Recipe, channels: int, classes: int) -> Any:
     kernels, strides = levels(recipe.patch, recipe.spacing)
     return DynUNet(
-        spatial_dims=3, in_channels=channels, out_channels=classes, kernel_size=kernels, strides=strides,
-        upsample_kernel_size=strides[1:], norm_name="instance", deep_supervision=True,
+        spatial_dims=3,
+        in_channels=channels,
+        out_channels=classes,
+        kernel_size=kernels,
+        strides=strides,
+        upsample_kernel_size=strides[1:],
+        norm_name="instance",
+        deep_supervision=True,
         filters=[min(recipe.width * 2**level, MOST_FEATURES) for level in range(len(strides))],
         deep_supr_num=min(recipe.heads, len(strides) - 2),
-    )  # fmt: skip
+    )
 
 
 def levels(patch: Sequence[int], spacing: Sequence[float]) -> tuple[list[list[int]], list[list[int]]]:
@@ -175,8 +179,14 @@ def _augmentation(recipe: Recipe) -> list[Any]:
     return [
         transforms.SpatialPadd(BOTH, spatial_size=recipe.patch),
         transforms.RandCropByPosNegLabeld(
-            BOTH, label_key="label", spatial_size=recipe.patch, pos=recipe.positive, neg=1,
-            num_samples=recipe.samples, image_key="image", image_threshold=0,
+            BOTH,
+            label_key="label",
+            spatial_size=recipe.patch,
+            pos=recipe.positive,
+            neg=1,
+            num_samples=recipe.samples,
+            image_key="image",
+            image_threshold=0,
         ),
         transforms.RandZoomd(
             BOTH, prob=0.15, min_zoom=0.9, max_zoom=1.2, mode=("trilinear", "nearest"), align_corners=(True, None)
@@ -186,7 +196,7 @@ def _augmentation(recipe: Recipe) -> list[Any]:
         transforms.RandScaleIntensityd("image", prob=0.15, factors=0.3),
         *(transforms.RandFlipd(BOTH, prob=0.5, spatial_axis=axis) for axis in range(3)),
         transforms.CastToTyped(BOTH, dtype=(np.float32, np.uint8)),
-    ]  # fmt: skip
+    ]
 
 
 def _fit(training: Training) -> None:
@@ -256,9 +266,13 @@ def validate(training: Training, rate: float, loss: float) -> float:
         training.best, training.predictions = mean, predictions
     training.validation_seconds = _elapsed() - started
     point = {
-        "minutes": _elapsed() / 60, "mean_dice": mean, "dice": dict(zip(task.classes, dice, strict=True)),
-        "step": training.steps, "learning_rate": rate, "train_loss": loss,
-    }  # fmt: skip
+        "minutes": _elapsed() / 60,
+        "mean_dice": mean,
+        "dice": dict(zip(task.classes, dice, strict=True)),
+        "step": training.steps,
+        "learning_rate": rate,
+        "train_loss": loss,
+    }
     with (Path(task.folder) / CURVE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(point) + "\n")
     return mean
@@ -273,11 +287,14 @@ def _write(training: Training) -> None:
         image.set_data_dtype(np.uint8)
         nibabel.save(image, folder / PREDICTIONS / f"{case['name']}.nii.gz")
     outcome = {
-        "minutes": _elapsed() / 60, "steps": training.steps, "epochs": training.epochs,
-        "step_seconds": training.step_seconds, "validation_seconds": training.validation_seconds,
+        "minutes": _elapsed() / 60,
+        "steps": training.steps,
+        "epochs": training.epochs,
+        "step_seconds": training.step_seconds,
+        "validation_seconds": training.validation_seconds,
         "threads": torch.get_num_threads(),
         "weights": sum(weights.numel() for weights in training.network.parameters()),
-    }  # fmt: skip
+    }
     partial = folder / f"{OUTCOME}.part"
     partial.write_text(json.dumps(outcome), encoding="utf-8")
     partial.replace(folder / OUTCOME)

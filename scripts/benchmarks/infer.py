@@ -66,9 +66,12 @@ def running(side: str, material: Material, overlap: float) -> Iterator[Running]:
     environment = {key: value for key, value in os.environ.items() if key not in KEEP_FREED_MEMORY}
     environment |= {"PYTHONPATH": os.pathsep.join(paths), **(KEEP_FREED_MEMORY if side == "ours" else {})}
     task = {
-        "plan": material.plan.to_json(), "device": str(material.device), "volume": material.volume,
-        "overlap": overlap, "threads": torch.get_num_threads(),
-    }  # fmt: skip
+        "plan": material.plan.to_json(),
+        "device": str(material.device),
+        "volume": material.volume,
+        "overlap": overlap,
+        "threads": torch.get_num_threads(),
+    }
     command = [sys.executable, "-m", "benchmarks.infer_sides", side]
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
@@ -101,11 +104,17 @@ def section(material: Material, arguments: argparse.Namespace) -> dict[str, Any]
         row = {"name": volume, "empty": _empty(material, volume, overlap), "ours": mine, "theirs": other}
         rows.append({**row, "ratio": other["median_s"] / mine["median_s"], "memory": ratios})
     return {
-        "volume": material.volume, "patch_size": plan.patch_size, "overlap": overlap, "rounds": rounds,
-        "windows": windows, "batch_size": plan.batch_size,
-        "our_batch_size": windows_at_once(plan, material.device), "mixed_precision": plan.mixed_precision,
-        "channels_last": plan.channels_last, "rows": rows,
-    }  # fmt: skip
+        "volume": material.volume,
+        "patch_size": plan.patch_size,
+        "overlap": overlap,
+        "rounds": rounds,
+        "windows": windows,
+        "batch_size": plan.batch_size,
+        "our_batch_size": windows_at_once(plan, material.device),
+        "mixed_precision": plan.mixed_precision,
+        "channels_last": plan.channels_last,
+        "rows": rows,
+    }
 
 
 def show(section: dict[str, Any]) -> Table:
@@ -131,9 +140,10 @@ def show(section: dict[str, Any]) -> Table:
         memory = [_times_words(row["memory"][key]) for key in ("peak_bytes", "volume_bytes")]
         empty = f"{row['empty']} of {section['windows']} windows are empty"
         table.add_row(
-            f"[bold]{row['name']}[/]: {FOUND[row['name']]}\n{empty}", *cells,
+            f"[bold]{row['name']}[/]: {FOUND[row['name']]}\n{empty}",
+            *cells,
             "\n".join([_times_words(row["ratio"]), *memory]),
-        )  # fmt: skip
+        )
     return table
 
 

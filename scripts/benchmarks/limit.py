@@ -130,9 +130,13 @@ def measure_rates(learner: Learner, material: Material, clock: Callable[[], floa
     triad = 12 * size / _fastest(lambda: torch.add(second, third, alpha=2.0, out=first), device, clock)
     shape, convolution = _best_convolution(learner, material, clock)
     return Rates(
-        matrix=matrix, convolution=convolution, convolution_shape=shape, copy=copy, triad=triad,
+        matrix=matrix,
+        convolution=convolution,
+        convolution_shape=shape,
+        copy=copy,
+        triad=triad,
         precision=_name(precision),
-    )  # fmt: skip
+    )
 
 
 @torch.no_grad()

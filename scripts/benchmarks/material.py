@@ -63,9 +63,14 @@ def prepare(data: Path | None, folder: Path, device: torch.device, volume: Tripl
         parse_duration(DEFAULT_BUDGET),
     )
     return Material(
-        plan=plan, config=config, device=device, cases=dataset.cases,
-        cached=_cached(dataset.cases, plan, device), volume=volume, smoke=smoke,
-    )  # fmt: skip
+        plan=plan,
+        config=config,
+        device=device,
+        cases=dataset.cases,
+        cached=_cached(dataset.cases, plan, device),
+        volume=volume,
+        smoke=smoke,
+    )
 
 
 def _config(smoke: bool) -> TrainConfig:

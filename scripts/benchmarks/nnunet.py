@@ -198,9 +198,13 @@ def _their_plan(plan: Plan, facts: dict[str, Any]) -> Plan:
     z, y, x = (math.prod(axis) for axis in zip(*strides, strict=True))
     patch = facts["patch_size"]
     return replace(
-        plan, architecture=NETWORK, network=network, patch_size=(patch[0], patch[1], patch[2]), divisor=(z, y, x),
+        plan,
+        architecture=NETWORK,
+        network=network,
+        patch_size=(patch[0], patch[1], patch[2]),
+        divisor=(z, y, x),
         batch_size=facts["batch_size"],
-    )  # fmt: skip
+    )
 
 
 def _row(name: str, work: str, material: Material, plan: Plan, theirs: NnunetSteps, rounds: int) -> dict[str, Any]:
@@ -230,9 +234,13 @@ def _row(name: str, work: str, material: Material, plan: Plan, theirs: NnunetSte
 def _learner(plan: Plan, material: Material) -> Learner:
     # for this moment: the library offers no such network
     ARCHITECTURES[NETWORK] = Architecture(
-        builder=f"{PlainConvUNet.__module__}:{PlainConvUNet.__name__}", family="unet", dims=(2, 3), divisor=None,
-        settings={}, gives_list=True,
-    )  # fmt: skip
+        builder=f"{PlainConvUNet.__module__}:{PlainConvUNet.__name__}",
+        family="unet",
+        dims=(2, 3),
+        divisor=None,
+        settings={},
+        gives_list=True,
+    )
     try:
         return Learner(plan, material.config, material.device)
     finally:

@@ -30,8 +30,11 @@ class NnunetSteps:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, PLANNER, str(device), str(torch.get_num_threads())],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=_surroundings(folder),
-            )  # fmt: skip
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=_surroundings(folder),
+            )
         try:
             self.facts = self._answer()
         except BaseException:

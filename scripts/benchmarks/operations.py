@@ -13,8 +13,17 @@ from torch.utils.flop_counter import flop_registry
 
 FREE = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view", "resize_"}
 OVERWRITES = {  # do not read their first tensor
-    "copy_", "zero_", "fill_", "normal_", "uniform_", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones",
-}  # fmt: skip
+    "copy_",
+    "zero_",
+    "fill_",
+    "normal_",
+    "uniform_",
+    "zeros_like",
+    "ones_like",
+    "full_like",
+    "new_zeros",
+    "new_ones",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

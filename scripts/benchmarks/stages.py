@@ -163,16 +163,24 @@ def whole_training(measured: Measured, plan: Plan, budget: float, checkpoint_sec
     total = sum(seconds * count for _, seconds, count in rows)
     stages = [
         {
-            "name": name, "seconds": seconds, "times": count, "total_seconds": seconds * count,
-            "share": seconds * count / total, "above_a_tenth": seconds * count / total > LIMIT,
+            "name": name,
+            "seconds": seconds,
+            "times": count,
+            "total_seconds": seconds * count,
+            "share": seconds * count / total,
+            "above_a_tenth": seconds * count / total > LIMIT,
         }
         for name, seconds, count in rows
-    ]  # fmt: skip
+    ]
     above = [row["name"] for row in stages if row["above_a_tenth"] and row["name"] not in MAY_TAKE_MORE]
     return {
-        "epochs": epochs, "steps": steps, "measured": asdict(measured), "total_seconds": total, "stages": stages,
+        "epochs": epochs,
+        "steps": steps,
+        "measured": asdict(measured),
+        "total_seconds": total,
+        "stages": stages,
         "above_a_tenth": above,
-    }  # fmt: skip
+    }
 
 
 def _measure_epoch_end(

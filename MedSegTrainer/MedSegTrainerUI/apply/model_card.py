@@ -164,11 +164,13 @@ def _card(path: Path, document: dict[str, Any], made: float) -> ModelCard:
     size = plan.get("image_size")
     classes = tuple(
         LabelClass(
-            value=int(item["value"]), name=str(item["name"]), color=_color(item["color"]),
+            value=int(item["value"]),
+            name=str(item["name"]),
+            color=_color(item["color"]),
             terminology=str(item.get("terminology") or ""),
         )
         for item in plan["classes"]
-    )  # fmt: skip
+    )
     dice, mean, held_out = _dice(training, metrics)
     return ModelCard(
         path=path,

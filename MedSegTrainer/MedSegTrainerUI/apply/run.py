@@ -118,9 +118,10 @@ class ApplyRun:
     def waiting(self) -> list[str]:
         """Cases whose result is there and is not in the scene yet."""
         return [
-            case for case, entry in self.record["cases"].items()
+            case
+            for case, entry in self.record["cases"].items()
             if not entry["imported"] and self.label_file(case).exists()
-        ]  # fmt: skip
+        ]
 
     def import_result(self, case: str) -> Any:
         """Puts the result of a case under its volume; the segmentation node. Raises MedSegError."""
@@ -196,10 +197,15 @@ def start_run(panel: Any, task: ApplyTask) -> ApplyRun:
         "cases": {name: _entry(volumes[0]) for name, volumes in zip(names, task.cases, strict=True)},
     }
     config = ApplyConfig(
-        model=str(task.card.path), cases={name: [str(file) for file in group] for name, group in files.items()},
-        output_dir=str(folder.path / "results"), tta=task.tta, largest_component=task.largest_component,
-        fill_holes=task.fill_holes, minimum_size_mm3=task.minimum_size_mm3, device=panel.environment.device,
-    )  # fmt: skip
+        model=str(task.card.path),
+        cases={name: [str(file) for file in group] for name, group in files.items()},
+        output_dir=str(folder.path / "results"),
+        tta=task.tta,
+        largest_component=task.largest_component,
+        fill_holes=task.fill_holes,
+        minimum_size_mm3=task.minimum_size_mm3,
+        device=panel.environment.device,
+    )
     try:
         folder.create(config)
         atomic.write_json(folder.path / RECORD, record)
@@ -289,10 +295,13 @@ def _is_as(volume: Any, entry: Mapping[str, Any]) -> bool:
 def _entry(volume: Any) -> dict[str, Any]:
     geometry = volume_geometry(volume)
     return {
-        "volume": volume.GetID(), "name": volume.GetName(), "imported": "",
-        "size": [int(count) for count in geometry.size], "ijk_to_ras": geometry.ijk_to_ras.tolist(),
+        "volume": volume.GetID(),
+        "name": volume.GetName(),
+        "imported": "",
+        "size": [int(count) for count in geometry.size],
+        "ijk_to_ras": geometry.ijk_to_ras.tolist(),
         "voxels": _voxels(volume),
-    }  # fmt: skip
+    }
 
 
 def _case_names(names: Sequence[str]) -> list[str]:

@@ -61,10 +61,11 @@ class ApplySection:
         keep_readable(ui.outputSelector)
         ui.outputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onOutput)
         for name, widget, signal in (
-            ("tta", ui.ttaCheckBox, "toggled(bool)"), ("fillHoles", ui.holesCheckBox, "toggled(bool)"),
+            ("tta", ui.ttaCheckBox, "toggled(bool)"),
+            ("fillHoles", ui.holesCheckBox, "toggled(bool)"),
             ("largestComponent", ui.largestCheckBox, "toggled(bool)"),
             ("minimumSize", ui.minimumSpinBox, "valueChanged(double)"),
-        ):  # fmt: skip
+        ):
             widget.connect(signal, functools.partial(self.onOption, name))
         ui.applyButton.connect("clicked(bool)", self.onApply)
         ui.cancelButton.connect("clicked(bool)", self.onCancel)

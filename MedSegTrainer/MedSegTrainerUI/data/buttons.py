@@ -46,9 +46,10 @@ def _allow_rows(ui: Any, state: DataState) -> None:
     closing, checking = _closing(state), _("A check is running.") if state.checking else ""
     allow(ui.addAllButton, closing, _("Adds each volume of the scene with its segmentation."))
     allow(
-        ui.folderButton, closing or state.environment or checking,
+        ui.folderButton,
+        closing or state.environment or checking,
         _("Adds the labelled volumes of a folder, without loading them into the scene."),
-    )  # fmt: skip
+    )
     allow(
         ui.addPairButton,
         closing or (not state.volume and _("Choose a volume on the left first.")),

@@ -48,9 +48,10 @@ def pair_all(scene: Any) -> Pairs:
     labels = [node for node in nodes if is_label_map(node)]
     volumes = [node for node in nodes if node not in labels and not node.IsA("vtkMRMLVectorVolumeNode")]
     segmentations = [
-        node for node in _nodes(scene, "vtkMRMLSegmentationNode")
+        node
+        for node in _nodes(scene, "vtkMRMLSegmentationNode")
         if not node.GetHideFromEditors() and node.GetSegmentation() is not None
-    ]  # fmt: skip
+    ]
     partner: dict[Any, Any] = {}
     for belongs in (_drawn_on, _same_name, _same_place):
         _match(partner, volumes, segmentations, belongs)

@@ -67,6 +67,11 @@ def own_folders(root: Path) -> dict[str, str]:
     folders = {name: str(root / "tmp") for name in ("TMPDIR", "TEMP", "TMP")}
     uv = {"UV_CACHE_DIR": root / "cache" / "uv", "UV_PYTHON_INSTALL_DIR": root / "python"}
     return {
-        **folders, **{name: str(path) for name, path in uv.items()}, "PIP_CACHE_DIR": str(root / "cache" / "pip"),
-        "UV_PYTHON_INSTALL_BIN": "0", "UV_PYTHON_INSTALL_REGISTRY": "0", "UV_NO_PROGRESS": "1", "UV_SYSTEM_CERTS": "1",
-    }  # fmt: skip
+        **folders,
+        **{name: str(path) for name, path in uv.items()},
+        "PIP_CACHE_DIR": str(root / "cache" / "pip"),
+        "UV_PYTHON_INSTALL_BIN": "0",
+        "UV_PYTHON_INSTALL_REGISTRY": "0",
+        "UV_NO_PROGRESS": "1",
+        "UV_SYSTEM_CERTS": "1",
+    }

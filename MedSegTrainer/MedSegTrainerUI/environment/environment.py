@@ -282,8 +282,14 @@ class Environment:
             for old in (self.job.lock_file, self.job.stop_file, self.job.events_file, self.job.log_file):
                 old.unlink(missing_ok=True)
         # of this process, until the other one writes its own
-        status = Status(state="starting", kind="environment", host=socket.gethostname(), pid=os.getpid(),
-                        heartbeat=time.time(), message=_("Starting"))  # fmt: skip
+        status = Status(
+            state="starting",
+            kind="environment",
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            heartbeat=time.time(),
+            message=_("Starting"),
+        )
         atomic.write_json(self.job.status_file, asdict(status))
         device = ["--device", self.asked_device]
         self._child = self._run(action, self.folder, self.job.log_file, *device, *arguments)

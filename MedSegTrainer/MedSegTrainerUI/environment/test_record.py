@@ -19,8 +19,12 @@ from MedSegTrainerLib.files.json_input import read_json_file
 def identity(python: Path) -> dict[str, Any]:
     """What tells that an interpreter is still the one that was tested; asks only for times of files."""
     root = python.parent.parent
-    watched = (python, root / "pyvenv.cfg", *sorted(root.glob("lib/python3*/site-packages")),
-               root / "Lib" / "site-packages")  # fmt: skip
+    watched = (
+        python,
+        root / "pyvenv.cfg",
+        *sorted(root.glob("lib/python3*/site-packages")),
+        root / "Lib" / "site-packages",
+    )
     times = {}
     for path in watched:
         with suppress(OSError):

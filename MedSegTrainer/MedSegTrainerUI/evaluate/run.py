@@ -81,9 +81,11 @@ class EvaluateRun:
         case, data = safe_name(volume.GetName()), self.folder.path / "data"
         files = {side: data / side / f"{case}.nrrd" for side in ("predictions", "references", "images")}
         config = EvaluateConfig(
-            predictions=str(data / "predictions"), references={case: str(files["references"])},
-            images={case: str(files["images"])}, output_dir=str(self.folder.report),
-        )  # fmt: skip
+            predictions=str(data / "predictions"),
+            references={case: str(files["references"])},
+            images={case: str(files["images"])},
+            output_dir=str(self.folder.report),
+        )
         try:
             self.folder.create(config)
             for side, node in (("predictions", prediction), ("references", reference)):

@@ -23,9 +23,10 @@ TABLE_ROLE = "evaluateTable"
 JOB_PARAMETER = "evaluateJob"
 DECIMALS = (3, 2, 2, 2)  # of the columns of numbers
 SELECTORS = {
-    "evaluatePrediction": "predictionSelector", "evaluateReference": "referenceSelector",
+    "evaluatePrediction": "predictionSelector",
+    "evaluateReference": "referenceSelector",
     "evaluateVolume": "volumeSelector",
-}  # fmt: skip
+}
 
 
 class EvaluateSection:

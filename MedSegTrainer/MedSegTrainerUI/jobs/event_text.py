@@ -18,9 +18,12 @@ CLASSES_ON_A_LINE = 6
 CLASSES_IN_A_LEGEND = 20
 SECONDS_IN_DAY = 86400
 NETWORKS = {
-    "PlannedUNet": "U-Net", "UNet2D": "U-Net", "UNet3D": "U-Net", "DeepLabV3Plus": "DeepLabV3+",
+    "PlannedUNet": "U-Net",
+    "UNet2D": "U-Net",
+    "UNet3D": "U-Net",
+    "DeepLabV3Plus": "DeepLabV3+",
     "SwinUNETR": "Swin UNETR",
-}  # fmt: skip
+}
 
 
 def event_line(event: Event) -> str:
@@ -107,9 +110,14 @@ def size_words(count: int) -> str:
 
 def state_word(state: str) -> str:
     words = {
-        "created": _("not started"), "starting": _("starting"), "running": _("running"), "finished": _("done"),
-        "stopped": _("stopped"), "failed": _("failed"), "died": _("broken off"),
-    }  # fmt: skip
+        "created": _("not started"),
+        "starting": _("starting"),
+        "running": _("running"),
+        "finished": _("done"),
+        "stopped": _("stopped"),
+        "failed": _("failed"),
+        "died": _("broken off"),
+    }
     return words.get(state, state)
 
 

@@ -120,9 +120,7 @@ def summarize(folder: JobFolder) -> JobSummary:
     except (MedSegError, OSError):
         kind, created, state = status.kind, 0.0, "failed"
     names = tuple(item["name"] for item in job_classes(folder))
-    return JobSummary(
-        name=folder.path.name, kind=kind, state=state, classes=names, dice=status.best, created=created
-    )  # fmt: skip
+    return JobSummary(name=folder.path.name, kind=kind, state=state, classes=names, dice=status.best, created=created)
 
 
 def job_classes(folder: JobFolder) -> list[dict[str, Any]]:

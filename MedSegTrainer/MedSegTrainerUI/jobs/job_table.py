@@ -120,7 +120,10 @@ def _row(summary: JobSummary, watched: bool) -> JobRow:
 def _removed_row(removed: RemovedJob) -> JobRow:
     size = size_words(removed.size) if removed.size is not None else "..."
     cells = (
-        removed.job, _("removed, {size}").format(size=size), "",
-        _("deleted in {days} days").format(days=removed.days_left), when_words(removed.removed),
-    )  # fmt: skip
+        removed.job,
+        _("removed, {size}").format(size=size),
+        "",
+        _("deleted in {days} days").format(days=removed.days_left),
+        when_words(removed.removed),
+    )
     return JobRow(name=removed.name, cells=cells, removed=removed)

@@ -19,8 +19,15 @@ from MedSegTrainerLib.processes import process_exists
 
 GRACE_SECONDS = 5.0  # between the request to end and the end
 # of another Python, which the new one would follow
-PYTHON_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONNOUSERSITE", "PYTHONEXECUTABLE",
-                    "__PYVENV_LAUNCHER__", "VIRTUAL_ENV")  # fmt: skip
+PYTHON_VARIABLES = (
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "PYTHONNOUSERSITE",
+    "PYTHONEXECUTABLE",
+    "__PYVENV_LAUNCHER__",
+    "VIRTUAL_ENV",
+)
 
 _children: list[subprocess.Popen[bytes]] = []
 
@@ -31,9 +38,14 @@ def start_detached(
     """A process with its own group and no window; what it prints is appended to ``log``. Raises OSError."""
     with log.open("ab") as stream:
         child = subprocess.Popen(
-            list(command), cwd=cwd, env=dict(environment), stdin=subprocess.DEVNULL, stdout=stream,
-            stderr=subprocess.STDOUT, **detached(),
-        )  # fmt: skip
+            list(command),
+            cwd=cwd,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            **detached(),
+        )
     keep(child)
     return child
 

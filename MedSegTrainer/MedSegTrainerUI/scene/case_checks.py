@@ -139,12 +139,13 @@ def _absent(owners: dict[str, SegmentClass], sizes: dict[str, float], classes: S
     here = {item.name for segment_id, item in owners.items() if sizes[segment_id] > 0}
     return [
         Finding(
-            severity="warning", message=_("No {name} here: is that so?").format(name=item.name),
+            severity="warning",
+            message=_("No {name} here: is that so?").format(name=item.name),
             remedy=_("If it is there, segment it, or give its segment the same name as in the other cases."),
         )
         for item in classes
         if item.name not in here and item.cases
-    ]  # fmt: skip
+    ]
 
 
 def _hidden(row: CaseRow, owners: dict[str, SegmentClass]) -> list[Finding]:
@@ -155,10 +156,11 @@ def _hidden(row: CaseRow, owners: dict[str, SegmentClass]) -> list[Finding]:
     names = ", ".join(segment_name(row.segmentation, one) for one in hidden)
     return [
         Finding(
-            severity="note", message=_("Hidden in the views, and learned all the same: {names}.").format(names=names),
+            severity="note",
+            message=_("Hidden in the views, and learned all the same: {names}.").format(names=names),
             remedy=_("Leave the class out if it is not to be learned."),
         )
-    ]  # fmt: skip
+    ]
 
 
 def _used_twice(rows: Sequence[CaseRow]) -> list[Finding]:
@@ -166,14 +168,15 @@ def _used_twice(rows: Sequence[CaseRow]) -> list[Finding]:
     users = Counter(node for row in rows for node in {*row.volumes, row.segmentation} if node is not None)
     return [
         Finding(
-            severity="error" if node.IsA("vtkMRMLSegmentationNode") else "warning", case=row.name,
+            severity="error" if node.IsA("vtkMRMLSegmentationNode") else "warning",
+            case=row.name,
             message=_("{node} is used in several rows.").format(node=node.GetName()),
             remedy=_("Keep one of them."),
         )
         for row in rows
         for node in (*row.volumes, row.segmentation)
         if node is not None and users[node] > 1
-    ]  # fmt: skip
+    ]
 
 
 def _channels(rows: Sequence[CaseRow]) -> list[Finding]:
@@ -183,7 +186,8 @@ def _channels(rows: Sequence[CaseRow]) -> list[Finding]:
     usual = counts.most_common(1)[0][0]
     return [
         Finding(
-            severity="error", case=row.name,
+            severity="error",
+            case=row.name,
             message=_("Has {count} volumes, and other cases have {usual}.").format(
                 count=len(row.volumes or row.images), usual=usual
             ),
@@ -191,7 +195,7 @@ def _channels(rows: Sequence[CaseRow]) -> list[Finding]:
         )
         for row in rows
         if (row.volumes or row.images) and len(row.volumes or row.images) != usual
-    ]  # fmt: skip
+    ]
 
 
 def _names(rows: Sequence[CaseRow], classes: Sequence[SegmentClass]) -> list[Finding]:

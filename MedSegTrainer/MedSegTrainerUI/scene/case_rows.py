@@ -55,12 +55,17 @@ def write_rows(parameterNode: Any, rows: Sequence[CaseRow]) -> None:
     """Replaces the remembered rows; observers of the node are told once."""
     entries = [
         {
-            "name": row.name, "use": row.use, "volumes": len(row.volumes), "segmentation": row.segmentation is not None,
-            "images": row.images, "label": row.label, "segments": row.segments,
+            "name": row.name,
+            "use": row.use,
+            "volumes": len(row.volumes),
+            "segmentation": row.segmentation is not None,
+            "images": row.images,
+            "label": row.label,
+            "segments": row.segments,
             "values": row.values,
         }
         for row in rows
-    ]  # fmt: skip
+    ]
     with slicer.util.NodeModify(parameterNode):
         for index, entry in enumerate(_entries(parameterNode)):
             for channel in range(entry["volumes"]):

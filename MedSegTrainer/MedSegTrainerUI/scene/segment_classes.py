@@ -134,8 +134,13 @@ def _numbered(found: Sequence[_Found]) -> list[SegmentClass]:
         value = one.value if one.value is not None and one.value not in given else next(free)
         given.add(value)
         item = SegmentClass(
-            name=one.name, segments=tuple(one.segments), color=one.color or default_color(index),
-            terminology=one.terminology, cases=one.cases, ml=one.ml, value=value,
-        )  # fmt: skip
+            name=one.name,
+            segments=tuple(one.segments),
+            color=one.color or default_color(index),
+            terminology=one.terminology,
+            cases=one.cases,
+            ml=one.ml,
+            value=value,
+        )
         result.append(item)
     return result

@@ -17,8 +17,12 @@ def name_segments(path: Path, classes: Sequence[SegmentClass | LabelClass]) -> N
         color = " ".join(f"{part / 255:.6f}" for part in item.color)
         name = item.name.replace("\n", " ")
         for key, value in (
-            ("ID", f"Segment_{item.value}"), ("Name", name), ("Color", color), ("LabelValue", item.value), ("Layer", 0),
-        ):  # fmt: skip
+            ("ID", f"Segment_{item.value}"),
+            ("Name", name),
+            ("Color", color),
+            ("LabelValue", item.value),
+            ("Layer", 0),
+        ):
             lines.append(f"Segment{index}_{key}:={value}\n")
     content = path.read_bytes()
     end = content.index(b"\n\n") + 1

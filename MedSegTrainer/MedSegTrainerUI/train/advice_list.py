@@ -62,9 +62,10 @@ class AdviceList:
                 f"{all_settings()[key].label}: <b>{escape(show_value(value))}</b>" for key, value in changes.items()
             )
             button.toolTip = (
-                _("Already applied: it counts when a training is started.") if done
+                _("Already applied: it counts when a training is started.")
+                if done
                 else _("<p>Changes for the next start:<br>{changes}</p>").format(changes=told)
-            )  # fmt: skip
+            )
             button.connect("clicked()", lambda changes=changes: self._apply(changes))
             layout.addWidget(button, 0, qt.Qt.AlignTop)
             self.buttons.append(button)

@@ -86,10 +86,12 @@ class Charts:
         columns = {
             "losses": {EPOCH: lambda p: p["epoch"], TRAINING: lambda p: p["train_loss"]},
             "validations": {
-                EPOCH: lambda p: p["epoch"], HELD_OUT: lambda p: p.get("val_loss"), MEAN: lambda p: p["mean_dice"],
+                EPOCH: lambda p: p["epoch"],
+                HELD_OUT: lambda p: p.get("val_loss"),
+                MEAN: lambda p: p["mean_dice"],
                 **{dice_column(name): lambda p, name=name: p["dice"].get(name) for name in names},
             },
-        }  # fmt: skip
+        }
         self.nodes, self._series_of = {}, {key: [] for key in columns}
         for key, readers in columns.items():
             node = self._node("vtkMRMLTableNode", key, _("MedSegTrainer {key}").format(key=key))

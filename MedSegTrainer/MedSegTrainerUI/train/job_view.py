@@ -56,8 +56,10 @@ class JobSection:
         self._saw_it_work = False
         self._layout_before: int | None = None
         for name, slot in {
-            "stopKeepButton": self.onStopKeep, "stopNowButton": self.onStopNow, "resumeButton": self.onResume,
-        }.items():  # fmt: skip
+            "stopKeepButton": self.onStopKeep,
+            "stopNowButton": self.onStopNow,
+            "resumeButton": self.onResume,
+        }.items():
             getattr(self.ui, name).connect("clicked()", slot)
         self.ui.previewCheckBox.connect("clicked(bool)", self.onPreview)
         self.ui.layoutButton.connect("toggled(bool)", self.onLayout)

@@ -75,8 +75,9 @@ class PreviewBox:
                 "The prediction after epoch {epoch}, in the slice views that show {case}, while the training goes on. "
                 "Where none does, a click shows {case} in them."
             ).format(epoch=preview.epoch, case=preview.case)
-            if there else _("{case} is not among the volumes of the table above.").format(case=preview.case)
-        )  # fmt: skip
+            if there
+            else _("{case} is not among the volumes of the table above.").format(case=preview.case)
+        )
 
     def _wanted(self) -> bool:
         watch, parameters = self._section.watched, self._section.parameters

@@ -56,9 +56,10 @@ class PreviewChoice:
             self.ui.caseCombo.setCurrentIndex(self._names.index(current))
         reason = "" if watch.working else _("The training has ended: it makes no further predictions.")
         allow(
-            self.ui.caseCombo, reason,
+            self.ui.caseCombo,
+            reason,
             _("The held-out case whose prediction is shown, from the next validation on. In brackets its mean Dice."),
-        )  # fmt: skip
+        )
         self.ui.awaitedLabel.text = _("The prediction of {case} comes with the next validation.").format(
             case=self._asked
         )

@@ -80,9 +80,10 @@ class TrainSection:
         is_working = watch is not None and watch.working
         self.ui.startButton.enabled = not is_working
         self.ui.startButton.toolTip = (
-            _("A training is running. Stop it first, or wait until it is done.") if is_working
+            _("A training is running. Stop it first, or wait until it is done.")
+            if is_working
             else _("Exports the cases and trains beside Slicer; you can go on working, or close Slicer.")
-        )  # fmt: skip
+        )
         changes = self.changes()
         self.ui.changedLabel.text = _("{count} changed").format(count=len(changes)) if changes else _("all as planned")
         for button in (self.ui.saveButton, self.ui.resetButton):
@@ -251,9 +252,10 @@ class TrainSection:
             self.ui.planLabel.text = self._intention()
         self.ui.whyButton.enabled = bool(choices)
         self.ui.whyButton.toolTip = (
-            _("All choices of {name}, with their reasons.").format(name=watch.name) if choices
+            _("All choices of {name}, with their reasons.").format(name=watch.name)
+            if choices
             else _("When a training has started, this shows what was chosen and why.")
-        )  # fmt: skip
+        )
         self._explain()
 
     def _explain(self) -> None:
@@ -271,9 +273,10 @@ class TrainSection:
             return _("Add training data above: volumes with their segmentations.")
         network = changes.get("network.type")
         chosen = (
-            _("the network is {name}, as set under Advanced").format(name=network) if network
+            _("the network is {name}, as set under Advanced").format(name=network)
+            if network
             else _("the network is chosen for them when training starts")
-        )  # fmt: skip
+        )
         told = _("{cases}; {chosen}.").format(cases=held_out_words(count, changes), chosen=chosen)
         if "trainer.epochs" in changes:
             epochs = changes["trainer.epochs"]

@@ -24,13 +24,27 @@ from MedSegTrainerLib.files.json_input import parse_json, read_json_file
 
 BY_THE_PANEL = {"data.data_dir", "data.image_names", "data.label_name", "trainer.budget"}
 SCHEDULE = {
-    "epochs", "lr_schedule", "step_size", "gamma", "T_max", "eta_min", "power", "factor", "lr_patience",
-    "warmup_epochs", "warmup_type",
-}  # fmt: skip
+    "epochs",
+    "lr_schedule",
+    "step_size",
+    "gamma",
+    "T_max",
+    "eta_min",
+    "power",
+    "factor",
+    "lr_patience",
+    "warmup_epochs",
+    "warmup_type",
+}
 AUGMENTATION = {"augmentation", "augmentation_strength", "mixup", "cutmix", "flip_axes"}
 CHECKPOINTS = {
-    "checkpoint_dir", "checkpoint_seconds", "save_frequency", "keep_checkpoints", "save_best_only", "tensorboard",
-}  # fmt: skip
+    "checkpoint_dir",
+    "checkpoint_seconds",
+    "save_frequency",
+    "keep_checkpoints",
+    "save_best_only",
+    "tensorboard",
+}
 GROUPS = ("Network", "Loss", "Optimizer", "Schedule", "Augmentation", "Strategies", "Data", "Checkpoints")
 YES, NO, NONE = "yes", "no", "none"
 BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -42,10 +56,15 @@ CONTEXT = "MedSegTrainerLib.config"  # of the translations of labels and helps, 
 def group_label(group: str) -> str:
     """One of GROUPS in the user's language."""
     labels = {
-        "Network": _("Network"), "Loss": _("Loss"), "Optimizer": _("Optimizer"), "Schedule": _("Schedule"),
-        "Augmentation": _("Augmentation"), "Strategies": _("Strategies"), "Data": _("Data"),
+        "Network": _("Network"),
+        "Loss": _("Loss"),
+        "Optimizer": _("Optimizer"),
+        "Schedule": _("Schedule"),
+        "Augmentation": _("Augmentation"),
+        "Strategies": _("Strategies"),
+        "Data": _("Data"),
         "Checkpoints": _("Checkpoints"),
-    }  # fmt: skip
+    }
     return labels[group]
 
 
@@ -155,9 +174,16 @@ def _setting(key: str, item: Any, hint: Any) -> Setting:
         else:
             kinds.add(part)
     return Setting(
-        key=key, default=default, help_text=item.metadata["help"], minimum=item.metadata["minimum"],
-        maximum=item.metadata["maximum"], words=tuple(words), types=frozenset(kinds), items=items, optional=optional,
-    )  # fmt: skip
+        key=key,
+        default=default,
+        help_text=item.metadata["help"],
+        minimum=item.metadata["minimum"],
+        maximum=item.metadata["maximum"],
+        words=tuple(words),
+        types=frozenset(kinds),
+        items=items,
+        optional=optional,
+    )
 
 
 def _parts(hint: Any) -> Iterator[Any]:

@@ -31,10 +31,14 @@ class TrainingList:
         self.undo = UndoOffer(self.ui, self.trash)
         self.ui.jobsButton.collapsed = True
         for name, slot in {
-            "watchButton": self.onWatch, "jobResumeButton": self.onResume, "reportButton": self.onReport,
-            "useButton": self.onUse, "removeButton": self.onRemove, "restoreButton": self.onRestore,
+            "watchButton": self.onWatch,
+            "jobResumeButton": self.onResume,
+            "reportButton": self.onReport,
+            "useButton": self.onUse,
+            "removeButton": self.onRemove,
+            "restoreButton": self.onRestore,
             "undoButton": self.onUndo,
-        }.items():  # fmt: skip
+        }.items():
             getattr(self.ui, name).connect("clicked()", slot)
         self.ui.jobsButton.connect("contentsCollapsed(bool)", self.onCollapsed)
         self.ui.jobsTable.connect("itemSelectionChanged()", self.refresh)

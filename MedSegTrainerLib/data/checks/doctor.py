@@ -41,10 +41,11 @@ def _channels(examined: Examined) -> Iterator[Finding]:
     if len(counts) > 1:
         told = ", ".join(f"{count} in {name}" for count, name in sorted(counts.items()))
         yield Finding(
-            severity="error", kind="different numbers of channels",
+            severity="error",
+            kind="different numbers of channels",
             message=f"The cases have different numbers of channels: {told}.",
             remedy="Give all cases the same channels.",
-        )  # fmt: skip
+        )
 
 
 def _unlabelled(examined: Examined) -> Iterator[Finding]:
@@ -52,10 +53,11 @@ def _unlabelled(examined: Examined) -> Iterator[Finding]:
     if empty and len(empty) == len(examined.scans):
         ignored = "" if examined.ignore_label is None else f" or data.ignore_label = {examined.ignore_label}"
         yield Finding(
-            severity="error", kind="nothing is labelled",
+            severity="error",
+            kind="nothing is labelled",
             message=f"No label map has a labelled voxel: all are 0{ignored}.",
             remedy="Check that the right label files are in place.",
-        )  # fmt: skip
+        )
         return
     for name in empty:
         yield Finding(
@@ -191,10 +193,11 @@ def _few(examined: Examined) -> Iterator[Finding]:
             continue
         if not having and examined.scans:
             yield Finding(
-                severity="warning", kind="class without voxels",
+                severity="warning",
+                kind="class without voxels",
                 message=f"No case has any voxel of '{examined.name_of(value)}': the model cannot learn it.",
                 remedy="Label it in some cases, or take it out of the names.",
-            )  # fmt: skip
+            )
         elif len(having) < needed:
             yield Finding(
                 case=having[0] if len(having) == 1 else "", severity="warning", kind="class in too few cases",
@@ -210,10 +213,11 @@ def _rare(examined: Examined) -> Iterator[Finding]:
         count = sum(scan.voxels.get(value, 0) for scan in examined.scans)
         if count < RARE_SHARE * total and value != examined.ignore_label:
             yield Finding(
-                severity="note", kind="rare class",
+                severity="note",
+                kind="rare class",
                 message=f"'{examined.name_of(value)}' is {count / total:.2g} of all voxels.",
                 remedy="Training looks for it; --set foreground_oversampling=0.67 shows more of it.",
-            )  # fmt: skip
+            )
 
 
 def _tiny(examined: Examined) -> Iterator[Finding]:
@@ -272,10 +276,11 @@ def _thick(examined: Examined) -> Iterator[Finding]:
     ratio = float(np.median([spacing[2] / spacing[0] for spacing in volumes])) if volumes else 1.0
     if ratio >= THICK:
         yield Finding(
-            severity="note", kind="thick slices",
+            severity="note",
+            kind="thick slices",
             message=f"Voxels are {ratio:.1f} times longer along one axis than along another.",
             remedy="Nothing to do: the planned network reduces the fine axes first.",
-        )  # fmt: skip
+        )
 
 
 def _odd_grids(examined: Examined) -> Iterator[Finding]:

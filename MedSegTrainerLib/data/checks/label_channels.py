@@ -32,14 +32,18 @@ def label_channels(examined: Examined) -> Iterator[Finding]:
             message += f", and lies where the labels are (Dice {dice:.2f}): a network would copy it"
         if len(overlaps) > 1 and dice >= SAME_STRUCTURE:
             yield Finding(
-                severity="error", kind="a label map as channel", message=f"{message}.",
+                severity="error",
+                kind="a label map as channel",
+                message=f"{message}.",
                 remedy=_leave_out(files, channel),
-            )  # fmt: skip
+            )
         elif len(overlaps) > 1 or dice >= SAME_STRUCTURE:
             yield Finding(
-                severity="warning", kind="a channel like a label map", message=f"{message}.",
+                severity="warning",
+                kind="a channel like a label map",
+                message=f"{message}.",
                 remedy=f"Nothing to do where new images have it too. {_leave_out(files, channel)}",
-            )  # fmt: skip
+            )
 
 
 def _leave_out(files: Sequence[Path], channel: int) -> str:

@@ -50,11 +50,12 @@ def join_binary(scans: Sequence[CaseScan], names: Mapping[int, str]) -> tuple[li
     [other] = BINARY - {value}
     cases = [name for name, own in values.items() if other in own]
     finding = Finding(
-        severity="warning", kind="masks of 0 and 1 and of 0 and 255",
+        severity="warning",
+        kind="masks of 0 and 1 and of 0 and 255",
         message=f"Of {len(scans)} masks {len(cases)} are of 0 and {other} ({some(cases)}), the others of 0 and "
         f"{value}: they were taken as one class, of value {value}.",
         remedy="Nothing to do, unless they are two structures: then give these the values 1 and 2.",
-    )  # fmt: skip
+    )
     return [_renumbered(scan, other, value) if scan.name in cases else scan for scan in scans], [finding]
 
 
@@ -101,11 +102,12 @@ def _void(examined: Examined) -> Iterator[Finding]:
         beside = [scan.name for scan in examined.scans if scan.voxels.get(void) and any(map(scan.voxels.get, others))]
         if beside and void not in examined.names and void != examined.ignore_label and _counts_up(others):
             yield Finding(
-                severity="warning", kind="a value that often means 'not labelled'",
+                severity="warning",
+                kind="a value that often means 'not labelled'",
                 message=f"{void} stands beside {some([str(value) for value in others])} in {len(beside)} label maps "
                 f"({some(beside)}), and is learned as a class. It is often given to {NOBODY}.",
                 remedy=f"If so: --set ignore_label={void}. Else give the class the next number, or a name.",
-            )  # fmt: skip
+            )
 
 
 def _counts_up(values: Sequence[int]) -> bool:
@@ -117,12 +119,14 @@ def _negative(examined: Examined) -> Iterator[Finding]:
         negative = sorted(value for value in scan.voxels if value < 0 and value not in examined.names)
         if negative:
             yield Finding(
-                case=scan.name, severity="error", kind="negative label values",
+                case=scan.name,
+                severity="error",
+                kind="negative label values",
                 message=f"Its label map has the value{'s' if len(negative) > 1 else ''} "
                 f"{some([str(value) for value in negative])}: {NOBODY}, or 255 in a signed byte?",
                 remedy=f"Give unlabelled voxels to training as such: --set ignore_label={negative[0]}. Give classes "
                 "numbers from 1 on.",
-            )  # fmt: skip
+            )
 
 
 def _numbering(examined: Examined) -> Iterator[Finding]:
@@ -134,7 +138,8 @@ def _numbering(examined: Examined) -> Iterator[Finding]:
     several = max(map(len, sets)) > 1
     first, *others = sorted(sets, key=sorted)
     yield Finding(
-        severity="warning", kind="classes numbered by case",
+        severity="warning",
+        kind="classes numbered by case",
         message=f"Every case has {len(first)} label value{'s' if several else ''}, but not the same: "
         + "; ".join(
             f"{', '.join(map(str, sorted(values)))} in {some([name for name, mine in own.items() if mine == values])}"
@@ -143,7 +148,7 @@ def _numbering(examined: Examined) -> Iterator[Finding]:
         + ".",
         remedy="Exports that number segments by their order give one structure several numbers: then give it the same "
         "one everywhere. Nothing to do where they are different structures.",
-    )  # fmt: skip
+    )
 
 
 def _named_ignore(examined: Examined) -> Iterator[Finding]:
@@ -151,10 +156,11 @@ def _named_ignore(examined: Examined) -> Iterator[Finding]:
         if name.casefold() in IGNORE_NAMES and value != examined.ignore_label:
             setting = "" if examined.ignore_label is None else f", and ignore_label is {examined.ignore_label}"
             yield Finding(
-                severity="warning", kind="a class named 'ignore'",
+                severity="warning",
+                kind="a class named 'ignore'",
                 message=f"Value {value} is named '{name}', as {NOBODY} are{setting}: {value} is learned as a class.",
                 remedy=f"Where nobody labelled these voxels: --set ignore_label={value}.",
-            )  # fmt: skip
+            )
 
 
 def _renumbered(scan: CaseScan, value: int, to: int) -> CaseScan:
@@ -162,9 +168,11 @@ def _renumbered(scan: CaseScan, value: int, to: int) -> CaseScan:
         return {to if key == value else key: item for key, item in table.items()}
 
     traits = scan.traits and replace(
-        scan.traits, levels=moved(scan.traits.levels), centers=moved(scan.traits.centers),
+        scan.traits,
+        levels=moved(scan.traits.levels),
+        centers=moved(scan.traits.centers),
         specks=moved(scan.traits.specks),
-    )  # fmt: skip
+    )
     return replace(scan, voxels=moved(scan.voxels), traits=traits)
 
 

@@ -85,9 +85,12 @@ def examine_cases(
     names = label_names or {}
     scans, joined = join_binary(found.scans, names)
     examined = Examined(
-        scans=scans, names=names, labels={case.name: case.label for case in cases},
-        images={case.name: case.images for case in cases}, ignore_label=ignore_label,
-    )  # fmt: skip
+        scans=scans,
+        names=names,
+        labels={case.name: case.label for case in cases},
+        images={case.name: case.images for case in cases},
+        ignore_label=ignore_label,
+    )
     return Examination(scans=scans, findings=[*found.findings, *joined, *diagnose(examined)])
 
 
@@ -142,19 +145,24 @@ def _forms_apart(case: Case, image: sitk.Image) -> Iterator[Finding]:
         message = forms_apart(path, Geometry.of(image))
         if message:
             yield Finding(
-                case=case.name, severity="warning", kind="qform and sform that disagree", message=message,
+                case=case.name,
+                severity="warning",
+                kind="qform and sform that disagree",
+                message=message,
                 remedy="Label maps of 'apply' as NIfTI carry both, as the image does. If the other form is right, make "
                 "them equal in images and labels (nibabel: image.set_qform(image.get_sform(), 1)).",
-            )  # fmt: skip
+            )
 
 
 def _rounded(case: Case, label: sitk.Image) -> Iterator[Finding]:
     if label.HasMetaDataKey(ROUNDED):
         yield Finding(
-            case=case.name, severity="warning", kind="label values that were rounded",
+            case=case.name,
+            severity="warning",
+            kind="label values that were rounded",
             message=f"values of {case.label.name}, such as {label.GetMetaData(ROUNDED)}, were rounded.",
             remedy="Nothing to do; scaled label maps have them. Whole numbers are saved as an integer type.",
-        )  # fmt: skip
+        )
 
 
 def _not_finite(case: Case, channels: Sequence[sitk.Image]) -> Iterator[Finding]:
@@ -166,9 +174,12 @@ def _not_finite(case: Case, channels: Sequence[sitk.Image]) -> Iterator[Finding]
     for path, voxels in wrong.items():
         if voxels:
             yield Finding(
-                case=case.name, severity="error", kind="voxels that are no numbers",
-                message=f"{path}: {voxels} voxels are NaN or infinite.", remedy=REMEDY,
-            )  # fmt: skip
+                case=case.name,
+                severity="error",
+                kind="voxels that are no numbers",
+                message=f"{path}: {voxels} voxels are NaN or infinite.",
+                remedy=REMEDY,
+            )
 
 
 def _scan(

@@ -17,8 +17,9 @@ def named_by_case(examined: Examined) -> Iterator[Finding]:
     if 1 < len(named) == len(owners):
         listed = some([f"'{examined.names[value]}' in {single[value]}" for value in named])
         yield Finding(
-            severity="warning", kind="segments named by their case",
+            severity="warning",
+            kind="segments named by their case",
             message=f"Every class is in one case only, and named after it: {listed}. 3D Slicer names a segment so that "
             f"was imported from a label map, so that one structure becomes {len(named)} classes.",
             remedy="Give the segment of the same structure the same name in all cases (double-click it in 3D Slicer).",
-        )  # fmt: skip
+        )

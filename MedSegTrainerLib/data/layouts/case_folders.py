@@ -60,9 +60,12 @@ def case_folders(root: Path, data: DataConfig) -> Dataset | None:
     )
     channels = f" (channels {', '.join(names)})" if len(names) > 1 else ""
     dataset = Dataset(
-        root=root, layout=f"a folder for each case{channels}", cases=cases,
-        label_names=label_names(description, root), channel_names=told,
-    )  # fmt: skip
+        root=root,
+        layout=f"a folder for each case{channels}",
+        cases=cases,
+        label_names=label_names(description, root),
+        channel_names=told,
+    )
     return whole(dataset, told_missing, findings)
 
 
@@ -127,12 +130,15 @@ def _incomplete(found: Sequence[CaseFolder], data: DataConfig) -> tuple[str, lis
     )
     findings = [
         Finding(
-            case=name, severity="error", kind="file without counterpart", message=f"its folder has no {what}.",
+            case=name,
+            severity="error",
+            kind="file without counterpart",
+            message=f"its folder has no {what}.",
             remedy="Add the file, move the folder away, or give the names: data.image_names, data.label_name.",
         )
         for what, names in without.items()
         for name in names
-    ]  # fmt: skip
+    ]
     remedy = "Add the files, move the folders away, or give the names: data.image_names, data.label_name."
     return f"{found[0].path.parent}: {told}. {remedy}", findings
 

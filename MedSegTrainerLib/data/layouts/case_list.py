@@ -58,10 +58,13 @@ def case_list(root: Path) -> Dataset | None:
     there = [case for case in cases if case.name not in {name for name, _ in missing}]
     classes = [_label_class(entry, path) for entry in _list(document, "classes", path)]
     dataset = Dataset(
-        root=root, layout=FILE, cases=tuple(sorted(there, key=lambda case: case.name)),
-        label_names=_names(classes, path), channel_names=tuple(map(str, _list(document, "channels", path))),
+        root=root,
+        layout=FILE,
+        cases=tuple(sorted(there, key=lambda case: case.name)),
+        label_names=_names(classes, path),
+        channel_names=tuple(map(str, _list(document, "channels", path))),
         looks={item.name: item for item in classes},
-    )  # fmt: skip
+    )
     return whole(dataset, told, [not_there(name, file) for name, file in missing])
 
 
@@ -83,9 +86,12 @@ def _case(entry: Any, path: Path) -> Case | None:
     if not label:
         return None
     return Case(
-        name=name, images=tuple(path.parent / image for image in images), label=path.parent / label,
-        patient=str(patient), part=part,
-    )  # fmt: skip
+        name=name,
+        images=tuple(path.parent / image for image in images),
+        label=path.parent / label,
+        patient=str(patient),
+        part=part,
+    )
 
 
 def _label_class(entry: Any, path: Path) -> LabelClass:

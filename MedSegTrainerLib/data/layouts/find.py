@@ -24,8 +24,10 @@ from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.files.regular_file import refuse_unnameable
 
 PART_FOLDERS: dict[Part, tuple[str, ...]] = {
-    "train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing"),
-}  # fmt: skip
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
 
 
 def find_cases(root: Path, data: DataConfig | None = None) -> Dataset:

@@ -51,9 +51,12 @@ def nnunet(root: Path) -> Dataset | None:
         for name in sorted((channels.keys() & by_name.keys()) - set(short))
     )
     dataset = Dataset(
-        root=root, layout="nnU-Net", cases=cases,
-        label_names=label_names(description, root), channel_names=channel_names(description, root),
-    )  # fmt: skip
+        root=root,
+        layout="nnU-Net",
+        cases=cases,
+        label_names=label_names(description, root),
+        channel_names=channel_names(description, root),
+    )
     return whole(dataset, told, findings)
 
 
@@ -83,9 +86,12 @@ def decathlon(root: Path) -> Dataset | None:
     )
     there = [case for case in cases if case.name not in {name for name, _ in missing}]
     dataset = Dataset(
-        root=root, layout="Decathlon", cases=tuple(sorted(there, key=lambda case: case.name)),
-        label_names=label_names(description, root), channel_names=channel_names(description, root),
-    )  # fmt: skip
+        root=root,
+        layout="Decathlon",
+        cases=tuple(sorted(there, key=lambda case: case.name)),
+        label_names=label_names(description, root),
+        channel_names=channel_names(description, root),
+    )
     return whole(dataset, told, [not_there(name, path) for name, path in missing])
 
 
@@ -159,31 +165,43 @@ def unpaired(images: set[str], labels: set[str], image_folder: Path, label_folde
 
 def not_there(case: str, path: Path) -> Finding:
     return Finding(
-        case=case, severity="error", kind="missing file", message=f"{path} is listed, and is not there.",
+        case=case,
+        severity="error",
+        kind="missing file",
+        message=f"{path} is listed, and is not there.",
         remedy="Add the file, or remove the case from the list.",
-    )  # fmt: skip
+    )
 
 
 def _lonely(case: str, told: str) -> Finding:
     return Finding(
-        case=case, severity="error", kind="file without counterpart", message=f"its {told}.",
+        case=case,
+        severity="error",
+        kind="file without counterpart",
+        message=f"its {told}.",
         remedy="Names must be equal: add the missing file, rename it, or move this one away.",
-    )  # fmt: skip
+    )
 
 
 def _stray(case: str, path: Path) -> Finding:
     return Finding(
-        case=case, severity="error", kind="image without channel number",
-        message=f"{path} has no channel number, as the other images there have.", remedy=STRAY,
-    )  # fmt: skip
+        case=case,
+        severity="error",
+        kind="image without channel number",
+        message=f"{path} has no channel number, as the other images there have.",
+        remedy=STRAY,
+    )
 
 
 def _no_channel(case: str, there: list[int], most: int) -> Finding:
     lacking = ", ".join(f"_{number:04d}" for number in range(most) if number not in there)
     return Finding(
-        case=case, severity="error", kind="missing channel",
-        message=f"of {most} channels it lacks {lacking or 'some'}.", remedy="Add the file, or remove the case.",
-    )  # fmt: skip
+        case=case,
+        severity="error",
+        kind="missing channel",
+        message=f"of {most} channels it lacks {lacking or 'some'}.",
+        remedy="Add the file, or remove the case.",
+    )
 
 
 def _pairs(root: Path, layout: str, image_of: dict[str, Path], label_of: dict[str, Path]) -> Dataset:

@@ -217,7 +217,7 @@ def _draw_affine(generator: np.random.Generator, ranges: Ranges, plane_only: boo
 
 def _draw_elastic(
     generator: np.random.Generator, batch: int, amplitude: float, plane_only: bool
-) -> torch.Tensor | None:  # fmt: skip
+) -> torch.Tensor | None:
     """(B, 3, k, k, k) moves of control points, 0 for patches that are not bent; None where none is."""
     bend = generator.random(batch) < ELASTIC_PROBABILITY
     field = generator.uniform(-amplitude, amplitude, (batch, 3, *[ELASTIC_GRID] * 3))

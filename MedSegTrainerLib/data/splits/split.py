@@ -212,9 +212,11 @@ def _shares(ordered: Sequence[Unit], config: DataConfig, test_share: float, how:
     if count == 1:
         only = ordered[0].cases
         return Split(
-            train=only, val=only, test=(),
+            train=only,
+            val=only,
+            test=(),
             reason="the only case both trains and validates: its Dice says nothing about other patients",
-        )  # fmt: skip
+        )
     test = round(count * test_share) if count >= CASES_FOR_A_TEST_SET else 0
     if test == count:
         raise UsageError(f"data.test_split = {config.test_split:g} keeps all {count} cases aside. Leave some to train.")

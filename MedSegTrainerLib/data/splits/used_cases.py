@@ -66,9 +66,14 @@ class UsedCases:
         names = {*split.train, *split.val, *split.test}
         unused = tuple(sorted({*self.unused, *self.cases} - names))
         return replace(
-            self, train=split.train, val=split.val, test=split.test, reason=split.reason, unused=unused,
+            self,
+            train=split.train,
+            val=split.val,
+            test=split.test,
+            reason=split.reason,
+            unused=unused,
             cases={name: case for name, case in self.cases.items() if name in names},
-        )  # fmt: skip
+        )
 
     def added(self, dataset: Dataset) -> list[str]:
         """Names of cases that were not there."""
@@ -107,10 +112,14 @@ def record_cases(dataset: Dataset, split: Split) -> UsedCases:
     with ThreadPoolExecutor(max_workers=THREADS) as pool:
         records = list(pool.map(lambda case: _record(case, dataset.root), used))
     return UsedCases(
-        train=split.train, val=split.val, test=split.test, reason=split.reason,
-        unused=tuple(sorted({case.name for case in dataset.cases} - names)), label_names=dict(dataset.label_names),
+        train=split.train,
+        val=split.val,
+        test=split.test,
+        reason=split.reason,
+        unused=tuple(sorted({case.name for case in dataset.cases} - names)),
+        label_names=dict(dataset.label_names),
         cases={case.name: record for case, record in zip(used, records, strict=True)},
-    )  # fmt: skip
+    )
 
 
 def read_used_cases(path: Path) -> UsedCases | None:
@@ -131,9 +140,7 @@ def read_used_cases(path: Path) -> UsedCases | None:
 
 def _record(case: Case, root: Path) -> CaseRecord:
     images = tuple(_file_record(path, root) for path in case.images)
-    return CaseRecord(
-        images=images, label=_file_record(case.label, root), segment_values=dict(case.segment_values)
-    )  # fmt: skip
+    return CaseRecord(images=images, label=_file_record(case.label, root), segment_values=dict(case.segment_values))
 
 
 def _file_record(path: Path, root: Path) -> FileRecord:
