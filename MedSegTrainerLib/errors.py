@@ -71,7 +71,7 @@ def _readable(text: str) -> str:
     return "".join(sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in cut)
 
 
-def system_words(error: OSError) -> str:
+def system_error_text(error: OSError) -> str:
     """What the operating system refused, as a message for users."""
     what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
     return f"{what}. Check that it can be reached and that you may use it, then start again."

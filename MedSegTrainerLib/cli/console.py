@@ -204,7 +204,7 @@ def watch(folder: JobFolder, process: Process, console: Console, log: LogReader 
         error.exit_code = int(view.failure["exit_code"])
         raise error
     if process.returncode and not view.ended:
-        raise JobError(_last_words(folder, process.returncode))
+        raise JobError(_last_printed(folder, process.returncode))
 
 
 def plan_line(choices: Mapping[str, Mapping[str, Any]]) -> str:
@@ -247,21 +247,21 @@ def metrics_table(metrics: Mapping[str, Mapping[str, float | None]], length: Len
     from MedSegTrainerLib.metrics.metrics import METRICS  # SimpleITK, which a job's lines need not wait for
     from MedSegTrainerLib.metrics.units import (
         SHORT,
-        shown_key,
-        shown_value,
+        display_key,
+        display_value,
     )
 
     headed = {key: metric for key, metric in METRICS.items() if metric.heading}
     titles = {key: f"{it.heading} {SHORT[length]}" if it.unit == "mm" else it.heading for key, it in headed.items()}
     measured = dict.fromkeys(key for values in metrics.values() for key in values)
     if measured and not titles.keys() <= measured.keys():  # certain numbers were asked for: all of them are shown
-        titles = {key: titles.get(key, shown_key(key, length).replace("_", " ")) for key in measured}
+        titles = {key: titles.get(key, display_key(key, length).replace("_", " ")) for key in measured}
     table = Table(header_style="bold", box=None, pad_edge=False)
     table.add_column("class", overflow="fold")
     for title in titles.values():
         table.add_column(title, justify="right", no_wrap=True)
     for name, values in metrics.items():
-        means = [shown_value(values[key], key, length) for key in titles]
+        means = [display_value(values[key], key, length) for key in titles]
         table.add_row(Text(plain(name)), *("-" if mean is None else f"{mean:.3f}" for mean in means))
     return table
 
@@ -269,8 +269,8 @@ def metrics_table(metrics: Mapping[str, Mapping[str, float | None]], length: Len
 def show_comparison(document: Mapping[str, Any], console: Console) -> None:
     """What a comparison came to: its notes, a table, and the cases that changed most."""
     from MedSegTrainerLib.metrics.units import (  # SimpleITK, which a job's lines need not wait for
-        shown_key,
-        shown_results,
+        display_key,
+        display_results,
     )
 
     title, main = document["title"], document["metrics"][0]
@@ -280,20 +280,20 @@ def show_comparison(document: Mapping[str, Any], console: Console) -> None:
         console.print(f"Note: {plain(note)}", style="yellow", highlight=False, markup=False)
     several = len(document["metrics"]) > METRICS_COMPARED
     for metric in [key for key in document["metrics"] if not several or key in COMPARED_FIRST] or [main]:
-        shown = shown_key(metric, document["length"])
+        shown = display_key(metric, document["length"])
         console.print(f"\n{shown}, {len(document['cases'])} cases", highlight=False, markup=False)
-        console.print(comparison_table(shown_results(document, metric)), highlight=False)
+        console.print(comparison_table(display_results(document, metric)), highlight=False)
         console.print(f"In words: {document['results'][metric]['overall']['verdict']}", highlight=False)
     for change in ("worse", "better"):
         changed = [
             (abs(item["difference"]), f"{item['case']} {name} {item['a']:.3f} -> {item['b']:.3f}")
-            for name, result in shown_results(document, main)["classes"].items()
+            for name, result in display_results(document, main)["classes"].items()
             for item in result["cases"]
             if item["change"] == change
         ]
         if changed:
             listed = "\n".join(f"  {text}" for _, text in sorted(changed, key=lambda it: -it[0])[:CHANGES_SHOWN])
-            title = shown_key(main, document["length"])
+            title = display_key(main, document["length"])
             console.print(plain(f"\n{title}, most {change} in B:\n{listed}"), highlight=False, markup=False)
     console.print()
 
@@ -328,7 +328,7 @@ def _told(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def _last_words(folder: JobFolder, code: int) -> str:
+def _last_printed(folder: JobFolder, code: int) -> str:
     lines = folder.log_file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     printed = [line for line in lines if not is_log_line(line)]
     if printed and code > 0:

@@ -14,7 +14,7 @@ from MedSegTrainerLib import __version__
 from MedSegTrainerLib.cli import apply, data, evaluate, jobs, machine, models, support, train
 from MedSegTrainerLib.cli.shared import console, error_console
 from MedSegTrainerLib.cli.verbose import with_verbose
-from MedSegTrainerLib.errors import MedSegError, UsageError, system_words
+from MedSegTrainerLib.errors import MedSegError, UsageError, system_error_text
 from MedSegTrainerLib.files.plain_text import plain
 from MedSegTrainerLib.files.regular_file import refuse_unnameable
 
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _say_error(str(error))
         sys.exit(error.exit_code)
     except OSError as error:  # a folder that may not be read, a drive that is gone
-        _say_error(system_words(error))
+        _say_error(system_error_text(error))
         sys.exit(1)
 
 

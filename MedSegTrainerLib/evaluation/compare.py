@@ -28,7 +28,7 @@ from MedSegTrainerLib.evaluation.paired_tests import (
 )
 from MedSegTrainerLib.files.csv_text import csv_text
 from MedSegTrainerLib.metrics.metrics import METRICS, metric_key, outcome
-from MedSegTrainerLib.metrics.units import Length, common_length, shown_key, shown_results
+from MedSegTrainerLib.metrics.units import Length, common_length, display_key, display_results
 
 SCHEMA_VERSION = 1
 NAMES_SHOWN = 5
@@ -323,9 +323,9 @@ def _table(document: Mapping[str, Any]) -> str:
     """CSV with a row for each metric, class and case; the greatest gain of a class first. Where pixels are counted
     the metrics' names say so."""
     rows = (
-        [shown_key(metric, document["length"]), name, *item.values()]
+        [display_key(metric, document["length"]), name, *item.values()]
         for metric in document["results"]
-        for name, result in shown_results(document, metric)["classes"].items()
+        for name, result in display_results(document, metric)["classes"].items()
         for item in result["cases"]
     )
     return csv_text(["metric", "class", "case", "a", "b", "difference", "change"], rows)

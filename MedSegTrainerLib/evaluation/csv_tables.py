@@ -7,7 +7,7 @@ from typing import Any
 
 from MedSegTrainerLib.files.csv_text import csv_text
 from MedSegTrainerLib.metrics.metrics import outcome
-from MedSegTrainerLib.metrics.units import Length, shown_key, shown_value
+from MedSegTrainerLib.metrics.units import Length, display_key, display_value
 
 STATISTICS = ("mean", "std", "median", "min", "max")
 
@@ -16,11 +16,11 @@ def case_table(document: Mapping[str, Any], metrics: Sequence[str]) -> str:
     """A row for each case and class, a column for each metric; where pixels are counted the columns say so."""
     length: Length = document["length"]
     rows = (
-        [case, name, outcome(values), *(shown_value(values[metric], metric, length) for metric in metrics)]
+        [case, name, outcome(values), *(display_value(values[metric], metric, length) for metric in metrics)]
         for case, by_class in document["cases"].items()
         for name, values in by_class.items()
     )
-    return csv_text(["case", "class", "outcome", *(shown_key(metric, length) for metric in metrics)], rows)
+    return csv_text(["case", "class", "outcome", *(display_key(metric, length) for metric in metrics)], rows)
 
 
 def summary_table(document: Mapping[str, Any], metrics: Sequence[str]) -> str:
@@ -29,8 +29,8 @@ def summary_table(document: Mapping[str, Any], metrics: Sequence[str]) -> str:
     rows = (
         [
             name,
-            shown_key(metric, length),
-            *(shown_value(by_metric[metric][key], metric, length) for key in STATISTICS),
+            display_key(metric, length),
+            *(display_value(by_metric[metric][key], metric, length) for key in STATISTICS),
             by_metric[metric]["count"],
         ]
         for name, by_metric in document["summary"].items()

@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Footing:
+class Placement:
     """Where volumes are predicted, and in which windows: the patch and the batch of the plans.
 
     sums_on: where the sums over windows are held; None: on the device too.
@@ -27,8 +27,8 @@ class Footing:
     sums_on: torch.device | None = None
 
 
-def lighter(now: Footing, trained: Sequence[Plan]) -> tuple[Footing, str] | None:
-    """The next footing that needs less memory, and what it means in words; None where there is none.
+def lighter(now: Placement, trained: Sequence[Plan]) -> tuple[Placement, str] | None:
+    """The next placement that needs less memory, and what it means in words; None where there is none.
 
     trained: the plans of the models, whose patches are the best windows.
     """
@@ -44,7 +44,7 @@ def lighter(now: Footing, trained: Sequence[Plan]) -> tuple[Footing, str] | None
         return replace(now, plans=kept), f"It goes on with {told}.{cost}"
     if is_cpu:
         return None
-    return Footing(device=CPU, plans=tuple(trained)), "It goes on on the CPU, which is much slower."
+    return Placement(device=CPU, plans=tuple(trained)), "It goes on on the CPU, which is much slower."
 
 
 def _smaller(plan: Plan, trained: Plan) -> Plan | None:

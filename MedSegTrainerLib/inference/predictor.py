@@ -22,7 +22,7 @@ from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.inference.ensemble import Way, averaged, grouped, on_device, together, way_of_preparing
-from MedSegTrainerLib.inference.memory_fallback import Footing, lighter
+from MedSegTrainerLib.inference.memory_fallback import Placement, lighter
 from MedSegTrainerLib.inference.probability_maps import NO_MAPS, MapsWanted, Prediction, ProbabilitySpool
 from MedSegTrainerLib.inference.slab_resampling import onto_grid, planes_at_once
 from MedSegTrainerLib.inference.sliding_window import predict_slabs
@@ -72,7 +72,7 @@ class Predictor:
         self.groups, self.devices = grouped(self.packages), [*devices] or [device]
         plans = [group[0].plan for group in self.groups]
         self.trained = tuple(replace(plan, batch_size=windows_at_once(plan, device)) for plan in plans)
-        self._stand_on(Footing(device=device, plans=self.trained))
+        self._place_on(Placement(device=device, plans=self.trained))
 
     @property
     def opinions(self) -> int:
@@ -126,27 +126,27 @@ class Predictor:
                     raise
             self._need_less()  # only here: the error holds the memory as long as it is handled
 
-    def _stand_on(self, footing: Footing) -> None:
-        self.footing = footing
-        spread = self.devices if footing.device == self.devices[0] else [footing.device]
+    def _place_on(self, placement: Placement) -> None:
+        self.placement = placement
+        spread = self.devices if placement.device == self.devices[0] else [placement.device]
         self.places = [[spread[index % len(spread)] for index in range(len(group))] for group in self.groups]
         self.networks = [list(map(on_device, *pair)) for pair in zip(self.groups, self.places, strict=True)]
 
     def _need_less(self) -> None:
-        free_memory(self.footing.device)
-        found = lighter(self.footing, self.trained)
+        free_memory(self.placement.device)
+        found = lighter(self.placement, self.trained)
         if found is None:
             raise MedSegError(
                 "Memory ran out, and the windows that the model sees cannot be made smaller. Close other programs, "
                 "or take a computer with more memory."
             )
-        footing, words = found
+        placement, words = found
         self.warn(f"Memory ran out. {words}")
-        if footing.device == self.footing.device:
-            self.footing = footing
+        if placement.device == self.placement.device:
+            self.placement = placement
         else:
-            self._stand_on(footing)
-        free_memory(self.footing.device)
+            self._place_on(placement)
+        free_memory(self.placement.device)
 
     @torch.inference_mode()
     def _attempt(self, prepared: Prepared, on_window: OnWindow, maps: MapsWanted, spool: Path | None) -> Prediction:
@@ -174,16 +174,16 @@ class Predictor:
     def _slabs(
         self, index: int, image: np.ndarray, spread: bool, on_window: OnWindow
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        plan, footing = self.footing.plans[index], self.footing
+        plan, placement = self.placement.plans[index], self.placement
         return predict_slabs(
-            with_neighbours(torch.from_numpy(image).to(footing.device), plan.neighbour_slices),
+            with_neighbours(torch.from_numpy(image).to(placement.device), plan.neighbour_slices),
             averaged(self.networks[index], self.transforms, spread=spread, devices=self.places[index]),
             channels=len(plan.classes) + 1 + spread,
             patch=plan.patch_size,
             overlap=self.overlap,
             batch=plan.batch_size,
             on_window=on_window,
-            keep_on=footing.sums_on,
+            keep_on=placement.sums_on,
         )
 
 

@@ -12,9 +12,9 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.config.job_settings import ApplyConfig
 from MedSegTrainerLib.config.result_formats import RESULT_FORMATS
-from MedSegTrainerLib.data.checks.hot_voxels import clipped_words
+from MedSegTrainerLib.data.checks.hot_voxels import clipping_text
 from MedSegTrainerLib.data.checks.laterality import why_not_mirror
-from MedSegTrainerLib.errors import DataError, MedSegError, UsageError, system_words
+from MedSegTrainerLib.errors import DataError, MedSegError, UsageError, system_error_text
 from MedSegTrainerLib.events import CaseDone, Progress, Stage, Warned
 from MedSegTrainerLib.hardware.device import choose_device, describe, devices_of_models
 from MedSegTrainerLib.hardware.memory import is_out_of_memory
@@ -34,7 +34,7 @@ from MedSegTrainerLib.jobs.apply_inputs import Input, find_inputs
 from MedSegTrainerLib.jobs.apply_record import ABSENT, BY_HAND, SAME, Made, model_checksum, recipe
 from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.pipeline import StopAskedError, overlapped
-from MedSegTrainerLib.model.data_profile import combine, unlike_training, unlike_words
+from MedSegTrainerLib.model.data_profile import combine, unlike_text, unlike_training
 from MedSegTrainerLib.model.package import load_members
 from MedSegTrainerLib.model.postprocessing import Cleaning, agreed, from_json, to_json
 
@@ -126,7 +126,7 @@ class _Work:
             if done.error is None:
                 self.emit(CaseDone(name=item.name, output=str(output), seconds=round(done.seconds, 2)))
                 continue
-            told = failure_words(done.error, self.folder)
+            told = failure_text(done.error, self.folder)
             failures.append(told if str(item.files[0]) in told else f"{item.files[0]}: {told}")
             self.emit(CaseDone(name=item.name, error=failures[-1]))
         return failures, count
@@ -137,8 +137,8 @@ class _Work:
         self.predictor.refuse_other_channels(channels)
         channels, filled = with_padding_filled(task.item.files, channels)
         places = _two_places(task, Geometry.of(channels[0]))
-        told = [f"{task.item.name}: {words}" for words in (filled, *clipped_words(channels), places) if words]
-        unlike = unlike_words(task.item.name, unlike_training(channels, self.predictor.plan, self.data))
+        told = [f"{task.item.name}: {words}" for words in (filled, *clipping_text(channels), places) if words]
+        unlike = unlike_text(task.item.name, unlike_training(channels, self.predictor.plan, self.data))
         return self.predictor.prepare(channels), [*told, *([unlike] if unlike else [])]
 
     def predict(self, task: Task, content: tuple[Prepared, list[str]]) -> tuple[Prediction, list[str]]:
@@ -167,14 +167,14 @@ class _Work:
         self.made.add(task.output, task.maps.values(), task.recipe, warnings)
 
 
-def failure_words(error: Exception, folder: JobFolder) -> str:
+def failure_text(error: Exception, folder: JobFolder) -> str:
     """Why an image was not segmented; of what should not happen, the traceback goes to the log."""
     if isinstance(error, MedSegError):
         return str(error)
     if is_out_of_memory(error):
         return "There is not enough memory for this image. Close other programs, or cut or resample the image."
     if isinstance(error, OSError):
-        return system_words(error)
+        return system_error_text(error)
     logger.error("An image could not be segmented:", exc_info=error)
     return (
         f"An error that should not happen: {type(error).__name__}: {error}. Please report it with the file "

@@ -88,7 +88,7 @@ def conclude(study: Study, done: Sequence[int], emit: Emit) -> str:
         ignore_label=plan.ignore_label,
         notes=_left_out(study),
     )
-    words = spread_words(document["overall"]["case_mean_dice"], halves=scores if study.halved else ())
+    words = next_case_text(document["overall"]["case_mean_dice"], halves=scores if study.halved else ())
     cases = sorted(names)
     training = {"kind": "cross-validation", "folds": len(done), "train_cases": cases, "val_cases": cases}
     metrics = {
@@ -136,7 +136,7 @@ NEXT = {2: "third", 3: "fourth", 4: "fifth"}
 FEW = 4  # cases, of which a mean and a deviation would say more than anyone knows
 
 
-def spread_words(dice: Mapping[str, float | None], *, halves: Sequence[float | None] = ()) -> str:
+def next_case_text(dice: Mapping[str, float | None], *, halves: Sequence[float | None] = ()) -> str:
     """A sentence or two on the mean Dice of each case when it was held out.
 
     halves: Dice of the halves of the only case, each by a model trained on the other.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from MedSegTrainerLib import __version__
-from MedSegTrainerLib.errors import JobError, MedSegError, StorageError, system_words
+from MedSegTrainerLib.errors import JobError, MedSegError, StorageError, system_error_text
 from MedSegTrainerLib.events import EventLog, Failed, Finished, Started, Stopped, log_event
 from MedSegTrainerLib.hardware.versions import versions
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, JobOwner, Outcome, checksum
@@ -137,6 +137,6 @@ def _unexpected(error: Exception, folder: JobFolder, *, has_training_settings: b
         advice = f"{smaller}close other programs, or use --device cpu."
         return f"There is not enough memory. {advice[0].upper()}{advice[1:]}"
     if isinstance(error, OSError):
-        return system_words(error)
+        return system_error_text(error)
     told = f"{type(error).__name__}: {error}"
     return f"An error that should not happen: {told}. Please report it with the file {folder.log_file}."

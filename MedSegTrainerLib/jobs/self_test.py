@@ -112,7 +112,7 @@ def run_self_test(asked: str = "auto", machine: Machine | None = None, step: Ste
         try:
             loss, precision = (step or train_one_step)(place)
         except (MedSegError, RuntimeError, MemoryError, OSError) as error:
-            problem = device_words(error, place)
+            problem = device_text(error, place)
             told += [f"{problem} Training runs on the CPU instead, which is much slower."] if len(tries) > 1 else []
             continue
         name, seconds = describe(place), time.perf_counter() - started
@@ -178,11 +178,11 @@ def _why_no_gpu() -> str:
     try:
         torch.cuda.init()
     except (RuntimeError, AssertionError) as error:
-        return device_words(error, torch.device("cuda"))
+        return device_text(error, torch.device("cuda"))
     return "PyTorch sees no GPU, although there is an NVIDIA driver."
 
 
-def device_words(error: BaseException, device: torch.device) -> str:
+def device_text(error: BaseException, device: torch.device) -> str:
     """What a device said, as a sentence that tells what to do."""
     import torch
 

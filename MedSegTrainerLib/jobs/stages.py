@@ -31,7 +31,7 @@ from MedSegTrainerLib.jobs.job_cases import cases_of_job
 from MedSegTrainerLib.model.data_profile import describe
 from MedSegTrainerLib.planning.planner import make_plan
 from MedSegTrainerLib.planning.schedule import few_steps
-from MedSegTrainerLib.training.early_stopping import Monitor, judging_words
+from MedSegTrainerLib.training.early_stopping import Monitor, monitor_text
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def scan_data(config: TrainConfig, emit: Emit, folder: JobFolder | None = None) 
     judged = {names[value] for name in split.val for value in present[name]}
     monitor = Monitor(config.trainer, [item.name for item in fingerprint.classes])
     why = monitor.why_unknown(judged, held_out=bool(split.val))
-    for line in (*missing_classes(split, present, names), *([judging_words(config.trainer, why)] if why else [])):
+    for line in (*missing_classes(split, present, names), *([monitor_text(config.trainer, why)] if why else [])):
         emit(Warned(message=line))
     data = describe([scan for scan in seen if scan.name in split.train], [item.name for item in fingerprint.channels])
     return Scanned(dataset=dataset, split=split, fingerprint=fingerprint, data=data)

@@ -170,7 +170,7 @@ def _final_report(training: Training, scanned: Scanned) -> str:
     curves = [point for point in CurvePoints(folder.events_file).read() if "minutes" in point]
     package = replace(load_package(folder.model), curves=curves)
     save_description(package, folder.model)
-    advice = _last_words(training)
+    advice = _last_printed(training)
     if not names:
         return "Trained without held-out cases: nobody knows how good the model is."
     count = counter("apply", f"Applying the best model to the {kind} cases ({len(names)})", len(names), emit)
@@ -207,7 +207,7 @@ def _final_report(training: Training, scanned: Scanned) -> str:
     return f"Trained. Report: {folder.report / 'report.html'}"
 
 
-def _last_words(training: Training) -> list[dict[str, Any]]:
+def _last_printed(training: Training) -> list[dict[str, Any]]:
     """What the curves say in the end, for the report; what was not said before is told."""
     events = EventReader(training.folder.events_file).read(limit=10**9)
     facts = facts_of(training.config, training.plan, len(training.train_cases))

@@ -16,7 +16,7 @@ from MedSegTrainerLib.classes import LabelClass, class_names, classes_from_value
 from MedSegTrainerLib.config.job_settings import VerifyConfig
 from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig
 from MedSegTrainerLib.data.checks.case_scan import CaseScan
-from MedSegTrainerLib.data.checks.fingerprint import as_told, take_fingerprint
+from MedSegTrainerLib.data.checks.fingerprint import as_described, take_fingerprint
 from MedSegTrainerLib.data.checks.scan import examine_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset, IncompleteError
 from MedSegTrainerLib.data.layouts.find import find_cases
@@ -91,7 +91,7 @@ def describe(
         "layout": dataset.layout,
         "counts": {severity: sum(f.severity == severity for f in findings) for severity in SEVERITIES},
         "findings": [asdict(finding) for finding in findings],
-        "classes": [_class_row(as_told(item, dataset), scans) for item in classes],
+        "classes": [_class_row(as_described(item, dataset), scans) for item in classes],
         "ranges": _ranges(dataset, scans),
         "cases": [_case_row(case, by_name.get(case.name), findings) for case in ordered],
     }

@@ -37,7 +37,7 @@ def common_length(found: Sequence[Length]) -> Length:
     return kinds.pop() if len(kinds) == 1 else "mm"
 
 
-def shown_metric(key: str, length: Length) -> Metric:
+def display_metric(key: str, length: Length) -> Metric:
     """A metric of ``METRICS`` in the words and units of a report."""
     metric = METRICS[key]
     if length == "mm":
@@ -52,30 +52,30 @@ def shown_metric(key: str, length: Length) -> Metric:
     return replace(metric, unit=unit, decimals=decimals, title=words["title"], meaning=words["meaning"])
 
 
-def shown_value(value: float | None, key: str, length: Length) -> float | None:
-    """A number of ``metrics.json`` in the unit that ``shown_metric`` names."""
+def display_value(value: float | None, key: str, length: Length) -> float | None:
+    """A number of ``metrics.json`` in the unit that ``display_metric`` names."""
     if value is None or length == "mm" or METRICS[key].unit != "mL":
         return value
     return value * ONE_ML
 
 
-def shown_results(document: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """The results of one metric in ``compare.json``, in the unit that ``shown_metric`` names."""
+def display_results(document: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The results of one metric in ``compare.json``, in the unit that ``display_metric`` names."""
     results, length = document["results"][key], document["length"]
-    classes = {name: _shown_result(result, key, length) for name, result in results["classes"].items()}
-    return {"classes": classes, "overall": _shown_result(results["overall"], key, length)}
+    classes = {name: _display_result(result, key, length) for name, result in results["classes"].items()}
+    return {"classes": classes, "overall": _display_result(results["overall"], key, length)}
 
 
-def _shown_result(result: Mapping[str, Any], key: str, length: Length) -> dict[str, Any]:
-    numbers = {name: shown_value(result[name], key, length) for name in COMPARED}
+def _display_result(result: Mapping[str, Any], key: str, length: Length) -> dict[str, Any]:
+    numbers = {name: display_value(result[name], key, length) for name in COMPARED}
     cases = [
-        {**case, **{name: shown_value(case[name], key, length) for name in ("a", "b", "difference")}}
+        {**case, **{name: display_value(case[name], key, length) for name in ("a", "b", "difference")}}
         for case in result["cases"]
     ]
     return {**result, **numbers, "cases": cases}
 
 
-def shown_key(key: str, length: Length) -> str:
+def display_key(key: str, length: Length) -> str:
     """The name of a metric's column in a table: ``hd95_mm``, or ``hd95_px`` where pixels are counted."""
     unit = METRICS[key].unit
     if length == "mm" or unit not in ("mm", "mL"):

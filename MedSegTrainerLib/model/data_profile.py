@@ -161,7 +161,7 @@ def refuse_malformed(data: Any, channels: int) -> None:
         raise ModelError(f"data.channels has {len(known.channels)} entries for {channels} channels")
 
 
-def unlike_words(name: str, phrases: Sequence[str]) -> str | None:
+def unlike_text(name: str, phrases: Sequence[str]) -> str | None:
     """The phrases as a warning; None where there are none."""
     if not phrases:
         return None

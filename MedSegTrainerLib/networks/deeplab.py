@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from MedSegTrainerLib.networks.instance_norm import norm_words
+from MedSegTrainerLib.networks.instance_norm import monai_norm
 from MedSegTrainerLib.networks.resnet_encoder import ResidualEncoder
 
 
@@ -68,7 +68,7 @@ class _Pyramid(nn.Module):
 def _conv(inputs: int, outputs: int, kernel: int, norm: str) -> nn.Module:
     from monai.networks.blocks.convolutions import Convolution
 
-    return Convolution(2, inputs, outputs, kernel_size=kernel, act="relu", norm=norm_words(norm, outputs), bias=False)
+    return Convolution(2, inputs, outputs, kernel_size=kernel, act="relu", norm=monai_norm(norm, outputs), bias=False)
 
 
 def _separable(inputs: int, outputs: int, rate: int, norm: str) -> nn.Module:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from MedSegTrainerLib.networks.instance_norm import norm_words
+from MedSegTrainerLib.networks.instance_norm import monai_norm
 from MedSegTrainerLib.networks.vision_transformer import SpreadLayers, vision_transformer
 
 UNETR_FEATURES = 16  # at full resolution, as its authors have it
@@ -42,7 +42,7 @@ def swin_unetr(
         out_channels=out_channels,
         feature_size=embed_dim,
         window_size=window_size,
-        norm_name="instance" if norm == "instance" else norm_words(norm, embed_dim),  # its authors' has no weights
+        norm_name="instance" if norm == "instance" else monai_norm(norm, embed_dim),  # its authors' has no weights
         drop_rate=dropout,
     )
 
@@ -58,7 +58,7 @@ def seg_res_net(
         in_channels=in_channels,
         out_channels=out_channels,
         init_filters=init_filters,
-        norm=norm_words(norm, init_filters),
+        norm=monai_norm(norm, init_filters),
         dropout_prob=dropout or None,
         blocks_down=(1, 2, 2, 4),
         blocks_up=(1, 1, 1),
@@ -90,7 +90,7 @@ def unetr(
         hidden_size=embed_dim,
         mlp_dim=4 * embed_dim,
         num_heads=num_heads,
-        norm_name=norm_words(norm, UNETR_FEATURES),
+        norm_name=monai_norm(norm, UNETR_FEATURES),
     )
     body.vit = SpreadLayers(
         vision_transformer(
@@ -116,6 +116,6 @@ def _basic_unet(dims: int, inputs: int, outputs: int, base: int, norm: str, drop
         in_channels=inputs,
         out_channels=outputs,
         features=features,
-        norm=norm_words(norm, base),
+        norm=monai_norm(norm, base),
         dropout=dropout,
     )

@@ -14,7 +14,7 @@ class ResidualEncoder(nn.Module):
     """(B, C, y, x) to maps at 1/2, 1/4, 1/8 and 1/16 of the size, and with ``dilated`` once more at 1/16.
 
     They have ``base``, ``base``, 2, 4 and 8 times ``base`` features. The last stage of a ResNet-18 would go down to
-    1/32; instead its kernels reach twice as far (Chen et al. 2018). norm: of ``norm_words``.
+    1/32; instead its kernels reach twice as far (Chen et al. 2018). norm: of ``monai_norm``.
     """
 
     def __init__(self, in_channels: int, base: int, norm: str, *, dilated: bool) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from MedSegTrainerLib.networks.instance_norm import norm_words
+from MedSegTrainerLib.networks.instance_norm import monai_norm
 from MedSegTrainerLib.networks.resnet_encoder import ResidualEncoder
 from MedSegTrainerLib.networks.vision_transformer import as_maps, vision_transformer
 
@@ -22,7 +22,7 @@ COARSE = 16  # edge in pixels of what becomes a token
 class TransUNet(nn.Module):
     """Logits (B, out_channels, y, x) of (B, in_channels, y, x) with (y, x) = ``img_size``, multiples of 16.
 
-    It takes images of this size alone: each place has a learned position. norm: of ``norm_words``, in convolutions;
+    It takes images of this size alone: each place has a learned position. norm: of ``monai_norm``, in convolutions;
     ``dropout`` acts in the transformer.
     """
 
@@ -76,4 +76,4 @@ class TransUNet(nn.Module):
 def _conv(inputs: int, outputs: int, norm: str) -> nn.Module:
     from monai.networks.blocks.convolutions import Convolution
 
-    return Convolution(2, inputs, outputs, kernel_size=3, act="relu", norm=norm_words(norm, outputs), bias=False)
+    return Convolution(2, inputs, outputs, kernel_size=3, act="relu", norm=monai_norm(norm, outputs), bias=False)

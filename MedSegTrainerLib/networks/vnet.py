@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from MedSegTrainerLib.networks.instance_norm import norm_words, with_norms
+from MedSegTrainerLib.networks.instance_norm import monai_norm, with_norms
 
 ACT = "prelu"
 CONVOLUTIONS_DOWN = (1, 2, 3, 2)  # behind each halving, as in MONAI; the paper has 2, 3, 3, 3
@@ -20,7 +20,7 @@ CONVOLUTIONS_UP = (1, 1, 2, 2)  # finest first
 class VNet(nn.Module):
     """V-Net for (B, in_channels, *spatial) with ``dims`` axes, multiples of 16; logits (B, out_channels, *spatial).
 
-    Feature maps are doubled at each of four halvings; kernels have 5 voxels an axis. norm: of ``norm_words``; the
+    Feature maps are doubled at each of four halvings; kernels have 5 voxels an axis. norm: of ``monai_norm``; the
     logits come from maps that are not normalised, else every patch would have as much of each class as any other.
     dropout: share of the maps that are switched off at the two coarsest levels.
     """
@@ -76,7 +76,7 @@ class _FirstTransition(nn.Module):
         super().__init__()
         self.repeats, self.outputs = -(-outputs // inputs), outputs
         self.conv = Convolution(
-            dims, inputs, outputs, kernel_size=5, act=None, norm=norm_words(norm, outputs), bias=False
+            dims, inputs, outputs, kernel_size=5, act=None, norm=monai_norm(norm, outputs), bias=False
         )
         self.act: Callable[[torch.Tensor], torch.Tensor] = get_acti_layer(ACT, outputs)
 

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from MedSegTrainerLib.metrics.metrics import Metric
-from MedSegTrainerLib.metrics.units import SHORT, Length, shown_metric, shown_results
+from MedSegTrainerLib.metrics.units import SHORT, Length, display_metric, display_results
 from MedSegTrainerLib.report.curves import FONT_SIZE, INK, calm, inline_svg
 from MedSegTrainerLib.report.evaluation_page import fill
 from MedSegTrainerLib.report.formatting import DASH, number, signed
@@ -27,8 +27,8 @@ CHANGES_SHOWN = 12
 def render(document: Mapping[str, Any]) -> str:
     """The page as text, from the document that ``compare`` returns. Its first metric is the one that is drawn."""
     length: Length = document["length"]
-    metrics = {name: shown_metric(name, length) for name in document["metrics"]}
-    results = {name: shown_results(document, name) for name in metrics}
+    metrics = {name: display_metric(name, length) for name in document["metrics"]}
+    results = {name: display_results(document, name) for name in metrics}
     main, metric = results[document["metrics"][0]], metrics[document["metrics"][0]]
     return fill(
         TEMPLATE,

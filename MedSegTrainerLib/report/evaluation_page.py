@@ -14,14 +14,14 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.guide.remedies import Remedy, assignments
 from MedSegTrainerLib.metrics.confusion import largest_confusions, row_shares
-from MedSegTrainerLib.metrics.units import SHORT, shown_metric
+from MedSegTrainerLib.metrics.units import SHORT, display_metric
 from MedSegTrainerLib.report.bland_altman import agreement, draw_agreement, draw_volumes
 from MedSegTrainerLib.report.curves import draw_curves
 from MedSegTrainerLib.report.formatting import hex_color, number, signed
-from MedSegTrainerLib.report.plots import draw_boxes, draw_confusion, draw_uncertainty, percent, uncertainty_words
+from MedSegTrainerLib.report.plots import draw_boxes, draw_confusion, draw_uncertainty, percent, uncertainty_text
 from MedSegTrainerLib.report.selected_cases import show_cases, worst_first
 from MedSegTrainerLib.report.slice_pictures import ERROR_COLORS, ERROR_TITLES
-from MedSegTrainerLib.report.summary_text import in_words
+from MedSegTrainerLib.report.summary_text import summary_sentences
 from MedSegTrainerLib.report.tables import (
     all_statistics,
     box_panels,
@@ -52,14 +52,14 @@ def render(document: Mapping[str, Any]) -> str:
     """The page as text, from the document that ``evaluate`` makes, with all its metrics and cases."""
     classes = [_label_class(item) for item in document["classes"]]
     colors = {item.name: hex_color(item) for item in classes}
-    metrics = {key: shown_metric(key, document["length"]) for key in document["metrics"]}
+    metrics = {key: display_metric(key, document["length"]) for key in document["metrics"]}
     panels = box_panels(document, metrics, [key for key, metric in metrics.items() if metric.has_boxes])
     shown = show_cases(document, classes)
     return fill(
         TEMPLATE,
         {"percent": percent},
         document=document,
-        words=in_words(document),
+        words=summary_sentences(document),
         metrics=metrics,
         main_metrics=[metrics[key] for key in main_metrics(metrics)],
         outcome_meanings=OUTCOME_MEANINGS,
@@ -122,7 +122,7 @@ def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def _volumes(document: Mapping[str, Any], colors: Mapping[str, str]) -> dict[str, Any]:
     """Plots of the volumes and a row for each structure that has limits of agreement."""
-    metric = shown_metric("volume_ml", document["length"])
+    metric = display_metric("volume_ml", document["length"])
     pairs = volume_pairs(document)
     if "volume_ml" not in document["metrics"] or not any(pairs.values()):
         return {"volumes": None, "agreement": None, "agreement_rows": [], "volume": metric}
@@ -154,8 +154,8 @@ def _confusion(document: Mapping[str, Any]) -> dict[str, Any]:
 def _uncertainty(document: Mapping[str, Any]) -> dict[str, Any]:
     found = document["uncertainty"]
     if found is None:
-        return {"uncertainty": None, "uncertainty_words": ""}
+        return {"uncertainty": None, "uncertainty_text": ""}
     return {
         "uncertainty": Markup(draw_uncertainty(found, document["overall"]["case_mean_dice"])),
-        "uncertainty_words": uncertainty_words(found),
+        "uncertainty_text": uncertainty_text(found),
     }

@@ -173,7 +173,7 @@ def draw_uncertainty(document: Mapping[str, Any], case_mean_dice: Mapping[str, f
     return inline_svg(figure)
 
 
-def uncertainty_words(document: Mapping[str, Any]) -> str:
+def uncertainty_text(document: Mapping[str, Any]) -> str:
     """What the bins say, in a sentence."""
     known = [item for item in document["bins"] if item["voxels"]]
     first, last = known[0], known[-1]

@@ -15,7 +15,7 @@ BIAS_WORTH_TELLING = 0.05  # of the volume
 NAMES_SHOWN = 3
 
 
-def in_words(document: Mapping[str, Any]) -> list[str]:
+def summary_sentences(document: Mapping[str, Any]) -> list[str]:
     """Sentences on the spread over the cases, the weakest structure, the worst case, and volumes that lean one way."""
     by_case = document["overall"]["case_mean_dice"]
     ordered = [name for name in worst_first(by_case) if by_case[name] is not None]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from MedSegTrainerLib.metrics.metrics import Metric, Values, outcome
-from MedSegTrainerLib.metrics.units import Length, shown_value
+from MedSegTrainerLib.metrics.units import Length, display_value
 from MedSegTrainerLib.report.formatting import DASH, number
 
 OUTCOME_TITLES = {"missed": "missed", "extra": "extra", "absent": DASH, "found": DASH}
@@ -38,7 +38,7 @@ def summary_row(document: Mapping[str, Any], name: str, color: str, metrics: Map
 
 def statistics(values: Values, key: str, metric: Metric, length: Length) -> dict[str, Any]:
     """Texts; ``spread`` says whether there are several values, so that median and range mean something."""
-    texts = {name: number(shown_value(values[name], key, length), metric.decimals) for name in STATISTICS}
+    texts = {name: number(display_value(values[name], key, length), metric.decimals) for name in STATISTICS}
     return {**texts, "count": values["count"], "spread": values["std"] is not None}
 
 
@@ -90,7 +90,7 @@ def volume_pairs(document: Mapping[str, Any]) -> dict[str, list[tuple[float, flo
 
 def defined(document: Mapping[str, Any], name: str, key: str) -> list[float]:
     """Numbers of a structure in all cases where there is one, in the unit that is shown."""
-    values = (shown_value(case[name][key], key, document["length"]) for case in document["cases"].values())
+    values = (display_value(case[name][key], key, document["length"]) for case in document["cases"].values())
     return [value for value in values if value is not None]
 
 
@@ -98,7 +98,9 @@ def _case_cell(values: Values, metrics: Mapping[str, Metric], length: Length) ->
     """Texts in the order of the metrics; where a number is not defined, why."""
     kind = outcome(values)
     texts = [
-        OUTCOME_TITLES[kind] if values[key] is None else number(shown_value(values[key], key, length), metric.decimals)
+        OUTCOME_TITLES[kind]
+        if values[key] is None
+        else number(display_value(values[key], key, length), metric.decimals)
         for key, metric in metrics.items()
     ]
     return {"outcome": kind, "texts": texts}

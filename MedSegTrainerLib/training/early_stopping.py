@@ -58,7 +58,7 @@ class Monitor:
         return value is not None and self.sign * (value - best) > self.min_delta
 
 
-def judging_words(trainer: TrainerConfig, why: str) -> str:
+def monitor_text(trainer: TrainerConfig, why: str) -> str:
     """What a training does whose monitored metric is never known; ``why``: of ``Monitor.why_unknown``."""
     stops = "Early stopping is ignored, and the" if trainer.early_stopping else "The"
     return (

@@ -20,7 +20,7 @@ from MedSegTrainerLib.hardware.device import Precision, to_device
 from MedSegTrainerLib.hardware.distributed import ALONE, Ranks
 from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
-from MedSegTrainerLib.inference.memory_fallback import Footing, lighter
+from MedSegTrainerLib.inference.memory_fallback import Placement, lighter
 from MedSegTrainerLib.inference.sliding_window import predict_volume
 from MedSegTrainerLib.losses.segmentation_loss import build_loss
 from MedSegTrainerLib.metrics.counts import Overlap
@@ -83,8 +83,8 @@ class HeldOut:
         self.cases, self.plan, self.overlap, self.warn, self.ranks = cases, plan, overlap, warn, ranks
         self.shown = case_to_show(cases)
         self.refused = ""  # a name that was asked for in vain, and told
-        self.footing = Footing(device=device, plans=(plan,))
-        self._stand_on(self.footing)
+        self.placement = Placement(device=device, plans=(plan,))
+        self._place_on(self.placement)
 
     def show(self, name: str | None) -> None:
         """From now on the preview is of this case; None changes nothing, nor does a name that no held-out case has."""
@@ -100,7 +100,7 @@ class HeldOut:
 
     def follow(self, plan: Plan) -> None:
         """From now on in the windows of this plan: training itself went on with smaller ones."""
-        self.plan, self.footing = plan, replace(self.footing, plans=(plan,))
+        self.plan, self.placement = plan, replace(self.placement, plans=(plan,))
 
     @torch.inference_mode()
     def judge(self, weights: dict[str, torch.Tensor], on_case: Callable[[], None] = lambda: None) -> HeldOutScores:
@@ -131,7 +131,7 @@ class HeldOut:
             self._need_less(weights)
 
     def _logits(self, case: StoredCase) -> torch.Tensor:
-        plan, device = self.footing.plans[0], self.footing.device
+        plan, device = self.placement.plans[0], self.placement.device
         return predict_volume(
             with_neighbours(to_device(case.image.to(torch.float32), device), plan.neighbour_slices),
             window_forward(self.network, plan, self.precision),
@@ -139,34 +139,34 @@ class HeldOut:
             patch=plan.patch_size,
             overlap=self.overlap,
             batch=max(1, plan.batch_size // self.ranks.count),
-            keep_on=self.footing.sums_on,
+            keep_on=self.placement.sums_on,
         )
 
-    def _stand_on(self, footing: Footing) -> None:
+    def _place_on(self, placement: Placement) -> None:
         plan = self.plan
-        self.footing = footing
-        self.network = build_network(plan.architecture, plan.network).to(footing.device).eval()
+        self.placement = placement
+        self.network = build_network(plan.architecture, plan.network).to(placement.device).eval()
         if plan.channels_last:
             self.network = to_channels_last(self.network, plan.dims)
-        self.precision = Precision(footing.device, plan.mixed_precision)
-        self.loss = HeldOutLoss(plan, footing.device)
+        self.precision = Precision(placement.device, plan.mixed_precision)
+        self.loss = HeldOutLoss(plan, placement.device)
 
     def _need_less(self, weights: dict[str, torch.Tensor]) -> None:
-        """The next lighter footing; raises TrainingError where there is none."""
-        free_memory(self.footing.device)
-        found = lighter(self.footing, [self.plan])
+        """The next lighter placement; raises TrainingError where there is none."""
+        free_memory(self.placement.device)
+        found = lighter(self.placement, [self.plan])
         if found is None:
             raise TrainingError(
                 "Memory ran out while held-out volumes were judged, and nothing can be made smaller. The best model so "
                 "far is kept. Close other programs, or use a smaller network."
             )
-        footing, words = found
+        placement, words = found
         self.warn(f"Memory ran out while held-out volumes were judged. {words}")
-        if footing.device != self.footing.device:
-            self._stand_on(footing)
+        if placement.device != self.placement.device:
+            self._place_on(placement)
             self.network.load_state_dict(weights)
-        self.footing = footing
-        self.loss = HeldOutLoss(self.plan, footing.sums_on or footing.device)
+        self.placement = placement
+        self.loss = HeldOutLoss(self.plan, placement.sums_on or placement.device)
 
     def _score(self, logits: torch.Tensor, predicted: torch.Tensor, reference: torch.Tensor) -> CaseScores:
         table = confusion_table(predicted, reference, len(self.plan.classes) + 1)

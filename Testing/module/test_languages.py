@@ -146,10 +146,10 @@ class TestBuilder:
         assert build_texts.catalogue_path(tmp_path, "pt_BR") == tmp_path / "MedSegTrainer_pt_BR.ts"
 
     def test_it_speaks_the_language_of_a_catalogue(self) -> None:
-        english = build_words.full_disk_words(Path("x"), 3 * 10**9, 10**9)
+        english = build_words.full_disk_text(Path("x"), 3 * 10**9, 10**9)
         build_texts.read_catalogue(CATALOGUES[0])
-        assert build_words.failure_words("uv", 1, "no space left").startswith("Der Datenträger ist voll.")
-        german = build_words.full_disk_words(Path("x"), 3 * 10**9, 10**9)
+        assert build_words.failure_text("uv", 1, "no space left").startswith("Der Datenträger ist voll.")
+        german = build_words.full_disk_text(Path("x"), 3 * 10**9, 10**9)
         assert german != english and "3.0 GB" in german and "1.0 GB" in german
 
     @pytest.mark.parametrize("content", [None, "no xml", "<!DOCTYPE TS><TS><context><message/></context></TS>"])

@@ -192,7 +192,7 @@ class ApplySection:
                 _("It is being stopped.") if run.cancelled else _("Stops; finished volumes are kept.")
             )
             ui.progressBar.value = round(1000 * run.watch.progress)
-            ui.progressBar.setFormat(_progress_words(run))
+            ui.progressBar.setFormat(_progress_text(run))
 
     def _why_not(self) -> str:
         """Why nothing can be applied now; '' when it can."""
@@ -353,7 +353,7 @@ class ApplySection:
         self.panel.refresh()
 
 
-def _progress_words(run: ApplyRun) -> str:
+def _progress_text(run: ApplyRun) -> str:
     if run.cancelled:
         return _("stopping")
     if run.watch.progress <= 0:

@@ -54,7 +54,7 @@ def find_problem(rows: Sequence[CaseRow], classes: Sequence[Any], findings: Sequ
     return _different_names(used, classes) or _about_all(findings, classes)
 
 
-def repair_words(problem: Problem) -> str:
+def repair_text(problem: Problem) -> str:
     """What the button says that does the ``action``."""
     if problem.action == "order":
         return _("Let the later class win")
@@ -63,7 +63,7 @@ def repair_words(problem: Problem) -> str:
     return _("Merge '{names}'").format(names=_("' and '").join(problem.names))
 
 
-def status_words(rows: Sequence[CaseRow], classes: Sequence[Any], blocking: str, is_known: bool) -> str:
+def status_text(rows: Sequence[CaseRow], classes: Sequence[Any], blocking: str, is_known: bool) -> str:
     """How much there is, and whether it can be trained on. is_known: all rows were looked at."""
     if not rows:
         return _("no volumes yet")

@@ -14,7 +14,7 @@ from slicer.i18n import tr as _
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI.data import class_decisions as class_names
 from MedSegTrainerUI.data import tables as data_tables
-from MedSegTrainerUI.data.blocking_problem import Problem, find_problem, repair_words, status_words
+from MedSegTrainerUI.data.blocking_problem import Problem, find_problem, repair_text, status_text
 from MedSegTrainerUI.data.buttons import DataState, allow_buttons
 from MedSegTrainerUI.data.row_scan import DataLook
 from MedSegTrainerUI.data.row_viewer import RowViewer
@@ -209,10 +209,10 @@ class DataSection:
         ui = self.ui
         show_message(ui.problemLabel, self._problem.text, self._problem.severity)
         ui.repairButton.visible = bool(self._problem.action)
-        ui.repairButton.text = repair_words(self._problem)
+        ui.repairButton.text = repair_text(self._problem)
         page = report_page(self.panel, self.parameters.checkJob if self.parameters else "")
         ui.reportLabel.text = '<a href="report">' + _("full report") + "</a>" if page else ""
-        words = status_words(self.rows, self.classes, self._blocking(), self._look.done)
+        words = status_text(self.rows, self.classes, self._blocking(), self._look.done)
         ui.statusLabel.text = self._check.told if self._check else words
         self._enable()
 

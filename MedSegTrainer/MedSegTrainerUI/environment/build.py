@@ -29,9 +29,9 @@ from MedSegTrainerLib.events import EventLog, Failed, Finished, Started, Stopped
 from MedSegTrainerLib.job import JobFolder, JobOwner
 from MedSegTrainerUI.environment.build_messages import (
     expected_size,
-    failure_words,
+    failure_text,
     free_bytes,
-    full_disk_words,
+    full_disk_text,
     has_nvidia,
 )
 from MedSegTrainerUI.environment.build_packages import install
@@ -101,7 +101,7 @@ def test_words(python: Path, code: int, said: str) -> str:
         if line.startswith(("SyntaxError", "ImportError", "TypeError")):
             words = _("The Python {python} is too old or damaged ({line}). Python 3.10 or newer is needed.")
             return words.format(python=python, line=line)
-    return failure_words(_("The self-test"), code, said)
+    return failure_text(_("The self-test"), code, said)
 
 
 def _check_space(builder: Builder) -> None:
@@ -110,7 +110,7 @@ def _check_space(builder: Builder) -> None:
     needed = expected_size(has_nvidia()).disk if options.needed is None else options.needed
     free = free_bytes(builder.root) + size_of(builder.root)  # what is there is replaced, or is a download to be used
     if free < needed:
-        raise BuildError(full_disk_words(builder.root, needed, free))
+        raise BuildError(full_disk_text(builder.root, needed, free))
 
 
 def work(options: argparse.Namespace) -> int:

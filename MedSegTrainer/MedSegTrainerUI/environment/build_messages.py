@@ -148,7 +148,7 @@ def gigabytes(count: int) -> str:
     return f"{count / GIGABYTE:.1f} GB" if count >= GIGABYTE else f"{count / 10**6:.0f} MB"
 
 
-def full_disk_words(folder: Path, needed: int, free: int) -> str:
+def full_disk_text(folder: Path, needed: int, free: int) -> str:
     return _(
         "There is too little space for PyTorch in {folder}: {needed} are needed, {free} are free. Free some space, "
         "then press Set up, or choose an existing Python."
@@ -169,7 +169,7 @@ def _first_kind(text: str) -> str:
     return next((kind for kind, (sign, _words) in KINDS.items() if re.search(sign, text, re.IGNORECASE)), "")
 
 
-def failure_words(what: str, code: int, said: str, earlier: str = "", *, folder: bool = False) -> str:
+def failure_text(what: str, code: int, said: str, earlier: str = "", *, folder: bool = False) -> str:
     """Why a tool ended with ``code``; ``said`` is the end of what it printed. folder: it took wheels from a folder."""
     if code < 0 or code in (137, 143):
         words = _("{what} was ended by the system or by another program; most often memory ran out. Press Repair.")

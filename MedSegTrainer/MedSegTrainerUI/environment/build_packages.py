@@ -14,14 +14,14 @@ from MedSegTrainerUI.environment.build_messages import (
     VAGUE,
     expected_size,
     failure_kind,
-    failure_words,
+    failure_text,
     has_nvidia,
     kind_words,
 )
 from MedSegTrainerUI.environment.build_texts import translated as _
 from MedSegTrainerUI.environment.build_tools import own_folders, system_pythons
 from MedSegTrainerUI.environment.builder import Builder, BuildError
-from MedSegTrainerUI.environment.wheel_folder import missing_wheels, missing_words, python_versions, venv_version
+from MedSegTrainerUI.environment.wheel_folder import missing_wheels, missing_wheels_text, python_versions, venv_version
 
 PYTHONS = ("3.12", ">=3.10,<3.15")  # what uv is asked for; the second where the first is not there and cannot be loaded
 UV = Path(__file__).resolve().parents[2] / "Resources" / "uv.txt"  # the installer's version and hashes
@@ -77,7 +77,7 @@ def _check_wheels(builder: Builder) -> None:
     missing = missing_wheels(folder, builder.options.requirements.read_text(encoding="utf-8"), version)
     if missing:
         print(f"Missing in {folder}: {', '.join(missing)}", file=sys.stderr, flush=True)  # to the log
-        raise BuildError(missing_words(folder, missing, version))
+        raise BuildError(missing_wheels_text(folder, missing, version))
 
 
 def _uv_packages(builder: Builder, uv: str, python: Path, expected: int) -> bool:
@@ -146,7 +146,7 @@ def _plain_venv(builder: Builder) -> None:
     """An empty environment made by a Python of this computer; raises BuildError where there is none that can."""
     builder.stage("python", _("Making an environment with the Python of this computer"), 0.05)
     _remove_tree(builder.venv)
-    words = _no_python_words(builder)
+    words = _no_python_text(builder)
     wheels = builder.options.wheels
     names = [] if wheels is None else [f"python{version}" for version in python_versions(wheels)]
     fitting = filter(None, (shutil.which(name, path=builder.environment.get("PATH")) for name in names))
@@ -154,14 +154,14 @@ def _plain_venv(builder: Builder) -> None:
         code, said = builder.try_run([base, "-I", "-m", "venv", str(builder.venv)])
         if code == 0:
             return
-        words = failure_words(_("Making the environment"), code, said)
+        words = failure_text(_("Making the environment"), code, said)
         if failure_kind(said) == "disk":
             break
         _remove_tree(builder.venv)
     raise BuildError(words)
 
 
-def _no_python_words(builder: Builder) -> str:
+def _no_python_text(builder: Builder) -> str:
     kind, wheels = failure_kind("", builder.failed), builder.options.wheels
     version = (python_versions(wheels) if wheels is not None else [])[:1] or ["3.12"]
     words = _(

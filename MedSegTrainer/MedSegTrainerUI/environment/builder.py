@@ -13,7 +13,7 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerLib.events import EventLog, Progress, Stage
 from MedSegTrainerLib.job import JobFolder, JobOwner
-from MedSegTrainerUI.environment.build_messages import HOPELESS, failure_kind, failure_words, gigabytes
+from MedSegTrainerUI.environment.build_messages import HOPELESS, failure_kind, failure_text, gigabytes
 from MedSegTrainerUI.environment.build_texts import translated as _
 from MedSegTrainerUI.environment.build_tools import tool_environment
 from MedSegTrainerUI.jobs.process import detached, end_process_tree
@@ -50,14 +50,14 @@ class Builder:
         """A tool whose words go to the log; raises BuildError in words. expected: bytes that it puts in the folder."""
         code, said = self.try_run(command, expected=expected)
         if code != 0:
-            raise BuildError(failure_words(what, code, said, self.failed, folder=self.options.wheels is not None))
+            raise BuildError(failure_text(what, code, said, self.failed, folder=self.options.wheels is not None))
 
     def attempt(self, what: str, command: Sequence[str], *, expected: int = 0) -> bool:
         """Whether a tool did its work; raises BuildError only where no other tool could do it."""
         code, said = self.try_run(command, expected=expected)
         if code != 0:
             if failure_kind(said) in HOPELESS:
-                raise BuildError(failure_words(what, code, said))
+                raise BuildError(failure_text(what, code, said))
             self.failed += said
         return code == 0
 

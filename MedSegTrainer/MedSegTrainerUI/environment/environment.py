@@ -220,7 +220,7 @@ class Environment:
         if self.status.state in ACTIVE_STATES and self.job.stop_requested():  # it had to be forced
             return "stopped", _("Stopped. What was loaded already is kept.")
         if self.status.state in ACTIVE_STATES:
-            return "failed", self._died_words()
+            return "failed", self._died_text()
         if not python.exists():
             if self.chosen:
                 words = _("The Python {path} is not there. Choose another one, or press Set up.").format(path=python)
@@ -262,7 +262,7 @@ class Environment:
         """Whether the process that was started ended before it could write that it had begun."""
         return self.status.pid == os.getpid() and (self._child is None or self._child.poll() is not None)
 
-    def _died_words(self) -> str:
+    def _died_text(self) -> str:
         if free_bytes(self.folder) < FULL_BYTES:
             return _("Setting up ended because the disk is full. Free some space, then press Repair.")
         return _("Setting up was interrupted. Press Repair: what was loaded already is kept.")

@@ -55,7 +55,7 @@ def missing_wheels(folder: Path, requirements: str, python: tuple[int, int], pla
     return [f"{name}=={version}" for name, version in pairs if (normal_name(name), version) not in there]
 
 
-def missing_words(folder: Path, missing: list[str], python: tuple[int, int]) -> str:
+def missing_wheels_text(folder: Path, missing: list[str], python: tuple[int, int]) -> str:
     names = ", ".join(missing[:MOST_NAMES])
     if len(missing) > MOST_NAMES:
         names = _("{names} and {count} more, which the log names").format(names=names, count=len(missing) - MOST_NAMES)

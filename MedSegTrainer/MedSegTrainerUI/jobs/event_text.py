@@ -43,7 +43,7 @@ def _words(event: Event) -> str:
         return plan_sentence(event["choices"])
     if kind == "validated":
         return _("epoch {epoch}: Dice {dice}").format(
-            epoch=event["epoch"], dice=dice_words(event["mean_dice"], event["dice"])
+            epoch=event["epoch"], dice=dice_text(event["mean_dice"], event["dice"])
         )
     if kind == "resumed":
         return _("goes on after epoch {epoch}").format(epoch=event["epoch"])
@@ -57,7 +57,7 @@ def _words(event: Event) -> str:
     return ""
 
 
-def dice_words(mean: float | None, dice: Mapping[str, float | None]) -> str:
+def dice_text(mean: float | None, dice: Mapping[str, float | None]) -> str:
     """``0.87 (liver 0.94, tumor 0.80)``; one class needs no brackets."""
     if mean is None:
         return "-"
@@ -84,7 +84,7 @@ def class_legend(
     return f"<b>{_('Dice')}</b>&nbsp; {' &nbsp;'.join(marks)}"
 
 
-def time_words(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     """Roughly, as people say it: less than a minute, 8 min, 2 h 10 min."""
     minutes = round(seconds / 60)
     if minutes < 1:
@@ -94,7 +94,7 @@ def time_words(seconds: float) -> str:
     return _("{hours} h {minutes:02d} min").format(hours=minutes // 60, minutes=minutes % 60)
 
 
-def when_words(seconds: float) -> str:
+def when_text(seconds: float) -> str:
     """``today 14:02``, ``Tue 09:30`` or ``2026-01-30`` for seconds since 1970."""
     then, now = time.localtime(seconds), time.localtime()
     if then[:3] == now[:3]:
@@ -103,7 +103,7 @@ def when_words(seconds: float) -> str:
     return time.strftime("%a %H:%M" if recent else "%Y-%m-%d", then)
 
 
-def size_words(count: int) -> str:
+def size_text(count: int) -> str:
     """``3 MB`` or ``1.2 GB`` of bytes."""
     return _("{size:.1f} GB").format(size=count / 1e9) if count >= 1e9 else _("{size:.0f} MB").format(size=count / 1e6)
 
@@ -121,7 +121,7 @@ def state_word(state: str) -> str:
     return words.get(state, state)
 
 
-def progress_words(watch: JobWatch) -> str:
+def progress_text(watch: JobWatch) -> str:
     """What the job is doing, how far it is, and how long it will take."""
     if watch.state == "starting":
         return _("Starting: PyTorch is being loaded ...")
@@ -131,7 +131,7 @@ def progress_words(watch: JobWatch) -> str:
         if has_no_end(watch.document):
             words.append(_("until you stop it"))
         elif eta is not None:
-            words.append(_("{time} left").format(time=time_words(eta)))
+            words.append(_("{time} left").format(time=time_text(eta)))
         return ", ".join(words)
     if watch.working:
         return f"{watch.stage['message'] or _('Working')} ..."
@@ -145,7 +145,7 @@ def ending(watch: JobWatch) -> tuple[str, str]:
     state = watch.state
     if state == "died" and watch.status.state == "created":
         told = _("{name} could not be started. Last words: {words}")
-        return told.format(name=watch.name, words=last_words(watch)), "error"
+        return told.format(name=watch.name, words=last_printed(watch)), "error"
     if state == "died":
         told = _("{name} broke off without a word: perhaps the computer was switched off, or memory ran out.")
         kept = watch.folder.checkpoint_file.exists()
@@ -158,7 +158,7 @@ def ending(watch: JobWatch) -> tuple[str, str]:
     return "", "note"
 
 
-def last_words(watch: JobWatch) -> str:
+def last_printed(watch: JobWatch) -> str:
     """The last line that the process printed, and not logged, into ``log.txt``."""
     lines = [line for line in log_tail(watch, 4000).splitlines() if line.strip() and not is_log_line(line)]
     return lines[-1].strip() if lines else _("none")

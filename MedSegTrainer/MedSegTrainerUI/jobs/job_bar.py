@@ -8,7 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.jobs.end_notice import EndNotice
-from MedSegTrainerUI.jobs.event_text import progress_words
+from MedSegTrainerUI.jobs.event_text import progress_text
 from MedSegTrainerUI.jobs.floating_bar import FloatingBar
 from MedSegTrainerUI.jobs.job_list import has_no_end
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
@@ -40,7 +40,7 @@ class JobBar:
     def _say(self, watch: JobWatch) -> None:
         mean, _dice = watch.best_dice()
         best = _(", best Dice {dice:.2f}").format(dice=mean) if mean is not None else ""
-        progress = f"{progress_words(watch)}{best}"
+        progress = f"{progress_text(watch)}{best}"
         words = f"{watch.name}: {progress}"
         if watch.working:
             set_bar(self._ui.runningBar, watch)

@@ -9,7 +9,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from MedSegTrainerUI.jobs.event_text import size_words, state_word, when_words
+from MedSegTrainerUI.jobs.event_text import size_text, state_word, when_text
 from MedSegTrainerUI.jobs.job_list import JobList, JobSummaries, JobSummary
 from MedSegTrainerUI.jobs.job_trash import JobTrash, RemovedJob
 
@@ -113,17 +113,17 @@ class JobTable:
 
 def _row(summary: JobSummary, watched: bool) -> JobRow:
     dice = "-" if summary.dice is None else f"{summary.dice:.2f}"
-    cells = (summary.name, state_word(summary.state), dice, ", ".join(summary.classes), when_words(summary.created))
+    cells = (summary.name, state_word(summary.state), dice, ", ".join(summary.classes), when_text(summary.created))
     return JobRow(name=summary.name, cells=cells, watched=watched)
 
 
 def _removed_row(removed: RemovedJob) -> JobRow:
-    size = size_words(removed.size) if removed.size is not None else "..."
+    size = size_text(removed.size) if removed.size is not None else "..."
     cells = (
         removed.job,
         _("removed, {size}").format(size=size),
         "",
         _("deleted in {days} days").format(days=removed.days_left),
-        when_words(removed.removed),
+        when_text(removed.removed),
     )
     return JobRow(name=removed.name, cells=cells, removed=removed)

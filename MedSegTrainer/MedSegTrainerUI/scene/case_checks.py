@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI.scene.case_rows import CaseRow
-from MedSegTrainerUI.scene.export_labels import Overlap, find_overlaps, overlap_words
+from MedSegTrainerUI.scene.export_labels import Overlap, find_overlaps, overlap_text
 from MedSegTrainerUI.scene.segment_classes import SegmentClass, same_name, segments_of_classes
 from MedSegTrainerUI.scene.segment_layers import (
     box_on_grid,
@@ -128,7 +128,7 @@ def _overlapping(row: CaseRow, classes: Sequence[SegmentClass], overlap: Overlap
     if not found:
         return []
     if overlap == "refuse":
-        words = overlap_words(found, row.volumes[0])
+        words = overlap_text(found, row.volumes[0])
         return [Finding(severity="error", message=words, remedy="", action="order")]
     pairs = ", ".join(_("'{second}' over '{first}'").format(first=a.name, second=b.name) for a, b, _count in found)
     message = _("Segments overlap; the later class wins: {pairs}.").format(pairs=pairs)

@@ -55,7 +55,7 @@ def label_map(
     for region, part in _parts(layers, ranks, segmentation, volume, found.dtype):
         shared += _paint(found[region], part)
     if shared and overlap == "refuse":
-        raise DataError(overlap_words(_named(shared, classes), volume))
+        raise DataError(overlap_text(_named(shared, classes), volume))
     values = np.array([0, *(item.value for item in classes)], found.dtype)
     return found if (values == np.arange(len(values))).all() else values[found]
 
@@ -86,7 +86,7 @@ def find_overlaps(
     return _named(_overlaps[key], classes)
 
 
-def overlap_words(overlaps: Sequence[tuple[SegmentClass, SegmentClass, int]], volume: Any) -> str:
+def overlap_text(overlaps: Sequence[tuple[SegmentClass, SegmentClass, int]], volume: Any) -> str:
     """What overlaps and what can be done about it."""
     first, second, voxels = max(overlaps, key=lambda one: one[2])
     words = _(

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
-from MedSegTrainerUI.jobs.event_text import dice_words, ending, progress_words
+from MedSegTrainerUI.jobs.event_text import dice_text, ending, progress_text
 from MedSegTrainerUI.jobs.job_bar import set_bar
 from MedSegTrainerUI.jobs.job_list import job_classes
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
@@ -223,10 +223,10 @@ class JobSection:
             return
         self.ui.nameLabel.text = watch.name
         set_bar(self.ui.progressBar, watch)
-        self.ui.progressLabel.text = progress_words(watch)
+        self.ui.progressLabel.text = progress_text(watch)
         mean, dice = watch.best_dice()
         self.ui.bestLabel.visible = mean is not None
-        self.ui.bestLabel.text = _("best Dice {dice}").format(dice=dice_words(mean, dice))
+        self.ui.bestLabel.text = _("best Dice {dice}").format(dice=dice_text(mean, dice))
         show_message(self.ui.endingLabel, *ending(watch))
         warnings = [str(event["message"]) for event in watch.warnings[-WARNINGS_SHOWN:]]
         show_message(self.ui.warningLabel, "\n".join(dict.fromkeys(warnings)), "warning")

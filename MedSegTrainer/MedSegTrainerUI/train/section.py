@@ -277,14 +277,14 @@ class TrainSection:
             if network
             else _("the network is chosen for them when training starts")
         )
-        told = _("{cases}; {chosen}.").format(cases=held_out_words(count, changes), chosen=chosen)
+        told = _("{cases}; {chosen}.").format(cases=split_text(count, changes), chosen=chosen)
         if "trainer.epochs" in changes:
             epochs = changes["trainer.epochs"]
             told += _(" It takes {epochs} epochs, as set under Advanced, however long that is.").format(epochs=epochs)
         return told
 
 
-def held_out_words(count: int, changes: dict[str, Any]) -> str:
+def split_text(count: int, changes: dict[str, Any]) -> str:
     """How many of the cases will be held out, as the library divides them."""
     if count == 1:
         return _("1 case: it trains and is looked at, so nobody knows how good the model is for others")

@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerUI.jobs.event_text import size_words
+from MedSegTrainerUI.jobs.event_text import size_text
 from MedSegTrainerUI.jobs.job_table import JobTable
 from MedSegTrainerUI.jobs.job_trash import JobTrash, RemovedJob
 from MedSegTrainerUI.jobs.undo_offer import UndoOffer
@@ -72,7 +72,7 @@ class TrainingList:
         buttons["restoreButton"] = (False, _("Brings back what was removed: choose it at the end of the list."))
         self.ui.removeButton.text = _("Remove")
         if row is not None and row.removed is not None:
-            size = size_words(row.removed.size) if row.removed.size is not None else "..."
+            size = size_text(row.removed.size) if row.removed.size is not None else "..."
             buttons = dict.fromkeys(buttons, (False, _("It was removed. Bring it back first.")))
             buttons["restoreButton"] = (True, _("Brings it back, as it was."))
             buttons["removeButton"] = (True, _("Deletes its files now: {size}. Asks first.").format(size=size))

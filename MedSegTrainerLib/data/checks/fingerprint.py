@@ -69,7 +69,7 @@ def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: 
     found = sorted({value for scan in scans for value, count in scan.voxels.items() if count} - {0})
     names = {value: name for value, name in class_names(found, dataset.label_names).items() if value != ignore_label}
     refuse_errors(unknown_labels(Examined(scans=scans, names=dataset.label_names, ignore_label=ignore_label)))
-    classes = [as_told(item, dataset) for item in classes_from_values([*found, *names], names)]
+    classes = [as_described(item, dataset) for item in classes_from_values([*found, *names], names)]
     voxels = {item.name: np.array([scan.voxels.get(item.value, 0) for scan in scans]) for item in classes}
     volume = np.array([scan.geometry.voxel_volume_mm3 for scan in scans])
     total = sum(sum(scan.voxels.values()) for scan in scans)
@@ -106,7 +106,7 @@ def _channel(dataset: Dataset, scans: Sequence[CaseScan], index: int) -> Channel
     )
 
 
-def as_told(item: LabelClass, dataset: Dataset) -> LabelClass:
+def as_described(item: LabelClass, dataset: Dataset) -> LabelClass:
     """The class in the color, and with the terminology, that the data set gives it."""
     told = dataset.looks.get(item.name)
     return item if told is None else replace(item, color=told.color, terminology=told.terminology)

@@ -59,7 +59,7 @@ def without_hot_voxels(channel: sitk.Image) -> sitk.Image:
     return channel if hot is None else sitk.Clamp(channel, channel.GetPixelID(), hot.low, hot.high)
 
 
-def clipped_words(channels: Sequence[sitk.Image]) -> list[str]:
+def clipping_text(channels: Sequence[sitk.Image]) -> list[str]:
     """What ``without_hot_voxels`` does to the channels of an image, a sentence each; nothing of most."""
     found = [find_hot_voxels(sitk.GetArrayViewFromImage(channel)) for channel in channels]
     return [

@@ -157,7 +157,9 @@ class TestMemory:
         predictor.networks = [[NoMemory(predictor.networks[0][0], lambda seen: seen[:, 0].numel() <= 600)]]
         found = predictor.predict([volume])
         assert found.GetSize() == volume.GetSize()
-        assert predictor.footing.plans[0].batch_size == 1 and predictor.footing.plans[0].patch_size != plan.patch_size
+        assert (
+            predictor.placement.plans[0].batch_size == 1 and predictor.placement.plans[0].patch_size != plan.patch_size
+        )
         assert all("Memory ran out" in words for words in told) and "a little worse" in told[-1]
         count = len(told)
         predictor.predict([volume])

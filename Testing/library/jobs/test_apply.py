@@ -15,7 +15,7 @@ from MedSegTrainerLib.errors import DataError, UsageError
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.inference.tta import mirror_axes
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerLib.jobs.apply import cleaned, failure_words
+from MedSegTrainerLib.jobs.apply import cleaned, failure_text
 from MedSegTrainerLib.jobs.apply_inputs import find_inputs
 
 
@@ -61,12 +61,12 @@ def test_classes_with_a_side_are_never_mirrored_into_each_other(asked: Any) -> N
 def test_only_what_should_not_happen_has_a_traceback(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It goes where the log is written."""
     folder = JobFolder(tmp_path)
-    assert failure_words(DataError("b.nii is damaged."), folder) == "b.nii is damaged."
-    assert failure_words(MemoryError(), folder).startswith("There is not enough memory for this image.")
-    assert "batch_size" not in failure_words(MemoryError(), folder)
-    assert failure_words(PermissionError(13, "Permission denied", "x"), folder).startswith("x: Permission denied.")
+    assert failure_text(DataError("b.nii is damaged."), folder) == "b.nii is damaged."
+    assert failure_text(MemoryError(), folder).startswith("There is not enough memory for this image.")
+    assert "batch_size" not in failure_text(MemoryError(), folder)
+    assert failure_text(PermissionError(13, "Permission denied", "x"), folder).startswith("x: Permission denied.")
     assert caplog.records == []
-    told = failure_words(KeyError("who"), folder)
+    told = failure_text(KeyError("who"), folder)
     assert told.startswith("An error that should not happen: KeyError: 'who'.") and "log.txt" in told
     assert "Traceback" not in told and "KeyError: 'who'" in caplog.text
 

@@ -16,7 +16,7 @@ from MedSegTrainerLib.jobs.self_test import (
     PACKAGES,
     Machine,
     broken_packages,
-    device_words,
+    device_text,
     run_self_test,
     see_machine,
     train_one_step,
@@ -90,8 +90,8 @@ class TestStep:
     ],
 )
 def test_what_cuda_says_becomes_words(said: str, told: str) -> None:
-    assert told in device_words(RuntimeError(said), CUDA)
-    assert "{" not in device_words(RuntimeError(said), CUDA)
+    assert told in device_text(RuntimeError(said), CUDA)
+    assert "{" not in device_text(RuntimeError(said), CUDA)
 
 
 def test_the_cpu_is_the_last_device() -> None:

@@ -10,7 +10,7 @@ import pytest
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import read_label_pair
 from MedSegTrainerLib.metrics.metrics import METRICS
-from MedSegTrainerLib.metrics.units import common_length, length_of, shown_key, shown_metric, shown_value
+from MedSegTrainerLib.metrics.units import common_length, display_key, display_metric, display_value, length_of
 
 
 class TestLengthOf:
@@ -48,20 +48,20 @@ class TestLengthOf:
 class TestShown:
     def test_millimetres_are_as_they_are(self) -> None:
         for key, metric in METRICS.items():
-            assert shown_metric(key, "mm") is metric
-            assert shown_key(key, "mm") == key and shown_value(2.5, key, "mm") == 2.5
+            assert display_metric(key, "mm") is metric
+            assert display_key(key, "mm") == key and display_value(2.5, key, "mm") == 2.5
 
     def test_pixels(self) -> None:
-        assert shown_metric("hd95_mm", "pixels").unit == "px"
-        area = shown_metric("volume_error_ml", "pixels")
+        assert display_metric("hd95_mm", "pixels").unit == "px"
+        area = display_metric("volume_error_ml", "pixels")
         assert (area.title, area.unit, area.decimals) == ("Area error", "px", 0)
-        assert shown_value(0.25, "volume_error_ml", "pixels") == 250
-        assert shown_value(3.0, "hd95_mm", "pixels") == 3.0
-        assert shown_value(12.0, "volume_error_percent", "pixels") == 12.0
-        assert shown_value(None, "volume_ml", "pixels") is None
-        keys = [shown_key(key, "pixels") for key in ("dice", "hd95_mm", "volume_ml", "volume_error_percent")]
+        assert display_value(0.25, "volume_error_ml", "pixels") == 250
+        assert display_value(3.0, "hd95_mm", "pixels") == 3.0
+        assert display_value(12.0, "volume_error_percent", "pixels") == 12.0
+        assert display_value(None, "volume_ml", "pixels") is None
+        keys = [display_key(key, "pixels") for key in ("dice", "hd95_mm", "volume_ml", "volume_error_percent")]
         assert keys == ["dice", "hd95_px", "volume_px", "volume_error_percent"]
 
     def test_voxels_have_volumes(self) -> None:
-        volume = shown_metric("volume_ml", "voxels")
+        volume = display_metric("volume_ml", "voxels")
         assert (volume.title, volume.unit) == ("Reference volume", "vx")

@@ -13,7 +13,7 @@ from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.data.checks.case_scan import CaseScan
 from MedSegTrainerLib.data.checks.case_statistics import CaseTraits
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.model.data_profile import combine, describe, plane_of, unlike_training, unlike_words
+from MedSegTrainerLib.model.data_profile import combine, describe, plane_of, unlike_text, unlike_training
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 OLDER = ("name", "lowest", "highest", "median_low", "median_high")  # what models remembered of a channel
@@ -153,8 +153,8 @@ def test_older_models_and_later_forms_are_silent(tiny_plan: Plan) -> None:
 
 
 def test_words_name_the_image() -> None:
-    assert unlike_words("a", []) is None
-    assert unlike_words("a", ["sagittal slices"]) == (
+    assert unlike_text("a", []) is None
+    assert unlike_text("a", ["sagittal slices"]) == (
         "a is unlike the training images: it has sagittal slices. Look at the result with care."
     )
 

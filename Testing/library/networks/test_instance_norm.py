@@ -14,8 +14,8 @@ from MedSegTrainerLib.networks.instance_norm import (
     InstanceNorm,
     InstanceNormAct,
     _NormActPerSample,
+    monai_norm,
     norm_act,
-    norm_words,
     with_fast_instance_norms,
     with_norms,
 )
@@ -199,7 +199,7 @@ class TestNormsOfMonai:
         network = torch.nn.Sequential(torch.nn.BatchNorm2d(channels))
         with_norms(network, "group")
         assert isinstance(network[0], torch.nn.GroupNorm) and network[0].num_groups == groups
-        assert norm_words("group", channels) == ("group", {"num_groups": groups})
+        assert monai_norm("group", channels) == ("group", {"num_groups": groups})
 
 
 class TestPartsOfLargerMaps:

@@ -10,7 +10,7 @@ from MedSegTrainerLib.training.checkpoint import TrainingState
 from MedSegTrainerLib.training.early_stopping import (
     Monitor,
     is_stale,
-    judging_words,
+    monitor_text,
     note_improvement,
     stopping_patience,
 )
@@ -100,6 +100,6 @@ def test_why_it_is_never_known(name: str, judged: set[str], held_out: bool, why:
 
 
 def test_early_stopping_that_cannot_work_is_told() -> None:
-    said = judging_words(TrainerConfig(early_stopping=True), "no case is held out")
+    said = monitor_text(TrainerConfig(early_stopping=True), "no case is held out")
     assert "no case is held out (trainer.monitor = val_dice). Early stopping is ignored" in said
-    assert "Early stopping" not in judging_words(TrainerConfig(), "no case is held out")
+    assert "Early stopping" not in monitor_text(TrainerConfig(), "no case is held out")

@@ -287,7 +287,7 @@ class TestMemory:
         held_out = HeldOut([one], plan, cpu, warn=told.append)
         self.refuse(held_out, 4 * 8 * 12)
         judged = held_out.judge(always(plan, 2))
-        assert held_out.footing.plans[0].batch_size == 1 and len(told) == 2
+        assert held_out.placement.plans[0].batch_size == 1 and len(told) == 2
         assert "Memory ran out while held-out volumes were judged" in told[0]
         assert judged == HeldOut([one], plan, cpu).judge(always(plan, 2))
 

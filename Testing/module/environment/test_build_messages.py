@@ -9,7 +9,7 @@ from MedSegTrainerUI.environment.build_messages import (
     NOT_IN_FOLDER,
     expected_size,
     failure_kind,
-    failure_words,
+    failure_text,
     free_bytes,
     gigabytes,
 )
@@ -23,7 +23,7 @@ RETRIED = "WARNING: Retrying after 'ReadTimeoutError(read timed out)'\n"
 )
 def test_the_kind_is_known_by_what_is_printed(kind: str, said: str) -> None:
     assert failure_kind(said) == kind
-    assert failure_words("uv", 1, said).splitlines()[0] == KINDS[kind][1]
+    assert failure_text("uv", 1, said).splitlines()[0] == KINDS[kind][1]
 
 
 def test_every_kind_was_recorded() -> None:
@@ -51,20 +51,20 @@ def test_a_broken_pipe_is_no_locked_file() -> None:
 
 
 def test_a_missing_package_is_named() -> None:
-    assert failure_words("pip", 1, PIP_NONE).endswith("ERROR: No matching distribution found for tinypackage==1.0")
-    words = failure_words("uv", 1, TEXTS["no wheel"][0], folder=True)
+    assert failure_text("pip", 1, PIP_NONE).endswith("ERROR: No matching distribution found for tinypackage==1.0")
+    words = failure_text("uv", 1, TEXTS["no wheel"][0], folder=True)
     assert words.startswith(NOT_IN_FOLDER) and "cause: Because tinypackage==1.0 has no wheels" in words
 
 
 def test_the_last_lines_of_what_nobody_knows() -> None:
-    told = failure_words("uv", 1, "zero\nfirst\nsecond\n\nthird\n\n")
+    told = failure_text("uv", 1, "zero\nfirst\nsecond\n\nthird\n\n")
     assert told.startswith("uv failed (exit code 1): first\nsecond\nthird.")
-    assert "it said nothing" in failure_words("uv", 1, "")
+    assert "it said nothing" in failure_text("uv", 1, "")
 
 
 @pytest.mark.parametrize("code", [-9, 137])
 def test_a_tool_that_was_killed(code: int) -> None:
-    assert "memory ran out" in failure_words("pip", code, "Downloading torch")
+    assert "memory ran out" in failure_text("pip", code, "Downloading torch")
 
 
 def test_cuda_is_what_is_large() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from MedSegTrainerUI.environment import wheel_folder
-from MedSegTrainerUI.environment.wheel_folder import missing_wheels, missing_words, python_versions, venv_version
+from MedSegTrainerUI.environment.wheel_folder import missing_wheels, missing_wheels_text, python_versions, venv_version
 
 RESOURCES = Path(wheel_folder.__file__).resolve().parents[2] / "Resources"
 NAMES = (
@@ -66,7 +66,7 @@ def test_a_folder_that_is_empty_lacks_all(tmp_path: Path) -> None:
 
 
 def test_a_message_names_the_first_and_counts_the_rest() -> None:
-    words = missing_words(Path("wheels"), [f"package{number}==1" for number in range(15)], (3, 12))
+    words = missing_wheels_text(Path("wheels"), [f"package{number}==1" for number in range(15)], (3, 12))
     assert "wheels lacks what Python 3.12 on this system needs: package0==1, " in words
     assert "package11==1 and 3 more, which the log names. Fill it on" in words
 

@@ -3,12 +3,12 @@ import time
 import pytest
 from MedSegTrainerUI.jobs.event_text import (
     class_legend,
-    dice_words,
+    dice_text,
     event_line,
     plan_sentence,
     reasons_table,
-    time_words,
-    when_words,
+    time_text,
+    when_text,
 )
 
 
@@ -36,14 +36,14 @@ def test_others_are_none(event):
 
 
 def test_dice_of_many_classes_is_cut():
-    assert dice_words(0.87, {"liver": 0.94, "tumor": 0.8, "cyst": None}) == "0.87 (liver 0.94, tumor 0.80)"
-    assert dice_words(0.87, {"liver": 0.87}) == "0.87" and dice_words(None, {}) == "-"
-    assert dice_words(0.5, {str(n): 0.5 for n in range(7)}).endswith("5 0.50, ...)")
+    assert dice_text(0.87, {"liver": 0.94, "tumor": 0.8, "cyst": None}) == "0.87 (liver 0.94, tumor 0.80)"
+    assert dice_text(0.87, {"liver": 0.87}) == "0.87" and dice_text(None, {}) == "-"
+    assert dice_text(0.5, {str(n): 0.5 for n in range(7)}).endswith("5 0.50, ...)")
 
 
 def test_times_are_as_people_say_them():
-    assert time_words(20) == "less than a minute" and time_words(480) == "8 min" and time_words(7800) == "2 h 10 min"
-    assert when_words(time.time()).startswith("today ") and when_words(0) in ("1970-01-01", "1969-12-31")
+    assert time_text(20) == "less than a minute" and time_text(480) == "8 min" and time_text(7800) == "2 h 10 min"
+    assert when_text(time.time()).startswith("today ") and when_text(0) in ("1970-01-01", "1969-12-31")
 
 
 def test_the_plan_is_a_sentence():

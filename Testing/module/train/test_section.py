@@ -7,7 +7,7 @@ import pytest
 import qt
 import slicer
 from MedSegTrainerUI.parameter_node import Duration
-from MedSegTrainerUI.train.section import held_out_words
+from MedSegTrainerUI.train.section import split_text
 from tooltips import tooltip
 
 from MedSegTrainerLib.errors import JobError, StorageError
@@ -86,11 +86,11 @@ def test_the_plan_is_told_before_and_after_the_start(panel, train, cases, make_j
 
 
 def test_cases_held_out_are_counted_as_the_library_does():
-    assert held_out_words(1, {}).startswith("1 case: it trains and is looked at")
-    assert held_out_words(2, {}) == "2 cases, one is held out to measure the Dice"
-    assert held_out_words(20, {}) == "20 cases, 6 are held out to measure the Dice"
-    assert held_out_words(10, {"data.val_split": 0.0}) == "10 cases, none is held out"
-    assert held_out_words(10, {"data.fold": 1}) == "10 cases, divided as set under Advanced"
+    assert split_text(1, {}).startswith("1 case: it trains and is looked at")
+    assert split_text(2, {}) == "2 cases, one is held out to measure the Dice"
+    assert split_text(20, {}) == "20 cases, 6 are held out to measure the Dice"
+    assert split_text(10, {"data.val_split": 0.0}) == "10 cases, none is held out"
+    assert split_text(10, {"data.fold": 1}) == "10 cases, divided as set under Advanced"
 
 
 def test_without_data_the_plan_says_what_to_do(train):

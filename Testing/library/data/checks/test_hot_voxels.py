@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.config.plan import Normalization
-from MedSegTrainerLib.data.checks.hot_voxels import clipped_words, find_hot_voxels, without_hot_voxels
+from MedSegTrainerLib.data.checks.hot_voxels import clipping_text, find_hot_voxels, without_hot_voxels
 from MedSegTrainerLib.data.samples.normalize import normalize
 from MedSegTrainerLib.imaging.geometry import Geometry
 
@@ -24,7 +24,7 @@ def test_one_voxel_no_longer_decides_the_normalisation(
     spoiled = array.copy()
     spoiled[3, 4, 5] = value
     image = oblique_geometry.place(spoiled)
-    (words,) = clipped_words([image])
+    (words,) = clipping_text([image])
     assert words.startswith(f"the image has 1 voxel of up to {value:.4g}, where all others lie between")
     kept = sitk.GetArrayFromImage(without_hot_voxels(image))
     wanted = normalize(array, Normalization(method="zscore"))
@@ -41,10 +41,10 @@ def test_what_is_bright_but_no_defect_stays_bit_by_bit(array: np.ndarray, obliqu
     for one in (array, vessel, slight, np.zeros_like(array)):
         image = oblique_geometry.place(one)
         assert find_hot_voxels(one) is None and without_hot_voxels(image) is image
-        assert clipped_words([image]) == []
+        assert clipping_text([image]) == []
 
 
 def test_the_channel_is_named(array: np.ndarray, oblique_geometry: Geometry) -> None:
     hot = array.copy()
     hot[0, 0, 0] = 1e9
-    assert clipped_words([oblique_geometry.place(array), oblique_geometry.place(hot)])[0].startswith("channel 1 has 1")
+    assert clipping_text([oblique_geometry.place(array), oblique_geometry.place(hot)])[0].startswith("channel 1 has 1")
