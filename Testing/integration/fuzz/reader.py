@@ -51,5 +51,6 @@ if __name__ == "__main__":
     limit_memory(int(sys.argv[1]))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # some libraries write to it
+    print("ready", file=answers, flush=True)
     for line in sys.stdin:
         print(json.dumps(look_at(line.rstrip("\n"))), file=answers, flush=True)
