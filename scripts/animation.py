@@ -148,7 +148,7 @@ class Recording:
         for _again in range(3):  # texts that wrap change the height that others need
             slicer.app.processEvents()
             needed = parent.heightForWidth(PANEL_WIDTH)
-            parent.setFixedHeight(needed if needed > 0 else parent.sizeHint.height())
+            parent.setFixedHeight(max(needed, parent.sizeHint.height(), frames.HEIGHT))  # Slicer's dock is high
         slicer.app.processEvents()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "panel.png"

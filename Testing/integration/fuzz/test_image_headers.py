@@ -1,6 +1,6 @@
 """Image files with any field or byte changed: read as what they say, or refused in words, and never anything else.
 
-Each is read by ``reader.py`` in a process with little memory, which must answer within ten seconds and stay alive.
+Each is read by ``reader.py`` in a process with little memory, which must answer within half a minute and stay alive.
 The tests ``at_length``, of 1450 files, are marked slow.
 """
 
