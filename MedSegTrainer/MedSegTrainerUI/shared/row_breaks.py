@@ -53,11 +53,13 @@ class RowBreaks:
 
 
 class Control:
-    """A widget of a row. How wide it must be is asked once, but of a text that wraps, which may be another one."""
+    """A widget of a row. How wide it must be is asked once, but of labels that wrap and of buttons, whose texts change."""
 
     def __init__(self, widget: Any) -> None:
         self._widget = widget
-        self._width = None if widget.inherits("QLabel") and widget.wordWrap else _least(widget)
+        self._wraps = bool(widget.inherits("QLabel") and widget.wordWrap)
+        self._is_button = bool(widget.inherits("QPushButton"))
+        self._text, self._width = "", -1
 
     @property
     def is_shown(self) -> bool:
@@ -65,7 +67,12 @@ class Control:
         return not self._widget.isHidden()
 
     def width(self) -> int:
-        return self._width if self._width is not None else _longest_word(self._widget)
+        if self._wraps:
+            return _longest_word(self._widget)
+        text = str(self._widget.text) if self._is_button else self._text
+        if self._width < 0 or text != self._text:
+            self._text, self._width = text, _least(self._widget)
+        return self._width
 
 
 class Row:

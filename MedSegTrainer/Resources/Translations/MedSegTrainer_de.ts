@@ -298,7 +298,7 @@
     <name>EvaluateSection</name>
     <message>
         <source>Prediction:</source>
-        <translation>Vorhersage:</translation>
+        <translation>Vorhersage von:</translation>
     </message>
     <message>
         <source>The segmentation to be judged.</source>
@@ -405,7 +405,7 @@
     </message>
     <message>
         <source>Prediction of:</source>
-        <translation>Vorhersage:</translation>
+        <translation>Vorhersage von:</translation>
     </message>
     <message>
         <source>Worst</source>
