@@ -113,7 +113,7 @@ def _draw(surface: Surface, paint: np.ndarray, axes: np.ndarray, middle: np.ndar
 def _named(picture: Image.Image, angle: float) -> Image.Image:
     """With the letters of the patient's sides on the left, the right, above and below."""
     right = screen_axes(angle)[0]
-    places = {
+    positions = {
         (7, PANEL // 2): (side_letters(-right), "lm"),
         (PANEL - 7, PANEL // 2): (side_letters(right), "rm"),
         (PANEL // 2, 6): ("S", "mt"),
@@ -121,8 +121,8 @@ def _named(picture: Image.Image, angle: float) -> Image.Image:
     }
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(13)
-    for place, (letters, anchor) in places.items():
-        pen.text(place, letters, fill=INK, font=font, anchor=anchor)
+    for position, (letters, anchor) in positions.items():
+        pen.text(position, letters, fill=INK, font=font, anchor=anchor)
     return picture
 
 
@@ -142,10 +142,10 @@ def _class_colors(surface: Surface, colors: Mapping[int, tuple[int, int, int]]) 
 
 def _limit(apart: np.ndarray, step: float) -> float:
     """A round distance that nearly all points keep; at least two steps, less being the noise of the drawing."""
-    known = np.abs(apart[np.isfinite(apart)])
-    wanted = max(2 * step, float(np.percentile(known, 97)) if known.size else 0.0)
-    power = 10.0 ** np.floor(np.log10(wanted))
-    return float(min(factor * power for factor in ROUND if factor * power >= wanted - 1e-9))
+    finite = np.abs(apart[np.isfinite(apart)])
+    minimum = max(2 * step, float(np.percentile(finite, 97)) if finite.size else 0.0)
+    power = 10.0 ** np.floor(np.log10(minimum))
+    return float(min(factor * power for factor in ROUND if factor * power >= minimum - 1e-9))
 
 
 def _distance_colors(apart: np.ndarray, limit: float) -> np.ndarray:

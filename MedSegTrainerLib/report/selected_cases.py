@@ -17,7 +17,7 @@ CASES_SHOWN = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShownCase:
+class SelectedCase:
     """A case with pictures, each JPEG as base64. ``role`` says why it was chosen.
 
     rows are (class, colour, Dice as text). slices and turntable: None for a 2D image. has_image, has_uncertainty: what
@@ -54,19 +54,19 @@ def worst_first(case_mean_dice: Mapping[str, float | None]) -> list[str]:
     return sorted(case_mean_dice, key=lambda name: (case_mean_dice[name] is None, case_mean_dice[name] or 0.0))
 
 
-def show_cases(document: Mapping[str, Any], classes: Sequence[LabelClass]) -> list[ShownCase]:
+def show_cases(document: Mapping[str, Any], classes: Sequence[LabelClass]) -> list[SelectedCase]:
     """The noteworthy cases of an evaluation's document; reads their files again."""
     return [_show(document, name, role, classes) for name, role in noteworthy(document["overall"]["case_mean_dice"])]
 
 
-def _show(document: Mapping[str, Any], name: str, role: str, classes: Sequence[LabelClass]) -> ShownCase:
+def _show(document: Mapping[str, Any], name: str, role: str, classes: Sequence[LabelClass]) -> SelectedCase:
     value_of = {item.name: item.value for item in classes}
     case = read_case(document["files"][name], list(value_of.values()), document.get("ignore_label"), value_of)
     values = document["cases"][name]
     present = [item for item in classes if values[item.name]["dice"] is not None]
     turntable: Turntable | None = draw_turntable(case, classes)
     slices = draw_slices(case, classes)
-    return ShownCase(
+    return SelectedCase(
         name=name,
         role=role,
         mean_dice=number(document["overall"]["case_mean_dice"][name], 3),

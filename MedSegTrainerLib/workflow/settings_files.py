@@ -116,8 +116,11 @@ def _of_keys(document: Mapping[str, Any], problems: list[str]) -> dict[str, Any]
     for key, sections in homes.items():
         likely = [section for section in sections if section in pointed] if len(sections) > 1 else sections
         if not sections:
-            known = {*TRAINING_SECTIONS, *(item.name for name in TRAINING_SECTIONS for item in fields(SECTIONS[name]))}
-            problems.append(f"{key}: unknown setting.{did_you_mean(key, known)}")
+            allowed = {
+                *TRAINING_SECTIONS,
+                *(item.name for name in TRAINING_SECTIONS for item in fields(SECTIONS[name])),
+            }
+            problems.append(f"{key}: unknown setting.{did_you_mean(key, allowed)}")
         elif len(likely) != 1:
             stands_for = " or ".join(f"{section}.{key}" for section in sections)
             problems.append(
