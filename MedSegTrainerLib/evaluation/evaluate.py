@@ -221,8 +221,8 @@ def _measure_all(
 
 def _read_pair(pair: Pair, segment_values: Mapping[str, int]) -> tuple[sitk.Image, sitk.Image]:
     prediction, reference = read_label_pair(pair.prediction, pair.reference, segment_values)
-    lying = (("reference", pair.reference, reference), ("prediction", pair.prediction, prediction))
-    problems = difference(*(Volume(name=name, path=path, grid=Geometry.of(item)) for name, path, item in lying))
+    sides = (("reference", pair.reference, reference), ("prediction", pair.prediction, prediction))
+    problems = difference(*(Volume(name=name, path=path, grid=Geometry.of(item)) for name, path, item in sides))
     if problems:
         raise DataError(
             f"{pair.name}: {' '.join(problems)} Or are they of different cases? {pair.prediction}, {pair.reference}"

@@ -24,14 +24,16 @@ def named_classes(pairs: Sequence[Pair]) -> tuple[list[LabelClass], list[str]]:
     predicted = {pair.name: read_header(pair.prediction) for pair in pairs}
     expected = {pair.name: read_header(pair.reference) for pair in pairs}
     all_segments = [one for side in (predicted, expected) for segments in side.values() for one in segments]
-    looks: dict[str, LabelClass] = {}
+    first_seen: dict[str, LabelClass] = {}
     votes: dict[str, Counter[int]] = {}
     for one in all_segments:
-        looks.setdefault(_key(one), one.item)
+        first_seen.setdefault(_key(one), one.item)
         votes.setdefault(_key(one), Counter())[one.item.value] += 1
     values = choose_values(votes, {})
-    classes = sorted((replace(looks[key], value=value) for key, value in values.items()), key=lambda item: item.value)
-    names = {key: item.name for key, item in looks.items()}
+    classes = sorted(
+        (replace(first_seen[key], value=value) for key, value in values.items()), key=lambda item: item.value
+    )
+    names = {key: item.name for key, item in first_seen.items()}
     notes = [*_one_sided(predicted, expected, names), *_by_value(predicted, expected, votes, names)]
     return classes, notes
 

@@ -50,7 +50,10 @@ def choose_transforms(
     if not config.tta:
         return (IDENTITY,), []
     trained = tuple(axis for axis in plans[0].flip_axes if all(axis in plan.flip_axes for plan in plans))
-    sides = {**({"x": swaps} if swaps else {}), **{name: why for plan in plans for name, why in plan.sides.items()}}
+    sides = {
+        **({"x": swaps} if swaps else {}),
+        **{name: reason for plan in plans for name, reason in plan.sides.items()},
+    }
     axes, warning = mirror_axes(config, trained, sides, plans[0].axes)
     warnings = [warning] if warning else []
     counts = range(len(axes) + 1)
@@ -59,9 +62,9 @@ def choose_transforms(
     turns = [name for name in requested if name in QUARTER_TURNS]
     used = []
     for name in turns:
-        why = next(filter(None, (why_not_turn(name, plan, sides) for plan in plans)), None)
-        if why:
-            warnings.append(f"Left out: {name}, because {why}.")
+        reason = next(filter(None, (reason_against_turn(name, plan, sides) for plan in plans)), None)
+        if reason:
+            warnings.append(f"Left out: {name}, because {reason}.")
             continue
         used.append(name)
         transforms.append(Transform(turns=QUARTER_TURNS[name]))
@@ -91,8 +94,8 @@ def mirror_axes(
     flips = [name for name in dict.fromkeys(config.tta_transforms) if name not in QUARTER_TURNS]
     requested = [axes.index(name[-1]) for name in flips]
     refused = [axes[axis] for axis in requested if axis not in allowed]
-    left_out, why = ", ".join(f"flip_{name}" for name in refused), _why({n: sides[n] for n in refused if n in sides})
-    warning = f"Left out: {left_out}. The model was trained without mirroring along it{why}." if left_out else None
+    left_out, reason = ", ".join(f"flip_{name}" for name in refused), _why({n: sides[n] for n in refused if n in sides})
+    warning = f"Left out: {left_out}. The model was trained without mirroring along it{reason}." if left_out else None
     return tuple(sorted(axis for axis in requested if axis in allowed)), warning
 
 
@@ -100,8 +103,8 @@ def _why(sides: Mapping[str, str]) -> str:
     return f": {'; '.join(sides.values())}" if sides else ""
 
 
-def why_not_turn(name: str, plan: Plan, sides: Mapping[str, str]) -> str | None:
-    """What stands against a turn in the plane, in words, or None.
+def reason_against_turn(name: str, plan: Plan, sides: Mapping[str, str]) -> str | None:
+    """The reason against a turn in the plane as a text, or None.
 
     Half a turn moves left to right; a quarter moves it to the front or the back, where nothing tells the sides apart.
     """

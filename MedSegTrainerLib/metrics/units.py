@@ -38,7 +38,7 @@ def common_length(lengths: Sequence[Length]) -> Length:
 
 
 def display_metric(key: str, length: Length) -> Metric:
-    """A metric of ``METRICS`` in the words and units of a report."""
+    """A metric of ``METRICS`` with the texts and units of a report."""
     metric = METRICS[key]
     if length == "mm":
         return metric

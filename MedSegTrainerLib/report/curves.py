@@ -27,7 +27,7 @@ INK = "#010203"  # replaced by the colour of the page's text, so that the pictur
 VALIDATION = "#D55E00"  # Okabe-Ito vermillion, told apart from black and white with every kind of colour vision
 FONT_SIZE = 9
 DPI = 100
-PLACES = {"left": 0.07, "right": 0.98, "bottom": 0.06, "top": 0.9, "wspace": 0.13, "hspace": 0.36}
+SUBPLOT_LAYOUT = {"left": 0.07, "right": 0.98, "bottom": 0.06, "top": 0.9, "wspace": 0.13, "hspace": 0.36}
 LEGEND_ROWS, LEGEND_COLUMNS, NAME_LENGTH = 13, 3, 24
 
 Points = Sequence[Mapping[str, Any]]
@@ -68,7 +68,7 @@ def write_curves(points: Points, colors: Mapping[str, str], path: Path) -> None:
     size = (11.0, 8.0 * rows / 3)  # matplotlib's own layout takes as long as the drawing
     figure = Figure(figsize=size, facecolor="white")
     FigureCanvasAgg(figure)
-    loss, dice, *others = figure.subplots(rows, 2, sharex=True, gridspec_kw=PLACES).flat
+    loss, dice, *others = figure.subplots(rows, 2, sharex=True, gridspec_kw=SUBPLOT_LAYOUT).flat
     epochs = _values(points, "epoch")
     _draw_loss(loss, epochs, points)
     _draw_dice(dice, epochs, points, colors)

@@ -77,9 +77,9 @@ def distance_outside(prediction: Surface, reference: Surface) -> np.ndarray:
             continue
         own = prediction.values == value
         points, normals = reference.points[same], reference.normals[same]
-        apart, nearest = KDTree(points).query(prediction.points[own])
+        lengths, nearest = KDTree(points).query(prediction.points[own])
         beyond = np.einsum("ij,ij->i", prediction.points[own] - points[nearest], normals[nearest])
-        distances[own] = np.where(beyond < 0, -apart, apart)
+        distances[own] = np.where(beyond < 0, -lengths, lengths)
     return distances
 
 

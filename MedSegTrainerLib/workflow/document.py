@@ -27,7 +27,7 @@ from MedSegTrainerLib.workflow.nodes import (
 DOCUMENT_KEYS = ("workflow", "nodes", "links")
 NODE_KEYS = ("type", "name", "config")
 # what the editors of such documents add: another word for the title, and where they draw a node
-PASSED_OVER = ("name", "description", "position", "collapsed", "is_composite")
+IGNORED_KEYS = ("name", "description", "position", "collapsed", "is_composite")
 MANY = {
     "data": "a workflow has one loader",
     "network": "a workflow trains one network",
@@ -39,7 +39,7 @@ MANY = {
     "visualizer": "a workflow has one",
 }
 # settings that name a folder to write into
-WRITTEN = (("predictor", "output_dir"), ("visualizer", "output_dir"), ("trainer", "checkpoint_dir"))
+OUTPUT_FOLDERS = (("predictor", "output_dir"), ("visualizer", "output_dir"), ("trainer", "checkpoint_dir"))
 
 Values = dict[str, dict[str, Any]]
 
@@ -95,7 +95,7 @@ def read_nodes(document: Any, problems: list[str]) -> list[Node]:
     if not isinstance(entries, list) or not entries:
         problems.append("nodes: a workflow is an object with a list 'nodes' that is not empty.")
         return []
-    allowed = (*DOCUMENT_KEYS, *PASSED_OVER)
+    allowed = (*DOCUMENT_KEYS, *IGNORED_KEYS)
     problems += [f"{key}: unknown key.{did_you_mean(key, DOCUMENT_KEYS)}" for key in document if key not in allowed]
     nodes = []
     for number, entry in enumerate(entries, start=1):
@@ -119,7 +119,7 @@ def read_node(entry: Any, label: str, problems: list[str]) -> Node | None:
         problems.append(f"{label}: must be an object with 'type', 'name' and 'config'.")
         return None
     kind, name, values = entry["type"], str(entry.get("name") or entry["type"]), entry.get("config", {})
-    allowed = (*NODE_KEYS, *PASSED_OVER)
+    allowed = (*NODE_KEYS, *IGNORED_KEYS)
     problems += [f"{name}.{key}: unknown key.{did_you_mean(key, NODE_KEYS)}" for key in entry if key not in allowed]
     if kind not in NODE_TYPES:
         problems.append(f"{name}: '{kind}' is no type of node.{did_you_mean(kind, NODE_TYPES)}")
@@ -190,15 +190,15 @@ def _find_paths(values: Values, folder: Path, problems: list[str]) -> None:
         ("predictor", "model"),
         ("predictor", "checkpoint"),
     ):
-        written = values.get(section, {}).get(key)
-        if not isinstance(written, str) or not written or "\0" in written:
-            continue  # what is no text for a path is told where settings are read
-        tried = list(dict.fromkeys(Path(base / written).resolve() for base in (Path.cwd(), folder)))
+        value = values.get(section, {}).get(key)
+        if not isinstance(value, str) or not value or "\0" in value:
+            continue  # what is no text for a path is reported where settings are read
+        tried = list(dict.fromkeys(Path(base / value).resolve() for base in (Path.cwd(), folder)))
         existing = next((path for path in tried if path.exists()), None)
         if existing is None:
             hint = "Give the folder with --data." if key == "data_dir" else "Check the path."
             paths = " nor ".join(str(path) for path in tried)
-            problems.append(f"{section}.{key} = {written!r}: {'neither ' * (len(tried) > 1)}{paths} exists. {hint}")
+            problems.append(f"{section}.{key} = {value!r}: {'neither ' * (len(tried) > 1)}{paths} exists. {hint}")
         else:
             values[section][key] = str(existing)
 
@@ -207,14 +207,14 @@ def _outside(values: Values) -> list[str]:
     """Folders to write into that lie elsewhere than in the output folder: whoever wrote the document cannot know what
     is there. As Windows reads them, too: there C:x and back\\slashes lead away."""
     problems = []
-    for section, key in WRITTEN:
-        written = values.get(section, {}).get(key)
-        if not isinstance(written, str):
+    for section, key in OUTPUT_FOLDERS:
+        value = values.get(section, {}).get(key)
+        if not isinstance(value, str):
             continue
-        parts = PureWindowsPath(written)
-        if parts.anchor or parts.drive or PurePosixPath(written).is_absolute() or ".." in parts.parts:
+        parts = PureWindowsPath(value)
+        if parts.anchor or parts.drive or PurePosixPath(value).is_absolute() or ".." in parts.parts:
             problems.append(
-                f"{section}.{key} = {written!r}: lies outside the output folder. Give the name of a folder in it, "
+                f"{section}.{key} = {value!r}: lies outside the output folder. Give the name of a folder in it, "
                 "without '..'; where the output folder itself is says -o."
             )
     return problems

@@ -87,7 +87,7 @@ def run_jobs(jobs: WorkflowJobs, run: Callable[[JobFolder], object]) -> bool:
 
 
 def cases_of(dataset: Dataset, data: DataConfig, part: str) -> tuple[list[Case], str]:
-    """The cases that an output of the loader gives, and which they are in words.
+    """The cases that an output of the loader gives, and a description of them.
 
     With a ``test_split`` of 1 every case is a test case; where none are kept aside, those are that a training
     with the same settings would validate on. Raises UsageError where there are none at all.

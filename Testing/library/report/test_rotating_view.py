@@ -10,7 +10,7 @@ from PIL import Image
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.report.case_arrays import CaseArrays
-from MedSegTrainerLib.report.rotating_view import FRAMES, PANEL, draw_turntable, screen_axes, side_letters
+from MedSegTrainerLib.report.rotating_view import FRAMES, PANEL, draw_rotating_view, screen_axes, side_letters
 
 RED = LabelClass(value=1, name="right", color=(255, 0, 0))
 BLUE = LabelClass(value=2, name="left and low", color=(0, 0, 255))
@@ -27,9 +27,9 @@ def case(predicted: int = 3) -> CaseArrays:
 
 def frames(arrays: CaseArrays) -> np.ndarray:
     """(frame, panel, row, column, colour)."""
-    turntable = draw_turntable(arrays, [RED, BLUE])
-    assert turntable is not None and turntable.frames == FRAMES
-    picture = np.asarray(Image.open(io.BytesIO(turntable.picture))).astype(int)
+    rotating_view = draw_rotating_view(arrays, [RED, BLUE])
+    assert rotating_view is not None and rotating_view.frames == FRAMES
+    picture = np.asarray(Image.open(io.BytesIO(rotating_view.picture))).astype(int)
     assert picture.shape == (PANEL * FRAMES, 3 * PANEL, 3)
     return picture.reshape(FRAMES, PANEL, 3, PANEL, 3).transpose(0, 2, 1, 3, 4)
 
@@ -65,14 +65,14 @@ def test_none_for_an_image_and_for_nothing() -> None:
     flat, empty = np.ones((1, 9, 9), np.int32), np.zeros((5, 6, 7), np.int32)
     for labels in (flat, empty):
         arrays = CaseArrays(prediction=labels, reference=labels, image=None, spacing_zyx=SPACING)
-        assert draw_turntable(arrays, [RED]) is None
+        assert draw_rotating_view(arrays, [RED]) is None
 
 
 def test_an_empty_side_is_drawn() -> None:
     one = case()
     for prediction, reference in ((one.prediction * 0, one.reference), (one.prediction, one.reference * 0)):
         arrays = CaseArrays(prediction=prediction, reference=reference, image=None, spacing_zyx=SPACING)
-        assert draw_turntable(arrays, [RED, BLUE]) is not None
+        assert draw_rotating_view(arrays, [RED, BLUE]) is not None
 
 
 @pytest.mark.parametrize(

@@ -329,22 +329,22 @@ class TestPaths:
     def test_from_here_first_then_from_the_document(
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        here = tmp_path / "here"
-        (here / "data").mkdir(parents=True)
-        monkeypatch.chdir(here)
-        assert read(applying(), folder).data.data_dir == str((here / "data").resolve())
-        (here / "data").rmdir()
+        current = tmp_path / "here"
+        (current / "data").mkdir(parents=True)
+        monkeypatch.chdir(current)
+        assert read(applying(), folder).data.data_dir == str((current / "data").resolve())
+        (current / "data").rmdir()
         assert read(applying(), folder).data.data_dir == str((folder / "data").resolve())
 
     def test_both_are_told_where_neither_is_there(
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (folder / "data").rmdir()
-        here = tmp_path / "here"
-        here.mkdir()
-        monkeypatch.chdir(here)
+        current = tmp_path / "here"
+        current.mkdir()
+        monkeypatch.chdir(current)
         (reported,) = problems(training(), folder)
-        paths = [str(parent / "data") for parent in (here.resolve(), folder.resolve())]
+        paths = [str(parent / "data") for parent in (current.resolve(), folder.resolve())]
         assert (
             reported
             == f"loader.data_dir = 'data': neither {paths[0]} nor {paths[1]} exists. Give the folder with --data."
