@@ -216,7 +216,7 @@ def workflow(
     asked = read_workflow(read_object(document, "'nodes'"), document.resolve().parent, settings or [], data)
     jobs = jobs_of(asked, job)
     if validate:
-        told = "\n".join(f"{number}. {step.told}" for number, step in enumerate(jobs.steps, start=1))
+        told = "\n".join(f"{number}. {step.description}" for number, step in enumerate(jobs.steps, start=1))
         console.print(f"{asked.title}: the document is right. It would\n{told}", highlight=False, markup=False)
     elif run_jobs(jobs, run_and_watch):
         for name, path in jobs.results:

@@ -137,13 +137,13 @@ def _metrics_file(path: Path) -> Path:
     if not path.exists():
         raise UsageError(f"{path} does not exist. Check the path.")
     candidates = [path] if path.is_file() else [path / "metrics.json", path / "report" / "metrics.json"]
-    found = next((candidate for candidate in candidates if candidate.is_file()), None)
-    if found is None:
+    file = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if file is None:
         raise UsageError(
             f"{path} holds no evaluation: there is neither metrics.json nor report/metrics.json in it. Give what "
             "'medsegtrainer evaluate' wrote, or a job that has ended."
         )
-    return found
+    return file
 
 
 def _names(first: Path, second: Path) -> tuple[str, str]:
@@ -168,16 +168,16 @@ def _common(sides: Iterable[Iterable[str]], what: str) -> list[str]:
     return common
 
 
-def _metrics(sides: Sequence[Side], asked: Sequence[str]) -> list[str]:
-    """Keys of ``METRICS`` that both have and of which more or less is better; raises UsageError for others asked."""
-    keys = list(dict.fromkeys(metric_key(name) for name in asked))
+def _metrics(sides: Sequence[Side], requested: Sequence[str]) -> list[str]:
+    """Keys of ``METRICS`` that both have and of which more or less is better; raises UsageError for the others."""
+    keys = list(dict.fromkeys(metric_key(name) for name in requested))
     both = [key for key in METRICS if all(key in side.document["metrics"] for side in sides)]
     directed = [key for key in both if METRICS[key].better and (key != "surface_dice" or _same_tolerance(sides))]
     wrong = [key for key in keys if key not in directed]
     if wrong or not directed:
-        known = f"Known to both: {', '.join(directed)}." if directed else "They share no metric at all."
-        why = "not in both evaluations, measured with another tolerance, or a plain volume"
-        raise UsageError(f"Cannot be compared: {', '.join(wrong) or 'anything'} ({why}). {known}")
+        available = f"Known to both: {', '.join(directed)}." if directed else "They share no metric at all."
+        reason = "not in both evaluations, measured with another tolerance, or a plain volume"
+        raise UsageError(f"Cannot be compared: {', '.join(wrong) or 'anything'} ({reason}). {available}")
     return keys or directed
 
 
@@ -217,26 +217,26 @@ def _pair(sides: Sequence[Side], case: str, name: str, metric: str) -> Pair:
 def _mean_pair(sides: Sequence[Side], case: str, classes: Sequence[str], metric: str) -> Pair:
     """Means over the classes of which both sides have the number."""
     pairs = [_pair(sides, case, name, metric) for name in classes]
-    known = [(a, b) for a, b in pairs if a is not None and b is not None]
-    if not known:
+    complete = [(a, b) for a, b in pairs if a is not None and b is not None]
+    if not complete:
         return None, None
-    first, second = np.mean(known, axis=0)
+    first, second = np.mean(complete, axis=0)
     return float(first), float(second)
 
 
 def _result(pairs: Mapping[str, Pair], metric: str, seed: int) -> dict[str, Any]:
     """``left_out``: cases of which one side alone has the number. ``cases``: the greatest gain first."""
-    known = {case: (a, b) for case, (a, b) in pairs.items() if a is not None and b is not None}
-    tested = asdict(compare_pairs([b - a for a, b in known.values()], seed=seed))
+    complete = {case: (a, b) for case, (a, b) in pairs.items() if a is not None and b is not None}
+    tested = asdict(compare_pairs([b - a for a, b in complete.values()], seed=seed))
     is_higher = METRICS[metric].better == "higher"
     above, below = tested.pop("above"), tested.pop("below")
     changes = [
         {"case": case, "a": a, "b": b, "difference": b - a, "change": _change(b - a, is_higher)}
-        for case, (a, b) in known.items()
+        for case, (a, b) in complete.items()
     ]
     return {
-        "mean_a": float(np.mean([a for a, _ in known.values()])) if known else None,
-        "mean_b": float(np.mean([b for _, b in known.values()])) if known else None,
+        "mean_a": float(np.mean([a for a, _ in complete.values()])) if complete else None,
+        "mean_b": float(np.mean([b for _, b in complete.values()])) if complete else None,
         **tested,
         "better": above if is_higher else below,
         "worse": below if is_higher else above,
@@ -271,14 +271,14 @@ def _outcomes(side: Side, cases: Sequence[str], name: str) -> dict[str, int]:
     """How often the class was found, missed, and predicted where it is not."""
     needed = ("dice", "precision", "recall")
     values = [side.cases[case].get(name, {}) for case in cases]
-    told = [outcome(item) for item in values if all(key in item for key in needed)]
-    return {kind: told.count(kind) for kind in OUTCOMES}  # type: ignore[arg-type]
+    outcomes = [outcome(item) for item in values if all(key in item for key in needed)]
+    return {kind: outcomes.count(kind) for kind in OUTCOMES}  # type: ignore[arg-type]
 
 
 # --- What the reader should know ---
 
 
-def _notes(sides: Sequence[Side], cases: Sequence[str], classes: Sequence[str], asked: Sequence[str]) -> list[str]:
+def _notes(sides: Sequence[Side], cases: Sequence[str], classes: Sequence[str], requested: Sequence[str]) -> list[str]:
     notes = []
     for letter, side, other in (("A", sides[0], sides[1]), ("B", sides[1], sides[0])):
         for what, own, others in (("Cases", side.cases, other.cases), ("Classes", side.classes, other.classes)):
@@ -286,7 +286,7 @@ def _notes(sides: Sequence[Side], cases: Sequence[str], classes: Sequence[str], 
             if alone:
                 notes.append(f"{what} that only {letter} has, left out: {_listed(alone)}.")
     notes += _other_references(sides, cases, classes)
-    if not asked and not _same_tolerance(sides):
+    if not requested and not _same_tolerance(sides):
         notes.append("Surface Dice is left out: the two were measured with different tolerances.")
     if len(cases) < FEWEST_TESTED:
         notes.append("One case is no sample: there is a difference, and nothing can be said about other cases.")

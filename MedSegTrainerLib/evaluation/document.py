@@ -54,9 +54,9 @@ def read_evaluation(path: Path) -> dict[str, Any]:
         TypeAdapter(_Evaluation).validate_python(document)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(repr(str(part)[:40])[1:-1] for part in first["loc"])
+        location = ".".join(repr(str(part)[:40])[1:-1] for part in first["loc"])
         raise UsageError(
-            f"{path} was damaged or changed: {place}: {first['msg']}. Evaluate again with 'medsegtrainer evaluate'."
+            f"{path} was damaged or changed: {location}: {first['msg']}. Evaluate again with 'medsegtrainer evaluate'."
         ) from None
     checked: dict[str, Any] = document
     return checked

@@ -44,7 +44,7 @@ NAMES_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class OutputSelection:
     """What of the results is written. metrics: keys of ``METRICS``. pictures: folder for a PNG of each case."""
 
     metrics: tuple[str, ...] = tuple(METRICS)
@@ -53,7 +53,7 @@ class Shown:
     opacity: float = 0.45
 
 
-EVERYTHING = Shown()
+EVERYTHING = OutputSelection()
 
 
 def evaluate(
@@ -67,14 +67,14 @@ def evaluate(
     curves: Sequence[Mapping[str, Any]] | None = None,
     advice: Sequence[Mapping[str, Any]] = (),
     notes: Sequence[str] = (),
-    shown: Shown = EVERYTHING,
+    selection: OutputSelection = EVERYTHING,
     ignore_label: int | None = None,
     tolerance_mm: float = TOLERANCE_MM,
 ) -> dict[str, Any]:
     """Measures every pair and writes ``metrics.json``, ``metrics.csv``, ``summary.csv`` and ``report.html``.
 
     classes: None takes the names from the files' ``Segment*`` fields, by which both sides agree, and calls every
-    other value ``label N``. shown: what of it is written. facts: how the predictions were made, shown as a table.
+    other value ``label N``. selection: what of it is written. facts: how the predictions were made, shown as a table.
     curves: one a validation, with ``minutes``, ``epoch``, ``mean_dice``, ``dice`` (class to value) and
     ``train_loss``. advice: what they say, each as ``Advice.to_json`` gives it. notes: sentences the reader
     should know. ignore_label: voxels of this value in a reference are taken as background on both sides
@@ -87,9 +87,9 @@ def evaluate(
     pairs = list(pairs)
     warnings = _Notes(emit, notes)
     emit(Stage(name="evaluate", message=f"Comparing predictions with references ({len(pairs)})", total=len(pairs)))
-    known = list(classes) if classes is not None else _named(pairs, warnings)
-    found = _measure_all(pairs, known, classes is not None, ignore_label, tolerance_mm, emit, warnings)
-    chosen = _distinct(known if classes is not None else _classes_of(found.values, known))
+    named = list(classes) if classes is not None else _named(pairs, warnings)
+    measurements = _measure_all(pairs, named, classes is not None, ignore_label, tolerance_mm, emit, warnings)
+    chosen = _distinct(named if classes is not None else _classes_of(measurements.values, named))
     document = {
         "schema_version": SCHEMA_VERSION,
         "title": title,
@@ -97,24 +97,28 @@ def evaluate(
         "facts": dict(facts or {}),
         "ignore_label": ignore_label,
         "surface_tolerance_mm": tolerance_mm,
-        "length": _length(found.lengths, warnings),
+        "length": _length(measurements.lengths, warnings),
         "notes": warnings.messages,
-        "metrics": list(shown.metrics),
-        "per_case": shown.per_case,
-        **_results(found, chosen),
+        "metrics": list(selection.metrics),
+        "per_case": selection.per_case,
+        **_results(measurements, chosen),
         "files": {pair.name: {side: _text(getattr(pair, side)) for side in FILE_SIDES} for pair in pairs},
         "curves": [dict(point) for point in curves or []],
         "advice": [dict(advice) for advice in advice],
     }
-    written = _restricted(document, shown)
-    report = _write(document, written, chosen, shown, output_dir)
+    written = _restricted(document, selection)
+    report = _write(document, written, chosen, selection, output_dir)
     means, length = _means(written["summary"]), written["length"]
-    emit(Measured(cases=len(found.values), metrics=means, report=str(report), length=length))
+    emit(Measured(cases=len(measurements.values), metrics=means, report=str(report), length=length))
     return written
 
 
 def _write(
-    document: dict[str, Any], written: dict[str, Any], classes: Sequence[LabelClass], shown: Shown, output_dir: Path
+    document: dict[str, Any],
+    written: dict[str, Any],
+    classes: Sequence[LabelClass],
+    selection: OutputSelection,
+    output_dir: Path,
 ) -> Path:
     """The files of an evaluation; returns the report's path."""
     from MedSegTrainerLib.report.evaluation_page import (
@@ -124,13 +128,13 @@ def _write(
     with atomic.storage_errors(output_dir):
         output_dir.mkdir(parents=True, exist_ok=True)
     atomic.write_json(output_dir / "metrics.json", written)
-    if shown.per_case:
-        atomic.write_bytes(output_dir / "metrics.csv", case_table(document, shown.metrics).encode())
-    atomic.write_bytes(output_dir / "summary.csv", summary_table(document, shown.metrics).encode())
+    if selection.per_case:
+        atomic.write_bytes(output_dir / "metrics.csv", case_table(document, selection.metrics).encode())
+    atomic.write_bytes(output_dir / "summary.csv", summary_table(document, selection.metrics).encode())
     report = output_dir / "report.html"
     write_report(document, report)
-    if shown.pictures is not None:
-        _write_pictures(document, classes, shown.pictures, shown.opacity)
+    if selection.pictures is not None:
+        _write_pictures(document, classes, selection.pictures, selection.opacity)
     return report
 
 
@@ -143,10 +147,10 @@ def described_ignored(labels: Path, emit: Emit) -> int | None:
 
 
 class _Notes:
-    """Warnings that are told at once and kept for the report; each is told only once."""
+    """Warnings that are emitted at once and kept for the report, each only once."""
 
-    def __init__(self, emit: Emit, known: Sequence[str]) -> None:
-        self.messages = list(known)
+    def __init__(self, emit: Emit, initial: Sequence[str]) -> None:
+        self.messages = list(initial)
         self._emit = emit
 
     def add(self, message: str) -> None:
@@ -156,19 +160,19 @@ class _Notes:
 
 
 @dataclass
-class _Found:
-    """What measuring all cases gave. ``values``: case to label value to numbers. ``lengths``: one a case."""
+class _Measurements:
+    """What was measured of all cases. ``values``: case to label value to numbers. ``lengths``: one a case."""
 
     values: dict[str, dict[int, Values]] = field(default_factory=dict)
     lengths: list[Length] = field(default_factory=list)
     confusion: Confusion = field(default_factory=Confusion)
     uncertainty: UncertaintyError = field(default_factory=UncertaintyError)
-    seen: EvaluatedValues = field(default_factory=EvaluatedValues)
+    label_values: EvaluatedValues = field(default_factory=EvaluatedValues)
 
 
 def _named(pairs: Sequence[Pair], notes: _Notes) -> list[LabelClass]:
-    classes, told = named_classes(pairs)
-    for message in told:
+    classes, messages = named_classes(pairs)
+    for message in messages:
         notes.add(message)
     return classes
 
@@ -181,45 +185,47 @@ def _measure_all(
     tolerance_mm: float,
     emit: Emit,
     notes: _Notes,
-) -> _Found:
+) -> _Measurements:
     """``is_complete``: other values than those of ``classes`` are background, else they are classes as well."""
-    found = _Found()
+    measurements = _Measurements()
     value_of = {item.name: item.value for item in classes}
-    known = {item.value for item in classes}
+    class_values = {item.value for item in classes}
     unknown: dict[int, str] = {}
     began = time.monotonic()
     for done, pair in enumerate(pairs, start=1):
         prediction, reference = _read_pair(pair, value_of)
         expected = sitk.GetArrayFromImage(reference)
-        found.seen.add_rounded(pair, (prediction, reference))
+        measurements.label_values.add_rounded(pair, (prediction, reference))
         sides = labelled_parts(sitk.GetArrayFromImage(prediction), expected, ignored)
         voxels = expected.size if ignored is None else int(np.count_nonzero(expected != ignored))
-        sides, occurring = found.seen.add(pair, sides, known)
+        sides, occurring = measurements.label_values.add(pair, sides, class_values)
         if is_complete:
-            unknown |= dict.fromkeys(occurring - known, pair.name)
-        values = sorted(known if is_complete else known | occurring)
+            unknown |= dict.fromkeys(occurring - class_values, pair.name)
+        values = sorted(class_values if is_complete else class_values | occurring)
         spacing = Geometry.of(reference).spacing_zyx
-        found.values[pair.name] = measure(*sides, values, spacing, voxels=voxels, tolerance_mm=tolerance_mm)
-        found.lengths.append(length_of(pair.reference, reference))
-        found.confusion.add(*sides, values, voxels)
-        _add_uncertainty(found.uncertainty, pair, reference, sides, notes)
+        measurements.values[pair.name] = measure(*sides, values, spacing, voxels=voxels, tolerance_mm=tolerance_mm)
+        measurements.lengths.append(length_of(pair.reference, reference))
+        measurements.confusion.add(*sides, values, voxels)
+        _add_uncertainty(measurements.uncertainty, pair, reference, sides, notes)
         eta = (time.monotonic() - began) / done * (len(pairs) - done)
         emit(Progress(done=done, total=len(pairs), eta_seconds=eta))
     if unknown:
         listed = ", ".join(f"{value} (in {case})" for value, case in sorted(unknown.items())[:NAMES_SHOWN])
         notes.add(f"Label values that belong to no class were taken as background: {listed}.")
-    for message in found.seen.notes({item.value: item.name for item in classes}, unknown):
+    for message in measurements.label_values.notes({item.value: item.name for item in classes}, unknown):
         notes.add(message)
-    return _completed(_as_one_class(found) if not known and found.seen.are_binary else found)
+    return _completed(
+        _as_one_class(measurements) if not class_values and measurements.label_values.are_binary else measurements
+    )
 
 
 def _read_pair(pair: Pair, segment_values: Mapping[str, int]) -> tuple[sitk.Image, sitk.Image]:
     prediction, reference = read_label_pair(pair.prediction, pair.reference, segment_values)
-    lying = (("reference", pair.reference, reference), ("prediction", pair.prediction, prediction))
-    found = difference(*(Volume(name=name, path=path, grid=Geometry.of(item)) for name, path, item in lying))
-    if found:
+    sides = (("reference", pair.reference, reference), ("prediction", pair.prediction, prediction))
+    problems = difference(*(Volume(name=name, path=path, grid=Geometry.of(item)) for name, path, item in sides))
+    if problems:
         raise DataError(
-            f"{pair.name}: {' '.join(found)} Or are they of different cases? {pair.prediction}, {pair.reference}"
+            f"{pair.name}: {' '.join(problems)} Or are they of different cases? {pair.prediction}, {pair.reference}"
         )
     return prediction, reference
 
@@ -230,8 +236,8 @@ def _add_uncertainty(
     """Counts a case that has a map of uncertainty; one that lies elsewhere gets a note."""
     if pair.uncertainty is None:
         return
-    found = read_channels([pair.uncertainty])[0]
-    image = place_on_grid(found, pair.uncertainty, reference, pair.reference, is_label=False).image
+    uncertainty = read_channels([pair.uncertainty])[0]
+    image = place_on_grid(uncertainty, pair.uncertainty, reference, pair.reference, is_label=False).image
     if Geometry.of(image).disagreements(Geometry.of(reference)):
         notes.add(f"{pair.uncertainty.name} lies on another grid than the label maps of {pair.name} and was left out.")
         return
@@ -245,28 +251,31 @@ def _length(lengths: Sequence[Length], notes: _Notes) -> Length:
     return common_length(lengths)
 
 
-def _as_one_class(found: _Found) -> _Found:
+def _as_one_class(measurements: _Measurements) -> _Measurements:
     """Cases of 0 and 255 among those of 0 and 1."""
     counts: dict[tuple[int, int], int] = {}
-    for pair, voxels in found.confusion.counts.items():
+    for pair, voxels in measurements.confusion.counts.items():
         key = min(pair[0], 1), min(pair[1], 1)
         counts[key] = counts.get(key, 0) + voxels
     values = {
-        name: {min(value, 1): measured for value, measured in case.items()} for name, case in found.values.items()
+        name: {min(value, 1): measured for value, measured in case.items()}
+        for name, case in measurements.values.items()
     }
-    return replace(found, values=values, confusion=Confusion(counts))
+    return replace(measurements, values=values, confusion=Confusion(counts))
 
 
-def _completed(found: _Found) -> _Found:
+def _completed(measurements: _Measurements) -> _Measurements:
     """Every value in every case: a class that a case lacks is absent there, not unknown."""
-    values = sorted({value for case in found.values.values() for value in case})
+    values = sorted({value for case in measurements.values.values() for value in case})
     absent: Values = dict.fromkeys(METRICS)
-    completed = {name: {value: case.get(value, absent) for value in values} for name, case in found.values.items()}
-    return replace(found, values=completed)
+    completed = {
+        name: {value: case.get(value, absent) for value in values} for name, case in measurements.values.items()
+    }
+    return replace(measurements, values=completed)
 
 
-def _classes_of(measured: Mapping[str, Mapping[int, Values]], known: Sequence[LabelClass]) -> list[LabelClass]:
-    named = {item.value: item for item in known}
+def _classes_of(measured: Mapping[str, Mapping[int, Values]], classes: Sequence[LabelClass]) -> list[LabelClass]:
+    named = {item.value: item for item in classes}
     values = sorted({value for case in measured.values() for value in case})
     return [
         named.get(value) or LabelClass(value=value, name=f"label {value}", color=default_color(index))
@@ -286,17 +295,17 @@ def _distinct(classes: list[LabelClass]) -> list[LabelClass]:
 # --- What is written ---
 
 
-def _results(found: _Found, classes: Sequence[LabelClass]) -> dict[str, Any]:
+def _results(measurements: _Measurements, classes: Sequence[LabelClass]) -> dict[str, Any]:
     """The part of the document that follows from what was measured; cases and summary are by the names of classes."""
-    cases = {name: {item.name: values[item.value] for item in classes} for name, values in found.values.items()}
+    cases = {name: {item.name: values[item.value] for item in classes} for name, values in measurements.values.items()}
     summary = summarize(cases)
     return {
         "classes": [{**asdict(item), "color": list(item.color)} for item in classes],
         "overall": _overall(cases, summary),
         "summary": summary,
         "cases": cases,
-        "confusion": found.confusion.to_json(classes),
-        "uncertainty": found.uncertainty.to_json(),
+        "confusion": measurements.confusion.to_json(classes),
+        "uncertainty": measurements.uncertainty.to_json(),
     }
 
 
@@ -311,14 +320,14 @@ def _overall(cases: Mapping[str, Mapping[str, Values]], summary: Mapping[str, Ma
     }
 
 
-def _restricted(document: Mapping[str, Any], shown: Shown) -> dict[str, Any]:
+def _restricted(document: Mapping[str, Any], selection: OutputSelection) -> dict[str, Any]:
     """The document with those metrics alone that are asked for, without the cases where they are not."""
-    summary = {name: {key: item[key] for key in shown.metrics} for name, item in document["summary"].items()}
+    summary = {name: {key: item[key] for key in selection.metrics} for name, item in document["summary"].items()}
     cases = {
-        case: {name: {key: values[key] for key in shown.metrics} for name, values in by_class.items()}
+        case: {name: {key: values[key] for key in selection.metrics} for name, values in by_class.items()}
         for case, by_class in document["cases"].items()
     }
-    hidden = set() if shown.per_case else {"cases"}
+    hidden = set() if selection.per_case else {"cases"}
     return {key: value for key, value in {**document, "summary": summary, "cases": cases}.items() if key not in hidden}
 
 

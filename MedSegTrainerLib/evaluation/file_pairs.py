@@ -40,8 +40,8 @@ def pair_folders(predictions: Path, labels: Path, emit: Emit | None = None) -> l
     """
     predicted = _label_files([predictions])
     folders = [labels / name for name in IMAGE_FOLDER_OF if (labels / name).is_dir()] or [labels]
-    found = _label_files(folders)
-    references = _under_predicted(predicted, found)
+    label_files = _label_files(folders)
+    references = _under_predicted(predicted, label_files)
     orphans = sorted(set(predicted) - set(references))
     if len(orphans) == len(predicted):
         raise DataError(
@@ -53,8 +53,8 @@ def pair_folders(predictions: Path, labels: Path, emit: Emit | None = None) -> l
             f"No reference in {labels} for {_some(orphans)}. Add the references, or remove the predictions."
         )
     images = {name: path for folder in folders for name, path in _images_beside(folder).items()}
-    if references != found:
-        images |= {name: paths[0] for name, paths in found.items() if IMAGE_WORD.search(name)}
+    if references != label_files:
+        images |= {name: paths[0] for name, paths in label_files.items() if IMAGE_WORD.search(name)}
     unpredicted = sorted(set(references) - set(predicted))
     if unpredicted and emit is not None:
         emit(Warned(message=f"References without a prediction were left out: {_some(unpredicted)}."))
@@ -90,12 +90,12 @@ def with_uncertainty(pairs: Sequence[Pair], predictions: Path, folder: str, emit
     folder: where they are; '' takes those that ``apply`` left beside the predictions, if any. ``emit`` gets one Warned
     about cases without. Raises DataError for a folder that was given and has none at all.
     """
-    place = Path(folder) if folder else predictions / UNCERTAINTY_FOLDER
-    if not folder and not place.is_dir():
+    map_folder = Path(folder) if folder else predictions / UNCERTAINTY_FOLDER
+    if not folder and not map_folder.is_dir():
         return list(pairs)
-    files = {case_name(path): path for path in _image_files(place)}
-    found = {pair.name: _map_of(pair.name, files) for pair in pairs}
-    missing = [name for name, path in found.items() if path is None]
+    files = {case_name(path): path for path in _image_files(map_folder)}
+    maps = {pair.name: _map_of(pair.name, files) for pair in pairs}
+    missing = [name for name, path in maps.items() if path is None]
     if folder and len(missing) == len(pairs):
         raise DataError(
             f"{folder} has no map of uncertainty for {_some(missing)}. Maps are named as their cases, such as "
@@ -103,17 +103,19 @@ def with_uncertainty(pairs: Sequence[Pair], predictions: Path, folder: str, emit
         )
     if missing and emit is not None:
         emit(Warned(message=f"Cases without a map of uncertainty: {_some(missing)}."))
-    return [replace(pair, uncertainty=found[pair.name]) for pair in pairs]
+    return [replace(pair, uncertainty=maps[pair.name]) for pair in pairs]
 
 
-def _under_predicted(predicted: Mapping[str, list[Path]], found: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
+def _under_predicted(
+    predicted: Mapping[str, list[Path]], label_files: Mapping[str, list[Path]]
+) -> dict[str, list[Path]]:
     """References under the names of the predictions where they share a part only: image_0001 and mask_0001, or
     CASE_0000, the result of CASE's first channel, and CASE.
 
     Images that lie beside such masks are left out.
     """
-    references = dict(found)
-    masks = {name: paths for name, paths in found.items() if not IMAGE_WORD.search(name)}
+    references = dict(label_files)
+    masks = {name: paths for name, paths in label_files.items() if not IMAGE_WORD.search(name)}
     if masks and not masks.keys() & predicted.keys() and all(LABEL_WORD.search(name) for name in masks):
         names, masks = pair_by_words({name: name for name in predicted}, masks)
         references = {names.get(key, key): paths for key, paths in masks.items()}
@@ -128,13 +130,13 @@ def _map_of(name: str, files: dict[str, Path]) -> Path | None:
 
 
 def _label_files(folders: Sequence[Path]) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
+    files: dict[str, list[Path]] = {}
     for folder in folders:
         for path in _image_files(folder):
-            found.setdefault(case_name(path), []).append(path)
-    if not found:
+            files.setdefault(case_name(path), []).append(path)
+    if not files:
         raise DataError(f"{folders[0]} has no label maps ({', '.join(IMAGE_SUFFIXES)}). Check the path of the folder.")
-    return found
+    return files
 
 
 def _image_files(folder: Path) -> list[Path]:

@@ -30,17 +30,17 @@ class EvaluatedValues:
     joined: bool = False
     rounded: list[str] = field(default_factory=list)
 
-    def add(self, pair: Pair, sides: Sides, known: Collection[int]) -> tuple[Sides, set[int]]:
+    def add(self, pair: Pair, sides: Sides, class_values: Collection[int]) -> tuple[Sides, set[int]]:
         """Both sides, the numbers of binary masks made the same, and the values that stand in any of them.
 
-        known: values of the classes; where there are none, a binary mask gets the number of its reference. Raises
+        class_values: of the classes; where there are none, a binary mask gets the number of its reference. Raises
         DataError for masks with gray edges.
         """
         counts = [_counts(side, path) for side, path in zip(sides, (pair.prediction, pair.reference), strict=True)]
-        wanted = known or counts[1].keys()
-        predicted, expected = (as_class(side, wanted) for side in sides)
+        valid = class_values or counts[1].keys()
+        predicted, expected = (as_class(side, valid) for side in sides)
         values = [
-            set(count) if side is before else set(wanted)
+            set(count) if side is before else set(valid)
             for side, before, count in zip((predicted, expected), sides, counts, strict=True)
         ]
         self.joined |= predicted is not sides[0] or expected is not sides[1]
@@ -63,15 +63,15 @@ class EvaluatedValues:
         return {*self.predicted, *self.expected} == BINARY and not set(white) & set(one)
 
     def notes(self, names: Mapping[int, str], left_out: Collection[int] = ()) -> list[str]:
-        """Sentences for the reader. names: of values that have one. left_out: values that were told already."""
-        told = [ONE_CLASS] if self.joined or self.are_binary else []
+        """Sentences for the reader. names: of values that have one. left_out: values that were reported already."""
+        notes = [ONE_CLASS] if self.joined or self.are_binary else []
         if self.rounded:
-            told.append(f"Label values near to whole numbers were rounded: {some(self.rounded)}.")
+            notes.append(f"Label values near to whole numbers were rounded: {some(self.rounded)}.")
         if self.are_binary:
-            return told
+            return notes
         negative = sorted(value for value in {*self.predicted, *self.expected} - names.keys() if value < 0)
         if negative:
-            told.append(
+            notes.append(
                 f"The negative label value {negative[0]} was taken as a class. If it stands for {NOBODY}: "
                 f"--ignore-label {negative[0]}."
             )
@@ -84,13 +84,13 @@ class EvaluatedValues:
             if (alone := sorted(own.keys() - other.keys() - set(left_out)))
         ]
         if one_sided:
-            told.append(f"Label values differ: {' and '.join(one_sided)}. {self._reason()}")
+            notes.append(f"Label values differ: {' and '.join(one_sided)}. {self._reason()}")
         elif self.disjoint:
-            told.append(
+            notes.append(
                 f"Prediction and reference of {some(self.disjoint)} have no label value in common. Check that both "
                 "number the classes alike there."
             )
-        return told
+        return notes
 
     def _reason(self) -> str:
         void = [value for value in VOID if value in self.expected and value not in self.predicted]
@@ -107,10 +107,10 @@ class EvaluatedValues:
 
 def _counts(labels: np.ndarray, path: Path) -> dict[int, int]:
     values, counts = np.unique(labels[labels != 0], return_counts=True)
-    found = dict(zip(values.tolist(), counts.tolist(), strict=True))
-    if is_soft(found):
-        raise DataError(f"{path}: {' '.join(soft_message(found))}")
-    return found
+    voxel_counts = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    if is_soft(voxel_counts):
+        raise DataError(f"{path}: {' '.join(soft_message(voxel_counts))}")
+    return voxel_counts
 
 
 def _listed(own: Mapping[int, list[str]], alone: Sequence[int], names: Mapping[int, str]) -> str:

@@ -12,7 +12,7 @@ CONFIDENCE = 0.95
 RESAMPLES = 9999
 FEWEST_TESTED = 2
 FEWEST_CONCLUSIVE = 6  # below it Wilcoxon's p cannot be under 0.05, whatever the numbers are: 2 / 2**5 = 0.0625
-FEW = 15  # below it neither the shape of the differences nor the ends of an interval can be told
+FEW = 15  # below it neither the shape of the differences nor the ends of an interval are certain
 EXACT_UP_TO = 50  # pairs; above it the normal approximation of Wilcoxon's distribution is as good
 DECIMALS = 12  # differences that are equal but for rounding errors are ties
 
@@ -81,28 +81,28 @@ def wilcoxon_p(differences: np.ndarray) -> float:
     Exact up to 50 pairs, with ties too, where scipy's would fall back to the approximation or, in its older
     versions, take a distribution that has none: all 2^n signs of the mid-ranks are counted.
     """
-    apart = differences[differences != 0]
-    if not apart.size:
+    nonzero = differences[differences != 0]
+    if not nonzero.size:
         return 1.0
-    if apart.size > EXACT_UP_TO:
-        return float(stats.wilcoxon(apart, method="asymptotic", correction=True).pvalue)
-    ranks = np.rint(2 * stats.rankdata(np.abs(apart))).astype(int)  # mid-ranks are halves
+    if nonzero.size > EXACT_UP_TO:
+        return float(stats.wilcoxon(nonzero, method="asymptotic", correction=True).pvalue)
+    ranks = np.rint(2 * stats.rankdata(np.abs(nonzero))).astype(int)  # mid-ranks are halves
     ways = np.zeros(ranks.sum() + 1)
     ways[0] = 1.0
     for rank in ranks:
         ways[rank:] = ways[rank:] + ways[:-rank]
-    positive = int(ranks[apart > 0].sum())
+    positive = int(ranks[nonzero > 0].sum())
     smaller = min(positive, int(ranks.sum()) - positive)
     return float(min(1.0, 2 * ways[: smaller + 1].sum() / ways.sum()))
 
 
 def rank_biserial(differences: np.ndarray) -> float | None:
     """(sum of the ranks above 0 - sum of those below) / sum of all ranks; None without any difference."""
-    apart = differences[differences != 0]
-    if not apart.size:
+    nonzero = differences[differences != 0]
+    if not nonzero.size:
         return None
-    ranks = stats.rankdata(np.abs(apart))
-    return float((ranks * np.sign(apart)).sum() / ranks.sum())
+    ranks = stats.rankdata(np.abs(nonzero))
+    return float((ranks * np.sign(nonzero)).sum() / ranks.sum())
 
 
 def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
@@ -110,18 +110,18 @@ def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
 
     Source: Holm 1979, Scandinavian Journal of Statistics 6, 65-70.
     """
-    known = sorted((p, name) for name, p in p_values.items() if p is not None)
+    defined = sorted((p, name) for name, p in p_values.items() if p is not None)
     corrected: dict[str, float | None] = dict.fromkeys(p_values)
     largest = 0.0
-    for rank, (p, name) in enumerate(known):
-        largest = max(largest, min(1.0, (len(known) - rank) * p))
+    for rank, (p, name) in enumerate(defined):
+        largest = max(largest, min(1.0, (len(defined) - rank) * p))
         corrected[name] = largest
     return corrected
 
 
 def _interval(values: np.ndarray, seed: int, resamples: int) -> tuple[float | None, float | None]:
     """Bias-corrected and accelerated bootstrap interval of the mean; the same for the same seed."""
-    found = stats.bootstrap(
+    result = stats.bootstrap(
         (values,),
         np.mean,
         n_resamples=resamples,
@@ -130,5 +130,5 @@ def _interval(values: np.ndarray, seed: int, resamples: int) -> tuple[float | No
         rng=np.random.default_rng(seed),
         batch=1000,
     )
-    low, high = float(found.confidence_interval.low), float(found.confidence_interval.high)
+    low, high = float(result.confidence_interval.low), float(result.confidence_interval.high)
     return (low, high) if np.isfinite([low, high]).all() else (None, None)

@@ -16,22 +16,24 @@ Named = Mapping[str, Sequence[Segment]]  # the segments of each case's file; [] 
 
 
 def named_classes(pairs: Sequence[Pair]) -> tuple[list[LabelClass], list[str]]:
-    """The segments that the files name, in the order of the values that stand for them, and what to tell of them.
+    """The segments that the files name, in the order of the values that stand for them, and notes on them.
 
     A name has one value everywhere, that which most files give it. Colours are those of the first file that names it,
     predictions before references. [] where no file names any.
     """
     predicted = {pair.name: read_header(pair.prediction) for pair in pairs}
     expected = {pair.name: read_header(pair.reference) for pair in pairs}
-    found = [one for side in (predicted, expected) for segments in side.values() for one in segments]
-    looks: dict[str, LabelClass] = {}
+    all_segments = [one for side in (predicted, expected) for segments in side.values() for one in segments]
+    first_seen: dict[str, LabelClass] = {}
     votes: dict[str, Counter[int]] = {}
-    for one in found:
-        looks.setdefault(_key(one), one.item)
+    for one in all_segments:
+        first_seen.setdefault(_key(one), one.item)
         votes.setdefault(_key(one), Counter())[one.item.value] += 1
     values = choose_values(votes, {})
-    classes = sorted((replace(looks[key], value=value) for key, value in values.items()), key=lambda item: item.value)
-    names = {key: item.name for key, item in looks.items()}
+    classes = sorted(
+        (replace(first_seen[key], value=value) for key, value in values.items()), key=lambda item: item.value
+    )
+    names = {key: item.name for key, item in first_seen.items()}
     notes = [*_one_sided(predicted, expected, names), *_by_value(predicted, expected, votes, names)]
     return classes, notes
 
@@ -42,15 +44,15 @@ def _one_sided(predicted: Named, expected: Named, names: Mapping[str, str]) -> l
     if not all(sides):
         return []
     alone = [[f"'{names[key]}'" for key in names if key in own - other] for own, other in (sides, sides[::-1])]
-    told = [
+    phrases = [
         f"only {side} name {some(keys)}"
         for side, keys in zip(("predictions", "references"), alone, strict=True)
         if keys
     ]
-    if not told:
+    if not phrases:
         return []
     return [
-        f"Segments are compared by their names, and {' and '.join(told)}. Where two names mean the same structure, "
+        f"Segments are compared by their names, and {' and '.join(phrases)}. Where two names mean the same structure, "
         "give it the same name on both sides."
     ]
 

@@ -57,8 +57,10 @@ def export(model: Path, output: Path, form: str) -> Exported:
             f"The {len(members)} models of {model} see images in different ways (voxels, intensities, patches or "
             "networks differ), and one file cannot prepare an image for all. Export them one by one."
         )
-    told = read_description(model)  # of an ensemble: how good all are together
-    members[0] = replace(members[0], **{key: told[key] for key in ("training", "metrics", "data") if key in told})
+    description = read_description(model)  # of an ensemble: how good all are together
+    members[0] = replace(
+        members[0], **{key: description[key] for key in ("training", "metrics", "data") if key in description}
+    )
     with atomic.storage_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
     return FORMATS[form](members, output)

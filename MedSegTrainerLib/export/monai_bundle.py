@@ -2,7 +2,7 @@
 
     python -m monai.bundle run --config_file BUNDLE/configs/inference.json --bundle_root BUNDLE --dataset_dir IMAGES
 
-    configs/metadata.json     what the model is, in MONAI's words
+    configs/metadata.json     what the model is, in MONAI's terms
     configs/inference.json    preparing, sliding window and writing as MONAI's transforms
     models/model.ts           the network as TorchScript, which inference.json runs
     models/model.pt           its weights alone, by their names in model.ts; MONAI asks every bundle for them
@@ -136,7 +136,11 @@ def _normalisation(plan: Plan) -> list[dict[str, Any]]:
         return _normalised("image", plan.normalization[0])
     names = [f"_{index}" for index in range(len(plan.normalization))]
     keys = [f"image{name}" for name in names]
-    each = [step for key, how in zip(keys, plan.normalization, strict=True) for step in _normalised(key, how)]
+    each = [
+        step
+        for key, normalization in zip(keys, plan.normalization, strict=True)
+        for step in _normalised(key, normalization)
+    ]
     return [
         {"_target_": "SplitDimd", "keys": "image", "output_postfixes": [name[1:] for name in names]},
         *each,
@@ -145,12 +149,12 @@ def _normalisation(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def _normalised(key: str, how: Normalization) -> list[dict[str, Any]]:
-    if how.method == "zscore":
+def _normalised(key: str, normalization: Normalization) -> list[dict[str, Any]]:
+    if normalization.method == "zscore":
         return [{"_target_": "NormalizeIntensityd", "keys": key, "channel_wise": True}]
-    if how.method == "minmax":
+    if normalization.method == "minmax":
         return [{"_target_": "ScaleIntensityd", "keys": key, "minv": 0.0, "maxv": 1.0, "channel_wise": True}]
-    if how.method == "percentile":
+    if normalization.method == "percentile":
         return [
             {
                 "_target_": "ScaleIntensityRangePercentilesd",
@@ -163,16 +167,16 @@ def _normalised(key: str, how: Normalization) -> list[dict[str, Any]]:
                 "channel_wise": True,
             }
         ]
-    if how.method == "ct":
-        deviation = max(how.std, 1e-6)
+    if normalization.method == "ct":
+        deviation = max(normalization.std, 1e-6)
         return [
             {
                 "_target_": "ScaleIntensityRanged",
                 "keys": key,
-                "a_min": how.low,
-                "a_max": how.high,
-                "b_min": (how.low - how.mean) / deviation,
-                "b_max": (how.high - how.mean) / deviation,
+                "a_min": normalization.low,
+                "a_max": normalization.high,
+                "b_min": (normalization.low - normalization.mean) / deviation,
+                "b_max": (normalization.high - normalization.mean) / deviation,
                 "clip": True,
             }
         ]

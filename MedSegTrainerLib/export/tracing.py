@@ -43,11 +43,11 @@ class Logits(nn.Module):
         self.networks = nn.ModuleList([package.build().float() for package in members])
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        found = [network(image)[0] for network in self.networks]
-        if len(found) == 1:
-            return found[0]
-        logs = torch.stack([functional.log_softmax(logits, dim=1) for logits in found])
-        return torch.logsumexp(logs, dim=0) - math.log(len(found))
+        outputs = [network(image)[0] for network in self.networks]
+        if len(outputs) == 1:
+            return outputs[0]
+        logs = torch.stack([functional.log_softmax(logits, dim=1) for logits in outputs])
+        return torch.logsumexp(logs, dim=0) - math.log(len(outputs))
 
 
 def example(package: ModelPackage, *, batch: int = 2, grown: bool = False, seed: int = 0) -> torch.Tensor:
@@ -59,8 +59,8 @@ def example(package: ModelPackage, *, batch: int = 2, grown: bool = False, seed:
 
 
 def is_dynamic(package: ModelPackage) -> bool:
-    known = ARCHITECTURES[package.plan.architecture]
-    return not known.is_fixed and not known.is_fixed_traced
+    architecture = ARCHITECTURES[package.plan.architecture]
+    return not architecture.is_fixed and not architecture.is_fixed_traced
 
 
 def traced(members: Members) -> torch.jit.ScriptModule:
@@ -79,10 +79,12 @@ def check(members: Members, run: Callable[[torch.Tensor], torch.Tensor], what: s
     difference = 0.0
     with torch.no_grad():
         for image in images:
-            wanted, found = network(image), run(image)
-            if found.shape != wanted.shape or not bool(torch.isfinite(found).all()):
-                raise ModelError(f"{what} gives {tuple(found.shape)} instead of {tuple(wanted.shape)} finite logits.")
-            difference = max(difference, float((found - wanted).abs().max()))
+            expected, actual = network(image), run(image)
+            if actual.shape != expected.shape or not bool(torch.isfinite(actual).all()):
+                raise ModelError(
+                    f"{what} gives {tuple(actual.shape)} instead of {tuple(expected.shape)} finite logits."
+                )
+            difference = max(difference, float((actual - expected).abs().max()))
     if not difference <= TOLERANCE:
         raise ModelError(f"{what} differs from the model by {difference:.2g}, more than {TOLERANCE:g}. It is not kept.")
     return difference

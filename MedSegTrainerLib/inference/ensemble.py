@@ -1,8 +1,8 @@
-"""Several opinions on the same windows, averaged: models of an ensemble, and the transforms of test-time augmentation.
+"""Several predictions for the same windows, averaged: members of an ensemble, and transforms of test-time augmentation.
 
-The mean is that of the probabilities, given as its logarithm, which takes the place of logits. The spread of a voxel
-is the root of the variances of the class probabilities over the opinions, added up over the classes: 0 where all agree,
-below 1 always.
+The mean is that of the probabilities, given as its logarithm, which takes the place of logits. The standard deviation
+of a voxel is the root of the variances of the class probabilities over the members, added up over the classes: 0 where
+all agree, below 1 always.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from MedSegTrainerLib.inference.tta import IDENTITY, Transform
 from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks.forward import to_channels_last, window_forward
 
-Way = tuple[object, ...]
+InputKey = tuple[object, ...]
 
 
 def on_device(package: ModelPackage, device: torch.device) -> Network:
@@ -37,15 +37,15 @@ def averaged(
     networks: Sequence[Network],
     transforms: Sequence[Transform] = (IDENTITY,),
     *,
-    spread: bool,
+    with_variance: bool,
     devices: Sequence[torch.device] = (),
 ) -> Network:
     """All networks on all transforms of a window as one network.
 
-    With ``spread`` the variance (the square of the spread) is a last channel. A single opinion without it is passed on
-    as it is: its logits. devices: of each network (``opinions``).
+    with_variance: adds the variance (the square of the standard deviation) as a last channel; a single prediction
+    without it is passed on as it is: its logits. devices: of each network (``member_results``).
     """
-    if len(networks) * len(transforms) == 1 and not spread and transforms[0] == IDENTITY:
+    if len(networks) * len(transforms) == 1 and not with_variance and transforms[0] == IDENTITY:
         return networks[0]
     count = len(networks) * len(transforms)
 
@@ -54,14 +54,14 @@ def averaged(
         squares: torch.Tensor | float = 0.0
         for transform in transforms:
             seen = transform.apply(windows)
-            for found in opinions(networks, seen, devices):
-                logs = functional.log_softmax(transform.undo(found.float()), dim=1)
+            for result in member_results(networks, seen, devices):
+                logs = functional.log_softmax(transform.undo(result.float()), dim=1)
                 mean = logs if mean is None else torch.logaddexp(mean, logs)
-                if spread:
+                if with_variance:
                     squares = squares + logs.exp().square_().sum(dim=1, keepdim=True)
         assert mean is not None
         mean = mean - math.log(count)
-        if not spread:
+        if not with_variance:
             return mean
         variance = squares / count - mean.exp().square_().sum(dim=1, keepdim=True)
         return torch.cat([mean, variance.clamp(min=0)], dim=1)
@@ -69,36 +69,36 @@ def averaged(
     return average
 
 
-def opinions(
+def member_results(
     networks: Sequence[Network], windows: torch.Tensor, devices: Sequence[torch.device] = ()
 ) -> Iterator[torch.Tensor]:
-    """What one network after the other makes of windows, on the device of the windows.
+    """The results of one network after the other for windows, on the device of the windows.
 
     devices: of each network, if they are on several, in turn; these compute at the same time. A copy between GPUs waits
     for what both were given before it: windows go to all before a network begins, results come when all have begun.
     """
-    at = {device: windows.to(device, non_blocking=True) for device in devices}
-    if len(at) < 2:
+    copies = {device: windows.to(device, non_blocking=True) for device in devices}
+    if len(copies) < 2:
         yield from (network(windows) for network in networks)
         return
-    for first in range(0, len(networks), len(at)):
-        some = list(zip(networks, devices, strict=True))[first : first + len(at)]
-        for found in [network(at[device]) for network, device in some]:
+    for first in range(0, len(networks), len(copies)):
+        some = list(zip(networks, devices, strict=True))[first : first + len(copies)]
+        for result in [network(copies[device]) for network, device in some]:
             # a copy to main memory that nobody waits for would be read too early
-            yield found.to(windows.device, non_blocking=windows.is_cuda)
+            yield result.to(windows.device, non_blocking=windows.is_cuda)
 
 
-def together(parts: Sequence[torch.Tensor], counts: Sequence[int], *, spread: bool) -> torch.Tensor:
-    """The results (channels, z, y, x) of groups of so many opinions each as that of all of them.
+def combine_groups(parts: Sequence[torch.Tensor], counts: Sequence[int], *, with_variance: bool) -> torch.Tensor:
+    """The results (channels, z, y, x) of groups of so many members each as that of all of them.
 
     The variance of all is the mean of the variances within the groups and the variance between their means.
     """
     if len(parts) == 1:
         return parts[0]
     shares = [count / sum(counts) for count in counts]
-    logs = [functional.log_softmax(part[:-1] if spread else part, dim=0) for part in parts]
+    logs = [functional.log_softmax(part[:-1] if with_variance else part, dim=0) for part in parts]
     mean = torch.logsumexp(torch.stack([log + math.log(s) for log, s in zip(logs, shares, strict=True)]), dim=0)
-    if not spread:
+    if not with_variance:
         return mean
     p = mean.exp()
     variance = sum(
@@ -113,19 +113,19 @@ def grouped(packages: Sequence[ModelPackage]) -> list[list[ModelPackage]]:
 
     Raises ModelError where they have other classes or channels than the first.
     """
-    groups: dict[Way, list[ModelPackage]] = {}
+    groups: dict[InputKey, list[ModelPackage]] = {}
     for number, package in enumerate(packages, start=1):
         _refuse_others(packages[0].plan, package.plan, number)
-        groups.setdefault(way_of_seeing(package.plan), []).append(package)
+        groups.setdefault(window_key(package.plan), []).append(package)
     return list(groups.values())
 
 
-def way_of_seeing(plan: Plan) -> Way:
+def window_key(plan: Plan) -> InputKey:
     """What two plans have in common whose networks can be given the same windows."""
-    return (*way_of_preparing(plan), plan.patch_size, plan.neighbour_slices)
+    return (*preparation_key(plan), plan.patch_size, plan.neighbour_slices)
 
 
-def way_of_preparing(plan: Plan) -> Way:
+def preparation_key(plan: Plan) -> InputKey:
     """What two plans have in common that make the same of an image (``data.preprocess.prepare_image``)."""
     return plan.dims, plan.spacing, plan.image_size, plan.normalization, plan.slice_axis
 

@@ -27,31 +27,31 @@ class Placement:
     sums_on: torch.device | None = None
 
 
-def lighter(now: Placement, trained: Sequence[Plan]) -> tuple[Placement, str] | None:
-    """The next placement that needs less memory, and what it means in words; None where there is none.
+def lighter(current: Placement, trained: Sequence[Plan]) -> tuple[Placement, str] | None:
+    """The next placement that needs less memory, and a message that says what it means; None where there is none.
 
     trained: the plans of the models, whose patches are the best windows.
     """
-    is_cpu = now.device.type == "cpu"
-    if not is_cpu and now.sums_on is None:
-        return replace(now, sums_on=CPU), "What windows add up to is now kept in main memory, which is slower."
-    plans = [_smaller(plan, best) for plan, best in zip(now.plans, trained, strict=True)]
+    is_cpu = current.device.type == "cpu"
+    if not is_cpu and current.sums_on is None:
+        return replace(current, sums_on=CPU), "What windows add up to is now kept in main memory, which is slower."
+    plans = [_smaller(plan, best) for plan, best in zip(current.plans, trained, strict=True)]
     if any(plan is not None for plan in plans):
-        kept = tuple(new or old for new, old in zip(plans, now.plans, strict=True))
-        told = " and ".join(dict.fromkeys(_windows(plan) for plan in kept))
+        kept = tuple(new or old for new, old in zip(plans, current.plans, strict=True))
+        windows = " and ".join(dict.fromkeys(_windows(plan) for plan in kept))
         shrunk = any(new.patch_size != best.patch_size for new, best in zip(kept, trained, strict=True))
         cost = " The result can be a little worse than with larger ones." if shrunk else ""
-        return replace(now, plans=kept), f"It goes on with {told}.{cost}"
+        return replace(current, plans=kept), f"It goes on with {windows}.{cost}"
     if is_cpu:
         return None
     return Placement(device=CPU, plans=tuple(trained)), "It goes on on the CPU, which is much slower."
 
 
 def _smaller(plan: Plan, trained: Plan) -> Plan | None:
-    found = smaller(plan, is_trained=True)
-    if found is None or math.prod(found.patch_size) * SMALLEST_SHARE < math.prod(trained.patch_size):
+    reduced = smaller(plan, is_trained=True)
+    if reduced is None or math.prod(reduced.patch_size) * SMALLEST_SHARE < math.prod(trained.patch_size):
         return None
-    return found
+    return reduced
 
 
 def _windows(plan: Plan) -> str:

@@ -1,4 +1,4 @@
-"""Which clean-up of the label map helps a model, class by class, told from its predictions of validation cases.
+"""Which clean-up of the label map helps a model, class by class, chosen by its predictions of validation cases.
 
 Three are tried: keeping the largest piece, removing pieces below a share of the class's usual volume, and filling
 holes. One is used where the mean Dice of the cases rises by ``LEAST_GAIN`` and ``BETTER_TO_WORSE`` times as many cases
@@ -44,9 +44,9 @@ class _Pieces:
     voxel_mm3: float
 
     def dice(self, kept: np.ndarray, *, fill: bool = False) -> float:
-        found = int(self.sizes[kept].sum()) + fill * self.filled[0]
+        predicted = int(self.sizes[kept].sum()) + fill * self.filled[0]
         right = int(self.right[kept].sum()) + fill * self.filled[1]
-        return 2 * right / (found + self.reference) if found + self.reference else 1.0
+        return 2 * right / (predicted + self.reference) if predicted + self.reference else 1.0
 
 
 @dataclass
@@ -55,7 +55,7 @@ class CleaningStudy:
 
     classes: Sequence[LabelClass]
     cases: int = 0
-    found: dict[int, list[_Pieces]] = field(default_factory=dict)
+    pieces: dict[int, list[_Pieces]] = field(default_factory=dict)
 
     def add(self, prediction: np.ndarray, reference: np.ndarray, spacing_zyx: Sequence[float]) -> None:
         """A case: label values (z, y, x) of both sides, voxels that do not count 0 in both; spacing in mm."""
@@ -64,14 +64,14 @@ class CleaningStudy:
         new = filled_holes(prediction)
         new[prediction != 0] = 0
         for item in self.classes:
-            pieces = _pieces(prediction == item.value, reference == item.value, new == item.value, voxel)
-            self.found.setdefault(item.value, []).append(pieces)
+            entry = _pieces(prediction == item.value, reference == item.value, new == item.value, voxel)
+            self.pieces.setdefault(item.value, []).append(entry)
 
     def choose(self) -> list[Cleaning]:
-        """What to do to each class, all of them named; [] with too few cases to tell."""
+        """What to do to each class, all of them named; [] with too few cases."""
         if self.cases < LEAST_CASES:
             return []
-        return [_best(item, self.found[item.value]) for item in self.classes]
+        return [_best(item, self.pieces[item.value]) for item in self.classes]
 
 
 def clean_classes(labels: np.ndarray, spacing_zyx: Sequence[float], cleanings: Iterable[Cleaning]) -> np.ndarray:
@@ -81,7 +81,7 @@ def clean_classes(labels: np.ndarray, spacing_zyx: Sequence[float], cleanings: I
         if item.minimum_size_mm3:
             labels = remove_small_components(labels, spacing_zyx, item.minimum_size_mm3, [item.value])
     largest, holes = (
-        [item.value for item in used if getattr(item, how)] for how in ("largest_component", "fill_holes")
+        [item.value for item in used if getattr(item, option)] for option in ("largest_component", "fill_holes")
     )
     if largest:
         labels = keep_largest_components(labels, largest)

@@ -21,9 +21,9 @@ from MedSegTrainerLib.data.samples.preprocess import prepare_image
 from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
-from MedSegTrainerLib.inference.ensemble import Way, averaged, grouped, on_device, together, way_of_preparing
+from MedSegTrainerLib.inference.ensemble import InputKey, averaged, combine_groups, grouped, on_device, preparation_key
 from MedSegTrainerLib.inference.memory_fallback import Placement, lighter
-from MedSegTrainerLib.inference.probability_maps import NO_MAPS, MapsWanted, Prediction, ProbabilitySpool
+from MedSegTrainerLib.inference.probability_maps import NO_MAPS, MapSelection, Prediction, ProbabilitySpool
 from MedSegTrainerLib.inference.slab_resampling import onto_grid, planes_at_once
 from MedSegTrainerLib.inference.sliding_window import predict_slabs
 from MedSegTrainerLib.inference.tta import IDENTITY, Transform
@@ -40,10 +40,10 @@ OnWindow = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """An image as the networks see it: float32 (channels, z, y, x) by way of preparing; the grid it came on, and the
+    """An image as the networks see it: float32 (channels, z, y, x) by ``preparation_key``; the grid it came on, and the
     same grid with canonical axes, in the order of the plan."""
 
-    images: dict[Way, np.ndarray]
+    images: dict[InputKey, np.ndarray]
     original: Geometry
     canonical: Geometry
 
@@ -52,7 +52,7 @@ class Predictor:
     """A model, or several that are averaged, on a device, ready for one image after another.
 
     transforms: what test-time augmentation averages over, too. devices: what the models that see the same windows are
-    spread over, ``device`` first; without them it alone. warn: called with words where memory ran out and
+    spread over, ``device`` first; without them it alone. warn: called with a message where memory ran out and
     something was made smaller, which it stays for the images to come. Raises ModelError where models do not fit
     together.
     """
@@ -65,7 +65,7 @@ class Predictor:
         overlap: float = 0.5,
         transforms: Sequence[Transform] = (IDENTITY,),
         devices: Sequence[torch.device] = (),
-        warn: Callable[[str], None] = lambda words: None,
+        warn: Callable[[str], None] = lambda message: None,
     ) -> None:
         self.packages = [packages] if isinstance(packages, ModelPackage) else list(packages)
         self.plan, self.overlap, self.transforms, self.warn = self.packages[0].plan, overlap, transforms, warn
@@ -75,7 +75,7 @@ class Predictor:
         self._place_on(Placement(device=device, plans=self.trained))
 
     @property
-    def opinions(self) -> int:
+    def result_count(self) -> int:
         """How many results are averaged."""
         return len(self.packages) * len(self.transforms)
 
@@ -89,9 +89,9 @@ class Predictor:
     def prepare(self, channels: Sequence[sitk.Image]) -> Prepared:
         """The part that needs no device; raises DataError for another number of channels than the model has."""
         self.refuse_other_channels(channels)
-        ways = {way_of_preparing(plan): plan for plan in self.trained}
+        plans = {preparation_key(plan): plan for plan in self.trained}
         return Prepared(
-            images={way: prepare_image(channels, plan)[0] for way, plan in ways.items()},
+            images={key: prepare_image(channels, plan)[0] for key, plan in plans.items()},
             original=Geometry.of(channels[0]),
             canonical=Geometry.of(to_canonical(channels[0], self.plan.slice_axis)),
         )
@@ -111,10 +111,10 @@ class Predictor:
         self,
         prepared: Prepared,
         on_window: OnWindow = lambda done, total: None,
-        maps: MapsWanted = NO_MAPS,
+        maps: MapSelection = NO_MAPS,
         spool: Path | None = None,
     ) -> Prediction:
-        """The label map, and the maps that are wanted; probabilities wait in a temporary file in the folder ``spool``.
+        """The label map, and the selected maps; probabilities wait in a temporary file in the folder ``spool``.
 
         Where memory runs out it begins anew with less; raises MedSegError where nothing is left to be made smaller.
         """
@@ -128,20 +128,20 @@ class Predictor:
 
     def _place_on(self, placement: Placement) -> None:
         self.placement = placement
-        spread = self.devices if placement.device == self.devices[0] else [placement.device]
-        self.places = [[spread[index % len(spread)] for index in range(len(group))] for group in self.groups]
-        self.networks = [list(map(on_device, *pair)) for pair in zip(self.groups, self.places, strict=True)]
+        devices = self.devices if placement.device == self.devices[0] else [placement.device]
+        self.member_devices = [[devices[index % len(devices)] for index in range(len(group))] for group in self.groups]
+        self.networks = [list(map(on_device, *pair)) for pair in zip(self.groups, self.member_devices, strict=True)]
 
     def _need_less(self) -> None:
         free_memory(self.placement.device)
-        found = lighter(self.placement, self.trained)
-        if found is None:
+        fallback = lighter(self.placement, self.trained)
+        if fallback is None:
             raise MedSegError(
                 "Memory ran out, and the windows that the model sees cannot be made smaller. Close other programs, "
                 "or take a computer with more memory."
             )
-        placement, words = found
-        self.warn(f"Memory ran out. {words}")
+        placement, message = fallback
+        self.warn(f"Memory ran out. {message}")
         if placement.device == self.placement.device:
             self.placement = placement
         else:
@@ -149,10 +149,10 @@ class Predictor:
         free_memory(self.placement.device)
 
     @torch.inference_mode()
-    def _attempt(self, prepared: Prepared, on_window: OnWindow, maps: MapsWanted, spool: Path | None) -> Prediction:
-        spread = maps.uncertainty and self.opinions > 1
-        target, channels = prepared.canonical.size_zyx, len(self.plan.classes) + 1 + spread
-        images = [prepared.images[way_of_preparing(plan)] for plan in self.trained]
+    def _attempt(self, prepared: Prepared, on_window: OnWindow, maps: MapSelection, spool: Path | None) -> Prediction:
+        with_variance = maps.uncertainty and self.result_count > 1
+        target, channels = prepared.canonical.size_zyx, len(self.plan.classes) + 1 + with_variance
+        images = [prepared.images[preparation_key(plan)] for plan in self.trained]
         sources = [(image.shape[1], image.shape[2], image.shape[3]) for image in images]
         step = min(planes_at_once(channels, source, target) for source in sources)
         parts = [0.0] * len(images)
@@ -162,23 +162,27 @@ class Predictor:
             on_window(*((done, total) if len(parts) == 1 else (round(PARTS * sum(parts) / len(parts)), PARTS)))
 
         chunks = [
-            onto_grid(self._slabs(index, image, spread, partial(count, index)), source, target, step)
+            onto_grid(self._slabs(index, image, with_variance, partial(count, index)), source, target, step)
             for index, (image, source) in enumerate(zip(images, sources, strict=True))
         ]
-        canvas = _Canvas(prepared, self.plan.classes, maps, spread=spread, spool=spool)
-        for found in zip(*chunks, strict=True):
+        canvas = _Canvas(prepared, self.plan.classes, maps, with_variance=with_variance, spool=spool)
+        for slabs in zip(*chunks, strict=True):
             counts = [len(group) for group in self.groups]
-            canvas.add(found[0][0], together([values for _, values in found], counts, spread=spread))
+            canvas.add(
+                slabs[0][0], combine_groups([values for _, values in slabs], counts, with_variance=with_variance)
+            )
         return canvas.prediction()
 
     def _slabs(
-        self, index: int, image: np.ndarray, spread: bool, on_window: OnWindow
+        self, index: int, image: np.ndarray, with_variance: bool, on_window: OnWindow
     ) -> Iterator[tuple[int, torch.Tensor]]:
         plan, placement = self.placement.plans[index], self.placement
         return predict_slabs(
             with_neighbours(torch.from_numpy(image).to(placement.device), plan.neighbour_slices),
-            averaged(self.networks[index], self.transforms, spread=spread, devices=self.places[index]),
-            channels=len(plan.classes) + 1 + spread,
+            averaged(
+                self.networks[index], self.transforms, with_variance=with_variance, devices=self.member_devices[index]
+            ),
+            channels=len(plan.classes) + 1 + with_variance,
             patch=plan.patch_size,
             overlap=self.overlap,
             batch=plan.batch_size,
@@ -199,9 +203,9 @@ class _Canvas:
         self,
         prepared: Prepared,
         classes: Sequence[LabelClass],
-        maps: MapsWanted,
+        maps: MapSelection,
         *,
-        spread: bool,
+        with_variance: bool,
         spool: Path | None,
     ) -> None:
         values = [0, *(item.value for item in classes)]
@@ -210,14 +214,14 @@ class _Canvas:
         shape = prepared.canonical.size_zyx
         self.labels = np.zeros(shape, self.values.dtype)
         self.entropy = np.zeros(shape, np.float16) if maps.uncertainty else None
-        self.spread = np.zeros(shape, np.float16) if spread else None
+        self.std = np.zeros(shape, np.float16) if with_variance else None
         self.spool = None
         if maps.probabilities and spool is not None:
             self.spool = ProbabilitySpool(len(classes), shape, spool)
 
-    def add(self, first: int, found: torch.Tensor) -> None:
-        """Logits (classes, planes, y, x), background first, with the variance as a last channel where it is wanted."""
-        logits, planes = found[: self.count], slice(first, first + found.shape[1])
+    def add(self, first: int, result: torch.Tensor) -> None:
+        """Logits (classes, planes, y, x), background first, with the variance as a last channel where maps need it."""
+        logits, planes = result[: self.count], slice(first, first + result.shape[1])
         highest = logits.max(dim=0)  # argmax over the first axis takes ten times as long on a CPU
         if not torch.isfinite(highest.values).all():
             raise DataError(NO_NUMBERS)
@@ -229,15 +233,19 @@ class _Canvas:
         if self.entropy is not None:
             entropy = -(p * logs).sum(dim=0) / float(np.log(self.count))
             self.entropy[planes] = entropy.clamp(0, 1).cpu().numpy()
-        if self.spread is not None:
-            self.spread[planes] = found[self.count].clamp(0, 1).sqrt().cpu().numpy()
+        if self.std is not None:
+            self.std[planes] = result[self.count].clamp(0, 1).sqrt().cpu().numpy()
         if self.spool is not None:
             self.spool.write(first, p[1:].cpu().numpy())
 
     def prediction(self) -> Prediction:
-        bring = partial(_onto_original, prepared=self.prepared)
+        to_image = partial(_onto_original, prepared=self.prepared)
         return Prediction(
-            labels=bring(self.labels), bring=bring, entropy=self.entropy, spread=self.spread, probabilities=self.spool
+            labels=to_image(self.labels),
+            to_image=to_image,
+            entropy=self.entropy,
+            std=self.std,
+            probabilities=self.spool,
         )
 
 
@@ -257,9 +265,9 @@ def _onto_original(array: np.ndarray, *, prepared: Prepared) -> sitk.Image:
 def describe_plan(plan: Plan) -> dict[str, str]:
     """What a reader of a report wants to know of a model."""
     settings = network_settings(plan.architecture, plan.network)
-    told = [name if value is True else f"{name} {value}" for name, value in settings.items() if value]
+    options = [name if value is True else f"{name} {value}" for name, value in settings.items() if value]
     return {
-        "Network": f"{plan.architecture}, {plan.dims}D, {', '.join(told).replace('_', ' ')}",
+        "Network": f"{plan.architecture}, {plan.dims}D, {', '.join(options).replace('_', ' ')}",
         "Voxel size": f"{' x '.join(f'{mm:.3g}' for mm in plan.spacing)} mm ({', '.join(plan.axes)})",
         "Patch": " x ".join(str(n) for n in plan.patch_size) + f" voxels, batch {plan.batch_size}",
         "Intensities": plan.reasons.get("normalization", ""),

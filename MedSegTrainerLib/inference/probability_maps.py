@@ -21,12 +21,12 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.imaging.write import write_volume
 
 FULL = np.iinfo(np.uint16).max  # a probability of 1 in a spool: steps of 0.000015
-ENTROPY, SPREAD = "entropy", "spread"
+ENTROPY, STD = "entropy", "spread"  # in the names of files
 PROBABILITY_FOLDER, UNCERTAINTY_FOLDER = "probabilities", "uncertainty"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MapsWanted:
+class MapSelection:
     probabilities: bool = False
     uncertainty: bool = False
 
@@ -35,7 +35,7 @@ class MapsWanted:
         return self.probabilities or self.uncertainty
 
 
-NO_MAPS = MapsWanted()
+NO_MAPS = MapSelection()
 
 
 class ProbabilitySpool:
@@ -75,30 +75,30 @@ class ProbabilitySpool:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What a model found: ``labels`` on the grid of the image. Maps are (z, y, x) in canonical axes, None if not asked.
+    """What a model predicts: ``labels`` on the grid of the image. Maps are (z, y, x) in canonical axes or None.
 
-    entropy: of the mean probabilities, 0 (sure) to 1 (all classes alike). spread: ``ensemble``. bring: an array
-    in canonical axes as an image on the grid of the input.
+    entropy: of the mean probabilities, 0 (sure) to 1 (all classes alike). std: over the members (``ensemble``).
+    to_image: an array in canonical axes as an image on the grid of the input.
     """
 
     labels: sitk.Image
-    bring: Callable[[np.ndarray], sitk.Image]
+    to_image: Callable[[np.ndarray], sitk.Image]
     entropy: np.ndarray | None = None
-    spread: np.ndarray | None = None
+    std: np.ndarray | None = None
     probabilities: ProbabilitySpool | None = None
 
 
 def map_files(
-    output: Path, name: str, suffix: str, classes: Sequence[LabelClass], wanted: MapsWanted, *, spread: bool
+    output: Path, name: str, suffix: str, classes: Sequence[LabelClass], selection: MapSelection, *, with_std: bool
 ) -> dict[str, Path]:
     """The files that ``write_maps`` makes for a case: for each class value as text, ``entropy`` and ``spread``."""
     files = {}
-    if wanted.probabilities:
+    if selection.probabilities:
         for item in classes:
-            words = re.sub(r"[^\w-]+", "_", item.name).strip("_")
-            files[str(item.value)] = output / PROBABILITY_FOLDER / name / f"{item.value}-{words}.{suffix}"
-    for kind in (ENTROPY, SPREAD) if wanted.uncertainty else ():
-        if kind == ENTROPY or spread:
+            class_name = re.sub(r"[^\w-]+", "_", item.name).strip("_")
+            files[str(item.value)] = output / PROBABILITY_FOLDER / name / f"{item.value}-{class_name}.{suffix}"
+    for kind in (ENTROPY, STD) if selection.uncertainty else ():
+        if kind == ENTROPY or with_std:
             files[kind] = output / UNCERTAINTY_FOLDER / f"{name}_{kind}.{suffix}"
     return files
 
@@ -110,13 +110,13 @@ def write_maps(
 
     like: the file of the image, as ``write_volume`` takes it.
     """
-    for kind, values in ((ENTROPY, prediction.entropy), (SPREAD, prediction.spread)):
+    for kind, values in ((ENTROPY, prediction.entropy), (STD, prediction.std)):
         if kind in files and values is not None:
-            write_volume(prediction.bring(values.astype(np.float32)), files[kind], like)
+            write_volume(prediction.to_image(values.astype(np.float32)), files[kind], like)
     spool = prediction.probabilities
     if spool is None:
         return
     for index, item in enumerate(classes):
         if str(item.value) in files:
-            write_volume(prediction.bring(spool.read(index)), files[str(item.value)], like)
+            write_volume(prediction.to_image(spool.read(index)), files[str(item.value)], like)
     spool.close()

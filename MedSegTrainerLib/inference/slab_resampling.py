@@ -31,25 +31,25 @@ def onto_grid(slabs: Slabs, source: Triple, target: Triple, step: int) -> Slabs:
     Slabs come from low z to high without gaps, and each is used before the next one is taken; chunks go the same way,
     with the index of their first plane.
     """
-    places = ((np.arange(target[0]) + 0.5) * source[0] / target[0] - 0.5).clip(0, source[0] - 1)
-    low = np.floor(places).astype(int)
+    positions = ((np.arange(target[0]) + 0.5) * source[0] / target[0] - 0.5).clip(0, source[0] - 1)
+    low = np.floor(positions).astype(int)
     high = np.minimum(low + 1, source[0] - 1)
-    share = torch.from_numpy((places - low).astype(np.float32))
+    share = torch.from_numpy((positions - low).astype(np.float32))
     kept: list[torch.Tensor] = []  # planes of earlier slabs that chunks still need, from ``kept_from`` on
-    kept_from = made = 0
+    kept_from = done = 0
     for first, slab in slabs:
         end = first + slab.shape[1]
-        while made < target[0]:
-            stop = min(made + step, target[0])
+        while done < target[0]:
+            stop = min(done + step, target[0])
             if high[stop - 1] >= end:
                 break
-            chunk = _picked(low[made:stop], slab, first, kept, kept_from)
-            weight = share[made:stop].to(chunk.device)[None, :, None, None]
+            chunk = _picked(low[done:stop], slab, first, kept, kept_from)
+            weight = share[done:stop].to(chunk.device)[None, :, None, None]
             if bool(weight.any()):
-                chunk = torch.lerp(chunk, _picked(high[made:stop], slab, first, kept, kept_from), weight)
-            yield made, _in_plane(chunk, target)
-            made = stop
-        needed = int(low[made]) if made < target[0] else end
+                chunk = torch.lerp(chunk, _picked(high[done:stop], slab, first, kept, kept_from), weight)
+            yield done, _in_plane(chunk, target)
+            done = stop
+        needed = int(low[done]) if done < target[0] else end
         kept = [_plane(i, slab, first, kept, kept_from).clone() for i in range(needed, end)]
         kept_from = needed
 

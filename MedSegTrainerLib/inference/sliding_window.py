@@ -16,7 +16,7 @@ Values = tuple[float, ...]
 SIGMA = 1 / 8  # of the window; nnU-Net's and MONAI's value
 LARGEST_SUMS = 1 << 30  # bytes that the sums over windows take in 32 bits; beyond it they are kept in 16
 MANY_BATCHES = 4  # in a layer of windows, from which on a last batch that is not full costs little
-MOST_KNOWN = 8  # values that empty windows have, whose results are kept
+MOST_CACHED = 8  # values that empty windows have, whose results are kept
 
 
 def predict_volume(
@@ -139,7 +139,7 @@ def _rolling(
     dtype = torch.float32 if 4 * math.prod(shape) <= LARGEST_SUMS else torch.float16
     total, weight = torch.zeros(shape, dtype=dtype, device=keep_on), torch.zeros(shape[1:], device=keep_on)
     fade = gaussian_weights(window, starts, keep_on)
-    known: dict[Values, torch.Tensor] = {}
+    cache: dict[Values, torch.Tensor] = {}
     base = done = 0
     for part in parts:
         finished = part[0][0] - base
@@ -148,11 +148,11 @@ def _rolling(
             _move_down(total, finished)
             _move_down(weight[None], finished)
             base += finished
-        seen = [(image[_place(start, window)], values[start]) for start in part]
-        for (z, y, x), logits in zip(part, _answers(seen, network, known), strict=True):
+        windows = [(image[_place(start, window)], values[start]) for start in part]
+        for (z, y, x), logits in zip(part, _window_logits(windows, network, cache), strict=True):
             place = _place((z - base, y, x), window)
-            for sums, found in zip(total, logits, strict=True):  # class by class: less memory than all at once
-                sums[place[1:]] += found.to(keep_on, torch.float32) * fade
+            for sums, class_logits in zip(total, logits, strict=True):  # class by class: less memory than all at once
+                sums[place[1:]] += class_logits.to(keep_on, torch.float32) * fade
             weight[place[1:]] += fade
         done += len(part)
         on_window(done, len(starts))
@@ -179,21 +179,21 @@ def _in_parts(starts: list[Triple], values: Mapping[Triple, Values | None], batc
     return parts
 
 
-def _answers(
-    seen: Sequence[tuple[torch.Tensor, Values | None]], network: Network, known: dict[Values, torch.Tensor]
+def _window_logits(
+    windows: Sequence[tuple[torch.Tensor, Values | None]], network: Network, cache: dict[Values, torch.Tensor]
 ) -> Iterator[torch.Tensor]:
-    """Logits (classes, z, y, x) of windows (C, z, y, x), given with their only value; ``known`` are those of values."""
-    wanted = [window for window, value in seen if value is None]
-    found = iter(network(torch.stack(wanted)) if wanted else ())
-    for window, value in seen:
+    """Logits (classes, z, y, x) of windows (C, z, y, x), given with their only value; ``cache`` is by value."""
+    batch = [window for window, value in windows if value is None]
+    results = iter(network(torch.stack(batch)) if batch else ())
+    for window, value in windows:
         if value is None:
-            yield next(found)
+            yield next(results)
             continue
-        if value not in known:
-            if len(known) == MOST_KNOWN:
-                known.clear()
-            known[value] = network(window[None])[0]
-        yield known[value]
+        if value not in cache:
+            if len(cache) == MOST_CACHED:
+                cache.clear()
+            cache[value] = network(window[None])[0]
+        yield cache[value]
 
 
 def _means(sums: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Test-time augmentation: the image is also seen mirrored or turned, and what is found there is brought back."""
+"""Test-time augmentation: the image is also seen mirrored or turned, and the results are turned back."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Transform:
         seen = windows.flip([axis + 2 for axis in self.flips]) if self.flips else windows
         return torch.rot90(seen, self.turns, (-2, -1)) if self.turns else seen
 
-    def undo(self, found: torch.Tensor) -> torch.Tensor:
+    def undo(self, result: torch.Tensor) -> torch.Tensor:
         """What ``apply`` did, backwards."""
-        back = torch.rot90(found, -self.turns, (-2, -1)) if self.turns else found
+        back = torch.rot90(result, -self.turns, (-2, -1)) if self.turns else result
         return back.flip([axis + 2 for axis in self.flips]) if self.flips else back
 
 
@@ -50,34 +50,37 @@ def choose_transforms(
     if not config.tta:
         return (IDENTITY,), []
     trained = tuple(axis for axis in plans[0].flip_axes if all(axis in plan.flip_axes for plan in plans))
-    sides = {**({"x": swaps} if swaps else {}), **{name: why for plan in plans for name, why in plan.sides.items()}}
+    sides = {
+        **({"x": swaps} if swaps else {}),
+        **{name: reason for plan in plans for name, reason in plan.sides.items()},
+    }
     axes, warning = mirror_axes(config, trained, sides, plans[0].axes)
     warnings = [warning] if warning else []
     counts = range(len(axes) + 1)
-    found = [Transform(flips=flips) for count in counts for flips in itertools.combinations(axes, count)]
-    asked = [] if config.tta_transforms == "auto" else list(dict.fromkeys(config.tta_transforms))
-    turns = [name for name in asked if name in QUARTER_TURNS]
+    transforms = [Transform(flips=flips) for count in counts for flips in itertools.combinations(axes, count)]
+    requested = [] if config.tta_transforms == "auto" else list(dict.fromkeys(config.tta_transforms))
+    turns = [name for name in requested if name in QUARTER_TURNS]
     used = []
     for name in turns:
-        why = next(filter(None, (why_not_turn(name, plan, sides) for plan in plans)), None)
-        if why:
-            warnings.append(f"Left out: {name}, because {why}.")
+        reason = next(filter(None, (reason_against_turn(name, plan, sides) for plan in plans)), None)
+        if reason:
+            warnings.append(f"Left out: {name}, because {reason}.")
             continue
         used.append(name)
-        found.append(Transform(turns=QUARTER_TURNS[name]))
+        transforms.append(Transform(turns=QUARTER_TURNS[name]))
     if used:
         most = max(ranges.rotation for ranges in RANGES.values())
         warnings.append(
             f"{', '.join(used)}: training turns images by {most:g} degrees at most, so the model never saw this. "
             "It can make the result worse: compare with and without on labelled cases."
         )
-    return tuple(found), warnings
+    return tuple(transforms), warnings
 
 
 def mirror_axes(
     config: ApplyConfig, trained: Sequence[int], sides: Mapping[str, str] = NO_SIDES, axes: str = "zyx"
 ) -> tuple[tuple[int, ...], str | None]:
-    """The array axes that test-time augmentation mirrors, and a warning where that is not what was asked.
+    """The array axes that test-time augmentation mirrors, and a warning where that is not what was requested.
 
     A network that never saw mirrored patches would be misled by them. ``sides``: axes to what mirroring along them does
     to classes with a side; then it is left out even if the network was trained with it. ``axes``: names of the array's.
@@ -89,23 +92,23 @@ def mirror_axes(
         nothing = f"Nothing is mirrored for test-time augmentation, as the model was trained without it{_why(sides)}."
         return allowed, None if allowed else nothing
     flips = [name for name in dict.fromkeys(config.tta_transforms) if name not in QUARTER_TURNS]
-    asked = [axes.index(name[-1]) for name in flips]
-    refused = [axes[axis] for axis in asked if axis not in allowed]
-    left_out, why = ", ".join(f"flip_{name}" for name in refused), _why({n: sides[n] for n in refused if n in sides})
-    warning = f"Left out: {left_out}. The model was trained without mirroring along it{why}." if left_out else None
-    return tuple(sorted(axis for axis in asked if axis in allowed)), warning
+    requested = [axes.index(name[-1]) for name in flips]
+    refused = [axes[axis] for axis in requested if axis not in allowed]
+    left_out, reason = ", ".join(f"flip_{name}" for name in refused), _why({n: sides[n] for n in refused if n in sides})
+    warning = f"Left out: {left_out}. The model was trained without mirroring along it{reason}." if left_out else None
+    return tuple(sorted(axis for axis in requested if axis in allowed)), warning
 
 
 def _why(sides: Mapping[str, str]) -> str:
     return f": {'; '.join(sides.values())}" if sides else ""
 
 
-def why_not_turn(name: str, plan: Plan, sides: Mapping[str, str]) -> str | None:
-    """What stands against a turn in the plane, in words, or None.
+def reason_against_turn(name: str, plan: Plan, sides: Mapping[str, str]) -> str | None:
+    """The reason against a turn in the plane as a text, or None.
 
     Half a turn moves left to right; a quarter moves it to the front or the back, where nothing tells the sides apart.
     """
-    in_plane = {axis: words for axis, words in sides.items() if axis in plan.axes[1:]}
+    in_plane = {axis: text for axis, text in sides.items() if axis in plan.axes[1:]}
     if in_plane:
         return f"it moves the sides of the patient elsewhere{_why(in_plane)}"
     if QUARTER_TURNS[name] == 2:

@@ -27,7 +27,7 @@ from MedSegTrainerLib.imaging.read import file_stamps, read_channels
 from MedSegTrainerLib.inference.postprocess import clean_up
 from MedSegTrainerLib.inference.postprocess_search import cleaned_up
 from MedSegTrainerLib.inference.predictor import Predictor, Prepared
-from MedSegTrainerLib.inference.probability_maps import MapsWanted, Prediction, map_files, write_maps
+from MedSegTrainerLib.inference.probability_maps import MapSelection, Prediction, map_files, write_maps
 from MedSegTrainerLib.inference.tta import choose_transforms
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, Outcome
 from MedSegTrainerLib.jobs.apply_inputs import Input, find_inputs
@@ -80,7 +80,7 @@ def run_apply(config: ApplyConfig, context: JobContext) -> Outcome:
     made = Made(Path(config.output_dir))
     tasks = _tasks(config, inputs, predictor, cleanings)
     left = _refuse_to_overwrite(tasks, made, config.overwrite)
-    if config.uncertainty and predictor.opinions == 1:
+    if config.uncertainty and predictor.result_count == 1:
         warnings.append("One model without --tta has no spread: of the uncertainty only the entropy is written.")
     for words in filter(None, (warning, fewer, *warnings)):
         emit(Warned(message=words))
@@ -113,7 +113,7 @@ class _Work:
     ) -> None:
         self.config, self.predictor, self.cleanings, self.made = config, predictor, cleanings, made
         self.folder, self.emit, self.context, self.total = context.folder, context.emit, context, total
-        self.maps = MapsWanted(probabilities=config.probabilities, uncertainty=config.uncertainty)
+        self.maps = MapSelection(probabilities=config.probabilities, uncertainty=config.uncertainty)
         self.data = combine([package.data for package in predictor.packages])
         self.begun, self.started = 0, time.monotonic()
 
@@ -210,7 +210,7 @@ def _tasks(
 ) -> list[Task]:
     files = RESULT_FORMATS[config.output_format]
     output = Path(config.output_dir)
-    wanted = MapsWanted(probabilities=config.probabilities, uncertainty=config.uncertainty)
+    wanted = MapSelection(probabilities=config.probabilities, uncertainty=config.uncertainty)
     settings = {
         "transforms": [asdict(transform) for transform in predictor.transforms],
         "overlap": config.overlap,
@@ -229,7 +229,7 @@ def _tasks(
             files.suffix_of_maps,
             predictor.plan.classes,
             wanted,
-            spread=predictor.opinions > 1,
+            with_std=predictor.result_count > 1,
         )
         label_map = output / f"{item.name}.{files.suffix}"
         tasks.append(Task(item=item, output=label_map, maps=maps, recipe=recipe(models, settings, stamps)))
@@ -258,7 +258,7 @@ def _refuse_to_overwrite(tasks: Sequence[Task], made: Made, overwrite: bool) -> 
 
 def _announced(total: int, left: int, cleanings: Sequence[Cleaning]) -> str:
     there = f", {total - left} of {total} are there already" if left < total else ""
-    done = f". Clean-up that helped on validation cases: {'; '.join(c.words() for c in cleanings)}" if cleanings else ""
+    done = f". Clean-up that helped on validation cases: {'; '.join(c.text() for c in cleanings)}" if cleanings else ""
     return f"Segmenting images ({left}{there}){done}"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from MedSegTrainerLib.config.job_settings import EvaluateConfig
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.evaluation.evaluate import Shown, described_ignored, evaluate
+from MedSegTrainerLib.evaluation.evaluate import OutputSelection, described_ignored, evaluate
 from MedSegTrainerLib.evaluation.file_pairs import listed_pairs, pair_folders, with_uncertainty
 from MedSegTrainerLib.events import Emit
 from MedSegTrainerLib.job import Outcome
@@ -34,7 +34,7 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
         heard.append(event.message)
         emit(event)
 
-    shown = Shown(
+    selection = OutputSelection(
         metrics=tuple(dict.fromkeys(metric_key(name) for name in config.metrics)) or tuple(METRICS),
         per_case=config.per_case,
         pictures=Path(config.pictures_dir) if config.pictures_dir else None,
@@ -62,7 +62,7 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
         title="Segmentation evaluation",
         facts=facts,
         notes=heard,
-        shown=shown,
+        selection=selection,
         ignore_label=ignored,
         tolerance_mm=config.surface_tolerance_mm,
     )

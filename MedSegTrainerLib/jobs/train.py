@@ -189,7 +189,7 @@ def _final_report(training: Training, scanned: Scanned) -> str:
         **describe_plan(training.plan),
         "Cases": split.reason,
         "Best epoch": str(package.training.get("epoch")),
-        "Clean-up": "; ".join(item.words() for item in cleanings if item.does_something) or "none",
+        "Clean-up": "; ".join(item.text() for item in cleanings if item.does_something) or "none",
     }
     document = evaluate(
         pairs,

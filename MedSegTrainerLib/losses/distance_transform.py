@@ -24,34 +24,34 @@ def signed_distances(labels: torch.Tensor, classes: int, spacing: Sequence[float
         return distances_at_once(labels, classes, spacing)
     labelled = labels >= 0
     maps = torch.zeros((len(labels), classes - 1, *labels.shape[1:]), device=labels.device)
-    for sample, known, sample_maps in zip(labels, labelled, maps, strict=True):
+    for sample, counted, sample_maps in zip(labels, labelled, maps, strict=True):
         for index in range(1, classes):
             inside = sample == index
-            contour = _contour(inside[None], (known & ~inside)[None])
+            contour = _contour(inside[None], (counted & ~inside)[None])
             box = _box(contour[0])
             if box is not None:
                 distance = _distance(contour, box, spacing)[0]
-                sample_maps[index - 1] = torch.where(inside, -distance, distance) * known
+                sample_maps[index - 1] = torch.where(inside, -distance, distance) * counted
     return maps
 
 
 def distances_at_once(labels: torch.Tensor, classes: int, spacing: Sequence[float]) -> torch.Tensor:
     """What ``signed_distances`` gives, for GPUs: nothing waits for a look at where the contours are."""
     each = torch.arange(1, classes, dtype=labels.dtype, device=labels.device).view(-1, *[1] * (labels.ndim - 1))
-    inside, known = labels[:, None] == each, (labels >= 0)[:, None]
-    contour = _contour(inside.flatten(0, 1), (known & ~inside).flatten(0, 1))
+    inside, counted = labels[:, None] == each, (labels >= 0)[:, None]
+    contour = _contour(inside.flatten(0, 1), (counted & ~inside).flatten(0, 1))
     distance = _distance(contour, [(0, length) for length in labels.shape[1:]], spacing).view(inside.shape)
     has_contour = contour.flatten(1).any(1).view(inside.shape[:2] + (1,) * (labels.ndim - 1))
-    return torch.where(has_contour & known, torch.where(inside, -distance, distance), 0.0)
+    return torch.where(has_contour & counted, torch.where(inside, -distance, distance), 0.0)
 
 
 def _contour(inside: torch.Tensor, outside: torch.Tensor) -> torch.Tensor:
     """Of masks (N, *spatial)."""
     contour = torch.zeros_like(inside)
     for axis, length in enumerate(inside.shape[1:], start=1):
-        for here, there in ((0, 1), (1, 0)):
-            met = inside.narrow(axis, here, length - 1) & outside.narrow(axis, there, length - 1)
-            contour.narrow(axis, here, length - 1).logical_or_(met)
+        for own, neighbour in ((0, 1), (1, 0)):
+            met = inside.narrow(axis, own, length - 1) & outside.narrow(axis, neighbour, length - 1)
+            contour.narrow(axis, own, length - 1).logical_or_(met)
     return contour
 
 
@@ -73,14 +73,14 @@ def _distance(mask: torch.Tensor, box: Box, spacing: Sequence[float]) -> torch.T
     inside_box = slice(None), *(slice(*span) for span in box)
     squared = torch.where(mask[inside_box], 0.0, torch.inf)
     for axis, (first, end) in enumerate(box, start=1):
-        places = torch.arange(mask.shape[axis], dtype=torch.float32, device=mask.device) * spacing[axis - 1]
-        steps = (places[:, None] - places[first:end]).square()
+        coordinates = torch.arange(mask.shape[axis], dtype=torch.float32, device=mask.device) * spacing[axis - 1]
+        steps = (coordinates[:, None] - coordinates[first:end]).square()
         lines = squared.movedim(axis, 0)
         sources = lines.reshape(len(lines), -1)
-        nearest = torch.full((len(places), sources.shape[1]), torch.inf, device=mask.device)
+        nearest = torch.full((len(coordinates), sources.shape[1]), torch.inf, device=mask.device)
         reached = torch.empty_like(nearest)
         for source, step in zip(sources, steps.unbind(1), strict=True):
             torch.add(source, step[:, None], out=reached)
             torch.minimum(nearest, reached, out=nearest)
-        squared = nearest.view(len(places), *lines.shape[1:]).movedim(0, axis)
+        squared = nearest.view(len(coordinates), *lines.shape[1:]).movedim(0, axis)
     return squared.sqrt()

@@ -131,8 +131,8 @@ def balanced_weights(shares: Sequence[float]) -> list[float]:
 
 def _shrink(target: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """Targets at a lower resolution: the voxel nearest to each centre."""
-    for axis, (length, wanted) in enumerate(zip(target.shape[1:], size, strict=True), start=1):
-        step = length // wanted
+    for axis, (length, reduced) in enumerate(zip(target.shape[1:], size, strict=True), start=1):
+        step = length // reduced
         if step > 1:
             target = target[(slice(None),) * axis + (slice(step // 2, None, step),)]
     return target

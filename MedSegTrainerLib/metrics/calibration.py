@@ -59,7 +59,7 @@ def _box(labelled: np.ndarray) -> tuple[slice, ...]:
     box = []
     for axis, size in enumerate(labelled.shape):
         across = tuple(other for other in range(labelled.ndim) if other != axis)
-        found = np.flatnonzero(labelled.any(axis=across))
-        low, high = (int(found[0]), int(found[-1]) + 1) if found.size else (0, size)
+        indices = np.flatnonzero(labelled.any(axis=across))
+        low, high = (int(indices[0]), int(indices[-1]) + 1) if indices.size else (0, size)
         box.append(slice(max(0, low - NEIGHBOURHOOD), high + NEIGHBOURHOOD))
     return tuple(box)

@@ -58,8 +58,8 @@ def largest_confusions(document: Mapping[str, Any], count: int) -> list[tuple[st
     shares = row_shares(document)
     wrong = voxels * (1 - np.eye(len(names), dtype=int))
     order = np.argsort(-wrong, axis=None, kind="stable")[:count]
-    places = [divmod(int(place), len(names)) for place in order]
-    return [(names[r], names[c], int(wrong[r, c]), float(shares[r, c])) for r, c in places if wrong[r, c]]
+    cells = [divmod(int(index), len(names)) for index in order]
+    return [(names[r], names[c], int(wrong[r, c]), float(shares[r, c])) for r, c in cells if wrong[r, c]]
 
 
 def _ranks(labels: np.ndarray, ordered: np.ndarray) -> np.ndarray:

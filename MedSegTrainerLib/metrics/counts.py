@@ -68,11 +68,11 @@ def overlaps(
     shape, spacing = [prediction.shape[axis] for axis in kept], tuple(spacing_zyx[axis] for axis in kept)
     sides = [_ranked(side, ordered).reshape(shape) for side in (prediction, reference)]
     boxes = [find_objects(side, max_label=len(ordered)) for side in sides]
-    found = []
+    counted = []
     for index in range(len(ordered)):
         box = _joint_box(boxes[0][index], boxes[1][index])
         predicted, expected = (side[box] == index + 1 for side in sides)
-        found.append(
+        counted.append(
             Overlap(
                 intersection=int(np.count_nonzero(predicted & expected)),
                 predicted=int(np.count_nonzero(predicted)),
@@ -83,22 +83,22 @@ def overlaps(
                 tolerance_mm=tolerance_mm,
             )
         )
-    return found
+    return counted
 
 
 def _ranked(labels: np.ndarray, ordered: Sequence[int]) -> np.ndarray:
     """Each label value as its position in ``ordered``, counted from 1; 0 for every other value."""
-    known = np.asarray(ordered)
+    values = np.asarray(ordered)
     ranked = np.zeros(labels.shape, np.min_scalar_type(len(ordered)))
     for index, plane in enumerate(labels):  # plane by plane: searchsorted needs eight bytes a voxel
-        position = np.searchsorted(known, plane).clip(max=len(ordered) - 1)
-        ranked[index] = np.where(known[position] == plane, position + 1, 0)
+        position = np.searchsorted(values, plane).clip(max=len(ordered) - 1)
+        ranked[index] = np.where(values[position] == plane, position + 1, 0)
     return ranked
 
 
 def _joint_box(first: Box | None, second: Box | None) -> Box:
     """The smallest box around two boxes; an empty one when there is neither."""
-    found = [box for box in (first, second) if box is not None]
-    if not found:
+    boxes = [box for box in (first, second) if box is not None]
+    if not boxes:
         return (slice(0, 0),)
-    return tuple(slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*found, strict=True))
+    return tuple(slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*boxes, strict=True))

@@ -209,7 +209,7 @@ METRICS: dict[str, Metric] = {
 def metric_key(name: str) -> str:
     """The key of ``METRICS`` that a name as people write it stands for; raises ConfigError."""
     key = name.strip().lower().replace(" ", "_").replace("-", "_")
-    aliases = {alias: known for known, metric in METRICS.items() for alias in metric.aliases}
+    aliases = {alias: canonical for canonical, metric in METRICS.items() for alias in metric.aliases}
     key = aliases.get(key, key)
     if key not in METRICS:
         raise ConfigError([f"'{name}' is no metric.{did_you_mean(key, [*METRICS, *aliases])}"])
@@ -255,8 +255,8 @@ def outcome(values: Mapping[str, float | None]) -> Outcome:
 
 def mean_dice(values: Mapping[str, Mapping[str, float | None]]) -> float | None:
     """Mean Dice over the classes of one case that are not absent; None when all are."""
-    known = [item["dice"] for item in values.values() if item["dice"] is not None]
-    return float(np.mean(known)) if known else None
+    defined = [item["dice"] for item in values.values() if item["dice"] is not None]
+    return float(np.mean(defined)) if defined else None
 
 
 def summarize(per_case: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> dict[str, dict[str, Values]]:
@@ -273,16 +273,16 @@ def summarize(per_case: Mapping[str, Mapping[str, Mapping[str, float | None]]]) 
 
 
 def _statistics(values: Sequence[float | None]) -> Values:
-    known = [value for value in values if value is not None]
-    if not known:
+    defined = [value for value in values if value is not None]
+    if not defined:
         return {"mean": None, "std": None, "median": None, "min": None, "max": None, "count": 0}
     return {
-        "mean": float(np.mean(known)),
-        "std": float(np.std(known, ddof=1)) if len(known) > 1 else None,
-        "median": float(np.median(known)),
-        "min": float(np.min(known)),
-        "max": float(np.max(known)),
-        "count": len(known),
+        "mean": float(np.mean(defined)),
+        "std": float(np.std(defined, ddof=1)) if len(defined) > 1 else None,
+        "median": float(np.median(defined)),
+        "min": float(np.min(defined)),
+        "max": float(np.max(defined)),
+        "count": len(defined),
     }
 
 

@@ -31,25 +31,25 @@ def length_of(reference: Path, labels: sitk.Image) -> Length:
     return "pixels" if grid.size[2] == 1 else "voxels"
 
 
-def common_length(found: Sequence[Length]) -> Length:
+def common_length(lengths: Sequence[Length]) -> Length:
     """That of several cases; mm where they differ."""
-    kinds = set(found)
+    kinds = set(lengths)
     return kinds.pop() if len(kinds) == 1 else "mm"
 
 
 def display_metric(key: str, length: Length) -> Metric:
-    """A metric of ``METRICS`` in the words and units of a report."""
+    """A metric of ``METRICS`` with the texts and units of a report."""
     metric = METRICS[key]
     if length == "mm":
         return metric
     units = {"mm": (SHORT[length], metric.decimals), "mL": (SHORT[length], 0)}
     unit, decimals = units.get(metric.unit, (metric.unit, metric.decimals))
-    words = {"title": metric.title, "meaning": metric.meaning}
-    for name, text in words.items() if length == "pixels" else ():
+    texts = {"title": metric.title, "meaning": metric.meaning}
+    for name, text in texts.items() if length == "pixels" else ():
         for old, new in IN_A_PLANE.items():
             text = text.replace(old, new)
-        words[name] = text
-    return replace(metric, unit=unit, decimals=decimals, title=words["title"], meaning=words["meaning"])
+        texts[name] = text
+    return replace(metric, unit=unit, decimals=decimals, title=texts["title"], meaning=texts["meaning"])
 
 
 def display_value(value: float | None, key: str, length: Length) -> float | None:

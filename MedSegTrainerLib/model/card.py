@@ -14,7 +14,7 @@ MEASURED_ON = {
     "validation": "validation cases, which chose the best epoch",
     "cross-validation": "cases, each held out once",
 }
-SHOWN = {"dice": "Dice", "iou": "IoU", "hd95_mm": "HD95 mm"}
+CARD_METRICS = {"dice": "Dice", "iou": "IoU", "hd95_mm": "HD95 mm"}
 CURVE_LINES = 8
 
 
@@ -28,7 +28,7 @@ def card_text(plans: Sequence[Plan], document: Mapping[str, Any]) -> str:
         ("Trained on", _data(training, data)),
         ("How good", _quality(plans[0], training, metrics)),
         ("Curve", _curve(first.get("curves", []))),
-        ("Made", _made(plans[0], training, len(plans), str(document.get("made_by", "")))),
+        ("Made", _provenance(plans[0], training, len(plans), str(document.get("made_by", "")))),
     ]
     lines = [line for title, lines in blocks if lines for line in _block(title, lines)]
     return "\n".join("".join(c if c.isprintable() else "\ufffd" for c in line) for line in lines)
@@ -79,12 +79,12 @@ def _quality(plan: Plan, training: Mapping[str, Any], metrics: Mapping[str, Any]
         return lines or ["nobody measured it: all cases were trained on"]
     where = str(metrics.get("measured_on", "test"))
     cases = metrics.get("test_cases" if where == "test" else "validation_cases", training.get("val_cases", []))
-    told = MEASURED_ON.get(where, where)
-    lines = [f"on {len(cases)} {told if len(cases) != 1 else told.replace('cases', 'case', 1)}"]
+    population = MEASURED_ON.get(where, where)
+    lines = [f"on {len(cases)} {population if len(cases) != 1 else population.replace('cases', 'case', 1)}"]
     for item in plan.classes:
-        means = {key: summary.get(item.name, {}).get(key, {}).get("mean") for key in SHOWN}
-        known = [f"{title} {means[key]:.3f}" for key, title in SHOWN.items() if means[key] is not None]
-        lines.append(f"{item.name}: {', '.join(known) or 'in none of them'}")
+        means = {key: summary.get(item.name, {}).get(key, {}).get("mean") for key in CARD_METRICS}
+        figures = [f"{title} {means[key]:.3f}" for key, title in CARD_METRICS.items() if means[key] is not None]
+        lines.append(f"{item.name}: {', '.join(figures) or 'in none of them'}")
     return [*lines, *([str(metrics["words"])] if "words" in metrics else [])]
 
 
@@ -95,10 +95,10 @@ def _curve(curves: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"{point['minutes']:6.1f} min  Dice {point['mean_dice']:.3f}" for point in chosen]
 
 
-def _made(plan: Plan, training: Mapping[str, Any], members: int, made_by: str) -> list[str]:
+def _provenance(plan: Plan, training: Mapping[str, Any], members: int, made_by: str) -> list[str]:
     settings = network_settings(plan.architecture, plan.network)
-    told = [name if value is True else f"{name} {value}" for name, value in settings.items() if value]
-    lines = [f"{plan.architecture}, {plan.dims}D, {', '.join(told).replace('_', ' ')}"]
+    options = [name if value is True else f"{name} {value}" for name, value in settings.items() if value]
+    lines = [f"{plan.architecture}, {plan.dims}D, {', '.join(options).replace('_', ' ')}"]
     if members > 1:
         lines[0] = f"an ensemble of {members} models: {lines[0]}"
     lines.append(f"patches of {' x '.join(map(str, plan.patch_size))} voxels, {plan.loss.loss_type} loss")

@@ -25,7 +25,7 @@ NARROW, SCALED_NARROW = 4.0, 20.0  # times less than the narrowest of the traini
 FLAT = 0.01  # deviation within the range that a CT model looks at, as a share of it: a body has more
 EXTREMES: dict[str, Callable[..., float]] = {"highest_low": max, "lowest_high": min, "narrowest": min}
 Axes = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
-Spread = tuple[Axes, Axes, Axes]
+AxisRanges = tuple[Axes, Axes, Axes]
 PLANES = {"R": "sagittal", "L": "sagittal", "A": "coronal", "P": "coronal", "I": "axial", "S": "axial"}
 
 
@@ -42,14 +42,14 @@ class _Channel:
 
 
 @dataclass(kw_only=True)
-class _Data:
-    """The form of what ``describe`` gives."""
+class _Profile:
+    """The form of what ``describe`` returns."""
 
     schema_version: int
     cases: int
-    spacing_mm: Spread
-    size_voxels: Spread
-    extent_mm: Spread
+    spacing_mm: AxisRanges
+    size_voxels: AxisRanges
+    extent_mm: AxisRanges
     planes: dict[str, int]
     channels: list[_Channel]
 
@@ -72,9 +72,9 @@ def describe(scans: Sequence[CaseScan], channel_names: Sequence[str]) -> dict[st
     return {
         "schema_version": SCHEMA_VERSION,
         "cases": len(scans),
-        "spacing_mm": _spread(spacings),
-        "size_voxels": _spread(sizes),
-        "extent_mm": _spread(spacings * sizes),
+        "spacing_mm": _axis_ranges(spacings),
+        "size_voxels": _axis_ranges(sizes),
+        "extent_mm": _axis_ranges(spacings * sizes),
         "planes": {plane: planes.count(plane) for plane in sorted(set(planes))},
         "channels": [
             {
@@ -122,26 +122,28 @@ def combine(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def unlike_training(channels: Sequence[sitk.Image], plan: Plan, data: Mapping[str, Any]) -> list[str]:
     """In what an image (one SimpleITK image a channel) is unlike those that the model saw, a phrase each.
 
-    data: of ``describe``. With {}, as of older models, or a form of a later version, only what has no contrast is told,
+    data: of ``describe``. With {}, as of older models, or a later form, only a lack of contrast is reported,
     of a CT in the range that the plan names.
     """
     if data.get("schema_version") != SCHEMA_VERSION:
         return [
-            words for channel, how in zip(channels, plan.normalization, strict=True) for words in _flat(channel, how)
+            phrase
+            for channel, normalization in zip(channels, plan.normalization, strict=True)
+            for phrase in _flat(channel, normalization)
         ]
     geometry = Geometry.of(sitk.DICOMOrient(channels[0], "LPS"))
     flat = plan.dims == 2 and geometry.size[2] == 1
-    told = []
+    phrases = []
     if plan.image_size is None:
         spacing, extent = np.array(geometry.spacing_zyx), np.array(geometry.spacing_zyx) * geometry.size_zyx
-        told += _outside("voxels", spacing, data["spacing_mm"], SPACING_FACTOR, flat)
-        told += _outside("a field of view", extent, data["extent_mm"], EXTENT_FACTOR, flat)
+        phrases += _outside("voxels", spacing, data["spacing_mm"], SPACING_FACTOR, flat)
+        phrases += _outside("a field of view", extent, data["extent_mm"], EXTENT_FACTOR, flat)
     plane = plane_of(channels[0].GetDirection())
     if not flat and plane not in data["planes"]:
-        told.append(f"{plane} slices (training: {', '.join(data['planes'])})")
-    for index, (channel, known) in enumerate(zip(channels, data["channels"], strict=True)):
-        told += _intensities(channel, known, plan.normalization[index].method, len(channels) > 1)
-    return told
+        phrases.append(f"{plane} slices (training: {', '.join(data['planes'])})")
+    for index, (channel, profile) in enumerate(zip(channels, data["channels"], strict=True)):
+        phrases += _intensities(channel, profile, plan.normalization[index].method, len(channels) > 1)
+    return phrases
 
 
 def refuse_malformed(data: Any, channels: int) -> None:
@@ -152,13 +154,13 @@ def refuse_malformed(data: Any, channels: int) -> None:
     if data.get("schema_version") != SCHEMA_VERSION:
         return
     try:
-        known = TypeAdapter(_Data).validate_python(data)
+        profile = TypeAdapter(_Profile).validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(("data", *map(str, first["loc"])))
         raise ModelError(f"{where} = {first['input']!r:.60}: {first['msg']}") from None
-    if len(known.channels) != channels:
-        raise ModelError(f"data.channels has {len(known.channels)} entries for {channels} channels")
+    if len(profile.channels) != channels:
+        raise ModelError(f"data.channels has {len(profile.channels)} entries for {channels} channels")
 
 
 def unlike_text(name: str, phrases: Sequence[str]) -> str | None:
@@ -174,68 +176,69 @@ def plane_of(direction: Iterable[float]) -> str:
     return PLANES[letters[2]]
 
 
-def _outside(what: str, values: np.ndarray, known: Sequence[Sequence[float]], factor: float, flat: bool) -> list[str]:
+def _outside(
+    what: str, values: np.ndarray, training_range: Sequence[Sequence[float]], factor: float, flat: bool
+) -> list[str]:
     """``what`` with the values where one leaves the training's range by more than the factor; z of a 2D image is none.
 
-    values: (z, y, x) mm. known: smallest, median, largest.
+    values: (z, y, x) mm. training_range: smallest, median, largest.
     """
     first = 1 if flat else 0
-    low, high = np.array(known[0]) / factor, np.array(known[2]) * factor
+    low, high = np.array(training_range[0]) / factor, np.array(training_range[2]) * factor
     if not ((values < low) | (values > high))[first:].any():
         return []
     ranges = [
         f"{a:.3g}" if f"{a:.3g}" == f"{b:.3g}" else f"{a:.3g} to {b:.3g}"
-        for a, b in zip(known[0], known[2], strict=True)
+        for a, b in zip(training_range[0], training_range[2], strict=True)
     ][first:]
-    found = " x ".join(f"{value:.3g}" for value in values[first:])
+    measured = " x ".join(f"{value:.3g}" for value in values[first:])
     axes = "y, x" if flat else "z, y, x"
-    return [f"{what} of {found} mm (training: {' x '.join(ranges)} mm; {axes})"]
+    return [f"{what} of {measured} mm (training: {' x '.join(ranges)} mm; {axes})"]
 
 
-def _intensities(channel: sitk.Image, known: Mapping[str, Any], method: str, several: bool) -> list[str]:
+def _intensities(channel: sitk.Image, profile: Mapping[str, Any], method: str, several: bool) -> list[str]:
     low, high = value_range(_sample(channel))
-    where = f" in {known['name']}" if several else ""
-    words = (
-        f"intensities from {low:.4g} to {high:.4g}{where} (training: {known['lowest']:.4g} to {known['highest']:.4g})"
-    )
-    if method in FIXED_SCALES and _is_of_another_scale(low, high, known):
+    where = f" in {profile['name']}" if several else ""
+    training_range = f"{profile['lowest']:.4g} to {profile['highest']:.4g}"
+    phrase = f"intensities from {low:.4g} to {high:.4g}{where} (training: {training_range})"
+    if method in FIXED_SCALES and _is_of_another_scale(low, high, profile):
         units = "Hounsfield units, which a CT must have" if method == "ct" else "the units of the training"
-        return [f"{words}, which are hardly {units}"]
+        return [f"{phrase}, which are hardly {units}"]
     slack = INTENSITY_SLACK if method in FIXED_SCALES else SCALED_SLACK
-    reach = slack * (known["highest"] - known["lowest"])
-    is_beyond = low < known["lowest"] - reach or high > known["highest"] + reach
-    is_narrow = high - low < _narrowest(known) / SCALED_NARROW
-    return [words] if is_beyond or is_narrow else []
+    reach = slack * (profile["highest"] - profile["lowest"])
+    is_beyond = low < profile["lowest"] - reach or high > profile["highest"] + reach
+    is_narrow = high - low < _narrowest(profile) / SCALED_NARROW
+    return [phrase] if is_beyond or is_narrow else []
 
 
-def _is_of_another_scale(low: float, high: float, known: Mapping[str, Any]) -> bool:
+def _is_of_another_scale(low: float, high: float, profile: Mapping[str, Any]) -> bool:
     """Whether an image was scaled (to 0-1, 0-255, deviations) or shifted (to numbers from 0 on) before it came here.
 
     A part of a body has fewer intensities than the whole, so a narrower range alone says little.
     """
-    dark, bright = known.get("highest_low", known["median_low"]), known.get("lowest_high", known["median_high"])
-    half = (known["highest"] - known["lowest"]) / 2
+    dark, bright = profile.get("highest_low", profile["median_low"]), profile.get("lowest_high", profile["median_high"])
+    half = (profile["highest"] - profile["lowest"]) / 2
     never_negative = low >= 0 > dark + INTENSITY_SLACK * (bright - dark)
-    return never_negative or high - low < _narrowest(known) / NARROW or low > dark + half or high < bright - half
+    return never_negative or high - low < _narrowest(profile) / NARROW or low > dark + half or high < bright - half
 
 
-def _narrowest(known: Mapping[str, Any]) -> float:
-    usual = known["median_high"] - known["median_low"]
-    return float(known.get("narrowest", usual / NARROW))  # older models kept only what is usual
+def _narrowest(profile: Mapping[str, Any]) -> float:
+    usual = profile["median_high"] - profile["median_low"]
+    return float(profile.get("narrowest", usual / NARROW))  # older models kept only what is usual
 
 
-def _flat(channel: sitk.Image, how: Normalization) -> list[str]:
+def _flat(channel: sitk.Image, normalization: Normalization) -> list[str]:
     sample = _sample(channel)
     if sample.min() == sample.max():
         return [f"one intensity, {sample[0]:.4g}, nearly everywhere"]
-    if how.method != "ct":
+    if normalization.method != "ct":
         return []
-    seen = np.clip(sample, how.low, how.high)
-    if seen.std() >= FLAT * (how.high - how.low):
+    seen = np.clip(sample, normalization.low, normalization.high)
+    if seen.std() >= FLAT * (normalization.high - normalization.low):
         return []
     return [
-        f"next to no contrast from {how.low:.4g} to {how.high:.4g}, where the model looks: hardly Hounsfield units, "
-        "which a CT must have"
+        f"next to no contrast from {normalization.low:.4g} to {normalization.high:.4g}, where the model looks: "
+        "hardly Hounsfield units, which a CT must have"
     ]
 
 
@@ -244,7 +247,7 @@ def _sample(channel: sitk.Image) -> np.ndarray:
     return array.ravel()[:: spread_step(array.shape, VOLUME_SAMPLES)].astype(np.float32)
 
 
-def _spread(values: np.ndarray) -> list[list[float]]:
+def _axis_ranges(values: np.ndarray) -> list[list[float]]:
     """(cases, 3) to the smallest, the median and the largest along each axis."""
     rows = (values.min(axis=0), np.median(values, axis=0), values.max(axis=0))
     return [[_short(value) for value in row] for row in rows]

@@ -66,8 +66,8 @@ class ModelPackage:
         try:
             network.load_state_dict(dict(self.weights))
         except RuntimeError as error:
-            told = str(error).splitlines()[-1].strip()
-            raise ModelError(f"The weights do not fit the network {self.plan.architecture}: {told}") from None
+            reason = str(error).splitlines()[-1].strip()
+            raise ModelError(f"The weights do not fit the network {self.plan.architecture}: {reason}") from None
         return network.eval()
 
 
@@ -94,11 +94,11 @@ def save_ensemble(
     for member, name in zip(members, names, strict=True):
         _write_weights(member, folder, name)
     data = combine([member.data for member in members])
-    together = replace(
+    combined = replace(
         members[0], training=dict(training), metrics=dict(metrics), data=data, curves=[], postprocessing=[]
     )
     listed = [{"weights": name, **_entries(member)} for member, name in zip(members, names, strict=True)]
-    _write_description(members, {**_head(), **_entries(together), "members": listed}, folder)
+    _write_description(members, {**_head(), **_entries(combined), "members": listed}, folder)
 
 
 def load_package(path: Path) -> ModelPackage:
@@ -174,11 +174,11 @@ def _member(entry: Mapping[str, Any], opened: Opened, path: Path) -> ModelPackag
     name = entry["weights"]
     if not WEIGHTS_NAME.fullmatch(name):
         raise damaged(path, f"{name!r} is no name of weights")
-    told = {key: entry[key] for key in ENTRIES if key in entry and key != "plan"}
+    attributes = {key: entry[key] for key in ENTRIES if key in entry and key != "plan"}
     try:
         plan = parse_plan(entry["plan"])
-        refuse_malformed(told.get("data", {}), len(plan.normalization))
-        cleaned = {item.value for item in from_json(told.get("postprocessing", []))}
+        refuse_malformed(attributes.get("data", {}), len(plan.normalization))
+        cleaned = {item.value for item in from_json(attributes.get("postprocessing", []))}
         if cleaned - {item.value for item in plan.classes}:
             raise ModelError("postprocessing cleans classes that the plan does not have")
         shapes = state_shapes(plan.architecture, plan.network)
@@ -192,11 +192,11 @@ def _member(entry: Mapping[str, Any], opened: Opened, path: Path) -> ModelPackag
                 f"{path}: {name} is damaged, or of another network than {plan.architecture}: {error}. Copy the model "
                 "again."
             ) from None
-    return ModelPackage(plan=plan, weights=weights, **told)
+    return ModelPackage(plan=plan, weights=weights, **attributes)
 
 
 def _refuse_other_classes(members: Sequence[ModelPackage], where: str) -> None:
-    known = [(item.value, item.name) for item in members[0].plan.classes]
+    expected = [(item.value, item.name) for item in members[0].plan.classes]
     for member in members[1:]:
-        if [(item.value, item.name) for item in member.plan.classes] != known:
+        if [(item.value, item.name) for item in member.plan.classes] != expected:
             raise ModelError(f"{where}: the models of an ensemble must have the same classes, and these differ.")

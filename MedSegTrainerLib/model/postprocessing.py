@@ -32,7 +32,7 @@ class Cleaning:
     def does_something(self) -> bool:
         return self.largest_component or self.fill_holes or self.minimum_size_mm3 > 0
 
-    def words(self) -> str:
+    def text(self) -> str:
         done = []
         if self.minimum_size_mm3:
             done.append(f"pieces below {self.minimum_size_mm3:.3g} mm3 removed")
@@ -57,8 +57,8 @@ def from_json(entries: Sequence[Mapping[str, Any]]) -> list[Cleaning]:
         return TypeAdapter(list[Cleaning]).validate_python(list(entries))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        told = f"{'.'.join(map(str, first['loc']))} = {first['input']!r:.60}: {first['msg']}"
-        raise ModelError(f"The model's 'postprocessing' does not fit this version ({told}). Update one.") from None
+        problem = f"{'.'.join(map(str, first['loc']))} = {first['input']!r:.60}: {first['msg']}"
+        raise ModelError(f"The model's 'postprocessing' does not fit this version ({problem}). Update one.") from None
 
 
 def agreed(members: Sequence[Sequence[Cleaning]]) -> list[Cleaning]:
@@ -68,19 +68,19 @@ def agreed(members: Sequence[Sequence[Cleaning]]) -> list[Cleaning]:
     """
     if len(members) == 1:
         return [item for item in members[0] if item.does_something]
-    together = []
+    common = []
     for item in members[0]:
         same = [next((other for other in m if other.value == item.value), None) for m in members]
-        known = [other for other in same if other is not None]
-        if len(known) < len(members):
+        counterparts = [other for other in same if other is not None]
+        if len(counterparts) < len(members):
             continue
-        together.append(
+        common.append(
             Cleaning(
                 value=item.value,
                 name=item.name,
-                largest_component=all(other.largest_component for other in known),
-                fill_holes=all(other.fill_holes for other in known),
-                minimum_size_mm3=min(other.minimum_size_mm3 for other in known),
+                largest_component=all(other.largest_component for other in counterparts),
+                fill_holes=all(other.fill_holes for other in counterparts),
+                minimum_size_mm3=min(other.minimum_size_mm3 for other in counterparts),
             )
         )
-    return [item for item in together if item.does_something]
+    return [item for item in common if item.does_something]

@@ -18,12 +18,12 @@ def build_network(architecture: str, parameters: dict[str, Any]) -> nn.Module:
 
     Raises ModelError for an unknown name or parameters it does not take.
     """
-    known = ARCHITECTURES.get(architecture)
-    if known is None:
+    entry = ARCHITECTURES.get(architecture)
+    if entry is None:
         raise ModelError(f"'{architecture}' is no known network.{did_you_mean(architecture, ARCHITECTURES)}")
     try:
-        network: nn.Module = resolve_name(known.builder)(**parameters)
-        return with_right_thin_maps(network if known.gives_list else ListOfLogits(network))
+        network: nn.Module = resolve_name(entry.builder)(**parameters)
+        return with_right_thin_maps(network if entry.gives_list else ListOfLogits(network))
     except (TypeError, ValueError, KeyError) as error:
         raise ModelError(
             f"{architecture} cannot be built: {error}. The model file does not fit this version."

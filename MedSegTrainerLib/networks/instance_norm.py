@@ -82,7 +82,7 @@ def norm_act(name: str, channels: int, dims: int) -> nn.Module:
 
 
 def monai_norm(name: str, channels: int) -> tuple[str, dict[str, Any]]:
-    """MONAI's words for a normalisation of feature maps, their number a multiple of ``channels``."""
+    """MONAI's arguments for a normalisation of feature maps, their number a multiple of ``channels``."""
     if name == "group":
         return "group", {"num_groups": math.gcd(channels, MOST_GROUPS)}
     return name, {"affine": True}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from MedSegTrainerLib.networks.instance_norm import monai_norm
-from MedSegTrainerLib.networks.vision_transformer import SpreadLayers, vision_transformer
+from MedSegTrainerLib.networks.vision_transformer import EvenlySpacedLayers, vision_transformer
 
 UNETR_FEATURES = 16  # at full resolution, as its authors have it
 
@@ -92,7 +92,7 @@ def unetr(
         num_heads=num_heads,
         norm_name=monai_norm(norm, UNETR_FEATURES),
     )
-    body.vit = SpreadLayers(
+    body.vit = EvenlySpacedLayers(
         vision_transformer(
             dims=3,
             in_channels=in_channels,

@@ -44,7 +44,7 @@ def vision_transformer(
     return network
 
 
-class SpreadLayers(nn.Module):
+class EvenlySpacedLayers(nn.Module):
     """A transformer of any number of layers for MONAI's UNETR, which takes the tokens behind three of twelve."""
 
     def __init__(self, transformer: nn.Module) -> None:

@@ -42,8 +42,8 @@ def agreement(pairs: Pairs) -> Agreement | None:
     if len(pairs) < FEWEST:
         return None
     differences = np.array([predicted - expected for expected, predicted in pairs])
-    bias, spread = float(differences.mean()), float(differences.std(ddof=1))
-    low, high = bias - LIMIT_WIDTH * spread, bias + LIMIT_WIDTH * spread
+    bias, std = float(differences.mean()), float(differences.std(ddof=1))
+    low, high = bias - LIMIT_WIDTH * std, bias + LIMIT_WIDTH * std
     return Agreement(count=len(pairs), bias=bias, low=low, high=high)
 
 
@@ -52,11 +52,11 @@ def draw_volumes(volumes: Mapping[str, Pairs], colors: Mapping[str, str], unit: 
     figure = Figure(figsize=(5.2, 4.4), layout="constrained")
     FigureCanvasSVG(figure)
     ax = figure.subplots()
-    known = [value for pairs in volumes.values() for pair in pairs for value in pair if value > 0]
-    is_wide = bool(known) and max(known) > WIDE_RANGE * min(known)
-    lowest = min(known, default=1.0)
-    floor = 0.7 * lowest if is_wide else 0.9 * lowest if lowest > NARROW_RANGE * max(known, default=1.0) else 0.0
-    top = max(known, default=1.0) * (1.4 if is_wide else 1.05)
+    positive = [value for pairs in volumes.values() for pair in pairs for value in pair if value > 0]
+    is_wide = bool(positive) and max(positive) > WIDE_RANGE * min(positive)
+    lowest = min(positive, default=1.0)
+    floor = 0.7 * lowest if is_wide else 0.9 * lowest if lowest > NARROW_RANGE * max(positive, default=1.0) else 0.0
+    top = max(positive, default=1.0) * (1.4 if is_wide else 1.05)
     for name, pairs in volumes.items():
         if pairs:
             across, up = np.array(pairs).clip(floor).T
@@ -102,28 +102,30 @@ def draw_agreement(volumes: Mapping[str, Pairs], colors: Mapping[str, str], unit
 
 def most_biased(volumes: Mapping[str, Pairs]) -> list[str]:
     """The structures that get a plot, in their own order."""
-    found = {name: agreement(pairs) for name, pairs in volumes.items()}
+    agreements = {name: agreement(pairs) for name, pairs in volumes.items()}
     shares = {
-        name: abs(it.bias) / max(float(np.mean(volumes[name])), 1e-9) for name, it in found.items() if it is not None
+        name: abs(it.bias) / max(float(np.mean(volumes[name])), 1e-9)
+        for name, it in agreements.items()
+        if it is not None
     }
     ranked = sorted(shares, key=lambda name: -shares[name])[:PLOTS_SHOWN]
     return [name for name in volumes if name in ranked]
 
 
 def _draw_one(ax: Axes, pairs: Pairs, color: str) -> None:
-    found = agreement(pairs)
-    assert found is not None  # chosen for having one
+    limits = agreement(pairs)
+    assert limits is not None  # chosen for having one
     values = np.array(pairs)
     ax.plot(
         values.mean(axis=1), values[:, 1] - values[:, 0], "o", color=color, markersize=4, alpha=0.8, markeredgewidth=0
     )
     ax.axhline(0, color=INK, linewidth=0.6)
-    ax.axhline(found.bias, color=INK, linewidth=1.4)
-    for limit in (found.low, found.high):
+    ax.axhline(limits.bias, color=INK, linewidth=1.4)
+    for limit in (limits.low, limits.high):
         ax.axhline(limit, color=INK, linewidth=1.0, linestyle="--")
-    ax.axhspan(found.low, found.high, color=INK, alpha=0.06, linewidth=0)
+    ax.axhspan(limits.low, limits.high, color=INK, alpha=0.06, linewidth=0)
     ax.margins(x=0.08, y=0.12)
-    if found.high - found.low < 1e-6 * values.mean():  # equal volumes: rounding errors are no spread
-        ax.set_ylim(found.bias - 0.01 * values.mean(), found.bias + 0.01 * values.mean())
+    if limits.high - limits.low < 1e-6 * values.mean():  # equal volumes: rounding errors are no deviation
+        ax.set_ylim(limits.bias - 0.01 * values.mean(), limits.bias + 0.01 * values.mean())
     calm(ax)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6))

@@ -65,10 +65,10 @@ def _read_onto(path: str | None, grid: sitk.Image, grid_path: Path) -> np.ndarra
     if path is None:
         return None
     try:
-        found = read_channels([Path(path)])[0]
+        volume = read_channels([Path(path)])[0]
     except DataError:
         return None
-    image = place_on_grid(found, Path(path), grid, grid_path, is_label=False).image
+    image = place_on_grid(volume, Path(path), grid, grid_path, is_label=False).image
     if Geometry.of(image).disagreements(Geometry.of(grid)):
         return None
     array: np.ndarray = np.nan_to_num(sitk.GetArrayFromImage(to_canonical(image)).astype(np.float32))

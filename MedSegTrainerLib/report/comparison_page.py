@@ -108,13 +108,13 @@ def _tiles(document: Mapping[str, Any], result: Mapping[str, Any], metric: Metri
 def _changes(results: Mapping[str, Any], metric: Metric, change: str) -> list[dict[str, str]]:
     """The cases and structures that changed most in one direction."""
     decimals = metric.decimals + 1
-    found = [
+    changes = [
         (abs(item["difference"]), name, item)
         for name, result in results["classes"].items()
         for item in result["cases"]
         if item["change"] == change
     ]
-    found.sort(key=lambda entry: -entry[0])
+    changes.sort(key=lambda entry: -entry[0])
     return [
         {
             "case": item["case"],
@@ -123,16 +123,16 @@ def _changes(results: Mapping[str, Any], metric: Metric, change: str) -> list[di
             "b": number(item["b"], decimals),
             "difference": signed(item["difference"], decimals),
         }
-        for _, name, item in found[:CHANGES_SHOWN]
+        for _, name, item in changes[:CHANGES_SHOWN]
     ]
 
 
 def _plots(results: Mapping[str, Any], metric: Metric) -> list[tuple[str, Markup]]:
     """Name and drawing; of many structures those that changed most on average."""
     named = by_name(results)
-    known = [name for name in named if named[name]["n"]]
-    ranked = sorted(known, key=lambda name: (name != ALL, -abs(named[name]["mean"])))[:PLOTS_SHOWN]
-    chosen = [name for name in known if name in ranked]
+    measured = [name for name in named if named[name]["n"]]
+    ranked = sorted(measured, key=lambda name: (name != ALL, -abs(named[name]["mean"])))[:PLOTS_SHOWN]
+    chosen = [name for name in measured if name in ranked]
     title = metric.title + (f", {metric.unit}" if metric.unit else "")
     return [(name, Markup(draw_pairs(named[name], title))) for name in chosen]
 
@@ -185,5 +185,5 @@ def _draw_bars(ax: Axes, result: Mapping[str, Any]) -> None:
     ax.axhline(result["mean"], color=INK, linewidth=1.3, linestyle="--")
     if result["low"] is not None:
         ax.axhspan(result["low"], result["high"], color=INK, alpha=0.12, linewidth=0)
-    shown = f"mean {signed(result['mean'], 4)}"
-    ax.set_title(shown, fontsize=FONT_SIZE, color=INK, loc="right")
+    mean = f"mean {signed(result['mean'], 4)}"
+    ax.set_title(mean, fontsize=FONT_SIZE, color=INK, loc="right")

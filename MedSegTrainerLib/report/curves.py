@@ -27,7 +27,7 @@ INK = "#010203"  # replaced by the colour of the page's text, so that the pictur
 VALIDATION = "#D55E00"  # Okabe-Ito vermillion, told apart from black and white with every kind of colour vision
 FONT_SIZE = 9
 DPI = 100
-PLACES = {"left": 0.07, "right": 0.98, "bottom": 0.06, "top": 0.9, "wspace": 0.13, "hspace": 0.36}
+SUBPLOT_LAYOUT = {"left": 0.07, "right": 0.98, "bottom": 0.06, "top": 0.9, "wspace": 0.13, "hspace": 0.36}
 LEGEND_ROWS, LEGEND_COLUMNS, NAME_LENGTH = 13, 3, 24
 
 Points = Sequence[Mapping[str, Any]]
@@ -68,7 +68,7 @@ def write_curves(points: Points, colors: Mapping[str, str], path: Path) -> None:
     size = (11.0, 8.0 * rows / 3)  # matplotlib's own layout takes as long as the drawing
     figure = Figure(figsize=size, facecolor="white")
     FigureCanvasAgg(figure)
-    loss, dice, *others = figure.subplots(rows, 2, sharex=True, gridspec_kw=PLACES).flat
+    loss, dice, *others = figure.subplots(rows, 2, sharex=True, gridspec_kw=SUBPLOT_LAYOUT).flat
     epochs = _values(points, "epoch")
     _draw_loss(loss, epochs, points)
     _draw_dice(dice, epochs, points, colors)
@@ -128,24 +128,24 @@ def _draw_metric(ax: Axes, across: Values, values: Values, metric: LoggedMetric)
 def _line(ax: Axes, across: Values, values: Values, color: str, width: float, label: str = "") -> None:
     """Through the points that are known: a validation does not follow on every epoch."""
     pairs = zip(across, values, strict=True)
-    known = [(x, y) for x, y in pairs if x is not None and y is not None and math.isfinite(y)]
-    if known:
-        style: dict[str, Any] = {"marker": "o" if len(known) < 40 else "", "markersize": width * 2, "label": label}
-        ax.plot(*zip(*known, strict=True), color=color, linewidth=width, **style)
+    finite = [(x, y) for x, y in pairs if x is not None and y is not None and math.isfinite(y)]
+    if finite:
+        style: dict[str, Any] = {"marker": "o" if len(finite) < 40 else "", "markersize": width * 2, "label": label}
+        ax.plot(*zip(*finite, strict=True), color=color, linewidth=width, **style)
 
 
 def _log_scale(ax: Axes, values: Values, ratio: float) -> None:
     """A logarithmic axis where the largest value is more than ``ratio`` times the smallest."""
-    known = [value for value in values if value is not None and math.isfinite(value) and value > 0]
-    if known and max(known) > ratio * min(known):
+    positive = [value for value in values if value is not None and math.isfinite(value) and value > 0]
+    if positive and max(positive) > ratio * min(positive):
         ax.set_yscale("log")
 
 
 def _minutes_on_top(ax: Axes, points: Points) -> None:
-    known = [(point["minutes"], point["epoch"]) for point in points if point.get("minutes")]
-    if not known:
+    timed = [(point["minutes"], point["epoch"]) for point in points if point.get("minutes")]
+    if not timed:
         return
-    minutes, epochs = zip((0.0, 0.0), *known, strict=True)
+    minutes, epochs = zip((0.0, 0.0), *timed, strict=True)
     ticks = [tick for tick in MaxNLocator(nbins=6).tick_values(0, minutes[-1]) if 0 <= tick <= minutes[-1]]
     top = ax.secondary_xaxis("top")
     top.set_xticks(np.interp(ticks, minutes, epochs), [f"{tick:g}" for tick in ticks])
@@ -247,9 +247,9 @@ def write_rate_curve(
 
 def _limits(losses: Sequence[float], smoothed: Sequence[float]) -> tuple[float, float]:
     """From below the lowest loss to somewhat above where the curve began: an explosion would flatten all else."""
-    known = np.array([value for value in losses if np.isfinite(value)] or [0.0, 1.0])
-    low, start = float(known.min()), float(known[: max(1, len(known) // 4)].max())
+    finite = np.array([value for value in losses if np.isfinite(value)] or [0.0, 1.0])
+    low, start = float(finite.min()), float(finite[: max(1, len(finite) // 4)].max())
     steady = [value for value in smoothed if np.isfinite(value)]
-    high = min(float(known.max()), start + 0.6 * (start - low), max([*steady, start]) * 1.05)
+    high = min(float(finite.max()), start + 0.6 * (start - low), max([*steady, start]) * 1.05)
     margin = 0.06 * max(high - low, 1e-6)
     return low - margin, high + 2 * margin

@@ -25,7 +25,7 @@ def render(document: Mapping[str, Any], pictures: Mapping[str, bytes | None], sa
         many=[group for group in groups if len(group["findings"]) > MOST_IN_TABLE],
         colors={item["name"]: "#{:02x}{:02x}{:02x}".format(*item["color"]) for item in document["classes"]},
         samples=_base64(samples),
-        shown=[
+        selected_cases=[
             {
                 "name": name,
                 "picture": _base64(picture),

@@ -54,12 +54,12 @@ def render(document: Mapping[str, Any]) -> str:
     colors = {item.name: hex_color(item) for item in classes}
     metrics = {key: display_metric(key, document["length"]) for key in document["metrics"]}
     panels = box_panels(document, metrics, [key for key, metric in metrics.items() if metric.has_boxes])
-    shown = show_cases(document, classes)
+    selected = show_cases(document, classes)
     return fill(
         TEMPLATE,
         {"percent": percent},
         document=document,
-        words=summary_sentences(document),
+        sentences=summary_sentences(document),
         metrics=metrics,
         main_metrics=[metrics[key] for key in main_metrics(metrics)],
         outcome_meanings=OUTCOME_MEANINGS,
@@ -70,8 +70,8 @@ def render(document: Mapping[str, Any]) -> str:
         boxes=Markup(draw_boxes(panels, colors)) if panels and len(document["cases"]) > 1 else None,
         cases=[case_row(document, name, metrics) for name in worst_first(document["overall"]["case_mean_dice"])],
         colors=colors,
-        shown=shown,
-        places={case.name: place for place, case in enumerate(shown)},
+        selected_cases=selected,
+        positions={case.name: position for position, case in enumerate(selected)},
         unit=SHORT[document["length"]],
         **_volumes(document, colors),
         **_confusion(document),
@@ -128,13 +128,13 @@ def _volumes(document: Mapping[str, Any], colors: Mapping[str, str]) -> dict[str
         return {"volumes": None, "agreement": None, "agreement_rows": [], "volume": metric}
     drawn = draw_agreement(pairs, colors, metric.unit)
     decimals = metric.decimals + (1 if metric.decimals else 0)
-    found = {name: agreement(values) for name, values in pairs.items()}
+    agreements = {name: agreement(values) for name, values in pairs.items()}
     return {
         "volumes": Markup(draw_volumes(pairs, colors, metric.unit)),
         "agreement": Markup(drawn) if drawn else None,
         "agreement_rows": [
             (name, colors[name], it.count, *(signed(value, decimals) for value in (it.bias, it.low, it.high)))
-            for name, it in found.items()
+            for name, it in agreements.items()
             if it is not None
         ],
         "volume": metric,
@@ -152,10 +152,10 @@ def _confusion(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _uncertainty(document: Mapping[str, Any]) -> dict[str, Any]:
-    found = document["uncertainty"]
-    if found is None:
+    uncertainty = document["uncertainty"]
+    if uncertainty is None:
         return {"uncertainty": None, "uncertainty_text": ""}
     return {
-        "uncertainty": Markup(draw_uncertainty(found, document["overall"]["case_mean_dice"])),
-        "uncertainty_text": uncertainty_text(found),
+        "uncertainty": Markup(draw_uncertainty(uncertainty, document["overall"]["case_mean_dice"])),
+        "uncertainty_text": uncertainty_text(uncertainty),
     }

@@ -38,11 +38,11 @@ def draw_boxes(panels: Sequence[tuple[Metric, Mapping[str, Sequence[float]]]], c
         calm(ax)
         ax.set_xlabel(f"{metric.title}, {metric.unit}" if metric.unit else metric.title)
         ax.set_ylim(rows - 0.5, -0.5)
-        known = [value for name in colors for value in values.get(name, ())]
+        all_values = [value for name in colors for value in values.get(name, ())]
         if metric.better == "higher" and not metric.unit:
-            ax.set_xlim(min([0.95, *known]) - 0.03, 1.02)
-        elif known:
-            ax.set_xlim(left=min(0.0, *known))
+            ax.set_xlim(min([0.95, *all_values]) - 0.03, 1.02)
+        elif all_values:
+            ax.set_xlim(left=min(0.0, *all_values))
     axes[0].set_yticks(range(rows), [short(name) for name in colors])
     return inline_svg(figure)
 
@@ -100,10 +100,10 @@ def percent(share: float) -> str:
 
 
 def _draw_row(ax: Any, row: int, values: Sequence[float], color: str) -> None:
-    known = np.array(values, dtype=float)
-    if known.size >= FEW_POINTS:
+    points = np.array(values, dtype=float)
+    if points.size >= FEW_POINTS:
         ax.boxplot(
-            [known],
+            [points],
             positions=[row],
             orientation="horizontal",
             widths=0.55,
@@ -115,10 +115,10 @@ def _draw_row(ax: Any, row: int, values: Sequence[float], color: str) -> None:
             whiskerprops={"color": INK, "linewidth": 0.9},
             capprops={"color": INK, "linewidth": 0.9},
         )
-    if known.size:
+    if points.size:
         # the same places at every run, and none on top of its neighbour in value
-        jitter = 0.17 * np.sin(2.4 * np.argsort(np.argsort(known, kind="stable"), kind="stable"))
-        ax.plot(known, row + jitter, "o", color=color, markersize=3, alpha=0.75, markeredgewidth=0)
+        jitter = 0.17 * np.sin(2.4 * np.argsort(np.argsort(points, kind="stable"), kind="stable"))
+        ax.plot(points, row + jitter, "o", color=color, markersize=3, alpha=0.75, markeredgewidth=0)
 
 
 def _cell(row: int, column: int, share: float) -> Patch:
@@ -146,11 +146,11 @@ def draw_uncertainty(document: Mapping[str, Any], case_mean_dice: Mapping[str, f
     figure = Figure(figsize=(9.0, 3.0), layout="constrained")
     FigureCanvasSVG(figure)
     bars, cases = figure.subplots(1, 2)
-    known = [item for item in document["bins"] if item["voxels"]]
+    filled = [item for item in document["bins"] if item["voxels"]]
     bars.bar(
-        [item["from"] for item in known],
-        [100 * item["wrong"] / item["voxels"] for item in known],
-        width=[item["to"] - item["from"] for item in known],
+        [item["from"] for item in filled],
+        [100 * item["wrong"] / item["voxels"] for item in filled],
+        width=[item["to"] - item["from"] for item in filled],
         align="edge",
         color=BAR,
         edgecolor="none",
@@ -175,8 +175,8 @@ def draw_uncertainty(document: Mapping[str, Any], case_mean_dice: Mapping[str, f
 
 def uncertainty_text(document: Mapping[str, Any]) -> str:
     """What the bins say, in a sentence."""
-    known = [item for item in document["bins"] if item["voxels"]]
-    first, last = known[0], known[-1]
+    filled = [item for item in document["bins"] if item["voxels"]]
+    first, last = filled[0], filled[-1]
     rates = [percent(item["wrong"] / item["voxels"]) for item in (first, last)]
     return (
         f"Where the model was surest (up to {first['to']:g}) {rates[0]} % of the voxels are wrong, where it was least "

@@ -32,7 +32,7 @@ JPEG_QUALITY = 76
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turntable:
+class RotatingView:
     """picture: JPEG of ``frames`` frames below each other, each of three panels. limit: mm where colours are full."""
 
     picture: bytes
@@ -40,7 +40,7 @@ class Turntable:
     limit: float
 
 
-def draw_turntable(case: CaseArrays, classes: Sequence[LabelClass]) -> Turntable | None:
+def draw_rotating_view(case: CaseArrays, classes: Sequence[LabelClass]) -> RotatingView | None:
     """The view of a case; None where there is no volume (2D) or nothing is labelled."""
     if min(case.reference.shape) == 1 or not (case.reference.any() or case.prediction.any()):
         return None
@@ -50,13 +50,13 @@ def draw_turntable(case: CaseArrays, classes: Sequence[LabelClass]) -> Turntable
     reference, prediction = (
         find_surface(side, values, case.spacing_zyx, step) for side in (case.reference, case.prediction)
     )
-    apart = distance_outside(prediction, reference)
-    limit = _limit(apart, step)
+    distances = distance_outside(prediction, reference)
+    limit = _limit(distances, step)
     colors = {item.value: item.color for item in classes}
     panels = [
         (reference, _class_colors(reference, colors)),
         (prediction, _class_colors(prediction, colors)),
-        _with_missing(prediction, _distance_colors(apart, limit), reference),
+        _with_missing(prediction, _distance_colors(distances, limit), reference),
     ]
     middle, radius = _ball([reference, prediction])
     strip = Image.new("RGB", (PANEL * len(panels), PANEL * FRAMES), GROUND)
@@ -67,7 +67,7 @@ def draw_turntable(case: CaseArrays, classes: Sequence[LabelClass]) -> Turntable
             strip.paste(_named(drawn, angle), (column * PANEL, frame * PANEL))
     stream = io.BytesIO()
     strip.save(stream, "jpeg", quality=JPEG_QUALITY)
-    return Turntable(picture=stream.getvalue(), frames=FRAMES, limit=limit)
+    return RotatingView(picture=stream.getvalue(), frames=FRAMES, limit=limit)
 
 
 def screen_axes(angle: float) -> np.ndarray:
@@ -113,7 +113,7 @@ def _draw(surface: Surface, paint: np.ndarray, axes: np.ndarray, middle: np.ndar
 def _named(picture: Image.Image, angle: float) -> Image.Image:
     """With the letters of the patient's sides on the left, the right, above and below."""
     right = screen_axes(angle)[0]
-    places = {
+    positions = {
         (7, PANEL // 2): (side_letters(-right), "lm"),
         (PANEL - 7, PANEL // 2): (side_letters(right), "rm"),
         (PANEL // 2, 6): ("S", "mt"),
@@ -121,8 +121,8 @@ def _named(picture: Image.Image, angle: float) -> Image.Image:
     }
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(13)
-    for place, (letters, anchor) in places.items():
-        pen.text(place, letters, fill=INK, font=font, anchor=anchor)
+    for position, (letters, anchor) in positions.items():
+        pen.text(position, letters, fill=INK, font=font, anchor=anchor)
     return picture
 
 
@@ -140,17 +140,17 @@ def _class_colors(surface: Surface, colors: Mapping[int, tuple[int, int, int]]) 
     return paint
 
 
-def _limit(apart: np.ndarray, step: float) -> float:
+def _limit(distances: np.ndarray, step: float) -> float:
     """A round distance that nearly all points keep; at least two steps, less being the noise of the drawing."""
-    known = np.abs(apart[np.isfinite(apart)])
-    wanted = max(2 * step, float(np.percentile(known, 97)) if known.size else 0.0)
-    power = 10.0 ** np.floor(np.log10(wanted))
-    return float(min(factor * power for factor in ROUND if factor * power >= wanted - 1e-9))
+    finite = np.abs(distances[np.isfinite(distances)])
+    minimum = max(2 * step, float(np.percentile(finite, 97)) if finite.size else 0.0)
+    power = 10.0 ** np.floor(np.log10(minimum))
+    return float(min(factor * power for factor in ROUND if factor * power >= minimum - 1e-9))
 
 
-def _distance_colors(apart: np.ndarray, limit: float) -> np.ndarray:
+def _distance_colors(distances: np.ndarray, limit: float) -> np.ndarray:
     """Grey where the surfaces agree, towards orange where the prediction reaches out, towards blue where it lacks."""
-    share = (apart / limit).clip(-1, 1)[:, None]
+    share = (distances / limit).clip(-1, 1)[:, None]
     target = np.where(share > 0, TOO_MUCH, MISSING)
     return np.array(AGREES) * (1 - np.abs(share)) + target * np.abs(share)
 

@@ -10,18 +10,18 @@ from typing import Any
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.report.case_arrays import read_case
 from MedSegTrainerLib.report.formatting import hex_color, number
-from MedSegTrainerLib.report.rotating_view import Turntable, draw_turntable
+from MedSegTrainerLib.report.rotating_view import RotatingView, draw_rotating_view
 from MedSegTrainerLib.report.slice_pictures import draw_planes, draw_slices
 
 CASES_SHOWN = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShownCase:
+class SelectedCase:
     """A case with pictures, each JPEG as base64. ``role`` says why it was chosen.
 
-    rows are (class, colour, Dice as text). slices and turntable: None for a 2D image. has_image, has_uncertainty: what
-    the planes show beside the label maps.
+    rows are (class, colour, Dice as text). slices and rotating_view: None for a 2D image. has_image, has_uncertainty:
+    what the planes show beside the label maps.
     """
 
     name: str
@@ -29,7 +29,7 @@ class ShownCase:
     mean_dice: str
     planes: str
     slices: str | None
-    turntable: str | None
+    rotating_view: str | None
     frames: int
     limit: float
     rows: list[tuple[str, str, str]]
@@ -54,27 +54,27 @@ def worst_first(case_mean_dice: Mapping[str, float | None]) -> list[str]:
     return sorted(case_mean_dice, key=lambda name: (case_mean_dice[name] is None, case_mean_dice[name] or 0.0))
 
 
-def show_cases(document: Mapping[str, Any], classes: Sequence[LabelClass]) -> list[ShownCase]:
+def show_cases(document: Mapping[str, Any], classes: Sequence[LabelClass]) -> list[SelectedCase]:
     """The noteworthy cases of an evaluation's document; reads their files again."""
     return [_show(document, name, role, classes) for name, role in noteworthy(document["overall"]["case_mean_dice"])]
 
 
-def _show(document: Mapping[str, Any], name: str, role: str, classes: Sequence[LabelClass]) -> ShownCase:
+def _show(document: Mapping[str, Any], name: str, role: str, classes: Sequence[LabelClass]) -> SelectedCase:
     value_of = {item.name: item.value for item in classes}
     case = read_case(document["files"][name], list(value_of.values()), document.get("ignore_label"), value_of)
     values = document["cases"][name]
     present = [item for item in classes if values[item.name]["dice"] is not None]
-    turntable: Turntable | None = draw_turntable(case, classes)
+    rotating_view: RotatingView | None = draw_rotating_view(case, classes)
     slices = draw_slices(case, classes)
-    return ShownCase(
+    return SelectedCase(
         name=name,
         role=role,
         mean_dice=number(document["overall"]["case_mean_dice"][name], 3),
         planes=_text(draw_planes(case, classes)),
         slices=_text(slices) if slices else None,
-        turntable=_text(turntable.picture) if turntable else None,
-        frames=turntable.frames if turntable else 0,
-        limit=turntable.limit if turntable else 0.0,
+        rotating_view=_text(rotating_view.picture) if rotating_view else None,
+        frames=rotating_view.frames if rotating_view else 0,
+        limit=rotating_view.limit if rotating_view else 0.0,
         rows=[(item.name, hex_color(item), number(values[item.name]["dice"], 3)) for item in present],
         is_volume=min(case.reference.shape) > 1,
         has_image=case.image is not None,

@@ -282,19 +282,19 @@ def _annotate(axes: Sequence[Axes], view: View) -> None:
         ax.set_ylim(view.size_mm[0], 0)
         if not view.oriented:
             continue
-        top = 0.85 if index == 0 and _shown_width(ax, view) < NARROW_INCHES else 0.5  # beside the position
-        places = [
+        top = 0.85 if index == 0 and _displayed_width(ax, view) < NARROW_INCHES else 0.5  # beside the position
+        anchors = [
             (0.015, 0.5, "left", "center"),
             (0.985, 0.5, "right", "center"),
             (top, 0.985, "center", "top"),
             (0.5, 0.02, "center", "bottom"),
         ]
-        for letter, (x, y, horizontal, vertical) in zip(view.plane.letters, places, strict=True):
+        for letter, (x, y, horizontal, vertical) in zip(view.plane.letters, anchors, strict=True):
             ax.text(x, y, letter, transform=ax.transAxes, ha=horizontal, va=vertical, **TEXT_STYLE)
     axes[0].text(0.015, 0.985, view.position, transform=axes[0].transAxes, ha="left", va="top", **TEXT_STYLE)
 
 
-def _shown_width(ax: Axes, view: View) -> float:
+def _displayed_width(ax: Axes, view: View) -> float:
     """Inches that the slice takes in its panel, whose sides it keeps in proportion."""
     width, height = ax.bbox.width / ax.figure.dpi, ax.bbox.height / ax.figure.dpi
     return float(min(width, height * view.size_mm[1] / view.size_mm[0]))

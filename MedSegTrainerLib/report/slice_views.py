@@ -56,13 +56,13 @@ def case_views(case: CaseArrays, *, whole: bool = False) -> list[View]:
 
     Planes in which the volume is a single line are left out: a 2D image has one view.
     """
-    shown = _shown_labels(case)
+    labels = _displayed_labels(case)
     box = WHOLE if whole else label_box(case)
     views = []
     for plane in PLANES:
         if min(case.reference.shape[axis] for axis in _across(plane)) == 1:
             continue
-        counts = np.count_nonzero(shown, axis=_across(plane))
+        counts = np.count_nonzero(labels, axis=_across(plane))
         index = int(np.argmax(counts)) if counts.any() else len(counts) // 2
         views.append(cut(case, plane, index, box))
     return views
@@ -79,10 +79,10 @@ def slice_views(case: CaseArrays, count: int) -> list[View]:
         return []
     plane = max(planes, key=lambda plane: case.spacing_zyx[plane.axis])  # of equal ones the first: axial
     labelled = (case.prediction != 0) | (case.reference != 0)
-    found = np.flatnonzero(labelled.any(axis=_across(plane)))
-    if not found.size:
+    used = np.flatnonzero(labelled.any(axis=_across(plane)))
+    if not used.size:
         return []
-    indices = np.unique(np.linspace(found[0], found[-1], count).round().astype(int))
+    indices = np.unique(np.linspace(used[0], used[-1], count).round().astype(int))
     box = label_box(case)
     return [cut(case, plane, int(index), box) for index in indices]
 
@@ -93,9 +93,9 @@ def label_box(case: CaseArrays) -> Box:
     box = []
     for axis in range(3):
         across = tuple(other for other in range(3) if other != axis)
-        found = np.flatnonzero(labelled.any(axis=across))
+        indices = np.flatnonzero(labelled.any(axis=across))
         size = labelled.shape[axis]
-        low, high = (int(found[0]), int(found[-1]) + 1) if found.size else (0, size)
+        low, high = (int(indices[0]), int(indices[-1]) + 1) if indices.size else (0, size)
         margin = max(2, round(MARGIN_MM / case.spacing_zyx[axis]))
         box.append(slice(max(0, low - margin), min(size, high + margin)))
     return box[0], box[1], box[2]
@@ -107,8 +107,8 @@ def cut(case: CaseArrays, plane: Plane, index: int, box: Box) -> View:
     window = (box[across[0]], box[across[1]])
 
     def part(volume: np.ndarray) -> np.ndarray:
-        found: np.ndarray = volume.take(index, axis=plane.axis)[window]
-        return found[::-1] if plane.flipped else found
+        pixels: np.ndarray = volume.take(index, axis=plane.axis)[window]
+        return pixels[::-1] if plane.flipped else pixels
 
     prediction = part(case.prediction)
     count = case.reference.shape[plane.axis]
@@ -127,7 +127,7 @@ def cut(case: CaseArrays, plane: Plane, index: int, box: Box) -> View:
     )
 
 
-def _shown_labels(case: CaseArrays) -> np.ndarray:
+def _displayed_labels(case: CaseArrays) -> np.ndarray:
     return case.reference if case.reference.any() else case.prediction
 
 

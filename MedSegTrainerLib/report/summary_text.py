@@ -11,7 +11,7 @@ from MedSegTrainerLib.report.selected_cases import worst_first
 from MedSegTrainerLib.report.tables import volume_pairs
 
 FEWEST_CASES = 4  # for quartiles
-BIAS_WORTH_TELLING = 0.05  # of the volume
+NOTABLE_BIAS = 0.05  # of the volume
 NAMES_SHOWN = 3
 
 
@@ -32,20 +32,20 @@ def summary_sentences(document: Mapping[str, Any]) -> list[str]:
     if len(means) > 1:
         weakest = min(means, key=lambda name: means[name])
         sentences.append(f"The weakest structure is {weakest} (mean Dice {means[weakest]:.3f}).")
-    sentences += _leaning(document)
+    sentences += _volume_bias(document)
     if len(ordered) < FEWEST_CASES:
         few = "One case says" if len(ordered) == 1 else f"{len(ordered)} cases say"
         sentences.append(f"{few} little about other data.")
     return sentences
 
 
-def _leaning(document: Mapping[str, Any]) -> list[str]:
+def _volume_bias(document: Mapping[str, Any]) -> list[str]:
     """The structures whose predicted volumes are too large or too small altogether, the farthest off first."""
     what = "area" if document["length"] == "pixels" else "volume"
     shares: dict[str, float] = {}
     for name, pairs in volume_pairs(document).items():
         expected, predicted = (sum(side) for side in zip(*pairs, strict=True)) if pairs else (0.0, 0.0)
-        if expected and abs(predicted / expected - 1) >= BIAS_WORTH_TELLING:
+        if expected and abs(predicted / expected - 1) >= NOTABLE_BIAS:
             shares[name] = predicted / expected - 1
     ranked = sorted(shares, key=lambda name: -abs(shares[name]))
     sentences = []

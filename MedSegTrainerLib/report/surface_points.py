@@ -43,24 +43,24 @@ def find_surface(
     step: distance of the points in mm; by default from the size of what is labelled.
     """
     step = grid_step(labels, spacing_zyx) if step is None else step
-    found = [(value, *_border(*masked, spacing_zyx, step)) for value, masked in _masks(labels, values).items()]
-    if not found:
+    borders = [(value, *_border(*masked, spacing_zyx, step)) for value, masked in _masks(labels, values).items()]
+    if not borders:
         nothing = np.zeros((0, 3))
         return Surface(points=nothing, normals=nothing, values=np.zeros(0, int), step=step)
     return Surface(
-        points=np.concatenate([points for _, points, _ in found]),
-        normals=np.concatenate([normals for _, _, normals in found]),
-        values=np.concatenate([np.full(len(points), value) for value, points, _ in found]),
+        points=np.concatenate([points for _, points, _ in borders]),
+        normals=np.concatenate([normals for _, _, normals in borders]),
+        values=np.concatenate([np.full(len(points), value) for value, points, _ in borders]),
         step=step,
     )
 
 
 def grid_step(labels: np.ndarray, spacing_zyx: Sequence[float]) -> float:
     """mm between points: as fine as the finest axis where the whole fits the largest grid, else coarser."""
-    found = [np.flatnonzero(labels.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    spans = [np.flatnonzero(labels.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
     extent = [
         (indices[-1] - indices[0] + 1) * mm if indices.size else mm
-        for indices, mm in zip(found, spacing_zyx, strict=True)
+        for indices, mm in zip(spans, spacing_zyx, strict=True)
     ]
     return float(max(FINEST_MM * min(spacing_zyx), 0.5 * min(spacing_zyx), max(extent) / LARGEST_GRID))
 
@@ -72,14 +72,14 @@ def distance_outside(prediction: Surface, reference: Surface) -> np.ndarray:
     """
     distances = np.full(len(prediction.points), np.inf)
     for value in np.unique(prediction.values):
-        there = reference.values == value
-        if not there.any():
+        same = reference.values == value
+        if not same.any():
             continue
         own = prediction.values == value
-        points, normals = reference.points[there], reference.normals[there]
-        apart, nearest = KDTree(points).query(prediction.points[own])
+        points, normals = reference.points[same], reference.normals[same]
+        lengths, nearest = KDTree(points).query(prediction.points[own])
         beyond = np.einsum("ij,ij->i", prediction.points[own] - points[nearest], normals[nearest])
-        distances[own] = np.where(beyond < 0, -apart, apart)
+        distances[own] = np.where(beyond < 0, -lengths, lengths)
     return distances
 
 
@@ -114,8 +114,8 @@ def _border(
     steepness = np.linalg.norm(slopes, axis=1, keepdims=True).clip(1e-6)
     normals = -slopes / steepness
     ahead = (field[tuple(border.T)] - level)[:, None] / steepness
-    places = (border + HALF) * fine + (corner - HALF) * np.array(spacing_zyx)
-    return (places + normals * ahead.clip(0, max(fine)))[:, ::-1], normals[:, ::-1]
+    points = (border + HALF) * fine + (corner - HALF) * np.array(spacing_zyx)
+    return (points + normals * ahead.clip(0, max(fine)))[:, ::-1], normals[:, ::-1]
 
 
 def _eroded(inside: np.ndarray) -> np.ndarray:

@@ -37,9 +37,9 @@ def summary_row(document: Mapping[str, Any], name: str, color: str, metrics: Map
 
 
 def statistics(values: Values, key: str, metric: Metric, length: Length) -> dict[str, Any]:
-    """Texts; ``spread`` says whether there are several values, so that median and range mean something."""
+    """Texts; ``has_std`` says whether there are several values, so that median and range mean something."""
     texts = {name: number(display_value(values[name], key, length), metric.decimals) for name in STATISTICS}
-    return {**texts, "count": values["count"], "spread": values["std"] is not None}
+    return {**texts, "count": values["count"], "has_std": values["std"] is not None}
 
 
 def all_statistics(

@@ -27,7 +27,7 @@ from MedSegTrainerLib.workflow.nodes import (
 DOCUMENT_KEYS = ("workflow", "nodes", "links")
 NODE_KEYS = ("type", "name", "config")
 # what the editors of such documents add: another word for the title, and where they draw a node
-PASSED_OVER = ("name", "description", "position", "collapsed", "is_composite")
+IGNORED_KEYS = ("name", "description", "position", "collapsed", "is_composite")
 MANY = {
     "data": "a workflow has one loader",
     "network": "a workflow trains one network",
@@ -39,7 +39,7 @@ MANY = {
     "visualizer": "a workflow has one",
 }
 # settings that name a folder to write into
-WRITTEN = (("predictor", "output_dir"), ("visualizer", "output_dir"), ("trainer", "checkpoint_dir"))
+OUTPUT_FOLDERS = (("predictor", "output_dir"), ("visualizer", "output_dir"), ("trainer", "checkpoint_dir"))
 
 Values = dict[str, dict[str, Any]]
 
@@ -95,8 +95,8 @@ def read_nodes(document: Any, problems: list[str]) -> list[Node]:
     if not isinstance(entries, list) or not entries:
         problems.append("nodes: a workflow is an object with a list 'nodes' that is not empty.")
         return []
-    known = (*DOCUMENT_KEYS, *PASSED_OVER)
-    problems += [f"{key}: unknown key.{did_you_mean(key, DOCUMENT_KEYS)}" for key in document if key not in known]
+    allowed = (*DOCUMENT_KEYS, *IGNORED_KEYS)
+    problems += [f"{key}: unknown key.{did_you_mean(key, DOCUMENT_KEYS)}" for key in document if key not in allowed]
     nodes = []
     for number, entry in enumerate(entries, start=1):
         node = read_node(entry, f"node {number}", problems)
@@ -119,8 +119,8 @@ def read_node(entry: Any, label: str, problems: list[str]) -> Node | None:
         problems.append(f"{label}: must be an object with 'type', 'name' and 'config'.")
         return None
     kind, name, values = entry["type"], str(entry.get("name") or entry["type"]), entry.get("config", {})
-    known = (*NODE_KEYS, *PASSED_OVER)
-    problems += [f"{name}.{key}: unknown key.{did_you_mean(key, NODE_KEYS)}" for key in entry if key not in known]
+    allowed = (*NODE_KEYS, *IGNORED_KEYS)
+    problems += [f"{name}.{key}: unknown key.{did_you_mean(key, NODE_KEYS)}" for key in entry if key not in allowed]
     if kind not in NODE_TYPES:
         problems.append(f"{name}: '{kind}' is no type of node.{did_you_mean(kind, NODE_TYPES)}")
         return None
@@ -172,9 +172,9 @@ def _incomplete(nodes: Sequence[Node]) -> list[str]:
 
 def _assign(values: Values, assignments: Sequence[Assignment], problems: list[str]) -> Values:
     """The values with ``--set`` applied; a key that belongs to no node of the document is a problem."""
-    wanted = [*TRAINING_SECTIONS] if "trainer" in values else ["data"]
-    wanted += ["predictor", "metrics", "visualizer"] if "predictor" in values else []
-    settings = make_dataclass("Settings", [(name, SECTIONS[name], field(default=None)) for name in wanted])
+    sections = [*TRAINING_SECTIONS] if "trainer" in values else ["data"]
+    sections += ["predictor", "metrics", "visualizer"] if "predictor" in values else []
+    settings = make_dataclass("Settings", [(name, SECTIONS[name], field(default=None)) for name in sections])
     try:
         return with_settings(values, list(assignments), settings)
     except ConfigError as error:
@@ -190,31 +190,31 @@ def _find_paths(values: Values, folder: Path, problems: list[str]) -> None:
         ("predictor", "model"),
         ("predictor", "checkpoint"),
     ):
-        written = values.get(section, {}).get(key)
-        if not isinstance(written, str) or not written or "\0" in written:
-            continue  # what is no text for a path is told where settings are read
-        tried = list(dict.fromkeys(Path(place / written).resolve() for place in (Path.cwd(), folder)))
-        found = next((path for path in tried if path.exists()), None)
-        if found is None:
+        value = values.get(section, {}).get(key)
+        if not isinstance(value, str) or not value or "\0" in value:
+            continue  # what is no text for a path is reported where settings are read
+        tried = list(dict.fromkeys(Path(base / value).resolve() for base in (Path.cwd(), folder)))
+        existing = next((path for path in tried if path.exists()), None)
+        if existing is None:
             hint = "Give the folder with --data." if key == "data_dir" else "Check the path."
-            places = " nor ".join(str(path) for path in tried)
-            problems.append(f"{section}.{key} = {written!r}: {'neither ' * (len(tried) > 1)}{places} exists. {hint}")
+            paths = " nor ".join(str(path) for path in tried)
+            problems.append(f"{section}.{key} = {value!r}: {'neither ' * (len(tried) > 1)}{paths} exists. {hint}")
         else:
-            values[section][key] = str(found)
+            values[section][key] = str(existing)
 
 
 def _outside(values: Values) -> list[str]:
     """Folders to write into that lie elsewhere than in the output folder: whoever wrote the document cannot know what
     is there. As Windows reads them, too: there C:x and back\\slashes lead away."""
     problems = []
-    for section, key in WRITTEN:
-        written = values.get(section, {}).get(key)
-        if not isinstance(written, str):
+    for section, key in OUTPUT_FOLDERS:
+        value = values.get(section, {}).get(key)
+        if not isinstance(value, str):
             continue
-        parts = PureWindowsPath(written)
-        if parts.anchor or parts.drive or PurePosixPath(written).is_absolute() or ".." in parts.parts:
+        parts = PureWindowsPath(value)
+        if parts.anchor or parts.drive or PurePosixPath(value).is_absolute() or ".." in parts.parts:
             problems.append(
-                f"{section}.{key} = {written!r}: lies outside the output folder. Give the name of a folder in it, "
+                f"{section}.{key} = {value!r}: lies outside the output folder. Give the name of a folder in it, "
                 "without '..'; where the output folder itself is says -o."
             )
     return problems
@@ -225,18 +225,22 @@ def _parse(values: Values, links: Sequence[Link], problems: list[str], names: di
     trains, predicts = "trainer" in values, "predictor" in values
     if not trains:
         _leave_all_cases_to_the_test(values)
-    told: list[str] = []
+    section_problems: list[str] = []
     training = {name: part for name, part in values.items() if name in TRAINING_SECTIONS}
-    train: TrainConfig = _parsed(TrainConfig, training, "", told) or TrainConfig()
+    train: TrainConfig = _parsed(TrainConfig, training, "", section_problems) or TrainConfig()
     if "data" in names and not values["data"].get("data_dir"):
-        told.append("data.data_dir: give the folder with the labelled images, here or with --data.")
-    predictor: PredictorConfig | None = _parsed(PredictorConfig, values.get("predictor"), "predictor.", told)
-    metrics: MetricsConfig | None = _parsed(MetricsConfig, values.get("metrics"), "metrics.", told)
-    told += [f"metrics.metrics: {problem}" for problem in _unknown_metrics(metrics)]
+        section_problems.append("data.data_dir: give the folder with the labelled images, here or with --data.")
+    predictor: PredictorConfig | None = _parsed(
+        PredictorConfig, values.get("predictor"), "predictor.", section_problems
+    )
+    metrics: MetricsConfig | None = _parsed(MetricsConfig, values.get("metrics"), "metrics.", section_problems)
+    section_problems += [f"metrics.metrics: {problem}" for problem in _unknown_metrics(metrics)]
     if predicts:
-        told += [f"predictor.model: {problem}" for problem in _model_problems(values["predictor"], trains)]
-    visualizer: VisualizerConfig | None = _parsed(VisualizerConfig, values.get("visualizer"), "visualizer.", told)
-    problems[:] = [_with_node_name(line, names) for line in (*problems, *told)]
+        section_problems += [f"predictor.model: {problem}" for problem in _model_problems(values["predictor"], trains)]
+    visualizer: VisualizerConfig | None = _parsed(
+        VisualizerConfig, values.get("visualizer"), "visualizer.", section_problems
+    )
+    problems[:] = [_with_node_name(line, names) for line in (*problems, *section_problems)]
     parts = [
         link.output.names[0] for link in links if link.target.section == "predictor" and link.input.type == "BATCH"
     ]

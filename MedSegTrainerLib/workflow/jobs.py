@@ -21,11 +21,11 @@ from MedSegTrainerLib.workflow.nodes import MetricsConfig, PredictorConfig, Visu
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One job of a workflow; ``told``: what it does, in words."""
+    """One job of a workflow; ``description``: what it does."""
 
     folder: JobFolder
     config: JobConfig
-    told: str
+    description: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ def jobs_of(workflow: Workflow, output: Path) -> WorkflowJobs:
     training = (
         []
         if workflow.train is None
-        else [Step(folder=train_folder, config=workflow.train, told=f"train on {workflow.data.data_dir}")]
+        else [Step(folder=train_folder, config=workflow.train, description=f"train on {workflow.data.data_dir}")]
     )
     if workflow.predictor is None:
         return WorkflowJobs(steps=tuple(training), results=(("Model", train_folder.model),))
@@ -60,14 +60,14 @@ def jobs_of(workflow: Workflow, output: Path) -> WorkflowJobs:
     apply = Step(
         folder=JobFolder(output / "apply"),
         config=_apply_config(predictor, model, cases, predictions),
-        told=f"apply {model} to {which}",
+        description=f"apply {model} to {which}",
     )
     steps, results = [*training, apply], [("Label maps", predictions)] if predictor.save_predictions else []
     if workflow.metrics is not None or workflow.visualizer is not None:
         config = _evaluate_config(workflow, model, cases, predictions, output)
-        told = f"measure {', '.join(config.metrics) or 'everything'}"
-        told += f", draw pictures into {config.pictures_dir}" if config.pictures_dir else ""
-        steps.append(Step(folder=JobFolder(output / "evaluate"), config=config, told=told))
+        description = f"measure {', '.join(config.metrics) or 'everything'}"
+        description += f", draw pictures into {config.pictures_dir}" if config.pictures_dir else ""
+        steps.append(Step(folder=JobFolder(output / "evaluate"), config=config, description=description))
         results.append(("Report", Path(config.output_dir) / "report.html"))
         results += [("Pictures", Path(config.pictures_dir))] if config.pictures_dir else []
     discard = None if predictor.save_predictions else predictions
@@ -87,7 +87,7 @@ def run_jobs(jobs: WorkflowJobs, run: Callable[[JobFolder], object]) -> bool:
 
 
 def cases_of(dataset: Dataset, data: DataConfig, part: str) -> tuple[list[Case], str]:
-    """The cases that an output of the loader gives, and which they are in words.
+    """The cases that an output of the loader gives, and a description of them.
 
     With a ``test_split`` of 1 every case is a test case; where none are kept aside, those are that a training
     with the same settings would validate on. Raises UsageError where there are none at all.

@@ -1,4 +1,4 @@
-"""The links of a workflow document: every one is checked, and every problem told with both its ends."""
+"""The links of a workflow document: every one is checked, and every problem names both its ends."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def read_links(entries: Any, nodes: Sequence[Node], problems: list[str]) -> list
         problems.append(f"links: must be a list of links, not {type(entries).__name__}.")
         return []
     before = len(problems)
-    found = [_read_link(entry, f"link {number}", nodes, problems) for number, entry in enumerate(entries, start=1)]
-    links = [link for link in found if link is not None]
+    parsed = [_read_link(entry, f"link {number}", nodes, problems) for number, entry in enumerate(entries, start=1)]
+    links = [link for link in parsed if link is not None]
     for end in sorted({link.end for link in links}):
         starts = [link.start for link in links if link.end == end]
         if len(starts) > 1:
@@ -85,8 +85,8 @@ def _read_link(entry: Any, label: str, nodes: Sequence[Node], problems: list[str
         )
         return None
     if not _fits(link.output, link.input):
-        wanted = " or ".join(link.input.sources)
-        problems.append(f"{label}: {link.start} makes no sense in {link.end}, which takes {wanted}.")
+        sources = " or ".join(link.input.sources)
+        problems.append(f"{label}: {link.start} makes no sense in {link.end}, which takes {sources}.")
         return None
     return link
 
@@ -99,13 +99,13 @@ def _end(
         problems.append(f"{label}: no node is named '{name}'.{did_you_mean(name, {node.name for node in nodes})}")
         return None
     ports: tuple[Port, ...] = getattr(node.kind, side)
-    found = next((item for item in ports if port in item.names), None)
-    if found is None:
-        known = [item.names[0] for item in ports]
+    match = next((item for item in ports if port in item.names), None)
+    if match is None:
+        port_names = [item.names[0] for item in ports]
         does = "gives" if side == "outputs" else "takes"
-        problems.append(f"{label}: {name} ({node.type}) {does} no '{port}'.{did_you_mean(port, known)}")
+        problems.append(f"{label}: {name} ({node.type}) {does} no '{port}'.{did_you_mean(port, port_names)}")
         return None
-    return node, found
+    return node, match
 
 
 def _fits(output: Port, target: Port) -> bool:

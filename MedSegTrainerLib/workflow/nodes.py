@@ -107,7 +107,7 @@ def keys_of(section: str) -> list[str]:
 
 
 def node_name_of(section: str) -> str:
-    """The node type that holds a section, in words."""
+    """The node type that holds a section, as a text."""
     if section == "network":
         return f"a network ({', '.join(NETWORKS)})"
     return next(name for name, node in NODE_TYPES.items() if node.section == section)
@@ -115,9 +115,9 @@ def node_name_of(section: str) -> str:
 
 def unknown_key(key: str, section: str) -> str:
     """What to say of a key that a section does not have: where it belongs, or the nearest that it has."""
-    homes = [node_name_of(other) for other in SECTIONS if other != section and key in keys_of(other)]
-    if homes:
-        return f"this key belongs to {' or '.join(homes)}."
+    owners = [node_name_of(other) for other in SECTIONS if other != section and key in keys_of(other)]
+    if owners:
+        return f"this key belongs to {' or '.join(owners)}."
     return f"unknown key.{did_you_mean(key, keys_of(section))}"
 
 

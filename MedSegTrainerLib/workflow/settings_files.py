@@ -12,7 +12,7 @@ from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import ConfigError, UsageError, did_you_mean
 from MedSegTrainerLib.files.json_input import read_json_file
-from MedSegTrainerLib.workflow.document import NODE_KEYS, PASSED_OVER, read_node, read_nodes, section_values
+from MedSegTrainerLib.workflow.document import IGNORED_KEYS, NODE_KEYS, read_node, read_nodes, section_values
 from MedSegTrainerLib.workflow.links import read_links
 from MedSegTrainerLib.workflow.nodes import NODE_TYPES, SECTIONS, TRAINING_SECTIONS
 
@@ -41,7 +41,7 @@ def train_config(data: Path, config: Path | None, assignments: Sequence[str]) ->
 
 
 def read_object(path: Path, what: str) -> dict[str, Any]:
-    """The JSON object in a file; ``what`` it should hold is told where it does not. Raises UsageError."""
+    """The JSON object in a file; ``what`` it should hold is in the message where it does not. Raises UsageError."""
     try:
         document = read_json_file(path)
     except OSError as error:
@@ -91,7 +91,7 @@ def _is_node(document: Mapping[str, Any]) -> bool:
     if "config" in document:
         return True
     kind = document.get("type")
-    return isinstance(kind, str) and kind in NODE_TYPES and document.keys() <= {*NODE_KEYS, *PASSED_OVER}
+    return isinstance(kind, str) and kind in NODE_TYPES and document.keys() <= {*NODE_KEYS, *IGNORED_KEYS}
 
 
 def _of_node(document: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
@@ -111,28 +111,31 @@ def _of_keys(document: Mapping[str, Any], problems: list[str]) -> dict[str, Any]
     for name, part in document.items():
         if name in TRAINING_SECTIONS:
             values[name] = dict(part) if isinstance(part, Mapping) else part
-    homes = {key: _homes(key) for key in document if key not in TRAINING_SECTIONS}
-    pointed = {*values, *(sections[0] for sections in homes.values() if len(sections) == 1)}
-    for key, sections in homes.items():
-        likely = [section for section in sections if section in pointed] if len(sections) > 1 else sections
+    sections_of = {key: _sections_with(key) for key in document if key not in TRAINING_SECTIONS}
+    named = {*values, *(sections[0] for sections in sections_of.values() if len(sections) == 1)}
+    for key, sections in sections_of.items():
+        candidates = [section for section in sections if section in named] if len(sections) > 1 else sections
         if not sections:
-            known = {*TRAINING_SECTIONS, *(item.name for name in TRAINING_SECTIONS for item in fields(SECTIONS[name]))}
-            problems.append(f"{key}: unknown setting.{did_you_mean(key, known)}")
-        elif len(likely) != 1:
+            allowed = {
+                *TRAINING_SECTIONS,
+                *(item.name for name in TRAINING_SECTIONS for item in fields(SECTIONS[name])),
+            }
+            problems.append(f"{key}: unknown setting.{did_you_mean(key, allowed)}")
+        elif len(candidates) != 1:
             stands_for = " or ".join(f"{section}.{key}" for section in sections)
             problems.append(
                 f"{key}: stands for {stands_for}. Write it inside its section, as in {_example(sections, key)}."
             )
-        elif not isinstance(values.get(likely[0], {}), dict):
-            continue  # that the section is no object is told where settings are read
-        elif key in values.get(likely[0], {}):
-            problems.append(f"{key}: given twice, by itself and in '{likely[0]}'. Keep one.")
+        elif not isinstance(values.get(candidates[0], {}), dict):
+            continue  # that the section is no object is reported where settings are read
+        elif key in values.get(candidates[0], {}):
+            problems.append(f"{key}: given twice, by itself and in '{candidates[0]}'. Keep one.")
         else:
-            values.setdefault(likely[0], {})[key] = document[key]
+            values.setdefault(candidates[0], {})[key] = document[key]
     return values
 
 
-def _homes(key: str) -> list[str]:
+def _sections_with(key: str) -> list[str]:
     return [name for name in TRAINING_SECTIONS if key in {item.name for item in fields(SECTIONS[name])}]
 
 

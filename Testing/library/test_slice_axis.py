@@ -22,7 +22,7 @@ from MedSegTrainerLib.data.samples.preprocess import prepare_case
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.inference.predictor import Predictor
-from MedSegTrainerLib.inference.probability_maps import MapsWanted
+from MedSegTrainerLib.inference.probability_maps import MapSelection
 from MedSegTrainerLib.inference.tta import choose_transforms
 from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
@@ -88,7 +88,7 @@ def test_training_sees_the_turned_volume(
 def test_results_lie_where_the_image_lies(
     tiny_plan: Plan, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path, axis: str
 ) -> None:
-    image, maps = oblique_case[0], MapsWanted(probabilities=True, uncertainty=True)
+    image, maps = oblique_case[0], MapSelection(probabilities=True, uncertainty=True)
     results = []
     for plan, one in ((sliced(tiny_plan), turned(image, axis)), (sliced(tiny_plan, axis), image)):
         predictor = Predictor(package(plan), CPU)
@@ -97,8 +97,8 @@ def test_results_lie_where_the_image_lies(
         assert Geometry.of(found.labels) == Geometry.of(one)
         brought = [
             found.labels,
-            found.bring(found.entropy.astype(np.float32)),
-            found.bring(found.probabilities.read(0)),
+            found.to_image(found.entropy.astype(np.float32)),
+            found.to_image(found.probabilities.read(0)),
         ]
         results.append([sitk.GetArrayFromImage(part) for part in brought])
         found.probabilities.close()

@@ -24,7 +24,7 @@ from MedSegTrainerLib.config.plan_parsing import parse_plan
 from MedSegTrainerLib.data.samples.patches import Triple
 from MedSegTrainerLib.hardware.device import synchronize
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.inference.ensemble import way_of_preparing
+from MedSegTrainerLib.inference.ensemble import preparation_key
 from MedSegTrainerLib.inference.predictor import Predictor, Prepared
 from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
@@ -57,7 +57,7 @@ def ours(plan: Plan, device: torch.device, overlap: float) -> Run:
     def run(image: np.ndarray) -> np.ndarray:
         z, y, x = image.shape[1:]
         grid = Geometry(size=(x, y, z))
-        prepared = Prepared(images={way_of_preparing(plan): image}, original=grid, canonical=grid)
+        prepared = Prepared(images={preparation_key(plan): image}, original=grid, canonical=grid)
         return sitk.GetArrayFromImage(predictor.segment(prepared).labels)
 
     return run

@@ -69,23 +69,23 @@ class TestNumbers:
         better = cases(0.05)
         worst = "case 03"
         better[worst]["liver"]["dice"] = 0.1
-        found = run(cases(0), dict(reversed(better.items())))["results"]["dice"]["classes"]["liver"]
-        differences = {item["case"]: item["difference"] for item in found["cases"]}
+        result = run(cases(0), dict(reversed(better.items())))["results"]["dice"]["classes"]["liver"]
+        differences = {item["case"]: item["difference"] for item in result["cases"]}
         assert differences["case 00"] == pytest.approx(0.05)
         assert differences[worst] == pytest.approx(0.1 - 0.8 - NOISE[3])
-        assert found["mean"] == pytest.approx(found["mean_b"] - found["mean_a"])
-        assert (found["better"], found["worse"], found["equal"], found["n"]) == (19, 1, 0, 20)
-        assert found["cases"][-1] == {
+        assert result["mean"] == pytest.approx(result["mean_b"] - result["mean_a"])
+        assert (result["better"], result["worse"], result["equal"], result["n"]) == (19, 1, 0, 20)
+        assert result["cases"][-1] == {
             "case": worst, "a": 0.8 + NOISE[3], "b": 0.1, "difference": differences[worst], "change": "worse",
         }  # fmt: skip
 
     def test_less_is_better_for_distances(self, run: Callable[..., dict[str, Any]]) -> None:
         better = cases(0.05)
         better["case 03"]["liver"]["hd95_mm"] = 40.0
-        found = run(cases(0), better)["results"]["hd95_mm"]["classes"]["liver"]
-        assert (found["better"], found["worse"]) == (19, 1)
-        assert (found["cases"][0]["change"], found["cases"][-1]["case"]) == ("better", "case 03")
-        assert found["cases"][0]["difference"] < 0 < found["cases"][-1]["difference"]
+        result = run(cases(0), better)["results"]["hd95_mm"]["classes"]["liver"]
+        assert (result["better"], result["worse"]) == (19, 1)
+        assert (result["cases"][0]["change"], result["cases"][-1]["case"]) == ("better", "case 03")
+        assert result["cases"][0]["difference"] < 0 < result["cases"][-1]["difference"]
 
     def test_statistics_are_those_of_the_pairs_and_corrected_over_classes(
         self, run: Callable[..., dict[str, Any]]
@@ -153,9 +153,9 @@ class TestWords:
         assert "Cases that only B has, left out: new." in document["notes"]
         assert "Classes that only B has, left out: kidney." in document["notes"]
 
-    @pytest.mark.parametrize("count, words", [(1, "no sample"), (3, "p below 0.25"), (9, "9 cases are few")])
-    def test_few_cases(self, run: Callable[..., dict[str, Any]], count: int, words: str) -> None:
-        assert any(words in note for note in run(cases(0, CASES[:count]), cases(0.05, CASES[:count]))["notes"])
+    @pytest.mark.parametrize("count, text", [(1, "no sample"), (3, "p below 0.25"), (9, "9 cases are few")])
+    def test_few_cases(self, run: Callable[..., dict[str, Any]], count: int, text: str) -> None:
+        assert any(text in note for note in run(cases(0, CASES[:count]), cases(0.05, CASES[:count]))["notes"])
 
     def test_enough_cases_and_the_same_references_need_no_words(self, run: Callable[..., dict[str, Any]]) -> None:
         assert run(cases(0), cases(0.05))["notes"] == []
@@ -216,8 +216,8 @@ class TestWhatIsRead:
             "other.json": "no metrics.json", "means": "per_case=true", "future": "schema_version: 2",
             "good/metrics.json": "same evaluation",
         }  # fmt: skip
-        for name, words in problems.items():
-            with pytest.raises(UsageError, match=words):
+        for name, text in problems.items():
+            with pytest.raises(UsageError, match=text):
                 compare(good, tmp_path / name, tmp_path / "out")
             assert not (tmp_path / "out").exists()
 

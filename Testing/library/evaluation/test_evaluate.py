@@ -163,16 +163,16 @@ class TestEvaluate:
         prediction[5:] = 1
         half = pair(tmp_path, prediction, reference)
         warned: list[Any] = []
-        found = evaluate([half], [KIDNEY], tmp_path / "out", warned.append, title="t", ignore_label=9)
+        actual = evaluate([half], [KIDNEY], tmp_path / "out", warned.append, title="t", ignore_label=9)
         prediction[3:], reference[3:] = 0, 0
-        wanted = evaluate([pair(tmp_path, prediction, reference, "b")], [KIDNEY], tmp_path / "b", ignore, title="t")
-        a, b = found["cases"]["a"]["kidney"], wanted["cases"]["b"]["kidney"]
+        expected = evaluate([pair(tmp_path, prediction, reference, "b")], [KIDNEY], tmp_path / "b", ignore, title="t")
+        a, b = actual["cases"]["a"]["kidney"], expected["cases"]["b"]["kidney"]
         of_all = ("accuracy", "specificity")  # they count what is outside, too: the labelled part of it
         assert {key: a[key] for key in a if key not in of_all} == {key: b[key] for key in b if key not in of_all}
         labelled = 3 * 11 * 13
         assert a["accuracy"] == pytest.approx(1 - 10 / labelled)
         assert a["specificity"] == pytest.approx(1 - 5 / (labelled - 25))
-        assert found["cases"]["a"]["kidney"]["dice"] == pytest.approx(0.8)
+        assert actual["cases"]["a"]["kidney"]["dice"] == pytest.approx(0.8)
         assert not any(isinstance(event, Warned) for event in warned)
 
 

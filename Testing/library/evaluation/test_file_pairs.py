@@ -64,15 +64,15 @@ class TestPairing:
         ):
             save(tmp_path / name)
         for labels in (tmp_path / "set", tmp_path / "set" / "labelsTs"):
-            found = pair_folders(tmp_path / "p", labels)
-            assert [(p.name, p.reference.name) for p in found] == [("a_0000", "a.nrrd"), ("b", "b.nrrd")]
-            assert found[0].image == tmp_path / "set" / "imagesTs" / "a_0000.nrrd"
+            pairs = pair_folders(tmp_path / "p", labels)
+            assert [(p.name, p.reference.name) for p in pairs] == [("a_0000", "a.nrrd"), ("b", "b.nrrd")]
+            assert pairs[0].image == tmp_path / "set" / "imagesTs" / "a_0000.nrrd"
 
     def test_by_what_stands_before_the_words_for_label_maps(self, tmp_path: Path) -> None:
         for name in ("p/a_T1w.nrrd", "p/b_T1w.nrrd", "r/a_mask.nrrd", "r/b_mask.nrrd"):
             save(tmp_path / name)
-        found = pair_folders(tmp_path / "p", tmp_path / "r")
-        assert [(p.name, p.reference.name) for p in found] == [("a_T1w", "a_mask.nrrd"), ("b_T1w", "b_mask.nrrd")]
+        pairs = pair_folders(tmp_path / "p", tmp_path / "r")
+        assert [(p.name, p.reference.name) for p in pairs] == [("a_T1w", "a_mask.nrrd"), ("b_T1w", "b_mask.nrrd")]
 
     def test_a_prediction_without_reference_is_named(self, tmp_path: Path) -> None:
         for path in ("p/a.nrrd", "p/lost.nrrd", "r/a.nrrd"):

@@ -66,34 +66,34 @@ class TestHolm:
 class TestComparePairs:
     def test_numbers_as_scipy_and_by_hand(self) -> None:
         values = draw(4, 20)
-        found = compare_pairs(values.tolist(), seed=0)
-        assert found.mean == pytest.approx(values.mean())
-        assert found.median == pytest.approx(np.median(values))
-        assert found.p_t == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
-        assert found.cohen_dz == pytest.approx(values.mean() / values.std(ddof=1))
-        assert found.p_wilcoxon == wilcoxon_p(np.round(values, 12))
-        assert (found.above, found.below, found.equal) == ((values > 0).sum(), (values < 0).sum(), 0)
+        result = compare_pairs(values.tolist(), seed=0)
+        assert result.mean == pytest.approx(values.mean())
+        assert result.median == pytest.approx(np.median(values))
+        assert result.p_t == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+        assert result.cohen_dz == pytest.approx(values.mean() / values.std(ddof=1))
+        assert result.p_wilcoxon == wilcoxon_p(np.round(values, 12))
+        assert (result.above, result.below, result.equal) == ((values > 0).sum(), (values < 0).sum(), 0)
 
     def test_interval_is_that_of_the_seed_and_near_the_t_interval(self) -> None:
         values = draw(5, 60)
-        found, again = compare_pairs(values.tolist(), seed=7), compare_pairs(values.tolist(), seed=7)
+        actual, again = compare_pairs(values.tolist(), seed=7), compare_pairs(values.tolist(), seed=7)
         other = compare_pairs(values.tolist(), seed=8)
-        assert (found.low, found.high) == (again.low, again.high) != (other.low, other.high)
+        assert (actual.low, actual.high) == (again.low, again.high) != (other.low, other.high)
         expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-        assert (found.low, found.high) == (
+        assert (actual.low, actual.high) == (
             pytest.approx(expected.low, abs=0.05),
             pytest.approx(expected.high, abs=0.05),
         )
 
     def test_rounding_errors_are_no_differences(self) -> None:
-        found = compare_pairs([0.3 - (0.1 + 0.2), 0.7 - (0.1 + 0.6), 0.0], seed=0)
-        assert (found.equal, found.p_wilcoxon, found.std) == (3, 1.0, 0.0)
-        assert found.p_t is found.cohen_dz is found.low is found.rank_biserial is None
+        result = compare_pairs([0.3 - (0.1 + 0.2), 0.7 - (0.1 + 0.6), 0.0], seed=0)
+        assert (result.equal, result.p_wilcoxon, result.std) == (3, 1.0, 0.0)
+        assert result.p_t is result.cohen_dz is result.low is result.rank_biserial is None
 
     def test_equal_differences_have_no_t_test(self) -> None:
-        found = compare_pairs([0.1] * 8, seed=0)
-        assert (found.std, found.p_t, found.cohen_dz, found.low) == (0, None, None, None)
-        assert found.p_wilcoxon == 2 / 2**8
+        result = compare_pairs([0.1] * 8, seed=0)
+        assert (result.std, result.p_t, result.cohen_dz, result.low) == (0, None, None, None)
+        assert result.p_wilcoxon == 2 / 2**8
 
     def test_few_pairs(self) -> None:
         nothing, one, five = (compare_pairs(draw(6, n).tolist(), seed=0) for n in (0, 1, 5))

@@ -35,11 +35,11 @@ def load(path: Path) -> Any:
 
 
 def test_torchscript_takes_other_sizes_and_numbers(model: Path, package: ModelPackage, tmp_path: Path) -> None:
-    made = export(model, tmp_path / "out" / "m.ts", "torchscript")
-    assert made.is_dynamic and made.difference <= TOLERANCE
+    exported = export(model, tmp_path / "out" / "m.ts", "torchscript")
+    assert exported.is_dynamic and exported.difference <= TOLERANCE
     image = torch.randn(3, 1, 6, 10, 14)
     with torch.no_grad():
-        assert torch.allclose(load(made.path)(image), Logits(package)(image), atol=TOLERANCE)
+        assert torch.allclose(load(exported.path)(image), Logits(package)(image), atol=TOLERANCE)
 
 
 def test_a_missing_package_is_named_with_what_installs_it(model: Path, tmp_path: Path) -> None:
@@ -51,8 +51,8 @@ def test_a_missing_package_is_named_with_what_installs_it(model: Path, tmp_path:
         "except UsageError as error: print(error)"
     )
     root = Path(__file__).resolve().parents[3]
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=True).stdout
-    assert "pip install 'MedSegTrainerLib[export]'" in told
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=True).stdout
+    assert "pip install 'MedSegTrainerLib[export]'" in output
 
 
 def test_what_does_not_agree_is_not_kept(package: ModelPackage) -> None:
@@ -86,20 +86,20 @@ class TestEnsemble:
 
     def test_its_logits_are_those_that_are_applied(self, members: list[ModelPackage], tmp_path: Path) -> None:
         save_ensemble(members, tmp_path / "all", training={}, metrics={})
-        made = export(tmp_path / "all", tmp_path / "m.ts", "torchscript")
-        assert made.is_dynamic and made.difference <= TOLERANCE
+        exported = export(tmp_path / "all", tmp_path / "m.ts", "torchscript")
+        assert exported.is_dynamic and exported.difference <= TOLERANCE
         image = example(members[0], batch=3, grown=True, seed=5)
         with torch.no_grad():
-            wanted = averaged([Logits(member) for member in members], spread=False)(image)
-            assert torch.allclose(load(made.path)(image), wanted, atol=TOLERANCE)
-            assert not torch.allclose(wanted.softmax(1), Logits(members[0])(image).softmax(1), atol=0.01)
+            expected = averaged([Logits(member) for member in members], with_variance=False)(image)
+            assert torch.allclose(load(exported.path)(image), expected, atol=TOLERANCE)
+            assert not torch.allclose(expected.softmax(1), Logits(members[0])(image).softmax(1), atol=0.01)
 
     def test_a_bundle_tells_how_good_all_are_together(self, members: list[ModelPackage], tmp_path: Path) -> None:
         save_ensemble(members, tmp_path / "all", training={}, metrics={"val_dice": 0.7})
-        made = export(tmp_path / "all", tmp_path / "bundle", "monai-bundle")
-        document = json.loads((made.path / "configs/metadata.json").read_text())
+        exported = export(tmp_path / "all", tmp_path / "bundle", "monai-bundle")
+        document = json.loads((exported.path / "configs/metadata.json").read_text())
         assert document["eval_metrics"] == {"mean_dice": 0.7} and "2 times PlannedUNet" in document["description"]
-        assert "an ensemble of 2 models" in (made.path / "docs/README.md").read_text()
+        assert "an ensemble of 2 models" in (exported.path / "docs/README.md").read_text()
 
     def test_members_that_see_other_images_are_refused(self, members: list[ModelPackage], tmp_path: Path) -> None:
         other = replace(members[1], plan=replace(members[1].plan, spacing=(2.5, 1.0, 1.0)))
@@ -119,22 +119,24 @@ FLAT = {  # a 2D plan that sees a slice on each side
 
 class TestBundle:
     def test_it_holds_what_monai_looks_for(self, model: Path, package: ModelPackage, tmp_path: Path) -> None:
-        made = export(model, tmp_path / "bundle", "monai-bundle")
-        assert sorted(p.relative_to(made.path).as_posix() for p in made.path.rglob("*") if p.is_file()) == [
+        exported = export(model, tmp_path / "bundle", "monai-bundle")
+        assert sorted(p.relative_to(exported.path).as_posix() for p in exported.path.rglob("*") if p.is_file()) == [
             "configs/inference.json", "configs/metadata.json", "docs/README.md", "models/model.pt", "models/model.ts",
         ]  # fmt: skip
         image = example(package, seed=5)
         with torch.no_grad():
-            assert torch.allclose(load(made.path / "models/model.ts")(image), Logits(package)(image), atol=TOLERANCE)
-        form = json.loads((made.path / "configs/metadata.json").read_text())["network_data_format"]
+            assert torch.allclose(
+                load(exported.path / "models/model.ts")(image), Logits(package)(image), atol=TOLERANCE
+            )
+        form = json.loads((exported.path / "configs/metadata.json").read_text())["network_data_format"]
         assert form["inputs"]["image"]["num_channels"] == 1
         assert form["outputs"]["pred"]["channel_def"] == {"0": "background", "1": "kidney", "2": "cyst"}
-        text = (made.path / "configs/inference.json").read_text()
+        text = (exported.path / "configs/inference.json").read_text()
         assert "MedSegTrainerLib" not in text and str(tmp_path) not in text
 
     def test_label_values_are_those_of_the_training(self, model: Path, tmp_path: Path) -> None:
-        made = export(model, tmp_path / "bundle", "monai-bundle")
-        steps = json.loads((made.path / "configs/inference.json").read_text())["postprocessing"]["transforms"]
+        exported = export(model, tmp_path / "bundle", "monai-bundle")
+        steps = json.loads((exported.path / "configs/inference.json").read_text())["postprocessing"]["transforms"]
         assert steps[2]["target_labels"] == [0, 3, 7]
 
     def test_channels_with_other_scales_are_prepared_apart(self, tiny_plan: Plan, tmp_path: Path) -> None:
@@ -145,8 +147,8 @@ class TestBundle:
         )  # fmt: skip
         weights = build_network(plan.architecture, plan.network).state_dict()
         save_package(ModelPackage(plan=plan, weights=weights), tmp_path / "two")
-        made = export(tmp_path / "two", tmp_path / "bundle", "monai-bundle")
-        document = json.loads((made.path / "configs/inference.json").read_text())
+        exported = export(tmp_path / "two", tmp_path / "bundle", "monai-bundle")
+        document = json.loads((exported.path / "configs/inference.json").read_text())
         names = [step["_target_"] for step in document["preprocessing"]["transforms"]]
         assert names[3:8] == [
             "SplitDimd", "ScaleIntensityRanged", "NormalizeIntensityd", "ConcatItemsd", "DeleteItemsd",

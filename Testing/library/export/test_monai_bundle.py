@@ -56,13 +56,13 @@ def predict(bundle: Path, image: torch.Tensor, axes: str = "SPL") -> torch.Tenso
 def test_the_network_is_loaded_as_torchscript(bundle: Path, package: ModelPackage) -> None:
     from monai.bundle import load
 
-    script, told, others = load(
+    script, metadata, others = load(
         name=bundle.name, bundle_dir=bundle.parent, load_ts_module=True, device="cpu", config_files=["inference.json"]
     )
     image = example(package, seed=5)
     with torch.no_grad():
         assert torch.allclose(script(image), Logits(package)(image), atol=1e-5)
-    assert told["network_data_format"]["outputs"]["pred"]["num_channels"] == 3
+    assert metadata["network_data_format"]["outputs"]["pred"]["num_channels"] == 3
     assert json.loads(others["inference.json"])["inferer"]["roi_size"] == [4, 8, 12]
 
 
@@ -73,10 +73,10 @@ def test_weights_are_loaded_into_a_network(bundle: Path, package: ModelPackage) 
     other = Logits(
         ModelPackage(plan=package.plan, weights=build_network("PlannedUNet", package.plan.network).state_dict())
     )
-    found = load(name=bundle.name, bundle_dir=bundle.parent, model=other, device="cpu")
+    result = load(name=bundle.name, bundle_dir=bundle.parent, model=other, device="cpu")
     image = example(package, seed=5)
     with torch.no_grad():
-        assert torch.equal(found(image), Logits(package)(image))
+        assert torch.equal(result(image), Logits(package)(image))
 
 
 def test_the_network_takes_and_gives_what_the_metadata_say(bundle: Path) -> None:
@@ -116,9 +116,9 @@ def test_volumes_larger_than_a_window_come_out_nearly_the_same(
     image = Geometry(size=size[::-1], spacing=(x, y, z), origin=(7.0, -20.0, 3.0)).place(noise)
     own = sitk.GetArrayFromImage(Predictor(package, torch.device("cpu")).predict([image]))
     affine = np.array([[0, 0, -x, -7], [0, -y, 0, 20], [z, 0, 0, 3], [0, 0, 0, 1]])  # RAS of (z, y, x)
-    found = predict(bundle, MetaTensor(torch.from_numpy(noise[None]), affine=affine))[0].numpy()
+    result = predict(bundle, MetaTensor(torch.from_numpy(noise[None]), affine=affine))[0].numpy()
     assert len(np.unique(own)) > 1
-    assert np.mean(found != own) < 0.025
+    assert np.mean(result != own) < 0.025
 
 
 @pytest.mark.parametrize("sign", ["$", "@", "%"])
@@ -135,10 +135,10 @@ def test_names_are_never_evaluated(package: ModelPackage, tmp_path: Path, sign: 
     configs = export(tmp_path / "model", tmp_path / "bundle", "monai-bundle").path / "configs"
     parser = ConfigParser()
     parser.read_config(str(configs / "metadata.json"))
-    told = parser.get_parsed_content()
+    metadata = parser.get_parsed_content()
     assert not trap.exists()
-    assert "__import__" in told["name"] and told["network_data_format"]["inputs"]["image"]["channel_def"]["0"]
-    assert told["eval_metrics"]["mean_dice"] is None
+    assert "__import__" in metadata["name"] and metadata["network_data_format"]["inputs"]["image"]["channel_def"]["0"]
+    assert metadata["eval_metrics"]["mean_dice"] is None
     parser = ConfigParser()
     parser.read_config(str(configs / "inference.json"))
     parser.read_meta(str(configs / "metadata.json"))
@@ -163,5 +163,5 @@ def test_slices_along_another_axis(package: ModelPackage, tmp_path: Path) -> Non
     image = Geometry(size=(5, 24, 16), spacing=(4.0, depth, height), origin=(7.0, -20.0, 3.0)).place(upright)
     own = Predictor(replace(package, plan=plan, weights=weights), torch.device("cpu")).predict([image])
     affine = np.array([[-4.0, 0, 0, -7], [0, 0, -depth, 20], [0, height, 0, 3], [0, 0, 0, 1]])  # RAS of (x, z, y)
-    found = predict(bundle, MetaTensor(torch.from_numpy(noise[None]), affine=affine), axes="LSP")[0].numpy()
-    assert np.array_equal(found, sitk.GetArrayFromImage(own).transpose(2, 0, 1)) and len(np.unique(found)) > 1
+    result = predict(bundle, MetaTensor(torch.from_numpy(noise[None]), affine=affine), axes="LSP")[0].numpy()
+    assert np.array_equal(result, sitk.GetArrayFromImage(own).transpose(2, 0, 1)) and len(np.unique(result)) > 1

@@ -14,9 +14,9 @@ GPU, CPU = torch.device("cuda"), torch.device("cpu")
 
 def ladder(placement: Placement, trained: Plan) -> list[Placement]:
     steps = []
-    while (found := lighter(placement, [trained])) is not None:
-        placement, words = found
-        assert words.endswith(".")
+    while (fallback := lighter(placement, [trained])) is not None:
+        placement, message = fallback
+        assert message.endswith(".")
         steps.append(placement)
         assert len(steps) < 50
     return steps

@@ -26,10 +26,10 @@ def reference() -> np.ndarray:
 
 
 def study(*predictions: np.ndarray) -> CleaningStudy:
-    found = CleaningStudy([LIVER, CYST])
+    result = CleaningStudy([LIVER, CYST])
     for prediction in predictions:
-        found.add(prediction, reference(), SPACING)
-    return found
+        result.add(prediction, reference(), SPACING)
+    return result
 
 
 def with_second_liver(shift: int) -> np.ndarray:
@@ -46,7 +46,7 @@ class TestChoosing:
         assert liver.dice_before == pytest.approx(2 * 144 / (144 + 144 + 32), abs=1e-6)
         assert liver.dice_after == 1.0
         assert not cyst.does_something and cyst.dice_before == cyst.dice_after == 1.0
-        assert "liver: only the largest piece kept (Dice 0.900 -> 1.000 on 3 validation cases)" in liver.words()
+        assert "liver: only the largest piece kept (Dice 0.900 -> 1.000 on 3 validation cases)" in liver.text()
 
     def test_specks_of_a_class_with_two_pieces_are_told_by_their_size(self) -> None:
         specked = reference()
@@ -97,6 +97,6 @@ class TestAgreed:
 
     def test_several_do_what_all_found(self) -> None:
         other = replace(self.largest, minimum_size_mm3=4.0, fill_holes=True)
-        (found,) = agreed([[self.largest], [other]])
-        assert (found.largest_component, found.fill_holes, found.minimum_size_mm3) == (True, False, 4.0)
+        (result,) = agreed([[self.largest], [other]])
+        assert (result.largest_component, result.fill_holes, result.minimum_size_mm3) == (True, False, 4.0)
         assert agreed([[self.largest], []]) == []

@@ -16,7 +16,7 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.inference.predictor import CPU_VOXELS, Predictor, Prepared, _onto_original, windows_at_once
-from MedSegTrainerLib.inference.probability_maps import MapsWanted
+from MedSegTrainerLib.inference.probability_maps import MapSelection
 from MedSegTrainerLib.inference.tta import IDENTITY, Transform
 from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
@@ -61,26 +61,28 @@ class TestMaps:
         self, tiny_plan: Plan, volume: sitk.Image, tmp_path: Path
     ) -> None:
         predictor = Predictor([package(tiny_plan, seed) for seed in range(2)], CPU)
-        found = predictor.segment(
-            predictor.prepare([volume]), maps=MapsWanted(probabilities=True, uncertainty=True), spool=tmp_path
+        prediction = predictor.segment(
+            predictor.prepare([volume]), maps=MapSelection(probabilities=True, uncertainty=True), spool=tmp_path
         )
-        assert found.probabilities is not None and found.entropy is not None and found.spread is not None
-        p = np.stack([array(found.bring(found.probabilities.read(index))) for index in range(2)])
+        assert prediction.probabilities is not None and prediction.entropy is not None and prediction.std is not None
+        p = np.stack([array(prediction.to_image(prediction.probabilities.read(index))) for index in range(2)])
         p = np.concatenate([1 - p.sum(axis=0, keepdims=True), p])
         assert p.min() > -1e-4 and p.shape[1:] == (20, 9, 23)
         values = np.array([0, 3, 7])[p.argmax(axis=0)]
         sure = np.sort(p, axis=0)[-1] - np.sort(p, axis=0)[-2] > 1e-3
-        assert (array(found.labels) == values)[sure].all() and len(np.unique(values)) > 1
+        assert (array(prediction.labels) == values)[sure].all() and len(np.unique(values)) > 1
         entropy = -(p * np.log(p.clip(1e-9))).sum(axis=0) / np.log(3)
-        np.testing.assert_allclose(array(found.bring(found.entropy.astype(np.float32))), entropy, atol=2e-3)
-        assert 0 < found.spread.max() < 1
-        found.probabilities.close()
+        np.testing.assert_allclose(
+            array(prediction.to_image(prediction.entropy.astype(np.float32))), entropy, atol=2e-3
+        )
+        assert 0 < prediction.std.max() < 1
+        prediction.probabilities.close()
 
     def test_maps_change_no_label(self, tiny_plan: Plan, volume: sitk.Image) -> None:
         predictor = Predictor(package(tiny_plan), CPU)
-        found = predictor.segment(predictor.prepare([volume]), maps=MapsWanted(uncertainty=True))
-        assert found.spread is None and found.entropy is not None
-        assert (array(found.labels) == array(predictor.predict([volume]))).all()
+        prediction = predictor.segment(predictor.prepare([volume]), maps=MapSelection(uncertainty=True))
+        assert prediction.std is None and prediction.entropy is not None
+        assert (array(prediction.labels) == array(predictor.predict([volume]))).all()
 
 
 class TestOnTheGridOfTheImage:
@@ -105,36 +107,39 @@ class TestSeveral:
     def test_two_times_the_same_model_is_that_model(self, tiny_plan: Plan, volume: sitk.Image) -> None:
         one, plain = package(tiny_plan), array(Predictor(package(tiny_plan), CPU).predict([volume]))
         twice = Predictor([one, one], CPU)
-        found = twice.segment(twice.prepare([volume]), maps=MapsWanted(uncertainty=True))
-        assert (array(found.labels) == plain).mean() > 0.999
-        assert found.spread is not None and found.spread.max() < 0.01
+        prediction = twice.segment(twice.prepare([volume]), maps=MapSelection(uncertainty=True))
+        assert (array(prediction.labels) == plain).mean() > 0.999
+        assert prediction.std is not None and prediction.std.max() < 0.01
 
     def test_models_of_other_voxels_are_averaged_on_the_grid_of_the_image(
         self, tiny_plan: Plan, volume: sitk.Image
     ) -> None:
         coarse = replace(tiny_plan, spacing=(3.0, 1.4, 1.0))
         packages = [package(tiny_plan, 0), package(coarse, 1)]
-        told: list[tuple[int, int]] = []
-        found = Predictor(packages, CPU).predict([volume], lambda *done: told.append(done))
+        progress: list[tuple[int, int]] = []
+        prediction = Predictor(packages, CPU).predict([volume], lambda *done: progress.append(done))
         both = [array(Predictor(item, CPU).predict([volume])) for item in packages]
         agree = both[0] == both[1]
         assert 0.02 < agree.mean() < 0.98
-        assert (array(found) == both[0])[agree].mean() > 0.98
-        assert told[-1][0] == told[-1][1] and told == sorted(told)
+        assert (array(prediction) == both[0])[agree].mean() > 0.98
+        assert progress[-1][0] == progress[-1][1] and progress == sorted(progress)
 
     def test_all_transforms_of_all_models_count(self, tiny_plan: Plan) -> None:
         transforms = (IDENTITY, Transform(flips=(2,)))
-        assert Predictor([package(tiny_plan)] * 3, CPU, transforms=transforms).opinions == 6
+        assert Predictor([package(tiny_plan)] * 3, CPU, transforms=transforms).result_count == 6
 
     def test_spread_over_devices_they_find_the_same(self, tiny_plan: Plan, volume: sitk.Image) -> None:
         """The CPU under two names takes the part of two GPUs."""
         packages = [package(tiny_plan, 0), package(replace(tiny_plan, spacing=(3.0, 1.4, 1.0)), 1)]
         packages += [package(tiny_plan, seed) for seed in (2, 3)]
         devices = [CPU, torch.device("cpu:0")]
-        spread = Predictor(packages, CPU, devices=devices)
-        assert [[str(place) for place in group] for group in spread.places] == [["cpu", "cpu:0", "cpu"], ["cpu"]]
+        distributed = Predictor(packages, CPU, devices=devices)
+        assert [[str(place) for place in group] for group in distributed.member_devices] == [
+            ["cpu", "cpu:0", "cpu"],
+            ["cpu"],
+        ]
         alone = array(Predictor(packages, CPU).predict([volume]))
-        assert (array(spread.predict([volume])) == alone).all() and len(np.unique(alone)) > 1
+        assert (array(distributed.predict([volume])) == alone).all() and len(np.unique(alone)) > 1
 
     def test_channels(self, tiny_plan: Plan, volume: sitk.Image) -> None:
         with pytest.raises(DataError, match="2 channels"):
@@ -152,18 +157,18 @@ class TestSeveral:
 class TestMemory:
     def test_windows_shrink_in_words_and_stay_so(self, tiny_plan: Plan, volume: sitk.Image) -> None:
         plan = replace(tiny_plan, patch_size=(4, 16, 16), batch_size=4)
-        told: list[str] = []
-        predictor = Predictor(package(plan), CPU, warn=told.append)
+        messages: list[str] = []
+        predictor = Predictor(package(plan), CPU, warn=messages.append)
         predictor.networks = [[NoMemory(predictor.networks[0][0], lambda seen: seen[:, 0].numel() <= 600)]]
-        found = predictor.predict([volume])
-        assert found.GetSize() == volume.GetSize()
+        prediction = predictor.predict([volume])
+        assert prediction.GetSize() == volume.GetSize()
         assert (
             predictor.placement.plans[0].batch_size == 1 and predictor.placement.plans[0].patch_size != plan.patch_size
         )
-        assert all("Memory ran out" in words for words in told) and "a little worse" in told[-1]
-        count = len(told)
+        assert all("Memory ran out" in message for message in messages) and "a little worse" in messages[-1]
+        count = len(messages)
         predictor.predict([volume])
-        assert len(told) == count
+        assert len(messages) == count
 
     def test_nothing_left_to_shrink(self, tiny_plan: Plan, volume: sitk.Image) -> None:
         predictor = Predictor(package(tiny_plan), CPU)

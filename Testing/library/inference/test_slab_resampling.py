@@ -34,12 +34,12 @@ def test_as_simpleitk(source: Triple, target: Triple, step: int, high: int) -> N
     on = Geometry(size=target[::-1], spacing=(0.9, 1.3, 2.1), origin=(5.0, -3.0, 8.0))
     grid = on.resized(tuple(mm * n / m for mm, n, m in zip(on.spacing, target[::-1], source[::-1], strict=True)))  # type: ignore[arg-type]
     assert grid.size_zyx == source
-    wanted = [sitk.GetArrayFromImage(resample(grid.place(part.numpy()), on, is_label=False)) for part in volume]
+    expected = [sitk.GetArrayFromImage(resample(grid.place(part.numpy()), on, is_label=False)) for part in volume]
     heights = [min(high, source[0] - first) for first in range(0, source[0], high)]
     chunks = list(onto_grid(slabs(volume, heights), source, target, step))
     assert [first for first, _ in chunks] == list(range(0, target[0], step))
-    found = torch.cat([values for _, values in chunks], dim=1)
-    np.testing.assert_allclose(found.numpy(), np.stack(wanted), atol=1e-5)
+    actual = torch.cat([values for _, values in chunks], dim=1)
+    np.testing.assert_allclose(actual.numpy(), np.stack(expected), atol=1e-5)
 
 
 def test_sixteen_bits_come_as_thirty_two() -> None:

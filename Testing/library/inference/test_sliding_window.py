@@ -67,8 +67,8 @@ class TestStarts:
             assert all(s + w <= n or n < w for s, w, n in zip((z, y, x), window, shape, strict=True))
         assert int(seen.min()) >= 1
         for axis, size in enumerate(window):
-            places = sorted({start[axis] for start in starts})
-            steps = [b - a for a, b in itertools.pairwise(places)]
+            positions = sorted({start[axis] for start in starts})
+            steps = [b - a for a, b in itertools.pairwise(positions)]
             assert max(steps, default=1) <= max(1, size * (1 - overlap)) + 1  # rounding may cost a voxel
 
     def test_one_window_where_the_volume_is_smaller(self) -> None:
@@ -99,27 +99,27 @@ class TestPredictVolume:
     @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
     def test_what_is_done_to_each_voxel_alone_comes_back(self, size: Triple, patch: Triple, overlap: float) -> None:
         values = image(*size)
-        found = predict(values, lambda windows: 2 * windows + 1, patch, overlap=overlap)
-        torch.testing.assert_close(found, 2 * values + 1, atol=1e-5, rtol=1e-5)
+        logits = predict(values, lambda windows: 2 * windows + 1, patch, overlap=overlap)
+        torch.testing.assert_close(logits, 2 * values + 1, atol=1e-5, rtol=1e-5)
 
     @pytest.mark.parametrize("patch", [(4, 16, 24), (1, 16, 24)])
     def test_against_monai(self, patch: Triple) -> None:
         """Windows and weights are MONAI's; apart from the smallest weights, which only count near the border."""
         values = image(patch[0], 48, 72)
-        found = predict(values, place_dependent, patch)
-        wanted = sliding_window_inference(
+        logits = predict(values, place_dependent, patch)
+        expected = sliding_window_inference(
             values[None], patch, 2, place_dependent, overlap=0.5, mode="gaussian", sigma_scale=0.125
         )[0]  # fmt: skip
         middle = slice(patch[0] // 4, patch[0] - patch[0] // 4)
         inside = (slice(None), middle, slice(4, -4), slice(6, -6))
-        assert float((found - values)[inside].std()) > 0.2  # else there would be nothing to compare
-        torch.testing.assert_close(found[inside], wanted[inside], atol=0.03, rtol=0)
+        assert float((logits - values)[inside].std()) > 0.2  # else there would be nothing to compare
+        torch.testing.assert_close(logits[inside], expected[inside], atol=0.03, rtol=0)
 
     @pytest.mark.parametrize("batch", [1, 2, 5, 100])
     def test_the_batch_changes_nothing(self, batch: int) -> None:
         values = image(4, 30, 41)
-        found = predict(values, place_dependent, (4, 8, 12), batch=batch)
-        torch.testing.assert_close(found, predict(values, place_dependent, (4, 8, 12), batch=4), atol=1e-5, rtol=1e-5)
+        logits = predict(values, place_dependent, (4, 8, 12), batch=batch)
+        torch.testing.assert_close(logits, predict(values, place_dependent, (4, 8, 12), batch=4), atol=1e-5, rtol=1e-5)
 
     def test_no_window_is_larger_than_the_batch_or_of_another_size(self) -> None:
         recorder = Recorder()
@@ -136,35 +136,35 @@ class TestPredictVolume:
             return windows
 
         values = torch.arange(3.0).view(1, 1, 1, 3)
-        found = predict(values, network, (1, 1, 8))
+        logits = predict(values, network, (1, 1, 8))
         assert seen[0].flatten().tolist() == [0, 0, 0, 0, 1, 2, 2, 2]  # voxel 3 // 2 lies at 8 // 2
-        torch.testing.assert_close(found, values)
+        torch.testing.assert_close(logits, values)
 
     def test_more_classes_than_channels(self) -> None:
         def network(windows: torch.Tensor) -> torch.Tensor:
             return torch.cat([windows, -windows, windows**2], dim=1)
 
         values = image(3, 20, 14, channels=1)
-        found = predict(values, network, (2, 8, 8), classes=3)
-        torch.testing.assert_close(found, torch.cat([values, -values, values**2]), atol=1e-5, rtol=1e-5)
+        logits = predict(values, network, (2, 8, 8), classes=3)
+        torch.testing.assert_close(logits, torch.cat([values, -values, values**2]), atol=1e-5, rtol=1e-5)
 
     def test_progress_ends_at_the_total(self) -> None:
-        told: list[tuple[int, int]] = []
-        predict(image(4, 30, 41), identity, (4, 8, 12), batch=4, on_window=lambda *done: told.append(done))
+        progress: list[tuple[int, int]] = []
+        predict(image(4, 30, 41), identity, (4, 8, 12), batch=4, on_window=lambda *done: progress.append(done))
         total = len(window_starts((4, 30, 41), (4, 8, 12), 0.5))
-        assert told[-1] == (total, total)
-        assert [done for done, _ in told] == sorted({done for done, _ in told})
+        assert progress[-1] == (total, total)
+        assert [done for done, _ in progress] == sorted({done for done, _ in progress})
 
 
 class TestSlabs:
     def test_they_come_from_low_to_high_and_each_voxel_once(self) -> None:
         values = image(23, 20, 17)
-        places, slabs = [], []
+        positions, slabs = [], []
         for first, slab in predict_slabs(values, place_dependent, channels=2, patch=(4, 8, 12), overlap=0.5, batch=3):
-            places.append((first, slab.shape[1]))
+            positions.append((first, slab.shape[1]))
             slabs.append(slab.clone())  # its memory is used again
-        assert [first for first, _ in places] == [sum(n for _, n in places[:i]) for i in range(len(places))]
-        assert len(places) > 5
+        assert [first for first, _ in positions] == [sum(n for _, n in positions[:i]) for i in range(len(positions))]
+        assert len(positions) > 5
         torch.testing.assert_close(torch.cat(slabs, dim=1), predict(values, place_dependent, (4, 8, 12)))
 
     def test_a_thin_volume_is_padded_for_the_windows_alone(self) -> None:
@@ -202,12 +202,12 @@ class TestEmptyWindows:
         def network(windows: torch.Tensor) -> torch.Tensor:
             return place_dependent(recorder(windows))
 
-        found = predict(values, network, (4, 8, 12), batch=batch)
+        logits = predict(values, network, (4, 8, 12), batch=batch)
         starts = window_starts((depth, 40, 60), (4, 8, 12), 0.5)
         full = [s for s in starts if 10 - 8 < s[1] < 18 and 30 - 12 < s[2] < 44]
         assert sum(shape[0] for shape in recorder.shapes) == len(full) + 1
         assert max(shape[0] for shape in recorder.shapes) <= batch
-        torch.testing.assert_close(found, self.one_by_one(values, starts))
+        torch.testing.assert_close(logits, self.one_by_one(values, starts))
 
     def one_by_one(self, values: torch.Tensor, starts: list[Triple]) -> torch.Tensor:
         """Every window through the network, added up in the simplest way."""
@@ -221,15 +221,15 @@ class TestEmptyWindows:
 
     def test_many_different_values_are_each_answered_by_their_own(self) -> None:
         values = torch.arange(40.0).repeat_interleave(8).view(1, 1, 1, 320)
-        found = predict(values, lambda windows: windows**2, (1, 1, 8), overlap=0.0)
-        torch.testing.assert_close(found, values**2)
+        logits = predict(values, lambda windows: windows**2, (1, 1, 8), overlap=0.0)
+        torch.testing.assert_close(logits, values**2)
 
     def test_progress_counts_them_too(self) -> None:
-        told: list[tuple[int, int]] = []
+        progress: list[tuple[int, int]] = []
         values = self.empty_around()
-        predict(values, identity, (4, 8, 12), batch=3, on_window=lambda *done: told.append(done))
+        predict(values, identity, (4, 8, 12), batch=3, on_window=lambda *done: progress.append(done))
         total = len(window_starts((4, 40, 60), (4, 8, 12), 0.5))
-        assert told[-1] == (total, total)
+        assert progress[-1] == (total, total)
 
     def test_a_single_other_voxel_is_seen(self) -> None:
         window = torch.full((2, 5, 9, 17), 3.0)

@@ -44,34 +44,34 @@ class TestChoice:
 
     def test_auto_is_every_combination_of_the_trained_mirrorings_and_no_turn(self, square_plan: Plan) -> None:
         plan = replace(square_plan, flip_axes=(0, 2))
-        found, warnings = choose_transforms(ApplyConfig(tta=True), [plan])
-        assert [(t.flips, t.turns) for t in found] == [((), 0), ((0,), 0), ((2,), 0), ((0, 2), 0)]
+        transforms, warnings = choose_transforms(ApplyConfig(tta=True), [plan])
+        assert [(t.flips, t.turns) for t in transforms] == [((), 0), ((0,), 0), ((2,), 0), ((0, 2), 0)]
         assert warnings == []
 
     def test_models_must_all_have_seen_a_mirroring(self, tiny_plan: Plan) -> None:
-        found, _ = choose_transforms(config("flip_x"), [tiny_plan, replace(tiny_plan, flip_axes=())])
-        assert found == (IDENTITY,)
+        transforms, _ = choose_transforms(config("flip_x"), [tiny_plan, replace(tiny_plan, flip_axes=())])
+        assert transforms == (IDENTITY,)
 
     def test_turns_by_name_warn(self, square_plan: Plan) -> None:
-        found, warnings = choose_transforms(config("rotate90", "rotate270"), [square_plan])
-        assert [t.turns for t in found] == [0, 1, 3]
+        transforms, warnings = choose_transforms(config("rotate90", "rotate270"), [square_plan])
+        assert [t.turns for t in transforms] == [0, 1, 3]
         assert "rotate90, rotate270" in warnings[0] and "24 degrees" in warnings[0]
 
     @pytest.mark.parametrize("name", ["rotate90", "rotate180", "rotate270"])
     def test_no_turn_where_classes_have_a_side(self, square_plan: Plan, name: str) -> None:
-        found, warnings = choose_transforms(config(name), [square_plan], "mirroring would turn 'l' into 'r'")
-        assert found == (IDENTITY,)
+        transforms, warnings = choose_transforms(config(name), [square_plan], "mirroring would turn 'l' into 'r'")
+        assert transforms == (IDENTITY,)
         assert f"Left out: {name}" in warnings[0] and "'l' into 'r'" in warnings[0]
 
     def test_voxels_that_are_not_square(self, tiny_plan: Plan) -> None:
-        found, warnings = choose_transforms(config("rotate90", "rotate180"), [tiny_plan])
-        assert [t.turns for t in found] == [0, 2]  # half a turn stretches nothing
+        transforms, warnings = choose_transforms(config("rotate90", "rotate180"), [tiny_plan])
+        assert [t.turns for t in transforms] == [0, 2]  # half a turn stretches nothing
         assert "Left out: rotate90" in warnings[0] and "1.1 x 0.8 mm" in warnings[0]
 
     def test_windows_that_cannot_be_turned(self, square_plan: Plan) -> None:
         for changes in ({"divisor": (1, 4, 2)}, {"architecture": "UNETR"}):
-            found, warnings = choose_transforms(config("rotate90"), [replace(square_plan, **changes)])
-            assert found == (IDENTITY,)
+            transforms, warnings = choose_transforms(config("rotate90"), [replace(square_plan, **changes)])
+            assert transforms == (IDENTITY,)
             assert "takes no turned window" in warnings[0]
 
 
@@ -80,8 +80,8 @@ class TestSides:
 
     def test_a_mirroring_that_exchanges_classes_is_left_out(self, square_plan: Plan) -> None:
         plan = replace(square_plan, flip_axes=(1, 2), sides={"y": "'1' and '2' lie on opposite sides along y"})
-        found, warnings = choose_transforms(config("flip_x", "flip_y"), [plan])
-        assert [one.flips for one in found] == [(), (2,)]
+        transforms, warnings = choose_transforms(config("flip_x", "flip_y"), [plan])
+        assert [one.flips for one in transforms] == [(), (2,)]
         assert warnings[0].endswith("mirroring along it: '1' and '2' lie on opposite sides along y.")
 
     def test_so_is_every_turn(self, square_plan: Plan) -> None:

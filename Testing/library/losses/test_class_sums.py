@@ -27,23 +27,23 @@ def test_sums_and_gradient_are_those_of_autograd() -> None:
     logits, target = logits_and_target()
     distances = torch.randn((2, 3, 3, 5, 4)) * (target >= 0)[:, None]
     mine, plain = logits.clone().requires_grad_(), logits.clone().requires_grad_()
-    found = class_sums(mine, target, overlap=True, log_p=True, gamma=1.5, distances=distances)
+    actual = class_sums(mine, target, overlap=True, log_p=True, gamma=1.5, distances=distances)
     logs = functional.log_softmax(plain, 1)
-    wanted = torch.stack([target == index for index in range(4)], 1).float()
+    one_hot = torch.stack([target == index for index in range(4)], 1).float()
     p, axes = logs.exp(), (2, 3, 4)
     sums = {
-        "counts": wanted.sum(axes),
+        "counts": one_hot.sum(axes),
         "predicted": (p * (target >= 0)[:, None]).sum(axes),
-        "overlap": (p * wanted).sum(axes),
-        "log_p": (logs * wanted).sum(axes),
-        "focal": ((1 - p) ** 1.5 * logs * wanted).sum(axes),
+        "overlap": (p * one_hot).sum(axes),
+        "log_p": (logs * one_hot).sum(axes),
+        "focal": ((1 - p) ** 1.5 * logs * one_hot).sum(axes),
         "surface": (p[:, 1:] * distances).sum((1, *axes)),
     }
     first = second = torch.zeros(())
     for place, (name, value) in enumerate(sums.items()):
-        torch.testing.assert_close(getattr(found, name), value)
+        torch.testing.assert_close(getattr(actual, name), value)
         factor = torch.arange(1.0, value.numel() + 1).view(value.shape) * (place + 1)
-        first, second = first + (factor * getattr(found, name)).sum(), second + (factor * value).sum()
+        first, second = first + (factor * getattr(actual, name)).sum(), second + (factor * value).sum()
     first.backward()
     second.backward()
     torch.testing.assert_close(mine.grad, plain.grad, rtol=1e-4, atol=1e-4)
@@ -51,8 +51,8 @@ def test_sums_and_gradient_are_those_of_autograd() -> None:
 
 def test_only_what_is_asked_for() -> None:
     logits, target = logits_and_target()
-    found = class_sums(logits, target, log_p=True)
-    assert (found.predicted, found.overlap, found.focal, found.surface) == (None,) * 4
+    sums = class_sums(logits, target, log_p=True)
+    assert (sums.predicted, sums.overlap, sums.focal, sums.surface) == (None,) * 4
 
 
 class TestPrecision:
@@ -65,24 +65,24 @@ class TestPrecision:
         logits, target = logits_and_target()
         rounded = logits.bfloat16().requires_grad_()
         exact = rounded.detach().float().requires_grad_()
-        found, wanted = self.loss()([rounded], target), self.loss()([exact], target)
-        assert found.dtype == torch.float32
-        torch.testing.assert_close(found, wanted)
-        found.backward()
-        wanted.backward()
+        loss, expected = self.loss()([rounded], target), self.loss()([exact], target)
+        assert loss.dtype == torch.float32
+        torch.testing.assert_close(loss, expected)
+        loss.backward()
+        expected.backward()
         assert rounded.grad is not None and exact.grad is not None and rounded.grad.dtype == torch.bfloat16
         torch.testing.assert_close(rounded.grad, exact.grad.bfloat16())
 
     def test_under_autocast_it_is_the_same(self) -> None:
         logits, target = logits_and_target()
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = self.loss()([logits], target)
-        assert torch.equal(found, self.loss()([logits], target))
+            loss = self.loss()([logits], target)
+        assert torch.equal(loss, self.loss()([logits], target))
 
     def test_sixteen_bits_lose_little(self) -> None:
         logits, target = logits_and_target(size=(6, 10, 8))
-        found, wanted = self.loss()([logits.bfloat16()], target), self.loss()([logits], target)
-        torch.testing.assert_close(found, wanted, rtol=1e-2, atol=1e-3)
+        loss, expected = self.loss()([logits.bfloat16()], target), self.loss()([logits], target)
+        torch.testing.assert_close(loss, expected, rtol=1e-2, atol=1e-3)
 
     def test_float64_stays(self) -> None:
         logits, target = logits_and_target()
@@ -99,16 +99,16 @@ class TestPrecision:
     def test_without_gradients(self) -> None:
         logits, target = logits_and_target()
         with torch.inference_mode():
-            found = float(self.loss()([logits], target))
-        assert found == float(self.loss()([logits], target))
+            loss = float(self.loss()([logits], target))
+        assert loss == float(self.loss()([logits], target))
 
 
 def test_what_the_sums_are_of_is_there_for_losses_that_need_more() -> None:
     """A loss of the logits themselves gets PyTorch's own gradient."""
     logits = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
     target = torch.randint(3, (2, 4, 5), generator=torch.Generator().manual_seed(1))
-    found = class_sums(logits, target)
-    functional.cross_entropy(found.logits, found.target).backward()
+    sums = class_sums(logits, target)
+    functional.cross_entropy(sums.logits, sums.target).backward()
     assert logits.grad is not None
     mine = logits.grad.clone()
     logits.grad = None

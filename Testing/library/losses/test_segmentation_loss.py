@@ -65,31 +65,31 @@ class TestAgainstMonai:
     def test_dice(self, size: tuple[int, ...], classes: int, smooth: float) -> None:
         logits, target = logits_and_target(classes=classes, size=size)
         monai = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, smooth_nr=smooth, smooth_dr=smooth)
-        found = one_term("dice", classes, smooth=smooth)([logits], target)
-        torch.testing.assert_close(found, monai(logits, target[:, None].long()))
+        loss = one_term("dice", classes, smooth=smooth)([logits], target)
+        torch.testing.assert_close(loss, monai(logits, target[:, None].long()))
 
     @pytest.mark.parametrize("weights", [None, WEIGHTS])
     def test_combined_is_the_mean_over_samples(self, weights: list[float] | None) -> None:
         logits, target = logits_and_target(batch=3)
         config = LossConfig(loss_type="combined", dice_weight=0.7, ce_weight=0.4, class_weights=weights)
-        found = build_loss(config, 4, CPU)([logits], target)
+        loss = build_loss(config, 4, CPU)([logits], target)
         given = None if weights is None else torch.tensor(weights)
         both = DiceCELoss(
             to_onehot_y=True, softmax=True, include_background=False, lambda_dice=0.7, lambda_ce=0.4,
             smooth_nr=1.0, smooth_dr=1.0,
         )  # fmt: skip
-        wanted = 0.0
+        expected = 0.0
         for one, goal in zip(logits.split(1), target.long().split(1), strict=True):
             entropy = functional.cross_entropy(one, goal, weight=given) - functional.cross_entropy(one, goal)
-            wanted += (float(both(one, goal[:, None])) + 0.4 * float(entropy)) / 3
-        assert float(found) == pytest.approx(wanted, rel=1e-5)
+            expected += (float(both(one, goal[:, None])) + 0.4 * float(entropy)) / 3
+        assert float(loss) == pytest.approx(expected, rel=1e-5)
 
     @pytest.mark.parametrize("gamma", [0.0, 2.0, 3.5])
     def test_focal(self, gamma: float) -> None:
         logits, target = logits_and_target()
         monai = FocalLoss(to_onehot_y=True, use_softmax=True, gamma=gamma, alpha=WEIGHTS)
-        found = one_term("focal", gamma=gamma, alpha=WEIGHTS)([logits], target)
-        torch.testing.assert_close(found, 4 * monai(logits, target[:, None].long()))
+        loss = one_term("focal", gamma=gamma, alpha=WEIGHTS)([logits], target)
+        torch.testing.assert_close(loss, 4 * monai(logits, target[:, None].long()))
 
     @pytest.mark.parametrize("size", [(6, 7, 8), (9, 7)])
     def test_boundary(self, size: tuple[int, ...]) -> None:
@@ -113,23 +113,23 @@ class TestByHand:
         )
         first = (2 * 0.7 + 1) / (0.8 + 1 + 1), (2 * 0.4 + 1) / (0.5 + 1 + 1)
         second = 1 / (0.5 + 1), (2 * 0.5 + 1) / (0.6 + 1 + 1)  # the second sample has no class 1
-        found = one_term("dice", 3)([logits], torch.tensor([[1, 2], [2, 0]]))
-        assert float(found) == pytest.approx(1 - (sum(first) + sum(second)) / 4)
+        loss = one_term("dice", 3)([logits], torch.tensor([[1, 2], [2, 0]]))
+        assert float(loss) == pytest.approx(1 - (sum(first) + sum(second)) / 4)
 
     def test_cross_entropy(self) -> None:
         logits, target = logits_of([[0.2, 0.8], [0.4, 0.6], [0.9, 0.1]]), torch.tensor([[1, 0, 0]])
         assert float(one_term("cross_entropy", 2)([logits], target)) == pytest.approx(-math.log(0.8 * 0.4 * 0.9) / 3)
         weighted = -(0.7 * math.log(0.8) + 0.3 * math.log(0.4) + 0.3 * math.log(0.9)) / (0.7 + 0.3 + 0.3)
-        found = one_term("cross_entropy", 2, class_weights=[0.3, 0.7])([logits], target)
-        assert float(found) == pytest.approx(weighted)
+        loss = one_term("cross_entropy", 2, class_weights=[0.3, 0.7])([logits], target)
+        assert float(loss) == pytest.approx(weighted)
 
     def test_focal(self) -> None:
         """The guide's formula with its defaults, alpha 0.25 and gamma 2; then a number for each class."""
         logits, target = logits_of([[0.2, 0.8], [0.4, 0.6], [0.9, 0.1]]), torch.tensor([[1, 0, 0]])
         parts = [-(0.2**2) * math.log(0.8), -(0.6**2) * math.log(0.4), -(0.1**2) * math.log(0.9)]
         assert float(one_term("focal", 2)([logits], target)) == pytest.approx(0.25 * sum(parts) / 3)
-        found = one_term("focal", 2, alpha=[0.1, 0.9])([logits], target)
-        assert float(found) == pytest.approx((0.9 * parts[0] + 0.1 * parts[1] + 0.1 * parts[2]) / 3)
+        loss = one_term("focal", 2, alpha=[0.1, 0.9])([logits], target)
+        assert float(loss) == pytest.approx((0.9 * parts[0] + 0.1 * parts[1] + 0.1 * parts[2]) / 3)
 
     def test_boundary(self) -> None:
         """Distances 1, 0, -1, 0, 1 on a line of five voxels."""
@@ -142,19 +142,19 @@ class TestByHand:
         logits = torch.zeros((1, 2, 1, 3, 3), dtype=torch.float64)
         target = torch.zeros((1, 1, 3, 3), dtype=torch.int16)
         target[0, 0, 1, 1] = 1
-        wanted = 0.5 * (2 * 1 + 2 * 3 + 4 * math.sqrt(10)) / 9
-        assert boundary_alone(logits, target, (9.0, 3.0, 1.0)) == pytest.approx(wanted)
-        assert boundary_alone(logits, target, (9e-3, 3e-3, 1e-3)) == pytest.approx(wanted)
-        assert boundary_alone(logits[:, :, 0], target[:, 0], (0.1, 3.0, 1.0)) == pytest.approx(wanted)
+        expected = 0.5 * (2 * 1 + 2 * 3 + 4 * math.sqrt(10)) / 9
+        assert boundary_alone(logits, target, (9.0, 3.0, 1.0)) == pytest.approx(expected)
+        assert boundary_alone(logits, target, (9e-3, 3e-3, 1e-3)) == pytest.approx(expected)
+        assert boundary_alone(logits[:, :, 0], target[:, 0], (0.1, 3.0, 1.0)) == pytest.approx(expected)
 
     def test_combined_is_the_weighted_sum(self) -> None:
         logits, target = logits_and_target()
-        wanted = 0.4 * one_term("dice")([logits], target) + 0.1 * boundary_alone(logits, target)
-        wanted += 0.3 * one_term("cross_entropy", class_weights=WEIGHTS)([logits], target)
-        wanted += 0.2 * one_term("focal", alpha=EVERYTHING.alpha)([logits], target)
+        expected = 0.4 * one_term("dice")([logits], target) + 0.1 * boundary_alone(logits, target)
+        expected += 0.3 * one_term("cross_entropy", class_weights=WEIGHTS)([logits], target)
+        expected += 0.2 * one_term("focal", alpha=EVERYTHING.alpha)([logits], target)
         loss = build_loss(EVERYTHING, 4, CPU)
         loss.ramp = 1.0
-        torch.testing.assert_close(loss([logits], target), wanted)
+        torch.testing.assert_close(loss([logits], target), expected)
 
     @pytest.mark.parametrize("name", ["dice", "cross_entropy", "focal"])
     def test_perfect_and_opposite(self, name: str) -> None:
@@ -181,18 +181,18 @@ class TestIgnoredVoxels:
     def test_do_not_count(self, name: str) -> None:
         logits, target = logits_and_target()
         loss = one_term(name, class_weights=WEIGHTS, alpha=WEIGHTS)
-        wanted = loss([logits[..., :3]], target[..., :3])
+        expected = loss([logits[..., :3]], target[..., :3])
         target[..., 3:] = -1
         other = logits.clone()
         other[..., 3:] += torch.randn_like(other[..., 3:])
-        torch.testing.assert_close(loss([logits], target), wanted)
-        torch.testing.assert_close(loss([other], target), wanted)
+        torch.testing.assert_close(loss([logits], target), expected)
+        torch.testing.assert_close(loss([other], target), expected)
 
     def test_do_not_count_in_the_boundary_term(self) -> None:
         logits, target = logits_and_target()
-        wanted = boundary_alone(logits[..., :3], target[..., :3])
+        expected = boundary_alone(logits[..., :3], target[..., :3])
         target[..., 3:] = -1
-        assert boundary_alone(logits, target) == pytest.approx(wanted, rel=1e-5)
+        assert boundary_alone(logits, target) == pytest.approx(expected, rel=1e-5)
 
     @pytest.mark.parametrize("name", sorted(LOSS_TERMS))
     def test_get_no_gradient(self, name: str) -> None:
@@ -213,10 +213,10 @@ class TestIgnoredVoxels:
         loss = one_term(name, smooth=smooth)
         alone = loss([logits[1:]], target[1:])
         target[0] = -1
-        found = loss([logits], target)
-        found.backward()
+        result = loss([logits], target)
+        result.backward()
         assert logits.grad is not None and float(logits.grad[0].abs().max()) == 0
-        assert float(found.detach()) == pytest.approx(float(alone.detach()) / 2, abs=1e-6)
+        assert float(result.detach()) == pytest.approx(float(alone.detach()) / 2, abs=1e-6)
 
 
 class TestBoundaryRamp:
@@ -239,8 +239,8 @@ class TestBoundaryRamp:
         loss = build_loss(LossConfig(loss_type="boundary"), 4, CPU)
         torch.testing.assert_close(loss([logits], target), one_term("dice")([logits], target))
         loss.ramp = 1.0
-        wanted = 0.01 * float(one_term("dice")([logits], target)) + 0.99 * boundary_alone(logits, target)
-        assert float(loss([logits], target)) == pytest.approx(wanted, rel=1e-5)
+        expected = 0.01 * float(one_term("dice")([logits], target)) + 0.99 * boundary_alone(logits, target)
+        assert float(loss([logits], target)) == pytest.approx(expected, rel=1e-5)
 
 
 class TestDeepSupervision:
@@ -253,20 +253,20 @@ class TestDeepSupervision:
         logits, targets = self.levels()
         loss = build_loss(LossConfig(loss_type="combined", ce_weight=0.3, focal_weight=0.2), 4, CPU)
         parts = [float(loss([level], target)) for level, target in zip(logits, targets, strict=True)]
-        wanted = (4 * parts[0] + 2 * parts[1] + parts[2]) / 7
-        assert float(loss(logits, targets[0])) == pytest.approx(wanted, rel=1e-5)
+        expected = (4 * parts[0] + 2 * parts[1] + parts[2]) / 7
+        assert float(loss(logits, targets[0])) == pytest.approx(expected, rel=1e-5)
 
     def test_the_boundary_term_counts_at_full_resolution_alone(self) -> None:
         logits, targets = self.levels()
         loss = one_term("boundary")
         boundary = 0.99 * boundary_alone(logits[0], targets[0])
-        wanted = boundary + 0.01 * float(one_term("dice")(logits, targets[0]))
-        assert float(loss(logits, targets[0])) == pytest.approx(wanted, rel=1e-5)
+        expected = boundary + 0.01 * float(one_term("dice")(logits, targets[0]))
+        assert float(loss(logits, targets[0])) == pytest.approx(expected, rel=1e-5)
 
     def test_one_level_weighs_all(self) -> None:
         logits, target = logits_and_target()
-        found = one_term("cross_entropy")([logits], target)
-        torch.testing.assert_close(found, functional.cross_entropy(logits, target.long()))
+        loss = one_term("cross_entropy")([logits], target)
+        torch.testing.assert_close(loss, functional.cross_entropy(logits, target.long()))
 
 
 class TestGradient:

@@ -48,7 +48,7 @@ class TestShares:
 
     def test_the_largest_confusions(self) -> None:
         document = {"labels": ["a", "b", "c"], "voxels": [[100, 4, 0], [7, 13, 0], [0, 2, 8]]}
-        found = largest_confusions(document, 2)
-        assert [item[:3] for item in found] == [("b", "a", 7), ("a", "b", 4)]
-        assert found[0][3] == pytest.approx(0.35)
+        confusions = largest_confusions(document, 2)
+        assert [item[:3] for item in confusions] == [("b", "a", 7), ("a", "b", 4)]
+        assert confusions[0][3] == pytest.approx(0.35)
         assert len(largest_confusions(document, 9)) == 3

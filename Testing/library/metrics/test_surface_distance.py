@@ -21,9 +21,9 @@ def blob(seed: int, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def measured(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...] = SPACING) -> SurfaceDistances:
-    found = surface_distances(prediction, reference, spacing)
-    assert found is not None
-    return found
+    distances = surface_distances(prediction, reference, spacing)
+    assert distances is not None
+    return distances
 
 
 def edges(mask: np.ndarray) -> np.ndarray:
@@ -60,16 +60,16 @@ class TestAgainstMonai:
     def test_all_numbers(self, seed: int, shape: tuple[int, ...], spacing: tuple[float, ...]) -> None:
         prediction, reference = blob(seed, shape), blob(seed + 100, shape)
         assert reference[0].any() and reference[..., -1].any()
-        found, grid = measured(prediction, reference, spacing), {"spacing": list(spacing)}
+        distances, grid = measured(prediction, reference, spacing), {"spacing": list(spacing)}
         hausdorff = "compute_hausdorff_distance"
-        assert found.hd() == pytest.approx(monai_metric(hausdorff, prediction, reference, **grid), **NEAR)
+        assert distances.hd() == pytest.approx(monai_metric(hausdorff, prediction, reference, **grid), **NEAR)
         hd95 = monai_metric(hausdorff, prediction, reference, percentile=95, **grid)
-        assert found.hd95() == pytest.approx(hd95, **NEAR)
+        assert distances.hd95() == pytest.approx(hd95, **NEAR)
         asd = monai_metric("compute_average_surface_distance", prediction, reference, symmetric=True, **grid)
-        assert found.asd() == pytest.approx(asd, **NEAR)
+        assert distances.asd() == pytest.approx(asd, **NEAR)
         for tolerance in (0.4, 1.3, 4.0):
             share = monai_metric("compute_surface_dice", prediction, reference, class_thresholds=[tolerance], **grid)
-            assert found.dice(tolerance) == pytest.approx(share, **NEAR)
+            assert distances.dice(tolerance) == pytest.approx(share, **NEAR)
 
 
 class TestAgainstSimpleItk:
@@ -78,11 +78,11 @@ class TestAgainstSimpleItk:
         self, shape: tuple[int, ...], spacing: tuple[float, ...]
     ) -> None:
         prediction, reference = blob(5, shape), blob(6, shape)
-        found = measured(prediction, reference, spacing)
+        distances = measured(prediction, reference, spacing)
         sides = edges(prediction), edges(reference)
         single = {"rel": 1e-6, "abs": 2e-6}  # the map is of single precision
-        assert found.to_reference == pytest.approx(itk_distances(*sides, spacing), **single)
-        assert found.to_prediction == pytest.approx(itk_distances(*sides[::-1], spacing), **single)
+        assert distances.to_reference == pytest.approx(itk_distances(*sides, spacing), **single)
+        assert distances.to_prediction == pytest.approx(itk_distances(*sides[::-1], spacing), **single)
 
     @pytest.mark.parametrize("shape, spacing", SHAPES)
     def test_hausdorff_distance_of_the_edges(self, shape: tuple[int, ...], spacing: tuple[float, ...]) -> None:
@@ -109,17 +109,17 @@ class TestByHand:
             prediction, reference = np.zeros((2, 6, 7, 8), bool)
             prediction[1, 1, 1] = True
             reference[tuple(1 + 4 * (axis == other) for other in range(3))] = True
-            found = measured(prediction, reference)
-            assert found.hd() == found.hd95() == found.asd() == pytest.approx(4 * spacing)
-            assert (found.dice(4 * spacing), found.dice(3.99 * spacing)) == (1, 0)
+            distances = measured(prediction, reference)
+            assert distances.hd() == distances.hd95() == distances.asd() == pytest.approx(4 * spacing)
+            assert (distances.dice(4 * spacing), distances.dice(3.99 * spacing)) == (1, 0)
 
     def test_the_inside_is_no_surface(self) -> None:
         mask = np.zeros((7, 8, 9), bool)
         mask[1:6, 1:6, 1:6] = True
-        found = measured(mask, mask)
-        assert found.to_reference.size == 5**3 - 3**3
-        assert found.hd() == found.hd95() == found.asd() == 0
-        assert found.dice(0.0) == 1
+        distances = measured(mask, mask)
+        assert distances.to_reference.size == 5**3 - 3**3
+        assert distances.hd() == distances.hd95() == distances.asd() == 0
+        assert distances.dice(0.0) == 1
 
     def test_a_mask_that_fills_the_array_has_its_border_as_surface(self) -> None:
         mask = np.ones((3, 4, 5), bool)
@@ -131,19 +131,19 @@ class TestByHand:
         prediction[1, 1, 0] = True
         reference[1, 1, [0, 10]] = True
         for pair in ((prediction, reference), (reference, prediction)):
-            found = measured(*pair, (1.0, 1.0, 1.0))
-            assert found.hd() == 10
-            assert found.hd95() == pytest.approx(9.5)
-            assert found.asd() == pytest.approx((0 + 0 + 10) / 3)
-            assert found.dice(1.0) == pytest.approx(2 / 3)
+            distances = measured(*pair, (1.0, 1.0, 1.0))
+            assert distances.hd() == 10
+            assert distances.hd95() == pytest.approx(9.5)
+            assert distances.asd() == pytest.approx((0 + 0 + 10) / 3)
+            assert distances.dice(1.0) == pytest.approx(2 / 3)
 
     def test_a_distance_of_exactly_the_tolerance_counts(self) -> None:
         """3 voxels of 1.1 mm are a rounding error more than 3.3 mm."""
         prediction, reference = np.zeros((2, 3, 4, 12), bool)
         prediction[1, 1, 0] = reference[1, 1, 3] = True
-        found = measured(prediction, reference, (1.0, 1.0, 1.1))
-        assert found.hd() > 3.3
-        assert found.dice(3.3) == 1
+        distances = measured(prediction, reference, (1.0, 1.0, 1.1))
+        assert distances.hd() > 3.3
+        assert distances.dice(3.3) == 1
 
 
 class TestBox:

@@ -38,7 +38,7 @@ def scan(size: tuple[int, int, int], spacing: tuple[float, float, float], low: f
 
 
 @pytest.fixture
-def known() -> dict[str, Any]:
+def profile() -> dict[str, Any]:
     scans = [scan((20, 16, 10), (1.0, 1.5, 3.0), 0, 100), scan((24, 20, 12), (1.2, 1.5, 2.5), 10, 180)]
     return describe(scans, ["MR"])
 
@@ -53,13 +53,13 @@ def volume(
     return grid.place(np.linspace(5, high, int(np.prod(size)), dtype=np.float32).reshape(grid.size_zyx))
 
 
-def test_what_is_remembered_of_the_cases(known: dict[str, Any]) -> None:
-    assert known["cases"] == 2
-    assert known["spacing_mm"] == [[2.5, 1.5, 1.0], [2.75, 1.5, 1.1], [3.0, 1.5, 1.2]]
-    assert known["size_voxels"] == [[10, 16, 20], [11, 18, 22], [12, 20, 24]]
-    assert known["extent_mm"][2] == [30, 30, 28.8]
-    assert known["planes"] == {"axial": 2}
-    assert known["channels"] == [
+def test_what_is_remembered_of_the_cases(profile: dict[str, Any]) -> None:
+    assert profile["cases"] == 2
+    assert profile["spacing_mm"] == [[2.5, 1.5, 1.0], [2.75, 1.5, 1.1], [3.0, 1.5, 1.2]]
+    assert profile["size_voxels"] == [[10, 16, 20], [11, 18, 22], [12, 20, 24]]
+    assert profile["extent_mm"][2] == [30, 30, 28.8]
+    assert profile["planes"] == {"axial": 2}
+    assert profile["channels"] == [
         {
             "name": "MR", "lowest": 0, "highest": 180, "median_low": 5, "median_high": 140,
             "highest_low": 10, "lowest_high": 100, "narrowest": 100,
@@ -72,8 +72,8 @@ def test_scans_without_traits_tell_nothing() -> None:
     assert describe([], []) == {}
 
 
-def test_an_image_like_those_of_the_training(known: dict[str, Any], tiny_plan: Plan) -> None:
-    assert unlike_training([volume()], tiny_plan, known) == []
+def test_an_image_like_those_of_the_training(profile: dict[str, Any], tiny_plan: Plan) -> None:
+    assert unlike_training([volume()], tiny_plan, profile) == []
 
 
 @pytest.mark.parametrize(
@@ -86,17 +86,17 @@ def test_an_image_like_those_of_the_training(known: dict[str, Any], tiny_plan: P
     ],
     ids=["spacing", "size", "orientation", "intensities"],
 )
-def test_each_thing_is_told(known: dict[str, Any], tiny_plan: Plan, image: sitk.Image, phrase: str) -> None:
-    told = unlike_training([image], tiny_plan, known)
-    assert any(text.startswith(phrase) for text in told), told
+def test_each_thing_is_told(profile: dict[str, Any], tiny_plan: Plan, image: sitk.Image, phrase: str) -> None:
+    phrases = unlike_training([image], tiny_plan, profile)
+    assert any(text.startswith(phrase) for text in phrases), phrases
 
 
 def test_the_scale_of_ct_forgives_less_than_one_that_is_taken_from_each_image(
-    known: dict[str, Any], tiny_plan: Plan
+    profile: dict[str, Any], tiny_plan: Plan
 ) -> None:
     ct = replace(tiny_plan, normalization=(Normalization(method="ct"),))
-    assert unlike_training([volume(high=300)], tiny_plan, known) == []
-    assert len(unlike_training([volume(high=300)], ct, known)) == 1
+    assert unlike_training([volume(high=300)], tiny_plan, profile) == []
+    assert len(unlike_training([volume(high=300)], ct, profile)) == 1
 
 
 CT = Normalization(method="ct", low=-100, high=300, mean=60, std=80)
@@ -124,8 +124,8 @@ def test_a_ct_in_other_units_is_told(
     plan = replace(tiny_plan, normalization=(CT,))
     if is_older:
         hounsfield["channels"] = [{key: hounsfield["channels"][0][key] for key in OLDER}]
-    (told,) = unlike_training([ct_volume(low, high)], plan, hounsfield)
-    assert "hardly Hounsfield units" in told and "(training: -1024 to 2600)" in told
+    (phrase,) = unlike_training([ct_volume(low, high)], plan, hounsfield)
+    assert "hardly Hounsfield units" in phrase and "(training: -1024 to 2600)" in phrase
 
 
 @pytest.mark.parametrize("low, high", [(-150, 400), (-1000, 300), (-120, 250), (-1024, 3000), (-500, 500)])
@@ -135,15 +135,17 @@ def test_a_part_of_a_body_is_not(hounsfield: dict[str, Any], tiny_plan: Plan, lo
 
 def test_a_model_that_remembers_nothing_still_knows_where_a_ct_has_contrast(tiny_plan: Plan) -> None:
     plan = replace(tiny_plan, normalization=(CT,))
-    (told,) = unlike_training([ct_volume(0, 1)], plan, {})
-    assert told.startswith("next to no contrast from -100 to 300")
+    (phrase,) = unlike_training([ct_volume(0, 1)], plan, {})
+    assert phrase.startswith("next to no contrast from -100 to 300")
     assert unlike_training([ct_volume(-1000, 500)], plan, {}) == []
     assert unlike_training([ct_volume(7, 7)], tiny_plan, {}) == ["one intensity, 7, nearly everywhere"]
 
 
-def test_what_is_scaled_by_itself_is_told_only_where_it_is_far_narrower(known: dict[str, Any], tiny_plan: Plan) -> None:
-    assert unlike_training([volume(high=25)], tiny_plan, known) == []
-    assert len(unlike_training([ct_volume(0, 1)], tiny_plan, known)) == 1
+def test_what_is_scaled_by_itself_is_told_only_where_it_is_far_narrower(
+    profile: dict[str, Any], tiny_plan: Plan
+) -> None:
+    assert unlike_training([volume(high=25)], tiny_plan, profile) == []
+    assert len(unlike_training([ct_volume(0, 1)], tiny_plan, profile)) == 1
 
 
 def test_older_models_and_later_forms_are_silent(tiny_plan: Plan) -> None:
@@ -159,16 +161,16 @@ def test_words_name_the_image() -> None:
     )
 
 
-def test_members_together_have_seen_what_any_has_seen(known: dict[str, Any]) -> None:
+def test_members_together_have_seen_what_any_has_seen(profile: dict[str, Any]) -> None:
     other = describe([scan((30, 10, 8), (1.0, 1.0, 4.0), -50, 90)], ["MR"])
-    both = combine([known, other])
+    both = combine([profile, other])
     assert both["spacing_mm"][0] == [2.5, 1.0, 1.0] and both["spacing_mm"][2] == [4.0, 1.5, 1.2]
     channel = both["channels"][0]
     assert (channel["lowest"], channel["highest"]) == (-50, 180)
     assert (channel["highest_low"], channel["lowest_high"], channel["narrowest"]) == (10, 90, 100)
-    older = {**known, "channels": [{key: known["channels"][0][key] for key in OLDER}]}
-    assert combine([known, older])["channels"][0].keys() == set(OLDER)
-    assert combine([known, {}]) == {} and combine([]) == {}
+    older = {**profile, "channels": [{key: profile["channels"][0][key] for key in OLDER}]}
+    assert combine([profile, older])["channels"][0].keys() == set(OLDER)
+    assert combine([profile, {}]) == {} and combine([]) == {}
 
 
 def test_planes() -> None:

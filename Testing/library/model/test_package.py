@@ -63,10 +63,10 @@ def described(folder: Path, **changes: Any) -> None:
 
 
 class TestRoundTrip:
-    def check(self, found: ModelPackage, wanted: ModelPackage) -> None:
-        assert (found.plan, found.training, found.metrics) == (wanted.plan, wanted.training, wanted.metrics)
-        assert found.weights.keys() == wanted.weights.keys()
-        assert all(torch.equal(value, wanted.weights[name]) for name, value in found.weights.items())
+    def check(self, loaded: ModelPackage, expected: ModelPackage) -> None:
+        assert (loaded.plan, loaded.training, loaded.metrics) == (expected.plan, expected.training, expected.metrics)
+        assert loaded.weights.keys() == expected.weights.keys()
+        assert all(torch.equal(value, expected.weights[name]) for name, value in loaded.weights.items())
 
     def test_folder(self, package: ModelPackage, folder: Path) -> None:
         assert sorted(path.name for path in folder.iterdir()) == [CARD, DESCRIPTION, WEIGHTS]
@@ -81,9 +81,9 @@ class TestRoundTrip:
 
     def test_the_network_is_rebuilt_in_evaluation_mode(self, package: ModelPackage, folder: Path) -> None:
         image = torch.randn(1, 1, 4, 8, 12)
-        wanted, found = package.build(), load_package(folder).build()
-        assert not found.training
-        assert torch.equal(found(image)[0], wanted(image)[0])
+        expected, loaded = package.build(), load_package(folder).build()
+        assert not loaded.training
+        assert torch.equal(loaded(image)[0], expected(image)[0])
 
     def test_channels_last_weights_are_saved_as_they_are_meant(self, package: ModelPackage, tmp_path: Path) -> None:
         turned = {
@@ -165,7 +165,7 @@ class TestDamage:
             load_package(folder)
 
     @pytest.mark.parametrize(
-        ("change", "words"),
+        ("change", "message"),
         [
             ({"plan_spacing": [-1, 1, 1]}, "spacing = [-1.0, 1.0, 1.0]: must be 0.001 to 1000 mm"),
             ({"plan_spacing": [1e300, 1, 1]}, "spacing = [1e+300, 1.0, 1.0]"),
@@ -184,14 +184,14 @@ class TestDamage:
         ],
         ids=str,
     )
-    def test_every_entry_is_looked_at(self, folder: Path, change: dict[str, Any], words: str) -> None:
+    def test_every_entry_is_looked_at(self, folder: Path, change: dict[str, Any], message: str) -> None:
         described(folder, **change)
         with pytest.raises(ModelError) as refused:
             load_package(folder)
-        assert words in str(refused.value) and "model.json is damaged, or of a later version" in str(refused.value)
+        assert message in str(refused.value) and "model.json is damaged, or of a later version" in str(refused.value)
 
     @pytest.mark.parametrize(
-        ("network", "words"),
+        ("network", "message"),
         [
             ({"features": [3000, 3000]}, "of another shape or type: "),
             ({"blocks": [10**6, 1]}, "network.blocks = [1000000, 1]: must be 0 to 1000"),
@@ -206,15 +206,15 @@ class TestDamage:
         ],
     )  # fmt: skip
     def test_a_network_that_is_none_is_refused_in_no_time(
-        self, folder: Path, package: ModelPackage, network: dict[str, Any], words: str
+        self, folder: Path, package: ModelPackage, network: dict[str, Any], message: str
     ) -> None:
         described(folder, plan_network={**package.plan.network, **network})
         with pytest.raises(ModelError) as refused:
             load_package(folder)
-        assert words in str(refused.value)
+        assert message in str(refused.value)
 
     @pytest.mark.parametrize(
-        ("changes", "words"),
+        ("changes", "message"),
         [
             ([{"value": 10**12}], "1000000000000 is no label value"),
             ([{"value": 0}], "0 is no label value"),
@@ -225,14 +225,14 @@ class TestDamage:
             ([{"color": [0, 0, 256]}], "is no color"),
         ],
     )
-    def test_classes(self, folder: Path, package: ModelPackage, changes: list[dict[str, Any]], words: str) -> None:
+    def test_classes(self, folder: Path, package: ModelPackage, changes: list[dict[str, Any]], message: str) -> None:
         classes = package.plan.to_json()["classes"]
         for entry, change in zip(classes, changes, strict=False):
             entry |= change
         described(folder, plan_classes=classes)
         with pytest.raises(ModelError) as refused:
             load_package(folder)
-        assert words in str(refused.value)
+        assert message in str(refused.value)
 
     def test_all_problems_at_once(self, folder: Path) -> None:
         described(folder, plan_spacing=[0, 1, 1], plan_flip_axes=[9], plan_batch_size=0)
@@ -284,11 +284,11 @@ class TestDamage:
 VALUES = (None, True, -1, 1e300, float("nan"), 10**30, "\x1b[2J", [], {}, [[1] * 3] * 200)
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The path of everything in a value of JSON, of long lists only the first two."""
     for key in value if isinstance(value, dict) else range(min(2, len(value))) if isinstance(value, list) else ():
         yield (*path, key)
-        yield from places(value[key], (*path, key))
+        yield from paths(value[key], (*path, key))
 
 
 def test_whatever_stands_in_a_description_there_are_words_for_it(folder: Path, package: ModelPackage) -> None:
@@ -296,7 +296,7 @@ def test_whatever_stands_in_a_description_there_are_words_for_it(folder: Path, p
     save_package(replace(package, postprocessing=[{"value": 3, "name": "kidney"}]), folder)
     document = json.loads((folder / DESCRIPTION).read_text())
     seen = 0
-    for number, path in enumerate(places(document)):
+    for number, path in enumerate(paths(document)):
         for value in (*VALUES[number % 5 :: 5], "left out"):
             changed = copy.deepcopy(document)
             target = changed
@@ -324,10 +324,12 @@ class Intruder:
 
 
 class TestSafety:
-    @pytest.mark.parametrize("how", ["pickle", "torch"])
-    def test_a_pickle_in_place_of_the_weights_is_refused_unopened(self, folder: Path, tmp_path: Path, how: str) -> None:
+    @pytest.mark.parametrize("writer", ["pickle", "torch"])
+    def test_a_pickle_in_place_of_the_weights_is_refused_unopened(
+        self, folder: Path, tmp_path: Path, writer: str
+    ) -> None:
         intruder = {"heads.0.weight": Intruder(tmp_path / "broken in")}
-        if how == "pickle":
+        if writer == "pickle":
             (folder / WEIGHTS).write_bytes(pickle.dumps(intruder))
         else:
             torch.save(intruder, folder / WEIGHTS)
@@ -366,12 +368,12 @@ class TestEnsemble:
         return tmp_path / "model"
 
     def test_every_member_comes_back(self, members: list[ModelPackage], ensemble: Path) -> None:
-        found = load_members(ensemble)
-        assert [(one.plan, one.training, one.curves) for one in found] == [
+        loaded = load_members(ensemble)
+        assert [(one.plan, one.training, one.curves) for one in loaded] == [
             (one.plan, one.training, one.curves) for one in members
         ]
-        for one, wanted in zip(found, members, strict=True):
-            assert all(torch.equal(value, wanted.weights[name]) for name, value in one.weights.items())
+        for one, expected in zip(loaded, members, strict=True):
+            assert all(torch.equal(value, expected.weights[name]) for name, value in one.weights.items())
 
     def test_from_a_zip_and_from_its_job(self, ensemble: Path, tmp_path: Path) -> None:
         assert len(load_members(zipped(ensemble, tmp_path / "m.zip", "model/"))) == 2
@@ -387,8 +389,8 @@ class TestEnsemble:
         assert "an ensemble of 2 models" in page and "kidney (label 3)" in page
 
     def test_a_single_model_is_a_list_of_one(self, package: ModelPackage, folder: Path) -> None:
-        (found,) = load_members(folder)
-        assert found.training == package.training
+        (loaded,) = load_members(folder)
+        assert loaded.training == package.training
 
     def test_it_is_not_taken_for_a_single_model(self, ensemble: Path) -> None:
         with pytest.raises(ModelError, match="is an ensemble of 2 models"):

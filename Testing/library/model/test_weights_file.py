@@ -29,8 +29,8 @@ def load(weights: dict[str, torch.Tensor], plan: Plan) -> dict[str, torch.Tensor
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
 def test_floats_of_any_width_are_weights(weights: dict[str, torch.Tensor], tiny_plan: Plan, kind: torch.dtype) -> None:
-    found = load({name: value.to(kind) for name, value in weights.items()}, tiny_plan)
-    assert found.keys() == weights.keys() and all(value.dtype == kind for value in found.values())
+    result = load({name: value.to(kind) for name, value in weights.items()}, tiny_plan)
+    assert result.keys() == weights.keys() and all(value.dtype == kind for value in result.values())
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e38, 70000.0])
@@ -50,8 +50,8 @@ def test_every_difference_is_named(weights: dict[str, torch.Tensor], tiny_plan: 
     del changed["heads.0.weight"]
     with pytest.raises(ModelError) as refused:
         load(changed, tiny_plan)
-    for words in ("missing: heads.0.weight", "not of this network: tail.weight", "heads.0.bias (F32 [5] instead of"):
-        assert words in str(refused.value)
+    for message in ("missing: heads.0.weight", "not of this network: tail.weight", "heads.0.bias (F32 [5] instead of"):
+        assert message in str(refused.value)
 
 
 def header(entries: Any, size: int = 0) -> tuple[io.BytesIO, int]:

@@ -65,20 +65,20 @@ class TestAgainstTorch:
         layer, x = layer_and_input(dims, batch)
         if last:
             x = x.contiguous(memory_format=LAST[dims])
-        found = result_and_gradients(layer, x, reference=False, with_shortcut=with_shortcut)
-        wanted = result_and_gradients(layer, x.double(), reference=True, with_shortcut=with_shortcut)
-        assert len(found) == 4 + with_shortcut
-        for one, other in zip(found, wanted, strict=True):
+        actual = result_and_gradients(layer, x, reference=False, with_shortcut=with_shortcut)
+        expected = result_and_gradients(layer, x.double(), reference=True, with_shortcut=with_shortcut)
+        assert len(actual) == 4 + with_shortcut
+        for one, other in zip(actual, expected, strict=True):
             torch.testing.assert_close(one.double(), other.double(), atol=1e-5, rtol=1e-5)
 
     @pytest.mark.parametrize(("last", "with_shortcut"), list(itertools.product((False, True), (False, True))))
     def test_bfloat16_input_as_under_autocast(self, last: bool, with_shortcut: bool) -> None:
         layer, x = layer_and_input(3, 3)
         x = x.bfloat16().contiguous(memory_format=LAST[3] if last else torch.contiguous_format)
-        found = result_and_gradients(layer, x, reference=False, with_shortcut=with_shortcut)
-        wanted = result_and_gradients(layer, x.float(), reference=True, with_shortcut=with_shortcut)
-        assert found[0].dtype == found[1].dtype == torch.bfloat16
-        for one, other in zip(found, wanted, strict=True):
+        actual = result_and_gradients(layer, x, reference=False, with_shortcut=with_shortcut)
+        expected = result_and_gradients(layer, x.float(), reference=True, with_shortcut=with_shortcut)
+        assert actual[0].dtype == actual[1].dtype == torch.bfloat16
+        for one, other in zip(actual, expected, strict=True):
             torch.testing.assert_close(one.float(), other, atol=0.05, rtol=0.05)
 
     def test_numerical_gradient_in_float64(self) -> None:
@@ -126,11 +126,11 @@ class TestByName:
     def test_group_and_batch_are_those_of_torch(self, dims: int, with_shortcut: bool) -> None:
         _, x = layer_and_input(dims, 3)
         shortcut = x.flip(2) if with_shortcut else None
-        wanted = {"group": functional.group_norm(x, 2), "batch": functional.batch_norm(x, None, None, training=True)}
-        for name, normed in wanted.items():
+        expected = {"group": functional.group_norm(x, 2), "batch": functional.batch_norm(x, None, None, training=True)}
+        for name, normed in expected.items():
             total = normed if shortcut is None else normed + shortcut
-            found = norm_act(name, 6, dims).train()(x, shortcut)
-            torch.testing.assert_close(found, functional.leaky_relu(total, SLOPE), atol=1e-5, rtol=1e-5)
+            actual = norm_act(name, 6, dims).train()(x, shortcut)
+            torch.testing.assert_close(actual, functional.leaky_relu(total, SLOPE), atol=1e-5, rtol=1e-5)
 
     def test_instance(self) -> None:
         assert isinstance(norm_act("instance", 6, 3), InstanceNormAct)
@@ -152,14 +152,14 @@ class TestInPlaceOfTorchs:
         ours.load_state_dict(theirs.state_dict())
         x = torch.randn((2, 5, 4, 6, 7)[: dims + 2])
         shadow = torch.randn_like(x)
-        found, wanted = [], []
-        for norm, results in ((ours, found), (theirs, wanted)):
+        actual, expected = [], []
+        for norm, results in ((ours, actual), (theirs, expected)):
             leaf = x.clone().requires_grad_()
             y = norm(leaf)
             (y * shadow).sum().backward()
             results += [y, leaf.grad, *(weight.grad for weight in norm.parameters())]
-        assert len(found) == (4 if affine else 2)
-        for one, other in zip(found, wanted, strict=True):
+        assert len(actual) == (4 if affine else 2)
+        for one, other in zip(actual, expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
     def test_16_bit_feature_maps_without_weights(self) -> None:

@@ -46,5 +46,5 @@ def test_2d_equals_avg_pool2d(stride: tuple[int, int], memory: torch.memory_form
     torch.testing.assert_close(ours, theirs)
     weights = torch.arange(float(ours.numel())).view_as(ours)
     (grad,) = torch.autograd.grad((ours * weights).sum(), x)
-    (wanted,) = torch.autograd.grad((theirs * weights).sum(), x)
-    torch.testing.assert_close(grad, wanted)
+    (expected,) = torch.autograd.grad((theirs * weights).sum(), x)
+    torch.testing.assert_close(grad, expected)

@@ -34,22 +34,22 @@ class TestAgainstTorch:
     @pytest.mark.parametrize("rows", [False, True])
     def test_float32(self, block: tuple[int, ...], rows: bool) -> None:
         up, x, skip = layers(block)
-        wanted = result_and_gradients(up, x, skip, reference=True)
+        expected = result_and_gradients(up, x, skip, reference=True)
         if rows:
             x, skip = to_rows(x), to_rows(skip)
         assert is_rows(x) is rows
-        found = result_and_gradients(up, x, skip, reference=False)
-        for one, other in zip(found, wanted, strict=True):
+        actual = result_and_gradients(up, x, skip, reference=False)
+        for one, other in zip(actual, expected, strict=True):
             torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
     @pytest.mark.parametrize("block", BLOCKS)
     def test_bfloat16_under_autocast(self, block: tuple[int, ...]) -> None:
         up, x, skip = layers(block)
-        wanted = result_and_gradients(up, x, skip, reference=True)
+        expected = result_and_gradients(up, x, skip, reference=True)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = result_and_gradients(up, to_rows(x), to_rows(skip).bfloat16(), reference=False)
-        assert found[0].dtype == torch.bfloat16 and is_rows(found[0])
-        for one, other in zip(found, wanted, strict=True):
+            actual = result_and_gradients(up, to_rows(x), to_rows(skip).bfloat16(), reference=False)
+        assert actual[0].dtype == torch.bfloat16 and is_rows(actual[0])
+        for one, other in zip(actual, expected, strict=True):
             torch.testing.assert_close(one.float(), other, atol=0.1, rtol=0.02)
 
     def test_same_bits_in_every_run(self) -> None:

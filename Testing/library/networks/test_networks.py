@@ -39,11 +39,11 @@ SIZES: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("UNet3D", "VNet", "SegResNet", "UNETR"), DEEP), "SwinUNETR": (32, 32, 64),
 }  # fmt: skip
 for added in ARCHITECTURES.keys() - {PLANNED, *SMALL}:  # with its own defaults
-    known = ARCHITECTURES[added]
-    dims, edge = known.dims[-1], 2 * (known.divisor or 1)
+    entry = ARCHITECTURES[added]
+    dims, edge = entry.dims[-1], 2 * (entry.divisor or 1)
     SMALL[added] = {
-        **known.settings, **({"dims": dims} if len(known.dims) > 1 else {}),
-        **({"img_size": [edge] * dims} if known.is_fixed else {}),
+        **entry.settings, **({"dims": dims} if len(entry.dims) > 1 else {}),
+        **({"img_size": [edge] * dims} if entry.is_fixed else {}),
     }  # fmt: skip
     SIZES[added] = (edge,) * dims
 ODD = {"UNet2D": (45, 83), "UNet3D": (17, 35, 46)}  # not multiples of anything
@@ -123,15 +123,15 @@ class TestGradients:
     def test_channels_last_and_16_bits_agree(self, name: str) -> None:
         """Rounding to 16 bits adds up over the many layers of a residual network, whose coarsest maps are tiny here."""
         network, image = network_for(name).eval(), image_for(name)
-        wanted = network(image)[0]
+        expected = network(image)[0]
         order = torch.channels_last_3d if image.ndim == 5 else torch.channels_last
         other = network.to(memory_format=order)  # type: ignore[call-overload]
-        torch.testing.assert_close(other(to_rows(image))[0], wanted, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(other(to_rows(image))[0], expected, atol=1e-4, rtol=1e-4)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = other(to_rows(image))[0].float()
+            actual = other(to_rows(image))[0].float()
         is_residual = name in ("DeepLabV3Plus", "TransUNet")
-        assert (found - wanted).norm() < (0.1 if is_residual else 0.04) * wanted.norm()
-        likeness = torch.corrcoef(torch.stack([found.flatten(), wanted.flatten()]))[0, 1]
+        assert (actual - expected).norm() < (0.1 if is_residual else 0.04) * expected.norm()
+        likeness = torch.corrcoef(torch.stack([actual.flatten(), expected.flatten()]))[0, 1]
         assert likeness > (0.995 if is_residual else 0.999)
 
     @pytest.mark.parametrize("name", SMALL)
@@ -171,12 +171,12 @@ def real_patches(shared: Path, size: tuple[int, ...]) -> tuple[torch.Tensor, tor
     folders, pattern = ("hippocampus/imagesTr", "hippocampus/labelsTr"), "hippocampus_0*.nii.gz"
     if len(size) == 2:
         folders, pattern = ("membrane/images", "membrane/masks"), "*.png"
-    found = []
+    patches = []
     for folder in folders:
         files = sorted((shared / folder).glob(pattern))[:2]
         arrays = [sitk.GetArrayFromImage(sitk.ReadImage(str(path))) for path in files]
-        found.append(np.stack([middle_of(array, size) for array in arrays]))
-    images, labels = torch.from_numpy(found[0]).float()[:, None], torch.from_numpy(found[1]).long()
+        patches.append(np.stack([middle_of(array, size) for array in arrays]))
+    images, labels = torch.from_numpy(patches[0]).float()[:, None], torch.from_numpy(patches[1]).long()
     images = (images - images.mean()) / images.std()
     return images, (labels == 255).long() if len(size) == 2 else labels
 
@@ -187,11 +187,11 @@ def middle_of(array: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     return array[tuple(slice((n - m) // 2, (n - m) // 2 + m) for n, m in zip(array.shape, size, strict=True))]
 
 
-def smallest_dice(found: torch.Tensor, wanted: torch.Tensor) -> float:
+def smallest_dice(actual: torch.Tensor, expected: torch.Tensor) -> float:
     """Of the classes without background, over both patches."""
     return min(
-        float(2 * ((found == k) & (wanted == k)).sum() / ((found == k).sum() + (wanted == k).sum()))
-        for k in range(1, int(wanted.max()) + 1)
+        float(2 * ((actual == k) & (expected == k)).sum() / ((actual == k).sum() + (expected == k).sum()))
+        for k in range(1, int(expected.max()) + 1)
     )
 
 
@@ -218,10 +218,10 @@ class TestReference:
     @pytest.mark.parametrize("name", PUBLISHED)
     def test_weights_and_arithmetic(self, name: str) -> None:
         classes, size, weights, millions, billions = PUBLISHED[name]
-        known = ARCHITECTURES[name]
-        parameters = {"in_channels": 1, "out_channels": classes, **known.settings}
-        parameters |= {"dims": 3} if len(known.dims) > 1 else {}
-        parameters |= {"img_size": list(size)} if known.is_fixed else {}
+        entry = ARCHITECTURES[name]
+        parameters = {"in_channels": 1, "out_channels": classes, **entry.settings}
+        parameters |= {"dims": 3} if len(entry.dims) > 1 else {}
+        parameters |= {"img_size": list(size)} if entry.is_fixed else {}
         network = build_network(name, parameters).to("meta")
         counted = sum(weight.numel() for weight in network.parameters())
         assert counted == weights

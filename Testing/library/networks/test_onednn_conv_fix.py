@@ -33,9 +33,9 @@ def gradient(layer: nn.Module, image: torch.Tensor, dtype: torch.dtype) -> torch
 def test_gradients_of_16_bits_are_those_of_64(kernel: int, slices: int, stride: int) -> None:
     image = torch.randn(2, CHANNELS, slices, 6, 5)
     layer = with_right_thin_maps(convolution(kernel, stride))
-    found = gradient(layer, image, torch.bfloat16)
-    wanted = gradient(layer.double(), image, torch.float64)
-    assert (found - wanted).abs().max() < 0.05 * wanted.abs().max()
+    actual = gradient(layer, image, torch.bfloat16)
+    expected = gradient(layer.double(), image, torch.float64)
+    assert (actual - expected).abs().max() < 0.05 * expected.abs().max()
 
 
 @pytest.mark.parametrize("slices", [1, 2, 3, 4, 5, 9])
@@ -43,9 +43,9 @@ def test_gradients_of_16_bits_are_those_of_64(kernel: int, slices: int, stride: 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_results_are_those_of_pytorch(slices: int, kernel: int, stride: int, dilation: int, dims: int) -> None:
     image = torch.randn(1, CHANNELS, slices, *((7, 6)[: dims - 1]))
-    wanted = convolution(kernel, stride, dims, dilation)(image)
-    found = with_right_thin_maps(convolution(kernel, stride, dims, dilation))(image)
-    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+    expected = convolution(kernel, stride, dims, dilation)(image)
+    actual = with_right_thin_maps(convolution(kernel, stride, dims, dilation))(image)
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_every_convolution_of_a_network_is_right_and_keeps_its_name() -> None:

@@ -72,8 +72,8 @@ class TestShapes:
         strides = torch.tensor(TOPOLOGIES[name]["strides"])
         size = torch.tensor(image.shape[2:])
         assert len(logits) == len(strides) - 2
-        for level, found in enumerate(logits):
-            assert tuple(found.shape[2:]) == tuple((size // strides[: level + 1].prod(dim=0)).tolist())
+        for level, output in enumerate(logits):
+            assert tuple(output.shape[2:]) == tuple((size // strides[: level + 1].prod(dim=0)).tolist())
 
     def test_a_size_that_does_not_fit_is_no_silent_crop(self) -> None:
         with pytest.raises(RuntimeError):
@@ -94,18 +94,18 @@ class TestGradients:
     def test_memory_order_changes_nothing(self, name: str) -> None:
         network, image = network_for(name, deep=False).eval(), image_for(name)
         order = torch.channels_last_3d if TOPOLOGIES[name]["dims"] == 3 else torch.channels_last
-        wanted = network(image)[0]
-        found = network.to(memory_format=order)(image.contiguous(memory_format=order))[0]
-        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+        expected = network(image)[0]
+        actual = network.to(memory_format=order)(image.contiguous(memory_format=order))[0]
+        torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
 
     @pytest.mark.parametrize("name", ["isotropic", "coarse slices", "equal widths", "2D"])
     def test_memory_order_changes_no_gradient(self, name: str) -> None:
         network, image = network_for(name, deep=True).train(), image_for(name)
-        wanted = gradients(network, image)
+        expected = gradients(network, image)
         order = torch.channels_last_3d if TOPOLOGIES[name]["dims"] == 3 else torch.channels_last
-        found = gradients(network.to(memory_format=order), to_rows(image))
-        for key, value in wanted.items():
-            torch.testing.assert_close(found[key], value, atol=1e-4, rtol=1e-3, msg=key)
+        actual = gradients(network.to(memory_format=order), to_rows(image))
+        for key, value in expected.items():
+            torch.testing.assert_close(actual[key], value, atol=1e-4, rtol=1e-3, msg=key)
 
     def test_an_exported_network_computes_the_same(self) -> None:
         network, image = network_for("isotropic", deep=False).eval(), image_for("isotropic")

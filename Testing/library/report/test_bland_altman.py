@@ -13,11 +13,11 @@ PAIRS = [(10.0, 11.0), (20.0, 23.0), (30.0, 32.0), (40.0, 46.0)]  # differences 
 
 class TestAgreement:
     def test_by_hand(self) -> None:
-        found = agreement(PAIRS)
-        assert found is not None
-        assert (found.count, found.bias) == (4, 3.0)
-        spread = 1.96 * (14 / 3) ** 0.5
-        assert found.low == pytest.approx(3 - spread) and found.high == pytest.approx(3 + spread)
+        limits = agreement(PAIRS)
+        assert limits is not None
+        assert (limits.count, limits.bias) == (4, 3.0)
+        half_width = 1.96 * (14 / 3) ** 0.5
+        assert limits.low == pytest.approx(3 - half_width) and limits.high == pytest.approx(3 + half_width)
 
     def test_two_pairs_say_nothing(self) -> None:
         assert agreement(PAIRS[:2]) is None

@@ -55,8 +55,8 @@ class TestReadCase:
         sitk.WriteImage(geometry.place(labels), str(tmp_path / "a.nrrd"))
         sitk.WriteImage(geometry.place(doubt), str(tmp_path / "doubt.nrrd"))
         files: dict[str, str | None] = {side: str(tmp_path / "a.nrrd") for side in ("prediction", "reference")}
-        found = read_case({**files, "uncertainty": str(tmp_path / "doubt.nrrd")}, [1]).uncertainty
-        assert found is not None and np.argwhere(found).tolist() == [[0, 5, 6]]
+        result = read_case({**files, "uncertainty": str(tmp_path / "doubt.nrrd")}, [1]).uncertainty
+        assert result is not None and np.argwhere(result).tolist() == [[0, 5, 6]]
         assert read_case(files, [1]).uncertainty is None
 
     def test_a_picture_without_size_is_in_pixels(self, tmp_path: Path) -> None:

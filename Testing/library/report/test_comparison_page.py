@@ -116,11 +116,11 @@ def test_texts() -> None:
 def test_console(document: dict[str, Any]) -> None:
     stream = io.StringIO()
     show_comparison(document, Console(file=stream, width=80))
-    told = stream.getvalue()
-    row = next(line for line in told.splitlines() if line.startswith("spleen"))
+    output = stream.getvalue()
+    row = next(line for line in output.splitlines() if line.startswith("spleen"))
     assert row.split() == ["spleen", "0.700", "0.700", "+0.000", "-", "1", "-", "0", "0"]
-    liver = next(line for line in told.splitlines() if line.startswith("<b>liver"))
+    liver = next(line for line in output.splitlines() if line.startswith("<b>liver"))
     assert liver.split()[-2:] == ["19", "1"]
-    assert "In words: B is better" in told
-    assert "most worse in B:\n  case 07 <b>liver" in told
-    assert "hd95_mm, 20 cases" in told
+    assert "In words: B is better" in output
+    assert "most worse in B:\n  case 07 <b>liver" in output
+    assert "hd95_mm, 20 cases" in output

@@ -101,9 +101,11 @@ class TestPictures:
         self, oblique_case: tuple[sitk.Image, sitk.Image], oblique_geometry: Geometry, tmp_path: Path
     ) -> None:
         image, label = oblique_case
-        here = self.colored(draw_labelled(self.case(tmp_path, image, label), [LIVER]))
+        expected = self.colored(draw_labelled(self.case(tmp_path, image, label), [LIVER]))
         finer = sitk.Expand(label, [2, 2, 2], sitk.sitkNearestNeighbor)
-        assert self.colored(draw_labelled(self.case(tmp_path, image, finer), [LIVER])) == pytest.approx(here, rel=0.2)
+        assert self.colored(draw_labelled(self.case(tmp_path, image, finer), [LIVER])) == pytest.approx(
+            expected, rel=0.2
+        )
         label.SetOrigin((500.0, 500.0, 500.0))
         assert self.colored(draw_labelled(self.case(tmp_path, image, label), [LIVER])) < 50
 

@@ -106,8 +106,8 @@ class TestPage:
         page = render(document)
         assert "1 missed" in page
         texts = re.findall(r'data-texts="([^"]*)"', page)[0].split("|")
-        shown = dict(zip(document["metrics"], texts, strict=True))
-        assert shown["dice"] == "0.000" and shown["precision"] == shown["hd95_mm"] == shown["asd_mm"] == "missed"
+        cells = dict(zip(document["metrics"], texts, strict=True))
+        assert cells["dice"] == "0.000" and cells["precision"] == cells["hd95_mm"] == cells["asd_mm"] == "missed"
 
     def test_curves_only_when_there_are_some(self, plain: Made, full: Made) -> None:
         assert "How the model learned" not in plain[1]
@@ -184,11 +184,11 @@ class TestPixels:
             sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / f"{side}.png"))
         pair = Pair(name="photo", prediction=tmp_path / "p.png", reference=tmp_path / "r.png", image=None)
         page = page_for(tmp_path, [pair])
-        words = re.sub(r'base64,[^"]*|<svg.*?</svg>|<style>.*?</style>|(href|id)="[^"]*"', "", page, flags=re.DOTALL)
-        assert not re.search(r"\bmm\b|\bm[lL]\b|voxel|[Vv]olume", words)
-        assert "Mean HD95" in words and " px</b>" in words
-        assert "Reference area" in words
-        assert "Surfaces are smoothed" not in words  # no 3D view of a picture
+        text = re.sub(r'base64,[^"]*|<svg.*?</svg>|<style>.*?</style>|(href|id)="[^"]*"', "", page, flags=re.DOTALL)
+        assert not re.search(r"\bmm\b|\bm[lL]\b|voxel|[Vv]olume", text)
+        assert "Mean HD95" in text and " px</b>" in text
+        assert "Reference area" in text
+        assert "Surfaces are smoothed" not in text  # no 3D view of a picture
 
 
 class TestCurves:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.report.case_arrays import CaseArrays
-from MedSegTrainerLib.report.rotating_view import FRAMES, PANEL, draw_turntable, screen_axes, side_letters
+from MedSegTrainerLib.report.rotating_view import FRAMES, PANEL, draw_rotating_view, screen_axes, side_letters
 
 RED = LabelClass(value=1, name="right", color=(255, 0, 0))
 BLUE = LabelClass(value=2, name="left and low", color=(0, 0, 255))
@@ -25,11 +25,11 @@ def case(predicted: int = 3) -> CaseArrays:
     return CaseArrays(prediction=prediction, reference=reference, image=None, spacing_zyx=SPACING)
 
 
-def frames(shown: CaseArrays) -> np.ndarray:
+def frames(arrays: CaseArrays) -> np.ndarray:
     """(frame, panel, row, column, colour)."""
-    turntable = draw_turntable(shown, [RED, BLUE])
-    assert turntable is not None and turntable.frames == FRAMES
-    picture = np.asarray(Image.open(io.BytesIO(turntable.picture))).astype(int)
+    rotating_view = draw_rotating_view(arrays, [RED, BLUE])
+    assert rotating_view is not None and rotating_view.frames == FRAMES
+    picture = np.asarray(Image.open(io.BytesIO(rotating_view.picture))).astype(int)
     assert picture.shape == (PANEL * FRAMES, 3 * PANEL, 3)
     return picture.reshape(FRAMES, PANEL, 3, PANEL, 3).transpose(0, 2, 1, 3, 4)
 
@@ -37,9 +37,9 @@ def frames(shown: CaseArrays) -> np.ndarray:
 def middle(panel: np.ndarray, channel: int) -> np.ndarray:
     """Mean row and column of what has this colour."""
     others = [other for other in range(3) if other != channel]
-    found = np.argwhere(panel[..., channel] > 60 + panel[..., others].max(axis=-1))
-    assert len(found) > 50
-    return found.mean(axis=0)
+    pixels = np.argwhere(panel[..., channel] > 60 + panel[..., others].max(axis=-1))
+    assert len(pixels) > 50
+    return pixels.mean(axis=0)
 
 
 def test_from_the_front_right_is_left_and_superior_is_up() -> None:
@@ -64,15 +64,15 @@ def test_what_is_missing_is_shown_as_missing() -> None:
 def test_none_for_an_image_and_for_nothing() -> None:
     flat, empty = np.ones((1, 9, 9), np.int32), np.zeros((5, 6, 7), np.int32)
     for labels in (flat, empty):
-        shown = CaseArrays(prediction=labels, reference=labels, image=None, spacing_zyx=SPACING)
-        assert draw_turntable(shown, [RED]) is None
+        arrays = CaseArrays(prediction=labels, reference=labels, image=None, spacing_zyx=SPACING)
+        assert draw_rotating_view(arrays, [RED]) is None
 
 
 def test_an_empty_side_is_drawn() -> None:
     one = case()
     for prediction, reference in ((one.prediction * 0, one.reference), (one.prediction, one.reference * 0)):
-        shown = CaseArrays(prediction=prediction, reference=reference, image=None, spacing_zyx=SPACING)
-        assert draw_turntable(shown, [RED, BLUE]) is not None
+        arrays = CaseArrays(prediction=prediction, reference=reference, image=None, spacing_zyx=SPACING)
+        assert draw_rotating_view(arrays, [RED, BLUE]) is not None
 
 
 @pytest.mark.parametrize(

@@ -67,24 +67,24 @@ class TestPlanes:
         assert titles == ["Reference", "Outlines"]
         texts = [[text.get_text() for text in ax.texts] for ax in figure.axes]
         assert texts[1] == list("RLAP") and texts[3] == list("RLSI") and texts[5] == list("APSI")
-        assert [words[4] for words in texts[::2]] == ["axial 4/9", "coronal 5/12", "sagittal 6/15"]
+        assert [lines[4] for lines in texts[::2]] == ["axial 4/9", "coronal 5/12", "sagittal 6/15"]
 
     def test_the_scale_bar_has_the_unit_of_the_case(self) -> None:
         case = case_arrays()
         for length, unit in (("mm", "mm"), ("pixels", "px")):
             same = replace(case, length=length)
             figure = draw_columns(same, case_views(same), ("reference",), [LIVER])
-            words = [text.get_text() for ax in figure.axes for text in ax.texts]
-            assert [word for word in words if word.endswith(unit)] == [f"2 {unit}"]
+            lines = [text.get_text() for ax in figure.axes for text in ax.texts]
+            assert [word for word in lines if word.endswith(unit)] == [f"2 {unit}"]
 
     def test_the_position_does_not_cover_the_upper_letter(self) -> None:
         """In a picture of narrow panels the letter gives way, in a wide one it stays in the middle."""
         case = case_arrays()
-        places = []
+        positions = []
         for width in (1.5, 4.0):
             figure = draw_columns(case, case_views(case)[:1], ("reference",), [LIVER], width_inches=width)
-            places.append(next(text.get_position()[0] for text in figure.axes[0].texts if text.get_text() == "A"))
-        assert places[0] > places[1] == 0.5
+            positions.append(next(text.get_position()[0] for text in figure.axes[0].texts if text.get_text() == "A"))
+        assert positions[0] > positions[1] == 0.5
 
     def test_anisotropic_voxels_keep_their_proportions(self) -> None:
         case = case_arrays()
@@ -119,8 +119,8 @@ class TestDifferences:
     def test_differences_partition_the_labels(self) -> None:
         prediction = np.array([[0, 1, 1, 2, 0]])
         reference = np.array([[0, 1, 2, 0, 1]])
-        found = {kind: mask.astype(int).tolist() for kind, mask in differences(prediction, reference).items()}
-        assert found == {
+        masks = {kind: mask.astype(int).tolist() for kind, mask in differences(prediction, reference).items()}
+        assert masks == {
             "correct": [[0, 1, 0, 0, 0]], "confused": [[0, 0, 1, 0, 0]],
             "extra": [[0, 0, 0, 1, 0]], "missing": [[0, 0, 0, 0, 1]],
         }  # fmt: skip

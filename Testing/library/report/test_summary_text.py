@@ -19,16 +19,16 @@ def document(dice: dict[str, dict[str, float | None]], volume: float = 1.0, leng
         }
         for case, values in dice.items()
     }  # fmt: skip
-    known = {case: [value for value in values.values() if value is not None] for case, values in dice.items()}
-    means = {case: sum(values) / len(values) if values else None for case, values in known.items()}
+    defined = {case: [value for value in values.values() if value is not None] for case, values in dice.items()}
+    means = {case: sum(values) / len(values) if values else None for case, values in defined.items()}
     return {
         "cases": cases, "summary": summarize(cases), "length": length, "overall": {"case_mean_dice": means},
     }  # fmt: skip
 
 
 def test_quartiles_worst_case_and_weakest_structure() -> None:
-    found = summary_sentences(document({f"c{i}": {"liver": 0.5 + i / 10, "vein": 0.4 + i / 10} for i in range(5)}))
-    assert found == [
+    sentences = summary_sentences(document({f"c{i}": {"liver": 0.5 + i / 10, "vein": 0.4 + i / 10} for i in range(5)}))
+    assert sentences == [
         "Half of the 5 cases have a mean Dice between 0.550 and 0.750.",
         "The worst case is c0 (0.450).",
         "The weakest structure is vein (mean Dice 0.600).",

@@ -14,8 +14,8 @@ RADIUS = 12.0
 
 def ball(radius: float = RADIUS, value: int = 3, shape: tuple[int, int, int] = (21, 40, 55)) -> np.ndarray:
     """Label map (z, y, x) of a ball on anisotropic voxels; the first voxel's middle is at 0 mm."""
-    places = np.stack(np.meshgrid(*(np.arange(n) * mm for n, mm in zip(shape, SPACING, strict=True)), indexing="ij"))
-    inside = np.linalg.norm(places - CENTRE[:, None, None, None], axis=0) <= radius
+    points = np.stack(np.meshgrid(*(np.arange(n) * mm for n, mm in zip(shape, SPACING, strict=True)), indexing="ij"))
+    inside = np.linalg.norm(points - CENTRE[:, None, None, None], axis=0) <= radius
     return (inside * value).astype(np.int32)
 
 

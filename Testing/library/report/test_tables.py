@@ -26,7 +26,7 @@ def test_a_structure_over_all_cases() -> None:
     assert (row["found"], row["expected"], row["missed"], row["extra"]) == (1, 2, 1, 0)
     assert row["dots"] == [0.5, 0.0] and row["mean"] == 0.25
     assert [cell["mean"] for cell in row["cells"]] == ["0.250", "0.50"]
-    assert row["cells"][0]["spread"] and not row["cells"][1]["spread"]
+    assert row["cells"][0]["has_std"] and not row["cells"][1]["has_std"]
 
 
 def test_a_case_says_why_a_number_is_missing() -> None:

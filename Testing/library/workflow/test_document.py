@@ -94,14 +94,14 @@ def problems(document: Any, folder: Path, *settings: str) -> list[str]:
 class TestMeaning:
     def test_training(self, folder: Path) -> None:
         workflow = read(training(), folder)
-        wanted = {
+        expected = {
             "data": {"data_dir": str((folder / "data").resolve()), "batch_size": 2},
             "network": {"type": "UNet2D", "base_channels": 8},
             "loss": {"loss_type": "focal", "gamma": 3.0},
             "optimizer": {"learning_rate": 0.01},
             "trainer": {"epochs": 3, "gamma": 0.5},
         }
-        assert workflow.train == parse_config(TrainConfig, wanted)
+        assert workflow.train == parse_config(TrainConfig, expected)
         assert (workflow.title, workflow.predictor, workflow.metrics) == ("Title", None, None)
 
     def test_testing(self, folder: Path) -> None:
@@ -133,9 +133,9 @@ class TestMeaning:
 
     def test_every_network_is_a_node(self) -> None:
         """One that is added to the configuration is one here, with its settings."""
-        known = set(get_args(get_type_hints(NetworkConfig)["type"])) - {"auto"}
-        assert known == set(ARCHITECTURES)
-        assert {name for name, kind in NODE_TYPES.items() if kind.section == "network"} == known
+        types = set(get_args(get_type_hints(NetworkConfig)["type"])) - {"auto"}
+        assert types == set(ARCHITECTURES)
+        assert {name for name, kind in NODE_TYPES.items() if kind.section == "network"} == types
 
     def test_settings_of_the_command_line_come_last(self, folder: Path) -> None:
         workflow = read(training(), folder, "epochs=7", "network.base_channels=16")
@@ -302,9 +302,9 @@ class TestMistakes:
     def test_in_words(self, folder: Path, mistake: tuple[Document, Any, list[str]]) -> None:
         document = copy.deepcopy(mistake[0])
         mistake[1](document)
-        told = problems(document, folder)
-        assert len(told) == len(mistake[2])
-        assert all(line.startswith(words) for line, words in zip(told, mistake[2], strict=True)), told
+        reported = problems(document, folder)
+        assert len(reported) == len(mistake[2])
+        assert all(line.startswith(text) for line, text in zip(reported, mistake[2], strict=True)), reported
 
     def test_all_at_once(self, folder: Path) -> None:
         document = training()
@@ -312,8 +312,8 @@ class TestMistakes:
         document["nodes"][3]["config"]["learning_rate"] = "fast"
         document["nodes"][0]["config"]["data_dir"] = "gone"
         document["links"] = [link("loader.train_loader", "trainer.model")]
-        told = problems(document, folder, "epoch=3")
-        assert [line.split(":")[0] for line in told] == [
+        reported = problems(document, folder, "epoch=3")
+        assert [line.split(":")[0] for line in reported] == [
             "net.base_chanels", "link 1", "epoch", "loader.data_dir = 'gone'", "adam.learning_rate = 'fast'",
         ]  # fmt: skip
 
@@ -329,25 +329,25 @@ class TestPaths:
     def test_from_here_first_then_from_the_document(
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        here = tmp_path / "here"
-        (here / "data").mkdir(parents=True)
-        monkeypatch.chdir(here)
-        assert read(applying(), folder).data.data_dir == str((here / "data").resolve())
-        (here / "data").rmdir()
+        current = tmp_path / "here"
+        (current / "data").mkdir(parents=True)
+        monkeypatch.chdir(current)
+        assert read(applying(), folder).data.data_dir == str((current / "data").resolve())
+        (current / "data").rmdir()
         assert read(applying(), folder).data.data_dir == str((folder / "data").resolve())
 
     def test_both_are_told_where_neither_is_there(
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (folder / "data").rmdir()
-        here = tmp_path / "here"
-        here.mkdir()
-        monkeypatch.chdir(here)
-        (told,) = problems(training(), folder)
-        places = [str(place / "data") for place in (here.resolve(), folder.resolve())]
+        current = tmp_path / "here"
+        current.mkdir()
+        monkeypatch.chdir(current)
+        (reported,) = problems(training(), folder)
+        paths = [str(parent / "data") for parent in (current.resolve(), folder.resolve())]
         assert (
-            told
-            == f"loader.data_dir = 'data': neither {places[0]} nor {places[1]} exists. Give the folder with --data."
+            reported
+            == f"loader.data_dir = 'data': neither {paths[0]} nor {paths[1]} exists. Give the folder with --data."
         )
 
     def test_the_folder_of_the_command_line_replaces_that_of_the_loader(self, folder: Path) -> None:
@@ -379,8 +379,8 @@ class TestWhereItWrites:
     def test_no_checkpoints_outside(self, folder: Path, path: str) -> None:
         document = training()
         document["nodes"][-1]["config"]["checkpoint_dir"] = path
-        told = f"trainer.checkpoint_dir = {path!r}: lies outside the output folder."
-        assert any(problem.startswith(told) for problem in problems(document, folder))
+        reported = f"trainer.checkpoint_dir = {path!r}: lies outside the output folder."
+        assert any(problem.startswith(reported) for problem in problems(document, folder))
 
     def test_not_by_a_setting_either(self, folder: Path) -> None:
         (problem,) = problems(applying(), folder, "visualizer.output_dir=../away")

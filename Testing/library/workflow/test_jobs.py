@@ -47,8 +47,8 @@ def tested(small: Dataset) -> Workflow:
 
 class TestCases:
     def test_a_share_of_one_is_all(self, small: Dataset) -> None:
-        cases, told = cases_of(small, DataConfig(test_split=1, val_split=0), "test_loader")
-        assert (len(cases), told) == (6, f"all 6 cases of {small.root}")
+        cases, description = cases_of(small, DataConfig(test_split=1, val_split=0), "test_loader")
+        assert (len(cases), description) == (6, f"all 6 cases of {small.root}")
 
     def test_those_that_a_training_keeps_aside(self, tmp_path: Path) -> None:
         many = dataset(tmp_path / "many", 30)
@@ -59,9 +59,9 @@ class TestCases:
 
     def test_those_that_a_training_validates_on_where_it_keeps_none_aside(self, small: Dataset) -> None:
         split = split_cases([case.name for case in small.cases], DataConfig())
-        cases, told = cases_of(small, DataConfig(), "test_loader")
+        cases, description = cases_of(small, DataConfig(), "test_loader")
         assert split.test == () and tuple(case.name for case in cases) == split.val
-        assert told == f"the 1 validation cases of {small.root}"
+        assert description == f"the 1 validation cases of {small.root}"
 
     def test_none(self, small: Dataset) -> None:
         with pytest.raises(UsageError, match="Set the loader's test_split to 1"):

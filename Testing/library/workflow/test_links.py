@@ -34,9 +34,9 @@ LINKS = [
 
 
 def problems(links: Any) -> list[str]:
-    told: list[str] = []
-    read_links(links, NODES, told)
-    return told
+    messages: list[str] = []
+    read_links(links, NODES, messages)
+    return messages
 
 
 @pytest.mark.parametrize("links", [None, [], LINKS])
@@ -55,7 +55,7 @@ def test_ports_under_their_other_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "changed, told",
+    "changed, problem",
     [
         (
             link("loader.train_loader", "trainer.model"),
@@ -97,18 +97,18 @@ def test_ports_under_their_other_names() -> None:
         ),
     ],
 )  # fmt: skip
-def test_wrong_ones(changed: dict[str, str], told: str) -> None:
-    assert problems([changed, *LINKS[1:]]) == [told]
+def test_wrong_ones(changed: dict[str, str], problem: str) -> None:
+    assert problems([changed, *LINKS[1:]]) == [problem]
 
 
 def test_an_input_linked_twice() -> None:
     links = [*LINKS, link("net.model", "trainer.model")]
-    told = "trainer.model: 2 links lead into it, from net.model and net.model. Keep one."
-    assert problems(links) == [told]
+    problem = "trainer.model: 2 links lead into it, from net.model and net.model. Keep one."
+    assert problems(links) == [problem]
 
 
 @pytest.mark.parametrize(
-    "left_out, told",
+    "left_out, problem",
     [
         (0, "trainer.train_loader: nothing is linked to it. Add a link from loader.train_loader"),
         (1, "trainer.model: nothing is linked to it. Add a link from net.model"),
@@ -116,9 +116,9 @@ def test_an_input_linked_twice() -> None:
         (4, "trainer.optimizer: nothing is linked to it. Add a link from adam.optimizer"),
     ],
 )  # fmt: skip
-def test_an_input_linked_to_nothing(left_out: int, told: str) -> None:
+def test_an_input_linked_to_nothing(left_out: int, problem: str) -> None:
     links = [item for index, item in enumerate(LINKS) if index != left_out]
-    assert problems(links) == [f"{told}, or leave out all links."]
+    assert problems(links) == [f"{problem}, or leave out all links."]
 
 
 def test_no_list() -> None:
@@ -127,6 +127,6 @@ def test_no_list() -> None:
 
 def test_a_model_of_a_file_needs_no_link() -> None:
     nodes = [NODES[0], Node(name="p", type="BatchPredictor", values={"model": "job"})]
-    told: list[str] = []
-    (found,) = read_links([link("loader.test_loader", "p.dataloader")], nodes, told)
-    assert (found.start, found.end, told) == ("loader.test_loader", "p.test_loader", [])
+    messages: list[str] = []
+    (parsed,) = read_links([link("loader.test_loader", "p.dataloader")], nodes, messages)
+    assert (parsed.start, parsed.end, messages) == ("loader.test_loader", "p.test_loader", [])

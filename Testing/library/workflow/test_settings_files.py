@@ -59,7 +59,7 @@ def test_becomes_settings_by_section(fragment: dict[str, Any], settings: dict[st
 
 
 @pytest.mark.parametrize(
-    "fragment, told",
+    "fragment, message",
     [
         (
             {"gamma": 2},
@@ -93,8 +93,8 @@ def test_becomes_settings_by_section(fragment: dict[str, Any], settings: dict[st
         ({"nodes": []}, ["nodes: a workflow is an object with a list 'nodes' that is not empty."]),
     ],
 )  # fmt: skip
-def test_mistakes_in_words(fragment: dict[str, Any], told: list[str]) -> None:
-    assert problems(fragment) == told
+def test_mistakes_in_words(fragment: dict[str, Any], message: list[str]) -> None:
+    assert problems(fragment) == message
 
 
 class TestFile:
@@ -103,7 +103,7 @@ class TestFile:
         assert read_object(tmp_path / "a.json", "settings") == {"epochs": 3}
 
     @pytest.mark.parametrize(
-        "content, told",
+        "content, message",
         [
             (b"[1]", "must hold an object with settings"),
             (b"{", "is not valid JSON"),
@@ -111,8 +111,8 @@ class TestFile:
             (None, "cannot be read"),
         ],
     )
-    def test_that_is_none(self, tmp_path: Path, content: bytes | None, told: str) -> None:
+    def test_that_is_none(self, tmp_path: Path, content: bytes | None, message: str) -> None:
         if content is not None:
             (tmp_path / "a.json").write_bytes(content)
-        with pytest.raises(UsageError, match=told):
+        with pytest.raises(UsageError, match=message):
             read_object(tmp_path / "a.json", "settings")
