@@ -9,12 +9,11 @@ from pathlib import Path
 
 import manual
 import pytest
-from markdown_pages import PAGES, ROOT, Page, every_block
+from markdown_pages import CONTRIBUTING, DOCS, PAGES, ROOT, Page, every_block
 
 GUIDES = ("TRAINING.md", "NETWORK_ARCHITECTURES.md", "DATALOADER.md", "TESTING_VISUALIZATION.md")  # of the user's guide
 PUBLIC_MODULES = {"api", "config", "events", "job", "errors"}
 LANGUAGES = {"", "bash", "python", "json"}
-DOCS = ROOT / "Resources" / "docs"
 SOURCES = ("MedSegTrainerLib", "MedSegTrainer", "scripts")
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -40,6 +39,8 @@ class TestPage:
         assert page.languages <= LANGUAGES
 
     def test_names_public_modules_alone(self, page: Page) -> None:
+        if page == CONTRIBUTING:
+            return
         assert set(re.findall(r"\bMedSegTrainerLib\.(\w+)", page.text)) <= PUBLIC_MODULES
         assert not re.search(r"MedSegTrainer(Lib|UI)/\w", page.text)
 
