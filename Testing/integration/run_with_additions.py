@@ -55,6 +55,7 @@ def main(dataset: Path, out: Path) -> None:
         "label_map": str(label_map),
         "summary": measured["summary"],
         "count": counted.status().message,
+        "counted": read_json_file(counted.report / "count.json"),
         "schema": job_schema(),
     }
     try:

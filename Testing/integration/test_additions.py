@@ -148,7 +148,8 @@ def test_the_format_is_written(facts: dict[str, Any], dataset: Path) -> None:
 
 
 def test_the_kind_of_job_is_read_checked_and_run(facts: dict[str, Any], dataset: Path) -> None:
-    assert facts["count"] == f"{len(list((dataset / 'images').iterdir()))} files."
+    files = len(list((dataset / "images").iterdir()))
+    assert facts["count"] == f"{files} files." and facts["counted"] == {"files": files}
     assert facts["contradiction"] == ["fewest = 5 and most = 4: the fewest must not be above the most."]
     assert "count" in facts["schema"]["properties"]["kind"]["enum"]
     assert setting(facts, "CountConfig", "folder")["description"] == "Folder whose files are counted."
