@@ -26,6 +26,7 @@ RUN = Path(__file__).with_name("run_with_additions.py")
 NEW_FILE = re.compile(r"`([\w/]+\.py)`, a new file:")
 ENTRY = re.compile(r"At the end of `(\w+)` in `([\w/]+\.py)`:")
 MOST_FILES = 2  # of one addition
+NAMES = ("tversky", "TwoLevels", "miss_rate", "raw", "count")  # of entries
 ADDITIONS = ("A loss", "A network", "A metric", "A logged metric", "A file format of results", "A kind of job")
 
 
@@ -95,6 +96,19 @@ def out(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def facts(out: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((out / "facts.json").read_text(encoding="utf-8"))
     return found
+
+
+def test_what_is_tested_of_every_entry_holds_for_these_too(out: Path) -> None:
+    """The tests of the library that have a parameter for each entry of a registry, over the copy."""
+    library = ROOT / "Testing" / "library"
+    files = [library / "config" / "test_registries.py", library / "losses", library / "networks" / "test_networks.py"]
+    options = ["-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider", "-v", "-k", " or ".join(NAMES)]
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *map(str, files)],
+        cwd=out, env={**os.environ, "PYTHONPATH": str(out)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout
+    assert all(f"{name}]" in result.stdout for name in NAMES)
 
 
 def setting(facts: dict[str, Any], section: str, name: str) -> dict[str, Any]:
