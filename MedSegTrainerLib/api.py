@@ -6,8 +6,8 @@
     files = apply("job", ["new_patient.nii.gz"], "segmentations", tta=True)
     metrics = evaluate("segmentations", "references", "report")
 
-Settings are the fields of ``config.py``, by their names, with numbers, lists, paths or text as values; a section such
-as ``loss={"loss_type": "dice"}`` stands for its fields. Each call leaves a job folder, as the command
+Settings are the fields of ``config/settings.py``, by their names, with numbers, lists, paths or text as values; a
+section such as ``loss={"loss_type": "dice"}`` stands for its fields. Each call leaves a job folder, as the command
 line does; ``JobFolder(...).start()`` runs one in a process of its own instead.
 """
 

@@ -1,6 +1,6 @@
 """The job folder: the interface between whoever wants work done and the process that does it.
 
-Creating, starting, watching and stopping a job needs this file, ``config.py`` and ``events.py`` only:
+Creating, starting, watching and stopping a job needs this file, ``config`` and ``events`` only:
 the standard library, so Slicer's Python can do all of it.
 """
 

@@ -90,16 +90,10 @@ def _training_settings() -> str:
 
 
 def _other_jobs() -> str:
-    from MedSegTrainerLib import config
+    from MedSegTrainerLib.jobs.kinds import settings_of_kinds
 
-    kinds = (
-        config.ApplyConfig,
-        config.EvaluateConfig,
-        config.CrossValidateConfig,
-        config.FindRateConfig,
-        config.VerifyConfig,
-    )
-    return "\n".join(_section(f"Jobs of kind `{kind.KIND}`", kind) for kind in kinds)
+    kinds = {name: settings for name, settings in settings_of_kinds().items() if name != "train"}
+    return "\n".join(_section(f"Jobs of kind `{name}`", settings) for name, settings in kinds.items())
 
 
 def _section(title: str, section: Any) -> str:

@@ -1,1 +1,1 @@
-"""The commands of the command line, those of one sort a file; ``cli.py`` puts them together."""
+"""The commands of the command line, those of one sort a file; ``main.py`` puts them together."""

@@ -1,6 +1,6 @@
 """The node types of workflow documents: the settings that each holds, and the ports that links connect.
 
-Only the standard library is imported, as in ``config.py``. A network that ``NetworkConfig.type`` names is a
+Only the standard library is imported, as in ``config/settings.py``. A network that ``NetworkConfig.type`` names is a
 node type of that name.
 """
 

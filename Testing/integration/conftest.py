@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.run import run_job
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "manual"))  # a page of the manual holds code that is run here
 LIVER, CYST = 2, 5  # label values; not 1 and 2, so that values and indices cannot be mixed up unseen
 CASES = 6
 # nothing may be measured: two trainings with these settings are the same

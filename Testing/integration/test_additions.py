@@ -1,81 +1,91 @@
-"""A network, a loss, a metric, a logged metric, a file format and a kind of job, each added by a line and a file.
+"""A network, a loss, a metric, a logged metric, a file format and a kind of job, each added by an entry and a file.
 
-The files are those in ``additions``; nothing else of the library knows them.
+They are those of Resources/docs/CONTRIBUTING.md, taken from the page; nothing else of the library knows them.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from markdown_pages import CONTRIBUTING, ROOT, Block
 from matplotlib.image import imread
 
-ADDITIONS = Path(__file__).with_name("additions")
-ROOT = Path(__file__).resolve().parents[2]
 CLASSES = {"label 2", "label 5"}
-FILES = {  # a file of ``additions`` to its place in the library
-    "two_level_network.py": "networks", "tversky_loss.py": "losses", "raw_file.py": "imaging", "count_job.py": "jobs",
-}  # fmt: skip
-LINES = {  # a registry, by its file and the line that it begins with, to what is written at its end
-    ("config/architectures.py", "ARCHITECTURES: dict"): """
-    "TwoLevels": Architecture(
-        builder="MedSegTrainerLib.networks.two_level_network:TwoLevels", family="unet", dims=(3,), divisor=2,
-        settings={"base_channels": 8},
-    ),
-""",
-    ("config/loss_terms.py", "LOSS_TERMS: dict"): """
-    "tversky": LossTerm(builder="MedSegTrainerLib.losses.tversky_loss:build_tversky", needs=("overlap",)),
-""",
-    ("metrics/metrics.py", "METRICS: dict"): """
-    "miss_rate": Metric(
-        title="Miss rate", unit="", decimals=3, better="lower", meaning="How much of the reference was not found.",
-        measure=lambda it: _ratio(it.reference - it.intersection, it.reference), aliases=("false_negative_rate",),
-    ),
-""",
-    ("config/logged_metrics.py", "LOGGED_METRICS: dict"): """
-    "val_miss_rate": LoggedMetric(
-        better="lower", tag="missed", of_class="miss_rate", chart="Miss rate (mean)", is_share=True
-    ),
-""",
-    ("config/result_formats.py", "RESULT_FORMATS: dict"): """
-    "raw": ResultFormat(suffix="raw", map_suffix="nrrd", writer="MedSegTrainerLib.imaging.raw_file:write_raw"),
-""",
-    ("jobs/kinds.py", "JOB_KINDS: dict"): """
-    "count": JobKind(
-        settings="MedSegTrainerLib.jobs.count_job:CountConfig", runner="MedSegTrainerLib.jobs.count_job:run_count",
-        has_network=False, has_training_settings=False,
-    ),
-""",
-}
+RUN = Path(__file__).with_name("run_with_additions.py")
+NEW_FILE = re.compile(r"`([\w/]+\.py)`, a new file:")
+ENTRY = re.compile(r"At the end of `(\w+)` in `([\w/]+\.py)`:")
+MOST_FILES = 2  # of one addition
+NAMES = ("tversky", "TwoLevels", "miss_rate", "raw", "count")  # of entries
+ADDITIONS = ("A loss", "A network", "A metric", "A logged metric", "A file format of results", "A kind of job")
 
 
-def add(library: Path) -> None:
-    """Puts the files and lines into a copy of the library."""
-    for name, folder in FILES.items():
-        shutil.copy(ADDITIONS / name, library / folder)
-    for (file, beginning), lines in LINES.items():
-        text = (library / file).read_text(encoding="utf-8")
-        end = text.index("\n}", text.index(f"\n{beginning}"))
-        (library / file).write_text(text[:end] + lines.rstrip() + text[end:], encoding="utf-8")
+def add(library: Path, blocks: Iterable[Block]) -> list[str]:
+    """Does to a copy of the library what the page says; which files it touched."""
+    touched = []
+    for block in blocks:
+        if new := NEW_FILE.fullmatch(block.before):
+            path = library / new[1]
+            path.touch(exist_ok=False)
+            path.write_text(block.text, encoding="utf-8")
+        else:
+            registry, name = ENTRY.fullmatch(block.before).groups()  # type: ignore[union-attr]  # nothing else is said
+            path = library / name
+            text = path.read_text(encoding="utf-8")
+            end = text.index("\n}", text.index(f"\n{registry}: dict"))
+            path.write_text(f"{text[:end]}\n{block.text.rstrip()}{text[end:]}", encoding="utf-8")
+        touched.append(path.relative_to(library).as_posix())
+    return touched
+
+
+def blocks_of(title: str) -> list[Block]:
+    """The Python under a heading of the page."""
+    lines = CONTRIBUTING.text.splitlines()
+    first = lines.index(f"### {title}") + 1
+    last = next(number for number, line in enumerate(lines[first:], first) if re.match("##+ ", line))
+    return [block for block in CONTRIBUTING.blocks("python") if first < block.line <= last]
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    return copy_library(tmp_path)
+
+
+def copy_library(folder: Path) -> Path:
+    ignored = shutil.ignore_patterns("__pycache__")
+    return Path(shutil.copytree(ROOT / "MedSegTrainerLib", folder / "MedSegTrainerLib", ignore=ignored))
+
+
+def test_the_page_has_no_other_code() -> None:
+    assert [block for title in ADDITIONS for block in blocks_of(title)] == CONTRIBUTING.blocks("python")
+
+
+@pytest.mark.parametrize("title", ADDITIONS)
+def test_an_addition_touches_few_files(title: str, copied: Path) -> None:
+    before = {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
+    touched = add(copied, blocks_of(title))
+    after = {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
+    changed = {path.relative_to(copied).as_posix() for path, content in after.items() if before.get(path) != content}
+    assert changed == set(touched) and 1 <= len(changed) <= MOST_FILES
 
 
 @pytest.fixture(scope="module")
 def out(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a process did that has them all."""
     folder = tmp_path_factory.mktemp("additions")
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "MedSegTrainerLib", folder / "MedSegTrainerLib", ignore=ignored)
-    add(folder / "MedSegTrainerLib")
+    add(copy_library(folder), CONTRIBUTING.blocks("python"))
     result = subprocess.run(
-        [sys.executable, str(ADDITIONS / "run_with_all.py"), str(dataset), str(folder)],
+        [sys.executable, str(RUN), str(dataset), str(folder)],
         env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -86,6 +96,19 @@ def out(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def facts(out: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((out / "facts.json").read_text(encoding="utf-8"))
     return found
+
+
+def test_what_is_tested_of_every_entry_holds_for_these_too(out: Path) -> None:
+    """The tests of the library that have a parameter for each entry of a registry, over the copy."""
+    library = ROOT / "Testing" / "library"
+    files = [library / "config" / "test_registries.py", library / "losses", library / "networks" / "test_networks.py"]
+    options = ["-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider", "-v", "-k", " or ".join(NAMES)]
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *map(str, files)],
+        cwd=out, env={**os.environ, "PYTHONPATH": str(out)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout
+    assert all(f"{name}]" in result.stdout for name in NAMES)
 
 
 def setting(facts: dict[str, Any], section: str, name: str) -> dict[str, Any]:
@@ -139,7 +162,8 @@ def test_the_format_is_written(facts: dict[str, Any], dataset: Path) -> None:
 
 
 def test_the_kind_of_job_is_read_checked_and_run(facts: dict[str, Any], dataset: Path) -> None:
-    assert facts["count"] == f"{len(list((dataset / 'images').iterdir()))} files."
+    files = len(list((dataset / "images").iterdir()))
+    assert facts["count"] == f"{files} files." and facts["counted"] == {"files": files}
     assert facts["contradiction"] == ["fewest = 5 and most = 4: the fewest must not be above the most."]
     assert "count" in facts["schema"]["properties"]["kind"]["enum"]
     assert setting(facts, "CountConfig", "folder")["description"] == "Folder whose files are counted."

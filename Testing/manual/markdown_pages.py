@@ -13,11 +13,12 @@ FENCE = re.compile(r"^```(\w*)$")
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """Fenced code. line: of its first line, counted from 1."""
+    """Fenced code. line: of its first line, counted from 1. before: the line of prose that it follows."""
 
     language: str
     text: str
     line: int
+    before: str
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Page:
             if inside is None and fence:
                 inside, language, start = [], fence[1], number + 1
             elif inside is not None and line == "```":
-                blocks.append(Block(language=language, text="\n".join(inside) + "\n", line=start))
+                before = next((said for said in reversed(prose) if said), "")
+                blocks.append(Block(language=language, text="\n".join(inside) + "\n", line=start, before=before))
                 inside = None
             elif inside is not None:
                 inside.append(line)
@@ -81,7 +83,9 @@ class Page:
         return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-PAGES = [Page(ROOT / "README.md"), *(Page(path) for path in sorted((ROOT / "Resources" / "docs").glob("*.md")))]
+DOCS = ROOT / "Resources" / "docs"
+PAGES = [Page(ROOT / "README.md"), *(Page(path) for path in sorted(DOCS.glob("*.md")))]
+CONTRIBUTING = Page(DOCS / "CONTRIBUTING.md")  # its Python is run by integration/test_additions.py
 
 
 def every_block(language: str) -> list[tuple[str, Block]]:

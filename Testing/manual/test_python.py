@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from markdown_pages import Block, every_block
+from markdown_pages import CONTRIBUTING, Block, every_block
 from small_case import write_ball
 
 from MedSegTrainerLib import api
@@ -20,7 +20,7 @@ from MedSegTrainerLib.config.overrides import with_settings
 from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.errors import ConfigError
 
-BLOCKS = every_block("python")
+BLOCKS = [(where, block) for where, block in every_block("python") if not where.startswith(CONTRIBUTING.name)]
 SECONDS = "4s"  # in place of the minutes that a page says
 each_block = pytest.mark.parametrize(("where", "block"), BLOCKS, ids=[where for where, _ in BLOCKS])
 TRAININGS, OTHERS = ("train", "cross_validate"), {"apply": ApplyConfig, "evaluate": EvaluateConfig}

@@ -9,10 +9,12 @@ import pytest
 from markdown_pages import PAGES, Page
 
 from MedSegTrainerLib.config.architectures import ARCHITECTURES
+from MedSegTrainerLib.config.loss_terms import LOSS_TERMS
 from MedSegTrainerLib.events import EVENT_KINDS
 from MedSegTrainerLib.guide import tables as presets
 from MedSegTrainerLib.guide.advisor import FINDINGS
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.jobs.kinds import JOB_KINDS
 from MedSegTrainerLib.metrics.metrics import METRICS, metric_key
 from MedSegTrainerLib.workflow.nodes import NODE_TYPES, keys_of
 
@@ -87,6 +89,15 @@ def test_metrics() -> None:
     names = [code for row in table("TESTING_VISUALIZATION.md", "metric (names)") for code in codes(row[0])]
     keys = {metric_key(name) for name in names if not name.startswith("--")}
     assert keys | {"specificity", "accuracy"} == set(METRICS)
+
+
+def test_losses() -> None:
+    [row] = re.findall(r"^\| loss \| `loss_type` (.+?);", page("TRAINING.md").prose, re.MULTILINE)
+    assert sorted(re.split(r", | or ", row)) == sorted([*LOSS_TERMS, "combined"])
+
+
+def test_kinds_of_jobs() -> None:
+    assert {codes(row[0])[0] for row in table("JOB_FOLDER.md", "kind | what lies where")} == set(JOB_KINDS)
 
 
 def test_events() -> None:

@@ -19,7 +19,7 @@ from MedSegTrainerLib.errors import JobError, ModelError
 from MedSegTrainerLib.files.json_input import parse_json
 
 DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
-LARGEST_DESCRIPTION = 64 << 20  # bytes, as MedSegTrainerLib.model.package allows
+LARGEST_DESCRIPTION = 64 << 20  # bytes, as MedSegTrainerLib.model.description allows
 FORMAT = 1
 CLASSES_SHOWN = 12
 LOW_DICE = 0.7

@@ -1,6 +1,6 @@
 """Where PyTorch lives: an environment of its own, or a Python of the user's; and whether it passed the self-test.
 
-Building, testing and removing happen in another process (``build_environment.py``) that writes into the
+Building, testing and removing happen in another process (``build.py``) that writes into the
 environment's folder; ``poll`` reads it and takes no time. Training starts only with an interpreter that was tested.
 """
 

@@ -41,7 +41,7 @@ class ChannelIntensities:
 class Fingerprint:
     """Sizes and spacings are (cases, 3), (z, y, x), in canonical axes; ``voxel_share`` is of all labelled cases.
 
-    sides: axes (0 is z) along which mirror images exchange two classes, as ``sides.opposite_sides`` says.
+    sides: axes (0 is z) along which mirror images exchange two classes, as ``laterality.opposite_sides`` says.
     ignore_label: value of voxels that nobody labelled.
     """
 

@@ -65,7 +65,7 @@ def test_the_cpu_in_words(cpu: torch.device) -> None:
 
 
 class TestTransfer:
-    """On the way to a GPU nobody waits, which test_waiting.py shows."""
+    """On the way to a GPU nobody waits, which test_no_waiting_for_gpu.py shows."""
 
     def test_on_a_cpu_nothing_moves(self, cpu: torch.device) -> None:
         tensors = [torch.ones(2, 3), torch.zeros(4)]

@@ -1,6 +1,6 @@
 """Uses a network, a loss, a metric, a logged metric, a file format and a kind of job that ``test_additions.py`` added.
 
-    python run_with_all.py DATASET OUT
+    python run_with_additions.py DATASET OUT
 
 Writes OUT/facts.json.
 """
@@ -55,6 +55,7 @@ def main(dataset: Path, out: Path) -> None:
         "label_map": str(label_map),
         "summary": measured["summary"],
         "count": counted.status().message,
+        "counted": read_json_file(counted.report / "count.json"),
         "schema": job_schema(),
     }
     try:
