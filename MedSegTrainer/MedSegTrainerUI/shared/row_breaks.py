@@ -53,7 +53,7 @@ class RowBreaks:
 
 
 class Control:
-    """A widget of a row. How wide it must be is asked once, but of labels that wrap and of buttons, whose texts change."""
+    """A widget of a row. How wide it must be is asked once, but of labels that wrap and buttons, whose texts change."""
 
     def __init__(self, widget: Any) -> None:
         self._widget = widget
