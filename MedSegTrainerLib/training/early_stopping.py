@@ -18,11 +18,11 @@ class Monitor:
 
     def __init__(self, trainer: TrainerConfig, class_names: Iterable[str]) -> None:
         self.name = trainer.monitor
-        known, metric = monitored_names(list(class_names)), logged_metric(self.name)
-        if metric is None or self.name not in known:
-            near = did_you_mean(self.name, known)
+        logged, metric = monitored_names(list(class_names)), logged_metric(self.name)
+        if metric is None or self.name not in logged:
+            near = did_you_mean(self.name, logged)
             raise ConfigError(
-                [f"trainer.monitor = '{self.name}': is not logged.{near} Logged are: {', '.join(known)}."]
+                [f"trainer.monitor = '{self.name}': is not logged.{near} Logged are: {', '.join(logged)}."]
             )
         smaller = metric.better == "lower"
         self.sign = -1.0 if trainer.monitor_mode == "min" or (trainer.monitor_mode == "auto" and smaller) else 1.0

@@ -24,7 +24,7 @@ from benchmarks.material import Material
 from benchmarks.operations import Counter, Operation
 from MedSegTrainerLib.hardware.device import synchronize
 from MedSegTrainerLib.training.learner import Learner
-from MedSegTrainerLib.training.validation import HeldOut
+from MedSegTrainerLib.training.validation import Validator
 
 STEPS_A_ROUND = 3
 RATE = 1e-4
@@ -100,12 +100,12 @@ def measure(
     for _ in range(steps):
         timed.run(watch, RATE)
         counted.run(counter, RATE)
-    held_out = HeldOut(material.cached[:1], material.plan, material.device, overlap=material.config.data.overlap)
-    held_out.judge(learner.average.weights)
+    validator = Validator(material.cached[:1], material.plan, material.device, overlap=material.config.data.overlap)
+    validator.judge(learner.average.weights)
     with watch.stage(VALIDATION):
-        held_out.judge(learner.average.weights)
+        validator.judge(learner.average.weights)
     with counter.stage(VALIDATION):
-        held_out.judge(learner.average.weights)
+        validator.judge(learner.average.weights)
     parts = [name for name in STAGES if name in watch.seconds]
     together = [operation for name in parts for operation in counter.operations[name]]
     rows = [_row(name, counter.operations[name], watch.seconds[name], steps, rates) for name in parts]
