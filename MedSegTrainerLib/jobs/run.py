@@ -18,7 +18,7 @@ from MedSegTrainerLib.job_logging import job_log
 from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.kinds import JOB_KINDS, parse_job
 from MedSegTrainerLib.jobs.termination import polite_termination
-from MedSegTrainerLib.jobs.torchrun import STARTED_VARIABLE, run_on_devices, wanted_devices
+from MedSegTrainerLib.jobs.torchrun import STARTED_VARIABLE, requested_devices, run_on_devices
 
 if TYPE_CHECKING:
     from MedSegTrainerLib.hardware.distributed import Ranks
@@ -38,15 +38,15 @@ def run_job(path: Path, started: float | None = None, devices: int | None = None
     document = folder.read_document()
     if expect is not None and checksum(document) != expect:
         raise JobError(_replaced(folder))
-    begun = started or time.time()
+    start = started or time.time()
     is_rank = int(os.environ.get("WORLD_SIZE", "1")) > 1
     with job_log(folder.log_file, rank=int(os.environ.get("RANK", "0")) if is_rank else 0):
         if is_rank:
-            return _run_as_rank(folder, document, float(os.environ.get(STARTED_VARIABLE, begun)))
-        devices = devices or wanted_devices(document)
+            return _run_as_rank(folder, document, float(os.environ.get(STARTED_VARIABLE, start)))
+        devices = devices or requested_devices(document)
         if devices > 1:
-            return run_on_devices(folder, devices, begun, checksum(document))
-        return _run(folder, document, begun)
+            return run_on_devices(folder, devices, start, checksum(document))
+        return _run(folder, document, start)
 
 
 def _run(folder: JobFolder, document: dict[str, Any], started: float, joined: Ranks | None = None) -> Outcome:
@@ -138,5 +138,5 @@ def _unexpected(error: Exception, folder: JobFolder, *, has_training_settings: b
         return f"There is not enough memory. {advice[0].upper()}{advice[1:]}"
     if isinstance(error, OSError):
         return system_error_text(error)
-    told = f"{type(error).__name__}: {error}"
-    return f"An error that should not happen: {told}. Please report it with the file {folder.log_file}."
+    reason = f"{type(error).__name__}: {error}"
+    return f"An error that should not happen: {reason}. Please report it with the file {folder.log_file}."

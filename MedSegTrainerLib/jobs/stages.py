@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from MedSegTrainerLib.config.network_settings import asked_classes, network_settings
+from MedSegTrainerLib.config.network_settings import network_settings, requested_classes
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, take_fingerprint
@@ -102,8 +102,11 @@ def plan_training(
     emit(Stage(name="plan", message="Measuring training steps on this device"))
     torch.manual_seed(config.data.seed)
     plan = make_plan(scanned.fingerprint, config, scanned.split, device, seconds_left, ranks.count)
-    for name, asked in (("in_channels", config.network.in_channels), ("out_channels", asked_classes(config.network))):
-        if asked not in ("auto", plan.network[name]):
+    for name, requested in (
+        ("in_channels", config.network.in_channels),
+        ("out_channels", requested_classes(config.network)),
+    ):
+        if requested not in ("auto", plan.network[name]):
             emit(Warned(message=f"network.{name} is {plan.network[name]}: {plan.reasons[name]}."))
     warning = few_steps(plan, config, len(scanned.split.train))
     if warning:
@@ -117,7 +120,7 @@ def plan_training(
 
 def explain(plan: Plan) -> dict[str, dict[str, Any]]:
     """Every choice with its value in words and its reason."""
-    shown = {
+    choices = {
         "device": plan.reasons.get("device", ""), "split": plan.reasons.get("split", ""), "dims": f"{plan.dims}D",
         "network": plan.architecture, "in_channels": plan.network["in_channels"],
         "out_channels": plan.network["out_channels"], **network_settings(plan.architecture, plan.network),
@@ -126,7 +129,7 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
         "spacing": [round(mm, 3) for mm in plan.spacing],
         **({"image_size": list(plan.image_size)} if plan.image_size else {}), "patch_size": list(plan.patch_size),
         "batch_size": plan.batch_size, "samples_per_volume": plan.samples_per_volume,
-        "normalization": [how.method for how in plan.normalization],
+        "normalization": [item.method for item in plan.normalization],
         "flip_axes": [plan.axes[axis] for axis in plan.flip_axes],
         "loss": " + ".join(f"{weight:g} {term}" for term, weight in plan.loss.weights().items()),
         **({"class_weights": [float(f"{w:.3g}") for w in plan.loss.class_weights]} if plan.loss.class_weights else {}),
@@ -139,7 +142,7 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
         + (", channels-last" if plan.channels_last else "") + (", compiled" if plan.compiled else ""),
     }  # fmt: skip
     reasons = {**plan.reasons, "device": "", "split": ""}
-    return {name: {"value": v, "reason": reasons.get(name, "set by the configuration")} for name, v in shown.items()}
+    return {name: {"value": v, "reason": reasons.get(name, "set by the configuration")} for name, v in choices.items()}
 
 
 def prepare_cases(

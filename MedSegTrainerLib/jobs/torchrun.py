@@ -20,7 +20,7 @@ from MedSegTrainerLib.jobs.termination import polite_termination
 STARTED_VARIABLE = "MEDSEGTRAINER_STARTED"
 
 
-def wanted_devices(document: Mapping[str, Any]) -> int:
+def requested_devices(document: Mapping[str, Any]) -> int:
     """``trainer.devices`` of a divided job's ``job.json`` as far as it makes sense; whether it does is told later."""
     config, kind = document.get("config"), JOB_KINDS.get(str(document.get("kind")))
     trainer = config.get("trainer") if kind is not None and kind.is_divided and isinstance(config, dict) else None

@@ -47,7 +47,7 @@ def run_train(config: TrainConfig, context: JobContext) -> Outcome:
     """Trains, or goes on where an earlier process ended. With several ranks each calls this."""
     folder, owner, emit, ranks = context.folder, context.owner, context.emit, context.ranks
     budget = TimeBudget(budget_seconds(config.trainer), context.started, context.clock)
-    ranks.first_does(lambda: keep_settings(config, folder, begun=folder.plan_file.exists()))
+    ranks.first_does(lambda: keep_settings(config, folder, resumed=folder.plan_file.exists()))
     scanned = ranks.first_does(lambda: scan_data(config, emit, folder))
     monitor = Monitor(config.trainer, [item.name for item in scanned.fingerprint.classes])
     plan = ranks.first_does(lambda: _plan_once(config, scanned, context, budget))
@@ -202,8 +202,8 @@ def _final_report(session: TrainingSession, scanned: Scanned) -> str:
         advice=advice,
         ignore_label=session.plan.ignore_label,
     )
-    held_out = {f"{kind}_cases": list(names), "summary": document["summary"], "measured_on": kind}
-    save_description(replace(package, metrics={**package.metrics, **held_out}), folder.model)
+    measured = {f"{kind}_cases": list(names), "summary": document["summary"], "measured_on": kind}
+    save_description(replace(package, metrics={**package.metrics, **measured}), folder.model)
     return f"Trained. Report: {folder.report / 'report.html'}"
 
 

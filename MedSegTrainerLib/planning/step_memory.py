@@ -28,8 +28,8 @@ def step_bytes(plan: Plan) -> int:
     size = (plan.batch_size, plan.network["in_channels"], *plan.patch_size[3 - plan.dims :])
     if maps > 2**43:  # nothing has so much: no network need be made for it
         return maps
-    weights, kept = _counted(plan.architecture, plan.network, size)
-    return 4 * weights + max(maps, int(share * kept), 3 * 4 * weights)
+    weights, activations = _counted(plan.architecture, plan.network, size)
+    return 4 * weights + max(maps, int(share * activations), 3 * 4 * weights)
 
 
 def count_weights(architecture: str, network: dict[str, Any]) -> int:
@@ -77,15 +77,15 @@ def refuse_too_large(plan: Plan, config: TrainConfig, device: torch.device) -> N
         return
     batch = 2 if plan.network.get("norm") == "batch" else 1
     mixed = config.trainer.mixed_precision is not False
-    needed, there = step_bytes(replace(plan, batch_size=batch, mixed_precision=mixed)), memory_of(device)
-    if needed <= there:
+    needed, available = step_bytes(replace(plan, batch_size=batch, mixed_precision=mixed)), memory_of(device)
+    if needed <= available:
         return
-    told = " and ".join(f"{name} = {value}" for name, value in given.items())
+    settings = " and ".join(f"{name} = {value}" for name, value in given.items())
     patch = " x ".join(str(length) for length in plan.patch_size)
     raise ConfigError(
         [
-            f"{told}: a training step of {plan.architecture} with a patch of {patch} voxels needs at least "
-            f"{needed / 1e9:.0f} GB, and {there / 1e9:.0f} GB are there. Use smaller ones, or leave them out."
+            f"{settings}: a training step of {plan.architecture} with a patch of {patch} voxels needs at least "
+            f"{needed / 1e9:.0f} GB, and {available / 1e9:.0f} GB are there. Use smaller ones, or leave them out."
         ]
     )
 
@@ -102,6 +102,6 @@ def _kept_bytes(network: nn.Module, images: torch.Tensor) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        found = network(images)  # held as well
-    del found
+        outputs = network(images)  # held as well
+    del outputs
     return sum(storage.nbytes() for storage in kept.values())

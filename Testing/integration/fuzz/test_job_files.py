@@ -81,14 +81,14 @@ def job(root: Path) -> None:
     config = parse_job(folder.read_document())
     assert parse_job(json.loads(json.dumps(job_document(config)))) == config
     if isinstance(config, TrainConfig):
-        keep_settings(config, folder, begun=True)
+        keep_settings(config, folder, resumed=True)
 
 
 def kept(root: Path) -> None:
     folder = JobFolder(root / "job")
     config = parse_job(folder.read_document())
     assert isinstance(config, TrainConfig)
-    keep_settings(config, folder, begun=True)
+    keep_settings(config, folder, resumed=True)
 
 
 def status(root: Path) -> None:

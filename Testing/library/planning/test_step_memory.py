@@ -19,16 +19,16 @@ SWIN = {"in_channels": 1, "out_channels": 2, "embed_dim": 48, "window_size": 7, 
 def kept_by(plan: Plan) -> int:
     """Bytes that a real pass keeps, counted tensor by tensor."""
     network = build_network(plan.architecture, plan.network)
-    kept = {}
+    tensors = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor
+        tensors[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         network(torch.zeros((plan.batch_size, 1, *plan.patch_size)))
     own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
-    return sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in own)
+    return sum(tensor.untyped_storage().nbytes() for place, tensor in tensors.items() if place not in own)
 
 
 def test_counts_what_a_real_step_keeps(tiny_plan: Plan) -> None:
