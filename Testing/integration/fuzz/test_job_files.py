@@ -38,7 +38,7 @@ from MedSegTrainerLib.guide.advisor import advise, history_from_events, news
 from MedSegTrainerLib.guide.remedies import facts_of
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.job_lock import JobLock
-from MedSegTrainerLib.jobs.apply_record import Made
+from MedSegTrainerLib.jobs.apply_record import ApplyRecord
 from MedSegTrainerLib.jobs.folds import prepare
 from MedSegTrainerLib.jobs.job_cases import cases_of_job
 from MedSegTrainerLib.jobs.kept_settings import keep_settings
@@ -152,7 +152,7 @@ def numbered(root: Path) -> None:
 
 
 def made(root: Path) -> None:
-    record = Made(root / "made")
+    record = ApplyRecord(root / "made")
     record.state(root / "made" / "a.nii.gz", [root / "made" / "b.nii.gz"], "r")
     record.begin([root / "made" / "b.nii.gz"])
 
