@@ -123,7 +123,7 @@ def _written(value: Any) -> str:
 
 
 def _values(hint: Any, item: Any) -> str:
-    """The words that a setting takes, or the kind of value with its limits."""
+    """The values that a setting takes, or the kind of value with its limits."""
     literals, kinds = [], []
     for part in _alternatives(hint):
         if get_origin(part) is Literal:

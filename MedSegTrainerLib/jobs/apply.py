@@ -120,7 +120,7 @@ class _Work:
         self.next_index, self.started = 0, time.monotonic()
 
     def all_of(self, tasks: Sequence[Task]) -> tuple[list[str], int]:
-        """What went wrong, in words, and how many tasks were dealt with; fewer than given where a stop was asked."""
+        """Messages of what failed, and how many tasks were dealt with; fewer than given where a stop was asked."""
         failures, count = [], 0
         for done in overlapped(tasks, self.read, self.predict, self.write):
             count += 1

@@ -57,7 +57,7 @@ class ApplyRecord:
             self._append({"files": files})
 
     def add(self, label_map: Path, maps: Iterable[Path], recipe: str, warnings: Sequence[str] = ()) -> None:
-        """Says that all files of a result are whole; ``warnings``: what was told of the image, for who looks later."""
+        """Says that all files of a result are whole; ``warnings``: those of the image, for who looks later."""
         files = {self._name(file): f"{file.stat().st_size} bytes" for file in maps}
         files[self._name(label_map)] = checksum(label_map)
         notes = {"warnings": list(warnings)} if warnings else {}

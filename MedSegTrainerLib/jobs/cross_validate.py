@@ -1,4 +1,4 @@
-"""A job of kind ``cross-validate``: every fold is a training job of its own, and together they are judged and kept.
+"""A job of kind ``cross-validate``: every fold is a training job of its own, and together they are evaluated and kept.
 
 OUT/
   splits.json       the cases of each fold, written once
@@ -30,9 +30,9 @@ from MedSegTrainerLib.model.package import load_package, save_ensemble
 
 
 def run_cross_validate(config: CrossValidateConfig, context: JobContext) -> Outcome:
-    """Trains the folds that are not finished, then judges all and writes the ensemble.
+    """Trains the folds that are not finished, then evaluates all and writes the ensemble.
 
-    A request to stop is handed on to the folds at work; with ``keep-best`` the folds done so far are judged and kept.
+    A request to stop is passed to the folds at work; with ``keep-best`` the folds done so far are evaluated and kept.
     Raises JobError where a fold fails.
     """
     folder, owner, emit = context.folder, context.owner, context.emit
@@ -56,7 +56,7 @@ def run_cross_validate(config: CrossValidateConfig, context: JobContext) -> Outc
 
 
 def conclude(cross_validation: CrossValidation, done: Sequence[int], emit: Emit) -> str:
-    """Judges the held-out predictions of these folds together, writes the ensemble; returns how good it is in words."""
+    """Evaluates the held-out predictions of these folds together, writes the ensemble; returns a text on it."""
     from MedSegTrainerLib.evaluation.evaluate import evaluate  # matplotlib and scipy, which nobody needs before
     from MedSegTrainerLib.inference.predictor import describe_plan
 

@@ -166,8 +166,8 @@ class FoldRuns:
                 run.job.request_stop(wish)
 
     def _end(self, index: int, run: Run) -> None:
-        """Sees how a fold ended. One that was stopped by itself but judged is done."""
-        state, judged = run.job.status().state, bool(self.cross_validation.predictions(index))
+        """Sees how a fold ended. One that was stopped by itself but evaluated is done."""
+        state, evaluated = run.job.status().state, bool(self.cross_validation.predictions(index))
         died = run.process is not None and run.process.poll() != 0
         if state == "failed":
             self._fail(f"Fold {index + 1} failed: {run.job.status().message}")
@@ -178,9 +178,9 @@ class FoldRuns:
             )
         elif state == "stopped":
             self.stopped = (
-                self.cross_validation.folder.stop_requested() or self.stopped or (None if judged else STOP_NOW)
+                self.cross_validation.folder.stop_requested() or self.stopped or (None if evaluated else STOP_NOW)
             )
-        if judged:
+        if evaluated:
             self._tell_result(index, run.job)
         self.durations.append(time.monotonic() - run.began)
 

@@ -67,13 +67,13 @@ class CrossValidation:
         return job
 
     def predictions(self, index: int) -> dict[str, Path]:
-        """Label maps of the cases that a fold held out, by name; {} unless it has judged them all and has a model."""
+        """Label maps of the cases that a fold held out, by name; {} unless all are evaluated and it has a model."""
         job = self.job(index)
         if job.status().state not in ("finished", "stopped") or not (job.model / DESCRIPTION).exists():
             return {}
         paths = {name: job.report / "predictions" / f"{name}.seg.nrrd" for name in self.folds[index]["val"]}
-        judged = (job.report / "metrics.json").exists() and all(path.exists() for path in paths.values())
-        return paths if judged else {}
+        evaluated = (job.report / "metrics.json").exists() and all(path.exists() for path in paths.values())
+        return paths if evaluated else {}
 
     def _plan_as_the_first(self, index: int) -> None:
         """The first fold's plan for a later one: the same network and patch, so that they differ in cases alone."""

@@ -149,13 +149,13 @@ def broken_packages() -> list[str]:
 
 
 def see_machine() -> Machine:
-    """What PyTorch sees here, and in words why that is no GPU."""
+    """The devices that PyTorch sees, and the reason why none is a GPU."""
     import torch
 
     from MedSegTrainerLib.hardware.device import describe, has_mps, memory_bytes
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an old driver is a warning here; _why_no_gpu says it in words
+        warnings.simplefilter("ignore")  # an old driver is a warning here; _why_no_gpu gives it as a reason
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     gpus = [torch.device("cuda", index) for index in range(count)]
     gpus += [torch.device("mps")] if has_mps() else []

@@ -79,9 +79,9 @@ def scan_data(config: TrainConfig, emit: Emit, folder: JobFolder | None = None) 
     seen = [scan for scan in examination.scans if scan.name in {*split.train, *split.val}]  # test cases decide nothing
     fingerprint = take_fingerprint(dataset, seen, ignored)
     names = {**dataset.label_names, **{item.value: item.name for item in fingerprint.classes}}
-    judged = {names[value] for name in split.val for value in present[name]}
+    val_classes = {names[value] for name in split.val for value in present[name]}
     monitor = Monitor(config.trainer, [item.name for item in fingerprint.classes])
-    why = monitor.why_unknown(judged, held_out=bool(split.val))
+    why = monitor.why_unknown(val_classes, has_val_cases=bool(split.val))
     for line in (*missing_classes(split, present, names), *([monitor_text(config.trainer, why)] if why else [])):
         emit(Warned(message=line))
     data = describe([scan for scan in seen if scan.name in split.train], [item.name for item in fingerprint.channels])
@@ -91,7 +91,7 @@ def scan_data(config: TrainConfig, emit: Emit, folder: JobFolder | None = None) 
 def plan_training(
     config: TrainConfig, scanned: Scanned, emit: Emit, seconds_left: float | None, ranks: Ranks = ALONE
 ) -> Plan:
-    """The plan for scanned data, told as an event; measures steps on the device, for so many ranks.
+    """The plan for scanned data, emitted as an event; measures steps on the device, for so many ranks.
 
     seconds_left: of the time budget, None without one.
     """
@@ -119,7 +119,7 @@ def plan_training(
 
 
 def explain(plan: Plan) -> dict[str, dict[str, Any]]:
-    """Every choice with its value in words and its reason."""
+    """Every choice with its value and its reason."""
     choices = {
         "device": plan.reasons.get("device", ""), "split": plan.reasons.get("split", ""), "dims": f"{plan.dims}D",
         "network": plan.architecture, "in_channels": plan.network["in_channels"],

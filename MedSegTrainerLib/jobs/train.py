@@ -1,4 +1,4 @@
-"""A job of kind ``train`` from folder to report: scan, plan, prepare, train, judge on the original volumes."""
+"""A job of kind ``train`` from folder to report: scan, plan, prepare, train, evaluate on the original volumes."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def _final_report(session: TrainingSession, scanned: Scanned) -> str:
 
 
 def _last_printed(session: TrainingSession) -> list[dict[str, Any]]:
-    """What the curves say in the end, for the report; what was not said before is told."""
+    """What the curves say in the end, for the report; what was not given before is emitted."""
     events = EventReader(session.folder.events_file).read(limit=10**9)
     facts = facts_of(session.config, session.plan, len(session.train_cases))
     for event in news(events, facts, ended=True):

@@ -68,7 +68,7 @@ def learning_choices(
 
 
 def schedule_settings(trainer: TrainerConfig, schedule: str) -> str:
-    """The settings that the schedule goes by, in words."""
+    """The text of the settings that the schedule goes by."""
     texts = [f"{name} {getattr(trainer, name)}" for name in SCHEDULE_SETTINGS[schedule]]
     if schedule == "plateau":
         texts.append(f"patience {plateau_patience(trainer)} epochs")

@@ -158,7 +158,7 @@ def _written(record: Path) -> dict[str, int]:
 
 
 def _why(error: Exception) -> str:
-    """What is wrong, in words of our own: PyTorch's advise to load such files without its safeguard."""
+    """What is wrong, as a text of our own: PyTorch's advise to load such files without its safeguard."""
     if isinstance(error, pickle.UnpicklingError):
         return "it holds something else than numbers, or is damaged; it is not opened, because that could run code"
     if isinstance(error, KeyError):

@@ -29,21 +29,21 @@ class Monitor:
         self.min_delta = trainer.min_delta
 
     def value(self, metrics: Mapping[str, float | None]) -> float | None:
-        """The monitored number; None where it is not known in this epoch, as without held-out cases,
+        """The monitored number; None where it has no value in this epoch, as without validation cases,
         or is not finite."""
         value = metrics.get(self.name)
         return value if value is not None and math.isfinite(value) else None
 
-    def why_unknown(self, judged: Collection[str], held_out: bool) -> str | None:
-        """Why the metric is never known, in words, or None. judged: the classes that held-out cases have."""
+    def why_unknown(self, val_classes: Collection[str], has_val_cases: bool) -> str | None:
+        """The reason why the metric never has a value, or None. val_classes: those that validation cases have."""
         metric, name = LOGGED_METRICS[self.name.partition("/")[0]], self.name.partition("/")[2]
         if metric.of_epoch:
             return None
-        if not held_out:
+        if not has_val_cases:
             return "no case is held out"
-        if name and name not in judged:
+        if name and name not in val_classes:
             return f"no held-out case has '{name}'"
-        return "no held-out case has any class" if metric.of_class and not judged else None
+        return "no held-out case has any class" if metric.of_class and not val_classes else None
 
     def is_better(self, value: float | None, best: float | None) -> bool:
         """Whether ``value`` beats ``best``; an unknown value beats nothing but an unknown best."""

@@ -1,4 +1,4 @@
-"""Judges a training on its held-out volumes: the curve, the best model, numbered checkpoints, the plateau schedule."""
+"""Scores a training on its validation cases: the curve, the best model, numbered checkpoints, the plateau schedule."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from MedSegTrainerLib.training.validation import ValidationScores
 
 
 def validate(session: TrainingSession) -> None:
-    """Judges the averaged weights, tells the result, and keeps them where they are the best so far."""
+    """Scores the averaged weights, emits the result, and keeps them where they are the best so far."""
     with session.budget.validating():
         session.ranks.take_firsts(list(session.learner.average.weights.values()))  # statistics of norms may differ
         session.validator.show(session.ranks.first_does(session.folder.preview_requested))
-        scores = session.validator.judge(session.learner.average.weights) if session.validator.cases else None
+        scores = session.validator.score(session.learner.average.weights) if session.validator.cases else None
     metrics: dict[str, float | None] = {**session.newest, **(scores.metrics if scores else {})}
     if scores is not None:
         _tell(session, scores, metrics)
@@ -30,7 +30,7 @@ def validate(session: TrainingSession) -> None:
 
 
 def advise(session: TrainingSession) -> None:
-    """Tells what is new in the curves; what was said before stands in the events too."""
+    """Emits the advice that is new; what was given before stands in the events too."""
     events = EventReader(session.folder.events_file).read(limit=10**9)
     for advice in news(events, facts_of(session.config, session.plan, len(session.train_cases))):
         session.emit(advice)
@@ -46,8 +46,8 @@ def keep_checkpoint(session: TrainingSession) -> None:
     if state.epoch % (trainer.save_frequency or 1) or not session.ranks.is_first:
         return
     if trainer.save_best_only:
-        judged_now = state.val_epochs[-1:] == [state.epoch]
-        if judged_now and (state.best_kept is None or session.monitor.is_better(state.best, state.best_kept)):
+        validated_now = state.val_epochs[-1:] == [state.epoch]
+        if validated_now and (state.best_kept is None or session.monitor.is_better(state.best, state.best_kept)):
             state.best_kept = state.best
             session.writer.save(folder / "best.pt", session.learner, state)
     elif trainer.save_frequency:

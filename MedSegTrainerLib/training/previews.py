@@ -1,4 +1,4 @@
-"""What the network makes of one held-out case, for whoever watches: a label map in patient space and a picture."""
+"""What the network makes of one validation case, for whoever watches: a label map in patient space and a picture."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class TensorBoard:
         self._scalars({tag: getattr(event, name) for name, tag in tags.items()}, event.epoch)
 
     def validated(self, event: Validated) -> None:
-        """The metrics of the held-out cases; those that are not known are left out."""
+        """The metrics of the validation cases; those without a value are left out."""
         scalars = {
             tag_of(name): value
             for name, value in event.metrics.items()

@@ -31,7 +31,7 @@ def fit(session: TrainingSession) -> str | None:
     try:
         stopped = _run_epochs(session)
     except BaseException:
-        with suppress(StorageError):  # what ended the training is told
+        with suppress(StorageError):  # what ended the training is raised
             session.writer.wait()
         raise
     session.writer.wait()

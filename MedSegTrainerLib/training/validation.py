@@ -1,4 +1,4 @@
-"""Scores and loss of whole held-out volumes while training, on the network's grid, all of one pass through the network.
+"""Scores and loss of whole validation volumes in training, on the network's grid, all of one pass through the network.
 
 The loss has a form that can be compared from epoch to epoch and costs little.
 """
@@ -54,7 +54,7 @@ class ValidationScores:
 
     mean: that of ``per_class``, None where no case has any class. metrics: those of ``LOGGED_METRICS`` that are no
     epoch's; of those of classes the mean over the classes, and each class (val_dice/NAME, ...). preview: of the
-    case that is shown, None without cases.
+    selected case, None without cases.
     """
 
     per_case: dict[str, Values]
@@ -66,7 +66,7 @@ class ValidationScores:
 
 
 class Validator:
-    """Held-out cases and a copy of the network to judge weights with."""
+    """The validation cases and a copy of the network that weights are scored with."""
 
     def __init__(
         self,
@@ -78,11 +78,11 @@ class Validator:
         warn: Callable[[str], None] = lambda message: None,
         ranks: Ranks = ALONE,
     ) -> None:
-        """``warn`` gets words where memory ran out and volumes are judged with less from then on. Each of several
-        ranks judges a part of the cases."""
+        """``warn`` gets a message where memory ran out and volumes are scored with less from then on. Each of several
+        ranks scores a part of the cases."""
         self.cases, self.plan, self.overlap, self.warn, self.ranks = cases, plan, overlap, warn, ranks
         self.selected = case_to_show(cases)
-        self.refused = ""  # a name that was asked for in vain, and told
+        self.refused = ""  # the requested name that was last warned of
         self.placement = Placement(device=device, plans=(plan,))
         self._place_on(self.placement)
 
@@ -103,26 +103,26 @@ class Validator:
         self.plan, self.placement = plan, replace(self.placement, plans=(plan,))
 
     @torch.inference_mode()
-    def judge(self, weights: dict[str, torch.Tensor], on_case: Callable[[], None] = lambda: None) -> ValidationScores:
+    def score(self, weights: dict[str, torch.Tensor], on_case: Callable[[], None] = lambda: None) -> ValidationScores:
         """Scores of these weights; ``on_case`` is called after each case. Of several ranks only the first one gets the
         preview."""
         self.network.load_state_dict(weights)
         scores, preview = {}, None
         selected_first = sorted(self.cases, key=lambda case: case.name != self.selected)
         for case in selected_first[self.ranks.rank :: self.ranks.count]:
-            scores[case.name], case_preview = self._judge_case(case, weights)
+            scores[case.name], case_preview = self._score_case(case, weights)
             preview = case_preview or preview
             on_case()
         all_scores = {name: score for part in self.ranks.gather(scores) for name, score in part.items()}
         return summarise({case.name: all_scores[case.name] for case in self.cases}, self.plan.class_names, preview)
 
-    def _judge_case(self, case: StoredCase, weights: dict[str, torch.Tensor]) -> tuple[CaseScores, Preview | None]:
-        """Scores of one case and, of the one that is shown, what to show; with less memory where it ran out."""
+    def _score_case(self, case: StoredCase, weights: dict[str, torch.Tensor]) -> tuple[CaseScores, Preview | None]:
+        """Scores of one case and, of the selected one, its preview; with less memory where it ran out."""
         while True:
             try:
                 logits = self._logits(case)
                 predicted = logits.max(dim=0).indices  # argmax over the first axis takes ten times as long on a CPU
-                scores = self._score(logits, predicted, to_device(case.label, logits.device))
+                scores = self._case_scores(logits, predicted, to_device(case.label, logits.device))
                 return scores, _preview(case, predicted) if case.name == self.selected else None
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -168,7 +168,7 @@ class Validator:
         self.placement = placement
         self.loss = ValidationLoss(self.plan, placement.sums_on or placement.device)
 
-    def _score(self, logits: torch.Tensor, predicted: torch.Tensor, reference: torch.Tensor) -> CaseScores:
+    def _case_scores(self, logits: torch.Tensor, predicted: torch.Tensor, reference: torch.Tensor) -> CaseScores:
         table = confusion_table(predicted, reference, len(self.plan.classes) + 1)
         return CaseScores(
             classes={name: _class_scores(table, i) for i, name in enumerate(self.plan.class_names, start=1)},
@@ -203,13 +203,13 @@ def summarise(
     tables = [case.table for case in cases.values()]
     metrics: Values = {"val_loss": _mean(case.loss for case in cases.values())}
     metrics |= {name: metric.of_cases(tables) for name, metric in LOGGED_METRICS.items() if metric.of_cases}
-    judged = [name for index, name in enumerate(classes, start=1) if any(any(table[index]) for table in tables)]
+    present = [name for index, name in enumerate(classes, start=1) if any(any(table[index]) for table in tables)]
     per_class: dict[str, Values] = {}
     for logged, metric in PER_CLASS.items():
         values = {name: _mean(case.classes[name][metric.of_class] for case in cases.values()) for name in classes}
         if not metric.absent_counts:
-            values.update((name, None) for name in classes if name not in judged)
-        metrics[logged] = _mean(values[name] for name in judged)
+            values.update((name, None) for name in classes if name not in present)
+        metrics[logged] = _mean(values[name] for name in present)
         metrics |= {f"{logged}/{name}": value for name, value in values.items()}
         per_class[logged] = values
     dice = per_class[MEAN_DICE]

@@ -50,7 +50,7 @@ class Running:
 
     def _answer(self, line: str) -> dict[str, Any]:
         assert self.process.stdin is not None and self.process.stdout is not None
-        with suppress(OSError):  # it ended, which is told below
+        with suppress(OSError):  # it ended, which is raised below
             print(line, file=self.process.stdin, flush=True)
         reply = self.process.stdout.readline()
         if not reply:

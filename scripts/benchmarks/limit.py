@@ -101,11 +101,11 @@ def measure(
         timed.run(watch, RATE)
         counted.run(counter, RATE)
     validator = Validator(material.cached[:1], material.plan, material.device, overlap=material.config.data.overlap)
-    validator.judge(learner.average.weights)
+    validator.score(learner.average.weights)
     with watch.stage(VALIDATION):
-        validator.judge(learner.average.weights)
+        validator.score(learner.average.weights)
     with counter.stage(VALIDATION):
-        validator.judge(learner.average.weights)
+        validator.score(learner.average.weights)
     parts = [name for name in STAGES if name in watch.seconds]
     operations = [operation for name in parts for operation in counter.operations[name]]
     rows = [_row(name, counter.operations[name], watch.seconds[name], steps, rates) for name in parts]

@@ -188,10 +188,10 @@ def _measure_epoch_end(
 ) -> dict[str, float]:
     validator = Validator(cases, learner.plan, learner.device, overlap=config.data.overlap)
     if cases:
-        validator.judge(learner.average.weights)
+        validator.score(learner.average.weights)
     with watch.stage("validation"):
         if cases:
-            validator.judge(learner.average.weights)
+            validator.score(learner.average.weights)
     with watch.stage("package"):
         save_package(ModelPackage(plan=learner.plan, weights=learner.average.weights), folder.model)
     with watch.stage("checkpoint"):

@@ -85,9 +85,9 @@ class TimedValidator(Validator):
 
     watch: Watch
 
-    def judge(self, weights: dict[str, torch.Tensor]) -> ValidationScores:
+    def score(self, weights: dict[str, torch.Tensor]) -> ValidationScores:
         self.watch.now += self.watch.validation
-        return super().judge(weights)
+        return super().score(weights)
 
 
 def case(name: str) -> CachedCase:
