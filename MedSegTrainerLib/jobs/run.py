@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,18 @@ def run_job(path: Path, started: float | None = None, devices: int | None = None
         return _run(folder, document, start)
 
 
-def _run(folder: JobFolder, document: dict[str, Any], started: float, joined: Ranks | None = None) -> Outcome:
+def _work_of_kind(document: dict[str, Any], context: JobContext) -> Outcome:
+    config = parse_job(document)
+    return JOB_KINDS[config.KIND].run(config, context)
+
+
+def _run(
+    folder: JobFolder,
+    document: dict[str, Any],
+    started: float,
+    joined: Ranks | None = None,
+    work: Callable[[dict[str, Any], JobContext], Outcome] = _work_of_kind,
+) -> Outcome:
     """Does the work as the owner of the job and tells how it ended."""
     path, kind = folder.path, str(document.get("kind"))
     with JobOwner(folder, kind) as owner, polite_termination(folder):
@@ -60,8 +72,7 @@ def _run(folder: JobFolder, document: dict[str, Any], started: float, joined: Ra
             events(Started(job=path.resolve().name, host=socket.gethostname(), pid=os.getpid(), version=__version__))
             logger.info("%s", ", ".join(f"{name} {version}" for name, version in versions().items()))
             context = JobContext(folder=folder, owner=owner, emit=events, started=started, joined=joined)
-            config = parse_job(document)
-            outcome = JOB_KINDS[config.KIND].run(config, context)
+            outcome = work(document, context)
             _tell_outcome(outcome, owner, events)
         except KeyboardInterrupt:
             outcome = Outcome(message="Interrupted.", result=str(path), stopped=STOP_NOW)

@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> JobFolder:
 
 def run(folder: JobFolder, work: Any) -> str:
     with job_log(folder.log_file):
-        _run(folder, folder.read_document(), work)
+        _run(folder, folder.read_document(), time.time(), work=work)
     return folder.log_file.read_text(encoding="utf-8")
 
 
