@@ -189,14 +189,14 @@ def train(recording: Recording, volumes: Sequence[Any], minutes: float, is_quick
     recording.take("2  Start training", volumes[0], drawn_on(volumes[0]), LONG)
     watch = session.start_training()
     wait_for(lambda: len(watch.validations) > 1 and section.job.preview.case)
-    shown_volume = next(one for one in volumes if one.GetName() == section.job.preview.case)
+    previewed_volume = next(one for one in volumes if one.GetName() == section.job.preview.case)
     began, pause = time.monotonic(), 60 * minutes / TRAINING_FRAMES
     for number in range(1, TRAINING_FRAMES + 1):
         wait_until(began + number * pause)
         caption = "It learns: Dice and loss, the prediction (outline) over what was drawn"
         is_last = number == TRAINING_FRAMES
-        overlays = [*drawn_on(shown_volume), *predicted(watch.folder, shown_volume)]
-        recording.take(caption, shown_volume, overlays, LONG if is_last else SHORT, place=0.5)
+        overlays = [*drawn_on(previewed_volume), *predicted(watch.folder, previewed_volume)]
+        recording.take(caption, previewed_volume, overlays, LONG if is_last else SHORT, place=0.5)
     return watch
 
 

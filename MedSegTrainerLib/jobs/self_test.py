@@ -99,7 +99,7 @@ def run_self_test(asked: str = "auto", machine: Machine | None = None, step: Ste
     notes = [fall] if fall else []
     if device.type == "cpu" and asked == "auto" and machine.why_no_gpu:
         notes.append(f"{machine.why_no_gpu} Training runs on the CPU, which is much slower.")
-    known: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "asked": asked,
         "devices": machine.devices,
         "torch": torch.__version__,
@@ -126,9 +126,9 @@ def run_self_test(asked: str = "auto", machine: Machine | None = None, step: Ste
             loss=loss,
             seconds=round(seconds, 2),
             warnings=notes,
-            **known,
+            **facts,
         )
-    return SelfTest(ok=False, message=problem, seconds=round(time.perf_counter() - started, 2), **known)
+    return SelfTest(ok=False, message=problem, seconds=round(time.perf_counter() - started, 2), **facts)
 
 
 def broken_packages() -> list[str]:

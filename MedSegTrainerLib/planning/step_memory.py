@@ -52,7 +52,7 @@ def _counted(architecture: str, network: dict[str, Any], size: tuple[int, ...] |
 
 def _count(network: nn.Module, size: tuple[int, ...] | None) -> tuple[int, int]:
     weights = sum(parameter.numel() for parameter in network.parameters())
-    return weights, 0 if size is None else _kept_bytes(network, torch.zeros(size, device="meta"))
+    return weights, 0 if size is None else _activation_bytes(network, torch.zeros(size, device="meta"))
 
 
 def memory_of(device: torch.device) -> int:
@@ -90,18 +90,18 @@ def refuse_too_large(plan: Plan, config: TrainConfig, device: torch.device) -> N
     )
 
 
-def _kept_bytes(network: nn.Module, images: torch.Tensor) -> int:
+def _activation_bytes(network: nn.Module, images: torch.Tensor) -> int:
     """Bytes of all that a pass through the network keeps for its way back; the weights are not among them."""
     weights = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
-    kept: dict[int, torch.UntypedStorage] = {}  # held, so that no address is used again
+    storages: dict[int, torch.UntypedStorage] = {}  # held, so that no address is used again
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in weights:
-            kept[storage._cdata] = storage
+            storages[storage._cdata] = storage
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         outputs = network(images)  # held as well
     del outputs
-    return sum(storage.nbytes() for storage in kept.values())
+    return sum(storage.nbytes() for storage in storages.values())
