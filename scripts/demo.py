@@ -58,9 +58,9 @@ def _on_phantoms(output: Path, budget: str) -> int:
         if code != 0:
             return code
     _show_dice(report, f"{HELD_OUT_CASES} volumes that the training never saw")
-    _tell("Label maps", predictions)
-    _tell("Report", report / "report.html")
-    _tell("Model", job / "model")
+    _print_path("Label maps", predictions)
+    _print_path("Report", report / "report.html")
+    _print_path("Model", job / "model")
     print("\nNow with your own volumes, in images/ and labels/ or as Resources/docs/DATALOADER.md says:")
     print(f"  {_command('train', 'YOUR_FOLDER', '-o', 'JOB', '--budget', '20m')}")
     print(f"  {_command('apply', 'JOB', 'NEW_IMAGES', '-o', 'OUT')}")
@@ -75,8 +75,8 @@ def _on_own_data(data: Path, output: Path, budget: str) -> int:
     report = job / "report"
     if (report / "metrics.json").exists():
         _show_dice(report, "the volumes that were held out")
-        _tell("Report", report / "report.html")
-    _tell("Model", job / "model")
+        _print_path("Report", report / "report.html")
+    _print_path("Model", job / "model")
     print("\nNow apply it to other volumes:")
     print(f"  {_command('apply', job, 'NEW_IMAGES', '-o', 'OUT')}")
     return 0
@@ -124,7 +124,7 @@ def _show_dice(report: Path, cases: str) -> None:
     Console().print(f"\nDice on {cases}:", table)
 
 
-def _tell(what: str, path: Path) -> None:
+def _print_path(what: str, path: Path) -> None:
     print(f"{what + ':':<12}{_path_text(path)}")
 
 

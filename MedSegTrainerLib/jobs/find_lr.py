@@ -171,7 +171,7 @@ def run_find_rate(config: FindRateConfig, context: JobContext) -> Outcome:
     if stopped:
         return Outcome(message="Stopped before the end of the test.", result=str(folder.path), stopped=stopped)
     picture = folder.report / "lr_finder.png"
-    return _tell(curve, picture, emit)
+    return _emit_result(curve, picture, emit)
 
 
 def _slope(rates: Sequence[float], losses: Sequence[float]) -> float:
@@ -179,7 +179,7 @@ def _slope(rates: Sequence[float], losses: Sequence[float]) -> float:
     return float(np.polyfit(np.log10(rates), losses, 1)[0])
 
 
-def _tell(curve: RateCurve, picture: Path, emit: Emit) -> Outcome:
+def _emit_result(curve: RateCurve, picture: Path, emit: Emit) -> Outcome:
     suggestion = curve.suggestion()
     write_rate_curve(curve.rates, curve.losses, curve.smoothed, suggestion, picture)
     if suggestion is None:

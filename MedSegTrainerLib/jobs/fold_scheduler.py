@@ -107,7 +107,7 @@ class FoldRuns:
             raise
         if self.failure:
             raise self.failure
-        return self.stopped or (self._wish() if self.waiting else None)
+        return self.stopped or (self._stop_request() if self.waiting else None)
 
     def _adopt(self) -> None:
         """Folds that an earlier process left at work are watched, too."""
@@ -129,14 +129,14 @@ class FoldRuns:
             if run.is_over():
                 del self.running[index]
                 self._end(index, run)
-        while not self._wish() and self._may_start():
+        while not self._stop_request() and self._may_start():
             self._start(self.waiting[0], self._free()[0])
-        self._ask(self._wish())
+        self._pass_on(self._stop_request())
         if self.running and time.monotonic() - self.last_report > REPORT_SECONDS:
-            self._tell()
-        return bool(self.running or (self.waiting and not self._wish()))
+            self._emit_progress()
+        return bool(self.running or (self.waiting and not self._stop_request()))
 
-    def _wish(self) -> str | None:
+    def _stop_request(self) -> str | None:
         return STOP_NOW if self.failure else self.cross_validation.folder.stop_requested() or self.stopped
 
     def _free(self) -> list[Worker]:
@@ -160,10 +160,10 @@ class FoldRuns:
         self.emit(Stage(name="fold", message=message, total=UNITS_PER_FOLD * self.count))
         self.last_report = 0.0
 
-    def _ask(self, wish: str | None) -> None:
+    def _pass_on(self, request: str | None) -> None:
         for run in self.running.values():
-            if wish and run.job.stop_requested() != wish:  # again and again: a process that starts removes the file
-                run.job.request_stop(wish)
+            if request and run.job.stop_requested() != request:  # repeatedly: a process that starts removes the file
+                run.job.request_stop(request)
 
     def _end(self, index: int, run: Run) -> None:
         """Sees how a fold ended. One that was stopped by itself but evaluated is done."""
@@ -181,7 +181,7 @@ class FoldRuns:
                 self.cross_validation.folder.stop_requested() or self.stopped or (None if evaluated else STOP_NOW)
             )
         if evaluated:
-            self._tell_result(index, run.job)
+            self._emit_result(index, run.job)
         self.durations.append(time.monotonic() - run.began)
 
     def _fail(self, message: str) -> None:
@@ -191,7 +191,7 @@ class FoldRuns:
             message += " The folds beside it were stopped; they go on with --resume."
         self.failure = self.failure or JobError(message)
 
-    def _tell_result(self, index: int, job: JobFolder) -> None:
+    def _emit_result(self, index: int, job: JobFolder) -> None:
         summary = load_package(job.model).metrics.get("summary", {})
         means = {name: {key: item["mean"] for key, item in values.items()} for name, values in summary.items()}
         measured = job.report / "metrics.json"
@@ -199,7 +199,7 @@ class FoldRuns:
         cases, report = len(self.cross_validation.folds[index]["val"]), str(job.report / "report.html")
         self.emit(Measured(cases=cases, metrics=means, report=report, length=length))
 
-    def _tell(self) -> None:
+    def _emit_progress(self) -> None:
         """How far all folds are together, and how long the rest takes."""
         self.last_report = time.monotonic()
         statuses = {index: run.job.status() for index, run in self.running.items()}
@@ -222,7 +222,7 @@ class FoldRuns:
         """Ctrl+C, or an error of this process: nothing may be left running unseen."""
         while True:
             self.running = {index: run for index, run in self.running.items() if not run.is_over()}
-            self._ask(STOP_NOW)
+            self._pass_on(STOP_NOW)
             if not self.running:
                 return
             self.wait()

@@ -73,19 +73,19 @@ def _run(
             logger.info("%s", ", ".join(f"{name} {version}" for name, version in versions().items()))
             context = JobContext(folder=folder, owner=owner, emit=events, started=started, joined=joined)
             outcome = work(document, context)
-            _tell_outcome(outcome, owner, events)
+            _report_outcome(outcome, owner, events)
         except KeyboardInterrupt:
             outcome = Outcome(message="Interrupted.", result=str(path), stopped=STOP_NOW)
-            _tell_outcome(outcome, owner, events)
+            _report_outcome(outcome, owner, events)
         except MedSegError as error:
             logger.debug("The job ended here:", exc_info=True)
-            _tell_failure(error, owner, events)
+            _report_failure(error, owner, events)
             raise
         except Exception as error:
             logger.exception("The job ended with an error that should not happen:")
             smaller = kind not in JOB_KINDS or JOB_KINDS[kind].has_training_settings
             failure = MedSegError(_unexpected(error, folder, has_training_settings=smaller))
-            _tell_failure(failure, owner, events)
+            _report_failure(failure, owner, events)
             raise failure from error
         return outcome
 
@@ -114,7 +114,7 @@ def _run_as_rank(folder: JobFolder, document: dict[str, Any], started: float) ->
                 raise
 
 
-def _tell_outcome(outcome: Outcome, owner: JobOwner, events: EventLog) -> None:
+def _report_outcome(outcome: Outcome, owner: JobOwner, events: EventLog) -> None:
     if outcome.stopped:
         events(Stopped(how=outcome.stopped, message=outcome.message))
         owner.update(state="stopped", message=outcome.message, eta_seconds=None)
@@ -123,7 +123,7 @@ def _tell_outcome(outcome: Outcome, owner: JobOwner, events: EventLog) -> None:
         owner.update(state="finished", message=outcome.message, eta_seconds=None, progress=1.0)
 
 
-def _tell_failure(error: MedSegError, owner: JobOwner, events: EventLog) -> None:
+def _report_failure(error: MedSegError, owner: JobOwner, events: EventLog) -> None:
     """Says what went wrong where the job is watched; a full disk may leave only the log."""
     if isinstance(error, JobError) and owner.lost:
         return  # the folder is another process's now

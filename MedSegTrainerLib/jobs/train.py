@@ -130,7 +130,7 @@ def _prepare(
     if folder.checkpoint_file.exists():
         state = load_checkpoint(folder.checkpoint_file, learner)
         learner.clip = plan.gradient_clip if state.clip is None else state.clip
-        _remember_best(state, plan, folder, monitor)
+        _restore_best(state, plan, folder, monitor)
         emit(Resumed(epoch=state.epoch, step=state.step))
     budget.take_off(state.seconds)
     return TrainingSession(
@@ -147,7 +147,7 @@ def _prepare(
     )  # fmt: skip
 
 
-def _remember_best(state: TrainingState, plan: Plan, folder: JobFolder, monitor: Monitor) -> None:
+def _restore_best(state: TrainingState, plan: Plan, folder: JobFolder, monitor: Monitor) -> None:
     """A model that was judged when somebody stopped the job within an epoch is in no checkpoint, and will not be
     found again: it stays until a better one comes."""
     if not (folder.model / DESCRIPTION).exists():

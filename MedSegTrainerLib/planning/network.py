@@ -75,7 +75,9 @@ def plan_network(
     dims = _dims(fingerprint, config, reasons)
     slice_axis = _slice_axis(fingerprint, config, dims, reasons)
     fingerprint = seen_along(fingerprint, slice_axis)
-    reasons["network"] = _why_this(fingerprint, config, dims, device, fingerprint.cases if cases is None else cases)
+    reasons["network"] = _network_reason(
+        fingerprint, config, dims, device, fingerprint.cases if cases is None else cases
+    )
     image_size = config.network.img_size if config.data.image_size == "auto" else config.data.image_size
     image_edges = None if image_size == "auto" else edges(image_size, dims)
     problems = _size_problems(config, dims, image_edges)
@@ -99,7 +101,7 @@ def plan_network(
     )
 
 
-def _why_this(fingerprint: Fingerprint, config: TrainConfig, dims: int, device: torch.device, cases: int) -> str:
+def _network_reason(fingerprint: Fingerprint, config: TrainConfig, dims: int, device: torch.device, cases: int) -> str:
     """What the guide's tables say of the network that was chosen by name, or of the one that 'auto' stands for."""
     volumes = [volume for volume in fingerprint.median_volume_mm3.values() if volume > 0]
     scale = max(volumes) / min(volumes) if volumes else 1.0

@@ -22,9 +22,9 @@ def validate(session: TrainingSession) -> None:
         scores = session.validator.score(session.learner.average.weights) if session.validator.cases else None
     metrics: dict[str, float | None] = {**session.newest, **(scores.metrics if scores else {})}
     if scores is not None:
-        _tell(session, scores, metrics)
+        _emit_scores(session, scores, metrics)
     _follow_plateau(session, metrics)
-    _remember(session, scores, metrics)
+    _save_if_best(session, scores, metrics)
     if session.ranks.is_first:
         advise(session)
 
@@ -55,7 +55,7 @@ def keep_checkpoint(session: TrainingSession) -> None:
         session.writer.keep_numbered(folder, session.learner, state, trainer.keep_checkpoints, record)
 
 
-def _tell(session: TrainingSession, scores: ValidationScores, metrics: dict[str, float | None]) -> None:
+def _emit_scores(session: TrainingSession, scores: ValidationScores, metrics: dict[str, float | None]) -> None:
     if not session.ranks.is_first:
         return
     event = Validated(
@@ -85,7 +85,7 @@ def _follow_plateau(session: TrainingSession, metrics: dict[str, float | None]) 
         state.reductions = plateau_reductions(state.val_losses, state.val_epochs, patience)
 
 
-def _remember(session: TrainingSession, scores: ValidationScores | None, metrics: dict[str, float | None]) -> None:
+def _save_if_best(session: TrainingSession, scores: ValidationScores | None, metrics: dict[str, float | None]) -> None:
     """Keeps the model where the monitored metric is the best so far, or is not known at all."""
     state, monitor = session.state, session.monitor
     value = monitor.value(metrics)

@@ -93,7 +93,7 @@ def _run_epoch(session: TrainingSession) -> str | None:
         if state.step >= session.next_look:
             if session.ranks.any(not torch.isfinite(loss)):
                 raise NotANumberError
-            stopped = _look_around(session)
+            stopped = _check_progress(session)
             if stopped:
                 return stopped
     state.epoch += 1
@@ -101,11 +101,11 @@ def _run_epoch(session: TrainingSession) -> str | None:
     session.ranks.add_up([mean_loss])
     if not torch.isfinite(mean_loss) or not learner.is_finite():
         raise NotANumberError
-    _tell_epoch(session, float(mean_loss), rate, float(torch.stack(norms).mean()), session.budget.clock() - started)
+    _emit_epoch(session, float(mean_loss), rate, float(torch.stack(norms).mean()), session.budget.clock() - started)
     return None
 
 
-def _tell_epoch(session: TrainingSession, loss: float, rate: float, norm: float, seconds: float) -> None:
+def _emit_epoch(session: TrainingSession, loss: float, rate: float, norm: float, seconds: float) -> None:
     state = session.state
     session.newest = {"train_loss": loss, "learning_rate": rate, "gradient_norm": norm}
     if not session.ranks.is_first:
@@ -190,13 +190,13 @@ def _go_on_smaller(session: TrainingSession) -> None:
     atomic.write_json(session.folder.plan_file, plan.to_json())
 
 
-def _look_around(session: TrainingSession) -> str | None:
+def _check_progress(session: TrainingSession) -> str | None:
     """How long it will be, and whether somebody wants it to stop: as the first rank sees it."""
     state, ranks = session.state, session.ranks
     state.total_steps = session.budget.total_steps(state.step, state.total_steps)
     stopped = None
     if ranks.is_first:
-        _tell_progress(session)
+        _emit_progress(session)
         stopped = session.folder.stop_requested()
     pause = session.budget.steps_to_next_look(state.step)
     state.total_steps, pause, stopped = ranks.first_says((state.total_steps, pause, stopped))
@@ -204,7 +204,7 @@ def _look_around(session: TrainingSession) -> str | None:
     return stopped
 
 
-def _tell_progress(session: TrainingSession) -> None:
+def _emit_progress(session: TrainingSession) -> None:
     """Raises JobError where another process took over."""
     state, eta = session.state, session.eta_seconds
     if session.owner.lost:

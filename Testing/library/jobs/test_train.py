@@ -16,7 +16,7 @@ from MedSegTrainerLib.config.settings import DataConfig, TrainConfig, TrainerCon
 from MedSegTrainerLib.events import Warned
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.stages import explain, scan_data
-from MedSegTrainerLib.jobs.train import _remember_best
+from MedSegTrainerLib.jobs.train import _restore_best
 from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.training.checkpoint import TrainingState
 from MedSegTrainerLib.training.early_stopping import Monitor
@@ -45,13 +45,13 @@ def test_a_model_saved_when_stopped_within_an_epoch_is_not_replaced_by_a_worse_o
     training = {"steps": 3 * tiny_plan.steps_per_epoch + steps_into_the_epoch, "epoch": 3}
     save_package(replace(package, training=training, metrics={"monitored": 0.8}), JobFolder(tmp_path).model)
     state = TrainingState(total_steps=100, epoch=2, best=before)
-    _remember_best(state, tiny_plan, JobFolder(tmp_path), MONITOR)
+    _restore_best(state, tiny_plan, JobFolder(tmp_path), MONITOR)
     assert state.best == after
 
 
 def test_a_checkpoint_from_before_the_first_validation_is_resumed(tmp_path: Path, tiny_plan: Plan) -> None:
     state = TrainingState(total_steps=100, epoch=1)
-    _remember_best(state, tiny_plan, JobFolder(tmp_path), MONITOR)
+    _restore_best(state, tiny_plan, JobFolder(tmp_path), MONITOR)
     assert state.best is None
 
 
