@@ -123,12 +123,12 @@ class Recording:
         self.session = played_session.Session(widget.panel, wait_for)
         self.scenes: list[frames.Scene] = []
 
-    def take(self, words: str, volume: Any, overlays: Sequence[Any], milliseconds: int, place: float = 0.0) -> None:
+    def take(self, caption: str, volume: Any, overlays: Sequence[Any], milliseconds: int, place: float = 0.0) -> None:
         """place: which part of the panel is seen, where it is too high; 0 its top, 1 its end."""
         import slicer
 
         scene = frames.Scene(
-            words=words,
+            caption=caption,
             title=volume.GetName(),
             voxels=slicer.util.arrayFromVolume(volume).copy(),
             ijk_to_ras=_ijk_to_ras(volume),
@@ -189,14 +189,14 @@ def train(recording: Recording, volumes: Sequence[Any], minutes: float, is_quick
     recording.take("2  Start training", volumes[0], drawn_on(volumes[0]), LONG)
     watch = session.start_training()
     wait_for(lambda: len(watch.validations) > 1 and section.job.preview.case)
-    held_out = next(one for one in volumes if one.GetName() == section.job.preview.case)
+    previewed_volume = next(one for one in volumes if one.GetName() == section.job.preview.case)
     began, pause = time.monotonic(), 60 * minutes / TRAINING_FRAMES
     for number in range(1, TRAINING_FRAMES + 1):
         wait_until(began + number * pause)
-        words = "It learns: Dice and loss, the prediction (outline) over what was drawn"
+        caption = "It learns: Dice and loss, the prediction (outline) over what was drawn"
         is_last = number == TRAINING_FRAMES
-        overlays = [*drawn_on(held_out), *predicted(watch.folder, held_out)]
-        recording.take(words, held_out, overlays, LONG if is_last else SHORT, place=0.5)
+        overlays = [*drawn_on(previewed_volume), *predicted(watch.folder, previewed_volume)]
+        recording.take(caption, previewed_volume, overlays, LONG if is_last else SHORT, place=0.5)
     return watch
 
 
@@ -237,14 +237,14 @@ def predicted(folder: Any, volume: Any) -> list[Any]:
     from MedSegTrainerUI.jobs.job_list import job_classes  # type: ignore[import-not-found]
     from MedSegTrainerUI.scene.import_segments import read_label_map  # type: ignore[import-not-found]
 
-    found = read_label_map(folder.previews / "latest.seg.nrrd")
+    label_map = read_label_map(folder.previews / "latest.seg.nrrd")
     shape = slicer.util.arrayFromVolume(volume).shape
     voxels = np.indices(shape).reshape(3, -1)[::-1]
-    to_labels = np.linalg.inv(found.ijk_to_ras) @ _ijk_to_ras(volume)
-    places = np.round(to_labels[:3, :3] @ voxels + to_labels[:3, 3:]).astype(int)[::-1]
-    is_inside = np.all((places >= 0) & (places < np.array(found.array.shape)[:, None]), axis=0)
+    to_labels = np.linalg.inv(label_map.ijk_to_ras) @ _ijk_to_ras(volume)
+    indices = np.round(to_labels[:3, :3] @ voxels + to_labels[:3, 3:]).astype(int)[::-1]
+    is_inside = np.all((indices >= 0) & (indices < np.array(label_map.array.shape)[:, None]), axis=0)
     labels = np.zeros(voxels.shape[1], int)
-    labels[is_inside] = found.array[tuple(places[:, is_inside])]
+    labels[is_inside] = label_map.array[tuple(indices[:, is_inside])]
     masks = {tuple(item["color"]): (labels == item["value"]).reshape(shape) for item in job_classes(folder)}
     return [frames.Overlay(masks=masks, outlined=True)]
 

@@ -30,7 +30,7 @@ def main() -> int:
     return run(arguments)
 
 
-def read_arguments(words: Sequence[str]) -> argparse.Namespace:
+def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, metavar="N", help="how often each side is timed (default: 7)")
     parser.add_argument("--only", default=",".join(NAMES), metavar="NAMES", help="of " + ",".join(NAMES + ON_REQUEST))
@@ -44,7 +44,7 @@ def read_arguments(words: Sequence[str]) -> argparse.Namespace:
         "-o", "--output", type=Path, metavar="FILE", default=Path("bench.json"), help="where results go (bench.json)"
     )
     _add_dice(parser.add_argument_group("dice: time to the Dice of MONAI's DynUNet recipe"))
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(argv)
     arguments.only = arguments.only.split(",")
     unknown = [name for name in arguments.only if name not in NAMES + ON_REQUEST]
     if unknown:
@@ -123,12 +123,12 @@ def _measure(arguments: argparse.Namespace, device: torch.device) -> dict[str, A
                 print(f"{name} ...", flush=True)
                 sections[name] = module.section(material, arguments)
     plan = material.plan.to_json()
-    told = ("patch_size", "batch_size", "spacing", "network", "mixed_precision", "channels_last")
+    keys = ("patch_size", "batch_size", "spacing", "network", "mixed_precision", "channels_last")
     return {
         "machine": machine(device),
         "data": "phantoms" if arguments.data is None else arguments.data.name,
         "rounds": arguments.rounds,
-        "plan": {key: plan[key] for key in told},
+        "plan": {key: plan[key] for key in keys},
         "rows": rows,
         "sections": sections,
     }

@@ -26,14 +26,14 @@ def main() -> int:
     return _on_own_data(arguments.data, arguments.output, arguments.budget)
 
 
-def read_arguments(words: Sequence[str]) -> argparse.Namespace:
+def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, metavar="DIR", help="a folder with labelled volumes of your own")
     parser.add_argument("--budget", default="3m", help="time for the training, such as 90s, 20m or 1h30m (default: 3m)")
     parser.add_argument(
         "-o", "--output", type=Path, metavar="DIR", default=environment.ROOT / "demo", help="where results go (demo/)"
     )
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(argv)
     data, output = arguments.data, arguments.output
     if data is not None and not data.is_dir():
         parser.error(f"{data} is not a folder; give the one that holds your images and labels")
@@ -46,7 +46,7 @@ def _on_phantoms(output: Path, budget: str) -> int:
     from MedSegTrainerLib.data.phantom import write_phantoms
 
     data, job, predictions, report = output / "data", output / "job", output / "predictions", output / "report"
-    print(f"Making {TRAINING_CASES + HELD_OUT_CASES} made-up MR volumes in {_shown(data)} ...", flush=True)
+    print(f"Making {TRAINING_CASES + HELD_OUT_CASES} made-up MR volumes in {_path_text(data)} ...", flush=True)
     write_phantoms(data, train=TRAINING_CASES, held_out=HELD_OUT_CASES)
     steps: list[list[str | Path]] = [
         ["train", data / "train", "-o", job, "--budget", budget],
@@ -58,9 +58,9 @@ def _on_phantoms(output: Path, budget: str) -> int:
         if code != 0:
             return code
     _show_dice(report, f"{HELD_OUT_CASES} volumes that the training never saw")
-    _tell("Label maps", predictions)
-    _tell("Report", report / "report.html")
-    _tell("Model", job / "model")
+    _print_path("Label maps", predictions)
+    _print_path("Report", report / "report.html")
+    _print_path("Model", job / "model")
     print("\nNow with your own volumes, in images/ and labels/ or as Resources/docs/DATALOADER.md says:")
     print(f"  {_command('train', 'YOUR_FOLDER', '-o', 'JOB', '--budget', '20m')}")
     print(f"  {_command('apply', 'JOB', 'NEW_IMAGES', '-o', 'OUT')}")
@@ -75,8 +75,8 @@ def _on_own_data(data: Path, output: Path, budget: str) -> int:
     report = job / "report"
     if (report / "metrics.json").exists():
         _show_dice(report, "the volumes that were held out")
-        _tell("Report", report / "report.html")
-    _tell("Model", job / "model")
+        _print_path("Report", report / "report.html")
+    _print_path("Model", job / "model")
     print("\nNow apply it to other volumes:")
     print(f"  {_command('apply', job, 'NEW_IMAGES', '-o', 'OUT')}")
     return 0
@@ -105,8 +105,8 @@ def _medsegtrainer(*arguments: str | Path) -> int:
 
 def _command(*arguments: str | Path) -> str:
     """As the user would write it from here."""
-    words = [Path(sys.executable).with_name("medsegtrainer"), *arguments]
-    return shlex.join(_shown(word) if isinstance(word, Path) else word for word in words)
+    command = [Path(sys.executable).with_name("medsegtrainer"), *arguments]
+    return shlex.join(_path_text(part) if isinstance(part, Path) else part for part in command)
 
 
 def _show_dice(report: Path, cases: str) -> None:
@@ -124,14 +124,14 @@ def _show_dice(report: Path, cases: str) -> None:
     Console().print(f"\nDice on {cases}:", table)
 
 
-def _tell(what: str, path: Path) -> None:
-    print(f"{what + ':':<12}{_shown(path)}")
+def _print_path(what: str, path: Path) -> None:
+    print(f"{what + ':':<12}{_path_text(path)}")
 
 
-def _shown(path: Path) -> str:
+def _path_text(path: Path) -> str:
     """Relative to where the user is, when it lies below."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+    current = Path.cwd()
+    return str(path.relative_to(current)) if path.is_relative_to(current) else str(path)
 
 
 if __name__ == "__main__":

@@ -71,13 +71,13 @@ def ensure_apart(requirements: Path, place: Path = VENV) -> str:
     Raises NotMadeError.
     """
     folder = place / requirements.stem
-    wanted = {"place": _place(folder), "sources": _sources(requirements, ROOT / "constraints.txt")}
+    expected = {"place": _place(folder), "sources": _sources(requirements, ROOT / "constraints.txt")}
     try:
-        if not _is_apart(folder, wanted):
+        if not _is_apart(folder, expected):
             place.mkdir(parents=True, exist_ok=True)
             with _only_one(folder.with_suffix(".lock")):
-                if not _is_apart(folder, wanted):
-                    _install_apart(folder, requirements, wanted)
+                if not _is_apart(folder, expected):
+                    _install_apart(folder, requirements, expected)
     except OSError as error:
         raise NotMadeError(f"The environment cannot be made in {folder}: {error}.") from error
     return str(_python(folder))
@@ -101,18 +101,18 @@ def run(command: Sequence[str], cwd: Path | None = None) -> int:
 def _install(extras: Sequence[str]) -> None:
     started = time.monotonic()
     stamp = _read_stamp(VENV)
-    wanted = sorted({*extras, *stamp.get("extras", [])})
-    kept = stamp.get("place") == _place(VENV) and _has_all_packages(VENV, stamp)
-    if kept:
+    all_extras = sorted({*extras, *stamp.get("extras", [])})
+    is_usable = stamp.get("place") == _place(VENV) and _has_all_packages(VENV, stamp)
+    if is_usable:
         print("Completing the environment in .venv ...", flush=True)
         (VENV / STAMP).unlink()
     else:
         print("Making the environment in .venv: once, some minutes, most of it for PyTorch ...", flush=True)
         _make_venv(VENV)
-    target = ".[" + ",".join(wanted) + "]" if wanted else "."
+    target = ".[" + ",".join(all_extras) + "]" if all_extras else "."
     _pip_install(VENV, "setuptools")  # it builds the project; where pip builds in isolation, it takes the newest
     _pip_install(VENV, "--no-build-isolation", "--editable", target)
-    _write_stamp(VENV, {"place": _place(VENV), "sources": _sources(), "extras": wanted})
+    _write_stamp(VENV, {"place": _place(VENV), "sources": _sources(), "extras": all_extras})
     print(f"The environment is ready after {time.monotonic() - started:.0f} s.", flush=True)
 
 
@@ -178,11 +178,11 @@ def _pip_install(folder: Path, *arguments: str) -> None:
 def _only_one(lock: Path) -> Iterator[None]:
     """Waits until no other run makes the environment; the system frees the lock of a run that died."""
     with lock.open("a+b") as stream:
-        told = False
+        announced = False
         while not _try_lock(stream.fileno()):
-            if not told:
+            if not announced:
                 print("Another run is making the environment; waiting for it ...", flush=True)
-            told = True
+            announced = True
             time.sleep(0.5)
         yield
 
@@ -214,9 +214,9 @@ def _is_complete(extras: Sequence[str]) -> bool:
     )
 
 
-def _is_apart(folder: Path, wanted: dict[str, Any]) -> bool:
+def _is_apart(folder: Path, expected: dict[str, Any]) -> bool:
     stamp = _read_stamp(folder)
-    return wanted.items() <= stamp.items() and _has_all_packages(folder, stamp)
+    return expected.items() <= stamp.items() and _has_all_packages(folder, stamp)
 
 
 def _read_stamp(folder: Path) -> dict[str, Any]:

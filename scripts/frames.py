@@ -1,4 +1,4 @@
-"""Pictures of the animation: slices with segments, beside what the panel shows, below a line of words."""
+"""Pictures of the animation: slices with segments, beside what the panel shows, below a line of text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 SLICES_WIDTH, HEIGHT, CAPTION = 320, 600, 44  # pixels
-GROUND, WORDS, FAINT = (24, 26, 30), (255, 255, 255), (170, 176, 186)
+GROUND, TEXT, FAINT = (24, 26, 30), (255, 255, 255), (170, 176, 186)
 BAND = (36, 74, 120)
 FONT = "DejaVuSans.ttf"
 FILL, LARGEST = 0.35, 255  # opacity of a segment's inside; of a level of gray
@@ -31,12 +31,12 @@ class Overlay:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What a frame shows: words above, slices of ``voxels`` (k, j, i) with segments, and the panel.
+    """What a frame shows: ``caption`` above, slices of ``voxels`` (k, j, i) with segments, and the panel.
 
     ``panel`` is as high as it needs: the part from ``place`` (0 to 1 of what does not fit) is seen.
     """
 
-    words: str
+    caption: str
     title: str
     voxels: np.ndarray
     ijk_to_ras: np.ndarray
@@ -50,7 +50,7 @@ def draw_slices(scene: Scene) -> Picture:
     """An axial and a coronal slice, as seen from the feet and from the front."""
     sheet = Image.new("RGB", (SLICES_WIDTH, HEIGHT), GROUND)
     draw = ImageDraw.Draw(sheet)
-    draw.text((12, 8), scene.title, WORDS, _font(13))
+    draw.text((12, 8), scene.title, TEXT, _font(13))
     bright = float(np.percentile(scene.voxels, 99.5)) or 1.0
     top, place = 32, _middle(scene)
     for axis, name in ((0, "axial"), (1, "coronal")):
@@ -70,7 +70,7 @@ def compose(scene: Scene) -> Picture:
     frame.paste(seen, (SLICES_WIDTH, CAPTION))
     draw = ImageDraw.Draw(frame)
     draw.rectangle((0, 0, frame.width, CAPTION - 1), BAND)
-    draw.text((14, CAPTION / 2), scene.words, WORDS, _font(17), anchor="lm")
+    draw.text((14, CAPTION / 2), scene.caption, TEXT, _font(17), anchor="lm")
     return frame
 
 

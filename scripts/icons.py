@@ -91,9 +91,9 @@ def _ribbon(x: Any, y: Any, path: Any, thickness: Any, along: Any) -> tuple[Any,
 
     depth, nearest = np.full(x.shape, -np.inf), np.zeros(x.shape)
     for center_x, center_y, radius, position in zip(*path, thickness, along, strict=True):
-        here = radius - np.hypot(x - center_x, y - center_y)
-        nearest = np.where(here > depth, position, nearest)
-        depth = np.maximum(depth, here)
+        inside = radius - np.hypot(x - center_x, y - center_y)
+        nearest = np.where(inside > depth, position, nearest)
+        depth = np.maximum(depth, inside)
     return depth, nearest
 
 

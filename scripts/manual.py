@@ -53,12 +53,12 @@ def _commands() -> str:
 
 def _command(name: str, command: Any) -> str:
     """A command as ``--help`` says it: how it is called, what it does, its arguments and options."""
-    shown = [item for item in command.params if not getattr(item, "hidden", False)]
-    arguments = [item for item in shown if item.param_type_name == "argument"]
+    visible = [item for item in command.params if not getattr(item, "hidden", False)]
+    arguments = [item for item in visible if item.param_type_name == "argument"]
     call = " ".join(["medsegtrainer", name, *map(_in_call, arguments), "[OPTIONS]"])
     text = re.sub(r"(?<!\n)\n(?!\n)", " ", command.help).strip()
     rows = [(_argument_name(item), item.help, "") for item in arguments]
-    rows += [_option_row(item) for item in shown if item not in arguments]
+    rows += [_option_row(item) for item in visible if item not in arguments]
     return f"### {name}\n\n`{call}`\n\n{text}\n\n{_table(('option', 'what it does', 'default'), rows)}"
 
 
@@ -73,8 +73,8 @@ def _argument_name(argument: Any) -> str:
 
 def _option_row(option: Any) -> tuple[str, str, str]:
     """A default that the code leaves open stands in the help, as ``[default: 20m]``."""
-    text, _, said = option.help.partition("  [default: ")
-    default = said.rstrip("]")
+    text, _, default_part = option.help.partition("  [default: ")
+    default = default_part.rstrip("]")
     if not default and option.default not in (None, False, ()) and not option.multiple and not option.required:
         default = str(option.default)
     name = ", ".join(f"`{word}`" for word in option.opts)
@@ -117,17 +117,17 @@ def _written(value: Any) -> str:
 
 
 def _values(hint: Any, item: Any) -> str:
-    """The words that a setting takes, or the kind of value with its limits."""
-    words, kinds = [], []
+    """The values that a setting takes, or the kind of value with its limits."""
+    literals, kinds = [], []
     for part in _alternatives(hint):
         if get_origin(part) is Literal:
-            words += [f"`{_written(word)}`" for word in get_args(part)]
+            literals += [f"`{_written(word)}`" for word in get_args(part)]
         elif part is not type(None):
             kinds.append(_kind(part))
     low, high = item.metadata["minimum"], item.metadata["maximum"]
     limits = "" if low is None else f" from {low:.16g}" + ("" if high is None else f" to {high:.16g}")
     none = ["`null`"] if type(None) in _alternatives(hint) else []
-    return ", ".join([*words, *none, *([" or ".join(kinds) + limits] if kinds else [])])
+    return ", ".join([*literals, *none, *([" or ".join(kinds) + limits] if kinds else [])])
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:

@@ -29,7 +29,7 @@ FOLDER = MODULE / "Resources" / "Translations"
 SETTINGS_CONTEXT = "MedSegTrainerLib.config"
 FOREIGN = ("qSlicerAbstractCoreModule",)  # contexts of Slicer's own catalogues
 ALIKE = 0.6  # of difflib: from here on a text is a new wording of the other
-SHOWN = 70  # characters of a text in a message
+MOST_CHARACTERS = 70  # characters of a text in a message
 Text = tuple[str, str]  # context and source
 
 
@@ -66,9 +66,9 @@ def main(arguments: list[str]) -> int:
             catalogue = updated(catalogue, texts)
             write_catalogue(path, catalogue)
             release(path)
-        found = problems(catalogue, texts)
-        complete = complete and not found
-        print(*found, f"{path.name}: {len(texts)} texts, {len(found) or 'none'} to be looked at", sep="\n")
+        messages = problems(catalogue, texts)
+        complete = complete and not messages
+        print(*messages, f"{path.name}: {len(texts)} texts, {len(messages) or 'none'} to be looked at", sep="\n")
     return 0 if complete or not given.check else 1
 
 
@@ -110,8 +110,8 @@ def _form_texts(path: Path) -> Iterator[Text]:
     root = ElementTree.parse(path).getroot()
     context = root.findtext("class", "")
     for element in root.iter():
-        for known in (*element.findall("property"), *element.findall("attribute")):
-            text = known.find("string")
+        for item in (*element.findall("property"), *element.findall("attribute")):
+            text = item.find("string")
             if text is not None and text.text and text.get("notr") != "true":
                 yield context, text.text
 
@@ -173,19 +173,19 @@ def _xml(text: str) -> str:
 
 def updated(catalogue: Catalogue, texts: list[Text]) -> Catalogue:
     """With the texts and no others, in their order."""
-    known = catalogue.entries
-    vanished = {key: entry for key, entry in known.items() if key not in set(texts)}
-    return Catalogue(catalogue.language, {key: known.get(key) or _proposal(key, known, vanished) for key in texts})
+    entries = catalogue.entries
+    vanished = {key: entry for key, entry in entries.items() if key not in set(texts)}
+    return Catalogue(catalogue.language, {key: entries.get(key) or _proposal(key, entries, vanished) for key in texts})
 
 
-def _proposal(key: Text, known: dict[Text, Entry], vanished: dict[Text, Entry]) -> Entry:
+def _proposal(key: Text, entries: dict[Text, Entry], vanished: dict[Text, Entry]) -> Entry:
     """A text that moved to another context keeps its translation. For others a translator may begin with that of the
     same text of another context, or of an earlier wording."""
     context, source = key
     moved = [entry for (_context, other), entry in vanished.items() if other == source and entry.finished]
     if moved:
         return moved[0]
-    same = [entry for (_context, other), entry in known.items() if other == source and entry.translation]
+    same = [entry for (_context, other), entry in entries.items() if other == source and entry.translation]
     earlier = {other: entry for (home, other), entry in vanished.items() if home == context}
     like = [earlier[other] for other in difflib.get_close_matches(source, earlier, n=1, cutoff=ALIKE)]
     return Entry(next((entry.translation for entry in (*same, *like)), ""))
@@ -193,20 +193,20 @@ def _proposal(key: Text, known: dict[Text, Entry], vanished: dict[Text, Entry]) 
 
 def problems(catalogue: Catalogue, texts: list[Text]) -> list[str]:
     """What is missing or wrong, a line each: the context, and the beginning of the text."""
-    found = [f"not in the catalogue: {_shown(key)}" for key in texts if key not in catalogue.entries]
-    found += [f"said no longer: {_shown(key)}" for key in catalogue.entries if key not in set(texts)]
+    messages = [f"not in the catalogue: {_beginning(key)}" for key in texts if key not in catalogue.entries]
+    messages += [f"said no longer: {_beginning(key)}" for key in catalogue.entries if key not in set(texts)]
     for key, entry in catalogue.entries.items():
         if not entry.finished:
-            found.append(f"not translated: {_shown(key)}")
+            messages.append(f"not translated: {_beginning(key)}")
         elif placeholders(key[1]) != placeholders(entry.translation):
-            found.append(f"other placeholders than the text: {_shown(key)}")
-    return found
+            messages.append(f"other placeholders than the text: {_beginning(key)}")
+    return messages
 
 
-def _shown(key: Text) -> str:
+def _beginning(key: Text) -> str:
     context, source = key
     text = " ".join(source.split())
-    return f"{context}: {text[:SHOWN]}{'...' if len(text) > SHOWN else ''}"
+    return f"{context}: {text[:MOST_CHARACTERS]}{'...' if len(text) > MOST_CHARACTERS else ''}"
 
 
 def placeholders(text: str) -> list[str]:
@@ -231,9 +231,9 @@ def lrelease() -> str | None:
     """Qt's own, or the one that comes with PySide6; None where neither is installed."""
     package = importlib.util.find_spec("PySide6")
     folders = [] if package is None else list(package.submodule_search_locations or ())
-    found = [shutil.which(name) for name in ("lrelease", "lrelease-qt6", "lrelease-qt5")]
-    found += [shutil.which("lrelease", path=folder) for folder in folders]
-    return next((path for path in found if path), None)
+    candidates = [shutil.which(name) for name in ("lrelease", "lrelease-qt6", "lrelease-qt5")]
+    candidates += [shutil.which("lrelease", path=folder) for folder in folders]
+    return next((path for path in candidates if path), None)
 
 
 if __name__ == "__main__":

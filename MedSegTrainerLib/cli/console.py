@@ -63,14 +63,14 @@ class JobView:
         self._epoch_now = ""
         self._last_line = 0.0
         self._findings: Counter[str] = Counter()
-        self._shown: dict[str, Callable[[Event], None]] = {
+        self._handlers: dict[str, Callable[[Event], None]] = {
             "stage": self._stage,
             "progress": self._progress,
             "planned": lambda e: self._line(plan_line(e["choices"])),
             "warned": lambda e: self._line(f"Note: {e['message']}", "yellow"),
             "epoch": self._epoch,
             "validated": self._validated,
-            "found": self._found,
+            "found": self._finding,
             "case": self._case,
             "resumed": lambda e: self._line(f"Going on after epoch {e['epoch']}"),
             "advised": self._advised,
@@ -82,10 +82,10 @@ class JobView:
         }
 
     def show(self, event: Event) -> None:
-        shown = self._shown.get(event["kind"])
+        handler = self._handlers.get(event["kind"])
         try:
-            if shown:
-                shown(event)
+            if handler:
+                handler(event)
         except MISUNDERSTOOD:
             return  # of another version, or damaged: the work goes on without this line
 
@@ -106,22 +106,22 @@ class JobView:
     def _progress(self, event: Event) -> None:
         eta = event.get("eta_seconds")
         left = "" if eta is None else f"{format_duration(eta)} left"
-        told = ", ".join(filter(None, [self._epoch_now, left]))
+        description = ", ".join(filter(None, [self._epoch_now, left]))
         if self._task is not None:
-            self.bar.update(self._task, completed=event["done"], total=event["total"], description=told)
+            self.bar.update(self._task, completed=event["done"], total=event["total"], description=description)
         unfinished = event["done"] < event["total"]
         if self.bar.disable and unfinished and event["time"] - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = event["time"]
-            self._line(f"{event['done'] / event['total']:>9.0%}  {told}".rstrip())
+            self._line(f"{event['done'] / event['total']:>9.0%}  {description}".rstrip())
 
     def _epoch(self, event: Event) -> None:
         self._epoch_now = f"epoch {event['epoch']} of {event['epochs']}"
 
     def _validated(self, event: Event) -> None:
-        known = [f"{name} {dice:.3f}" for name, dice in event["dice"].items() if dice is not None]
-        told = "  ".join(known[:CLASSES_ON_A_LINE]) + ("  ..." if len(known) > CLASSES_ON_A_LINE else "")
+        defined = [f"{name} {dice:.3f}" for name, dice in event["dice"].items() if dice is not None]
+        listed = "  ".join(defined[:CLASSES_ON_A_LINE]) + ("  ..." if len(defined) > CLASSES_ON_A_LINE else "")
         minutes, mean = f"{event['minutes']:.1f} min", event["mean_dice"]
-        scored = "not known: they have no class" if mean is None else f"{mean:.3f}  ({told})"
+        scored = "not known: they have no class" if mean is None else f"{mean:.3f}  ({listed})"
         self._line(f"{minutes:>9}  Dice on held-out volumes {scored}")
         if event["zero_classes"]:
             self._line(f"           not found at all so far: {', '.join(event['zero_classes'])}")
@@ -135,7 +135,7 @@ class JobView:
             now = f" (now {remedy['current']})" if remedy["setting"] else ""
             self._line(f"           {change}{now}: {remedy['why']}")
 
-    def _found(self, event: Event) -> None:
+    def _finding(self, event: Event) -> None:
         """Of each sort the first few; the report has all."""
         self._findings[event["finding"]] += 1
         count = self._findings[event["finding"]]
@@ -224,8 +224,8 @@ def plan_table(choices: Mapping[str, Mapping[str, Any]]) -> Table:
         table.add_column(title, overflow="fold")
     for name, choice in choices.items():
         value = choice["value"]
-        shown = ", ".join(str(part) for part in value) if isinstance(value, list) else str(value)
-        table.add_row(name, Text(plain(shown)), Text(plain(choice["reason"])))
+        text = ", ".join(str(part) for part in value) if isinstance(value, list) else str(value)
+        table.add_row(name, Text(plain(text)), Text(plain(choice["reason"])))
     return table
 
 
@@ -280,8 +280,8 @@ def show_comparison(document: Mapping[str, Any], console: Console) -> None:
         console.print(f"Note: {plain(note)}", style="yellow", highlight=False, markup=False)
     several = len(document["metrics"]) > METRICS_COMPARED
     for metric in [key for key in document["metrics"] if not several or key in COMPARED_FIRST] or [main]:
-        shown = display_key(metric, document["length"])
-        console.print(f"\n{shown}, {len(document['cases'])} cases", highlight=False, markup=False)
+        displayed = display_key(metric, document["length"])
+        console.print(f"\n{displayed}, {len(document['cases'])} cases", highlight=False, markup=False)
         console.print(comparison_table(display_results(document, metric)), highlight=False)
         console.print(f"In words: {document['results'][metric]['overall']['verdict']}", highlight=False)
     for change in ("worse", "better"):
@@ -312,19 +312,19 @@ def comparison_table(results: Mapping[str, Any]) -> Table:
         interval = "-" if result["low"] is None else f"{result['low']:+.3f} to {result['high']:+.3f}"
         table.add_row(
             Text(plain(name)),
-            _told(result["mean_a"], ".3f"),
-            _told(result["mean_b"], ".3f"),
-            _told(result["mean"], "+.3f"),
+            _number_text(result["mean_a"], ".3f"),
+            _number_text(result["mean_b"], ".3f"),
+            _number_text(result["mean"], "+.3f"),
             interval,
-            _told(result["p_wilcoxon_holm"], ".2g"),
-            _told(result["rank_biserial"], "+.2f"),
+            _number_text(result["p_wilcoxon_holm"], ".2g"),
+            _number_text(result["rank_biserial"], "+.2f"),
             str(result["better"]),
             str(result["worse"]),
         )
     return table
 
 
-def _told(value: float | None, form: str) -> str:
+def _number_text(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 

@@ -26,14 +26,14 @@ def status(job: Job) -> None:
         state = "created, but nobody has started it: medsegtrainer run " + str(job)
     elif state in ACTIVE_STATES and not alive:
         again = "train --resume -o" if now.kind == "train" else "run"
-        gone = "dead: its process is gone."
+        reason = "dead: its process is gone."
         if now.heartbeat > time.time() + DEAD_AFTER_SECONDS:
-            gone = (
+            reason = (
                 f"unknown: its last sign of life lies in the future, a clock is wrong. See whether process {now.pid} "
                 f"still works on {now.host}; if not, it is dead."
             )
-        state = f"{gone} Go on with it: medsegtrainer {again} {job}"
-    told = {
+        state = f"{reason} Go on with it: medsegtrainer {again} {job}"
+    rows = {
         "state": state,
         "where": f"process {now.pid} on {now.host}" if alive else "",
         "epoch": f"{now.epoch} of {now.epochs}" if now.epochs else "",
@@ -42,7 +42,7 @@ def status(job: Job) -> None:
         "best Dice": f"{now.best:.4f}" if now.best is not None else "",
         "message": now.message,
     }
-    for name, value in told.items():
+    for name, value in rows.items():
         if value:
             console.print(f"{name:<10} {plain(value)}", highlight=False, markup=False)
 

@@ -26,7 +26,7 @@ def self_test(
     result = run_self_test(device)
     if report is not None:
         atomic.write_json(report, asdict(result))
-    for words in (*result.warnings, result.message):
-        console.print(words, highlight=False, markup=False)
+    for message in (*result.warnings, result.message):
+        console.print(message, highlight=False, markup=False)
     if not result.ok:
         raise typer.Exit(1)

@@ -69,12 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         app(args=arguments, standalone_mode=True)
         sys.exit(0)
     except MedSegError as error:
-        _say_error(str(error))
+        _print_error(str(error))
         sys.exit(error.exit_code)
     except OSError as error:  # a folder that may not be read, a drive that is gone
-        _say_error(system_error_text(error))
+        _print_error(system_error_text(error))
         sys.exit(1)
 
 
-def _say_error(message: str) -> None:
+def _print_error(message: str) -> None:
     error_console.print(plain(message), style="red", highlight=False, markup=False)

@@ -36,9 +36,10 @@ def export(
 
     slow = " A transformer such as SwinUNETR takes minutes." if form == "onnx" else ""
     console.print(f"Writing and comparing {output} ...{slow}", highlight=False, markup=False)
-    made = export_model(model, output, form)
-    sizes = "any size that is a multiple of the model's divisor" if made.is_dynamic else "patches of one size"
-    told = (
-        f"{made.path} takes {sizes}. Largest difference of a logit: {made.difference:.1g} ({TOLERANCE:g} is allowed)."
+    exported = export_model(model, output, form)
+    sizes = "any size that is a multiple of the model's divisor" if exported.is_dynamic else "patches of one size"
+    message = (
+        f"{exported.path} takes {sizes}. Largest difference of a logit: {exported.difference:.1g} "
+        f"({TOLERANCE:g} is allowed)."
     )
-    console.print(told, highlight=False, markup=False)
+    console.print(message, highlight=False, markup=False)

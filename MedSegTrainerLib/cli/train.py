@@ -191,9 +191,9 @@ def find_lr(
     create_and_run(JobFolder(job), parse_config(FindRateConfig, values))
     for event in EventReader(JobFolder(job).events_file).read(limit=10**9):
         if event["kind"] == "rates":
-            words = ["medsegtrainer", "train", str(data), *(["--config", str(config)] if config else [])]
-            words += [w for setting in (*given, f"learning_rate={event['suggestion']:g}") for w in ("--set", setting)]
-            console.print(f"Train with it: {subprocess.list2cmdline(words)}", highlight=False, markup=False)
+            command = ["medsegtrainer", "train", str(data), *(["--config", str(config)] if config else [])]
+            command += [w for setting in (*given, f"learning_rate={event['suggestion']:g}") for w in ("--set", setting)]
+            console.print(f"Train with it: {subprocess.list2cmdline(command)}", highlight=False, markup=False)
 
 
 def workflow(
@@ -213,11 +213,11 @@ def workflow(
     from MedSegTrainerLib.workflow.jobs import jobs_of, run_jobs
     from MedSegTrainerLib.workflow.settings_files import read_object
 
-    asked = read_workflow(read_object(document, "'nodes'"), document.resolve().parent, settings or [], data)
-    jobs = jobs_of(asked, job)
+    parsed = read_workflow(read_object(document, "'nodes'"), document.resolve().parent, settings or [], data)
+    jobs = jobs_of(parsed, job)
     if validate:
-        told = "\n".join(f"{number}. {step.description}" for number, step in enumerate(jobs.steps, start=1))
-        console.print(f"{asked.title}: the document is right. It would\n{told}", highlight=False, markup=False)
+        listing = "\n".join(f"{number}. {step.description}" for number, step in enumerate(jobs.steps, start=1))
+        console.print(f"{parsed.title}: the document is right. It would\n{listing}", highlight=False, markup=False)
     elif run_jobs(jobs, run_and_watch):
         for name, path in jobs.results:
             console.print(f"{name}: {path}", highlight=False, markup=False)

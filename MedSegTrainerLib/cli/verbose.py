@@ -20,8 +20,8 @@ Verbose = Annotated[
 def with_verbose(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the option ``--verbose``, of which it need not know itself."""
     hints = get_type_hints(command, include_extras=True)
-    asked = signature(command)
-    parameters = [item.replace(annotation=hints[name]) for name, item in asked.parameters.items()]
+    original = signature(command)
+    parameters = [item.replace(annotation=hints[name]) for name, item in original.parameters.items()]
     option = Parameter("verbose", Parameter.KEYWORD_ONLY, default=False, annotation=Verbose)
 
     @wraps(command)
@@ -29,6 +29,6 @@ def with_verbose(command: Callable[..., None]) -> Callable[..., None]:
         with console_log() if verbose else nullcontext():
             command(*arguments, **options)
 
-    run.__signature__ = asked.replace(parameters=[*parameters, option])  # type: ignore[attr-defined]
+    run.__signature__ = original.replace(parameters=[*parameters, option])  # type: ignore[attr-defined]
     run.__annotations__ = {**hints, "verbose": Verbose}
     return run

@@ -25,14 +25,14 @@ def architecture_name(config: NetworkConfig) -> str:
     return PLANNED if config.type == "auto" else config.type
 
 
-def asked_dims(config: NetworkConfig) -> int | Auto:
+def requested_dims(config: NetworkConfig) -> int | Auto:
     """The number of spatial axes that ``dims`` or ``dimension`` names."""
     if config.dims != "auto" or config.dimension == "auto":
         return config.dims
     return int(config.dimension[0])
 
 
-def asked_classes(config: NetworkConfig) -> int | Auto:
+def requested_classes(config: NetworkConfig) -> int | Auto:
     """The number of classes that ``out_channels`` or ``num_classes`` names."""
     return config.num_classes if config.out_channels == "auto" else config.out_channels
 
@@ -67,7 +67,7 @@ def network_problems(config: TrainConfig) -> list[str]:
         if item.name not in allowed and getattr(network, item.name) != item.default
     ]
     problems += _said_twice(network)
-    dims = asked_dims(network)
+    dims = requested_dims(network)
     if dims != "auto" and dims not in known.dims:
         setting = "dims" if network.dims != "auto" else "dimension"
         problems.append(

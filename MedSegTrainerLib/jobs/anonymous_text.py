@@ -63,18 +63,18 @@ class Numbers:
     """Which number stands for what; the same text always becomes the same."""
 
     def __init__(self, folder: Path, documents: Iterable[Any]) -> None:
-        known = [*documents, _listed_cases(folder)]
-        cases = {name for document in known for name in _case_names(document)}
-        files = {name for place in _data_folders(known) for name in _names_in(place)}
+        sources = [*documents, _listed_cases(folder)]
+        cases = {name for document in sources for name in _case_names(document)}
+        files = {name for place in _data_folders(sources) for name in _names_in(place)}
         self._cases = {name: f"case-{index}" for index, name in enumerate(sorted(cases | files), start=1)}
         self._keys = cases  # only these are looked for among the names of fields
         self._paths: dict[str, str] = {}
-        self._whole = set(_absolute_paths(known))
+        self._whole = set(_absolute_paths(sources))
         roots = {str(folder.absolute()), str(folder.resolve()), str(Path.home()), *self._whole}
         known_paths = pattern_of(root.rstrip("/\\") for root in roots if len(root.rstrip("/\\")) > 1)
         self._roots = re.compile(rf"{known_paths.pattern}(?:[/\\][^\s\"'<>|;,():]*)?")
         self._names = pattern_of(name for name in self._cases if _is_telling(name))
-        self._others = _computer_names(known) | _job_names(known, folder)
+        self._others = _computer_names(sources) | _job_names(sources, folder)
         self._other_names = pattern_of(self._others)
 
     def value(self, value: Any) -> Any:
@@ -96,11 +96,11 @@ class Numbers:
             return self._cases[text]
         if text in self._whole:
             return self._path(text)
-        text = self._names.sub(lambda found: self._cases[found[0]], text)
+        text = self._names.sub(lambda match: self._cases[match[0]], text)
         for pattern in (self._roots, QUOTED_PATH, BARE_PATH):
-            text = pattern.sub(lambda found: self._path(found[0]), text)
-        text = self._other_names.sub(lambda found: self._others[found[0]], text)
-        return FILE.sub(lambda found: self._file(found[0]), text)
+            text = pattern.sub(lambda match: self._path(match[0]), text)
+        text = self._other_names.sub(lambda match: self._others[match[0]], text)
+        return FILE.sub(lambda match: self._file(match[0]), text)
 
     def _key(self, name: str) -> str:
         if name in self._keys:
@@ -111,7 +111,7 @@ class Numbers:
         """Programs are no secret, and say where an error arose; of a file of a case its folder gets a number."""
         if OF_PROGRAMS.match(path):
             return OF_PROGRAMS.sub("", path)
-        path = self._names.sub(lambda found: self._cases[found[0]], path).rstrip("/\\")
+        path = self._names.sub(lambda match: self._cases[match[0]], path).rstrip("/\\")
         name = re.split(r"[/\\]", path)[-1]
         place = path[: len(path) - len(name)]
         stem = name[: len(name) - len(_suffix(name))]
@@ -175,8 +175,8 @@ def _absolute_paths(value: Any) -> Iterator[str]:
 
 def _data_folders(documents: Iterable[Any]) -> list[Path]:
     """Those that the settings of the job name, where they are still there."""
-    asked = [document.get("config") for document in documents if isinstance(document, dict)]
-    return [path for name in dict.fromkeys(_absolute_paths(asked)) if (path := Path(name)).is_dir()]
+    configs = [document.get("config") for document in documents if isinstance(document, dict)]
+    return [path for name in dict.fromkeys(_absolute_paths(configs)) if (path := Path(name)).is_dir()]
 
 
 def _names_in(folder: Path) -> set[str]:

@@ -31,7 +31,7 @@ from MedSegTrainerLib.inference.probability_maps import MapSelection, Prediction
 from MedSegTrainerLib.inference.tta import choose_transforms
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, Outcome
 from MedSegTrainerLib.jobs.apply_inputs import Input, find_inputs
-from MedSegTrainerLib.jobs.apply_record import ABSENT, BY_HAND, SAME, Made, model_checksum, recipe
+from MedSegTrainerLib.jobs.apply_record import ABSENT, BY_HAND, SAME, ApplyRecord, model_checksum, recipe
 from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.pipeline import StopAskedError, overlapped
 from MedSegTrainerLib.model.data_profile import combine, unlike_text, unlike_training
@@ -73,18 +73,18 @@ def run_apply(config: ApplyConfig, context: JobContext) -> Outcome:
         overlap=config.overlap,
         transforms=transforms,
         devices=devices,
-        warn=lambda words: emit(Warned(message=words)),
+        warn=lambda message: emit(Warned(message=message)),
     )
     logger.info("%d models on %s", len(packages), ", ".join(map(describe, devices)))
     cleanings = agreed([from_json(package.postprocessing) for package in packages]) if config.postprocess else []
-    made = Made(Path(config.output_dir))
+    record = ApplyRecord(Path(config.output_dir))
     tasks = _tasks(config, inputs, predictor, cleanings)
-    left = _refuse_to_overwrite(tasks, made, config.overwrite)
+    left = _refuse_to_overwrite(tasks, record, config.overwrite)
     if config.uncertainty and predictor.result_count == 1:
         warnings.append("One model without --tta has no spread: of the uncertainty only the entropy is written.")
-    for words in filter(None, (warning, fewer, *warnings)):
-        emit(Warned(message=words))
-    work = _Work(config, predictor, cleanings, made, context, len(left))
+    for message in filter(None, (warning, fewer, *warnings)):
+        emit(Warned(message=message))
+    work = _Work(config, predictor, cleanings, record, context, len(left))
     emit(Stage(name="apply", message=_announced(len(tasks), len(left), cleanings), total=len(left) * UNITS_PER_CASE))
     context.owner.update(state="running", stage="apply")
     for task in tasks:
@@ -92,8 +92,10 @@ def run_apply(config: ApplyConfig, context: JobContext) -> Outcome:
             emit(CaseDone(name=task.item.name, output=str(task.output)))
     failures, done = work.all_of(left)
     if done < len(left):
-        there = len(tasks) - len(left) + done
-        return Outcome(message=f"Stopped after {there} of {len(tasks)}.", result=config.output_dir, stopped=STOP_NOW)
+        done_in_all = len(tasks) - len(left) + done
+        return Outcome(
+            message=f"Stopped after {done_in_all} of {len(tasks)}.", result=config.output_dir, stopped=STOP_NOW
+        )
     if failures:
         raise DataError(f"{len(failures)} of {len(tasks)} images were not segmented:\n" + "\n".join(failures))
     return Outcome(message=f"{len(tasks)} label maps are in {config.output_dir}", result=config.output_dir)
@@ -107,18 +109,18 @@ class _Work:
         config: ApplyConfig,
         predictor: Predictor,
         cleanings: Sequence[Cleaning],
-        made: Made,
+        record: ApplyRecord,
         context: JobContext,
         total: int,
     ) -> None:
-        self.config, self.predictor, self.cleanings, self.made = config, predictor, cleanings, made
+        self.config, self.predictor, self.cleanings, self.record = config, predictor, cleanings, record
         self.folder, self.emit, self.context, self.total = context.folder, context.emit, context, total
         self.maps = MapSelection(probabilities=config.probabilities, uncertainty=config.uncertainty)
         self.data = combine([package.data for package in predictor.packages])
-        self.begun, self.started = 0, time.monotonic()
+        self.next_index, self.started = 0, time.monotonic()
 
     def all_of(self, tasks: Sequence[Task]) -> tuple[list[str], int]:
-        """What went wrong, in words, and how many tasks were dealt with; fewer than given where a stop was asked."""
+        """Messages of what failed, and how many tasks were dealt with; fewer than given where a stop was asked."""
         failures, count = [], 0
         for done in overlapped(tasks, self.read, self.predict, self.write):
             count += 1
@@ -126,8 +128,8 @@ class _Work:
             if done.error is None:
                 self.emit(CaseDone(name=item.name, output=str(output), seconds=round(done.seconds, 2)))
                 continue
-            told = failure_text(done.error, self.folder)
-            failures.append(told if str(item.files[0]) in told else f"{item.files[0]}: {told}")
+            reason = failure_text(done.error, self.folder)
+            failures.append(reason if str(item.files[0]) in reason else f"{item.files[0]}: {reason}")
             self.emit(CaseDone(name=item.name, error=failures[-1]))
         return failures, count
 
@@ -136,35 +138,35 @@ class _Work:
         refuse_several_slices(channels[0].GetSize(), task.output)
         self.predictor.refuse_other_channels(channels)
         channels, filled = with_padding_filled(task.item.files, channels)
-        places = _two_places(task, Geometry.of(channels[0]))
-        told = [f"{task.item.name}: {words}" for words in (filled, *clipping_text(channels), places) if words]
+        two_placements = _two_placements(task, Geometry.of(channels[0]))
+        warnings = [f"{task.item.name}: {text}" for text in (filled, *clipping_text(channels), two_placements) if text]
         unlike = unlike_text(task.item.name, unlike_training(channels, self.predictor.plan, self.data))
-        return self.predictor.prepare(channels), [*told, *([unlike] if unlike else [])]
+        return self.predictor.prepare(channels), [*warnings, *([unlike] if unlike else [])]
 
     def predict(self, task: Task, content: tuple[Prepared, list[str]]) -> tuple[Prediction, list[str]]:
         prepared, warnings = content
         if self.folder.stop_requested():
             raise StopAskedError
-        for words in warnings:
-            self.emit(Warned(message=words))
-        show = _progress(self.context, self.begun, self.total, self.started)
-        self.begun += 1
+        for message in warnings:
+            self.emit(Warned(message=message))
+        show = _progress(self.context, self.next_index, self.total, self.started)
+        self.next_index += 1
 
         def on_window(done: int, windows: int) -> None:
             show(done, windows)
             if done < windows and self.folder.stop_requested():
                 raise StopAskedError
 
-        return self.predictor.segment(prepared, on_window, self.maps, self.made.folder), warnings
+        return self.predictor.segment(prepared, on_window, self.maps, self.record.folder), warnings
 
     def write(self, task: Task, content: tuple[Prediction, list[str]]) -> None:
-        found, warnings = content
-        self.made.begin(task.maps.values())
+        prediction, warnings = content
+        self.record.begin(task.maps.values())
         image = task.item.files[0]
-        write_maps(found, task.maps, self.predictor.plan.classes, image)
-        labels = cleaned(cleaned_up(found.labels, self.cleanings), self.config)
+        write_maps(prediction, task.maps, self.predictor.plan.classes, image)
+        labels = cleaned(cleaned_up(prediction.labels, self.cleanings), self.config)
         write_label_map(labels, task.output, self.predictor.plan.classes, image)
-        self.made.add(task.output, task.maps.values(), task.recipe, warnings)
+        self.record.add(task.output, task.maps.values(), task.recipe, warnings)
 
 
 def failure_text(error: Exception, folder: JobFolder) -> str:
@@ -182,7 +184,7 @@ def failure_text(error: Exception, folder: JobFolder) -> str:
     )
 
 
-def _two_places(task: Task, grid: Geometry) -> str:
+def _two_placements(task: Task, grid: Geometry) -> str:
     """What to tell where the image has two places and the format of the label map holds one; '' elsewhere."""
     apart = "" if task.output.name.endswith(NIFTI_SUFFIXES) else forms_apart(task.item.files[0], grid)
     return f"{apart} A result as NIfTI (--format nii.gz) carries both." if apart else ""
@@ -210,7 +212,7 @@ def _tasks(
 ) -> list[Task]:
     files = RESULT_FORMATS[config.output_format]
     output = Path(config.output_dir)
-    wanted = MapSelection(probabilities=config.probabilities, uncertainty=config.uncertainty)
+    requested_maps = MapSelection(probabilities=config.probabilities, uncertainty=config.uncertainty)
     settings = {
         "transforms": [asdict(transform) for transform in predictor.transforms],
         "overlap": config.overlap,
@@ -228,7 +230,7 @@ def _tasks(
             item.name,
             files.suffix_of_maps,
             predictor.plan.classes,
-            wanted,
+            requested_maps,
             with_std=predictor.result_count > 1,
         )
         label_map = output / f"{item.name}.{files.suffix}"
@@ -236,9 +238,9 @@ def _tasks(
     return tasks
 
 
-def _refuse_to_overwrite(tasks: Sequence[Task], made: Made, overwrite: bool) -> list[Task]:
+def _refuse_to_overwrite(tasks: Sequence[Task], record: ApplyRecord, overwrite: bool) -> list[Task]:
     """The tasks that are to be done; raises UsageError where results would go that nobody said may go."""
-    states = {task.output: made.state(task.output, task.maps.values(), task.recipe) for task in tasks}
+    states = {task.output: record.state(task.output, task.maps.values(), task.recipe) for task in tasks}
     by_hand = [output for output, state in states.items() if state == BY_HAND]
     if by_hand:
         raise UsageError(
@@ -257,9 +259,9 @@ def _refuse_to_overwrite(tasks: Sequence[Task], made: Made, overwrite: bool) -> 
 
 
 def _announced(total: int, left: int, cleanings: Sequence[Cleaning]) -> str:
-    there = f", {total - left} of {total} are there already" if left < total else ""
+    present = f", {total - left} of {total} are there already" if left < total else ""
     done = f". Clean-up that helped on validation cases: {'; '.join(c.text() for c in cleanings)}" if cleanings else ""
-    return f"Segmenting images ({left}{there}){done}"
+    return f"Segmenting images ({left}{present}){done}"
 
 
 def _progress(context: JobContext, index: int, total: int, began: float) -> Callable[[int, int], None]:

@@ -25,12 +25,12 @@ ABSENT, SAME, OTHER, BY_HAND = "absent", "same", "other", "by hand"
 CHUNK = 1 << 20
 
 
-class Made:
+class ApplyRecord:
     """The record of an output folder. A line that a dying process left torn is passed over."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.path = folder, folder / RECORD
-        self.known: dict[str, str] = {}  # file to what identifies its content, or '' while it is being made
+        self.contents: dict[str, str] = {}  # file to what identifies its content, or '' while it is being made
         self.recipes: dict[str, str] = {}  # label map to recipe
         lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
         for line in lines:
@@ -42,12 +42,12 @@ class Made:
     def state(self, label_map: Path, maps: Iterable[Path], recipe: str) -> str:
         """What is there of a result: nothing (or a part that is ours), the same, an other one, or one made by hand."""
         files = [label_map, *maps]
-        there = [file for file in files if file.exists()]
-        if any(not self._is_ours(file) for file in there):
+        present = [file for file in files if file.exists()]
+        if any(not self._is_ours(file) for file in present):
             return BY_HAND
         if not label_map.exists():
             return ABSENT
-        whole = len(there) == len(files) and all(self.known[self._name(file)] for file in files)
+        whole = len(present) == len(files) and all(self.contents[self._name(file)] for file in files)
         return SAME if whole and self.recipes.get(self._name(label_map)) == recipe else OTHER
 
     def begin(self, maps: Iterable[Path]) -> None:
@@ -57,14 +57,14 @@ class Made:
             self._append({"files": files})
 
     def add(self, label_map: Path, maps: Iterable[Path], recipe: str, warnings: Sequence[str] = ()) -> None:
-        """Says that all files of a result are whole; ``warnings``: what was told of the image, for who looks later."""
+        """Says that all files of a result are whole; ``warnings``: those of the image, for who looks later."""
         files = {self._name(file): f"{file.stat().st_size} bytes" for file in maps}
         files[self._name(label_map)] = checksum(label_map)
-        told = {"warnings": list(warnings)} if warnings else {}
-        self._append({"label_map": self._name(label_map), "recipe": recipe, "files": files, **told})
+        notes = {"warnings": list(warnings)} if warnings else {}
+        self._append({"label_map": self._name(label_map), "recipe": recipe, "files": files, **notes})
 
     def _is_ours(self, file: Path) -> bool:
-        content = self.known.get(self._name(file))
+        content = self.contents.get(self._name(file))
         if content is None:
             return False
         return content in ("", f"{file.stat().st_size} bytes") or content == checksum(file)
@@ -76,7 +76,7 @@ class Made:
         files = {str(name): str(content) for name, content in line["files"].items()}
         if "recipe" in line:
             self.recipes[str(line["label_map"])] = str(line["recipe"])
-        self.known |= files
+        self.contents |= files
 
     def _append(self, line: dict[str, Any]) -> None:
         self._follow(line)
@@ -103,16 +103,16 @@ def recipe(packages: Sequence[str], settings: Mapping[str, Any], stamps: Sequenc
 
 def model_checksum(package: ModelPackage) -> str:
     """A checksum of the weights and of what the result follows from beside them."""
-    found = hashlib.sha256(json.dumps(package.plan.to_json(), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(package.plan.to_json(), sort_keys=True).encode())
     for name, value in sorted(package.weights.items()):
-        found.update(name.encode())
-        found.update(value.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def checksum(file: Path) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     with file.open("rb") as stream:
         while chunk := stream.read(CHUNK):
-            found.update(chunk)
-    return found.hexdigest()
+            digest.update(chunk)
+    return digest.hexdigest()

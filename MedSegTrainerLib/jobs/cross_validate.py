@@ -1,4 +1,4 @@
-"""A job of kind ``cross-validate``: every fold is a training job of its own, and together they are judged and kept.
+"""A job of kind ``cross-validate``: every fold is a training job of its own, and together they are evaluated and kept.
 
 OUT/
   splits.json       the cases of each fold, written once
@@ -24,71 +24,76 @@ from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.imaging.label_maps import write_label_map
 from MedSegTrainerLib.job import STOP_NOW, Outcome
 from MedSegTrainerLib.jobs.context import JobContext
-from MedSegTrainerLib.jobs.fold_scheduler import FoldRuns, fold_places
-from MedSegTrainerLib.jobs.folds import Study, prepare
+from MedSegTrainerLib.jobs.fold_scheduler import FoldRuns, fold_workers
+from MedSegTrainerLib.jobs.folds import CrossValidation, prepare
 from MedSegTrainerLib.model.package import load_package, save_ensemble
 
 
 def run_cross_validate(config: CrossValidateConfig, context: JobContext) -> Outcome:
-    """Trains the folds that are not finished, then judges all and writes the ensemble.
+    """Trains the folds that are not finished, then evaluates all and writes the ensemble.
 
-    A request to stop is handed on to the folds at work; with ``keep-best`` the folds done so far are judged and kept.
+    A request to stop is passed to the folds at work; with ``keep-best`` the folds done so far are evaluated and kept.
     Raises JobError where a fold fails.
     """
     folder, owner, emit = context.folder, context.owner, context.emit
     owner.update(state="running", stage="divide")
-    study = prepare(config.train, folder, emit)
-    count = len(study.folds)
-    places, warning = fold_places(config.devices, config.train.trainer.device, count)
+    cross_validation = prepare(config.train, folder, emit)
+    count = len(cross_validation.folds)
+    workers, warning = fold_workers(config.devices, config.train.trainer.device, count)
     if warning:
         emit(Warned(message=warning))
-    stopped = FoldRuns(study, places, owner, emit).run()
-    done = [index for index in range(count) if study.predictions(index)]
+    stopped = FoldRuns(cross_validation, workers, owner, emit).run()
+    done = [index for index in range(count) if cross_validation.predictions(index)]
     if stopped and (stopped == STOP_NOW or not done):
-        told = f"Stopped with {len(done)} of {count} folds done. What is done is kept: go on with --resume."
-        return Outcome(message=told, result=str(folder.path), stopped=stopped)
+        message = f"Stopped with {len(done)} of {count} folds done. What is done is kept: go on with --resume."
+        return Outcome(message=message, result=str(folder.path), stopped=stopped)
     owner.update(stage="report", progress=1.0, eta_seconds=None)
-    words = conclude(study, done, emit)
-    told = f"{words} Report: {folder.report / 'report.html'}"
+    text = conclude(cross_validation, done, emit)
+    message = f"{text} Report: {folder.report / 'report.html'}"
     if stopped:
-        told = f"Stopped with {len(done)} of {count} folds done; go on with --resume. So far: {told}"
-    return Outcome(message=told, result=str(folder.model), stopped=stopped)
+        message = f"Stopped with {len(done)} of {count} folds done; go on with --resume. So far: {message}"
+    return Outcome(message=message, result=str(folder.model), stopped=stopped)
 
 
-def conclude(study: Study, done: Sequence[int], emit: Emit) -> str:
-    """Judges the held-out predictions of these folds together, writes the ensemble; returns how good it is in words."""
+def conclude(cross_validation: CrossValidation, done: Sequence[int], emit: Emit) -> str:
+    """Evaluates the held-out predictions of these folds together, writes the ensemble; returns a text on it."""
     from MedSegTrainerLib.evaluation.evaluate import evaluate  # matplotlib and scipy, which nobody needs before
     from MedSegTrainerLib.inference.predictor import describe_plan
 
-    members = [load_package(study.job(index).model) for index in done]
+    members = [load_package(cross_validation.job(index).model) for index in done]
     plan = members[0].plan
-    names = [name for index in done for name in study.folds[index]["val"]]
+    names = [name for index in done for name in cross_validation.folds[index]["val"]]
     pairs = (
-        _halved_pair(study, emit)
-        if study.halved and len(done) == 2
+        _halved_pair(cross_validation, emit)
+        if cross_validation.halved and len(done) == 2
         else [
-            Pair(name=name, prediction=path, reference=_labels(study, name), image=study.case(name).images[0])
+            Pair(
+                name=name,
+                prediction=path,
+                reference=_labels(cross_validation, name),
+                image=cross_validation.case(name).images[0],
+            )
             for index in done
-            for name, path in study.predictions(index).items()
+            for name, path in cross_validation.predictions(index).items()
         ]
     )
     scores = [_mean_dice(member.metrics["summary"]) for member in members]
     facts = {
         **describe_plan(plan),
-        "Models": f"{len(done)} of {len(study.folds)} folds, averaged in the ensemble",
+        "Models": f"{len(done)} of {len(cross_validation.folds)} folds, averaged in the ensemble",
         "Numbers": "each case was segmented by the model that did not train on it; it did choose the best epoch",
     }
     document = evaluate(
         pairs,
         plan.classes,
-        study.folder.report,
+        cross_validation.folder.report,
         emit,
-        title=f"Cross-validation: {study.folder.path.resolve().name}",
+        title=f"Cross-validation: {cross_validation.folder.path.resolve().name}",
         facts=facts,
         ignore_label=plan.ignore_label,
-        notes=_left_out(study),
+        notes=_left_out(cross_validation),
     )
-    words = next_case_text(document["overall"]["case_mean_dice"], halves=scores if study.halved else ())
+    text = next_case_text(document["overall"]["case_mean_dice"], halves=scores if cross_validation.halved else ())
     cases = sorted(names)
     training = {"kind": "cross-validation", "folds": len(done), "train_cases": cases, "val_cases": cases}
     metrics = {
@@ -96,40 +101,46 @@ def conclude(study: Study, done: Sequence[int], emit: Emit) -> str:
         "summary": document["summary"],
         "measured_on": "cross-validation",
         "validation_cases": cases,
-        "words": words,
+        "words": text,
     }
-    save_ensemble(members, study.folder.model, training=training, metrics=metrics)
-    return words
+    save_ensemble(members, cross_validation.folder.model, training=training, metrics=metrics)
+    return text
 
 
 def _mean_dice(summary: Mapping[str, Any]) -> float | None:
-    known = [item["dice"]["mean"] for item in summary.values() if item["dice"]["mean"] is not None]
-    return sum(known) / len(known) if known else None
+    defined = [item["dice"]["mean"] for item in summary.values() if item["dice"]["mean"] is not None]
+    return sum(defined) / len(defined) if defined else None
 
 
-def _labels(study: Study, name: str) -> Path:
-    return study.folder.path / "halves" / f"{name}.nii.gz" if study.halved else study.case(name).label
+def _labels(cross_validation: CrossValidation, name: str) -> Path:
+    return (
+        cross_validation.folder.path / "halves" / f"{name}.nii.gz"
+        if cross_validation.halved
+        else cross_validation.case(name).label
+    )
 
 
-def _halved_pair(study: Study, emit: Emit) -> list[Pair]:
+def _halved_pair(cross_validation: CrossValidation, emit: Emit) -> list[Pair]:
     """The only case, each half as the model of the other one predicts it."""
-    case = study.case("")
-    plan = load_package(study.job(0).model).plan
+    case = cross_validation.case("")
+    plan = load_package(cross_validation.job(0).model).plan
     values = {item.name: item.value for item in plan.classes}
-    second, first = (next(iter(study.predictions(index).values())) for index in (0, 1))
+    second, first = (next(iter(cross_validation.predictions(index).values())) for index in (0, 1))
     assert plan.ignore_label is not None
-    labels = joined(case, study.folder.path / "halves", (first, second), values, plan.ignore_label)
-    output = study.folder.report / "predictions" / f"{case.name}.seg.nrrd"
+    labels = joined(case, cross_validation.folder.path / "halves", (first, second), values, plan.ignore_label)
+    output = cross_validation.folder.report / "predictions" / f"{case.name}.seg.nrrd"
     write_label_map(labels, output, plan.classes)
     return [Pair(name=case.name, prediction=output, reference=case.label, image=case.images[0])]
 
 
-def _left_out(study: Study) -> list[str]:
-    held_out = {name for fold in study.folds for name in fold["val"]}
-    rest = [case.name for case in study.dataset.cases if case.name not in held_out]
-    if study.halved or not rest:
+def _left_out(cross_validation: CrossValidation) -> list[str]:
+    val_names = {name for fold in cross_validation.folds for name in fold["val"]}
+    rest = [case.name for case in cross_validation.dataset.cases if case.name not in val_names]
+    if cross_validation.halved or not rest:
         return []
-    return [f"{len(rest)} of {len(study.dataset.cases)} cases were never held out and are not in these numbers."]
+    return [
+        f"{len(rest)} of {len(cross_validation.dataset.cases)} cases were never held out and are not in these numbers."
+    ]
 
 
 NEXT = {2: "third", 3: "fourth", 4: "fifth"}
@@ -141,27 +152,27 @@ def next_case_text(dice: Mapping[str, float | None], *, halves: Sequence[float |
 
     halves: Dice of the halves of the only case, each by a model trained on the other.
     """
-    known = {name: value for name, value in dice.items() if value is not None}
+    defined = {name: value for name, value in dice.items() if value is not None}
     if halves:
-        told = " and ".join("unknown" if value is None else f"{value:.2f}" for value in halves)
+        scores = " and ".join("unknown" if value is None else f"{value:.2f}" for value in halves)
         return (
-            f"1 case, cut into halves: Dice {told}, each half by a model trained on the other. Both are of one patient "
-            "and one image: another patient may well lie far outside of that."
+            f"1 case, cut into halves: Dice {scores}, each half by a model trained on the other. Both are of one "
+            "patient and one image: another patient may well lie far outside of that."
         )
-    if not known:
+    if not defined:
         return f"{len(dice)} cases, and none has any of the classes: nobody knows how good the model is."
-    values = np.array(list(known.values()))
-    if len(known) == 1:
+    values = np.array(list(defined.values()))
+    if len(defined) == 1:
         return f"1 case was held out: Dice {values[0]:.2f}. Another patient may well lie far outside of that."
-    if len(known) <= FEW:
+    if len(defined) <= FEW:
         return (
-            f"{len(known)} cases: Dice {values.min():.2f} to {values.max():.2f} when each was held out once; "
-            f"a {NEXT[len(known)]} patient may well lie outside of that."
+            f"{len(defined)} cases: Dice {values.min():.2f} to {values.max():.2f} when each was held out once; "
+            f"a {NEXT[len(defined)]} patient may well lie outside of that."
         )
     low, high = np.percentile(values, (5, 95))
-    worst = min(known, key=lambda name: known[name])
+    worst = min(defined, key=lambda name: defined[name])
     return (
-        f"{len(known)} cases, each held out once: Dice {values.mean():.3f} on average, standard deviation "
+        f"{len(defined)} cases, each held out once: Dice {values.mean():.3f} on average, standard deviation "
         f"{values.std(ddof=1):.3f}, 9 of 10 between {low:.2f} and {high:.2f}; the worst is {worst} with "
         f"{values.min():.2f}. Images from elsewhere may do worse."
     )

@@ -28,13 +28,13 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
     missing = [name for name in needed if not getattr(config, name)]
     if missing:
         raise ConfigError(f"{name}: a folder is needed, and none was given" for name in missing)
-    heard: list[str] = []
+    notes: list[str] = []
 
     def listen(event: Any) -> None:
-        heard.append(event.message)
+        notes.append(event.message)
         emit(event)
 
-    selection = OutputSelection(
+    selected = OutputSelection(
         metrics=tuple(dict.fromkeys(metric_key(name) for name in config.metrics)) or tuple(METRICS),
         per_case=config.per_case,
         pictures=Path(config.pictures_dir) if config.pictures_dir else None,
@@ -61,8 +61,8 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
         emit,
         title="Segmentation evaluation",
         facts=facts,
-        notes=heard,
-        selection=selection,
+        notes=notes,
+        selection=selected,
         ignore_label=ignored,
         tolerance_mm=config.surface_tolerance_mm,
     )

@@ -34,11 +34,11 @@ def predict_files(
     studied: the validation cases that the clean-up is chosen with. Where they are not ``cases``, the first few are
     predicted too, until it is late. count: called after each of ``cases``.
     """
-    plan, study = predictor.plan, CleaningStudy(predictor.plan.classes)
+    plan, search = predictor.plan, CleaningStudy(predictor.plan.classes)
     names = {case.name for case in studied}
     pairs = []
     for case in cases:
-        labels = _study(predictor, case, study if case.name in names else None)
+        labels = _predict(predictor, case, search if case.name in names else None)
         output = folder / f"{case.name}.seg.nrrd"
         write_label_map(labels, output, plan.classes)
         pairs.append(Pair(name=case.name, prediction=output, reference=case.label, image=case.images[0]))
@@ -47,8 +47,8 @@ def predict_files(
     for case in studied[:MOST_STUDIED] if others else []:
         if is_late():
             break
-        _study(predictor, case, study)
-    cleanings = study.choose()
+        _predict(predictor, case, search)
+    cleanings = search.choose()
     if any(item.does_something for item in cleanings):
         for pair in pairs:
             cleaned = cleaned_up(read_label_map(pair.prediction), cleanings)
@@ -56,14 +56,14 @@ def predict_files(
     return pairs, cleanings
 
 
-def _study(predictor: Predictor, case: Case, study: CleaningStudy | None) -> sitk.Image:
+def _predict(predictor: Predictor, case: Case, search: CleaningStudy | None) -> sitk.Image:
     """The label map of a case, which goes into the study where there is one."""
     channels = read_channels(case.images)
     labels = predictor.predict(channels)
-    if study is not None:
+    if search is not None:
         reference = read_label_map_onto(case.label, channels[0], case.segment_values, case.images[0])
         arrays = sitk.GetArrayFromImage(labels), sitk.GetArrayFromImage(reference)
         predicted, expected = labelled_parts(*arrays, predictor.plan.ignore_label)
         expected = as_class(expected, [item.value for item in predictor.plan.classes])
-        study.add(predicted, expected, Geometry.of(labels).spacing_zyx)
+        search.add(predicted, expected, Geometry.of(labels).spacing_zyx)
     return labels

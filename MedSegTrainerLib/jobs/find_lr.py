@@ -74,12 +74,12 @@ class RateCurve:
         safest. Only steps before the lowest loss are looked at, and not the first tenth, where noise is all
         there is. A fall of the mean over a tenth that is not larger than twice the noise of a step is none.
         """
-        known = [value for value in self.smoothed if math.isfinite(value)]
+        finite = [value for value in self.smoothed if math.isfinite(value)]
         half = max(2, round(SLOPE_SHARE * self.steps / 2))
-        first, lowest = max(half, round(NOISY_SHARE * self.steps)), int(np.argmin(known or [0]))
+        first, lowest = max(half, round(NOISY_SHARE * self.steps)), int(np.argmin(finite or [0]))
         slopes = {
-            i: _slope(self.rates[i - half : i + half + 1], known[i - half : i + half + 1])
-            for i in range(first, min(lowest + 1, len(known) - half))
+            i: _slope(self.rates[i - half : i + half + 1], finite[i - half : i + half + 1])
+            for i in range(first, min(lowest + 1, len(finite) - half))
         }
         if not slopes:
             return None
@@ -120,7 +120,7 @@ def try_rates(
 @contextmanager
 def unchanged(learner: Learner) -> Iterator[None]:
     """Puts weights, optimizer, average, loss scale and torch's random numbers back at the end, bit for bit."""
-    kept = copy.deepcopy(
+    saved = copy.deepcopy(
         {
             "network": learner.network.state_dict(),
             "optimizer": learner.optimizer.state_dict(),
@@ -134,14 +134,14 @@ def unchanged(learner: Learner) -> Iterator[None]:
         try:
             yield
         finally:
-            learner.network.load_state_dict(kept["network"])
+            learner.network.load_state_dict(saved["network"])
             learner.network.train(training)
-            learner.optimizer.load_state_dict(kept["optimizer"])
+            learner.optimizer.load_state_dict(saved["optimizer"])
             learner.optimizer.zero_grad(set_to_none=True)
             for name, value in learner.average.weights.items():
-                value.copy_(kept["average"][name])
+                value.copy_(saved["average"][name])
             learner.average.steps = steps
-            learner.precision.scaler.load_state_dict(kept["scaler"])
+            learner.precision.scaler.load_state_dict(saved["scaler"])
 
 
 def run_find_rate(config: FindRateConfig, context: JobContext) -> Outcome:
@@ -171,7 +171,7 @@ def run_find_rate(config: FindRateConfig, context: JobContext) -> Outcome:
     if stopped:
         return Outcome(message="Stopped before the end of the test.", result=str(folder.path), stopped=stopped)
     picture = folder.report / "lr_finder.png"
-    return _tell(curve, picture, emit)
+    return _emit_result(curve, picture, emit)
 
 
 def _slope(rates: Sequence[float], losses: Sequence[float]) -> float:
@@ -179,7 +179,7 @@ def _slope(rates: Sequence[float], losses: Sequence[float]) -> float:
     return float(np.polyfit(np.log10(rates), losses, 1)[0])
 
 
-def _tell(curve: RateCurve, picture: Path, emit: Emit) -> Outcome:
+def _emit_result(curve: RateCurve, picture: Path, emit: Emit) -> Outcome:
     suggestion = curve.suggestion()
     write_rate_curve(curve.rates, curve.losses, curve.smoothed, suggestion, picture)
     if suggestion is None:

@@ -26,7 +26,7 @@ from MedSegTrainerLib.model.description import DESCRIPTION
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
+class CrossValidation:
     """What is cross-validated. folds: names of the cases that train and that are held out, in lists ``train`` and
     ``val``. train: the settings of each fold, but for its number. halved: whether the folds are halves of one case.
     used: the cases as they were when it first ran."""
@@ -52,11 +52,11 @@ class Study:
         if not job.job_file.exists():
             data = replace(self.train.data, fold=index, folds=max(2, count))
             job.create(replace(self.train, data=data, trainer=replace(self.train.trainer, device=device)))
-        begun = parse_job(job.read_document())
-        if not isinstance(begun, TrainConfig):
+        config = parse_job(job.read_document())
+        if not isinstance(config, TrainConfig):
             raise JobError(f"{job.path} is no training. Move it away: it is made anew.")
-        if begun.trainer.device != device:
-            moved = replace(begun, trainer=replace(begun.trainer, device=device))
+        if config.trainer.device != device:
+            moved = replace(config, trainer=replace(config.trainer, device=device))
             atomic.write_json(job.job_file, job_document(moved))
         if not job.plan_file.exists():
             self._plan_as_the_first(index)
@@ -67,13 +67,13 @@ class Study:
         return job
 
     def predictions(self, index: int) -> dict[str, Path]:
-        """Label maps of the cases that a fold held out, by name; {} unless it has judged them all and has a model."""
+        """Label maps of the cases that a fold held out, by name; {} unless all are evaluated and it has a model."""
         job = self.job(index)
         if job.status().state not in ("finished", "stopped") or not (job.model / DESCRIPTION).exists():
             return {}
         paths = {name: job.report / "predictions" / f"{name}.seg.nrrd" for name in self.folds[index]["val"]}
-        judged = (job.report / "metrics.json").exists() and all(path.exists() for path in paths.values())
-        return paths if judged else {}
+        evaluated = (job.report / "metrics.json").exists() and all(path.exists() for path in paths.values())
+        return paths if evaluated else {}
 
     def _plan_as_the_first(self, index: int) -> None:
         """The first fold's plan for a later one: the same network and patch, so that they differ in cases alone."""
@@ -88,10 +88,10 @@ class Study:
         atomic.write_json(self.job(index).plan_file, plan)
 
 
-def prepare(train: TrainConfig, folder: JobFolder, emit: Emit) -> Study:
+def prepare(train: TrainConfig, folder: JobFolder, emit: Emit) -> CrossValidation:
     """The folds of a cross-validation, of the cases and as they were divided when it first ran; raises MedSegError."""
     splits_file, halves = folder.path / "splits.json", folder.path / "halves"
-    keep_settings(train, folder, begun=splits_file.exists())
+    keep_settings(train, folder, resumed=splits_file.exists())
     used = read_used_cases(folder.used_cases_file)
     if used is not None:
         dataset = cases_as_begun(used, train.data, emit, "cross-validate")
@@ -121,29 +121,31 @@ def prepare(train: TrainConfig, folder: JobFolder, emit: Emit) -> Study:
         ignore_label=ignored,
         data_dir=str(halves.resolve()) if halved else train.data.data_dir,
     )
-    return Study(folder=folder, dataset=dataset, folds=folds, train=replace(train, data=data), halved=halved, used=used)
+    return CrossValidation(
+        folder=folder, dataset=dataset, folds=folds, train=replace(train, data=data), halved=halved, used=used
+    )
 
 
-def _read_folds(path: Path, known: set[str]) -> list[dict[str, list[str]]]:
+def _read_folds(path: Path, case_names: set[str]) -> list[dict[str, list[str]]]:
     """The folds that the cross-validation began with; raises JobError where the file no longer says them."""
     folds: list[dict[str, list[str]]] = read_json_file(path, JobError)
-    whole = fits(folds, list[dict[str, list[str]]]) and all(_is_fold(fold, known) for fold in folds)
+    whole = fits(folds, list[dict[str, list[str]]]) and all(_is_fold(fold, case_names) for fold in folds)
     if not whole or len(folds) < 2:
         raise JobError(
             f"{path} is damaged, or its cases are not in the data any more: each of its folds needs cases in 'train' "
             "and others in 'val'. Begin a new cross-validation in another folder."
         )
-    held_out = [name for fold in folds for name in fold["val"]]
-    if len(set(held_out)) < len(held_out):
+    val_names = [name for fold in folds for name in fold["val"]]
+    if len(set(val_names)) < len(val_names):
         raise JobError(f"{path} is damaged: a case is held out twice. Begin a new cross-validation in another folder.")
     return folds
 
 
-def _is_fold(fold: dict[str, list[str]], known: set[str]) -> bool:
+def _is_fold(fold: dict[str, list[str]], case_names: set[str]) -> bool:
     if fold.keys() != {"train", "val"} or not fold["train"] or not fold["val"]:
         return False
     names = [*fold["train"], *fold["val"]]
-    return len(set(names)) == len(names) and known.issuperset(names)
+    return len(set(names)) == len(names) and case_names.issuperset(names)
 
 
 def _divided(dataset: Dataset, train: TrainConfig) -> list[dict[str, list[str]]]:

@@ -31,13 +31,13 @@ MAY_CHANGE = {
 }
 
 
-def keep_settings(config: TrainConfig, folder: JobFolder, *, begun: bool) -> None:
+def keep_settings(config: TrainConfig, folder: JobFolder, *, resumed: bool) -> None:
     """Records the settings of a training, or compares them with those that it began with.
 
     begun: whether anything follows from the record already; a job of an earlier version has none. Raises JobError with
     all settings that are others now.
     """
-    if not begun or not folder.settings_file.exists():
+    if not resumed or not folder.settings_file.exists():
         atomic.write_json(folder.settings_file, asdict(config))
         return
     now, then = asdict(config), asdict(_read(folder))

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from MedSegTrainerLib.job_logging import job_log
 from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.kinds import JOB_KINDS, parse_job
 from MedSegTrainerLib.jobs.termination import polite_termination
-from MedSegTrainerLib.jobs.torchrun import STARTED_VARIABLE, run_on_devices, wanted_devices
+from MedSegTrainerLib.jobs.torchrun import STARTED_VARIABLE, requested_devices, run_on_devices
 
 if TYPE_CHECKING:
     from MedSegTrainerLib.hardware.distributed import Ranks
@@ -38,18 +39,29 @@ def run_job(path: Path, started: float | None = None, devices: int | None = None
     document = folder.read_document()
     if expect is not None and checksum(document) != expect:
         raise JobError(_replaced(folder))
-    begun = started or time.time()
+    start = started or time.time()
     is_rank = int(os.environ.get("WORLD_SIZE", "1")) > 1
     with job_log(folder.log_file, rank=int(os.environ.get("RANK", "0")) if is_rank else 0):
         if is_rank:
-            return _run_as_rank(folder, document, float(os.environ.get(STARTED_VARIABLE, begun)))
-        devices = devices or wanted_devices(document)
+            return _run_as_rank(folder, document, float(os.environ.get(STARTED_VARIABLE, start)))
+        devices = devices or requested_devices(document)
         if devices > 1:
-            return run_on_devices(folder, devices, begun, checksum(document))
-        return _run(folder, document, begun)
+            return run_on_devices(folder, devices, start, checksum(document))
+        return _run(folder, document, start)
 
 
-def _run(folder: JobFolder, document: dict[str, Any], started: float, joined: Ranks | None = None) -> Outcome:
+def _work_of_kind(document: dict[str, Any], context: JobContext) -> Outcome:
+    config = parse_job(document)
+    return JOB_KINDS[config.KIND].run(config, context)
+
+
+def _run(
+    folder: JobFolder,
+    document: dict[str, Any],
+    started: float,
+    joined: Ranks | None = None,
+    work: Callable[[dict[str, Any], JobContext], Outcome] = _work_of_kind,
+) -> Outcome:
     """Does the work as the owner of the job and tells how it ended."""
     path, kind = folder.path, str(document.get("kind"))
     with JobOwner(folder, kind) as owner, polite_termination(folder):
@@ -60,21 +72,20 @@ def _run(folder: JobFolder, document: dict[str, Any], started: float, joined: Ra
             events(Started(job=path.resolve().name, host=socket.gethostname(), pid=os.getpid(), version=__version__))
             logger.info("%s", ", ".join(f"{name} {version}" for name, version in versions().items()))
             context = JobContext(folder=folder, owner=owner, emit=events, started=started, joined=joined)
-            config = parse_job(document)
-            outcome = JOB_KINDS[config.KIND].run(config, context)
-            _tell_outcome(outcome, owner, events)
+            outcome = work(document, context)
+            _report_outcome(outcome, owner, events)
         except KeyboardInterrupt:
             outcome = Outcome(message="Interrupted.", result=str(path), stopped=STOP_NOW)
-            _tell_outcome(outcome, owner, events)
+            _report_outcome(outcome, owner, events)
         except MedSegError as error:
             logger.debug("The job ended here:", exc_info=True)
-            _tell_failure(error, owner, events)
+            _report_failure(error, owner, events)
             raise
         except Exception as error:
             logger.exception("The job ended with an error that should not happen:")
             smaller = kind not in JOB_KINDS or JOB_KINDS[kind].has_training_settings
             failure = MedSegError(_unexpected(error, folder, has_training_settings=smaller))
-            _tell_failure(failure, owner, events)
+            _report_failure(failure, owner, events)
             raise failure from error
         return outcome
 
@@ -103,7 +114,7 @@ def _run_as_rank(folder: JobFolder, document: dict[str, Any], started: float) ->
                 raise
 
 
-def _tell_outcome(outcome: Outcome, owner: JobOwner, events: EventLog) -> None:
+def _report_outcome(outcome: Outcome, owner: JobOwner, events: EventLog) -> None:
     if outcome.stopped:
         events(Stopped(how=outcome.stopped, message=outcome.message))
         owner.update(state="stopped", message=outcome.message, eta_seconds=None)
@@ -112,7 +123,7 @@ def _tell_outcome(outcome: Outcome, owner: JobOwner, events: EventLog) -> None:
         owner.update(state="finished", message=outcome.message, eta_seconds=None, progress=1.0)
 
 
-def _tell_failure(error: MedSegError, owner: JobOwner, events: EventLog) -> None:
+def _report_failure(error: MedSegError, owner: JobOwner, events: EventLog) -> None:
     """Says what went wrong where the job is watched; a full disk may leave only the log."""
     if isinstance(error, JobError) and owner.lost:
         return  # the folder is another process's now
@@ -138,5 +149,5 @@ def _unexpected(error: Exception, folder: JobFolder, *, has_training_settings: b
         return f"There is not enough memory. {advice[0].upper()}{advice[1:]}"
     if isinstance(error, OSError):
         return system_error_text(error)
-    told = f"{type(error).__name__}: {error}"
-    return f"An error that should not happen: {told}. Please report it with the file {folder.log_file}."
+    reason = f"{type(error).__name__}: {error}"
+    return f"An error that should not happen: {reason}. Please report it with the file {folder.log_file}."

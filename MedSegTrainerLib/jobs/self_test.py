@@ -31,7 +31,7 @@ LARGEST_ERROR = 0.03  # relative, of a product in bfloat16, which has 8 bits
 MOST_STEPS = 4  # float16 leaves out the first steps, until it has found the scale of its gradients
 
 # what CUDA says, and what that means for somebody who wants to train; {name} is the GPU
-GPU_WORDS = (
+GPU_MESSAGES = (
     ("driver on your system is too old", "The NVIDIA driver is too old for PyTorch {torch}, which was made for CUDA "
      "{cuda}. Install the newest driver from NVIDIA, restart the computer, and test again."),
     ("driver version is insufficient", "The NVIDIA driver is too old for PyTorch {torch}, which was made for CUDA "
@@ -96,10 +96,10 @@ def run_self_test(asked: str = "auto", machine: Machine | None = None, step: Ste
 
     machine = machine or see_machine()
     device, fall = choose_device(asked)
-    told = [fall] if fall else []
+    notes = [fall] if fall else []
     if device.type == "cpu" and asked == "auto" and machine.why_no_gpu:
-        told.append(f"{machine.why_no_gpu} Training runs on the CPU, which is much slower.")
-    known: dict[str, Any] = {
+        notes.append(f"{machine.why_no_gpu} Training runs on the CPU, which is much slower.")
+    facts: dict[str, Any] = {
         "asked": asked,
         "devices": machine.devices,
         "torch": torch.__version__,
@@ -113,7 +113,7 @@ def run_self_test(asked: str = "auto", machine: Machine | None = None, step: Ste
             loss, precision = (step or train_one_step)(place)
         except (MedSegError, RuntimeError, MemoryError, OSError) as error:
             problem = device_text(error, place)
-            told += [f"{problem} Training runs on the CPU instead, which is much slower."] if len(tries) > 1 else []
+            notes += [f"{problem} Training runs on the CPU instead, which is much slower."] if len(tries) > 1 else []
             continue
         name, seconds = describe(place), time.perf_counter() - started
         message = f"PyTorch {torch.__version__} trains on {name} in {precision}."
@@ -125,15 +125,15 @@ def run_self_test(asked: str = "auto", machine: Machine | None = None, step: Ste
             precision=precision,
             loss=loss,
             seconds=round(seconds, 2),
-            warnings=told,
-            **known,
+            warnings=notes,
+            **facts,
         )
-    return SelfTest(ok=False, message=problem, seconds=round(time.perf_counter() - started, 2), **known)
+    return SelfTest(ok=False, message=problem, seconds=round(time.perf_counter() - started, 2), **facts)
 
 
 def broken_packages() -> list[str]:
     """A sentence for the packages that are missing, and one for each that cannot be loaded."""
-    missing, told = [], []
+    missing, problems = [], []
     for name in PACKAGES:
         try:
             importlib.import_module(name)
@@ -142,29 +142,29 @@ def broken_packages() -> list[str]:
         except Exception as error:  # a damaged package may fail in any way while it is loaded
             hint = " On Windows this often means that the Microsoft Visual C++ Redistributable is not installed."
             dll = "WinError" in str(error) or "DLL load failed" in str(error)
-            told.append(f"The package {name} cannot be loaded: {error}.{hint if dll else ''}")
+            problems.append(f"The package {name} cannot be loaded: {error}.{hint if dll else ''}")
     if missing:
-        told.insert(0, f"This Python lacks {', '.join(dict.fromkeys(missing))}.")
-    return told
+        problems.insert(0, f"This Python lacks {', '.join(dict.fromkeys(missing))}.")
+    return problems
 
 
 def see_machine() -> Machine:
-    """What PyTorch sees here, and in words why that is no GPU."""
+    """The devices that PyTorch sees, and the reason why none is a GPU."""
     import torch
 
     from MedSegTrainerLib.hardware.device import describe, has_mps, memory_bytes
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an old driver is a warning here; _why_no_gpu says it in words
+        warnings.simplefilter("ignore")  # an old driver is a warning here; _why_no_gpu gives it as a reason
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    found = [torch.device("cuda", index) for index in range(count)]
-    found += [torch.device("mps")] if has_mps() else []
-    why = "" if found else _why_no_gpu()
+    gpus = [torch.device("cuda", index) for index in range(count)]
+    gpus += [torch.device("mps")] if has_mps() else []
+    reason = "" if gpus else _why_no_gpu()
     devices = [
         {"name": str(device), "description": describe(device), "memory_bytes": memory_bytes(device)}
-        for device in (*found, torch.device("cpu"))
+        for device in (*gpus, torch.device("cpu"))
     ]
-    return Machine(devices=devices, why_no_gpu=why)
+    return Machine(devices=devices, why_no_gpu=reason)
 
 
 def _why_no_gpu() -> str:
@@ -186,19 +186,19 @@ def device_text(error: BaseException, device: torch.device) -> str:
     """What a device said, as a sentence that tells what to do."""
     import torch
 
-    said = str(error)
+    message = str(error)
     name = f"the {device.type.upper()} device"
     if device.type == "cuda":
         try:
             name = torch.cuda.get_device_name(device)
         except (RuntimeError, AssertionError):  # what is broken may not even tell its name
             name = "the GPU"
-        for sign, words in GPU_WORDS:
-            if sign in said.lower():
-                return words.format(name=name, torch=torch.__version__, cuda=torch.version.cuda)
+        for sign, text in GPU_MESSAGES:
+            if sign in message.lower():
+                return text.format(name=name, torch=torch.__version__, cuda=torch.version.cuda)
     if isinstance(error, MedSegError):
-        return said
-    first = next(iter(said.strip().splitlines()), type(error).__name__)
+        return message
+    first = next(iter(message.strip().splitlines()), type(error).__name__)
     return f"Training does not work on {name}: {first}"
 
 

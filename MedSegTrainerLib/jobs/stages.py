@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from MedSegTrainerLib.config.network_settings import asked_classes, network_settings
+from MedSegTrainerLib.config.network_settings import network_settings, requested_classes
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, take_fingerprint
@@ -79,9 +79,9 @@ def scan_data(config: TrainConfig, emit: Emit, folder: JobFolder | None = None) 
     seen = [scan for scan in examination.scans if scan.name in {*split.train, *split.val}]  # test cases decide nothing
     fingerprint = take_fingerprint(dataset, seen, ignored)
     names = {**dataset.label_names, **{item.value: item.name for item in fingerprint.classes}}
-    judged = {names[value] for name in split.val for value in present[name]}
+    val_classes = {names[value] for name in split.val for value in present[name]}
     monitor = Monitor(config.trainer, [item.name for item in fingerprint.classes])
-    why = monitor.why_unknown(judged, held_out=bool(split.val))
+    why = monitor.why_unknown(val_classes, has_val_cases=bool(split.val))
     for line in (*missing_classes(split, present, names), *([monitor_text(config.trainer, why)] if why else [])):
         emit(Warned(message=line))
     data = describe([scan for scan in seen if scan.name in split.train], [item.name for item in fingerprint.channels])
@@ -91,7 +91,7 @@ def scan_data(config: TrainConfig, emit: Emit, folder: JobFolder | None = None) 
 def plan_training(
     config: TrainConfig, scanned: Scanned, emit: Emit, seconds_left: float | None, ranks: Ranks = ALONE
 ) -> Plan:
-    """The plan for scanned data, told as an event; measures steps on the device, for so many ranks.
+    """The plan for scanned data, emitted as an event; measures steps on the device, for so many ranks.
 
     seconds_left: of the time budget, None without one.
     """
@@ -102,8 +102,11 @@ def plan_training(
     emit(Stage(name="plan", message="Measuring training steps on this device"))
     torch.manual_seed(config.data.seed)
     plan = make_plan(scanned.fingerprint, config, scanned.split, device, seconds_left, ranks.count)
-    for name, asked in (("in_channels", config.network.in_channels), ("out_channels", asked_classes(config.network))):
-        if asked not in ("auto", plan.network[name]):
+    for name, requested in (
+        ("in_channels", config.network.in_channels),
+        ("out_channels", requested_classes(config.network)),
+    ):
+        if requested not in ("auto", plan.network[name]):
             emit(Warned(message=f"network.{name} is {plan.network[name]}: {plan.reasons[name]}."))
     warning = few_steps(plan, config, len(scanned.split.train))
     if warning:
@@ -116,8 +119,8 @@ def plan_training(
 
 
 def explain(plan: Plan) -> dict[str, dict[str, Any]]:
-    """Every choice with its value in words and its reason."""
-    shown = {
+    """Every choice with its value and its reason."""
+    choices = {
         "device": plan.reasons.get("device", ""), "split": plan.reasons.get("split", ""), "dims": f"{plan.dims}D",
         "network": plan.architecture, "in_channels": plan.network["in_channels"],
         "out_channels": plan.network["out_channels"], **network_settings(plan.architecture, plan.network),
@@ -126,7 +129,7 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
         "spacing": [round(mm, 3) for mm in plan.spacing],
         **({"image_size": list(plan.image_size)} if plan.image_size else {}), "patch_size": list(plan.patch_size),
         "batch_size": plan.batch_size, "samples_per_volume": plan.samples_per_volume,
-        "normalization": [how.method for how in plan.normalization],
+        "normalization": [item.method for item in plan.normalization],
         "flip_axes": [plan.axes[axis] for axis in plan.flip_axes],
         "loss": " + ".join(f"{weight:g} {term}" for term, weight in plan.loss.weights().items()),
         **({"class_weights": [float(f"{w:.3g}") for w in plan.loss.class_weights]} if plan.loss.class_weights else {}),
@@ -139,7 +142,7 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
         + (", channels-last" if plan.channels_last else "") + (", compiled" if plan.compiled else ""),
     }  # fmt: skip
     reasons = {**plan.reasons, "device": "", "split": ""}
-    return {name: {"value": v, "reason": reasons.get(name, "set by the configuration")} for name, v in shown.items()}
+    return {name: {"value": v, "reason": reasons.get(name, "set by the configuration")} for name, v in choices.items()}
 
 
 def prepare_cases(

@@ -64,27 +64,27 @@ def write_support(folder: Path, target: Path, *, anonymous: bool = False) -> Sup
     anonymous: with numbers in place of paths and names. Raises JobError where the folder is no job, UsageError where
     the target is there already, and StorageError where it cannot be written.
     """
-    found = collect(folder)
+    support = collect(folder)
     if anonymous:
-        texts, left_out = anonymized(found.members, folder)
-        found = Support(members=texts, left_out={**found.left_out, **left_out})
-    readme = "\n".join([CONTENT, ANONYMOUS if anonymous else NAMED, "", *contents(found), ""])
-    _write_new(target, {"README.txt": readme, **found.members})
-    return found
+        texts, left_out = anonymized(support.members, folder)
+        support = Support(members=texts, left_out={**support.left_out, **left_out})
+    readme = "\n".join([CONTENT, ANONYMOUS if anonymous else NAMED, "", *contents(support), ""])
+    _write_new(target, {"README.txt": readme, **support.members})
+    return support
 
 
 def collect(folder: Path) -> Support:
     """What is there of a job, and of its folds; raises JobError where nothing is."""
     if not folder.is_dir():
         raise JobError(f"{folder} is not a job folder: it is {'a file' if folder.exists() else 'not there'}.")
-    found = Support()
+    support = Support()
     for place in ("", *_folds(folder)):
         for name in (*DOCUMENTS, *LOGS):
-            _take(folder, f"{place}{name}", found)
-    if not found.members and not found.left_out:
+            _take(folder, f"{place}{name}", support)
+    if not support.members and not support.left_out:
         raise JobError(f"{folder} is not a job folder: it has no job.json, no log.txt and no events. Check the path.")
-    found.members["computer.json"] = json.dumps(computer(), indent=1)
-    return found
+    support.members["computer.json"] = json.dumps(computer(), indent=1)
+    return support
 
 
 def contents(support: Support) -> list[str]:
@@ -95,7 +95,7 @@ def contents(support: Support) -> list[str]:
 
 def computer() -> dict[str, Any]:
     """Versions, cores, memory, and the devices that PyTorch sees; where it cannot be loaded, why."""
-    known: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "versions": versions(),
         "cores": os.cpu_count(),
         "memory_available_bytes": available_memory(),
@@ -106,8 +106,8 @@ def computer() -> dict[str, Any]:
 
         machine = see_machine()
     except Exception as error:  # a damaged PyTorch, which may be what the help is needed for, fails in any way
-        return {**known, "devices": [], "problem": f"{type(error).__name__}: {error}"}
-    return {**known, "devices": machine.devices, "why_no_gpu": machine.why_no_gpu}
+        return {**facts, "devices": [], "problem": f"{type(error).__name__}: {error}"}
+    return {**facts, "devices": machine.devices, "why_no_gpu": machine.why_no_gpu}
 
 
 def _folds(folder: Path) -> list[str]:
@@ -118,20 +118,20 @@ def _folds(folder: Path) -> list[str]:
     return [f"{place.name}/{name}/" for name in names[:MOST_FOLDS]]
 
 
-def _take(folder: Path, name: str, found: Support) -> None:
+def _take(folder: Path, name: str, support: Support) -> None:
     try:
         content = _read(folder, name)
         if b"\0" in content:
             raise _LeftOutError("it is no text")
-        if sum(map(len, found.members.values())) + len(content) > MOST_BYTES:
+        if sum(map(len, support.members.values())) + len(content) > MOST_BYTES:
             raise _LeftOutError("there is too much beside it")
-        found.members[name] = content.decode("utf-8", errors="replace")
+        support.members[name] = content.decode("utf-8", errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return
     except _LeftOutError as error:
-        found.left_out[name] = str(error)
+        support.left_out[name] = str(error)
     except OSError as error:
-        found.left_out[name] = f"it cannot be read: {error.strerror}"
+        support.left_out[name] = f"it cannot be read: {error.strerror}"
 
 
 def _read(folder: Path, name: str) -> bytes:

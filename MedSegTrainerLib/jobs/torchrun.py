@@ -20,8 +20,8 @@ from MedSegTrainerLib.jobs.termination import polite_termination
 STARTED_VARIABLE = "MEDSEGTRAINER_STARTED"
 
 
-def wanted_devices(document: Mapping[str, Any]) -> int:
-    """``trainer.devices`` of a divided job's ``job.json`` as far as it makes sense; whether it does is told later."""
+def requested_devices(document: Mapping[str, Any]) -> int:
+    """``trainer.devices`` of a divided job's ``job.json`` where it makes sense; whether it does is checked later."""
     config, kind = document.get("config"), JOB_KINDS.get(str(document.get("kind")))
     trainer = config.get("trainer") if kind is not None and kind.is_divided and isinstance(config, dict) else None
     devices = trainer.get("devices") if isinstance(trainer, dict) else None

@@ -1,4 +1,4 @@
-"""A job of kind ``train`` from folder to report: scan, plan, prepare, train, judge on the original volumes."""
+"""A job of kind ``train`` from folder to report: scan, plan, prepare, train, evaluate on the original volumes."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from MedSegTrainerLib.training.curve_points import CurvePoints
 from MedSegTrainerLib.training.dashboard import Dashboard
 from MedSegTrainerLib.training.early_stopping import Monitor
 from MedSegTrainerLib.training.learner import Learner
-from MedSegTrainerLib.training.session import Training
+from MedSegTrainerLib.training.session import TrainingSession
 from MedSegTrainerLib.training.time_budget import TimeBudget, budget_seconds
 from MedSegTrainerLib.training.trainer import fit
-from MedSegTrainerLib.training.validation import HeldOut
+from MedSegTrainerLib.training.validation import Validator
 
 logger = logging.getLogger(__name__)
 
@@ -47,33 +47,33 @@ def run_train(config: TrainConfig, context: JobContext) -> Outcome:
     """Trains, or goes on where an earlier process ended. With several ranks each calls this."""
     folder, owner, emit, ranks = context.folder, context.owner, context.emit, context.ranks
     budget = TimeBudget(budget_seconds(config.trainer), context.started, context.clock)
-    ranks.first_does(lambda: keep_settings(config, folder, begun=folder.plan_file.exists()))
+    ranks.first_does(lambda: keep_settings(config, folder, resumed=folder.plan_file.exists()))
     scanned = ranks.first_does(lambda: scan_data(config, emit, folder))
     monitor = Monitor(config.trainer, [item.name for item in scanned.fingerprint.classes])
     plan = ranks.first_does(lambda: _plan_once(config, scanned, context, budget))
-    training = _prepare(config, plan, scanned, monitor, context, budget)
-    if training.is_over:
-        emit(Warned(message=_over(training)))
-    emit(Stage(name="train", message="Training", total=training.state.total_steps))
+    session = _prepare(config, plan, scanned, monitor, context, budget)
+    if session.is_over:
+        emit(Warned(message=_over(session)))
+    emit(Stage(name="train", message="Training", total=session.state.total_steps))
     owner.update(state="running", stage="train")
-    stopped = fit(training)
+    stopped = fit(session)
     if not ranks.is_first:
         return Outcome(message="Trained.", result=str(folder.model), stopped=stopped)
-    training.dashboard.close()
+    session.dashboard.close()
     if stopped == STOP_NOW:
         return Outcome(
             message="Stopped at once; the best model so far is kept.", result=str(folder.model), stopped=stopped
         )
-    message = _final_report(training, scanned)
-    if not stopped and training.state.step < training.state.total_steps:
-        since = training.state.improved_epoch
+    message = _final_report(session, scanned)
+    if not stopped and session.state.step < session.state.total_steps:
+        since = session.state.improved_epoch
         message = f"Stopped early: {monitor.name} has not improved since epoch {since}. {message}"
     return Outcome(message=message, result=str(folder.model), stopped=stopped)
 
 
-def _over(training: Training) -> str:
+def _over(session: TrainingSession) -> str:
     return (
-        f"This training came to its end before, at epoch {training.state.epoch}: only its report is made anew. To "
+        f"This training came to its end before, at epoch {session.state.epoch}: only its report is made anew. To "
         "train longer, begin a new training with more --epochs or --budget in another folder."
     )
 
@@ -95,25 +95,25 @@ def _plan_once(config: TrainConfig, scanned: Scanned, context: JobContext, budge
     return plan
 
 
-def _refuse_unplanned(plan: Plan, found: Fingerprint) -> None:
+def _refuse_unplanned(plan: Plan, fingerprint: Fingerprint) -> None:
     """What the plan does not know would be trained as background, or not at all."""
-    values = sorted({item.value for item in found.classes} - {item.value for item in plan.classes})
+    values = sorted({item.value for item in fingerprint.classes} - {item.value for item in plan.classes})
     if values:
-        known = ", ".join(f"{item.value} ({item.name})" for item in plan.classes)
+        planned = ", ".join(f"{item.value} ({item.name})" for item in plan.classes)
         raise DataError(
-            f"The label maps hold {', '.join(map(str, values))}, and this training was planned for {known}. Put the "
+            f"The label maps hold {', '.join(map(str, values))}, and this training was planned for {planned}. Put the "
             "label maps back as they were, or begin a new training in another folder."
         )
-    if len(found.channels) != len(plan.normalization):
+    if len(fingerprint.channels) != len(plan.normalization):
         raise DataError(
-            f"The images have {len(found.channels)} channels, and this training was planned for "
+            f"The images have {len(fingerprint.channels)} channels, and this training was planned for "
             f"{len(plan.normalization)}. Put the images back as they were, or begin a new training in another folder."
         )
 
 
 def _prepare(
     config: TrainConfig, plan: Plan, scanned: Scanned, monitor: Monitor, context: JobContext, budget: TimeBudget
-) -> Training:
+) -> TrainingSession:
     folder, owner, emit, ranks = context.folder, context.owner, context.emit, context.ranks
     device = device_of(choose_device(config.trainer.device)[0], ranks)
     logger.info("Training on %s, process %d of %d", describe(device), ranks.rank + 1, ranks.count)
@@ -130,15 +130,15 @@ def _prepare(
     if folder.checkpoint_file.exists():
         state = load_checkpoint(folder.checkpoint_file, learner)
         learner.clip = plan.gradient_clip if state.clip is None else state.clip
-        _remember_best(state, plan, folder, monitor)
+        _restore_best(state, plan, folder, monitor)
         emit(Resumed(epoch=state.epoch, step=state.step))
     budget.take_off(state.seconds)
-    return Training(
+    return TrainingSession(
         plan=plan, config=config, folder=folder, owner=owner, emit=emit, device=device, ranks=ranks,
         train_cases=[cached[name] for name in split.train],
-        held_out=HeldOut(
+        validator=Validator(
             [cached[name] for name in split.val], plan, device, overlap=config.data.overlap,
-            warn=lambda words: emit(Warned(message=words)), ranks=ranks,
+            warn=lambda message: emit(Warned(message=message)), ranks=ranks,
         ),
         learner=learner, state=state, monitor=monitor, budget=budget, data=scanned.data,
         dashboard=Dashboard(
@@ -147,7 +147,7 @@ def _prepare(
     )  # fmt: skip
 
 
-def _remember_best(state: TrainingState, plan: Plan, folder: JobFolder, monitor: Monitor) -> None:
+def _restore_best(state: TrainingState, plan: Plan, folder: JobFolder, monitor: Monitor) -> None:
     """A model that was judged when somebody stopped the job within an epoch is in no checkpoint, and will not be
     found again: it stays until a better one comes."""
     if not (folder.model / DESCRIPTION).exists():
@@ -161,56 +161,56 @@ def _remember_best(state: TrainingState, plan: Plan, folder: JobFolder, monitor:
         state.best = value
 
 
-def _final_report(training: Training, scanned: Scanned) -> str:
+def _final_report(session: TrainingSession, scanned: Scanned) -> str:
     """Applies the best model to the held-out files themselves and writes the report and the model's metrics."""
-    split, folder, emit = scanned.split, training.folder, training.emit
+    split, folder, emit = scanned.split, session.folder, session.emit
     names, kind = (split.test, "test") if split.test else (split.val, "validation")
     if not (folder.model / DESCRIPTION).exists():
         raise JobError("The training was stopped before its first validation: there is no model yet. Resume it.")
     curves = [point for point in CurvePoints(folder.events_file).read() if "minutes" in point]
     package = replace(load_package(folder.model), curves=curves)
     save_description(package, folder.model)
-    advice = _last_printed(training)
+    advice = _last_printed(session)
     if not names:
         return "Trained without held-out cases: nobody knows how good the model is."
     count = counter("apply", f"Applying the best model to the {kind} cases ({len(names)})", len(names), emit)
-    training.owner.update(stage="report", progress=1.0, epoch=training.state.epoch)
-    predictor = Predictor(package, training.device, warn=lambda words: emit(Warned(message=words)))
+    session.owner.update(stage="report", progress=1.0, epoch=session.state.epoch)
+    predictor = Predictor(package, session.device, warn=lambda message: emit(Warned(message=message)))
     pairs, cleanings = predict_files(
         predictor,
         scanned.cases(names),
         scanned.cases(split.val),
         folder.report / "predictions",
         count,
-        is_late=lambda: training.budget.is_used_up,
+        is_late=lambda: session.budget.is_used_up,
     )
     package = replace(package, postprocessing=to_json(cleanings))
     facts = {
-        **describe_plan(training.plan),
+        **describe_plan(session.plan),
         "Cases": split.reason,
         "Best epoch": str(package.training.get("epoch")),
         "Clean-up": "; ".join(item.text() for item in cleanings if item.does_something) or "none",
     }
     document = evaluate(
         pairs,
-        training.plan.classes,
+        session.plan.classes,
         folder.report,
         emit,
         title=f"Training report: {folder.path.name}",
         facts=facts,
         curves=curves,
         advice=advice,
-        ignore_label=training.plan.ignore_label,
+        ignore_label=session.plan.ignore_label,
     )
-    held_out = {f"{kind}_cases": list(names), "summary": document["summary"], "measured_on": kind}
-    save_description(replace(package, metrics={**package.metrics, **held_out}), folder.model)
+    measured = {f"{kind}_cases": list(names), "summary": document["summary"], "measured_on": kind}
+    save_description(replace(package, metrics={**package.metrics, **measured}), folder.model)
     return f"Trained. Report: {folder.report / 'report.html'}"
 
 
-def _last_printed(training: Training) -> list[dict[str, Any]]:
-    """What the curves say in the end, for the report; what was not said before is told."""
-    events = EventReader(training.folder.events_file).read(limit=10**9)
-    facts = facts_of(training.config, training.plan, len(training.train_cases))
+def _last_printed(session: TrainingSession) -> list[dict[str, Any]]:
+    """What the curves say in the end, for the report; what was not given before is emitted."""
+    events = EventReader(session.folder.events_file).read(limit=10**9)
+    facts = facts_of(session.config, session.plan, len(session.train_cases))
     for event in news(events, facts, ended=True):
-        training.emit(event)
+        session.emit(event)
     return [advice.to_json() for advice in advise(history_from_events(events), facts, ended=True)]

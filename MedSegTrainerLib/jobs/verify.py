@@ -80,9 +80,9 @@ def describe(
     """The document of ``verify.json``; volumes in ml, sizes and spacings (z, y, x)."""
     by_name = {scan.name: scan for scan in scans}
     ordered = sorted(dataset.cases, key=lambda case: _severity(case.name, findings))
-    found = sorted({value for scan in scans for value in scan.voxels} - {0})
-    names = {v: name for v, name in class_names(found, dataset.label_names).items() if v != ignore_label}
-    classes = classes_from_values([*found, *names], names)
+    values = sorted({value for scan in scans for value in scan.voxels} - {0})
+    names = {v: name for v, name in class_names(values, dataset.label_names).items() if v != ignore_label}
+    classes = classes_from_values([*values, *names], names)
     return {
         "schema_version": SCHEMA_VERSION,
         "title": f"Check of {dataset.root.resolve().name}",
@@ -98,12 +98,12 @@ def describe(
 
 
 def _verdict(counts: Mapping[str, int], page: Path, folder: JobFolder) -> Outcome:
-    told = ", ".join(_number(counts[severity], severity) for severity in SEVERITIES)
+    summary = ", ".join(_number(counts[severity], severity) for severity in SEVERITIES)
     if counts["error"]:
-        raise DataError(f"{told}. Training would refuse this data. Report: {page}")
+        raise DataError(f"{summary}. Training would refuse this data. Report: {page}")
     if folder.stop_requested():
-        return Outcome(message=f"Stopped; {told}. Report: {page}", result=str(page), stopped=STOP_NOW)
-    return Outcome(message=f"{told}. Report: {page}", result=str(page))
+        return Outcome(message=f"Stopped; {summary}. Report: {page}", result=str(page), stopped=STOP_NOW)
+    return Outcome(message=f"{summary}. Report: {page}", result=str(page))
 
 
 def _number(count: int, what: str) -> str:

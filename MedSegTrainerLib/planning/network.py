@@ -12,10 +12,10 @@ import torch
 from MedSegTrainerLib.config.architectures import ARCHITECTURES, SMALLEST_MAP_VOXELS
 from MedSegTrainerLib.config.network_settings import (
     architecture_name,
-    asked_classes,
-    asked_dims,
     chosen_settings,
     edges,
+    requested_classes,
+    requested_dims,
 )
 from MedSegTrainerLib.config.plan import AXES
 from MedSegTrainerLib.config.settings import TrainConfig
@@ -75,15 +75,17 @@ def plan_network(
     dims = _dims(fingerprint, config, reasons)
     slice_axis = _slice_axis(fingerprint, config, dims, reasons)
     fingerprint = seen_along(fingerprint, slice_axis)
-    reasons["network"] = _why_this(fingerprint, config, dims, device, fingerprint.cases if cases is None else cases)
+    reasons["network"] = _network_reason(
+        fingerprint, config, dims, device, fingerprint.cases if cases is None else cases
+    )
     image_size = config.network.img_size if config.data.image_size == "auto" else config.data.image_size
-    wanted = None if image_size == "auto" else edges(image_size, dims)
-    problems = _size_problems(config, dims, wanted)
+    image_edges = None if image_size == "auto" else edges(image_size, dims)
+    problems = _size_problems(config, dims, image_edges)
     if problems:
         raise ConfigError(problems)
-    box = (wanted[0], wanted[1]) if wanted and dims == 2 else None
-    spacing = _spacing(fingerprint, config, dims, slice_axis, wanted, device, reasons)
-    patch, topology = _patch(fingerprint, config, dims, slice_axis, spacing, wanted, device, reasons, share)
+    box = (image_edges[0], image_edges[1]) if image_edges and dims == 2 else None
+    spacing = _spacing(fingerprint, config, dims, slice_axis, image_edges, device, reasons)
+    patch, topology = _patch(fingerprint, config, dims, slice_axis, spacing, image_edges, device, reasons, share)
     step = ARCHITECTURES[name].divisor or 1
     divisor = topology.divisor if topology else (1 if dims == 2 else step, step, step)
     return NetworkPlan(
@@ -99,7 +101,7 @@ def plan_network(
     )
 
 
-def _why_this(fingerprint: Fingerprint, config: TrainConfig, dims: int, device: torch.device, cases: int) -> str:
+def _network_reason(fingerprint: Fingerprint, config: TrainConfig, dims: int, device: torch.device, cases: int) -> str:
     """What the guide's tables say of the network that was chosen by name, or of the one that 'auto' stands for."""
     volumes = [volume for volume in fingerprint.median_volume_mm3.values() if volume > 0]
     scale = max(volumes) / min(volumes) if volumes else 1.0
@@ -115,9 +117,9 @@ def _why_this(fingerprint: Fingerprint, config: TrainConfig, dims: int, device: 
 
 
 def _dims(fingerprint: Fingerprint, config: TrainConfig, reasons: Reasons) -> int:
-    name, asked = architecture_name(config.network), asked_dims(config.network)
+    name, requested = architecture_name(config.network), requested_dims(config.network)
     possible = ARCHITECTURES[name].dims
-    if fingerprint.dims == 2 and (possible == (3,) or asked == 3):
+    if fingerprint.dims == 2 and (possible == (3,) or requested == 3):
         what = f"network.type = {name}" if possible == (3,) else "network.dims = 3"
         instead = "UNet2D, or leave it out" if possible == (3,) else "2"
         raise ConfigError([f"{what}: the images have one slice, and a 3D network needs volumes. Use {instead}."])
@@ -125,32 +127,34 @@ def _dims(fingerprint: Fingerprint, config: TrainConfig, reasons: Reasons) -> in
         raise ConfigError(
             [f"network.neighbour_slices = {config.network.neighbour_slices}: the images have one slice. Leave it out."]
         )
-    if asked != "auto":
+    if requested != "auto":
         reasons["dims"] = "set by the configuration"
-        return asked
+        return requested
     if config.network.neighbour_slices:
         reasons["dims"] = "slice by slice, each with its neighbours (neighbour_slices)"
         return 2
-    told = "the images have one slice" if fingerprint.dims == 2 else "the images are volumes"
+    reason = "the images have one slice" if fingerprint.dims == 2 else "the images are volumes"
     if fingerprint.dims not in possible:
-        told += f"; {name} is a {possible[0]}D network, which sees them slice by slice"
-    reasons["dims"] = told
+        reason += f"; {name} is a {possible[0]}D network, which sees them slice by slice"
+    reasons["dims"] = reason
     return fingerprint.dims if fingerprint.dims in possible else possible[0]
 
 
 def _slice_axis(fingerprint: Fingerprint, config: TrainConfig, dims: int, reasons: Reasons) -> str:
     """Along which axis of the patient slices lie one after the other: z, unless a 2D network sees other ones."""
-    asked, patch = config.data.slice_axis, config.data.patch_size
-    if asked != "auto" and (dims == 3 or fingerprint.dims == 2):
+    requested, patch = config.data.slice_axis, config.data.patch_size
+    if requested != "auto" and (dims == 3 or fingerprint.dims == 2):
         why = "a 3D network sees volumes, not slices" if dims == 3 else "the images have one slice"
-        raise ConfigError([f"data.slice_axis = {asked}: {why}. Leave it out{', or set dims=2' if dims == 3 else ''}."])
+        raise ConfigError(
+            [f"data.slice_axis = {requested}: {why}. Leave it out{', or set dims=2' if dims == 3 else ''}."]
+        )
     if dims == 3 or fingerprint.dims == 2:
         return "z"
     median = np.median(fingerprint.spacings, axis=0)
     thickest = "zyx"[int(np.argmax(median))]  # of equal ones z, then y
-    if asked != "auto":
+    if requested != "auto":
         reasons["slice_axis"] = "set by the configuration"
-        return asked
+        return requested
     if patch != "auto" and 1 in patch:
         reasons["slice_axis"] = f"a patch of {_times(patch)} voxels (z, y, x) is a slice across it"
         return "zyx"[patch.index(1)]
@@ -161,23 +165,23 @@ def _slice_axis(fingerprint: Fingerprint, config: TrainConfig, dims: int, reason
     return thickest
 
 
-def _size_problems(config: TrainConfig, dims: int, wanted: list[int] | None) -> list[str]:
+def _size_problems(config: TrainConfig, dims: int, image_edges: list[int] | None) -> list[str]:
     """What the configuration alone cannot know to be wrong, as the data decides about 2D and 3D."""
-    if wanted is None:
+    if image_edges is None:
         return []
     problems = []
     data = config.data
-    if len(wanted) != dims:
+    if len(image_edges) != dims:
         axes = "(y, x)" if dims == 2 else "(z, y, x)"
-        problems.append(f"data.image_size = {wanted}: give one number, or {dims} {axes} for a {dims}D network.")
+        problems.append(f"data.image_size = {image_edges}: give one number, or {dims} {axes} for a {dims}D network.")
     if dims == 2 and data.spacing != "auto":
         problems.append(
-            f"data.image_size = {wanted} and data.spacing = {data.spacing}: both say how far images are resized. "
+            f"data.image_size = {image_edges} and data.spacing = {data.spacing}: both say how far images are resized. "
             "Leave one out."
         )
-    if dims == 3 and data.patch_size != "auto" and data.patch_size != wanted:
+    if dims == 3 and data.patch_size != "auto" and data.patch_size != image_edges:
         problems.append(
-            f"data.image_size = {wanted} and data.patch_size = {data.patch_size}: of volumes both are the patch. "
+            f"data.image_size = {image_edges} and data.patch_size = {data.patch_size}: of volumes both are the patch. "
             "Leave one out."
         )
     return problems
@@ -188,12 +192,12 @@ def _spacing(
     config: TrainConfig,
     dims: int,
     slice_axis: str,
-    wanted: list[int] | None,
+    image_edges: list[int] | None,
     device: torch.device,
     reasons: Reasons,
 ) -> Spacing:
-    if dims == 2 and wanted:
-        shrink = 1 / _scale(fingerprint, wanted)[:, None]
+    if dims == 2 and image_edges:
+        shrink = 1 / _scale(fingerprint, image_edges)[:, None]
         spacing = np.median(fingerprint.spacings * np.concatenate([np.ones_like(shrink), shrink, shrink], 1), axis=0)
         reasons["image_size"] = "set by the configuration; each image is resized to fit into it, sides in proportion"
         reasons["spacing"] = "follows from image_size (the median of the cases)"
@@ -203,7 +207,7 @@ def _spacing(
         z, y, x = _in_order(config.data.spacing, slice_axis)
         _refuse_too_fine(fingerprint, (z, y, x), dims)
         return z, y, x
-    voxels = int(np.prod(wanted)) if wanted else patch_voxels(dims, device)
+    voxels = int(np.prod(image_edges)) if image_edges else patch_voxels(dims, device)
     spacing, reasons["spacing"] = choose_spacing(fingerprint, dims, voxels)
     return spacing
 
@@ -214,13 +218,13 @@ def _refuse_too_fine(fingerprint: Fingerprint, spacing: Spacing, dims: int) -> N
     if dims == 2:  # slices stay where they are
         lengths[:, 0] = fingerprint.sizes[:, 0]
     voxels = float(np.prod(lengths, axis=1).max())
-    needed, there = voxels * (4 * len(fingerprint.channels) + 1), available_memory()
-    if needed > there:
+    needed, available = voxels * (4 * len(fingerprint.channels) + 1), available_memory()
+    if needed > available:
         usual = _times(f"{mm:.3g}" for mm in np.median(fingerprint.spacings, axis=0))
         raise ConfigError(
             [
                 f"data.spacing = {list(spacing)}: the largest volume would have {voxels:.3g} voxels and need "
-                f"{needed / 1e9:.3g} GB, and {there / 1e9:.0f} GB are there. It is in mm (z, y, x); the "
+                f"{needed / 1e9:.3g} GB, and {available / 1e9:.0f} GB are there. It is in mm (z, y, x); the "
                 f"images have {usual}."
             ]
         )
@@ -243,7 +247,7 @@ def _patch(
     dims: int,
     slice_axis: str,
     spacing: Spacing,
-    wanted: list[int] | None,
+    image_edges: list[int] | None,
     device: torch.device,
     reasons: Reasons,
     share: float,
@@ -254,24 +258,24 @@ def _patch(
     given = config.data.patch_size
     if given != "auto":
         first, rows, columns = _in_order(given, slice_axis)
-        asked = (1 if dims == 2 else first, rows, columns)
+        patch = (1 if dims == 2 else first, rows, columns)
         reasons["patch_size"] = "set by the configuration"
         if step is None:  # kept to the voxel, and the network must do
-            return asked, topology_for_patch(asked, spacing, dims)
-    elif wanted:
-        asked = _whole(fingerprint, dims, spacing, wanted, reasons)
+            return patch, topology_for_patch(patch, spacing, dims)
+    elif image_edges:
+        patch = _whole(fingerprint, dims, spacing, image_edges, reasons)
         if step is None:
-            topology = choose_topology(asked, spacing, dims)
-            return _triple(round_up(n, d) for n, d in zip(asked, topology.divisor, strict=True)), topology
+            topology = choose_topology(patch, spacing, dims)
+            return _triple(round_up(n, d) for n, d in zip(patch, topology.divisor, strict=True)), topology
     else:
         voxels, size = patch_voxels(dims, device), median_size(fingerprint, spacing, dims)
         if step is None:
-            asked, topology = choose_patch(size, spacing, dims, int(share * voxels))
-            reasons["patch_size"] = _coverage(asked, size, int(share * voxels), share)
-            return asked, topology
-        asked = choose_fixed_patch(size, spacing, dims, voxels, step)
-        reasons["patch_size"] = _coverage(asked, size, voxels, 1.0)
-    return _fitted(asked, dims, name, step, reasons), None
+            patch, topology = choose_patch(size, spacing, dims, int(share * voxels))
+            reasons["patch_size"] = _coverage(patch, size, int(share * voxels), share)
+            return patch, topology
+        patch = choose_fixed_patch(size, spacing, dims, voxels, step)
+        reasons["patch_size"] = _coverage(patch, size, voxels, 1.0)
+    return _fitted(patch, dims, name, step, reasons), None
 
 
 def _coverage(patch: Triple, size: Triple, voxels: int, share: float) -> str:
@@ -280,17 +284,17 @@ def _coverage(patch: Triple, size: Triple, voxels: int, share: float) -> str:
     return f"{sees}, at most {voxels} voxels{' on this device' if share == 1 else ''}"
 
 
-def _whole(fingerprint: Fingerprint, dims: int, spacing: Spacing, wanted: list[int], reasons: Reasons) -> Triple:
+def _whole(fingerprint: Fingerprint, dims: int, spacing: Spacing, image_edges: list[int], reasons: Reasons) -> Triple:
     """What image_size asks for, but no more than the largest case has."""
     if dims == 2:
-        sizes = np.round(fingerprint.sizes[:, 1:] * _scale(fingerprint, wanted)[:, None])
+        sizes = np.round(fingerprint.sizes[:, 1:] * _scale(fingerprint, image_edges)[:, None])
         y, x = sizes.max(axis=0).astype(int).tolist()
         reasons["patch_size"] = "the whole of every image at image_size"
         return 1, y, x
     largest = np.round(fingerprint.sizes * fingerprint.spacings / np.array(spacing)).max(axis=0).astype(int).tolist()
-    patch = [min(n, max(1, most)) for n, most in zip(wanted, largest, strict=True)]
-    reasons["patch_size"] = f"image_size {_times(wanted)}"
-    if patch != list(wanted):
+    patch = [min(n, max(1, most)) for n, most in zip(image_edges, largest, strict=True)]
+    reasons["patch_size"] = f"image_size {_times(image_edges)}"
+    if patch != list(image_edges):
         reasons["patch_size"] += f", but no more than the largest volume has ({_times(largest)} voxels)"
     return _triple(patch)
 
@@ -318,9 +322,12 @@ def _parameters(
         reasons["in_channels"] += f", {channels}, of each slice and {beside} on each side, repeated at the ends"
         reasons["neighbour_slices"] = "set by the configuration"
         channels *= 2 * beside + 1
-    asked = (("in_channels", network.in_channels, channels), ("out_channels", asked_classes(network), classes))
-    for setting, given, found in asked:
-        if given not in ("auto", found):
+    sources = (
+        ("in_channels", network.in_channels, channels),
+        ("out_channels", requested_classes(network), classes),
+    )
+    for setting, given, actual in sources:
+        if given not in ("auto", actual):
             reasons[setting] += f"; the configuration says {given}, but the data decides"
     settings = chosen_settings(network)
     for setting in settings:
@@ -331,12 +338,12 @@ def _parameters(
     if network.dropout == 0:
         reasons["dropout"] = "none unless asked for"
     if topology is None:
-        known = ARCHITECTURES[name]
+        architecture = ARCHITECTURES[name]
         return {
             "in_channels": channels,
             "out_channels": classes,
-            **({"dims": dims} if len(known.dims) > 1 else {}),
-            **({"img_size": list(patch[3 - dims :])} if known.is_fixed else {}),
+            **({"dims": dims} if len(architecture.dims) > 1 else {}),
+            **({"img_size": list(patch[3 - dims :])} if architecture.is_fixed else {}),
             **settings,
         }
     deep = len(topology.strides) > 2 if settings["deep_supervision"] == "auto" else settings["deep_supervision"]

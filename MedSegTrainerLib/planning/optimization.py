@@ -68,11 +68,11 @@ def learning_choices(
 
 
 def schedule_settings(trainer: TrainerConfig, schedule: str) -> str:
-    """The settings that the schedule goes by, in words."""
-    told = [f"{name} {getattr(trainer, name)}" for name in SCHEDULE_SETTINGS[schedule]]
+    """The text of the settings that the schedule goes by."""
+    texts = [f"{name} {getattr(trainer, name)}" for name in SCHEDULE_SETTINGS[schedule]]
     if schedule == "plateau":
-        told.append(f"patience {plateau_patience(trainer)} epochs")
-    return ", ".join(told)
+        texts.append(f"patience {plateau_patience(trainer)} epochs")
+    return ", ".join(texts)
 
 
 def _loss(fingerprint: Fingerprint, given: LossConfig, architecture: str, dims: int, reasons: Reasons) -> LossConfig:

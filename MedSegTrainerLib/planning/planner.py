@@ -57,9 +57,9 @@ def make_plan(
     size = median_size(seen_along(fingerprint, plan.slice_axis), plan.spacing, 3)
     if seconds_left is not None and _may_shrink(plan, config, size):
         smallest = SEEN * math.prod(size[3 - plan.dims :]) / patch_voxels(plan.dims, device)
-        share, told = share_for_time(plan_with, smallest, config, device, seconds_left, devices)
+        share, reason = share_for_time(plan_with, smallest, config, device, seconds_left, devices)
         plan = plan_with(share)
-        plan.reasons["patch_size"] += told
+        plan.reasons["patch_size"] += reason
     windows = len(split.val) * len(window_starts(size, plan.patch_size, config.data.overlap))
     refuse_wrong_plan(plan)  # now, not when the model of it is read
     return fit_to_time(
@@ -85,8 +85,8 @@ def _unmeasured(
     fingerprint: Fingerprint, config: TrainConfig, split: Split, device: torch.device, devices: int, share: float
 ) -> Plan:
     """All that needs no measuring. share: of the voxels that a patch may have on the device, and a batch."""
-    told = describe(device) + (f", {devices} of them" if devices > 1 else "")
-    reasons: Reasons = {"device": told, "split": split.reason}
+    device_text = describe(device) + (f", {devices} of them" if devices > 1 else "")
+    reasons: Reasons = {"device": device_text, "split": split.reason}
     chosen = plan_network(fingerprint, config, device, reasons, len(split.train), share)
     dims, patch, architecture = chosen.dims, chosen.patch_size, chosen.architecture
     size = median_size(seen_along(fingerprint, chosen.slice_axis), chosen.spacing, 3)
@@ -128,19 +128,21 @@ def _normalization(fingerprint: Fingerprint, config: TrainConfig, reasons: Reaso
     if not config.data.normalize:
         reasons["normalization"] = "switched off by the configuration"
         return tuple(Normalization(method="none") for _ in fingerprint.channels)
-    wanted = config.data.normalization_type
-    told = []
+    requested = config.data.normalization_type
+    descriptions = []
     chosen = []
     for channel in fingerprint.channels:
-        if wanted == "ct" or (wanted == "auto" and channel.is_ct):
+        if requested == "ct" or (requested == "auto" and channel.is_ct):
             chosen.append(_ct(channel))
             low, high = channel.percentile_00_5, channel.percentile_99_5
-            told.append(f"{channel.name}: CT, clipped to {low:.0f}..{high:.0f} (0.5-99.5 % of the labelled voxels)")
+            descriptions.append(
+                f"{channel.name}: CT, clipped to {low:.0f}..{high:.0f} (0.5-99.5 % of the labelled voxels)"
+            )
         else:
-            method = "zscore" if wanted == "auto" else wanted
+            method = "zscore" if requested == "auto" else requested
             chosen.append(Normalization(method=method))
-            told.append(f"{channel.name}: {method}, as intensities have no fixed scale")
-    reasons["normalization"] = "; ".join(told)
+            descriptions.append(f"{channel.name}: {method}, as intensities have no fixed scale")
+    reasons["normalization"] = "; ".join(descriptions)
     return tuple(chosen)
 
 
@@ -168,8 +170,8 @@ def _batch_size(
     if config.data.batch_size != "auto":
         reasons["batch_size"] = "set by the configuration"
         if config.data.batch_size < devices:
-            told = f"data.batch_size = {config.data.batch_size} is that of all {devices} devices together"
-            raise ConfigError([f"{told}: give at least {devices}, or use fewer devices."])
+            setting = f"data.batch_size = {config.data.batch_size} is that of all {devices} devices together"
+            raise ConfigError([f"{setting}: give at least {devices}, or use fewer devices."])
         return config.data.batch_size
     voxels = share * (BATCH_VOXELS_GPU if device.type == "cuda" else BATCH_VOXELS_CPU)
     fitting = int(voxels // np.prod(patch))
@@ -230,6 +232,6 @@ def _flip_axes(
 
 def _sides(fingerprint: Fingerprint) -> dict[str, str]:
     """Axes to what a mirror image along them would do to the classes, by their names and by where they lie."""
-    by_place = {"zyx"[axis]: f"{words}, and mirroring would exchange them" for axis, words in fingerprint.sides.items()}
+    by_place = {"zyx"[axis]: f"{text}, and mirroring would exchange them" for axis, text in fingerprint.sides.items()}
     by_name = why_not_mirror(item.name for item in fingerprint.classes)
     return {**by_place, **({"x": by_name} if by_name else {})}

@@ -53,8 +53,8 @@ def fit_to_time(
         )
         batch = plan.batch_size if fitted.batch_size == alone.batch_size else fitted.batch_size * devices
         return replace(fitted, batch_size=batch)
-    plan, seconds, told = fit_to_memory(plan, lambda smaller: fastest_arithmetic(smaller, config, device))
-    reasons = {**plan.reasons, "arithmetic": told}
+    plan, seconds, reason = fit_to_memory(plan, lambda smaller: fastest_arithmetic(smaller, config, device))
+    reasons = {**plan.reasons, "arithmetic": reason}
     seconds *= plan.batch_parts * config.trainer.gradient_accumulation_steps
     if plan.architecture == PLANNED and config.network.base_channels == "auto" and seconds_left is not None:
         plan, seconds, reasons["base_channels"] = _widen(plan, config, device, seconds, seconds_left)
@@ -106,11 +106,11 @@ def few_steps(plan: Plan, config: TrainConfig, train_cases: int) -> str | None:
         return None
     (fewest, _), _ = epoch_range(plan.architecture, train_cases)
     batch = plan.batch_size * plan.batch_parts * config.trainer.gradient_accumulation_steps
-    wanted, steps = fewest * max(1, train_cases // batch), plan.epochs * plan.steps_per_epoch
-    if steps >= wanted / 2:
+    needed, steps = fewest * max(1, train_cases // batch), plan.epochs * plan.steps_per_epoch
+    if steps >= needed / 2:
         return None
     return (
-        f"{plan.architecture} gets about {steps} steps in this time; the guide's {fewest} epochs would be {wanted}. "
+        f"{plan.architecture} gets about {steps} steps in this time; the guide's {fewest} epochs would be {needed}. "
         "Expect little, or give it more --budget, a smaller network (embed_dim, base_channels, num_layers), or the "
         "planned one (--model auto)."
     )
@@ -140,10 +140,10 @@ def _epochs(
         return choose_epochs(plan.architecture, train_cases)
     epochs = epochs_in(seconds_left, seconds * OVERHEAD, plan.steps_per_epoch)
     left, step = format_duration(seconds_left), seconds * OVERHEAD
-    told = f"{left} left at {step:.2f} s a step, {plan.steps_per_epoch} steps an epoch; adjusted on the way"
+    reason = f"{left} left at {step:.2f} s a step, {plan.steps_per_epoch} steps an epoch; adjusted on the way"
     if plan.architecture != PLANNED:
-        told += f". To go by epochs: {choose_epochs(plan.architecture, train_cases)[1]}"
-    return epochs, told
+        reason += f". To go by epochs: {choose_epochs(plan.architecture, train_cases)[1]}"
+    return epochs, reason
 
 
 def _compiled(
@@ -153,8 +153,8 @@ def _compiled(
     parts, epochs = plan.batch_parts * config.trainer.gradient_accumulation_steps, config.trainer.epochs
     if seconds_left is None and epochs != "auto":
         seconds_left = epochs * plan.steps_per_epoch * seconds
-    plan, found, told = compiled_if_faster(plan, config, device, seconds / parts, seconds_left)
-    return plan, found * parts, told
+    plan, part_seconds, reason = compiled_if_faster(plan, config, device, seconds / parts, seconds_left)
+    return plan, part_seconds * parts, reason
 
 
 def _widen(
@@ -162,7 +162,7 @@ def _widen(
 ) -> tuple[Plan, float, str]:
     """The widest network that still gets enough steps in the time."""
     chosen, chosen_seconds = plan, seconds
-    told = [f"16: {seconds_left / (seconds * OVERHEAD):.0f} steps"]
+    tried = [f"16: {seconds_left / (seconds * OVERHEAD):.0f} steps"]
     for width, needed in STEPS_FOR_WIDTH.items():
         if seconds_left / (seconds * OVERHEAD) < needed:
             break  # not even the narrow network gets that many
@@ -172,7 +172,7 @@ def _widen(
         wider_seconds = measure_step(wider, config, device) * plan.batch_parts
         wider_seconds *= config.trainer.gradient_accumulation_steps
         steps = seconds_left / (wider_seconds * OVERHEAD)
-        told.append(f"{width}: {steps:.0f} steps (needs {needed})")
+        tried.append(f"{width}: {steps:.0f} steps (needs {needed})")
         if steps >= needed:
             chosen, chosen_seconds = wider, wider_seconds
-    return chosen, chosen_seconds, f"{', '.join(told)} in the time left"
+    return chosen, chosen_seconds, f"{', '.join(tried)} in the time left"

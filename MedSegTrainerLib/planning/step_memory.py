@@ -28,8 +28,8 @@ def step_bytes(plan: Plan) -> int:
     size = (plan.batch_size, plan.network["in_channels"], *plan.patch_size[3 - plan.dims :])
     if maps > 2**43:  # nothing has so much: no network need be made for it
         return maps
-    weights, kept = _counted(plan.architecture, plan.network, size)
-    return 4 * weights + max(maps, int(share * kept), 3 * 4 * weights)
+    weights, activations = _counted(plan.architecture, plan.network, size)
+    return 4 * weights + max(maps, int(share * activations), 3 * 4 * weights)
 
 
 def count_weights(architecture: str, network: dict[str, Any]) -> int:
@@ -52,7 +52,7 @@ def _counted(architecture: str, network: dict[str, Any], size: tuple[int, ...] |
 
 def _count(network: nn.Module, size: tuple[int, ...] | None) -> tuple[int, int]:
     weights = sum(parameter.numel() for parameter in network.parameters())
-    return weights, 0 if size is None else _kept_bytes(network, torch.zeros(size, device="meta"))
+    return weights, 0 if size is None else _activation_bytes(network, torch.zeros(size, device="meta"))
 
 
 def memory_of(device: torch.device) -> int:
@@ -77,31 +77,31 @@ def refuse_too_large(plan: Plan, config: TrainConfig, device: torch.device) -> N
         return
     batch = 2 if plan.network.get("norm") == "batch" else 1
     mixed = config.trainer.mixed_precision is not False
-    needed, there = step_bytes(replace(plan, batch_size=batch, mixed_precision=mixed)), memory_of(device)
-    if needed <= there:
+    needed, available = step_bytes(replace(plan, batch_size=batch, mixed_precision=mixed)), memory_of(device)
+    if needed <= available:
         return
-    told = " and ".join(f"{name} = {value}" for name, value in given.items())
+    settings = " and ".join(f"{name} = {value}" for name, value in given.items())
     patch = " x ".join(str(length) for length in plan.patch_size)
     raise ConfigError(
         [
-            f"{told}: a training step of {plan.architecture} with a patch of {patch} voxels needs at least "
-            f"{needed / 1e9:.0f} GB, and {there / 1e9:.0f} GB are there. Use smaller ones, or leave them out."
+            f"{settings}: a training step of {plan.architecture} with a patch of {patch} voxels needs at least "
+            f"{needed / 1e9:.0f} GB, and {available / 1e9:.0f} GB are there. Use smaller ones, or leave them out."
         ]
     )
 
 
-def _kept_bytes(network: nn.Module, images: torch.Tensor) -> int:
+def _activation_bytes(network: nn.Module, images: torch.Tensor) -> int:
     """Bytes of all that a pass through the network keeps for its way back; the weights are not among them."""
     weights = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
-    kept: dict[int, torch.UntypedStorage] = {}  # held, so that no address is used again
+    storages: dict[int, torch.UntypedStorage] = {}  # held, so that no address is used again
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in weights:
-            kept[storage._cdata] = storage
+            storages[storage._cdata] = storage
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        found = network(images)  # held as well
-    del found
-    return sum(storage.nbytes() for storage in kept.values())
+        outputs = network(images)  # held as well
+    del outputs
+    return sum(storage.nbytes() for storage in storages.values())

@@ -41,8 +41,8 @@ def _measure(plan: Plan, config: TrainConfig, device: torch.device) -> tuple[flo
     """The seconds, and how compiling went where the plan wants it."""
     if device.type == "cpu" and SPARE * step_bytes(plan) > available_memory():
         return float("inf"), None  # a process that asks for too much may be ended without a word
-    wanted = plan.batch_size
-    if device.type == "cpu" and wanted > MOST_MEASURED:  # there each patch takes as long as the one before
+    full_batch = plan.batch_size
+    if device.type == "cpu" and full_batch > MOST_MEASURED:  # there each patch takes as long as the one before
         plan = replace(plan, batch_size=MOST_MEASURED)
     try:
         learner = Learner(plan, config, device)
@@ -58,7 +58,7 @@ def _measure(plan: Plan, config: TrainConfig, device: torch.device) -> tuple[flo
             seconds.append(time.perf_counter() - started)
             if sum(seconds) > ENOUGH_SECONDS:
                 break
-        return min(seconds[1:] or seconds) * wanted / plan.batch_size, learner.compiled
+        return min(seconds[1:] or seconds) * full_batch / plan.batch_size, learner.compiled
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -86,9 +86,9 @@ def fastest_arithmetic(plan: Plan, config: TrainConfig, device: torch.device) ->
             candidate = replace(plan, mixed_precision=precision, channels_last=order)
             times[precision, order] = measure_step(candidate, config, device)
     best = min(times, key=lambda key: times[key])
-    told = ", ".join(f"{_name(*key)} {seconds:.2f} s" for key, seconds in times.items())
+    measured = ", ".join(f"{_name(*key)} {seconds:.2f} s" for key, seconds in times.items())
     chosen = replace(plan, mixed_precision=best[0], channels_last=best[1])
-    return chosen, times[best], f"{row}measured a step on this device: {told}"
+    return chosen, times[best], f"{row}measured a step on this device: {measured}"
 
 
 def compiled_if_faster(
@@ -98,19 +98,19 @@ def compiled_if_faster(
 
     seconds: of a step as it is. time_left: seconds for training, None without a limit; compiling takes some of them.
     """
-    asked = config.trainer.compile
-    if asked is False or (asked == "auto" and (device.type != "cuda" or find_spec("triton") is None)):
+    setting = config.trainer.compile
+    if setting is False or (setting == "auto" and (device.type != "cuda" or find_spec("triton") is None)):
         return plan, seconds, ""
-    if asked == "auto" and time_left is not None and time_left < COMPILED_FROM:
+    if setting == "auto" and time_left is not None and time_left < COMPILED_FROM:
         return plan, seconds, "; not compiled for so short a training"
-    found, how = _measure(replace(plan, compiled=True), config, device)
-    if how is None or how.run is None:
-        return plan, seconds, f"; cannot be compiled: {how.error if how else 'not enough memory'}"
-    told = f"; compiled, which takes {how.seconds:.0f} s, {found:.2f} s"
-    share = 1.0 if time_left is None else max(0.0, 1 - how.seconds / time_left)
-    if asked == "auto" and found > COMPILED_GAIN * share * seconds:
-        return plan, seconds, f"{told}: too little"
-    return replace(plan, compiled=True), found, told
+    compiled_seconds, compiled = _measure(replace(plan, compiled=True), config, device)
+    if compiled is None or compiled.run is None:
+        return plan, seconds, f"; cannot be compiled: {compiled.error if compiled else 'not enough memory'}"
+    reason = f"; compiled, which takes {compiled.seconds:.0f} s, {compiled_seconds:.2f} s"
+    share = 1.0 if time_left is None else max(0.0, 1 - compiled.seconds / time_left)
+    if setting == "auto" and compiled_seconds > COMPILED_GAIN * share * seconds:
+        return plan, seconds, f"{reason}: too little"
+    return replace(plan, compiled=True), compiled_seconds, reason
 
 
 def _name(mixed: bool, channels_last: bool) -> str:

@@ -105,7 +105,7 @@ def load_checkpoint(path: Path, learner: Learner) -> TrainingState:
         return state
     except UNREADABLE as error:
         raise TrainingError(
-            f"{path} cannot be resumed from: {_why(error)}. Start the training anew in another folder."
+            f"{path} cannot be resumed from: {_unreadable_reason(error)}. Start the training anew in another folder."
         ) from None
 
 
@@ -157,8 +157,8 @@ def _written(record: Path) -> dict[str, int]:
     return {name: time for name, time in content.items() if NUMBERED.fullmatch(name)}
 
 
-def _why(error: Exception) -> str:
-    """What is wrong, in words of our own: PyTorch's advise to load such files without its safeguard."""
+def _unreadable_reason(error: Exception) -> str:
+    """What is wrong, as a text of our own: PyTorch's advise to load such files without its safeguard."""
     if isinstance(error, pickle.UnpicklingError):
         return "it holds something else than numbers, or is damaged; it is not opened, because that could run code"
     if isinstance(error, KeyError):
@@ -170,7 +170,7 @@ def _why(error: Exception) -> str:
     return "it is damaged, or was written by another program"
 
 
-class _Remembering:
+class _ErrorKeepingStream:
     """A stream for ``torch.save``, which says of a full disk only that it made a mistake itself."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -190,10 +190,10 @@ class _Remembering:
 
 
 def _save(content: dict[str, Any], stream: BinaryIO) -> None:
-    remembering = _Remembering(stream)
-    torch.save(content, remembering)  # type: ignore[arg-type]
-    if remembering.error is not None:
-        raise remembering.error
+    kept_stream = _ErrorKeepingStream(stream)
+    torch.save(content, kept_stream)  # type: ignore[arg-type]
+    if kept_stream.error is not None:
+        raise kept_stream.error
 
 
 class CheckpointWriter:

@@ -41,8 +41,10 @@ class CurvePoints:
             self._at(event["epoch"]).update({key: event[key] for key in FROM_EPOCH})
         elif kind == "validated":
             metrics = event.get("metrics", {})
-            known = {key: metrics[key] for key in FROM_METRICS if key in metrics}
-            self._at(event["epoch"]).update({key: event[key] for key in ("minutes", "mean_dice", "dice")}, **known)
+            metrics_of_curves = {key: metrics[key] for key in FROM_METRICS if key in metrics}
+            self._at(event["epoch"]).update(
+                {key: event[key] for key in ("minutes", "mean_dice", "dice")}, **metrics_of_curves
+            )
 
     def _at(self, epoch: int) -> CurvePoint:
         return self._points.setdefault(epoch, {"epoch": epoch})

@@ -42,7 +42,7 @@ class Pace:
 
 
 class Dashboard:
-    """Is told of epochs and validations after their events were written, and writes files when asked to: after the
+    """Gets epochs and validations after their events were written, and writes files when asked to: after the
     model and the checkpoint, which matter more on a disk that is nearly full.
 
     epoch: how many are done, of a resumed training. ``refresh`` and ``close`` raise StorageError.

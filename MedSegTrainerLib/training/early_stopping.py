@@ -18,32 +18,32 @@ class Monitor:
 
     def __init__(self, trainer: TrainerConfig, class_names: Iterable[str]) -> None:
         self.name = trainer.monitor
-        known, metric = monitored_names(list(class_names)), logged_metric(self.name)
-        if metric is None or self.name not in known:
-            near = did_you_mean(self.name, known)
+        logged, metric = monitored_names(list(class_names)), logged_metric(self.name)
+        if metric is None or self.name not in logged:
+            near = did_you_mean(self.name, logged)
             raise ConfigError(
-                [f"trainer.monitor = '{self.name}': is not logged.{near} Logged are: {', '.join(known)}."]
+                [f"trainer.monitor = '{self.name}': is not logged.{near} Logged are: {', '.join(logged)}."]
             )
         smaller = metric.better == "lower"
         self.sign = -1.0 if trainer.monitor_mode == "min" or (trainer.monitor_mode == "auto" and smaller) else 1.0
         self.min_delta = trainer.min_delta
 
     def value(self, metrics: Mapping[str, float | None]) -> float | None:
-        """The monitored number; None where it is not known in this epoch, as without held-out cases,
+        """The monitored number; None where it has no value in this epoch, as without validation cases,
         or is not finite."""
         value = metrics.get(self.name)
         return value if value is not None and math.isfinite(value) else None
 
-    def why_unknown(self, judged: Collection[str], held_out: bool) -> str | None:
-        """Why the metric is never known, in words, or None. judged: the classes that held-out cases have."""
+    def why_unknown(self, val_classes: Collection[str], has_val_cases: bool) -> str | None:
+        """The reason why the metric never has a value, or None. val_classes: those that validation cases have."""
         metric, name = LOGGED_METRICS[self.name.partition("/")[0]], self.name.partition("/")[2]
         if metric.of_epoch:
             return None
-        if not held_out:
+        if not has_val_cases:
             return "no case is held out"
-        if name and name not in judged:
+        if name and name not in val_classes:
             return f"no held-out case has '{name}'"
-        return "no held-out case has any class" if metric.of_class and not judged else None
+        return "no held-out case has any class" if metric.of_class and not val_classes else None
 
     def is_better(self, value: float | None, best: float | None) -> bool:
         """Whether ``value`` beats ``best``; an unknown value beats nothing but an unknown best."""

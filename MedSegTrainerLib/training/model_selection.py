@@ -1,4 +1,4 @@
-"""Judges a training on its held-out volumes: the curve, the best model, numbered checkpoints, the plateau schedule."""
+"""Scores a training on its validation cases: the curve, the best model, numbered checkpoints, the plateau schedule."""
 
 from __future__ import annotations
 
@@ -10,84 +10,84 @@ from MedSegTrainerLib.guide.remedies import facts_of
 from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.training.early_stopping import note_improvement
 from MedSegTrainerLib.training.lr_schedule import plateau_patience, plateau_reductions
-from MedSegTrainerLib.training.session import Training
-from MedSegTrainerLib.training.validation import HeldOutScores
+from MedSegTrainerLib.training.session import TrainingSession
+from MedSegTrainerLib.training.validation import ValidationScores
 
 
-def validate(training: Training) -> None:
-    """Judges the averaged weights, tells the result, and keeps them where they are the best so far."""
-    with training.budget.validating():
-        training.ranks.take_firsts(list(training.learner.average.weights.values()))  # statistics of norms may differ
-        training.held_out.show(training.ranks.first_does(training.folder.preview_requested))
-        scores = training.held_out.judge(training.learner.average.weights) if training.held_out.cases else None
-    metrics: dict[str, float | None] = {**training.newest, **(scores.metrics if scores else {})}
+def validate(session: TrainingSession) -> None:
+    """Scores the averaged weights, emits the result, and keeps them where they are the best so far."""
+    with session.budget.validating():
+        session.ranks.take_firsts(list(session.learner.average.weights.values()))  # statistics of norms may differ
+        session.validator.show(session.ranks.first_does(session.folder.preview_requested))
+        scores = session.validator.score(session.learner.average.weights) if session.validator.cases else None
+    metrics: dict[str, float | None] = {**session.newest, **(scores.metrics if scores else {})}
     if scores is not None:
-        _tell(training, scores, metrics)
-    _follow_plateau(training, metrics)
-    _remember(training, scores, metrics)
-    if training.ranks.is_first:
-        advise(training)
+        _emit_scores(session, scores, metrics)
+    _follow_plateau(session, metrics)
+    _save_if_best(session, scores, metrics)
+    if session.ranks.is_first:
+        advise(session)
 
 
-def advise(training: Training) -> None:
-    """Tells what is new in the curves; what was said before stands in the events too."""
-    events = EventReader(training.folder.events_file).read(limit=10**9)
-    for advice in news(events, facts_of(training.config, training.plan, len(training.train_cases))):
-        training.emit(advice)
+def advise(session: TrainingSession) -> None:
+    """Emits the advice that is new; what was given before stands in the events too."""
+    events = EventReader(session.folder.events_file).read(limit=10**9)
+    for advice in news(events, facts_of(session.config, session.plan, len(session.train_cases))):
+        session.emit(advice)
 
 
-def keep_checkpoint(training: Training) -> None:
+def keep_checkpoint(session: TrainingSession) -> None:
     """What ``save_frequency`` and ``save_best_only`` ask for beside the checkpoint that a resume needs.
 
     ``best.pt`` where the monitored metric is better than at the one before, or else a checkpoint by number.
     """
-    trainer, state = training.config.trainer, training.state
-    folder = training.folder.path / trainer.checkpoint_dir
-    if state.epoch % (trainer.save_frequency or 1) or not training.ranks.is_first:
+    trainer, state = session.config.trainer, session.state
+    folder = session.folder.path / trainer.checkpoint_dir
+    if state.epoch % (trainer.save_frequency or 1) or not session.ranks.is_first:
         return
     if trainer.save_best_only:
-        judged_now = state.val_epochs[-1:] == [state.epoch]
-        if judged_now and (state.best_kept is None or training.monitor.is_better(state.best, state.best_kept)):
+        validated_now = state.val_epochs[-1:] == [state.epoch]
+        if validated_now and (state.best_kept is None or session.monitor.is_better(state.best, state.best_kept)):
             state.best_kept = state.best
-            training.writer.save(folder / "best.pt", training.learner, state)
+            session.writer.save(folder / "best.pt", session.learner, state)
     elif trainer.save_frequency:
-        record = training.folder.numbered_file
-        training.writer.keep_numbered(folder, training.learner, state, trainer.keep_checkpoints, record)
+        record = session.folder.numbered_file
+        session.writer.keep_numbered(folder, session.learner, state, trainer.keep_checkpoints, record)
 
 
-def _tell(training: Training, scores: HeldOutScores, metrics: dict[str, float | None]) -> None:
-    if not training.ranks.is_first:
+def _emit_scores(session: TrainingSession, scores: ValidationScores, metrics: dict[str, float | None]) -> None:
+    if not session.ranks.is_first:
         return
     event = Validated(
-        epoch=training.state.epoch,
-        minutes=round((training.state.seconds + training.budget.validation_seconds) / 60, 3),
+        epoch=session.state.epoch,
+        minutes=round((session.state.seconds + session.budget.validation_seconds) / 60, 3),
         mean_dice=scores.mean,
         dice=scores.per_class,
         per_case=scores.per_case,
         zero_classes=list(scores.zero_classes),
         metrics=metrics,
     )
-    training.emit(event)
-    training.dashboard.validated(event, scores.preview, training.learner.network)
+    session.emit(event)
+    session.dashboard.validated(event, scores.preview, session.learner.network)
 
 
-def _follow_plateau(training: Training, metrics: dict[str, float | None]) -> None:
+def _follow_plateau(session: TrainingSession, metrics: dict[str, float | None]) -> None:
     """The schedule 'plateau' looks at the validation loss, or without held-out cases at that of the training."""
-    state = training.state
+    state = session.state
     losses = [metrics.get("val_loss"), metrics.get("train_loss")]
     loss = next((loss for loss in losses if loss is not None), None)
     if loss is None:
         return  # stopped within the first epoch of this process
     state.val_epochs.append(state.epoch)
     state.val_losses.append(loss)
-    if training.plan.lr_schedule == "plateau":
-        patience = plateau_patience(training.config.trainer)
+    if session.plan.lr_schedule == "plateau":
+        patience = plateau_patience(session.config.trainer)
         state.reductions = plateau_reductions(state.val_losses, state.val_epochs, patience)
 
 
-def _remember(training: Training, scores: HeldOutScores | None, metrics: dict[str, float | None]) -> None:
+def _save_if_best(session: TrainingSession, scores: ValidationScores | None, metrics: dict[str, float | None]) -> None:
     """Keeps the model where the monitored metric is the best so far, or is not known at all."""
-    state, monitor = training.state, training.monitor
+    state, monitor = session.state, session.monitor
     value = monitor.value(metrics)
     note_improvement(monitor, value, state)
     if value is not None and not monitor.is_better(value, state.best):
@@ -95,28 +95,28 @@ def _remember(training: Training, scores: HeldOutScores | None, metrics: dict[st
     if value is None and state.best is not None:
         return
     state.best = value
-    if not training.ranks.is_first:
+    if not session.ranks.is_first:
         return
-    _save_model(training, scores, value)
+    _save_model(session, scores, value)
     if scores is not None:
-        training.emit(Best(epoch=state.epoch, mean_dice=scores.mean, monitor=monitor.name, value=value))
-        training.owner.update(best=scores.mean)
+        session.emit(Best(epoch=state.epoch, mean_dice=scores.mean, monitor=monitor.name, value=value))
+        session.owner.update(best=scores.mean)
 
 
-def _save_model(training: Training, scores: HeldOutScores | None, value: float | None) -> None:
-    how = {
-        "epoch": training.state.epoch,
-        "steps": training.state.step,
-        "train_cases": [case.name for case in training.train_cases],
-        "val_cases": [case.name for case in training.held_out.cases],
+def _save_model(session: TrainingSession, scores: ValidationScores | None, value: float | None) -> None:
+    details = {
+        "epoch": session.state.epoch,
+        "steps": session.state.step,
+        "train_cases": [case.name for case in session.train_cases],
+        "val_cases": [case.name for case in session.validator.cases],
     }
     metrics: dict[str, Any] = (
         {} if scores is None else {"val_dice": scores.mean, "val_dice_per_class": scores.per_class}
     )
     if value is not None:
-        metrics |= {"monitor": training.monitor.name, "monitored": value}
-    weights = training.learner.average.weights
+        metrics |= {"monitor": session.monitor.name, "monitored": value}
+    weights = session.learner.average.weights
     save_package(
-        ModelPackage(plan=training.plan, weights=weights, training=how, metrics=metrics, data=training.data),
-        training.folder.model,
+        ModelPackage(plan=session.plan, weights=weights, training=details, metrics=metrics, data=session.data),
+        session.folder.model,
     )

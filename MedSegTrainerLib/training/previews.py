@@ -1,4 +1,4 @@
-"""What the network makes of one held-out case, for whoever watches: a label map in patient space and a picture."""
+"""What the network makes of one validation case, for whoever watches: a label map in patient space and a picture."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _slices(preview: Preview) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, 
     """
     foreground = preview.reference > 0
     shape, spacing = preview.reference.shape, preview.geometry.spacing_zyx
-    found = []
+    panels = []
     for plane in PLANES:
         rows, columns = (axis for axis in range(3) if axis != plane.axis)
         if min(shape[rows], shape[columns]) == 1:
@@ -96,11 +96,11 @@ def _slices(preview: Preview) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, 
         index = int(np.argmax(counts)) if counts.any() else shape[plane.axis] // 2
         cuts = [array.take(index, axis=plane.axis) for array in (preview.image, preview.reference, preview.prediction)]
         size_mm = shape[rows] * spacing[rows], shape[columns] * spacing[columns]
-        found.append(([cut[::-1] if plane.flipped else cut for cut in cuts], size_mm))
-    scale = PANEL_PIXELS / max(size_mm[1] for _, size_mm in found)
+        panels.append(([cut[::-1] if plane.flipped else cut for cut in cuts], size_mm))
+    scale = PANEL_PIXELS / max(size_mm[1] for _, size_mm in panels)
     return [
         (cuts[0], cuts[1], cuts[2], (max(1, round(high * scale)), max(1, round(wide * scale))))
-        for cuts, (high, wide) in found
+        for cuts, (high, wide) in panels
     ]
 
 
@@ -129,8 +129,8 @@ def _borders(indices: np.ndarray) -> np.ndarray:
     """Pixels with a neighbour of another class."""
     border = np.zeros(indices.shape, dtype=bool)
     for rows, columns in ((1, 0), (0, 1)):
-        here = indices[: indices.shape[0] - rows, : indices.shape[1] - columns]
-        differs = here != indices[rows:, columns:]
+        current = indices[: indices.shape[0] - rows, : indices.shape[1] - columns]
+        differs = current != indices[rows:, columns:]
         border[: differs.shape[0], : differs.shape[1]] |= differs
         border[rows:, columns:] |= differs
     return border

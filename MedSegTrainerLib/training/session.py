@@ -19,11 +19,11 @@ from MedSegTrainerLib.training.dashboard import Dashboard
 from MedSegTrainerLib.training.early_stopping import Monitor, is_stale
 from MedSegTrainerLib.training.learner import Learner
 from MedSegTrainerLib.training.time_budget import TimeBudget
-from MedSegTrainerLib.training.validation import HeldOut
+from MedSegTrainerLib.training.validation import Validator
 
 
 @dataclass(kw_only=True)
-class Training:
+class TrainingSession:
     """What a training works with.
 
     ranks: the processes that train together; the first one alone writes to the folder.
@@ -38,7 +38,7 @@ class Training:
     emit: Emit
     device: torch.device
     train_cases: Sequence[StoredCase]
-    held_out: HeldOut
+    validator: Validator
     learner: Learner
     state: TrainingState
     monitor: Monitor

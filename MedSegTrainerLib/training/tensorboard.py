@@ -54,11 +54,11 @@ class TensorBoard:
             self._write(step=epoch + 1, session_log=SessionLog(status=SessionLog.START))
 
     def epoch(self, event: Epoch) -> None:
-        known = {name: metric.tag for name, metric in LOGGED_METRICS.items() if metric.of_epoch}
-        self._scalars({tag: getattr(event, name) for name, tag in known.items()}, event.epoch)
+        tags = {name: metric.tag for name, metric in LOGGED_METRICS.items() if metric.of_epoch}
+        self._scalars({tag: getattr(event, name) for name, tag in tags.items()}, event.epoch)
 
     def validated(self, event: Validated) -> None:
-        """The metrics of the held-out cases; those that are not known are left out."""
+        """The metrics of the validation cases; those without a value are left out."""
         scalars = {
             tag_of(name): value
             for name, value in event.metrics.items()
@@ -121,8 +121,8 @@ class TensorBoard:
 def tag_of(metric: str) -> str:
     """The tag of a metric of ``Validated``: val_dice/NAME is dice/NAME, val_dice itself is dice/mean."""
     name, _, label = metric.partition("/")
-    known = LOGGED_METRICS[name]
-    return f"{known.tag}/{label or 'mean'}" if known.of_class else known.tag
+    logged = LOGGED_METRICS[name]
+    return f"{logged.tag}/{label or 'mean'}" if logged.of_class else logged.tag
 
 
 def _histogram(values: np.ndarray) -> Any:

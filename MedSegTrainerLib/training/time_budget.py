@@ -87,7 +87,7 @@ class TimeBudget:
         return max(step, min(possible, int(planned * MOST_ADDED)))
 
     def eta_seconds(self, step: int, total_steps: int) -> float:
-        """Until the end as a user is told it: that of the budget, or of the steps."""
+        """Until the end, for messages: that of the budget, or of the steps."""
         left = self.seconds_left
         if left is not None:
             return max(0.0, round(left, 1))

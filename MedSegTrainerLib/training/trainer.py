@@ -16,12 +16,12 @@ from MedSegTrainerLib.training.checkpoint import save_checkpoint
 from MedSegTrainerLib.training.lr_schedule import rate_at
 from MedSegTrainerLib.training.model_selection import advise, keep_checkpoint, validate
 from MedSegTrainerLib.training.nan_recovery import NotANumberError, go_back
-from MedSegTrainerLib.training.session import Training
+from MedSegTrainerLib.training.session import TrainingSession
 
 RANK_SEEDS = 1_000_003  # more than there are epochs
 
 
-def fit(training: Training) -> str | None:
+def fit(session: TrainingSession) -> str | None:
     """Trains to the end, or until asked to stop; the best model is in the job folder at every moment.
 
     Returns how it was stopped (``keep-best`` or ``now``), or None. Raises TrainingError where the loss
@@ -29,134 +29,132 @@ def fit(training: Training) -> str | None:
     gone. Every rank comes to the same end.
     """
     try:
-        stopped = _run_epochs(training)
+        stopped = _run_epochs(session)
     except BaseException:
-        with suppress(StorageError):  # what ended the training is told
-            training.writer.wait()
+        with suppress(StorageError):  # what ended the training is raised
+            session.writer.wait()
         raise
-    training.writer.wait()
+    session.writer.wait()
     return stopped
 
 
-def _run_epochs(training: Training) -> str | None:
-    earlier = training.state.seconds
-    training.budget.begin(training.state.step)
-    while not training.is_over:
+def _run_epochs(session: TrainingSession) -> str | None:
+    earlier = session.state.seconds
+    session.budget.begin(session.state.step)
+    while not session.is_over:
         is_full = False
         try:
-            stopped = _run_epoch(training)
+            stopped = _run_epoch(session)
         except NotANumberError:
-            _recover(training)
+            _recover(session)
             continue
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             is_full = True  # dealt with below: the error holds the memory as long as it is handled
         if is_full:
-            _go_on_smaller(training)
+            _go_on_smaller(session)
             continue
-        training.state.seconds = earlier + training.budget.seconds_trained
+        session.state.seconds = earlier + session.budget.seconds_trained
         if stopped == STOP_NOW:
             return stopped
-        if stopped or _is_validation_due(training):
-            validate(training)
+        if stopped or _is_validation_due(session):
+            validate(session)
         if stopped:
             return stopped
-        keep_checkpoint(training)
-        if training.ranks.is_first:
-            _save_from_time_to_time(training)
-            training.dashboard.refresh()
+        keep_checkpoint(session)
+        if session.ranks.is_first:
+            _save_from_time_to_time(session)
+            session.dashboard.refresh()
     return None
 
 
-def _run_epoch(training: Training) -> str | None:
+def _run_epoch(session: TrainingSession) -> str | None:
     """Steps up to the end of the epoch or the training; returns how it was asked to stop.
 
     Raises NotANumberError where the loss or the weights are no numbers any more.
     """
-    plan, state, learner = training.plan, training.state, training.learner
-    accumulate = training.batches_per_step
+    plan, state, learner = session.plan, session.state, session.learner
+    accumulate = session.batches_per_step
     # dropout: the same after a resume, and not the same on two ranks
-    torch.manual_seed(training.config.data.seed + state.epoch + RANK_SEEDS * training.ranks.rank)
+    torch.manual_seed(session.config.data.seed + state.epoch + RANK_SEEDS * session.ranks.rank)
     learner.loss.ramp = state.step / state.total_steps
-    batches = epoch_batches(
-        training.train_cases, plan, training.config.data, training.device, state.epoch, training.ranks
-    )
+    batches = epoch_batches(session.train_cases, plan, session.config.data, session.device, state.epoch, session.ranks)
     losses: list[torch.Tensor] = []
     norms: list[torch.Tensor] = []
-    started = training.budget.clock()
+    started = session.budget.clock()
     rate = 0.0
     while len(losses) < plan.steps_per_epoch and state.step < state.total_steps:
-        rate = _rate(training)
+        rate = _rate(session)
         loss, norm = learner.step((next(batches) for _ in range(accumulate)), accumulate, rate)
         losses.append(loss)
         norms.append(norm)
         state.step += 1
-        if state.step >= training.next_look:
-            if training.ranks.any(not torch.isfinite(loss)):
+        if state.step >= session.next_look:
+            if session.ranks.any(not torch.isfinite(loss)):
                 raise NotANumberError
-            stopped = _look_around(training)
+            stopped = _check_progress(session)
             if stopped:
                 return stopped
     state.epoch += 1
     mean_loss = torch.stack(losses).mean()
-    training.ranks.add_up([mean_loss])
+    session.ranks.add_up([mean_loss])
     if not torch.isfinite(mean_loss) or not learner.is_finite():
         raise NotANumberError
-    _tell_epoch(training, float(mean_loss), rate, float(torch.stack(norms).mean()), training.budget.clock() - started)
+    _emit_epoch(session, float(mean_loss), rate, float(torch.stack(norms).mean()), session.budget.clock() - started)
     return None
 
 
-def _tell_epoch(training: Training, loss: float, rate: float, norm: float, seconds: float) -> None:
-    state = training.state
-    training.newest = {"train_loss": loss, "learning_rate": rate, "gradient_norm": norm}
-    if not training.ranks.is_first:
+def _emit_epoch(session: TrainingSession, loss: float, rate: float, norm: float, seconds: float) -> None:
+    state = session.state
+    session.newest = {"train_loss": loss, "learning_rate": rate, "gradient_norm": norm}
+    if not session.ranks.is_first:
         return
     event = Epoch(
         epoch=state.epoch,
-        epochs=training.epochs,
+        epochs=session.epochs,
         step=state.step,
         train_loss=loss,
         learning_rate=rate,
         gradient_norm=norm,
         seconds=round(seconds, 3),
-        eta_seconds=training.eta_seconds,
+        eta_seconds=session.eta_seconds,
     )
-    training.emit(event)
-    training.dashboard.epoch(event)
-    training.owner.update(epoch=state.epoch, epochs=training.epochs, progress=state.step / state.total_steps)
+    session.emit(event)
+    session.dashboard.epoch(event)
+    session.owner.update(epoch=state.epoch, epochs=session.epochs, progress=state.step / state.total_steps)
 
 
-def _save_from_time_to_time(training: Training) -> None:
-    clock = training.budget.clock
-    if training.is_over or clock() - training.last_save >= training.config.trainer.checkpoint_seconds:
-        training.writer.save(training.folder.checkpoint_file, training.learner, training.state)
-        training.last_save = clock()
+def _save_from_time_to_time(session: TrainingSession) -> None:
+    clock = session.budget.clock
+    if session.is_over or clock() - session.last_save >= session.config.trainer.checkpoint_seconds:
+        session.writer.save(session.folder.checkpoint_file, session.learner, session.state)
+        session.last_save = clock()
 
 
-def _recover(training: Training) -> None:
+def _recover(session: TrainingSession) -> None:
     """Back to the last good state; raises TrainingError after too many attempts."""
-    rate = _rate(training)
-    training.writer.wait()
-    training.ranks.wait()  # for what the first one has written
-    training.learner, training.state = go_back(
-        training.folder.checkpoint_file,
-        training.plan,
-        training.config,
-        training.device,
-        training.state,
+    rate = _rate(session)
+    session.writer.wait()
+    session.ranks.wait()  # for what the first one has written
+    session.learner, session.state = go_back(
+        session.folder.checkpoint_file,
+        session.plan,
+        session.config,
+        session.device,
+        session.state,
         rate,
-        training.ranks,
+        session.ranks,
     )
-    state = training.state
-    training.budget.go_back_to(state.step)
-    training.next_look = state.step
-    training.ranks.wait()  # all have read it
-    if not training.ranks.is_first:
+    state = session.state
+    session.budget.go_back_to(state.step)
+    session.next_look = state.step
+    session.ranks.wait()  # all have read it
+    if not session.ranks.is_first:
         return
-    save_checkpoint(training.folder.checkpoint_file, training.learner, state)
-    now = _rate(training)
-    training.emit(
+    save_checkpoint(session.folder.checkpoint_file, session.learner, state)
+    now = _rate(session)
+    session.emit(
         Recovered(
             epoch=state.epoch,
             step=state.step,
@@ -167,74 +165,74 @@ def _recover(training: Training) -> None:
             f"with {now:.2g} and gradients clipped at {state.clip:g} (attempt {state.recoveries}).",
         )
     )
-    training.dashboard.back_to(state.epoch)
-    advise(training)
+    session.dashboard.back_to(state.epoch)
+    advise(session)
 
 
-def _go_on_smaller(training: Training) -> None:
+def _go_on_smaller(session: TrainingSession) -> None:
     """The same weights with a step that needs less memory; the epoch begins anew. Raises TrainingError."""
-    free_memory(training.device)
-    plan = smaller(training.plan, is_trained=True) if training.ranks.count == 1 else None
+    free_memory(session.device)
+    plan = smaller(session.plan, is_trained=True) if session.ranks.count == 1 else None
     if plan is None:
         raise TrainingError(
-            f"The memory of {training.device} ran out in a step with a batch of {training.plan.batch_size}, and "
+            f"The memory of {session.device} ran out in a step with a batch of {session.plan.batch_size}, and "
             "nothing can be made smaller. The best model so far is kept. Close other programs, use a smaller network "
             "or patch, or --device cpu."
         )
-    training.emit(
+    session.emit(
         Warned(
             message=f"Memory ran out. Training goes on with {plan.batch_parts} x {plan.batch_size} patches of "
             f"{' x '.join(map(str, plan.patch_size))} voxels a step."
         )
     )
-    training.plan = training.learner.plan = plan
-    training.held_out.follow(plan)
-    atomic.write_json(training.folder.plan_file, plan.to_json())
+    session.plan = session.learner.plan = plan
+    session.validator.follow(plan)
+    atomic.write_json(session.folder.plan_file, plan.to_json())
 
 
-def _look_around(training: Training) -> str | None:
+def _check_progress(session: TrainingSession) -> str | None:
     """How long it will be, and whether somebody wants it to stop: as the first rank sees it."""
-    state, ranks = training.state, training.ranks
-    state.total_steps = training.budget.total_steps(state.step, state.total_steps)
+    state, ranks = session.state, session.ranks
+    state.total_steps = session.budget.total_steps(state.step, state.total_steps)
     stopped = None
     if ranks.is_first:
-        _tell_progress(training)
-        stopped = training.folder.stop_requested()
-    pause = training.budget.steps_to_next_look(state.step)
+        _emit_progress(session)
+        stopped = session.folder.stop_requested()
+    pause = session.budget.steps_to_next_look(state.step)
     state.total_steps, pause, stopped = ranks.first_says((state.total_steps, pause, stopped))
-    training.next_look = state.step + pause
+    session.next_look = state.step + pause
     return stopped
 
 
-def _tell_progress(training: Training) -> None:
+def _emit_progress(session: TrainingSession) -> None:
     """Raises JobError where another process took over."""
-    state, eta = training.state, training.eta_seconds
-    if training.owner.lost:
-        raise JobError(f"Another process has taken over {training.folder.path}. This one ends; nothing is lost.")
-    training.emit(Progress(done=state.step, total=state.total_steps, eta_seconds=eta))
-    training.owner.update(
+    state, eta = session.state, session.eta_seconds
+    if session.owner.lost:
+        raise JobError(f"Another process has taken over {session.folder.path}. This one ends; nothing is lost.")
+    session.emit(Progress(done=state.step, total=state.total_steps, eta_seconds=eta))
+    session.owner.update(
         state="running",
         epoch=state.epoch,
-        epochs=training.epochs,
+        epochs=session.epochs,
         progress=state.step / state.total_steps,
         eta_seconds=eta,
     )
 
 
-def _rate(training: Training) -> float:
-    plan, state = training.plan, training.state
+def _rate(session: TrainingSession) -> float:
+    plan, state = session.plan, session.state
     return state.rate_scale * rate_at(
         state.step,
         steps=state.total_steps,
         warmup_steps=round(plan.warmup_epochs * plan.steps_per_epoch),
         peak=plan.learning_rate,
-        trainer=training.config.trainer,
+        trainer=session.config.trainer,
         schedule=plan.lr_schedule,
         steps_per_epoch=plan.steps_per_epoch,
         reductions=state.reductions,
     )
 
 
-def _is_validation_due(training: Training) -> bool:
-    state = training.state
-    return state.epoch % training.plan.validation_interval == 0 or state.step >= state.total_steps
+def _is_validation_due(session: TrainingSession) -> bool:
+    state = session.state
+    return state.epoch % session.plan.validation_interval == 0 or state.step >= state.total_steps

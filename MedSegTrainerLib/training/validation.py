@@ -1,4 +1,4 @@
-"""Scores and loss of whole held-out volumes while training, on the network's grid, all of one pass through the network.
+"""Scores and loss of whole validation volumes in training, on the network's grid, all of one pass through the network.
 
 The loss has a form that can be compared from epoch to epoch and costs little.
 """
@@ -30,7 +30,7 @@ from MedSegTrainerLib.networks.forward import to_channels_last, window_forward
 from MedSegTrainerLib.training.previews import Preview
 
 OVERLAP = 0.25  # less than when applying: half the time, nearly the same Dice
-NAMES_TOLD, LONGEST_NAME = 10, 80  # of cases, in a message
+NAMES_LISTED, LONGEST_NAME = 10, 80  # of cases, in a message
 PER_CLASS = {name: metric for name, metric in LOGGED_METRICS.items() if metric.of_class}
 
 Values = dict[str, float | None]
@@ -49,12 +49,12 @@ class CaseScores:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOutScores:
+class ValidationScores:
     """``per_class``: mean Dice over the cases, None for a class that no case has: it counts in no mean over classes.
 
     mean: that of ``per_class``, None where no case has any class. metrics: those of ``LOGGED_METRICS`` that are no
     epoch's; of those of classes the mean over the classes, and each class (val_dice/NAME, ...). preview: of the
-    case that is shown, None without cases.
+    selected case, None without cases.
     """
 
     per_case: dict[str, Values]
@@ -65,8 +65,8 @@ class HeldOutScores:
     preview: Preview | None = field(default=None, compare=False)
 
 
-class HeldOut:
-    """Held-out cases and a copy of the network to judge weights with."""
+class Validator:
+    """The validation cases and a copy of the network that weights are scored with."""
 
     def __init__(
         self,
@@ -75,27 +75,27 @@ class HeldOut:
         device: torch.device,
         *,
         overlap: float = OVERLAP,
-        warn: Callable[[str], None] = lambda words: None,
+        warn: Callable[[str], None] = lambda message: None,
         ranks: Ranks = ALONE,
     ) -> None:
-        """``warn`` gets words where memory ran out and volumes are judged with less from then on. Each of several
-        ranks judges a part of the cases."""
+        """``warn`` gets a message where memory ran out and volumes are scored with less from then on. Each of several
+        ranks scores a part of the cases."""
         self.cases, self.plan, self.overlap, self.warn, self.ranks = cases, plan, overlap, warn, ranks
-        self.shown = case_to_show(cases)
-        self.refused = ""  # a name that was asked for in vain, and told
+        self.selected = case_to_show(cases)
+        self.refused = ""  # the requested name that was last warned of
         self.placement = Placement(device=device, plans=(plan,))
         self._place_on(self.placement)
 
     def show(self, name: str | None) -> None:
         """From now on the preview is of this case; None changes nothing, nor does a name that no held-out case has."""
         if name in {case.name for case in self.cases}:
-            self.shown = name
+            self.selected = name
         elif self.cases and name is not None and name != self.refused:
             self.refused = name
-            some = ", ".join(case.name for case in self.cases[:NAMES_TOLD])
+            some = ", ".join(case.name for case in self.cases[:NAMES_LISTED])
             self.warn(
                 f"previews/case.json asks for {name[:LONGEST_NAME]!r}, which is no held-out case of this training. The "
-                f"preview goes on with {self.shown}. Ask for one of the {len(self.cases)} that are: {some}."
+                f"preview goes on with {self.selected}. Ask for one of the {len(self.cases)} that are: {some}."
             )
 
     def follow(self, plan: Plan) -> None:
@@ -103,27 +103,27 @@ class HeldOut:
         self.plan, self.placement = plan, replace(self.placement, plans=(plan,))
 
     @torch.inference_mode()
-    def judge(self, weights: dict[str, torch.Tensor], on_case: Callable[[], None] = lambda: None) -> HeldOutScores:
+    def score(self, weights: dict[str, torch.Tensor], on_case: Callable[[], None] = lambda: None) -> ValidationScores:
         """Scores of these weights; ``on_case`` is called after each case. Of several ranks only the first one gets the
         preview."""
         self.network.load_state_dict(weights)
         scores, preview = {}, None
-        shown_first = sorted(self.cases, key=lambda case: case.name != self.shown)
-        for case in shown_first[self.ranks.rank :: self.ranks.count]:
-            scores[case.name], shown = self._judge_case(case, weights)
-            preview = shown or preview
+        selected_first = sorted(self.cases, key=lambda case: case.name != self.selected)
+        for case in selected_first[self.ranks.rank :: self.ranks.count]:
+            scores[case.name], case_preview = self._score_case(case, weights)
+            preview = case_preview or preview
             on_case()
-        found = {name: score for part in self.ranks.gather(scores) for name, score in part.items()}
-        return summarise({case.name: found[case.name] for case in self.cases}, self.plan.class_names, preview)
+        all_scores = {name: score for part in self.ranks.gather(scores) for name, score in part.items()}
+        return summarise({case.name: all_scores[case.name] for case in self.cases}, self.plan.class_names, preview)
 
-    def _judge_case(self, case: StoredCase, weights: dict[str, torch.Tensor]) -> tuple[CaseScores, Preview | None]:
-        """Scores of one case and, of the one that is shown, what to show; with less memory where it ran out."""
+    def _score_case(self, case: StoredCase, weights: dict[str, torch.Tensor]) -> tuple[CaseScores, Preview | None]:
+        """Scores of one case and, of the selected one, its preview; with less memory where it ran out."""
         while True:
             try:
                 logits = self._logits(case)
                 predicted = logits.max(dim=0).indices  # argmax over the first axis takes ten times as long on a CPU
-                scores = self._score(logits, predicted, to_device(case.label, logits.device))
-                return scores, _preview(case, predicted) if case.name == self.shown else None
+                scores = self._case_scores(logits, predicted, to_device(case.label, logits.device))
+                return scores, _preview(case, predicted) if case.name == self.selected else None
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -149,26 +149,26 @@ class HeldOut:
         if plan.channels_last:
             self.network = to_channels_last(self.network, plan.dims)
         self.precision = Precision(placement.device, plan.mixed_precision)
-        self.loss = HeldOutLoss(plan, placement.device)
+        self.loss = ValidationLoss(plan, placement.device)
 
     def _need_less(self, weights: dict[str, torch.Tensor]) -> None:
         """The next lighter placement; raises TrainingError where there is none."""
         free_memory(self.placement.device)
-        found = lighter(self.placement, [self.plan])
-        if found is None:
+        fallback = lighter(self.placement, [self.plan])
+        if fallback is None:
             raise TrainingError(
                 "Memory ran out while held-out volumes were judged, and nothing can be made smaller. The best model so "
                 "far is kept. Close other programs, or use a smaller network."
             )
-        placement, words = found
-        self.warn(f"Memory ran out while held-out volumes were judged. {words}")
+        placement, message = fallback
+        self.warn(f"Memory ran out while held-out volumes were judged. {message}")
         if placement.device != self.placement.device:
             self._place_on(placement)
             self.network.load_state_dict(weights)
         self.placement = placement
-        self.loss = HeldOutLoss(self.plan, placement.sums_on or placement.device)
+        self.loss = ValidationLoss(self.plan, placement.sums_on or placement.device)
 
-    def _score(self, logits: torch.Tensor, predicted: torch.Tensor, reference: torch.Tensor) -> CaseScores:
+    def _case_scores(self, logits: torch.Tensor, predicted: torch.Tensor, reference: torch.Tensor) -> CaseScores:
         table = confusion_table(predicted, reference, len(self.plan.classes) + 1)
         return CaseScores(
             classes={name: _class_scores(table, i) for i, name in enumerate(self.plan.class_names, start=1)},
@@ -193,7 +193,9 @@ def confusion_table(predicted: torch.Tensor, reference: torch.Tensor, count: int
     return table[1:]
 
 
-def summarise(cases: Mapping[str, CaseScores], classes: Sequence[str], preview: Preview | None = None) -> HeldOutScores:
+def summarise(
+    cases: Mapping[str, CaseScores], classes: Sequence[str], preview: Preview | None = None
+) -> ValidationScores:
     """Means over cases, then over classes: a class that is never found pulls the mean down, not out of sight.
 
     One that no case has cannot be found: nothing is said of it but its precision, 0 where the network finds it.
@@ -201,17 +203,17 @@ def summarise(cases: Mapping[str, CaseScores], classes: Sequence[str], preview: 
     tables = [case.table for case in cases.values()]
     metrics: Values = {"val_loss": _mean(case.loss for case in cases.values())}
     metrics |= {name: metric.of_cases(tables) for name, metric in LOGGED_METRICS.items() if metric.of_cases}
-    judged = [name for index, name in enumerate(classes, start=1) if any(any(table[index]) for table in tables)]
+    present = [name for index, name in enumerate(classes, start=1) if any(any(table[index]) for table in tables)]
     per_class: dict[str, Values] = {}
     for logged, metric in PER_CLASS.items():
         values = {name: _mean(case.classes[name][metric.of_class] for case in cases.values()) for name in classes}
         if not metric.absent_counts:
-            values.update((name, None) for name in classes if name not in judged)
-        metrics[logged] = _mean(values[name] for name in judged)
+            values.update((name, None) for name in classes if name not in present)
+        metrics[logged] = _mean(values[name] for name in present)
         metrics |= {f"{logged}/{name}": value for name, value in values.items()}
         per_class[logged] = values
     dice = per_class[MEAN_DICE]
-    return HeldOutScores(
+    return ValidationScores(
         per_case={name: {key: value["dice"] for key, value in case.classes.items()} for name, case in cases.items()},
         per_class=dice,
         mean=metrics[MEAN_DICE],
@@ -233,8 +235,8 @@ def _class_scores(table: Sequence[Sequence[int]], index: int) -> Values:
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined else None
 
 
 def _preview(case: StoredCase, predicted: torch.Tensor) -> Preview:
@@ -249,7 +251,7 @@ def _preview(case: StoredCase, predicted: torch.Tensor) -> Preview:
 LARGEST = 1 << 25  # logits that the loss looks at: 128 MB, and what it works out from them some times as much
 
 
-class HeldOutLoss:
+class ValidationLoss:
     """The training loss at full resolution, of a volume as one sample, without the boundary term: that grows while
     training (``segmentation_loss.ramped_weights``), so the loss would change though the network did not.
 
@@ -275,5 +277,5 @@ class HeldOutLoss:
         starts = torch.arange(0, count - stride + 1, stride)
         chosen = starts + torch.randint(stride, starts.shape, generator=torch.Generator().manual_seed(0))
         chosen = to_device(chosen, logits.device)
-        places = chosen if valid is None else valid[chosen]
-        return logits[:, None, None, places], reference[None, None, places]
+        positions = chosen if valid is None else valid[chosen]
+        return logits[:, None, None, positions], reference[None, None, positions]

@@ -50,12 +50,12 @@ class TestRun:
             assert row["ratio"] == pytest.approx(theirs["median_ms"] / ours["median_ms"])
         assert {"infer", "stages", "limit"} <= document["sections"].keys()
         assert all(document["machine"].values())
-        shown = capsys.readouterr().out
-        assert all(name in shown for name in (*ROWS, "A training of 20 minutes", "Limit of the device"))
+        printed = capsys.readouterr().out
+        assert all(name in printed for name in (*ROWS, "A training of 20 minutes", "Limit of the device"))
 
     def test_a_wrong_folder_is_told_in_words(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        words = ["--smoke", "--data", str(tmp_path / "nowhere"), "-o", str(tmp_path / "bench.json")]
-        assert bench.run(bench.read_arguments(words)) == 1
+        arguments = ["--smoke", "--data", str(tmp_path / "nowhere"), "-o", str(tmp_path / "bench.json")]
+        assert bench.run(bench.read_arguments(arguments)) == 1
         assert "nowhere does not exist" in capsys.readouterr().err
 
     def test_an_unknown_comparison_is_refused(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,8 +123,8 @@ class TestSameWork:
         label = np.asarray(theirs["label"])[0].transpose(2, 1, 0)
         z, y, x = np.minimum(image.shape, ours.label.shape) - 1  # MONAI may round a size up where we round it down
         assert max(abs(a - b) for a, b in zip(image.shape, ours.label.shape, strict=True)) <= 1
-        together = np.corrcoef(image[:z, :y, :x].ravel(), ours.image[0, :z, :y, :x].ravel())[0, 1]
-        assert together > 0.95
+        correlation = np.corrcoef(image[:z, :y, :x].ravel(), ours.image[0, :z, :y, :x].ravel())[0, 1]
+        assert correlation > 0.95
         assert np.mean(label[:z, :y, :x] == ours.label[:z, :y, :x]) > 0.97
         assert image.std() == pytest.approx(ours.image.std(), rel=1e-3)
 

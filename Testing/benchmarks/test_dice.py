@@ -94,14 +94,14 @@ class TestTheirTraining:
 
 class TestLanes:
     def test_a_lane_keeps_its_order_and_lanes_do_not_wait_for_each_other(self, tmp_path: Path) -> None:
-        there = "import pathlib, sys; p = pathlib.Path(sys.argv[1])"
-        wait = f"{there}; import time\nwhile not p.exists(): time.sleep(0.01)"
-        make = f"{there}; p.touch()"
+        prelude = "import pathlib, sys; p = pathlib.Path(sys.argv[1])"
+        wait = f"{prelude}; import time\nwhile not p.exists(): time.sleep(0.01)"
+        make = f"{prelude}; p.touch()"
         # the first lane waits for what the second one makes last
         first = [_work("a", wait, tmp_path / "c")]
         second = [
             _work("b", make, tmp_path / "b"),
-            _work("c", f"{there}; p.touch() if p.with_name('b').exists() else 1", tmp_path / "c"),
+            _work("c", f"{prelude}; p.touch() if p.with_name('b').exists() else 1", tmp_path / "c"),
         ]
         run_lanes([first, second], [None, None])
         assert all(work.seconds > 0 for work in (*first, *second))
@@ -121,9 +121,9 @@ class TestLanes:
 
     def test_each_side_gets_half_of_the_cores(self) -> None:
         ours, theirs = [_work("a", "", Path()), _work("b", "", Path())], [_work("c", "", Path())]
-        lanes, cores, how = dice._arrange(ours, theirs, True, [0, 2, 5])
+        lanes, cores, text = dice._arrange(ours, theirs, True, [0, 2, 5])
         assert (lanes, cores) == ([ours, theirs], [[0], [2]])
-        assert "1 of 3 cores each" in how
+        assert "1 of 3 cores each" in text
         lanes, cores, _ = dice._arrange(ours, theirs, False, [0, 2, 5])
         assert (lanes, cores) == ([[ours[0], theirs[0], ours[1]]], [None])
         with pytest.raises(UsageError, match="two cores"):
@@ -132,25 +132,25 @@ class TestLanes:
 
 class TestResult:
     def test_the_shortest_job_that_is_as_good_counts(self) -> None:
-        found = dice.headline(_ours(), _theirs())
-        assert found == {
+        headline = dice.headline(_ours(), _theirs())
+        assert headline == {
             "dice": 0.88, "their_minutes": 20.0, "minutes": 5.0, "share": 0.25, "validated_minutes": 3.0
         }  # fmt: skip
-        assert "takes us 5.0: 25% of its time" in dice.words(found)
+        assert "takes us 5.0: 25% of its time" in dice.headline_text(headline)
 
     def test_none_that_is_as_good_is_told(self) -> None:
         better = [{**one, "mean_dice": 0.95} for one in _theirs()]
-        found = dice.headline(_ours(), better)
-        assert (found["minutes"], found["share"], found["validated_minutes"]) == (None, None, None)
-        assert "reached by no job" in dice.words(found)
+        headline = dice.headline(_ours(), better)
+        assert (headline["minutes"], headline["share"], headline["validated_minutes"]) == (None, None, None)
+        assert "reached by no job" in dice.headline_text(headline)
 
     def test_the_figure_is_a_picture(self, tmp_path: Path) -> None:
         write_figure(_section(), tmp_path / "dice.png")
         assert (tmp_path / "dice.png").read_bytes().startswith(b"\x89PNG")
 
     def test_both_sides_run_and_are_compared(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        words = ["--smoke", "--device", "cpu", "--only", "dice", "--minutes", "0.02", "--our-minutes", "0.03"]
-        assert bench.run(bench.read_arguments([*words, "-o", str(tmp_path / "b.json")])) == 0
+        arguments = ["--smoke", "--device", "cpu", "--only", "dice", "--minutes", "0.02", "--our-minutes", "0.03"]
+        assert bench.run(bench.read_arguments([*arguments, "-o", str(tmp_path / "b.json")])) == 0
         section = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))["sections"]["dice"]
         (ours,), (theirs,) = section["ours"], section["theirs"]
         assert ours["planned_minutes"] == 0.03

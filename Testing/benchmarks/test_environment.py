@@ -26,11 +26,11 @@ def test_without_an_index_it_is_said_in_words_and_tried_again_the_next_time(tmp_
     requirements.write_text("nowhere==1.0\n", encoding="utf-8")
     surroundings = {**os.environ, "PIP_NO_INDEX": "1", "PYTHONPATH": str(SCRIPTS)}
     command = [sys.executable, "-c", MAKE, str(requirements), str(tmp_path)]
-    told = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=True)
-    message, _, log = told.stdout.partition("\n---\n")
+    done = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=True)
+    message, _, log = done.stdout.partition("\n---\n")
     assert "Installing failed" in message and "it is the network" in message
     assert "ERROR" in log and "setuptools" in log
-    assert not told.stderr
+    assert not done.stderr
     assert not (tmp_path / "other" / environment.STAMP).exists()
 
 
@@ -44,9 +44,9 @@ def test_a_whole_environment_is_used_until_something_of_it_is_missing_or_another
     packages = folder / "Lib" if os.name == "nt" else folder / "lib" / version
     (packages / "site-packages" / "numpy").mkdir(parents=True)
     sources = environment._sources(requirements, environment.ROOT / "constraints.txt")
-    wanted = {"place": environment._place(folder), "sources": sources}
-    environment._write_stamp(folder, wanted)
+    expected = {"place": environment._place(folder), "sources": sources}
+    environment._write_stamp(folder, expected)
     assert environment.ensure_apart(requirements, tmp_path) == str(python)
-    assert not environment._is_apart(folder, {**wanted, "sources": "others"})
+    assert not environment._is_apart(folder, {**expected, "sources": "others"})
     (packages / "site-packages" / "numpy").rmdir()
-    assert not environment._is_apart(folder, wanted)
+    assert not environment._is_apart(folder, expected)

@@ -26,8 +26,8 @@ VOLUME = (16, 128, 128)
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
-    found = prepare(None, tmp_path_factory.mktemp("infer"), CPU, bench.SMOKE_VOLUME, smoke=True)
-    return replace(found, volume=VOLUME, plan=replace(found.plan, mixed_precision=False))
+    prepared = prepare(None, tmp_path_factory.mktemp("infer"), CPU, bench.SMOKE_VOLUME, smoke=True)
+    return replace(prepared, volume=VOLUME, plan=replace(prepared.plan, mixed_precision=False))
 
 
 class TestSides:
@@ -46,30 +46,30 @@ class TestSides:
 
     def test_peak_memory_never_falls(self) -> None:
         before = peak_bytes(CPU)
-        held = np.ones(8 << 20)
+        array = np.ones(8 << 20)
         after = peak_bytes(CPU)
         assert before is not None and after is not None
         assert after > 0.99 * before  # the system counts in steps
-        del held
+        del array
         later = peak_bytes(CPU)
         assert later is not None and later > 0.99 * after
 
 
 class TestSection:
     def test_every_row_has_times_and_memory_of_both_sides(self, material: Material) -> None:
-        found = infer.section(material, argparse.Namespace(rounds=1))
-        assert [row["name"] for row in found["rows"]] == ["full", "body"]
-        for row in found["rows"]:
+        section = infer.section(material, argparse.Namespace(rounds=1))
+        assert [row["name"] for row in section["rows"]] == ["full", "body"]
+        for row in section["rows"]:
             for side in (row["ours"], row["theirs"]):
                 assert len(side["times_s"]) == 1 and side["median_s"] > 0
                 assert side["peak_bytes"] > side["volume_bytes"] > 0
             assert row["ratio"] == pytest.approx(row["theirs"]["median_s"] / row["ours"]["median_s"])
-        empty = [row["empty"] for row in found["rows"]]
-        assert empty[0] == 0 < empty[1] < found["windows"]
+        empty = [row["empty"] for row in section["rows"]]
+        assert empty[0] == 0 < empty[1] < section["windows"]
         console = Console(width=200, file=io.StringIO(), record=True)
-        console.print(infer.show(found))
-        told = console.export_text()
-        assert f"{empty[1]} of {found['windows']} windows are empty" in told and "MiB peak" in told
+        console.print(infer.show(section))
+        output = console.export_text()
+        assert f"{empty[1]} of {section['windows']} windows are empty" in output and "MiB peak" in output
 
     def test_a_side_that_ends_is_told(self, material: Material, capfd: pytest.CaptureFixture[str]) -> None:
         with infer.running("ours", material, 0.5) as side, pytest.raises(MedSegError, match="ended with code 1"):

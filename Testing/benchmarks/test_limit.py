@@ -62,20 +62,20 @@ class TestCounter:
         assert sum(operation.traffic for operation in _count(call)) == traffic
 
     @pytest.mark.parametrize(
-        "how",
+        "settings",
         [
             pytest.param({"padding": 1}, id="zeros on all sides"),
             pytest.param({"padding": (1, 0), "stride": (2, 1)}, id="steps"),
             pytest.param({"padding": 2, "dilation": 2}, id="holes"),
         ],
     )
-    def test_products_with_padding_are_no_work(self, how: dict[str, Any]) -> None:
+    def test_products_with_padding_are_no_work(self, settings: dict[str, Any]) -> None:
         images, weight = torch.ones(2, 4, 5, 7, requires_grad=True), torch.ones(3, 4, 3, 3, requires_grad=True)
-        found = functional.conv2d(images, weight, **how).sum()  # counts its products: each is 1 x 1
-        forward = _count(lambda: functional.conv2d(images, weight, **how))
-        assert sum(operation.flops for operation in forward) == 2 * int(found)
-        backward = _count(lambda: found.backward())
-        assert sum(operation.flops for operation in backward) == 4 * int(found)
+        products = functional.conv2d(images, weight, **settings).sum()  # counts its products: each is 1 x 1
+        forward = _count(lambda: functional.conv2d(images, weight, **settings))
+        assert sum(operation.flops for operation in forward) == 2 * int(products)
+        backward = _count(lambda: products.backward())
+        assert sum(operation.flops for operation in backward) == 4 * int(products)
 
     def test_flops_are_pytorchs_forwards_and_backwards(self, material: Material) -> None:
         learner = Learner(material.plan, material.config, CPU)
@@ -138,9 +138,9 @@ class TestLimit:
         assert sum(kind["limit_seconds"] for kind in kinds) <= rows["step"]["limit_seconds"]
         console = Console(width=160, record=True)
         console.print(show(section))
-        shown = " ".join(console.export_text().split())
-        assert all(name in shown for name in rows)
-        assert "float32 1, bfloat16 2 GFLOP/s, best convolution (1 to 2 channels of 3 x 4 x 5) 3 GFLOP/s" in shown
+        output = " ".join(console.export_text().split())
+        assert all(name in output for name in rows)
+        assert "float32 1, bfloat16 2 GFLOP/s, best convolution (1 to 2 channels of 3 x 4 x 5) 3 GFLOP/s" in output
 
     def test_the_rates_of_the_device_are_measured(self, material: Material) -> None:
         ticks = itertools.count()

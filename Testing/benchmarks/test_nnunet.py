@@ -80,9 +80,9 @@ class TestSection:
         console = Console(width=160)
         with console.capture() as capture:
             console.print(nnunet.show(measured[0]))
-        shown = capture.get()
+        output = capture.get()
         for word in ("nnunet-same", "voxels a second", "GFLOP a step", "no compiler", "bfloat16", "2.000 s"):
-            assert word in shown, word
+            assert word in output, word
 
     def test_the_other_side_gets_files_with_consecutive_labels_and_the_planner(self, measured: Measured) -> None:
         given = measured[1]

@@ -97,31 +97,31 @@ def test_stopwatch_adds_up_by_stage() -> None:
 
 class TestWholeTraining:
     def test_counts_follow_from_plan_and_budget(self, material: Material) -> None:
-        found = whole_training(SECONDS, _plan(material), 1230.0, 15.0)
+        summary = whole_training(SECONDS, _plan(material), 1230.0, 15.0)
         # an epoch: 10 steps, half a validation with its model, and half a checkpoint, as 15 s are two epochs of 13 s
-        assert found["epochs"] == pytest.approx(1200 / 13.5)
-        times = {row["name"]: row["times"] for row in found["stages"]}
-        assert times["forward"] == times["other"] == found["steps"] == pytest.approx(12000 / 13.5)
+        assert summary["epochs"] == pytest.approx(1200 / 13.5)
+        times = {row["name"]: row["times"] for row in summary["stages"]}
+        assert times["forward"] == times["other"] == summary["steps"] == pytest.approx(12000 / 13.5)
         assert times["validation"] == times["package"] == times["checkpoint"] == pytest.approx(600 / 13.5)
         assert times["read"] == times["report"] == 1
 
     def test_nothing_of_the_time_is_missing(self, material: Material) -> None:
-        found = whole_training(SECONDS, _plan(material), 1230.0, 15.0)
-        assert found["total_seconds"] == pytest.approx(1230)
-        assert sum(row["share"] for row in found["stages"]) == pytest.approx(1)
-        other = next(row for row in found["stages"] if row["name"] == "other")
+        summary = whole_training(SECONDS, _plan(material), 1230.0, 15.0)
+        assert summary["total_seconds"] == pytest.approx(1230)
+        assert sum(row["share"] for row in summary["stages"]) == pytest.approx(1)
+        other = next(row for row in summary["stages"] if row["name"] == "other")
         assert other["seconds"] == pytest.approx(0.1)
 
     def test_what_is_above_a_tenth_is_told(self, material: Material) -> None:
-        found = whole_training(SECONDS, _plan(material), 1230.0, 15.0)
-        above = [row["name"] for row in found["stages"] if row["above_a_tenth"]]
+        summary = whole_training(SECONDS, _plan(material), 1230.0, 15.0)
+        above = [row["name"] for row in summary["stages"] if row["above_a_tenth"]]
         assert above == ["augment", "forward", "backward", "validation"]
-        assert found["above_a_tenth"] == ["augment", "validation"]
+        assert summary["above_a_tenth"] == ["augment", "validation"]
 
     def test_a_checkpoint_comes_after_every_long_epoch(self, material: Material) -> None:
-        found = whole_training(SECONDS, _plan(material), 1230.0, 5.0)
-        assert found["epochs"] == pytest.approx(1200 / 14)
-        assert next(row["times"] for row in found["stages"] if row["name"] == "checkpoint") == found["epochs"]
+        summary = whole_training(SECONDS, _plan(material), 1230.0, 5.0)
+        assert summary["epochs"] == pytest.approx(1200 / 14)
+        assert next(row["times"] for row in summary["stages"] if row["name"] == "checkpoint") == summary["epochs"]
 
     def test_the_table_shows_every_stage_and_those_that_take_too_long(self, material: Material) -> None:
         section = {
@@ -130,9 +130,9 @@ class TestWholeTraining:
         }  # fmt: skip
         console = Console(width=120, record=True)
         console.print(show(section))
-        shown = console.export_text()
-        assert all(row["name"] in shown for row in section["stages"])
-        assert "left aside: augment, validation" in shown
+        output = console.export_text()
+        assert all(row["name"] in output for row in section["stages"])
+        assert "left aside: augment, validation" in output
 
 
 def _plan(material: Material) -> Plan:

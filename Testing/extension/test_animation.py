@@ -55,7 +55,7 @@ def test_the_patients_right_is_on_the_left_and_his_front_and_head_are_at_the_top
     mask = np.zeros((10, 20, 30), bool)
     mask[(slice(-4, None), slice(-6, None), slice(-8, None)) if direction > 0 else np.s_[:4, :6, :8]] = True
     scene = frames.Scene(
-        words="Words", title="CT", voxels=np.ones(mask.shape), ijk_to_ras=np.diag([2 * direction] * 3 + [1]),
+        caption="Words", title="CT", voxels=np.ones(mask.shape), ijk_to_ras=np.diag([2 * direction] * 3 + [1]),
         overlays=(frames.Overlay(masks={(255, 0, 0): mask}),), panel=Image.new("RGB", (400, 900), "white"),
         place=1.0, milliseconds=500,
     )  # fmt: skip

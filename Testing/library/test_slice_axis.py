@@ -26,7 +26,7 @@ from MedSegTrainerLib.inference.probability_maps import MapSelection
 from MedSegTrainerLib.inference.tta import choose_transforms
 from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.training.validation import HeldOut
+from MedSegTrainerLib.training.validation import Validator
 
 CPU = torch.device("cpu")
 
@@ -116,7 +116,7 @@ def test_who_watches_sees_canonical_axes(
         name="a", image=torch.from_numpy(prepared.image), label=torch.from_numpy(prepared.label),
         locations=torch.from_numpy(prepared.locations), geometry=prepared.geometry,
     )  # fmt: skip
-    shown = HeldOut([stored], plan, CPU).judge(dict(package(plan).weights)).preview
+    shown = Validator([stored], plan, CPU).score(dict(package(plan).weights)).preview
     assert shown is not None and shown.geometry.orientation() == "LPS"
     assert np.array_equal(shown.reference.transpose(2, 0, 1), prepared.label)
     assert shown.geometry.size_zyx == shown.image.shape == shown.prediction.shape

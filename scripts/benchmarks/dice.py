@@ -46,15 +46,15 @@ def section(material: Material, arguments: argparse.Namespace) -> dict[str, Any]
     ours = [
         (share, our_work(setting, share)) for share in sorted(arguments.our_minutes or (OUR_SHARE * minutes, minutes))
     ]
-    tries = list(itertools.product(arguments.their_rates, arguments.their_recipes))
-    theirs = [(how, their_work(setting, minutes, *how)) for how in tries]
-    lanes, cores, how = _arrange(
+    trials = list(itertools.product(arguments.their_rates, arguments.their_recipes))
+    theirs = [(trial, their_work(setting, minutes, *trial)) for trial in trials]
+    lanes, cores, arrangement = _arrange(
         [work for _, work in ours], [work for _, work in theirs], arguments.together, usable_cores()
     )
     run_lanes(lanes, cores)
     results = {
         "ours": [our_result(setting, planned, work) for planned, work in ours],
-        "theirs": [their_result(setting, minutes, *how, work) for how, work in theirs],
+        "theirs": [their_result(setting, minutes, *trial, work) for trial, work in theirs],
     }
     figure = arguments.output.with_name(f"{name}.png")
     document = {
@@ -62,8 +62,8 @@ def section(material: Material, arguments: argparse.Namespace) -> dict[str, Any]
         "train": len(setting.train),
         "held_out": len(setting.val),
         "classes": [item.name for item in setting.classes],
-        "how": how,
-        "machine_words": _machine_words(material, cores),
+        "how": arrangement,
+        "machine_words": _machine_text(material, cores),
         **results,
         "headline": headline(**results),
         "figure": str(figure),
@@ -117,7 +117,7 @@ def _write_split(split: Split, folder: Path) -> Path:
 def _arrange(
     ours: list[Work], theirs: list[Work], together: bool, cores: list[int]
 ) -> tuple[list[list[Work]], list[list[int] | None], str]:
-    """Lanes of work, the cores of each, and both in words."""
+    """Lanes of work, the cores of each, and a text that says both."""
     if not together:
         return (
             [[ours[0], *theirs, *ours[1:]]],
@@ -128,11 +128,11 @@ def _arrange(
     if not half:
         raise UsageError("--together needs two cores at least.")
     pinned = [cores[:half], cores[half : 2 * half]]
-    how = f"at the same time, with {half} of {len(cores)} cores each (kept there where the system can do that)"
-    return [ours, theirs], [*pinned], how
+    description = f"at the same time, with {half} of {len(cores)} cores each (kept there where the system can do that)"
+    return [ours, theirs], [*pinned], description
 
 
-def _machine_words(material: Material, cores: Sequence[Sequence[int] | None]) -> str:
+def _machine_text(material: Material, cores: Sequence[Sequence[int] | None]) -> str:
     if material.device.type != "cpu":
         return describe(material.device)
     used = len(cores[0] or usable_cores())
@@ -163,18 +163,18 @@ def show(section: dict[str, Any]) -> Table:
     from rich.table import Table
 
     title = f"{section['data']}: Dice of {section['held_out']} held-out cases\n{section['how']}"
-    table = Table(title=escape(title), caption=escape(f"{words(section['headline'])}\n{section['figure']}"))
+    table = Table(title=escape(title), caption=escape(f"{headline_text(section['headline'])}\n{section['figure']}"))
     table.add_column("What")
     for heading in ("Minutes", *section["classes"], "Mean"):
         table.add_column(escape(heading), justify="right", no_wrap=True)
     for one in sorted((*section["ours"], *section["theirs"]), key=lambda one: float(one["minutes"])):
-        known = [one["dice"].get(name) for name in section["classes"]] + [one["mean_dice"]]
-        cells = ["-" if value is None else f"{value:.4f}" for value in known]
+        dice = [one["dice"].get(name) for name in section["classes"]] + [one["mean_dice"]]
+        cells = ["-" if value is None else f"{value:.4f}" for value in dice]
         table.add_row(escape(one["name"]), f"{one['minutes']:.1f}", *cells)
     return table
 
 
-def words(headline: dict[str, Any]) -> str:
+def headline_text(headline: dict[str, Any]) -> str:
     """The result in a sentence."""
     aim = f"The {headline['dice']:.4f} that MONAI's recipe reaches in {headline['their_minutes']:.1f} minutes"
     if headline["minutes"] is None:

@@ -102,7 +102,7 @@ def our_result(setting: Setting, minutes: float, work: Work) -> dict[str, Any]:
     """Minutes count from the start of the process, as those of the curve; the Dice is the report's."""
     folder = JobFolder(setting.folder / f"ours-{minutes:g}m")
     plan = _read(folder.plan_file)
-    told = ("patch_size", "batch_size", "network", "mixed_precision", "optimizer_type", "learning_rate", "epochs")
+    keys = ("patch_size", "batch_size", "network", "mixed_precision", "optimizer_type", "learning_rate", "epochs")
     events = EventReader(folder.events_file).read(limit=10**9)
     curve = [
         {"minutes": (event["time"] - work.started) / 60, "mean_dice": event["mean_dice"], "dice": event["dice"]}
@@ -115,7 +115,7 @@ def our_result(setting: Setting, minutes: float, work: Work) -> dict[str, Any]:
         "minutes": work.seconds / 60,
         **_reached(_read(folder.report / "metrics.json")),
         "curve": curve,
-        "plan": {key: plan[key] for key in told},
+        "plan": {key: plan[key] for key in keys},
     }
 
 
@@ -139,8 +139,8 @@ def their_work(setting: Setting, minutes: float, rate: float, form: str) -> Work
     def start(environment: Environment) -> subprocess.Popen[bytes]:
         folder.mkdir(parents=True)
         threads = environment.get("OMP_NUM_THREADS")
-        words = asdict(task) | ({"threads": int(threads)} if threads else {})
-        atomic.write_json(folder / "task.json", words)
+        document = asdict(task) | ({"threads": int(threads)} if threads else {})
+        atomic.write_json(folder / "task.json", document)
         with (folder / "log.txt").open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.dynunet", str(folder / "task.json")],

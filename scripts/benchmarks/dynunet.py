@@ -260,8 +260,8 @@ def validate(training: Training, rate: float, loss: float) -> float:
             metric(y_pred=one_hot(labels)[None], y=one_hot(item["label"])[None])
             predictions[item["name"]] = np.asarray(labels[0], dtype=np.uint8)
     dice = [None if torch.isnan(value) else float(value) for value in metric.aggregate()]  # a class no case has
-    known = [value for value in dice if value is not None]
-    mean = sum(known) / max(1, len(known))
+    defined = [value for value in dice if value is not None]
+    mean = sum(defined) / max(1, len(defined))
     if mean > training.best:
         training.best, training.predictions = mean, predictions
     training.validation_seconds = _elapsed() - started

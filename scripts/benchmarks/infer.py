@@ -31,7 +31,7 @@ from MedSegTrainerLib.job import KEEP_FREED_MEMORY
 MANY_WINDOWS = 1000  # take so long that a single round is steady
 SCRIPTS = Path(__file__).resolve().parents[1]
 RUNS = (("ours", "full"), ("theirs", "full"), ("ours", "body"))  # of a round; an empty window costs them the same
-FOUND = {
+CONTENT = {
     "full": "noise everywhere: every window is computed",
     "body": "noise in a body, a single value around it, as the clipped air of a CT",
 }
@@ -50,12 +50,12 @@ class Running:
 
     def _answer(self, line: str) -> dict[str, Any]:
         assert self.process.stdin is not None and self.process.stdout is not None
-        with suppress(OSError):  # it ended, which is told below
+        with suppress(OSError):  # it ended, which is raised below
             print(line, file=self.process.stdin, flush=True)
-        told = self.process.stdout.readline()
-        if not told:
+        reply = self.process.stdout.readline()
+        if not reply:
             raise MedSegError(f"A side of the comparison ended with code {self.process.wait()}; see above.")
-        answer: dict[str, Any] = json.loads(told)
+        answer: dict[str, Any] = json.loads(reply)
         return answer
 
 
@@ -96,10 +96,10 @@ def section(material: Material, arguments: argparse.Namespace) -> dict[str, Any]
                 answer = sides[side].ask(volume)
                 seconds[side, volume].append(answer["seconds"])
                 peaks[side] = answer["peak"]
-    told = {side: _memory(sides[side].before, peaks[side]) for side in sides}
+    memory = {side: _memory(sides[side].before, peaks[side]) for side in sides}
     rows = []
     for volume in VOLUMES:
-        mine, other = ({**told[side], **_times(seconds[run])} for side, run in _pair(volume))
+        mine, other = ({**memory[side], **_times(seconds[run])} for side, run in _pair(volume))
         ratios = {key: _ratio(mine[key], other[key]) for key in ("peak_bytes", "volume_bytes")}
         row = {"name": volume, "empty": _empty(material, volume, overlap), "ours": mine, "theirs": other}
         rows.append({**row, "ratio": other["median_s"] / mine["median_s"], "memory": ratios})
@@ -137,12 +137,12 @@ def show(section: dict[str, Any]) -> Table:
             f"{side['median_s']:.2f} s\n{_size(side['peak_bytes'])} peak\n{_size(side['volume_bytes'])} for the volume"
             for side in (row["ours"], row["theirs"])
         ]
-        memory = [_times_words(row["memory"][key]) for key in ("peak_bytes", "volume_bytes")]
+        memory = [_ratio_text(row["memory"][key]) for key in ("peak_bytes", "volume_bytes")]
         empty = f"{row['empty']} of {section['windows']} windows are empty"
         table.add_row(
-            f"[bold]{row['name']}[/]: {FOUND[row['name']]}\n{empty}",
+            f"[bold]{row['name']}[/]: {CONTENT[row['name']]}\n{empty}",
             *cells,
-            "\n".join([_times_words(row["ratio"]), *memory]),
+            "\n".join([_ratio_text(row["ratio"]), *memory]),
         )
     return table
 
@@ -179,5 +179,5 @@ def _size(value: int | None) -> str:
     return "-" if value is None else f"{value / 2**20:.0f} MiB"
 
 
-def _times_words(ratio: float | None) -> str:
+def _ratio_text(ratio: float | None) -> str:
     return "-" if ratio is None else f"{ratio:.2f} x"

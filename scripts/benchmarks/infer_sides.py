@@ -101,8 +101,8 @@ def peak_bytes(device: torch.device) -> int | None:
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")
     if status.exists():  # what getrusage tells begins with the memory of the process that started this one
-        told = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
-        return 1024 * int(told["VmHWM"].split()[0])
+        fields = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
+        return 1024 * int(fields["VmHWM"].split()[0])
     if sys.platform == "darwin":
         import resource
 

@@ -24,7 +24,7 @@ from benchmarks.material import Material
 from benchmarks.operations import Counter, Operation
 from MedSegTrainerLib.hardware.device import synchronize
 from MedSegTrainerLib.training.learner import Learner
-from MedSegTrainerLib.training.validation import HeldOut
+from MedSegTrainerLib.training.validation import Validator
 
 STEPS_A_ROUND = 3
 RATE = 1e-4
@@ -32,7 +32,7 @@ REPEATS = 5  # of which the fastest counts
 MATRIX_EDGE = {"cpu": 2048, "cuda": 8192, "mps": 4096}
 ARRAY_BYTES = {"cpu": 1 << 27, "cuda": 1 << 30, "mps": 1 << 28}  # larger than any cache
 SMOKE_EDGE, SMOKE_BYTES = 128, 1 << 18
-KINDS_TOLD = 12
+MOST_KINDS = 12
 STEP, VALIDATION = "step", "validation"
 
 
@@ -100,18 +100,18 @@ def measure(
     for _ in range(steps):
         timed.run(watch, RATE)
         counted.run(counter, RATE)
-    held_out = HeldOut(material.cached[:1], material.plan, material.device, overlap=material.config.data.overlap)
-    held_out.judge(learner.average.weights)
+    validator = Validator(material.cached[:1], material.plan, material.device, overlap=material.config.data.overlap)
+    validator.score(learner.average.weights)
     with watch.stage(VALIDATION):
-        held_out.judge(learner.average.weights)
+        validator.score(learner.average.weights)
     with counter.stage(VALIDATION):
-        held_out.judge(learner.average.weights)
+        validator.score(learner.average.weights)
     parts = [name for name in STAGES if name in watch.seconds]
-    together = [operation for name in parts for operation in counter.operations[name]]
+    operations = [operation for name in parts for operation in counter.operations[name]]
     rows = [_row(name, counter.operations[name], watch.seconds[name], steps, rates) for name in parts]
-    rows.append(_row(STEP, together, sum(watch.seconds[name] for name in parts), steps, rates))
+    rows.append(_row(STEP, operations, sum(watch.seconds[name] for name in parts), steps, rates))
     rows.append(_row(VALIDATION, counter.operations[VALIDATION], watch.seconds[VALIDATION], 1, rates))
-    return {"rates": asdict(rates), "stages": rows, "operations": _kinds(together, steps, rates)}
+    return {"rates": asdict(rates), "stages": rows, "operations": _kinds(operations, steps, rates)}
 
 
 def measure_rates(learner: Learner, material: Material, clock: Callable[[], float] = time.perf_counter) -> Rates:
@@ -205,7 +205,7 @@ def _kinds(operations: Iterable[Operation], steps: int, rates: Rates) -> list[di
         }
         for name, done in kinds.items()
     ]
-    return sorted(rows, key=lambda row: -row["limit_seconds"])[:KINDS_TOLD]
+    return sorted(rows, key=lambda row: -row["limit_seconds"])[:MOST_KINDS]
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -37,7 +37,7 @@ def cpu_model() -> str:
             return named[0].partition(":")[2].strip()
     if platform.system() == "Darwin":
         command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-        told = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-        if told:
-            return told
+        name = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        if name:
+            return name
     return platform.processor() or platform.machine()

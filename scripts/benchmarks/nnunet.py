@@ -46,7 +46,7 @@ from MedSegTrainerLib.planning.planner import make_plan
 from MedSegTrainerLib.training.learner import Learner
 from MedSegTrainerLib.training.time_budget import DEFAULT_BUDGET
 
-HERE = Path(__file__).resolve().parent
+FOLDER = Path(__file__).resolve().parent
 PLANNED_ON = 20  # cases; the size of the whole data set, on which nnU-Net's batch depends, is told as it is
 PHANTOMS, SMOKE_PHANTOMS = 8, 2
 OLDEST_PYTHON = (3, 11)  # of the packages in nnunet.txt
@@ -70,7 +70,7 @@ def section(material: Material, arguments: argparse.Namespace) -> dict[str, Any]
     if material.smoke and not alone:
         return {"left_out": "nnU-Net is not installed for a smoke run; --only nnunet does it"}
     try:
-        return measure(material, arguments.data, arguments.rounds, [_python(), str(HERE / "nnunet_process.py")])
+        return measure(material, arguments.data, arguments.rounds, [_python(), str(FOLDER / "nnunet_process.py")])
     except MedSegError as error:
         if alone:
             raise
@@ -104,7 +104,7 @@ def show(section: dict[str, Any]) -> Table | str:
         f"Training step against nnU-Net {facts['versions']['nnunetv2']}, torch {facts['versions']['torch']}, "
         f"{threads} each; both planned on the same {section['cases']} cases"
     )
-    table = Table(title=title, show_lines=True, caption="\n".join(map(_told, section["variants"])))
+    table = Table(title=title, show_lines=True, caption="\n".join(map(_variant_text, section["variants"])))
     table.add_column("What")
     for heading in ("Ours", "nnU-Net", "Faster"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -119,7 +119,7 @@ def show(section: dict[str, Any]) -> Table | str:
     return table
 
 
-def _told(variant: dict[str, Any]) -> str:
+def _variant_text(variant: dict[str, Any]) -> str:
     if "failed" in variant:
         return escape(f"nnU-Net's step {variant['name']}: {variant['failed']}")
     return (
@@ -133,7 +133,7 @@ def _python() -> str:
     if sys.version_info[:2] < OLDEST_PYTHON:
         raise UsageError("nnU-Net's packages need Python {}.{} or newer.".format(*OLDEST_PYTHON))
     try:
-        return environment.ensure_apart(HERE / "nnunet.txt")
+        return environment.ensure_apart(FOLDER / "nnunet.txt")
     except environment.NotMadeError as error:
         raise UsageError(f"There is no environment for nnU-Net. {error}") from None
 

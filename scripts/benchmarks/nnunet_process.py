@@ -32,7 +32,7 @@ def main() -> None:
     trainer = _trainer(planner, torch.device(device))
     batches = [next(trainer.dataloader_train) for _ in range(BATCHES)]
     torch.set_num_threads(int(threads))  # now: planning and augmentation set it too
-    steps = {name: _step(trainer, *made(trainer)) for name, made in STEPS.items()}
+    steps = {name: _step(trainer, *make(trainer)) for name, make in STEPS.items()}
     _answer(answers, _facts(trainer, batches[0]))
     for count, line in enumerate(sys.stdin):
         _answer(answers, _timed(steps[line.strip()], batches[count % BATCHES], trainer.device))

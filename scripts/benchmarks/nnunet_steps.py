@@ -49,27 +49,27 @@ class NnunetSteps:
     ) -> None:
         self._end()
 
-    def step(self, how: str) -> float:
+    def step(self, variant: str) -> float:
         """Does one step and returns its seconds; raises MedSegError where it failed. how: of nnunet_process.STEPS."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(f"{how}\n".encode())
+            self._process.stdin.write(f"{variant}\n".encode())
             self._process.stdin.flush()
         except OSError:
             pass  # it has ended, which the missing answer tells
         answer = self._answer()
         if "failed" in answer:
-            raise MedSegError(f"nnU-Net's training step ({how}) failed: {answer['failed']}")
-        self.seconds.setdefault(how, []).append(answer["seconds"])
-        return self.seconds[how][-1]
+            raise MedSegError(f"nnU-Net's training step ({variant}) failed: {answer['failed']}")
+        self.seconds.setdefault(variant, []).append(answer["seconds"])
+        return self.seconds[variant][-1]
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             code = self._process.wait()
-            said = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-LINES_SHOWN:]
-            raise MedSegError("\n".join([f"nnU-Net's process ended with code {code}. Last it said:", *said]))
+            last_lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-LINES_SHOWN:]
+            raise MedSegError("\n".join([f"nnU-Net's process ended with code {code}. Last it said:", *last_lines]))
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -81,6 +81,6 @@ class NnunetSteps:
 def _surroundings(folder: Path) -> dict[str, str]:
     """The environment variables of the process: as they are here, but nnU-Net's own, of which none shall differ from
     its defaults where that changes a step."""
-    kept = {name: value for name, value in os.environ.items() if not name.lower().startswith("nnunet_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.lower().startswith("nnunet_")}
     folders = {f"nnUNet_{name}": str(folder / name) for name in ("raw", "preprocessed", "results")}
-    return {**kept, **folders, "nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "MPLBACKEND": "Agg"}
+    return {**inherited, **folders, "nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "MPLBACKEND": "Agg"}

@@ -93,10 +93,10 @@ def plain_loss(logits: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Te
 
 def _dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     probabilities = torch.softmax(logits, dim=1)
-    wanted = functional.one_hot(target, logits.shape[1]).permute(0, 4, 1, 2, 3).float()
+    one_hot = functional.one_hot(target, logits.shape[1]).permute(0, 4, 1, 2, 3).float()
     axes = (2, 3, 4)
-    overlap = (probabilities * wanted).sum(axes)
-    dice = (2 * overlap + 1) / (probabilities.sum(axes) + wanted.sum(axes) + 1)
+    overlap = (probabilities * one_hot).sum(axes)
+    dice = (2 * overlap + 1) / (probabilities.sum(axes) + one_hot.sum(axes) + 1)
     return 1 - dice[:, 1:].mean()
 
 

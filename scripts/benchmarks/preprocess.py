@@ -75,9 +75,11 @@ def _transforms(plan: Plan) -> Compose:
     )
 
 
-def _normalization(how: Normalization) -> Any:
+def _normalization(normalization: Normalization) -> Any:
     """The first channel's for all: they cost the same."""
-    if how.method != "ct":
+    if normalization.method != "ct":
         return NormalizeIntensityd("image", channel_wise=True)
-    low, high = ((edge - how.mean) / how.std for edge in (how.low, how.high))
-    return ScaleIntensityRanged("image", a_min=how.low, a_max=how.high, b_min=low, b_max=high, clip=True)
+    low, high = ((edge - normalization.mean) / normalization.std for edge in (normalization.low, normalization.high))
+    return ScaleIntensityRanged(
+        "image", a_min=normalization.low, a_max=normalization.high, b_min=low, b_max=high, clip=True
+    )

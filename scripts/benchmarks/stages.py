@@ -38,7 +38,7 @@ from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.training.checkpoint import TrainingState, save_checkpoint
 from MedSegTrainerLib.training.learner import Learner
 from MedSegTrainerLib.training.time_budget import DEFAULT_BUDGET, budget_seconds
-from MedSegTrainerLib.training.validation import HeldOut
+from MedSegTrainerLib.training.validation import Validator
 
 BEFORE, AFTER = ("read", "plan", "preprocess"), ("inference", "report")
 AFTER_EPOCHS = ("validation", "package", "checkpoint")
@@ -186,12 +186,12 @@ def whole_training(measured: Measured, plan: Plan, budget: float, checkpoint_sec
 def _measure_epoch_end(
     learner: Learner, cases: list[StoredCase], config: TrainConfig, folder: JobFolder, watch: Stopwatch
 ) -> dict[str, float]:
-    held_out = HeldOut(cases, learner.plan, learner.device, overlap=config.data.overlap)
+    validator = Validator(cases, learner.plan, learner.device, overlap=config.data.overlap)
     if cases:
-        held_out.judge(learner.average.weights)
+        validator.score(learner.average.weights)
     with watch.stage("validation"):
         if cases:
-            held_out.judge(learner.average.weights)
+            validator.score(learner.average.weights)
     with watch.stage("package"):
         save_package(ModelPackage(plan=learner.plan, weights=learner.average.weights), folder.model)
     with watch.stage("checkpoint"):

@@ -41,9 +41,15 @@ def compare(comparison: Comparison, rounds: int, device: torch.device) -> dict[s
     for _ in range(rounds):
         for key, side in sides.items():
             times[key].append(_milliseconds(side, comparison.calls, device))
-    told = {key: {"name": side.name, **_summary(times[key])} for key, side in sides.items()}
+    summaries = {key: {"name": side.name, **_summary(times[key])} for key, side in sides.items()}
     ratio = statistics.median(times["theirs"]) / statistics.median(times["ours"])
-    return {"name": comparison.name, "work": comparison.work, "calls_a_round": comparison.calls, **told, "ratio": ratio}
+    return {
+        "name": comparison.name,
+        "work": comparison.work,
+        "calls_a_round": comparison.calls,
+        **summaries,
+        "ratio": ratio,
+    }
 
 
 def _milliseconds(side: Side, calls: int, device: torch.device) -> float:

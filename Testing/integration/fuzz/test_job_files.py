@@ -38,7 +38,7 @@ from MedSegTrainerLib.guide.advisor import advise, history_from_events, news
 from MedSegTrainerLib.guide.remedies import facts_of
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.job_lock import JobLock
-from MedSegTrainerLib.jobs.apply_record import Made
+from MedSegTrainerLib.jobs.apply_record import ApplyRecord
 from MedSegTrainerLib.jobs.folds import prepare
 from MedSegTrainerLib.jobs.job_cases import cases_of_job
 from MedSegTrainerLib.jobs.kept_settings import keep_settings
@@ -81,14 +81,14 @@ def job(root: Path) -> None:
     config = parse_job(folder.read_document())
     assert parse_job(json.loads(json.dumps(job_document(config)))) == config
     if isinstance(config, TrainConfig):
-        keep_settings(config, folder, begun=True)
+        keep_settings(config, folder, resumed=True)
 
 
 def kept(root: Path) -> None:
     folder = JobFolder(root / "job")
     config = parse_job(folder.read_document())
     assert isinstance(config, TrainConfig)
-    keep_settings(config, folder, begun=True)
+    keep_settings(config, folder, resumed=True)
 
 
 def status(root: Path) -> None:
@@ -152,7 +152,7 @@ def numbered(root: Path) -> None:
 
 
 def made(root: Path) -> None:
-    record = Made(root / "made")
+    record = ApplyRecord(root / "made")
     record.state(root / "made" / "a.nii.gz", [root / "made" / "b.nii.gz"], "r")
     record.begin([root / "made" / "b.nii.gz"])
 

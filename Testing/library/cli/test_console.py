@@ -57,7 +57,7 @@ def recorded(*, terminal: bool) -> Console:
     return Console(record=True, width=100, file=io.StringIO(), force_terminal=terminal, soft_wrap=True)
 
 
-def shown(*events: Any, terminal: bool = False, seconds_apart: float = 1.0) -> list[str]:
+def printed(*events: Any, terminal: bool = False, seconds_apart: float = 1.0) -> list[str]:
     """The lines that stay on the screen of these events."""
     console = recorded(terminal=terminal)
     view = JobView(console)
@@ -84,7 +84,7 @@ TRAINING = (
 
 class TestJobView:
     def test_without_a_terminal_every_event_is_a_line(self) -> None:
-        assert shown(*TRAINING) == [
+        assert printed(*TRAINING) == [
             "Checking 6 cases ...",
             "Note: No case has any voxel of '[cyst]'.",
             "Plan: 3D, voxels of 2.5 x 1 x 0.75 mm, patches of 16 x 64 x 48 voxels (z, y, x), on CPU with 8 threads",
@@ -121,14 +121,14 @@ class TestJobView:
         written = console.file.getvalue()
         assert "40%" in written
         assert "epoch 4 of 10, 1m 30s left" in written
-        for line in shown(*TRAINING):
+        for line in printed(*TRAINING):
             assert line in written
 
     def test_progress_is_a_line_a_minute(self) -> None:
         """Twenty reports, ten seconds apart, after the stage began at 0 s: lines at 60, 120 and 180 s."""
         steps = [Progress(done=count, total=25, eta_seconds=5.0) for count in range(1, 21)]
         stage = Stage(name="train", message="Training", total=25)
-        assert shown(stage, *steps, seconds_apart=10) == [
+        assert printed(stage, *steps, seconds_apart=10) == [
             "Training ...",
             "      24%  5s left",
             "      48%  5s left",
@@ -136,38 +136,38 @@ class TestJobView:
         ]
 
     def test_progress_of_nothing_is_no_error(self) -> None:
-        assert shown(Progress(done=0, total=0), Progress(done=1, total=2), seconds_apart=100) == ["      50%"]
+        assert printed(Progress(done=0, total=0), Progress(done=1, total=2), seconds_apart=100) == ["      50%"]
 
     def test_advice_comes_with_what_to_change(self) -> None:
         set_it = {"setting": "learning_rate", "current": "10", "suggested": "0.001", "why": "[smaller] steps"}
         do_it = {"setting": "", "current": "", "suggested": "look at the pictures", "why": "to see it"}
         advised = Advised(epoch=3, finding="unstable", message="The training is unstable.", remedies=[set_it, do_it])
-        assert shown(advised) == [
+        assert printed(advised) == [
             "Advice: The training is unstable.",
             "           --set learning_rate=0.001 (now 10): [smaller] steps",
             "           look at the pictures: to see it",
         ]
 
     def test_a_good_word_is_no_advice(self) -> None:
-        assert shown(Advised(epoch=3, finding="healthy", message="It went well.")) == ["It went well."]
+        assert printed(Advised(epoch=3, finding="healthy", message="It went well.")) == ["It went well."]
 
     def test_a_recovery_is_told(self) -> None:
         recovered = Recovered(epoch=3, step=9, learning_rate=1e-4, gradient_clip=1.0, attempt=1, message="Went back.")
-        assert shown(recovered) == ["Note: Went back."]
+        assert printed(recovered) == ["Note: Went back."]
 
     def test_many_classes_are_cut_short(self) -> None:
-        [line] = shown(validated({f"c{index}": 0.5 for index in range(7)}))
+        [line] = printed(validated({f"c{index}": 0.5 for index in range(7)}))
         assert line.endswith("c5 0.500  ...)")
 
     def test_cases_of_apply(self) -> None:
         done = CaseDone(name="a", output="out/a.seg.nrrd")
-        assert shown(done, CaseDone(name="b", error="b.nii cannot be read.")) == [
+        assert printed(done, CaseDone(name="b", error="b.nii cannot be read.")) == [
             "a -> out/a.seg.nrrd",
             "b could not be segmented: see the end",
         ]
 
     def test_findings_of_the_doctor_come_with_the_remedy(self) -> None:
-        lines = shown(
+        lines = printed(
             Found(case="a", severity="error", finding="holes", message="it has 3 holes.", remedy="Mend [all]."),
             Found(severity="note", finding="dust", message="There is dust.", remedy="Nothing to do."),
         )
@@ -177,11 +177,11 @@ class TestJobView:
         ]  # fmt: skip
 
     def test_of_many_findings_of_a_sort_the_first_few_are_shown(self) -> None:
-        found = [
+        findings = [
             Found(case=str(index), severity="warning", finding="holes", message="holes.", remedy="Mend.")
             for index in range(9)
         ]
-        lines = shown(*found, Found(case="x", severity="warning", finding="dust", message="dust.", remedy="Wipe."))
+        lines = printed(*findings, Found(case="x", severity="warning", finding="dust", message="dust.", remedy="Wipe."))
         assert len(lines) == 2 * 5 + 1 + 2
         assert "more of this sort" in lines[10]
         assert lines[11].split()[:2] == ["Warning", "x:"]
@@ -211,8 +211,8 @@ def test_metrics_table_of_pictures_counts_pixels() -> None:
     console = Console(file=io.StringIO(), width=90)
     console.print(metrics_table({"liver": METRICS}, "pixels"))
     console.print(metrics_table({"liver": {"volume_ml": 0.25}}, "pixels"))
-    told = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "HD95 px" in told and " mm" not in told and "volume px" in told and "250.000" in told
+    output = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "HD95 px" in output and " mm" not in output and "volume px" in output and "250.000" in output
 
 
 def test_metrics_table_shows_what_is_not_defined_as_a_dash() -> None:
@@ -234,7 +234,7 @@ def test_events_that_are_not_understood_are_passed_over() -> None:
     good = Warned(message="\x1b[2Jafter")
     choices = {**CHOICES, "spacing": {"value": 5}}
     bad = (Planned(choices={}), Planned(choices=choices), replace(validated({}), mean_dice="high"))  # type: ignore[arg-type]
-    assert shown(*bad, good) == ["Note: \\x1b[2Jafter"]
+    assert printed(*bad, good) == ["Note: \\x1b[2Jafter"]
 
 
 # --- Watching a process ---

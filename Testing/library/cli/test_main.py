@@ -36,9 +36,9 @@ COMMANDS = (
 HEAVY = ("torch", "scipy", "matplotlib", "SimpleITK")
 
 
-def command(*words: str | Path) -> int:
+def command(*arguments: str | Path) -> int:
     with pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
+        main([str(word) for word in arguments])
     return int(ended.value.code or 0)
 
 
@@ -61,17 +61,17 @@ class TestHelp:
     @pytest.mark.parametrize("name", COMMANDS)
     def test_tells_arguments_and_options(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert command(name, "--help") == 0
-        shown = capsys.readouterr().out
-        assert "Usage:" in shown
-        assert "Options:" in shown
-        assert ("--verbose" in shown) == (name not in ("card", "status", "stop", "support"))
+        output = capsys.readouterr().out
+        assert "Usage:" in output
+        assert "Options:" in output
+        assert ("--verbose" in output) == (name not in ("card", "status", "stop", "support"))
 
     def test_lists_every_command_with_a_whole_sentence(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert command("-h") == 0
         lines = capsys.readouterr().out.splitlines()
-        told = {words[0]: line for line in lines if (words := line.split()) and words[0] in COMMANDS}
-        assert set(told) == set(COMMANDS)
-        assert [line for line in told.values() if not line.endswith(".") or line.endswith("...")] == []
+        commands = {words[0]: line for line in lines if (words := line.split()) and words[0] in COMMANDS}
+        assert set(commands) == set(COMMANDS)
+        assert [line for line in commands.values() if not line.endswith(".") or line.endswith("...")] == []
 
     def test_does_not_wait_for_heavy_libraries(self) -> None:
         script = (
@@ -93,8 +93,8 @@ class TestHelp:
 
     def test_without_a_command_the_help_is_shown(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert command() == 2
-        shown = capsys.readouterr()
-        assert "Usage:" in shown.out + shown.err
+        output = capsys.readouterr()
+        assert "Usage:" in output.out + output.err
 
 
 class TestPaths:
@@ -109,7 +109,7 @@ class TestSettings:
     """Options become the settings of the same name; what is wrong with them is refused before anything is made."""
 
     @pytest.mark.parametrize(
-        ("words", "told"),
+        ("options", "message"),
         [
             (["--budget", "1 day"], "trainer.budget = '1 day'"),
             (["--epochs", "0"], "trainer.epochs = 0"),
@@ -122,18 +122,18 @@ class TestSettings:
         ],
     )
     def test_option_is_the_setting_of_its_name(
-        self, tmp_path: Path, words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (tmp_path / "data").mkdir()
-        assert command("train", tmp_path / "data", "-o", tmp_path / "job", *words) == 2
-        assert told in capsys.readouterr().err
+        assert command("train", tmp_path / "data", "-o", tmp_path / "job", *options) == 2
+        assert message in capsys.readouterr().err
         assert not (tmp_path / "job").exists()
 
     def test_all_reach_the_job(self, tmp_path: Path) -> None:
         """The data folder is empty, so the job ends at once; what it was asked to do stays in job.json."""
         (tmp_path / "data").mkdir()
         (tmp_path / "config.json").write_text('\ufeff{"trainer": {"patience": 7, "epochs": 9}}', encoding="utf-8")
-        words = [
+        arguments = [
             "--config",
             tmp_path / "config.json",
             "--epochs",
@@ -145,11 +145,11 @@ class TestSettings:
             "--folds",
             "4",
         ]
-        words += ["--split-file", tmp_path / "split.json", "--set", "learning_rate=0.5", "--set", "data.seed=8"]
-        words += ["--model", "SegResNet"]
-        assert command("train", tmp_path / "data", "-o", tmp_path / "job", *words) == 1
+        arguments += ["--split-file", tmp_path / "split.json", "--set", "learning_rate=0.5", "--set", "data.seed=8"]
+        arguments += ["--model", "SegResNet"]
+        assert command("train", tmp_path / "data", "-o", tmp_path / "job", *arguments) == 1
         config = json.loads((tmp_path / "job" / "job.json").read_text())["config"]
-        asked = {section: {} for section in config} | {
+        changed = {section: {} for section in config} | {
             "data": {
                 "data_dir": str((tmp_path / "data").resolve()), "fold": 1, "folds": 4, "seed": 8,
                 "split_file": str((tmp_path / "split.json").resolve()),
@@ -158,7 +158,7 @@ class TestSettings:
             "optimizer": {"learning_rate": 0.5}, "network": {"type": "SegResNet"},
         }  # fmt: skip
         default = asdict(TrainConfig())
-        assert config == {section: {**default[section], **asked[section]} for section in config}
+        assert config == {section: {**default[section], **changed[section]} for section in config}
 
 
 class TestCreate:
@@ -178,20 +178,20 @@ class TestCreate:
 
 class TestFoldsAtOnce:
     @pytest.fixture
-    def study(self, tmp_path: Path) -> JobFolder:
+    def cross_validation(self, tmp_path: Path) -> JobFolder:
         """A cross-validation of an empty folder: it ends at once, and what it was asked to do stays in job.json."""
         (tmp_path / "data").mkdir()
         folder = JobFolder(tmp_path / "cv")
         assert command("cross-validate", tmp_path / "data", "-o", folder.path, "--devices", "3", "--folds", "4") == 1
         return folder
 
-    def test_they_reach_the_job_and_may_be_others_later(self, study: JobFolder) -> None:
-        config = study.read_document()["config"]
+    def test_they_reach_the_job_and_may_be_others_later(self, cross_validation: JobFolder) -> None:
+        config = cross_validation.read_document()["config"]
         assert config["devices"] == 3 and config["train"]["data"]["folds"] == 4
-        assert command("cross-validate", "--resume", "-o", study.path, "--devices", "auto") == 1
-        assert study.read_document()["config"] == {**config, "devices": "auto"}
-        assert command("cross-validate", "--resume", "-o", study.path, "--devices", "none") == 2
-        assert study.read_document()["config"]["devices"] == "auto"
+        assert command("cross-validate", "--resume", "-o", cross_validation.path, "--devices", "auto") == 1
+        assert cross_validation.read_document()["config"] == {**config, "devices": "auto"}
+        assert command("cross-validate", "--resume", "-o", cross_validation.path, "--devices", "none") == 2
+        assert cross_validation.read_document()["config"]["devices"] == "auto"
 
 
 class TestStatus:
@@ -212,9 +212,9 @@ class TestStatus:
     def test_dead_training_can_be_resumed(self, job: JobFolder, capsys: pytest.CaptureFixture[str]) -> None:
         set_status(job, **{**alive(), "heartbeat": time.time() - 3600, "kind": "train"})
         assert command("status", job.path) == 0
-        shown = capsys.readouterr().out
-        assert f"dead: its process is gone. Go on with it: medsegtrainer train --resume -o {job.path}" in shown
-        assert "where" not in shown
+        output = capsys.readouterr().out
+        assert f"dead: its process is gone. Go on with it: medsegtrainer train --resume -o {job.path}" in output
+        assert "where" not in output
 
     def test_dead_apply_is_run_again(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         job = JobFolder(tmp_path / "job")
@@ -232,14 +232,14 @@ class TestStatus:
     def test_hostile_values(self, job: JobFolder, capsys: pytest.CaptureFixture[str], values: dict[str, Any]) -> None:
         set_status(job, **{**alive(), "message": "\x1b]0;title\x07done", "epochs": 9, **values})
         assert command("status", job.path) == 0
-        shown = capsys.readouterr().out
-        assert "\x1b" not in shown and "\\x1b]0;title\\x07done" in shown
+        output = capsys.readouterr().out
+        assert "\x1b" not in output and "\\x1b]0;title\\x07done" in output
 
     def test_sign_of_life_from_the_future(self, job: JobFolder, capsys: pytest.CaptureFixture[str]) -> None:
         set_status(job, **{**alive(), "host": "elsewhere", "pid": 7, "heartbeat": time.time() + 7200, "kind": "train"})
         assert command("status", job.path) == 0
-        shown = capsys.readouterr().out
-        assert "a clock is wrong. See whether process 7 still works on elsewhere" in shown and "--resume" in shown
+        output = capsys.readouterr().out
+        assert "a clock is wrong. See whether process 7 still works on elsewhere" in output and "--resume" in output
 
     def test_created_job(self, job: JobFolder, capsys: pytest.CaptureFixture[str]) -> None:
         assert command("status", job.path) == 0
@@ -247,10 +247,10 @@ class TestStatus:
 
 
 class TestStop:
-    @pytest.mark.parametrize(("words", "wish"), [([], "keep-best"), (["--now"], "now")])
-    def test_asks_the_living_process(self, job: JobFolder, words: list[str], wish: str) -> None:
+    @pytest.mark.parametrize(("options", "wish"), [([], "keep-best"), (["--now"], "now")])
+    def test_asks_the_living_process(self, job: JobFolder, options: list[str], wish: str) -> None:
         set_status(job, **alive())
-        assert command("stop", job.path, *words) == 0
+        assert command("stop", job.path, *options) == 0
         assert job.stop_requested() == wish
 
     def test_refuses_without_one(self, job: JobFolder, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,11 +48,11 @@ def test_nothing_to_mirror_is_told() -> None:
     assert warning == "Nothing is mirrored for test-time augmentation, as the model was trained without it."
 
 
-@pytest.mark.parametrize("asked", ["auto", ["flip_x"]])
-def test_classes_with_a_side_are_never_mirrored_into_each_other(asked: Any) -> None:
+@pytest.mark.parametrize("transforms", ["auto", ["flip_x"]])
+def test_classes_with_a_side_are_never_mirrored_into_each_other(transforms: Any) -> None:
     """Not even by a model that was trained so, by hand."""
     sides = {"x": why_not_mirror(["left kidney", "right kidney"]) or ""}
-    axes, warning = mirror_axes(ApplyConfig(tta=True, tta_transforms=asked), (2,), sides)
+    axes, warning = mirror_axes(ApplyConfig(tta=True, tta_transforms=transforms), (2,), sides)
     assert axes == ()
     assert warning is not None and "mirroring would turn 'left kidney' into 'right kidney'" in warning
     assert mirror_axes(ApplyConfig(tta=True), (0, 2), sides) == ((0,), None)
@@ -66,9 +66,9 @@ def test_only_what_should_not_happen_has_a_traceback(tmp_path: Path, caplog: pyt
     assert "batch_size" not in failure_text(MemoryError(), folder)
     assert failure_text(PermissionError(13, "Permission denied", "x"), folder).startswith("x: Permission denied.")
     assert caplog.records == []
-    told = failure_text(KeyError("who"), folder)
-    assert told.startswith("An error that should not happen: KeyError: 'who'.") and "log.txt" in told
-    assert "Traceback" not in told and "KeyError: 'who'" in caplog.text
+    reason = failure_text(KeyError("who"), folder)
+    assert reason.startswith("An error that should not happen: KeyError: 'who'.") and "log.txt" in reason
+    assert "Traceback" not in reason and "KeyError: 'who'" in caplog.text
 
 
 class TestInputs:
@@ -80,8 +80,8 @@ class TestInputs:
         for name in ("a", "b"):
             sitk.WriteImage(volume, str(tmp_path / f"{name}.nii.gz"))
         assert [(item.name, item.files) for item in find_inputs([series], 1)] == [("patient.1", (series,))]
-        found = find_inputs([tmp_path], 1)
-        assert {item.name: item.files for item in found} == {
+        inputs = find_inputs([tmp_path], 1)
+        assert {item.name: item.files for item in inputs} == {
             "a": (tmp_path / "a.nii.gz",), "b": (tmp_path / "b.nii.gz",), "patient.1": (series,),
         }  # fmt: skip
 
@@ -100,8 +100,8 @@ class TestInputs:
     ) -> None:
         volume = sitk.Cast(oblique_case[0], sitk.sitkInt16)
         folders = tuple(write_series(volume, tmp_path / f"p_000{channel}") for channel in range(2))
-        (found,) = find_inputs([tmp_path], 2)
-        assert (found.name, found.files) == ("p", folders)
+        (one,) = find_inputs([tmp_path], 2)
+        assert (one.name, one.files) == ("p", folders)
 
 
 class TestCleaned:

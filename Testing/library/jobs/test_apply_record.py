@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.jobs.apply_record import ABSENT, BY_HAND, OTHER, SAME, Made, model_checksum, recipe
+from MedSegTrainerLib.jobs.apply_record import ABSENT, BY_HAND, OTHER, SAME, ApplyRecord, model_checksum, recipe
 from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
 
@@ -23,40 +23,40 @@ def files(tmp_path: Path) -> tuple[Path, list[Path]]:
     return label_map, [entropy]
 
 
-class TestMade:
+class TestApplyRecord:
     def test_the_same_recipe_is_the_same_result(self, tmp_path: Path, files: tuple[Path, list[Path]]) -> None:
-        Made(tmp_path).add(*files, "r1")
-        assert Made(tmp_path).state(*files, "r1") == SAME
-        assert Made(tmp_path).state(*files, "r2") == OTHER
+        ApplyRecord(tmp_path).add(*files, "r1")
+        assert ApplyRecord(tmp_path).state(*files, "r1") == SAME
+        assert ApplyRecord(tmp_path).state(*files, "r2") == OTHER
 
     def test_what_nobody_noted_was_made_by_hand(self, tmp_path: Path, files: tuple[Path, list[Path]]) -> None:
-        assert Made(tmp_path).state(*files, "r1") == BY_HAND
+        assert ApplyRecord(tmp_path).state(*files, "r1") == BY_HAND
         files[0].unlink()
-        assert Made(tmp_path).state(*files, "r1") == BY_HAND  # the other file is left
+        assert ApplyRecord(tmp_path).state(*files, "r1") == BY_HAND  # the other file is left
 
     def test_what_was_changed_since_counts_as_made_by_hand(
         self, tmp_path: Path, files: tuple[Path, list[Path]]
     ) -> None:
-        Made(tmp_path).add(*files, "r1")
+        ApplyRecord(tmp_path).add(*files, "r1")
         files[0].write_bytes(b"LABELS")  # of the same length
-        assert Made(tmp_path).state(*files, "r1") == BY_HAND
+        assert ApplyRecord(tmp_path).state(*files, "r1") == BY_HAND
 
     def test_what_was_begun_may_be_made_again(self, tmp_path: Path, files: tuple[Path, list[Path]]) -> None:
-        Made(tmp_path).begin(files[1])
+        ApplyRecord(tmp_path).begin(files[1])
         files[0].unlink()
-        assert Made(tmp_path).state(*files, "r1") == ABSENT
+        assert ApplyRecord(tmp_path).state(*files, "r1") == ABSENT
 
     def test_a_missing_part_is_not_the_same(self, tmp_path: Path, files: tuple[Path, list[Path]]) -> None:
-        Made(tmp_path).add(*files, "r1")
+        ApplyRecord(tmp_path).add(*files, "r1")
         files[1][0].unlink()
-        assert Made(tmp_path).state(*files, "r1") == OTHER
+        assert ApplyRecord(tmp_path).state(*files, "r1") == OTHER
 
     def test_a_torn_line_is_passed_over(self, tmp_path: Path, files: tuple[Path, list[Path]]) -> None:
-        Made(tmp_path).add(*files, "r1")
+        ApplyRecord(tmp_path).add(*files, "r1")
         with (tmp_path / "made.jsonl").open("ab") as stream:
             stream.write(b'{"label_map": "a.nr')
-        Made(tmp_path).add(files[0], [], "r2")
-        assert Made(tmp_path).state(files[0], [], "r2") == SAME
+        ApplyRecord(tmp_path).add(files[0], [], "r2")
+        assert ApplyRecord(tmp_path).state(files[0], [], "r2") == SAME
 
 
 class TestRecipe:

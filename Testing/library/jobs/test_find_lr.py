@@ -52,14 +52,14 @@ def learner(tiny_plan: Plan, cpu: torch.device) -> Learner:
 
 def everything(learner: Learner) -> dict[str, torch.Tensor]:
     """All that a checkpoint holds of a learner, copied."""
-    found = {f"network.{name}": value for name, value in learner.network.state_dict().items()}
-    found |= {f"average.{name}": value for name, value in learner.average.weights.items()}
+    tensors = {f"network.{name}": value for name, value in learner.network.state_dict().items()}
+    tensors |= {f"average.{name}": value for name, value in learner.average.weights.items()}
     for index, state in learner.optimizer.state_dict()["state"].items():
-        found |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
-    found["rates"] = torch.tensor([group["lr"] for group in learner.optimizer.param_groups])
-    found["average steps"] = torch.tensor(learner.average.steps)
-    found["random"] = torch.random.get_rng_state()
-    return {name: value.clone() for name, value in found.items()}
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+    tensors["rates"] = torch.tensor([group["lr"] for group in learner.optimizer.param_groups])
+    tensors["average steps"] = torch.tensor(learner.average.steps)
+    tensors["random"] = torch.random.get_rng_state()
+    return {name: value.clone() for name, value in tensors.items()}
 
 
 class TestCurve:
@@ -97,35 +97,35 @@ class TestSuggestion:
     @pytest.mark.parametrize("middle", [1e-4, 3e-3])
     @pytest.mark.parametrize("noise", [0.0, 0.03])
     def test_is_where_the_loss_falls_most_steeply(self, middle: float, noise: float) -> None:
-        found = valley(middle, noise=noise).suggestion()
-        assert found is not None
-        assert 0.4 * middle < found < 2.5 * middle
+        suggestion = valley(middle, noise=noise).suggestion()
+        assert suggestion is not None
+        assert 0.4 * middle < suggestion < 2.5 * middle
 
     def test_of_a_long_even_fall_is_the_low_end(self) -> None:
         """From 1e-4 to 1e-1 no rate is better than another: the smallest is the safest."""
         rates = np.array(rates_between(1e-6, 1.0, 200))
-        found = curve_of((1.2 - 0.3 * np.clip(np.log10(rates) + 4, 0, 3)).tolist()).suggestion()
-        assert found is not None
-        assert 1e-4 < found < 1e-3
+        suggestion = curve_of((1.2 - 0.3 * np.clip(np.log10(rates) + 4, 0, 3)).tolist()).suggestion()
+        assert suggestion is not None
+        assert 1e-4 < suggestion < 1e-3
 
     def test_has_two_digits(self) -> None:
-        found = valley(1.234e-3).suggestion()
-        assert found is not None
-        assert float(f"{found:.2g}") == found
+        suggestion = valley(1.234e-3).suggestion()
+        assert suggestion is not None
+        assert float(f"{suggestion:.2g}") == suggestion
 
     def test_a_fall_in_the_noisy_beginning_does_not_count(self) -> None:
         losses = [1.5, 1.3, 1.1] + [1.0] * 67
         losses += [1.0 - 0.02 * i for i in range(20)] + [0.6] * 110
-        found = curve_of(losses).suggestion()
-        assert found is not None
+        suggestion = curve_of(losses).suggestion()
+        assert suggestion is not None
         rates = rates_between(1e-6, 1.0, 200)
-        assert rates[65] < found < rates[100]
+        assert rates[65] < suggestion < rates[100]
 
     def test_the_way_down_after_an_explosion_does_not_count(self) -> None:
         losses = [1.0] * 50 + [1.0 - 0.01 * i for i in range(50)] + [1.5] * 50 + [0.6] * 50
-        found = curve_of(losses).suggestion()
-        assert found is not None
-        assert found < rates_between(1e-6, 1.0, 200)[110]
+        suggestion = curve_of(losses).suggestion()
+        assert suggestion is not None
+        assert suggestion < rates_between(1e-6, 1.0, 200)[110]
 
     @pytest.mark.parametrize("steps", [20, 60, 200])
     @pytest.mark.parametrize("seed", range(6))
@@ -201,9 +201,9 @@ class TestLearner:
     def test_what_can_be_learned_falls_and_has_a_suggestion(self, learner: Learner, tiny_plan: Plan) -> None:
         curve = try_rates(learner, batches(tiny_plan), 1, rates_between(1e-6, 1.0, 100))
         assert min(curve.smoothed) < 0.8 * curve.smoothed[0]
-        found = curve.suggestion()
-        assert found is not None
-        assert 1e-4 < found < 0.3
+        suggestion = curve.suggestion()
+        assert suggestion is not None
+        assert 1e-4 < suggestion < 0.3
 
     def test_a_loss_that_is_not_a_number_ends_it(self, learner: Learner, tiny_plan: Plan) -> None:
         def broken() -> Iterator[Batch]:

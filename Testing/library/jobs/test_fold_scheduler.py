@@ -20,13 +20,13 @@ from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import Measured, Progress, Stage, Warned
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder, JobOwner
 from MedSegTrainerLib.job_status import Status
-from MedSegTrainerLib.jobs.fold_scheduler import FoldRuns, Place, seconds_left
-from MedSegTrainerLib.jobs.folds import Study
+from MedSegTrainerLib.jobs.fold_scheduler import FoldRuns, Worker, seconds_left
+from MedSegTrainerLib.jobs.folds import CrossValidation
 from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.networks import build_network
 
 PLANNED = 2  # looks after which the first fold has its plan
-GPUS = (Place(device="cuda:0"), Place(device="cuda:1"))
+GPUS = (Worker(device="cuda:0"), Worker(device="cuda:1"))
 
 
 def write_status(job: JobFolder, state: str, **values: Any) -> None:
@@ -36,14 +36,15 @@ def write_status(job: JobFolder, state: str, **values: Any) -> None:
 
 @dataclass
 class Training:
-    """A process that does its part whenever somebody waits: ``looks`` until it is done, ``how`` it then ends.
+    """A process that does its part whenever somebody waits: ``looks`` until it is done, and its
+    ``end_state``: that of its status, or "died".
 
     deaf: requests to stop that it removes, as a process does that just starts. stops: how it answers one.
     """
 
     job: JobFolder
     looks: int = 5
-    how: str = "finished"
+    end_state: str = "finished"
     deaf: int = 0
     stops: bool = True
     age: int = 0
@@ -64,40 +65,41 @@ class Training:
         elif self.stops and self.job.stop_requested():
             self.end("stopped", 0)
         elif self.age >= self.looks:
-            self.end(self.how, 1 if self.how == "failed" else 0)
+            self.end(self.end_state, 1 if self.end_state == "failed" else 0)
         else:
             write_status(self.job, "running", progress=self.age / self.looks, eta_seconds=10.0)
 
-    def end(self, how: str, code: int) -> None:
-        if how != "died":
-            write_status(self.job, how, message="the labels are odd" if how == "failed" else "", progress=1.0)
-        self.code = 137 if how == "died" else code
+    def end(self, end_state: str, code: int) -> None:
+        if end_state != "died":
+            message = "the labels are odd" if end_state == "failed" else ""
+            write_status(self.job, end_state, message=message, progress=1.0)
+        self.code = 137 if end_state == "died" else code
 
 
 @dataclass
 class Machine:
     """Starts trainings and lets time pass. settings: of the training of a fold. at: what happens before a look."""
 
-    study: Study
+    cross_validation: CrossValidation
     settings: dict[int, dict[str, Any]] = field(default_factory=dict)
     at: dict[int, Any] = field(default_factory=dict)
     trainings: dict[int, Training] = field(default_factory=dict)
-    places: dict[int, str] = field(default_factory=dict)
-    begun: dict[int, int] = field(default_factory=dict)
-    together: int = 0
+    devices: dict[int, str] = field(default_factory=dict)
+    started: dict[int, int] = field(default_factory=dict)
+    most_at_once: int = 0
     now: int = 0
 
-    def start(self, job: JobFolder, place: Place) -> Training:
+    def start(self, job: JobFolder, worker: Worker) -> Training:
         index = int(job.path.name)
-        assert place.device not in [self.places[other] for other in self.at_work()]
+        assert worker.device not in [self.devices[other] for other in self.at_work()]
         document = job.read_document()["config"]
-        assert document["trainer"]["device"] == place.device and document["data"]["fold"] == index
+        assert document["trainer"]["device"] == worker.device and document["data"]["fold"] == index
         assert index == 0 or job.plan_file.exists()
-        self.begun[index], self.places[index] = self.now, place.device
+        self.started[index], self.devices[index] = self.now, worker.device
         write_status(job, "starting")
         job.stop_file.unlink(missing_ok=True)
         self.trainings[index] = Training(job, **self.settings.get(index, {}))
-        self.together = max(self.together, len(self.at_work()))
+        self.most_at_once = max(self.most_at_once, len(self.at_work()))
         return self.trainings[index]
 
     def at_work(self) -> list[int]:
@@ -112,112 +114,121 @@ class Machine:
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
+def cross_validation(tmp_path: Path) -> CrossValidation:
     folder = JobFolder(tmp_path / "cv")
     folder.path.mkdir()
     names = [f"case {index}" for index in range(8)]
     folds = [{"train": names[: 2 * k] + names[2 * k + 2 :], "val": names[2 * k : 2 * k + 2]} for k in range(4)]
     dataset = Dataset(root=tmp_path, layout="", cases=())
-    return Study(folder=folder, dataset=dataset, folds=folds, train=TrainConfig(), halved=False)
+    return CrossValidation(folder=folder, dataset=dataset, folds=folds, train=TrainConfig(), halved=False)
 
 
 @pytest.fixture
-def owner(study: Study) -> Iterator[JobOwner]:
-    with JobOwner(study.folder, "cross-validate") as owner:
+def owner(cross_validation: CrossValidation) -> Iterator[JobOwner]:
+    with JobOwner(cross_validation.folder, "cross-validate") as owner:
         yield owner
 
 
 @pytest.fixture
-def told() -> list[Any]:
+def events() -> list[Any]:
     return []
 
 
-def runs(machine: Machine, owner: JobOwner, told: list[Any], places: tuple[Place, ...] = GPUS) -> FoldRuns:
-    return FoldRuns(machine.study, places, owner, told.append, start=machine.start, wait=machine.wait)
+def runs(machine: Machine, owner: JobOwner, events: list[Any], devices: tuple[Worker, ...] = GPUS) -> FoldRuns:
+    return FoldRuns(machine.cross_validation, devices, owner, events.append, start=machine.start, wait=machine.wait)
 
 
 class TestOrder:
     def test_as_many_at_once_as_places_and_the_first_alone_until_its_plan(
-        self, study: Study, owner: JobOwner, told: list[Any]
+        self, cross_validation: CrossValidation, owner: JobOwner, events: list[Any]
     ) -> None:
-        machine = Machine(study, {0: {"looks": 9}})
-        assert runs(machine, owner, told).run() is None
-        assert machine.begun == {0: 0, 1: PLANNED, 2: PLANNED + 5, 3: 9}
-        assert machine.places == {0: "cuda:0", 1: "cuda:1", 2: "cuda:1", 3: "cuda:0"} and machine.together == 2
-        assert [study.job(index).status().state for index in range(4)] == ["finished"] * 4
-        begun = [event.message for event in told if isinstance(event, Stage)]
-        assert begun[1] == f"Fold 2 of 4 on cuda:1: {study.job(1).path}"
+        machine = Machine(cross_validation, {0: {"looks": 9}})
+        assert runs(machine, owner, events).run() is None
+        assert machine.started == {0: 0, 1: PLANNED, 2: PLANNED + 5, 3: 9}
+        assert machine.devices == {0: "cuda:0", 1: "cuda:1", 2: "cuda:1", 3: "cuda:0"} and machine.most_at_once == 2
+        assert [cross_validation.job(index).status().state for index in range(4)] == ["finished"] * 4
+        started = [event.message for event in events if isinstance(event, Stage)]
+        assert started[1] == f"Fold 2 of 4 on cuda:1: {cross_validation.job(1).path}"
 
-    def test_one_place_is_one_after_the_other(self, study: Study, owner: JobOwner, told: list[Any]) -> None:
-        machine = Machine(study)
-        runs(machine, owner, told, (Place(device="auto"),)).run()
-        assert list(machine.begun.values()) == [0, 5, 10, 15] and machine.together == 1
+    def test_one_place_is_one_after_the_other(
+        self, cross_validation: CrossValidation, owner: JobOwner, events: list[Any]
+    ) -> None:
+        machine = Machine(cross_validation)
+        runs(machine, owner, events, (Worker(device="auto"),)).run()
+        assert list(machine.started.values()) == [0, 5, 10, 15] and machine.most_at_once == 1
 
     def test_all_have_the_plan_of_the_first_with_steps_for_their_cases(
-        self, study: Study, owner: JobOwner, told: list[Any]
+        self, cross_validation: CrossValidation, owner: JobOwner, events: list[Any]
     ) -> None:
-        study.folds[2]["train"].extend(["more 1", "more 2", "more 3"])
-        runs(Machine(study), owner, told).run()
-        plans = [study.job(index).plan_file.read_text() for index in range(4)]
+        cross_validation.folds[2]["train"].extend(["more 1", "more 2", "more 3"])
+        runs(Machine(cross_validation), owner, events).run()
+        plans = [cross_validation.job(index).plan_file.read_text() for index in range(4)]
         assert plans[1] == plans[0] and plans[2] == plans[0].replace("10", "15")
 
     def test_finished_folds_are_left_alone_and_begun_ones_go_on_where_there_is_a_place(
-        self, study: Study, owner: JobOwner, told: list[Any]
+        self, cross_validation: CrossValidation, owner: JobOwner, events: list[Any]
     ) -> None:
         """As after a resume on a computer with one GPU less."""
-        runs(Machine(study, at={6: lambda: study.folder.request_stop(STOP_NOW)}), owner, told).run()
-        study.folder.stop_file.unlink()
-        states = [study.job(index).status().state for index in range(4)]
+        first = Machine(cross_validation, at={6: lambda: cross_validation.folder.request_stop(STOP_NOW)})
+        runs(first, owner, events).run()
+        cross_validation.folder.stop_file.unlink()
+        states = [cross_validation.job(index).status().state for index in range(4)]
         assert states == ["finished", "stopped", "stopped", "created"]
-        machine = Machine(study)
-        assert runs(machine, owner, told, (Place(device="auto"),)).run() is None
-        assert machine.begun == {1: 0, 2: 5, 3: 10}
+        machine = Machine(cross_validation)
+        assert runs(machine, owner, events, (Worker(device="auto"),)).run() is None
+        assert machine.started == {1: 0, 2: 5, 3: 10}
 
 
 class TestFound:
     def test_a_fold_left_at_work_is_watched_and_keeps_its_device(
-        self, study: Study, owner: JobOwner, told: list[Any]
+        self, cross_validation: CrossValidation, owner: JobOwner, events: list[Any]
     ) -> None:
         """Somebody killed the cross-validation, and not its folds."""
-        machine = Machine(study)
-        left = Training(study.make_job(0, "cuda:1"), looks=6)
+        machine = Machine(cross_validation)
+        left = Training(cross_validation.make_job(0, "cuda:1"), looks=6)
         write_status(left.job, "running")
-        machine.trainings[9], machine.places[9] = left, "cuda:1"
-        assert runs(machine, owner, told).run() is None
-        assert machine.begun == {1: PLANNED, 2: 6, 3: PLANNED + 5}
-        assert machine.places[1] == "cuda:0" and left.code == 0
+        machine.trainings[9], machine.devices[9] = left, "cuda:1"
+        assert runs(machine, owner, events).run() is None
+        assert machine.started == {1: PLANNED, 2: 6, 3: PLANNED + 5}
+        assert machine.devices[1] == "cuda:0" and left.code == 0
 
 
 class TestStop:
-    @pytest.mark.parametrize("how", [STOP_KEEP_BEST, STOP_NOW])
+    @pytest.mark.parametrize("end_state", [STOP_KEEP_BEST, STOP_NOW])
     def test_it_reaches_every_fold_at_work_and_no_other_begins(
-        self, study: Study, owner: JobOwner, told: list[Any], how: str
+        self, cross_validation: CrossValidation, owner: JobOwner, events: list[Any], end_state: str
     ) -> None:
-        machine = Machine(study, {1: {"deaf": 2}}, {3: lambda: study.folder.request_stop(how)})
-        assert runs(machine, owner, told).run() == how
-        assert [study.job(index).status().state for index in range(2)] == ["stopped"] * 2
-        assert list(machine.begun) == [0, 1] and not machine.at_work()
+        machine = Machine(
+            cross_validation, {1: {"deaf": 2}}, {3: lambda: cross_validation.folder.request_stop(end_state)}
+        )
+        assert runs(machine, owner, events).run() == end_state
+        assert [cross_validation.job(index).status().state for index in range(2)] == ["stopped"] * 2
+        assert list(machine.started) == [0, 1] and not machine.at_work()
 
-    def test_before_the_first_fold(self, study: Study, owner: JobOwner, told: list[Any]) -> None:
-        study.folder.request_stop(STOP_NOW)
-        machine = Machine(study)
-        assert runs(machine, owner, told).run() == STOP_NOW and not machine.begun
+    def test_before_the_first_fold(self, cross_validation: CrossValidation, owner: JobOwner, events: list[Any]) -> None:
+        cross_validation.folder.request_stop(STOP_NOW)
+        machine = Machine(cross_validation)
+        assert runs(machine, owner, events).run() == STOP_NOW and not machine.started
 
-    def test_too_late_to_change_anything(self, study: Study, owner: JobOwner, told: list[Any]) -> None:
+    def test_too_late_to_change_anything(
+        self, cross_validation: CrossValidation, owner: JobOwner, events: list[Any]
+    ) -> None:
         """The last folds end by themselves as it is asked."""
         deaf = {index: {"stops": False} for index in range(4)}
-        machine = Machine(study, deaf, {11: lambda: study.folder.request_stop(STOP_KEEP_BEST)})
-        assert runs(machine, owner, told).run() is None and len(machine.begun) == 4
+        machine = Machine(cross_validation, deaf, {11: lambda: cross_validation.folder.request_stop(STOP_KEEP_BEST)})
+        assert runs(machine, owner, events).run() is None and len(machine.started) == 4
 
     def test_one_fold_that_is_stopped_by_itself_without_a_result_stops_all(
-        self, study: Study, owner: JobOwner, told: list[Any]
+        self, cross_validation: CrossValidation, owner: JobOwner, events: list[Any]
     ) -> None:
-        machine = Machine(study, at={3: lambda: study.job(1).request_stop(STOP_NOW)})
-        assert runs(machine, owner, told).run() == STOP_NOW
-        assert study.job(0).status().state == "stopped" and list(machine.begun) == [0, 1]
+        machine = Machine(cross_validation, at={3: lambda: cross_validation.job(1).request_stop(STOP_NOW)})
+        assert runs(machine, owner, events).run() == STOP_NOW
+        assert cross_validation.job(0).status().state == "stopped" and list(machine.started) == [0, 1]
 
-    def test_one_that_is_judged_is_done(self, study: Study, owner: JobOwner, told: list[Any], tiny_plan: Plan) -> None:
-        job = study.job(1)
+    def test_one_that_is_judged_is_done(
+        self, cross_validation: CrossValidation, owner: JobOwner, events: list[Any], tiny_plan: Plan
+    ) -> None:
+        job = cross_validation.job(1)
         network = build_network(tiny_plan.architecture, tiny_plan.network)
         metrics = {"summary": {"kidney": {"dice": {"mean": 0.75}}}}
 
@@ -225,85 +236,94 @@ class TestStop:
             save_package(ModelPackage(plan=tiny_plan, weights=network.state_dict(), metrics=metrics), job.model)
             (job.report / "predictions").mkdir(parents=True)
             (job.report / "metrics.json").write_text('{"length": "voxels"}')
-            for name in study.folds[1]["val"]:
+            for name in cross_validation.folds[1]["val"]:
                 (job.report / "predictions" / f"{name}.seg.nrrd").touch()
             job.request_stop(STOP_KEEP_BEST)
 
-        machine = Machine(study, at={3: judged})
-        assert runs(machine, owner, told).run() is None and len(machine.begun) == 4
-        (result,) = [event for event in told if isinstance(event, Measured)]
+        machine = Machine(cross_validation, at={3: judged})
+        assert runs(machine, owner, events).run() is None and len(machine.started) == 4
+        (result,) = [event for event in events if isinstance(event, Measured)]
         assert result.metrics == {"kidney": {"dice": 0.75}} and (result.cases, result.length) == (2, "voxels")
 
 
 class TestFailure:
-    def test_the_others_are_stopped_first_and_go_on_later(self, study: Study, owner: JobOwner, told: list[Any]) -> None:
-        machine = Machine(study, {0: {"looks": 30, "deaf": 2}, 1: {"how": "failed", "looks": 3}})
+    def test_the_others_are_stopped_first_and_go_on_later(
+        self, cross_validation: CrossValidation, owner: JobOwner, events: list[Any]
+    ) -> None:
+        machine = Machine(cross_validation, {0: {"looks": 30, "deaf": 2}, 1: {"end_state": "failed", "looks": 3}})
         with pytest.raises(JobError, match=r"Fold 2 failed: the labels are odd .*--resume"):
-            runs(machine, owner, told).run()
-        assert not machine.at_work() and study.job(0).status().state == "stopped" and list(machine.begun) == [0, 1]
-        assert [event.message for event in told if isinstance(event, Warned)] == ["Fold 2 failed: the labels are odd"]
-        again = Machine(study)
-        assert runs(again, owner, told).run() is None and len(again.begun) == 4
+            runs(machine, owner, events).run()
+        assert not machine.at_work() and cross_validation.job(0).status().state == "stopped"
+        assert list(machine.started) == [0, 1]
+        assert [event.message for event in events if isinstance(event, Warned)] == ["Fold 2 failed: the labels are odd"]
+        again = Machine(cross_validation)
+        assert runs(again, owner, events).run() is None and len(again.started) == 4
 
-    def test_alone_it_is_told_once(self, study: Study, owner: JobOwner, told: list[Any]) -> None:
+    def test_alone_it_is_told_once(self, cross_validation: CrossValidation, owner: JobOwner, events: list[Any]) -> None:
         with pytest.raises(JobError) as caught:
-            runs(Machine(study, {0: {"how": "failed"}}), owner, told, GPUS[:1]).run()
+            runs(Machine(cross_validation, {0: {"end_state": "failed"}}), owner, events, GPUS[:1]).run()
         assert str(caught.value) == "Fold 1 failed: the labels are odd"
-        assert not [event for event in told if isinstance(event, Warned)]
+        assert not [event for event in events if isinstance(event, Warned)]
 
     @pytest.mark.parametrize("before", ["", "stopped"])
     def test_a_process_that_dies_is_told_with_its_log(
-        self, study: Study, owner: JobOwner, told: list[Any], before: str
+        self, cross_validation: CrossValidation, owner: JobOwner, events: list[Any], before: str
     ) -> None:
         """Also where only the status of an earlier process is left."""
-        machine = Machine(study, {0: {"how": "died", "looks": 1}})
+        machine = Machine(cross_validation, {0: {"end_state": "died", "looks": 1}})
         if before:
-            machine.start = lambda job, place: (write_status(job, before), Training(job, code=1))[1]  # type: ignore
+            machine.start = lambda job, worker: (write_status(job, before), Training(job, code=1))[1]  # type: ignore
         with pytest.raises(JobError, match=r"fold 1 ended without a word.*log\.txt"):
-            runs(machine, owner, told).run()
+            runs(machine, owner, events).run()
 
 
 class TestEnd:
-    def test_ctrl_c_leaves_nothing_at_work(self, study: Study, owner: JobOwner, told: list[Any]) -> None:
+    def test_ctrl_c_leaves_nothing_at_work(
+        self, cross_validation: CrossValidation, owner: JobOwner, events: list[Any]
+    ) -> None:
         def interrupt() -> None:
             raise KeyboardInterrupt
 
-        machine = Machine(study, {0: {"looks": 50, "deaf": 3}, 1: {"looks": 50}}, {4: interrupt})
+        machine = Machine(cross_validation, {0: {"looks": 50, "deaf": 3}, 1: {"looks": 50}}, {4: interrupt})
         with pytest.raises(KeyboardInterrupt):
-            runs(machine, owner, told).run()
-        assert not machine.at_work() and study.job(0).status().state == "stopped"
+            runs(machine, owner, events).run()
+        assert not machine.at_work() and cross_validation.job(0).status().state == "stopped"
 
     def test_a_job_that_was_taken_over_leaves_its_folds_to_the_other_process(
-        self, study: Study, owner: JobOwner, told: list[Any]
+        self, cross_validation: CrossValidation, owner: JobOwner, events: list[Any]
     ) -> None:
         def take_over() -> None:
-            study.folder.lock_file.write_text("elsewhere 1 2")
+            cross_validation.folder.lock_file.write_text("elsewhere 1 2")
             owner.update()
 
-        machine = Machine(study, {0: {"looks": 50}, 1: {"looks": 50}}, {4: take_over})
+        machine = Machine(cross_validation, {0: {"looks": 50}, 1: {"looks": 50}}, {4: take_over})
         with pytest.raises(JobError, match="taken over"):
-            runs(machine, owner, told).run()
-        assert machine.at_work() == [0, 1] and study.job(0).stop_requested() is None
+            runs(machine, owner, events).run()
+        assert machine.at_work() == [0, 1] and cross_validation.job(0).stop_requested() is None
 
 
 class TestProgress:
-    def test_it_is_that_of_all_folds(self, study: Study, owner: JobOwner, told: list[Any]) -> None:
-        machine = Machine(study, {0: {"looks": 10}, 1: {"looks": 10}}, {PLANNED + 2: lambda: told.append("look")})
-        looked = runs(machine, owner, told)
+    def test_it_is_that_of_all_folds(
+        self, cross_validation: CrossValidation, owner: JobOwner, events: list[Any]
+    ) -> None:
+        machine = Machine(
+            cross_validation, {0: {"looks": 10}, 1: {"looks": 10}}, {PLANNED + 2: lambda: events.append("look")}
+        )
+        looked = runs(machine, owner, events)
 
         def wait() -> None:
             machine.wait()
-            looked.told = 0.0  # no waiting for the next report
+            looked.last_report = 0.0  # no waiting for the next report
 
         looked.wait = wait
         looked.run()
-        reports = [event for event in told[told.index("look") :] if isinstance(event, Progress)]
+        reports = [event for event in events[events.index("look") :] if isinstance(event, Progress)]
         assert (reports[0].done, reports[0].total) == (600, 4000)  # 4 and 2 looks of 10
         assert [event.done for event in reports] == sorted(event.done for event in reports)
         assert owner._status.message.startswith("Fold") and owner._status.progress > 0.7
 
     @pytest.mark.parametrize(
-        ("running", "durations", "waiting", "places", "expected"),
+        ("running", "durations", "waiting", "workers", "expected"),
         [
             ([(30.0, 70.0)], [], 3, 1, 370),  # 70, and three of 100
             ([(30.0, 70.0), (10.0, 90.0)], [], 3, 2, 270),  # 70 + 100 + 100, and 90 + 100
@@ -317,7 +337,7 @@ class TestProgress:
         running: list[tuple[float, float | None]],
         durations: list[float],
         waiting: int,
-        places: int,
+        workers: int,
         expected: float | None,
     ) -> None:
-        assert seconds_left(running, durations, waiting, places) == expected
+        assert seconds_left(running, durations, waiting, workers) == expected

@@ -23,17 +23,17 @@ def config(*settings: str) -> TrainConfig:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> JobFolder:
-    keep_settings(config("epochs=3"), JobFolder(tmp_path), begun=False)
+    keep_settings(config("epochs=3"), JobFolder(tmp_path), resumed=False)
     return JobFolder(tmp_path)
 
 
 def test_all_changes_are_named(folder: JobFolder) -> None:
-    with pytest.raises(JobError) as told:
-        keep_settings(config("epochs=4", "learning_rate=0.5", "dropout=0.25"), folder, begun=True)
-    text = str(told.value)
+    with pytest.raises(JobError) as refused:
+        keep_settings(config("epochs=4", "learning_rate=0.5", "dropout=0.25"), folder, resumed=True)
+    text = str(refused.value)
     assert "trainer.epochs = 4, and it began with 3" in text and "another folder" in text
     assert "optimizer.learning_rate = 0.5" in text and "network.dropout = 0.25" in text and text.count("\n  - ") == 3
-    keep_settings(config("epochs=3"), folder, begun=True)
+    keep_settings(config("epochs=3"), folder, resumed=True)
 
 
 @pytest.mark.parametrize(
@@ -41,16 +41,16 @@ def test_all_changes_are_named(folder: JobFolder) -> None:
     ["data_dir=elsewhere", "trainer.device=cpu", "trainer.devices=2", "save_frequency=2", "tensorboard=false"],
 )
 def test_what_changes_no_weight_is_free(folder: JobFolder, setting: str) -> None:
-    keep_settings(config("epochs=3", setting), folder, begun=True)
+    keep_settings(config("epochs=3", setting), folder, resumed=True)
 
 
 def test_before_anything_follows_from_them_they_are_replaced(folder: JobFolder) -> None:
-    keep_settings(config("epochs=4"), folder, begun=False)
-    keep_settings(config("epochs=4"), folder, begun=True)
+    keep_settings(config("epochs=4"), folder, resumed=False)
+    keep_settings(config("epochs=4"), folder, resumed=True)
 
 
 def test_a_job_without_the_record_gets_one(tmp_path: Path) -> None:
-    keep_settings(config("epochs=3"), JobFolder(tmp_path), begun=True)
+    keep_settings(config("epochs=3"), JobFolder(tmp_path), resumed=True)
     assert json.loads((tmp_path / "settings.json").read_text())["trainer"]["epochs"] == 3
 
 
@@ -58,16 +58,16 @@ def test_a_setting_that_a_later_version_added_is_as_by_default(folder: JobFolder
     values = json.loads(folder.settings_file.read_text())
     del values["network"]["dropout"]
     folder.settings_file.write_text(json.dumps(values))
-    keep_settings(config("epochs=3"), folder, begun=True)
+    keep_settings(config("epochs=3"), folder, resumed=True)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "7", '{"a": 1}', '{"trainer": {"epochs": "many"}}'])
 def test_a_damaged_record(folder: JobFolder, content: str) -> None:
     folder.settings_file.write_text(content)
     with pytest.raises(JobError, match=r"settings.json is damaged.*Remove the file"):
-        keep_settings(config("epochs=3"), folder, begun=True)
+        keep_settings(config("epochs=3"), folder, resumed=True)
 
 
 def test_free_are_settings_that_exist() -> None:
-    known = asdict(TrainConfig())
-    assert all(name in known[section] for section, names in MAY_CHANGE.items() for name in names)
+    existing = asdict(TrainConfig())
+    assert all(name in existing[section] for section, names in MAY_CHANGE.items() for name in names)

@@ -48,9 +48,9 @@ class TestOverlapped:
             return item
 
         stages = [fails if index == stage else plain for index in range(3)]
-        found = list(overlapped([1, 2, 3], *stages))  # type: ignore[arg-type]
-        assert [done.item for done in found] == [1, 2, 3]
-        assert [str(done.error or "") for done in found] == ["", "two is bad", ""]
+        results = list(overlapped([1, 2, 3], *stages))  # type: ignore[arg-type]
+        assert [done.item for done in results] == [1, 2, 3]
+        assert [str(done.error or "") for done in results] == ["", "two is bad", ""]
 
     @pytest.mark.parametrize("stage", [0, 1, 2])
     def test_what_no_item_would_escape_is_handed_over(self, stage: int) -> None:
@@ -69,8 +69,8 @@ class TestOverlapped:
                 raise StopAskedError
             return item
 
-        found = list(overlapped([1, 2, 3, 4], plain, work, lambda item, result: written.append(item)))
-        assert [done.item for done in found] == written == [1, 2]
+        results = list(overlapped([1, 2, 3, 4], plain, work, lambda item, result: written.append(item)))
+        assert [done.item for done in results] == written == [1, 2]
 
     def test_nothing_to_do(self) -> None:
         assert list(overlapped([], plain, plain, plain)) == []  # type: ignore[arg-type]

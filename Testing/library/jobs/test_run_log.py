@@ -22,14 +22,14 @@ from MedSegTrainerLib.jobs.run import _run, run_job
 
 @pytest.fixture
 def folder(tmp_path: Path) -> JobFolder:
-    made = JobFolder(tmp_path / "job")
-    made.create(EvaluateConfig(predictions=str(tmp_path / "a"), labels=str(tmp_path / "b"), output_dir=str(tmp_path)))
-    return made
+    job = JobFolder(tmp_path / "job")
+    job.create(EvaluateConfig(predictions=str(tmp_path / "a"), labels=str(tmp_path / "b"), output_dir=str(tmp_path)))
+    return job
 
 
 def run(folder: JobFolder, work: Any) -> str:
     with job_log(folder.log_file):
-        _run(folder, folder.read_document(), work)
+        _run(folder, folder.read_document(), time.time(), work=work)
     return folder.log_file.read_text(encoding="utf-8")
 
 
@@ -63,8 +63,8 @@ def test_verbose_shows_the_log_and_where_the_error_arose(folder: JobFolder, caps
     with pytest.raises(SystemExit) as ended:
         main(["run", str(folder.path), "--verbose"])
     assert ended.value.code == 1
-    shown = capsys.readouterr().err
-    assert " INFO MedSegTrainerLib.events: started: " in shown and "MedSegTrainerLib.errors.DataError: " in shown
+    output = capsys.readouterr().err
+    assert " INFO MedSegTrainerLib.events: started: " in output and "MedSegTrainerLib.errors.DataError: " in output
     assert " DEBUG MedSegTrainerLib.jobs.run: The job ended here:" in folder.log_file.read_text(encoding="utf-8")
 
 

@@ -79,7 +79,7 @@ class TestStep:
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("message", "text"),
     [
         ("The NVIDIA driver on your system is too old (found version 11040)", "Install the newest driver"),
         ("CUDA error: no kernel image is available for execution", "holds no code for"),
@@ -89,9 +89,9 @@ class TestStep:
         ("CUDA error: an illegal instruction", "Training does not work on the GPU: CUDA error: an illegal"),
     ],
 )
-def test_what_cuda_says_becomes_words(said: str, told: str) -> None:
-    assert told in device_text(RuntimeError(said), CUDA)
-    assert "{" not in device_text(RuntimeError(said), CUDA)
+def test_what_cuda_says_becomes_words(message: str, text: str) -> None:
+    assert text in device_text(RuntimeError(message), CUDA)
+    assert "{" not in device_text(RuntimeError(message), CUDA)
 
 
 def test_the_cpu_is_the_last_device() -> None:
@@ -112,14 +112,14 @@ class TestPackages:
         assert {"PIL" if name == "pillow" else name for name in names} == set(PACKAGES)
 
     def test_a_missing_one_is_named(self) -> None:
-        kept = sys.modules.get("einops")
+        module = sys.modules.get("einops")
         sys.modules["einops"] = None  # type: ignore[assignment]  # how Python itself marks what cannot be imported
         try:
             seen = run_self_test("cpu", machine=NO_GPU, step=works)
         finally:
             sys.modules.pop("einops")
-            if kept is not None:
-                sys.modules["einops"] = kept
+            if module is not None:
+                sys.modules["einops"] = module
         assert (seen.ok, seen.message) == (False, "This Python lacks einops.")
 
 

@@ -42,14 +42,14 @@ def packed(path: Path) -> dict[str, str]:
 
 def test_holds_texts_of_known_names_only(job: JobFolder, tmp_path: Path) -> None:
     write_support(job.path, tmp_path / "s.zip")
-    found = packed(tmp_path / "s.zip")
-    assert set(found) == {"README.txt", "computer.json", "job.json", "events.jsonl", "log.txt", "report/metrics.json"}
-    assert found["job.json"] == job.job_file.read_text(encoding="utf-8") and found["log.txt"] == "a line\n"
-    assert not any("voxels" in text for text in found.values())
-    computer = json.loads(found["computer.json"])
+    members = packed(tmp_path / "s.zip")
+    assert set(members) == {"README.txt", "computer.json", "job.json", "events.jsonl", "log.txt", "report/metrics.json"}
+    assert members["job.json"] == job.job_file.read_text(encoding="utf-8") and members["log.txt"] == "a line\n"
+    assert not any("voxels" in text for text in members.values())
+    computer = json.loads(members["computer.json"])
     assert computer["versions"]["MedSegTrainer"] == __version__ and computer["versions"]["torch"]
     assert computer["devices"][-1]["name"] == "cpu" and computer["memory_available_bytes"] > 0
-    assert "names of cases and of this computer are inside" in found["README.txt"]
+    assert "names of cases and of this computer are inside" in members["README.txt"]
 
 
 def test_of_a_job_at_work(job: JobFolder, tmp_path: Path) -> None:
@@ -84,13 +84,13 @@ def test_links_and_pipes_are_left_out(job: JobFolder, tmp_path: Path) -> None:
     if hasattr(os, "mkfifo"):
         os.mkfifo(job.status_file)
     job.settings_file.mkdir()
-    found = write_support(job.path, tmp_path / "s.zip")
+    support = write_support(job.path, tmp_path / "s.zip")
     members = packed(tmp_path / "s.zip")
     assert set(members) == {"README.txt", "computer.json", "job.json", "events.jsonl"}
     assert not any("secret" in text for text in members.values())
-    assert {"log.txt", "plan.json", "report/metrics.json", "settings.json"} <= found.left_out.keys()
-    assert found.left_out["log.txt"] == "it is a link, or lies behind one"
-    assert not hasattr(os, "mkfifo") or found.left_out["status.json"] == "it is no file"
+    assert {"log.txt", "plan.json", "report/metrics.json", "settings.json"} <= support.left_out.keys()
+    assert support.left_out["log.txt"] == "it is a link, or lies behind one"
+    assert not hasattr(os, "mkfifo") or support.left_out["status.json"] == "it is no file"
     assert "left out: log.txt, it is a link" in members["README.txt"]
 
 
@@ -114,14 +114,14 @@ def test_huge_files_are_cut_or_left_out(job: JobFolder, tmp_path: Path) -> None:
     events(Warned(message="the last"))
     with job.plan_file.open("wb") as plan:
         plan.truncate(LARGEST_DOCUMENT + 1)
-    found = write_support(job.path, tmp_path / "s.zip")
-    assert found.left_out == {"plan.json": f"it has {LARGEST_DOCUMENT + 1} bytes"}
-    log = found.members["log.txt"].splitlines()
-    assert (log[0], log[-1]) == ("line 0", "line 399999") and len(found.members["log.txt"]) < LOG_BEGIN + LOG_END + 99
+    support = write_support(job.path, tmp_path / "s.zip")
+    assert support.left_out == {"plan.json": f"it has {LARGEST_DOCUMENT + 1} bytes"}
+    log = support.members["log.txt"].splitlines()
+    assert (log[0], log[-1]) == ("line 0", "line 399999") and len(support.members["log.txt"]) < LOG_BEGIN + LOG_END + 99
     assert [line for line in log if not line.startswith("line ")] == [
         next(line for line in log if line.endswith("bytes were left out here ..."))
     ]
-    (tmp_path / "events.jsonl").write_text(found.members["events.jsonl"], encoding="utf-8")
+    (tmp_path / "events.jsonl").write_text(support.members["events.jsonl"], encoding="utf-8")
     read = EventReader(tmp_path / "events.jsonl").read(limit=10**6)
     assert read[0]["message"] == "Memory ran out." and read[-1]["message"] == "the last"
 
@@ -131,9 +131,9 @@ def test_all_together_have_a_limit(job: JobFolder, tmp_path: Path) -> None:
         fold = job.folds / str(index)
         fold.mkdir(parents=True)
         (fold / "plan.json").write_bytes(b" " * LARGEST_DOCUMENT)
-    found = write_support(job.path, tmp_path / "s.zip")
-    assert sum(map(len, found.members.values())) <= MOST_BYTES
-    assert found.left_out == dict.fromkeys(
+    support = write_support(job.path, tmp_path / "s.zip")
+    assert sum(map(len, support.members.values())) <= MOST_BYTES
+    assert support.left_out == dict.fromkeys(
         [f"folds/{index}/plan.json" for index in (7, 8, 9)], "there is too much beside it"
     )
 
@@ -156,8 +156,8 @@ def test_works_where_the_libraries_do_not(job: JobFolder, tmp_path: Path) -> Non
         "import sys; sys.modules.update(dict.fromkeys(('torch', 'SimpleITK', 'numpy', 'monai', 'scipy')))\n"
         "from MedSegTrainerLib.cli.main import main; main(sys.argv[1:])"
     )
-    words = ["support", str(job.path), "-o", str(tmp_path / "s.zip"), "--anonymous"]
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    arguments = ["support", str(job.path), "-o", str(tmp_path / "s.zip"), "--anonymous"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     computer = json.loads(packed(tmp_path / "s.zip")["computer.json"])
     assert computer["problem"].startswith("ModuleNotFoundError: import of torch halted")
@@ -187,14 +187,14 @@ class TestRefused:
 
 
 def test_the_command_says_what_is_in_it(job: JobFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for words, warned in (([], "Look at it before you send it"), (["--anonymous"], "replaced by numbers")):
-        target = tmp_path / f"s{len(words)}.zip"
+    for options, warned in (([], "Look at it before you send it"), (["--anonymous"], "replaced by numbers")):
+        target = tmp_path / f"s{len(options)}.zip"
         with pytest.raises(SystemExit) as ended:
-            main(["support", str(job.path), "-o", str(target), *words])
+            main(["support", str(job.path), "-o", str(target), *options])
         assert ended.value.code == 0
-        shown = capsys.readouterr().out
-        assert f"Wrote {target}:\n" in shown and "  log.txt (7 bytes)\n" in shown and warned in shown
-        assert "no images, pictures, label maps or weights" in shown
+        output = capsys.readouterr().out
+        assert f"Wrote {target}:\n" in output and "  log.txt (7 bytes)\n" in output and warned in output
+        assert "no images, pictures, label maps or weights" in output
     with pytest.raises(SystemExit) as ended:
         main(["support", str(job.path), "-o", str(tmp_path / "s0.zip")])
     assert ended.value.code == 2 and "is there already" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from MedSegTrainerLib.config.settings import DataConfig, TrainConfig, TrainerCon
 from MedSegTrainerLib.events import Warned
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.stages import explain, scan_data
-from MedSegTrainerLib.jobs.train import _remember_best
+from MedSegTrainerLib.jobs.train import _restore_best
 from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.training.checkpoint import TrainingState
 from MedSegTrainerLib.training.early_stopping import Monitor
@@ -45,13 +45,13 @@ def test_a_model_saved_when_stopped_within_an_epoch_is_not_replaced_by_a_worse_o
     training = {"steps": 3 * tiny_plan.steps_per_epoch + steps_into_the_epoch, "epoch": 3}
     save_package(replace(package, training=training, metrics={"monitored": 0.8}), JobFolder(tmp_path).model)
     state = TrainingState(total_steps=100, epoch=2, best=before)
-    _remember_best(state, tiny_plan, JobFolder(tmp_path), MONITOR)
+    _restore_best(state, tiny_plan, JobFolder(tmp_path), MONITOR)
     assert state.best == after
 
 
 def test_a_checkpoint_from_before_the_first_validation_is_resumed(tmp_path: Path, tiny_plan: Plan) -> None:
     state = TrainingState(total_steps=100, epoch=1)
-    _remember_best(state, tiny_plan, JobFolder(tmp_path), MONITOR)
+    _restore_best(state, tiny_plan, JobFolder(tmp_path), MONITOR)
     assert state.best is None
 
 
@@ -75,9 +75,9 @@ def test_class_weights_are_shown(tiny_plan: Plan) -> None:
 def test_the_network_is_explained_with_its_settings(tiny_plan: Plan) -> None:
     assert explain(tiny_plan)["base_channels"]["value"] == 4
     network = {"in_channels": 1, "out_channels": 3, "embed_dim": 24, "window_size": 7, "norm": "group", "dropout": 0.1}
-    shown = explain(replace(tiny_plan, architecture="SwinUNETR", network=network, image_size=(64, 48)))
-    assert {name: shown[name]["value"] for name in network} == network
-    assert (shown["network"]["value"], shown["image_size"]["value"]) == ("SwinUNETR", [64, 48])
+    choices = explain(replace(tiny_plan, architecture="SwinUNETR", network=network, image_size=(64, 48)))
+    assert {name: choices[name]["value"] for name in network} == network
+    assert (choices["network"]["value"], choices["image_size"]["value"]) == ("SwinUNETR", [64, 48])
     assert "image_size" not in explain(tiny_plan)
 
 
@@ -98,14 +98,14 @@ class TestClassesThatFewCasesHave:
                 sitk.WriteImage(sitk.GetImageFromArray(array), str(root / "data" / folder / f"{name}.nrrd"))
         events: list[Any] = []
         config = TrainConfig(data=DataConfig(data_dir=str(root / "data")), trainer=TrainerConfig(**settings))
-        found = scan_data(config, events.append, job)
-        return found.split.val, [event.message for event in events if isinstance(event, Warned)]
+        scanned = scan_data(config, events.append, job)
+        return scanned.split.val, [event.message for event in events if isinstance(event, Warned)]
 
     def test_one_of_them_is_held_out(self, tmp_path: Path) -> None:
         usual, _ = self.scanned(tmp_path, set())
         rare = set("abcdef".replace(usual[0], "")[:2])
-        val, told = self.scanned(tmp_path, rare)
-        assert set(val) < rare and not [words for words in told if "No held-out" in words]
+        val, warnings = self.scanned(tmp_path, rare)
+        assert set(val) < rare and not [message for message in warnings if "No held-out" in message]
 
     def test_a_job_keeps_its_division(self, tmp_path: Path) -> None:
         usual, _ = self.scanned(tmp_path, set())
@@ -118,8 +118,8 @@ class TestClassesThatFewCasesHave:
     def test_a_metric_that_nothing_will_tell(self, tmp_path: Path) -> None:
         usual, _ = self.scanned(tmp_path, set())
         rare = set("abcdef".replace(usual[0], "")[:1])
-        _, told = self.scanned(tmp_path, rare, monitor="val_dice/label 2", early_stopping=True)
-        assert [words for words in told if "no held-out case has 'label 2'" in words and "Early stopping" in words]
+        _, warnings = self.scanned(tmp_path, rare, monitor="val_dice/label 2", early_stopping=True)
+        assert [text for text in warnings if "no held-out case has 'label 2'" in text and "Early stopping" in text]
 
 
 class TestTestCases:
@@ -150,7 +150,7 @@ class TestTestCases:
             for names in ("abct", "abc")
         )
         assert (with_it.split.test, without.split.test) == (("t",), ())
-        found, expected = asdict(with_it.fingerprint), asdict(without.fingerprint)
+        actual, expected = asdict(with_it.fingerprint), asdict(without.fingerprint)
         for name, value in expected.items():
-            np.testing.assert_equal(found[name], value, err_msg=name)
+            np.testing.assert_equal(actual[name], value, err_msg=name)
         assert with_it.data == without.data

@@ -37,15 +37,15 @@ HIPPOCAMPUS = data((35, 50, 35), (36, 48, 33), (34, 52, 36))
 IMAGES = data((1, 512, 384), (1, 500, 400), (1, 512, 512))
 
 
-def planned(found: Fingerprint, *settings: str) -> tuple[NetworkPlan, dict[str, str]]:
+def planned(fingerprint: Fingerprint, *settings: str) -> tuple[NetworkPlan, dict[str, str]]:
     config: TrainConfig = parse_config(TrainConfig, with_settings({}, list(settings)))
     reasons: dict[str, str] = {}
-    return plan_network(found, config, torch.device("cpu"), reasons), reasons
+    return plan_network(fingerprint, config, torch.device("cpu"), reasons), reasons
 
 
-def refusal(found: Fingerprint, *settings: str) -> str:
+def refusal(fingerprint: Fingerprint, *settings: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        planned(found, *settings)
+        planned(fingerprint, *settings)
     return "\n".join(caught.value.problems)
 
 
@@ -57,8 +57,8 @@ class TestVolumes:
         assert "36 x 52 x 36 became 64 x 64 x 64: SwinUNETR needs multiples of 32" in reasons["patch_size"]
 
     def test_img_size_of_the_network_says_the_same(self) -> None:
-        asked = ("network.type=SwinUNETR", "embed_dim=12")
-        assert planned(HIPPOCAMPUS, *asked, "img_size=64")[0] == planned(HIPPOCAMPUS, *asked, "image_size=64")[0]
+        settings = ("network.type=SwinUNETR", "embed_dim=12")
+        assert planned(HIPPOCAMPUS, *settings, "img_size=64")[0] == planned(HIPPOCAMPUS, *settings, "image_size=64")[0]
 
     def test_volumes_large_enough_give_what_is_asked(self) -> None:
         plan, reasons = planned(data((120, 200, 180)), "network.type=UNet3D", "image_size=[96, 64, 112]")
@@ -72,10 +72,10 @@ class TestVolumes:
         assert max(plan.patch_size) < 96
 
     @pytest.mark.parametrize(
-        ("asked", "patch"), [("[50, 50, 50]", (64, 64, 64)), ("[16, 100, 33]", (32, 128, 64)), ("[64, 32, 96]", None)]
+        ("setting", "patch"), [("[50, 50, 50]", (64, 64, 64)), ("[16, 100, 33]", (32, 128, 64)), ("[64, 32, 96]", None)]
     )
-    def test_a_patch_that_does_not_fit_is_enlarged(self, asked: str, patch: Sizes | None) -> None:
-        plan, reasons = planned(data((120, 200, 180)), "network.type=SwinUNETR", f"patch_size={asked}")
+    def test_a_patch_that_does_not_fit_is_enlarged(self, setting: str, patch: Sizes | None) -> None:
+        plan, reasons = planned(data((120, 200, 180)), "network.type=SwinUNETR", f"patch_size={setting}")
         assert plan.patch_size == (patch or (64, 32, 96))
         assert ("became" in reasons["patch_size"]) == (patch is not None)
 
@@ -100,12 +100,12 @@ class TestVolumes:
         assert plan.network["img_size"] == list(plan.patch_size)
         assert [p % 16 for p in plan.patch_size] == [0, 0, 0]
 
-    @pytest.mark.parametrize(("name", "asked", "patch"), [
+    @pytest.mark.parametrize(("name", "setting", "patch"), [
         ("VNet", "[20, 48, 32]", (32, 48, 32)), ("SegResNet", "[12, 20, 16]", (16, 24, 16)),
         ("UNETR", "[30, 48, 33]", (32, 48, 48)),
     ])  # fmt: skip
-    def test_what_no_network_takes_is_enlarged(self, name: str, asked: str, patch: Sizes) -> None:
-        plan, reasons = planned(data((120, 200, 180)), f"network.type={name}", f"patch_size={asked}")
+    def test_what_no_network_takes_is_enlarged(self, name: str, setting: str, patch: Sizes) -> None:
+        plan, reasons = planned(data((120, 200, 180)), f"network.type={name}", f"patch_size={setting}")
         assert plan.patch_size == patch
         assert f"{name} needs multiples of" in reasons["patch_size"]
 
@@ -185,8 +185,8 @@ class TestReason:
         assert planned(IMAGES, "network.type=UNet2D")[1]["network"] == "set by the configuration"
 
     def test_classes_of_very_different_size_point_at_several_scales_only_on_a_gpu(self) -> None:
-        found = replace(IMAGES, median_volume_mm3={"anterior": 9.0, "posterior": 900.0})
-        assert "UNet2D. In its place" in planned(found)[1]["network"]
+        fingerprint = replace(IMAGES, median_volume_mm3={"anterior": 9.0, "posterior": 900.0})
+        assert "UNet2D. In its place" in planned(fingerprint)[1]["network"]
 
 
 class TestParameters:
@@ -195,8 +195,8 @@ class TestParameters:
         width = {"SwinUNETR": "embed_dim=12", "UNETR": "embed_dim=24", "SegResNet": "init_filters=4"}.get(
             name, "base_channels=4"
         )
-        found = HIPPOCAMPUS if ARCHITECTURES[name].dims != (2,) else IMAGES
-        plan, reasons = planned(found, f"network.type={name}", width)
+        fingerprint = HIPPOCAMPUS if ARCHITECTURES[name].dims != (2,) else IMAGES
+        plan, reasons = planned(fingerprint, f"network.type={name}", width)
         build_network(plan.architecture, plan.network)
         assert (plan.network["in_channels"], plan.network["out_channels"]) == (1, 3)
         own = set(ARCHITECTURES[name].settings)
@@ -246,8 +246,8 @@ class TestSliceAxis:
         assert (plan.slice_axis, plan.patch_size) == ("z", (1, 24, 28))
 
     def test_volumes_and_pictures_have_none(self) -> None:
-        for found in (self.SAGITTAL, IMAGES):
-            plan, reasons = planned(found)
+        for fingerprint in (self.SAGITTAL, IMAGES):
+            plan, reasons = planned(fingerprint)
             assert plan.slice_axis == "z" and "slice_axis" not in reasons
 
     def test_settings_are_in_the_axes_of_the_patient(self) -> None:
@@ -263,6 +263,6 @@ class TestSliceAxis:
 
 
 def test_voxels_so_small_that_no_volume_fits_into_memory() -> None:
-    told = refusal(HIPPOCAMPUS, "spacing=[1e-4,1e-4,1e-4]")
-    assert told.startswith("data.spacing = [0.0001, 0.0001, 0.0001]: the largest volume would have ")
-    assert "GB are there. It is in mm (z, y, x); the images have 1 x 1 x 1." in told
+    message = refusal(HIPPOCAMPUS, "spacing=[1e-4,1e-4,1e-4]")
+    assert message.startswith("data.spacing = [0.0001, 0.0001, 0.0001]: the largest volume would have ")
+    assert "GB are there. It is in mm (z, y, x); the images have 1 x 1 x 1." in message

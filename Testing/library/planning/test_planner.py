@@ -110,23 +110,23 @@ class TestDataSets:
 class TestNormalization:
     def test_ct_is_clipped_to_what_the_labelled_voxels_have(self) -> None:
         plan = plan_for(fingerprint(channels=(CT,)))
-        (how,) = plan.normalization
-        assert (how.method, how.low, how.high, how.mean, how.std) == ("ct", -80, 210, 65, 38)
+        (item,) = plan.normalization
+        assert (item.method, item.low, item.high, item.mean, item.std) == ("ct", -80, 210, 65, 38)
         assert "-80..210" in plan.reasons["normalization"]
 
     def test_mr_is_scaled_volume_by_volume(self, plain: Plan) -> None:
-        assert [how.method for how in plain.normalization] == ["zscore"]
+        assert [item.method for item in plain.normalization] == ["zscore"]
 
     def test_each_channel_for_itself(self) -> None:
-        assert [how.method for how in plan_for(fingerprint(channels=(MR, CT))).normalization] == ["zscore", "ct"]
+        assert [item.method for item in plan_for(fingerprint(channels=(MR, CT))).normalization] == ["zscore", "ct"]
 
     @pytest.mark.parametrize("method", ["zscore", "minmax", "percentile", "ct"])
     def test_set_by_hand(self, method: str) -> None:
         plan = plan_for(fingerprint(channels=(MR, CT)), f"normalization_type={method}")
-        assert [how.method for how in plan.normalization] == [method, method]
+        assert [item.method for item in plan.normalization] == [method, method]
 
     def test_switched_off(self) -> None:
-        assert [how.method for how in plan_for(fingerprint(), "normalize=false").normalization] == ["none"]
+        assert [item.method for item in plan_for(fingerprint(), "normalize=false").normalization] == ["none"]
 
 
 class TestFlips:
@@ -147,8 +147,8 @@ class TestFlips:
     def test_set_by_hand_against_the_sides_is_told(self) -> None:
         plan = plan_for(fingerprint(names=["left kidney", "right kidney"]), 'flip_axes=["x"]')
         assert plan.flip_axes == (2,)
-        told = "set by the configuration, although mirroring would turn 'left kidney' into 'right kidney'"
-        assert plan.reasons["flip_axes"] == told
+        reason = "set by the configuration, although mirroring would turn 'left kidney' into 'right kidney'"
+        assert plan.reasons["flip_axes"] == reason
 
     def test_both_axes_of_2d_images(self, plans: dict[str, Plan]) -> None:
         assert plans["2D"].flip_axes == (1, 2)
@@ -288,12 +288,12 @@ OVERRIDES: list[tuple[str, str, Any]] = [
 class TestSettings:
     @pytest.mark.parametrize(("given", "name", "value"), OVERRIDES, ids=[given for given, *_ in OVERRIDES])
     def test_are_honoured(self, plain: Plan, given: str, name: str, value: Any) -> None:
-        found: Any = plan_for(fingerprint(), given)
+        actual: Any = plan_for(fingerprint(), given)
         without: Any = plain
         for part in name.split("."):
-            found, without = getattr(found, part), getattr(without, part)
-        assert found == value
-        assert found != without  # else the setting could be ignored and nobody would see it
+            actual, without = getattr(actual, part), getattr(without, part)
+        assert actual == value
+        assert actual != without  # else the setting could be ignored and nobody would see it
 
     @pytest.mark.parametrize(("overlap", "interval"), [(0.25, 3), (0.9, 18)])
     def test_windows_are_counted_with_the_overlap_that_they_will_have(self, overlap: float, interval: int) -> None:
@@ -405,16 +405,16 @@ class TestTooMuch:
     """Settings that only the data and the planned values show to be wrong are told before anything is built."""
 
     @pytest.mark.parametrize(
-        "setting, words",
+        "setting, message",
         [
             ("patch_size=[4096,4096,4096]", "a training step of PlannedUNet with a patch of 4096 x 4096 x 4096 voxels"),
             ("spacing=[1e-5,1e-5,1e-5]", "data.spacing = [1e-05, 1e-05, 1e-05]: the largest volume would have"),
         ],
     )
-    def test_for_the_memory(self, setting: str, words: str) -> None:
+    def test_for_the_memory(self, setting: str, message: str) -> None:
         with pytest.raises(ConfigError, match="GB are there") as caught:
             plan_for(fingerprint(), setting)
-        assert words in str(caught.value)
+        assert message in str(caught.value)
 
     def test_a_smallest_rate_above_the_planned_one(self) -> None:
         with pytest.raises(ConfigError, match=r"eta_min = 5: above the learning rate, which is 0\.002"):

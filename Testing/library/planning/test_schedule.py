@@ -42,8 +42,8 @@ def share(plan: Plan, seconds: float, devices: int = 1) -> tuple[float, str, lis
         return replace(plan, patch_size=(4, 8, max(2, round(72 * share / 2) * 2)), batch_size=2 * devices)
 
     config = TrainConfig(trainer=TrainerConfig(mixed_precision=False, channels_last=False))
-    found, told = share_for_time(plan_with, SMALLEST, config, torch.device("cpu"), seconds, devices)
-    return found, told, tried
+    chosen, reason = share_for_time(plan_with, SMALLEST, config, torch.device("cpu"), seconds, devices)
+    return chosen, reason, tried
 
 
 class TestShareForTime:
@@ -52,9 +52,9 @@ class TestShareForTime:
 
     @pytest.mark.parametrize("seconds", [-1.0, 0.0, 1e-3])
     def test_no_time_gives_the_smallest(self, tiny_plan: Plan, seconds: float) -> None:
-        found, told, tried = share(tiny_plan, seconds)
-        assert found == SMALLEST and tried == [SMALLEST]
-        assert "small enough for" in told and "steps in the time left" in told
+        chosen, reason, tried = share(tiny_plan, seconds)
+        assert chosen == SMALLEST and tried == [SMALLEST]
+        assert "small enough for" in reason and "steps in the time left" in reason
 
     def test_nothing_smaller_than_a_full_patch_is_measured_where_nothing_smaller_may_be(self, tiny_plan: Plan) -> None:
         config = TrainConfig()
@@ -107,9 +107,9 @@ class TestEpochs:
 class TestFewSteps:
     def test_a_short_budget_warns_with_both_numbers(self, named: Plan) -> None:
         config = TrainConfig()
-        told = few_steps(replace(named, epochs=3, steps_per_epoch=10, batch_size=2), config, 100)
-        assert told is not None
-        assert "UNet3D gets about 30 steps in this time; the guide's 100 epochs would be 5000" in told
+        warning = few_steps(replace(named, epochs=3, steps_per_epoch=10, batch_size=2), config, 100)
+        assert warning is not None
+        assert "UNet3D gets about 30 steps in this time; the guide's 100 epochs would be 5000" in warning
 
     def test_enough_steps_need_no_word(self, named: Plan) -> None:
         assert few_steps(replace(named, epochs=300, steps_per_epoch=10, batch_size=2), TrainConfig(), 100) is None

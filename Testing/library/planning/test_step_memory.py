@@ -16,26 +16,26 @@ from MedSegTrainerLib.planning.step_memory import count_weights, refuse_too_larg
 SWIN = {"in_channels": 1, "out_channels": 2, "embed_dim": 48, "window_size": 7, "norm": "instance", "dropout": 0.0}
 
 
-def kept_by(plan: Plan) -> int:
+def activation_bytes(plan: Plan) -> int:
     """Bytes that a real pass keeps, counted tensor by tensor."""
     network = build_network(plan.architecture, plan.network)
-    kept = {}
+    tensors = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor
+        tensors[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         network(torch.zeros((plan.batch_size, 1, *plan.patch_size)))
     own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
-    return sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in own)
+    return sum(tensor.untyped_storage().nbytes() for place, tensor in tensors.items() if place not in own)
 
 
 def test_counts_what_a_real_step_keeps(tiny_plan: Plan) -> None:
     plan = replace(tiny_plan, patch_size=(16, 32, 24))
     weights = count_weights(plan.architecture, plan.network)
-    assert step_bytes(plan) == pytest.approx(4 * weights + kept_by(plan), rel=0.05)
-    assert step_bytes(replace(plan, batch_size=4)) == pytest.approx(4 * weights + 2 * kept_by(plan), rel=0.05)
+    assert step_bytes(plan) == pytest.approx(4 * weights + activation_bytes(plan), rel=0.05)
+    assert step_bytes(replace(plan, batch_size=4)) == pytest.approx(4 * weights + 2 * activation_bytes(plan), rel=0.05)
 
 
 def test_weights_of_each_network_that_cannot_be_made_without_content(tiny_plan: Plan) -> None:

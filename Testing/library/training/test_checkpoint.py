@@ -64,17 +64,20 @@ class TestRoundTrip:
         self, tiny_plan: Plan, path: Path, channels_last: bool, optimizer: str
     ) -> None:
         plan = replace(tiny_plan, channels_last=channels_last, optimizer_type=optimizer)
-        kept = trained(plan)
-        save_checkpoint(path, kept, STATE)
+        uninterrupted = trained(plan)
+        save_checkpoint(path, uninterrupted, STATE)
         resumed = learner(plan, 2)
         load_checkpoint(path, resumed)
         for step in range(3):
-            for one in (kept, resumed):
+            for one in (uninterrupted, resumed):
                 one.step([batch(plan, 10 + step)], 1, 5e-3)
-        wanted = {**kept.network.state_dict(), **{f"average.{n}": w for n, w in kept.average.weights.items()}}
-        found = {**resumed.network.state_dict(), **{f"average.{n}": w for n, w in resumed.average.weights.items()}}
-        assert wanted.keys() == found.keys()
-        assert [name for name, value in wanted.items() if not torch.equal(value, found[name])] == []
+        expected = {
+            **uninterrupted.network.state_dict(),
+            **{f"average.{n}": w for n, w in uninterrupted.average.weights.items()},
+        }
+        actual = {**resumed.network.state_dict(), **{f"average.{n}": w for n, w in resumed.average.weights.items()}}
+        assert expected.keys() == actual.keys()
+        assert [name for name, value in expected.items() if not torch.equal(value, actual[name])] == []
 
     def test_only_the_checkpoint_is_left_in_the_folder(self, tiny_plan: Plan, path: Path) -> None:
         for _ in range(2):

@@ -123,6 +123,6 @@ def test_a_full_disk(tiny_plan: Plan, tmp_path: Path, size: int) -> None:
         writer.save(tmp_path / "last.pt", one, state(3))
         with pytest.raises(StorageError, match=r"last\.pt: the disk .* is full"):
             writer.wait()
-    kept = load_checkpoint(tmp_path / "last.pt", one).epoch
-    assert kept == (2 if size else 1)
+    epoch = load_checkpoint(tmp_path / "last.pt", one).epoch
+    assert epoch == (2 if size else 1)
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]

@@ -67,8 +67,8 @@ def test_same_logits_gradients_and_names(tiny_plan: Plan, norm: str) -> None:
         logits.square().mean().backward()
         gradients.append([logits.detach(), *(weight.grad for weight in one.network.parameters())])
         one.network.zero_grad(set_to_none=True)
-    for found, wanted in zip(*gradients, strict=True):
-        assert torch.allclose(found, wanted, rtol=1e-3, atol=1e-5)
+    for actual, expected in zip(*gradients, strict=True):
+        assert torch.allclose(actual, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_what_has_no_one_graph_is_told(tiny_plan: Plan) -> None:
@@ -101,20 +101,20 @@ def test_a_learner_uses_it_for_its_shape_in_training_alone(tiny_plan: Plan, dims
         seen.append(flat.shape)
         return one.network(flat)
 
-    wanted = torch.Size((2, 1, 8, 12) if dims == 2 else (2, 1, 4, 8, 12))
-    one.compiled = Compiled(run=run, shape=wanted, seconds=0.0)
+    shape = torch.Size((2, 1, 8, 12) if dims == 2 else (2, 1, 4, 8, 12))
+    one.compiled = Compiled(run=run, shape=shape, seconds=0.0)
     data = images(plan)
     one.step([(data, (data[:, 0] > 0).to(torch.int16))], 1, 1e-3)
-    assert seen == [wanted]
+    assert seen == [shape]
     one.forward(images(plan, 3))
     one.network.eval()
     one.forward(data)
-    assert seen == [wanted]
+    assert seen == [shape]
 
 
-@pytest.mark.parametrize("asked", [False, "auto"])
-def test_nothing_is_tried_where_nobody_asked_or_no_gpu_is(tiny_plan: Plan, asked: bool) -> None:
-    config = TrainConfig(trainer=TrainerConfig(compile=asked))
+@pytest.mark.parametrize("setting", [False, "auto"])
+def test_nothing_is_tried_where_nobody_asked_or_no_gpu_is(tiny_plan: Plan, setting: bool) -> None:
+    config = TrainConfig(trainer=TrainerConfig(compile=setting))
     assert compiled_if_faster(tiny_plan, config, CPU, 0.5, None) == (tiny_plan, 0.5, "")
 
 

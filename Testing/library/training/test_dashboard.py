@@ -59,9 +59,9 @@ class TestDashboard:
         assert {"loss/train", "loss/validation", "dice/mean"} <= set(reader.Tags()["scalars"])
         assert reader.Tags()["images"] == ["prediction/a"]
         assert imread(tmp_path / "curves.png").shape[:2] == (800, 1100)
-        shown = imread(tmp_path / "previews" / "latest.png")
+        picture = imread(tmp_path / "previews" / "latest.png")
         image = reader.Images("prediction/a")[0]
-        assert shown.shape[:2] == (image.height, image.width)
+        assert picture.shape[:2] == (image.height, image.width)
         assert (tmp_path / "previews" / "latest.seg.nrrd").exists()
 
     def test_the_last_prediction_is_there_at_the_end(self, tmp_path: Path, tiny_plan: Plan, preview: Preview) -> None:

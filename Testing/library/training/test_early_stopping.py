@@ -55,11 +55,11 @@ def test_what_is_not_known_beats_nothing_and_is_beaten(unknown: float | None) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [("val_dise", "Did you mean 'val_dice'"), ("val_dice/lever", "Did you mean 'val_dice/liver'"), ("x", "Known: ")],
 )
-def test_a_metric_that_is_not_logged(name: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_a_metric_that_is_not_logged(name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         monitor(name)
 
 
@@ -86,7 +86,7 @@ def test_what_was_never_known_is_not_stale() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "judged", "held_out", "why"),
+    ("name", "val_classes", "has_val_cases", "why"),
     [
         ("val_dice", {"liver"}, True, None), ("val_dice/liver", {"liver"}, True, None),
         ("val_loss", set(), True, None), ("train_loss", set(), False, None),
@@ -95,11 +95,11 @@ def test_what_was_never_known_is_not_stale() -> None:
         ("val_iou", set(), True, "no held-out case has any class"),
     ],
 )  # fmt: skip
-def test_why_it_is_never_known(name: str, judged: set[str], held_out: bool, why: str | None) -> None:
-    assert monitor(name).why_unknown(judged, held_out) == why
+def test_why_it_is_never_known(name: str, val_classes: set[str], has_val_cases: bool, why: str | None) -> None:
+    assert monitor(name).why_unknown(val_classes, has_val_cases) == why
 
 
 def test_early_stopping_that_cannot_work_is_told() -> None:
-    said = monitor_text(TrainerConfig(early_stopping=True), "no case is held out")
-    assert "no case is held out (trainer.monitor = val_dice). Early stopping is ignored" in said
+    text = monitor_text(TrainerConfig(early_stopping=True), "no case is held out")
+    assert "no case is held out (trainer.monitor = val_dice). Early stopping is ignored" in text
     assert "Early stopping" not in monitor_text(TrainerConfig(), "no case is held out")

@@ -70,17 +70,17 @@ class TestStep:
         before = weights(one)
         one.step([batch(tiny_plan)], 1, 1e-2)
         name = "heads.0.weight"
-        wanted = before[name] + (weights(one)[name] - before[name]) * 9 / 11
-        torch.testing.assert_close(one.average.weights[name], wanted)
+        expected = before[name] + (weights(one)[name] - before[name]) * 9 / 11
+        torch.testing.assert_close(one.average.weights[name], expected)
 
     def test_memory_order_changes_nothing(self, tiny_plan: Plan) -> None:
-        found = []
+        results = []
         for channels_last in (False, True):
             one = learner(sgd(tiny_plan, channels_last=channels_last))
             one.step([batch(tiny_plan)], 1, 0.1)
-            found.append(weights(one))
-        for name, value in found[0].items():
-            torch.testing.assert_close(found[1][name], value, atol=1e-4, rtol=1e-3)
+            results.append(weights(one))
+        for name, value in results[0].items():
+            torch.testing.assert_close(results[1][name], value, atol=1e-4, rtol=1e-3)
 
     def test_mixed_precision_keeps_weights_in_32_bits(self, tiny_plan: Plan) -> None:
         one = learner(replace(tiny_plan, mixed_precision=True))

@@ -43,14 +43,14 @@ class TestWhereTo:
         good = learner(tiny_plan)
         save_checkpoint(checkpoint, good, TrainingState(total_steps=60, epoch=4, step=8, best=0.6))
         broken = TrainingState(total_steps=60, epoch=6, step=11, best=0.7)
-        found, state = go_back(checkpoint, tiny_plan, CONFIG, CPU, broken, 1e-2)
-        assert same_weights(found, good)
+        after, state = go_back(checkpoint, tiny_plan, CONFIG, CPU, broken, 1e-2)
+        assert same_weights(after, good)
         assert (state.epoch, state.step, state.best) == (4, 8, 0.7)  # the better model is in its folder already
 
     def test_to_the_beginning_without_one(self, tiny_plan: Plan, checkpoint: Path) -> None:
         broken = TrainingState(total_steps=60, epoch=1, step=2)
-        found, state = go_back(checkpoint, tiny_plan, CONFIG, CPU, broken, 1e-2)
-        assert same_weights(found, beginning(tiny_plan))
+        after, state = go_back(checkpoint, tiny_plan, CONFIG, CPU, broken, 1e-2)
+        assert same_weights(after, beginning(tiny_plan))
         assert (state.epoch, state.step, state.total_steps) == (0, 0, 60)
 
     def test_to_the_beginning_where_the_checkpoint_led_to_the_same_end(self, tiny_plan: Plan, checkpoint: Path) -> None:

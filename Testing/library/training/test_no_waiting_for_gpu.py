@@ -45,11 +45,11 @@ class SendsWithoutWaiting(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
-        made = [leaf for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
-        here = [tensor for tensor in given if tensor.device.type == "cpu" and tensor.ndim > 0]
-        there = [tensor for tensor in (*given, *made) if tensor.device == META]
+        results = [leaf for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
+        on_cpu = [tensor for tensor in given if tensor.device.type == "cpu" and tensor.ndim > 0]
+        on_device = [tensor for tensor in (*given, *results) if tensor.device == META]
         waits = not (kwargs or {}).get("non_blocking") and not any(argument is True for argument in args)
-        if here and there and (waits or func not in (ATEN._to_copy.default, ATEN.copy_.default)):
+        if on_cpu and on_device and (waits or func not in (ATEN._to_copy.default, ATEN.copy_.default)):
             raise WaitingError(f"{func} had tensors on both sides, or waited")
         return out
 
@@ -58,10 +58,10 @@ class MakesNothingOfNumbers(TorchFunctionMode):
     """``torch.tensor([1, 2], device=...)`` waits, too, and is not seen by the other."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        if func in (torch.tensor, torch.as_tensor, torch.asarray) and made.device == META:
+        result = func(*args, **(kwargs or {}))
+        if func in (torch.tensor, torch.as_tensor, torch.asarray) and result.device == META:
             raise WaitingError("a tensor was made of numbers on the device itself")
-        return made
+        return result
 
 
 @contextmanager
@@ -72,20 +72,20 @@ def never_waiting() -> Iterator[None]:
 
 def cases(place: torch.device) -> list[CachedCase]:
     """Two volumes, smaller and larger than a patch, with voxels of both classes."""
-    made = []
+    stored = []
     for seed, shape in enumerate(((6, 9, 14), (3, 11, 13))):
         image = torch.randn((1, *shape), generator=torch.Generator().manual_seed(seed))
         locations = torch.tensor([[1, 1, 2, 3], [2, 1, 4, 5]], dtype=torch.int32)
         label = torch.zeros(shape, dtype=torch.uint8)
         for value, *voxel in locations.tolist():
             label[tuple(voxel)] = value
-        made.append(
+        stored.append(
             CachedCase(
                 name=str(seed), image=image.to(place), label=label.to(place), locations=locations,
                 geometry=Geometry(size=(shape[2], shape[1], shape[0])),
             )
         )  # fmt: skip
-    return made
+    return stored
 
 
 def learner_on_meta(plan: Plan, config: TrainConfig | None = None) -> Learner:
@@ -190,8 +190,8 @@ def test_patches(tiny_plan: Plan, place: str, neighbours: int) -> None:
 def test_batches(tiny_plan: Plan, place: str, settings: dict[str, Any]) -> None:
     config, stored = DataConfig(augmentation=False, foreground_oversampling=0.5, **settings), cases(torch.device(place))
     with never_waiting():
-        for made in itertools.islice(epoch_batches(stored, tiny_plan, config, META, 0), 4):
-            assert made[0].device == made[1].device == META
+        for batch in itertools.islice(epoch_batches(stored, tiny_plan, config, META, 0), 4):
+            assert batch[0].device == batch[1].device == META
 
 
 def test_augmentation(tiny_plan: Plan, generator: np.random.Generator) -> None:

@@ -51,30 +51,30 @@ def network() -> nn.Sequential:
 class TestAgainstTorch:
     @pytest.mark.parametrize(("size", "gamma"), [(7, 0.1), (1, 0.9), (50, 0.5)])
     def test_step_is_that_of_an_epoch(self, size: int, gamma: float) -> None:
-        wanted = rates_of(lr_scheduler.StepLR(optimizer(), size, gamma), EPOCHS)
-        found = [rate(step, "step", step_size=size, gamma=gamma) for step in range(STEPS)]
-        assert found == pytest.approx([value for value in wanted for _ in range(PER_EPOCH)])
+        expected = rates_of(lr_scheduler.StepLR(optimizer(), size, gamma), EPOCHS)
+        rates = [rate(step, "step", step_size=size, gamma=gamma) for step in range(STEPS)]
+        assert rates == pytest.approx([value for value in expected for _ in range(PER_EPOCH)])
 
     @pytest.mark.parametrize("t_max", ["auto", 10, 1])
     def test_cosine_step_by_step_until_t_max(self, t_max: Any) -> None:
         length = STEPS if t_max == "auto" else t_max * PER_EPOCH
-        wanted = rates_of(lr_scheduler.CosineAnnealingLR(optimizer(), length, eta_min=0.03), length)
-        found = [rate(step, "cosine", T_max=t_max, eta_min=0.03) for step in range(STEPS)]
-        assert found[:length] == pytest.approx(wanted)
-        assert found[length:] == [0.03] * (STEPS - length)  # where torch's climbs again
+        expected = rates_of(lr_scheduler.CosineAnnealingLR(optimizer(), length, eta_min=0.03), length)
+        rates = [rate(step, "cosine", T_max=t_max, eta_min=0.03) for step in range(STEPS)]
+        assert rates[:length] == pytest.approx(expected)
+        assert rates[length:] == [0.03] * (STEPS - length)  # where torch's climbs again
 
     def test_cosine_at_the_beginning_of_each_epoch(self) -> None:
-        wanted = rates_of(lr_scheduler.CosineAnnealingLR(optimizer(), EPOCHS, eta_min=0.03), EPOCHS)
-        assert [rate(step, "cosine", eta_min=0.03) for step in range(0, STEPS, PER_EPOCH)] == pytest.approx(wanted)
+        expected = rates_of(lr_scheduler.CosineAnnealingLR(optimizer(), EPOCHS, eta_min=0.03), EPOCHS)
+        assert [rate(step, "cosine", eta_min=0.03) for step in range(0, STEPS, PER_EPOCH)] == pytest.approx(expected)
 
     @pytest.mark.parametrize("power", [0.9, 2.0])
     def test_polynomial(self, power: float) -> None:
-        wanted = rates_of(lr_scheduler.PolynomialLR(optimizer(), STEPS, power), STEPS)
-        assert [rate(step, "polynomial", power=power) for step in range(STEPS)] == pytest.approx(wanted)
+        expected = rates_of(lr_scheduler.PolynomialLR(optimizer(), STEPS, power), STEPS)
+        assert [rate(step, "polynomial", power=power) for step in range(STEPS)] == pytest.approx(expected)
 
     def test_constant(self) -> None:
-        wanted = rates_of(lr_scheduler.ConstantLR(optimizer(), factor=1.0), STEPS)
-        assert [rate(step, "constant") for step in range(STEPS)] == wanted
+        expected = rates_of(lr_scheduler.ConstantLR(optimizer(), factor=1.0), STEPS)
+        assert [rate(step, "constant") for step in range(STEPS)] == expected
 
     @pytest.mark.parametrize(
         ("schedule", "make"),
@@ -99,9 +99,9 @@ class TestAgainstTorch:
             torchs.optimizer.step()
             torchs.step(loss)
             times = plateau_reductions(losses[:epoch], range(1, epoch + 1), patience)
-            found = rate(epoch, "plateau", reductions=times, factor=0.5, eta_min=0.003)
-            assert found == torchs.optimizer.param_groups[0]["lr"], epoch
-        assert found == 0.003
+            actual = rate(epoch, "plateau", reductions=times, factor=0.5, eta_min=0.003)
+            assert actual == torchs.optimizer.param_groups[0]["lr"], epoch
+        assert actual == 0.003
 
 
 class TestRate:
@@ -120,13 +120,13 @@ class TestRate:
 
     def test_step_counts_the_epochs_of_the_warm_up_too(self) -> None:
         """Falls come when the user said, and at whole epochs, however long the warm-up is."""
-        found = [rate(step, "step", warmup=6, step_size=5) for step in range(6, STEPS)]
-        assert [step for step in range(7, STEPS) if found[step - 6] != found[step - 7]] == [20, 40, 60, 80]
+        rates = [rate(step, "step", warmup=6, step_size=5) for step in range(6, STEPS)]
+        assert [step for step in range(7, STEPS) if rates[step - 6] != rates[step - 7]] == [20, 40, 60, 80]
 
     def test_cosine_reaches_its_end_at_epoch_t_max_in_spite_of_a_warm_up(self) -> None:
-        found = [rate(step, "cosine", warmup=8, T_max=10, eta_min=0.01) for step in range(STEPS)]
-        assert found[39] > 0.01 == found[40] == found[-1]
-        assert found[24] == pytest.approx(0.105)
+        rates = [rate(step, "cosine", warmup=8, T_max=10, eta_min=0.01) for step in range(STEPS)]
+        assert rates[39] > 0.01 == rates[40] == rates[-1]
+        assert rates[24] == pytest.approx(0.105)
 
     def test_t_max_before_the_end_of_the_warm_up(self) -> None:
         assert rate(8, "cosine", warmup=8, T_max=1, eta_min=0.01) == 0.01

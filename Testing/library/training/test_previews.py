@@ -73,8 +73,8 @@ class TestWrite:
     def test_says_of_which_case_and_epoch(self, preview: Preview, tmp_path: Path) -> None:
         for epoch in (3, 9):
             write_preview(preview, b"png %d" % epoch, CLASSES, tmp_path, epoch=epoch)
-        told = json.loads((tmp_path / "latest.json").read_text())
-        assert (told["case"], told["epoch"], told["differs_at"]) == ("a", 9, differs_at(preview))
+        description = json.loads((tmp_path / "latest.json").read_text())
+        assert (description["case"], description["epoch"], description["differs_at"]) == ("a", 9, differs_at(preview))
         assert (tmp_path / "latest.png").read_bytes() == b"png 9"
         assert sorted(path.name for path in tmp_path.iterdir()) == ["latest.json", "latest.png", "latest.seg.nrrd"]
 
@@ -84,9 +84,9 @@ class TestDiffersAt:
         """Three rows of three voxels are wrong, which begin at x = 6, y = 4, z = 3, and one voxel elsewhere."""
         prediction = preview.reference.astype(np.int16)
         prediction[3:6, 4, 6] = prediction[3, 4:7, 6] = prediction[3, 4, 6:9] = prediction[7, 12, 2] = 2
-        shown = replace(preview, prediction=prediction)
+        mistaken = replace(preview, prediction=prediction)
         x, y, z = preview.geometry.place(prediction).TransformIndexToPhysicalPoint((6, 4, 3))
-        assert differs_at(shown) == pytest.approx([-x, -y, z], abs=1e-3)
+        assert differs_at(mistaken) == pytest.approx([-x, -y, z], abs=1e-3)
 
     def test_voxels_that_nobody_labelled_do_not_count(self, preview: Preview) -> None:
         assert differs_at(replace(preview, prediction=preview.reference)) is None
@@ -135,10 +135,10 @@ class TestDraw:
     def test_voxels_that_nobody_labelled_are_dark(self, preview: Preview) -> None:
         image = np.broadcast_to(np.arange(17) >= 8, preview.image.shape).astype(np.float32)
         sparse = np.where(np.arange(17) < 8, preview.reference.astype(np.int16), np.int16(-1))
-        shown = Preview(
+        partly_labelled = Preview(
             name="a", image=image, reference=sparse, prediction=preview.prediction * 0, geometry=preview.geometry
         )
-        _, reference, prediction = panels(picture(shown))
+        _, reference, prediction = panels(picture(partly_labelled))
         part = slice(20, 40), slice(-30, -10)
         assert reference[part].min() > 0.1 and reference[part].max() < 0.5 < prediction[part].min()
 

@@ -55,8 +55,10 @@ class TestScalars:
         board.validated(VALIDATED)
         board.flush()
         reader = read(tmp_path)
-        found = {tag: [(event.step, event.value) for event in reader.Scalars(tag)] for tag in reader.Tags()["scalars"]}
-        assert found == {
+        scalars = {
+            tag: [(event.step, event.value) for event in reader.Scalars(tag)] for tag in reader.Tags()["scalars"]
+        }
+        assert scalars == {
             "loss/train": [(1, 0.75)], "loss/validation": [(1, 0.875)], "learning_rate": [(1, pytest.approx(0.01))],
             "gradient_norm": [(1, 2.5)], "dice/mean": [(1, 0.5)], "dice/portal vein": [(1, 0.5)],
             "iou/mean": [(1, 0.125)], "iou/portal vein": [(1, 0.125)], "accuracy": [(1, 0.25)],

@@ -83,13 +83,13 @@ def test_steps_are_timed_from_where_training_begins(clock: Clock) -> None:
 def test_how_many_steps_there_will_be(
     clock: Clock, budget: float, spent: float, validation: float, expected: int
 ) -> None:
-    kept = TimeBudget(budget, STARTED, clock)
-    with kept.validating():
+    time_budget = TimeBudget(budget, STARTED, clock)
+    with time_budget.validating():
         clock.now += validation
     clock.now = STARTED + spent - 20
-    kept.begin(0)
+    time_budget.begin(0)
     clock.now = STARTED + spent
-    assert kept.total_steps(10, 40) == expected
+    assert time_budget.total_steps(10, 40) == expected
 
 
 def test_a_clock_that_stood_still_divides_nothing_by_nothing(clock: Clock) -> None:

@@ -24,10 +24,10 @@ from MedSegTrainerLib.model.package import load_package
 from MedSegTrainerLib.training.checkpoint import TrainingState
 from MedSegTrainerLib.training.early_stopping import Monitor
 from MedSegTrainerLib.training.learner import Learner
-from MedSegTrainerLib.training.session import Training
+from MedSegTrainerLib.training.session import TrainingSession
 from MedSegTrainerLib.training.time_budget import TimeBudget
 from MedSegTrainerLib.training.trainer import fit
-from MedSegTrainerLib.training.validation import HeldOut, HeldOutScores
+from MedSegTrainerLib.training.validation import ValidationScores, Validator
 
 
 class SmallDevice(Learner):
@@ -80,14 +80,14 @@ class TimedLearner(Learner):
         return super().step(*arguments)
 
 
-class TimedHeldOut(HeldOut):
+class TimedValidator(Validator):
     """Judges by the watch."""
 
     watch: Watch
 
-    def judge(self, weights: dict[str, torch.Tensor]) -> HeldOutScores:
+    def score(self, weights: dict[str, torch.Tensor]) -> ValidationScores:
         self.watch.now += self.watch.validation
-        return super().judge(weights)
+        return super().score(weights)
 
 
 def case(name: str) -> CachedCase:
@@ -102,16 +102,16 @@ def case(name: str) -> CachedCase:
     return CachedCase(name=name, image=image, label=label, locations=locations, geometry=geometry)
 
 
-def training_on(plan: Plan, voxels: int, folder: Path, events: list[Any]) -> Training:
+def training_on(plan: Plan, voxels: int, folder: Path, events: list[Any]) -> TrainingSession:
     config, cpu = TrainConfig(data=DataConfig(augmentation=False)), torch.device("cpu")
     learner = SmallDevice(plan, config, cpu)
     learner.voxels = voxels
     job = JobFolder(folder)
     job.path.mkdir(exist_ok=True)
     silent: Any = Silent()
-    return Training(
+    return TrainingSession(
         plan=plan, config=config, folder=job, owner=silent, emit=events.append, device=cpu,
-        train_cases=[case("a"), case("b")], held_out=HeldOut([case("c")], plan, cpu), learner=learner,
+        train_cases=[case("a"), case("b")], validator=Validator([case("c")], plan, cpu), learner=learner,
         state=TrainingState(total_steps=plan.epochs * plan.steps_per_epoch),
         monitor=Monitor(config.trainer, list(plan.class_names)), dashboard=silent, budget=TimeBudget(),
     )  # fmt: skip
@@ -119,22 +119,22 @@ def training_on(plan: Plan, voxels: int, folder: Path, events: list[Any]) -> Tra
 
 def test_a_batch_that_does_not_fit_is_computed_in_pieces(tiny_plan: Plan, tmp_path: Path) -> None:
     events: list[Any] = []
-    training = training_on(tiny_plan, 4 * 8 * 12, tmp_path, events)
-    assert fit(training) is None
-    assert (training.plan.batch_size, training.plan.batch_parts, training.plan.patch_size) == (1, 2, (4, 8, 12))
+    session = training_on(tiny_plan, 4 * 8 * 12, tmp_path, events)
+    assert fit(session) is None
+    assert (session.plan.batch_size, session.plan.batch_parts, session.plan.patch_size) == (1, 2, (4, 8, 12))
     assert [event.message for event in events if isinstance(event, Warned)] == [
         "Memory ran out. Training goes on with 2 x 1 patches of 4 x 8 x 12 voxels a step."
     ]
     assert [event.step for event in events if isinstance(event, Epoch)] == [2, 4, 6]
-    kept = parse_plan(read_json_file(tmp_path / "plan.json"))
-    assert kept == training.plan == load_package(tmp_path / "model").plan
+    saved_plan = parse_plan(read_json_file(tmp_path / "plan.json"))
+    assert saved_plan == session.plan == load_package(tmp_path / "model").plan
 
 
 def test_a_patch_that_does_not_fit_becomes_smaller(tiny_plan: Plan, tmp_path: Path) -> None:
-    training = training_on(tiny_plan, 200, tmp_path, [])
-    assert fit(training) is None
-    assert training.plan.patch_size == (3, 6, 10)
-    assert training.held_out.plan == training.learner.plan == training.plan
+    session = training_on(tiny_plan, 200, tmp_path, [])
+    assert fit(session) is None
+    assert session.plan.patch_size == (3, 6, 10)
+    assert session.validator.plan == session.learner.plan == session.plan
 
 
 def test_nothing_fits(tiny_plan: Plan, tmp_path: Path) -> None:
@@ -143,10 +143,10 @@ def test_nothing_fits(tiny_plan: Plan, tmp_path: Path) -> None:
 
 
 def test_other_errors_are_not_taken_for_it(tiny_plan: Plan, tmp_path: Path) -> None:
-    training = training_on(tiny_plan, 10**6, tmp_path, [])
-    training.learner.network.forward = lambda image: image[:, :, :1, :1, :1]  # type: ignore[method-assign]
+    session = training_on(tiny_plan, 10**6, tmp_path, [])
+    session.learner.network.forward = lambda image: image[:, :, :1, :1, :1]  # type: ignore[method-assign]
     with pytest.raises((RuntimeError, IndexError, ValueError)):
-        fit(training)
+        fit(session)
     assert not (tmp_path / "plan.json").exists()
 
 
@@ -155,39 +155,39 @@ def test_other_errors_are_not_taken_for_it(tiny_plan: Plan, tmp_path: Path) -> N
 def test_a_stop_at_any_moment_leaves_a_model(tiny_plan: Plan, tmp_path: Path, held_out: int, step: int) -> None:
     """With or without held-out cases, before the first epoch ends, at its end and after it."""
     plan = replace(tiny_plan, lr_schedule="plateau")
-    training = training_on(plan, 10**6, tmp_path, [])
-    training.held_out = HeldOut([case("c")][:held_out], plan, torch.device("cpu"))
-    training.next_look = step
-    training.folder.request_stop("keep-best")
-    assert fit(training) == "keep-best"
+    session = training_on(plan, 10**6, tmp_path, [])
+    session.validator = Validator([case("c")][:held_out], plan, torch.device("cpu"))
+    session.next_look = step
+    session.folder.request_stop("keep-best")
+    assert fit(session) == "keep-best"
     assert load_package(tmp_path / "model").training["val_cases"] == ["c"][:held_out]
 
 
 def test_what_nobody_measures_stops_nothing(tiny_plan: Plan, tmp_path: Path) -> None:
-    training = training_on(tiny_plan, 10**6, tmp_path, [])
-    training.held_out = HeldOut([], tiny_plan, torch.device("cpu"))
-    training.config = replace(training.config, trainer=TrainerConfig(early_stopping=True, patience=1))
-    assert fit(training) is None
-    assert training.state.epoch == tiny_plan.epochs == load_package(tmp_path / "model").training["epoch"]
+    session = training_on(tiny_plan, 10**6, tmp_path, [])
+    session.validator = Validator([], tiny_plan, torch.device("cpu"))
+    session.config = replace(session.config, trainer=TrainerConfig(early_stopping=True, patience=1))
+    assert fit(session) is None
+    assert session.state.epoch == tiny_plan.epochs == load_package(tmp_path / "model").training["epoch"]
 
 
 def test_the_training_loss_stops_without_held_out_cases(tiny_plan: Plan, tmp_path: Path) -> None:
-    training = training_on(tiny_plan, 10**6, tmp_path, [])
-    training.held_out = HeldOut([], tiny_plan, torch.device("cpu"))
+    session = training_on(tiny_plan, 10**6, tmp_path, [])
+    session.validator = Validator([], tiny_plan, torch.device("cpu"))
     trainer = TrainerConfig(early_stopping=True, patience=1, monitor="train_loss", min_delta=10)
-    training.config = replace(training.config, trainer=trainer)
-    training.monitor = Monitor(trainer, tiny_plan.class_names)
-    assert fit(training) is None
-    assert training.state.epoch == 2
+    session.config = replace(session.config, trainer=trainer)
+    session.monitor = Monitor(trainer, tiny_plan.class_names)
+    assert fit(session) is None
+    assert session.state.epoch == 2
 
 
-def timed_training(plan: Plan, folder: Path, watch: Watch, seconds: float | None, events: list[Any]) -> Training:
+def timed_training(plan: Plan, folder: Path, watch: Watch, seconds: float | None, events: list[Any]) -> TrainingSession:
     """One whose steps and validations take what the watch says, with so many seconds for all."""
-    training = training_on(plan, 10**6, folder, events)
-    learner = TimedLearner(plan, training.config, training.device)
-    held_out = TimedHeldOut(training.held_out.cases, plan, training.device)
-    learner.watch = held_out.watch = watch
-    return replace(training, learner=learner, held_out=held_out, budget=TimeBudget(seconds, watch.now, watch))
+    session = training_on(plan, 10**6, folder, events)
+    learner = TimedLearner(plan, session.config, session.device)
+    validator = TimedValidator(session.validator.cases, plan, session.device)
+    learner.watch = validator.watch = watch
+    return replace(session, learner=learner, validator=validator, budget=TimeBudget(seconds, watch.now, watch))
 
 
 @pytest.mark.parametrize(
@@ -205,10 +205,10 @@ def test_the_time_budget_ends_it(
 ) -> None:
     watch, events = Watch(step=3, validation=validation), []  # type: ignore[var-annotated]
     plan = replace(tiny_plan, steps_per_epoch=3, epochs=10)
-    training = timed_training(plan, tmp_path, watch, seconds, events)
-    assert fit(training) is None
-    assert training.state.step == steps
-    assert training.state.seconds == watch.now - 5000 - training.budget.validation_seconds
+    session = timed_training(plan, tmp_path, watch, seconds, events)
+    assert fit(session) is None
+    assert session.state.step == steps
+    assert session.state.seconds == watch.now - 5000 - session.budget.validation_seconds
     left = [event.eta_seconds for event in events if isinstance(event, Progress)]
     assert left[0] == (seconds - 3 if seconds else 29 * 3)
     assert all(earlier > later for earlier, later in itertools.pairwise(left))
@@ -225,11 +225,11 @@ def test_an_epoch_takes_the_time_of_its_steps(tiny_plan: Plan, tmp_path: Path) -
 
 def test_checkpoints_are_written_from_time_to_time(tiny_plan: Plan, tmp_path: Path) -> None:
     events: list[Any] = []
-    training = timed_training(replace(tiny_plan, epochs=8), tmp_path, Watch(step=5), None, events)
-    training.config = replace(training.config, trainer=TrainerConfig(checkpoint_seconds=30))
+    session = timed_training(replace(tiny_plan, epochs=8), tmp_path, Watch(step=5), None, events)
+    session.config = replace(session.config, trainer=TrainerConfig(checkpoint_seconds=30))
     saved: list[int] = []
-    training.writer = NotingWriter(saved)  # type: ignore[assignment]
-    fit(training)
+    session.writer = NotingWriter(saved)  # type: ignore[assignment]
+    fit(session)
     assert saved == [3, 6, 8]
 
 
@@ -260,10 +260,10 @@ class DroppingLearner(Learner):
 def test_dropout_differs_between_ranks_and_epochs_and_is_repeated(tiny_plan: Plan, tmp_path: Path) -> None:
     draws = []
     for rank in (0, 1, 2, 1):
-        training = training_on(replace(tiny_plan, batch_size=3), 10**6, tmp_path / str(len(draws)), [])
-        learner = DroppingLearner(training.plan, training.config, training.device)
-        training = replace(training, learner=learner, ranks=ApartRanks(rank=rank, count=3))
-        assert fit(training) is None
+        session = training_on(replace(tiny_plan, batch_size=3), 10**6, tmp_path / str(len(draws)), [])
+        learner = DroppingLearner(session.plan, session.config, session.device)
+        session = replace(session, learner=learner, ranks=ApartRanks(rank=rank, count=3))
+        assert fit(session) is None
         draws.append(learner.draws)
     assert draws[1] == draws[3]
     different = [draw for rank in draws[:3] for draw in rank]

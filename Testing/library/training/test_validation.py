@@ -16,7 +16,14 @@ from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.losses.segmentation_loss import build_loss
 from MedSegTrainerLib.metrics.metrics import dice_from_counts
 from MedSegTrainerLib.networks import build_network
-from MedSegTrainerLib.training.validation import CaseScores, HeldOut, HeldOutScores, Values, case_to_show, summarise
+from MedSegTrainerLib.training.validation import (
+    CaseScores,
+    ValidationScores,
+    Validator,
+    Values,
+    case_to_show,
+    summarise,
+)
 
 Weights = dict[str, torch.Tensor]
 
@@ -54,20 +61,20 @@ def judged_dice(one: CachedCase) -> float:
     return 2 * count / (count + one.label.numel())
 
 
-class TestJudge:
+class TestScore:
     def test_a_constant_prediction_by_hand(self, tiny_plan: Plan, cpu: torch.device) -> None:
         one = case("a", 1)
-        judged = HeldOut([one], tiny_plan, cpu).judge(always(tiny_plan, 2))
+        scores = Validator([one], tiny_plan, cpu).score(always(tiny_plan, 2))
         cysts = int((one.label == 2).sum())
-        wanted = 2 * cysts / (cysts + one.label.numel())
-        assert judged.per_case["a"] == {"kidney": 0.0, "cyst": pytest.approx(wanted)}
-        assert judged.mean == pytest.approx(wanted / 2)
+        expected = 2 * cysts / (cysts + one.label.numel())
+        assert scores.per_case["a"] == {"kidney": 0.0, "cyst": pytest.approx(expected)}
+        assert scores.mean == pytest.approx(expected / 2)
 
     def test_a_class_stuck_at_zero_is_named_and_pulls_the_mean_down(self, tiny_plan: Plan, cpu: torch.device) -> None:
-        judged = HeldOut([case("a", 1), case("b", 2)], tiny_plan, cpu).judge(always(tiny_plan, 2))
-        assert judged.zero_classes == ("kidney",)
-        assert judged.per_class["kidney"] == 0
-        assert judged.mean == pytest.approx((judged.per_class["cyst"] or 0) / 2)
+        scores = Validator([case("a", 1), case("b", 2)], tiny_plan, cpu).score(always(tiny_plan, 2))
+        assert scores.zero_classes == ("kidney",)
+        assert scores.per_class["kidney"] == 0
+        assert scores.mean == pytest.approx((scores.per_class["cyst"] or 0) / 2)
 
     @pytest.mark.parametrize("dims", [2, 3])
     @pytest.mark.parametrize("channels_last", [False, True])
@@ -84,11 +91,11 @@ class TestJudge:
             logits = network(image)[0]
         predicted = (logits[0].argmax(0) if dims == 3 else logits.argmax(1)).numpy()
         reference = one.label.numpy()
-        judged = HeldOut([one], plan, cpu).judge(weights)
+        scores = Validator([one], plan, cpu).score(weights)
         for index, name in enumerate(plan.class_names, start=1):
             both = np.logical_and(predicted == index, reference == index).sum()
-            wanted = dice_from_counts(float(both), (predicted == index).sum(), (reference == index).sum())
-            assert judged.per_case["a"][name] == pytest.approx(wanted)
+            expected = dice_from_counts(float(both), (predicted == index).sum(), (reference == index).sum())
+            assert scores.per_case["a"][name] == pytest.approx(expected)
         assert len(np.unique(predicted)) > 1
 
     def test_slices_with_their_neighbours(self, tiny_plan: Plan, cpu: torch.device) -> None:
@@ -101,28 +108,28 @@ class TestJudge:
         beside = [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]]
         with torch.no_grad():
             predicted = torch.stack([network(one.image[0, z][None])[0][0].argmax(0) for z in beside])
-        judged = HeldOut([one], plan, cpu).judge(weights)
-        assert judged.preview is not None
-        assert np.array_equal(judged.preview.prediction, predicted.numpy())
+        scores = Validator([one], plan, cpu).score(weights)
+        assert scores.preview is not None
+        assert np.array_equal(scores.preview.prediction, predicted.numpy())
         assert len(torch.unique(predicted)) > 1
 
     def test_other_weights_other_result(self, tiny_plan: Plan, cpu: torch.device) -> None:
-        held_out = HeldOut([case("a", 1)], tiny_plan, cpu)
-        first = held_out.judge(always(tiny_plan, 1))
-        assert held_out.judge(always(tiny_plan, 2)).per_class != first.per_class
-        assert held_out.judge(always(tiny_plan, 1)) == first
+        validator = Validator([case("a", 1)], tiny_plan, cpu)
+        first = validator.score(always(tiny_plan, 1))
+        assert validator.score(always(tiny_plan, 2)).per_class != first.per_class
+        assert validator.score(always(tiny_plan, 1)) == first
 
     def test_tells_after_each_case(self, tiny_plan: Plan, cpu: torch.device) -> None:
-        told: list[int] = []
-        HeldOut([case("a", 1), case("b", 2)], tiny_plan, cpu).judge(always(tiny_plan, 1), lambda: told.append(1))
-        assert len(told) == 2
+        calls: list[int] = []
+        Validator([case("a", 1), case("b", 2)], tiny_plan, cpu).score(always(tiny_plan, 1), lambda: calls.append(1))
+        assert len(calls) == 2
 
 
 class TestMetrics:
     def test_by_hand(self, tiny_plan: Plan, cpu: torch.device) -> None:
         """Everything is called a cyst."""
         cases = [case("a", 1), case("b", 2, size=(3, 8, 9))]
-        metrics = HeldOut(cases, tiny_plan, cpu).judge(always(tiny_plan, 2)).metrics
+        metrics = Validator(cases, tiny_plan, cpu).score(always(tiny_plan, 2)).metrics
         shares = [float((one.label == 2).double().mean()) for one in cases]
         assert metrics["val_accuracy"] == pytest.approx(sum(shares) / 2)
         assert metrics["val_iou/cyst"] == metrics["val_precision/cyst"] == pytest.approx(sum(shares) / 2)
@@ -133,20 +140,20 @@ class TestMetrics:
         assert metrics["val_foreground"] == pytest.approx(voxels / sum(int((one.label > 0).sum()) for one in cases))
 
     def test_dice_is_the_same_everywhere(self, tiny_plan: Plan, cpu: torch.device) -> None:
-        judged = HeldOut([case("a", 1), case("b", 2)], tiny_plan, cpu).judge(fresh_weights(tiny_plan))
-        assert judged.metrics["val_dice"] == judged.mean
-        assert {name: judged.metrics[f"val_dice/{name}"] for name in tiny_plan.class_names} == judged.per_class
+        scores = Validator([case("a", 1), case("b", 2)], tiny_plan, cpu).score(fresh_weights(tiny_plan))
+        assert scores.metrics["val_dice"] == scores.mean
+        assert {name: scores.metrics[f"val_dice/{name}"] for name in tiny_plan.class_names} == scores.per_class
 
     def test_every_metric_that_can_be_monitored_is_there(self, tiny_plan: Plan, cpu: torch.device) -> None:
-        metrics = HeldOut([case("a", 1)], tiny_plan, cpu).judge(fresh_weights(tiny_plan)).metrics
+        metrics = Validator([case("a", 1)], tiny_plan, cpu).score(fresh_weights(tiny_plan)).metrics
         names = monitored_names(tiny_plan.class_names)
         assert {name for name in names if not LOGGED_METRICS[name.partition("/")[0]].of_epoch} <= metrics.keys()
 
     def test_the_loss_is_the_mean_of_the_cases(self, tiny_plan: Plan, cpu: torch.device) -> None:
         weights, cases = fresh_weights(tiny_plan), [case("a", 1, size=(4, 8, 12)), case("b", 2, size=(2, 8, 12))]
-        single = [HeldOut([one], tiny_plan, cpu).judge(weights).metrics["val_loss"] or 0.0 for one in cases]
+        single = [Validator([one], tiny_plan, cpu).score(weights).metrics["val_loss"] or 0.0 for one in cases]
         assert single[0] != single[1]
-        both = HeldOut(cases, tiny_plan, cpu).judge(weights).metrics["val_loss"]
+        both = Validator(cases, tiny_plan, cpu).score(weights).metrics["val_loss"]
         assert both == pytest.approx(sum(single) / 2)
 
     def test_unlabelled_voxels_change_nothing(self, tiny_plan: Plan, cpu: torch.device) -> None:
@@ -155,90 +162,90 @@ class TestMetrics:
         weights = fresh_weights(tiny_plan)
         sparse = one.label.to(torch.int16)
         sparse[:, 5:] = -1
-        shown = HeldOut([replace(one, label=sparse)], tiny_plan, cpu).judge(weights)
+        scores = Validator([replace(one, label=sparse)], tiny_plan, cpu).score(weights)
         network = build_network(tiny_plan.architecture, tiny_plan.network).eval()
         network.load_state_dict(weights)
         with torch.no_grad():
             logits = network(one.image[None])[0][0, :, :, :5]
         predicted, reference = logits.argmax(0), one.label[:, :5]
-        assert shown.metrics["val_accuracy"] == pytest.approx(float((predicted == reference).double().mean()))
+        assert scores.metrics["val_accuracy"] == pytest.approx(float((predicted == reference).double().mean()))
         both = int(((predicted == 1) & (reference == 1)).sum())
-        wanted = dice_from_counts(both, int((predicted == 1).sum()), int((reference == 1).sum()))
-        assert shown.per_class["kidney"] == pytest.approx(wanted)
+        expected = dice_from_counts(both, int((predicted == 1).sum()), int((reference == 1).sum()))
+        assert scores.per_class["kidney"] == pytest.approx(expected)
         loss = build_loss(tiny_plan.loss, 3, cpu)([logits[None]], reference[None])
-        assert shown.metrics["val_loss"] == pytest.approx(float(loss), rel=1e-5)
+        assert scores.metrics["val_loss"] == pytest.approx(float(loss), rel=1e-5)
 
     def test_a_case_without_any_label_is_unknown(self, tiny_plan: Plan, cpu: torch.device) -> None:
         empty = replace(case("a", 1), label=torch.full((5, 19, 14), -1, dtype=torch.int16))
-        judged = HeldOut([empty], tiny_plan, cpu).judge(fresh_weights(tiny_plan))
-        assert set(judged.metrics.values()) == {None}
-        assert judged.mean is None
+        scores = Validator([empty], tiny_plan, cpu).score(fresh_weights(tiny_plan))
+        assert set(scores.metrics.values()) == {None}
+        assert scores.mean is None
 
     def test_a_class_that_no_case_has_counts_nowhere(self, tiny_plan: Plan, cpu: torch.device) -> None:
         """Everything is called a cyst, which is not there: only its precision says so."""
         one = case("a", 1)
         alone = replace(one, label=one.label.clamp(max=1))
-        judged = HeldOut([alone], tiny_plan, cpu).judge(always(tiny_plan, 2))
-        assert judged.per_class == {"kidney": 0, "cyst": None} and judged.zero_classes == ("kidney",)
-        assert judged.metrics["val_iou/cyst"] is None and judged.metrics["val_precision/cyst"] == 0
-        found = HeldOut([alone], tiny_plan, cpu).judge(always(tiny_plan, 1))
-        assert found.mean == found.per_class["kidney"] == judged_dice(alone)
-        assert found.metrics["val_recall"] == 1
+        scores = Validator([alone], tiny_plan, cpu).score(always(tiny_plan, 2))
+        assert scores.per_class == {"kidney": 0, "cyst": None} and scores.zero_classes == ("kidney",)
+        assert scores.metrics["val_iou/cyst"] is None and scores.metrics["val_precision/cyst"] == 0
+        right = Validator([alone], tiny_plan, cpu).score(always(tiny_plan, 1))
+        assert right.mean == right.per_class["kidney"] == judged_dice(alone)
+        assert right.metrics["val_recall"] == 1
 
     def test_a_class_that_some_case_has_counts_in_all(self, tiny_plan: Plan, cpu: torch.device) -> None:
         one = case("a", 1)
         alone = replace(one, name="b", label=one.label.clamp(max=1))
-        judged = HeldOut([one, alone], tiny_plan, cpu).judge(always(tiny_plan, 2))
-        assert judged.per_class["cyst"] == pytest.approx((judged.per_case["a"]["cyst"] or 0) / 2)
+        scores = Validator([one, alone], tiny_plan, cpu).score(always(tiny_plan, 2))
+        assert scores.per_class["cyst"] == pytest.approx((scores.per_case["a"]["cyst"] or 0) / 2)
 
     def test_without_cases(self, tiny_plan: Plan, cpu: torch.device) -> None:
-        judged = HeldOut([], tiny_plan, cpu).judge(fresh_weights(tiny_plan))
-        assert judged.preview is None and judged.metrics["val_loss"] is None
+        scores = Validator([], tiny_plan, cpu).score(fresh_weights(tiny_plan))
+        assert scores.preview is None and scores.metrics["val_loss"] is None
 
 
 class TestPreview:
     def test_is_the_prediction_on_its_grid(self, tiny_plan: Plan, cpu: torch.device) -> None:
         one = case("a", 3)
-        shown = HeldOut([one], tiny_plan, cpu).judge(always(tiny_plan, 2)).preview
-        assert shown is not None and shown.name == "a" and shown.geometry == one.geometry
-        assert shown.prediction.shape == one.label.shape and (shown.prediction == 2).all()
-        assert np.array_equal(shown.reference, one.label.numpy())
-        assert np.array_equal(shown.image, one.image[0].numpy())
+        preview = Validator([one], tiny_plan, cpu).score(always(tiny_plan, 2)).preview
+        assert preview is not None and preview.name == "a" and preview.geometry == one.geometry
+        assert preview.prediction.shape == one.label.shape and (preview.prediction == 2).all()
+        assert np.array_equal(preview.reference, one.label.numpy())
+        assert np.array_equal(preview.image, one.image[0].numpy())
 
     def test_of_the_smallest_case_with_the_most_classes(self) -> None:
         few, many, small = case("a", 1, size=(2, 3, 4)), case("b", 2), case("c", 3, size=(4, 9, 8))
         locations = [torch.tensor([[1, 0, 0, 0], [index, 0, 1, 0]], dtype=torch.int32) for index in (1, 2, 2)]
-        cases = [replace(one, locations=places) for one, places in zip((few, many, small), locations, strict=True)]
+        cases = [replace(one, locations=voxels) for one, voxels in zip((few, many, small), locations, strict=True)]
         assert case_to_show(cases) == case_to_show(cases[::-1]) == "c"
         assert case_to_show([]) is None
 
     def test_is_of_that_case_whatever_comes_first(self, tiny_plan: Plan, cpu: torch.device) -> None:
         large, small = case("a", 1), case("b", 2, size=(2, 8, 9))
-        shown = HeldOut([large, small], tiny_plan, cpu).judge(fresh_weights(tiny_plan)).preview
-        assert shown is not None and shown.name == "b" and shown.prediction.shape == (2, 8, 9)
+        preview = Validator([large, small], tiny_plan, cpu).score(fresh_weights(tiny_plan)).preview
+        assert preview is not None and preview.name == "b" and preview.prediction.shape == (2, 8, 9)
 
     def test_is_of_the_case_that_was_asked_for(self, tiny_plan: Plan, cpu: torch.device) -> None:
-        told: list[str] = []
-        held_out = HeldOut([case("a", 1), case("b", 2, size=(2, 8, 9))], tiny_plan, cpu, warn=told.append)
+        warnings: list[str] = []
+        validator = Validator([case("a", 1), case("b", 2, size=(2, 8, 9))], tiny_plan, cpu, warn=warnings.append)
         weights = fresh_weights(tiny_plan)
-        shown: list[str] = []
+        previewed: list[str] = []
         for name in ("a", None, "x" * 1000, "x" * 1000, "b"):
-            held_out.show(name)
-            preview = held_out.judge(weights).preview
+            validator.show(name)
+            preview = validator.score(weights).preview
             assert preview is not None
-            shown.append(preview.name)
-        assert shown == ["a", "a", "a", "a", "b"]
-        assert len(told) == 1 and len(told[0]) < 400 and "Ask for one of the 2 that are: a, b." in told[0]
+            previewed.append(preview.name)
+        assert previewed == ["a", "a", "a", "a", "b"]
+        assert len(warnings) == 1 and len(warnings[0]) < 400 and "Ask for one of the 2 that are: a, b." in warnings[0]
 
     def test_without_cases_there_is_nothing_to_ask_for(self, tiny_plan: Plan, cpu: torch.device) -> None:
-        told: list[str] = []
-        HeldOut([], tiny_plan, cpu, warn=told.append).show("a")
-        assert told == []
+        warnings: list[str] = []
+        Validator([], tiny_plan, cpu, warn=warnings.append).show("a")
+        assert warnings == []
 
 
 def test_the_overlap_of_the_windows_is_as_asked(tiny_plan: Plan, cpu: torch.device) -> None:
     one, weights = case("a", 1), fresh_weights(tiny_plan)
-    losses = [HeldOut([one], tiny_plan, cpu, overlap=o).judge(weights).metrics["val_loss"] for o in (0.25, 0.75)]
+    losses = [Validator([one], tiny_plan, cpu, overlap=o).score(weights).metrics["val_loss"] for o in (0.25, 0.75)]
     assert losses[0] != losses[1]
 
 
@@ -247,20 +254,20 @@ class TestSummarise:
         classes: dict[str, Values] = {
             name: {"dice": value, "iou": value, "precision": value, "recall": value} for name, value in dice.items()
         }
-        there = [1, *(int(value is not None) for value in dice.values())]
-        return CaseScores(classes=classes, table=np.diag(there).tolist(), loss=1.0)
+        counts = [1, *(int(value is not None) for value in dice.values())]
+        return CaseScores(classes=classes, table=np.diag(counts).tolist(), loss=1.0)
 
-    def summary(self, *values: float | None) -> HeldOutScores:
+    def summary(self, *values: float | None) -> ValidationScores:
         return summarise({str(i): self.scores(kidney=value) for i, value in enumerate(values)}, ["kidney"])
 
     def test_cases_without_the_class_are_left_out(self) -> None:
         assert self.summary(0.8, None, 0.4).per_class == {"kidney": pytest.approx(0.6)}
 
     def test_a_class_of_no_case_is_unknown_and_not_zero(self) -> None:
-        judged = summarise({"a": self.scores(kidney=0.5, cyst=None)}, ["kidney", "cyst"])
-        assert judged.per_class == {"kidney": 0.5, "cyst": None}
-        assert judged.mean == 0.5
-        assert judged.zero_classes == ()
+        scores = summarise({"a": self.scores(kidney=0.5, cyst=None)}, ["kidney", "cyst"])
+        assert scores.per_class == {"kidney": 0.5, "cyst": None}
+        assert scores.mean == 0.5
+        assert scores.zero_classes == ()
 
     def test_classes_weigh_alike_however_many_cases_have_them(self) -> None:
         cases = {"a": self.scores(kidney=1.0, cyst=0.2), "b": self.scores(kidney=0.8, cyst=None)}
@@ -271,28 +278,28 @@ class TestSummarise:
 
 
 class TestMemory:
-    def refuse(self, held_out: HeldOut, largest: int) -> None:
+    def refuse(self, validator: Validator, largest: int) -> None:
         """From now on the memory is too small for more voxels at a time."""
 
         def look(_: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
             if given[0].numel() > largest:
                 raise torch.OutOfMemoryError("CUDA out of memory")
 
-        held_out.network.register_forward_pre_hook(look)
+        validator.network.register_forward_pre_hook(look)
 
     def test_smaller_windows_in_words_and_the_same_scores(self, tiny_plan: Plan, cpu: torch.device) -> None:
         one = case("a", 1, (9, 40, 30))
         plan = replace(tiny_plan, batch_size=4)
-        told: list[str] = []
-        held_out = HeldOut([one], plan, cpu, warn=told.append)
-        self.refuse(held_out, 4 * 8 * 12)
-        judged = held_out.judge(always(plan, 2))
-        assert held_out.placement.plans[0].batch_size == 1 and len(told) == 2
-        assert "Memory ran out while held-out volumes were judged" in told[0]
-        assert judged == HeldOut([one], plan, cpu).judge(always(plan, 2))
+        warnings: list[str] = []
+        validator = Validator([one], plan, cpu, warn=warnings.append)
+        self.refuse(validator, 4 * 8 * 12)
+        scores = validator.score(always(plan, 2))
+        assert validator.placement.plans[0].batch_size == 1 and len(warnings) == 2
+        assert "Memory ran out while held-out volumes were judged" in warnings[0]
+        assert scores == Validator([one], plan, cpu).score(always(plan, 2))
 
     def test_nothing_left_to_make_smaller(self, tiny_plan: Plan, cpu: torch.device) -> None:
-        held_out = HeldOut([case("a", 1)], tiny_plan, cpu)
-        self.refuse(held_out, 0)
+        validator = Validator([case("a", 1)], tiny_plan, cpu)
+        self.refuse(validator, 0)
         with pytest.raises(TrainingError, match="nothing can be made smaller"):
-            held_out.judge(always(tiny_plan, 2))
+            validator.score(always(tiny_plan, 2))

@@ -10,7 +10,7 @@ import torch
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.losses.segmentation_loss import build_loss
-from MedSegTrainerLib.training.validation import HeldOutLoss
+from MedSegTrainerLib.training.validation import ValidationLoss
 
 SIZE = (9, 21, 34)
 CONFIGS = (
@@ -27,15 +27,15 @@ def volume() -> tuple[torch.Tensor, torch.Tensor]:
     reference = torch.zeros(SIZE, dtype=torch.uint8)
     reference[2:6, 4:15, 5:20] = 1
     reference[4:7, 10:18, 12:30] = 2
-    wanted = torch.nn.functional.one_hot(reference.long(), 3).permute(3, 0, 1, 2)
-    return wanted + torch.randn((3, *SIZE), generator=generator), reference
+    expected = torch.nn.functional.one_hot(reference.long(), 3).permute(3, 0, 1, 2)
+    return expected + torch.randn((3, *SIZE), generator=generator), reference
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.loss_type)
 def test_is_that_of_the_training(tiny_plan: Plan, cpu: torch.device, config: LossConfig) -> None:
     logits, reference = volume()
-    wanted = build_loss(config, 3, cpu)([logits[None]], reference[None])
-    assert float(HeldOutLoss(replace(tiny_plan, loss=config), cpu)(logits, reference)) == float(wanted)
+    expected = build_loss(config, 3, cpu)([logits[None]], reference[None])
+    assert float(ValidationLoss(replace(tiny_plan, loss=config), cpu)(logits, reference)) == float(expected)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.loss_type)
@@ -44,12 +44,12 @@ def test_of_a_large_volume_some_voxels_say_nearly_the_same(
 ) -> None:
     plan = replace(tiny_plan, loss=config)
     logits, reference = volume()
-    wanted = float(HeldOutLoss(plan, cpu)(logits, reference))
-    sampled = HeldOutLoss(plan, cpu, largest=logits.numel() // 5)
-    found = float(sampled(logits, reference))
-    assert found != wanted
-    assert found == pytest.approx(wanted, rel=0.12)
-    assert float(sampled(logits, reference)) == found
+    expected = float(ValidationLoss(plan, cpu)(logits, reference))
+    sampled = ValidationLoss(plan, cpu, largest=logits.numel() // 5)
+    actual = float(sampled(logits, reference))
+    assert actual != expected
+    assert actual == pytest.approx(expected, rel=0.12)
+    assert float(sampled(logits, reference)) == actual
 
 
 def test_a_pattern_that_repeats_with_the_stride_does_not_deceive(tiny_plan: Plan, cpu: torch.device) -> None:
@@ -60,14 +60,14 @@ def test_a_pattern_that_repeats_with_the_stride_does_not_deceive(tiny_plan: Plan
     logits = torch.zeros((3, *shape))
     logits[0] = 4.0
     plan = replace(tiny_plan, loss=LossConfig(loss_type="cross_entropy"))
-    wanted = float(HeldOutLoss(plan, cpu)(logits, reference))
-    found = float(HeldOutLoss(plan, cpu, largest=logits.numel() // 5)(logits, reference))
-    assert found == pytest.approx(wanted, rel=0.3)  # by chance; four times as much if only such columns were seen
+    expected = float(ValidationLoss(plan, cpu)(logits, reference))
+    actual = float(ValidationLoss(plan, cpu, largest=logits.numel() // 5)(logits, reference))
+    assert actual == pytest.approx(expected, rel=0.3)  # by chance; four times as much if only such columns were seen
 
 
 def test_never_looks_at_more_than_it_may(tiny_plan: Plan, cpu: torch.device) -> None:
     logits, reference = volume()
-    loss = HeldOutLoss(tiny_plan, cpu, largest=1000)
+    loss = ValidationLoss(tiny_plan, cpu, largest=1000)
     seen: list[int] = []
     whole = loss.loss
 
@@ -85,13 +85,13 @@ def test_the_few_labelled_slices_of_a_large_volume_are_all_looked_at(tiny_plan: 
     logits, reference = volume()
     sparse = torch.full(SIZE, -1, dtype=torch.int16)
     sparse[5] = reference[5].short()
-    wanted = HeldOutLoss(tiny_plan, cpu)(logits, sparse)
-    sampled = HeldOutLoss(tiny_plan, cpu, largest=3 * SIZE[1] * SIZE[2])(logits, sparse)
-    assert float(sampled) == pytest.approx(float(wanted), rel=1e-5)
+    expected = ValidationLoss(tiny_plan, cpu)(logits, sparse)
+    sampled = ValidationLoss(tiny_plan, cpu, largest=3 * SIZE[1] * SIZE[2])(logits, sparse)
+    assert float(sampled) == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("asked", "judged"),
+    ("with_boundary", "without"),
     [
         (LossConfig(loss_type="boundary"), LossConfig(loss_type="dice")),
         (LossConfig(loss_type="combined", dice_weight=0.5, boundary_weight=0.5), LossConfig(loss_type="dice")),
@@ -99,8 +99,11 @@ def test_the_few_labelled_slices_of_a_large_volume_are_all_looked_at(tiny_plan: 
     ids=["alone", "combined"],
 )
 def test_the_boundary_term_that_grows_while_training_is_left_out(
-    tiny_plan: Plan, cpu: torch.device, asked: LossConfig, judged: LossConfig
+    tiny_plan: Plan, cpu: torch.device, with_boundary: LossConfig, without: LossConfig
 ) -> None:
     logits, reference = volume()
-    losses = [float(HeldOutLoss(replace(tiny_plan, loss=config), cpu)(logits, reference)) for config in (asked, judged)]
+    losses = [
+        float(ValidationLoss(replace(tiny_plan, loss=config), cpu)(logits, reference))
+        for config in (with_boundary, without)
+    ]
     assert losses[0] == pytest.approx(losses[1])

@@ -14,16 +14,16 @@ def test_three_cases_give_a_range_and_a_doubt() -> None:
 
 
 def test_halves_are_of_one_patient() -> None:
-    words = next_case_text({"a": 0.8}, halves=[0.79, 0.84])
-    assert words.startswith("1 case, cut into halves: Dice 0.79 and 0.84, each half by a model trained on the other.")
-    assert "another patient may well lie far outside" in words
+    text = next_case_text({"a": 0.8}, halves=[0.79, 0.84])
+    assert text.startswith("1 case, cut into halves: Dice 0.79 and 0.84, each half by a model trained on the other.")
+    assert "another patient may well lie far outside" in text
 
 
 def test_many_cases_have_a_mean_a_deviation_and_a_worst() -> None:
-    words = next_case_text({str(i): 0.801 + i / 100 for i in range(11)})
-    assert words.startswith("11 cases, each held out once: Dice 0.851 on average, standard deviation 0.033")
-    assert "9 of 10 between 0.81 and 0.90" in words
-    assert "the worst is 0 with 0.80" in words
+    text = next_case_text({str(i): 0.801 + i / 100 for i in range(11)})
+    assert text.startswith("11 cases, each held out once: Dice 0.851 on average, standard deviation 0.033")
+    assert "9 of 10 between 0.81 and 0.90" in text
+    assert "the worst is 0 with 0.80" in text
 
 
 @pytest.mark.parametrize("dice, part", [({"a": None}, "nobody knows"), ({"a": 0.5, "b": None}, "1 case was held out")])
