@@ -92,10 +92,10 @@ def workflow(document: AnyPath, output: AnyPath, data: AnyPath | None = None, **
     """
     path = Path(document)
     chosen = list(settings.items())
-    asked = read_workflow(
+    config = read_workflow(
         read_object(path, "'nodes'"), path.resolve().parent, chosen, None if data is None else Path(data)
     )
-    jobs = jobs_of(asked, Path(output))
+    jobs = jobs_of(config, Path(output))
     run_jobs(jobs, lambda folder: run_job(folder.path))
     return dict(jobs.results)
 

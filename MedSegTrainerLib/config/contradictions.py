@@ -52,8 +52,8 @@ def training_contradictions(config: TrainConfig) -> list[str]:
 def _schedule_problems(config: TrainConfig) -> list[str]:
     rate, trainer = config.optimizer.learning_rate, config.trainer
     problems = []
-    is_meant = trainer.lr_schedule in ("cosine", "plateau") or trainer.eta_min != TrainerConfig.eta_min
-    if rate != "auto" and trainer.eta_min > rate and is_meant:
+    uses_eta_min = trainer.lr_schedule in ("cosine", "plateau") or trainer.eta_min != TrainerConfig.eta_min
+    if rate != "auto" and trainer.eta_min > rate and uses_eta_min:
         problems.append(
             f"trainer.eta_min = {trainer.eta_min:g} and optimizer.learning_rate = {rate:g}: the smallest rate is above "
             "the largest. Make it smaller."

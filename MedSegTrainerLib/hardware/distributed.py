@@ -21,7 +21,7 @@ from MedSegTrainerLib.errors import MedSegError, TrainingError
 from MedSegTrainerLib.hardware.device import usable_cores
 
 PATIENCE = timedelta(minutes=30)  # how long ranks wait for one another: the first one plans while the others wait
-FAILURE = "failure"  # where a rank that ends leaves its words
+FAILURE = "failure"  # where a rank that ends leaves its message
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class Ranks:
     count: int = 1
     local: int = 0
     neighbours: int = 1
-    store: Any = None  # of torch.distributed: words that outlive the rank that left them
+    store: Any = None  # of torch.distributed: messages that outlive the rank that left them
     talk: Any = None  # a group of its own for everything but gradients: no GPU is waited for
 
     @property
@@ -53,18 +53,18 @@ class Ranks:
         """This rank's part of so many patches; the parts are as equal as can be."""
         return slice(self.rank * length // self.count, (self.rank + 1) * length // self.count)
 
-    def first_says(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """The value that the first rank gave."""
         if self.count == 1:
             return value
-        said = [value]
-        with self._together():
-            distributed.broadcast_object_list(said, src=0, group=self.talk)
-        return said[0]
+        values = [value]
+        with self._collective():
+            distributed.broadcast_object_list(values, src=0, group=self.talk)
+        return values[0]
 
     def first_does(self, work: Callable[[], T]) -> T:
         """What the first rank gets from ``work``, which the others leave to it."""
-        return self.first_says(work() if self.is_first else None)  # type: ignore[return-value]
+        return self.broadcast(work() if self.is_first else None)  # type: ignore[return-value]
 
     def any(self, flag: bool) -> bool:
         """Whether it is so for one of them."""
@@ -75,7 +75,7 @@ class Ranks:
         if self.count == 1:
             return [value]
         values: list[Any] = [None] * self.count
-        with self._together():
+        with self._collective():
             distributed.all_gather_object(values, value, group=self.talk)
         return values
 
@@ -83,37 +83,37 @@ class Ranks:
         """Until all are here."""
         self.gather(None)
 
-    def add_up(self, tensors: Sequence[torch.Tensor]) -> None:
+    def all_reduce(self, tensors: Sequence[torch.Tensor]) -> None:
         """Each tensor becomes the sum over the ranks, in one message."""
         if self.count == 1 or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        with self._together():
+        with self._collective():
             distributed.all_reduce(flat)
         _put_back(flat, tensors)
 
-    def take_firsts(self, tensors: Sequence[torch.Tensor]) -> None:
+    def broadcast_tensors(self, tensors: Sequence[torch.Tensor]) -> None:
         """Each tensor becomes that of the first rank."""
         floats = [tensor for tensor in tensors if tensor.is_floating_point()]
         if self.count == 1 or not floats:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in floats])
-        with self._together():
+        with self._collective():
             distributed.broadcast(flat, src=0)
         _put_back(flat, floats)
 
     @contextmanager
-    def _together(self) -> Iterator[None]:
+    def _collective(self) -> Iterator[None]:
         try:
             yield
         except RuntimeError as error:
-            why = f" It said: {self.store.get(FAILURE).decode()}" if self._has_words() else ""
+            why = f" It said: {self.store.get(FAILURE).decode()}" if self._has_failure() else ""
             raise RankLostError(
                 f"Another of the {self.count} processes that train together has ended, so all of them end.{why} "
                 "The last checkpoint is kept: go on with --resume, with as many devices as you like."
             ) from error
 
-    def _has_words(self) -> bool:
+    def _has_failure(self) -> bool:
         try:
             return bool(self.store.check([FAILURE]))
         except RuntimeError:  # the machine that kept them is gone too

@@ -31,12 +31,12 @@ def difference(fixed: Volume, moved: Volume) -> tuple[str, str] | None:
 
     fixed: whose grid is to be kept, such as the image's.
     """
-    found = fixed.grid.disagreements(moved.grid)
-    if not found:
+    differences = fixed.grid.disagreements(moved.grid)
+    if not differences:
         return None
     reason, remedy = next(filter(None, (check(fixed, moved) for check in CHECKS)), ("", _resample(fixed, moved)))
     grids = ". ".join(f"{volume.name.capitalize()}: {volume.grid}" for volume in (fixed, moved))
-    message = f"{fixed.name} and {moved.name} lie on different grids ({'; '.join(found)}). {grids}."
+    message = f"{fixed.name} and {moved.name} lie on different grids ({'; '.join(differences)}). {grids}."
     return f"{message} {reason}".rstrip(), remedy
 
 

@@ -47,12 +47,12 @@ def place_on_grid(image: sitk.Image, path: Path, grid: sitk.Image, grid_path: Pa
     segmentation = is_label and path.name.lower().endswith(SEGMENTATION_SUFFIXES)
     if segmentation and values.size == 1 and not values.any():  # how 3D Slicer saves empty segments
         return Placed(image=whole.place(np.zeros(whole.size_zyx, values.dtype)))
-    for found in _maps(part, path, whole, grid_path):
-        array = _laid(values, found.index, whole, whole_box=segmentation)
+    for voxel_map in _maps(part, path, whole, grid_path):
+        array = _laid(values, voxel_map.index, whole, whole_box=segmentation)
         added = 0 if array is None else array.size - values.size
         if array is None or (added and not segmentation and (not is_label or tells_nothing(part))):
             continue
-        return Placed(image=whole.place(array), finding=_finding(found, added, segmentation))
+        return Placed(image=whole.place(array), finding=_finding(voxel_map, added, segmentation))
     return Placed(image=image)
 
 
@@ -112,18 +112,18 @@ def _is_cut_to_labels(part: np.ndarray, start: list[int], size: tuple[int, int, 
     return True
 
 
-def _finding(found: _Map, added: int, segmentation: bool) -> Finding | None:
+def _finding(voxel_map: _Map, added: int, segmentation: bool) -> Finding | None:
     severity: Severity = "note"
-    if not found.in_use:
+    if not voxel_map.in_use:
         severity, kind = "warning", "label map that does not say where it lies"
         message = (
             "its label map does not say where it lies (qform and sform codes are 0), and the matrices that stand in it "
             "all the same are those of the image: it was taken as lying there."
         )
         remedy = "Check one case, and copy the image's geometry onto the label maps."
-    elif found.form:
+    elif voxel_map.form:
         kind = "image and label fit by one form only"
-        message = f"image and label lie on each other by the {found.form}, and not as ITK and 3D Slicer read them."
+        message = f"image and label lie on each other by the {voxel_map.form}, and not as ITK and 3D Slicer read them."
         remedy = "Nothing to do here; other programs may refuse them or show them apart."
     elif added > 0 and not segmentation:
         severity, kind = "warning", "label map of a part of the image"

@@ -177,12 +177,12 @@ def _rounded(image: sitk.Image, path: Path) -> tuple[sitk.Image, float | None]:
 
 def _segments(image: sitk.Image, path: Path) -> list[Segment]:
     try:
-        return _named(image)
+        return _header_segments(image)
     except ValueError as error:
         raise DataError(f"{path}: its segments cannot be read: {error}. Save it again with 3D Slicer.") from None
 
 
-def _named(image: sitk.Image) -> list[Segment]:
+def _header_segments(image: sitk.Image) -> list[Segment]:
     return read_segments(text_fields(image), image.GetNumberOfComponentsPerPixel())
 
 
@@ -212,8 +212,8 @@ def _as_png(image: sitk.Image, path: Path) -> sitk.Image:
 
 def _smallest_type(labels: sitk.Image, classes: Sequence[LabelClass]) -> int:
     values = sitk.GetArrayViewFromImage(labels)
-    named = [item.value for item in classes]
-    low, high = min([int(values.min()), *named]), max([int(values.max()), *named])
+    class_values = [item.value for item in classes]
+    low, high = min([int(values.min()), *class_values]), max([int(values.max()), *class_values])
     if low >= 0 and high <= 255:
         return sitk.sitkUInt8
     return sitk.sitkInt16 if low >= -(2**15) and high < 2**15 else sitk.sitkInt32

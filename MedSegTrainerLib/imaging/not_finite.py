@@ -19,14 +19,14 @@ REMEDY = "Replace them, for instance by the background intensity, and save the i
 def not_finite(paths: Sequence[Path], channels: Sequence[sitk.Image]) -> list[np.ndarray | None]:
     """Where the channels of a case (``read.read_channels``) are NaN or infinite in their files: (z, y, x), None for
     nowhere."""
-    found = [_of_image(channel) for channel in channels]
+    masks = [_of_image(channel) for channel in channels]
     each = len(channels) // len(paths)
     for place, path in enumerate(paths):
         mine = slice(place * each, (place + 1) * each)
         stored = read_not_finite(path, [sitk.GetArrayViewFromImage(channel) for channel in channels[mine]])
         if stored is not None:
-            found[mine] = [mask if mask.any() else None for mask in stored]
-    return found
+            masks[mine] = [mask if mask.any() else None for mask in stored]
+    return masks
 
 
 def with_padding_filled(paths: Sequence[Path], channels: Sequence[sitk.Image]) -> tuple[list[sitk.Image], str | None]:

@@ -100,21 +100,21 @@ def forms_apart(path: Path, grid: Geometry) -> str:
     away = distance_mm(forms) if forms else 0.0
     if forms is None or away <= TOLERANCE * min(grid.spacing):
         return ""
-    sizes = {name: np.linalg.norm(form[:3, :3], axis=0) for name, form in forms.used().items()}
+    sizes = {name: np.linalg.norm(matrix[:3, :3], axis=0) for name, matrix in forms.used().items()}
     if not np.allclose(sizes["qform"], sizes["sform"], rtol=0.01):
-        told = [f"{' x '.join(f'{n:.4g}' for n in size)} mm by the {name}" for name, size in sizes.items()]
-        voxels = f", with voxels of {' and '.join(told)}"
+        descriptions = [f"{' x '.join(f'{n:.4g}' for n in size)} mm by the {name}" for name, size in sizes.items()]
+        voxels = f", with voxels of {' and '.join(descriptions)}"
     else:
         voxels = ""
-    taken = _nearest(forms, grid)
-    others = "as ITK and 3D Slicer do; nibabel and FSL take the sform" if taken == "qform" else "as most programs do"
-    return f"qform and sform of {path.name} lie up to {away:.3g} mm apart{voxels}. The {taken} is taken here, {others}."
+    form = _nearest(forms, grid)
+    others = "as ITK and 3D Slicer do; nibabel and FSL take the sform" if form == "qform" else "as most programs do"
+    return f"qform and sform of {path.name} lie up to {away:.3g} mm apart{voxels}. The {form} is taken here, {others}."
 
 
 def _nearest(forms: Forms, grid: Geometry) -> str:
     """The name of the form that the grid follows."""
-    places, affine = corners(forms.size), grid.affine_ras()
-    away = {name: np.abs((form * forms.unit_mm - affine) @ places)[:3].max() for name, form in forms.used().items()}
+    voxels, affine = corners(forms.size), grid.affine_ras()
+    away = {name: np.abs((matrix * forms.unit_mm - affine) @ voxels)[:3].max() for name, matrix in forms.used().items()}
     return min(away, key=lambda name: float(away[name]))
 
 

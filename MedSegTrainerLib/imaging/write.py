@@ -53,9 +53,9 @@ def write_volume(image: sitk.Image, path: Path, like: Path | None = None) -> Non
 def _own_writer(path: Path) -> Callable[[sitk.Image, BinaryIO], None] | None:
     """What writes files of this name where ITK does not."""
     name = path.name.lower()
-    own = (known for known in RESULT_FORMATS.values() if known.writer and name.endswith(f".{known.suffix}"))
-    known = next(own, None)
-    return None if known is None else resolve_name(known.writer)
+    entries = (entry for entry in RESULT_FORMATS.values() if entry.writer and name.endswith(f".{entry.suffix}"))
+    entry = next(entries, None)
+    return None if entry is None else resolve_name(entry.writer)
 
 
 def _write_with_forms(image: sitk.Image, path: Path, forms: Forms) -> None:

@@ -261,7 +261,7 @@ def fold_places(
     gpus, threads: how many there are, by default what PyTorch sees and uses. Raises UsageError for an unknown device.
     """
     chosen, _ = choose_device(device) if gpus is None else (torch.device("cuda" if gpus else "cpu"), None)
-    found, warning = several_gpus(chosen, asked, seen=gpus)
+    found, warning = several_gpus(chosen, asked, visible=gpus)
     names = [device] if len(found) == 1 else [str(gpu) for gpu in found]
     if chosen.type == "cpu" and asked != "auto":
         names = [device] * asked

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from MedSegTrainerLib.config.network_settings import asked_classes, network_settings
+from MedSegTrainerLib.config.network_settings import configured_classes, network_settings
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, take_fingerprint
@@ -102,7 +102,10 @@ def plan_training(
     emit(Stage(name="plan", message="Measuring training steps on this device"))
     torch.manual_seed(config.data.seed)
     plan = make_plan(scanned.fingerprint, config, scanned.split, device, seconds_left, ranks.count)
-    for name, asked in (("in_channels", config.network.in_channels), ("out_channels", asked_classes(config.network))):
+    for name, asked in (
+        ("in_channels", config.network.in_channels),
+        ("out_channels", configured_classes(config.network)),
+    ):
         if asked not in ("auto", plan.network[name]):
             emit(Warned(message=f"network.{name} is {plan.network[name]}: {plan.reasons[name]}."))
     warning = few_steps(plan, config, len(scanned.split.train))

@@ -12,7 +12,7 @@ from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.data.checks.case_scan import CaseScan
-from MedSegTrainerLib.data.checks.case_statistics import spread_step, value_range
+from MedSegTrainerLib.data.checks.case_statistics import sampling_step, value_range
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.imaging.geometry import Geometry
 
@@ -241,7 +241,7 @@ def _flat(channel: sitk.Image, how: Normalization) -> list[str]:
 
 def _sample(channel: sitk.Image) -> np.ndarray:
     array = sitk.GetArrayViewFromImage(channel)
-    return array.ravel()[:: spread_step(array.shape, VOLUME_SAMPLES)].astype(np.float32)
+    return array.ravel()[:: sampling_step(array.shape, VOLUME_SAMPLES)].astype(np.float32)
 
 
 def _spread(values: np.ndarray) -> list[list[float]]:

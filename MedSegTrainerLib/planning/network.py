@@ -12,16 +12,16 @@ import torch
 from MedSegTrainerLib.config.architectures import ARCHITECTURES, SMALLEST_MAP_VOXELS
 from MedSegTrainerLib.config.network_settings import (
     architecture_name,
-    asked_classes,
-    asked_dims,
     chosen_settings,
+    configured_classes,
+    configured_dims,
     edges,
 )
 from MedSegTrainerLib.config.plan import AXES
 from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, seen_along
+from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, along_slice_axis
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.guide.network_choice import Situation, named_by_guide, objection
+from MedSegTrainerLib.guide.network_choice import Situation, objection, recommended_network
 from MedSegTrainerLib.hardware.device import memory_bytes
 from MedSegTrainerLib.hardware.main_memory import available_memory
 from MedSegTrainerLib.planning.shapes import (
@@ -74,7 +74,7 @@ def plan_network(
     name = architecture_name(config.network)
     dims = _dims(fingerprint, config, reasons)
     slice_axis = _slice_axis(fingerprint, config, dims, reasons)
-    fingerprint = seen_along(fingerprint, slice_axis)
+    fingerprint = along_slice_axis(fingerprint, slice_axis)
     reasons["network"] = _why_this(fingerprint, config, dims, device, fingerprint.cases if cases is None else cases)
     image_size = config.network.img_size if config.data.image_size == "auto" else config.data.image_size
     wanted = None if image_size == "auto" else edges(image_size, dims)
@@ -107,7 +107,7 @@ def _why_this(fingerprint: Fingerprint, config: TrainConfig, dims: int, device: 
     if config.network.type != "auto":
         against = objection(config.network.type, situation)
         return "set by the configuration" + (f"; {against}" if against else "")
-    named, rows = named_by_guide(situation)
+    named, rows = recommended_network(situation)
     return (
         f"guide, '{rows}': {named}. In its place a residual U-Net planned for these sizes and spacings, which was "
         f"better in the same time; --model {named} takes the guide's"
@@ -115,7 +115,7 @@ def _why_this(fingerprint: Fingerprint, config: TrainConfig, dims: int, device: 
 
 
 def _dims(fingerprint: Fingerprint, config: TrainConfig, reasons: Reasons) -> int:
-    name, asked = architecture_name(config.network), asked_dims(config.network)
+    name, asked = architecture_name(config.network), configured_dims(config.network)
     possible = ARCHITECTURES[name].dims
     if fingerprint.dims == 2 and (possible == (3,) or asked == 3):
         what = f"network.type = {name}" if possible == (3,) else "network.dims = 3"
@@ -318,7 +318,7 @@ def _parameters(
         reasons["in_channels"] += f", {channels}, of each slice and {beside} on each side, repeated at the ends"
         reasons["neighbour_slices"] = "set by the configuration"
         channels *= 2 * beside + 1
-    asked = (("in_channels", network.in_channels, channels), ("out_channels", asked_classes(network), classes))
+    asked = (("in_channels", network.in_channels, channels), ("out_channels", configured_classes(network), classes))
     for setting, given, found in asked:
         if given not in ("auto", found):
             reasons[setting] += f"; the configuration says {given}, but the data decides"

@@ -17,7 +17,7 @@ from MedSegTrainerLib.training.validation import HeldOutScores
 def validate(training: Training) -> None:
     """Judges the averaged weights, tells the result, and keeps them where they are the best so far."""
     with training.budget.validating():
-        training.ranks.take_firsts(list(training.learner.average.weights.values()))  # statistics of norms may differ
+        training.ranks.broadcast_tensors(list(training.learner.average.weights.values()))  # statistics of norms differ
         training.held_out.show(training.ranks.first_does(training.folder.preview_requested))
         scores = training.held_out.judge(training.learner.average.weights) if training.held_out.cases else None
     metrics: dict[str, float | None] = {**training.newest, **(scores.metrics if scores else {})}

@@ -100,7 +100,7 @@ def _run_epoch(training: Training) -> str | None:
                 return stopped
     state.epoch += 1
     mean_loss = torch.stack(losses).mean()
-    training.ranks.add_up([mean_loss])
+    training.ranks.all_reduce([mean_loss])
     if not torch.isfinite(mean_loss) or not learner.is_finite():
         raise NotANumberError
     _tell_epoch(training, float(mean_loss), rate, float(torch.stack(norms).mean()), training.budget.clock() - started)
@@ -201,7 +201,7 @@ def _look_around(training: Training) -> str | None:
         _tell_progress(training)
         stopped = training.folder.stop_requested()
     pause = training.budget.steps_to_next_look(state.step)
-    state.total_steps, pause, stopped = ranks.first_says((state.total_steps, pause, stopped))
+    state.total_steps, pause, stopped = ranks.broadcast((state.total_steps, pause, stopped))
     training.next_look = state.step + pause
     return stopped
 

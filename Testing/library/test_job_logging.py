@@ -23,8 +23,8 @@ from MedSegTrainerLib.job_logging import (
     console_log,
     is_log_line,
     job_log,
+    log_level,
     open_log,
-    wanted_level,
 )
 
 MODULE = logging.getLogger(f"{LIBRARY}.somewhere")
@@ -102,7 +102,7 @@ class TestLevels:
             MODULE.debug("third")
         assert [line.rpartition(" ")[2] for line in lines(log)] == ["second", "third"]
         assert capsys.readouterr().err.splitlines() == [lines(log)[1]]
-        assert LEVEL_VARIABLE not in os.environ and wanted_level() == logging.INFO
+        assert LEVEL_VARIABLE not in os.environ and log_level() == logging.INFO
 
     def test_ranks_beside_the_first_log_warnings_and_say_who_they_are(self, log: Path) -> None:
         with job_log(log, rank=2):
@@ -113,7 +113,7 @@ class TestLevels:
         ]
 
     def test_an_unknown_level_is_the_usual_one(self) -> None:
-        code = "from MedSegTrainerLib.job_logging import wanted_level; print(wanted_level())"
+        code = "from MedSegTrainerLib.job_logging import log_level; print(log_level())"
         for word, level in (("loud", "20"), ("debug", "10"), ("handlers", "20")):
             done = subprocess.run(
                 [sys.executable, "-c", code], env={**os.environ, LEVEL_VARIABLE: word}, capture_output=True, text=True,

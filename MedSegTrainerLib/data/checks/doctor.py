@@ -39,11 +39,11 @@ def diagnose(examined: Examined) -> list[Finding]:
 def _channels(examined: Examined) -> Iterator[Finding]:
     counts = {len(scan.low): scan.name for scan in reversed(examined.scans)}
     if len(counts) > 1:
-        told = ", ".join(f"{count} in {name}" for count, name in sorted(counts.items()))
+        listed = ", ".join(f"{count} in {name}" for count, name in sorted(counts.items()))
         yield Finding(
             severity="error",
             kind="different numbers of channels",
-            message=f"The cases have different numbers of channels: {told}.",
+            message=f"The cases have different numbers of channels: {listed}.",
             remedy="Give all cases the same channels.",
         )
 
@@ -151,10 +151,10 @@ def _constant(examined: Examined) -> Iterator[Finding]:
 
 def _hot(examined: Examined) -> Iterator[Finding]:
     for scan in examined.scans:
-        for channel, words in (scan.traits.hot if scan.traits else {}).items():
+        for channel, text in (scan.traits.hot if scan.traits else {}).items():
             yield Finding(
                 case=scan.name, severity="warning", kind="voxels far beyond all others",
-                message=f"{f'channel {channel} of ' if len(scan.low) > 1 else ''}its image has {words}.",
+                message=f"{f'channel {channel} of ' if len(scan.low) > 1 else ''}its image has {text}.",
                 remedy="They are taken as the nearest of the others. Repair the image where they are a defect.",
             )  # fmt: skip
 
@@ -251,8 +251,8 @@ def _sides(examined: Examined) -> Iterator[Finding]:
     names = [examined.name_of(value) for value in examined.values()]
     reason, pair = why_not_mirror(names), left_right_pair(names)
     if reason is None:
-        known = {value: examined.name_of(value) for value in examined.values()}
-        reason = opposite_sides([scan.traits for scan in volumes if scan.traits], known).get(2)
+        names_by_value = {value: examined.name_of(value) for value in examined.values()}
+        reason = opposite_sides([scan.traits for scan in volumes if scan.traits], names_by_value).get(2)
     if reason and volumes:
         yield Finding(
             severity="note", kind="left and right", message=f"Training does not mirror left to right: {reason}.",
@@ -284,10 +284,10 @@ def _thick(examined: Examined) -> Iterator[Finding]:
 
 
 def _odd_grids(examined: Examined) -> Iterator[Finding]:
-    for case, told, serious in odd_grids(examined.scans):
+    for case, message, serious in odd_grids(examined.scans):
         yield Finding(
             case=case, severity="warning" if serious else "note", kind="spacing or size unlike the others",
-            message=told, remedy="Check the file's spacing; where it is right, nothing is to do.",
+            message=message, remedy="Check the file's spacing; where it is right, nothing is to do.",
         )  # fmt: skip
 
 
@@ -303,12 +303,12 @@ def _odd_intensities(examined: Examined) -> Iterator[Finding]:
             "all in Hounsfield units.",
         )
         return
-    for case, told in odd.items():
+    for case, message in odd.items():
         yield Finding(
             case=case,
             severity="warning",
             kind="intensities unlike the others",
-            message=told,
+            message=message,
             remedy="Is it another modality, or in other units (CT is in Hounsfield units)? Export it again like the "
             "others, or remove the case.",
         )

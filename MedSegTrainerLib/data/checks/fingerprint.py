@@ -33,8 +33,8 @@ class ChannelIntensities:
 
     @property
     def is_ct(self) -> bool:
-        named = self.name.strip().lower() in ("ct", "computed tomography")
-        return named or (self.low < CT_AIR and self.high > CT_BONE)
+        named_ct = self.name.strip().lower() in ("ct", "computed tomography")
+        return named_ct or (self.low < CT_AIR and self.high > CT_BONE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Fingerprint:
     ignore_label: int | None = None
 
 
-def seen_along(fingerprint: Fingerprint, slice_axis: str) -> Fingerprint:
+def along_slice_axis(fingerprint: Fingerprint, slice_axis: str) -> Fingerprint:
     """With sizes and spacings in the order of ``geometry.AXES``, as a network sees slices along this axis."""
     order = ["zyx".index(axis) for axis in AXES[slice_axis]]
     return replace(fingerprint, sizes=fingerprint.sizes[:, order], spacings=fingerprint.spacings[:, order])
@@ -66,10 +66,10 @@ def seen_along(fingerprint: Fingerprint, slice_axis: str) -> Fingerprint:
 
 def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: int | None = None) -> Fingerprint:
     """Sums the scans up; raises DataError for label values that the data set's own list does not name."""
-    found = sorted({value for scan in scans for value, count in scan.voxels.items() if count} - {0})
-    names = {value: name for value, name in class_names(found, dataset.label_names).items() if value != ignore_label}
+    present = sorted({value for scan in scans for value, count in scan.voxels.items() if count} - {0})
+    names = {value: name for value, name in class_names(present, dataset.label_names).items() if value != ignore_label}
     refuse_errors(unknown_labels(Examined(scans=scans, names=dataset.label_names, ignore_label=ignore_label)))
-    classes = [as_described(item, dataset) for item in classes_from_values([*found, *names], names)]
+    classes = [as_described(item, dataset) for item in classes_from_values([*present, *names], names)]
     voxels = {item.name: np.array([scan.voxels.get(item.value, 0) for scan in scans]) for item in classes}
     volume = np.array([scan.geometry.voxel_volume_mm3 for scan in scans])
     total = sum(sum(scan.voxels.values()) for scan in scans)
@@ -108,5 +108,5 @@ def _channel(dataset: Dataset, scans: Sequence[CaseScan], index: int) -> Channel
 
 def as_described(item: LabelClass, dataset: Dataset) -> LabelClass:
     """The class in the color, and with the terminology, that the data set gives it."""
-    told = dataset.looks.get(item.name)
-    return item if told is None else replace(item, color=told.color, terminology=told.terminology)
+    look = dataset.looks.get(item.name)
+    return item if look is None else replace(item, color=look.color, terminology=look.terminology)

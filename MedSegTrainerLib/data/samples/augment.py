@@ -18,7 +18,7 @@ from MedSegTrainerLib.config.architectures import ARCHITECTURES
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.samples.patches import Triple
 from MedSegTrainerLib.data.samples.preprocess import IGNORE
-from MedSegTrainerLib.hardware.device import together_to_device
+from MedSegTrainerLib.hardware.device import tensors_to_device
 
 FLIP_PROBABILITY = 0.5  # along each of the plan's axes
 AFFINE_PROBABILITY = 0.7  # of rotation, shear, scale and translation together
@@ -157,7 +157,7 @@ def vary_intensity(images: torch.Tensor, draw: AugmentationDraw) -> torch.Tensor
     shape = (-1, 1, 1, 1, 1)
     mean = images.mean(dim=(2, 3, 4), keepdim=True)
     std = (images - mean).square().mean(dim=(2, 3, 4), keepdim=True).sqrt()  # many times faster than torch.std on CPUs
-    contrast, brightness = (part.view(shape) for part in together_to_device([draw.contrast, draw.brightness], device))
+    contrast, brightness = (part.view(shape) for part in tensors_to_device([draw.contrast, draw.brightness], device))
     images = torch.addcmul(mean * (1 - contrast) + brightness * std, images, contrast)
     for i in draw.blur.nonzero()[:, 0].tolist():
         images[i : i + 1] = _blur(images[i : i + 1], float(draw.blur[i]))
@@ -177,7 +177,7 @@ def _sampling_grid(draw: AugmentationDraw, plan: Plan, source: tuple[int, ...], 
     shift = draw.translation * patch * 2 / size + _centre_shift(plan.patch_size, source)
     bends = [] if draw.elastic is None else [draw.elastic * (patch * 2 / size).view(1, 3, 1, 1, 1)]
     in_xyz = [part.flip(1) for part in (shift, matrix, *bends)]  # as grid_sample wants it
-    shift, matrix, *bends = together_to_device(in_xyz, device)
+    shift, matrix, *bends = tensors_to_device(in_xyz, device)
     grid = shift[:, None, None, None]
     for axis, length in enumerate(plan.patch_size):
         steps = (2 * torch.arange(length, device=device) + 1) / length - 1

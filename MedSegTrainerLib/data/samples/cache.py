@@ -170,12 +170,12 @@ def cache_key(case: Case, plan: Plan) -> str:
     """A folder name that changes when the files of the case or the way of preparing them do."""
     files = [stamp for path in (*case.images, case.label) for stamp in file_stamps(path)]
     values = plan.to_json()
-    how = {name: values[name] for name in PREPARING_FIELDS}
+    preparation = {name: values[name] for name in PREPARING_FIELDS}
     if plan.slice_axis != "z":  # else what earlier versions prepared is as good
-        how["slice_axis"] = plan.slice_axis
+        preparation["slice_axis"] = plan.slice_axis
     if case.segment_values:
-        how["segment_values"] = dict(sorted(case.segment_values.items()))
-    text = json.dumps([PREPARING_VERSION, files, how])
+        preparation["segment_values"] = dict(sorted(case.segment_values.items()))
+    text = json.dumps([PREPARING_VERSION, files, preparation])
     return f"{case.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 

@@ -86,8 +86,8 @@ def _document(case: Case, dataset: Dataset) -> dict[str, Any]:
     classes = []
     for index, (value, name) in enumerate(sorted(dataset.label_names.items())):
         look = dataset.looks.get(name)
-        color, words = (default_color(index), "") if look is None else (look.color, look.terminology)
-        classes.append({"value": value, "name": name, "color": list(color), "terminology": words})
+        color, terminology = (default_color(index), "") if look is None else (look.color, look.terminology)
+        classes.append({"value": value, "name": name, "color": list(color), "terminology": terminology})
     return {
         "schema_version": 1,
         "channels": list(dataset.channel_names),

@@ -55,17 +55,17 @@ def stratify(units: Sequence[Unit], sizes: Sequence[int]) -> Parts:
     wish = {label: [size * count / max(1, sum(sizes)) for size in sizes] for label, count in counts.items()}
     room = list(sizes)
     parts: Parts = [[] for _ in sizes]
-    left = list(range(len(units)))
-    while left:
-        remaining = Counter(label for index in left for label in labels[index])
+    unassigned = list(range(len(units)))
+    while unassigned:
+        remaining = Counter(label for index in unassigned for label in labels[index])
         rarest = min(remaining, key=lambda label: (remaining[label], label))
-        for index in [index for index in left if rarest in labels[index]]:
+        for index in [index for index in unassigned if rarest in labels[index]]:
             chosen = max(range(len(sizes)), key=lambda part: (room[part] > 0, wish[rarest][part], room[part], -part))
             parts[chosen].append(units[index])
             room[chosen] -= len(units[index].cases)
             for label in labels[index]:
                 wish[label][chosen] -= 1
-            left.remove(index)
+            unassigned.remove(index)
     _fill_empty(parts, sizes)
     return parts
 

@@ -14,7 +14,7 @@ from MedSegTrainerLib.hardware.device import usable_cores
 ROOT = Path(__file__).resolve().parents[3]
 ALLOWED = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 THREADS = (
-    "import torch; from MedSegTrainerLib.hardware.cores import use_cores; use_cores(); print(torch.get_num_threads())"
+    "import torch; from MedSegTrainerLib.hardware.device import use_cores; use_cores(); print(torch.get_num_threads())"
 )
 
 

@@ -17,7 +17,7 @@ def names(found: list[torch.device]) -> list[str]:
 
 class TestSeveralGpus:
     @pytest.mark.parametrize(
-        ("device", "asked", "seen", "expected"),
+        ("device", "asked", "visible", "expected"),
         [
             ("cuda", 2, 4, ["cuda:0", "cuda:1"]),
             ("cuda", "auto", 3, ["cuda:0", "cuda:1", "cuda:2"]),
@@ -27,12 +27,12 @@ class TestSeveralGpus:
             ("cpu", "auto", 0, ["cpu"]),
         ],
     )
-    def test_as_many_as_asked_for(self, device: str, asked: int | Auto, seen: int, expected: list[str]) -> None:
-        found, warning = several_gpus(torch.device(device), asked, seen=seen)
+    def test_as_many_as_asked_for(self, device: str, asked: int | Auto, visible: int, expected: list[str]) -> None:
+        found, warning = several_gpus(torch.device(device), asked, visible=visible)
         assert names(found) == expected and warning is None
 
     def test_fewer_are_told(self) -> None:
-        found, warning = several_gpus(torch.device("cuda"), 4, seen=2)
+        found, warning = several_gpus(torch.device("cuda"), 4, visible=2)
         assert names(found) == ["cuda:0", "cuda:1"] and warning is not None and "sees 2" in warning
 
 

@@ -11,7 +11,7 @@ from MedSegTrainerLib.data.checks.case_statistics import (
     CaseTraits,
     background_limit,
     find_specks,
-    spread_step,
+    sampling_step,
     take_traits,
 )
 
@@ -102,7 +102,7 @@ class TestSpecks:
 
 @pytest.mark.parametrize("shape", [(8, 12, 15), (100, 512, 512), (1, 700, 300), (7, 1, 1)])
 def test_samples_are_spread_over_columns(shape: tuple[int, int, int]) -> None:
-    step = spread_step(shape, 1000)
+    step = sampling_step(shape, 1000)
     assert math.prod(shape) / step <= max(1100, 2 * 1000)
     taken = np.arange(0, math.prod(shape), step) % shape[2]
     assert len(np.unique(taken)) > 0.6 * shape[2]

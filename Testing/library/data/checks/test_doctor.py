@@ -160,8 +160,8 @@ class TestChecks:
         assert told(thick) == [("", "note", "thick slices")]
 
     def test_places_tell_sides_where_names_do_not(self) -> None:
-        centers, spreads = {1: (10.0, 10.0, 5.0), 2: (10.0, 10.0, 25.0)}, dict.fromkeys((1, 2), (2.0, 2.0, 3.0))
-        cases = [scan(number, {0: 9000, 1: 300, 2: 300}, centers=centers, spreads=spreads) for number in range(5)]
+        centers, stds = {1: (10.0, 10.0, 5.0), 2: (10.0, 10.0, 25.0)}, dict.fromkeys((1, 2), (2.0, 2.0, 3.0))
+        cases = [scan(number, {0: 9000, 1: 300, 2: 300}, centers=centers, stds=stds) for number in range(5)]
         found = only(cases)
         assert (found.severity, found.kind) == ("note", "left and right")
         assert "'label 1' and 'label 2' lie on opposite sides along x in 5 of 5 cases" in found.message
