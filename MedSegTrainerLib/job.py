@@ -330,9 +330,9 @@ def checksum(document: Mapping[str, Any]) -> str:
 
 def _remove_leftovers(folder: JobFolder) -> None:
     """Half-written files of a process that died, where jobs write them and nowhere that a link leads to."""
-    for place in (folder.path / name for name in FOLDERS_WRITTEN):
-        if place.is_symlink() or not place.is_dir():
+    for directory in (folder.path / name for name in FOLDERS_WRITTEN):
+        if directory.is_symlink() or not directory.is_dir():
             continue
-        for path in place.iterdir():
+        for path in directory.iterdir():
             if atomic.TEMPORARY.match(path.name) and path.is_file() and not path.is_symlink():
                 path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Who has a job folder: its lock, whether that process still lives, and what is said to another one."""
+"""Who has a job folder: its lock, whether that process still lives, and the error for another one."""
 
 from __future__ import annotations
 

@@ -96,8 +96,8 @@ def _loss_problems(loss: LossConfig) -> list[str]:
     weights = loss.weights()
     if not weights:
         problems.append("loss: every weight of 'combined' is 0, so nothing would be learned. Give one of them.")
-    taking = {term: LOSS_TERMS[term].class_weights for term in weights if LOSS_TERMS[term].class_weights}
-    for term, name in taking.items():
+    weighted_terms = {term: LOSS_TERMS[term].class_weights for term in weights if LOSS_TERMS[term].class_weights}
+    for term, name in weighted_terms.items():
         value = getattr(loss, name)
         values = value if isinstance(value, list) else [value]
         if values and all(number == 0 for number in values):

@@ -62,7 +62,7 @@ def network_problems(config: TrainConfig) -> list[str]:
     chosen = ARCHITECTURES[name]
     allowed = {*COMMON, *chosen.settings, *(["img_size"] if chosen.has_img_size else [])}
     problems = [
-        f"network.{item.name} = {getattr(network, item.name)!r}: {name} has no such setting.{_who_has(item.name)}"
+        f"network.{item.name} = {getattr(network, item.name)!r}: {name} has no such setting.{_networks_with(item.name)}"
         for item in fields(NetworkConfig)
         if item.name not in allowed and getattr(network, item.name) != item.default
     ]
@@ -112,7 +112,7 @@ def _head_problems(network: NetworkConfig, architecture: Architecture) -> list[s
     return [f"network.embed_dim = {width} and network.num_heads = {heads}: the width must be a multiple of the heads."]
 
 
-def _who_has(setting: str) -> str:
+def _networks_with(setting: str) -> str:
     names = [
         name
         for name, architecture in ARCHITECTURES.items()

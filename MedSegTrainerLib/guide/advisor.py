@@ -91,16 +91,16 @@ def news(events: Sequence[Mapping[str, Any]], facts: TrainingFacts, *, ended: bo
 def advise(history: Sequence[CurvePoint], facts: TrainingFacts, *, ended: bool = False) -> list[Advice]:
     """What the curves say, the most important first; nothing as long as all may still become well.
 
-    A finding hides what follows from it: nothing else is said of an unstable training. ``ended``: no epoch will
+    A finding hides what follows from it: nothing else is reported of an unstable training. ``ended``: no epoch will
     follow, so patience is over, and a good training is named as one.
     """
     if not history:
         return []
     curves = Curves(history, facts, ended)
     advised: dict[str, str] = {}
-    for name, look in SYMPTOMS.items():
+    for name, symptom in SYMPTOMS.items():
         hidden = any(name in _HIDES[earlier] for earlier in advised)
-        message = None if hidden else look(curves)
+        message = None if hidden else symptom(curves)
         if message:
             advised[name] = message
     facts = replace(facts, epochs=history[-1].epochs)

@@ -71,7 +71,7 @@ def loss_row(shares: Sequence[float], smallest_voxels: float, dims: int) -> tupl
     """The row of the loss table that fits the data, and why.
 
     shares: of the voxels, background first; a class without any does not count. smallest_voxels: median size of
-    the smallest class in a case. Complex boundaries cannot be told from that; give ``boundary_weight``.
+    the smallest class in a case. Complex boundaries cannot be seen from that; give ``boundary_weight``.
     """
     ratio = max(shares) / min(share for share in shares if share > 0)
     imbalance = f"largest class to smallest {ratio:.3g}:1"

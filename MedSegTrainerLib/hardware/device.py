@@ -32,14 +32,14 @@ def choose_device(name: str) -> tuple[torch.device, str | None]:
         if torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count():
             return device, None
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        why = f"PyTorch sees {count} CUDA devices"
+        cause = f"PyTorch sees {count} CUDA devices"
     elif device.type == "mps":
         if has_mps():
             return device, None
-        why = "PyTorch sees no Apple GPU"
+        cause = "PyTorch sees no Apple GPU"
     else:
         raise UsageError(f"'{name}' is no device this program knows. Use auto, cpu, cuda, cuda:1 or mps.")
-    return torch.device("cpu"), f"Device '{name}' was asked for, but {why}: the CPU is used instead, which is slower."
+    return torch.device("cpu"), f"Device '{name}' was asked for, but {cause}: the CPU is used instead, which is slower."
 
 
 def has_mps() -> bool:

@@ -43,7 +43,7 @@ class Ranks:
     local: int = 0
     neighbours: int = 1
     store: Any = None  # of torch.distributed: messages that outlive the rank that left them
-    talk: Any = None  # a group of its own for everything but gradients: no GPU is waited for
+    control_group: Any = None  # a group of its own for everything but gradients: no GPU is waited for
 
     @property
     def is_first(self) -> bool:
@@ -59,7 +59,7 @@ class Ranks:
             return value
         values = [value]
         with self._collective():
-            distributed.broadcast_object_list(values, src=0, group=self.talk)
+            distributed.broadcast_object_list(values, src=0, group=self.control_group)
         return values[0]
 
     def first_does(self, work: Callable[[], T]) -> T:
@@ -76,7 +76,7 @@ class Ranks:
             return [value]
         values: list[Any] = [None] * self.count
         with self._collective():
-            distributed.all_gather_object(values, value, group=self.talk)
+            distributed.all_gather_object(values, value, group=self.control_group)
         return values
 
     def wait(self) -> None:
@@ -90,7 +90,7 @@ class Ranks:
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         with self._collective():
             distributed.all_reduce(flat)
-        _put_back(flat, tensors)
+        _unflatten_into(flat, tensors)
 
     def broadcast_tensors(self, tensors: Sequence[torch.Tensor]) -> None:
         """Each tensor becomes that of the first rank."""
@@ -100,16 +100,16 @@ class Ranks:
         flat = torch.cat([tensor.reshape(-1) for tensor in floats])
         with self._collective():
             distributed.broadcast(flat, src=0)
-        _put_back(flat, floats)
+        _unflatten_into(flat, floats)
 
     @contextmanager
     def _collective(self) -> Iterator[None]:
         try:
             yield
         except RuntimeError as error:
-            why = f" It said: {self.store.get(FAILURE).decode()}" if self._has_failure() else ""
+            failure = f" It said: {self.store.get(FAILURE).decode()}" if self._has_failure() else ""
             raise RankLostError(
-                f"Another of the {self.count} processes that train together has ended, so all of them end.{why} "
+                f"Another of the {self.count} processes that train together has ended, so all of them end.{failure} "
                 "The last checkpoint is kept: go on with --resume, with as many devices as you like."
             ) from error
 
@@ -141,7 +141,7 @@ def joined() -> Iterator[Ranks]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
         return
-    ranks = _meet()
+    ranks = _init_process_group()
     try:
         yield ranks
     except RankLostError:
@@ -172,24 +172,24 @@ def device_of(device: torch.device, ranks: Ranks) -> torch.device:
     return torch.device("cuda", ranks.local)
 
 
-def _meet() -> Ranks:
+def _init_process_group() -> Ranks:
     nccl = torch.cuda.is_available() and distributed.is_nccl_available()
     try:
         store, rank, count = next(rendezvous("env://", timeout=PATIENCE))
         distributed.init_process_group(
             "cpu:gloo,cuda:nccl" if nccl else "gloo", store=store, rank=rank, world_size=count, timeout=PATIENCE
         )
-        talk = distributed.new_group(backend="gloo", timeout=PATIENCE)
+        control_group = distributed.new_group(backend="gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError, OSError) as error:
         raise RankLostError(f"The processes that train together cannot reach one another: {error}") from None
     local, neighbours = (int(os.environ.get(name, default)) for name, default in _PLACE)
-    return Ranks(rank=rank, count=count, local=local, neighbours=neighbours, store=store, talk=talk)
+    return Ranks(rank=rank, count=count, local=local, neighbours=neighbours, store=store, control_group=control_group)
 
 
 _PLACE = (("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "1"))
 
 
-def _put_back(flat: torch.Tensor, tensors: Sequence[torch.Tensor]) -> None:
+def _unflatten_into(flat: torch.Tensor, tensors: Sequence[torch.Tensor]) -> None:
     parts = flat.split([tensor.numel() for tensor in tensors])
     for tensor, part in zip(tensors, parts, strict=True):
         tensor.copy_(part.view(tensor.shape))

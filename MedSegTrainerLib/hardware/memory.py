@@ -63,8 +63,8 @@ def smaller(plan: Plan, *, is_trained: bool) -> Plan | None:
     if patch is None or (is_fixed and is_trained):
         return None
     network = {**plan.network, "img_size": list(patch[3 - plan.dims :])} if is_fixed else plan.network
-    why = f"{plan.reasons.get('patch_size', '')}; {_times(plan.patch_size)} need more memory than there is"
-    return replace(plan, patch_size=patch, network=network, reasons={**plan.reasons, "patch_size": why})
+    reason = f"{plan.reasons.get('patch_size', '')}; {_times(plan.patch_size)} need more memory than there is"
+    return replace(plan, patch_size=patch, network=network, reasons={**plan.reasons, "patch_size": reason})
 
 
 def free_memory(device: torch.device) -> None:

@@ -221,8 +221,8 @@ def _in_order(slices: Sequence[Slice], folder: Path) -> tuple[list[Slice], float
             f"{folder}: {int((gaps < 1e-3).sum())} slices lie where another one lies (first: "
             f"{ordered[int(gaps.argmin()) + 1].path.name}). Are there several time points or echoes? Keep one of them."
         )
-    usual = float(np.median(gaps))
-    _refuse_gaps(ordered, along, gaps, usual, folder)
+    typical = float(np.median(gaps))
+    _refuse_gaps(ordered, along, gaps, typical, folder)
     gap = float((along[-1] - along[0]) / (len(ordered) - 1))
     offsets = positions - positions[0]
     drift = np.linalg.norm(offsets - np.outer(offsets @ normal, normal), axis=1)
@@ -234,15 +234,15 @@ def _in_order(slices: Sequence[Slice], folder: Path) -> tuple[list[Slice], float
     return ordered, gap
 
 
-def _refuse_gaps(ordered: Sequence[Slice], along: np.ndarray, gaps: np.ndarray, usual: float, folder: Path) -> None:
+def _refuse_gaps(ordered: Sequence[Slice], along: np.ndarray, gaps: np.ndarray, typical: float, folder: Path) -> None:
     expected = along[0] + np.arange(len(along)) * (along[-1] - along[0]) / (len(along) - 1)
-    if np.abs(along - expected).max() <= UNEVEN * usual:
+    if np.abs(along - expected).max() <= UNEVEN * typical:
         return
     wide = int(gaps.argmax())
     between = f"between {ordered[wide].path.name} and {ordered[wide + 1].path.name}"
-    if gaps[wide] > 1.5 * usual:
+    if gaps[wide] > 1.5 * typical:
         raise DataError(
-            f"{folder}: slices are missing {between}: {gaps[wide]:.4g} mm apart, and {usual:.4g} mm elsewhere. "
+            f"{folder}: slices are missing {between}: {gaps[wide]:.4g} mm apart, and {typical:.4g} mm elsewhere. "
             "Add them, or export the whole series again."
         )
     raise DataError(

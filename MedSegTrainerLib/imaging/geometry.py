@@ -124,9 +124,9 @@ def index_map(part: np.ndarray, size: tuple[int, int, int], whole: np.ndarray) -
     exact = np.linalg.inv(whole) @ part
     rounded = np.rint(exact)
     steps = np.abs(rounded[:3, :3])
-    away = (whole @ (exact - rounded) @ corners(size))[:3]
+    error_mm = (whole @ (exact - rounded) @ corners(size))[:3]
     tolerance = 0.1 * np.linalg.norm(whole[:3, :3], axis=0).min()
-    if not (steps.sum(axis=0) == 1).all() or not (steps.sum(axis=1) == 1).all() or np.abs(away).max() > tolerance:
+    if not (steps.sum(axis=0) == 1).all() or not (steps.sum(axis=1) == 1).all() or np.abs(error_mm).max() > tolerance:
         return None
     whole_numbers: np.ndarray = rounded.astype(np.int64)
     return whole_numbers

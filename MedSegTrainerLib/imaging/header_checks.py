@@ -56,12 +56,12 @@ def refuse_wrong_header(path: Path) -> None:
     """Raises DataError where a number in the header of a NIfTI or MetaImage file cannot be; other files pass."""
     name = path.name.lower()
     if name.endswith(NIFTI_SUFFIXES):
-        _look_at_nifti(path)
+        _check_nifti(path)
     elif name.endswith(META_SUFFIXES):
-        _look_at_meta(path)
+        _check_meta(path)
 
 
-def _look_at_nifti(path: Path) -> None:
+def _check_nifti(path: Path) -> None:
     header = unpacked_start(path)
     if len(header) < NIFTI_HEADER:
         return  # its reader says that it is cut off
@@ -81,7 +81,7 @@ def _look_at_nifti(path: Path) -> None:
         raise _wrong(path, "pixdim", f"must be the size of a voxel in mm, not {spacing[:3]}")
 
 
-def _look_at_meta(path: Path) -> None:
+def _check_meta(path: Path) -> None:
     fields: dict[str, Sequence[str]] = {}
     for key, values in _lines(path):
         if key in fields and key in FIELDS:

@@ -94,7 +94,7 @@ def _read_header(path: Path) -> Header | None:
         if length not in FIELDS or len(header) < length:
             continue
         dim, kind, bits, start, offset = (
-            struct.unpack_from(order + text, header, place) for text, place in FIELDS[length]
+            struct.unpack_from(order + text, header, position) for text, position in FIELDS[length]
         )
         if not 0 <= start[0] < 2**40:  # floating point in NIfTI-1: it may be NaN
             raise _damaged(path, f"its header says that voxels begin at byte {start[0]}")

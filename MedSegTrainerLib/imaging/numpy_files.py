@@ -63,7 +63,7 @@ def read_array(path: Path, role: Role = "image") -> sitk.Image:
     return sitk.JoinSeries([_placed(channel, arrays, path) for channel in array])
 
 
-def says_where(path: Path) -> bool:
+def has_geometry(path: Path) -> bool:
     """Whether the file tells the size of its voxels."""
     if path.suffix.lower() != ".npz":
         return False

@@ -1,6 +1,6 @@
 """Photographs (PNG, TIFF, JPEG): pixels as every viewer shows them, numbers of label maps as they are stored.
 
-They are told apart by their content, whatever the suffix says, and each is turned upright as its EXIF orientation
+They are distinguished by their content, whatever the suffix says, and each is turned upright as its EXIF orientation
 tells. ITK is faster and reads more than 8 bits a colour; Pillow reads what ITK would show otherwise than viewers do.
 """
 
@@ -89,9 +89,9 @@ def _orientation(image: Image.Image, path: Path) -> int:
     return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
-def _png_byte(path: Path, place: int) -> int:
+def _png_byte(path: Path, offset: int) -> int:
     with path.open("rb") as stream:
-        return stream.read(place + 1)[place]
+        return stream.read(offset + 1)[offset]
 
 
 def _png_chunks(path: Path) -> set[bytes]:

@@ -39,7 +39,7 @@ def write_volume(image: sitk.Image, path: Path, like: Path | None = None) -> Non
                 _write_with_forms(image, temporary, forms)
             else:
                 sitk.WriteImage(image, str(temporary), useCompression=True)
-            _read_again(temporary, image)
+            _verify_written(temporary, image)
             atomic.replace(temporary, path)
         except RuntimeError as error:
             raise StorageError(
@@ -71,7 +71,7 @@ def _write_with_forms(image: sitk.Image, path: Path, forms: Forms) -> None:
             plain.unlink(missing_ok=True)
 
 
-def _read_again(path: Path, image: sitk.Image) -> None:
+def _verify_written(path: Path, image: sitk.Image) -> None:
     """Raises RuntimeError unless the file holds the image: on a full disk ITK can write half of it without a word."""
     written = sitk.ReadImage(str(path))
     if not np.array_equal(sitk.GetArrayViewFromImage(written).ravel(), sitk.GetArrayViewFromImage(image).ravel()):

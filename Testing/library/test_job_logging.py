@@ -137,12 +137,12 @@ class TestOthers:
         assert [type(handler) for handler in library.handlers] == [logging.NullHandler]
 
     def test_warnings_are_logged_and_then_shown_as_before(self, log: Path) -> None:
-        shown = warnings.showwarning
+        before = warnings.showwarning
         with warnings.catch_warnings(), job_log(log):
             warnings.simplefilter("always")
             warnings.warn("of another library", FutureWarning, stacklevel=1)
         assert " WARNING py.warnings: " in lines(log)[0] and "FutureWarning: of another library" in lines(log)[0]
-        assert warnings.showwarning is shown and logging.getLogger("py.warnings").handlers[1:] == []
+        assert warnings.showwarning is before and logging.getLogger("py.warnings").handlers[1:] == []
 
     def test_importing_the_library_prints_nothing(self) -> None:
         code = "import logging, MedSegTrainerLib; logging.getLogger('MedSegTrainerLib.x').error('lost')"

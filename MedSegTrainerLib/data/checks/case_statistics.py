@@ -20,7 +20,7 @@ BACKGROUND_SHARE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaseTraits:
+class CaseStatistics:
     """Arrays were (z, y, x) in canonical (LPS) order.
 
     image_digest, label_digest: equal for equal voxels, whatever the file type; label_digest is '' without labels.
@@ -30,7 +30,7 @@ class CaseTraits:
     levels: mean of each channel in a class, in standard deviations from the mean of the volume.
     centers: centre of a class, mm along z, y and x from the first voxel. stds: standard deviation of its voxels
     about it, mm. specks: number and voxels of the small parts of a class far from anything else; only where they were
-    looked for. hot: channel to its few voxels far beyond all others, in words. label_overlaps: of each channel what
+    looked for. hot: channel to its few voxels far beyond all others, as a text. label_overlaps: of each channel what
     ``label_overlap`` gives.
     """
 
@@ -48,14 +48,14 @@ class CaseTraits:
     label_overlaps: tuple[float | None, ...] = ()
 
 
-def take_traits(
+def take_statistics(
     arrays: Sequence[np.ndarray],
     values: np.ndarray,
     chosen: np.ndarray,
     spacing_zyx: Sequence[float],
     direction: tuple[float, ...],
-) -> CaseTraits:
-    """Traits of the channels and the label map ``values``; ``chosen``: flat positions of labelled voxels, or none."""
+) -> CaseStatistics:
+    """Statistics of the channels and the label map ``values``; ``chosen``: flat indices of labelled voxels, or none."""
     step = sampling_step(arrays[0].shape, VOLUME_SAMPLES)
     volumes = [array.ravel()[::step].astype(np.float32) for array in arrays]
     inside = [array.ravel()[chosen].astype(np.float32) for array in arrays]
@@ -67,7 +67,7 @@ def take_traits(
     deviations = [
         (part - whole.mean()) / max(float(whole.std()), 1e-6) for part, whole in zip(inside, volumes, strict=True)
     ]
-    return CaseTraits(
+    return CaseStatistics(
         image_digest=_digest(arrays),
         label_digest=_digest([values]) if chosen.size else "",
         direction=direction,
@@ -163,7 +163,7 @@ WHOLE = 1e-3
 def label_overlap(array: np.ndarray, sample: np.ndarray, labelled: np.ndarray) -> float | None:
     """Dice of what is not 0 in a channel (z, y, x) with what is labelled; None unless it is of a few whole numbers.
 
-    sample: some voxels of the channel, so that an image is told from a label map without a look at all of them.
+    sample: some voxels of the channel, so that an image is recognised as one without a look at all of them.
     """
     if np.unique(sample).size > MOST_VALUES or (np.abs(sample - np.round(sample)) > WHOLE).any():
         return None

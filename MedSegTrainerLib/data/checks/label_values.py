@@ -142,7 +142,7 @@ def _numbering(examined: Examined) -> Iterator[Finding]:
         kind="classes numbered by case",
         message=f"Every case has {len(first)} label value{'s' if several else ''}, but not the same: "
         + "; ".join(
-            f"{', '.join(map(str, sorted(values)))} in {some([name for name, mine in own.items() if mine == values])}"
+            f"{', '.join(map(str, sorted(values)))} in {some([name for name, each in own.items() if each == values])}"
             for values in (first, *others[:2])
         )
         + ".",
@@ -167,13 +167,13 @@ def _renumbered(scan: CaseScan, value: int, to: int) -> CaseScan:
     def moved(table: Mapping[int, Any]) -> dict[int, Any]:
         return {to if key == value else key: item for key, item in table.items()}
 
-    traits = scan.traits and replace(
-        scan.traits,
-        levels=moved(scan.traits.levels),
-        centers=moved(scan.traits.centers),
-        specks=moved(scan.traits.specks),
+    stats = scan.stats and replace(
+        scan.stats,
+        levels=moved(scan.stats.levels),
+        centers=moved(scan.stats.centers),
+        specks=moved(scan.stats.specks),
     )
-    return replace(scan, voxels=moved(scan.voxels), traits=traits)
+    return replace(scan, voxels=moved(scan.voxels), stats=stats)
 
 
 VALUE_CHECKS: dict[str, Callable[[Examined], Iterator[Finding]]] = {

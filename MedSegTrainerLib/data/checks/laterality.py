@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from MedSegTrainerLib.data.checks.case_statistics import CaseTraits
+    from MedSegTrainerLib.data.checks.case_statistics import CaseStatistics
 
 CLEAR = {  # words that mean a side wherever they stand; left ones, then right ones
     "left": "left lh links linke linker linkes linken gauche sinister sinistra sinistrum sinistro sinistri "
@@ -39,18 +39,18 @@ def why_not_mirror(names: Iterable[str]) -> str | None:
     return f"'{name}' lies on one side, and mirroring would move it to the other" if name else None
 
 
-def opposite_sides(traits: Sequence[CaseTraits], names: Mapping[int, str]) -> dict[int, str]:
+def opposite_sides(stats: Sequence[CaseStatistics], names: Mapping[int, str]) -> dict[int, str]:
     """Axes (0 is z, 1 is y, 2 is x) along which two classes lie on opposite sides in nearly all cases, and which.
 
     Mirrored along it, one would look like the other where nothing but the place tells them apart. ``names``: of label
     values. Of several pairs the one furthest apart is named.
     """
-    if not traits or len(names) < 2:
+    if not stats or len(names) < 2:
         return {}
     nowhere = (np.nan, np.nan, np.nan)
     centers, stds = (
         np.array([[positions.get(value, nowhere) for value in names] for positions in each])
-        for each in ([case.centers for case in traits], [case.stds for case in traits])
+        for each in ([case.centers for case in stats], [case.stds for case in stats])
     )
     furthest: dict[int, tuple[float, str]] = {}
     ordered = list(names.values())

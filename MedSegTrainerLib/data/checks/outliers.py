@@ -22,10 +22,10 @@ def strays(values: Sequence[float] | np.ndarray, least: float) -> np.ndarray:
     Unlike: by more than ``least`` and by more than five standard deviations, as the median absolute deviation
     estimates them. Among fewer than four values none is.
     """
-    away = np.asarray(values, dtype=float)
-    away = away - (np.median(away) if away.size else 0.0)
-    limit = max(least, DEVIATIONS * NORMAL * float(np.median(np.abs(away)))) if away.size >= FEW_CASES else np.inf
-    return np.where(np.abs(away) > limit, away, 0.0)
+    offsets = np.asarray(values, dtype=float)
+    offsets = offsets - (np.median(offsets) if offsets.size else 0.0)
+    limit = max(least, DEVIATIONS * NORMAL * float(np.median(np.abs(offsets)))) if offsets.size >= FEW_CASES else np.inf
+    return np.where(np.abs(offsets) > limit, offsets, 0.0)
 
 
 def is_few(odd: int, cases: int) -> bool:
@@ -54,10 +54,10 @@ def odd_grids(scans: Sequence[CaseScan]) -> list[tuple[str, str, bool]]:
 
 def odd_intensities(scans: Sequence[CaseScan]) -> dict[str, str]:
     """Cases whose intensities have another range than those of the others, with a message each."""
-    varied = [scan for scan in scans if scan.traits and scan.low != scan.high]
+    varied = [scan for scan in scans if scan.stats and scan.low != scan.high]
     messages: dict[str, str] = {}
     for channel in range(min((len(scan.low) for scan in varied), default=0)):
-        ranges = np.array([scan.traits.ranges[channel] for scan in varied if scan.traits])
+        ranges = np.array([scan.stats.ranges[channel] for scan in varied if scan.stats])
         widths = np.maximum(ranges[:, 1] - ranges[:, 0], 1e-6)
         usual = np.median(ranges, axis=0)
         wide = strays(np.log(widths), np.log(SCALE_FACTOR))

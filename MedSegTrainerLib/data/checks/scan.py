@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.config.settings import Auto
 from MedSegTrainerLib.data.checks.case_scan import CaseScan, Examined
-from MedSegTrainerLib.data.checks.case_statistics import find_specks, take_traits
+from MedSegTrainerLib.data.checks.case_statistics import find_specks, take_statistics
 from MedSegTrainerLib.data.checks.doctor import diagnose
 from MedSegTrainerLib.data.checks.hot_voxels import find_hot_voxels
 from MedSegTrainerLib.data.checks.label_values import join_binary
@@ -195,12 +195,12 @@ def _scan(
     if ignore_label is not None:
         labelled &= values != ignore_label
     chosen = _evenly_sampled(np.flatnonzero(labelled.ravel()))
-    traits = take_traits(arrays, values, chosen, geometry.spacing_zyx, direction)
-    hot = [find_hot_voxels(array, span) for array, span in zip(arrays, traits.ranges, strict=True)]
-    traits = replace(traits, hot={index: each.text for index, each in enumerate(hot) if each})
+    stats = take_statistics(arrays, values, chosen, geometry.spacing_zyx, direction)
+    hot = [find_hot_voxels(array, span) for array, span in zip(arrays, stats.ranges, strict=True)]
+    stats = replace(stats, hot={index: each.text for index, each in enumerate(hot) if each})
     voxels = {int(value): int(n) for value, n in zip(present, counts, strict=True) if value != ignore_label}
     if thorough:
-        traits = replace(traits, specks=find_specks(values, [value for value in voxels if value != 0]))
+        stats = replace(stats, specks=find_specks(values, [value for value in voxels if value != 0]))
     sampled = chosen if chosen.size else _evenly_sampled(np.arange(labelled.size))
     return CaseScan(
         name=name,
@@ -209,7 +209,7 @@ def _scan(
         low=tuple(float(array.min()) for array in arrays),
         high=tuple(float(array.max()) for array in arrays),
         voxels=voxels,
-        traits=traits,
+        stats=stats,
     )
 
 

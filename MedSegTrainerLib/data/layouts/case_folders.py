@@ -44,7 +44,7 @@ def case_folders(root: Path, data: DataConfig) -> Dataset | None:
     Raises DataError where a folder holds several label maps, or the cases have different channels.
     """
     inside = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    folders = [_look_into(path, data) for path in inside]
+    folders = [_read_case_folder(path, data) for path in inside]
     folders = [each for each in folders if each.channels or each.labels]
     if not any(each.channels and each.labels for each in folders):
         return None
@@ -69,7 +69,7 @@ def case_folders(root: Path, data: DataConfig) -> Dataset | None:
     return whole(dataset, message, findings)
 
 
-def _look_into(folder: Path, data: DataConfig) -> CaseFolder:
+def _read_case_folder(folder: Path, data: DataConfig) -> CaseFolder:
     files = image_files(folder)
     if data.label_name:
         labels = [path for path in files if _is_named(path, folder, data.label_name)]

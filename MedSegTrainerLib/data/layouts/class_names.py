@@ -57,10 +57,10 @@ def choose_values(votes: Mapping[str, Counter[int]], listed: Mapping[str, int]) 
     for name in sorted(votes, key=lambda name: (-max(votes[name].values()), min(votes[name]), name)):
         if name in chosen:
             continue
-        liked = sorted(votes[name], key=lambda value: (-votes[name][value], value))
+        by_votes = sorted(votes[name], key=lambda value: (-votes[name][value], value))
         taken = set(chosen.values())
         free = next(value for value in range(1, len(taken) + 2) if value not in taken)
-        chosen[name] = next((value for value in liked if value not in taken), free)
+        chosen[name] = next((value for value in by_votes if value not in taken), free)
     return chosen
 
 

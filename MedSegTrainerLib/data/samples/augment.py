@@ -146,8 +146,8 @@ def source_size(plan: Plan, largest: Triple, strength: str = "standard") -> Trip
     Where batches are seen at many scales it is so much larger that the smallest scale fits into it.
     """
     zoom = 1 / RANGES[strength].multi_scale[0] if ARCHITECTURES[plan.architecture].is_multi_scale else 1.0
-    grown = [math.ceil(SOURCE_MARGIN * zoom * p) if p > 1 else 1 for p in plan.patch_size]
-    size = [min(g, max(p, n)) for g, p, n in zip(grown, plan.patch_size, largest, strict=True)]
+    enlarged = [math.ceil(SOURCE_MARGIN * zoom * p) if p > 1 else 1 for p in plan.patch_size]
+    size = [min(g, max(p, n)) for g, p, n in zip(enlarged, plan.patch_size, largest, strict=True)]
     return size[0], size[1], size[2]
 
 
@@ -184,8 +184,8 @@ def _sampling_grid(draw: AugmentationDraw, plan: Plan, source: tuple[int, ...], 
         along = matrix[:, None, :, axis] * steps[None, :, None]  # (B, length, 3)
         grid = grid + along.view(len(along), *(length if a == axis else 1 for a in range(3)), 3)
     for field in bends:
-        bent = functional.interpolate(field, size=plan.patch_size, mode="trilinear", align_corners=True)
-        grid = grid + bent.permute(0, 2, 3, 4, 1)
+        displacement = functional.interpolate(field, size=plan.patch_size, mode="trilinear", align_corners=True)
+        grid = grid + displacement.permute(0, 2, 3, 4, 1)
     return grid
 
 
@@ -208,9 +208,9 @@ def _draw_affine(generator: np.random.Generator, ranges: Ranges, plane_only: boo
         turn = np.eye(3)
         turn[first, first] = turn[second, second] = math.cos(angle)
         turn[first, second], turn[second, first] = -math.sin(angle), math.sin(angle)
-        lean = np.eye(3)
-        lean[first, second] = shears[axis]
-        matrix = matrix @ turn @ lean
+        shear_matrix = np.eye(3)
+        shear_matrix[first, second] = shears[axis]
+        matrix = matrix @ turn @ shear_matrix
     grow = np.array([1.0, scale, scale]) if plane_only else np.array([scale] * 3)
     return matrix * grow
 

@@ -48,12 +48,12 @@ class TestNamed:
 
 class TestObjection:
     @pytest.mark.parametrize(
-        ("name", "cases", "memory", "told"),
+        ("name", "cases", "memory", "text"),
         [("UNETR", 40, A100, "under 100 cases"), ("SwinUNETR", 300, None, "over 16 GB"), ("UNETR", 300, A100, None),
          ("VNet", 40, None, "8 GB and more"), ("VNet", 40, RTX_3070, None), ("SegResNet", 40, None, None),
          ("UNet2D", 5, None, None)],
     )  # fmt: skip
-    def test_what_the_guide_says_against_it(self, name: str, cases: int, memory: int | None, told: str | None) -> None:
-        found = objection(name, situation(cases=cases, memory=memory))
-        assert (found is None) == (told is None)
-        assert told is None or told in str(found)
+    def test_what_the_guide_says_against_it(self, name: str, cases: int, memory: int | None, text: str | None) -> None:
+        answer = objection(name, situation(cases=cases, memory=memory))
+        assert (answer is None) == (text is None)
+        assert text is None or text in str(answer)

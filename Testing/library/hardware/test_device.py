@@ -70,7 +70,7 @@ class TestTransfer:
     def test_on_a_cpu_nothing_moves(self, cpu: torch.device) -> None:
         tensors = [torch.ones(2, 3), torch.zeros(4)]
         assert to_device(tensors[0], cpu) is tensors[0]
-        assert all(found is tensor for found, tensor in zip(tensors_to_device(tensors, cpu), tensors, strict=True))
+        assert all(moved is tensor for moved, tensor in zip(tensors_to_device(tensors, cpu), tensors, strict=True))
 
     @pytest.mark.parametrize("pin", [False, True])
     def test_stacked(self, cpu: torch.device, pin: bool) -> None:
@@ -88,8 +88,8 @@ class TestTransfer:
         cuda, parts = torch.device("cuda"), [torch.randn(3, 4).T, torch.randn(4, 3)]
         assert torch.equal(to_device(parts[0], cuda).cpu(), parts[0])
         assert torch.equal(stacked_on_device(parts, cuda).cpu(), torch.stack(parts))
-        for found, wanted in zip(tensors_to_device(parts, cuda), parts, strict=True):
-            assert torch.equal(found.cpu(), wanted)
+        for moved, expected in zip(tensors_to_device(parts, cuda), parts, strict=True):
+            assert torch.equal(moved.cpu(), expected)
 
 
 def test_convolutions_are_tried_for_work_of_the_same_shapes_alone(cpu: torch.device) -> None:
