@@ -41,11 +41,11 @@ def classes_from_values(values: Sequence[int], names: Mapping[int, str]) -> list
     ]
 
 
-def class_names(found: Sequence[int], given: Mapping[int, str]) -> Mapping[int, str]:
-    """Names by value: those a data set gives, whose label maps hold the values ``found``.
+def class_names(values: Sequence[int], names: Mapping[int, str]) -> Mapping[int, str]:
+    """Names by value: those a data set gives, whose label maps hold these ``values``.
 
     A mask of 0 and 255 is a binary mask, whatever number the data set's own list gives its class.
     """
-    if set(found) - {0} == {WHITE} and WHITE not in given and len(given) <= 1:
-        return {WHITE: next(iter(given.values()), "foreground")}
-    return given
+    if set(values) - {0} == {WHITE} and WHITE not in names and len(names) <= 1:
+        return {WHITE: next(iter(names.values()), "foreground")}
+    return names

@@ -77,13 +77,13 @@ def system_error_text(error: OSError) -> str:
     return f"{what}. Check that it can be reached and that you may use it, then start again."
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, options: Iterable[str]) -> str:
     """A sentence that names the nearest known word, or lists them all; '' when there are none, or too many to read."""
-    options = sorted(known)
-    near = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
+    ordered = sorted(options)
+    near = difflib.get_close_matches(word, ordered, n=1, cutoff=0.6)
     if near:
         return f" Did you mean '{near[0]}'?"
-    return f" Known: {', '.join(options)}." if 0 < len(options) <= MOST_LISTED else ""
+    return f" Known: {', '.join(ordered)}." if 0 < len(ordered) <= MOST_LISTED else ""
 
 
 def some(names: Sequence[str]) -> str:

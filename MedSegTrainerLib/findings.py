@@ -49,9 +49,9 @@ def from_error(error: DataError, kind: str, case: str) -> Finding:
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     """By severity, then findings of a kind together, in the order in which they were found."""
-    found = list(findings)
-    kinds = list(dict.fromkeys(finding.kind for finding in found))
-    return sorted(found, key=lambda finding: (SEVERITIES.index(finding.severity), kinds.index(finding.kind)))
+    ordered = list(findings)
+    kinds = list(dict.fromkeys(finding.kind for finding in ordered))
+    return sorted(ordered, key=lambda finding: (SEVERITIES.index(finding.severity), kinds.index(finding.kind)))
 
 
 def refuse_errors(findings: Iterable[Finding]) -> None:
@@ -60,9 +60,9 @@ def refuse_errors(findings: Iterable[Finding]) -> None:
     if len(problems) == 1:
         raise DataError(problems[0])
     if problems:
-        shown = "\n".join(f"  - {problem}" for problem in problems[:MOST_LISTED])
+        lines = "\n".join(f"  - {problem}" for problem in problems[:MOST_LISTED])
         more = f"\n  ... and {len(problems) - MOST_LISTED} more" if len(problems) > MOST_LISTED else ""
-        raise DataError(f"{len(problems)} problems with the data:\n{shown}{more}")
+        raise DataError(f"{len(problems)} problems with the data:\n{lines}{more}")
 
 
 def warning_lines(findings: Iterable[Finding]) -> list[str]:

@@ -170,8 +170,8 @@ class JobFolder:
             return Status()
         if not isinstance(values, dict):
             return Status()
-        known = types_of(Status).items()
-        return Status(**{name: values[name] for name, kind in known if name in values and fits(values[name], kind)})
+        types = types_of(Status).items()
+        return Status(**{name: values[name] for name, kind in types if name in values and fits(values[name], kind)})
 
     def request_stop(self, how: str = STOP_KEEP_BEST) -> None:
         """Asks the process that works on the job to end: ``keep-best`` or ``now``."""
@@ -179,8 +179,8 @@ class JobFolder:
 
     def stop_requested(self) -> str | None:
         """``keep-best``, ``now``, or None when nobody asked."""
-        words = small_text(self.stop_file)
-        return None if words is None else STOP_NOW if words.strip() == STOP_NOW else STOP_KEEP_BEST
+        text = small_text(self.stop_file)
+        return None if text is None else STOP_NOW if text.strip() == STOP_NOW else STOP_KEEP_BEST
 
     def request_preview(self, case: str) -> None:
         """Asks the process that trains to show this held-out case, from its next validation on. Raises StorageError."""
@@ -220,14 +220,14 @@ class JobFolder:
         command = [python, "-m", "MedSegTrainerLib", "run", str(self.path.resolve()), "--quiet"]
         command += [] if devices is None else ["--devices", str(devices)]
         command += [] if expect is None else ["--expect", expect]
-        given = os.environ if environment is None else environment
+        base = os.environ if environment is None else environment
         self._reserve()
         with open_log(self.log_file) as log:
             process = subprocess.Popen(
                 command,
                 cwd=library,
                 env={
-                    **{name: value for name, value in given.items() if name != "WORLD_SIZE"},  # not one of our ranks
+                    **{name: value for name, value in base.items() if name != "WORLD_SIZE"},  # not one of our ranks
                     "PYTHONUNBUFFERED": "1",
                     "PYTHONIOENCODING": "utf-8",
                     **KEEP_FREED_MEMORY,
@@ -330,9 +330,9 @@ def checksum(document: Mapping[str, Any]) -> str:
 
 def _remove_leftovers(folder: JobFolder) -> None:
     """Half-written files of a process that died, where jobs write them and nowhere that a link leads to."""
-    for place in (folder.path / name for name in FOLDERS_WRITTEN):
-        if place.is_symlink() or not place.is_dir():
+    for directory in (folder.path / name for name in FOLDERS_WRITTEN):
+        if directory.is_symlink() or not directory.is_dir():
             continue
-        for path in place.iterdir():
+        for path in directory.iterdir():
             if atomic.TEMPORARY.match(path.name) and path.is_file() and not path.is_symlink():
                 path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Who has a job folder: its lock, whether that process still lives, and what is said to another one."""
+"""Who has a job folder: its lock, whether that process still lives, and the error for another one."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ class JobLock:
         """A lock taken a moment ago whose owner has not written its status yet."""
         owner = _lock_owner(self.folder)
         try:
-            taken = self.folder.lock_file.stat().st_mtime
+            locked = self.folder.lock_file.stat().st_mtime
         except OSError:
             return False
-        if owner is None or abs(time.time() - taken) > DEAD_AFTER_SECONDS or self.folder.status().heartbeat > taken:
+        if owner is None or abs(time.time() - locked) > DEAD_AFTER_SECONDS or self.folder.status().heartbeat > locked:
             return False
         host, pid = owner
         return host != socket.gethostname() or process_exists(pid)
@@ -117,10 +117,10 @@ def _open_at_once(path: str, flags: int) -> int:
 
 def _lock_owner(folder: LockedFolder) -> tuple[str, int] | None:
     """Host and process that the lock names."""
-    words = (small_text(folder.lock_file) or "").split()
-    if len(words) != 3 or not words[1].isascii() or not words[1].isdigit() or len(words[1]) > 10:
+    fields = (small_text(folder.lock_file) or "").split()
+    if len(fields) != 3 or not fields[1].isascii() or not fields[1].isdigit() or len(fields[1]) > 10:
         return None
-    return words[0], int(words[1])
+    return fields[0], int(fields[1])
 
 
 def busy(folder: LockedFolder) -> str:

@@ -75,7 +75,7 @@ def job_log(path: Path, rank: int = 0) -> Iterator[None]:
         target: TextIO = stack.enter_context(_stream(path))
         handler = _LogHandler(target)
         handler.setFormatter(LineFormatter(rank))
-        handler.setLevel(logging.WARNING if rank else wanted_level())
+        handler.setLevel(logging.WARNING if rank else log_level())
         stack.enter_context(_warnings_captured(handler))
         stack.enter_context(_attached(handler))
         yield
@@ -99,14 +99,14 @@ def console_log() -> Iterator[None]:
             os.environ[LEVEL_VARIABLE] = before
 
 
-def wanted_level() -> int:
+def log_level() -> int:
     """That of ``MEDSEGTRAINER_LOG_LEVEL``; INFO where it is not set, or to something else than a level."""
     name = os.environ.get(LEVEL_VARIABLE, "INFO").upper()
     return int(getattr(logging, name)) if name in LEVELS else logging.INFO
 
 
 def is_verbose() -> bool:
-    return wanted_level() == logging.DEBUG
+    return log_level() == logging.DEBUG
 
 
 def open_log(path: Path) -> BinaryIO:
@@ -119,8 +119,8 @@ def open_log(path: Path) -> BinaryIO:
 
 def is_log_line(line: str, logger: str | None = None) -> bool:
     """Whether a line of ``log.txt`` was logged (by this logger) and not printed."""
-    found = LINE.match(line)
-    return found is not None and logger in (None, found["logger"])
+    match = LINE.match(line)
+    return match is not None and logger in (None, match["logger"])
 
 
 class LogReader:

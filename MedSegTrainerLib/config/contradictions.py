@@ -52,8 +52,8 @@ def training_contradictions(config: TrainConfig) -> list[str]:
 def _schedule_problems(config: TrainConfig) -> list[str]:
     rate, trainer = config.optimizer.learning_rate, config.trainer
     problems = []
-    is_meant = trainer.lr_schedule in ("cosine", "plateau") or trainer.eta_min != TrainerConfig.eta_min
-    if rate != "auto" and trainer.eta_min > rate and is_meant:
+    uses_eta_min = trainer.lr_schedule in ("cosine", "plateau") or trainer.eta_min != TrainerConfig.eta_min
+    if rate != "auto" and trainer.eta_min > rate and uses_eta_min:
         problems.append(
             f"trainer.eta_min = {trainer.eta_min:g} and optimizer.learning_rate = {rate:g}: the smallest rate is above "
             "the largest. Make it smaller."
@@ -96,8 +96,8 @@ def _loss_problems(loss: LossConfig) -> list[str]:
     weights = loss.weights()
     if not weights:
         problems.append("loss: every weight of 'combined' is 0, so nothing would be learned. Give one of them.")
-    taking = {term: LOSS_TERMS[term].class_weights for term in weights if LOSS_TERMS[term].class_weights}
-    for term, name in taking.items():
+    weighted_terms = {term: LOSS_TERMS[term].class_weights for term in weights if LOSS_TERMS[term].class_weights}
+    for term, name in weighted_terms.items():
         value = getattr(loss, name)
         values = value if isinstance(value, list) else [value]
         if values and all(number == 0 for number in values):

@@ -40,15 +40,15 @@ def requested_classes(config: NetworkConfig) -> int | Auto:
 def chosen_settings(config: NetworkConfig) -> dict[str, Any]:
     """The network's own settings by name, the default where the configuration says 'auto'."""
     defaults = ARCHITECTURES[architecture_name(config)].settings
-    given = {name: getattr(config, name) for name in defaults}
-    return {name: defaults[name] if value == "auto" else value for name, value in given.items()}
+    configured = {name: getattr(config, name) for name in defaults}
+    return {name: defaults[name] if value == "auto" else value for name, value in configured.items()}
 
 
 def network_settings(architecture: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a network was built with, from its parameters, for people to read."""
-    found = {"base_channels": parameters["features"][0]} if architecture == PLANNED else {}
-    found |= {name: parameters[name] for name in ARCHITECTURES[architecture].settings if name in parameters}
-    return found
+    settings = {"base_channels": parameters["features"][0]} if architecture == PLANNED else {}
+    settings |= {name: parameters[name] for name in ARCHITECTURES[architecture].settings if name in parameters}
+    return settings
 
 
 def edges(size: int | list[int], axes: int) -> list[int]:
@@ -59,33 +59,33 @@ def edges(size: int | list[int], axes: int) -> list[int]:
 def network_problems(config: TrainConfig) -> list[str]:
     """Settings that the chosen network does not have or cannot take, one line each."""
     network, name = config.network, architecture_name(config.network)
-    known = ARCHITECTURES[name]
-    allowed = {*COMMON, *known.settings, *(["img_size"] if known.has_img_size else [])}
+    chosen = ARCHITECTURES[name]
+    allowed = {*COMMON, *chosen.settings, *(["img_size"] if chosen.has_img_size else [])}
     problems = [
-        f"network.{item.name} = {getattr(network, item.name)!r}: {name} has no such setting.{_who_has(item.name)}"
+        f"network.{item.name} = {getattr(network, item.name)!r}: {name} has no such setting.{_networks_with(item.name)}"
         for item in fields(NetworkConfig)
         if item.name not in allowed and getattr(network, item.name) != item.default
     ]
-    problems += _said_twice(network)
+    problems += _alias_conflicts(network)
     dims = requested_dims(network)
-    if dims != "auto" and dims not in known.dims:
+    if dims != "auto" and dims not in chosen.dims:
         setting = "dims" if network.dims != "auto" else "dimension"
         problems.append(
-            f"network.{setting} = {getattr(network, setting)}: {name} is a {known.dims[0]}D network. Leave it out."
+            f"network.{setting} = {getattr(network, setting)}: {name} is a {chosen.dims[0]}D network. Leave it out."
         )
-    if network.neighbour_slices and (dims == 3 or 2 not in known.dims):
+    if network.neighbour_slices and (dims == 3 or 2 not in chosen.dims):
         problems.append(
             f"network.neighbour_slices = {network.neighbour_slices}: a 3D network sees all slices of its patch. "
             "Leave it out, or set network.dims to 2."
         )
-    for setting, step in known.steps.items():
+    for setting, step in chosen.steps.items():
         value = getattr(network, setting)
         if value != "auto" and value % step:
             problems.append(f"network.{setting} = {value}: must be a multiple of {step} for {name}.")
-    return problems + _head_problems(network, known) + _size_problems(config, known)
+    return problems + _head_problems(network, chosen) + _size_problems(config, chosen)
 
 
-def _said_twice(network: NetworkConfig) -> list[str]:
+def _alias_conflicts(network: NetworkConfig) -> list[str]:
     """Settings with two names that say different things."""
     problems = []
     if network.dims != "auto" and network.dimension not in ("auto", f"{network.dims}d"):
@@ -102,9 +102,9 @@ def _said_twice(network: NetworkConfig) -> list[str]:
     return problems
 
 
-def _head_problems(network: NetworkConfig, known: Architecture) -> list[str]:
+def _head_problems(network: NetworkConfig, architecture: Architecture) -> list[str]:
     """Tokens that cannot be shared out evenly among the heads."""
-    if "num_heads" not in known.settings:
+    if "num_heads" not in architecture.settings:
         return []
     width, heads = (chosen_settings(network)[name] for name in ("embed_dim", "num_heads"))
     if width % heads == 0:
@@ -112,27 +112,27 @@ def _head_problems(network: NetworkConfig, known: Architecture) -> list[str]:
     return [f"network.embed_dim = {width} and network.num_heads = {heads}: the width must be a multiple of the heads."]
 
 
-def _who_has(setting: str) -> str:
+def _networks_with(setting: str) -> str:
     names = [
         name
-        for name, known in ARCHITECTURES.items()
-        if setting in known.settings or (setting == "img_size" and known.has_img_size)
+        for name, architecture in ARCHITECTURES.items()
+        if setting in architecture.settings or (setting == "img_size" and architecture.has_img_size)
     ]
     return f" Leave it out, or set network.type to {' or '.join(names)}." if names else " Leave it out."
 
 
-def _size_problems(config: TrainConfig, known: Architecture) -> list[str]:
+def _size_problems(config: TrainConfig, architecture: Architecture) -> list[str]:
     """Image sizes that are no sizes, or that contradict each other."""
     problems = []
     sizes = {"data.image_size": config.data.image_size, "network.img_size": config.network.img_size}
-    given = {name: size for name, size in sizes.items() if size != "auto"}
-    for name, size in given.items():
-        lengths = known.dims if isinstance(size, list) else (1,)
+    chosen = {name: size for name, size in sizes.items() if size != "auto"}
+    for name, size in chosen.items():
+        lengths = architecture.dims if isinstance(size, list) else (1,)
         if len(edges(size, 1)) not in lengths:
-            each = " or ".join(f"{count} (one an axis)" for count in known.dims)
+            each = " or ".join(f"{count} (one an axis)" for count in architecture.dims)
             problems.append(f"{name} = {size}: give one positive number, or {each}.")
-    if len(given) == 2 and not problems:
-        data, network = (edges(size, known.dims[0]) for size in given.values())
+    if len(chosen) == 2 and not problems:
+        data, network = (edges(size, architecture.dims[0]) for size in chosen.values())
         if data != network:
             problems.append(
                 f"network.img_size = {config.network.img_size} and data.image_size = {config.data.image_size}: "

@@ -17,7 +17,7 @@ def with_settings(values: dict[str, Any], assignments: Iterable[Assignment], cls
     paths = setting_paths(cls)
     problems = [
         f"{name} = {shortened(part)}: must be an object with the settings of that section."
-        for name, part in _sections_given(values, paths)
+        for name, part in _given_sections(values, paths)
         if not isinstance(part, dict)
     ]
     if problems:
@@ -58,7 +58,7 @@ def _pairs(assignments: Iterable[Assignment], paths: list[str], problems: list[s
             yield key, value
 
 
-def _sections_given(values: Mapping[str, Any], paths: list[str]) -> Iterator[tuple[str, Any]]:
+def _given_sections(values: Mapping[str, Any], paths: list[str]) -> Iterator[tuple[str, Any]]:
     """The sections of ``values`` with what stands in them, as far as they can be entered."""
     for name in sorted({".".join(path.split(".")[:end]) for path in paths for end in range(1, path.count(".") + 1)}):
         part: Any = values

@@ -128,16 +128,16 @@ def _numbers_of(hint: Any) -> list[int]:
 
 
 def _problem_lines(error: ValidationError, cls: type) -> list[str]:
-    """One line for each setting that is wrong; alternatives of a union are told in one line."""
-    known = setting_paths(cls)
+    """One line for each setting that is wrong; alternatives of a union share a line."""
+    paths = setting_paths(cls)
     lines: dict[str, str] = {}
     for problem in error.errors(include_url=False)[:MOST_PROBLEMS]:
         location = [str(part) for part in problem["loc"]]
-        path = _longest_known(location, known)
+        path = _longest_path(location, paths)
         if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             path = ".".join(location)
             section = path.rpartition(".")[0]
-            siblings = [p.removeprefix(section + ".").split(".")[0] for p in known if p.startswith(section)]
+            siblings = [p.removeprefix(section + ".").split(".")[0] for p in paths if p.startswith(section)]
             lines[path] = f"{path}: unknown setting.{did_you_mean(location[-1], siblings)}"
         elif path in lines:
             lines[path] += f"; or: {problem['msg']}"
@@ -147,10 +147,10 @@ def _problem_lines(error: ValidationError, cls: type) -> list[str]:
     return [*lines.values(), *([f"{more} more problems of this kind."] if more > 0 else [])]
 
 
-def _longest_known(location: list[str], known: list[str]) -> str:
+def _longest_path(location: list[str], paths: list[str]) -> str:
     """The setting a pydantic location points into; the parts behind it name alternatives of a union."""
     for end in range(len(location), 0, -1):
-        if ".".join(location[:end]) in known:
+        if ".".join(location[:end]) in paths:
             return ".".join(location[:end])
     return ".".join(location)
 
@@ -164,7 +164,9 @@ def _limit_problems(config: Any, prefix: str) -> list[str]:
             continue
         numbers = value if isinstance(value, list) else [value]
         outside = (
-            f"{path} = {shortened(number)}: {told}" for number in numbers if (told := _outside(number, item.metadata))
+            f"{path} = {shortened(number)}: {excess}"
+            for number in numbers
+            if (excess := _outside(number, item.metadata))
         )
         problems += list(islice(outside, 1))
     return problems

@@ -119,9 +119,9 @@ def _channels(plan: Plan) -> Iterator[str]:
     if not plan.normalization or len(plan.channel_names) != len(plan.normalization):
         counts = f"{len(plan.normalization)} and {len(plan.channel_names)}"
         yield f"normalization and channel_names: must have one entry a channel, and have {counts}."
-    for how in plan.normalization:
-        if how.low > how.high or how.std < 0:
-            yield f"normalization: low {how.low:g} to high {how.high:g} with deviation {how.std:g} is no range."
+    for entry in plan.normalization:
+        if entry.low > entry.high or entry.std < 0:
+            yield f"normalization: low {entry.low:g} to high {entry.high:g} with deviation {entry.std:g} is no range."
     yield from (f"channel_names: {name!r} is no name." for name in plan.channel_names if not _is_plain(name))
 
 
@@ -141,19 +141,19 @@ def _classes(plan: Plan) -> Iterator[str]:
 
 
 def _network(plan: Plan) -> Iterator[str]:
-    known = ARCHITECTURES.get(plan.architecture)
-    if known is None:
+    architecture = ARCHITECTURES.get(plan.architecture)
+    if architecture is None:
         near = did_you_mean(plan.architecture, ARCHITECTURES)
         yield f"architecture: '{plan.architecture}' is no known network.{near}"
         return
-    if plan.dims not in known.dims:
-        yield f"dims = {plan.dims}: {plan.architecture} has {' or '.join(map(str, known.dims))}."
+    if plan.dims not in architecture.dims:
+        yield f"dims = {plan.dims}: {plan.architecture} has {' or '.join(map(str, architecture.dims))}."
     wrong = [*_parameters(plan.network)]
     yield from wrong
     if wrong:
         return
-    seen = len(plan.normalization) * (1 + 2 * plan.neighbour_slices)
-    expected: dict[str, Any] = {"dims": plan.dims, "in_channels": seen, "out_channels": len(plan.classes) + 1}
+    in_channels = len(plan.normalization) * (1 + 2 * plan.neighbour_slices)
+    expected: dict[str, Any] = {"dims": plan.dims, "in_channels": in_channels, "out_channels": len(plan.classes) + 1}
     expected["img_size"] = list(plan.patch_size[3 - plan.dims :])
     for name, value in expected.items():
         if plan.network.get(name, value) != value:
@@ -243,5 +243,5 @@ def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
         strides = [[1] * (3 - len(stride)) + list(stride) for stride in network["strides"]]
         divisor = [math.prod(axis) for axis in zip(*strides, strict=True)]
     except (TypeError, ValueError):
-        return values  # without a divisor, which is told
+        return values  # without a divisor, which is reported
     return {**values, "image_size": None, "divisor": divisor}

@@ -39,6 +39,6 @@ RESULT_FORMATS: dict[str, ResultFormat] = {
 
 
 def format_names() -> str:
-    """All formats in words, each once."""
-    known = {name: entry for name, entry in RESULT_FORMATS.items() if not entry.same_as}
-    return ", ".join(f"{name} ({entry.note})" if entry.note else name for name, entry in known.items())
+    """All formats as a text, each once."""
+    formats = {name: entry for name, entry in RESULT_FORMATS.items() if not entry.same_as}
+    return ", ".join(f"{name} ({entry.note})" if entry.note else name for name, entry in formats.items())

@@ -207,12 +207,12 @@ class LossConfig:
         """Term (a ``loss_type``) to its weight; a term that is not named weighs 0."""
         if self.loss_type not in ("auto", "combined"):
             return {self.loss_type: 1.0}
-        given: dict[str, float | None] = {
+        configured: dict[str, float | None] = {
             name: getattr(self, term.weight) for name, term in LOSS_TERMS.items() if term.weight
         }
-        if all(weight is None for weight in given.values()):
+        if all(weight is None for weight in configured.values()):
             return {"dice": 0.5, "cross_entropy": 0.5}
-        return {term: weight for term, weight in given.items() if weight}
+        return {term: weight for term, weight in configured.items() if weight}
 
 
 @dataclass(frozen=True, kw_only=True)

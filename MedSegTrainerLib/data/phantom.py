@@ -68,12 +68,12 @@ def write_phantoms(folder: Path, *, train: int, held_out: int, seed: int = 0) ->
     """
     for index in range(train + held_out):
         training = index < train
-        place = folder / ("train" if training else "held_out")
+        target = folder / ("train" if training else "held_out")
         name = f"case_{index:03d}.nii.gz"
         image, label = make_phantom(seed * SEEDS_PER_SERIES + index)
         # The image too: its numbers are whole, and writing at once is the same.
-        write_label_map(image, place / ("imagesTr" if training else "images") / name, [])
-        write_label_map(label, place / ("labelsTr" if training else "labels") / name, [])
+        write_label_map(image, target / ("imagesTr" if training else "images") / name, [])
+        write_label_map(label, target / ("labelsTr" if training else "labels") / name, [])
     names = [f"case_{index:03d}.nii.gz" for index in range(train)]
     description = {
         "name": "Phantom abdomen",

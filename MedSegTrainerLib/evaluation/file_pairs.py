@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from MedSegTrainerLib.config.job_settings import EvaluateConfig
-from MedSegTrainerLib.data.layouts.name_pairs import IMAGE_WORD, LABEL_WORD, pair_by_words
+from MedSegTrainerLib.data.layouts.name_pairs import IMAGE_WORD, LABEL_WORD, pair_by_name
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.imaging.read import IMAGE_SUFFIXES, case_name, image_files
@@ -117,7 +117,7 @@ def _under_predicted(
     references = dict(label_files)
     masks = {name: paths for name, paths in label_files.items() if not IMAGE_WORD.search(name)}
     if masks and not masks.keys() & predicted.keys() and all(LABEL_WORD.search(name) for name in masks):
-        names, masks = pair_by_words({name: name for name in predicted}, masks)
+        names, masks = pair_by_name({name: name for name in predicted}, masks)
         references = {names.get(key, key): paths for key, paths in masks.items()}
     for name in sorted(references.keys() - predicted.keys()):
         if name + FIRST_CHANNEL in predicted.keys() - references.keys():

@@ -13,4 +13,4 @@ CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202
 
 def plain(text: object) -> str:
     """Control characters as Python writes them, ``\\x1b`` for the one that begins a command."""
-    return CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), str(text))
+    return CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode(), str(text))

@@ -47,8 +47,8 @@ def refuse_unnameable(path: Path, error: type[MedSegError] = DataError) -> None:
     try:
         name.encode()
     except UnicodeEncodeError:
-        shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        text = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
         raise error(
-            f"{shown} has a name that is not UTF-8, as old archives leave it, and image readers cannot open it. Rename "
+            f"{text} has a name that is not UTF-8, as old archives leave it, and image readers cannot open it. Rename "
             "it, for instance with: convmv -f latin1 -t utf8 -r --notest FOLDER"
         ) from None

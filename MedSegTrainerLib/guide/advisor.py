@@ -41,7 +41,7 @@ FINDINGS = {
     "class_at_zero": "A structure is not found at all",
     "healthy": "The training went well",
 }
-_LAST = {"plateau", "unfinished", "healthy"}  # what is said where nothing else is
+_LAST = {"plateau", "unfinished", "healthy"}  # reported only where nothing else is
 _HIDES: dict[str, set[str]] = {
     "unstable": set(FINDINGS),
     "not_learning": set(FINDINGS),
@@ -78,32 +78,33 @@ def history_from_events(events: Iterable[Mapping[str, Any]]) -> list[CurvePoint]
 
 
 def news(events: Sequence[Mapping[str, Any]], facts: TrainingFacts, *, ended: bool = False) -> list[Advised]:
-    """What the events of a job, all up to now, say and have not told before; ``ended``: no epoch will follow."""
+    """What the events of a job, all up to now, say and have not reported before; ``ended``: no epoch will follow."""
     history = history_from_events(events)
-    told = {event["finding"] for event in events if event["kind"] == "advised"}
+    reported = {event["finding"] for event in events if event["kind"] == "advised"}
     return [
         Advised(epoch=history[-1].epoch, **advice.to_json())
         for advice in advise(history, facts, ended=ended)
-        if advice.finding not in told
+        if advice.finding not in reported
     ]
 
 
 def advise(history: Sequence[CurvePoint], facts: TrainingFacts, *, ended: bool = False) -> list[Advice]:
     """What the curves say, the most important first; nothing as long as all may still become well.
 
-    A finding hides what follows from it: nothing else is said of an unstable training. ``ended``: no epoch will
-    follow, so patience is over, and a good training is told to be one.
+    A finding hides what follows from it: nothing else is reported of an unstable training. ``ended``: no epoch will
+    follow, so patience is over, and a good training is named as one.
     """
     if not history:
         return []
     curves = Curves(history, facts, ended)
-    found: dict[str, str] = {}
-    for name, look in SYMPTOMS.items():
-        hidden = any(name in _HIDES[earlier] for earlier in found)
-        message = None if hidden else look(curves)
+    advised: dict[str, str] = {}
+    for name, symptom in SYMPTOMS.items():
+        hidden = any(name in _HIDES[earlier] for earlier in advised)
+        message = None if hidden else symptom(curves)
         if message:
-            found[name] = message
+            advised[name] = message
     facts = replace(facts, epochs=history[-1].epochs)
     return [
-        Advice(finding=name, message=message, remedies=tuple(REMEDIES[name](facts))) for name, message in found.items()
+        Advice(finding=name, message=message, remedies=tuple(REMEDIES[name](facts)))
+        for name, message in advised.items()
     ]

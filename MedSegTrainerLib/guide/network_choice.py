@@ -22,34 +22,34 @@ class Situation:
     scale: float
 
 
-def named_by_guide(situation: Situation) -> tuple[str, str]:
+def recommended_network(situation: Situation) -> tuple[str, str]:
     """The network of the guide's tables, and the rows; what the data cannot tell (global context) is not asked for."""
-    size, told = _memory_row(situation.memory)
-    rows = [told, _cases_row(situation.cases)]
+    size, memory_row = _memory_row(situation.memory)
+    rows = [memory_row, _cases_row(situation.cases)]
     transformers = size == 2 and situation.cases > MANY_CASES
     if situation.dims == 2:
         if transformers:
-            return "TransUNet", _told("global context", rows)
+            return "TransUNet", _reason("global context", rows)
         if situation.scale > MULTI_SCALE and size > 0:
             scale = f"multi-scale (largest class to smallest {situation.scale:.0f}:1)"
-            return "DeepLabV3Plus", _told(scale, rows)
-        return "UNet2D", _told("general 2D", rows)
+            return "DeepLabV3Plus", _reason(scale, rows)
+        return "UNet2D", _reason("general 2D", rows)
     if transformers:
-        return "SwinUNETR", _told("most capacity", rows)
-    return ("SegResNet" if size == 0 else "UNet3D"), _told("general 3D", rows)
+        return "SwinUNETR", _reason("most capacity", rows)
+    return ("SegResNet" if size == 0 else "UNet3D"), _reason("general 3D", rows)
 
 
 def objection(architecture: str, situation: Situation) -> str | None:
     """What the guide says against a network that was chosen by name, or None."""
-    size, told = _memory_row(situation.memory)
-    known = ARCHITECTURES[architecture]
-    is_transformer = known.family == "transformer"
+    size, memory_row = _memory_row(situation.memory)
+    candidate = ARCHITECTURES[architecture]
+    is_transformer = candidate.family == "transformer"
     if is_transformer and situation.cases < FEW_CASES:
         return f"the guide has CNNs for under {FEW_CASES} cases (here {situation.cases})"
-    if size >= known.memory_row:
+    if size >= candidate.memory_row:
         return None
     what = "transformers" if is_transformer else "it"
-    return f"the guide has {what} for {('', '8 GB and more', 'over 16 GB')[known.memory_row]} (here {told})"
+    return f"the guide has {what} for {('', '8 GB and more', 'over 16 GB')[candidate.memory_row]} (here {memory_row})"
 
 
 def _memory_row(memory: int | None) -> tuple[int, str]:
@@ -73,5 +73,5 @@ def _cases_row(cases: int) -> str:
     return f"{cases} cases: transformers only above {MANY_CASES}"
 
 
-def _told(first: str, rows: list[str]) -> str:
+def _reason(first: str, rows: list[str]) -> str:
     return "; ".join([first, *rows])

@@ -97,8 +97,8 @@ class Curves:
     @property
     def known_losses(self) -> list[float]:
         """Validation losses; empty where one of them is missing, as in jobs of earlier versions."""
-        known = [loss for loss in self.val_losses if loss is not None and loss > 0]
-        return known if len(known) == len(self.val_losses) else []
+        positive = [loss for loss in self.val_losses if loss is not None and loss > 0]
+        return positive if len(positive) == len(self.val_losses) else []
 
     @property
     def third(self) -> int:
@@ -176,14 +176,14 @@ def _not_learning(curves: Curves) -> str | None:
     if falling[0] - falling[-1] > STILL * abs(falling[0]):
         return None
     rate, kind = curves.facts.learning_rate, curves.facts.optimizer_type
-    seen = f"The loss has not moved from {falling[0]:.3g}"
+    observation = f"The loss has not moved from {falling[0]:.3g}"
     if curves.norms and curves.norms[-1] < NO_GRADIENT:
-        return f"{seen}, and there is no gradient: the loss does not depend on the network's answer."
+        return f"{observation}, and there is no gradient: the loss does not depend on the network's answer."
     low, high = RATE_RANGE[kind]
     usual = f"{kind} usually takes {low:g} to {high:g}"
     if is_rate_below_range(curves.facts):
-        return f"{seen}: the learning rate of {rate:g} is too low ({usual})."
-    return f"{seen}, at a learning rate of {rate:g} ({usual})."
+        return f"{observation}: the learning rate of {rate:g} is too low ({usual})."
+    return f"{observation}, at a learning rate of {rate:g} ({usual})."
 
 
 def _labels(curves: Curves) -> str | None:
@@ -296,7 +296,7 @@ def _ignored(facts: TrainingFacts) -> set[str]:
 
 
 def _healthy(curves: Curves) -> str | None:
-    """Guide, "Healthy Training"; told once, at the end."""
+    """Guide, "Healthy Training"; reported once, at the end."""
     if not curves.ended or curves.validations < FEWEST_VALIDATIONS or curves.best_dice < GOOD:
         return None
     return f"The held-out cases reached a mean Dice of {curves.best_dice:.2f}. Nothing needs changing."

@@ -71,17 +71,17 @@ def loss_row(shares: Sequence[float], smallest_voxels: float, dims: int) -> tupl
     """The row of the loss table that fits the data, and why.
 
     shares: of the voxels, background first; a class without any does not count. smallest_voxels: median size of
-    the smallest class in a case. Complex boundaries cannot be told from that; give ``boundary_weight``.
+    the smallest class in a case. Complex boundaries cannot be seen from that; give ``boundary_weight``.
     """
     ratio = max(shares) / min(share for share in shares if share > 0)
-    told = f"largest class to smallest {ratio:.3g}:1"
+    imbalance = f"largest class to smallest {ratio:.3g}:1"
     if ratio > SEVERE:
-        return "severe imbalance (>100:1)", told
+        return "severe imbalance (>100:1)", imbalance
     if smallest_voxels < SMALL_OBJECT[dims]:
         return "small objects", f"the smallest class has {smallest_voxels:.0f} voxels in a case"
     if ratio < BALANCED:
-        return "balanced classes", told
-    return ("moderate imbalance (<10:1)" if ratio < MODERATE else "general medical imaging"), told
+        return "balanced classes", imbalance
+    return ("moderate imbalance (<10:1)" if ratio < MODERATE else "general medical imaging"), imbalance
 
 
 def choose_loss(
@@ -93,11 +93,11 @@ def choose_loss(
     for the two rare classes (0.3 % of the voxels) of ``phantom``: Dice 0.78 and 0.57 against 0 after 360 steps, 0.85
     and 0.84 against 0.84 and 0.83 after 810.
     """
-    row, told = loss_row(shares, smallest_voxels, dims)
+    row, imbalance = loss_row(shares, smallest_voxels, dims)
     if architecture != PLANNED or row not in PLANNED_LOSS_WHY:
-        return LOSS_ROWS[row], f"guide, '{row}': {told}"
+        return LOSS_ROWS[row], f"guide, '{row}': {imbalance}"
     general = "general medical imaging"
-    return LOSS_ROWS[general], f"guide, '{general}', in spite of '{row}' ({told}): {PLANNED_LOSS_WHY[row]}"
+    return LOSS_ROWS[general], f"guide, '{general}', in spite of '{row}' ({imbalance}): {PLANNED_LOSS_WHY[row]}"
 
 
 def choose_optimizer(architecture: str, cases: int) -> tuple[str, str]:
@@ -169,8 +169,8 @@ def choose_clip(architecture: str) -> tuple[float, str]:
     family = family_of(architecture)
     if architecture == PLANNED:
         return PLANNED_CLIP, "only what explodes; guide, 'CNN models: 5.0 (if needed)' would hold back a high rate"
-    told = "Transformer models: 1.0" if family == "transformer" else "CNN models: 5.0 (if needed)"
-    return CLIP[family], f"guide, '{told}'"
+    row = "Transformer models: 1.0" if family == "transformer" else "CNN models: 5.0 (if needed)"
+    return CLIP[family], f"guide, '{row}'"
 
 
 def choose_average(architecture: str) -> tuple[float, str]:
@@ -186,29 +186,33 @@ def epoch_range(architecture: str, cases: int) -> tuple[tuple[int, int], str]:
     family = family_of(architecture)
     low, high = next(span for most, span in EPOCHS_BY_SIZE if cases < most)
     first, last = EPOCHS_BY_FAMILY[family]
-    told = f"guide, {low}-{high} epochs for {cases} cases, {first}-{last} for {FAMILY_NAMES[family]}"
-    return (min(max(low, first), last), max(min(high, last), first)), told
+    reason = f"guide, {low}-{high} epochs for {cases} cases, {first}-{last} for {FAMILY_NAMES[family]}"
+    return (min(max(low, first), last), max(min(high, last), first)), reason
 
 
 def choose_epochs(architecture: str, cases: int) -> tuple[int, str]:
     """The middle of the epochs that the guide gives."""
-    (low, high), told = epoch_range(architecture, cases)
-    return (low + high) // 2, told
+    (low, high), reason = epoch_range(architecture, cases)
+    return (low + high) // 2, reason
 
 
 def choose_warmup(architecture: str, epochs: int) -> tuple[float, str]:
     """``warmup_epochs`` of a training of so many epochs."""
     if architecture == PLANNED:
-        share, most, told = PLANNED_WARMUP_SHARE, PLANNED_MOST_WARMUP, "a twentieth of the training, at most 10 epochs"
+        share, most, origin = (
+            PLANNED_WARMUP_SHARE,
+            PLANNED_MOST_WARMUP,
+            "a twentieth of the training, at most 10 epochs",
+        )
     else:
         family = family_of(architecture)
         share, most = WARMUP_SHARE[family], MOST_WARMUP[family]
-        told = (
+        origin = (
             "guide, 'TransUNet, UNETR, Swin-UNETR: 10-20 epochs' of 150-300, in proportion"
             if most
             else f"guide: recommended for transformers, not named for {FAMILY_NAMES[family]}"
         )
-    return min(most, share * epochs), told
+    return min(most, share * epochs), origin
 
 
 def choose_batch(architecture: str, dims: int, fitting: int) -> tuple[int, str]:

@@ -18,7 +18,7 @@ from MedSegTrainerLib.errors import UsageError
 def choose_device(name: str) -> tuple[torch.device, str | None]:
     """The device for ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``, and a warning where it is not what was asked.
 
-    A GPU that is not there is replaced by the CPU, in words. Raises UsageError for other names.
+    A GPU that is not there is replaced by the CPU, with a warning. Raises UsageError for other names.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if has_mps() else "cpu"), None
@@ -31,15 +31,15 @@ def choose_device(name: str) -> tuple[torch.device, str | None]:
     if device.type == "cuda":
         if torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count():
             return device, None
-        seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        why = f"PyTorch sees {seen} CUDA devices"
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        cause = f"PyTorch sees {count} CUDA devices"
     elif device.type == "mps":
         if has_mps():
             return device, None
-        why = "PyTorch sees no Apple GPU"
+        cause = "PyTorch sees no Apple GPU"
     else:
         raise UsageError(f"'{name}' is no device this program knows. Use auto, cpu, cuda, cuda:1 or mps.")
-    return torch.device("cpu"), f"Device '{name}' was asked for, but {why}: the CPU is used instead, which is slower."
+    return torch.device("cpu"), f"Device '{name}' was asked for, but {cause}: the CPU is used instead, which is slower."
 
 
 def has_mps() -> bool:
@@ -47,7 +47,7 @@ def has_mps() -> bool:
 
 
 def describe(device: torch.device) -> str:
-    """The device in words, e.g. ``CPU with 8 threads`` or ``NVIDIA H200 (140 GB)``."""
+    """The device as a text, e.g. ``CPU with 8 threads`` or ``NVIDIA H200 (140 GB)``."""
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         return f"{properties.name} ({properties.total_memory / 1e9:.0f} GB)"
@@ -90,7 +90,7 @@ def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return _pinned(tensor.contiguous(), device).to(device, non_blocking=True)
 
 
-def together_to_device(tensors: Sequence[torch.Tensor], device: torch.device) -> list[torch.Tensor]:
+def tensors_to_device(tensors: Sequence[torch.Tensor], device: torch.device) -> list[torch.Tensor]:
     """Small float32 tensors on the device, in one message: each takes as long as thousands of numbers."""
     if device.type == "cpu":
         return list(tensors)
@@ -138,29 +138,29 @@ class Precision:
 
 
 def several_gpus(
-    device: torch.device, asked: int | Auto, *, seen: int | None = None
+    device: torch.device, count: int | Auto, *, visible: int | None = None
 ) -> tuple[list[torch.device], str | None]:
     """As many GPUs as asked for, and a warning where there are fewer; where it is no GPU, or one by its number: that.
 
-    ``"auto"``: all. seen: how many there are, by default what PyTorch sees.
+    ``"auto"``: all. visible: how many there are, by default what PyTorch sees.
     """
     if device.type != "cuda" or device.index is not None:
         return [device], None
-    there = torch.cuda.device_count() if seen is None else seen
-    count = there if asked == "auto" else min(asked, there)
+    available = torch.cuda.device_count() if visible is None else visible
+    number = available if count == "auto" else min(count, available)
     warning = None
-    if asked != "auto" and asked > there:
-        warning = f"{asked} devices were asked for, and PyTorch sees {there}: these are used."
-    return ([device] if count < 2 else [torch.device("cuda", index) for index in range(count)]), warning
+    if count != "auto" and count > available:
+        warning = f"{count} devices were asked for, and PyTorch sees {available}: these are used."
+    return ([device] if number < 2 else [torch.device("cuda", index) for index in range(number)]), warning
 
 
-def devices_of_models(device: torch.device, asked: int | Auto, models: int) -> tuple[list[torch.device], str | None]:
+def devices_of_models(device: torch.device, count: int | Auto, models: int) -> tuple[list[torch.device], str | None]:
     """The devices that so many models are spread over, the first one first, and a warning where these are fewer than
     asked for."""
-    found, warning = several_gpus(device, asked)
-    if device.type != "cuda" and asked not in (1, "auto"):
-        warning = f"{asked} devices were asked for, but models are spread over GPUs only: here they take turns."
-    return found[:models], warning
+    devices, warning = several_gpus(device, count)
+    if device.type != "cuda" and count not in (1, "auto"):
+        warning = f"{count} devices were asked for, but models are spread over GPUs only: here they take turns."
+    return devices[:models], warning
 
 
 CHOSEN_BY_OTHERS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # environment variables: a person, or a scheduler
@@ -190,7 +190,7 @@ def usable_cores(root: Path = Path("/")) -> int:
 def _quota(root: Path) -> float:
     """Cores' worth of time that the control groups of this process, and those around them, may use."""
     limits = [math.inf]
-    for line in _words(root / "proc" / "self" / "cgroup", "\n"):
+    for line in _fields(root / "proc" / "self" / "cgroup", "\n"):
         _, controllers, place = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
@@ -202,16 +202,16 @@ def _quota(root: Path) -> float:
 
 def _limit(group: Path) -> float:
     """Microseconds in each period, of version 2 (one file) or 1 (two files) of control groups."""
-    found = _words(group / "cpu.max") or [
-        *_words(group / "cpu.cfs_quota_us"),
-        *_words(group / "cpu.cfs_period_us"),
+    quota_and_period = _fields(group / "cpu.max") or [
+        *_fields(group / "cpu.cfs_quota_us"),
+        *_fields(group / "cpu.cfs_period_us"),
     ]
-    if len(found) != 2 or found[0] in ("max", "-1"):
+    if len(quota_and_period) != 2 or quota_and_period[0] in ("max", "-1"):
         return math.inf
-    return int(found[0]) / int(found[1])
+    return int(quota_and_period[0]) / int(quota_and_period[1])
 
 
-def _words(path: Path, separator: str | None = None) -> list[str]:
+def _fields(path: Path, separator: str | None = None) -> list[str]:
     """Of a file; none where it is not there or may not be read."""
     try:
         return path.read_text(encoding="utf-8").strip().split(separator)

@@ -21,7 +21,7 @@ from MedSegTrainerLib.errors import MedSegError, TrainingError
 from MedSegTrainerLib.hardware.device import usable_cores
 
 PATIENCE = timedelta(minutes=30)  # how long ranks wait for one another: the first one plans while the others wait
-FAILURE = "failure"  # where a rank that ends leaves its words
+FAILURE = "failure"  # where a rank that ends leaves its message
 
 T = TypeVar("T")
 
@@ -42,8 +42,8 @@ class Ranks:
     count: int = 1
     local: int = 0
     neighbours: int = 1
-    store: Any = None  # of torch.distributed: words that outlive the rank that left them
-    talk: Any = None  # a group of its own for everything but gradients: no GPU is waited for
+    store: Any = None  # of torch.distributed: messages that outlive the rank that left them
+    control_group: Any = None  # a group of its own for everything but gradients: no GPU is waited for
 
     @property
     def is_first(self) -> bool:
@@ -53,18 +53,18 @@ class Ranks:
         """This rank's part of so many patches; the parts are as equal as can be."""
         return slice(self.rank * length // self.count, (self.rank + 1) * length // self.count)
 
-    def first_says(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """The value that the first rank gave."""
         if self.count == 1:
             return value
-        said = [value]
-        with self._together():
-            distributed.broadcast_object_list(said, src=0, group=self.talk)
-        return said[0]
+        values = [value]
+        with self._collective():
+            distributed.broadcast_object_list(values, src=0, group=self.control_group)
+        return values[0]
 
     def first_does(self, work: Callable[[], T]) -> T:
         """What the first rank gets from ``work``, which the others leave to it."""
-        return self.first_says(work() if self.is_first else None)  # type: ignore[return-value]
+        return self.broadcast(work() if self.is_first else None)  # type: ignore[return-value]
 
     def any(self, flag: bool) -> bool:
         """Whether it is so for one of them."""
@@ -75,45 +75,45 @@ class Ranks:
         if self.count == 1:
             return [value]
         values: list[Any] = [None] * self.count
-        with self._together():
-            distributed.all_gather_object(values, value, group=self.talk)
+        with self._collective():
+            distributed.all_gather_object(values, value, group=self.control_group)
         return values
 
     def wait(self) -> None:
         """Until all are here."""
         self.gather(None)
 
-    def add_up(self, tensors: Sequence[torch.Tensor]) -> None:
+    def all_reduce(self, tensors: Sequence[torch.Tensor]) -> None:
         """Each tensor becomes the sum over the ranks, in one message."""
         if self.count == 1 or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        with self._together():
+        with self._collective():
             distributed.all_reduce(flat)
-        _put_back(flat, tensors)
+        _unflatten_into(flat, tensors)
 
-    def take_firsts(self, tensors: Sequence[torch.Tensor]) -> None:
+    def broadcast_tensors(self, tensors: Sequence[torch.Tensor]) -> None:
         """Each tensor becomes that of the first rank."""
         floats = [tensor for tensor in tensors if tensor.is_floating_point()]
         if self.count == 1 or not floats:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in floats])
-        with self._together():
+        with self._collective():
             distributed.broadcast(flat, src=0)
-        _put_back(flat, floats)
+        _unflatten_into(flat, floats)
 
     @contextmanager
-    def _together(self) -> Iterator[None]:
+    def _collective(self) -> Iterator[None]:
         try:
             yield
         except RuntimeError as error:
-            why = f" It said: {self.store.get(FAILURE).decode()}" if self._has_words() else ""
+            failure = f" It said: {self.store.get(FAILURE).decode()}" if self._has_failure() else ""
             raise RankLostError(
-                f"Another of the {self.count} processes that train together has ended, so all of them end.{why} "
+                f"Another of the {self.count} processes that train together has ended, so all of them end.{failure} "
                 "The last checkpoint is kept: go on with --resume, with as many devices as you like."
             ) from error
 
-    def _has_words(self) -> bool:
+    def _has_failure(self) -> bool:
         try:
             return bool(self.store.check([FAILURE]))
         except RuntimeError:  # the machine that kept them is gone too
@@ -141,7 +141,7 @@ def joined() -> Iterator[Ranks]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
         return
-    ranks = _meet()
+    ranks = _init_process_group()
     try:
         yield ranks
     except RankLostError:
@@ -172,24 +172,24 @@ def device_of(device: torch.device, ranks: Ranks) -> torch.device:
     return torch.device("cuda", ranks.local)
 
 
-def _meet() -> Ranks:
+def _init_process_group() -> Ranks:
     nccl = torch.cuda.is_available() and distributed.is_nccl_available()
     try:
         store, rank, count = next(rendezvous("env://", timeout=PATIENCE))
         distributed.init_process_group(
             "cpu:gloo,cuda:nccl" if nccl else "gloo", store=store, rank=rank, world_size=count, timeout=PATIENCE
         )
-        talk = distributed.new_group(backend="gloo", timeout=PATIENCE)
+        control_group = distributed.new_group(backend="gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError, OSError) as error:
         raise RankLostError(f"The processes that train together cannot reach one another: {error}") from None
     local, neighbours = (int(os.environ.get(name, default)) for name, default in _PLACE)
-    return Ranks(rank=rank, count=count, local=local, neighbours=neighbours, store=store, talk=talk)
+    return Ranks(rank=rank, count=count, local=local, neighbours=neighbours, store=store, control_group=control_group)
 
 
 _PLACE = (("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "1"))
 
 
-def _put_back(flat: torch.Tensor, tensors: Sequence[torch.Tensor]) -> None:
+def _unflatten_into(flat: torch.Tensor, tensors: Sequence[torch.Tensor]) -> None:
     parts = flat.split([tensor.numel() for tensor in tensors])
     for tensor, part in zip(tensors, parts, strict=True):
         tensor.copy_(part.view(tensor.shape))

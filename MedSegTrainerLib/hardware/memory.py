@@ -14,14 +14,14 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import TrainingError
 
 Measured = tuple[Plan, float, str]
-WORDS = ("out of memory", "DefaultCPUAllocator", "not enough memory", "std::bad_alloc")
+OUT_OF_MEMORY_TEXTS = ("out of memory", "DefaultCPUAllocator", "not enough memory", "std::bad_alloc")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out; CPUs and Apple GPUs say so only in words."""
+    """Whether an error means that memory ran out; CPUs and Apple GPUs say so only in the message."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in WORDS)
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY_TEXTS)
 
 
 def fit_to_memory(plan: Plan, measure: Callable[[Plan], Measured]) -> Measured:
@@ -54,14 +54,17 @@ def smaller(plan: Plan, *, is_trained: bool) -> Plan | None:
     fewest = 2 if plan.network.get("norm") == "batch" else 1
     if plan.batch_size // 2 >= fewest:
         batch = plan.batch_size // 2
-        reasons = {**plan.reasons, "batch_size": _told(plan.reasons.get("batch_size", ""), plan.batch_size, batch)}
+        reasons = {
+            **plan.reasons,
+            "batch_size": _split_reason(plan.reasons.get("batch_size", ""), plan.batch_size, batch),
+        }
         return replace(plan, batch_size=batch, batch_parts=plan.batch_parts * 2, reasons=reasons)
     patch, is_fixed = _smaller_patch(plan), ARCHITECTURES[plan.architecture].is_fixed
     if patch is None or (is_fixed and is_trained):
         return None
     network = {**plan.network, "img_size": list(patch[3 - plan.dims :])} if is_fixed else plan.network
-    why = f"{plan.reasons.get('patch_size', '')}; {_times(plan.patch_size)} need more memory than there is"
-    return replace(plan, patch_size=patch, network=network, reasons={**plan.reasons, "patch_size": why})
+    reason = f"{plan.reasons.get('patch_size', '')}; {_times(plan.patch_size)} need more memory than there is"
+    return replace(plan, patch_size=patch, network=network, reasons={**plan.reasons, "patch_size": reason})
 
 
 def free_memory(device: torch.device) -> None:
@@ -82,11 +85,11 @@ def _smaller_patch(plan: Plan) -> tuple[int, int, int] | None:
         if coarsest < SMALLEST_MAP_VOXELS:
             break
         patch[axis] = shorter
-    found = (patch[0], patch[1], patch[2])
-    return None if found == plan.patch_size else found
+    smaller_patch = (patch[0], patch[1], patch[2])
+    return None if smaller_patch == plan.patch_size else smaller_patch
 
 
-def _told(reason: str, before: int, after: int) -> str:
+def _split_reason(reason: str, before: int, after: int) -> str:
     return f"{reason}; {before} at once need more memory than there is, so {after} at a time add up to a step"
 
 

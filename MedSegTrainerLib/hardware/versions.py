@@ -15,10 +15,10 @@ DISTRIBUTIONS = (
 
 def versions() -> dict[str, str]:
     """Names with their versions; what is not installed is left out."""
-    found = {"MedSegTrainer": __version__, "Python": platform.python_version(), "system": platform.platform()}
+    installed = {"MedSegTrainer": __version__, "Python": platform.python_version(), "system": platform.platform()}
     for name in DISTRIBUTIONS:
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed

@@ -17,7 +17,7 @@ HEADER_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 LONGEST_LINE, MOST_LINES = 1 << 20, 1 << 16
 FIELDS = (re.compile(r"data ?file: *(.+)", re.IGNORECASE), re.compile(r"\s*ElementDataFile\s*[=:]\s*(.+)"))
 NUMBERED = re.compile(r"([^%]*%\d{0,2}d[^%]*?) +(\d{1,6}) +(\d{1,6}) +([1-9]\d{0,5})( +[1-9])?")
-HERE = ("LOCAL", "Local", "local")  # MetaImage's word for voxels behind the header
+SAME_FILE = ("LOCAL", "Local", "local")  # MetaImage's word for voxels behind the header
 
 
 def refuse_files_elsewhere(path: Path) -> None:
@@ -28,11 +28,11 @@ def refuse_files_elsewhere(path: Path) -> None:
     if not path.name.lower().endswith(HEADER_SUFFIXES):
         return
     for name in _data_files(path):
-        there = PureWindowsPath(name)  # knows both separators, and drives
-        if there.drive or there.root or ".." in there.parts:
+        location = PureWindowsPath(name)  # knows both separators, and drives
+        if location.drive or location.root or ".." in location.parts:
             raise DataError(
                 f"{path} takes its voxels from {name}, outside its own folder, and such files are not read. "
-                f"Put that file beside the header, and write its bare name there: {there.name}"
+                f"Put that file beside the header, and write its bare name there: {location.name}"
             )
         try:
             refuse_no_file(path.parent / name)
@@ -48,15 +48,15 @@ def _data_files(path: Path) -> list[str]:
         for line in lines:
             field = next(filter(None, (expression.match(line) for expression in FIELDS)), None)
             if field is not None:
-                return _named(field[1].strip(), lines, path)
+                return _named_files(field[1].strip(), lines, path)
             if not line:  # ends the header of an NRRD file
                 return []
     return []
 
 
-def _named(value: str, following: Iterator[str], path: Path) -> list[str]:
+def _named_files(value: str, following: Iterator[str], path: Path) -> list[str]:
     """The files that a field means: one, a list in the lines that follow it, or a name with a number in it."""
-    if value in HERE:
+    if value in SAME_FILE:
         return []
     if value.startswith("LIST"):
         return [line.strip() for line in following if line.strip()]

@@ -44,7 +44,7 @@ class Slice:
 
     path: Path
     series: str
-    told: str
+    description: str
     size: tuple[int, ...]
     spacing: tuple[float, ...]
     kind: int
@@ -65,8 +65,8 @@ def is_dicom(path: Path) -> bool:
 def holds_series(folder: Path) -> bool:
     """Whether a folder holds DICOM files; of very many other files only the first are looked at."""
     files = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
-    named = any(path.name.lower().endswith(DICOM_SUFFIXES) for path in files)
-    return named or any(is_dicom(path) for path in files[:FEW_FILES])
+    has_suffix = any(path.name.lower().endswith(DICOM_SUFFIXES) for path in files)
+    return has_suffix or any(is_dicom(path) for path in files[:FEW_FILES])
 
 
 def series_files(folder: Path) -> list[Path]:
@@ -84,8 +84,8 @@ def read_series(folder: Path) -> sitk.Image:
     headers = [header for header in map(_read_header, files) if header is not None]
     if not headers:
         kinds = sorted({SEGMENTATIONS[kind] for kind in map(_storage_class, files) if kind in SEGMENTATIONS})
-        found = f" but a {kinds[0]}. {EXPORT}" if kinds else ". Give the folder with the slices."
-        raise DataError(f"{folder} holds no DICOM image{found}")
+        content = f" but a {kinds[0]}. {EXPORT}" if kinds else ". Give the folder with the slices."
+        raise DataError(f"{folder} holds no DICOM image{content}")
     slices = _largest_series(headers, folder)
     for item in slices:
         _refuse_frames(item.path, item.size)
@@ -131,13 +131,13 @@ def _refuse_frames(path: Path, size: tuple[int, ...]) -> None:
 
 def images_in(folder: Path) -> list[Path]:
     """The images of a folder with DICOM files: the folder itself, or its files where each is a series of its own."""
-    seen: set[str] = set()
+    series: set[str] = set()
     files = [path for path in series_files(folder) if not _storage_class(path).startswith(NO_IMAGES)]
     for path in files:
         header = _read_header(path)
-        if header is None or header.series in seen:
+        if header is None or header.series in series:
             return [folder]
-        seen.add(header.series)
+        series.add(header.series)
     return files if len(files) > 1 else [folder]
 
 
@@ -165,7 +165,7 @@ def _read_header(path: Path) -> Slice | None:
     return Slice(
         path=path,
         series=tag("0020|000e"),
-        told=tag("0008|103e") or "without description",
+        description=tag("0008|103e") or "without description",
         size=reader.GetSize(),
         spacing=reader.GetSpacing(),
         kind=reader.GetPixelID(),
@@ -194,7 +194,7 @@ def _largest_series(headers: Sequence[Slice], folder: Path) -> list[Slice]:
     largest, *others = sorted(groups.values(), key=_count, reverse=True)
     if others and _count(others[0]) > SCOUT * _count(largest):
         listed = some(
-            [f"{_count(group)} slices ({group[0].told}), {group[0].path.name}" for group in [largest, *others]]
+            [f"{_count(group)} slices ({group[0].description}), {group[0].path.name}" for group in [largest, *others]]
         )
         raise DataError(
             f"{folder} holds {len(groups)} series of images: {listed}. Put each series into a folder of its own."
@@ -221,8 +221,8 @@ def _in_order(slices: Sequence[Slice], folder: Path) -> tuple[list[Slice], float
             f"{folder}: {int((gaps < 1e-3).sum())} slices lie where another one lies (first: "
             f"{ordered[int(gaps.argmin()) + 1].path.name}). Are there several time points or echoes? Keep one of them."
         )
-    usual = float(np.median(gaps))
-    _refuse_gaps(ordered, along, gaps, usual, folder)
+    typical = float(np.median(gaps))
+    _refuse_gaps(ordered, along, gaps, typical, folder)
     gap = float((along[-1] - along[0]) / (len(ordered) - 1))
     offsets = positions - positions[0]
     drift = np.linalg.norm(offsets - np.outer(offsets @ normal, normal), axis=1)
@@ -234,15 +234,15 @@ def _in_order(slices: Sequence[Slice], folder: Path) -> tuple[list[Slice], float
     return ordered, gap
 
 
-def _refuse_gaps(ordered: Sequence[Slice], along: np.ndarray, gaps: np.ndarray, usual: float, folder: Path) -> None:
+def _refuse_gaps(ordered: Sequence[Slice], along: np.ndarray, gaps: np.ndarray, typical: float, folder: Path) -> None:
     expected = along[0] + np.arange(len(along)) * (along[-1] - along[0]) / (len(along) - 1)
-    if np.abs(along - expected).max() <= UNEVEN * usual:
+    if np.abs(along - expected).max() <= UNEVEN * typical:
         return
     wide = int(gaps.argmax())
     between = f"between {ordered[wide].path.name} and {ordered[wide + 1].path.name}"
-    if gaps[wide] > 1.5 * usual:
+    if gaps[wide] > 1.5 * typical:
         raise DataError(
-            f"{folder}: slices are missing {between}: {gaps[wide]:.4g} mm apart, and {usual:.4g} mm elsewhere. "
+            f"{folder}: slices are missing {between}: {gaps[wide]:.4g} mm apart, and {typical:.4g} mm elsewhere. "
             "Add them, or export the whole series again."
         )
     raise DataError(

@@ -93,26 +93,26 @@ def refuse_misnamed(path: Path, suffix: str | None) -> None:
         return
     packed = start.startswith(GZIP)
     start = unpacked_start(path) if packed else start
-    found = _format_of(start)
+    content = _format_of(start)
     if packed and suffix != ".nii.gz":
-        what = "packed NIfTI" if found == "NIfTI" else "a gzip archive"
+        what = "packed NIfTI" if content == "NIfTI" else "a gzip archive"
         raise _misnamed(path, what, suffix)
-    if packed and found == "a gzip archive":
+    if packed and content == "a gzip archive":
         raise DataError(f"{path} is packed twice. Unpack it once (gunzip), and name it .nii.gz again.")
-    if found is not None and found not in READ_AS[suffix]:
-        raise _misnamed(path, found, suffix)
-    if found is None and start and "NIfTI" in READ_AS[suffix]:  # ITK guesses, and what it promises cannot be checked
+    if content is not None and content not in READ_AS[suffix]:
+        raise _misnamed(path, content, suffix)
+    if content is None and start and "NIfTI" in READ_AS[suffix]:  # ITK guesses, and what it promises cannot be checked
         reason = "it does not begin as NIfTI does"
         raise DataError(f"{path} cannot be read as an image: {reason}. Replace the file or remove the case.")
 
 
-def _misnamed(path: Path, found: str, suffix: str) -> DataError:
-    if found in SUFFIX_OF:
-        name = path.name[: len(path.name) - len(suffix)] + SUFFIX_OF[found]
-        return DataError(f"{path} is {found}, and its name says {suffix}. Rename it to {name}.")
-    if found in INSTEAD:
-        return DataError(f"{path} is {found}, {INSTEAD[found]}.")
-    return DataError(f"{path} is {found}, and its name says {suffix}. Unpack or convert it, or remove the case.")
+def _misnamed(path: Path, content: str, suffix: str) -> DataError:
+    if content in SUFFIX_OF:
+        name = path.name[: len(path.name) - len(suffix)] + SUFFIX_OF[content]
+        return DataError(f"{path} is {content}, and its name says {suffix}. Rename it to {name}.")
+    if content in INSTEAD:
+        return DataError(f"{path} is {content}, {INSTEAD[content]}.")
+    return DataError(f"{path} is {content}, and its name says {suffix}. Unpack or convert it, or remove the case.")
 
 
 def looks_like_dicom(start: bytes) -> bool:

@@ -80,20 +80,20 @@ class Geometry:
         return LPS_TO_RAS @ affine
 
     def disagreements(self, other: Geometry) -> list[str]:
-        """What differs from ``other`` by more than a tenth of a voxel anywhere in the volume, in words."""
+        """What differs from ``other`` by more than a tenth of a voxel anywhere in the volume, a phrase each."""
         if self.size != other.size:
             return [f"size {self.size} against {other.size} voxels"]
         tolerance = 0.1 * min(self.spacing)
-        found = []
+        differences = []
         if np.abs((np.array(self.spacing) - other.spacing) * self.size).max() > tolerance:
-            found.append(f"spacing {_text(self.spacing)} against {_text(other.spacing)} mm")
+            differences.append(f"spacing {_text(self.spacing)} against {_text(other.spacing)} mm")
         if np.abs(np.array(self.origin) - other.origin).max() > tolerance:
-            found.append(f"origin {_text(self.origin)} against {_text(other.origin)} mm")
+            differences.append(f"origin {_text(self.origin)} against {_text(other.origin)} mm")
         extent = np.array(self.size) * self.spacing
         # absolute values, because exchanged axes move some corner even where they leave the farthest one in place
         if (np.abs(self._rotation() - other._rotation()) @ extent).max() > tolerance:
-            found.append(f"direction {_text(self.direction)} against {_text(other.direction)}")
-        return found
+            differences.append(f"direction {_text(self.direction)} against {_text(other.direction)}")
+        return differences
 
     def orientation(self) -> str:
         """Three letters: towards which side of the patient x, y and z grow, e.g. ``LPS``."""
@@ -124,12 +124,12 @@ def index_map(part: np.ndarray, size: tuple[int, int, int], whole: np.ndarray) -
     exact = np.linalg.inv(whole) @ part
     rounded = np.rint(exact)
     steps = np.abs(rounded[:3, :3])
-    away = (whole @ (exact - rounded) @ corners(size))[:3]
+    error_mm = (whole @ (exact - rounded) @ corners(size))[:3]
     tolerance = 0.1 * np.linalg.norm(whole[:3, :3], axis=0).min()
-    if not (steps.sum(axis=0) == 1).all() or not (steps.sum(axis=1) == 1).all() or np.abs(away).max() > tolerance:
+    if not (steps.sum(axis=0) == 1).all() or not (steps.sum(axis=1) == 1).all() or np.abs(error_mm).max() > tolerance:
         return None
-    found: np.ndarray = rounded.astype(np.int64)
-    return found
+    whole_numbers: np.ndarray = rounded.astype(np.int64)
+    return whole_numbers
 
 
 def to_canonical(image: sitk.Image, slice_axis: str = "z") -> sitk.Image:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from MedSegTrainerLib.imaging.geometry import Geometry, corners, index_map
-from MedSegTrainerLib.imaging.label_grid import tells_nothing
+from MedSegTrainerLib.imaging.label_grid import is_default_grid
 from MedSegTrainerLib.imaging.qform_sform import read_forms
 from MedSegTrainerLib.imaging.read import PHOTO_SUFFIXES, image_suffix
 
@@ -31,12 +31,12 @@ def difference(fixed: Volume, moved: Volume) -> tuple[str, str] | None:
 
     fixed: whose grid is to be kept, such as the image's.
     """
-    found = fixed.grid.disagreements(moved.grid)
-    if not found:
+    differences = fixed.grid.disagreements(moved.grid)
+    if not differences:
         return None
     reason, remedy = next(filter(None, (check(fixed, moved) for check in CHECKS)), ("", _resample(fixed, moved)))
     grids = ". ".join(f"{volume.name.capitalize()}: {volume.grid}" for volume in (fixed, moved))
-    message = f"{fixed.name} and {moved.name} lie on different grids ({'; '.join(found)}). {grids}."
+    message = f"{fixed.name} and {moved.name} lie on different grids ({'; '.join(differences)}). {grids}."
     return f"{message} {reason}".rstrip(), remedy
 
 
@@ -51,7 +51,7 @@ def _lost_header(fixed: Volume, moved: Volume) -> tuple[str, str] | None:
         what = ""
         if forms is not None and not forms.used():
             what = "its qform and sform codes are 0"
-        elif tells_nothing(lost.grid):
+        elif is_default_grid(lost.grid):
             what = "it has an identity affine, voxels of 1 mm from 0 on"
         if what:
             return f"The {lost.name} lost its header: {what}.", _copy(lost, other)

@@ -56,12 +56,12 @@ def refuse_wrong_header(path: Path) -> None:
     """Raises DataError where a number in the header of a NIfTI or MetaImage file cannot be; other files pass."""
     name = path.name.lower()
     if name.endswith(NIFTI_SUFFIXES):
-        _look_at_nifti(path)
+        _check_nifti(path)
     elif name.endswith(META_SUFFIXES):
-        _look_at_meta(path)
+        _check_meta(path)
 
 
-def _look_at_nifti(path: Path) -> None:
+def _check_nifti(path: Path) -> None:
     header = unpacked_start(path)
     if len(header) < NIFTI_HEADER:
         return  # its reader says that it is cut off
@@ -81,25 +81,25 @@ def _look_at_nifti(path: Path) -> None:
         raise _wrong(path, "pixdim", f"must be the size of a voxel in mm, not {spacing[:3]}")
 
 
-def _look_at_meta(path: Path) -> None:
+def _check_meta(path: Path) -> None:
     fields: dict[str, Sequence[str]] = {}
-    for key, words in _lines(path):
+    for key, values in _lines(path):
         if key in fields and key in FIELDS:
             raise _wrong(path, key, "stands twice")
-        fields[key] = words
+        fields[key] = values
     for key in ("NDims", "DimSize", "ElementType", "ElementDataFile"):
         if not fields.get(key):
             raise _wrong(path, key, "is missing")
-    for key, (power, fits, wanted) in FIELDS.items():
+    for key, (power, fits, expected) in FIELDS.items():
         if key not in fields:
             continue
-        words = fields[key]
-        if not all(map(fits, words)) or len(words) != int(fields["NDims"][0]) ** power:
-            raise _wrong(path, key, f"must be {wanted}, not '{' '.join(words)[:100]}'")
+        values = fields[key]
+        if not all(map(fits, values)) or len(values) != int(fields["NDims"][0]) ** power:
+            raise _wrong(path, key, f"must be {expected}, not '{' '.join(values)[:100]}'")
 
 
 def _lines(path: Path) -> Iterator[tuple[str, Sequence[str]]]:
-    """Names and words of the fields, up to the one that names the data."""
+    """Names and values of the fields, up to the one that names the data."""
     with path.open("rb") as stream:
         for line in islice(iter(lambda: stream.readline(LONGEST_LINE), b""), MOST_LINES):
             key, _, value = re.sub("[:=]", "=", line.decode("latin-1"), count=1).partition("=")

@@ -27,7 +27,7 @@ class Placed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Map:
+class _VoxelMap:
     """``index``: 4x4 whole numbers, from a voxel of the label map to that of the grid. form: '' for what ITK reads."""
 
     index: np.ndarray
@@ -47,36 +47,36 @@ def place_on_grid(image: sitk.Image, path: Path, grid: sitk.Image, grid_path: Pa
     segmentation = is_label and path.name.lower().endswith(SEGMENTATION_SUFFIXES)
     if segmentation and values.size == 1 and not values.any():  # how 3D Slicer saves empty segments
         return Placed(image=whole.place(np.zeros(whole.size_zyx, values.dtype)))
-    for found in _maps(part, path, whole, grid_path):
-        array = _laid(values, found.index, whole, whole_box=segmentation)
+    for voxel_map in _voxel_maps(part, path, whole, grid_path):
+        array = _mapped(values, voxel_map.index, whole, whole_box=segmentation)
         added = 0 if array is None else array.size - values.size
-        if array is None or (added and not segmentation and (not is_label or tells_nothing(part))):
+        if array is None or (added and not segmentation and (not is_label or is_default_grid(part))):
             continue
-        return Placed(image=whole.place(array), finding=_finding(found, added, segmentation))
+        return Placed(image=whole.place(array), finding=_finding(voxel_map, added, segmentation))
     return Placed(image=image)
 
 
-def tells_nothing(grid: Geometry) -> bool:
+def is_default_grid(grid: Geometry) -> bool:
     """Whether this is the grid that arrays get which nobody placed: voxels of 1 mm from 0 on, in LPS or RAS."""
     unit = np.allclose(np.abs(np.array(grid.direction).reshape(3, 3)), np.eye(3), atol=1e-6)
     return unit and grid.spacing == (1.0, 1.0, 1.0) and grid.origin == (0.0, 0.0, 0.0)
 
 
-def _maps(part: Geometry, path: Path, whole: Geometry, grid_path: Path | None) -> Iterator[_Map]:
+def _voxel_maps(part: Geometry, path: Path, whole: Geometry, grid_path: Path | None) -> Iterator[_VoxelMap]:
     """Every way in which voxels of the part lie on those of the whole: as ITK reads both, then by other forms."""
-    mine, theirs = read_forms(path), None if grid_path is None else read_forms(grid_path)
-    targets = {"": whole.affine_ras(), **(theirs.used() if theirs and theirs.size == whole.size else {})}
-    used = {"": part.affine_ras(), **(mine.used() if mine else {})}
-    if mine is not None and not mine.used():  # ITK makes something up, but the right matrices may stand there
-        used = mine.usable()
+    stored, grid_stored = read_forms(path), None if grid_path is None else read_forms(grid_path)
+    targets = {"": whole.affine_ras(), **(grid_stored.used() if grid_stored and grid_stored.size == whole.size else {})}
+    used = {"": part.affine_ras(), **(stored.used() if stored else {})}
+    if stored is not None and not stored.used():  # ITK makes something up, but the right matrices may stand there
+        used = stored.usable()
     for name, affine in used.items():
         for other, target in targets.items():
             index = index_map(affine, part.size, target)
             if index is not None:
-                yield _Map(index=index, form=name or other, in_use=mine is None or bool(mine.used()))
+                yield _VoxelMap(index=index, form=name or other, in_use=stored is None or bool(stored.used()))
 
 
-def _laid(values: np.ndarray, index: np.ndarray, whole: Geometry, *, whole_box: bool) -> np.ndarray | None:
+def _mapped(values: np.ndarray, index: np.ndarray, whole: Geometry, *, whole_box: bool) -> np.ndarray | None:
     """Values (z, y, x) in the order and at the place that the map gives them, 0 around them.
 
     None where labels would lie beyond the grid; where the values are smaller than the grid also unless they are cut to
@@ -112,18 +112,18 @@ def _is_cut_to_labels(part: np.ndarray, start: list[int], size: tuple[int, int, 
     return True
 
 
-def _finding(found: _Map, added: int, segmentation: bool) -> Finding | None:
+def _finding(voxel_map: _VoxelMap, added: int, segmentation: bool) -> Finding | None:
     severity: Severity = "note"
-    if not found.in_use:
+    if not voxel_map.in_use:
         severity, kind = "warning", "label map that does not say where it lies"
         message = (
             "its label map does not say where it lies (qform and sform codes are 0), and the matrices that stand in it "
             "all the same are those of the image: it was taken as lying there."
         )
         remedy = "Check one case, and copy the image's geometry onto the label maps."
-    elif found.form:
+    elif voxel_map.form:
         kind = "image and label fit by one form only"
-        message = f"image and label lie on each other by the {found.form}, and not as ITK and 3D Slicer read them."
+        message = f"image and label lie on each other by the {voxel_map.form}, and not as ITK and 3D Slicer read them."
         remedy = "Nothing to do here; other programs may refuse them or show them apart."
     elif added > 0 and not segmentation:
         severity, kind = "warning", "label map of a part of the image"

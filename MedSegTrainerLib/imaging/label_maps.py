@@ -12,7 +12,7 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_grid import Placed, place_on_grid
-from MedSegTrainerLib.imaging.numpy_files import ARRAY_SUFFIXES, read_array, says_where
+from MedSegTrainerLib.imaging.numpy_files import ARRAY_SUFFIXES, has_geometry, read_array
 from MedSegTrainerLib.imaging.photos import is_lossy
 from MedSegTrainerLib.imaging.read import PHOTO_SUFFIXES, as_volume, image_suffix, read_file, refuse_unreadable
 from MedSegTrainerLib.imaging.seg_nrrd import Segment, read_segments, text_fields, to_label_map
@@ -91,7 +91,7 @@ def place_label_map(
 def is_placeless(path: Path) -> bool:
     """Whether a file does not say where its voxels lie, nor how large they are."""
     suffix = image_suffix(path)
-    return suffix in PHOTO_SUFFIXES or (suffix in ARRAY_SUFFIXES and not says_where(path))
+    return suffix in PHOTO_SUFFIXES or (suffix in ARRAY_SUFFIXES and not has_geometry(path))
 
 
 def read_label_pair(
@@ -161,28 +161,28 @@ def _rounded(image: sitk.Image, path: Path) -> tuple[sitk.Image, float | None]:
     values = sitk.GetArrayViewFromImage(image)
     whole = np.round(values)
     with np.errstate(invalid="ignore"):  # infinity less infinity
-        away = np.abs(values - whole)
-    wrong = values[~(away < ROUNDING)]  # also what is not finite
+        deviation = np.abs(values - whole)
+    wrong = values[~(deviation < ROUNDING)]  # also what is not finite
     if wrong.size:
         raise DataError(
             f"{path} is no label map: {wrong.size} voxels are not whole numbers (the first is {wrong[0]:.7g}). "
             "Is it an image or a probability map? Give the label map, whole numbers with 0 as background."
         )
-    if not away.any():
+    if not deviation.any():
         return image, None
     labels = sitk.GetImageFromArray(whole)
     labels.CopyInformation(image)
-    return labels, float(values.flat[int(np.argmax(away))])
+    return labels, float(values.flat[int(np.argmax(deviation))])
 
 
 def _segments(image: sitk.Image, path: Path) -> list[Segment]:
     try:
-        return _named(image)
+        return _header_segments(image)
     except ValueError as error:
         raise DataError(f"{path}: its segments cannot be read: {error}. Save it again with 3D Slicer.") from None
 
 
-def _named(image: sitk.Image) -> list[Segment]:
+def _header_segments(image: sitk.Image) -> list[Segment]:
     return read_segments(text_fields(image), image.GetNumberOfComponentsPerPixel())
 
 
@@ -212,8 +212,8 @@ def _as_png(image: sitk.Image, path: Path) -> sitk.Image:
 
 def _smallest_type(labels: sitk.Image, classes: Sequence[LabelClass]) -> int:
     values = sitk.GetArrayViewFromImage(labels)
-    named = [item.value for item in classes]
-    low, high = min([int(values.min()), *named]), max([int(values.max()), *named])
+    class_values = [item.value for item in classes]
+    low, high = min([int(values.min()), *class_values]), max([int(values.max()), *class_values])
     if low >= 0 and high <= 255:
         return sitk.sitkUInt8
     return sitk.sitkInt16 if low >= -(2**15) and high < 2**15 else sitk.sitkInt32

@@ -57,11 +57,11 @@ def refuse_truncated(path: Path) -> None:
             refuse_beyond_memory(path, header.size, f"{' x '.join(map(str, header.shape))} voxels")
         if header is None or (header.packed and _size_at_end(path) == header.size % 2**32):
             return
-        found = _count_unpacked(path) if header.packed else path.stat().st_size
+        actual = _count_unpacked(path) if header.packed else path.stat().st_size
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, str(error)) from None
-    if found < header.size:
-        raise _damaged(path, f"it holds {found} bytes and its header promises {header.size}")
+    if actual < header.size:
+        raise _damaged(path, f"it holds {actual} bytes and its header promises {header.size}")
 
 
 def read_not_finite(path: Path, channels: Sequence[np.ndarray]) -> np.ndarray | None:
@@ -93,12 +93,12 @@ def _read_header(path: Path) -> Header | None:
         length = struct.unpack_from(order + "i", header)[0] if len(header) >= 4 else 0
         if length not in FIELDS or len(header) < length:
             continue
-        told, kind, bits, start, offset = (
-            struct.unpack_from(order + text, header, place) for text, place in FIELDS[length]
+        dim, kind, bits, start, offset = (
+            struct.unpack_from(order + text, header, position) for text, position in FIELDS[length]
         )
         if not 0 <= start[0] < 2**40:  # floating point in NIfTI-1: it may be NaN
             raise _damaged(path, f"its header says that voxels begin at byte {start[0]}")
-        shape = tuple(max(1, count) for count in told[1 : told[0] + 1])
+        shape = tuple(max(1, count) for count in dim[1 : dim[0] + 1])
         floats = np.dtype(order + FLOAT_TYPES[kind[0]]) if kind[0] in FLOAT_TYPES else None
         return Header(
             packed=packed,

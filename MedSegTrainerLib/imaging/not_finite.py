@@ -19,19 +19,19 @@ REMEDY = "Replace them, for instance by the background intensity, and save the i
 def not_finite(paths: Sequence[Path], channels: Sequence[sitk.Image]) -> list[np.ndarray | None]:
     """Where the channels of a case (``read.read_channels``) are NaN or infinite in their files: (z, y, x), None for
     nowhere."""
-    found = [_of_image(channel) for channel in channels]
+    masks = [_of_image(channel) for channel in channels]
     each = len(channels) // len(paths)
-    for place, path in enumerate(paths):
-        mine = slice(place * each, (place + 1) * each)
-        stored = read_not_finite(path, [sitk.GetArrayViewFromImage(channel) for channel in channels[mine]])
+    for position, path in enumerate(paths):
+        span = slice(position * each, (position + 1) * each)
+        stored = read_not_finite(path, [sitk.GetArrayViewFromImage(channel) for channel in channels[span]])
         if stored is not None:
-            found[mine] = [mask if mask.any() else None for mask in stored]
-    return found
+            masks[span] = [mask if mask.any() else None for mask in stored]
+    return masks
 
 
 def with_padding_filled(paths: Sequence[Path], channels: Sequence[sitk.Image]) -> tuple[list[sitk.Image], str | None]:
-    """The channels with the darkest voxel's value where they are NaN or infinite outside what was imaged, and that in
-    words.
+    """The channels with the darkest voxel's value where they are NaN or infinite outside what was imaged, and a
+    message that says so.
 
     Outside is what such voxels alone connect with the border of the volume. Raises DataError where there are others.
     """
@@ -67,8 +67,8 @@ def _refuse_inside(path: Path, mask: np.ndarray) -> None:
     parts, count = ndimage.label(mask)
     is_outside = np.zeros(count + 1, bool)
     for axis, length in enumerate(mask.shape):
-        for place in (0, -1) if length > 1 else ():  # all of a single slice lies at its border
-            is_outside[np.take(parts, place, axis)] = True
+        for face in (0, -1) if length > 1 else ():  # all of a single slice lies at its border
+            is_outside[np.take(parts, face, axis)] = True
     inside = mask.size if mask.all() else int((mask & ~is_outside[parts]).sum())
     if inside:
         raise DataError(f"{path}: {inside} voxels are NaN or infinite, and no frame around what was imaged. {REMEDY}")

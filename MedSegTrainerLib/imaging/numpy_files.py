@@ -63,7 +63,7 @@ def read_array(path: Path, role: Role = "image") -> sitk.Image:
     return sitk.JoinSeries([_placed(channel, arrays, path) for channel in array])
 
 
-def says_where(path: Path) -> bool:
+def has_geometry(path: Path) -> bool:
     """Whether the file tells the size of its voxels."""
     if path.suffix.lower() != ".npz":
         return False
@@ -84,16 +84,16 @@ def _load(path: Path, role: Role) -> dict[str, np.ndarray]:
         if isinstance(content, np.ndarray):
             return {"array": content}
         arrays = [name for name in content.files if name not in GEOMETRY_KEYS]
-        named = [name for name in KEYS[role] if name in arrays]
-        if not named and len(arrays) != 1:
+        matching = [name for name in KEYS[role] if name in arrays]
+        if not matching and len(arrays) != 1:
             raise DataError(
                 f"{path} has no array named '{KEYS[role][0]}' but: {', '.join(arrays) or 'nothing'}. "
                 f"Save it under that name: numpy.savez(file, {KEYS[role][0]}=array, spacing=(z, y, x))."
             )
-        wanted = {"array": (named or arrays)[0], **{name: name for name in GEOMETRY_KEYS if name in content.files}}
-        for name in wanted.values():
+        keys = {"array": (matching or arrays)[0], **{name: name for name in GEOMETRY_KEYS if name in content.files}}
+        for name in keys.values():
             _refuse_oversized_member(content.zip, name, path)
-        return {key: content[name] for key, name in wanted.items()}
+        return {key: content[name] for key, name in keys.items()}
 
 
 @contextmanager
@@ -140,8 +140,8 @@ def _as_numbers(array: np.ndarray, path: Path) -> np.ndarray:
         return array.astype(np.uint8)
     if array.dtype.kind not in "iuf":
         raise DataError(f"{path} holds values of type {array.dtype}. Save whole or real numbers.")
-    wanted = {2: "f4", 4: "f4"}.get(array.dtype.itemsize, "f8") if array.dtype.kind == "f" else array.dtype
-    return array.astype(np.dtype(wanted).newbyteorder("="), copy=False)
+    dtype = {2: "f4", 4: "f4"}.get(array.dtype.itemsize, "f8") if array.dtype.kind == "f" else array.dtype
+    return array.astype(np.dtype(dtype).newbyteorder("="), copy=False)
 
 
 def _placed(array: np.ndarray, arrays: Mapping[str, np.ndarray], path: Path) -> sitk.Image:

@@ -1,6 +1,6 @@
 """Photographs (PNG, TIFF, JPEG): pixels as every viewer shows them, numbers of label maps as they are stored.
 
-They are told apart by their content, whatever the suffix says, and each is turned upright as its EXIF orientation
+They are distinguished by their content, whatever the suffix says, and each is turned upright as its EXIF orientation
 tells. ITK is faster and reads more than 8 bits a colour; Pillow reads what ITK would show otherwise than viewers do.
 """
 
@@ -19,7 +19,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from MedSegTrainerLib.errors import DataError
 
 FORMATS = ("PNG", "TIFF", "JPEG")  # of the others that Pillow knows, some start programs
-LOSSY = ("jpeg", "tiff_jpeg", "JPEG", "MPO")  # Pillow's words for compressions and formats
+LOSSY = ("jpeg", "tiff_jpeg", "JPEG", "MPO")  # Pillow's names of compressions and formats
 PNG_CHUNKS, PNG_DEPTH, PNG_KIND = 8, 24, 25  # places in the file (PNG specification, 5.2 and 11.2.1 IHDR)
 PNG_GRAY_ALPHA = 4
 DEEP_GRAY = ("I;16", "I;16B", "I;16L", "I", "F")
@@ -89,9 +89,9 @@ def _orientation(image: Image.Image, path: Path) -> int:
     return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
-def _png_byte(path: Path, place: int) -> int:
+def _png_byte(path: Path, offset: int) -> int:
     with path.open("rb") as stream:
-        return stream.read(place + 1)[place]
+        return stream.read(offset + 1)[offset]
 
 
 def _png_chunks(path: Path) -> set[bytes]:
@@ -124,11 +124,11 @@ def _pages(image: Image.Image, path: Path, stored: bool) -> list[np.ndarray] | N
         image.seek(index)
         invert, depth = _is_inverted(image), _depth(image, path)
         ImageOps.exif_transpose(image, in_place=True)
-        pages.append(_as_stored(image, depth, invert) if stored else _as_shown(image))
+        pages.append(_as_stored(image, depth, invert) if stored else _as_displayed(image))
     return pages if len({(page.shape, page.dtype) for page in pages}) == 1 else None
 
 
-def _as_shown(image: Image.Image) -> np.ndarray:
+def _as_displayed(image: Image.Image) -> np.ndarray:
     if image.mode in ("L", "RGB", *DEEP_GRAY):
         return np.array(image)
     if image.mode == "1":
@@ -146,7 +146,7 @@ def _as_stored(image: Image.Image, depth: int, invert: bool) -> np.ndarray:
     if image.mode == "PA":
         return np.array(image)[..., 0]
     if image.mode not in ("1", "L") or (depth == 8 and not invert):
-        return _as_shown(image)
+        return _as_displayed(image)
     largest = 2**depth - 1
     numbers = np.array(image.convert("L")) // (255 // largest)
     return largest - numbers if invert else numbers
@@ -157,8 +157,8 @@ def _by_itk(path: Path) -> sitk.Image:
     image = sitk.ReadImage(str(path))
     count = image.GetNumberOfComponentsPerPixel()
     if count in ALPHA:
-        kept = [sitk.VectorIndexSelectionCast(image, index) for index in range(ALPHA[count])]
-        image = sitk.Compose(kept) if len(kept) > 1 else kept[0]
+        channels = [sitk.VectorIndexSelectionCast(image, index) for index in range(ALPHA[count])]
+        image = sitk.Compose(channels) if len(channels) > 1 else channels[0]
     dims = image.GetDimension()
     image.SetSpacing([1.0] * dims)
     image.SetOrigin([0.0] * dims)

@@ -87,8 +87,8 @@ def distance_mm(forms: Forms) -> float:
     used = list(forms.used().values())
     if len(used) < 2:
         return 0.0
-    away = ((used[0] - used[1]) @ corners(forms.size))[:3]
-    return float(np.linalg.norm(away, axis=0).max()) * forms.unit_mm
+    distances = ((used[0] - used[1]) @ corners(forms.size))[:3]
+    return float(np.linalg.norm(distances, axis=0).max()) * forms.unit_mm
 
 
 def forms_apart(path: Path, grid: Geometry) -> str:
@@ -97,25 +97,25 @@ def forms_apart(path: Path, grid: Geometry) -> str:
     grid: as ITK read it from the file.
     """
     forms = read_forms(path)
-    away = distance_mm(forms) if forms else 0.0
-    if forms is None or away <= TOLERANCE * min(grid.spacing):
+    gap = distance_mm(forms) if forms else 0.0
+    if forms is None or gap <= TOLERANCE * min(grid.spacing):
         return ""
-    sizes = {name: np.linalg.norm(form[:3, :3], axis=0) for name, form in forms.used().items()}
+    sizes = {name: np.linalg.norm(matrix[:3, :3], axis=0) for name, matrix in forms.used().items()}
     if not np.allclose(sizes["qform"], sizes["sform"], rtol=0.01):
-        told = [f"{' x '.join(f'{n:.4g}' for n in size)} mm by the {name}" for name, size in sizes.items()]
-        voxels = f", with voxels of {' and '.join(told)}"
+        descriptions = [f"{' x '.join(f'{n:.4g}' for n in size)} mm by the {name}" for name, size in sizes.items()]
+        voxels = f", with voxels of {' and '.join(descriptions)}"
     else:
         voxels = ""
-    taken = _nearest(forms, grid)
-    others = "as ITK and 3D Slicer do; nibabel and FSL take the sform" if taken == "qform" else "as most programs do"
-    return f"qform and sform of {path.name} lie up to {away:.3g} mm apart{voxels}. The {taken} is taken here, {others}."
+    form = _nearest(forms, grid)
+    others = "as ITK and 3D Slicer do; nibabel and FSL take the sform" if form == "qform" else "as most programs do"
+    return f"qform and sform of {path.name} lie up to {gap:.3g} mm apart{voxels}. The {form} is taken here, {others}."
 
 
 def _nearest(forms: Forms, grid: Geometry) -> str:
     """The name of the form that the grid follows."""
-    places, affine = corners(forms.size), grid.affine_ras()
-    away = {name: np.abs((form * forms.unit_mm - affine) @ places)[:3].max() for name, form in forms.used().items()}
-    return min(away, key=lambda name: float(away[name]))
+    voxels, affine = corners(forms.size), grid.affine_ras()
+    gaps = {name: np.abs((matrix * forms.unit_mm - affine) @ voxels)[:3].max() for name, matrix in forms.used().items()}
+    return min(gaps, key=lambda name: float(gaps[name]))
 
 
 def put_forms(plain: Path, forms: Forms) -> None:
@@ -129,7 +129,7 @@ def put_forms(plain: Path, forms: Forms) -> None:
         if forms.axes == 2:
             struct.pack_into(order + "h", header, DIMENSIONS[1], 2)
         own = struct.unpack_from(order + SIZES[0], header, SIZES[1])
-        sizes = [theirs if theirs > 0 else mine for mine, theirs in zip(own[1:], forms.pixdim[1:], strict=True)]
+        sizes = [new if new > 0 else old for old, new in zip(own[1:], forms.pixdim[1:], strict=True)]
         struct.pack_into(order + SIZES[0], header, SIZES[1], forms.pixdim[0], *sizes)
         struct.pack_into(order + UNITS[0], header, UNITS[1], forms.units)
         struct.pack_into(order + FORMS[0], header, FORMS[1], *forms.stored)

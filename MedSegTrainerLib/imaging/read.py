@@ -49,8 +49,8 @@ def image_files(folder: Path) -> list[Path]:
     visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     for path in visible:
         refuse_unnameable(path)
-    found = [path for path in visible if (holds_series(path) if path.is_dir() else image_suffix(path))]
-    return [path for path in found if path.is_dir() or image_suffix(path) not in PHOTO_SUFFIXES] or found
+    images = [path for path in visible if (holds_series(path) if path.is_dir() else image_suffix(path))]
+    return [path for path in images if path.is_dir() or image_suffix(path) not in PHOTO_SUFFIXES] or images
 
 
 def case_name(path: Path) -> str:
@@ -114,9 +114,9 @@ def read_channels(paths: Sequence[Path]) -> list[sitk.Image]:
     """
     channels: list[sitk.Image] = []
     for path in paths:
-        found = _split(read_file(path), path)
-        grid = (channels or found)[0]
-        channels += [place_on_grid(channel, path, grid, paths[0], is_label=False).image for channel in found]
+        file_channels = _split(read_file(path), path)
+        grid = (channels or file_channels)[0]
+        channels += [place_on_grid(channel, path, grid, paths[0], is_label=False).image for channel in file_channels]
     first = Geometry.of(channels[0])
     for index, channel in enumerate(channels[1:], start=1):
         differences = first.disagreements(Geometry.of(channel))

@@ -35,12 +35,12 @@ def read_segments(fields: Mapping[str, str], layers: int) -> list[Segment]:
     3D Slicer before 4.11 wrote neither values nor layers: each segment has a layer of its own, and the value 1 there.
     Raises ValueError where a number or color is none.
     """
-    found = []
+    segments = []
     matches = [re.fullmatch(r"Segment(\d+)_(?:ID|Name|LabelValue)", key) for key in fields]
     numbers = sorted({int(match[1]) for match in matches if match})
     if len(numbers) > layers:  # not those of an old Slicer
         numbers = [number for number in numbers if f"Segment{number}_LabelValue" in fields]
-    for place, number in enumerate(numbers):
+    for position, number in enumerate(numbers):
         prefix = f"Segment{number}_"
         value = int(fields.get(prefix + "LabelValue", "1"))
         red, green, blue = (round(255 * float(part)) for part in fields.get(prefix + "Color", "1 1 0").split())
@@ -50,11 +50,11 @@ def read_segments(fields: Mapping[str, str], layers: int) -> list[Segment]:
             value=value, name=fields.get(prefix + "Name", "").strip() or f"label {value}",
             color=(red, green, blue), terminology=terminology,
         )  # fmt: skip
-        layer = "0" if prefix + "LabelValue" in fields else str(place)
-        found.append(Segment(item=item, layer=int(fields.get(prefix + "Layer", layer)), stored=value))
-    if len({segment.stored for segment in found}) < len(found):
-        found = [replace(one, item=replace(one.item, value=index)) for index, one in enumerate(found, start=1)]
-    return found
+        layer = "0" if prefix + "LabelValue" in fields else str(position)
+        segments.append(Segment(item=item, layer=int(fields.get(prefix + "Layer", layer)), stored=value))
+    if len({segment.stored for segment in segments}) < len(segments):
+        segments = [replace(one, item=replace(one.item, value=index)) for index, one in enumerate(segments, start=1)]
+    return segments
 
 
 def to_label_map(image: sitk.Image, segments: Sequence[Segment], values: Mapping[str, int], path: Path) -> sitk.Image:
@@ -64,8 +64,8 @@ def to_label_map(image: sitk.Image, segments: Sequence[Segment], values: Mapping
     DataError where segments overlap, or two have one name.
     """
     layers = image.GetNumberOfComponentsPerPixel()
-    wanted = _values_here(segments, values)
-    if layers == 1 and (not values or all(wanted[one.item.name] == one.stored for one in segments)):
+    value_of = _segment_values(segments, values)
+    if layers == 1 and (not values or all(value_of[one.item.name] == one.stored for one in segments)):
         return image
     _refuse_equal_names(segments, path)
     array = sitk.GetArrayViewFromImage(image)
@@ -85,7 +85,7 @@ def to_label_map(image: sitk.Image, segments: Sequence[Segment], values: Mapping
                 "operators: Subtract), or export the one you need."
             )
         owner[inside] = index
-        labels[inside] = wanted[one.item.name]
+        labels[inside] = value_of[one.item.name]
     result = sitk.GetImageFromArray(labels)
     result.CopyInformation(image)
     return result
@@ -127,14 +127,14 @@ def _refuse_equal_names(segments: Sequence[Segment], path: Path) -> None:
         )
 
 
-def _values_here(segments: Sequence[Segment], values: Mapping[str, int]) -> dict[str, int]:
+def _segment_values(segments: Sequence[Segment], values: Mapping[str, int]) -> dict[str, int]:
     """Segment name to the value it gets in the label map."""
-    known = {name.casefold(): value for name, value in values.items()}
-    here = {one.item.name: known.get(one.item.name.casefold()) for one in segments}
-    if not any(value is not None for value in here.values()):
+    by_name = {name.casefold(): value for name, value in values.items()}
+    value_of = {one.item.name: by_name.get(one.item.name.casefold()) for one in segments}
+    if not any(value is not None for value in value_of.values()):
         return {one.item.name: one.item.value for one in segments}
-    free = max(known.values()) + 1
-    for name in [name for name, value in here.items() if value is None]:
-        here[name] = free
+    free = max(by_name.values()) + 1
+    for name in [name for name, value in value_of.items() if value is None]:
+        value_of[name] = free
         free += 1
-    return {name: value for name, value in here.items() if value is not None}
+    return {name: value for name, value in value_of.items() if value is not None}

@@ -39,7 +39,7 @@ def write_volume(image: sitk.Image, path: Path, like: Path | None = None) -> Non
                 _write_with_forms(image, temporary, forms)
             else:
                 sitk.WriteImage(image, str(temporary), useCompression=True)
-            _read_again(temporary, image)
+            _verify_written(temporary, image)
             atomic.replace(temporary, path)
         except RuntimeError as error:
             raise StorageError(
@@ -53,9 +53,9 @@ def write_volume(image: sitk.Image, path: Path, like: Path | None = None) -> Non
 def _own_writer(path: Path) -> Callable[[sitk.Image, BinaryIO], None] | None:
     """What writes files of this name where ITK does not."""
     name = path.name.lower()
-    own = (known for known in RESULT_FORMATS.values() if known.writer and name.endswith(f".{known.suffix}"))
-    known = next(own, None)
-    return None if known is None else resolve_name(known.writer)
+    entries = (entry for entry in RESULT_FORMATS.values() if entry.writer and name.endswith(f".{entry.suffix}"))
+    entry = next(entries, None)
+    return None if entry is None else resolve_name(entry.writer)
 
 
 def _write_with_forms(image: sitk.Image, path: Path, forms: Forms) -> None:
@@ -71,7 +71,7 @@ def _write_with_forms(image: sitk.Image, path: Path, forms: Forms) -> None:
             plain.unlink(missing_ok=True)
 
 
-def _read_again(path: Path, image: sitk.Image) -> None:
+def _verify_written(path: Path, image: sitk.Image) -> None:
     """Raises RuntimeError unless the file holds the image: on a full disk ITK can write half of it without a word."""
     written = sitk.ReadImage(str(path))
     if not np.array_equal(sitk.GetArrayViewFromImage(written).ravel(), sitk.GetArrayViewFromImage(image).ravel()):

@@ -274,7 +274,7 @@ def fold_workers(
     gpus, threads: how many there are, by default what PyTorch sees and uses. Raises UsageError for an unknown device.
     """
     chosen, _ = choose_device(device) if gpus is None else (torch.device("cuda" if gpus else "cpu"), None)
-    devices, warning = several_gpus(chosen, requested, seen=gpus)
+    devices, warning = several_gpus(chosen, requested, visible=gpus)
     names = [device] if len(devices) == 1 else [str(gpu) for gpu in devices]
     if chosen.type == "cpu" and requested != "auto":
         names = [device] * requested

@@ -39,13 +39,13 @@ BEGUN_BEFORE = (
 
 def cases_as_begun(used: UsedCases, config: DataConfig, emit: Emit, command: str) -> Dataset:
     """The data set as a job found it when it began; warns of cases that were added. Raises DataError as
-    ``UsedCases.as_begun`` does; command: what begins such a job."""
+    ``UsedCases.as_at_start`` does; command: what begins such a job."""
     instead = subprocess.list2cmdline(["medsegtrainer", command, config.data_dir, "-o", "NEW_FOLDER"])
     try:
         today = find_cases(Path(config.data_dir), config)
     except IncompleteError as error:  # perhaps of cases that were added
         today = error.dataset
-    dataset, added = used.as_begun(today, instead), used.added(today)
+    dataset, added = used.as_at_start(today, instead), used.added(today)
     if added:
         emit(Warned(message=_not_used(added, len(used.cases), instead)))
     return dataset

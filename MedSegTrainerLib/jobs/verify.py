@@ -16,7 +16,7 @@ from MedSegTrainerLib.classes import LabelClass, class_names, classes_from_value
 from MedSegTrainerLib.config.job_settings import VerifyConfig
 from MedSegTrainerLib.config.settings import NetworkConfig, TrainConfig
 from MedSegTrainerLib.data.checks.case_scan import CaseScan
-from MedSegTrainerLib.data.checks.fingerprint import as_described, take_fingerprint
+from MedSegTrainerLib.data.checks.fingerprint import take_fingerprint, with_look
 from MedSegTrainerLib.data.checks.scan import examine_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset, IncompleteError
 from MedSegTrainerLib.data.layouts.find import find_cases
@@ -91,7 +91,7 @@ def describe(
         "layout": dataset.layout,
         "counts": {severity: sum(f.severity == severity for f in findings) for severity in SEVERITIES},
         "findings": [asdict(finding) for finding in findings],
-        "classes": [_class_row(as_described(item, dataset), scans) for item in classes],
+        "classes": [_class_row(with_look(item, dataset), scans) for item in classes],
         "ranges": _ranges(dataset, scans),
         "cases": [_case_row(case, by_name.get(case.name), findings) for case in ordered],
     }
@@ -146,7 +146,7 @@ def _ranges(dataset: Dataset, scans: Sequence[CaseScan]) -> list[dict[str, Any]]
         names = dataset.channel_names
         name = names[channel] if channel < len(names) else f"channel {channel}"
         for side, word in enumerate(("dark end", "bright end")):
-            rows[f"Intensity of {name}, {word}"] = [scan.traits.ranges[channel][side] for scan in scans if scan.traits]
+            rows[f"Intensity of {name}, {word}"] = [scan.stats.ranges[channel][side] for scan in scans if scan.stats]
     return [
         {"name": name, "min": min(values), "median": float(np.median(values)), "max": max(values)}
         for name, values in rows.items()
@@ -165,12 +165,12 @@ def _case_row(case: Case, scan: CaseScan | None, findings: Sequence[Finding]) ->
         "intensities": None,
         "labelled_ml": None,
     }
-    if scan is not None and scan.traits is not None:
+    if scan is not None and scan.stats is not None:
         labelled = sum(count for value, count in scan.voxels.items() if value != 0)
         row |= {
             "size": list(scan.geometry.size_zyx),
             "spacing": list(scan.geometry.spacing_zyx),
-            "intensities": [list(pair) for pair in scan.traits.ranges],
+            "intensities": [list(pair) for pair in scan.stats.ranges],
             "labelled_ml": labelled * scan.geometry.voxel_volume_mm3 / 1000,
         }
     return row

@@ -12,7 +12,7 @@ from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.data.checks.case_scan import CaseScan
-from MedSegTrainerLib.data.checks.case_statistics import spread_step, value_range
+from MedSegTrainerLib.data.checks.case_statistics import sampling_step, value_range
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.imaging.geometry import Geometry
 
@@ -60,15 +60,15 @@ def describe(scans: Sequence[CaseScan], channel_names: Sequence[str]) -> dict[st
     spacing_mm, size_voxels and extent_mm: [smallest, median, largest] along z, y and x in canonical axes.
     channels: for each the darkest 0.5 and the brightest 99.5 percentile of any whole image, and their medians; the
     brightest of the dark and the darkest of the bright ones; and the smallest distance between both in an image.
-    planes: slice plane to number of cases. No scans, or scans without traits, give {}.
+    planes: slice plane to number of cases. No scans, or scans without stats, give {}.
     """
-    traits = [scan.traits for scan in scans if scan.traits is not None]
-    if not scans or len(traits) < len(scans):
+    stats = [scan.stats for scan in scans if scan.stats is not None]
+    if not scans or len(stats) < len(scans):
         return {}
     spacings = np.array([scan.geometry.spacing_zyx for scan in scans])
     sizes = np.array([scan.geometry.size_zyx for scan in scans])
-    planes = [plane_of(trait.direction) for trait in traits]
-    ranges = np.array([trait.ranges for trait in traits])  # (cases, channels, 2)
+    planes = [plane_of(one.direction) for one in stats]
+    ranges = np.array([one.ranges for one in stats])  # (cases, channels, 2)
     return {
         "schema_version": SCHEMA_VERSION,
         "cases": len(scans),
@@ -244,7 +244,7 @@ def _flat(channel: sitk.Image, normalization: Normalization) -> list[str]:
 
 def _sample(channel: sitk.Image) -> np.ndarray:
     array = sitk.GetArrayViewFromImage(channel)
-    return array.ravel()[:: spread_step(array.shape, VOLUME_SAMPLES)].astype(np.float32)
+    return array.ravel()[:: sampling_step(array.shape, VOLUME_SAMPLES)].astype(np.float32)
 
 
 def _axis_ranges(values: np.ndarray) -> list[list[float]]:

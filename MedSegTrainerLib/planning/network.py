@@ -19,9 +19,9 @@ from MedSegTrainerLib.config.network_settings import (
 )
 from MedSegTrainerLib.config.plan import AXES
 from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, seen_along
+from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, along_slice_axis
 from MedSegTrainerLib.errors import ConfigError
-from MedSegTrainerLib.guide.network_choice import Situation, named_by_guide, objection
+from MedSegTrainerLib.guide.network_choice import Situation, objection, recommended_network
 from MedSegTrainerLib.hardware.device import memory_bytes
 from MedSegTrainerLib.hardware.main_memory import available_memory
 from MedSegTrainerLib.planning.shapes import (
@@ -74,7 +74,7 @@ def plan_network(
     name = architecture_name(config.network)
     dims = _dims(fingerprint, config, reasons)
     slice_axis = _slice_axis(fingerprint, config, dims, reasons)
-    fingerprint = seen_along(fingerprint, slice_axis)
+    fingerprint = along_slice_axis(fingerprint, slice_axis)
     reasons["network"] = _network_reason(
         fingerprint, config, dims, device, fingerprint.cases if cases is None else cases
     )
@@ -109,7 +109,7 @@ def _network_reason(fingerprint: Fingerprint, config: TrainConfig, dims: int, de
     if config.network.type != "auto":
         against = objection(config.network.type, situation)
         return "set by the configuration" + (f"; {against}" if against else "")
-    named, rows = named_by_guide(situation)
+    named, rows = recommended_network(situation)
     return (
         f"guide, '{rows}': {named}. In its place a residual U-Net planned for these sizes and spacings, which was "
         f"better in the same time; --model {named} takes the guide's"

@@ -12,7 +12,7 @@ from MedSegTrainerLib.config.architectures import PLANNED
 from MedSegTrainerLib.config.plan import AXES, Normalization, Plan
 from MedSegTrainerLib.config.plan_parsing import refuse_wrong_plan
 from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, Fingerprint, seen_along
+from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, Fingerprint, along_slice_axis
 from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.data.samples.cache import choose_place
 from MedSegTrainerLib.data.splits.split import Split
@@ -54,7 +54,7 @@ def make_plan(
 
     plan = plan_with(1.0)
     refuse_too_large(plan, config, device)
-    size = median_size(seen_along(fingerprint, plan.slice_axis), plan.spacing, 3)
+    size = median_size(along_slice_axis(fingerprint, plan.slice_axis), plan.spacing, 3)
     if seconds_left is not None and _may_shrink(plan, config, size):
         smallest = SEEN * math.prod(size[3 - plan.dims :]) / patch_voxels(plan.dims, device)
         share, reason = share_for_time(plan_with, smallest, config, device, seconds_left, devices)
@@ -89,7 +89,7 @@ def _unmeasured(
     reasons: Reasons = {"device": device_text, "split": split.reason}
     chosen = plan_network(fingerprint, config, device, reasons, len(split.train), share)
     dims, patch, architecture = chosen.dims, chosen.patch_size, chosen.architecture
-    size = median_size(seen_along(fingerprint, chosen.slice_axis), chosen.spacing, 3)
+    size = median_size(along_slice_axis(fingerprint, chosen.slice_axis), chosen.spacing, 3)
     normalization = _normalization(fingerprint, config, reasons)
     batch = _batch_size(config, architecture, dims, patch, device, reasons, devices, share)
     samples = _samples_per_volume(config, len(split.train), patch, size, reasons)

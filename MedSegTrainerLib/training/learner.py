@@ -31,7 +31,7 @@ class Learner:
             self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
         if plan.channels_last:
             self.network = to_channels_last(self.network, plan.dims)
-        ranks.take_firsts(list(self.network.state_dict().values()))
+        ranks.broadcast_tensors(list(self.network.state_dict().values()))
         self.optimizer = build_optimizer(
             self.network, plan.optimizer_type, plan.learning_rate, plan.weight_decay, config.optimizer
         )
@@ -57,7 +57,7 @@ class Learner:
                 loss = self._loss(batch) * (share / count)
                 self.precision.backward(loss)
             total = total + loss.detach()
-        self.ranks.add_up([weight.grad for weight in self.network.parameters() if weight.grad is not None])
+        self.ranks.all_reduce([weight.grad for weight in self.network.parameters() if weight.grad is not None])
         self.precision.unscale(self.optimizer)
         norm = self._clip()
         self.precision.step(self.optimizer)

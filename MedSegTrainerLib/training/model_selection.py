@@ -17,7 +17,7 @@ from MedSegTrainerLib.training.validation import ValidationScores
 def validate(session: TrainingSession) -> None:
     """Scores the averaged weights, emits the result, and keeps them where they are the best so far."""
     with session.budget.validating():
-        session.ranks.take_firsts(list(session.learner.average.weights.values()))  # statistics of norms may differ
+        session.ranks.broadcast_tensors(list(session.learner.average.weights.values()))  # statistics of norms differ
         session.validator.show(session.ranks.first_does(session.folder.preview_requested))
         scores = session.validator.score(session.learner.average.weights) if session.validator.cases else None
     metrics: dict[str, float | None] = {**session.newest, **(scores.metrics if scores else {})}

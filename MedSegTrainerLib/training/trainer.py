@@ -98,7 +98,7 @@ def _run_epoch(session: TrainingSession) -> str | None:
                 return stopped
     state.epoch += 1
     mean_loss = torch.stack(losses).mean()
-    session.ranks.add_up([mean_loss])
+    session.ranks.all_reduce([mean_loss])
     if not torch.isfinite(mean_loss) or not learner.is_finite():
         raise NotANumberError
     _emit_epoch(session, float(mean_loss), rate, float(torch.stack(norms).mean()), session.budget.clock() - started)
@@ -199,7 +199,7 @@ def _check_progress(session: TrainingSession) -> str | None:
         _emit_progress(session)
         stopped = session.folder.stop_requested()
     pause = session.budget.steps_to_next_look(state.step)
-    state.total_steps, pause, stopped = ranks.first_says((state.total_steps, pause, stopped))
+    state.total_steps, pause, stopped = ranks.broadcast((state.total_steps, pause, stopped))
     session.next_look = state.step + pause
     return stopped
 

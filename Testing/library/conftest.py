@@ -23,13 +23,13 @@ def small_parameters() -> Callable[[str], dict[str, Any]]:
     """Parameters of a registered network, but the planned one, with few feature maps."""
 
     def make(name: str) -> dict[str, Any]:
-        known = ARCHITECTURES[name]
-        dims, edge = known.dims[-1], 2 * (known.divisor or 1)
+        architecture = ARCHITECTURES[name]
+        dims, edge = architecture.dims[-1], 2 * (architecture.divisor or 1)
         return {
             "in_channels": 2, "out_channels": 3,
-            **{setting: FEW.get(setting, value) for setting, value in known.settings.items()},
-            **({"dims": dims} if len(known.dims) > 1 else {}),
-            **({"img_size": [edge] * dims} if known.is_fixed else {}),
+            **{setting: FEW.get(setting, value) for setting, value in architecture.settings.items()},
+            **({"dims": dims} if len(architecture.dims) > 1 else {}),
+            **({"img_size": [edge] * dims} if architecture.is_fixed else {}),
         }  # fmt: skip
 
     return make

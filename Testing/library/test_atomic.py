@@ -60,11 +60,11 @@ class TestTemporary:
 
 class TestStorageErrors:
     @pytest.mark.parametrize(
-        "number, words",
+        "number, message",
         [(errno.ENOSPC, "full"), (errno.EDQUOT, "full"), (errno.EACCES, "not allowed"), (errno.EROFS, "not allowed")],
     )
-    def test_says_what_to_do(self, number: int, words: str, tmp_path: Path) -> None:
-        with pytest.raises(StorageError, match=words) as caught, atomic.storage_errors(tmp_path / "a"):
+    def test_says_what_to_do(self, number: int, message: str, tmp_path: Path) -> None:
+        with pytest.raises(StorageError, match=message) as caught, atomic.storage_errors(tmp_path / "a"):
             raise OSError(number, "reason of the system")
         assert str(tmp_path / "a") in str(caught.value)
 

@@ -67,9 +67,9 @@ def test_names_of_cases_stay_in_the_events() -> None:
         Found(severity="error", finding="empty", message="The label map is empty.", remedy="Draw.", case="Mueller"),
         Validated(epoch=1, minutes=2.0, mean_dice=0.5, dice={"liver": 0.5}, per_case={"Mueller": {"liver": 0.5}}),
     )
-    told = [event_line(record(event)) for event in events]
-    assert not any("Mueller" in line for line in told)
-    assert told[0] == "case: seconds=1" and told[2] == "validated: epoch=1 minutes=2 mean_dice=0.5"
+    lines = [event_line(record(event)) for event in events]
+    assert not any("Mueller" in line for line in lines)
+    assert lines[0] == "case: seconds=1" and lines[2] == "validated: epoch=1 minutes=2 mean_dice=0.5"
     assert level_of(record(events[1])) == logging.ERROR
     assert level_of(record(CaseDone(name="a", error="a.nii is damaged."))) == logging.ERROR
 
@@ -83,8 +83,8 @@ def test_each_written_event_is_logged_with_the_time_a_stage_took(
     events(Stage(name="train", message="Training"))
     events(Finished(message="Done.", result="r"))
     log_event(Warned(message="of another rank"))
-    told = [entry.getMessage() for entry in caplog.records]
-    assert [line.split(" took ")[0] for line in told] == [
+    lines = [entry.getMessage() for entry in caplog.records]
+    assert [line.split(" took ")[0] for line in lines] == [
         "stage: Checking name=scan total=0", "stage scan", "stage: Training name=train total=0", "stage train",
         "finished: Done. result=r", "warned: of another rank",
     ]  # fmt: skip

@@ -15,19 +15,19 @@ def finding(case: str, severity: str = "error", kind: str = "spots") -> Finding:
 class TestFromError:
     def test_the_last_sentence_is_the_remedy(self) -> None:
         error = DataError("a.nii is wrong (the first is 0.5). Is it an image? Give the label map, whole numbers.")
-        found = from_error(error, "label map", "a")
-        assert found.message == "a.nii is wrong (the first is 0.5). Is it an image?"
-        assert found.remedy == "Give the label map, whole numbers."
-        assert (found.case, found.severity, found.kind) == ("a", "error", "label map")
+        finding = from_error(error, "label map", "a")
+        assert finding.message == "a.nii is wrong (the first is 0.5). Is it an image?"
+        assert finding.remedy == "Give the label map, whole numbers."
+        assert (finding.case, finding.severity, finding.kind) == ("a", "error", "label map")
 
     def test_points_in_names_and_numbers_end_no_sentence(self) -> None:
-        found = from_error(DataError("/d/a.1.nii.gz: 3.5 mm are too many. Correct it."), "x", "a")
-        assert found.message == "/d/a.1.nii.gz: 3.5 mm are too many."
+        result = from_error(DataError("/d/a.1.nii.gz: 3.5 mm are too many. Correct it."), "x", "a")
+        assert result.message == "/d/a.1.nii.gz: 3.5 mm are too many."
 
     def test_a_single_sentence_is_what_is_wrong(self) -> None:
-        found = from_error(DataError("It broke."), "x", "a")
-        assert found.message == "It broke."
-        assert "remove the case" in found.remedy
+        result = from_error(DataError("It broke."), "x", "a")
+        assert result.message == "It broke."
+        assert "remove the case" in result.remedy
 
 
 class TestErrors:
@@ -67,8 +67,8 @@ class TestWarnings:
 
 
 def test_worst_first_and_kinds_together() -> None:
-    found = [
+    findings = [
         finding("a", "note"), finding("b", "warning", "holes"), finding("c", "error", "dust"),
         finding("d", "warning", "spots"), finding("e", "warning", "holes"), finding("f", "error", "spots"),
     ]  # fmt: skip
-    assert [one.case for one in worst_first(found)] == ["f", "c", "d", "b", "e", "a"]
+    assert [one.case for one in worst_first(findings)] == ["f", "c", "d", "b", "e", "a"]

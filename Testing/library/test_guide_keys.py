@@ -118,8 +118,8 @@ def parsed(fragment: dict[str, Any]) -> TrainConfig:
 
 class TestTable:
     def test_holds_exactly_the_keys_of_the_guide(self) -> None:
-        found = {key for block in json_blocks() for key in keys_in(json.loads(block))}
-        assert found == {path.partition(".")[2] for path in KEYS} | STRUCTURE
+        keys = {key for block in json_blocks() for key in keys_in(json.loads(block))}
+        assert keys == {path.partition(".")[2] for path in KEYS} | STRUCTURE
 
     def test_a_key_of_two_meanings_stands_in_the_guide_with_both(self) -> None:
         paths = {
@@ -177,8 +177,8 @@ class TestKeys:
         def learn(config: LossConfig, other: object) -> float:
             return config.gamma + other.unread
         """
-        found = reads_in([ast.parse(re.sub(r"^        ", "", source, flags=re.MULTILINE))])
-        assert found == {("LossConfig", "gamma")}
+        reads = reads_in([ast.parse(re.sub(r"^        ", "", source, flags=re.MULTILINE))])
+        assert reads == {("LossConfig", "gamma")}
 
     def test_a_name_that_is_worked_out_is_one_of_those_in_the_function(self) -> None:
         source = """
@@ -244,9 +244,9 @@ class Types:
                 self.add(self.fields[node.name], item.target.id, item.annotation)
 
     def add(self, table: dict[str, str], name: str, annotation: ast.expr | None) -> None:
-        known = self.annotated(annotation)
-        if known is not None:
-            table[name] = known
+        type_name = self.annotated(annotation)
+        if type_name is not None:
+            table[name] = type_name
 
     def annotated(self, annotation: ast.expr | None) -> str | None:
         """The class that an annotation names, also as one alternative (``LossConfig | None``)."""
@@ -269,20 +269,20 @@ class Types:
 def reads_in(trees: list[ast.Module], classes: Sequence[ast.Module] = ()) -> set[tuple[str, str]]:
     """(class, attribute) of every access in ``trees`` whose class is known; ``classes`` are only declared."""
     types = Types([*trees, *classes])
-    found: set[tuple[str, str]] = set()
+    reads: set[tuple[str, str]] = set()
     for tree in trees:
         for owner, scope in _scopes(tree):
             names = _names(scope, types, owner)
             for node in ast.walk(scope):
                 if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-                    known = types.of(node.value, names)
-                    if known is not None:
-                        found.add((known, node.attr))
+                    type_name = types.of(node.value, names)
+                    if type_name is not None:
+                        reads.add((type_name, node.attr))
                 elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
-                    known = types.of(node.args[0], names)
-                    if known is not None:
-                        found |= {(known, name) for name in _texts(scope) & types.fields[known].keys()}
-    return found
+                    type_name = types.of(node.args[0], names)
+                    if type_name is not None:
+                        reads |= {(type_name, name) for name in _texts(scope) & types.fields[type_name].keys()}
+    return reads
 
 
 def _texts(scope: ast.AST) -> set[str]:
@@ -320,13 +320,13 @@ def _names(scope: ast.AST, types: Types, owner: str | None) -> dict[str, str]:
             types.add(names, argument.arg, annotation)
     for _ in range(2):  # a name may be bound to another that is bound further down the walk
         for target, value in _bindings(scope):
-            known = types.of(value, names)
-            if known is None:
+            type_name = types.of(value, names)
+            if type_name is None:
                 continue
             if isinstance(target, ast.Name):
-                names[target.id] = known
+                names[target.id] = type_name
             elif isinstance(target, ast.Attribute) and owner and isinstance(target.value, ast.Name):
-                types.fields[owner].setdefault(target.attr, known)
+                types.fields[owner].setdefault(target.attr, type_name)
     return names
 
 

@@ -389,8 +389,8 @@ class TestTwoStarters:
             one.stdin.write("go\n")
             one.stdin.flush()
         said = [one.communicate()[0].strip() for one in several]
-        starters = [index for index, words in enumerate(said) if words == "started"]
-        assert [words for words in said if words != "started" and "is being worked on" not in words] == []
+        starters = [index for index, text in enumerate(said) if text == "started"]
+        assert [text for text in said if text != "started" and "is being worked on" not in text] == []
         ran = [event for event in EventReader(folder.events_file).read() if event["kind"] == "failed"]
         data = folder.read_document()["config"]["data"]["data_dir"]
         assert data in {f"data {index}" for index in starters}
@@ -423,10 +423,10 @@ class TestStop:
         folder.request_stop(how)
         assert folder.stop_requested() == how
 
-    @pytest.mark.parametrize("words", ["", "please", " now\n"])
-    def test_by_hand(self, folder: JobFolder, words: str) -> None:
-        folder.stop_file.write_text(words, encoding="utf-8")
-        assert folder.stop_requested() == (STOP_NOW if "now" in words else STOP_KEEP_BEST)
+    @pytest.mark.parametrize("content", ["", "please", " now\n"])
+    def test_by_hand(self, folder: JobFolder, content: str) -> None:
+        folder.stop_file.write_text(content, encoding="utf-8")
+        assert folder.stop_requested() == (STOP_NOW if "now" in content else STOP_KEEP_BEST)
 
 
 class TestStart:

@@ -23,8 +23,8 @@ from MedSegTrainerLib.job_logging import (
     console_log,
     is_log_line,
     job_log,
+    log_level,
     open_log,
-    wanted_level,
 )
 
 MODULE = logging.getLogger(f"{LIBRARY}.somewhere")
@@ -102,7 +102,7 @@ class TestLevels:
             MODULE.debug("third")
         assert [line.rpartition(" ")[2] for line in lines(log)] == ["second", "third"]
         assert capsys.readouterr().err.splitlines() == [lines(log)[1]]
-        assert LEVEL_VARIABLE not in os.environ and wanted_level() == logging.INFO
+        assert LEVEL_VARIABLE not in os.environ and log_level() == logging.INFO
 
     def test_ranks_beside_the_first_log_warnings_and_say_who_they_are(self, log: Path) -> None:
         with job_log(log, rank=2):
@@ -113,7 +113,7 @@ class TestLevels:
         ]
 
     def test_an_unknown_level_is_the_usual_one(self) -> None:
-        code = "from MedSegTrainerLib.job_logging import wanted_level; print(wanted_level())"
+        code = "from MedSegTrainerLib.job_logging import log_level; print(log_level())"
         for word, level in (("loud", "20"), ("debug", "10"), ("handlers", "20")):
             done = subprocess.run(
                 [sys.executable, "-c", code], env={**os.environ, LEVEL_VARIABLE: word}, capture_output=True, text=True,
@@ -137,12 +137,12 @@ class TestOthers:
         assert [type(handler) for handler in library.handlers] == [logging.NullHandler]
 
     def test_warnings_are_logged_and_then_shown_as_before(self, log: Path) -> None:
-        shown = warnings.showwarning
+        before = warnings.showwarning
         with warnings.catch_warnings(), job_log(log):
             warnings.simplefilter("always")
             warnings.warn("of another library", FutureWarning, stacklevel=1)
         assert " WARNING py.warnings: " in lines(log)[0] and "FutureWarning: of another library" in lines(log)[0]
-        assert warnings.showwarning is shown and logging.getLogger("py.warnings").handlers[1:] == []
+        assert warnings.showwarning is before and logging.getLogger("py.warnings").handlers[1:] == []
 
     def test_importing_the_library_prints_nothing(self) -> None:
         code = "import logging, MedSegTrainerLib; logging.getLogger('MedSegTrainerLib.x').error('lost')"

@@ -20,8 +20,8 @@ SAYS_ITS_PRIORITY = "import os, sys; sys.stdin.read(); print(os.getpriority(os.P
 def test_others_go_first() -> None:
     with subprocess.Popen([sys.executable, "-c", SAYS_ITS_PRIORITY], stdin=-1, stdout=-1, text=True) as process:
         step_back(process.pid)
-        told, _ = process.communicate("")
-    assert int(told) == max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0))
+        output, _ = process.communicate("")
+    assert int(output) == max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0))
 
 
 def test_a_process_that_is_gone_is_no_error() -> None:

@@ -43,9 +43,9 @@ def sliced(plan: Plan, axis: str = "z") -> Plan:
 
 def turned(image: sitk.Image, axis: str) -> sitk.Image:
     """The same voxels in a patient who is turned: what lay along the axes of a network lies along z, y and x."""
-    places = [["xyz".index(old), "xyz".index(new)] for old, new in zip(AXES[axis], "zyx", strict=True)]
+    pairs = [["xyz".index(old), "xyz".index(new)] for old, new in zip(AXES[axis], "zyx", strict=True)]
     turn = np.zeros((3, 3))
-    for old, new in places:
+    for old, new in pairs:
         turn[new, old] = 1
     grid = Geometry.of(image)
     direction = turn @ np.array(grid.direction).reshape(3, 3)
@@ -68,20 +68,20 @@ def case(folder: Path, image: sitk.Image, label: sitk.Image) -> Case:
 
 @pytest.mark.parametrize("axis", AXES)
 def test_the_axis_comes_first_and_no_voxel_changes(oblique_case: tuple[sitk.Image, sitk.Image], axis: str) -> None:
-    plain, found = to_canonical(oblique_case[0]), to_canonical(oblique_case[0], axis)
+    plain, turned_image = to_canonical(oblique_case[0]), to_canonical(oblique_case[0], axis)
     order = ["zyx".index(name) for name in AXES[axis]]
-    assert np.array_equal(sitk.GetArrayFromImage(found), sitk.GetArrayFromImage(plain).transpose(order))
-    assert Geometry.of(to_canonical(found)).disagreements(Geometry.of(plain)) == []
+    assert np.array_equal(sitk.GetArrayFromImage(turned_image), sitk.GetArrayFromImage(plain).transpose(order))
+    assert Geometry.of(to_canonical(turned_image)).disagreements(Geometry.of(plain)) == []
 
 
 @pytest.mark.parametrize("axis", AXES)
 def test_training_sees_the_turned_volume(
     tiny_plan: Plan, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path, axis: str
 ) -> None:
-    wanted = prepare_case(case(tmp_path / "t", *(turned(one, axis) for one in oblique_case)), sliced(tiny_plan))
-    found = prepare_case(case(tmp_path / "o", *oblique_case), sliced(tiny_plan, axis))
-    assert np.allclose(found.image, wanted.image, atol=1e-5) and np.array_equal(found.label, wanted.label)
-    assert np.array_equal(found.locations, wanted.locations) and len(np.unique(found.label)) == 3
+    expected = prepare_case(case(tmp_path / "t", *(turned(one, axis) for one in oblique_case)), sliced(tiny_plan))
+    prepared = prepare_case(case(tmp_path / "o", *oblique_case), sliced(tiny_plan, axis))
+    assert np.allclose(prepared.image, expected.image, atol=1e-5) and np.array_equal(prepared.label, expected.label)
+    assert np.array_equal(prepared.locations, expected.locations) and len(np.unique(prepared.label)) == 3
 
 
 @pytest.mark.parametrize("axis", AXES)
@@ -92,18 +92,18 @@ def test_results_lie_where_the_image_lies(
     results = []
     for plan, one in ((sliced(tiny_plan), turned(image, axis)), (sliced(tiny_plan, axis), image)):
         predictor = Predictor(package(plan), CPU)
-        found = predictor.segment(predictor.prepare([one]), maps=maps, spool=tmp_path)
-        assert found.probabilities is not None and found.entropy is not None
-        assert Geometry.of(found.labels) == Geometry.of(one)
+        segmentation = predictor.segment(predictor.prepare([one]), maps=maps, spool=tmp_path)
+        assert segmentation.probabilities is not None and segmentation.entropy is not None
+        assert Geometry.of(segmentation.labels) == Geometry.of(one)
         brought = [
-            found.labels,
-            found.to_image(found.entropy.astype(np.float32)),
-            found.to_image(found.probabilities.read(0)),
+            segmentation.labels,
+            segmentation.to_image(segmentation.entropy.astype(np.float32)),
+            segmentation.to_image(segmentation.probabilities.read(0)),
         ]
         results.append([sitk.GetArrayFromImage(part) for part in brought])
-        found.probabilities.close()
-    for wanted, seen in zip(*results, strict=True):
-        assert np.allclose(seen.astype(float), wanted.astype(float), atol=2e-3)
+        segmentation.probabilities.close()
+    for expected, seen in zip(*results, strict=True):
+        assert np.allclose(seen.astype(float), expected.astype(float), atol=2e-3)
     assert len(np.unique(results[1][0])) > 1
 
 
@@ -116,17 +116,17 @@ def test_who_watches_sees_canonical_axes(
         name="a", image=torch.from_numpy(prepared.image), label=torch.from_numpy(prepared.label),
         locations=torch.from_numpy(prepared.locations), geometry=prepared.geometry,
     )  # fmt: skip
-    shown = Validator([stored], plan, CPU).score(dict(package(plan).weights)).preview
-    assert shown is not None and shown.geometry.orientation() == "LPS"
-    assert np.array_equal(shown.reference.transpose(2, 0, 1), prepared.label)
-    assert shown.geometry.size_zyx == shown.image.shape == shown.prediction.shape
+    preview = Validator([stored], plan, CPU).score(dict(package(plan).weights)).preview
+    assert preview is not None and preview.geometry.orientation() == "LPS"
+    assert np.array_equal(preview.reference.transpose(2, 0, 1), prepared.label)
+    assert preview.geometry.size_zyx == preview.image.shape == preview.prediction.shape
 
 
 def test_mirrorings_go_by_the_name_of_the_axis(tiny_plan: Plan) -> None:
     plan = replace(sliced(tiny_plan, "x"), flip_axes=(1,))
     config = ApplyConfig(model="m", inputs=["i"], output_dir="o", tta=True, tta_transforms=["flip_z", "flip_y"])
-    found, warnings = choose_transforms(config, [plan])
-    assert [one.flips for one in found] == [(), (1,)] and "Left out: flip_y." in warnings[0]
+    transforms, warnings = choose_transforms(config, [plan])
+    assert [one.flips for one in transforms] == [(), (1,)] and "Left out: flip_y." in warnings[0]
 
 
 def test_models_of_different_slices_are_not_averaged(tiny_plan: Plan) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from MedSegTrainerLib.classes import class_names
-from MedSegTrainerLib.data.checks.case_statistics import CaseTraits
+from MedSegTrainerLib.data.checks.case_statistics import CaseStatistics
 from MedSegTrainerLib.imaging.geometry import Geometry
 
 
@@ -19,7 +19,7 @@ class CaseScan:
 
     foreground: (channels, samples) intensities at up to 5000 labelled voxels, evenly spread.
     low, high: smallest and largest intensity of each channel. voxels: label value to count, background too, but
-    not the voxels that nobody labelled. traits: what only the data doctor looks at; None where nobody measured them.
+    not the voxels that nobody labelled. stats: what only the data doctor looks at; None where nobody measured them.
     """
 
     name: str
@@ -28,7 +28,7 @@ class CaseScan:
     low: tuple[float, ...]
     high: tuple[float, ...]
     voxels: dict[int, int]
-    traits: CaseTraits | None = None
+    stats: CaseStatistics | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ BACKGROUND_SHARE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaseTraits:
+class CaseStatistics:
     """Arrays were (z, y, x) in canonical (LPS) order.
 
     image_digest, label_digest: equal for equal voxels, whatever the file type; label_digest is '' without labels.
@@ -28,9 +28,9 @@ class CaseTraits:
     dark: share of the labelled voxels that every channel shows as background.
     padded: share of them where every channel is padded; 0 where the volume has no padding.
     levels: mean of each channel in a class, in standard deviations from the mean of the volume.
-    centers: centre of a class, mm along z, y and x from the first voxel. spreads: standard deviation of its voxels
+    centers: centre of a class, mm along z, y and x from the first voxel. stds: standard deviation of its voxels
     about it, mm. specks: number and voxels of the small parts of a class far from anything else; only where they were
-    looked for. hot: channel to its few voxels far beyond all others, in words. label_overlaps: of each channel what
+    looked for. hot: channel to its few voxels far beyond all others, as a text. label_overlaps: of each channel what
     ``label_overlap`` gives.
     """
 
@@ -42,32 +42,32 @@ class CaseTraits:
     padded: float
     levels: dict[int, tuple[float, ...]]
     centers: dict[int, tuple[float, float, float]]
-    spreads: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+    stds: dict[int, tuple[float, float, float]] = field(default_factory=dict)
     specks: dict[int, tuple[int, int]] = field(default_factory=dict)
     hot: dict[int, str] = field(default_factory=dict)
     label_overlaps: tuple[float | None, ...] = ()
 
 
-def take_traits(
+def take_statistics(
     arrays: Sequence[np.ndarray],
     values: np.ndarray,
     chosen: np.ndarray,
     spacing_zyx: Sequence[float],
     direction: tuple[float, ...],
-) -> CaseTraits:
-    """Traits of the channels and the label map ``values``; ``chosen``: flat positions of labelled voxels, or none."""
-    step = spread_step(arrays[0].shape, VOLUME_SAMPLES)
+) -> CaseStatistics:
+    """Statistics of the channels and the label map ``values``; ``chosen``: flat indices of labelled voxels, or none."""
+    step = sampling_step(arrays[0].shape, VOLUME_SAMPLES)
     volumes = [array.ravel()[::step].astype(np.float32) for array in arrays]
     inside = [array.ravel()[chosen].astype(np.float32) for array in arrays]
     ranges = [value_range(volume) for volume in volumes]
     limits = [background_limit(volume, *span) for volume, span in zip(volumes, ranges, strict=True)]
     labels = values.ravel()[chosen]
-    places = np.stack(np.unravel_index(chosen, values.shape)) * np.asarray(spacing_zyx)[:, None]
+    positions_mm = np.stack(np.unravel_index(chosen, values.shape)) * np.asarray(spacing_zyx)[:, None]
     present = [int(value) for value in np.unique(labels)]
     deviations = [
         (part - whole.mean()) / max(float(whole.std()), 1e-6) for part, whole in zip(inside, volumes, strict=True)
     ]
-    return CaseTraits(
+    return CaseStatistics(
         image_digest=_digest(arrays),
         label_digest=_digest([values]) if chosen.size else "",
         direction=direction,
@@ -77,8 +77,8 @@ def take_traits(
         if all((whole == whole.min()).mean() >= PADDED_SHARE for whole in volumes)
         else 0.0,
         levels={value: tuple(float(part[labels == value].mean()) for part in deviations) for value in present},
-        centers={value: _triple(places[:, labels == value].mean(axis=1)) for value in present},
-        spreads={value: _triple(places[:, labels == value].std(axis=1)) for value in present},
+        centers={value: _triple(positions_mm[:, labels == value].mean(axis=1)) for value in present},
+        stds={value: _triple(positions_mm[:, labels == value].std(axis=1)) for value in present},
         label_overlaps=tuple(
             label_overlap(array, volume, values != 0) for array, volume in zip(arrays, volumes, strict=True)
         ),
@@ -87,7 +87,7 @@ def take_traits(
 
 def find_specks(values: np.ndarray, classes: Sequence[int]) -> dict[int, tuple[int, int]]:
     """How many parts of a class (26-connected) are tiny beside its largest one, and their voxels together."""
-    found = {}
+    specks = {}
     for value in classes:
         mask = values == value
         box = ndimage.find_objects(mask.astype(np.uint8))
@@ -97,8 +97,8 @@ def find_specks(values: np.ndarray, classes: Sequence[int]) -> dict[int, tuple[i
         sizes = np.bincount(parts.ravel())[1:]
         small = sizes[(sizes < SPECK_VOXELS) & (sizes < SPECK_SHARE * sizes.max())]
         if small.size:
-            found[value] = (int(small.size), int(small.sum()))
-    return found
+            specks[value] = (int(small.size), int(small.sum()))
+    return specks
 
 
 def background_limit(sample: np.ndarray, low: float, high: float) -> float:
@@ -123,7 +123,7 @@ def _otsu_threshold(sample: np.ndarray, low: float, high: float) -> float:
     return float(edges[1 + int(np.nanargmax(between))]) if np.isfinite(between).any() else low
 
 
-def spread_step(shape: Sequence[int], samples: int) -> int:
+def sampling_step(shape: Sequence[int], samples: int) -> int:
     """A step through a flat array that takes about so many voxels and does not stay in one column."""
     step = max(1, math.prod(shape) // samples)
     while step > 1 and math.gcd(step, shape[-1] * shape[-2]) > 1:
@@ -135,7 +135,7 @@ def _digest(arrays: Sequence[np.ndarray]) -> str:
     """Of up to 131 072 evenly spread voxels of each array: more would take longer than reading them."""
     digest = hashlib.blake2b(repr([array.shape for array in arrays]).encode(), digest_size=16)
     for array in arrays:
-        step = spread_step(array.shape, DIGEST_SAMPLES)
+        step = sampling_step(array.shape, DIGEST_SAMPLES)
         digest.update(array.ravel()[::step].astype(np.float32) + np.float32(0))  # -0.0 becomes 0.0
     return digest.hexdigest()
 
@@ -163,7 +163,7 @@ WHOLE = 1e-3
 def label_overlap(array: np.ndarray, sample: np.ndarray, labelled: np.ndarray) -> float | None:
     """Dice of what is not 0 in a channel (z, y, x) with what is labelled; None unless it is of a few whole numbers.
 
-    sample: some voxels of the channel, so that an image is told from a label map without a look at all of them.
+    sample: some voxels of the channel, so that an image is recognised as one without a look at all of them.
     """
     if np.unique(sample).size > MOST_VALUES or (np.abs(sample - np.round(sample)) > WHOLE).any():
         return None

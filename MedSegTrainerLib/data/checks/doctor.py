@@ -39,11 +39,11 @@ def diagnose(examined: Examined) -> list[Finding]:
 def _channels(examined: Examined) -> Iterator[Finding]:
     counts = {len(scan.low): scan.name for scan in reversed(examined.scans)}
     if len(counts) > 1:
-        told = ", ".join(f"{count} in {name}" for count, name in sorted(counts.items()))
+        listed = ", ".join(f"{count} in {name}" for count, name in sorted(counts.items()))
         yield Finding(
             severity="error",
             kind="different numbers of channels",
-            message=f"The cases have different numbers of channels: {told}.",
+            message=f"The cases have different numbers of channels: {listed}.",
             remedy="Give all cases the same channels.",
         )
 
@@ -120,9 +120,9 @@ def _lossy(examined: Examined) -> Iterator[Finding]:
 
 def _tilted(examined: Examined) -> Iterator[Finding]:
     for scan in examined.scans:
-        if scan.traits is None:
+        if scan.stats is None:
             continue
-        axes = np.array(scan.traits.direction).reshape(3, 3)
+        axes = np.array(scan.stats.direction).reshape(3, 3)
         cosines = axes.T @ axes
         off = np.abs(cosines - np.eye(3))
         if off.max() > RIGHT_ANGLE_TOLERANCE:
@@ -151,10 +151,10 @@ def _constant(examined: Examined) -> Iterator[Finding]:
 
 def _hot(examined: Examined) -> Iterator[Finding]:
     for scan in examined.scans:
-        for channel, words in (scan.traits.hot if scan.traits else {}).items():
+        for channel, text in (scan.stats.hot if scan.stats else {}).items():
             yield Finding(
                 case=scan.name, severity="warning", kind="voxels far beyond all others",
-                message=f"{f'channel {channel} of ' if len(scan.low) > 1 else ''}its image has {words}.",
+                message=f"{f'channel {channel} of ' if len(scan.low) > 1 else ''}its image has {text}.",
                 remedy="They are taken as the nearest of the others. Repair the image where they are a defect.",
             )  # fmt: skip
 
@@ -164,10 +164,10 @@ def _duplicates(examined: Examined) -> Iterator[Finding]:
     images: dict[str, str] = {}
     labels: dict[str, str] = {}
     for scan in examined.scans:
-        if scan.traits is None or scan.low == scan.high:
+        if scan.stats is None or scan.low == scan.high:
             continue
-        other = images.setdefault(scan.traits.image_digest, scan.name)
-        same_label = labels.setdefault(scan.traits.label_digest, scan.name) if scan.traits.label_digest else scan.name
+        other = images.setdefault(scan.stats.image_digest, scan.name)
+        same_label = labels.setdefault(scan.stats.label_digest, scan.name) if scan.stats.label_digest else scan.name
         if other != scan.name:
             labelled = "the same" if same_label == other else "another"
             yield Finding(
@@ -236,7 +236,7 @@ def _tiny(examined: Examined) -> Iterator[Finding]:
 
 def _specks(examined: Examined) -> Iterator[Finding]:
     for scan in examined.scans:
-        for value, (parts, voxels) in (scan.traits.specks if scan.traits else {}).items():
+        for value, (parts, voxels) in (scan.stats.specks if scan.stats else {}).items():
             yield Finding(
                 case=scan.name, severity="note", kind="specks",
                 message=f"'{examined.name_of(value)}' has {parts} tiny part{'s' if parts > 1 else ''} away from the "
@@ -247,12 +247,12 @@ def _specks(examined: Examined) -> Iterator[Finding]:
 
 def _sides(examined: Examined) -> Iterator[Finding]:
     """Where names or places tell left from right: that mirroring is off, and cases in which they are exchanged."""
-    volumes = [scan for scan in examined.scans if scan.geometry.size[2] > 1 and scan.traits]
+    volumes = [scan for scan in examined.scans if scan.geometry.size[2] > 1 and scan.stats]
     names = [examined.name_of(value) for value in examined.values()]
     reason, pair = why_not_mirror(names), left_right_pair(names)
     if reason is None:
-        known = {value: examined.name_of(value) for value in examined.values()}
-        reason = opposite_sides([scan.traits for scan in volumes if scan.traits], known).get(2)
+        names_by_value = {value: examined.name_of(value) for value in examined.values()}
+        reason = opposite_sides([scan.stats for scan in volumes if scan.stats], names_by_value).get(2)
     if reason and volumes:
         yield Finding(
             severity="note", kind="left and right", message=f"Training does not mirror left to right: {reason}.",
@@ -262,7 +262,7 @@ def _sides(examined: Examined) -> Iterator[Finding]:
         return
     left, right = (next(v for v in examined.values() if examined.name_of(v) == name) for name in pair)
     for scan in volumes:
-        centers = scan.traits.centers if scan.traits else {}
+        centers = scan.stats.centers if scan.stats else {}
         if left in centers and right in centers and centers[left][2] < centers[right][2]:  # x grows to the left
             yield Finding(
                 case=scan.name, severity="warning", kind="left and right exchanged",
@@ -284,10 +284,10 @@ def _thick(examined: Examined) -> Iterator[Finding]:
 
 
 def _odd_grids(examined: Examined) -> Iterator[Finding]:
-    for case, told, serious in odd_grids(examined.scans):
+    for case, message, serious in odd_grids(examined.scans):
         yield Finding(
             case=case, severity="warning" if serious else "note", kind="spacing or size unlike the others",
-            message=told, remedy="Check the file's spacing; where it is right, nothing is to do.",
+            message=message, remedy="Check the file's spacing; where it is right, nothing is to do.",
         )  # fmt: skip
 
 
@@ -303,12 +303,12 @@ def _odd_intensities(examined: Examined) -> Iterator[Finding]:
             "all in Hounsfield units.",
         )
         return
-    for case, told in odd.items():
+    for case, message in odd.items():
         yield Finding(
             case=case,
             severity="warning",
             kind="intensities unlike the others",
-            message=told,
+            message=message,
             remedy="Is it another modality, or in other units (CT is in Hounsfield units)? Export it again like the "
             "others, or remove the case.",
         )
@@ -319,15 +319,15 @@ def _misplaced(examined: Examined) -> Iterator[Finding]:
     odd = odd_intensities(examined.scans)
     odd = odd if is_few(len(odd), len(examined.scans)) else {}
     scans = [scan for scan in examined.scans if _labelled(scan) and scan.name not in odd and scan.low != scan.high]
-    dark = strays([scan.traits.dark if scan.traits else 0.0 for scan in scans], DARK_MORE)
+    dark = strays([scan.stats.dark if scan.stats else 0.0 for scan in scans], DARK_MORE)
     remedy = "Look at its picture: is the label map moved, mirrored, or of another image? Export it again."
-    usual = float(np.median([scan.traits.padded if scan.traits else 0.0 for scan in scans])) if scans else 0.0
-    for scan, away in zip(scans, dark, strict=True):
-        if scan.traits is None:
+    usual = float(np.median([scan.stats.padded if scan.stats else 0.0 for scan in scans])) if scans else 0.0
+    for scan, deviation in zip(scans, dark, strict=True):
+        if scan.stats is None:
             continue
-        padded = scan.traits.padded > PADDED + 2 * usual * (len(scans) >= FEW_CASES)
-        if padded or away > 0:
-            share = max(scan.traits.dark, scan.traits.padded)
+        padded = scan.stats.padded > PADDED + 2 * usual * (len(scans) >= FEW_CASES)
+        if padded or deviation > 0:
+            share = max(scan.stats.dark, scan.stats.padded)
             yield Finding(
                 case=scan.name, severity="warning", kind="labels where the image shows nothing",
                 message=f"{share:.0%} of the labelled voxels lie on the background of the image.", remedy=remedy,
@@ -337,15 +337,15 @@ def _misplaced(examined: Examined) -> Iterator[Finding]:
 
 
 def _unlike_tissue(examined: Examined, scans: Sequence[CaseScan], scan: CaseScan, remedy: str) -> Iterator[Finding]:
-    for value, levels in (scan.traits.levels if scan.traits else {}).items():
-        others = [other for other in scans if other.traits and value in other.traits.levels]
+    for value, levels in (scan.stats.levels if scan.stats else {}).items():
+        others = [other for other in scans if other.stats and value in other.stats.levels]
         table = np.array(
-            [other.traits.levels[value] for other in others if other.traits and len(other.low) == len(levels)]
+            [other.stats.levels[value] for other in others if other.stats and len(other.low) == len(levels)]
         )
-        place = [other.name for other in others].index(scan.name) if len(table) == len(others) else None
-        if place is None:
+        position = [other.name for other in others].index(scan.name) if len(table) == len(others) else None
+        if position is None:
             continue
-        off = [float(strays(table[:, channel], LEVEL_MORE)[place]) for channel in range(len(levels))]
+        off = [float(strays(table[:, channel], LEVEL_MORE)[position]) for channel in range(len(levels))]
         worst = int(np.argmax(np.abs(off)))
         if off[worst]:
             yield Finding(

@@ -33,8 +33,8 @@ class ChannelIntensities:
 
     @property
     def is_ct(self) -> bool:
-        named = self.name.strip().lower() in ("ct", "computed tomography")
-        return named or (self.low < CT_AIR and self.high > CT_BONE)
+        named_ct = self.name.strip().lower() in ("ct", "computed tomography")
+        return named_ct or (self.low < CT_AIR and self.high > CT_BONE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Fingerprint:
     ignore_label: int | None = None
 
 
-def seen_along(fingerprint: Fingerprint, slice_axis: str) -> Fingerprint:
+def along_slice_axis(fingerprint: Fingerprint, slice_axis: str) -> Fingerprint:
     """With sizes and spacings in the order of ``geometry.AXES``, as a network sees slices along this axis."""
     order = ["zyx".index(axis) for axis in AXES[slice_axis]]
     return replace(fingerprint, sizes=fingerprint.sizes[:, order], spacings=fingerprint.spacings[:, order])
@@ -66,10 +66,10 @@ def seen_along(fingerprint: Fingerprint, slice_axis: str) -> Fingerprint:
 
 def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: int | None = None) -> Fingerprint:
     """Sums the scans up; raises DataError for label values that the data set's own list does not name."""
-    found = sorted({value for scan in scans for value, count in scan.voxels.items() if count} - {0})
-    names = {value: name for value, name in class_names(found, dataset.label_names).items() if value != ignore_label}
+    present = sorted({value for scan in scans for value, count in scan.voxels.items() if count} - {0})
+    names = {value: name for value, name in class_names(present, dataset.label_names).items() if value != ignore_label}
     refuse_errors(unknown_labels(Examined(scans=scans, names=dataset.label_names, ignore_label=ignore_label)))
-    classes = [as_described(item, dataset) for item in classes_from_values([*found, *names], names)]
+    classes = [with_look(item, dataset) for item in classes_from_values([*present, *names], names)]
     voxels = {item.name: np.array([scan.voxels.get(item.value, 0) for scan in scans]) for item in classes}
     volume = np.array([scan.geometry.voxel_volume_mm3 for scan in scans])
     total = sum(sum(scan.voxels.values()) for scan in scans)
@@ -86,7 +86,7 @@ def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: 
             name: float(np.median((counts * volume)[counts > 0])) if counts.any() else 0.0
             for name, counts in voxels.items()
         },
-        sides=opposite_sides([scan.traits for scan in scans if scan.traits], {it.value: it.name for it in classes}),
+        sides=opposite_sides([scan.stats for scan in scans if scan.stats], {it.value: it.name for it in classes}),
         ignore_label=ignore_label,
     )
 
@@ -106,7 +106,7 @@ def _channel(dataset: Dataset, scans: Sequence[CaseScan], index: int) -> Channel
     )
 
 
-def as_described(item: LabelClass, dataset: Dataset) -> LabelClass:
+def with_look(item: LabelClass, dataset: Dataset) -> LabelClass:
     """The class in the color, and with the terminology, that the data set gives it."""
-    told = dataset.looks.get(item.name)
-    return item if told is None else replace(item, color=told.color, terminology=told.terminology)
+    look = dataset.looks.get(item.name)
+    return item if look is None else replace(item, color=look.color, terminology=look.terminology)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.checks.case_statistics import VOLUME_SAMPLES, spread_step, value_range
+from MedSegTrainerLib.data.checks.case_statistics import VOLUME_SAMPLES, sampling_step, value_range
 
 FAR = 20.0  # ranges (0.5 to 99.5 percentile) beyond which a voxel is looked at
 MOST_SHARE = 1e-4  # of the voxels; more are a structure
@@ -28,7 +28,7 @@ class HotVoxels:
     farthest: float
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         return (
             f"{self.count} {'voxel' if self.count == 1 else 'voxels'} of up to {self.farthest:.4g}, where all others "
             f"lie between {self.low:.4g} and {self.high:.4g}"
@@ -40,7 +40,7 @@ def find_hot_voxels(array: np.ndarray, usual: tuple[float, float] | None = None)
 
     usual: of ``value_range``, where it is known.
     """
-    low, high = usual or value_range(array.ravel()[:: spread_step(array.shape, VOLUME_SAMPLES)])
+    low, high = usual or value_range(array.ravel()[:: sampling_step(array.shape, VOLUME_SAMPLES)])
     reach = FAR * (high - low)
     lowest, highest = float(array.min()), float(array.max())
     if reach <= 0 or not np.isfinite((lowest, highest)).all() or (lowest >= low - reach and highest <= high + reach):
@@ -61,10 +61,10 @@ def without_hot_voxels(channel: sitk.Image) -> sitk.Image:
 
 def clipping_text(channels: Sequence[sitk.Image]) -> list[str]:
     """What ``without_hot_voxels`` does to the channels of an image, a sentence each; nothing of most."""
-    found = [find_hot_voxels(sitk.GetArrayViewFromImage(channel)) for channel in channels]
+    hot_voxels = [find_hot_voxels(sitk.GetArrayViewFromImage(channel)) for channel in channels]
     return [
-        f"{f'channel {index}' if len(channels) > 1 else 'the image'} has {hot.words}: they were taken as the nearest "
+        f"{f'channel {index}' if len(channels) > 1 else 'the image'} has {hot.text}: they were taken as the nearest "
         "of the others."
-        for index, hot in enumerate(found)
+        for index, hot in enumerate(hot_voxels)
         if hot
     ]

@@ -18,12 +18,12 @@ SAME_STRUCTURE = 0.7  # Dice; two raters of one structure agree better, a mask o
 
 def label_channels(examined: Examined) -> Iterator[Finding]:
     """An error for a channel beside others that matches the label maps, a warning for one that only looks so."""
-    scans = [(scan, scan.traits.label_overlaps) for scan in examined.scans if scan.traits]
+    scans = [(scan, scan.stats.label_overlaps) for scan in examined.scans if scan.stats]
     for channel in range(max((len(overlaps) for _, overlaps in scans), default=0)):
-        known = [each[channel] for _, each in scans if channel < len(each) and each[channel] is not None]
-        if len(known) <= len(scans) / 2:
+        dices = [each[channel] for _, each in scans if channel < len(each) and each[channel] is not None]
+        if len(dices) <= len(scans) / 2:
             continue
-        dice = float(np.median(known))  # type: ignore[arg-type]
+        dice = float(np.median(dices))  # type: ignore[arg-type]
         scan, overlaps = scans[0]
         files = examined.images.get(scan.name, ())
         which = f"Channel {channel}" + (f" ({files[channel].name} of {scan.name})" if channel < len(files) else "")

@@ -25,26 +25,26 @@ FEWEST_GRAYS, FEW_GRAYS = 8, 3  # between 0 and white: no classes, and perhaps n
 NOBODY = "voxels that nobody labelled"
 
 
-def as_class(array: np.ndarray, wanted: Collection[int], ignore_label: int | None = None) -> np.ndarray:
-    """Label values with the one that is wanted, where that is 1 or 255 and the only one in the array is the other."""
-    if len(wanted) != 1 or not BINARY.issuperset(wanted):
+def as_class(array: np.ndarray, expected: Collection[int], ignore_label: int | None = None) -> np.ndarray:
+    """Label values with the expected one, where that is 1 or 255 and the only one in the array is the other."""
+    if len(expected) != 1 or not BINARY.issuperset(expected):
         return array
-    [value] = wanted
+    [value] = expected
     [other] = BINARY - {value}
-    there = array == other
-    if other == ignore_label or not there.any():
+    is_other = array == other
+    if other == ignore_label or not is_other.any():
         return array
-    rest = (array != 0) & ~there
+    rest = (array != 0) & ~is_other
     if ignore_label is not None:
         rest &= array != ignore_label
-    return array if rest.any() else np.where(there, array.dtype.type(value), array)
+    return array if rest.any() else np.where(is_other, array.dtype.type(value), array)
 
 
 def join_binary(scans: Sequence[CaseScan], names: Mapping[int, str]) -> tuple[list[CaseScan], list[Finding]]:
     """The scans with one value where some masks are of 0 and 1 and the others of 0 and 255, and that it was done."""
     values = {scan.name: {value for value, count in scan.voxels.items() if value and count} for scan in scans}
-    found = set().union(*values.values())
-    if found != BINARY or any(len(own) > 1 for own in values.values()) or len(names) > 1:
+    present = set().union(*values.values())
+    if present != BINARY or any(len(own) > 1 for own in values.values()) or len(names) > 1:
         return list(scans), []
     [value] = names.keys() & BINARY or {1}
     [other] = BINARY - {value}
@@ -142,7 +142,7 @@ def _numbering(examined: Examined) -> Iterator[Finding]:
         kind="classes numbered by case",
         message=f"Every case has {len(first)} label value{'s' if several else ''}, but not the same: "
         + "; ".join(
-            f"{', '.join(map(str, sorted(values)))} in {some([name for name, mine in own.items() if mine == values])}"
+            f"{', '.join(map(str, sorted(values)))} in {some([name for name, each in own.items() if each == values])}"
             for values in (first, *others[:2])
         )
         + ".",
@@ -151,7 +151,7 @@ def _numbering(examined: Examined) -> Iterator[Finding]:
     )
 
 
-def _named_ignore(examined: Examined) -> Iterator[Finding]:
+def _class_named_ignore(examined: Examined) -> Iterator[Finding]:
     for value, name in examined.names.items():
         if name.casefold() in IGNORE_NAMES and value != examined.ignore_label:
             setting = "" if examined.ignore_label is None else f", and ignore_label is {examined.ignore_label}"
@@ -167,13 +167,13 @@ def _renumbered(scan: CaseScan, value: int, to: int) -> CaseScan:
     def moved(table: Mapping[int, Any]) -> dict[int, Any]:
         return {to if key == value else key: item for key, item in table.items()}
 
-    traits = scan.traits and replace(
-        scan.traits,
-        levels=moved(scan.traits.levels),
-        centers=moved(scan.traits.centers),
-        specks=moved(scan.traits.specks),
+    stats = scan.stats and replace(
+        scan.stats,
+        levels=moved(scan.stats.levels),
+        centers=moved(scan.stats.centers),
+        specks=moved(scan.stats.specks),
     )
-    return replace(scan, voxels=moved(scan.voxels), traits=traits)
+    return replace(scan, voxels=moved(scan.voxels), stats=stats)
 
 
 VALUE_CHECKS: dict[str, Callable[[Examined], Iterator[Finding]]] = {
@@ -181,5 +181,5 @@ VALUE_CHECKS: dict[str, Callable[[Examined], Iterator[Finding]]] = {
     "void": _void,
     "negative values": _negative,
     "numbering": _numbering,
-    "named ignore": _named_ignore,
+    "named ignore": _class_named_ignore,
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from MedSegTrainerLib.data.checks.case_statistics import CaseTraits
+    from MedSegTrainerLib.data.checks.case_statistics import CaseStatistics
 
 CLEAR = {  # words that mean a side wherever they stand; left ones, then right ones
     "left": "left lh links linke linker linkes linken gauche sinister sinistra sinistrum sinistro sinistri "
@@ -30,7 +30,7 @@ Sides = dict[str, str]
 
 
 def why_not_mirror(names: Iterable[str]) -> str | None:
-    """What a left-right mirror image would do to classes of these names, in words, or None if they have no side."""
+    """What a left-right mirror image would do to classes of these names, as a text, or None if they have no side."""
     names = list(names)
     pair = left_right_pair(names)
     if pair:
@@ -39,36 +39,36 @@ def why_not_mirror(names: Iterable[str]) -> str | None:
     return f"'{name}' lies on one side, and mirroring would move it to the other" if name else None
 
 
-def opposite_sides(traits: Sequence[CaseTraits], names: Mapping[int, str]) -> dict[int, str]:
+def opposite_sides(stats: Sequence[CaseStatistics], names: Mapping[int, str]) -> dict[int, str]:
     """Axes (0 is z, 1 is y, 2 is x) along which two classes lie on opposite sides in nearly all cases, and which.
 
     Mirrored along it, one would look like the other where nothing but the place tells them apart. ``names``: of label
     values. Of several pairs the one furthest apart is named.
     """
-    if not traits or len(names) < 2:
+    if not stats or len(names) < 2:
         return {}
     nowhere = (np.nan, np.nan, np.nan)
-    centers, spreads = (
-        np.array([[places.get(value, nowhere) for value in names] for places in each])
-        for each in ([case.centers for case in traits], [case.spreads for case in traits])
+    centers, stds = (
+        np.array([[positions.get(value, nowhere) for value in names] for positions in each])
+        for each in ([case.centers for case in stats], [case.stds for case in stats])
     )
-    found: dict[int, tuple[float, str]] = {}
-    told = list(names.values())
-    for first in range(len(told) - 1):
+    furthest: dict[int, tuple[float, str]] = {}
+    ordered = list(names.values())
+    for first in range(len(ordered) - 1):
         distance = centers[:, first + 1 :] - centers[:, first : first + 1]  # (cases, other classes, 3)
-        apart = distance / np.maximum(spreads[:, first + 1 :] + spreads[:, first : first + 1], 1e-6)
+        apart = distance / np.maximum(stds[:, first + 1 :] + stds[:, first : first + 1], 1e-6)
         count = np.isfinite(apart).sum(axis=0)
         either = (np.isfinite(centers[:, first + 1 :]) | np.isfinite(centers[:, first : first + 1])).sum(axis=0)
         most = np.maximum((apart >= APART).sum(axis=0), (apart <= -APART).sum(axis=0))
         enough = (count > 0) & (count >= np.minimum(FEWEST_CASES, either))
         for other, axis in np.argwhere(enough & (most >= NEARLY_ALL * count)):
-            how_far = float(np.nanmedian(np.abs(apart[:, other, axis])))
-            if how_far > found.get(axis, (0.0, ""))[0]:
+            separation = float(np.nanmedian(np.abs(apart[:, other, axis])))
+            if separation > furthest.get(axis, (0.0, ""))[0]:
                 where = (
                     f"lie on opposite sides along {'zyx'[axis]} in {most[other, axis]} of {count[other, axis]} cases"
                 )
-                found[int(axis)] = how_far, f"'{told[first]}' and '{told[first + 1 + other]}' {where}"
-    return {axis: words for axis, (_, words) in found.items()}
+                furthest[int(axis)] = separation, f"'{ordered[first]}' and '{ordered[first + 1 + other]}' {where}"
+    return {axis: text for axis, (_, text) in furthest.items()}
 
 
 def left_right_pair(names: Iterable[str]) -> tuple[str, str] | None:
@@ -76,10 +76,10 @@ def left_right_pair(names: Iterable[str]) -> tuple[str, str] | None:
 
     'left kidney' and 'right kidney', 'kidney_L' and 'kidney_R', 'LeftKidney' and 'kidney right'.
     """
-    found: dict[tuple[str, ...], dict[str, str]] = {}
+    sides_of_rest: dict[tuple[str, ...], dict[str, str]] = {}
     for name in names:
-        for side, rest in _readings(_words(name)):
-            by_side = found.setdefault(rest, {})
+        for side, rest in _readings(_name_parts(name)):
+            by_side = sides_of_rest.setdefault(rest, {})
             by_side.setdefault(side, name)
             if len(by_side) == 2:
                 return by_side["left"], by_side["right"]
@@ -90,29 +90,29 @@ def one_sided_name(names: Iterable[str]) -> str | None:
     """The first name that tells a side by itself, or None: where only the left kidney is a class, the right one is
     background, and their mirror images are the other way round."""
     for name in names:
-        words = _words(name)
-        if any(word in _CLEAR for word in words):
+        parts = _name_parts(name)
+        if any(part in _CLEAR for part in parts):
             return name
-        inner = len(words) > 1
-        begins = inner and words[0] in _SHORT and not words[1].isdigit()  # 'L 5' is a vertebra
-        if begins or (inner and words[-1] in _SHORT):
+        inner = len(parts) > 1
+        begins = inner and parts[0] in _SHORT and not parts[1].isdigit()  # 'L 5' is a vertebra
+        if begins or (inner and parts[-1] in _SHORT):
             return name
     return None
 
 
-def _readings(words: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _readings(parts: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each way to read a name as a side and the rest: sorted, as 'left kidney' and 'kidney left' are the same."""
-    for index, word in enumerate(words):
-        others = [*words[:index], *words[index + 1 :]]
-        if word in _ANY:
-            yield _ANY[word], tuple(sorted(others))
+    for index, part in enumerate(parts):
+        others = [*parts[:index], *parts[index + 1 :]]
+        if part in _ANY:
+            yield _ANY[part], tuple(sorted(others))
         for side in GLUED:
-            rest = word.removeprefix(side).removesuffix(side)
-            if rest and rest != word:
+            rest = part.removeprefix(side).removesuffix(side)
+            if rest and rest != part:
                 yield side, tuple(sorted([*others, rest]))
 
 
-def _words(name: str) -> list[str]:
+def _name_parts(name: str) -> list[str]:
     """Words and numbers in lower case; 'LeftKidney', 'RLung', 'kidneyL' and '左肾' are two words each."""
     split = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[左右])|(?=[左右])", " ", name)
     return [word.lower() for word in re.findall(r"[^\W\d_]+|\d+", split)]

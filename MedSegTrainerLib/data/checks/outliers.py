@@ -9,7 +9,7 @@ import numpy as np
 from MedSegTrainerLib.data.checks.case_scan import CaseScan
 
 FEW_CASES = 4  # among fewer, nobody can say which one is unlike the others
-SPREADS = 5.0
+DEVIATIONS = 5.0
 NORMAL = 1.4826  # standard deviation of a normal distribution in units of its median absolute deviation
 SPACING_FACTOR, EXTENT_FACTOR = 2.0, 2.5
 SCALE_FACTOR, LEVEL_RANGES = 6.0, 0.3
@@ -22,10 +22,10 @@ def strays(values: Sequence[float] | np.ndarray, least: float) -> np.ndarray:
     Unlike: by more than ``least`` and by more than five standard deviations, as the median absolute deviation
     estimates them. Among fewer than four values none is.
     """
-    away = np.asarray(values, dtype=float)
-    away = away - (np.median(away) if away.size else 0.0)
-    limit = max(least, SPREADS * NORMAL * float(np.median(np.abs(away)))) if away.size >= FEW_CASES else np.inf
-    return np.where(np.abs(away) > limit, away, 0.0)
+    offsets = np.asarray(values, dtype=float)
+    offsets = offsets - (np.median(offsets) if offsets.size else 0.0)
+    limit = max(least, DEVIATIONS * NORMAL * float(np.median(np.abs(offsets)))) if offsets.size >= FEW_CASES else np.inf
+    return np.where(np.abs(offsets) > limit, offsets, 0.0)
 
 
 def is_few(odd: int, cases: int) -> bool:
@@ -39,38 +39,38 @@ def odd_grids(scans: Sequence[CaseScan]) -> list[tuple[str, str, bool]]:
         return []
     spacings = np.array([scan.geometry.spacing_zyx for scan in scans])
     extents = spacings * [scan.geometry.size_zyx for scan in scans]
-    found = []
+    odd = []
     for index, scan in enumerate(scans):
         if _unlike(spacings, SPACING_FACTOR)[index]:
-            told = (
+            message = (
                 f"its voxels are {_mm(spacings[index])} (z, y, x), those of the others {_mm(np.median(spacings, 0))}."
             )
-            found.append((scan.name, told, True))
+            odd.append((scan.name, message, True))
         elif _unlike(extents, EXTENT_FACTOR)[index]:
-            told = f"it is {_mm(extents[index])} large (z, y, x), the others {_mm(np.median(extents, 0))}."
-            found.append((scan.name, told, False))
-    return found
+            message = f"it is {_mm(extents[index])} large (z, y, x), the others {_mm(np.median(extents, 0))}."
+            odd.append((scan.name, message, False))
+    return odd
 
 
 def odd_intensities(scans: Sequence[CaseScan]) -> dict[str, str]:
-    """Cases whose intensities have another range than those of the others, in words."""
-    known = [scan for scan in scans if scan.traits and scan.low != scan.high]
-    found: dict[str, str] = {}
-    for channel in range(min((len(scan.low) for scan in known), default=0)):
-        ranges = np.array([scan.traits.ranges[channel] for scan in known if scan.traits])
+    """Cases whose intensities have another range than those of the others, with a message each."""
+    varied = [scan for scan in scans if scan.stats and scan.low != scan.high]
+    messages: dict[str, str] = {}
+    for channel in range(min((len(scan.low) for scan in varied), default=0)):
+        ranges = np.array([scan.stats.ranges[channel] for scan in varied if scan.stats])
         widths = np.maximum(ranges[:, 1] - ranges[:, 0], 1e-6)
         usual = np.median(ranges, axis=0)
         wide = strays(np.log(widths), np.log(SCALE_FACTOR))
         shifted = strays(ranges[:, 0] / np.median(widths), LEVEL_RANGES)
-        for scan, (low, high), odd in zip(known, ranges, (wide != 0) | (shifted != 0), strict=True):
+        for scan, (low, high), odd in zip(varied, ranges, (wide != 0) | (shifted != 0), strict=True):
             if odd:
                 where = f"of channel {channel} " if len(scan.low) > 1 else ""
-                found.setdefault(
+                messages.setdefault(
                     scan.name,
                     f"intensities {where}go from {_text(low)} to {_text(high)}, those of the others from "
                     f"{_text(usual[0])} to {_text(usual[1])} (0.5 and 99.5 percentile).",
                 )
-    return found
+    return messages
 
 
 def _unlike(lengths: np.ndarray, factor: float) -> np.ndarray:

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.config.settings import Auto
 from MedSegTrainerLib.data.checks.case_scan import CaseScan, Examined
-from MedSegTrainerLib.data.checks.case_statistics import find_specks, take_traits
+from MedSegTrainerLib.data.checks.case_statistics import find_specks, take_statistics
 from MedSegTrainerLib.data.checks.doctor import diagnose
 from MedSegTrainerLib.data.checks.hot_voxels import find_hot_voxels
 from MedSegTrainerLib.data.checks.label_values import join_binary
@@ -75,15 +75,15 @@ def examine_cases(
 
     label_names: those that the data set gives values. thorough: looks for what takes longer than reading, too.
     """
-    found = Examination()
+    examination = Examination()
     with ThreadPoolExecutor(max_workers=thread_count(num_workers)) as pool:
         for future in [pool.submit(_examine, case, ignore_label, thorough) for case in cases]:
             one = future.result()
-            found.scans.extend(one.scans)
-            found.findings.extend(one.findings)
+            examination.scans.extend(one.scans)
+            examination.findings.extend(one.findings)
             on_case()
     names = label_names or {}
-    scans, joined = join_binary(found.scans, names)
+    scans, joined = join_binary(examination.scans, names)
     examined = Examined(
         scans=scans,
         names=names,
@@ -91,7 +91,7 @@ def examine_cases(
         images={case.name: case.images for case in cases},
         ignore_label=ignore_label,
     )
-    return Examination(scans=scans, findings=[*found.findings, *joined, *diagnose(examined)])
+    return Examination(scans=scans, findings=[*examination.findings, *joined, *diagnose(examined)])
 
 
 def _examine(case: Case, ignore_label: int | None, thorough: bool) -> Examination:
@@ -131,9 +131,9 @@ def _unreadable(error: DataError, kind: str, case: str) -> Finding:
 def _grid_differences(case: Case, image: sitk.Image, label: sitk.Image) -> Iterator[Finding]:
     lying = (("image", case.images[0], image), ("label", case.label, label))
     fixed, moved = (Volume(name=name, path=path, grid=Geometry.of(item)) for name, path, item in lying)
-    found = difference(fixed, moved)
-    if found:
-        message, remedy = found
+    problem = difference(fixed, moved)
+    if problem:
+        message, remedy = problem
         yield Finding(
             case=case.name, severity="error", kind="image and label on different grids", message=message, remedy=remedy
         )
@@ -190,18 +190,18 @@ def _scan(
     labels = to_canonical(label)
     geometry = Geometry.of(labels)
     values = sitk.GetArrayViewFromImage(labels)
-    found, counts = np.unique(values, return_counts=True)
+    present, counts = np.unique(values, return_counts=True)
     labelled = values != 0
     if ignore_label is not None:
         labelled &= values != ignore_label
-    chosen = _spread(np.flatnonzero(labelled.ravel()))
-    traits = take_traits(arrays, values, chosen, geometry.spacing_zyx, direction)
-    hot = [find_hot_voxels(array, span) for array, span in zip(arrays, traits.ranges, strict=True)]
-    traits = replace(traits, hot={index: found.words for index, found in enumerate(hot) if found})
-    voxels = {int(value): int(n) for value, n in zip(found, counts, strict=True) if value != ignore_label}
+    chosen = _evenly_sampled(np.flatnonzero(labelled.ravel()))
+    stats = take_statistics(arrays, values, chosen, geometry.spacing_zyx, direction)
+    hot = [find_hot_voxels(array, span) for array, span in zip(arrays, stats.ranges, strict=True)]
+    stats = replace(stats, hot={index: each.text for index, each in enumerate(hot) if each})
+    voxels = {int(value): int(n) for value, n in zip(present, counts, strict=True) if value != ignore_label}
     if thorough:
-        traits = replace(traits, specks=find_specks(values, [value for value in voxels if value != 0]))
-    sampled = chosen if chosen.size else _spread(np.arange(labelled.size))
+        stats = replace(stats, specks=find_specks(values, [value for value in voxels if value != 0]))
+    sampled = chosen if chosen.size else _evenly_sampled(np.arange(labelled.size))
     return CaseScan(
         name=name,
         geometry=geometry,
@@ -209,11 +209,11 @@ def _scan(
         low=tuple(float(array.min()) for array in arrays),
         high=tuple(float(array.max()) for array in arrays),
         voxels=voxels,
-        traits=traits,
+        stats=stats,
     )
 
 
-def _spread(positions: np.ndarray) -> np.ndarray:
+def _evenly_sampled(positions: np.ndarray) -> np.ndarray:
     """At most 5000 of the positions, evenly spread over all of them."""
     count = min(positions.size, SAMPLES_PER_CASE)
     return positions[np.linspace(0, positions.size - 1, count).astype(np.int64)]

@@ -44,19 +44,19 @@ def case_folders(root: Path, data: DataConfig) -> Dataset | None:
     Raises DataError where a folder holds several label maps, or the cases have different channels.
     """
     inside = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    found = [_look_into(path, data) for path in inside]
-    found = [folder for folder in found if folder.channels or folder.labels]
-    if not any(folder.channels and folder.labels for folder in found):
+    folders = [_read_case_folder(path, data) for path in inside]
+    folders = [each for each in folders if each.channels or each.labels]
+    if not any(each.channels and each.labels for each in folders):
         return None
-    _refuse_several(found)
-    told_missing, findings = _incomplete(found, data)
-    found = [folder for folder in found if folder.channels and folder.labels]
-    _refuse_different(found)
-    names = list(found[0].channels)
+    _refuse_several(folders)
+    message, findings = _incomplete(folders, data)
+    folders = [each for each in folders if each.channels and each.labels]
+    _refuse_different(folders)
+    names = list(folders[0].channels)
     description = read_description(root)
-    told = channel_names(description, root) or (tuple(names) if len(names) > 1 else ())
+    channel_titles = channel_names(description, root) or (tuple(names) if len(names) > 1 else ())
     cases = tuple(
-        Case(name=folder.path.name, images=tuple(folder.channels.values()), label=folder.labels[0]) for folder in found
+        Case(name=each.path.name, images=tuple(each.channels.values()), label=each.labels[0]) for each in folders
     )
     channels = f" (channels {', '.join(names)})" if len(names) > 1 else ""
     dataset = Dataset(
@@ -64,12 +64,12 @@ def case_folders(root: Path, data: DataConfig) -> Dataset | None:
         layout=f"a folder for each case{channels}",
         cases=cases,
         label_names=label_names(description, root),
-        channel_names=told,
+        channel_names=channel_titles,
     )
-    return whole(dataset, told_missing, findings)
+    return whole(dataset, message, findings)
 
 
-def _look_into(folder: Path, data: DataConfig) -> CaseFolder:
+def _read_case_folder(folder: Path, data: DataConfig) -> CaseFolder:
     files = image_files(folder)
     if data.label_name:
         labels = [path for path in files if _is_named(path, folder, data.label_name)]
@@ -80,9 +80,9 @@ def _look_into(folder: Path, data: DataConfig) -> CaseFolder:
     return CaseFolder(path=folder, channels=_channels(rest, folder, data.image_names), labels=tuple(labels))
 
 
-def _channels(files: dict[str, Path], folder: Path, wanted: Sequence[str]) -> dict[str, Path]:
-    if wanted:
-        return {name: path for name in wanted for path in files.values() if _is_named(path, folder, name)}
+def _channels(files: dict[str, Path], folder: Path, names: Sequence[str]) -> dict[str, Path]:
+    if names:
+        return {name: path for name in names for path in files.values() if _is_named(path, folder, name)}
     exact = [name for name in IMAGE_NAMES if name in files]
     if exact:
         return {exact[0]: files[exact[0]]}
@@ -108,8 +108,8 @@ def _short(path: Path, folder: Path) -> str:
     return name.removeprefix(folder.name.lower()).lstrip("_-. ") or name
 
 
-def _refuse_several(found: Sequence[CaseFolder]) -> None:
-    for folder in found:
+def _refuse_several(folders: Sequence[CaseFolder]) -> None:
+    for folder in folders:
         if len(folder.labels) > 1:
             raise DataError(
                 f"{folder.path} holds several label maps: {some([path.name for path in folder.labels])}. "
@@ -117,15 +117,15 @@ def _refuse_several(found: Sequence[CaseFolder]) -> None:
             )
 
 
-def _incomplete(found: Sequence[CaseFolder], data: DataConfig) -> tuple[str, list[Finding]]:
+def _incomplete(folders: Sequence[CaseFolder], data: DataConfig) -> tuple[str, list[Finding]]:
     """Folders without image or label map: a sentence about all, and a finding for each."""
     images = ", ".join(data.image_names) or "image.*"
     labels = data.label_name or "mask.*, label.*, seg.* or segmentation.*"
     without = {
-        f"image ({images})": [folder.path.name for folder in found if not folder.channels],
-        f"label map ({labels})": [folder.path.name for folder in found if not folder.labels],
+        f"image ({images})": [folder.path.name for folder in folders if not folder.channels],
+        f"label map ({labels})": [folder.path.name for folder in folders if not folder.labels],
     }
-    told = "; ".join(
+    counts = "; ".join(
         f"{len(names)} case folders have no {what}: {some(names)}" for what, names in without.items() if names
     )
     findings = [
@@ -140,13 +140,13 @@ def _incomplete(found: Sequence[CaseFolder], data: DataConfig) -> tuple[str, lis
         for name in names
     ]
     remedy = "Add the files, move the folders away, or give the names: data.image_names, data.label_name."
-    return f"{found[0].path.parent}: {told}. {remedy}", findings
+    return f"{folders[0].path.parent}: {counts}. {remedy}", findings
 
 
-def _refuse_different(found: Sequence[CaseFolder]) -> None:
+def _refuse_different(folders: Sequence[CaseFolder]) -> None:
     """Several channels must have the same names everywhere; a single one may be named at will."""
-    first = found[0]
-    for folder in found[1:]:
+    first = folders[0]
+    for folder in folders[1:]:
         if len(folder.channels) != len(first.channels) or (
             len(first.channels) > 1 and folder.channels.keys() != first.channels.keys()
         ):

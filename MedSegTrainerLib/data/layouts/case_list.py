@@ -25,7 +25,7 @@ from typing import Any
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.layouts.dataset_json import read_object
-from MedSegTrainerLib.data.layouts.flat_folders import not_there, whole
+from MedSegTrainerLib.data.layouts.flat_folders import missing_file_finding, whole
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.files.regular_file import refuse_unnameable
 
@@ -51,21 +51,21 @@ def case_list(root: Path) -> Dataset | None:
     if twice:
         raise DataError(f"{path} lists several cases of one name: {some(twice)}. Rename them.")
     missing = [(case.name, file) for case in cases for file in (*case.images, case.label) if not file.exists()]
-    told = (
+    message = (
         f"{path} lists {len(missing)} files that are not there: {some([str(file) for _, file in missing])}. "
         "Add the files, or remove the cases."
     )
-    there = [case for case in cases if case.name not in {name for name, _ in missing}]
+    complete = [case for case in cases if case.name not in {name for name, _ in missing}]
     classes = [_label_class(entry, path) for entry in _list(document, "classes", path)]
     dataset = Dataset(
         root=root,
         layout=FILE,
-        cases=tuple(sorted(there, key=lambda case: case.name)),
+        cases=tuple(sorted(complete, key=lambda case: case.name)),
         label_names=_names(classes, path),
         channel_names=tuple(map(str, _list(document, "channels", path))),
         looks={item.name: item for item in classes},
     )
-    return whole(dataset, told, [not_there(name, file) for name, file in missing])
+    return whole(dataset, message, [missing_file_finding(name, file) for name, file in missing])
 
 
 def _case(entry: Any, path: Path) -> Case | None:

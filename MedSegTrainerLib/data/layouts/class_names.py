@@ -19,14 +19,14 @@ def join_names(dataset: Dataset) -> Dataset:
     Raises DataError where values differ and some label maps have no names.
     """
     headers = {case.name: read_header(case.label) for case in dataset.cases}
-    found = [one for segments in headers.values() for one in segments]
+    all_segments = [segment for segments in headers.values() for segment in segments]
     listed = {name.casefold(): value for value, name in dataset.label_names.items()}
     looks: dict[str, LabelClass] = {}
     votes: dict[str, Counter[int]] = {}
-    for one in found:
-        looks.setdefault(one.item.name.casefold(), one.item)
-        votes.setdefault(one.item.name.casefold(), Counter())[one.item.value] += 1
-    if not found or (listed and not listed.keys() & votes.keys()):
+    for segment in all_segments:
+        looks.setdefault(segment.item.name.casefold(), segment.item)
+        votes.setdefault(segment.item.name.casefold(), Counter())[segment.item.value] += 1
+    if not all_segments or (listed and not listed.keys() & votes.keys()):
         return dataset  # the list knows better what the values mean, as where all segments are named Segment_1
     value_of = choose_values(votes, listed)
     plain = sorted(name for name, segments in headers.items() if not segments)
@@ -57,10 +57,10 @@ def choose_values(votes: Mapping[str, Counter[int]], listed: Mapping[str, int]) 
     for name in sorted(votes, key=lambda name: (-max(votes[name].values()), min(votes[name]), name)):
         if name in chosen:
             continue
-        liked = sorted(votes[name], key=lambda value: (-votes[name][value], value))
+        by_votes = sorted(votes[name], key=lambda value: (-votes[name][value], value))
         taken = set(chosen.values())
         free = next(value for value in range(1, len(taken) + 2) if value not in taken)
-        chosen[name] = next((value for value in liked if value not in taken), free)
+        chosen[name] = next((value for value in by_votes if value not in taken), free)
     return chosen
 
 

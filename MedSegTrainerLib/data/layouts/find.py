@@ -65,8 +65,8 @@ LAYOUTS: dict[str, Callable[[Path, DataConfig], Dataset | None]] = {
 
 def _with_ignored(dataset: Dataset, data: DataConfig) -> Dataset:
     """With the setting's ``ignore_label``, else that of the value which the data set names 'ignore' as nnU-Net does."""
-    named = next((value for value, name in dataset.label_names.items() if name == IGNORE), None)
-    ignored = named if data.ignore_label is None else data.ignore_label
+    value_of_name = next((value for value, name in dataset.label_names.items() if name == IGNORE), None)
+    ignored = value_of_name if data.ignore_label is None else data.ignore_label
     names = {value: name for value, name in dataset.label_names.items() if value != ignored}
     return replace(dataset, label_names=names, ignore_label=ignored)
 
@@ -83,23 +83,22 @@ def _parts(root: Path, data: DataConfig) -> Dataset | None:
     """``train/`` with ``val/`` or ``test/`` or both, each with a layout of its own; ``test/`` may have no labels."""
     folders: dict[Part, Path] = {}
     for part, names in PART_FOLDERS.items():
-        there = [root / name for name in names if (root / name).is_dir()]
-        if there:
-            folders[part] = there[0]
+        existing = [root / name for name in names if (root / name).is_dir()]
+        if existing:
+            folders[part] = existing[0]
     if "train" not in folders or len(folders) < 2:
         return None
-    found = {part: _recognise(folder, data) for part, folder in folders.items()}
-    parts = {part: dataset for part, dataset in found.items() if dataset is not None}
+    recognised = {part: _recognise(folder, data) for part, folder in folders.items()}
+    parts = {part: dataset for part, dataset in recognised.items() if dataset is not None}
     if "train" not in parts:
         return None
     if "val" in folders and "val" not in parts:
         raise DataError(f"{folders['val']} holds no labelled images. Add them, or remove the folder.")
     all_names = [case.name for dataset in parts.values() for case in dataset.cases]
-    told = len(set(all_names)) < len(
-        all_names
-    )  # the same name in two of them means two cases: the part tells them apart
+    # the same name in two of them means two cases: the part tells them apart
+    ambiguous = len(set(all_names)) < len(all_names)
     cases = [
-        replace(case, name=f"{part}_{case.name}" if told else case.name, part=part)
+        replace(case, name=f"{part}_{case.name}" if ambiguous else case.name, part=part)
         for part, dataset in parts.items()
         for case in dataset.cases
     ]
@@ -119,7 +118,7 @@ def _joined_names(root: Path, parts: list[Dataset]) -> dict[int, str]:
     for dataset in parts:
         differing = [value for value, name in dataset.label_names.items() if names.get(value, name) != name]
         if differing:
-            told = [f"{value} is '{names[value]}' and '{dataset.label_names[value]}'" for value in differing]
-            raise DataError(f"{root}: the parts name label values differently: {some(told)}. Give each one name.")
+            conflicts = [f"{value} is '{names[value]}' and '{dataset.label_names[value]}'" for value in differing]
+            raise DataError(f"{root}: the parts name label values differently: {some(conflicts)}. Give each one name.")
         names |= dataset.label_names
     return names

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from MedSegTrainerLib.data.dataset import Case, Dataset, IncompleteError
 from MedSegTrainerLib.data.layouts.dataset_json import channel_names, inside, label_names, read_description
-from MedSegTrainerLib.data.layouts.name_pairs import IMAGE_WORD, LABEL_WORD, pair_by_words
+from MedSegTrainerLib.data.layouts.name_pairs import IMAGE_WORD, LABEL_WORD, pair_by_name
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.files.regular_file import refuse_no_file
 from MedSegTrainerLib.findings import Finding
@@ -34,17 +34,19 @@ def nnunet(root: Path) -> Dataset | None:
     by_name = _by_name(labels)
     if not channels.keys() & by_name.keys():
         return None
-    told, findings = unpaired(set(channels) - set(strays), set(by_name) - set(strays), images, labels)
+    problem, findings = unpaired(set(channels) - set(strays), set(by_name) - set(strays), images, labels)
     if strays:
         count = len(strays) + sum(map(len, channels.values()))
-        told = f"{len(strays)} of {count} images in {images} without channel number: {some(sorted(strays))}. {STRAY}"
+        problem = f"{len(strays)} of {count} images in {images} without channel number: {some(sorted(strays))}. {STRAY}"
         findings += [_stray(name, path) for name, path in strays.items()]
     description = read_description(root)
     counts = {name: len(files) for name, files in channels.items()}
     most = max(counts.values())
     short = sorted(name for name, files in channels.items() if sorted(files) != list(range(most)))
     if short:
-        told = told or f"Of {most} channels some are missing in {images}: {some(short)}. Add CASE_0000 and following."
+        problem = (
+            problem or f"Of {most} channels some are missing in {images}: {some(short)}. Add CASE_0000 and following."
+        )
         findings += [_no_channel(name, sorted(channels[name]), most) for name in short]
     cases = tuple(
         Case(name=name, images=tuple(channels[name][i] for i in range(most)), label=by_name[name])
@@ -57,7 +59,7 @@ def nnunet(root: Path) -> Dataset | None:
         label_names=label_names(description, root),
         channel_names=channel_names(description, root),
     )
-    return whole(dataset, told, findings)
+    return whole(dataset, problem, findings)
 
 
 def decathlon(root: Path) -> Dataset | None:
@@ -80,19 +82,19 @@ def decathlon(root: Path) -> Dataset | None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{root / 'dataset.json'} lists several images of one name: {some(twice)}. Rename them.")
-    told = (
+    message = (
         f"{root / 'dataset.json'} lists {len(missing)} files that are not there: "
         f"{some([str(path) for _, path in missing])}. Add the files, or remove their entries."
     )
-    there = [case for case in cases if case.name not in {name for name, _ in missing}]
+    complete = [case for case in cases if case.name not in {name for name, _ in missing}]
     dataset = Dataset(
         root=root,
         layout="Decathlon",
-        cases=tuple(sorted(there, key=lambda case: case.name)),
+        cases=tuple(sorted(complete, key=lambda case: case.name)),
         label_names=label_names(description, root),
         channel_names=channel_names(description, root),
     )
-    return whole(dataset, told, [not_there(name, path) for name, path in missing])
+    return whole(dataset, message, [missing_file_finding(name, path) for name, path in missing])
 
 
 def two_folders(root: Path) -> Dataset | None:
@@ -105,9 +107,9 @@ def two_folders(root: Path) -> Dataset | None:
         if not image_of and not label_of:
             continue
         if not image_of.keys() & label_of.keys():
-            image_of, label_of = pair_by_words(image_of, label_of)
-        told, findings = unpaired(set(image_of), set(label_of), images, labels)
-        return whole(_pairs(root, f"{images_name}/ and {labels_name}/", image_of, label_of), told, findings)
+            image_of, label_of = pair_by_name(image_of, label_of)
+        message, findings = unpaired(set(image_of), set(label_of), images, labels)
+        return whole(_pairs(root, f"{images_name}/ and {labels_name}/", image_of, label_of), message, findings)
     return None
 
 
@@ -117,11 +119,11 @@ def one_folder(root: Path) -> Dataset | None:
     images = {name: path for name, path in files.items() if IMAGE_WORD.search(name)}
     labels = {name: path for name, path in files.items() if LABEL_WORD.search(name) and name not in images}
     others = {name: path for name, path in files.items() if name not in labels}
-    image_of, label_of = pair_by_words(images or others, labels)
+    image_of, label_of = pair_by_name(images or others, labels)
     if not image_of.keys() & label_of.keys() or (not images and image_of.keys() != label_of.keys()):
         return None
-    told, findings = unpaired(set(image_of), set(label_of), root, root)
-    return whole(_pairs(root, "image_* and mask_* files", image_of, label_of), told, findings)
+    message, findings = unpaired(set(image_of), set(label_of), root, root)
+    return whole(_pairs(root, "image_* and mask_* files", image_of, label_of), message, findings)
 
 
 def array_files(root: Path) -> Dataset | None:
@@ -139,10 +141,10 @@ def array_files(root: Path) -> Dataset | None:
     return _pairs(root, "NPZ files with image and label", of, of)
 
 
-def whole(dataset: Dataset, told: str, findings: list[Finding]) -> Dataset:
-    """The data set; raises IncompleteError that says ``told`` where there are findings."""
+def whole(dataset: Dataset, message: str, findings: list[Finding]) -> Dataset:
+    """The data set; raises IncompleteError with ``message`` where there are findings."""
     if findings:
-        raise IncompleteError(told, dataset, findings)
+        raise IncompleteError(message, dataset, findings)
     return dataset
 
 
@@ -158,12 +160,12 @@ def unpaired(images: set[str], labels: set[str], image_folder: Path, label_folde
             f"{len(labels - images)} labels in {label_folder} have no image: {some(sorted(labels - images))}"
         )
     remedy = "Names must be equal; add the missing files or move the others away."
-    findings = [_lonely(name, f"image in {image_folder} has no label map") for name in sorted(images - labels)]
-    findings += [_lonely(name, f"label map in {label_folder} has no image") for name in sorted(labels - images)]
+    findings = [_unpaired_file(name, f"image in {image_folder} has no label map") for name in sorted(images - labels)]
+    findings += [_unpaired_file(name, f"label map in {label_folder} has no image") for name in sorted(labels - images)]
     return f"{'; '.join(problems)}. {remedy}" if problems else "", findings
 
 
-def not_there(case: str, path: Path) -> Finding:
+def missing_file_finding(case: str, path: Path) -> Finding:
     return Finding(
         case=case,
         severity="error",
@@ -173,12 +175,12 @@ def not_there(case: str, path: Path) -> Finding:
     )
 
 
-def _lonely(case: str, told: str) -> Finding:
+def _unpaired_file(case: str, problem: str) -> Finding:
     return Finding(
         case=case,
         severity="error",
         kind="file without counterpart",
-        message=f"its {told}.",
+        message=f"its {problem}.",
         remedy="Names must be equal: add the missing file, rename it, or move this one away.",
     )
 
@@ -193,8 +195,8 @@ def _stray(case: str, path: Path) -> Finding:
     )
 
 
-def _no_channel(case: str, there: list[int], most: int) -> Finding:
-    lacking = ", ".join(f"_{number:04d}" for number in range(most) if number not in there)
+def _no_channel(case: str, present: list[int], most: int) -> Finding:
+    lacking = ", ".join(f"_{number:04d}" for number in range(most) if number not in present)
     return Finding(
         case=case,
         severity="error",
@@ -221,9 +223,9 @@ def _pairs(root: Path, layout: str, image_of: dict[str, Path], label_of: dict[st
 
 def _by_name(folder: Path) -> dict[str, Path]:
     """The image files of a folder by case name; two of one name are refused, for one would be lost unseen."""
-    found: dict[str, Path] = {}
+    path_of: dict[str, Path] = {}
     for path in image_files(folder):
-        other = found.setdefault(case_name(path), path)
+        other = path_of.setdefault(case_name(path), path)
         if other is not path:
             raise DataError(f"{other} and {path.name} have the same case name. Keep one, or rename the other.")
-    return found
+    return path_of

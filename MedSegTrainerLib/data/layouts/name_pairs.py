@@ -15,7 +15,7 @@ File = TypeVar("File")
 Other = TypeVar("Other")
 
 
-def pair_by_words(images: Mapping[str, File], labels: Mapping[str, Other]) -> tuple[dict[str, File], dict[str, Other]]:
+def pair_by_name(images: Mapping[str, File], labels: Mapping[str, Other]) -> tuple[dict[str, File], dict[str, Other]]:
     """Both under what is left of their names without the words for image and label map.
 
     Images are also found by what they begin with: case_1_T1w, where no other begins so, belongs to case_1_mask. Where

@@ -44,14 +44,14 @@ def what_is_missing(root: Path) -> str:
     """Sentences: what lies in the folder, what comes nearest to a layout, and which layouts there are."""
     folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
     content = Content(root=root, folders=folders, files=list(islice(_files(root, root, DEEPEST), MOST_FILES)))
-    hint = next((words for words in (find(content) for find in HINTS) if words), "")
+    hint = next((text for text in (find(content) for find in HINTS) if text), "")
     return " ".join(filter(None, (_counted(content), hint, EXPECTED)))
 
 
 def _files(folder: Path, root: Path, levels: int) -> Iterator[Path]:
     try:
         inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError:  # what may not be read cannot be told
+    except OSError:  # what may not be read cannot be listed
         return
     yield from (path.relative_to(root) for path in inside if not path.is_dir())
     for path in inside if levels else ():
@@ -61,20 +61,20 @@ def _files(folder: Path, root: Path, levels: int) -> Iterator[Path]:
 
 def _counted(content: Content) -> str:
     kinds = Counter(image_suffix(path) or path.suffix.lower() or "without suffix" for path in content.files)
-    kinds_told = some([f"{count} {kind}" for kind, count in kinds.most_common()])
+    kinds_text = some([f"{count} {kind}" for kind, count in kinds.most_common()])
     if not kinds:
         return "It holds no files."
     where = some([f"{folder.name}/" for folder in content.folders])
     more = "at least " if len(content.files) >= MOST_FILES else ""
-    return f"It holds {more}{len(content.files)} files ({kinds_told}){f', in {where}' if where else ''}."
+    return f"It holds {more}{len(content.files)} files ({kinds_text}){f', in {where}' if where else ''}."
 
 
 def _foreign(content: Content) -> str:
     """Formats that are not read, where nothing else is there."""
-    found = [suffix for suffix in map(foreign_suffix, content.files) if suffix]
-    if not found or any(image_suffix(path) for path in content.files):
+    suffixes = [suffix for suffix in map(foreign_suffix, content.files) if suffix]
+    if not suffixes or any(image_suffix(path) for path in content.files):
         return ""
-    name, remedy = FOREIGN[Counter(found).most_common(1)[0][0]]
+    name, remedy = FOREIGN[Counter(suffixes).most_common(1)[0][0]]
     return f"The format is {name}, which is not read: {remedy}."
 
 
@@ -128,7 +128,7 @@ def _deeper(content: Content) -> str:
 
 
 def _side_by_side(content: Content) -> str:
-    """Images in one folder, which are not told from label maps, or several for a label map."""
+    """Images in one folder, which cannot be distinguished from label maps, or several for a label map."""
     names = [path.name for path in content.images()]
     if not names:
         return ""

@@ -18,7 +18,7 @@ from MedSegTrainerLib.config.architectures import ARCHITECTURES
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.samples.patches import Triple
 from MedSegTrainerLib.data.samples.preprocess import IGNORE
-from MedSegTrainerLib.hardware.device import together_to_device
+from MedSegTrainerLib.hardware.device import tensors_to_device
 
 FLIP_PROBABILITY = 0.5  # along each of the plan's axes
 AFFINE_PROBABILITY = 0.7  # of rotation, shear, scale and translation together
@@ -146,8 +146,8 @@ def source_size(plan: Plan, largest: Triple, strength: str = "standard") -> Trip
     Where batches are seen at many scales it is so much larger that the smallest scale fits into it.
     """
     zoom = 1 / RANGES[strength].multi_scale[0] if ARCHITECTURES[plan.architecture].is_multi_scale else 1.0
-    grown = [math.ceil(SOURCE_MARGIN * zoom * p) if p > 1 else 1 for p in plan.patch_size]
-    size = [min(g, max(p, n)) for g, p, n in zip(grown, plan.patch_size, largest, strict=True)]
+    enlarged = [math.ceil(SOURCE_MARGIN * zoom * p) if p > 1 else 1 for p in plan.patch_size]
+    size = [min(g, max(p, n)) for g, p, n in zip(enlarged, plan.patch_size, largest, strict=True)]
     return size[0], size[1], size[2]
 
 
@@ -157,7 +157,7 @@ def vary_intensity(images: torch.Tensor, draw: AugmentationDraw) -> torch.Tensor
     shape = (-1, 1, 1, 1, 1)
     mean = images.mean(dim=(2, 3, 4), keepdim=True)
     std = (images - mean).square().mean(dim=(2, 3, 4), keepdim=True).sqrt()  # many times faster than torch.std on CPUs
-    contrast, brightness = (part.view(shape) for part in together_to_device([draw.contrast, draw.brightness], device))
+    contrast, brightness = (part.view(shape) for part in tensors_to_device([draw.contrast, draw.brightness], device))
     images = torch.addcmul(mean * (1 - contrast) + brightness * std, images, contrast)
     for i in draw.blur.nonzero()[:, 0].tolist():
         images[i : i + 1] = _blur(images[i : i + 1], float(draw.blur[i]))
@@ -177,15 +177,15 @@ def _sampling_grid(draw: AugmentationDraw, plan: Plan, source: tuple[int, ...], 
     shift = draw.translation * patch * 2 / size + _centre_shift(plan.patch_size, source)
     bends = [] if draw.elastic is None else [draw.elastic * (patch * 2 / size).view(1, 3, 1, 1, 1)]
     in_xyz = [part.flip(1) for part in (shift, matrix, *bends)]  # as grid_sample wants it
-    shift, matrix, *bends = together_to_device(in_xyz, device)
+    shift, matrix, *bends = tensors_to_device(in_xyz, device)
     grid = shift[:, None, None, None]
     for axis, length in enumerate(plan.patch_size):
         steps = (2 * torch.arange(length, device=device) + 1) / length - 1
         along = matrix[:, None, :, axis] * steps[None, :, None]  # (B, length, 3)
         grid = grid + along.view(len(along), *(length if a == axis else 1 for a in range(3)), 3)
     for field in bends:
-        bent = functional.interpolate(field, size=plan.patch_size, mode="trilinear", align_corners=True)
-        grid = grid + bent.permute(0, 2, 3, 4, 1)
+        displacement = functional.interpolate(field, size=plan.patch_size, mode="trilinear", align_corners=True)
+        grid = grid + displacement.permute(0, 2, 3, 4, 1)
     return grid
 
 
@@ -208,9 +208,9 @@ def _draw_affine(generator: np.random.Generator, ranges: Ranges, plane_only: boo
         turn = np.eye(3)
         turn[first, first] = turn[second, second] = math.cos(angle)
         turn[first, second], turn[second, first] = -math.sin(angle), math.sin(angle)
-        lean = np.eye(3)
-        lean[first, second] = shears[axis]
-        matrix = matrix @ turn @ lean
+        shear_matrix = np.eye(3)
+        shear_matrix[first, second] = shears[axis]
+        matrix = matrix @ turn @ shear_matrix
     grow = np.array([1.0, scale, scale]) if plane_only else np.array([scale] * 3)
     return matrix * grow
 

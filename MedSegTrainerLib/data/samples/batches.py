@@ -37,18 +37,16 @@ def epoch_batches(
     )
     mixes = config.mixup > 0 or config.cutmix > 0  # patches with one another: then every rank makes all of them
     own = ranks.share(plan.batch_size)
-    made = slice(0, plan.batch_size) if mixes else own
+    cut = slice(0, plan.batch_size) if mixes else own
     count = 0
     while True:
         generator = np.random.default_rng((config.seed, 2, epoch, count))
         chosen = [int(order[(count * plan.batch_size + i) % len(order)]) for i in range(plan.batch_size)]
         draws = [draw_patch(generator, i, cases[i], plan.patch_size, config.foreground_oversampling) for i in chosen]
-        images, labels = cut_batch(
-            cases, draws[made], size, device, plan.neighbour_slices, pin_memory=config.pin_memory
-        )
+        images, labels = cut_batch(cases, draws[cut], size, device, plan.neighbour_slices, pin_memory=config.pin_memory)
         if config.augmentation:
             draw = draw_augmentation(generator, plan.batch_size, plan, strength)
-            images, labels = apply_augmentation(images, labels, draw.of(made), plan)
+            images, labels = apply_augmentation(images, labels, draw.of(cut), plan)
         count += 1
         mixed = mix(generator, images, labels, mixup=config.mixup, cutmix=config.cutmix)
         yield _part(mixed, own) if mixes else mixed

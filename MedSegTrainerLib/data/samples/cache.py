@@ -81,7 +81,7 @@ class MappedCase:
     """
 
     name: str
-    place: Path
+    path: Path
     geometry: Geometry
     prepare: Callable[[], None]
 
@@ -99,11 +99,11 @@ class MappedCase:
 
     def _mapped(self, part: str) -> torch.Tensor:
         try:
-            return _read(self.place, part, mapped=True)
+            return _read(self.path, part, mapped=True)
         except NOT_WHOLE as error:
-            _log_damaged(self.place, error)
+            _log_damaged(self.path, error)
             self.prepare()
-            return _read(self.place, part, mapped=True)
+            return _read(self.path, part, mapped=True)
 
 
 def build_cache(
@@ -123,16 +123,16 @@ def build_cache(
         folder.mkdir(parents=True, exist_ok=True)
 
     def one(case: Case) -> StoredCase:
-        place = folder / cache_key(case, plan)
-        prepare = partial(_write, case, plan, place)
-        if not place.is_dir():
+        path = folder / cache_key(case, plan)
+        prepare = partial(_write, case, plan, path)
+        if not path.is_dir():
             prepare()
         try:
-            cached = _load(case.name, place, plan.cache, device, prepare)
+            cached = _load(case.name, path, plan.cache, device, prepare)
         except NOT_WHOLE as error:
-            _log_damaged(place, error)
+            _log_damaged(path, error)
             prepare()
-            cached = _load(case.name, place, plan.cache, device, prepare)
+            cached = _load(case.name, path, plan.cache, device, prepare)
         on_case()
         return cached
 
@@ -170,43 +170,43 @@ def cache_key(case: Case, plan: Plan) -> str:
     """A folder name that changes when the files of the case or the way of preparing them do."""
     files = [stamp for path in (*case.images, case.label) for stamp in file_stamps(path)]
     values = plan.to_json()
-    how = {name: values[name] for name in PREPARING_FIELDS}
+    preparation = {name: values[name] for name in PREPARING_FIELDS}
     if plan.slice_axis != "z":  # else what earlier versions prepared is as good
-        how["slice_axis"] = plan.slice_axis
+        preparation["slice_axis"] = plan.slice_axis
     if case.segment_values:
-        how["segment_values"] = dict(sorted(case.segment_values.items()))
-    text = json.dumps([PREPARING_VERSION, files, how])
+        preparation["segment_values"] = dict(sorted(case.segment_values.items()))
+    text = json.dumps([PREPARING_VERSION, files, preparation])
     return f"{case.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def _write(case: Case, plan: Plan, place: Path) -> None:
+def _write(case: Case, plan: Plan, path: Path) -> None:
     """Prepares the case and writes its folder, in place of what is left of an earlier one."""
     prepared = prepare_case(case, plan)
-    temporary = atomic.temporary_beside(place)
-    with atomic.storage_errors(place):
+    temporary = atomic.temporary_beside(path)
+    with atomic.storage_errors(path):
         try:
             temporary.mkdir(parents=True)
             for name in ("image", "label", "locations"):
                 _save(temporary / f"{name}.npy", getattr(prepared, name))
             atomic.write_json(temporary / "geometry.json", asdict(prepared.geometry))
-            shutil.rmtree(place, ignore_errors=True)
-            temporary.replace(place)
+            shutil.rmtree(path, ignore_errors=True)
+            temporary.replace(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _log_damaged(place: Path, error: Exception) -> None:
+def _log_damaged(path: Path, error: Exception) -> None:
     """Not the name of the case: a log is sent to strangers."""
-    number = place.name.rpartition("-")[2]
+    number = path.name.rpartition("-")[2]
     logger.warning("A prepared volume (%s) is damaged or gone, and is made again: %s", number, type(error).__name__)
 
 
-def _remove_unfinished(place: Path) -> None:
+def _remove_unfinished(path: Path) -> None:
     """What a process that died had written of a case; a folder with anything else in it stays."""
     for name in CASE_FILES:
-        (place / name).unlink(missing_ok=True)
+        (path / name).unlink(missing_ok=True)
     with suppress(OSError):
-        place.rmdir()
+        path.rmdir()
 
 
 def _save(path: Path, array: np.ndarray) -> None:
@@ -217,13 +217,13 @@ def _save(path: Path, array: np.ndarray) -> None:
         stream.write(array.data)
 
 
-def _load(name: str, place: Path, where: str, device: torch.device, prepare: Callable[[], None]) -> StoredCase:
+def _load(name: str, path: Path, cache: str, device: torch.device, prepare: Callable[[], None]) -> StoredCase:
     """The case, as it is kept in the end; raises one of ``NOT_WHOLE`` where a file is not."""
-    image, label, locations = (_read(place, part, mapped=where == "disk") for part in ("image", "label", "locations"))
-    geometry = _geometry(place / "geometry.json", tuple(label.shape))
-    if where == "disk":
-        return MappedCase(name=name, place=place, geometry=geometry, prepare=prepare)
-    if where == "device":
+    image, label, locations = (_read(path, part, mapped=cache == "disk") for part in ("image", "label", "locations"))
+    geometry = _geometry(path / "geometry.json", tuple(label.shape))
+    if cache == "disk":
+        return MappedCase(name=name, path=path, geometry=geometry, prepare=prepare)
+    if cache == "device":
         image, label = image.to(device), label.to(device)
     return CachedCase(name=name, image=image, label=label, locations=locations, geometry=geometry)
 
@@ -238,6 +238,6 @@ def _geometry(path: Path, shape: tuple[int, ...]) -> Geometry:
     return Geometry(**{key: tuple(numbers) for key, numbers in values.items()})
 
 
-def _read(place: Path, part: str, *, mapped: bool) -> torch.Tensor:
+def _read(path: Path, part: str, *, mapped: bool) -> torch.Tensor:
     # copy-on-write maps: torch wants writable memory, and nothing is ever written through them
-    return torch.from_numpy(np.load(place / f"{part}.npy", mmap_mode="c" if mapped else None, allow_pickle=False))
+    return torch.from_numpy(np.load(path / f"{part}.npy", mmap_mode="c" if mapped else None, allow_pickle=False))

@@ -12,7 +12,7 @@ def with_neighbours(image: torch.Tensor, count: int) -> torch.Tensor:
     """
     if count == 0:
         return image
-    places = torch.arange(image.shape[1], device=image.device)
+    indices = torch.arange(image.shape[1], device=image.device)
     last = image.shape[1] - 1
-    shifted = [image[:, (places + offset).clamp(0, last)] for offset in range(-count, count + 1)]
+    shifted = [image[:, (indices + offset).clamp(0, last)] for offset in range(-count, count + 1)]
     return torch.stack(shifted, dim=1).flatten(0, 1)

@@ -7,14 +7,14 @@ import numpy as np
 from MedSegTrainerLib.config.plan import Normalization
 
 
-def normalize(array: np.ndarray, how: Normalization) -> np.ndarray:
+def normalize(array: np.ndarray, scheme: Normalization) -> np.ndarray:
     """The channel (z, y, x) as float32, normalised; a constant volume becomes 0."""
     values = array.astype(np.float32)
-    if how.method == "ct":
-        return (np.clip(values, how.low, how.high) - np.float32(how.mean)) / np.float32(max(how.std, 1e-6))
-    if how.method == "zscore":
+    if scheme.method == "ct":
+        return (np.clip(values, scheme.low, scheme.high) - np.float32(scheme.mean)) / np.float32(max(scheme.std, 1e-6))
+    if scheme.method == "zscore":
         return (values - values.mean()) / max(float(values.std()), 1e-6)
-    if how.method in ("minmax", "percentile"):
-        low, high = (values.min(), values.max()) if how.method == "minmax" else np.percentile(values, (0.5, 99.5))
+    if scheme.method in ("minmax", "percentile"):
+        low, high = (values.min(), values.max()) if scheme.method == "minmax" else np.percentile(values, (0.5, 99.5))
         return np.clip((values - np.float32(low)) / np.float32(max(float(high - low), 1e-6)), 0, 1)
     return values

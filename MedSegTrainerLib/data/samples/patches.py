@@ -63,10 +63,10 @@ def draw_patch(
     if locations is not None and len(locations) > 0:
         classes = torch.unique(locations[:, 0]).numpy()
         rows = torch.nonzero(locations[:, 0] == int(generator.choice(classes)))[:, 0]
-        wanted = locations[int(rows[int(generator.integers(len(rows)))]), 1:].tolist()
+        point = locations[int(rows[int(generator.integers(len(rows)))]), 1:].tolist()
     else:
-        wanted = [float(part * length) for part, length in zip(uniform, size, strict=True)]
-    center = [_inside(w, length, p) for w, length, p in zip(wanted, size, patch, strict=True)]
+        point = [float(part * length) for part, length in zip(uniform, size, strict=True)]
+    center = [_inside(w, length, p) for w, length, p in zip(point, size, patch, strict=True)]
     return PatchDraw(case=index, center=(center[0], center[1], center[2]))
 
 
@@ -85,11 +85,11 @@ def cut_batch(
     a patch of one are further channels, as of ``with_neighbours``. Patches are cut where their volumes are;
     ``pin_memory``: from main memory they go to a GPU in one piece, which nobody waits for.
     """
-    seen = (size[0] + 2 * neighbours, size[1], size[2])
+    image_size = (size[0] + 2 * neighbours, size[1], size[2])
     images, labels = [], []
     for draw in draws:
         case = cases[draw.case]
-        spans, pads = _span(draw.center, seen, case.geometry.size_zyx)
+        spans, pads = _span(draw.center, image_size, case.geometry.size_zyx)
         image = case.image[spans].to(torch.float32)
         if any(pads):
             image = functional.pad(image[None], pads, mode="replicate")[0]
@@ -105,11 +105,11 @@ def cut_batch(
     )
 
 
-def _inside(wanted: float, length: int, patch: int) -> int:
-    """The patch's centre along an axis: as near to ``wanted`` as keeps the patch inside, or the middle."""
+def _inside(coordinate: float, length: int, patch: int) -> int:
+    """The patch's centre along an axis: as near to ``coordinate`` as keeps the patch inside, or the middle."""
     if length <= patch:
         return length // 2
-    return int(min(max(wanted, patch // 2), length - patch + patch // 2))
+    return int(min(max(coordinate, patch // 2), length - patch + patch // 2))
 
 
 def _span(center: Triple, size: Triple, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], list[int]]:

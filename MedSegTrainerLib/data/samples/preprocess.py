@@ -48,10 +48,10 @@ def prepare_image(channels: Sequence[sitk.Image], plan: Plan) -> tuple[np.ndarra
     grid = network_grid(Geometry.of(to_canonical(channels[0], plan.slice_axis)), plan)
     _refuse_beyond_memory(grid, len(channels))
     image = np.empty((len(channels), *grid.size_zyx), np.float32)
-    for place, channel, how in zip(image, channels, plan.normalization, strict=True):
+    for target, channel, normalization in zip(image, channels, plan.normalization, strict=True):
         plain = without_hot_voxels(sitk.Cast(channel, sitk.sitkFloat32))
         resampled = resample(to_canonical(plain, plan.slice_axis), grid, is_label=False)
-        place[...] = normalize(sitk.GetArrayViewFromImage(resampled), how)
+        target[...] = normalize(sitk.GetArrayViewFromImage(resampled), normalization)
     return image, grid
 
 
@@ -84,7 +84,7 @@ def network_grid(geometry: Geometry, plan: Plan) -> Geometry:
     """The grid of the planned spacing, or image size, over the same box; in 2D the slices stay where they are."""
     z, y, x = plan.spacing  # or what stands in their places, in the geometry too
     if plan.image_size is not None:
-        scale = min(wanted / n for wanted, n in zip(plan.image_size, geometry.size_zyx[1:], strict=True))
+        scale = min(length / n for length, n in zip(plan.image_size, geometry.size_zyx[1:], strict=True))
         y, x = geometry.spacing_zyx[1] / scale, geometry.spacing_zyx[2] / scale
     return geometry.resized((x, y, geometry.spacing[2] if plan.dims == 2 else z))
 
@@ -106,11 +106,11 @@ def class_indices(values: np.ndarray, plan: Plan) -> np.ndarray:
 
 def _locations(indices: np.ndarray, classes: int) -> np.ndarray:
     """Evenly spread voxels of each class, as a patch is centred on them."""
-    found = []
+    locations = []
     for index in range(1, classes + 1):
         positions = np.flatnonzero(indices.ravel() == index)
         count = min(positions.size, LOCATIONS_PER_CLASS)
         chosen = positions[np.linspace(0, positions.size - 1, count).astype(np.int64)]
         coordinates = np.stack(np.unravel_index(chosen, indices.shape), axis=1)
-        found.append(np.concatenate([np.full((len(chosen), 1), index), coordinates], axis=1))
-    return np.concatenate(found).astype(np.int32)
+        locations.append(np.concatenate([np.full((len(chosen), 1), index), coordinates], axis=1))
+    return np.concatenate(locations).astype(np.int32)

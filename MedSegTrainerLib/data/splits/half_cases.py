@@ -32,8 +32,8 @@ def write_halves(case: Case, dataset: Dataset, folder: Path, ignore_label: int |
     values = sitk.GetArrayFromImage(labels)
     ignored = ignore_label or max(int(values.max()), *dataset.label_names, 0) + 1
     first = first_half(np.where(values == ignored, 0, values))
-    for name, mine in zip(half_names(case), (first, ~first), strict=True):
-        half = sitk.GetImageFromArray(np.where(mine, values, ignored).astype(np.int32))
+    for name, inside in zip(half_names(case), (first, ~first), strict=True):
+        half = sitk.GetImageFromArray(np.where(inside, values, ignored).astype(np.int32))
         half.CopyInformation(labels)
         write_label_map(half, folder / f"{name}.nii.gz", ())
     atomic.write_json(folder / FILE, _document(case, dataset))
@@ -86,8 +86,8 @@ def _document(case: Case, dataset: Dataset) -> dict[str, Any]:
     classes = []
     for index, (value, name) in enumerate(sorted(dataset.label_names.items())):
         look = dataset.looks.get(name)
-        color, words = (default_color(index), "") if look is None else (look.color, look.terminology)
-        classes.append({"value": value, "name": name, "color": list(color), "terminology": words})
+        color, terminology = (default_color(index), "") if look is None else (look.color, look.terminology)
+        classes.append({"value": value, "name": name, "color": list(color), "terminology": terminology})
     return {
         "schema_version": 1,
         "channels": list(dataset.channel_names),

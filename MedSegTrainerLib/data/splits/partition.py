@@ -24,15 +24,15 @@ def in_turn(ordered: Sequence[Unit], sizes: Sequence[int]) -> Parts:
     Each part with a size gets a unit as long as there are any, later parts first. Parts of size 0 stay empty.
     """
     parts: Parts = [[] for _ in sizes]
-    place = 0
+    position = 0
     for index, size in enumerate(sizes):
         later = sum(1 for other in sizes[index + 1 :] if other)
-        while size and place < len(ordered) - later:
-            enough = bool(parts[index]) and count_cases(parts[index]) + len(ordered[place].cases) / 2 > size
+        while size and position < len(ordered) - later:
+            enough = bool(parts[index]) and count_cases(parts[index]) + len(ordered[position].cases) / 2 > size
             if enough and later:
                 break
-            parts[index].append(ordered[place])
-            place += 1
+            parts[index].append(ordered[position])
+            position += 1
     return parts
 
 
@@ -52,20 +52,20 @@ def stratify(units: Sequence[Unit], sizes: Sequence[int]) -> Parts:
     """
     labels = [unit.labels or frozenset({0}) for unit in units]  # cases without any class are spread as well
     counts = Counter(label for each in labels for label in each)
-    wish = {label: [size * count / max(1, sum(sizes)) for size in sizes] for label, count in counts.items()}
+    quota = {label: [size * count / max(1, sum(sizes)) for size in sizes] for label, count in counts.items()}
     room = list(sizes)
     parts: Parts = [[] for _ in sizes]
-    left = list(range(len(units)))
-    while left:
-        remaining = Counter(label for index in left for label in labels[index])
+    unassigned = list(range(len(units)))
+    while unassigned:
+        remaining = Counter(label for index in unassigned for label in labels[index])
         rarest = min(remaining, key=lambda label: (remaining[label], label))
-        for index in [index for index in left if rarest in labels[index]]:
-            chosen = max(range(len(sizes)), key=lambda part: (room[part] > 0, wish[rarest][part], room[part], -part))
+        for index in [index for index in unassigned if rarest in labels[index]]:
+            chosen = max(range(len(sizes)), key=lambda part: (room[part] > 0, quota[rarest][part], room[part], -part))
             parts[chosen].append(units[index])
             room[chosen] -= len(units[index].cases)
             for label in labels[index]:
-                wish[label][chosen] -= 1
-            left.remove(index)
+                quota[label][chosen] -= 1
+            unassigned.remove(index)
     _fill_empty(parts, sizes)
     return parts
 
@@ -95,10 +95,10 @@ def _best_exchange(train: Sequence[Unit], val: Sequence[Unit]) -> tuple[int, int
     return best[3:] if best else None
 
 
-def _change(counts: Counter[int], leaves: Unit, comes: Unit, lacking: Set[int]) -> int:
+def _change(counts: Counter[int], removed: Unit, added: Unit, lacking: Set[int]) -> int:
     """How many more classes a part lacks when a unit leaves and another comes; below 0: fewer."""
-    lost = sum(counts[label] == 1 for label in leaves.labels - comes.labels)
-    return lost - len(comes.labels & lacking)
+    lost = sum(counts[label] == 1 for label in removed.labels - added.labels)
+    return lost - len(added.labels & lacking)
 
 
 def count_cases(units: Sequence[Unit]) -> int:

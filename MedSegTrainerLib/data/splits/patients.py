@@ -28,22 +28,22 @@ def patients_of(cases: Sequence[Case], data: DataConfig) -> dict[str, str]:
         return _by_table(names, Path(data.patient_table))
     if data.patient_pattern:
         return _by_pattern(names, data.patient_pattern)
-    told = {case.name: case.patient for case in cases if case.patient}
-    if told and len(told) < len(cases):
-        missing = sorted(set(names) - set(told))
+    patient_of = {case.name: case.patient for case in cases if case.patient}
+    if patient_of and len(patient_of) < len(cases):
+        missing = sorted(set(names) - set(patient_of))
         raise DataError(
-            f"The data set names the patients of {len(told)} cases only, not of {some(missing)}. "
+            f"The data set names the patients of {len(patient_of)} cases only, not of {some(missing)}. "
             "Name them all, or give data.patient_table."
         )
-    return told
+    return patient_of
 
 
 def patient_pattern_for(names: Sequence[str]) -> str:
     """A ``patient_pattern`` that fits names which look like several cases of some patients; '' where none does."""
     for pattern in LIKE_PATIENTS:
-        found = [re.match(pattern, name) for name in names]
-        patients = {match[1] for match in found if match}
-        if all(found) and 1 < len(patients) < len(names):
+        matches = [re.match(pattern, name) for name in names]
+        patients = {match[1] for match in matches if match}
+        if all(matches) and 1 < len(patients) < len(names):
             return pattern
     return ""
 
@@ -55,8 +55,8 @@ def _by_pattern(names: Sequence[str], pattern: str) -> dict[str, str]:
         raise UsageError(
             f"data.patient_pattern: {pattern!r} is no regular expression: {error}. An example: ^([^_]+)_"
         ) from None
-    found = {name: expression.search(name) for name in names}
-    patients = {name: match[1] if expression.groups else match[0] for name, match in found.items() if match}
+    matches = {name: expression.search(name) for name in names}
+    patients = {name: match[1] if expression.groups else match[0] for name, match in matches.items() if match}
     missing = sorted(name for name in names if not patients.get(name))
     if missing:
         raise UsageError(

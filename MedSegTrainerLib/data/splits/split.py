@@ -49,13 +49,13 @@ def split_dataset(dataset: Dataset, config: DataConfig) -> Split:
     names = [case.name for case in dataset.cases]
     if config.split_file is not None:
         return split_cases(names, config)
-    given = {case.name: case.part for case in dataset.cases if case.part is not None}
-    test = sorted(name for name, part in given.items() if part == "test")
-    if "val" in given.values() and config.fold is None:
-        train = tuple(sorted(name for name in names if given.get(name, "train") == "train"))
+    part_of = {case.name: case.part for case in dataset.cases if case.part is not None}
+    test = sorted(name for name, part in part_of.items() if part == "test")
+    if "val" in part_of.values() and config.fold is None:
+        train = tuple(sorted(name for name in names if part_of.get(name, "train") == "train"))
         if not train:
             raise DataError(f"{dataset.root}: no case is there to train on. Move cases from val or test to train.")
-        val = tuple(sorted(name for name, part in given.items() if part == "val"))
+        val = tuple(sorted(name for name, part in part_of.items() if part == "val"))
         reason = f"the data set divides its cases: {len(train)} train, {len(val)} validate, {len(test)} test"
         return Split(train=train, val=val, test=tuple(test), reason=reason)
     rest = [case for case in dataset.cases if case.name not in test]
@@ -84,30 +84,30 @@ def cover_classes(split: Split, present: Mapping[str, frozenset[int]]) -> Split:
 
 
 def missing_classes(split: Split, present: Mapping[str, frozenset[int]], names: Mapping[int, str]) -> Iterator[str]:
-    """What the model will not learn, or nothing will judge, in words; ``names``: of label values."""
+    """What the model will not learn, or nothing will judge, a sentence each; ``names``: of label values."""
     having = {
         part: {value for case in cases for value in present.get(case, frozenset())}
         for part, cases in (("train", split.train), ("val", split.val), ("test", split.test))
     }
 
-    def told(values: set[int]) -> str:
+    def quoted(values: set[int]) -> str:
         return some([f"'{names.get(value, f'label {value}')}'" for value in sorted(values)])
 
     unjudged, unlearned = having["train"] - having["val"], having["val"] - having["train"]
     unseen = having["test"] - having["train"] - having["val"]
     if split.val and unjudged:
         yield (
-            f"No held-out case ({some(split.val)}) has {told(unjudged)}: nothing judges it while training, and it "
+            f"No held-out case ({some(split.val)}) has {quoted(unjudged)}: nothing judges it while training, and it "
             "counts in no score. Add cases that have it, or name other held-out cases in a --split-file."
         )
     if unlearned:
         yield (
-            f"No training case has {told(unlearned)}, which held-out cases have: the model will not learn it. Add "
+            f"No training case has {quoted(unlearned)}, which held-out cases have: the model will not learn it. Add "
             "training cases that have it, or name other ones in a --split-file."
         )
     if unseen:
         yield (
-            f"Only test cases ({some(split.test)}) have {told(unseen)}: it is no class of the model, and the report "
+            f"Only test cases ({some(split.test)}) have {quoted(unseen)}: it is no class of the model, and the report "
             "does not count it. Move a case that has it to the training cases."
         )
 
@@ -127,16 +127,16 @@ def fold_splits(dataset: Dataset, config: DataConfig) -> list[Split]:
     for a test are in no fold. Raises UsageError where there are fewer cases than folds, or a single one.
     """
     if config.split_file is not None:
-        known, path = {case.name for case in dataset.cases}, Path(config.split_file)
+        case_names, path = {case.name for case in dataset.cases}, Path(config.split_file)
         listed = _read(path)
-        return [_of_fold(listed, known, path, index) for index in range(len(listed))]
+        return [_of_fold(listed, case_names, path, index) for index in range(len(listed))]
     rest = [case for case in dataset.cases if case.part != "test"]
     if len(rest) < 2:
         raise UsageError(f"{dataset.root} has {len(rest)} cases to divide into folds. Add cases.")
     ordered = _shuffled(_units(rest, config, dataset.ignore_label), config.seed)
     folds = len(ordered) if len(ordered) <= LEAVE_ONE_OUT else config.folds
-    how = _how(ordered, config)
-    return [_fold(ordered, index, folds, config.split_by == "stratified", how) for index in range(folds)]
+    note = _grouping_note(ordered, config)
+    return [_fold(ordered, index, folds, config.split_by == "stratified", note) for index in range(folds)]
 
 
 def _units(cases: Sequence[Case], config: DataConfig, ignore_label: int | None) -> list[Unit]:
@@ -176,10 +176,10 @@ def _labels_of(cases: Sequence[Case], ignore_label: int | None) -> dict[str, fro
 
 def _divide(units: Sequence[Unit], config: DataConfig, *, test_share: float) -> Split:
     ordered = _shuffled(units, config.seed)
-    how = _how(ordered, config)
+    note = _grouping_note(ordered, config)
     if config.fold is not None:
-        return _fold(ordered, config.fold, config.folds, config.split_by == "stratified", how)
-    return _shares(ordered, config, test_share, how)
+        return _fold(ordered, config.fold, config.folds, config.split_by == "stratified", note)
+    return _shares(ordered, config, test_share, note)
 
 
 def _shuffled(units: Sequence[Unit], seed: int) -> list[Unit]:
@@ -195,19 +195,19 @@ def _shuffled(units: Sequence[Unit], seed: int) -> list[Unit]:
     return sorted(units, key=draw)
 
 
-def _how(units: Sequence[Unit], config: DataConfig) -> str:
+def _grouping_note(units: Sequence[Unit], config: DataConfig) -> str:
     patients = any(len(unit.cases) > 1 for unit in units)
-    told = f", all cases of a patient on one side ({len(units)} patients)" if patients else ""
+    note = f", all cases of a patient on one side ({len(units)} patients)" if patients else ""
     pattern = patient_pattern_for([name for unit in units for name in unit.cases])
     if pattern and not patients and not config.patient_pattern and not config.patient_table:
-        told = (
+        note = (
             "; the names seem to name patients with several cases each, which may lie on both sides: "
             f'--set "data.patient_pattern={pattern}" keeps each patient on one'
         )
-    return told + (", classes alike in all parts" if config.split_by == "stratified" else "")
+    return note + (", classes alike in all parts" if config.split_by == "stratified" else "")
 
 
-def _shares(ordered: Sequence[Unit], config: DataConfig, test_share: float, how: str) -> Split:
+def _shares(ordered: Sequence[Unit], config: DataConfig, test_share: float, note: str) -> Split:
     count = count_cases(ordered)
     if count == 1:
         only = ordered[0].cases
@@ -233,10 +233,10 @@ def _shares(ordered: Sequence[Unit], config: DataConfig, test_share: float, how:
         reason += f", {len(test_names)} are kept aside for the final report"
     elif test_share > 0:
         reason += f"; with fewer than {CASES_FOR_A_TEST_SET} cases none are kept aside"
-    return Split(train=train_names, val=val_names, test=test_names, reason=reason + how, units=tuple(ordered))
+    return Split(train=train_names, val=val_names, test=test_names, reason=reason + note, units=tuple(ordered))
 
 
-def _fold(ordered: Sequence[Unit], fold: int, folds: int, stratified: bool, how: str) -> Split:
+def _fold(ordered: Sequence[Unit], fold: int, folds: int, stratified: bool, note: str) -> Split:
     if len(ordered) < folds:
         what = "patients" if any(len(unit.cases) > 1 for unit in ordered) else "cases"
         raise UsageError(f"{len(ordered)} {what} cannot make {folds} folds. Ask for at most {len(ordered)}.")
@@ -247,14 +247,14 @@ def _fold(ordered: Sequence[Unit], fold: int, folds: int, stratified: bool, how:
         parts = evenly(ordered, folds)
     val = _names(parts[fold])
     train = tuple(sorted(name for index, part in enumerate(parts) if index != fold for name in _names(part)))
-    return Split(train=train, val=val, test=(), reason=f"fold {fold} of {folds} validates, the others train{how}")
+    return Split(train=train, val=val, test=(), reason=f"fold {fold} of {folds} validates, the others train{note}")
 
 
 def _names(units: Sequence[Unit]) -> tuple[str, ...]:
     return tuple(sorted(name for unit in units for name in unit.cases))
 
 
-def _of_fold(folds: Sequence[Any], known: set[str], path: Path, fold: int) -> Split:
+def _of_fold(folds: Sequence[Any], case_names: set[str], path: Path, fold: int) -> Split:
     if fold >= len(folds):
         raise UsageError(f"{path} holds {len(folds)} folds; fold {fold} is not one of 0 to {len(folds) - 1}.")
     parts = folds[fold]
@@ -270,7 +270,7 @@ def _of_fold(folds: Sequence[Any], known: set[str], path: Path, fold: int) -> Sp
         if len(set(listed)) < len(listed):
             raise DataError(f"{path}: '{key}' of fold {fold} names a case twice. Keep one.")
     lists = {key: tuple(sorted(listed)) for key, listed in names.items()}
-    unknown = sorted({name for names in lists.values() for name in names} - known)
+    unknown = sorted({name for names in lists.values() for name in names} - case_names)
     if unknown:
         raise DataError(f"{path} names {len(unknown)} cases that the data does not have: {some(unknown)}.")
     twice = sorted((set(lists["train"]) & set(lists["val"])) | (set(lists["train"]) & set(lists["test"])))

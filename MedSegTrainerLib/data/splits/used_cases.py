@@ -79,18 +79,18 @@ class UsedCases:
         """Names of cases that were not there."""
         return sorted({case.name for case in dataset.cases} - {*self.cases, *self.unused})
 
-    def as_begun(self, dataset: Dataset, instead: str) -> Dataset:
+    def as_at_start(self, dataset: Dataset, instead: str) -> Dataset:
         """The data set of today without cases that were added, the label values of the others as they were.
 
         Reads files whose stamp is another one. Raises DataError that lists the cases that are gone or changed;
         ``instead`` is the command that trains on today's data.
         """
         today = {case.name: case for case in dataset.cases}
-        there = [name for name in self.cases if name in today]
+        remaining = [name for name in self.cases if name in today]
         with ThreadPoolExecutor(max_workers=THREADS) as pool:
-            changes = pool.map(lambda name: _changes(self.cases[name], today[name]), there)
+            changes = pool.map(lambda name: _changes(self.cases[name], today[name]), remaining)
             by_change = {"no longer there, or no longer whole": [name for name in self.cases if name not in today]}
-            for name, kinds in zip(there, changes, strict=True):
+            for name, kinds in zip(remaining, changes, strict=True):
                 for kind in kinds:
                     by_change.setdefault(kind, []).append(name)
         lines = [f"\n  - {kind}: {some(names)}" for kind, names in by_change.items() if names]

@@ -36,9 +36,13 @@ def problems(*settings: str) -> list[str]:
 class TestRegistry:
     @pytest.mark.parametrize("name", NAMED)
     def test_settings_are_parameters_of_the_network(self, name: str) -> None:
-        known = ARCHITECTURES[name]
-        parameters = set(inspect.signature(resolve_name(known.builder)).parameters)
-        own = {*known.settings, *(["dims"] if len(known.dims) > 1 else []), *(["img_size"] if known.is_fixed else [])}
+        entry = ARCHITECTURES[name]
+        parameters = set(inspect.signature(resolve_name(entry.builder)).parameters)
+        own = {
+            *entry.settings,
+            *(["dims"] if len(entry.dims) > 1 else []),
+            *(["img_size"] if entry.is_fixed else []),
+        }
         assert parameters == {"in_channels", "out_channels", *own}
 
     def test_each_setting_belongs_to_some_network(self) -> None:
@@ -95,12 +99,12 @@ class TestProblems:
         assert problems(*settings) == []
 
     def test_all_settings_a_network_lacks_are_listed(self) -> None:
-        found = problems("network.type=UNet2D", "embed_dim=48", "window_size=7", "img_size=96", "deep_supervision=true")
-        assert sorted(problem.split(" ")[0] for problem in found) == [
+        lines = problems("network.type=UNet2D", "embed_dim=48", "window_size=7", "img_size=96", "deep_supervision=true")
+        assert sorted(problem.split(" ")[0] for problem in lines) == [
             "network.deep_supervision", "network.embed_dim", "network.img_size", "network.window_size",
         ]  # fmt: skip
-        told = "UNet2D has no such setting. Leave it out, or set network.type to TransUNet or UNETR or SwinUNETR"
-        assert any(told in problem for problem in found)
+        lacking = "UNet2D has no such setting. Leave it out, or set network.type to TransUNet or UNETR or SwinUNETR"
+        assert any(lacking in problem for problem in lines)
 
     def test_the_planned_one_has_no_tokens_either(self) -> None:
         (problem,) = problems("embed_dim=48")

@@ -54,9 +54,9 @@ class TestText:
         ],
     )
     def test_becomes_the_value(self, section: str, name: str, text: str, value: Any) -> None:
-        found = getattr(getattr(parse_config(TrainConfig, {section: {name: text}}), section), name)
-        assert found == value
-        assert type(found) is type(value)
+        parsed = getattr(getattr(parse_config(TrainConfig, {section: {name: text}}), section), name)
+        assert parsed == value
+        assert type(parsed) is type(value)
 
     def test_values_of_json_stay(self) -> None:
         config = parse_config(TrainConfig, {"network": {"dims": 3}, "data": {"patch_size": [8, 8, 8]}})
@@ -69,26 +69,26 @@ class TestText:
 
 class TestProblems:
     def test_all_at_once_with_their_paths(self) -> None:
-        found = problems(
+        reported = problems(
             {
                 "data": {"fold": "x", "sed": 7},
                 "optimizer": {"learning_rate": "abc", "optimizer_type": "Adm"},
                 "trainr": {},
             }
         )
-        assert {line.split(" = ")[0].split(":")[0] for line in found} == {
+        assert {line.split(" = ")[0].split(":")[0] for line in reported} == {
             "data.fold", "data.sed", "optimizer.learning_rate", "optimizer.optimizer_type", "trainr",
         }  # fmt: skip
-        assert "data.sed: unknown setting. Did you mean 'seed'?" in found
-        assert "trainr: unknown setting. Did you mean 'trainer'?" in found
-        assert any(line.startswith("optimizer.optimizer_type = 'Adm': Input should be 'auto', ") for line in found)
+        assert "data.sed: unknown setting. Did you mean 'seed'?" in reported
+        assert "trainr: unknown setting. Did you mean 'trainer'?" in reported
+        assert any(line.startswith("optimizer.optimizer_type = 'Adm': Input should be 'auto', ") for line in reported)
 
     def test_alternatives_of_one_setting_are_one_problem(self) -> None:
-        found = problems({"network": {"dims": 4}})
-        assert found == ["network.dims = 4: Input should be 2 or 3; or: Input should be 'auto'"]
+        reported = problems({"network": {"dims": 4}})
+        assert reported == ["network.dims = 4: Input should be 2 or 3; or: Input should be 'auto'"]
 
     @pytest.mark.parametrize(
-        "values, words",
+        "values, message",
         [
             ({"data": {"train_split": 1.2}}, "data.train_split = 1.2: must be at most 1."),
             ({"data": {"seed": -1}}, "data.seed = -1: must be at least 0."),
@@ -111,15 +111,15 @@ class TestProblems:
             ),
         ],
     )
-    def test_limits(self, values: dict[str, Any], words: str) -> None:
-        assert words in problems(values)
+    def test_limits(self, values: dict[str, Any], message: str) -> None:
+        assert message in problems(values)
 
     def test_limits_themselves_are_inside(self) -> None:
         parse_config(TrainConfig, {"data": {"train_split": 1, "val_split": 0, "test_split": 0, "seed": 0}})
         parse_config(ApplyConfig, {"overlap": 0.9})
 
     @pytest.mark.parametrize(
-        "values, words",
+        "values, message",
         [
             ({"data": {"fold": 5}}, "data.fold = 5: with 5 folds it is 0 to 4."),
             (
@@ -141,8 +141,8 @@ class TestProblems:
             ),
         ],
     )  # fmt: skip
-    def test_contradictions(self, values: dict[str, Any], words: str) -> None:
-        assert problems(values) == [words]
+    def test_contradictions(self, values: dict[str, Any], message: str) -> None:
+        assert problems(values) == [message]
 
     def test_limits_and_contradictions_together(self) -> None:
         assert len(problems({"data": {"seed": -1, "fold": 9}, "trainer": {"budget": "soon", "patience": 0}})) == 4
@@ -188,7 +188,7 @@ class TestParseJob:
         assert parse_job({"kind": "train"}) == TrainConfig()
 
     @pytest.mark.parametrize(
-        "document, words",
+        "document, message",
         [
             ([], "must hold an object, not list"),
             ({}, "'None' is no kind of job"),
@@ -197,10 +197,10 @@ class TestParseJob:
             ({"kind": "train", "confg": {}}, "confg: unknown key"),
         ],
     )
-    def test_wrong_documents(self, document: Any, words: str) -> None:
+    def test_wrong_documents(self, document: Any, message: str) -> None:
         with pytest.raises(ConfigError) as caught:
             parse_job(document)
-        assert words in str(caught.value)
+        assert message in str(caught.value)
 
     def test_tells_all_of_a_wrong_document(self) -> None:
         with pytest.raises(ConfigError) as caught:
@@ -265,7 +265,7 @@ class TestWithSettings:
 
 class TestDevices:
     @pytest.mark.parametrize(
-        ("values", "cls", "words"),
+        ("values", "cls", "message"),
         [
             ({"devices": 0}, CrossValidateConfig, "devices = 0: must be at least 1."),
             ({"devices": "all"}, CrossValidateConfig, "devices = 'all': Input should be a valid integer"),
@@ -277,14 +277,14 @@ class TestDevices:
             ),
         ],
     )  # fmt: skip
-    def test_what_contradicts(self, values: dict[str, Any], cls: type, words: str) -> None:
+    def test_what_contradicts(self, values: dict[str, Any], cls: type, message: str) -> None:
         (problem,) = problems(values, cls)
-        assert problem.startswith(words)
+        assert problem.startswith(message)
 
     def test_with_all_that_is_wrong_in_the_training(self) -> None:
         train = {"data": {"fold": 9}, "trainer": {"device": "cuda:1", "budget": "soon"}}
-        found = problems({"devices": 3, "train": train}, CrossValidateConfig)
-        assert [problem.split(" = ")[0] for problem in found] == [
+        reported = problems({"devices": 3, "train": train}, CrossValidateConfig)
+        assert [problem.split(" = ")[0] for problem in reported] == [
             "train.data.fold", "train.trainer.budget", "train.trainer.device",
         ]  # fmt: skip
 
@@ -307,7 +307,7 @@ class TestNested:
         assert parse_job(job_document(config)) == config
 
     @pytest.mark.parametrize(
-        "values, words",
+        "values, message",
         [
             ({"train": {"optimizer": {"learning_rat": 1}}}, "train.optimizer.learning_rat: unknown setting."),
             ({"train": {"optimiser": {}}}, "train.optimiser: unknown setting."),
@@ -318,9 +318,9 @@ class TestNested:
             ({"lowest": 0.1, "highest": 0.01}, "lowest = 0.1 and highest = 0.01: the lowest must be"),
         ],
     )  # fmt: skip
-    def test_problems_have_the_whole_path(self, values: dict[str, Any], words: str) -> None:
+    def test_problems_have_the_whole_path(self, values: dict[str, Any], message: str) -> None:
         (problem,) = problems(values, FindRateConfig)
-        assert problem.startswith(words)
+        assert problem.startswith(message)
 
     def test_a_near_name_is_told(self) -> None:
         (problem,) = problems({"train": {"optimizer": {"learning_rat": 1}}}, FindRateConfig)
@@ -329,8 +329,8 @@ class TestNested:
     @pytest.mark.parametrize("key", ["learning_rate", "optimizer.learning_rate", "train.optimizer.learning_rate"])
     def test_assignments_find_their_place(self, key: str) -> None:
         given: dict[str, Any] = {"train": {"optimizer": {"eps": 1e-6}}, "steps": 40}
-        found = with_settings(given, [f"{key}=0.2"], FindRateConfig)
-        assert found == {"train": {"optimizer": {"eps": 1e-6, "learning_rate": "0.2"}}, "steps": 40}
+        settings = with_settings(given, [f"{key}=0.2"], FindRateConfig)
+        assert settings == {"train": {"optimizer": {"eps": 1e-6, "learning_rate": "0.2"}}, "steps": 40}
         assert given == {"train": {"optimizer": {"eps": 1e-6}}, "steps": 40}
 
     @pytest.mark.parametrize("values", [{"train": 3}, {"train": {"data": [1]}}, {"train": None}])
@@ -366,10 +366,10 @@ class TestValuesOfPython:
             assert getattr(getattr(config, section), key) == kept
 
     def test_of_other_jobs(self) -> None:
-        found = parse_config(
+        config = parse_config(
             ApplyConfig, {"model": Path("a"), "tta_transforms": ("flip_x",), "overlap": np.float64(0.3)}
         )
-        assert found == ApplyConfig(model="a", tta_transforms=["flip_x"], overlap=0.3)
+        assert config == ApplyConfig(model="a", tta_transforms=["flip_x"], overlap=0.3)
 
     def test_unknown_ones_are_told_as_on_the_command_line(self) -> None:
         with pytest.raises(ConfigError) as caught:
@@ -382,7 +382,7 @@ class TestHostile:
     """Values that no form offers: each is refused in words, in no time."""
 
     @pytest.mark.parametrize(
-        "values, words",
+        "values, message",
         [
             ({"data": {"spacing": "[1, 1"}}, "data.spacing = '[1, 1' is not valid JSON: "),
             ({"data": {"spacing": "[" * 100_000}}, "data.spacing = '[[[["),
@@ -404,9 +404,9 @@ class TestHostile:
             ({"trainer": {"budget": "99999999h"}}, "is more than the 10000 hours that are possible."),
         ],
     )
-    def test_text_and_numbers(self, values: dict[str, Any], words: str) -> None:
+    def test_text_and_numbers(self, values: dict[str, Any], message: str) -> None:
         (line,) = problems(values)
-        assert words in line and len(line) < 3000
+        assert message in line and len(line) < 3000
 
     def test_a_list_of_nested_lists_is_cut_where_it_is_told(self) -> None:
         assert all(len(line) < 400 for line in problems({"data": {"spacing": [[1] * 10_000]}}))
@@ -417,11 +417,11 @@ class TestHostile:
         assert "more problems of this kind" in caught.value.problems[-1] and len(str(caught.value)) < 30_000
 
     def test_text_that_is_wrong_hides_no_other_problem(self) -> None:
-        found = problems({"data": {"spacing": "[1", "seed": -1}, "trainer": {"epochs": True}})
-        assert [line.split(" = ")[0] for line in found] == ["data.spacing", "trainer.epochs", "data.seed"]
+        reported = problems({"data": {"spacing": "[1", "seed": -1}, "trainer": {"epochs": True}})
+        assert [line.split(" = ")[0] for line in reported] == ["data.spacing", "trainer.epochs", "data.seed"]
 
     @pytest.mark.parametrize(
-        "values, words",
+        "values, message",
         [
             ({"trainer": {"devices": 10**21}}, "trainer.devices = 1000000000000000000000: must be at most 256."),
             ({"data": {"seed": 10**21}}, "data.seed = 1000000000000000000000: must be at most 9007199254740992."),
@@ -441,8 +441,8 @@ class TestHostile:
             ),
         ],
     )  # fmt: skip
-    def test_limits(self, values: dict[str, Any], words: str) -> None:
-        assert problems(values) == [words]
+    def test_limits(self, values: dict[str, Any], message: str) -> None:
+        assert problems(values) == [message]
 
     def test_decays_of_one(self) -> None:
         assert problems({"optimizer": {"betas": [1, 1]}}) == ["optimizer.betas = 1.0: must be at most 0.9999999."]

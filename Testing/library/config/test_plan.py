@@ -15,8 +15,8 @@ from MedSegTrainerLib.inference.predictor import describe_plan
 
 
 def written(plan: Plan) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(json.dumps(plan.to_json()))
-    return found
+    document: dict[str, Any] = json.loads(json.dumps(plan.to_json()))
+    return document
 
 
 def test_comes_back_as_it_was(tiny_plan: Plan) -> None:

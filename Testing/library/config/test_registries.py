@@ -78,10 +78,10 @@ class TestFormats:
 
     @pytest.mark.parametrize("name", RESULT_FORMATS)
     def test_writer_and_name(self, name: str) -> None:
-        known = RESULT_FORMATS[name]
-        assert not known.writer or callable(resolve_name(known.writer))
-        assert (known.same_as or name) in format_names()
-        assert known.suffix == RESULT_FORMATS[known.same_as or name].suffix
+        entry = RESULT_FORMATS[name]
+        assert not entry.writer or callable(resolve_name(entry.writer))
+        assert (entry.same_as or name) in format_names()
+        assert entry.suffix == RESULT_FORMATS[entry.same_as or name].suffix
 
     def test_the_help_names_each_once(self) -> None:
         assert format_names().startswith("seg.nrrd (keeps names and colours), nii.gz, mha, png (2D), npy")

@@ -17,16 +17,16 @@ from MedSegTrainerLib.workflow.nodes import SECTIONS
 
 def settings_of(config: Any, path: str) -> list[Any]:
     """Every setting of a configuration and of the sections in it, as (dataclass field, default)."""
-    found = []
+    parameters = []
     for item in fields(config):
         value, name = getattr(config, item.name), f"{path}.{item.name}"
-        found += settings_of(value, name) if is_dataclass(value) else [pytest.param(item, value, id=name)]
-    return found
+        parameters += settings_of(value, name) if is_dataclass(value) else [pytest.param(item, value, id=name)]
+    return parameters
 
 
 def settings() -> list[Any]:
     """Those of every kind of job."""
-    return [found for kind, cls in settings_of_kinds().items() for found in settings_of(cls(), kind)]
+    return [parameter for kind, cls in settings_of_kinds().items() for parameter in settings_of(cls(), kind)]
 
 
 @pytest.mark.parametrize("item, default", settings())

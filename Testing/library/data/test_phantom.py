@@ -116,8 +116,8 @@ class TestWritePhantoms:
         write_phantoms(tmp_path, train=1, held_out=0, seed=5)
         image = sitk.ReadImage(str(tmp_path / "train" / "imagesTr" / "case_000.nii.gz"))
         label = sitk.ReadImage(str(tmp_path / "train" / "labelsTr" / "case_000.nii.gz"))
-        made_image, made_label = make_phantom(5000)
-        assert Geometry.of(image).disagreements(Geometry.of(made_image)) == []
+        phantom_image, phantom_label = make_phantom(5000)
+        assert Geometry.of(image).disagreements(Geometry.of(phantom_image)) == []
         assert Geometry.of(image) == Geometry.of(label)
-        np.testing.assert_array_equal(sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(made_image))
-        np.testing.assert_array_equal(sitk.GetArrayViewFromImage(label), sitk.GetArrayViewFromImage(made_label))
+        np.testing.assert_array_equal(sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(phantom_image))
+        np.testing.assert_array_equal(sitk.GetArrayViewFromImage(label), sitk.GetArrayViewFromImage(phantom_label))

@@ -13,7 +13,7 @@ from MedSegTrainerLib.errors import DataError, UsageError
 from MedSegTrainerLib.files.regular_file import refuse_no_file
 
 
-def told(path: Path) -> str:
+def refusal(path: Path) -> str:
     with pytest.raises(DataError) as caught:
         refuse_no_file(path)
     return str(caught.value)
@@ -27,13 +27,13 @@ def test_a_file_and_a_link_to_one_pass(tmp_path: Path) -> None:
 
 
 def test_folder(tmp_path: Path) -> None:
-    assert "is a folder, and a file is needed" in told(tmp_path)
+    assert "is a folder, and a file is needed" in refusal(tmp_path)
 
 
 def test_link_to_nowhere(tmp_path: Path) -> None:
     (tmp_path / "a.nii.gz").symlink_to("annex/x.nii.gz")
-    words = told(tmp_path / "a.nii.gz")
-    assert "is a link to" in words and "x.nii.gz, which is not there" in words
+    message = refusal(tmp_path / "a.nii.gz")
+    assert "is a link to" in message and "x.nii.gz, which is not there" in message
 
 
 def test_nothing_there_and_the_error_that_is_asked_for(tmp_path: Path) -> None:
@@ -44,8 +44,8 @@ def test_nothing_there_and_the_error_that_is_asked_for(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such files")
 def test_pipe_socket_and_device(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert "is a pipe" in told(tmp_path / "pipe")
-    assert "is a device" in told(Path("/dev/zero"))
+    assert "is a pipe" in refusal(tmp_path / "pipe")
+    assert "is a device" in refusal(Path("/dev/zero"))
     with socket.socket(socket.AF_UNIX) as server:
         before = Path.cwd()
         os.chdir(tmp_path)  # the name of a socket must be short
@@ -53,11 +53,11 @@ def test_pipe_socket_and_device(tmp_path: Path) -> None:
             server.bind("s")
         finally:
             os.chdir(before)
-        assert "is a socket" in told(tmp_path / "s")
+        assert "is a socket" in refusal(tmp_path / "s")
 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:
-    words = told(tmp_path / os.fsdecode(b"M\xfcller.nii.gz"))
-    assert r"M\xfcller.nii.gz" in words and "not UTF-8" in words and "convmv" in words
-    words.encode()
-    assert "NUL" in told(tmp_path / "a\0b")
+    message = refusal(tmp_path / os.fsdecode(b"M\xfcller.nii.gz"))
+    assert r"M\xfcller.nii.gz" in message and "not UTF-8" in message and "convmv" in message
+    message.encode()
+    assert "NUL" in refusal(tmp_path / "a\0b")

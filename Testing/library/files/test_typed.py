@@ -34,8 +34,8 @@ def test_fits(value: Any, kind: Any, fit: bool) -> None:
 
 
 def test_defaults_are_filled_in_and_unknown_fields_stay() -> None:
-    found = filled({"name": "a", "share": None, "new": 1}, Example)
-    assert found == {"name": "a", "share": None, "new": 1, "steps": [], "limit": 2.0}
+    values = filled({"name": "a", "share": None, "new": 1}, Example)
+    assert values == {"name": "a", "share": None, "new": 1, "steps": [], "limit": 2.0}
 
 
 @pytest.mark.parametrize("wrong", [{"name": None}, {"share": "1"}, {"steps": None}, {"limit": []}])

@@ -90,15 +90,15 @@ def findings(history: Sequence[CurvePoint], facts: TrainingFacts = FACTS, *, end
     return [advice.finding for advice in advise(history, facts, ended=ended)]
 
 
-def told_while_training(events: Sequence[Event], facts: TrainingFacts) -> list[str]:
+def advised_while_training(events: Sequence[Event], facts: TrainingFacts) -> list[str]:
     """Findings of a training that asks after each validation, as the trainer does."""
-    heard: list[Event] = []
+    events_so_far: list[Event] = []
     for event in events:
-        heard.append(event)
+        events_so_far.append(event)
         if event["kind"] == "validated":
-            told = news(heard, facts)
-            heard += [{"kind": "advised", "finding": advised.finding} for advised in told]
-    return [event["finding"] for event in heard if event["kind"] == "advised"]
+            advice = news(events_so_far, facts)
+            events_so_far += [{"kind": "advised", "finding": advised.finding} for advised in advice]
+    return [event["finding"] for event in events_so_far if event["kind"] == "advised"]
 
 
 class TestRecorded:
@@ -108,11 +108,11 @@ class TestRecorded:
 
     @pytest.mark.parametrize("name", [name for name, run in recorded().items() if run["end"] == ["healthy"]])
     def test_nothing_is_said_while_a_healthy_training_goes_on(self, name: str) -> None:
-        assert told_while_training(recorded_events(name), recorded_facts(name)) == []
+        assert advised_while_training(recorded_events(name), recorded_facts(name)) == []
 
     @pytest.mark.parametrize("name", [name for name, run in recorded().items() if run["end"] != ["healthy"]])
     def test_what_goes_wrong_is_told_before_the_end_and_nothing_else(self, name: str) -> None:
-        assert told_while_training(recorded_events(name), recorded_facts(name)) == recorded()[name]["end"]
+        assert advised_while_training(recorded_events(name), recorded_facts(name)) == recorded()[name]["end"]
 
     @pytest.mark.parametrize("name", [name for name, run in recorded().items() if run["end"] == ["healthy"]])
     def test_noise_changes_nothing(self, name: str) -> None:
@@ -309,15 +309,15 @@ class TestNews:
 
     def test_what_was_told_is_not_told_again(self) -> None:
         events, facts = self.events(), recorded_facts("rate 10")
-        (told,) = news(events, facts)
-        assert (told.finding, told.epoch) == ("unstable", 12)
+        (advised,) = news(events, facts)
+        assert (advised.finding, advised.epoch) == ("unstable", 12)
         assert news([*events, {"kind": "advised", "finding": "unstable"}], facts) == []
 
     def test_the_message_begins_with_the_headline(self) -> None:
-        (told,) = news(self.events(), recorded_facts("rate 10"))
-        assert told.message.startswith(f"{FINDINGS['unstable']}. ")
-        assert {"setting": "learning_rate", "current": "10", "suggested": "0.001"}.items() <= told.remedies[0].items()
-        json.dumps(told.remedies)
+        (advice,) = news(self.events(), recorded_facts("rate 10"))
+        assert advice.message.startswith(f"{FINDINGS['unstable']}. ")
+        assert {"setting": "learning_rate", "current": "10", "suggested": "0.001"}.items() <= advice.remedies[0].items()
+        json.dumps(advice.remedies)
 
 
 class TestHistory:

@@ -14,7 +14,7 @@ BIG = 10**6  # voxels of a smallest class that is not small
 
 class TestFamilies:
     def test_every_network_has_one(self) -> None:
-        assert {known.family for known in ARCHITECTURES.values()} == set(presets.FAMILY_NAMES)
+        assert {architecture.family for architecture in ARCHITECTURES.values()} == set(presets.FAMILY_NAMES)
 
     @pytest.mark.parametrize(
         ("name", "family"),
@@ -82,8 +82,8 @@ class TestOptimizer:
         ],
     )
     def test_by_model_and_cases(self, name: str, cases: int, kind: str, rate: float, word: str) -> None:
-        found, reason = presets.choose_optimizer(name, cases)
-        assert (found, presets.choose_rate(name, found)[0]) == (kind, rate)
+        chosen, reason = presets.choose_optimizer(name, cases)
+        assert (chosen, presets.choose_rate(name, chosen)[0]) == (kind, rate)
         assert word in reason
 
     @pytest.mark.parametrize(("kind", "rate"), [("Adam", 1e-4), ("AdamW", 1e-4), ("SGD", 1e-2)])
@@ -108,8 +108,8 @@ class TestOptimizer:
         ],
     )
     def test_weight_decay(self, name: str, kind: str, cases: int, parameters: int, decay: float) -> None:
-        found, reason = presets.choose_decay(name, kind, cases, parameters)
-        assert found == decay
+        chosen, reason = presets.choose_decay(name, kind, cases, parameters)
+        assert chosen == decay
         assert f"'{kind}: " in reason
 
     def test_every_kind_that_can_be_asked_for_is_known(self) -> None:
@@ -127,8 +127,8 @@ class TestOptimizer:
 
     @pytest.mark.parametrize(("name", "clip"), [(CNN, 5.0), (DEEPLAB, 5.0), (TRANSFORMER, 1.0), (PLANNED, 12.0)])
     def test_clip(self, name: str, clip: float) -> None:
-        found, reason = presets.choose_clip(name)
-        assert found == clip
+        chosen, reason = presets.choose_clip(name)
+        assert chosen == clip
         assert "Transformer models: 1.0" in reason or "CNN models: 5.0" in reason
         assert TrainerConfig().gradient_clip_type == "norm"
 
@@ -170,12 +170,12 @@ class TestBatch:
          (TRANSFORMER, 3, 0, 2), (TRANSFORMER, 3, 99, 4), ("TransUNet", 2, 99, 4)],
     )  # fmt: skip
     def test_what_fits_within_the_limits(self, name: str, dims: int, fitting: int, batch: int) -> None:
-        found, reason = presets.choose_batch(name, dims, fitting)
-        assert found == batch
+        chosen, reason = presets.choose_batch(name, dims, fitting)
+        assert chosen == batch
         assert "guide" in reason
 
     @pytest.mark.parametrize(
-        ("name", "device", "wanted"), [(TRANSFORMER, "cuda", True), (TRANSFORMER, "cpu", False), (CNN, "cuda", False)]
+        ("name", "device", "expected"), [(TRANSFORMER, "cuda", True), (TRANSFORMER, "cpu", False), (CNN, "cuda", False)]
     )
-    def test_mixed_precision_without_measuring(self, name: str, device: str, wanted: bool) -> None:
-        assert presets.wants_mixed_precision(name, device) == wanted
+    def test_mixed_precision_without_measuring(self, name: str, device: str, expected: bool) -> None:
+        assert presets.wants_mixed_precision(name, device) == expected

@@ -13,8 +13,8 @@ from MedSegTrainerLib.hardware.device import (
     memory_bytes,
     same_shapes,
     stacked_on_device,
+    tensors_to_device,
     to_device,
-    together_to_device,
 )
 
 HAS_GPU = torch.cuda.is_available() or torch.backends.mps.is_available()
@@ -70,7 +70,7 @@ class TestTransfer:
     def test_on_a_cpu_nothing_moves(self, cpu: torch.device) -> None:
         tensors = [torch.ones(2, 3), torch.zeros(4)]
         assert to_device(tensors[0], cpu) is tensors[0]
-        assert all(found is tensor for found, tensor in zip(together_to_device(tensors, cpu), tensors, strict=True))
+        assert all(moved is tensor for moved, tensor in zip(tensors_to_device(tensors, cpu), tensors, strict=True))
 
     @pytest.mark.parametrize("pin", [False, True])
     def test_stacked(self, cpu: torch.device, pin: bool) -> None:
@@ -79,7 +79,7 @@ class TestTransfer:
 
     def test_shapes_are_kept_in_one_message(self) -> None:
         tensors = [torch.ones(2, 3).T, torch.zeros(4), torch.tensor(2.0)]
-        moved = together_to_device(tensors, torch.device("meta"))
+        moved = tensors_to_device(tensors, torch.device("meta"))
         assert [(part.shape, part.device.type) for part in moved] == [(part.shape, "meta") for part in tensors]
 
     @pytest.mark.gpu
@@ -88,8 +88,8 @@ class TestTransfer:
         cuda, parts = torch.device("cuda"), [torch.randn(3, 4).T, torch.randn(4, 3)]
         assert torch.equal(to_device(parts[0], cuda).cpu(), parts[0])
         assert torch.equal(stacked_on_device(parts, cuda).cpu(), torch.stack(parts))
-        for found, wanted in zip(together_to_device(parts, cuda), parts, strict=True):
-            assert torch.equal(found.cpu(), wanted)
+        for moved, expected in zip(tensors_to_device(parts, cuda), parts, strict=True):
+            assert torch.equal(moved.cpu(), expected)
 
 
 def test_convolutions_are_tried_for_work_of_the_same_shapes_alone(cpu: torch.device) -> None:

@@ -63,12 +63,12 @@ class TestLimits:
         assert usable_cores(system(tmp_path, "4:cpu,cpuacct:/\n", **files)) == ALLOWED
 
 
-@pytest.mark.parametrize(("told", "most"), [({}, ALLOWED), ({"OMP_NUM_THREADS": "1"}, 1)])
-def test_threads(told: dict[str, str], most: int) -> None:
+@pytest.mark.parametrize(("variables", "most"), [({}, ALLOWED), ({"OMP_NUM_THREADS": "1"}, 1)])
+def test_threads(variables: dict[str, str], most: int) -> None:
     """At most as many as cores, unless somebody says otherwise."""
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    environment |= {**told, "PYTHONPATH": str(ROOT)}
-    words = subprocess.run(
+    environment |= {**variables, "PYTHONPATH": str(ROOT)}
+    process = subprocess.run(
         [sys.executable, "-c", THREADS], env=environment, capture_output=True, text=True, check=True, timeout=600
     )
-    assert 1 <= int(words.stdout) <= most
+    assert 1 <= int(process.stdout) <= most

@@ -11,13 +11,13 @@ from MedSegTrainerLib.hardware.device import devices_of_models, several_gpus
 CPU = torch.device("cpu")
 
 
-def names(found: list[torch.device]) -> list[str]:
-    return [str(device) for device in found]
+def names(devices: list[torch.device]) -> list[str]:
+    return [str(device) for device in devices]
 
 
 class TestSeveralGpus:
     @pytest.mark.parametrize(
-        ("device", "asked", "seen", "expected"),
+        ("device", "asked", "visible", "expected"),
         [
             ("cuda", 2, 4, ["cuda:0", "cuda:1"]),
             ("cuda", "auto", 3, ["cuda:0", "cuda:1", "cuda:2"]),
@@ -27,17 +27,17 @@ class TestSeveralGpus:
             ("cpu", "auto", 0, ["cpu"]),
         ],
     )
-    def test_as_many_as_asked_for(self, device: str, asked: int | Auto, seen: int, expected: list[str]) -> None:
-        found, warning = several_gpus(torch.device(device), asked, seen=seen)
-        assert names(found) == expected and warning is None
+    def test_as_many_as_asked_for(self, device: str, asked: int | Auto, visible: int, expected: list[str]) -> None:
+        devices, warning = several_gpus(torch.device(device), asked, visible=visible)
+        assert names(devices) == expected and warning is None
 
     def test_fewer_are_told(self) -> None:
-        found, warning = several_gpus(torch.device("cuda"), 4, seen=2)
-        assert names(found) == ["cuda:0", "cuda:1"] and warning is not None and "sees 2" in warning
+        devices, warning = several_gpus(torch.device("cuda"), 4, visible=2)
+        assert names(devices) == ["cuda:0", "cuda:1"] and warning is not None and "sees 2" in warning
 
 
 class TestDevicesOfModels:
     def test_models_take_turns_on_a_cpu_which_is_told_who_asked_for_more(self) -> None:
         assert devices_of_models(CPU, "auto", 5) == ([CPU], None)
-        found, warning = devices_of_models(CPU, 3, 5)
-        assert found == [CPU] and warning is not None and warning.startswith("3 devices")
+        devices, warning = devices_of_models(CPU, 3, 5)
+        assert devices == [CPU] and warning is not None and warning.startswith("3 devices")

@@ -18,10 +18,10 @@ def test_the_shares_are_all_and_as_equal_as_can_be(count: int, length: int) -> N
 
 def test_alone_nothing_is_said_and_nothing_changes() -> None:
     tensor = torch.tensor([1.5, -2.0])
-    ALONE.add_up([tensor])
-    ALONE.take_firsts([tensor])
+    ALONE.all_reduce([tensor])
+    ALONE.broadcast_tensors([tensor])
     assert tensor.tolist() == [1.5, -2.0]
-    assert ALONE.first_says("stop") == "stop" and ALONE.first_does(lambda: 7) == 7
+    assert ALONE.broadcast("stop") == "stop" and ALONE.first_does(lambda: 7) == 7
     assert ALONE.gather(3) == [3] and ALONE.any(True) and not ALONE.any(False)
 
 

@@ -38,10 +38,10 @@ def file_at(folder: Path, index: int) -> Path:
     return next(folder.glob(f"*_{(7 * index) % 101:03d}.dcm"))
 
 
-def same(found: sitk.Image, expected: sitk.Image) -> bool:
-    found, expected = to_canonical(found), to_canonical(expected)
-    grids = Geometry.of(found), Geometry.of(expected)
-    arrays = sitk.GetArrayViewFromImage(found), sitk.GetArrayViewFromImage(expected)
+def same(actual: sitk.Image, expected: sitk.Image) -> bool:
+    actual, expected = to_canonical(actual), to_canonical(expected)
+    grids = Geometry.of(actual), Geometry.of(expected)
+    arrays = sitk.GetArrayViewFromImage(actual), sitk.GetArrayViewFromImage(expected)
     near = np.allclose(np.hstack([grids[0].spacing, grids[0].origin, grids[0].direction]),
                        np.hstack([grids[1].spacing, grids[1].origin, grids[1].direction]), atol=1e-4)  # fmt: skip
     return near and np.array_equal(*arrays)
@@ -51,9 +51,9 @@ class TestSeries:
     def test_is_the_volume_that_was_written(self, volume: sitk.Image, tmp_path: Path, write_series: Writer) -> None:
         """Oblique, with slices whose names and numbers are not in the order of their places."""
         sitk.WriteImage(volume, str(tmp_path / "a.nii.gz"))
-        found = read_file(write_series(volume, tmp_path / "a"))
-        assert same(found, read_file(tmp_path / "a.nii.gz"))
-        assert same(found, volume)
+        series = read_file(write_series(volume, tmp_path / "a"))
+        assert same(series, read_file(tmp_path / "a.nii.gz"))
+        assert same(series, volume)
 
     def test_slices_without_suffix_among_other_files(
         self, volume: sitk.Image, tmp_path: Path, write_series: Writer
@@ -85,10 +85,10 @@ class TestSeries:
         folder = write_series(volume[:, :, :1], tmp_path / "a")
         file_at(folder, 0).rename(folder / "first.dcm")
         write_series(halves, folder, tags=tags)
-        found = sitk.GetArrayFromImage(read_series(folder))
+        slices = sitk.GetArrayFromImage(read_series(folder))
         expected = np.concatenate([sitk.GetArrayFromImage(volume[:, :, :1]), sitk.GetArrayFromImage(halves)])
-        order = 1 if np.array_equal(found[0], expected[0]) else -1
-        assert np.allclose(found[::order], expected)
+        order = 1 if np.array_equal(slices[0], expected[0]) else -1
+        assert np.allclose(slices[::order], expected)
         assert not np.array_equal(expected, np.round(expected))
 
     def test_one_slice(self, volume: sitk.Image, tmp_path: Path, write_series: Writer) -> None:
@@ -162,9 +162,9 @@ class TestWrongSeries:
 
     def test_a_missing_slice(self, folder: Path) -> None:
         file_at(folder, 4).unlink()
-        told = self.refused(folder)
-        assert "slices are missing between" in told and "5 mm apart, and 2.5 mm elsewhere" in told
-        assert file_at(folder, 3).name in told and file_at(folder, 5).name in told
+        message = self.refused(folder)
+        assert "slices are missing between" in message and "5 mm apart, and 2.5 mm elsewhere" in message
+        assert file_at(folder, 3).name in message and file_at(folder, 5).name in message
 
     def test_uneven_slices(self, folder: Path, volume: sitk.Image, write_series: Writer) -> None:
         file_at(folder, 8).unlink()
@@ -192,8 +192,8 @@ class TestWrongSeries:
 
     def test_two_series(self, folder: Path, volume: sitk.Image, write_series: Writer) -> None:
         write_series(volume[:, :, :6], folder, uid="1.2.9")
-        told = self.refused(folder)
-        assert "holds 2 series of images: 9 slices (without description)" in told and "6 slices" in told
+        message = self.refused(folder)
+        assert "holds 2 series of images: 9 slices (without description)" in message and "6 slices" in message
 
     def test_a_scout_beside_the_series(self, folder: Path, volume: sitk.Image, write_series: Writer) -> None:
         write_series(volume[:, :, :3], folder, uid="1.2.9")
@@ -227,9 +227,9 @@ class TestFolders:
         write_series(volume, tmp_path / "patient.1")
         (tmp_path / "empty").mkdir()
         sitk.WriteImage(volume, str(tmp_path / "b.nii.gz"))
-        found = image_files(tmp_path)
-        assert [path.name for path in found] == ["b.nii.gz", "patient.1"]
-        assert [case_name(path) for path in found] == ["b", "patient.1"]
+        files = image_files(tmp_path)
+        assert [path.name for path in files] == ["b.nii.gz", "patient.1"]
+        assert [case_name(path) for path in files] == ["b", "patient.1"]
 
     def test_single_images_in_one_folder(self, volume: sitk.Image, tmp_path: Path, write_series: Writer) -> None:
         """Radiographs: each file is a series of its own."""

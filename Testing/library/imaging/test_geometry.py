@@ -107,28 +107,28 @@ class TestDisagreements:
         ],
     )
     def test_names_what_differs(self, oblique_geometry: Geometry, what: str, change: dict[str, tuple]) -> None:
-        found = oblique_geometry.disagreements(replace(oblique_geometry, **change))
-        assert len(found) == 1
-        assert found[0].startswith(what + " (")
+        differences = oblique_geometry.disagreements(replace(oblique_geometry, **change))
+        assert len(differences) == 1
+        assert differences[0].startswith(what + " (")
 
     def test_a_turn_of_one_degree(self, oblique_geometry: Geometry) -> None:
         turn = Rotation.from_euler("z", 1, degrees=True).as_matrix()
         direction = tuple((turn @ np.array(oblique_geometry.direction).reshape(3, 3)).ravel())
-        found = oblique_geometry.disagreements(replace(oblique_geometry, direction=direction))
-        assert len(found) == 1
-        assert found[0].startswith("direction (")
+        differences = oblique_geometry.disagreements(replace(oblique_geometry, direction=direction))
+        assert len(differences) == 1
+        assert differences[0].startswith("direction (")
 
     @pytest.mark.parametrize("order", [order for order in itertools.permutations(range(3)) if order != (0, 1, 2)])
     def test_exchanged_axes_of_a_cube(self, order: tuple[int, ...]) -> None:
         """The corner farthest from the origin stays where it is; the others do not."""
         cube = Geometry(size=(8, 8, 8))
         exchanged = replace(cube, direction=tuple(np.eye(3)[:, order].ravel()))
-        assert [words.split()[0] for words in cube.disagreements(exchanged)] == ["direction"]
+        assert [difference.split()[0] for difference in cube.disagreements(exchanged)] == ["direction"]
 
     def test_tells_all_at_once(self, oblique_geometry: Geometry) -> None:
         other = Geometry(size=oblique_geometry.size)
-        words = [found.split()[0] for found in oblique_geometry.disagreements(other)]
-        assert words == ["spacing", "origin", "direction"]
+        kinds = [difference.split()[0] for difference in oblique_geometry.disagreements(other)]
+        assert kinds == ["spacing", "origin", "direction"]
 
 
 class TestCanonical:
@@ -165,23 +165,23 @@ class TestResample:
         def ramp(geometry: Geometry) -> np.ndarray:
             affine = geometry.affine_ras() * np.array([[-1], [-1], [1], [1]])  # back to LPS
             z, y, x = np.indices(geometry.size_zyx)
-            places = np.stack([x, y, z], axis=-1) @ affine[:3, :3].T + affine[:3, 3]
-            return places @ gradient
+            points_mm = np.stack([x, y, z], axis=-1) @ affine[:3, :3].T + affine[:3, 3]
+            return points_mm @ gradient
 
         target = oblique_geometry.resized((1.3, 0.6, 1.9))
         image = oblique_geometry.place(ramp(oblique_geometry))
-        found = sitk.GetArrayFromImage(resample(image, target, is_label=False))
+        resampled = sitk.GetArrayFromImage(resample(image, target, is_label=False))
         inside = (slice(2, -2),) * 3
-        assert found.shape == target.size_zyx
-        assert found[inside] == pytest.approx(ramp(target)[inside], abs=1e-6)
+        assert resampled.shape == target.size_zyx
+        assert resampled[inside] == pytest.approx(ramp(target)[inside], abs=1e-6)
 
     def test_labels_keep_their_values(self, oblique_case: tuple[sitk.Image, sitk.Image]) -> None:
         label = oblique_case[1] * 100
         target = Geometry.of(label).resized((0.5, 0.5, 0.5))
-        found = sitk.GetArrayFromImage(resample(label, target, is_label=True))
-        assert set(np.unique(found)) == {0, 100, 200}
+        resampled = sitk.GetArrayFromImage(resample(label, target, is_label=True))
+        assert set(np.unique(resampled)) == {0, 100, 200}
         source = sitk.GetArrayFromImage(label)
-        volumes = [(a == 100).sum() * v for a, v in ((found, target.voxel_volume_mm3), (source, 0.8 * 1.1 * 2.5))]
+        volumes = [(a == 100).sum() * v for a, v in ((resampled, target.voxel_volume_mm3), (source, 0.8 * 1.1 * 2.5))]
         assert volumes[0] == pytest.approx(volumes[1], rel=0.05)
 
     def test_the_border_is_repeated_outside(self) -> None:
@@ -198,5 +198,5 @@ class TestResample:
         geometry = replace(Geometry.of(image), spacing=(1.0, 1.0, 1.0))
         image.SetSpacing(geometry.spacing)
         turned = replace(geometry, direction=(0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0))
-        found = sitk.GetArrayFromImage(resample(image, turned, is_label=True))
-        assert np.array_equal(found, sitk.GetArrayFromImage(image).transpose(0, 2, 1))
+        resampled = sitk.GetArrayFromImage(resample(image, turned, is_label=True))
+        assert np.array_equal(resampled, sitk.GetArrayFromImage(image).transpose(0, 2, 1))

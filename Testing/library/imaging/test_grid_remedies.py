@@ -21,25 +21,25 @@ def image(oblique_geometry: Geometry) -> Volume:
     return Volume(name="image", path=Path("image.nrrd"), grid=oblique_geometry)
 
 
-def told(image: Volume, grid: Geometry, path: str = "label.nrrd") -> str:
+def explanation(image: Volume, grid: Geometry, path: str = "label.nrrd") -> str:
     return " ".join(difference(image, Volume(name="label", path=Path(path), grid=grid)) or ())
 
 
 def test_equal_grids(image: Volume) -> None:
-    assert told(image, image.grid) == ""
+    assert explanation(image, image.grid) == ""
 
 
 @pytest.mark.parametrize("signs", [(1.0, 1.0), (-1.0, -1.0)], ids=["of ITK", "of nibabel"])
 def test_identity_affine(image: Volume, signs: tuple[float, float]) -> None:
     lost = Geometry(size=image.grid.size, direction=(signs[0], 0.0, 0.0, 0.0, signs[1], 0.0, 0.0, 0.0, 1.0))
-    words = told(image, lost)
-    assert "The label lost its header: it has an identity affine" in words
-    assert COPY in words and RESAMPLE not in words
+    message = explanation(image, lost)
+    assert "The label lost its header: it has an identity affine" in message
+    assert COPY in message and RESAMPLE not in message
 
 
 def test_the_image_lost_its_header(image: Volume) -> None:
-    words = told(replace(image, grid=Geometry(size=image.grid.size)), image.grid)
-    assert "The image lost its header" in words and "image.CopyInformation(label)" in words
+    message = explanation(replace(image, grid=Geometry(size=image.grid.size)), image.grid)
+    assert "The image lost its header" in message and "image.CopyInformation(label)" in message
 
 
 def test_codes_of_zero(image: Volume, tmp_path: Path) -> None:
@@ -48,40 +48,40 @@ def test_codes_of_zero(image: Volume, tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     struct.pack_into("<2h", content, 252, 0, 0)
     path.write_bytes(content)
-    words = told(image, Geometry.of(sitk.ReadImage(str(path))), str(path))
-    assert "its qform and sform codes are 0" in words and COPY in words and RESAMPLE not in words
+    message = explanation(image, Geometry.of(sitk.ReadImage(str(path))), str(path))
+    assert "its qform and sform codes are 0" in message and COPY in message and RESAMPLE not in message
 
 
 @pytest.mark.parametrize("unit", [1000.0, 0.001])
 def test_another_unit(image: Volume, unit: float) -> None:
     x, y, z = (unit * n for n in image.grid.spacing)
-    words = told(image, replace(image.grid, spacing=(x, y, z)))
-    assert f"{unit:g} times as large" in words and "metre, millimetre or micron" in words and COPY in words
+    message = explanation(image, replace(image.grid, spacing=(x, y, z)))
+    assert f"{unit:g} times as large" in message and "metre, millimetre or micron" in message and COPY in message
 
 
 def test_transposed_array(image: Volume) -> None:
-    words = told(image, Geometry(size=(9, 13, 17)))
-    assert "z, y, x and those of nibabel x, y, z" in words and RESAMPLE not in words
+    message = explanation(image, Geometry(size=(9, 13, 17)))
+    assert "z, y, x and those of nibabel x, y, z" in message and RESAMPLE not in message
 
 
 def test_turned_photograph() -> None:
     photo = Volume(name="image", path=Path("a.jpg"), grid=Geometry(size=(40, 30, 1)))
-    assert "EXIF orientation" in told(photo, Geometry(size=(30, 40, 1)), "a.png")
+    assert "EXIF orientation" in explanation(photo, Geometry(size=(30, 40, 1)), "a.png")
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 def test_voxels_of_another_size_over_the_same_box(image: Volume, factor: float) -> None:
     grid = image.grid if factor < 1 else replace(image.grid, size=(16, 12, 8))
     x, y, z = (factor * n for n in grid.spacing)
-    words = told(replace(image, grid=grid), grid.resized((x, y, z)))
-    assert "Both cover the same box" in words and "sitk.sitkNearestNeighbor" in words
+    message = explanation(replace(image, grid=grid), grid.resized((x, y, z)))
+    assert "Both cover the same box" in message and "sitk.sitkNearestNeighbor" in message
 
 
 def test_a_part_of_the_grid(image: Volume) -> None:
-    words = told(image, replace(image.grid, size=(17, 13, 8)))
-    assert "is not known" in words and "reference volume" in words
+    message = explanation(image, replace(image.grid, size=(17, 13, 8)))
+    assert "is not known" in message and "reference volume" in message
 
 
 def test_any_other_place(image: Volume) -> None:
-    words = told(image, replace(image.grid, origin=(0.3, 0.4, 0.5)))
-    assert words.endswith("Resample the label to the image, or export it again.")
+    message = explanation(image, replace(image.grid, origin=(0.3, 0.4, 0.5)))
+    assert message.endswith("Resample the label to the image, or export it again.")

@@ -52,9 +52,9 @@ def moved_sform(path: Path, away: float) -> Path:
     return change(change(path, SROW, *rows), CODES, 1, 2)
 
 
-def lies_on(found: sitk.Image, label: sitk.Image) -> bool:
-    same = np.array_equal(sitk.GetArrayViewFromImage(found), sitk.GetArrayViewFromImage(label))
-    return same and not Geometry.of(found).disagreements(Geometry.of(label))
+def lies_on(actual: sitk.Image, label: sitk.Image) -> bool:
+    same = np.array_equal(sitk.GetArrayViewFromImage(actual), sitk.GetArrayViewFromImage(label))
+    return same and not Geometry.of(actual).disagreements(Geometry.of(label))
 
 
 class TestOrderOfAxes:
@@ -87,10 +87,10 @@ class TestOrderOfAxes:
     def test_is_told_as_a_note(self, image: sitk.Image, label: sitk.Image, tmp_path: Path) -> None:
         """A case that is trained on all the same."""
         paths = save(image, tmp_path / "i.nrrd"), save(sitk.PermuteAxes(label, (2, 0, 1)), tmp_path / "l.nrrd")
-        found = examine_cases([Case(name="a", images=paths[:1], label=paths[1])])
-        told = [finding for finding in found.findings if "another order" in finding.message]
-        assert [(finding.case, finding.severity) for finding in told] == [("a", "note")]
-        assert found.scans[0].voxels[2] == 24
+        examination = examine_cases([Case(name="a", images=paths[:1], label=paths[1])])
+        notes = [finding for finding in examination.findings if "another order" in finding.message]
+        assert [(finding.case, finding.severity) for finding in notes] == [("a", "note")]
+        assert examination.scans[0].voxels[2] == 24
 
 
 class TestForms:
@@ -139,10 +139,10 @@ class TestForms:
 
     def test_disagreement_of_the_image_is_a_warning(self, image_file: Path, label: sitk.Image, tmp_path: Path) -> None:
         path = moved_sform(save(label, tmp_path / "label.nii"), 7.0)
-        found = examine_cases([Case(name="a", images=(image_file,), label=path)])
-        told = [finding for finding in found.findings if "qform" in finding.kind]
-        assert [finding.severity for finding in told] == ["warning"] and "12.1 mm apart" in told[0].message
-        assert len(found.scans) == 1
+        examination = examine_cases([Case(name="a", images=(image_file,), label=path)])
+        warnings = [finding for finding in examination.findings if "qform" in finding.kind]
+        assert [finding.severity for finding in warnings] == ["warning"] and "12.1 mm apart" in warnings[0].message
+        assert len(examination.scans) == 1
 
 
 def on(label: sitk.Image, grid: sitk.Image) -> sitk.Image:

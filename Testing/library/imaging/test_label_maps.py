@@ -123,12 +123,12 @@ class TestRead:
         assert Geometry.of(labels).disagreements(grid) == []
         assert labels.GetMetaData(ROUNDED) == "0.99999994"
 
-    @pytest.mark.parametrize("wrong, told", [(0.25, "0.25"), (np.nan, "nan"), (np.inf, "inf"), (1.0011, "1.0011")])
-    def test_other_floats_are_refused_with_their_value(self, tmp_path: Path, wrong: float, told: str) -> None:
+    @pytest.mark.parametrize("wrong, number", [(0.25, "0.25"), (np.nan, "nan"), (np.inf, "inf"), (1.0011, "1.0011")])
+    def test_other_floats_are_refused_with_their_value(self, tmp_path: Path, wrong: float, number: str) -> None:
         array = np.zeros((3, 4, 5), np.float32)
         array[2, 1, 3] = array[2, 2, 2] = wrong
         path = self.write(Geometry(size=(5, 4, 3)).place(array), tmp_path)
-        with pytest.raises(DataError, match=rf"2 voxels are not whole numbers \(the first is {told}\)"):
+        with pytest.raises(DataError, match=rf"2 voxels are not whole numbers \(the first is {number}\)"):
             read_label_map(path)
 
     @pytest.mark.parametrize(
@@ -161,9 +161,9 @@ class TestPhotographs:
 
     def read(self, image: Image.Image, path: Path, **options: Any) -> np.ndarray:
         image.save(path, **options)
-        found = read_label_map(path)
-        assert Geometry.of(found) == Geometry(size=(32, 24, 1))
-        return sitk.GetArrayFromImage(found)[0]
+        loaded = read_label_map(path)
+        assert Geometry.of(loaded) == Geometry(size=(32, 24, 1))
+        return sitk.GetArrayFromImage(loaded)[0]
 
     @pytest.mark.parametrize("name", ["a.png", "a.tif"])
     def test_gray(self, tmp_path: Path, name: str) -> None:
@@ -192,8 +192,8 @@ class TestPhotographs:
     @pytest.mark.parametrize("quality", [75, 95])
     def test_a_binary_jpeg_loses_its_noise(self, tmp_path: Path, quality: int) -> None:
         shifted = np.roll(self.mask * 255, (3, 2), axis=(0, 1))  # off the 8 x 8 blocks, so that edges are blurred
-        found = self.read(Image.fromarray(shifted), tmp_path / "a.jpg", quality=quality)
-        assert np.array_equal(found, shifted)
+        array = self.read(Image.fromarray(shifted), tmp_path / "a.jpg", quality=quality)
+        assert np.array_equal(array, shifted)
         assert len(np.unique(sitk.GetArrayFromImage(read_file(tmp_path / "a.jpg")))) > 2
 
     def test_an_empty_jpeg_is_empty(self, tmp_path: Path) -> None:
@@ -230,9 +230,9 @@ class TestWriteSlices:
 
     def test_as_npy(self, labels: sitk.Image, tmp_path: Path) -> None:
         write_label_map(labels, tmp_path / "new" / "case.npy", CLASSES)
-        found = np.load(tmp_path / "new" / "case.npy", allow_pickle=False)
-        assert np.array_equal(found, sitk.GetArrayViewFromImage(labels))
-        assert found.dtype == np.uint8
+        array = np.load(tmp_path / "new" / "case.npy", allow_pickle=False)
+        assert np.array_equal(array, sitk.GetArrayViewFromImage(labels))
+        assert array.dtype == np.uint8
         assert [path.name for path in (tmp_path / "new").iterdir()] == ["case.npy"]
 
 

@@ -38,11 +38,11 @@ def test_a_frame_becomes_the_darkest_voxel_and_is_told(
     frame[:, :, -3:], frame[0, 1:4, 2:5] = True, True
     path = write(np.where(frame, np.float32(value), array), tmp_path / name, oblique_geometry)
     channels = read_channels([path])
-    (filled,), words = with_padding_filled([path], channels)
-    found = sitk.GetArrayFromImage(filled)
-    assert (found[frame] == array[~frame].min()).all() and (found[~frame] == array[~frame]).all()
+    (filled,), message = with_padding_filled([path], channels)
+    filled_array = sitk.GetArrayFromImage(filled)
+    assert (filled_array[frame] == array[~frame].min()).all() and (filled_array[~frame] == array[~frame]).all()
     assert not Geometry.of(filled).disagreements(Geometry.of(channels[0]))
-    assert words is not None and words.startswith(f"{frame.sum()} voxels are NaN or infinite at the border")
+    assert message is not None and message.startswith(f"{frame.sum()} voxels are NaN or infinite at the border")
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -84,5 +84,5 @@ def test_a_single_slice_lies_not_all_at_the_border(tmp_path: Path) -> None:
 def test_others_stay_as_they_are(tmp_path: Path, oblique_geometry: Geometry, array: np.ndarray) -> None:
     path = write(array, tmp_path / "a.nii.gz", oblique_geometry)
     channels = read_channels([path])
-    filled, words = with_padding_filled([path], channels)
-    assert words is None and filled[0] is channels[0]
+    filled, message = with_padding_filled([path], channels)
+    assert message is None and filled[0] is channels[0]

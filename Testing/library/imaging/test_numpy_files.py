@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import read_label_map, read_label_map_onto
-from MedSegTrainerLib.imaging.numpy_files import holds_case, read_array, says_where
+from MedSegTrainerLib.imaging.numpy_files import has_geometry, holds_case, read_array
 from MedSegTrainerLib.imaging.read import read_channels
 
 VALUES = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
@@ -100,7 +100,7 @@ class TestPlace:
             direction=np.reshape(image.GetDirection(), (3, 3)),
         )  # fmt: skip
         assert Geometry.of(image).disagreements(Geometry.of(read_array(path))) == []
-        assert says_where(path)
+        assert has_geometry(path)
 
     def test_a_label_map_without_place_lies_on_its_image(
         self, tmp_path: Path, oblique_case: tuple[sitk.Image, sitk.Image]
@@ -108,11 +108,11 @@ class TestPlace:
         image, label = oblique_case
         array = sitk.GetArrayFromImage(label)
         for path in (npy(tmp_path, array), npz(tmp_path, mask=array)):
-            found = read_label_map_onto(path, image)
-            assert Geometry.of(image) == Geometry.of(found)
-            assert np.array_equal(sitk.GetArrayViewFromImage(found), array)
-        told = npz(tmp_path, mask=array, spacing=(1, 1, 1))
-        assert Geometry.of(read_label_map_onto(told, image)).spacing == (1, 1, 1)
+            loaded = read_label_map_onto(path, image)
+            assert Geometry.of(image) == Geometry.of(loaded)
+            assert np.array_equal(sitk.GetArrayViewFromImage(loaded), array)
+        placed = npz(tmp_path, mask=array, spacing=(1, 1, 1))
+        assert Geometry.of(read_label_map_onto(placed, image)).spacing == (1, 1, 1)
 
 
 class TestKeys:
@@ -134,7 +134,7 @@ class TestKeys:
 
 class TestWrong:
     @pytest.mark.parametrize(
-        "arrays, words",
+        "arrays, message",
         [
             ({"a": VALUES, "b": VALUES}, "has no array named 'image' but: a, b. Save it under that name"),
             ({"image": VALUES[0, 0]}, r"has an array of shape \(4,\)\. Save \(z, y, x\)"),
@@ -147,8 +147,8 @@ class TestWrong:
             ({"image": np.array([{"a": 1}])}, "it holds Python objects, which may run code"),
         ],
     )
-    def test_arrays(self, tmp_path: Path, arrays: dict[str, Any], words: str) -> None:
-        with pytest.raises(DataError, match=words) as caught:
+    def test_arrays(self, tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+        with pytest.raises(DataError, match=message) as caught:
             read_array(npz(tmp_path, **arrays))
         assert str(tmp_path / "a.npz") in str(caught.value)
 

@@ -52,9 +52,9 @@ def write_png(numbers: np.ndarray, bits: int, path: Path, *, alpha: bool = False
 
 
 def exif(orientation: int) -> Image.Exif:
-    found = Image.Exif()
-    found[274] = orientation
-    return found
+    tags = Image.Exif()
+    tags[274] = orientation
+    return tags
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
@@ -65,9 +65,9 @@ class TestOrientation:
         path, numbers = tmp_path / "a.tif", NUMBERS.astype(kind)
         Image.fromarray(numbers).save(path, tiffinfo={274: orientation}, compression=compression)
         for stored in (False, True):
-            found = pixels(path, stored=stored)
-            assert found.dtype == kind
-            assert np.array_equal(found, UPRIGHT[orientation](numbers))
+            array = pixels(path, stored=stored)
+            assert array.dtype == kind
+            assert np.array_equal(array, UPRIGHT[orientation](numbers))
 
     @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
     def test_of_png(self, tmp_path: Path, orientation: int, kind: type[np.generic]) -> None:
@@ -88,15 +88,15 @@ class TestOrientation:
         ImageDraw.Draw(smooth).rectangle((0, 0, 15, 7), fill=(200, 60, 20))
         smooth.save(tmp_path / "a.jpg", exif=exif(orientation), quality=95)
         expected = UPRIGHT[orientation](np.array(smooth)).astype(int)
-        found = pixels(tmp_path / "a.jpg")
-        assert found.shape == expected.shape
-        assert np.abs(found - expected).max() < 60
+        array = pixels(tmp_path / "a.jpg")
+        assert array.shape == expected.shape
+        assert np.abs(array - expected).max() < 60
 
     @pytest.mark.parametrize("suffix", [".png", ".tif"])
     def test_of_label_maps_with_a_palette(self, tmp_path: Path, orientation: int, suffix: str) -> None:
         path = tmp_path / f"a{suffix}"
-        how = {"exif": exif(orientation)} if suffix == ".png" else {"tiffinfo": {274: orientation}}
-        with_palette(NUMBERS % 4).save(path, **how)
+        options = {"exif": exif(orientation)} if suffix == ".png" else {"tiffinfo": {274: orientation}}
+        with_palette(NUMBERS % 4).save(path, **options)
         assert np.array_equal(pixels(path, stored=True), UPRIGHT[orientation](NUMBERS % 4))
 
 
@@ -137,9 +137,9 @@ class TestValues:
     def test_alpha_and_inks(self, tmp_path: Path, name: str, mode: str) -> None:
         flat = Image.new("RGB", (34, 20), (80, 80, 80))
         flat.convert(mode).save(tmp_path / name)
-        found = pixels(tmp_path / name)
-        assert found.shape == ((20, 34) if mode == "LA" else (20, 34, 3))
-        assert np.abs(found.astype(int) - 80).max() <= 3
+        array = pixels(tmp_path / name)
+        assert array.shape == ((20, 34) if mode == "LA" else (20, 34, 3))
+        assert np.abs(array.astype(int) - 80).max() <= 3
 
     @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
     def test_pages_are_slices(self, tmp_path: Path, kind: type[np.generic]) -> None:
@@ -204,8 +204,8 @@ def test_photographs_upside_down_fit_their_masks() -> None:
     if not root.is_dir():
         pytest.skip(f"needs {root}")
     for path in sorted((root / "images").iterdir()):
-        shown = pixels(path).mean(axis=-1)
+        gray = pixels(path).mean(axis=-1)
         mask = pixels(root / "labels" / f"{path.stem}.png", stored=True)
-        inside = [float(shown[mask == value].std()) for value in (0, 1, 2)]
-        turned = [float(shown[::-1, ::-1][mask == value].std()) for value in (0, 1, 2)]
+        inside = [float(gray[mask == value].std()) for value in (0, 1, 2)]
+        turned = [float(gray[::-1, ::-1][mask == value].std()) for value in (0, 1, 2)]
         assert sum(inside) < 0.8 * sum(turned)

@@ -133,19 +133,19 @@ class TestResult:
 
 
 class TestDisagreement:
-    def told(self, path: Path) -> str:
+    def message_of(self, path: Path) -> str:
         return forms_apart(path, Geometry.of(sitk.ReadImage(str(path))))
 
     def test_names_the_distance_and_the_form_that_is_taken(self, tmp_path: Path) -> None:
-        words = self.told(write(tmp_path / "a.nii.gz", Q, S, (1, 2)))
+        message = self.message_of(write(tmp_path / "a.nii.gz", Q, S, (1, 2)))
         ends = np.array([[i, j, k, 1] for i in (0, 6) for j in (0, 5) for k in (0, 4)]).T
         away = np.linalg.norm(((Q - S) @ ends)[:3], axis=0).max()
-        assert words.startswith(f"qform and sform of a.nii.gz lie up to {away:.3g} mm apart. The qform is taken here")
-        assert "The sform is taken here" in self.told(write(tmp_path / "b.nii.gz", Q, S, (1, 1)))
+        assert message.startswith(f"qform and sform of a.nii.gz lie up to {away:.3g} mm apart. The qform is taken here")
+        assert "The sform is taken here" in self.message_of(write(tmp_path / "b.nii.gz", Q, S, (1, 1)))
 
     def test_names_voxels_of_another_size(self, tmp_path: Path) -> None:
-        words = self.told(write(tmp_path / "a.nii.gz", Q, form((1, 1, 1)), (1, 2)))
-        assert "voxels of 1.2 x 1.3 x 2.5 mm by the qform and 1 x 1 x 1 mm by the sform" in words
+        message = self.message_of(write(tmp_path / "a.nii.gz", Q, form((1, 1, 1)), (1, 2)))
+        assert "voxels of 1.2 x 1.3 x 2.5 mm by the qform and 1 x 1 x 1 mm by the sform" in message
 
     def test_counts_in_the_unit_of_the_file(self, tmp_path: Path) -> None:
         millimetres, metres = (
@@ -156,4 +156,4 @@ class TestDisagreement:
 
     @pytest.mark.parametrize("name", ["sform alone", "qform alone", "codes of a template", "no codes"])
     def test_none(self, tmp_path: Path, name: str) -> None:
-        assert self.told(write(tmp_path / "a.nii.gz", **FILES[name])) == ""
+        assert self.message_of(write(tmp_path / "a.nii.gz", **FILES[name])) == ""

@@ -125,42 +125,42 @@ class TestPhotographs:
 
     def channels(self, image: Image.Image, path: Path) -> list[np.ndarray]:
         image.save(path, dpi=(300, 100))
-        found = read_channels([path])
-        assert {Geometry.of(channel) for channel in found} == {Geometry(size=(4, 3, 1))}
-        return [sitk.GetArrayFromImage(channel)[0] for channel in found]
+        result = read_channels([path])
+        assert {Geometry.of(channel) for channel in result} == {Geometry(size=(4, 3, 1))}
+        return [sitk.GetArrayFromImage(channel)[0] for channel in result]
 
     @pytest.mark.parametrize("suffix", [".png", ".tif", ".tiff"])
     def test_gray(self, tmp_path: Path, suffix: str) -> None:
-        (found,) = self.channels(Image.fromarray(self.gray), tmp_path / f"a{suffix}")
-        assert np.array_equal(found, self.gray)
+        (channel,) = self.channels(Image.fromarray(self.gray), tmp_path / f"a{suffix}")
+        assert np.array_equal(channel, self.gray)
 
     def test_jpeg(self, tmp_path: Path) -> None:
-        (found,) = self.channels(Image.fromarray(self.gray), tmp_path / "a.jpg")
-        assert np.abs(found.astype(int) - self.gray).max() < 25
+        (channel,) = self.channels(Image.fromarray(self.gray), tmp_path / "a.jpg")
+        assert np.abs(channel.astype(int) - self.gray).max() < 25
         assert len(self.channels(Image.fromarray(self.colour), tmp_path / "b.jpeg")) == 3
 
     @pytest.mark.parametrize("suffix", [".png", ".tif"])
     @pytest.mark.parametrize("alpha", [False, True])
     def test_colours_are_three_channels(self, tmp_path: Path, suffix: str, alpha: bool) -> None:
         pixels = np.dstack([self.colour, self.gray // 3]) if alpha else self.colour
-        found = self.channels(Image.fromarray(pixels), tmp_path / f"a{suffix}")
-        assert np.array_equal(np.stack(found, axis=-1), self.colour)
+        result = self.channels(Image.fromarray(pixels), tmp_path / f"a{suffix}")
+        assert np.array_equal(np.stack(result, axis=-1), self.colour)
 
     def test_gray_with_alpha(self, tmp_path: Path) -> None:
         image = Image.merge("LA", [Image.fromarray(self.gray), Image.fromarray(255 - self.gray)])
-        (found,) = self.channels(image, tmp_path / "a.png")
-        assert np.array_equal(found, self.gray)
+        (channel,) = self.channels(image, tmp_path / "a.png")
+        assert np.array_equal(channel, self.gray)
 
     def test_16_bits(self, tmp_path: Path) -> None:
-        (found,) = self.channels(Image.fromarray(self.gray.astype(np.uint16) * 250), tmp_path / "a.png")
-        assert np.array_equal(found, self.gray.astype(np.uint16) * 250)
+        (channel,) = self.channels(Image.fromarray(self.gray.astype(np.uint16) * 250), tmp_path / "a.png")
+        assert np.array_equal(channel, self.gray.astype(np.uint16) * 250)
 
     def test_the_pages_of_a_tiff_are_slices(self, tmp_path: Path) -> None:
         pages = [Image.fromarray(self.gray + index) for index in range(5)]
         pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:], dpi=(300, 300))
-        (found,) = read_channels([tmp_path / "a.tif"])
-        assert Geometry.of(found) == Geometry(size=(4, 3, 5))
-        assert np.array_equal(sitk.GetArrayFromImage(found), np.stack([self.gray + index for index in range(5)]))
+        (channel,) = read_channels([tmp_path / "a.tif"])
+        assert Geometry.of(channel) == Geometry(size=(4, 3, 5))
+        assert np.array_equal(sitk.GetArrayFromImage(channel), np.stack([self.gray + index for index in range(5)]))
 
 
 class TestImageFiles:

@@ -51,8 +51,8 @@ def classes_in(path: Path) -> list[LabelClass]:
 class TestOneFile:
     def test_values_by_name(self, label: sitk.Image, tmp_path: Path) -> None:
         path = write(tmp_path / "a.seg.nrrd", label, [("Liver", 1), ("tumor", 2)])
-        wanted = np.choose(sitk.GetArrayFromImage(label), [0, 7, 3])
-        assert np.array_equal(array_of(path, {"liver": 7, "Tumor": 3, "else": 1}), wanted)
+        expected = np.choose(sitk.GetArrayFromImage(label), [0, 7, 3])
+        assert np.array_equal(array_of(path, {"liver": 7, "Tumor": 3, "else": 1}), expected)
         assert Geometry.of(read_label_map(path, {"liver": 7})).disagreements(Geometry.of(label)) == []
 
     def test_a_name_that_nobody_knows_goes_beyond_the_others(self, label: sitk.Image, tmp_path: Path) -> None:
@@ -152,9 +152,9 @@ class TestOldSlicer:
 class TestCropped:
     def test_gets_its_empty_voxels_back(self, label: sitk.Image, tmp_path: Path) -> None:
         path = write(tmp_path / "a.seg.nrrd", label[3:15, 2:11, 1:8], [("liver", 1), ("tumor", 2)])
-        found = read_label_map_onto(path, label)
-        assert Geometry.of(found) == Geometry.of(label)
-        assert np.array_equal(sitk.GetArrayViewFromImage(found), sitk.GetArrayViewFromImage(label))
+        loaded = read_label_map_onto(path, label)
+        assert Geometry.of(loaded) == Geometry.of(label)
+        assert np.array_equal(sitk.GetArrayViewFromImage(loaded), sitk.GetArrayViewFromImage(label))
         whole = write(tmp_path / "b.seg.nrrd", label, [("liver", 1), ("tumor", 2)])
         prediction, reference = read_label_pair(whole, path)
         assert np.array_equal(sitk.GetArrayViewFromImage(prediction), sitk.GetArrayViewFromImage(reference))
@@ -168,8 +168,8 @@ class TestCropped:
     def test_labels_beyond_the_image_are_not_lost_unseen(self, label: sitk.Image, tmp_path: Path) -> None:
         path = write(tmp_path / "a.seg.nrrd", label, [("liver", 1)])
         assert read_label_map_onto(path, label[:8]).GetSize() == label.GetSize()
-        empty_there = write(tmp_path / "b.seg.nrrd", label, [("liver", 1)])
-        assert read_label_map_onto(empty_there, label[1:16]).GetSize() == label[1:16].GetSize()
+        empty = write(tmp_path / "b.seg.nrrd", label, [("liver", 1)])
+        assert read_label_map_onto(empty, label[1:16]).GetSize() == label[1:16].GetSize()
 
 
 class TestDataSet:

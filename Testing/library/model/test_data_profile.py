@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.data.checks.case_scan import CaseScan
-from MedSegTrainerLib.data.checks.case_statistics import CaseTraits
+from MedSegTrainerLib.data.checks.case_statistics import CaseStatistics
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.model.data_profile import combine, describe, plane_of, unlike_text, unlike_training
 
@@ -21,7 +21,7 @@ SAGITTAL = (0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # the third axis of th
 
 
 def scan(size: tuple[int, int, int], spacing: tuple[float, float, float], low: float, high: float) -> CaseScan:
-    traits = CaseTraits(
+    stats = CaseStatistics(
         image_digest="",
         label_digest="",
         direction=AXIAL,
@@ -33,7 +33,7 @@ def scan(size: tuple[int, int, int], spacing: tuple[float, float, float], low: f
     )
     return CaseScan(
         name="case", geometry=Geometry(size=size, spacing=spacing), foreground=np.zeros((1, 1)), low=(low,),
-        high=(high,), voxels={}, traits=traits,
+        high=(high,), voxels={}, stats=stats,
     )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def test_what_is_remembered_of_the_cases(profile: dict[str, Any]) -> None:
 
 
 def test_scans_without_traits_tell_nothing() -> None:
-    assert describe([replace(scan((9, 8, 7), (1, 1, 1), 0, 1), traits=None)], ["MR"]) == {}
+    assert describe([replace(scan((9, 8, 7), (1, 1, 1), 0, 1), stats=None)], ["MR"]) == {}
     assert describe([], []) == {}
 
 

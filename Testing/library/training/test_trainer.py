@@ -236,16 +236,16 @@ def test_checkpoints_are_written_from_time_to_time(tiny_plan: Plan, tmp_path: Pa
 class ApartRanks(Ranks):
     """One of several ranks of which the others say nothing."""
 
-    def first_says(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         return value
 
     def gather(self, value: Any) -> list[Any]:
         return [value]
 
-    def add_up(self, tensors: Any) -> None:
+    def all_reduce(self, tensors: Any) -> None:
         pass
 
-    def take_firsts(self, tensors: Any) -> None:
+    def broadcast_tensors(self, tensors: Any) -> None:
         pass
 
 

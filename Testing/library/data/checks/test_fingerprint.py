@@ -40,22 +40,22 @@ def scans() -> list[CaseScan]:
 
 class TestTakeFingerprint:
     def test_grids_are_zyx(self, scans: list[CaseScan]) -> None:
-        found = take_fingerprint(dataset(), scans)
-        assert (found.cases, found.dims) == (2, 3)
-        assert found.sizes.tolist() == [[5, 8, 10], [3, 20, 10]]
-        assert found.spacings.tolist() == [[4, 0.5, 1], [3, 2, 2]]
+        fingerprint = take_fingerprint(dataset(), scans)
+        assert (fingerprint.cases, fingerprint.dims) == (2, 3)
+        assert fingerprint.sizes.tolist() == [[5, 8, 10], [3, 20, 10]]
+        assert fingerprint.spacings.tolist() == [[4, 0.5, 1], [3, 2, 2]]
 
     def test_classes(self, scans: list[CaseScan]) -> None:
-        found = take_fingerprint(dataset(), scans)
-        assert [(item.value, item.name) for item in found.classes] == [(2, "label 2"), (5, "label 5")]
-        assert found.cases_with == {"label 2": 1, "label 5": 2}
-        assert found.voxel_share == {"label 2": 0.02, "label 5": 0.03}
-        assert found.median_volume_mm3 == {"label 2": 20 * 12, "label 5": (10 * 2 + 20 * 12) / 2}
+        fingerprint = take_fingerprint(dataset(), scans)
+        assert [(item.value, item.name) for item in fingerprint.classes] == [(2, "label 2"), (5, "label 5")]
+        assert fingerprint.cases_with == {"label 2": 1, "label 5": 2}
+        assert fingerprint.voxel_share == {"label 2": 0.02, "label 5": 0.03}
+        assert fingerprint.median_volume_mm3 == {"label 2": 20 * 12, "label 5": (10 * 2 + 20 * 12) / 2}
 
     def test_named_classes_without_voxels_stay(self, scans: list[CaseScan]) -> None:
-        found = take_fingerprint(dataset({2: "cyst", 5: "kidney", 9: "tumor"}), scans)
-        assert [item.name for item in found.classes] == ["cyst", "kidney", "tumor"]
-        assert found.cases_with["tumor"] == found.voxel_share["tumor"] == found.median_volume_mm3["tumor"] == 0
+        result = take_fingerprint(dataset({2: "cyst", 5: "kidney", 9: "tumor"}), scans)
+        assert [item.name for item in result.classes] == ["cyst", "kidney", "tumor"]
+        assert result.cases_with["tumor"] == result.voxel_share["tumor"] == result.median_volume_mm3["tumor"] == 0
 
     def test_intensities_are_of_all_cases(self, scans: list[CaseScan]) -> None:
         first, second = take_fingerprint(dataset(channel_names=("T1",)), scans).channels
@@ -77,8 +77,8 @@ class TestTakeFingerprint:
     )
     def test_0_and_255_are_a_binary_mask(self, scans: list[CaseScan], given: dict[int, str], name: str) -> None:
         masks = [replace(scan, voxels={0: 90, 255: 10}) for scan in scans] + [replace(scans[0], voxels={0: 100})]
-        (found,) = take_fingerprint(dataset(given), masks).classes
-        assert (found.value, found.name) == (255, name)
+        (fingerprint,) = take_fingerprint(dataset(given), masks).classes
+        assert (fingerprint.value, fingerprint.name) == (255, name)
 
     def test_beside_other_values_255_is_a_class_like_any(self, scans: list[CaseScan]) -> None:
         masks = [replace(scans[0], voxels={0: 90, 255: 10}), replace(scans[1], voxels={0: 90, 1: 10})]
@@ -87,9 +87,9 @@ class TestTakeFingerprint:
             take_fingerprint(dataset({1: "a", 2: "b"}), masks)
 
     def test_what_nobody_labelled_is_no_class_though_it_has_a_name(self, scans: list[CaseScan]) -> None:
-        found = take_fingerprint(dataset({2: "cyst", 5: "kidney", 9: "ignore"}), scans, 9)
-        assert [item.name for item in found.classes] == ["cyst", "kidney"]
-        assert found.ignore_label == 9
+        fingerprint = take_fingerprint(dataset({2: "cyst", 5: "kidney", 9: "ignore"}), scans, 9)
+        assert [item.name for item in fingerprint.classes] == ["cyst", "kidney"]
+        assert fingerprint.ignore_label == 9
 
     def test_values_that_the_data_set_does_not_name_are_refused(self, scans: list[CaseScan]) -> None:
         with pytest.raises(DataError, match=r"^b: Label values \[2\] stand in its label map"):

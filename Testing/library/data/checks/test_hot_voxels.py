@@ -24,13 +24,13 @@ def test_one_voxel_no_longer_decides_the_normalisation(
     spoiled = array.copy()
     spoiled[3, 4, 5] = value
     image = oblique_geometry.place(spoiled)
-    (words,) = clipping_text([image])
-    assert words.startswith(f"the image has 1 voxel of up to {value:.4g}, where all others lie between")
+    (message,) = clipping_text([image])
+    assert message.startswith(f"the image has 1 voxel of up to {value:.4g}, where all others lie between")
     kept = sitk.GetArrayFromImage(without_hot_voxels(image))
-    wanted = normalize(array, Normalization(method="zscore"))
-    found = normalize(kept, Normalization(method="zscore"))
+    expected = normalize(array, Normalization(method="zscore"))
+    normalised = normalize(kept, Normalization(method="zscore"))
     others = np.arange(array.size).reshape(array.shape) != np.ravel_multi_index((3, 4, 5), array.shape)
-    assert np.abs(found - wanted)[others].max() < 0.02
+    assert np.abs(normalised - expected)[others].max() < 0.02
 
 
 def test_what_is_bright_but_no_defect_stays_bit_by_bit(array: np.ndarray, oblique_geometry: Geometry) -> None:

@@ -30,8 +30,8 @@ def examined(tmp_path: Path, channels: dict[str, np.ndarray]) -> list[Finding]:
         image = np.random.default_rng(number).normal(100, 20, MASK.shape).astype(np.int16)
         for name, array in {"t1": image, "mask": MASK, **channels}.items():
             sitk.WriteImage(GEOMETRY.place(array), str(folder / f"{name}.nii.gz"))
-    found = examine_cases(find_cases(tmp_path, DataConfig()).cases, num_workers=1).findings
-    return [finding for finding in found if "label map" in finding.kind and "same" not in finding.kind]
+    findings = examine_cases(find_cases(tmp_path, DataConfig()).cases, num_workers=1).findings
+    return [finding for finding in findings if "label map" in finding.kind and "same" not in finding.kind]
 
 
 @pytest.mark.parametrize(

@@ -28,16 +28,16 @@ def scan(number: int, voxels: dict[int, int]) -> CaseScan:
 def findings(*voxels: dict[int, int], names: dict[int, str] | None = None, ignore: int | None = None) -> list[Finding]:
     scans = [scan(number, own) for number, own in enumerate(voxels)]
     examined = Examined(scans=scans, names=names or {}, ignore_label=ignore)
-    return [found for check in VALUE_CHECKS.values() for found in check(examined)]
+    return [finding for check in VALUE_CHECKS.values() for finding in check(examined)]
 
 
-def told(*voxels: dict[int, int], **options: object) -> list[tuple[str, str, str]]:
-    return [(found.case, found.severity, found.kind) for found in findings(*voxels, **options)]  # type: ignore[arg-type]
+def kinds(*voxels: dict[int, int], **options: object) -> list[tuple[str, str, str]]:
+    return [(finding.case, finding.severity, finding.kind) for finding in findings(*voxels, **options)]  # type: ignore[arg-type]
 
 
 class TestAsClass:
     @pytest.mark.parametrize(
-        "values, wanted, expected",
+        "values, classes, expected",
         [
             ([0, 255, 255], [1], [0, 1, 1]),
             ([0, 1, 0], [255], [0, 255, 0]),
@@ -49,8 +49,8 @@ class TestAsClass:
             ([0, 0], [1], [0, 0]),
         ],
     )
-    def test_binary_masks_alone(self, values: list[int], wanted: list[int], expected: list[int]) -> None:
-        assert as_class(np.array(values, np.int32), wanted).tolist() == expected
+    def test_binary_masks_alone(self, values: list[int], classes: list[int], expected: list[int]) -> None:
+        assert as_class(np.array(values, np.int32), classes).tolist() == expected
 
     def test_voxels_that_nobody_labelled_stay(self) -> None:
         assert as_class(np.array([0, 255, 9]), [1], ignore_label=9).tolist() == [0, 1, 9]
@@ -81,20 +81,20 @@ class TestMixedMasks:
         return examine_cases(cases, num_workers=1, label_names=names)
 
     def test_they_are_one_class(self, tmp_path: Path) -> None:
-        found = self.examine(tmp_path, [(1,), (255,), (1,), (255,)])
-        assert [set(one.voxels) for one in found.scans] == [{0, 1}] * 4
-        assert all(one.traits and set(one.traits.centers) == {1} for one in found.scans)
-        [finding] = [one for one in found.findings if one.kind == "masks of 0 and 1 and of 0 and 255"]
+        examination = self.examine(tmp_path, [(1,), (255,), (1,), (255,)])
+        assert [set(one.voxels) for one in examination.scans] == [{0, 1}] * 4
+        assert all(one.stats and set(one.stats.centers) == {1} for one in examination.scans)
+        [finding] = [one for one in examination.findings if one.kind == "masks of 0 and 1 and of 0 and 255"]
         assert finding.severity == "warning"
         assert "2 are of 0 and 255 (c1, c3)" in finding.message and "one class, of value 1" in finding.message
 
     def test_a_name_decides_which_value_it_has(self, tmp_path: Path) -> None:
-        found = self.examine(tmp_path, [(1,), (255,)], {255: "cell"})
-        assert [set(one.voxels) for one in found.scans] == [{0, 255}] * 2
+        examination = self.examine(tmp_path, [(1,), (255,)], {255: "cell"})
+        assert [set(one.voxels) for one in examination.scans] == [{0, 255}] * 2
 
     def test_not_where_both_stand_in_a_mask(self, tmp_path: Path) -> None:
-        found = self.examine(tmp_path, [(1,), (255,), (1, 255)])
-        assert [set(one.voxels) for one in found.scans] == [{0, 1}, {0, 255}, {0, 1, 255}]
+        examination = self.examine(tmp_path, [(1,), (255,), (1, 255)])
+        assert [set(one.voxels) for one in examination.scans] == [{0, 1}, {0, 255}, {0, 1, 255}]
 
 
 class TestSoftEdges:
@@ -108,7 +108,7 @@ class TestSoftEdges:
         assert is_soft({0: 900, 255: 300, **{value: 9 for value in (1, 2, 3, 4, 246, 250, 252, 253, 254)}})
 
     def test_few_grays_are_told(self) -> None:
-        assert told({0: 900, 64: 10, 128: 9, 191: 12, 255: 300}) == [("c0", "warning", "gray values in a mask")]
+        assert kinds({0: 900, 64: 10, 128: 9, 191: 12, 255: 300}) == [("c0", "warning", "gray values in a mask")]
 
     @pytest.mark.parametrize(
         "voxels",
@@ -120,10 +120,10 @@ class TestSoftEdges:
         ],
     )
     def test_classes_stay(self, voxels: dict[int, int]) -> None:
-        assert told(voxels, voxels) == []
+        assert kinds(voxels, voxels) == []
 
     def test_grays_that_have_names_are_classes(self) -> None:
-        assert told(SOFT, names={value: str(value) for value in SOFT if value}) == []
+        assert kinds(SOFT, names={value: str(value) for value in SOFT if value}) == []
 
 
 class TestUncertain:
@@ -134,19 +134,19 @@ class TestUncertain:
 
     def test_where_it_is_known_nothing_is_said(self) -> None:
         voxels = {0: 90, 1: 9, 2: 9, 255: 9}
-        assert told(voxels, names={1: "a", 2: "b", 255: "c"}) == []
-        assert told({0: 90, 1: 9, 2: 9}, ignore=255) == []
+        assert kinds(voxels, names={1: "a", 2: "b", 255: "c"}) == []
+        assert kinds({0: 90, 1: 9, 2: 9}, ignore=255) == []
 
     def test_negative_values(self) -> None:
         [finding] = findings({0: 90, 1: 9, -1: 4})
         assert finding.severity == "error"
         assert "--set ignore_label=-1" in finding.remedy
-        assert told({0: 90, 1: 9, -1: 4}, names={1: "a", -1: "b"}) == []
+        assert kinds({0: 90, 1: 9, -1: 4}, names={1: "a", -1: "b"}) == []
 
     def test_a_class_named_ignore(self) -> None:
         voxels = {0: 90, 1: 9, 3: 5}
-        assert told(voxels, names={1: "organ", 3: "ignore"}, ignore=2) == [("", "warning", "a class named 'ignore'")]
-        assert told(voxels, names={1: "organ", 3: "ignore"}, ignore=3) == []
+        assert kinds(voxels, names={1: "organ", 3: "ignore"}, ignore=2) == [("", "warning", "a class named 'ignore'")]
+        assert kinds(voxels, names={1: "organ", 3: "ignore"}, ignore=3) == []
 
 
 class TestNumbering:
@@ -156,4 +156,4 @@ class TestNumbering:
         assert "1, 2 in c0; 2, 3 in c1" in finding.message
 
     def test_a_structure_that_is_sometimes_missing(self) -> None:
-        assert told({0: 9, 1: 5, 2: 5}, {0: 9, 1: 5}, {0: 9}) == []
+        assert kinds({0: 9, 1: 5, 2: 5}, {0: 9, 1: 5}, {0: 9}) == []

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from MedSegTrainerLib.data.checks.case_statistics import CaseTraits, take_traits
+from MedSegTrainerLib.data.checks.case_statistics import CaseStatistics, take_statistics
 from MedSegTrainerLib.data.checks.laterality import left_right_pair, one_sided_name, opposite_sides, why_not_mirror
 
 PAIRS = [
@@ -94,8 +94,8 @@ def test_names_without_a_side(name: str) -> None:
 
 def test_the_words_name_the_classes() -> None:
     assert why_not_mirror(["L kidney", "R kidney"]) == "mirroring would turn 'L kidney' into 'R kidney'"
-    told = why_not_mirror(["liver", "left kidney"])
-    assert told == "'left kidney' lies on one side, and mirroring would move it to the other"
+    reason = why_not_mirror(["liver", "left kidney"])
+    assert reason == "'left kidney' lies on one side, and mirroring would move it to the other"
 
 
 class TestOppositeSides:
@@ -103,33 +103,33 @@ class TestOppositeSides:
 
     NAMES: ClassVar = {1: "one", 2: "two"}
 
-    def traits(self, **boxes: Any) -> CaseTraits:
+    def stats(self, **boxes: Any) -> CaseStatistics:
         """``one`` and ``two``: slices (z, y, x) of the boxes."""
         label = np.zeros((6, 12, 30), np.uint8)
         for value, name in self.NAMES.items():
             if name in boxes:
                 label[boxes[name]] = value
         chosen = np.flatnonzero(label.ravel())
-        return take_traits([label.astype(np.float32)], label, chosen, (3, 1.5, 0.5), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+        return take_statistics([label.astype(np.float32)], label, chosen, (3, 1.5, 0.5), (1, 0, 0, 0, 1, 0, 0, 0, 1))
 
-    def beside(self, shift: int = 0) -> CaseTraits:
-        return self.traits(one=np.s_[1:4, 2:9, 2 + shift : 10 + shift], two=np.s_[1:4, 3:8, 14 + shift : 22 + shift])
+    def beside(self, shift: int = 0) -> CaseStatistics:
+        return self.stats(one=np.s_[1:4, 2:9, 2 + shift : 10 + shift], two=np.s_[1:4, 3:8, 14 + shift : 22 + shift])
 
-    def exchanged(self) -> CaseTraits:
-        return self.traits(two=np.s_[1:4, 2:9, 2:10], one=np.s_[1:4, 3:8, 14:22])
+    def exchanged(self) -> CaseStatistics:
+        return self.stats(two=np.s_[1:4, 2:9, 2:10], one=np.s_[1:4, 3:8, 14:22])
 
     def test_along_any_axis(self) -> None:
-        found = opposite_sides([self.beside(shift) for shift in range(5)], self.NAMES)
-        assert found == {2: "'one' and 'two' lie on opposite sides along x in 5 of 5 cases"}
-        above = self.traits(one=np.s_[0:2, 2:9, 5:20], two=np.s_[3:6, 2:9, 5:20])
+        sides = opposite_sides([self.beside(shift) for shift in range(5)], self.NAMES)
+        assert sides == {2: "'one' and 'two' lie on opposite sides along x in 5 of 5 cases"}
+        above = self.stats(one=np.s_[0:2, 2:9, 5:20], two=np.s_[3:6, 2:9, 5:20])
         assert set(opposite_sides([above], self.NAMES)) == {0}
 
     def test_touching_counts(self) -> None:
-        touching = self.traits(one=np.s_[1:4, 2:9, 2:10], two=np.s_[1:4, 2:9, 10:18])
+        touching = self.stats(one=np.s_[1:4, 2:9, 2:10], two=np.s_[1:4, 2:9, 10:18])
         assert set(opposite_sides([touching] * 3, self.NAMES)) == {2}
 
     def test_one_within_the_other_does_not(self) -> None:
-        nested = self.traits(one=np.s_[1:5, 2:10, 4:24], two=np.s_[2:4, 4:7, 7:12])
+        nested = self.stats(one=np.s_[1:5, 2:10, 4:24], two=np.s_[2:4, 4:7, 7:12])
         assert opposite_sides([nested] * 3, self.NAMES) == {}
 
     def test_now_here_now_there_does_not(self) -> None:
@@ -140,7 +140,7 @@ class TestOppositeSides:
 
     def test_too_few_cases_with_both(self) -> None:
         """One of many is chance; where there is but one it is all that is known."""
-        alone = self.traits(one=np.s_[1:4, 2:9, 2:10])
+        alone = self.stats(one=np.s_[1:4, 2:9, 2:10])
         assert opposite_sides([self.beside(), alone, alone, alone], self.NAMES) == {}
         assert set(opposite_sides([self.beside()], self.NAMES)) == {2}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from MedSegTrainerLib.data.checks.case_scan import CaseScan
-from MedSegTrainerLib.data.checks.case_statistics import CaseTraits
+from MedSegTrainerLib.data.checks.case_statistics import CaseStatistics
 from MedSegTrainerLib.data.checks.outliers import is_few, odd_grids, odd_intensities, strays
 from MedSegTrainerLib.imaging.geometry import Geometry
 
@@ -17,12 +17,12 @@ def scan(
     size: tuple[int, int, int] = (50, 40, 30),
     intensities: tuple[float, float] = (0.0, 800.0),
 ) -> CaseScan:
-    traits = CaseTraits(
+    stats = CaseStatistics(
         image_digest=name, label_digest=name, direction=(1, 0, 0, 0, 1, 0, 0, 0, 1), ranges=(intensities,),
         dark=0.0, padded=0.0, levels={}, centers={},
     )  # fmt: skip
     return CaseScan(
-        name=name, geometry=Geometry(size=size, spacing=spacing), foreground=np.zeros((1, 1)), traits=traits,
+        name=name, geometry=Geometry(size=size, spacing=spacing), foreground=np.zeros((1, 1)), stats=stats,
         low=(intensities[0],), high=(intensities[1],), voxels={0: 1, 1: 1},
     )  # fmt: skip
 
@@ -54,14 +54,14 @@ class TestGrids:
         assert odd_grids([]) == []
 
     def test_spacing(self) -> None:
-        [(name, told, serious)] = odd_grids([*usual(9), scan("thick", (1.0, 1.2, 12.0))])
+        [(name, message, serious)] = odd_grids([*usual(9), scan("thick", (1.0, 1.2, 12.0))])
         assert (name, serious) == ("thick", True)
-        assert told == "its voxels are 12 x 1.2 x 1 mm (z, y, x), those of the others 3.45 x 1.2 x 1.07 mm."
+        assert message == "its voxels are 12 x 1.2 x 1 mm (z, y, x), those of the others 3.45 x 1.2 x 1.07 mm."
 
     def test_extent(self) -> None:
-        [(name, told, serious)] = odd_grids([*usual(9), scan("whole body", size=(50, 40, 400))])
+        [(name, message, serious)] = odd_grids([*usual(9), scan("whole body", size=(50, 40, 400))])
         assert (name, serious) == ("whole body", False)
-        assert told.startswith("it is 1200 x 48 x 50 mm large")
+        assert message.startswith("it is 1200 x 48 x 50 mm large")
 
 
 class TestIntensities:

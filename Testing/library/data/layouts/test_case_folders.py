@@ -21,7 +21,7 @@ def touch(root: Path, *names: str) -> None:
         path.touch()
 
 
-def found(dataset: Dataset) -> dict[str, tuple[list[str], str]]:
+def pairs(dataset: Dataset) -> dict[str, tuple[list[str], str]]:
     """Files of each case, relative to its folder."""
     return {
         case.name: ([path.relative_to(dataset.root / case.name).as_posix() for path in case.images],
@@ -51,14 +51,14 @@ def found(dataset: Dataset) -> dict[str, tuple[list[str], str]]:
 def test_files_of_a_case(tmp_path: Path, files: list[str], images: list[str], label: str) -> None:
     touch(tmp_path, *(f"p1/{name}" for name in files), "readme/readme.txt", ".git/config")
     dataset = find_cases(tmp_path)
-    assert found(dataset) == {"p1": (images, label)}
+    assert pairs(dataset) == {"p1": (images, label)}
 
 
 def test_channels_are_told(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{case}/{case}_{name}.nii" for case in ("b", "a") for name in ("t2", "t1", "seg")))
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"1": "tumor"}}))
     dataset = find_cases(tmp_path)
-    assert list(found(dataset)) == ["a", "b"]
+    assert list(pairs(dataset)) == ["a", "b"]
     assert (dataset.layout, dataset.channel_names) == ("a folder for each case (channels t1, t2)", ("t1", "t2"))
     assert dataset.label_names == {1: "tumor"}
 
@@ -75,11 +75,11 @@ def test_channels_are_told(tmp_path: Path) -> None:
 )
 def test_names_of_the_settings(tmp_path: Path, settings: dict[str, Any], images: list[str], label: str) -> None:
     touch(tmp_path, *(f"p/p_{name}.nii" for name in ("t1", "t2", "gold", "mask")))
-    assert found(find_cases(tmp_path, DataConfig(**settings))) == {"p": (images, label)}
+    assert pairs(find_cases(tmp_path, DataConfig(**settings))) == {"p": (images, label)}
 
 
 class TestWrong:
-    def told(self, root: Path, **settings: Any) -> str:
+    def error(self, root: Path, **settings: Any) -> str:
         with pytest.raises(DataError) as caught:
             find_cases(root, DataConfig(**settings))
         assert str(root) in str(caught.value)
@@ -87,23 +87,23 @@ class TestWrong:
 
     def test_missing_files(self, tmp_path: Path) -> None:
         touch(tmp_path, "a/image.nii", "a/mask.nii", "b/image.nii", "c/mask.nii")
-        told = self.told(tmp_path)
-        assert "1 case folders have no image (image.*): c" in told
-        assert "1 case folders have no label map (mask.*, label.*, seg.* or segmentation.*): b" in told
-        assert "data.image_names, data.label_name" in told
+        message = self.error(tmp_path)
+        assert "1 case folders have no image (image.*): c" in message
+        assert "1 case folders have no label map (mask.*, label.*, seg.* or segmentation.*): b" in message
+        assert "data.image_names, data.label_name" in message
 
     def test_several_label_maps(self, tmp_path: Path) -> None:
         touch(tmp_path, "a/image.nii", "a/mask.nii", "a/seg.nii")
-        assert "holds several label maps: mask.nii, seg.nii. Keep one, or name" in self.told(tmp_path)
+        assert "holds several label maps: mask.nii, seg.nii. Keep one, or name" in self.error(tmp_path)
 
     def test_different_channels(self, tmp_path: Path) -> None:
         touch(tmp_path, "a/t1.nii", "a/t2.nii", "a/seg.nii", "b/t1.nii", "b/flair.nii", "b/seg.nii")
-        assert "the cases have different images: t1, t2 in a, flair, t1 in b" in self.told(tmp_path)
+        assert "the cases have different images: t1, t2 in a, flair, t1 in b" in self.error(tmp_path)
 
     def test_a_channel_that_is_asked_for_and_missing(self, tmp_path: Path) -> None:
         touch(tmp_path, "a/t1.nii", "a/t2.nii", "a/seg.nii", "b/t1.nii", "b/seg.nii")
-        assert "the cases have different images: t1, t2 in a, t1 in b" in self.told(tmp_path, image_names=["t1", "t2"])
+        assert "the cases have different images: t1, t2 in a, t1 in b" in self.error(tmp_path, image_names=["t1", "t2"])
 
     def test_no_label_maps_anywhere(self, tmp_path: Path) -> None:
         touch(tmp_path, "a/image.nii", "b/image.nii")
-        assert "No labelled images found" in self.told(tmp_path)
+        assert "No labelled images found" in self.error(tmp_path)

@@ -48,19 +48,19 @@ def test_everything(tmp_path: Path, folder: str) -> None:
 def test_absolute_paths(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = tmp_path_factory.mktemp("other") / "x.nii"
     other.touch()
-    (found,) = find(tmp_path, case(images=[str(other)])).cases
-    assert found.images == (other,)
+    (listed,) = find(tmp_path, case(images=[str(other)])).cases
+    assert listed.images == (other,)
 
 
 @pytest.mark.parametrize("label", [None, ""])
 def test_cases_that_are_not_labelled_yet_are_left_out(tmp_path: Path, label: Any) -> None:
-    assert [found.name for found in find(tmp_path, case("a", label=label), case("b")).cases] == ["b"]
+    assert [listed.name for listed in find(tmp_path, case("a", label=label), case("b")).cases] == ["b"]
     with pytest.raises(DataError, match="lists no case with a label map"):
         find(tmp_path, case("a", label=label))
 
 
 @pytest.mark.parametrize(
-    "cases, more, words",
+    "cases, more, message",
     [
         (["a.nii"], {}, "each case needs a 'name' and 'images', not 'a.nii'"),
         ([case(images="b.nii")], {}, "'images' of b must be a list with a file for each channel, not 'b.nii'"),
@@ -78,7 +78,7 @@ def test_cases_that_are_not_labelled_yet_are_left_out(tmp_path: Path, label: Any
         ([case()], {"cases": 3}, "has no list 'cases'"),
     ],
 )
-def test_wrong_lists(tmp_path: Path, cases: list[Any], more: dict[str, Any], words: str) -> None:
+def test_wrong_lists(tmp_path: Path, cases: list[Any], more: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError) as caught:
         find(tmp_path, *cases, **more)
-    assert words in str(caught.value) and "cases.json" in str(caught.value)
+    assert message in str(caught.value) and "cases.json" in str(caught.value)

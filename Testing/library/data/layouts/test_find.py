@@ -27,7 +27,7 @@ def describe(root: Path, **description: Any) -> None:
     (root / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
 
 
-def found(dataset: Dataset) -> dict[str, tuple[list[str], str]]:
+def pairs(dataset: Dataset) -> dict[str, tuple[list[str], str]]:
     """Files of each case, relative to the folder."""
     root = dataset.root.resolve()
     return {
@@ -44,7 +44,7 @@ class TestTwoFolders:
         touch(tmp_path, f"{labels}/b.seg.nrrd", f"{labels}/a.1.mha")
         dataset = find_cases(tmp_path)
         assert dataset.layout == f"images/ and {labels}/"
-        assert found(dataset) == {
+        assert pairs(dataset) == {
             "a.1": (["images/a.1.nrrd"], f"{labels}/a.1.mha"),
             "b": (["images/b.nii.gz"], f"{labels}/b.seg.nrrd"),
         }
@@ -76,14 +76,14 @@ class TestTwoFolders:
     def test_masks_may_be_named_otherwise(self, tmp_path: Path) -> None:
         touch(tmp_path, "images/image_0001.png", "images/img_0002.png", "masks/mask_0001.png", "masks/mask_0002.tif")
         dataset = find_cases(tmp_path)
-        assert found(dataset) == {
+        assert pairs(dataset) == {
             "image_0001": (["images/image_0001.png"], "masks/mask_0001.png"),
             "img_0002": (["images/img_0002.png"], "masks/mask_0002.tif"),
         }
 
     def test_equal_names_come_first(self, tmp_path: Path) -> None:
         touch(tmp_path, "images/seg_1.png", "images/1.png", "labels/seg_1.png", "labels/1.png")
-        assert found(find_cases(tmp_path))["seg_1"] == (["images/seg_1.png"], "labels/seg_1.png")
+        assert pairs(find_cases(tmp_path))["seg_1"] == (["images/seg_1.png"], "labels/seg_1.png")
 
     def test_a_number_without_its_mask_is_named(self, tmp_path: Path) -> None:
         touch(tmp_path, "images/image_1.png", "images/image_2.png", "masks/mask_1.png")
@@ -102,7 +102,7 @@ class TestOneFolder:
         describe(tmp_path, labels={"1": "cell"})
         dataset = find_cases(tmp_path)
         assert dataset.layout == "image_* and mask_* files"
-        assert found(dataset) == {f"image_000{n}": ([f"image_000{n}.png"], f"mask_000{n}.png") for n in (1, 2)}
+        assert pairs(dataset) == {f"image_000{n}": ([f"image_000{n}.png"], f"mask_000{n}.png") for n in (1, 2)}
         assert dataset.label_names == {1: "cell"}
 
     def test_a_mask_without_its_image_is_named(self, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ class TestNnunet:
         describe(tmp_path, channel_names={"0": "T1", "1": "T2"}, labels={"background": 0, "liver": 1, "tumor": 2})
         dataset = find_cases(tmp_path)
         assert dataset.layout == "nnU-Net"
-        assert found(dataset) == {
+        assert pairs(dataset) == {
             case: ([f"imagesTr/{case}_000{n}.nii.gz" for n in (0, 1)], f"labelsTr/{case}.nii.gz")
             for case in ("p_1", "p_2")
         }
@@ -178,7 +178,7 @@ class TestNnunet:
         touch(tmp_path, "imagesTr/case_0001.nii", "imagesTr/case_0002.nii")
         touch(tmp_path, "labelsTr/case_0001.nii", "labelsTr/case_0002.nii")
         dataset = find_cases(tmp_path)
-        assert list(found(dataset)) == ["case_0001", "case_0002"]
+        assert list(pairs(dataset)) == ["case_0001", "case_0002"]
         assert all(len(case.images) == 1 for case in dataset.cases)
 
 
@@ -203,7 +203,7 @@ class TestDecathlon:
         )
         dataset = find_cases(root)
         assert dataset.layout == "Decathlon"
-        assert found(dataset) == {
+        assert pairs(dataset) == {
             "la_01": (["imagesTr/la_01.nii.gz"], "labelsTr/la_01.nii.gz"),
             "la_03": (["imagesTr/la_03.nii.gz"], "labelsTr/la_03.nii.gz"),
         }
@@ -247,7 +247,7 @@ class TestDecathlon:
 
 class TestDescription:
     @pytest.mark.parametrize(
-        "labels, words",
+        "labels, message",
         [
             (["liver"], "'labels' must pair numbers with names"),
             ({"liver": "tumor"}, "pairs no number with a name"),
@@ -257,10 +257,10 @@ class TestDescription:
             ({"liver": [{"a": 1}]}, "must pair names with whole numbers"),
         ],
     )
-    def test_labels_without_numbers(self, tmp_path: Path, labels: Any, words: str) -> None:
+    def test_labels_without_numbers(self, tmp_path: Path, labels: Any, message: str) -> None:
         touch(tmp_path, "images/a.nii", "labels/a.nii")
         describe(tmp_path, labels=labels)
-        with pytest.raises(DataError, match=words):
+        with pytest.raises(DataError, match=message):
             find_cases(tmp_path)
 
     @pytest.mark.parametrize("channels", [["CT"], "CT", {"0": {"name": "CT"}}, {"0": None}])
@@ -340,7 +340,7 @@ class TestArrays:
             np.savez(tmp_path / f"{name}.npz", image=np.zeros((2, 3, 4)), label=np.zeros((2, 3, 4), np.uint8))
         dataset = find_cases(tmp_path)
         assert dataset.layout == "NPZ files with image and label"
-        assert found(dataset) == {"a": (["a.npz"], "a.npz"), "b": (["b.npz"], "b.npz")}
+        assert pairs(dataset) == {"a": (["a.npz"], "a.npz"), "b": (["b.npz"], "b.npz")}
         np.savez(tmp_path / "c.npz", image=np.zeros((2, 3, 4)))
         with pytest.raises(DataError, match=r"c\.npz in .* lack the array 'image' or 'label'"):
             find_cases(tmp_path)
@@ -401,9 +401,9 @@ class TestIgnored:
         return find_cases(tmp_path, data)
 
     def test_is_no_class(self, tmp_path: Path) -> None:
-        found = self.dataset(tmp_path, DataConfig())
-        assert (found.ignore_label, found.label_names) == (3, {1: "organ"})
+        result = self.dataset(tmp_path, DataConfig())
+        assert (result.ignore_label, result.label_names) == (3, {1: "organ"})
 
     def test_a_setting_wins(self, tmp_path: Path) -> None:
-        found = self.dataset(tmp_path, DataConfig(ignore_label=2))
-        assert (found.ignore_label, found.label_names) == (2, {1: "organ", 3: "ignore"})
+        result = self.dataset(tmp_path, DataConfig(ignore_label=2))
+        assert (result.ignore_label, result.label_names) == (2, {1: "organ", 3: "ignore"})

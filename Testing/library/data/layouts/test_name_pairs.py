@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from MedSegTrainerLib.data.layouts.name_pairs import pair_by_words
+from MedSegTrainerLib.data.layouts.name_pairs import pair_by_name
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from MedSegTrainerLib.data.layouts.name_pairs import pair_by_words
     ],
 )
 def test_pairs(images: list[str], labels: list[str]) -> None:
-    image_of, label_of = pair_by_words({name: name for name in images}, {name: name for name in labels})
+    image_of, label_of = pair_by_name({name: name for name in images}, {name: name for name in labels})
     assert {image_of[key]: label_of[key] for key in image_of} == dict(zip(images, labels, strict=True))
 
 
@@ -33,5 +33,5 @@ def test_pairs(images: list[str], labels: list[str]) -> None:
     ],
 )
 def test_names_that_do_not_fit_stay(images: list[str], labels: list[str]) -> None:
-    image_of, label_of = pair_by_words({name: name for name in images}, {name: name for name in labels})
+    image_of, label_of = pair_by_name({name: name for name in images}, {name: name for name in labels})
     assert list(image_of) == images and list(label_of) == labels

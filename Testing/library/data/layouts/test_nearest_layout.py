@@ -10,7 +10,7 @@ from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.errors import DataError
 
 
-def told(root: Path, *names: str) -> str:
+def description(root: Path, *names: str) -> str:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(b"x" * 400)
@@ -21,13 +21,13 @@ def told(root: Path, *names: str) -> str:
 
 
 def test_what_is_there_is_counted(tmp_path: Path) -> None:
-    words = told(tmp_path, "a.nii.gz", "b.nii.gz", "notes.txt", "deep/deeper/c.nrrd", ".hidden/d.nrrd")
-    assert "It holds 4 files (2 .nii.gz, 1 .txt, 1 .nrrd), in deep/." in words
-    assert "None of its 2 image files is named as a label map (a.nii.gz, b.nii.gz)" in words
+    message = description(tmp_path, "a.nii.gz", "b.nii.gz", "notes.txt", "deep/deeper/c.nrrd", ".hidden/d.nrrd")
+    assert "It holds 4 files (2 .nii.gz, 1 .txt, 1 .nrrd), in deep/." in message
+    assert "None of its 2 image files is named as a label map (a.nii.gz, b.nii.gz)" in message
 
 
 def test_nothing(tmp_path: Path) -> None:
-    assert "It holds no files." in told(tmp_path)
+    assert "It holds no files." in description(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -51,5 +51,5 @@ def test_nothing(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_comes_nearest(tmp_path: Path, names: list[str], says: list[str]) -> None:
-    words = told(tmp_path, *names)
-    assert [part for part in says if part not in words] == [], words
+    message = description(tmp_path, *names)
+    assert [part for part in says if part not in message] == [], message

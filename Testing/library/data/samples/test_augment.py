@@ -64,8 +64,8 @@ def central(tensor: torch.Tensor, patch: Triple) -> torch.Tensor:
 
 def blob(source: Triple, center: np.ndarray, spacing: tuple[float, ...]) -> tuple[torch.Tensor, torch.Tensor]:
     """A ball with soft edges (9 mm wide at half height) around a voxel position, and the label of its inner part."""
-    places = np.stack(np.meshgrid(*[np.arange(n) for n in source], indexing="ij"), axis=-1)
-    distance = np.linalg.norm((places - center) * spacing, axis=-1)
+    positions = np.stack(np.meshgrid(*[np.arange(n) for n in source], indexing="ij"), axis=-1)
+    distance = np.linalg.norm((positions - center) * spacing, axis=-1)
     image = np.exp(-0.5 * (distance / 3.8) ** 2).astype(np.float32)
     return torch.from_numpy(image)[None, None], torch.from_numpy((image > 0.4).astype(np.int16))[None]
 
@@ -101,10 +101,10 @@ class TestIdentity:
         self, tiny_plan: Plan, generator: np.random.Generator, patch: Triple, source: Triple
     ) -> None:
         images, labels = noise_batch(source, generator, batch=2)
-        found_images, found_labels = apply_augmentation(images, labels, identity(2), with_patch(tiny_plan, patch))
-        assert (found_images.dtype, found_labels.dtype) == (torch.float32, torch.int16)
-        assert torch.equal(found_labels, central(labels, patch))
-        assert torch.allclose(found_images, central(images, patch), atol=1e-4)
+        moved_images, moved_labels = apply_augmentation(images, labels, identity(2), with_patch(tiny_plan, patch))
+        assert (moved_images.dtype, moved_labels.dtype) == (torch.float32, torch.int16)
+        assert torch.equal(moved_labels, central(labels, patch))
+        assert torch.allclose(moved_images, central(images, patch), atol=1e-4)
 
 
 class TestKnownAnswers:
@@ -116,9 +116,9 @@ class TestKnownAnswers:
         images, labels = noise_batch(source, generator)
         draw = identity()
         draw.affine[:, axes, axes] = -1
-        found_images, found_labels = apply_augmentation(images, labels, draw, with_patch(tiny_plan, patch))
-        assert torch.equal(found_labels, central(labels, patch).flip([axis - 3 for axis in axes]))
-        assert torch.allclose(found_images, central(images, patch).flip([axis - 3 for axis in axes]), atol=1e-4)
+        moved_images, moved_labels = apply_augmentation(images, labels, draw, with_patch(tiny_plan, patch))
+        assert torch.equal(moved_labels, central(labels, patch).flip([axis - 3 for axis in axes]))
+        assert torch.allclose(moved_images, central(images, patch).flip([axis - 3 for axis in axes]), atol=1e-4)
 
     @pytest.mark.parametrize("axis", [0, 1, 2])
     def test_a_quarter_turn(self, tiny_plan: Plan, generator: np.random.Generator, axis: int) -> None:
@@ -130,10 +130,10 @@ class TestKnownAnswers:
         draw.affine[0, [first, second], [first, second]] = 0
         draw.affine[0, first, second], draw.affine[0, second, first] = -1, 1
         plan = with_patch(tiny_plan, (patch[0], patch[1], patch[2]), (1.5, 1.5, 1.5))
-        found_images, found_labels = apply_augmentation(images, labels, draw, plan)
-        assert torch.equal(found_labels, torch.rot90(central(labels, plan.patch_size), -1, (first - 3, second - 3)))
+        moved_images, moved_labels = apply_augmentation(images, labels, draw, plan)
+        assert torch.equal(moved_labels, torch.rot90(central(labels, plan.patch_size), -1, (first - 3, second - 3)))
         expected = torch.rot90(central(images, plan.patch_size), -1, (first - 3, second - 3))
-        assert torch.allclose(found_images, expected, atol=1e-4)
+        assert torch.allclose(moved_images, expected, atol=1e-4)
 
     def test_a_quarter_turn_is_one_in_millimetres(self, tiny_plan: Plan, generator: np.random.Generator) -> None:
         """Voxels of 2 mm and 1 mm: two voxels of y become one of z."""
@@ -142,21 +142,21 @@ class TestKnownAnswers:
         draw.affine[0, :2, :2] = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
         plan = with_patch(tiny_plan, (8, 16, 5), (2.0, 1.0, 1.0))
         ramp = torch.arange(16.0).view(1, 1, 1, 16, 1).expand(1, 2, 8, 16, 5).clone()  # grows by 1 a mm of y
-        found, _ = apply_augmentation(ramp, labels, draw, plan)
-        steps = found[0, 0, :, 8, 2].diff()
+        result, _ = apply_augmentation(ramp, labels, draw, plan)
+        steps = result[0, 0, :, 8, 2].diff()
         assert steps == pytest.approx(torch.full((7,), 2.0), abs=1e-4)
 
     def test_translation_by_whole_voxels(self, tiny_plan: Plan, generator: np.random.Generator) -> None:
         patch, source = (8, 10, 12), (8, 10, 12)
         images, labels = noise_batch(source, generator)
         draw = replace(identity(), translation=torch.tensor([[0.0, -0.2, 0.25]]))  # 2 voxels of y, 3 of x
-        found_images, found_labels = apply_augmentation(images, labels, draw, with_patch(tiny_plan, patch))
-        assert torch.equal(found_labels[:, :, 2:, :-3], labels[:, :, :-2, 3:])
-        assert torch.allclose(found_images[..., 2:, :-3], images[..., :-2, 3:], atol=1e-4)
+        moved_images, moved_labels = apply_augmentation(images, labels, draw, with_patch(tiny_plan, patch))
+        assert torch.equal(moved_labels[:, :, 2:, :-3], labels[:, :, :-2, 3:])
+        assert torch.allclose(moved_images[..., 2:, :-3], images[..., :-2, 3:], atol=1e-4)
         # what the source does not hold does not count in the loss, and the image repeats its border
-        assert (found_labels[:, :, :2] == IGNORE).all()
-        assert (found_labels[:, :, :, -3:] == IGNORE).all()
-        assert torch.allclose(found_images[..., 2:, -3:], images[..., :-2, -1:].expand(-1, -1, -1, -1, 3), atol=1e-4)
+        assert (moved_labels[:, :, :2] == IGNORE).all()
+        assert (moved_labels[:, :, :, -3:] == IGNORE).all()
+        assert torch.allclose(moved_images[..., 2:, -3:], images[..., :-2, -1:].expand(-1, -1, -1, -1, 3), atol=1e-4)
 
 
 class TestAlignment:
@@ -179,10 +179,10 @@ class TestAlignment:
         )
         center = np.array(source) / 2 + (0.6, -2.3, 3.1)
         image, label = blob(source, center, plan.spacing)
-        found_image, found_label = apply_augmentation(image, label, draw, plan)
+        moved_image, moved_label = apply_augmentation(image, label, draw, plan)
         place = expected_place(center, source, plan, draw)
-        label_place = centroid(found_label[0] == 1)
-        image_place = centroid((found_image[0, 0] - 0.2).clamp(min=0))
+        label_place = centroid(moved_label[0] == 1)
+        image_place = centroid((moved_image[0, 0] - 0.2).clamp(min=0))
         assert np.abs(image_place - place).max() < 0.1
         assert np.abs(label_place - place).max() <= 0.5  # nearest voxels move as much where all of them round alike
 
@@ -198,12 +198,12 @@ class TestAlignment:
         labels = torch.arange(np.prod(source), dtype=torch.int16).view(1, *source).repeat(batch, 1, 1, 1)
         draw = spatial_only(draw_augmentation(generator, batch, plan, "strong"))
         assert draw.elastic is not None
-        found_images, found_labels = apply_augmentation(images, labels, draw, plan)
-        numbers = found_labels.numpy()
+        moved_images, moved_labels = apply_augmentation(images, labels, draw, plan)
+        numbers = moved_labels.numpy()
         voxels = np.stack(np.unravel_index(numbers.clip(0), source), axis=1)
         inside = np.broadcast_to((numbers != IGNORE)[:, None], voxels.shape)
         assert inside.mean() > 0.8
-        assert np.abs(found_images.numpy() - voxels)[inside].max() < 0.501
+        assert np.abs(moved_images.numpy() - voxels)[inside].max() < 0.501
 
     @pytest.mark.parametrize(
         ("patch", "spacing", "dims"),
@@ -250,8 +250,8 @@ class TestAlignment:
         images, labels = noise_batch((8, 10, 20), generator)
         field = torch.zeros(1, 3, 5, 5, 5)
         field[:, 1], field[:, 2] = 0.3, -0.1  # 3 voxels of y, -2 of x
-        _, found = apply_augmentation(images, labels, replace(identity(), elastic=field), plan)
-        assert torch.equal(found[:, :, :-3, 2:], labels[:, :, 3:, :-2])
+        _, moved = apply_augmentation(images, labels, replace(identity(), elastic=field), plan)
+        assert torch.equal(moved[:, :, :-3, 2:], labels[:, :, 3:, :-2])
 
 
 class TestPlane:
@@ -273,9 +273,9 @@ class TestPlane:
         labels[:, 1] = 1
         images = labels[:, None].float()
         draw = spatial_only(draw_augmentation(generator, 30, plan, "strong"))
-        found_images, found_labels = apply_augmentation(images, labels, draw, plan)
-        assert set(found_labels.unique().tolist()) <= {1, IGNORE}
-        assert found_images == pytest.approx(torch.ones_like(found_images), abs=1e-3)
+        moved_images, moved_labels = apply_augmentation(images, labels, draw, plan)
+        assert set(moved_labels.unique().tolist()) <= {1, IGNORE}
+        assert moved_images == pytest.approx(torch.ones_like(moved_images), abs=1e-3)
 
     def test_thick_slices_are_not_turned(self, tiny_plan: Plan, generator: np.random.Generator) -> None:
         thick, thin = (
@@ -310,10 +310,10 @@ class TestIntensity:
 
     def test_contrast_is_about_the_mean_of_each_channel(self, images: torch.Tensor) -> None:
         draw = replace(identity(2), contrast=torch.tensor([0.8, 1.0]))
-        found = vary_intensity(images.clone(), draw)
+        varied = vary_intensity(images.clone(), draw)
         mean = images[0].mean(dim=(1, 2, 3), keepdim=True)
-        assert torch.allclose(found[0], mean + 0.8 * (images[0] - mean), atol=1e-4)
-        assert torch.allclose(found[1], images[1], atol=1e-4)
+        assert torch.allclose(varied[0], mean + 0.8 * (images[0] - mean), atol=1e-4)
+        assert torch.allclose(varied[1], images[1], atol=1e-4)
 
     def test_brightness_is_in_deviations(self, images: torch.Tensor) -> None:
         draw = replace(identity(2), brightness=torch.tensor([0.0, -0.2]))
@@ -334,19 +334,19 @@ class TestIntensity:
     def test_blur_keeps_the_sum_and_lowers_the_peak(self) -> None:
         images = torch.zeros(2, 1, 9, 11, 13)
         images[:, :, 4, 5, 6] = 1
-        found = vary_intensity(images.clone(), replace(identity(2), blur=torch.tensor([0.7, 0.0])))
-        assert torch.allclose(found[1], images[1], atol=1e-6)
-        assert found[0].sum() == pytest.approx(1, abs=1e-4)
-        assert found[0, 0, 4, 5, 6] < 0.3
-        neighbours = [found[0, 0, 3, 5, 6], found[0, 0, 4, 4, 6], found[0, 0, 4, 5, 5]]
+        varied = vary_intensity(images.clone(), replace(identity(2), blur=torch.tensor([0.7, 0.0])))
+        assert torch.allclose(varied[1], images[1], atol=1e-6)
+        assert varied[0].sum() == pytest.approx(1, abs=1e-4)
+        assert varied[0, 0, 4, 5, 6] < 0.3
+        neighbours = [varied[0, 0, 3, 5, 6], varied[0, 0, 4, 4, 6], varied[0, 0, 4, 5, 5]]
         assert neighbours[0] == pytest.approx(neighbours[1]) == pytest.approx(neighbours[2])
 
     def test_blur_leaves_an_axis_of_one_voxel_alone(self) -> None:
         images = torch.zeros(1, 1, 1, 9, 9)
         images[..., 4, 4] = 1
-        found = vary_intensity(images, replace(identity(1), blur=torch.tensor([1.0])))
-        assert found.shape == (1, 1, 1, 9, 9)
-        assert found.sum() == pytest.approx(1, abs=1e-4)
+        varied = vary_intensity(images, replace(identity(1), blur=torch.tensor([1.0])))
+        assert varied.shape == (1, 1, 1, 9, 9)
+        assert varied.sum() == pytest.approx(1, abs=1e-4)
 
 
 class TestSourceSize:

@@ -51,8 +51,8 @@ class TestDraw:
         angle = np.arctan2(inner[:, 1, 0], inner[:, 0, 0])
         turns = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]).transpose(2, 0, 1)
         shear = np.arctan((turns @ inner)[:, 0, 1] / scale)
-        for found, limit in ((np.degrees(angle), ranges.rotation), (np.degrees(shear), ranges.shear)):
-            assert covers(found, -limit, limit, 1e-3)
+        for values, limit in ((np.degrees(angle), ranges.rotation), (np.degrees(shear), ranges.shear)):
+            assert covers(values, -limit, limit, 1e-3)
         assert covers(1 / scale[angle != 0], *ranges.scale)
 
     @pytest.mark.parametrize("strength", sorted(RANGES))
@@ -88,7 +88,7 @@ class TestDraw:
         """The affine part is the same draw with and without; what it is multiplied by in the plane is the scale."""
         plain = self.plane(tiny_plan)
         many = replace(plain, architecture="DeepLabV3Plus")
-        found = []
+        result = []
         for seed in range(150):
             one, other = (draw_augmentation(np.random.default_rng(seed), 3, plan, strength) for plan in (plain, many))
             factors = one.affine[:, 1:, 1:] / other.affine[:, 1:, 1:]
@@ -96,9 +96,9 @@ class TestDraw:
             assert factors == pytest.approx(torch.full_like(factors, float(factors[0])), rel=1e-4)
             assert torch.equal(one.affine[:, 0], other.affine[:, 0])
             assert torch.equal(one.translation, other.translation) and torch.equal(one.noise, other.noise)
-            found.append(float(factors[0]))
+            result.append(float(factors[0]))
         low, high = np.log(RANGES[strength].multi_scale)
-        assert covers(np.log(found), low, high, 1e-4)
+        assert covers(np.log(result), low, high, 1e-4)
 
     def test_strong_is_wider_than_standard_and_standard_than_light(self) -> None:
         for item in fields(Ranges):
@@ -116,12 +116,12 @@ class TestDraw:
         rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
         (heading,) = (row for row in rows if row[1:] == list(STRENGTHS))
         below = rows[rows.index(heading) + 1 :][: len(fields(Ranges))]
-        shown = {row[0].split(",")[0].replace(" ", "_"): row[1:] for row in below}
+        displayed = {row[0].split(",")[0].replace(" ", "_"): row[1:] for row in below}
         for item in fields(Ranges):
-            for strength, cell in zip(STRENGTHS, shown[item.name], strict=True):
+            for strength, cell in zip(STRENGTHS, displayed[item.name], strict=True):
                 numbers = [float(number) / (100 if "%" in cell else 1) for number in re.findall(r"[\d.]+", cell)]
-                wanted = np.atleast_1d(getattr(RANGES[strength], item.name)).tolist()
-                assert numbers == pytest.approx(wanted), (item.name, strength)
+                expected = np.atleast_1d(getattr(RANGES[strength], item.name)).tolist()
+                assert numbers == pytest.approx(expected), (item.name, strength)
 
     @pytest.mark.parametrize("axis", [0, 1, 2])
     def test_half_of_the_patches_are_flipped_along_allowed_axes_alone(

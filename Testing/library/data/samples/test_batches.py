@@ -106,8 +106,8 @@ def test_they_are_the_same_for_any_number_of_workers_and_any_place(
         config = DataConfig(num_workers=workers, foreground_oversampling=0.5, mixup=0.3, cutmix=0.3)
         batches = list(itertools.islice(epoch_batches(list(prepared.values()), plan, config, CPU, 1), 6))
         first = first or batches
-        for batch, wanted in zip(batches, first, strict=True):
-            assert torch.equal(batch[0], wanted[0]) and torch.equal(batch[1], wanted[1])
+        for batch, expected in zip(batches, first, strict=True):
+            assert torch.equal(batch[0], expected[0]) and torch.equal(batch[1], expected[1])
 
 
 def test_without_shuffling_the_cases_come_in_their_order(tiny_plan: Plan, cases: list[CachedCase]) -> None:

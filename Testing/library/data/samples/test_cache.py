@@ -196,10 +196,10 @@ class TestPlaces:
     @pytest.mark.parametrize("place", ["disk", "memory", "device"])
     def test_give_the_same_tensors(self, cases: list[Case], plan: Plan, folder: Path, place: str) -> None:
         expected = build_cache(cases, plan, folder / "expected", CPU)
-        found = build_cache(cases, replace(plan, cache=place), folder / "found", CPU)
+        cached = build_cache(cases, replace(plan, cache=place), folder / "found", CPU)
         for name, case in expected.items():
             for part in ("image", "label", "locations"):
-                first, second = getattr(case, part), getattr(found[name], part)
+                first, second = getattr(case, part), getattr(cached[name], part)
                 assert first.dtype == second.dtype
                 assert torch.equal(first, second)
 

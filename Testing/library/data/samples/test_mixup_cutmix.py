@@ -41,8 +41,8 @@ class TestMixUp:
         first, second, share = mixed[1], mixed[2], mixed[3]
         assert 0.5 <= share < 1
         assert first[:, 0, 0, 0].tolist() == [0, 1, 2] and second[:, 0, 0, 0].tolist() == [2, 0, 1]
-        wanted = share * (first + 0.5) + (1 - share) * (second + 0.5)
-        torch.testing.assert_close(mixed[0][:, 0], wanted.float())
+        expected = share * (first + 0.5) + (1 - share) * (second + 0.5)
+        torch.testing.assert_close(mixed[0][:, 0], expected.float())
         torch.testing.assert_close(mixed[0][:, 1], -(share * first + (1 - share) * second).float())
 
     def test_happens_as_often_as_asked(self) -> None:
@@ -61,9 +61,9 @@ class TestCutMix:
             torch.testing.assert_close(cut[:, 0], cut_labels.float() + 0.5)
             torch.testing.assert_close(cut[:, 1], -cut_labels.float())
             changed = cut_labels[0] == 2  # the next patch of the first is the last
-            places = torch.nonzero(changed)
-            if len(places):
-                low, high = places.min(0).values, places.max(0).values + 1
+            voxels = torch.nonzero(changed)
+            if len(voxels):
+                low, high = voxels.min(0).values, voxels.max(0).values + 1
                 assert int(changed.sum()) == int((high - low).prod())
                 boxes.add((tuple(low.tolist()), tuple(high.tolist())))
         assert len(boxes) > 10

@@ -12,24 +12,24 @@ VALUES = np.array([[[-1000, 0, 40], [80, 200, 3000]]], np.int16)
 
 
 def test_zscore(generator: np.random.Generator) -> None:
-    found = normalize(generator.normal(300, 20, (3, 5, 7)), Normalization(method="zscore"))
-    assert found.dtype == np.float32
-    assert found.mean() == pytest.approx(0, abs=1e-5)
-    assert found.std() == pytest.approx(1, abs=1e-5)
+    normalised = normalize(generator.normal(300, 20, (3, 5, 7)), Normalization(method="zscore"))
+    assert normalised.dtype == np.float32
+    assert normalised.mean() == pytest.approx(0, abs=1e-5)
+    assert normalised.std() == pytest.approx(1, abs=1e-5)
 
 
 def test_minmax() -> None:
-    found = normalize(VALUES, Normalization(method="minmax"))
-    assert found.ravel() == pytest.approx([0, 0.25, 0.26, 0.27, 0.3, 1])
+    normalised = normalize(VALUES, Normalization(method="minmax"))
+    assert normalised.ravel() == pytest.approx([0, 0.25, 0.26, 0.27, 0.3, 1])
 
 
 def test_percentile_is_not_moved_by_few_extreme_voxels(generator: np.random.Generator) -> None:
     array = generator.uniform(0, 100, (10, 20, 30))
     array[0, 0, :2] = 1e6, -1e6
-    found = normalize(array, Normalization(method="percentile"))
+    normalised = normalize(array, Normalization(method="percentile"))
     low, high = np.percentile(array, (0.5, 99.5))
-    assert found[0, 0, :2].tolist() == [1, 0]
-    assert found[5, 6, 7] == pytest.approx(np.clip((array[5, 6, 7] - low) / (high - low), 0, 1), abs=1e-5)
+    assert normalised[0, 0, :2].tolist() == [1, 0]
+    assert normalised[5, 6, 7] == pytest.approx(np.clip((array[5, 6, 7] - low) / (high - low), 0, 1), abs=1e-5)
 
 
 def test_ct_clips_and_takes_the_numbers_of_the_training_set() -> None:
@@ -38,9 +38,9 @@ def test_ct_clips_and_takes_the_numbers_of_the_training_set() -> None:
 
 
 def test_none_only_changes_the_type() -> None:
-    found = normalize(VALUES, Normalization(method="none"))
-    assert found.dtype == np.float32
-    assert np.array_equal(found, VALUES)
+    normalised = normalize(VALUES, Normalization(method="none"))
+    assert normalised.dtype == np.float32
+    assert np.array_equal(normalised, VALUES)
 
 
 @pytest.mark.parametrize("method", ["zscore", "minmax", "percentile"])

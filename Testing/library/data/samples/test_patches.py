@@ -20,8 +20,8 @@ def make_case(shape: Triple, generator: np.random.Generator, channels: int = 2) 
     label = np.zeros(shape, np.uint8)
     label[tuple(slice(1, n - 2) for n in shape)] = 1
     label[-1, -1, 0] = 2
-    places = np.argwhere(label)
-    locations = np.concatenate([label[label > 0][:, None], places], axis=1).astype(np.int32)
+    positions = np.argwhere(label)
+    locations = np.concatenate([label[label > 0][:, None], positions], axis=1).astype(np.int32)
     return CachedCase(
         name="a",
         image=torch.from_numpy(generator.permutation(channels * label.size).reshape(channels, *shape)).float(),

@@ -151,9 +151,9 @@ class TestPrepareImage:
     def test_channels_have_their_own_normalisation(
         self, plan: Plan, oblique_case: tuple[sitk.Image, sitk.Image]
     ) -> None:
-        how = (Normalization(method="ct", low=0, high=100, mean=50, std=10), Normalization(method="none"))
+        normalization = (Normalization(method="ct", low=0, high=100, mean=50, std=10), Normalization(method="none"))
         image = oblique_case[0]
-        prepared, grid = prepare_image([image, image], replace(plan, normalization=how))
+        prepared, grid = prepare_image([image, image], replace(plan, normalization=normalization))
         assert prepared.shape == (2, *grid.size_zyx)
         assert prepared[0] == pytest.approx((prepared[1].clip(0, 100) - 50) / 10, abs=1e-4)
 
@@ -175,13 +175,13 @@ class TestNetworkGrid:
         assert grid.size[2] == oblique_geometry.size[2]
 
     @pytest.mark.parametrize(
-        ("wanted", "size"), [((34, 34), (34, 26, 9)), ((13, 13), (13, 10, 9)), ((26, 100), (34, 26, 9))]
+        ("image_size", "size"), [((34, 34), (34, 26, 9)), ((13, 13), (13, 10, 9)), ((26, 100), (34, 26, 9))]
     )
     def test_of_an_image_size_the_longer_side_fits(
-        self, plan: Plan, oblique_geometry: Geometry, wanted: tuple[int, int], size: tuple[int, int, int]
+        self, plan: Plan, oblique_geometry: Geometry, image_size: tuple[int, int], size: tuple[int, int, int]
     ) -> None:
         """17 x 13 pixels of 0.8 x 1.1 mm; the box around them stays, slices too."""
-        grid = network_grid(oblique_geometry, replace(plan, dims=2, spacing=(9.0, 9.0, 9.0), image_size=wanted))
+        grid = network_grid(oblique_geometry, replace(plan, dims=2, spacing=(9.0, 9.0, 9.0), image_size=image_size))
         assert grid.size == size
         box = np.array(oblique_geometry.size) * oblique_geometry.spacing
         assert np.array(grid.size) * grid.spacing == pytest.approx(box)
@@ -195,8 +195,8 @@ class TestNetworkGrid:
 
 class TestClassIndices:
     def test_values_that_are_no_class_become_background(self, plan: Plan) -> None:
-        found = class_indices(np.array([[[0, 1, 2, 3, -1, 255]]]), plan)
-        assert found.tolist() == [[[0, 2, 1, 0, 0, 0]]]
+        indices = class_indices(np.array([[[0, 1, 2, 3, -1, 255]]]), plan)
+        assert indices.tolist() == [[[0, 2, 1, 0, 0, 0]]]
 
     @pytest.mark.parametrize("value, stored", [(1, 255), (255, 1), (1, 1)])
     def test_a_binary_mask_may_have_either_value(self, plan: Plan, value: int, stored: int) -> None:
@@ -205,12 +205,12 @@ class TestClassIndices:
 
     def test_many_classes_need_more_than_a_byte(self, plan: Plan) -> None:
         many = tuple(LabelClass(value=1000 + i, name=str(i), color=(0, 0, 0)) for i in range(300))
-        found = class_indices(np.array([[[1299, 1255, 1000, 0]]]), replace(plan, classes=many))
-        assert found.tolist() == [[[300, 256, 1, 0]]]
+        indices = class_indices(np.array([[[1299, 1255, 1000, 0]]]), replace(plan, classes=many))
+        assert indices.tolist() == [[[300, 256, 1, 0]]]
 
     def test_voxels_that_nobody_labelled_are_below_0(self, plan: Plan) -> None:
-        found = class_indices(np.array([[[0, 1, 255, 2, 3]]]), replace(plan, ignore_label=255))
-        assert found.tolist() == [[[0, 2, -1, 1, 0]]]
+        indices = class_indices(np.array([[[0, 1, 255, 2, 3]]]), replace(plan, ignore_label=255))
+        assert indices.tolist() == [[[0, 2, -1, 1, 0]]]
 
     def test_canonical_axes_of_the_fixture_are_not_those_of_its_file(self, oblique_geometry: Geometry) -> None:
         """Otherwise the tests above would not see a mistake of axes."""

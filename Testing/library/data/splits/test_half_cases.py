@@ -42,11 +42,11 @@ def test_each_label_is_in_one_half_and_all_of_it_in_both(only: Dataset, tmp_path
 
 def test_they_are_a_data_set_with_the_names_and_the_image_of_the_case(only: Dataset, tmp_path: Path) -> None:
     write_halves(only.cases[0], only, tmp_path / "halves", None)
-    found = find_cases(tmp_path / "halves")
-    assert [case.name for case in found.cases] == ["P 1 half 1", "P 1 half 2"]
-    assert found.label_names == NAMES and found.channel_names == ("CT",)
-    assert found.looks["bone"].color == (1, 2, 3) and found.looks["bone"].terminology == "T"
-    assert all(case.images == (only.cases[0].images[0].resolve(),) for case in found.cases)
+    dataset = find_cases(tmp_path / "halves")
+    assert [case.name for case in dataset.cases] == ["P 1 half 1", "P 1 half 2"]
+    assert dataset.label_names == NAMES and dataset.channel_names == ("CT",)
+    assert dataset.looks["bone"].color == (1, 2, 3) and dataset.looks["bone"].terminology == "T"
+    assert all(case.images == (only.cases[0].images[0].resolve(),) for case in dataset.cases)
     assert json.loads((tmp_path / "halves" / "cases.json").read_text())["schema_version"] == 1
 
 

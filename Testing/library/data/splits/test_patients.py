@@ -58,8 +58,8 @@ def test_names_that_look_like_patients(names: list[str], first: str) -> None:
     pattern = patient_pattern_for(names)
     assert bool(pattern) == bool(first)
     if pattern:
-        found = patients_of(cases(**dict.fromkeys(names, "")), DataConfig(patient_pattern=pattern))
-        assert found[names[0]] == found[names[1]] == first != found[names[2]]
+        patient_of = patients_of(cases(**dict.fromkeys(names, "")), DataConfig(patient_pattern=pattern))
+        assert patient_of[names[0]] == patient_of[names[1]] == first != patient_of[names[2]]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no pipes that are files")
@@ -78,16 +78,16 @@ def test_as_the_data_set_says() -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern, words", [("(", "'(' is no regular expression"), ("^ann", "finds no patient in 2 names: bob_1, bob_2")]
+    "pattern, message", [("(", "'(' is no regular expression"), ("^ann", "finds no patient in 2 names: bob_1, bob_2")]
 )
-def test_wrong_patterns(pattern: str, words: str) -> None:
+def test_wrong_patterns(pattern: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         patients_of(FOUR, DataConfig(patient_pattern=pattern))
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "name, text, words",
+    "name, text, message",
     [
         ("a.csv", "case,patient\nann_1,ann\n", "names no patient for 3 cases: ann_2, bob_1, bob_2"),
         ("a.csv", "name,patient\nann_1,ann\n", "needs the columns 'case' and 'patient' in its first line"),
@@ -95,11 +95,11 @@ def test_wrong_patterns(pattern: str, words: str) -> None:
         ("a.json", "{", "is not valid JSON"),
     ],
 )
-def test_wrong_tables(tmp_path: Path, name: str, text: str, words: str) -> None:
+def test_wrong_tables(tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(MedSegError) as caught:
         patients_of(FOUR, DataConfig(patient_table=str(tmp_path / name)))
-    assert words in str(caught.value) and name in str(caught.value)
+    assert message in str(caught.value) and name in str(caught.value)
 
 
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ class TestFile:
         assert (split.train, split.val, split.reason) == (("b",), ("a",), "fold 1 of folds.json")
 
     @pytest.mark.parametrize(
-        "document, fold, words",
+        "document, fold, message",
         [
             ([{"train": ["a"]}], 1, "holds 1 folds; fold 1 is not one of 0 to 0"),
             ("{", None, "is not valid JSON"),
@@ -135,11 +135,11 @@ class TestFile:
             ({"train": [], "val": ["a"]}, None, "has no case to train on"),
         ],
     )
-    def test_wrong_files(self, tmp_path: Path, document: Any, fold: int | None, words: str) -> None:
+    def test_wrong_files(self, tmp_path: Path, document: Any, fold: int | None, message: str) -> None:
         with pytest.raises(MedSegError) as caught:
             self.split(tmp_path, document, fold)
         assert isinstance(caught.value, (DataError, UsageError))
-        assert words in str(caught.value)
+        assert message in str(caught.value)
         assert "folds.json" in str(caught.value)
 
     def test_that_is_not_there(self, tmp_path: Path) -> None:
@@ -157,8 +157,8 @@ def case(name: str, part: Part | None = None, patient: str = "", label: Path = P
 
 class TestDataset:
     def test_names_alone_are_divided_as_before(self) -> None:
-        found = split_dataset(dataset(*map(case, MANY)), DataConfig())
-        assert found == split_cases(MANY, DataConfig())
+        result = split_dataset(dataset(*map(case, MANY)), DataConfig())
+        assert result == split_cases(MANY, DataConfig())
 
     def test_image_before_every_name_does_not_count(self) -> None:
         plain = split_cases(NAMES, DataConfig())
@@ -198,9 +198,9 @@ class TestParts:
         assert (len(split.train), len(split.val), split.test) == (30, 10, ("x",))
         assert split.reason.endswith("1 test, as the data set says")
 
-    @pytest.mark.parametrize("part, words", [("val", "no case is there to train on"), ("test", "all cases are test")])
-    def test_nothing_to_train_on(self, part: Part, words: str) -> None:
-        with pytest.raises(DataError, match=words):
+    @pytest.mark.parametrize("part, message", [("val", "no case is there to train on"), ("test", "all cases are test")])
+    def test_nothing_to_train_on(self, part: Part, message: str) -> None:
+        with pytest.raises(DataError, match=message):
             split_dataset(dataset(case("a", part)), DataConfig())
 
 
@@ -240,12 +240,12 @@ def test_stratified_by_the_classes_in_the_label_maps(tmp_path: Path) -> None:
         without.append(case(name, label=tmp_path / f"{name}_without.npy"))
     rare = {name for index, name in enumerate(MANY) if index % 10 == 3}
     settings = {"split_by": "stratified"}
-    known = replace(dataset(*cases), ignore_label=9)
-    split = split_dataset(known, DataConfig(val_split=0.25, test_split=0.25, **settings))
+    labelled = replace(dataset(*cases), ignore_label=9)
+    split = split_dataset(labelled, DataConfig(val_split=0.25, test_split=0.25, **settings))
     assert [len(rare & set(part)) for part in (split.train, split.val, split.test)] == [2, 1, 1]
     assert [len(part) for part in (split.train, split.val, split.test)] == [20, 10, 10]
     assert split_dataset(dataset(*without), DataConfig(val_split=0.25, test_split=0.25, split_by="stratified")) == split
-    folds = [split_dataset(known, DataConfig(fold=fold, folds=4, **settings)).val for fold in range(4)]
+    folds = [split_dataset(labelled, DataConfig(fold=fold, folds=4, **settings)).val for fold in range(4)]
     assert [len(rare & set(val)) for val in folds] == [1, 1, 1, 1]
     assert sorted(name for val in folds for name in val) == MANY
 
@@ -253,9 +253,9 @@ def test_stratified_by_the_classes_in_the_label_maps(tmp_path: Path) -> None:
 class TestFoldsOfACrossValidation:
     def test_every_case_is_held_out_once_as_a_fold_of_a_training_is(self) -> None:
         data = dataset(*map(case, MANY))
-        found = fold_splits(data, DataConfig(folds=3))
-        assert sorted(name for split in found for name in split.val) == MANY
-        assert found == [split_dataset(data, DataConfig(fold=index, folds=3)) for index in range(3)]
+        splits = fold_splits(data, DataConfig(folds=3))
+        assert sorted(name for split in splits for name in split.val) == MANY
+        assert splits == [split_dataset(data, DataConfig(fold=index, folds=3)) for index in range(3)]
 
     @pytest.mark.parametrize("count, folds", [(2, 2), (3, 3), (4, 4), (5, 5), (6, 5)])
     def test_up_to_four_cases_are_left_out_one_by_one(self, count: int, folds: int) -> None:
@@ -263,18 +263,18 @@ class TestFoldsOfACrossValidation:
 
     def test_patients_count_where_they_are_known(self) -> None:
         cases = [case(name, patient=name[-1]) for name in ("x1", "y1", "x2", "y2", "x3", "y3")]
-        found = fold_splits(dataset(*cases), DataConfig())
-        assert sorted(split.val for split in found) == [("x1", "y1"), ("x2", "y2"), ("x3", "y3")]
+        splits = fold_splits(dataset(*cases), DataConfig())
+        assert sorted(split.val for split in splits) == [("x1", "y1"), ("x2", "y2"), ("x3", "y3")]
 
     def test_cases_kept_for_a_test_are_in_none(self) -> None:
-        found = fold_splits(dataset(case("a"), case("b"), case("c", part="test"), case("d", part="val")), DataConfig())
-        assert [sides(split) for split in found] == [["a", "b", "d"]] * 3
+        splits = fold_splits(dataset(case("a"), case("b"), case("c", part="test"), case("d", part="val")), DataConfig())
+        assert [sides(split) for split in splits] == [["a", "b", "d"]] * 3
 
     def test_those_of_a_file(self, tmp_path: Path) -> None:
         path = tmp_path / "splits.json"
         path.write_text(json.dumps([{"train": ["a"], "val": ["b"]}, {"train": ["b"], "val": ["a"]}]))
-        found = fold_splits(dataset(case("a"), case("b")), DataConfig(split_file=str(path)))
-        assert [split.val for split in found] == [("b",), ("a",)]
+        splits = fold_splits(dataset(case("a"), case("b")), DataConfig(split_file=str(path)))
+        assert [split.val for split in splits] == [("b",), ("a",)]
 
     def test_too_few(self) -> None:
         with pytest.raises(UsageError, match="6 cases cannot make 7 folds"):
