@@ -11,6 +11,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from MedSegTrainerLib.config.split_sizes import split_sizes
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerUI.jobs.event_text import plan_sentence, reasons_table
 from MedSegTrainerUI.jobs.job_list import weight_count
@@ -20,6 +21,7 @@ from MedSegTrainerUI.shared.tab_order import set_tab_order
 from MedSegTrainerUI.train.job_view import JobSection
 from MedSegTrainerUI.train.settings import (
     GROUPS,
+    data_config,
     group_label,
     load_settings,
     only_changes,
@@ -29,7 +31,6 @@ from MedSegTrainerUI.train.settings import (
 )
 from MedSegTrainerUI.train.settings_form import SettingsForm
 
-CASES_FOR_A_TEST_SET = 20  # as the library divides them
 NAMES_IN_A_JOB = 3
 
 
@@ -285,15 +286,16 @@ class TrainSection:
 
 
 def split_text(count: int, changes: dict[str, Any]) -> str:
-    """How many of the cases will be held out, as the library divides them."""
+    """How many of the cases will be held out."""
     if count == 1:
         return _("1 case: it trains and is looked at, so nobody knows how good the model is for others")
     if {"data.split_file", "data.fold"} & changes.keys():
         return _("{count} cases, divided as set under Advanced").format(count=count)
-    test = round(count * changes.get("data.test_split", 0.15)) if count >= CASES_FOR_A_TEST_SET else 0
-    share = changes.get("data.val_split", 0.15)
-    val = min(max(1, round(count * share)), count - test - 1) if share > 0 else 0
-    held = val + test
+    try:
+        sizes = split_sizes(count, data_config(changes))
+    except UsageError as error:
+        return str(error).rstrip(".")
+    held = sizes.val + sizes.test
     if not held:
         return _("{count} cases, none is held out").format(count=count)
     if held == 1:

@@ -18,7 +18,7 @@ from slicer.i18n import tr as _
 from slicer.i18n import translate
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config import DataConfig, TrainConfig
 from MedSegTrainerLib.errors import UsageError, did_you_mean
 from MedSegTrainerLib.files.json_input import parse_json, read_json_file
 
@@ -314,21 +314,27 @@ def training_config(changes: Mapping[str, Any], minutes: int, data_dir: Path, de
     values: dict[str, Any] = {"trainer.device": device, **({} if minutes else UNTIL_STOP), **changes}
     values["data.data_dir"] = str(data_dir)
     values["trainer.budget"] = f"{minutes}m" if minutes else UNTIL_STOP_BUDGET
-    sections: dict[str, dict[str, Any]] = {}
-    for key, value in values.items():
-        section, _dot, name = key.partition(".")
-        sections.setdefault(section, {})[name] = value
+    sections = _by_section(values)
     classes = get_type_hints(TrainConfig)
     return TrainConfig(**{section: classes[section](**given) for section, given in sections.items()})
 
 
-def save_settings(path: Path, changes: Mapping[str, Any]) -> None:
-    """As ``medsegtrainer train --config`` takes them: sections with the changed settings. Raises StorageError."""
+def data_config(changes: Mapping[str, Any]) -> DataConfig:
+    """The settings of the data alone, as a training would have them."""
+    return DataConfig(**_by_section(changes).get("data", {}))
+
+
+def _by_section(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     sections: dict[str, dict[str, Any]] = {}
-    for key, value in changes.items():
+    for key, value in values.items():
         section, _dot, name = key.partition(".")
         sections.setdefault(section, {})[name] = value
-    atomic.write_json(path, sections)
+    return sections
+
+
+def save_settings(path: Path, changes: Mapping[str, Any]) -> None:
+    """As ``medsegtrainer train --config`` takes them: sections with the changed settings. Raises StorageError."""
+    atomic.write_json(path, _by_section(changes))
 
 
 def load_settings(path: Path) -> dict[str, Any]:
