@@ -5,22 +5,18 @@ from __future__ import annotations
 import html
 import math
 import time
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.errors import JobError, ModelError
-from MedSegTrainerLib.files.json_input import parse_json
+from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.model.description import DESCRIPTION, SCHEMA_VERSION, DescriptionError, read_description
 
-DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
-LARGEST_DESCRIPTION = 64 << 20  # bytes, as MedSegTrainerLib.model.package allows
-FORMAT = 1
+NANOSECONDS = 1e9
 CLASSES_SHOWN = 12
 LOW_DICE = 0.7
 
@@ -49,37 +45,55 @@ class ModelCard:
 
 def read_card(path: Path) -> ModelCard:
     """The card of a model folder, its zip, or the job that made it; raises ModelError where there is no model."""
+    stamp = model_stamp(path)
     try:
-        text, made = _read_zip(path) if path.is_file() else _read_folder(path)
+        return _card(path, read_description(path), stamp[0] / NANOSECONDS if stamp else 0.0)
+    except DescriptionError as error:
+        raise ModelError(_reason(path, error)) from None
     except OSError as error:
-        raise ModelError(
-            _("{path} cannot be read: {reason}. Choose a model that can be reached.").format(
-                path=path, reason=error.strerror or error
-            )
-        ) from None
-    try:
-        document = parse_json(text, str(path), JobError)
-        version = document["schema_version"]
-        if version != FORMAT:
-            raise ModelError(
-                _("{path} has model format {found}, and this version reads {known}. Update MedSegTrainer.").format(
-                    path=path, found=version, known=FORMAT
-                )
-            )
-        return _card(path, document, made)
-    except (JobError, ValueError, KeyError, TypeError, AttributeError):
-        raise ModelError(
-            _("{path} is no model of MedSegTrainer: its description is damaged. Choose another one.").format(path=path)
-        ) from None
+        raise ModelError(_unreachable(path, error.strerror or error)) from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ModelError(_damaged(path)) from None
+
+
+def _reason(path: Path, error: DescriptionError) -> str:
+    """What the library found wrong, in the language of the user."""
+    if error.problem == "gone":
+        return _("The model {path} is not there any more. Choose another one, or train it again.").format(path=path)
+    if error.problem == "untrained":
+        return _("The job {name} has made no model yet. Train it first.").format(name=path.name)
+    if error.problem == "no_model":
+        text = _("{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file.")
+        return text.format(path=path)
+    if error.problem == "zip_without_model":
+        return _("{path} is a zip file without a model. Choose the zip of a model folder.").format(path=path)
+    if error.problem == "no_zip":
+        text = _("{path} is no model: it is not a zip file, or a damaged one. Choose a model folder or its zip.")
+        return text.format(path=path)
+    if error.problem == "unreachable":
+        return _unreachable(path, error.detail)
+    if error.problem == "version":
+        text = _("{path} has model format {found}, and this version reads {known}. Update MedSegTrainer.")
+        return text.format(path=path, found=error.detail, known=SCHEMA_VERSION)
+    return _damaged(path)
+
+
+def _unreachable(path: Path, reason: object) -> str:
+    return _("{path} cannot be read: {reason}. Choose a model that can be reached.").format(path=path, reason=reason)
+
+
+def _damaged(path: Path) -> str:
+    text = _("{path} is no model of MedSegTrainer: its description is damaged. Choose another one.")
+    return text.format(path=path)
 
 
 def model_stamp(path: Path) -> tuple[int, int] | None:
-    """Changes when the model does; None where there is none any more."""
+    """When the model was written (nanoseconds since 1970) and how many bytes; None where there is none any more."""
     for file in (path / "model" / DESCRIPTION, path / DESCRIPTION, path):
         try:
             if file.is_file():
-                found = file.stat()
-                return found.st_mtime_ns, found.st_size
+                about = file.stat()
+                return about.st_mtime_ns, about.st_size
         except OSError:
             continue
     return None
@@ -119,42 +133,6 @@ def when(seconds: float) -> str:
     if seconds >= midnight - 24 * 3600:
         return _("yesterday {time}").format(time=time.strftime("%H:%M", there))
     return time.strftime("%Y-%m-%d", there)
-
-
-def _read_folder(path: Path) -> tuple[bytes, float]:
-    if not path.exists():
-        raise ModelError(
-            _("The model {path} is not there any more. Choose another one, or train it again.").format(path=path)
-        )
-    folder = path / "model" if (path / "model" / DESCRIPTION).exists() else path
-    description = folder / DESCRIPTION
-    if not description.is_file() or not (folder / WEIGHTS).is_file():
-        if (path / "job.json").exists():
-            raise ModelError(_("The job {name} has made no model yet. Train it first.").format(name=path.name))
-        raise ModelError(
-            _(
-                "{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file."
-            ).format(path=path)
-        )
-    return description.read_bytes(), description.stat().st_mtime
-
-
-def _read_zip(path: Path) -> tuple[bytes, float]:
-    """The description in a zip, read in memory: nothing is unpacked."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {PurePosixPath(info.filename).name: info for info in archive.infolist() if not info.is_dir()}
-            if not {DESCRIPTION, WEIGHTS} <= members.keys() or members[DESCRIPTION].file_size > LARGEST_DESCRIPTION:
-                raise ModelError(
-                    _("{path} is a zip file without a model. Choose the zip of a model folder.").format(path=path)
-                )
-            return archive.read(members[DESCRIPTION]), path.stat().st_mtime
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError):  # damaged, locked, or something else
-        raise ModelError(
-            _("{path} is no model: it is not a zip file, or a damaged one. Choose a model folder or its zip.").format(
-                path=path
-            )
-        ) from None
 
 
 def _card(path: Path, document: dict[str, Any], made: float) -> ModelCard:

@@ -31,5 +31,5 @@ def test_sizes(count: int, config: DataConfig, sizes: tuple[int, int, int]) -> N
 
 
 def test_none_left_to_train_on_is_refused() -> None:
-    with pytest.raises(UsageError, match="data.test_split = 1 keeps all 20 cases aside"):
+    with pytest.raises(UsageError, match=r"data\.test_split = 1 keeps all 20 cases aside"):
         split_sizes(20, DataConfig(val_split=0, test_split=1))
