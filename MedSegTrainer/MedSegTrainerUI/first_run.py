@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.data.scene_pairs import pair_all
+from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.samples.sample_data import load_phantoms
 from MedSegTrainerUI.scene.case_rows import write_rows
 from MedSegTrainerUI.shared.messages import told
@@ -17,7 +16,7 @@ SETTING = "MedSegTrainer/FirstRunClosed"
 
 
 class FirstRun:
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: PanelView) -> None:
         self.panel = panel
         panel.ui.sampleButton.connect("clicked()", self.onSample)
         panel.ui.dismissButton.connect("clicked()", self.onDismiss)

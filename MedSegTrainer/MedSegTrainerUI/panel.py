@@ -23,11 +23,13 @@ from MedSegTrainerUI.first_run import FirstRun
 from MedSegTrainerUI.jobs.end_notice import Desktop, EndNotice
 from MedSegTrainerUI.jobs.job_bar import JobBar
 from MedSegTrainerUI.jobs.job_list import JobList
+from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.case_rows import CaseRow, read_rows
 from MedSegTrainerUI.scene.segment_classes import SegmentClass, find_classes
 from MedSegTrainerUI.shared.row_breaks import RowBreaks
 from MedSegTrainerUI.shared.section_folding import SectionFolding
 from MedSegTrainerUI.shared.tab_order import set_tab_order
+from MedSegTrainerUI.slicer_types import Node, Widget
 from MedSegTrainerUI.train.section import TrainSection
 
 TIMER_MILLISECONDS = 500
@@ -36,11 +38,11 @@ TIMER_MILLISECONDS = 500
 class Panel(VTKObservationMixin):
     """Sections reach each other through this, and call ``refresh`` after a change that others may show."""
 
-    def __init__(self, uiWidget: Any, logic: Any) -> None:
+    def __init__(self, uiWidget: Widget, logic: Any) -> None:
         VTKObservationMixin.__init__(self)
         self.uiWidget, self.logic = uiWidget, logic
         self.ui = slicer.util.childWidgetVariables(uiWidget)
-        self.parameters: Any = None
+        self.parameters: Parameters | None = None
         self.entered = True
         self._refreshing = self._cleaned = False
         self._kept: KeptParameters | None = None
@@ -84,7 +86,7 @@ class Panel(VTKObservationMixin):
         """The classes to train, as the user named, merged and left them out."""
         return find_classes(self.rows(), self.class_names())
 
-    def setParameterNode(self, parameters: Any) -> None:
+    def setParameterNode(self, parameters: Parameters | None) -> None:
         """Parameters or None, while the scene is being closed."""
         before = self.train.job.watched
         self._observe(False)
@@ -186,7 +188,7 @@ class Panel(VTKObservationMixin):
         change = self.addObserver if wanted else self.removeObserver
         change(node, vtk.vtkCommand.ModifiedEvent, self.onParameters)
 
-    def onParameters(self, caller: Any, event: str) -> None:
+    def onParameters(self, caller: Node, event: str) -> None:
         self.refresh()
 
 

@@ -184,7 +184,7 @@ def _dice(training: Mapping[str, Any], metrics: Mapping[str, Any]) -> tuple[dict
     return dice, sum(known) / len(known) if known else None, count
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 

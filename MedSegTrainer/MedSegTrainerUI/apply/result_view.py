@@ -15,6 +15,7 @@ from MedSegTrainerUI.scene.segment_layers import segment_ids, segment_name, segm
 from MedSegTrainerUI.shared.messages import told
 from MedSegTrainerUI.shared.slice_views import jump_to, views_with
 from MedSegTrainerUI.shared.tables import Cell, fill, format_ml, prepare
+from MedSegTrainerUI.slicer_types import Node, SegmentationNode, VolumeNode
 
 SEGMENT, ML = range(2)
 
@@ -43,7 +44,7 @@ class ResultView:
         """Another run begins."""
         self._list([])
 
-    def add(self, node: Any) -> None:
+    def add(self, node: Node) -> None:
         if node.GetID() not in self._ids:
             self._list([*self._ids, node.GetID()])
 
@@ -141,7 +142,7 @@ class ResultView:
         selector.blockSignals(blocked)
 
 
-def open_segment_editor(segmentation: Any, volume: Any) -> None:
+def open_segment_editor(segmentation: SegmentationNode, volume: VolumeNode) -> None:
     """Changes to Slicer's Segment Editor. Raises RuntimeError where Slicer has no window."""
     slicer.util.selectModule("SegmentEditor")
     editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
@@ -150,7 +151,7 @@ def open_segment_editor(segmentation: Any, volume: Any) -> None:
         editor.setSourceVolumeNode(volume)
 
 
-def _cells(node: Any, segment_id: str, ml: float) -> list[Cell]:
+def _cells(node: Node, segment_id: str, ml: float) -> list[Cell]:
     color = node.GetSegmentation().GetSegment(segment_id).GetColor()
     swatch = tuple(round(255 * part) for part in color)
     tip = _("A click shows it in the slice views.")
@@ -160,12 +161,12 @@ def _cells(node: Any, segment_id: str, ml: float) -> list[Cell]:
     ]
 
 
-def _display(segmentation: Any) -> Any:
+def _display(segmentation: SegmentationNode) -> Any:
     segmentation.CreateDefaultDisplayNodes()  # where there is none
     return segmentation.GetDisplayNode()
 
 
-def _volume_of(segmentation: Any) -> Any:
+def _volume_of(segmentation: SegmentationNode) -> Any:
     return segmentation.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
 
 

@@ -27,11 +27,13 @@ from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import STOP_NOW, JobFolder
 from MedSegTrainerUI.apply.model_card import ModelCard
 from MedSegTrainerUI.apply.model_list import model_name
-from MedSegTrainerUI.jobs.job_list import safe_name
+from MedSegTrainerUI.jobs.job_list import JobList, safe_name
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
 from MedSegTrainerUI.jobs.process import TreeEnd
+from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.scene.import_segments import import_segments
 from MedSegTrainerUI.scene.volumes import export_channel, export_volume, volume_array, volume_geometry
+from MedSegTrainerUI.slicer_types import Node, VolumeNode
 
 RECORD = "scene.json"
 SUFFIX = ".seg.nrrd"
@@ -48,7 +50,7 @@ class ApplyTask:
 
     card: ModelCard
     cases: tuple[tuple[Any, ...], ...]
-    output: Any = None
+    output: Node = None
     tta: bool = False
     largest_component: bool = False
     fill_holes: bool = False
@@ -178,7 +180,7 @@ class ApplyRun:
             self._end = TreeEnd(status.pid)
 
 
-def start_run(panel: Any, task: ApplyTask) -> ApplyRun:
+def start_run(panel: PanelView, task: ApplyTask) -> ApplyRun:
     """Exports the volumes and starts the job; where that fails nothing is left behind. Raises MedSegError."""
     remove_finished(panel.jobs)
     names = _case_names([volumes[0].GetName() for volumes in task.cases])
@@ -222,7 +224,7 @@ def start_run(panel: Any, task: ApplyTask) -> ApplyRun:
     return run
 
 
-def find_runs(jobs: Any) -> list[ApplyRun]:
+def find_runs(jobs: JobList) -> list[ApplyRun]:
     """Earlier jobs that still run, or whose results are not all in the scene, newest first."""
     found = []
     for folder in jobs.all():
@@ -236,7 +238,7 @@ def find_runs(jobs: Any) -> list[ApplyRun]:
     return found
 
 
-def remove_finished(jobs: Any) -> None:
+def remove_finished(jobs: JobList) -> None:
     """Deletes all but the newest jobs whose results are in the scene."""
     kept = 0
     for folder in jobs.all():
@@ -274,13 +276,13 @@ def find_volume(entry: Mapping[str, Any], *, same_scene: bool) -> Any:
     )
 
 
-def _voxels(volume: Any) -> int:
+def _voxels(volume: VolumeNode) -> int:
     """A number that tells volumes of the same size apart: a checksum of a million voxels at most."""
     values = volume_array(volume).ravel()
     return zlib.crc32(np.ascontiguousarray(values[:: values.size // MOST_VOXELS + 1]).tobytes())
 
 
-def _is_as(volume: Any, entry: Mapping[str, Any]) -> bool:
+def _is_as(volume: VolumeNode, entry: Mapping[str, Any]) -> bool:
     """Whether it lies where the volume of a case lay, with the same voxels."""
     try:
         geometry = volume_geometry(volume)
@@ -292,7 +294,7 @@ def _is_as(volume: Any, entry: Mapping[str, Any]) -> bool:
     return bool(lies_there) and _voxels(volume) == entry["voxels"]
 
 
-def _entry(volume: Any) -> dict[str, Any]:
+def _entry(volume: VolumeNode) -> dict[str, Any]:
     geometry = volume_geometry(volume)
     return {
         "volume": volume.GetID(),

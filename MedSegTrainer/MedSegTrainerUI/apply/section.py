@@ -20,9 +20,12 @@ from MedSegTrainerUI.apply.result_view import ResultView, open_segment_editor
 from MedSegTrainerUI.apply.run import ApplyRun, ApplyTask, find_runs, start_run
 from MedSegTrainerUI.apply.volume_chooser import VolumeChooser
 from MedSegTrainerUI.apply.waiting_results import WaitingResults
+from MedSegTrainerUI.panel_view import PanelView
+from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.segment_classes import same_name
 from MedSegTrainerUI.shared.messages import show_message, told
 from MedSegTrainerUI.shared.node_choice import keep_readable, let_go
+from MedSegTrainerUI.slicer_types import Node
 
 SECONDS_BETWEEN_SCANS = 5.0  # of the models that there are
 
@@ -30,13 +33,13 @@ SECONDS_BETWEEN_SCANS = 5.0  # of the models that there are
 class ApplySection:
     """One model is applied at a time; its results are imported as they are finished."""
 
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: PanelView) -> None:
         self.panel = panel
         self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/ApplySection.ui"))
         self.ui = slicer.util.childWidgetVariables(self.uiWidget)
         self.uiWidget.setMRMLScene(slicer.mrmlScene)
         self.confirm = slicer.util.confirmOkCancelDisplay  # asks before something is lost
-        self.parameters: Any = None
+        self.parameters: Parameters | None = None
         self.card: ModelCard | None = None
         self.run: ApplyRun | None = None
         self.waiting = WaitingResults(self)
@@ -79,7 +82,7 @@ class ApplySection:
             else:
                 self.waiting.runs.append(run)
 
-    def setParameterNode(self, parameters: Any) -> None:
+    def setParameterNode(self, parameters: Parameters | None) -> None:
         self.parameters = parameters
         if parameters is None:
             self.shown.clear()
@@ -253,11 +256,11 @@ class ApplySection:
                 self.volumes.remember(self.parameters.parameterNode)
 
     @told
-    def onOutput(self, node: Any) -> None:
+    def onOutput(self, node: Node) -> None:
         if self.parameters is not None and not self._restoring and self.parameters.outputSegmentation is not node:
             self.parameters.outputSegmentation = node
 
-    def onOption(self, name: str, value: Any) -> None:
+    def onOption(self, name: str, value: object) -> None:
         if self.parameters is not None and not self._restoring and getattr(self.parameters, name) != value:
             setattr(self.parameters, name, value)
 

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerUI.shared.node_choice import keep_readable, let_go
 from MedSegTrainerUI.shared.tab_order import set_tab_order
+from MedSegTrainerUI.slicer_types import Node, Ui
 
 ROLE = "applyVolume"
 
@@ -21,7 +22,7 @@ class VolumeChooser:
     ``ui`` are the widgets of ApplySection.ui; ``changed`` is called when the choice is another one.
     """
 
-    def __init__(self, ui: Any, changed: Callable[[], None]) -> None:
+    def __init__(self, ui: Ui, changed: Callable[[], None]) -> None:
         self.ui, self._changed = ui, changed
         self._names: tuple[str, ...] = ("",)
         self._combos: list[Any] = []
@@ -69,7 +70,7 @@ class VolumeChooser:
         missing = [name for name, combo in zip(self._names, self._combos, strict=True) if combo.currentNode() is None]
         return _("Choose a volume for each channel: {names}.").format(names=", ".join(missing))
 
-    def remember(self, parameterNode: Any) -> None:
+    def remember(self, parameterNode: Node) -> None:
         """Keeps the choice as node references; writes nothing where they are right already."""
         wanted = [node.GetID() for case in self.cases() for node in case]
         count = parameterNode.GetNumberOfNodeReferences(ROLE)
@@ -80,7 +81,7 @@ class VolumeChooser:
             for node_id in wanted:
                 parameterNode.AddNodeReferenceID(ROLE, node_id)
 
-    def restore(self, parameterNode: Any) -> None:
+    def restore(self, parameterNode: Node) -> None:
         """Chooses what is remembered."""
         count = parameterNode.GetNumberOfNodeReferences(ROLE)
         nodes = [parameterNode.GetNthNodeReference(ROLE, index) for index in range(count)]
@@ -109,7 +110,7 @@ class VolumeChooser:
         combo.connect("currentNodeChanged(vtkMRMLNode*)", self._on_channel)
         return combo
 
-    def _on_channel(self, node: Any) -> None:
+    def _on_channel(self, node: Node) -> None:
         self._changed()
 
 

@@ -11,6 +11,8 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
+from MedSegTrainerUI.slicer_types import Node
+
 SECONDS_BETWEEN = 2.0  # voxels are counted again that often at most, while segments are being changed
 COALESCED_MILLISECONDS = 200
 
@@ -62,11 +64,11 @@ class SceneWatch(VTKObservationMixin):
             if not self.hasObserver(node, event, self.onChange):
                 self.addObserver(node, event, self.onChange)
 
-    def onChange(self, caller: Any, event: str) -> None:
+    def onChange(self, caller: Node, event: str) -> None:
         self.stale = True
         if not self._timer.active:
             rest = 1000 * (self._seconds_between - (time.monotonic() - self._looked))
             self._timer.start(max(COALESCED_MILLISECONDS, round(rest)))
 
-    def _events(self, node: Any) -> list[int]:
+    def _events(self, node: Node) -> list[int]:
         return [vtk.vtkCommand.ModifiedEvent, *(self._segment_events if node.IsA("vtkMRMLSegmentationNode") else ())]

@@ -19,6 +19,7 @@ from slicer.i18n import tr as _
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI.scene.case_rows import CaseRow, free_name
 from MedSegTrainerUI.scene.volumes import VolumeGeometry, image_array, matrix_array, volume_geometry
+from MedSegTrainerUI.slicer_types import Scene, SegmentationNode, VolumeNode
 
 LABEL_WORDS = {
     "seg", "segs", "segmentation", "segmentations", "label", "labels", "labelmap", "mask", "masks", "gt", "groundtruth",
@@ -42,7 +43,7 @@ class Pairs:
     label_maps: tuple[Any, ...]
 
 
-def pair_all(scene: Any) -> Pairs:
+def pair_all(scene: Scene) -> Pairs:
     """Every volume and segmentation of a scene, but hidden ones; each is in one pair at most."""
     nodes = [node for node in _nodes(scene, "vtkMRMLScalarVolumeNode") if not node.GetHideFromEditors()]
     labels = [node for node in nodes if is_label_map(node)]
@@ -81,7 +82,7 @@ def pairs_message(pairs: Pairs, new: int) -> tuple[str, str]:
     return _("No volume of the scene has a segmentation. Segment one in the Segment Editor first."), "warning"
 
 
-def is_label_map(volume: Any) -> bool:
+def is_label_map(volume: VolumeNode) -> bool:
     """Whether a volume holds labels: by its kind, or by few whole numbers from 0 on (more where its name says so)."""
     if volume.IsA("vtkMRMLLabelMapVolumeNode"):
         return True
@@ -113,16 +114,16 @@ def _match(
             partner[volume] = nodes[0]
 
 
-def _drawn_on(volume: Any, segmentation: Any) -> bool:
+def _drawn_on(volume: VolumeNode, segmentation: SegmentationNode) -> bool:
     return segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole()) is volume
 
 
-def _same_name(volume: Any, segmentation: Any) -> bool:
+def _same_name(volume: VolumeNode, segmentation: SegmentationNode) -> bool:
     stems = _stem(volume.GetName(), VOLUME_WORDS), _stem(segmentation.GetName(), LABEL_WORDS)
     return bool(stems[0]) and stems[0] == stems[1]
 
 
-def _same_place(volume: Any, segmentation: Any) -> bool:
+def _same_place(volume: VolumeNode, segmentation: SegmentationNode) -> bool:
     """Whether the segmentation's voxels are those of the volume."""
     converter = slicer.vtkSegmentationConverter
     text = segmentation.GetSegmentation().GetConversionParameter(converter.GetReferenceImageGeometryParameterName())
@@ -147,7 +148,7 @@ def _words(name: str | None) -> list[str]:
     return [word for word in re.split(r"[\W_]+", text) if word]
 
 
-def _nodes(scene: Any, class_name: str) -> list[Any]:
+def _nodes(scene: Scene, class_name: str) -> list[Any]:
     nodes = scene.GetNodesByClass(class_name)
     nodes.UnRegister(None)
     return [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]

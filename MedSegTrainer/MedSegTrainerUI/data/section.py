@@ -21,6 +21,8 @@ from MedSegTrainerUI.data.row_viewer import RowViewer
 from MedSegTrainerUI.data.scene_observer import SceneWatch
 from MedSegTrainerUI.data.scene_pairs import pair_all, pairs_message
 from MedSegTrainerUI.data.verify_run import DataCheck, forget_check, forget_exports, report_page
+from MedSegTrainerUI.panel_view import PanelView
+from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.case_checks import Finding
 from MedSegTrainerUI.scene.case_rows import CaseRow, free_name, write_rows
 from MedSegTrainerUI.scene.export_cases import export_cases
@@ -28,6 +30,7 @@ from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.shared import tables as shared_tables
 from MedSegTrainerUI.shared.messages import show_message, told
 from MedSegTrainerUI.shared.node_choice import keep_readable, let_go
+from MedSegTrainerUI.slicer_types import Widget
 
 PIECES_MILLISECONDS = 10  # until the next one: the user's clicks come between
 
@@ -35,12 +38,12 @@ PIECES_MILLISECONDS = 10  # until the next one: the user's clicks come between
 class DataSection:
     """What it shows follows the scene, a moment later; what the user does here is shown at once."""
 
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: PanelView) -> None:
         self.panel = panel
         self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/DataSection.ui"))
         self.ui = slicer.util.childWidgetVariables(self.uiWidget)
         self.uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.parameters: Any = None
+        self.parameters: Parameters | None = None
         self.rows: list[CaseRow] = []
         self.classes: list[SegmentClass] = []
         self.leftOut: list[SegmentClass] = []
@@ -84,7 +87,7 @@ class DataSection:
         ui.reportLabel.connect("linkActivated(QString)", self.onReport)
         self.tell("")
 
-    def setParameterNode(self, parameters: Any) -> None:
+    def setParameterNode(self, parameters: Parameters | None) -> None:
         self._watch.stop()
         self._more.stop()
         self.parameters = parameters
@@ -216,7 +219,7 @@ class DataSection:
         ui.statusLabel.text = self._check.told if self._check else words
         self._enable()
 
-    def _fill(self, table: Any, cells: Sequence[Sequence[Any]], fewest: int) -> None:
+    def _fill(self, table: Widget, cells: Sequence[Sequence[Any]], fewest: int) -> None:
         """Only what differs is drawn anew, so that an edit that was begun goes on."""
         before = self._shown.get(table.objectName)
         if before != cells:

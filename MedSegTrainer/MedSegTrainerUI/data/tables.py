@@ -7,7 +7,9 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from MedSegTrainerUI.scene.case_checks import Finding
 from MedSegTrainerUI.scene.case_rows import CaseRow
+from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.shared.tables import DOT_COLORS, SEVERITIES, Cell, format_ml
 
 USE, VOLUMES, SEGMENTATION, SEGMENTS, FINDINGS = range(5)
@@ -30,7 +32,7 @@ def pair_cells(
     ]
 
 
-def class_cells(classes: Sequence[Any], left_out: Sequence[Any]) -> list[list[Cell]]:
+def class_cells(classes: Sequence[SegmentClass], left_out: Sequence[SegmentClass]) -> list[list[Cell]]:
     """The classes that are learned, then those that are left out."""
     rows = []
     for item in [*classes, *left_out]:
@@ -65,7 +67,7 @@ def _segmentation_cell(row: CaseRow) -> Cell:
     return Cell(text=_("file") if row.label else _("none"), tip=row.label, faint=not row.use)
 
 
-def _findings_cell(row: CaseRow, findings: Sequence[Any], is_unseen: bool) -> Cell:
+def _findings_cell(row: CaseRow, findings: Sequence[Finding], is_unseen: bool) -> Cell:
     if not row.use:
         return Cell(text=_("not used"), tip=_("Without a check mark the network does not learn from it."), faint=True)
     if is_unseen:

@@ -9,6 +9,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.environment.build_messages import expected_size, gigabytes, has_nvidia
+from MedSegTrainerUI.panel_view import PanelView
+from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.shared.messages import show_message, told
 
 IDLE_TICKS = 10  # of the timer: how often files are looked at while nothing goes on
@@ -16,7 +18,7 @@ LOG_BYTES = 8000
 
 
 class EnvironmentSection:
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: PanelView) -> None:
         self.panel = panel
         self.environment = panel.environment
         self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/EnvironmentSection.ui"))
@@ -44,7 +46,7 @@ class EnvironmentSection:
         self.ui.wheelsPathLineEdit.connect("validInputChanged(bool)", self.onWheelsValid)
         self.refresh()
 
-    def setParameterNode(self, parameters: Any) -> None:
+    def setParameterNode(self, parameters: Parameters | None) -> None:
         """The environment is the computer's, not the scene's."""
 
     def cleanup(self) -> None:

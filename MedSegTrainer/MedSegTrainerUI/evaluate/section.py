@@ -13,11 +13,14 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerUI.evaluate.run import EvaluateRun, add_table, fill_table, read_table
+from MedSegTrainerUI.panel_view import PanelView
+from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.segment_classes import same_name
 from MedSegTrainerUI.shared import tables as shared_tables
 from MedSegTrainerUI.shared.messages import show_message, told
 from MedSegTrainerUI.shared.node_choice import keep_readable, let_go
 from MedSegTrainerUI.shared.tables import Cell
+from MedSegTrainerUI.slicer_types import Node, SegmentationNode
 
 TABLE_ROLE = "evaluateTable"
 JOB_PARAMETER = "evaluateJob"
@@ -32,12 +35,12 @@ SELECTORS = {
 class EvaluateSection:
     """The numbers stay in the scene as a table node, and are shown again when the scene is loaded."""
 
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: PanelView) -> None:
         self.panel = panel
         self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/EvaluateSection.ui"))
         self.ui = slicer.util.childWidgetVariables(self.uiWidget)
         self.uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.parameters: Any = None
+        self.parameters: Parameters | None = None
         self.run: EvaluateRun | None = None
         self._restoring = False
         self._shown: Any = None
@@ -52,7 +55,7 @@ class EvaluateSection:
         self.ui.reportButton.connect("clicked(bool)", self.onReport)
         self.tell("")
 
-    def setParameterNode(self, parameters: Any) -> None:
+    def setParameterNode(self, parameters: Parameters | None) -> None:
         self.parameters = parameters
         if parameters is None:
             return
@@ -130,7 +133,7 @@ class EvaluateSection:
     # -- what the user does
 
     @told
-    def _choose(self, parameter: str, node: Any) -> None:
+    def _choose(self, parameter: str, node: Node) -> None:
         if self.parameters is None or self._restoring or getattr(self.parameters, parameter) is node:
             return
         with self.panel.changing():
@@ -141,7 +144,7 @@ class EvaluateSection:
                 if volume is not None:
                     self.ui.volumeSelector.setCurrentNode(volume)
 
-    def onNode(self, parameter: str, node: Any) -> None:
+    def onNode(self, parameter: str, node: Node) -> None:
         self._choose(parameter, node)
 
     @told
@@ -218,7 +221,7 @@ def _cells(name: str, numbers: list[float], color: tuple[int, int, int] | None) 
     return cells
 
 
-def _colors(*segmentations: Any) -> dict[str, tuple[int, int, int]]:
+def _colors(*segmentations: SegmentationNode) -> dict[str, tuple[int, int, int]]:
     """The colours of segments by name; those of the first segmentation that has the name."""
     found: dict[str, tuple[int, int, int]] = {}
     for node in segmentations:

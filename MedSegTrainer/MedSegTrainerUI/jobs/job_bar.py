@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import slicer
 from slicer.i18n import tr as _
 
@@ -12,6 +10,7 @@ from MedSegTrainerUI.jobs.event_text import progress_text
 from MedSegTrainerUI.jobs.floating_bar import FloatingBar
 from MedSegTrainerUI.jobs.job_list import has_no_end
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
+from MedSegTrainerUI.slicer_types import Ui, Widget
 
 STEPS = 1000
 END_MILLISECONDS = 30_000  # how long the status bar says that it is over
@@ -20,7 +19,7 @@ END_MILLISECONDS = 30_000  # how long the status bar says that it is over
 class JobBar:
     """``ui`` are the widgets of MedSegTrainer.ui; ``notice`` tells the user, where he wants it, that a job ended."""
 
-    def __init__(self, ui: Any, notice: EndNotice) -> None:
+    def __init__(self, ui: Ui, notice: EndNotice) -> None:
         self._ui, self._notice = ui, notice
         self._working: JobWatch | None = None
         self.ended: JobWatch | None = None  # that ended while it was shown here
@@ -53,7 +52,7 @@ class JobBar:
         self._words = words
 
 
-def set_bar(bar: Any, watch: JobWatch) -> None:
+def set_bar(bar: Widget, watch: JobWatch) -> None:
     """How far the current stage is; busy where no end is known."""
     unknown = watch.state == "starting" or not watch.stage["total"] or has_no_end(watch.document)
     endless = watch.working and unknown

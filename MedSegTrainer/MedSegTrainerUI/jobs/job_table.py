@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import qt
 from slicer.i18n import tr as _
@@ -12,6 +11,7 @@ from slicer.i18n import tr as _
 from MedSegTrainerUI.jobs.event_text import size_text, state_word, when_text
 from MedSegTrainerUI.jobs.job_list import JobList, JobSummaries, JobSummary
 from MedSegTrainerUI.jobs.job_trash import JobTrash, RemovedJob
+from MedSegTrainerUI.slicer_types import Widget
 
 MOST_ROWS = 500
 ROWS_MEASURED = 20  # for the widths of the columns
@@ -35,7 +35,7 @@ class JobRow:
 class JobTable:
     """Fills a QTableWidget; rows stay as they are while nothing has changed."""
 
-    def __init__(self, table: Any, jobs: JobList, trash: JobTrash) -> None:
+    def __init__(self, table: Widget, jobs: JobList, trash: JobTrash) -> None:
         self._table, self._jobs, self._trash = table, jobs, trash
         self._summaries = JobSummaries()
         self._shown: list[JobRow] = []

@@ -17,6 +17,7 @@ from slicer.i18n import tr as _
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerUI.samples import phantom_files
+from MedSegTrainerUI.slicer_types import Node, VolumeNode, VtkObject
 
 CATEGORY = "MedSegTrainer"
 ICONS = Path(__file__).resolve().parents[2] / "Resources" / "Icons"
@@ -151,7 +152,7 @@ def _read_members(archive: Path) -> dict[tuple[str, str], bytes]:
     return members
 
 
-def _read_volume(path: Path, node: Any) -> None:
+def _read_volume(path: Path, node: Node) -> None:
     """Reads a file into a node that will not know where it came from: the file is a temporary one."""
     storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
     storage.SetFileName(str(path))
@@ -174,7 +175,9 @@ def _nothing_half_done() -> Iterator[list[Any]]:
         raise
 
 
-def _add_segmentation(volume: Any, labels: Any, ijk_to_ras: Any, classes: Sequence[LabelClass]) -> Any:
+def _add_segmentation(
+    volume: VolumeNode, labels: VtkObject, ijk_to_ras: VtkObject, classes: Sequence[LabelClass]
+) -> Any:
     """A segmentation in the volume's geometry from labels (k, j, i)."""
     from MedSegTrainerUI.scene.import_segments import LabelMap, add_label_map
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import slicer
 
+from MedSegTrainerUI.slicer_types import Node, SegmentationNode
+
 PARAMETER = "rows"
 NOT_IN_NAMES = '/\\:*?"<>|'
 
@@ -28,14 +30,14 @@ class CaseRow:
     name: str
     use: bool = True
     volumes: tuple[Any, ...] = ()
-    segmentation: Any = None
+    segmentation: SegmentationNode = None
     images: tuple[str, ...] = ()
     label: str = ""
     segments: tuple[str, ...] = ()
     values: tuple[int, ...] = ()
 
 
-def read_rows(parameterNode: Any) -> list[CaseRow]:
+def read_rows(parameterNode: Node) -> list[CaseRow]:
     """The remembered rows in their order; a row of which a node was removed from the scene is not among them."""
     rows = []
     for index, entry in enumerate(_entries(parameterNode)):
@@ -51,7 +53,7 @@ def read_rows(parameterNode: Any) -> list[CaseRow]:
     return rows
 
 
-def write_rows(parameterNode: Any, rows: Sequence[CaseRow]) -> None:
+def write_rows(parameterNode: Node, rows: Sequence[CaseRow]) -> None:
     """Replaces the remembered rows; observers of the node are told once."""
     entries = [
         {
@@ -90,7 +92,7 @@ def free_name(wanted: str, taken: Iterable[str]) -> str:
     return name
 
 
-def _entries(parameterNode: Any) -> list[dict[str, Any]]:
+def _entries(parameterNode: Node) -> list[dict[str, Any]]:
     return json.loads(parameterNode.GetParameter(PARAMETER) or "[]")
 
 

@@ -23,6 +23,7 @@ from MedSegTrainerUI.scene.segment_layers import (
 )
 from MedSegTrainerUI.scene.segment_shapes import unstored_segments
 from MedSegTrainerUI.scene.volumes import array_image, relative_matrix, volume_geometry, write_image
+from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
 
 Overlap = Literal["refuse", "order"]
 MOST_REMEMBERED = 200  # segmentations: their overlap is looked at again only when something changed
@@ -30,7 +31,12 @@ _overlaps: OrderedDict[Any, Counter[tuple[int, int]]] = OrderedDict()
 
 
 def export_labels(
-    segmentation: Any, volume: Any, classes: Sequence[SegmentClass], path: Path, *, overlap: Overlap = "refuse"
+    segmentation: SegmentationNode,
+    volume: VolumeNode,
+    classes: Sequence[SegmentClass],
+    path: Path,
+    *,
+    overlap: Overlap = "refuse",
 ) -> None:
     """Writes the label map as uncompressed NRRD on the voxels of ``volume``. Raises DataError or StorageError."""
     labels = label_map(segmentation, volume, classes, overlap=overlap)
@@ -38,7 +44,7 @@ def export_labels(
 
 
 def label_map(
-    segmentation: Any, volume: Any, classes: Sequence[SegmentClass], *, overlap: Overlap = "refuse"
+    segmentation: SegmentationNode, volume: VolumeNode, classes: Sequence[SegmentClass], *, overlap: Overlap = "refuse"
 ) -> np.ndarray:
     """The values of the classes (z, y, x), uint8 or int16, 0 where no segment of them is; hidden segments count too.
 
@@ -61,7 +67,7 @@ def label_map(
 
 
 def find_overlaps(
-    segmentation: Any, volume: Any, classes: Sequence[SegmentClass]
+    segmentation: SegmentationNode, volume: VolumeNode, classes: Sequence[SegmentClass]
 ) -> list[tuple[SegmentClass, SegmentClass, int]]:
     """Pairs of classes of which segments overlap, the later one second, and how many voxels of ``volume`` they share.
 
@@ -86,7 +92,7 @@ def find_overlaps(
     return _named(_overlaps[key], classes)
 
 
-def overlap_text(overlaps: Sequence[tuple[SegmentClass, SegmentClass, int]], volume: Any) -> str:
+def overlap_text(overlaps: Sequence[tuple[SegmentClass, SegmentClass, int]], volume: VolumeNode) -> str:
     """What overlaps and what can be done about it."""
     first, second, voxels = max(overlaps, key=lambda one: one[2])
     words = _(
@@ -97,14 +103,14 @@ def overlap_text(overlaps: Sequence[tuple[SegmentClass, SegmentClass, int]], vol
     return words + (" " + _("{count} more pairs overlap.").format(count=more) if more else "")
 
 
-def _ranks(segmentation: Any, classes: Sequence[SegmentClass]) -> dict[str, int]:
+def _ranks(segmentation: SegmentationNode, classes: Sequence[SegmentClass]) -> dict[str, int]:
     """The place of each segment's class in ``classes``, from 1."""
     place = {item.name: rank for rank, item in enumerate(classes, start=1)}
     return {one: place[item.name] for one, item in segments_of_classes(segmentation, classes).items()}
 
 
 def _parts(
-    layers: Sequence[Layer], ranks: dict[str, int], segmentation: Any, volume: Any, dtype: Any
+    layers: Sequence[Layer], ranks: dict[str, int], segmentation: SegmentationNode, volume: VolumeNode, dtype: Any
 ) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
     """Where each layer has something on the volume's voxels, and the ranks of its segments there."""
     for layer in layers:
@@ -115,7 +121,7 @@ def _parts(
 
 
 def _count_shared(
-    layers: Sequence[Layer], ranks: dict[str, int], segmentation: Any, volume: Any
+    layers: Sequence[Layer], ranks: dict[str, int], segmentation: SegmentationNode, volume: VolumeNode
 ) -> Counter[tuple[int, int]]:
     """Voxels that segments of two ranks share; looks only where the boxes of two layers meet."""
     shared: Counter[tuple[int, int]] = Counter()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import slicer
 
+from MedSegTrainerUI.scene.case_checks import Finding
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.segment_layers import segment_ids, segment_name, segment_volumes
 from MedSegTrainerUI.shared.tables import SEVERITIES
@@ -23,7 +23,7 @@ def show_row(row: CaseRow, rows: Sequence[CaseRow]) -> None:
                 display.SetVisibility(wanted)
 
 
-def speaks_of(row: CaseRow, findings: Sequence[Any]) -> str:
+def speaks_of(row: CaseRow, findings: Sequence[Finding]) -> str:
     """The ID of the smallest segment that the gravest finding names, else of the largest of all; '' for none."""
     if row.segmentation is None:
         return ""

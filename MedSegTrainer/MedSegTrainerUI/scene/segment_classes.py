@@ -16,6 +16,7 @@ import vtk
 from MedSegTrainerLib.classes import default_color
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.segment_layers import segment_ids, segment_name, segment_volumes
+from MedSegTrainerUI.slicer_types import Segment, SegmentationNode
 
 RowSegment = tuple[str, Any, float, int | None]
 
@@ -96,14 +97,14 @@ def same_name(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-def segments_of_classes(segmentation: Any, classes: Sequence[SegmentClass]) -> dict[str, SegmentClass]:
+def segments_of_classes(segmentation: SegmentationNode, classes: Sequence[SegmentClass]) -> dict[str, SegmentClass]:
     """The class of each segment that belongs to one, by its ID, in the order of the segments table."""
     by_name = {same_name(name): item for item in classes for name in item.segments}
     found = {one: by_name.get(same_name(segment_name(segmentation, one))) for one in segment_ids(segmentation)}
     return {segment_id: item for segment_id, item in found.items() if item is not None}
 
 
-def segment_terminology(segment: Any) -> str:
+def segment_terminology(segment: Segment) -> str:
     """Slicer's text form of the coded entry; '' when there is none."""
     text = vtk.reference("")
     return str(text) if segment.GetTag(segment.GetTerminologyEntryTagName(), text) else ""
@@ -120,7 +121,7 @@ def segments_of_row(row: CaseRow) -> list[RowSegment]:
     return [((segment.GetName() or "").strip(), segment, volumes[one], None) for one, segment in segments.items()]
 
 
-def _looks(segment: Any) -> tuple[tuple[int, int, int], str]:
+def _looks(segment: Segment) -> tuple[tuple[int, int, int], str]:
     red, green, blue = (min(255, max(0, round(255 * part))) for part in segment.GetColor())
     return (red, green, blue), segment_terminology(segment)
 

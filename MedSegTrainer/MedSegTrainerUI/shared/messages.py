@@ -11,6 +11,7 @@ import qt
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import MedSegError
+from MedSegTrainerUI.slicer_types import Widget
 
 # dark words on a light ground in both the light and the dark theme of Slicer
 STYLES = {
@@ -20,7 +21,7 @@ STYLES = {
 }
 
 
-def show_message(label: Any, text: str, severity: str = "error") -> None:
+def show_message(label: Widget, text: str, severity: str = "error") -> None:
     """Shows ``text`` in a QLabel; '' hides it. ``severity``: note, warning or error."""
     label.setTextFormat(qt.Qt.PlainText)  # names of files and segments may look like tags
     label.wordWrap = True
@@ -30,7 +31,7 @@ def show_message(label: Any, text: str, severity: str = "error") -> None:
     label.visible = bool(text)
 
 
-def allow(button: Any, reason: str | bool, tip: str) -> None:
+def allow(button: Widget, reason: str | bool, tip: str) -> None:
     """Enables a button where ``reason`` is empty; its tooltip says why not, or what the button does."""
     button.enabled = not reason
     button.toolTip = reason or tip

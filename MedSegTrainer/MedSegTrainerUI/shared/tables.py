@@ -10,6 +10,7 @@ from typing import Any
 import qt
 
 from MedSegTrainerUI.shared.row_breaks import NARROWEST
+from MedSegTrainerUI.slicer_types import Widget
 
 SEVERITIES = ("error", "warning", "note")
 DOT_COLORS = {"error": (198, 40, 50), "warning": (217, 154, 28), "note": (59, 120, 195), "": (63, 155, 79)}
@@ -32,7 +33,7 @@ class Cell:
     faint: bool = False
 
 
-def prepare(table: Any, stretched: Sequence[int], widths: Mapping[int, int] | None = None) -> None:
+def prepare(table: Widget, stretched: Sequence[int], widths: Mapping[int, int] | None = None) -> None:
     """Columns as wide as their content, or as ``widths`` (pixels; 0: as their title) says, but those that share the
     rest. Where the titles alone are wider than the panel, with large fonts, the table can be scrolled."""
     header = table.horizontalHeader()
@@ -53,7 +54,7 @@ def prepare(table: Any, stretched: Sequence[int], widths: Mapping[int, int] | No
     table.verticalHeader().setDefaultSectionSize(max(row_height, table.verticalHeader().defaultSectionSize))
 
 
-def fill(table: Any, rows: Sequence[Sequence[Cell]], fewest: int, before: Sequence[Sequence[Cell]] = ()) -> None:
+def fill(table: Widget, rows: Sequence[Sequence[Cell]], fewest: int, before: Sequence[Sequence[Cell]] = ()) -> None:
     """Shows ``rows`` without a signal; the selection stays. The table is as high as its rows, within limits.
 
     before: what it shows, an empty row where that is not known; cells that are the same are not made again.
@@ -76,7 +77,7 @@ def fill(table: Any, rows: Sequence[Sequence[Cell]], fewest: int, before: Sequen
 
 
 @contextmanager
-def _widths_kept(table: Any) -> Iterator[None]:
+def _widths_kept(table: Widget) -> Iterator[None]:
     """Columns as wide as their content are measured once, at the end: Qt would measure all rows at every new cell."""
     header, by_content = table.horizontalHeader(), qt.QHeaderView.ResizeToContents
     columns = [one for one in range(table.columnCount) if header.sectionResizeMode(one) == by_content]
@@ -87,7 +88,7 @@ def _widths_kept(table: Any) -> Iterator[None]:
         header.setSectionResizeMode(column, by_content)
 
 
-def selected_rows(table: Any) -> list[int]:
+def selected_rows(table: Widget) -> list[int]:
     return sorted({index.row() for index in table.selectionModel().selectedRows()})
 
 

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerUI.shared.tab_order import set_tab_order
+from MedSegTrainerUI.slicer_types import Widget
 from MedSegTrainerUI.train.settings import all_settings, full_key, parse_value, show_value
 
 Event = Mapping[str, Any]
@@ -20,7 +21,7 @@ GOOD = "healthy"
 class AdviceList:
     """Rows in the layout of ``frame``. apply(changes): called with the settings of a finding that is applied."""
 
-    def __init__(self, frame: Any, apply: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, frame: Widget, apply: Callable[[dict[str, Any]], None]) -> None:
         self._frame, self._apply = frame, apply
         self._frame.visible = False
         self._shown: list[Event] = []

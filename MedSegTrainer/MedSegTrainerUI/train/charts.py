@@ -17,6 +17,7 @@ import vtk
 from slicer.i18n import tr as _
 from vtk.util import numpy_support
 
+from MedSegTrainerUI.slicer_types import Node
 from MedSegTrainerUI.train.chart_axes import ChartAxes, Range, loss_axis
 
 MOST_ROWS = 400
@@ -135,7 +136,7 @@ class Charts:
         chart.SetLegendVisibility(True)
         return chart
 
-    def _series(self, chart: Any, table: str, column: str, name: str, color: Sequence[float], width: float) -> None:
+    def _series(self, chart: Node, table: str, column: str, name: str, color: Sequence[float], width: float) -> None:
         series = self._node("vtkMRMLPlotSeriesNode", f"{chart.GetAttribute(ATTRIBUTE)}/{column}", name)
         series.SetAndObserveTableNodeID(self.nodes[table].GetID())
         series.SetXColumnName(EPOCH)
@@ -181,7 +182,7 @@ class Charts:
 class PointTable:
     """A table node with a row a point: the first of every ``stride`` points, and the newest."""
 
-    def __init__(self, node: Any, readers: Mapping[str, Callable[[Point], float | None]]) -> None:
+    def __init__(self, node: Node, readers: Mapping[str, Callable[[Point], float | None]]) -> None:
         self.node, self._readers = node, readers
         self._taken, self._stride, self._rewinds = 0, 1, 0
         self._newest_goes = False  # the last row stands for the newest point only until a newer one is there

@@ -15,6 +15,8 @@ from MedSegTrainerUI.jobs.job_bar import set_bar
 from MedSegTrainerUI.jobs.job_list import job_classes
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
 from MedSegTrainerUI.jobs.log_view import JobLog
+from MedSegTrainerUI.panel_view import PanelView
+from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.shared.messages import show_message, told
 from MedSegTrainerUI.train.advice_list import AdviceList
 from MedSegTrainerUI.train.chart_titles import ChartTitles
@@ -34,9 +36,9 @@ RESUMABLE = ("created", "stopped", "failed", "died")
 class JobSection:
     """``watched`` is the JobWatch of the training that is shown, or None. apply: takes settings of the advisor."""
 
-    def __init__(self, panel: Any, apply: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, panel: PanelView, apply: Callable[[dict[str, Any]], None]) -> None:
         self.panel = panel
-        self.parameters: Any = None
+        self.parameters: Parameters | None = None
         self.watched: JobWatch | None = None
         self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/JobSection.ui"))
         self.ui = slicer.util.childWidgetVariables(self.uiWidget)
@@ -66,7 +68,7 @@ class JobSection:
         self.ui.logButton.connect("contentsCollapsed(bool)", self.onLog)
         self._show()
 
-    def setParameterNode(self, parameters: Any) -> None:
+    def setParameterNode(self, parameters: Parameters | None) -> None:
         """Watches the job of this scene again, or the one watched so far, or the newest that still runs."""
         self.parameters = parameters
         if parameters is None:

@@ -6,18 +6,20 @@ from typing import Any
 
 import slicer
 
+from MedSegTrainerUI.slicer_types import Node, Widget
+
 HEIGHT = 170
 
 
 class PlotFrame:
     """Fills ``frame`` (a widget with a layout) with a plot widget, where Slicer was built with plots."""
 
-    def __init__(self, frame: Any, key: str) -> None:
+    def __init__(self, frame: Widget, key: str) -> None:
         self._frame, self._key = frame, key
-        self.widget: Any = None
-        self._view: Any = None
+        self.widget: Widget = None
+        self._view: Widget = None
 
-    def show(self, chart: Any) -> None:
+    def show(self, chart: Node) -> None:
         """Shows a vtkMRMLPlotChartNode; the view node that a closed scene took along is made anew."""
         make = getattr(slicer, "qMRMLPlotWidget", None)
         self._frame.visible = make is not None

@@ -19,6 +19,7 @@ from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerUI.shared.slice_views import show_only_in
+from MedSegTrainerUI.slicer_types import Node, VolumeNode
 
 ATTRIBUTE = "MedSegTrainer.Preview"
 OUTLINE_PIXELS = 3  # Slicer draws the outline of the user's own segments with 1
@@ -60,7 +61,7 @@ class Preview:
         self.differs_at = place if fits(place, list[float]) and len(place) == 3 else None
         return True
 
-    def show(self, volume: Any, classes: Sequence[Mapping[str, Any]]) -> bool:
+    def show(self, volume: VolumeNode, classes: Sequence[Mapping[str, Any]]) -> bool:
         """Imports the newest label map, once for each new file; returns whether it did."""
         if self._folder is None or self._stamp is None:
             return False
@@ -106,7 +107,7 @@ class Preview:
         """The scene is closing."""
         self._shown = None
 
-    def _mark(self, node: Any) -> None:
+    def _mark(self, node: Node) -> None:
         """It is to look at, not to edit, to train on or to save: selectors do not offer it."""
         if node.GetAttribute(ATTRIBUTE):
             return

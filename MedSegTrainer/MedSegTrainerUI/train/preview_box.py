@@ -13,13 +13,14 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerUI.jobs.job_list import job_classes
 from MedSegTrainerUI.shared.slice_views import views_with
+from MedSegTrainerUI.slicer_types import Widget
 from MedSegTrainerUI.train.prediction_preview import Preview
 
 
 class PreviewBox:
     """``box`` is a QCheckBox; ``section`` has the panel, the parameters and the JobWatch that is shown."""
 
-    def __init__(self, section: Any, box: Any) -> None:
+    def __init__(self, section: Any, box: Widget) -> None:
         self._section, self._box = section, box
         self.preview = Preview()
         self._asked = False  # also of a job that has ended

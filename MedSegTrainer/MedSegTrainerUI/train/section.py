@@ -15,7 +15,8 @@ from MedSegTrainerLib.config.split_sizes import split_sizes
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerUI.jobs.event_text import plan_sentence, reasons_table
 from MedSegTrainerUI.jobs.job_list import weight_count
-from MedSegTrainerUI.parameter_node import Duration
+from MedSegTrainerUI.panel_view import PanelView
+from MedSegTrainerUI.parameter_node import Duration, Parameters
 from MedSegTrainerUI.shared.messages import show_message, told
 from MedSegTrainerUI.shared.tab_order import set_tab_order
 from MedSegTrainerUI.train.job_view import JobSection
@@ -35,9 +36,9 @@ NAMES_IN_A_JOB = 3
 
 
 class TrainSection:
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: PanelView) -> None:
         self.panel = panel
-        self.parameters: Any = None
+        self.parameters: Parameters | None = None
         self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/TrainSection.ui"))
         self.ui = slicer.util.childWidgetVariables(self.uiWidget)
         self.uiWidget.setMRMLScene(slicer.mrmlScene)
@@ -67,7 +68,7 @@ class TrainSection:
         self.ui.resetButton.connect("clicked()", self.onReset)
         self.ui.startButton.connect("clicked()", self.onStart)
 
-    def setParameterNode(self, parameters: Any) -> None:
+    def setParameterNode(self, parameters: Parameters | None) -> None:
         self.parameters = parameters
         self.job.setParameterNode(parameters)
         self.refresh()

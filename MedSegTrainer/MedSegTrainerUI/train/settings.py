@@ -194,7 +194,7 @@ def _parts(hint: Any) -> Iterator[Any]:
         yield hint
 
 
-def show_value(value: Any) -> str:
+def show_value(value: object) -> str:
     """A value as it is written in the form."""
     if value is None:
         return NONE
@@ -205,7 +205,7 @@ def show_value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def parse_value(setting: Setting, value: Any) -> Any:
+def parse_value(setting: Setting, value: object) -> Any:
     """The value in JSON or in a text as people write it; raises UsageError with what is possible."""
     for parse in (_word, _flag, _number, _list, _text):
         found, result = parse(setting, value.strip() if isinstance(value, str) else value)
@@ -222,7 +222,7 @@ Parsed = tuple[bool, Any]
 NOTHING: Parsed = (False, None)
 
 
-def _word(setting: Setting, value: Any) -> Parsed:
+def _word(setting: Setting, value: object) -> Parsed:
     if setting.optional and (value is None or (isinstance(value, str) and value.lower() in (NONE, "null"))):
         return True, None
     if isinstance(value, bool):
@@ -230,21 +230,21 @@ def _word(setting: Setting, value: Any) -> Parsed:
     return next(((True, word) for word in setting.words if str(word).lower() == str(value).lower()), NOTHING)
 
 
-def _flag(setting: Setting, value: Any) -> Parsed:
+def _flag(setting: Setting, value: object) -> Parsed:
     if bool not in setting.types:
         return NOTHING
     known = value if isinstance(value, bool) else BOOLEANS.get(str(value).lower())
     return NOTHING if known is None else (True, known)
 
 
-def _number(setting: Setting, value: Any) -> Parsed:
+def _number(setting: Setting, value: object) -> Parsed:
     if not setting.types & {int, float}:
         return NOTHING
     number = _as_number(value, whole=float not in setting.types)
     return NOTHING if number is None or not _is_within(setting, number) else (True, number)
 
 
-def _list(setting: Setting, value: Any) -> Parsed:
+def _list(setting: Setting, value: object) -> Parsed:
     if setting.items is None:
         return NOTHING
     parts = value
@@ -260,11 +260,11 @@ def _list(setting: Setting, value: Any) -> Parsed:
     return (True, list(parts)) if right else NOTHING
 
 
-def _text(setting: Setting, value: Any) -> Parsed:
+def _text(setting: Setting, value: object) -> Parsed:
     return (True, value) if str in setting.types and isinstance(value, str) else NOTHING
 
 
-def _as_number(value: Any, *, whole: bool) -> float | int | None:
+def _as_number(value: object, *, whole: bool) -> float | int | None:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
@@ -379,7 +379,7 @@ def _flat(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield from _known(likely[0] if likely else name, value)
 
 
-def _known(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _known(key: str, value: object) -> Iterator[tuple[str, Any]]:
     if key in BY_THE_PANEL:
         return  # which cases and how long is chosen in the panel
     if key not in all_settings():

@@ -10,6 +10,7 @@ import qt
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import UsageError
+from MedSegTrainerUI.slicer_types import Widget
 from MedSegTrainerUI.train.settings import (
     GROUPS,
     Setting,
@@ -30,7 +31,9 @@ class SettingsForm:
     entry, '' when nothing is; it has not been taken then.
     """
 
-    def __init__(self, parent: Any, changed: Callable[[dict[str, Any]], None], refused: Callable[[str], None]) -> None:
+    def __init__(
+        self, parent: Widget, changed: Callable[[dict[str, Any]], None], refused: Callable[[str], None]
+    ) -> None:
         self._parent, self._changed, self._refused = parent, changed, refused
         self._headings: dict[str, Any] = {}
         self._labels: dict[str, Any] = {}
@@ -108,7 +111,7 @@ class SettingsForm:
         editor.connect("editingFinished()", lambda key=setting.key: self._on_line(key))
         return editor
 
-    def _show_value(self, setting: Setting, editor: Any) -> None:
+    def _show_value(self, setting: Setting, editor: Widget) -> None:
         is_changed = setting.key in self._changes
         value = self._changes.get(setting.key, setting.default)
         if setting.options:
