@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import qt
 import slicer
@@ -23,6 +22,7 @@ from MedSegTrainerUI.first_run import FirstRun
 from MedSegTrainerUI.jobs.end_notice import Desktop, EndNotice
 from MedSegTrainerUI.jobs.job_bar import JobBar
 from MedSegTrainerUI.jobs.job_list import JobList
+from MedSegTrainerUI.panel_view import SectionView
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.case_rows import CaseRow, read_rows
 from MedSegTrainerUI.scene.segment_classes import SegmentClass, find_classes
@@ -38,7 +38,7 @@ TIMER_MILLISECONDS = 500
 class Panel(VTKObservationMixin):
     """Sections reach each other through this, and call ``refresh`` after a change that others may show."""
 
-    def __init__(self, uiWidget: Widget, logic: Any) -> None:
+    def __init__(self, uiWidget: Widget, logic: object) -> None:
         VTKObservationMixin.__init__(self)
         self.uiWidget, self.logic = uiWidget, logic
         self.ui = slicer.util.childWidgetVariables(uiWidget)
@@ -56,7 +56,13 @@ class Panel(VTKObservationMixin):
         self.endNotice = EndNotice(self.ui, Desktop(self.resourcePath("Icons/MedSegTrainer.png")))
         self.jobBar = JobBar(self.ui, self.endNotice)
         self.firstRun = FirstRun(self)
-        self._sections = (self.data, self.train, self.apply, self.evaluate, self.environmentSection)
+        self._sections: list[SectionView] = [
+            self.data,
+            self.train,
+            self.apply,
+            self.evaluate,
+            self.environmentSection,
+        ]
         buttons = ("dataButton", "trainButton", "applyButton", "evaluateButton", "environmentButton")
         for button, section in zip(buttons, self._sections, strict=True):
             getattr(self.ui, button).layout().addWidget(section.uiWidget)
@@ -106,14 +112,16 @@ class Panel(VTKObservationMixin):
         just ended with a model. One that was stopped at once can be resumed where it stands.
         """
         watch = self.train.job.watched
-        ended = watch is not None and watch is self.jobBar.ended
-        done = ended and (watch.state == "finished" or (watch.state == "stopped" and watch.measured is not None))
+        ended = watch if watch is not None and watch is self.jobBar.ended else None
+        done = ended is not None and (
+            ended.state == "finished" or (ended.state == "stopped" and ended.measured is not None)
+        )
         added = {row.segmentation for row in self.all_rows()}
         waiting = any(node not in added for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"))
         return {
             "environment": self.environment.ready,
             "data": bool(self.rows()) and self.data.ready and not waiting,
-            "train": done and watch.folder.model.exists(),
+            "train": ended is not None and done and ended.folder.model.exists(),
         }
 
     def keepParameters(self) -> None:

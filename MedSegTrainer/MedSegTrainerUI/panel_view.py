@@ -6,6 +6,9 @@ import subprocess
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from slicer.i18n import tr as _
+
+from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerUI.jobs.job_list import JobList
 from MedSegTrainerUI.parameter_node import Parameters
@@ -82,3 +85,10 @@ class SectionView(Protocol):
     def onTimer(self) -> None: ...
 
     def cleanup(self) -> None: ...
+
+
+def open_scene(parameters: Parameters | None) -> Parameters:
+    """The parameters of the scene; raises UsageError while there are none."""
+    if parameters is None:
+        raise UsageError(_("The scene is being closed. Open this module again when it is done."))
+    return parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,7 +165,7 @@ def _card(path: Path, document: dict[str, Any], made: float) -> ModelCard:
     )
 
 
-def _color(parts: Any) -> tuple[int, int, int]:
+def _color(parts: Iterable[float]) -> tuple[int, int, int]:
     red, green, blue = (int(part) for part in parts)
     return red, green, blue
 

@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerUI.apply.model_card import ModelCard, model_stamp, read_card, when
 
 SETTING = "MedSegTrainer/RecentModels"  # JSON in one text: lists come back from QSettings in several forms
@@ -48,9 +48,9 @@ class ModelList:
     """Entries for jobs and paths; a model's description is read again only when it has changed."""
 
     def __init__(self) -> None:
-        self._cards: dict[str, tuple[Any, ModelCard | None]] = {}
+        self._cards: dict[str, tuple[object, ModelCard | None]] = {}
 
-    def entries(self, jobs: Sequence[Any], chosen: str = "") -> list[ModelEntry]:
+    def entries(self, jobs: Sequence[JobFolder], chosen: str = "") -> list[ModelEntry]:
         """jobs: job folders, newest first. chosen: a path that is listed even where it cannot be read."""
         paths = [str(folder.path) for folder in jobs if (folder.model / "model.json").exists()]
         paths += [path for path in recent_models() if path not in paths]

@@ -6,7 +6,7 @@ A result that arrives changes no view here; a click of the user does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 import slicer
 from slicer.i18n import tr as _
@@ -15,18 +15,26 @@ from MedSegTrainerUI.scene.segment_layers import segment_ids, segment_name, segm
 from MedSegTrainerUI.shared.messages import told
 from MedSegTrainerUI.shared.slice_views import jump_to, views_with
 from MedSegTrainerUI.shared.tables import Cell, fill, format_ml, prepare
-from MedSegTrainerUI.slicer_types import Node, SegmentationNode, VolumeNode
+from MedSegTrainerUI.slicer_types import Node, SegmentationNode, Ui, VolumeNode
 
 SEGMENT, ML = range(2)
+
+
+class ResultSection(Protocol):
+    """What shows results in its widgets."""
+
+    ui: Ui
+
+    def tell(self, text: str, severity: str = "error") -> None: ...
 
 
 class ResultView:
     """``section`` has the widgets. edit: opens an editor on a segmentation and its volume."""
 
-    def __init__(self, section: Any, edit: Callable[[Any, Any], None]) -> None:
+    def __init__(self, section: ResultSection, edit: Callable[[SegmentationNode, VolumeNode], None]) -> None:
         self._section, self.ui, self._edit = section, section.ui, edit
         self._ids: list[str] = []
-        self._filled: Any = None
+        self._filled: object = None
         self.ui.shownTable.setColumnCount(2)
         self.ui.shownTable.setHorizontalHeaderLabels([_("Segment"), _("ml")])
         self.ui.shownTable.verticalHeader().setVisible(False)
@@ -67,7 +75,7 @@ class ResultView:
         self.ui.opacitySlider.blockSignals(blocked)
         self.ui.solidButton.checked = bool(node.GetSegmentation().ContainsRepresentation(_surface()))
 
-    def node(self) -> Any:
+    def node(self) -> SegmentationNode:
         """The chosen segmentation, None where there is none."""
         index = self.ui.shownSelector.currentIndex
         return slicer.mrmlScene.GetNodeByID(self._ids[index]) if 0 <= index < len(self._ids) else None
@@ -161,12 +169,12 @@ def _cells(node: Node, segment_id: str, ml: float) -> list[Cell]:
     ]
 
 
-def _display(segmentation: SegmentationNode) -> Any:
+def _display(segmentation: SegmentationNode) -> Node:
     segmentation.CreateDefaultDisplayNodes()  # where there is none
     return segmentation.GetDisplayNode()
 
 
-def _volume_of(segmentation: SegmentationNode) -> Any:
+def _volume_of(segmentation: SegmentationNode) -> Node:
     return segmentation.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
 
 

@@ -33,7 +33,7 @@ from MedSegTrainerUI.jobs.process import TreeEnd
 from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.scene.import_segments import import_segments
 from MedSegTrainerUI.scene.volumes import export_channel, export_volume, volume_array, volume_geometry
-from MedSegTrainerUI.slicer_types import Node, VolumeNode
+from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
 
 RECORD = "scene.json"
 SUFFIX = ".seg.nrrd"
@@ -49,8 +49,8 @@ class ApplyTask:
     """What to do. cases: the volumes of each, one a channel. output: an existing segmentation (of one case) or None."""
 
     card: ModelCard
-    cases: tuple[tuple[Any, ...], ...]
-    output: Node = None
+    cases: tuple[tuple[VolumeNode, ...], ...]
+    output: SegmentationNode = None
     tta: bool = False
     largest_component: bool = False
     fill_holes: bool = False
@@ -125,7 +125,7 @@ class ApplyRun:
             if not entry["imported"] and self.label_file(case).exists()
         ]
 
-    def import_result(self, case: str) -> Any:
+    def import_result(self, case: str) -> SegmentationNode:
         """Puts the result of a case under its volume; the segmentation node. Raises MedSegError."""
         entry = self.record["cases"][case]
         try:
@@ -159,7 +159,7 @@ class ApplyRun:
         done = _("Segmented: {names}.").format(names=", ".join(self.volume_names))
         return " ".join([done, *warned]), "warning" if warned else "note"
 
-    def _output(self) -> Any:
+    def _output(self) -> SegmentationNode:
         """The segmentation that was chosen; None for a new one, and where another scene was opened meanwhile."""
         node = (
             slicer.mrmlScene.GetNodeByID(self.record["output"]) if self.record["output"] and self.same_scene else None
@@ -250,7 +250,7 @@ def remove_finished(jobs: JobList) -> None:
             shutil.rmtree(folder.path, ignore_errors=True)
 
 
-def find_volume(entry: Mapping[str, Any], *, same_scene: bool) -> Any:
+def find_volume(entry: Mapping[str, Any], *, same_scene: bool) -> VolumeNode:
     """The volume that a case was made from: in the same scene by its ID, else by its voxels, whatever it is called.
 
     In another scene the ID, and even the name, may be that of another patient. Raises DataError where it is not there.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import time
 from pathlib import Path
-from typing import Any
 
 import qt
 import slicer
@@ -15,12 +14,12 @@ from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import MedSegError, ModelError
 from MedSegTrainerUI.apply.applied_results import AppliedResults
 from MedSegTrainerUI.apply.model_card import ModelCard, card_html, card_tooltip, read_card
-from MedSegTrainerUI.apply.model_list import ModelList, forget_model, remember_model
+from MedSegTrainerUI.apply.model_list import ModelEntry, ModelList, forget_model, remember_model
 from MedSegTrainerUI.apply.result_view import ResultView, open_segment_editor
 from MedSegTrainerUI.apply.run import ApplyRun, ApplyTask, find_runs, start_run
 from MedSegTrainerUI.apply.volume_chooser import VolumeChooser
 from MedSegTrainerUI.apply.waiting_results import WaitingResults
-from MedSegTrainerUI.panel_view import PanelView
+from MedSegTrainerUI.panel_view import PanelView, open_scene
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.segment_classes import same_name
 from MedSegTrainerUI.shared.messages import show_message, told
@@ -45,7 +44,7 @@ class ApplySection:
         self.waiting = WaitingResults(self)
         self.shown = ResultView(self, open_segment_editor)
         self._models = ModelList()
-        self._entries: list[Any] = []
+        self._entries: list[ModelEntry] = []
         self._scanned = 0.0
         self._restoring = False
         self._results = AppliedResults()
@@ -281,7 +280,7 @@ class ApplySection:
         self.panel.refresh()
 
     def _task(self) -> ApplyTask:
-        parameters, cases = self.parameters, tuple(self.volumes.cases())
+        parameters, cases = open_scene(self.parameters), tuple(self.volumes.cases())
         card = read_card(Path(parameters.model))  # again: it may have been removed, or trained further
         return ApplyTask(
             card=card,

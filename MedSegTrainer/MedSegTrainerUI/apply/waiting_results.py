@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import shutil
-from typing import Any
+from typing import Protocol
 
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.apply.applied_results import AppliedResults
 from MedSegTrainerUI.apply.model_card import when
+from MedSegTrainerUI.apply.result_view import ResultSection, ResultView
 from MedSegTrainerUI.apply.run import ApplyRun
 from MedSegTrainerUI.jobs.job_trash import JobTrash
 from MedSegTrainerUI.jobs.undo_offer import UndoOffer
+from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.shared.messages import told
+
+
+class ImportingSection(ResultSection, Protocol):
+    """What can import results and show them."""
+
+    panel: PanelView
+    shown: ResultView
 
 
 class WaitingResults:
     """``section`` has the widgets, the panel and the view of results. ``runs``: the newest first."""
 
-    def __init__(self, section: Any) -> None:
+    def __init__(self, section: ImportingSection) -> None:
         self._section, self.ui = section, section.ui
         self.runs: list[ApplyRun] = []
         self._discarded: list[ApplyRun] = []  # may be brought back, here or in the list of trainings

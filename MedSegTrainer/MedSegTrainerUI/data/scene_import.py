@@ -15,7 +15,7 @@ from MedSegTrainerUI.scene.case_rows import free_name, read_rows, write_rows
 class KeptParameters:
     """What the user has set up before an import; ``give_back`` puts it back, and what the scene brings beside it."""
 
-    def __init__(self, parameters: Parameters | None) -> None:
+    def __init__(self, parameters: Parameters) -> None:
         self._node = parameters.parameterNode
         self._rows = read_rows(self._node)
         self._class_names = parameters.classNames
@@ -23,7 +23,7 @@ class KeptParameters:
         self._copy = slicer.vtkMRMLScriptedModuleNode()
         self._copy.Copy(self._node)
 
-    def give_back(self, parameters: Parameters | None) -> str:
+    def give_back(self, parameters: Parameters) -> str:
         """What was done, in words; '' where nothing had to be."""
         if not self._in_use or self._node.GetScene() is None:
             return ""

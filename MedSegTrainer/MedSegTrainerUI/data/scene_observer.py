@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import qt
 import slicer
@@ -51,7 +50,7 @@ class SceneWatch(VTKObservationMixin):
         self.removeObservers()
         self.stale = True
 
-    def looked(self, nodes: Iterable[Any]) -> None:
+    def looked(self, nodes: Iterable[Node]) -> None:
         """Everything is known now; from now on these nodes are followed."""
         self._timer.stop()
         self.stale = False

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import slicer
@@ -19,7 +18,7 @@ from slicer.i18n import tr as _
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI.scene.case_rows import CaseRow, free_name
 from MedSegTrainerUI.scene.volumes import VolumeGeometry, image_array, matrix_array, volume_geometry
-from MedSegTrainerUI.slicer_types import Scene, SegmentationNode, VolumeNode
+from MedSegTrainerUI.slicer_types import Node, Scene, SegmentationNode, VolumeNode
 
 LABEL_WORDS = {
     "seg", "segs", "segmentation", "segmentations", "label", "labels", "labelmap", "mask", "masks", "gt", "groundtruth",
@@ -28,6 +27,8 @@ LABEL_WORDS = {
 VOLUME_WORDS = {"image", "img", "volume", "vol", "0000"}
 MOST_LABELS = 40  # whole numbers up to here in a volume that is not called a label map
 MOST_NAMED_LABELS = 255  # and in one that is
+
+Partners = dict[VolumeNode, SegmentationNode]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +39,9 @@ class Pairs:
     """
 
     rows: tuple[CaseRow, ...]
-    volumes: tuple[Any, ...]
-    segmentations: tuple[Any, ...]
-    label_maps: tuple[Any, ...]
+    volumes: tuple[VolumeNode, ...]
+    segmentations: tuple[SegmentationNode, ...]
+    label_maps: tuple[VolumeNode, ...]
 
 
 def pair_all(scene: Scene) -> Pairs:
@@ -53,7 +54,7 @@ def pair_all(scene: Scene) -> Pairs:
         for node in _nodes(scene, "vtkMRMLSegmentationNode")
         if not node.GetHideFromEditors() and node.GetSegmentation() is not None
     ]
-    partner: dict[Any, Any] = {}
+    partner: Partners = {}
     for belongs in (_drawn_on, _same_name, _same_place):
         _match(partner, volumes, segmentations, belongs)
     rows: list[CaseRow] = []
@@ -100,7 +101,10 @@ def is_label_map(volume: VolumeNode) -> bool:
 
 
 def _match(
-    partner: dict[Any, Any], volumes: Sequence[Any], segmentations: Sequence[Any], belongs: Callable[[Any, Any], bool]
+    partner: Partners,
+    volumes: Sequence[VolumeNode],
+    segmentations: Sequence[SegmentationNode],
+    belongs: Callable[[VolumeNode, SegmentationNode], bool],
 ) -> None:
     """Pairs up what is free where each has one candidate; of several drawn on one volume the last counts."""
     free_volumes = [volume for volume in volumes if volume not in partner]
@@ -148,7 +152,7 @@ def _words(name: str | None) -> list[str]:
     return [word for word in re.split(r"[\W_]+", text) if word]
 
 
-def _nodes(scene: Scene, class_name: str) -> list[Any]:
+def _nodes(scene: Scene, class_name: str) -> list[Node]:
     nodes = scene.GetNodesByClass(class_name)
     nodes.UnRegister(None)
     return [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import qt
 import slicer
@@ -21,16 +20,17 @@ from MedSegTrainerUI.data.row_viewer import RowViewer
 from MedSegTrainerUI.data.scene_observer import SceneWatch
 from MedSegTrainerUI.data.scene_pairs import pair_all, pairs_message
 from MedSegTrainerUI.data.verify_run import DataCheck, forget_check, forget_exports, report_page
-from MedSegTrainerUI.panel_view import PanelView
+from MedSegTrainerUI.panel_view import PanelView, open_scene
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.case_checks import Finding
 from MedSegTrainerUI.scene.case_rows import CaseRow, free_name, write_rows
 from MedSegTrainerUI.scene.export_cases import export_cases
+from MedSegTrainerUI.scene.export_labels import Overlap
 from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.shared import tables as shared_tables
 from MedSegTrainerUI.shared.messages import show_message, told
 from MedSegTrainerUI.shared.node_choice import keep_readable, let_go
-from MedSegTrainerUI.slicer_types import Widget
+from MedSegTrainerUI.slicer_types import VolumeNode, Widget
 
 PIECES_MILLISECONDS = 10  # until the next one: the user's clicks come between
 
@@ -50,10 +50,10 @@ class DataSection:
         self._problem = Problem()
         self.findings: list[Finding] = []
         self._doctor: list[Finding] = []
-        self._doctored: Any = None  # the content that the doctor looked at
+        self._doctored: object = None  # the content that the doctor looked at
         self._check: DataCheck | None = None
-        self._chosen: Any = None
-        self._shown: dict[str, list[Sequence[Any]]] = {}  # cells, by the name of the table
+        self._chosen: object = None
+        self._shown: dict[str, list[Sequence[shared_tables.Cell]]] = {}  # cells, by the name of the table
         self._look = DataLook([], {}, "refuse")
         self._seen: set[str] = set()  # rows, by name, that the findings are about
         self._watch = SceneWatch(self.onScene)
@@ -160,7 +160,7 @@ class DataSection:
         else:
             self._show()
 
-    def _choice(self) -> Any:
+    def _choice(self) -> object:
         """What the user decided, as against what is in the scene."""
         if self.parameters is None:
             return None
@@ -191,10 +191,10 @@ class DataSection:
         self._problem = find_problem(self.rows, self.classes, self.findings)
         self._show_tables()
 
-    def _overlap(self) -> str:
-        return self.parameters.overlap if self.parameters else "refuse"
+    def _overlap(self) -> Overlap:
+        return "order" if self.parameters is not None and self.parameters.overlap == "order" else "refuse"
 
-    def _content(self) -> Any:
+    def _content(self) -> object:
         """What the findings of the doctor are about: when it changes they are out of date."""
         return self._choice(), [(item.name, item.segments, item.cases, round(item.ml, 6)) for item in self.classes]
 
@@ -219,7 +219,7 @@ class DataSection:
         ui.statusLabel.text = self._check.told if self._check else words
         self._enable()
 
-    def _fill(self, table: Widget, cells: Sequence[Sequence[Any]], fewest: int) -> None:
+    def _fill(self, table: Widget, cells: Sequence[Sequence[shared_tables.Cell]], fewest: int) -> None:
         """Only what differs is drawn anew, so that an edit that was begun goes on."""
         before = self._shown.get(table.objectName)
         if before != cells:
@@ -270,7 +270,7 @@ class DataSection:
         for volume in volumes:
             ui.volumesSelector.setCheckState(volume, qt.Qt.Unchecked)
 
-    def _chosen_volumes(self) -> tuple[Any, ...]:
+    def _chosen_volumes(self) -> tuple[VolumeNode, ...]:
         nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
         selector = self.ui.volumesSelector  # asked one by one: PythonQt need not know lists of nodes
         return tuple(node for node in nodes if selector.checkState(node) == qt.Qt.Checked)
@@ -298,7 +298,7 @@ class DataSection:
     def _write(self, rows: Sequence[CaseRow]) -> None:
         self._chosen = None
         with self.panel.changing():
-            write_rows(self.parameters.parameterNode, rows)
+            write_rows(open_scene(self.parameters).parameterNode, rows)
 
     # -- the list of classes
 
@@ -333,14 +333,14 @@ class DataSection:
 
     @told
     def onReset(self) -> None:
-        self.parameters.overlap = "refuse"
+        open_scene(self.parameters).overlap = "refuse"
         self._decide({})
 
     @told
     def onRepair(self) -> None:
         named = [item for item in self.classes if item.name in self._problem.names]
         if self._problem.action == "order":
-            self.parameters.overlap = "order"
+            open_scene(self.parameters).overlap = "order"
             self.panel.refresh()
         elif self._problem.action == "rename":
             self.ui.classesTable.selectRow(self.classes.index(named[0]))
@@ -352,7 +352,7 @@ class DataSection:
         self.ui.classesTable.clearSelection()
         self._chosen = None
         with self.panel.changing():
-            self.parameters.classNames = json.dumps(names)
+            open_scene(self.parameters).classNames = json.dumps(names)
 
     # -- the doctor
 
@@ -393,7 +393,8 @@ class DataSection:
             self._doctored, self._chosen = self._content(), None
             return
         self._doctor = check.findings()
-        earlier, self.parameters.checkJob = self.parameters.checkJob, check.folder.path.name
+        parameters = open_scene(self.parameters)
+        earlier, parameters.checkJob = parameters.checkJob, check.folder.path.name
         forget_check(self.panel, earlier)
         general = next((one for one in self._doctor if not one.case and one.severity != "note"), None)
         if general is not None:
@@ -401,6 +402,6 @@ class DataSection:
 
     @told
     def onReport(self, link: str) -> None:
-        page = report_page(self.panel, self.parameters.checkJob)
+        page = report_page(self.panel, open_scene(self.parameters).checkJob)
         if page is not None:
             qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(page)))

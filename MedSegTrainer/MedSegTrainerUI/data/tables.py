@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from slicer.i18n import tr as _
 
@@ -17,7 +16,7 @@ LEARN, CLASS, CASES, ML = range(4)
 
 
 def pair_cells(
-    rows: Sequence[CaseRow], findings: Mapping[str, Sequence[Any]], unseen: Collection[str] = ()
+    rows: Sequence[CaseRow], findings: Mapping[str, Sequence[Finding]], unseen: Collection[str] = ()
 ) -> list[list[Cell]]:
     """``findings``: by the name of the row; ``unseen``: names of rows that were not looked at yet."""
     return [
@@ -41,7 +40,7 @@ def class_cells(classes: Sequence[SegmentClass], left_out: Sequence[SegmentClass
         rows.append(
             [
                 Cell(checked=not faint, tip=_("Whether the network learns this class.")),
-                Cell(text=item.name, tip=_made_of(item), swatch=tuple(item.color), editable=not faint, faint=faint),
+                Cell(text=item.name, tip=_made_of(item), swatch=item.color, editable=not faint, faint=faint),
                 Cell(text=str(item.cases), tip=_("Cases that have it."), right=True, faint=faint),
                 Cell(text=ml, tip=_("Millilitres of it in all cases together."), right=True, faint=faint),
             ]
@@ -80,7 +79,7 @@ def _findings_cell(row: CaseRow, findings: Sequence[Finding], is_unseen: bool) -
     return Cell(text=ordered[0].message + more, tip=tip, dot=DOT_COLORS[ordered[0].severity])
 
 
-def _made_of(item: Any) -> str:
+def _made_of(item: SegmentClass) -> str:
     if tuple(item.segments) == (item.name,):
         return _("Double-click to rename.")
     return _("Made of the segments {names}. Double-click to rename.").format(names=", ".join(item.segments))

@@ -12,6 +12,7 @@ import re
 import secrets
 import shutil
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ class Environment:
         self.status = Status()
         self.report: dict[str, Any] = {}
         self.state, self.problem = "new", ""
-        self._child: Any = None
+        self._child: subprocess.Popen[bytes] | None = None
         self._stop_at: float | None = None
         self._end: TreeEnd | None = None
         self.poll()
@@ -132,7 +133,7 @@ class Environment:
             ).format(what=what, download=gigabytes(size.download), disk=gigabytes(size.disk), folder=self.folder)
         return self.problem
 
-    def start(self, folder: JobFolder) -> Any:
+    def start(self, folder: JobFolder) -> subprocess.Popen[bytes]:
         """Starts a job in a process that outlives Slicer, its subprocess.Popen; raises JobError where none can be."""
         self.poll()
         if not self.ready:
@@ -268,7 +269,9 @@ class Environment:
         return _("Setting up was interrupted. Press Repair: what was loaded already is kept.")
 
     def _working_pid(self) -> int:
-        return int(self._child.pid if self.status.pid == os.getpid() else self.status.pid)
+        if self.status.pid == os.getpid() and self._child is not None:  # it has written nothing yet
+            return self._child.pid
+        return self.status.pid
 
     def _refuse_while_busy(self) -> None:
         self.poll()
@@ -295,7 +298,7 @@ class Environment:
         self._child = self._run(action, self.folder, self.job.log_file, *device, *arguments)
         self.poll()
 
-    def _run(self, action: str, folder: Path, log: Path, *arguments: str) -> Any:
+    def _run(self, action: str, folder: Path, log: Path, *arguments: str) -> subprocess.Popen[bytes]:
         command = [slicer_python(), "-m", "MedSegTrainerUI.environment.build", action, "--folder", str(folder)]
         command += ["--library", str(LIBRARY_FOLDER), *arguments]
         texts = catalogue_path(TRANSLATIONS, slicer.app.applicationLocaleName)

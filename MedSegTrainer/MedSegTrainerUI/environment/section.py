@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.environment.build_messages import expected_size, gigabytes, has_nvidia
+from MedSegTrainerUI.environment.environment import Environment
 from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.shared.messages import show_message, told
@@ -17,8 +19,15 @@ IDLE_TICKS = 10  # of the timer: how often files are looked at while nothing goe
 LOG_BYTES = 8000
 
 
+class EnvironmentPanel(PanelView, Protocol):
+    """The panel, for the section that may change the environment."""
+
+    @property
+    def environment(self) -> Environment: ...
+
+
 class EnvironmentSection:
-    def __init__(self, panel: PanelView) -> None:
+    def __init__(self, panel: EnvironmentPanel) -> None:
         self.panel = panel
         self.environment = panel.environment
         self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/EnvironmentSection.ui"))
@@ -145,7 +154,7 @@ class EnvironmentSection:
         if not valid and not self.ui.wheelsPathLineEdit.currentPath:
             self.onWheels("")
 
-    def _begin(self, action: Any) -> None:
+    def _begin(self, action: Callable[[], object]) -> None:
         self._told = ("", "error")
         try:
             action()

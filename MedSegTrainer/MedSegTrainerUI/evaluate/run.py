@@ -186,7 +186,7 @@ def read_table(table: Node) -> list[tuple[str, list[float]]]:
     ]
 
 
-def add_table(name: str, beside: Node) -> Any:
+def add_table(name: str, beside: Node) -> Node:
     """A new table node, in the subject hierarchy where the segmentation ``beside`` is."""
     table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", slicer.mrmlScene.GenerateUniqueName(name))
     hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from pathlib import Path
-from typing import Any
 
 import qt
 import slicer
@@ -13,7 +12,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerUI.evaluate.run import EvaluateRun, add_table, fill_table, read_table
-from MedSegTrainerUI.panel_view import PanelView
+from MedSegTrainerUI.panel_view import PanelView, open_scene
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.segment_classes import same_name
 from MedSegTrainerUI.shared import tables as shared_tables
@@ -43,7 +42,7 @@ class EvaluateSection:
         self.parameters: Parameters | None = None
         self.run: EvaluateRun | None = None
         self._restoring = False
-        self._shown: Any = None
+        self._displayed = ""
         shared_tables.prepare(self.ui.resultsTable, [0])
         for parameter, name in SELECTORS.items():
             selector = getattr(self.ui, name)
@@ -110,19 +109,19 @@ class EvaluateSection:
     def _show_table(self) -> None:
         table = self._table()
         rows = read_table(table) if table is not None else []
-        shown = (rows, table.GetDescription()) if rows else None
+        content = repr((rows, table.GetDescription())) if rows else ""
         self.ui.resultsTable.visible = self.ui.comparedLabel.visible = bool(rows)
-        if repr(shown) == self._shown:
+        if content == self._displayed:
             return
-        self._shown = repr(shown)
-        if rows:
+        self._displayed = content
+        if rows and self.parameters is not None:
             colors = _colors(self.parameters.evaluateReference, self.parameters.evaluatePrediction)
             cells = [_cells(name, numbers, colors.get(same_name(name))) for name, numbers in rows]
             shared_tables.fill(self.ui.resultsTable, cells, 1)
             self.ui.comparedLabel.setTextFormat(qt.Qt.PlainText)
             self.ui.comparedLabel.text = table.GetDescription()
 
-    def _table(self) -> Any:
+    def _table(self) -> Node:
         return self.parameters.parameterNode.GetNodeReference(TABLE_ROLE) if self.parameters is not None else None
 
     def _report_page(self) -> Path | None:
@@ -153,7 +152,7 @@ class EvaluateSection:
         reason = self._why_not()
         if reason:
             raise MedSegError(reason)
-        parameters = self.parameters
+        parameters = open_scene(self.parameters)
         with slicer.util.WaitCursor():  # handles events: a second click is done before the first
             self.run = self.run or EvaluateRun(
                 self.panel, parameters.evaluatePrediction, parameters.evaluateReference, parameters.evaluateVolume
@@ -225,8 +224,10 @@ def _colors(*segmentations: SegmentationNode) -> dict[str, tuple[int, int, int]]
     """The colours of segments by name; those of the first segmentation that has the name."""
     found: dict[str, tuple[int, int, int]] = {}
     for node in segmentations:
-        content = node.GetSegmentation() if node is not None else None
-        for index in range(content.GetNumberOfSegments() if content is not None else 0):
+        if node is None:
+            continue
+        content = node.GetSegmentation()
+        for index in range(content.GetNumberOfSegments()):
             segment = content.GetNthSegment(index)
             red, green, blue = (round(255 * part) for part in segment.GetColor())
             found.setdefault(same_name(segment.GetName()), (red, green, blue))

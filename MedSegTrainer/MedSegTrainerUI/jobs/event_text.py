@@ -11,9 +11,8 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.job_logging import is_log_line
 from MedSegTrainerUI.jobs.job_list import has_no_end
-from MedSegTrainerUI.jobs.job_monitor import JobWatch
+from MedSegTrainerUI.jobs.job_monitor import Event, JobWatch
 
-Event = Mapping[str, Any]
 CLASSES_ON_A_LINE = 6
 CLASSES_IN_A_LEGEND = 20
 SECONDS_IN_DAY = 86400

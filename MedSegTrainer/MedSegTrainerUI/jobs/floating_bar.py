@@ -6,8 +6,6 @@ the upper edge of what is seen; no layout knows it.
 
 from __future__ import annotations
 
-from typing import Any
-
 import qt
 
 from MedSegTrainerUI.slicer_types import Widget
@@ -23,7 +21,7 @@ class FloatingBar:
         self._area: Widget = None
         self._copy: Widget = None
 
-    def look(self, *_: Any) -> None:
+    def look(self, *_: object) -> None:
         """The panel was scrolled, or what it stands for has changed."""
         area = _scroll_area(self._home)
         if area is not None and area != self._area:
@@ -83,7 +81,7 @@ class _Copy:
             self.frame.show()
 
 
-def _scroll_area(widget: Widget) -> Any:
+def _scroll_area(widget: Widget) -> Widget:
     """The one that the widget lies in; None where it lies in none, as while another module is shown."""
     while widget is not None and widget.metaObject().className() != "QScrollArea":
         widget = widget.parent()

@@ -91,7 +91,7 @@ class JobSummaries:
     """Summaries that are read again only where ``status.json`` has changed."""
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[Any, JobSummary]] = {}
+        self._known: dict[Path, tuple[object, JobSummary]] = {}
 
     def read(self, folders: Iterable[JobFolder], most: int) -> tuple[list[JobSummary], bool]:
         """Those of ``folders`` in their order, ``most`` of them read new; and whether they are all."""

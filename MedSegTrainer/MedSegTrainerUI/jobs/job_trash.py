@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from slicer.i18n import tr as _
 
@@ -50,7 +49,7 @@ class JobTrash:
     def __init__(self, jobs: JobList) -> None:
         self._jobs = jobs
         self.root = jobs.root / FOLDER
-        self._read: tuple[Any, list[RemovedJob]] = (None, [])
+        self._read: tuple[int | None, list[RemovedJob]] = (None, [])
         self._slices: Iterator[None] | None = None
         self._kept_open: set[str] = set()  # could not be deleted; tried again by the next panel
 

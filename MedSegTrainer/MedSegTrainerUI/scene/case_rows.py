@@ -12,7 +12,7 @@ from typing import Any
 
 import slicer
 
-from MedSegTrainerUI.slicer_types import Node, SegmentationNode
+from MedSegTrainerUI.slicer_types import Node, SegmentationNode, VolumeNode
 
 PARAMETER = "rows"
 NOT_IN_NAMES = '/\\:*?"<>|'
@@ -29,7 +29,7 @@ class CaseRow:
 
     name: str
     use: bool = True
-    volumes: tuple[Any, ...] = ()
+    volumes: tuple[VolumeNode, ...] = ()
     segmentation: SegmentationNode = None
     images: tuple[str, ...] = ()
     label: str = ""
@@ -47,9 +47,9 @@ def read_rows(parameterNode: Node) -> list[CaseRow]:
         segmentation = parameterNode.GetNodeReference(_segmentation_role(index)) if entry["segmentation"] else None
         if None in volumes or (entry["segmentation"] and segmentation is None):
             continue
-        files = {key: tuple(entry[key]) for key in ("images", "segments", "values")}
-        given = {key: entry[key] for key in ("name", "use", "label")}
-        rows.append(CaseRow(volumes=volumes, segmentation=segmentation, **given, **files))
+        lists = {key: tuple(entry[key]) for key in ("images", "segments", "values")}
+        values = {key: entry[key] for key in ("name", "use", "label")}
+        rows.append(CaseRow(volumes=volumes, segmentation=segmentation, **{**values, **lists}))
     return rows
 
 

@@ -6,9 +6,10 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError
@@ -27,7 +28,7 @@ from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
 
 Overlap = Literal["refuse", "order"]
 MOST_REMEMBERED = 200  # segmentations: their overlap is looked at again only when something changed
-_overlaps: OrderedDict[Any, Counter[tuple[int, int]]] = OrderedDict()
+_overlaps: OrderedDict[object, Counter[tuple[int, int]]] = OrderedDict()
 
 
 def export_labels(
@@ -110,7 +111,11 @@ def _ranks(segmentation: SegmentationNode, classes: Sequence[SegmentClass]) -> d
 
 
 def _parts(
-    layers: Sequence[Layer], ranks: dict[str, int], segmentation: SegmentationNode, volume: VolumeNode, dtype: Any
+    layers: Sequence[Layer],
+    ranks: dict[str, int],
+    segmentation: SegmentationNode,
+    volume: VolumeNode,
+    dtype: npt.DTypeLike,
 ) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
     """Where each layer has something on the volume's voxels, and the ranks of its segments there."""
     for layer in layers:
@@ -144,7 +149,7 @@ def _count_shared(
     return shared
 
 
-def _rank_of(layer: Layer, ranks: dict[str, int], dtype: Any) -> np.ndarray:
+def _rank_of(layer: Layer, ranks: dict[str, int], dtype: npt.DTypeLike) -> np.ndarray:
     """The rank of each number of a layer, 0 where its segment is not wanted."""
     rank_of = np.zeros(max(len(content_of(layer.image).counts), max(layer.values.values()) + 1), dtype)
     for segment_id, value in layer.values.items():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import vtk
 
@@ -18,7 +17,7 @@ from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.segment_layers import segment_ids, segment_name, segment_volumes
 from MedSegTrainerUI.slicer_types import Segment, SegmentationNode
 
-RowSegment = tuple[str, Any, float, int | None]
+RowSegment = tuple[str, Segment, float, int | None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,9 @@ own extent: one export of the whole volume for each segment would take seconds.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import slicer
@@ -172,7 +171,7 @@ def box_on_grid(to_grid: np.ndarray, low: np.ndarray, size: Collection[int]) -> 
 
 
 def _layers(content: VtkObject, wanted: list[str]) -> list[Layer]:
-    found: dict[str, tuple[Any, dict[str, int]]] = {}
+    found: dict[str, tuple[VtkObject, dict[str, int]]] = {}
     for segment_id in wanted:
         segment = content.GetSegment(segment_id)
         image = segment.GetRepresentation(binary_name())
@@ -223,7 +222,9 @@ class _Counting:
         return Content(counts=self._counts, low=(x, y, z), size=(width, height, depth))
 
 
-def _resampled(image: VtkObject, to_grid: np.ndarray, low: np.ndarray, size: Any, grid_size: Any) -> Part | None:
+def _resampled(
+    image: VtkObject, to_grid: np.ndarray, low: np.ndarray, size: Collection[int], grid_size: Sequence[int]
+) -> Part | None:
     lowest, highest = box_on_grid(to_grid, low, size)
     first = np.maximum(np.floor(lowest), 0).astype(int)
     last = np.minimum(np.ceil(highest), np.array(grid_size) - 1).astype(int)

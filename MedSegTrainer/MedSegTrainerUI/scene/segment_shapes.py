@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import slicer
@@ -31,7 +30,7 @@ def binary_name() -> str:
     return slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
 
 
-def shapes_of(segment: Segment) -> list[Any]:
+def shapes_of(segment: Segment) -> list[VtkObject]:
     """The data of a segment that are no voxels and not empty; to convert an empty surface is an error in VTK."""
     found = [segment.GetRepresentation(name) for name in _measures()]
     return [data for data in found if data is not None and (data.IsA("vtkImageData") or data.GetNumberOfCells())]
@@ -65,7 +64,7 @@ def image_to_world(image: VtkObject) -> np.ndarray:
     return matrix_array(matrix)
 
 
-def _measures() -> dict[str, Callable[[Any], float]]:
+def _measures() -> dict[str, Callable[[VtkObject], float]]:
     converter = slicer.vtkSegmentationConverter
     return {
         converter.GetSegmentationClosedSurfaceRepresentationName(): _surface_ml,
@@ -74,7 +73,7 @@ def _measures() -> dict[str, Callable[[Any], float]]:
     }
 
 
-def _remembered(data: VtkObject, measure: Callable[[Any], float]) -> float:
+def _remembered(data: VtkObject, measure: Callable[[VtkObject], float]) -> float:
     key = data.GetMTime()
     if key not in _sizes:
         _sizes[key] = measure(data)

@@ -11,7 +11,6 @@ import errno
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import slicer
@@ -137,7 +136,7 @@ def offset_of(matrix: np.ndarray, low: tuple[int, ...], size: tuple[int, ...]) -
 
 def reslice(
     image: VtkObject, to_input: np.ndarray, box: tuple[int, ...], *, linear: bool, background: float = 0.0
-) -> Any:
+) -> VtkObject:
     """A vtkImageData of the voxels ``box`` (first, last along x, y, z); ``to_input`` leads to voxels of ``image``."""
     plain = vtk.vtkImageData()
     plain.ShallowCopy(image)
@@ -187,7 +186,7 @@ def write_image(image: VtkObject, ijk_to_ras: np.ndarray, path: Path) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _writable(image: VtkObject) -> Any:
+def _writable(image: VtkObject) -> VtkObject:
     """The image, in a wider type where Slicer's writer does not know its own."""
     array = image_array(image)
     if array.dtype.kind == "f" or (array.dtype.itemsize <= 4 and array.dtype != np.int8):
@@ -201,7 +200,7 @@ def image_array(image: VtkObject) -> np.ndarray:
     return numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(z, y, x)
 
 
-def array_image(array: np.ndarray) -> Any:
+def array_image(array: np.ndarray) -> VtkObject:
     """A vtkImageData that holds the voxels (z, y, x)."""
     image = vtk.vtkImageData()
     image.SetDimensions(*array.shape[::-1])
@@ -214,7 +213,7 @@ def matrix_array(matrix: VtkObject) -> np.ndarray:
     return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
 
 
-def _parents(node: Node) -> list[Any]:
+def _parents(node: Node) -> list[Node]:
     """The transforms that a node lies under, the nearest first."""
     found = []
     parent = node.GetParentTransformNode()
@@ -224,7 +223,7 @@ def _parents(node: Node) -> list[Any]:
     return found
 
 
-def _to_ancestor(transforms: list[Any]) -> np.ndarray:
+def _to_ancestor(transforms: list[Node]) -> np.ndarray:
     product = np.eye(4)
     for transform in transforms:
         matrix = vtk.vtkMatrix4x4()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import qt
 
 from MedSegTrainerUI.slicer_types import QtObject, Widget
@@ -130,7 +128,7 @@ def _form_width(form: QtObject) -> int:
     return int(width)
 
 
-def _field_width(item: Any) -> int:
+def _field_width(item: QtObject) -> int:
     """Of a label or a field, which may be a row of controls."""
     inside, widget = item.layout(), item.widget()
     if inside is None:
@@ -153,6 +151,6 @@ def _narrow(grid: QtObject, width: int) -> None:
         grid.addWidget(widget, index // columns, index % columns)
 
 
-def _grid_width(grid: QtObject, widgets: list[Any], columns: int) -> int:
+def _grid_width(grid: QtObject, widgets: list[Widget], columns: int) -> int:
     widths = [max(one.sizeHint.width() for one in widgets[column::columns]) for column in range(columns)]
     return sum(widths) + int(grid.horizontalSpacing()) * (columns - 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
 
 import qt
 
@@ -19,7 +18,7 @@ def set_tab_order(widget: Widget) -> None:
         qt.QWidget.setTabOrder(one, following)
 
 
-def tab_stops(widget: Widget) -> Iterator[Any]:
+def tab_stops(widget: Widget) -> Iterator[Widget]:
     """Widgets that the tabulator reaches, in the order of the .ui files; the insides of combo boxes are their own."""
     for child in widget.children():
         if not child.isWidgetType():

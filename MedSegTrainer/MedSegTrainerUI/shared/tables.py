@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import qt
 
 from MedSegTrainerUI.shared.row_breaks import NARROWEST
-from MedSegTrainerUI.slicer_types import Widget
+from MedSegTrainerUI.slicer_types import QtObject, Widget
 
 SEVERITIES = ("error", "warning", "note")
 DOT_COLORS = {"error": (198, 40, 50), "warning": (217, 154, 28), "note": (59, 120, 195), "": (63, 155, 79)}
@@ -63,17 +62,17 @@ def fill(table: Widget, rows: Sequence[Sequence[Cell]], fewest: int, before: Seq
     with _widths_kept(table):
         table.setRowCount(len(rows))
         for index, cells in enumerate(rows):
-            shown = (before[index] if index < len(before) else ()) or (None,) * len(cells)
-            for column, (cell, earlier) in enumerate(zip(cells, shown, strict=True)):
+            earlier_cells = (before[index] if index < len(before) else ()) or (None,) * len(cells)
+            for column, (cell, earlier) in enumerate(zip(cells, earlier_cells, strict=True)):
                 if cell != earlier:
                     table.setItem(index, column, _item(cell))
     table.blockSignals(blocked)
-    shown = min(max(len(rows), fewest), MOST_ROWS_SHOWN)
+    visible = min(max(len(rows), fewest), MOST_ROWS_SHOWN)
     row_height = table.verticalHeader().defaultSectionSize
     is_scrolled = table.horizontalScrollBarPolicy != qt.Qt.ScrollBarAlwaysOff
     bar = table.horizontalScrollBar().sizeHint.height() if is_scrolled else 0
     header = table.horizontalHeader().sizeHint.height()
-    table.setFixedHeight(header + shown * row_height + bar + 2 * table.frameWidth + 2)
+    table.setFixedHeight(header + visible * row_height + bar + 2 * table.frameWidth + 2)
 
 
 @contextmanager
@@ -97,7 +96,7 @@ def format_ml(ml: float) -> str:
     return f"{ml:.3g}" if ml < 100 else f"{ml:.0f}"
 
 
-def _item(cell: Cell) -> Any:
+def _item(cell: Cell) -> QtObject:
     item = qt.QTableWidgetItem(cell.text)
     item.setToolTip(cell.tip)
     flags = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable
@@ -116,7 +115,7 @@ def _item(cell: Cell) -> Any:
     return item
 
 
-def _icon(color: Sequence[int], *, disc: bool) -> Any:
+def _icon(color: Sequence[int], *, disc: bool) -> QtObject:
     pixmap = qt.QPixmap(14, 14)
     pixmap.fill(qt.QColor(0, 0, 0, 0))
     painter = qt.QPainter(pixmap)

@@ -10,11 +10,11 @@ import qt
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import UsageError
+from MedSegTrainerUI.jobs.job_monitor import Event
 from MedSegTrainerUI.shared.tab_order import set_tab_order
 from MedSegTrainerUI.slicer_types import Widget
 from MedSegTrainerUI.train.settings import all_settings, full_key, parse_value, show_value
 
-Event = Mapping[str, Any]
 GOOD = "healthy"
 
 
@@ -26,8 +26,8 @@ class AdviceList:
         self._frame.visible = False
         self._shown: list[Event] = []
         self._applied: Mapping[str, Any] = {}
-        self._rows: list[Any] = []
-        self.buttons: list[Any] = []
+        self._rows: list[Widget] = []
+        self.buttons: list[Widget] = []
 
     def show(self, advice: Mapping[str, Event], applied: Mapping[str, Any]) -> None:
         """The newest event of each finding; ``applied`` are the settings changed so far."""

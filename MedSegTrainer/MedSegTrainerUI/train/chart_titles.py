@@ -10,12 +10,13 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerUI.jobs.event_text import class_legend
 from MedSegTrainerUI.shared.messages import told
+from MedSegTrainerUI.train.job_protocol import JobView
 
 
 class ChartTitles:
     """``section`` has the widgets and the charts."""
 
-    def __init__(self, section: Any) -> None:
+    def __init__(self, section: JobView) -> None:
         self._section = section
         self._legend = ""
         self._zoomed: frozenset[str] = frozenset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from MedSegTrainerUI.jobs.job_bar import set_bar
 from MedSegTrainerUI.jobs.job_list import job_classes
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
 from MedSegTrainerUI.jobs.log_view import JobLog
-from MedSegTrainerUI.panel_view import PanelView
+from MedSegTrainerUI.panel_view import PanelView, open_scene
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.shared.messages import show_message, told
 from MedSegTrainerUI.train.advice_list import AdviceList
@@ -84,7 +85,9 @@ class JobSection:
             self._remember(folder)
             self._show()
 
-    def follow(self, folder: JobFolder, *, started: bool = False, process: Any = None) -> None:
+    def follow(
+        self, folder: JobFolder, *, started: bool = False, process: subprocess.Popen[bytes] | None = None
+    ) -> None:
         """Watches a job from its first event on; ``started``: somebody has started its ``process`` just now."""
         self.watched = JobWatch(folder)
         if started:
@@ -201,7 +204,7 @@ class JobSection:
         self.panel.refresh()
 
     def _to_watch(self) -> JobFolder | None:
-        name = self.parameters.trainingJob or (self.watched.name if self.watched is not None else "")
+        name = open_scene(self.parameters).trainingJob or (self.watched.name if self.watched is not None else "")
         folder = self.panel.jobs.folder(name) if name else None
         if folder is not None and folder.job_file.exists():
             return folder

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import slicer
 
 from MedSegTrainerUI.slicer_types import Node, Widget
@@ -38,7 +36,7 @@ class PlotFrame:
         if self._view.GetPlotChartNodeID() != chart.GetID():
             self._view.SetPlotChartNodeID(chart.GetID())
 
-    def _view_node(self) -> Any:
+    def _view_node(self) -> Node:
         """Slicer's view layout makes a view for each node of this kind, unless the node has another owner."""
         name = f"MedSegTrainer{self._key}"
         node = next((one for one in slicer.util.getNodesByClass("vtkMRMLPlotViewNode") if one.GetName() == name), None)

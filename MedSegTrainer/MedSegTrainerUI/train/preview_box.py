@@ -6,21 +6,21 @@ training: no other patient's image and no work elsewhere is disturbed by it.
 
 from __future__ import annotations
 
-from typing import Any
-
 import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.jobs.job_list import job_classes
+from MedSegTrainerUI.panel_view import open_scene
 from MedSegTrainerUI.shared.slice_views import views_with
-from MedSegTrainerUI.slicer_types import Widget
+from MedSegTrainerUI.slicer_types import VolumeNode, Widget
+from MedSegTrainerUI.train.job_protocol import JobView
 from MedSegTrainerUI.train.prediction_preview import Preview
 
 
 class PreviewBox:
     """``box`` is a QCheckBox; ``section`` has the panel, the parameters and the JobWatch that is shown."""
 
-    def __init__(self, section: Any, box: Widget) -> None:
+    def __init__(self, section: JobView, box: Widget) -> None:
         self._section, self._box = section, box
         self.preview = Preview()
         self._asked = False  # also of a job that has ended
@@ -40,7 +40,7 @@ class PreviewBox:
 
     def choose(self, shown: bool) -> None:
         """The user has clicked: the volume comes into the views where none shows it."""
-        self._section.parameters.showPreview = shown
+        open_scene(self._section.parameters).showPreview = shown
         self._asked = shown
         volume = self._volume() if shown else None
         if volume is not None and not views_with(volume):
@@ -51,13 +51,14 @@ class PreviewBox:
         """Brings prediction and box up to date; while the scene is being closed it is left alone."""
         if self._section.parameters is None:
             return
-        if not self._wanted():
+        watch = self._section.watched
+        if watch is None or not self._wanted():
             self.preview.remove()
         else:
             volume = self._volume() if self._section.panel.entered else None
             views = views_with(volume) if volume is not None else []
             if views:
-                self.preview.show(volume, job_classes(self._section.watched.folder))
+                self.preview.show(volume, job_classes(watch.folder))
             self.preview.draw(views)
         self.show_box()
 
@@ -86,7 +87,7 @@ class PreviewBox:
             return False
         return bool(watch.working or self._asked)
 
-    def _volume(self) -> Any:
+    def _volume(self) -> VolumeNode:
         """The volume of the case of the newest prediction; None where it is not in the scene."""
         rows = self._section.panel.rows() if self.preview.case else []
         row = next((row for row in rows if row.name == self.preview.case and row.volumes), None)

@@ -15,8 +15,11 @@ from MedSegTrainerLib.config.split_sizes import split_sizes
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerUI.jobs.event_text import plan_sentence, reasons_table
 from MedSegTrainerUI.jobs.job_list import weight_count
-from MedSegTrainerUI.panel_view import PanelView
+from MedSegTrainerUI.panel_view import PanelView, open_scene
 from MedSegTrainerUI.parameter_node import Duration, Parameters
+from MedSegTrainerUI.scene.case_rows import CaseRow
+from MedSegTrainerUI.scene.export_labels import Overlap
+from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.shared.messages import show_message, told
 from MedSegTrainerUI.shared.tab_order import set_tab_order
 from MedSegTrainerUI.train.job_view import JobSection
@@ -123,8 +126,9 @@ class TrainSection:
         """
         before = self.changes()
         if "trainer.epochs" in changes and "trainer.epochs" not in before:
-            longer = list(Duration)[list(Duration).index(self.parameters.duration) :][1:2]
-            self.parameters.duration = longer[0] if longer else self.parameters.duration
+            parameters = open_scene(self.parameters)
+            longer = list(Duration)[list(Duration).index(parameters.duration) :][1:2]
+            parameters.duration = longer[0] if longer else parameters.duration
             changes = {key: value for key, value in changes.items() if key != "trainer.epochs"}
         self._on_changes(only_changes({**before, **changes}))
 
@@ -198,7 +202,7 @@ class TrainSection:
     def _start(self) -> None:
         rows, classes = self.panel.rows(), self.panel.classes()
         folder = self.panel.jobs.new("-".join(item.name for item in classes[:NAMES_IN_A_JOB]))
-        minutes, device = self.parameters.duration.value, self.panel.environment.device
+        minutes, device = open_scene(self.parameters).duration.value, self.panel.environment.device
         config = training_config(self.changes(), minutes, folder.path / "data", device)
         try:
             self._is_exporting(_("the cases"))
@@ -213,10 +217,11 @@ class TrainSection:
         self.job.follow(folder, started=True, process=process)
         self.panel.refresh()
 
-    def _export(self, rows: Any, classes: Any, folder: Path) -> None:
+    def _export(self, rows: list[CaseRow], classes: list[SegmentClass], folder: Path) -> None:
         from MedSegTrainerUI.scene.export_cases import export_cases
 
-        export_cases(rows, classes, folder, overlap=self.parameters.overlap, on_case=self._is_exporting)
+        overlap: Overlap = "order" if open_scene(self.parameters).overlap == "order" else "refuse"
+        export_cases(rows, classes, folder, overlap=overlap, on_case=self._is_exporting)
 
     def _problem(self) -> str:
         """Why a training cannot be started, and what to do; '' when nothing is in the way."""
@@ -237,25 +242,24 @@ class TrainSection:
     def _on_refused(self, text: str) -> None:
         show_message(self.ui.settingsMessageLabel, text, "warning")
 
-    def _plan_state(self) -> tuple[Any, ...]:
+    def _plan_state(self) -> tuple[object, ...]:
         watch = self.job.watched
         if watch is None:
             return ()
         return watch.name, watch.working, len(watch.plan), watch.best is not None
 
     def _show_plan(self) -> None:
-        watch = self.job.watched
-        choices = watch.plan if watch is not None else {}
-        if choices and watch.working:
+        watch = self.job.watched if self.job.watched is not None and self.job.watched.plan else None
+        if watch is not None and watch.working:
             if self._weights[0] != watch.name or self._weights[1] is None:
                 self._weights = watch.name, weight_count(watch.folder)
-            self.ui.planLabel.text = plan_sentence(choices, self._weights[1])
+            self.ui.planLabel.text = plan_sentence(watch.plan, self._weights[1])
         else:
             self.ui.planLabel.text = self._intention()
-        self.ui.whyButton.enabled = bool(choices)
+        self.ui.whyButton.enabled = watch is not None
         self.ui.whyButton.toolTip = (
             _("All choices of {name}, with their reasons.").format(name=watch.name)
-            if choices
+            if watch is not None
             else _("When a training has started, this shows what was chosen and why.")
         )
         self._explain()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -77,13 +77,13 @@ class Setting:
     """
 
     key: str
-    default: Any
+    default: object
     help_text: str
     minimum: float | None
     maximum: float | None
-    words: tuple[Any, ...]
+    words: tuple[object, ...]
     types: frozenset[type]
-    items: Any
+    items: type | tuple[object, ...] | None
     optional: bool
 
     @property
@@ -118,7 +118,7 @@ class Setting:
             parts.append(_("a whole number{limits}") if float not in self.types else _("a number{limits}"))
         if self.items in (int, float):
             parts.append(_("several numbers{limits}, with commas between"))
-        elif self.items is not None:
+        elif isinstance(self.items, tuple):
             parts.append(_("several of {words}, with commas between").format(words=", ".join(map(str, self.items))))
         if str in self.types:
             parts.append(_("text"))
@@ -157,11 +157,11 @@ def all_settings() -> dict[str, Setting]:
     return found
 
 
-def _setting(key: str, item: Any, hint: Any) -> Setting:
+def _setting(key: str, item: Field[Any], hint: object) -> Setting:
     default = item.default if item.default_factory is MISSING else item.default_factory()
-    words: list[Any] = []
+    words: list[object] = []
     kinds: set[type] = set()
-    items: Any = None
+    items: type | tuple[object, ...] | None = None
     optional = False
     for part in _parts(hint):
         if get_origin(part) is Literal:
@@ -186,7 +186,7 @@ def _setting(key: str, item: Any, hint: Any) -> Setting:
     )
 
 
-def _parts(hint: Any) -> Iterator[Any]:
+def _parts(hint: object) -> Iterator[Any]:
     if get_origin(hint) in (Union, types.UnionType):
         for part in get_args(hint):
             yield from _parts(part)
@@ -256,7 +256,7 @@ def _list(setting: Setting, value: object) -> Parsed:
         parts = [_as_number(part, whole=setting.items is int) for part in parts]
         right = bool(parts) and all(part is not None and _is_within(setting, part) for part in parts)
     else:
-        right = all(part in setting.items for part in parts)
+        right = isinstance(setting.items, tuple) and all(part in setting.items for part in parts)
     return (True, list(parts)) if right else NOTHING
 
 

@@ -35,9 +35,9 @@ class SettingsForm:
         self, parent: Widget, changed: Callable[[dict[str, Any]], None], refused: Callable[[str], None]
     ) -> None:
         self._parent, self._changed, self._refused = parent, changed, refused
-        self._headings: dict[str, Any] = {}
-        self._labels: dict[str, Any] = {}
-        self.editors: dict[str, Any] = {}
+        self._headings: dict[str, Widget] = {}
+        self._labels: dict[str, Widget] = {}
+        self.editors: dict[str, Widget] = {}
         self._changes: dict[str, Any] = {}
         self._hidden: set[str] = set()
         self._showing = False
@@ -95,7 +95,7 @@ class SettingsForm:
             self._labels[setting.key], self.editors[setting.key] = label, editor
             layout.addRow(label, editor)
 
-    def _menu(self, setting: Setting) -> Any:
+    def _menu(self, setting: Setting) -> Widget:
         editor = qt.QComboBox()
         default = show_value(setting.default)
         for option in setting.options:
@@ -104,7 +104,7 @@ class SettingsForm:
         editor.connect("activated(int)", lambda index, key=setting.key: self._on_menu(key, index))
         return editor
 
-    def _line(self, setting: Setting) -> Any:
+    def _line(self, setting: Setting) -> Widget:
         editor = qt.QLineEdit()
         editor.placeholderText = show_value(setting.default) or _("not given")
         editor.clearButtonEnabled = True

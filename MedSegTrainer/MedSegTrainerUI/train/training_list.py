@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import qt
 import slicer
@@ -15,6 +14,7 @@ from MedSegTrainerUI.jobs.job_table import JobTable
 from MedSegTrainerUI.jobs.job_trash import JobTrash, RemovedJob
 from MedSegTrainerUI.jobs.undo_offer import UndoOffer
 from MedSegTrainerUI.shared.messages import told
+from MedSegTrainerUI.train.job_protocol import JobView
 
 LIST_SECONDS = 5.0
 Offer = tuple[bool, str]  # whether a button can be pressed; why not, or what it does
@@ -23,7 +23,7 @@ Offer = tuple[bool, str]  # whether a button can be pressed; why not, or what it
 class TrainingList:
     """``section`` has the widgets, the panel and the JobWatch that is shown."""
 
-    def __init__(self, section: Any) -> None:
+    def __init__(self, section: JobView) -> None:
         self._section, self.ui, self.panel = section, section.ui, section.panel
         self.trash = JobTrash(self.panel.jobs)
         self.table = JobTable(self.ui.jobsTable, self.panel.jobs, self.trash)
