@@ -58,13 +58,18 @@ def is_open(name: str) -> bool:
 
 
 def at_file_scope(tree: ast.Module) -> ast.Module:
-    """The statements that run when the file is imported; blocks such as ``try`` and ``class`` are among them."""
+    """The statements that run when the file is imported; blocks such as ``try`` and ``class`` are among them, and those
+    for the type checker alone are not."""
 
     class WithoutFunctions(ast.NodeTransformer):
         def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
             return None
 
         visit_AsyncFunctionDef = visit_FunctionDef
+
+        def visit_If(self, node: ast.If) -> ast.AST | None:
+            is_for_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+            return None if is_for_types else self.generic_visit(node)
 
     return WithoutFunctions().visit(tree)
 
@@ -109,6 +114,10 @@ class TestModule:
     def test_functions_are_not_file_scope(self) -> None:
         tree = at_file_scope(ast.parse("import a\ntry:\n import b\nexcept E:\n pass\ndef f():\n import c"))
         assert list(imports(tree)) == ["a", "b"]
+
+    def test_what_only_the_type_checker_reads_is_not_file_scope(self) -> None:
+        tree = at_file_scope(ast.parse("if TYPE_CHECKING:\n import a\nif x:\n import b"))
+        assert list(imports(tree)) == ["b"]
 
 
 class TestModuleFile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Concatenate, Protocol, TypeVar
 
 import qt
 from slicer.i18n import tr as _
@@ -19,6 +19,15 @@ STYLES = {
     "warning": "background-color: #fdf1d3; color: #5a3d00; border-left: 4px solid #d99a1c; padding: 4px;",
     "error": "background-color: #fbe3e4; color: #7a1016; border-left: 4px solid #c62832; padding: 4px;",
 }
+
+
+class Telling(Protocol):
+    """What can show a message to the user."""
+
+    def tell(self, text: str, severity: str = "error") -> None: ...
+
+
+Section = TypeVar("Section", bound=Telling)
 
 
 def show_message(label: Widget, text: str, severity: str = "error") -> None:
@@ -37,7 +46,7 @@ def allow(button: Widget, reason: str | bool, tip: str) -> None:
     button.toolTip = reason or tip
 
 
-def told(method: Callable[..., Any]) -> Callable[..., Any]:
+def told(method: Callable[Concatenate[Section, ...], None]) -> Callable[Concatenate[Section, ...], None]:
     """A method of a section, called by Qt or VTK, whose errors are told to the user by the section's ``tell``.
 
     What the caller gives beyond the arguments of ``method`` is dropped, as PythonQt does for plain functions.
@@ -45,9 +54,9 @@ def told(method: Callable[..., Any]) -> Callable[..., Any]:
     taken = method.__code__.co_argcount - 1
 
     @functools.wraps(method)
-    def wrapper(self: Any, *arguments: Any) -> Any:
+    def wrapper(self: Section, *arguments: object) -> None:
         try:
-            return method(self, *arguments[:taken])
+            method(self, *arguments[:taken])
         except MedSegError as error:
             self.tell(str(error))
         except Exception as error:

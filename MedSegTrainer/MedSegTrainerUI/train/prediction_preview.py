@@ -125,7 +125,9 @@ class Preview:
             display.SetVisibility(False)  # until ``draw``
 
 
-def _import_segments(*arguments: Any, **named: Any) -> Any:
+def _import_segments(
+    label_file: Path, classes: Sequence[LabelClass], volume: VolumeNode, segmentation: SegmentationNode, *, name: str
+) -> SegmentationNode:
     from MedSegTrainerUI.scene.import_segments import import_segments
 
-    return import_segments(*arguments, **named)
+    return import_segments(label_file, classes, volume, segmentation, name=name)

@@ -1402,6 +1402,13 @@
     </message>
 </context>
 <context>
+    <name>MedSegTrainerUI.panel_view</name>
+    <message>
+        <source>The scene is being closed. Open this module again when it is done.</source>
+        <translation>Die Szene wird geschlossen. Danach dieses Modul wieder öffnen.</translation>
+    </message>
+</context>
+<context>
     <name>TrainSection</name>
     <message>
         <source>How long?</source>
@@ -1506,12 +1513,32 @@
 <context>
     <name>apply.model_card</name>
     <message>
-        <source>{path} cannot be read: {reason}. Choose a model that can be reached.</source>
-        <translation>{path} lässt sich nicht lesen: {reason}. Ein Modell wählen, das erreichbar ist.</translation>
+        <source>The model {path} is not there any more. Choose another one, or train it again.</source>
+        <translation>Das Modell {path} ist nicht mehr da. Ein anderes wählen oder es neu trainieren.</translation>
+    </message>
+    <message>
+        <source>The job {name} has made no model yet. Train it first.</source>
+        <translation>{name} hat noch kein Modell hervorgebracht. Es zuerst trainieren.</translation>
+    </message>
+    <message>
+        <source>{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file.</source>
+        <translation>{path} enthält kein Modell. Einen Ordner mit model.json und weights.safetensors wählen oder seine Zip-Datei.</translation>
+    </message>
+    <message>
+        <source>{path} is a zip file without a model. Choose the zip of a model folder.</source>
+        <translation>{path} ist eine Zip-Datei ohne Modell. Die Zip-Datei eines Modellordners wählen.</translation>
+    </message>
+    <message>
+        <source>{path} is no model: it is not a zip file, or a damaged one. Choose a model folder or its zip.</source>
+        <translation>{path} ist kein Modell: Es ist keine Zip-Datei oder eine beschädigte. Einen Modellordner oder seine Zip-Datei wählen.</translation>
     </message>
     <message>
         <source>{path} has model format {found}, and this version reads {known}. Update MedSegTrainer.</source>
         <translation>{path} hat das Modellformat {found}, und diese Version liest {known}. MedSegTrainer aktualisieren.</translation>
+    </message>
+    <message>
+        <source>{path} cannot be read: {reason}. Choose a model that can be reached.</source>
+        <translation>{path} lässt sich nicht lesen: {reason}. Ein Modell wählen, das erreichbar ist.</translation>
     </message>
     <message>
         <source>{path} is no model of MedSegTrainer: its description is damaged. Choose another one.</source>
@@ -1544,26 +1571,6 @@
     <message>
         <source>yesterday {time}</source>
         <translation>gestern {time}</translation>
-    </message>
-    <message>
-        <source>The model {path} is not there any more. Choose another one, or train it again.</source>
-        <translation>Das Modell {path} ist nicht mehr da. Ein anderes wählen oder es neu trainieren.</translation>
-    </message>
-    <message>
-        <source>The job {name} has made no model yet. Train it first.</source>
-        <translation>{name} hat noch kein Modell hervorgebracht. Es zuerst trainieren.</translation>
-    </message>
-    <message>
-        <source>{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file.</source>
-        <translation>{path} enthält kein Modell. Einen Ordner mit model.json und weights.safetensors wählen oder seine Zip-Datei.</translation>
-    </message>
-    <message>
-        <source>{path} is a zip file without a model. Choose the zip of a model folder.</source>
-        <translation>{path} ist eine Zip-Datei ohne Modell. Die Zip-Datei eines Modellordners wählen.</translation>
-    </message>
-    <message>
-        <source>{path} is no model: it is not a zip file, or a damaged one. Choose a model folder or its zip.</source>
-        <translation>{path} ist kein Modell: Es ist keine Zip-Datei oder eine beschädigte. Einen Modellordner oder seine Zip-Datei wählen.</translation>
     </message>
     <message>
         <source>How good it is was not measured: all volumes were trained on. Check its results.</source>
