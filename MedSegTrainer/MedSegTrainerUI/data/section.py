@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import qt
@@ -11,10 +10,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerUI.data import class_decisions as class_names
 from MedSegTrainerUI.data import tables as data_tables
 from MedSegTrainerUI.data.blocking_problem import Problem, find_problem, repair_text, status_text
 from MedSegTrainerUI.data.buttons import DataState, allow_buttons
+from MedSegTrainerUI.data.class_table import ClassTable
 from MedSegTrainerUI.data.row_scan import DataLook
 from MedSegTrainerUI.data.row_viewer import RowViewer
 from MedSegTrainerUI.data.scene_observer import SceneWatch
@@ -30,8 +29,9 @@ from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.shared import tables as shared_tables
 from MedSegTrainerUI.shared.messages import show_message, told
 from MedSegTrainerUI.shared.node_choice import keep_readable, let_go
-from MedSegTrainerUI.slicer_types import VolumeNode, Widget
+from MedSegTrainerUI.slicer_types import VolumeNode
 
+FEWEST_ROWS = 3  # of cases, that there is room for
 PIECES_MILLISECONDS = 10  # until the next one: the user's clicks come between
 
 
@@ -53,7 +53,6 @@ class DataSection:
         self._doctored: object = None  # the content that the doctor looked at
         self._check: DataCheck | None = None
         self._chosen: object = None
-        self._shown: dict[str, list[Sequence[shared_tables.Cell]]] = {}  # cells, by the name of the table
         self._look = DataLook([], {}, "refuse")
         self._seen: set[str] = set()  # rows, by name, that the findings are about
         self._watch = SceneWatch(self.onScene)
@@ -67,16 +66,14 @@ class DataSection:
         ui = self.ui
         shared = (data_tables.VOLUMES, data_tables.SEGMENTS)
         shared_tables.prepare(ui.pairsTable, shared, {data_tables.SEGMENTATION: 0, data_tables.FINDINGS: 0})
-        shared_tables.prepare(ui.classesTable, (data_tables.CLASS,))
+        self._pairCells = shared_tables.ChangedCells(ui.pairsTable)
+        self._classTable = ClassTable(self)
         for button, slot in (
             (ui.addAllButton, self.onAddAll), (ui.folderButton, self.onFolder), (ui.addPairButton, self.onAddPair),
-            (ui.removeButton, self.onRemove), (ui.mergeButton, self.onMerge), (ui.renameButton, self.onRename),
-            (ui.leaveOutButton, self.onLeaveOut), (ui.resetButton, self.onReset), (ui.repairButton, self.onRepair),
-            (ui.checkButton, self.onCheck),
+            (ui.removeButton, self.onRemove), (ui.repairButton, self.onRepair), (ui.checkButton, self.onCheck),
         ):  # fmt: skip
             button.connect("clicked(bool)", slot)
         ui.pairsTable.connect("cellChanged(int,int)", self.onPairChanged)
-        ui.classesTable.connect("cellChanged(int,int)", self.onClassChanged)
         ui.pairsTable.connect("itemSelectionChanged()", self.onSelection)
         ui.classesTable.connect("itemSelectionChanged()", self.onSelection)
         ui.volumesSelector.connect("checkedNodesChanged()", self.onSelection)
@@ -205,8 +202,8 @@ class DataSection:
         for one in self.findings:
             by_case.setdefault(one.case, []).append(one)
         unseen = () if self._look.done else {row.name for row in self.rows} - self._seen
-        self._fill(self.ui.pairsTable, data_tables.pair_cells(self.rows, by_case, unseen), 3)
-        self._fill(self.ui.classesTable, data_tables.class_cells(self.classes, self.leftOut), 2)
+        self._pairCells.fill(data_tables.pair_cells(self.rows, by_case, unseen), FEWEST_ROWS)
+        self._classTable.show(self.classes, self.leftOut)
 
     def _show(self) -> None:
         ui = self.ui
@@ -219,29 +216,18 @@ class DataSection:
         ui.statusLabel.text = self._check.told if self._check else words
         self._enable()
 
-    def _fill(self, table: Widget, cells: Sequence[Sequence[shared_tables.Cell]], fewest: int) -> None:
-        """Only what differs is drawn anew, so that an edit that was begun goes on."""
-        before = self._shown.get(table.objectName)
-        if before != cells:
-            self._shown[table.objectName] = list(cells)
-            shared_tables.fill(table, cells, fewest, before or ())
-
     def _enable(self) -> None:
         environment = self.panel.environment
         state = DataState(
             closing=self.parameters is None, environment="" if environment.ready else environment.problem,
             checking=self._check is not None, used=sum(row.use for row in self.rows), rows=len(self._selected_rows()),
-            classes=len(self._selected_classes()), volume=bool(self._chosen_volumes()),
+            classes=len(self._classTable.selected()), volume=bool(self._chosen_volumes()),
             changed=bool(self.panel.class_names()) or self._overlap() != "refuse",
         )  # fmt: skip
         allow_buttons(self.ui, state)
 
     def _selected_rows(self) -> list[CaseRow]:
         return [self.rows[i] for i in shared_tables.selected_rows(self.ui.pairsTable) if i < len(self.rows)]
-
-    def _selected_classes(self) -> list[SegmentClass]:
-        known = [*self.classes, *self.leftOut]
-        return [known[i] for i in shared_tables.selected_rows(self.ui.classesTable) if i < len(known)]
 
     def onSelection(self) -> None:
         self._enable()
@@ -300,42 +286,6 @@ class DataSection:
         with self.panel.changing():
             write_rows(open_scene(self.parameters).parameterNode, rows)
 
-    # -- the list of classes
-
-    @told
-    def onClassChanged(self, row: int, column: int) -> None:
-        item = [*self.classes, *self.leftOut][row]
-        cell = self.ui.classesTable.item(row, column)
-        names = self.panel.class_names()
-        if "classesTable" in self._shown:
-            self._shown["classesTable"][row] = ()  # what was typed may differ from what is to be shown
-        if column == data_tables.LEARN:
-            learned = cell.checkState() == qt.Qt.Checked
-            change = class_names.take_back if learned else class_names.leave_out
-            self._decide(change(names, [item]))
-        elif column == data_tables.CLASS and cell.text().strip():
-            self._decide(class_names.rename(names, item, cell.text().strip()))
-        else:
-            self._decide(names)
-
-    @told
-    def onMerge(self) -> None:
-        self._decide(class_names.merge(self.panel.class_names(), self._selected_classes()))
-
-    @told
-    def onRename(self) -> None:
-        table = self.ui.classesTable
-        table.editItem(table.item(shared_tables.selected_rows(table)[0], data_tables.CLASS))
-
-    @told
-    def onLeaveOut(self) -> None:
-        self._decide(class_names.leave_out(self.panel.class_names(), self._selected_classes()))
-
-    @told
-    def onReset(self) -> None:
-        open_scene(self.parameters).overlap = "refuse"
-        self._decide({})
-
     @told
     def onRepair(self) -> None:
         named = [item for item in self.classes if item.name in self._problem.names]
@@ -343,16 +293,13 @@ class DataSection:
             open_scene(self.parameters).overlap = "order"
             self.panel.refresh()
         elif self._problem.action == "rename":
-            self.ui.classesTable.selectRow(self.classes.index(named[0]))
-            self.onRename()
+            self._classTable.edit_name(named[0])
         else:
-            self._decide(class_names.merge(self.panel.class_names(), named))
+            self._classTable.merge(named)
 
-    def _decide(self, names: Mapping[str, str]) -> None:
-        self.ui.classesTable.clearSelection()
+    def look_again(self) -> None:
+        """With the next refresh, whatever the scene says."""
         self._chosen = None
-        with self.panel.changing():
-            open_scene(self.parameters).classNames = json.dumps(names)
 
     # -- the doctor
 

@@ -75,6 +75,25 @@ def fill(table: Widget, rows: Sequence[Sequence[Cell]], fewest: int, before: Seq
     table.setFixedHeight(header + visible * row_height + bar + 2 * table.frameWidth + 2)
 
 
+class ChangedCells:
+    """A table in which only what differs is drawn anew, so that an edit that was begun goes on."""
+
+    def __init__(self, table: Widget) -> None:
+        self._table = table
+        self._rows: list[Sequence[Cell]] | None = None
+
+    def fill(self, rows: Sequence[Sequence[Cell]], fewest: int) -> None:
+        """As ``fill`` of the whole table."""
+        if self._rows is None or self._rows != list(rows):
+            before, self._rows = self._rows, list(rows)
+            fill(self._table, rows, fewest, before or ())
+
+    def forget(self, row: int) -> None:
+        """The user has changed it: it is drawn anew with the next ``fill``."""
+        if self._rows is not None:
+            self._rows[row] = ()
+
+
 @contextmanager
 def _widths_kept(table: Widget) -> Iterator[None]:
     """Columns as wide as their content are measured once, at the end: Qt would measure all rows at every new cell."""
