@@ -189,11 +189,11 @@ class Panel(VTKObservationMixin):
         self.endNotice.cleanup()
         self.jobBar.floating.cleanup()
 
-    def _observe(self, wanted: bool) -> None:
+    def _observe(self, is_observed: bool) -> None:
         node = self.parameters.parameterNode if self.parameters else None
-        if node is None or wanted == self.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self.onParameters):
+        if node is None or is_observed == self.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self.onParameters):
             return
-        change = self.addObserver if wanted else self.removeObserver
+        change = self.addObserver if is_observed else self.removeObserver
         change(node, vtk.vtkCommand.ModifiedEvent, self.onParameters)
 
     def onParameters(self, caller: Node, event: str) -> None:

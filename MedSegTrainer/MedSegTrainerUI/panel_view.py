@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import IO, Protocol
 
 from slicer.i18n import tr as _
 
@@ -30,6 +31,8 @@ class EnvironmentView(Protocol):
     def device(self) -> str: ...
 
     def start(self, folder: JobFolder) -> subprocess.Popen[bytes]: ...
+
+    def start_command(self, arguments: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]: ...
 
 
 class DataView(Protocol):

@@ -31,7 +31,7 @@ class AppliedResults:
             node.GetDisplayNode().SetVisibility(False)
             self._hidden.append(node.GetName())
 
-    def words(self) -> str:
+    def text(self) -> str:
         """What is hidden, and how to see it, after a space; '' where all is shown."""
         if not self._hidden:
             return ""

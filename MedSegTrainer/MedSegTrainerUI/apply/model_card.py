@@ -101,11 +101,11 @@ def model_stamp(path: Path) -> tuple[int, int] | None:
 
 def card_html(card: ModelCard) -> str:
     """The card as rich text: the classes in their colours with their Dice, how good, what it was trained on."""
-    shown = card.classes[:CLASSES_SHOWN]
-    words = [_class_html(item, card.dice.get(item.name)) for item in shown]
-    if len(card.classes) > len(shown):
-        words.append(_("and {n} more").format(n=len(card.classes) - len(shown)))
-    lines = [" &nbsp; ".join(words), html.escape(_quality(card)), html.escape(_training(card))]
+    first = card.classes[:CLASSES_SHOWN]
+    entries = [_class_html(item, card.dice.get(item.name)) for item in first]
+    if len(card.classes) > len(first):
+        entries.append(_("and {n} more").format(n=len(card.classes) - len(first)))
+    lines = [" &nbsp; ".join(entries), html.escape(_quality(card)), html.escape(_training(card))]
     return "<br>".join([lines[0], *(f"<small>{line}</small>" for line in lines[1:] if line)])
 
 
@@ -190,29 +190,29 @@ def _number(value: object) -> float | None:
 
 def _class_html(item: LabelClass, dice: float | None) -> str:
     red, green, blue = item.color
-    told = "" if dice is None else f" {dice:.2f}"
+    dice_text = "" if dice is None else f" {dice:.2f}"
     name = html.escape(item.name).replace(" ", "&nbsp;")
-    return f'<span style="color:#{red:02x}{green:02x}{blue:02x}">&#9632;</span>&nbsp;<b>{name}</b>{told}'
+    return f'<span style="color:#{red:02x}{green:02x}{blue:02x}">&#9632;</span>&nbsp;<b>{name}</b>{dice_text}'
 
 
 def _quality(card: ModelCard) -> str:
     if card.mean_dice is None:
         return _("How good it is was not measured: all volumes were trained on. Check its results.")
-    told = _("Mean Dice {dice:.2f} on {n} volumes it was not trained on.").format(dice=card.mean_dice, n=card.held_out)
+    text = _("Mean Dice {dice:.2f} on {n} volumes it was not trained on.").format(dice=card.mean_dice, n=card.held_out)
     if card.held_out == 1:
-        told = _("Mean Dice {dice:.2f} on one volume it was not trained on.").format(dice=card.mean_dice)
-    return told + (" " + _("Check its results with care.") if card.mean_dice < LOW_DICE else "")
+        text = _("Mean Dice {dice:.2f} on one volume it was not trained on.").format(dice=card.mean_dice)
+    return text + (" " + _("Check its results with care.") if card.mean_dice < LOW_DICE else "")
 
 
 def _training(card: ModelCard) -> str:
     z, y, x = card.spacing
     names = ", ".join(name for name in card.channels if not name.startswith("channel "))
-    told = [
+    parts = [
         _("Trained {when} on {n} volumes").format(when=when(card.made), n=card.trained)
         + (f" ({names})" if names else "")
     ]
     if card.image_size is not None:
-        told.append(_("images of {x} x {y} pixels").format(y=card.image_size[0], x=card.image_size[1]))
+        parts.append(_("images of {x} x {y} pixels").format(y=card.image_size[0], x=card.image_size[1]))
     else:
-        told.append(_("{x:.3g} x {y:.3g} x {z:.3g} mm").format(x=x, y=y, z=z))
-    return ", ".join(told) + "."
+        parts.append(_("{x:.3g} x {y:.3g} x {z:.3g} mm").format(x=x, y=y, z=z))
+    return ", ".join(parts) + "."

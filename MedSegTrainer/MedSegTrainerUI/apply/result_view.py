@@ -12,7 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.scene.segment_layers import segment_ids, segment_name, segment_volumes
-from MedSegTrainerUI.shared.messages import told
+from MedSegTrainerUI.shared.messages import report_errors
 from MedSegTrainerUI.shared.slice_views import jump_to, views_with
 from MedSegTrainerUI.shared.tables import Cell, fill, format_ml, prepare
 from MedSegTrainerUI.slicer_types import Node, SegmentationNode, Ui, VolumeNode
@@ -80,22 +80,22 @@ class ResultView:
         index = self.ui.shownSelector.currentIndex
         return slicer.mrmlScene.GetNodeByID(self._ids[index]) if 0 <= index < len(self._ids) else None
 
-    @told
+    @report_errors
     def onResult(self, index: int) -> None:
         self.refresh()
         self._show_slices()
 
-    @told
+    @report_errors
     def onSegment(self, row: int, column: int) -> None:
         node = self.node()
         if node is None:
             return
         self._show_slices()
-        shown = segment_ids(node)
-        if row < len(shown) and segment_volumes(node)[shown[row]] > 0:
-            jump_to(node.GetSegmentCenterRAS(shown[row]))
+        ids = segment_ids(node)
+        if row < len(ids) and segment_volumes(node)[ids[row]] > 0:
+            jump_to(node.GetSegmentCenterRAS(ids[row]))
 
-    @told
+    @report_errors
     def on3D(self, wanted: bool) -> None:
         node = self.node()
         if node is None:
@@ -111,13 +111,13 @@ class ResultView:
         if layouts is not None and layouts.threeDViewCount:
             layouts.threeDWidget(0).threeDView().resetFocalPoint()
 
-    @told
+    @report_errors
     def onOpacity(self, percent: int) -> None:
         node = self.node()
         if node is not None:
             _display(node).SetOpacity(percent / 100)
 
-    @told
+    @report_errors
     def onEdit(self) -> None:
         node = self.node()
         if node is not None:

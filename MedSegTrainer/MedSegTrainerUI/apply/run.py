@@ -140,7 +140,7 @@ class ApplyRun:
         atomic.write_json(self.folder.path / RECORD, self.record)
         return node
 
-    def told_end(self) -> tuple[str, str]:
+    def end_text(self) -> tuple[str, str]:
         """How it ended, as a sentence and its severity."""
         outcome = self.watch.outcome or {}
         count = sum(bool(entry["imported"]) for entry in self.record["cases"].values())

@@ -14,7 +14,7 @@ from MedSegTrainerUI.apply.run import ApplyRun
 from MedSegTrainerUI.jobs.job_trash import JobTrash
 from MedSegTrainerUI.jobs.undo_offer import UndoOffer
 from MedSegTrainerUI.panel_view import PanelView
-from MedSegTrainerUI.shared.messages import told
+from MedSegTrainerUI.shared.messages import report_errors
 
 
 class ImportingSection(ResultSection, Protocol):
@@ -65,7 +65,7 @@ class WaitingResults:
         elif run.cancelled:
             shutil.rmtree(run.folder.path, ignore_errors=True)
 
-    @told
+    @report_errors
     def onImport(self) -> None:
         self.tell("")
         section, run = self._section, self.runs[0]
@@ -79,10 +79,10 @@ class WaitingResults:
         finally:
             self.keep_or_forget(run)
             section.panel.refresh()
-        text, severity = run.told_end()
-        self.tell(text + results.words(), severity)
+        text, severity = run.end_text()
+        self.tell(text + results.text(), severity)
 
-    @told
+    @report_errors
     def onDiscard(self) -> None:
         run = self.runs[0]
         self.tell("")
@@ -91,7 +91,7 @@ class WaitingResults:
         self._discarded.append(run)
         self._section.panel.refresh()
 
-    @told
+    @report_errors
     def onUndo(self) -> None:
         self.undo.undo()
         self._section.panel.refresh()

@@ -13,7 +13,7 @@ from MedSegTrainerUI.data.tables import CLASS, LEARN, class_cells
 from MedSegTrainerUI.panel_view import PanelView, open_scene
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.segment_classes import SegmentClass
-from MedSegTrainerUI.shared.messages import told
+from MedSegTrainerUI.shared.messages import report_errors
 from MedSegTrainerUI.shared.tables import ChangedCells, prepare, selected_rows
 from MedSegTrainerUI.slicer_types import Ui
 
@@ -66,7 +66,7 @@ class ClassTable:
         self._table.selectRow(self._rows.index(item))
         self.onRename()
 
-    @told
+    @report_errors
     def onChanged(self, row: int, column: int) -> None:
         item, cell, names = self._rows[row], self._table.item(row, column), self._names()
         self._cells.forget(row)  # what was typed may differ from what is to be displayed
@@ -79,19 +79,19 @@ class ClassTable:
         else:
             self._decide(names)
 
-    @told
+    @report_errors
     def onMerge(self) -> None:
         self.merge(self.selected())
 
-    @told
+    @report_errors
     def onRename(self) -> None:
         self._table.editItem(self._table.item(selected_rows(self._table)[0], CLASS))
 
-    @told
+    @report_errors
     def onLeaveOut(self) -> None:
         self._decide(class_decisions.leave_out(self._names(), self.selected()))
 
-    @told
+    @report_errors
     def onReset(self) -> None:
         open_scene(self._section.parameters).overlap = "refuse"
         self._decide({})

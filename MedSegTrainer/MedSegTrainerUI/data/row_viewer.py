@@ -10,7 +10,7 @@ from MedSegTrainerUI.data.tables import FINDINGS, USE
 from MedSegTrainerUI.scene.case_checks import Finding
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.row_views import show_row, speaks_of
-from MedSegTrainerUI.shared.messages import told
+from MedSegTrainerUI.shared.messages import report_errors
 from MedSegTrainerUI.shared.slice_views import jump_to
 from MedSegTrainerUI.slicer_types import Ui
 
@@ -35,7 +35,7 @@ class RowViewer:
     def tell(self, text: str, severity: str = "error") -> None:
         self._section.tell(text, severity)
 
-    @told
+    @report_errors
     def onClick(self, index: int, column: int) -> None:
         rows = self._section.rows
         if column == USE or index >= len(rows):

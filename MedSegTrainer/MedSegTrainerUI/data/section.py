@@ -27,7 +27,7 @@ from MedSegTrainerUI.scene.export_cases import export_cases
 from MedSegTrainerUI.scene.export_labels import Overlap
 from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.shared import tables as shared_tables
-from MedSegTrainerUI.shared.messages import show_message, told
+from MedSegTrainerUI.shared.messages import report_errors, show_message
 from MedSegTrainerUI.shared.node_choice import keep_readable, let_go
 from MedSegTrainerUI.slicer_types import VolumeNode
 
@@ -119,12 +119,12 @@ class DataSection:
         self._more.stop()
         self.parameters = None
 
-    @told
+    @report_errors
     def onTimer(self) -> None:
         if self._check is None:
             return
         if self._check.poll():
-            self.ui.statusLabel.text = self._check.told
+            self.ui.statusLabel.text = self._check.progress_text
             return
         check, self._check = self._check, None
         try:
@@ -139,7 +139,7 @@ class DataSection:
         if self.panel.entered:
             self.panel.refresh()
 
-    @told
+    @report_errors
     def refresh(self) -> None:
         changed = self.panel.entered and self._watch.stale and not self._watch.waiting
         if changed or self._choice() != self._chosen:
@@ -147,7 +147,7 @@ class DataSection:
             self._show_tables()
         self._show()
 
-    @told
+    @report_errors
     def onMore(self) -> None:
         """The next piece of what is being looked at; when it is done, the other sections may have to show it."""
         self._look.work()
@@ -212,8 +212,8 @@ class DataSection:
         ui.repairButton.text = repair_text(self._problem)
         page = report_page(self.panel, self.parameters.checkJob if self.parameters else "")
         ui.reportLabel.text = '<a href="report">' + _("full report") + "</a>" if page else ""
-        words = status_text(self.rows, self.classes, self._blocking(), self._look.done)
-        ui.statusLabel.text = self._check.told if self._check else words
+        text = status_text(self.rows, self.classes, self._blocking(), self._look.done)
+        ui.statusLabel.text = self._check.progress_text if self._check else text
         self._enable()
 
     def _enable(self) -> None:
@@ -234,7 +234,7 @@ class DataSection:
 
     # -- the table of cases
 
-    @told
+    @report_errors
     def onAddAll(self) -> None:
         """Adds the pairs of the scene that are not in the table."""
         pairs = pair_all(slicer.mrmlScene)
@@ -244,7 +244,7 @@ class DataSection:
             self._add(new)
         self.tell(*pairs_message(pairs, len(new)))
 
-    @told
+    @report_errors
     def onAddPair(self) -> None:
         ui = self.ui
         volumes = self._chosen_volumes()
@@ -261,12 +261,12 @@ class DataSection:
         selector = self.ui.volumesSelector  # asked one by one: PythonQt need not know lists of nodes
         return tuple(node for node in nodes if selector.checkState(node) == qt.Qt.Checked)
 
-    @told
+    @report_errors
     def onRemove(self) -> None:
         gone = self._selected_rows()
         self._write([row for row in self.rows if row not in gone])
 
-    @told
+    @report_errors
     def onPairChanged(self, row: int, column: int) -> None:
         if column != data_tables.USE:
             return
@@ -286,7 +286,7 @@ class DataSection:
         with self.panel.changing():
             write_rows(open_scene(self.parameters).parameterNode, rows)
 
-    @told
+    @report_errors
     def onRepair(self) -> None:
         named = [item for item in self.classes if item.name in self._problem.names]
         if self._problem.action == "order":
@@ -303,13 +303,13 @@ class DataSection:
 
     # -- the doctor
 
-    @told
+    @report_errors
     def onFolder(self) -> None:
         path = qt.QFileDialog.getExistingDirectory(self.uiWidget, _("Folder with labelled volumes"), "")
         if path:
             self.addFolder(path)
 
-    @told
+    @report_errors
     def addFolder(self, path: str) -> None:
         """Looks for labelled volumes in a folder; they become rows when they were found."""
         self.tell("")
@@ -318,7 +318,7 @@ class DataSection:
         self._check = check
         self.panel.refresh()
 
-    @told
+    @report_errors
     def onCheck(self) -> None:
         if self._check is not None:
             self._check.stop()
@@ -347,7 +347,7 @@ class DataSection:
         if general is not None:
             self.tell(f"{general.message} {general.remedy}", general.severity)
 
-    @told
+    @report_errors
     def onReport(self, link: str) -> None:
         page = report_page(self.panel, open_scene(self.parameters).checkJob)
         if page is not None:

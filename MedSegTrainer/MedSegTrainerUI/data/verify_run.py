@@ -44,7 +44,7 @@ class DataCheck:
         self.watch.expect_start(process)
 
     @property
-    def told(self) -> str:
+    def progress_text(self) -> str:
         """How far it is, in words."""
         return _("checking, {percent} %").format(percent=round(100 * self.watch.progress))
 

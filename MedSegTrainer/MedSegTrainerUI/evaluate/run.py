@@ -143,14 +143,14 @@ class EvaluateRun:
 
     def described(self) -> str:
         """What was compared, and what was not."""
-        words = [_("{prediction} against {reference}.").format(prediction=self.prediction, reference=self.reference)]
+        parts = [_("{prediction} against {reference}.").format(prediction=self.prediction, reference=self.reference)]
         for names, side in (
             (self.comparison.only_prediction, _("prediction")),
             (self.comparison.only_reference, _("reference")),
         ):
             if names:
-                words.append(_("Only in the {side}, not compared: {names}.").format(side=side, names=", ".join(names)))
-        return " ".join(words)
+                parts.append(_("Only in the {side}, not compared: {names}.").format(side=side, names=", ".join(names)))
+        return " ".join(parts)
 
 
 def fill_table(table: Node, values: Mapping[str, Mapping[str, float | None]], described: str) -> None:

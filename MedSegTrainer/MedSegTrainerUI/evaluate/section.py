@@ -16,7 +16,7 @@ from MedSegTrainerUI.panel_view import PanelView, open_scene
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.segment_classes import same_name
 from MedSegTrainerUI.shared import tables as shared_tables
-from MedSegTrainerUI.shared.messages import show_message, told
+from MedSegTrainerUI.shared.messages import report_errors, show_message
 from MedSegTrainerUI.shared.node_choice import keep_readable, let_go
 from MedSegTrainerUI.shared.tables import Cell
 from MedSegTrainerUI.slicer_types import Node, SegmentationNode
@@ -131,7 +131,7 @@ class EvaluateSection:
 
     # -- what the user does
 
-    @told
+    @report_errors
     def _choose(self, parameter: str, node: Node) -> None:
         if self.parameters is None or self._restoring or getattr(self.parameters, parameter) is node:
             return
@@ -146,7 +146,7 @@ class EvaluateSection:
     def onNode(self, parameter: str, node: Node) -> None:
         self._choose(parameter, node)
 
-    @told
+    @report_errors
     def onEvaluate(self) -> None:
         self.tell("")
         reason = self._why_not()
@@ -159,13 +159,13 @@ class EvaluateSection:
             )
         self.panel.refresh()
 
-    @told
+    @report_errors
     def onCancel(self) -> None:
         if self.run is not None:
             self.run.cancel()
             self.tell(_("The evaluation was cancelled."), "note")
 
-    @told
+    @report_errors
     def onReport(self) -> None:
         page = self._report_page()
         if page is None or not qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(page))):
@@ -175,7 +175,7 @@ class EvaluateSection:
 
     # -- following the job
 
-    @told
+    @report_errors
     def onTimer(self) -> None:
         run = self.run
         if run is None:
@@ -222,7 +222,7 @@ def _cells(name: str, numbers: list[float], color: tuple[int, int, int] | None) 
 
 def _colors(*segmentations: SegmentationNode) -> dict[str, tuple[int, int, int]]:
     """The colours of segments by name; those of the first segmentation that has the name."""
-    found: dict[str, tuple[int, int, int]] = {}
+    colors: dict[str, tuple[int, int, int]] = {}
     for node in segmentations:
         if node is None:
             continue
@@ -230,5 +230,5 @@ def _colors(*segmentations: SegmentationNode) -> dict[str, tuple[int, int, int]]
         for index in range(content.GetNumberOfSegments()):
             segment = content.GetNthSegment(index)
             red, green, blue = (round(255 * part) for part in segment.GetColor())
-            found.setdefault(same_name(segment.GetName()), (red, green, blue))
-    return found
+            colors.setdefault(same_name(segment.GetName()), (red, green, blue))
+    return colors

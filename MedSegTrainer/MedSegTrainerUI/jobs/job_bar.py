@@ -23,7 +23,7 @@ class JobBar:
         self._ui, self._notice = ui, notice
         self._working: JobWatch | None = None
         self.ended: JobWatch | None = None  # that ended while it was shown here
-        self._words = ""
+        self._message = ""
         self.floating = FloatingBar(ui.runningFrame, ui.runningBar, ui.runningLabel)
         ui.runningFrame.visible = False
 
@@ -40,16 +40,16 @@ class JobBar:
         mean, _dice = watch.best_dice()
         best = _(", best Dice {dice:.2f}").format(dice=mean) if mean is not None else ""
         progress = f"{progress_text(watch)}{best}"
-        words = f"{watch.name}: {progress}"
+        message = f"{watch.name}: {progress}"
         if watch.working:
             set_bar(self._ui.runningBar, watch)
-            self._ui.runningLabel.text = words
+            self._ui.runningLabel.text = message
         else:
             self.ended = watch
             self._notice.tell(watch.name, progress)
-        if words != self._words:  # said again, it would hide what others say there
-            slicer.util.showStatusMessage(words, 0 if watch.working else END_MILLISECONDS)
-        self._words = words
+        if message != self._message:  # said again, it would hide what others say there
+            slicer.util.showStatusMessage(message, 0 if watch.working else END_MILLISECONDS)
+        self._message = message
 
 
 def set_bar(bar: Widget, watch: JobWatch) -> None:

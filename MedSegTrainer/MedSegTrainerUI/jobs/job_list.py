@@ -54,8 +54,8 @@ class JobList:
         """The job's own folder; raises JobError where it is none of this list, a link, or a process works on it."""
         path = folder.path.resolve()
         if path != self.root.resolve() / folder.path.name or not folder.job_file.exists():
-            words = _("{path} is no job of this list. Remove it with the file manager if you want to.")
-            raise JobError(words.format(path=folder.path))
+            text = _("{path} is no job of this list. Remove it with the file manager if you want to.")
+            raise JobError(text.format(path=folder.path))
         if folder.status().is_alive():
             raise JobError(_("{name} is still running. Stop it first, then remove it.").format(name=path.name))
         return path
@@ -95,19 +95,19 @@ class JobSummaries:
 
     def read(self, folders: Iterable[JobFolder], most: int) -> tuple[list[JobSummary], bool]:
         """Those of ``folders`` in their order, ``most`` of them read new; and whether they are all."""
-        found: list[JobSummary] = []
+        summaries: list[JobSummary] = []
         for folder in folders:
             stamp = _stamp(folder.status_file), _stamp(folder.plan_file)
-            known = self._known.get(folder.path)
-            if known is None or known[0] != stamp or known[1].state in ACTIVE_STATES:
-                fresh = known is None or known[0] != stamp
+            cached = self._known.get(folder.path)
+            if cached is None or cached[0] != stamp or cached[1].state in ACTIVE_STATES:
+                fresh = cached is None or cached[0] != stamp
                 if fresh and not most:
-                    return found, False
+                    return summaries, False
                 most -= fresh
-                known = stamp, summarize(folder)
-                self._known[folder.path] = known
-            found.append(known[1])
-        return found, True
+                cached = stamp, summarize(folder)
+                self._known[folder.path] = cached
+            summaries.append(cached[1])
+        return summaries, True
 
 
 def summarize(folder: JobFolder) -> JobSummary:

@@ -197,10 +197,10 @@ class JobWatch:
         try:
             with self.folder.log_file.open("rb") as stream:
                 stream.seek(max(0, self._log_size_at_start - 1))
-                words = stream.read(BYTES_AT_ONCE)
+                content = stream.read(BYTES_AT_ONCE)
         except OSError:
             return False
-        return any(mark in words for mark in START_FAILED)
+        return any(mark in content for mark in START_FAILED)
 
     def _follow(self, event: Event) -> None:
         kind = event.get("kind")

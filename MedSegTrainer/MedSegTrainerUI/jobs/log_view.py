@@ -46,6 +46,8 @@ class JobLog:
             further = [f"    {line}" for line in more.splitlines() if not is_log_line(line, EVENTS)]
             lines += [_("log:"), *further] if further else []
             self._printed = printed
-        text = "\n".join(filter(None, lines))
+        self.append("\n".join(filter(None, lines)))
+
+    def append(self, text: str) -> None:
         if text:
             self.edit.appendPlainText(text)

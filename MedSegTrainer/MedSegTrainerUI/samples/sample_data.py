@@ -66,17 +66,17 @@ def register_sample_data() -> None:
 
 def download_phantoms(source: object = None) -> list[VolumeNode]:
     """What a click in Sample Data does: three labelled phantoms and one to apply the model to."""
-    return _told(load_phantoms)
+    return _reported(load_phantoms)
 
 
 def download_hippocampi(source: object = None) -> list[VolumeNode]:
     """What a click in Sample Data does: the archive comes into Slicer's cache, its first cases into the scene."""
 
     def load() -> list[VolumeNode]:
-        words = (HIPPOCAMPUS_URL, HIPPOCAMPUS_FILE, HIPPOCAMPUS_CHECKSUM)
-        return load_hippocampi(Path(_sample_data_logic().downloadFileIntoCache(*words)))
+        archive = (HIPPOCAMPUS_URL, HIPPOCAMPUS_FILE, HIPPOCAMPUS_CHECKSUM)
+        return load_hippocampi(Path(_sample_data_logic().downloadFileIntoCache(*archive)))
 
-    return _told(load)
+    return _reported(load)
 
 
 def load_phantoms() -> list[VolumeNode]:
@@ -148,8 +148,8 @@ def _read_members(archive: Path) -> dict[tuple[str, str], bytes]:
                 if stream is not None:
                     members[match[1], match[2]] = stream.read()
     except (tarfile.TarError, EOFError, OSError) as error:
-        words = _("{file} is not a whole archive. Remove it where it is still there, and download it again.")
-        raise DataError(words.format(file=archive)) from error
+        text = _("{file} is not a whole archive. Remove it where it is still there, and download it again.")
+        raise DataError(text.format(file=archive)) from error
     return members
 
 
@@ -195,7 +195,7 @@ def _show(volumes: Sequence[VolumeNode]) -> None:
     slicer.util.setSliceViewerLayers(background=volumes[0], fit=True)
 
 
-def _told(load: Callable[[], list[VolumeNode]]) -> list[VolumeNode]:
+def _reported(load: Callable[[], list[VolumeNode]]) -> list[VolumeNode]:
     """What ``load`` gives, or nothing and a line in the log of Sample Data that says why."""
     logic = _sample_data_logic()
     try:

@@ -128,8 +128,8 @@ def _overlapping(row: CaseRow, classes: Sequence[SegmentClass], overlap: Overlap
     if not found:
         return []
     if overlap == "refuse":
-        words = overlap_text(found, row.volumes[0])
-        return [Finding(severity="error", message=words, remedy="", action="order")]
+        text = overlap_text(found, row.volumes[0])
+        return [Finding(severity="error", message=text, remedy="", action="order")]
     pairs = ", ".join(_("'{second}' over '{first}'").format(first=a.name, second=b.name) for a, b, _count in found)
     message = _("Segments overlap; the later class wins: {pairs}.").format(pairs=pairs)
     return [Finding(severity="note", message=message, remedy="")]
@@ -210,8 +210,8 @@ def _names(rows: Sequence[CaseRow], classes: Sequence[SegmentClass]) -> list[Fin
     if generic and len(rows) > 1:
         message = _("{names}: the name does not say what it is, and segments are matched by their names.")
         remedy = _("Name the segments after the structures, the same in every case.")
-        told = message.format(names=", ".join(generic))
-        found.append(Finding(severity="warning", message=told, remedy=remedy, action="rename"))
+        text = message.format(names=", ".join(generic))
+        found.append(Finding(severity="warning", message=text, remedy=remedy, action="rename"))
     return found
 
 

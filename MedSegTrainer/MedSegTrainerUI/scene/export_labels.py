@@ -96,12 +96,12 @@ def find_overlaps(
 def overlap_text(overlaps: Sequence[tuple[SegmentClass, SegmentClass, int]], volume: VolumeNode) -> str:
     """What overlaps and what can be done about it."""
     first, second, voxels = max(overlaps, key=lambda one: one[2])
-    words = _(
+    text = _(
         "'{first}' and '{second}' overlap ({ml} ml), and a voxel can belong to one class only. Erase the overlap in "
         "the Segment Editor (Masking: Overwrite other segments), merge the two, or let '{second}' win there."
     ).format(first=first.name, second=second.name, ml=f"{voxels * volume_geometry(volume).voxel_ml:.2g}")
     more = len(overlaps) - 1
-    return words + (" " + _("{count} more pairs overlap.").format(count=more) if more else "")
+    return text + (" " + _("{count} more pairs overlap.").format(count=more) if more else "")
 
 
 def _ranks(segmentation: SegmentationNode, classes: Sequence[SegmentClass]) -> dict[str, int]:

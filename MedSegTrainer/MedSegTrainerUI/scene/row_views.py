@@ -29,9 +29,9 @@ def speaks_of(row: CaseRow, findings: Sequence[Finding]) -> str:
         return ""
     sizes = {one: ml for one, ml in segment_volumes(row.segmentation).items() if ml > 0}
     gravest = min(findings, key=lambda one: SEVERITIES.index(one.severity), default=None)
-    words = f"{gravest.message} {gravest.remedy}" if gravest is not None else ""
+    text = f"{gravest.message} {gravest.remedy}" if gravest is not None else ""
     named = [
-        one for one in segment_ids(row.segmentation) if one in sizes and segment_name(row.segmentation, one) in words
+        one for one in segment_ids(row.segmentation) if one in sizes and segment_name(row.segmentation, one) in text
     ]
     if named:
         return min(named, key=sizes.__getitem__)

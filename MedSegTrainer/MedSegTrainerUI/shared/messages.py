@@ -28,6 +28,7 @@ class Telling(Protocol):
 
 
 Section = TypeVar("Section", bound=Telling)
+Result = TypeVar("Result")
 
 
 def show_message(label: Widget, text: str, severity: str = "error") -> None:
@@ -46,7 +47,9 @@ def allow(button: Widget, reason: str | bool, tip: str) -> None:
     button.toolTip = reason or tip
 
 
-def told(method: Callable[Concatenate[Section, ...], None]) -> Callable[Concatenate[Section, ...], None]:
+def report_errors(
+    method: Callable[Concatenate[Section, ...], Result],
+) -> Callable[Concatenate[Section, ...], Result | None]:
     """A method of a section, called by Qt or VTK, whose errors are told to the user by the section's ``tell``.
 
     What the caller gives beyond the arguments of ``method`` is dropped, as PythonQt does for plain functions.
@@ -54,14 +57,15 @@ def told(method: Callable[Concatenate[Section, ...], None]) -> Callable[Concaten
     taken = method.__code__.co_argcount - 1
 
     @functools.wraps(method)
-    def wrapper(self: Section, *arguments: object) -> None:
+    def wrapper(self: Section, *arguments: object) -> Result | None:
         try:
-            method(self, *arguments[:taken])
+            return method(self, *arguments[:taken])
         except MedSegError as error:
             self.tell(str(error))
         except Exception as error:
             logging.exception("MedSegTrainer: %s failed", method.__qualname__)
             text = _("This did not work, by a mistake in MedSegTrainer: {error}. The error log of Slicer tells more.")
             self.tell(text.format(error=error))
+        return None
 
     return wrapper

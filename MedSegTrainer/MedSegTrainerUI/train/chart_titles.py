@@ -9,7 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.jobs.event_text import class_legend
-from MedSegTrainerUI.shared.messages import told
+from MedSegTrainerUI.shared.messages import report_errors
 from MedSegTrainerUI.train.job_protocol import JobView
 
 
@@ -38,7 +38,7 @@ class ChartTitles:
         if self._section.charts.zoomed != self._zoomed:
             self._write()
 
-    @told
+    @report_errors
     def onLink(self, name: str) -> None:
         self._section.charts.show_all(name)
         self._write()

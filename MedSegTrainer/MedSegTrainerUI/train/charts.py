@@ -170,15 +170,15 @@ class Charts:
 
     def _node(self, class_name: str, key: str, name: str) -> Node:
         """The node of this use that is in the scene, as after a reload of the module, or a new one."""
-        found = next((node for node in _nodes(class_name) if node.GetAttribute(ATTRIBUTE) == key), None)
-        if found is None:
-            found = slicer.mrmlScene.AddNewNodeByClass(class_name)
-            found.SetAttribute(ATTRIBUTE, key)
-            found.SetSaveWithScene(False)  # the job has it all
-            found.SetHideFromEditors(class_name != "vtkMRMLPlotChartNode")
-        found.SetName(name)
-        self.nodes[key] = found
-        return found
+        existing = next((node for node in _nodes(class_name) if node.GetAttribute(ATTRIBUTE) == key), None)
+        if existing is None:
+            existing = slicer.mrmlScene.AddNewNodeByClass(class_name)
+            existing.SetAttribute(ATTRIBUTE, key)
+            existing.SetSaveWithScene(False)  # the job has it all
+            existing.SetHideFromEditors(class_name != "vtkMRMLPlotChartNode")
+        existing.SetName(name)
+        self.nodes[key] = existing
+        return existing
 
 
 class PointTable:

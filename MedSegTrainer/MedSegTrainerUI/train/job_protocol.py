@@ -6,6 +6,7 @@ from typing import Protocol
 
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
+from MedSegTrainerUI.jobs.log_view import JobLog
 from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.slicer_types import Ui
@@ -22,6 +23,7 @@ class JobView(Protocol):
     watched: JobWatch | None
     charts: Charts
     preview: Preview
+    log: JobLog
 
     def tell(self, text: str, severity: str = "error") -> None: ...
 

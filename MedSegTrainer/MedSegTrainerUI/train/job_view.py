@@ -18,7 +18,7 @@ from MedSegTrainerUI.jobs.job_monitor import JobWatch
 from MedSegTrainerUI.jobs.log_view import JobLog
 from MedSegTrainerUI.panel_view import PanelView, open_scene
 from MedSegTrainerUI.parameter_node import Parameters
-from MedSegTrainerUI.shared.messages import show_message, told
+from MedSegTrainerUI.shared.messages import report_errors, show_message
 from MedSegTrainerUI.train.advice_list import AdviceList
 from MedSegTrainerUI.train.chart_titles import ChartTitles
 from MedSegTrainerUI.train.charts import Charts
@@ -26,6 +26,7 @@ from MedSegTrainerUI.train.plot_widget import PlotFrame
 from MedSegTrainerUI.train.preview_box import PreviewBox
 from MedSegTrainerUI.train.preview_choice import PreviewChoice
 from MedSegTrainerUI.train.settings import read_changes
+from MedSegTrainerUI.train.support_file import SupportFile
 from MedSegTrainerUI.train.training_list import TrainingList
 
 FIRST_POLL_SECONDS = 0.015  # most jobs are read in whole then, before the first picture
@@ -53,6 +54,7 @@ class JobSection:
         self.advice = AdviceList(self.ui.adviceFrame, lambda changes: self.onApply(changes, apply))
         self.trainings = TrainingList(self)
         self.log = JobLog(self.ui.logFrame)
+        self.support = SupportFile(self)
         self._frames = {"dice": PlotFrame(self.ui.diceFrame, "Dice"), "loss": PlotFrame(self.ui.lossFrame, "Loss")}
         self._classes: list[dict[str, Any]] = []
         self._state = ""
@@ -113,6 +115,7 @@ class JobSection:
         self.ui.resumeButton.visible = state in RESUMABLE
         self.ui.resumeButton.toolTip = _("Goes on where it ended, with the time that it had left.")
         self.trainings.refresh()
+        self.support.refresh()
         self.previewBox.show_box()
         self.previewChoice.show()
 
@@ -124,6 +127,7 @@ class JobSection:
             self.previewChoice.show()
         self.show_preview()
         self.trainings.onTimer()
+        self.support.poll()
         self.chartTitles.look()
 
     def cleanup(self) -> None:
@@ -134,15 +138,15 @@ class JobSection:
     def tell(self, text: str, severity: str = "error") -> None:
         show_message(self.ui.messageLabel, text, severity)
 
-    @told
+    @report_errors
     def onStopKeep(self) -> None:
         self._stop(STOP_KEEP_BEST, _("Stopping: the best model is measured on the held-out cases. One moment ..."))
 
-    @told
+    @report_errors
     def onStopNow(self) -> None:
         self._stop(STOP_NOW, _("Stopping at once ..."))
 
-    @told
+    @report_errors
     def onResume(self) -> None:
         if self.watched is not None:
             self.resume(self.watched.folder)
@@ -156,39 +160,39 @@ class JobSection:
                 self.parameters.trainingJob = ""
             self._show()
 
-    @told
-    def onPreview(self, shown: bool) -> None:
+    @report_errors
+    def onPreview(self, checked: bool) -> None:
         if self.parameters is not None:
-            self.previewBox.choose(shown)
+            self.previewBox.choose(checked)
 
-    @told
-    def onLayout(self, shown: bool) -> None:
+    @report_errors
+    def onLayout(self, checked: bool) -> None:
         layouts = slicer.app.layoutManager()
         chart = self.charts.nodes.get("dice")
         if layouts is None or chart is None:
             return
-        chart.SetLegendVisibility(shown)
-        if shown:
+        chart.SetLegendVisibility(checked)
+        if checked:
             self._layout_before = int(layouts.layout)
             slicer.modules.plots.logic().ShowChartInLayout(chart)
         elif self._layout_before is not None:
             layouts.setLayout(self._layout_before)
 
-    @told
+    @report_errors
     def onLog(self, collapsed: bool) -> None:
         if not collapsed:
             self.log.show(self.watched)
 
-    @told
+    @report_errors
     def onApply(self, changes: dict[str, Any], apply: Callable[[dict[str, Any]], None]) -> None:
         apply(changes)
         self.tell(_("Applied: it counts for the next start."), "note")
         self._show_advice()
 
-    def _stop(self, how: str, words: str) -> None:
+    def _stop(self, request: str, message: str) -> None:
         if self.watched is not None:
-            self.watched.folder.request_stop(how)
-            self.tell(words, "note")
+            self.watched.folder.request_stop(request)
+            self.tell(message, "note")
             self.refresh()
 
     def resume(self, folder: JobFolder) -> None:
@@ -277,6 +281,6 @@ class JobSection:
         applied = read_changes(self.parameters.configuration) if self.parameters is not None else {}
         self.advice.show(self.watched.advice if self.watched is not None else {}, applied)
 
-    @told
+    @report_errors
     def show_preview(self) -> None:
         self.previewBox.show()

@@ -49,13 +49,13 @@ class Preview:
             self._folder, self._stamp, self.case, self.epoch, self.differs_at = folder, None, "", 0, None
         path = folder / "latest.json"  # written last: the label map is there before
         try:
-            found = path.stat()
-            stamp = found.st_mtime_ns, found.st_size
+            about = path.stat()
+            stamp = about.st_mtime_ns, about.st_size
             if stamp == self._stamp:
                 return False
-            told = read_json_file(path, JobError)
-            self.case, self.epoch, self._stamp = str(told["case"]), int(told["epoch"]), stamp
-            place = told.get("differs_at")  # earlier versions did not write it
+            document = read_json_file(path, JobError)
+            self.case, self.epoch, self._stamp = str(document["case"]), int(document["epoch"]), stamp
+            place = document.get("differs_at")  # earlier versions did not write it
         except (OSError, JobError, ValueError, KeyError, TypeError, OverflowError):
             return False
         self.differs_at = place if fits(place, list[float]) and len(place) == 3 else None
@@ -65,16 +65,16 @@ class Preview:
         """Imports the newest label map, once for each new file; returns whether it did."""
         if self._folder is None or self._stamp is None:
             return False
-        wanted = self._folder, self._stamp, volume.GetID()
+        prediction = self._folder, self._stamp, volume.GetID()
         node = self.node()
         if (
             node is not None
             and self._displayed is not None
-            and (self._displayed[0], self._displayed[2]) != (wanted[0], wanted[2])
+            and (self._displayed[0], self._displayed[2]) != (prediction[0], prediction[2])
         ):
             self.remove()  # of another job or case: other classes, another volume
             node = None
-        if (node is not None and wanted == self._displayed) or time.perf_counter() < self._not_before:
+        if (node is not None and prediction == self._displayed) or time.perf_counter() < self._not_before:
             return False
         began = time.perf_counter()
         label_classes = [
@@ -85,7 +85,7 @@ class Preview:
         with slicer.util.RenderBlocker():
             imported = self._import(self._folder / "latest.seg.nrrd", label_classes, volume, node, name=name)
             self._mark(imported)
-        self._displayed = wanted
+        self._displayed = prediction
         self._not_before = time.perf_counter() + PAUSE * (time.perf_counter() - began)
         return True
 

@@ -38,11 +38,11 @@ class PreviewBox:
             return False
         return self.preview.look(self._section.watched.folder.previews)
 
-    def choose(self, shown: bool) -> None:
+    def choose(self, checked: bool) -> None:
         """The user has clicked: the volume comes into the views where none shows it."""
-        open_scene(self._section.parameters).showPreview = shown
-        self._asked = shown
-        volume = self._volume() if shown else None
+        open_scene(self._section.parameters).showPreview = checked
+        self._asked = checked
+        volume = self._volume() if checked else None
         if volume is not None and not views_with(volume):
             slicer.util.setSliceViewerLayers(background=volume, foreground=None, label=None, fit=True)
         self.show()

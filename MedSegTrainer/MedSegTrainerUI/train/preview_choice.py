@@ -14,7 +14,7 @@ from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.row_views import show_row, speaks_of
 from MedSegTrainerUI.scene.segment_classes import segments_of_classes
 from MedSegTrainerUI.scene.segment_layers import segment_volumes
-from MedSegTrainerUI.shared.messages import allow, told
+from MedSegTrainerUI.shared.messages import allow, report_errors
 from MedSegTrainerUI.shared.slice_views import jump_to, views_with
 from MedSegTrainerUI.train.job_protocol import JobView
 
@@ -66,7 +66,7 @@ class PreviewChoice:
         )
         self._show_worst(dice)
 
-    @told
+    @report_errors
     def onCase(self, index: int) -> None:
         if self._section.parameters is None:
             return
@@ -78,7 +78,7 @@ class PreviewChoice:
         self._section.show_preview()
         self.show()
 
-    @told
+    @report_errors
     def onWorst(self) -> None:
         watch = self._section.watched
         if self._section.parameters is None or watch is None:

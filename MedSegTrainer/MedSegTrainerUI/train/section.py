@@ -20,7 +20,7 @@ from MedSegTrainerUI.parameter_node import Duration, Parameters
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.export_labels import Overlap
 from MedSegTrainerUI.scene.segment_classes import SegmentClass
-from MedSegTrainerUI.shared.messages import show_message, told
+from MedSegTrainerUI.shared.messages import report_errors, show_message
 from MedSegTrainerUI.shared.tab_order import set_tab_order
 from MedSegTrainerUI.train.job_view import JobSection
 from MedSegTrainerUI.train.settings import (
@@ -101,7 +101,7 @@ class TrainSection:
             self.form.show(changes)
         self._show_plan()
 
-    @told
+    @report_errors
     def onTimer(self) -> None:
         before = self._plan_state()
         self.job.onTimer()
@@ -132,24 +132,24 @@ class TrainSection:
             changes = {key: value for key, value in changes.items() if key != "trainer.epochs"}
         self._on_changes(only_changes({**before, **changes}))
 
-    @told
+    @report_errors
     def onDuration(self, duration: Duration) -> None:
         if self.parameters is not None:
             self.parameters.duration = duration
 
-    @told
-    def onWhy(self, shown: bool) -> None:
-        self.ui.whyText.visible = shown
+    @report_errors
+    def onWhy(self, checked: bool) -> None:
+        self.ui.whyText.visible = checked
         self._explain()
 
-    @told
+    @report_errors
     def onAdvanced(self, collapsed: bool) -> None:
         if not collapsed and not self.form.editors:
             self.form.show(self.changes())
             set_tab_order(self.uiWidget)
             self.onFind()
 
-    @told
+    @report_errors
     def onFind(self) -> None:
         if not self.form.editors:
             return
@@ -157,13 +157,13 @@ class TrainSection:
         count = self.form.find(self.ui.findEdit.text, GROUPS[group - 1] if group > 0 else "")
         self._on_refused("" if count else _("No setting has these words. Try another, such as rate, size or weight."))
 
-    @told
+    @report_errors
     def onLoad(self) -> None:
         path = qt.QFileDialog.getOpenFileName(self.uiWidget, _("Load a configuration"), "", _("Configuration (*.json)"))
         if path:
             self.load(Path(path))
 
-    @told
+    @report_errors
     def onSave(self) -> None:
         path = qt.QFileDialog.getSaveFileName(
             self.uiWidget, _("Save the configuration"), "configuration.json", _("Configuration (*.json)")
@@ -184,11 +184,11 @@ class TrainSection:
     def save(self, path: Path) -> None:
         save_settings(path if path.suffix else path.with_suffix(".json"), self.changes())
 
-    @told
+    @report_errors
     def onReset(self) -> None:
         self._on_changes({})
 
-    @told
+    @report_errors
     def onStart(self) -> None:
         self.tell("")
         problem = self._problem()
@@ -283,11 +283,11 @@ class TrainSection:
             if network
             else _("the network is chosen for them when training starts")
         )
-        told = _("{cases}; {chosen}.").format(cases=split_text(count, changes), chosen=chosen)
+        text = _("{cases}; {chosen}.").format(cases=split_text(count, changes), chosen=chosen)
         if "trainer.epochs" in changes:
             epochs = changes["trainer.epochs"]
-            told += _(" It takes {epochs} epochs, as set under Advanced, however long that is.").format(epochs=epochs)
-        return told
+            text += _(" It takes {epochs} epochs, as set under Advanced, however long that is.").format(epochs=epochs)
+        return text
 
 
 def split_text(count: int, changes: dict[str, Any]) -> str:

@@ -70,7 +70,7 @@ def group_label(group: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """``help_text``: as the library has it; ``words``: fixed values it can have (choices, 'auto'); ``types``: of bool,
+    """``help_text``: as the library has it; ``choices``: fixed values it can have (words, 'auto'); ``types``: of bool,
     int, float and str those it may be.
 
     ``items``: what a list of it holds (a type, or the words that are possible); None where it is no list.
@@ -81,7 +81,7 @@ class Setting:
     help_text: str
     minimum: float | None
     maximum: float | None
-    words: tuple[object, ...]
+    choices: tuple[object, ...]
     types: frozenset[type]
     items: type | tuple[object, ...] | None
     optional: bool
@@ -108,7 +108,7 @@ class Setting:
         """Every value, where they can be counted: then a menu shows them. Else empty."""
         if self.items is not None or self.types - {bool}:
             return ()
-        return self._words()
+        return self._choice_texts()
 
     @property
     def range(self) -> str:
@@ -122,13 +122,13 @@ class Setting:
             parts.append(_("several of {words}, with commas between").format(words=", ".join(map(str, self.items))))
         if str in self.types:
             parts.append(_("text"))
-        told = [part.format(limits=self._limits()) for part in parts]
-        words = self._words()
-        return _(" or ").join([*told, ", ".join(words)] if words else told)
+        texts = [part.format(limits=self._limits()) for part in parts]
+        texts_of_choices = self._choice_texts()
+        return _(" or ").join([*texts, ", ".join(texts_of_choices)] if texts_of_choices else texts)
 
-    def _words(self) -> tuple[str, ...]:
+    def _choice_texts(self) -> tuple[str, ...]:
         flags = (YES, NO) if bool in self.types else ()
-        return (*map(str, self.words), *flags, *((NONE,) if self.optional else ()))
+        return (*map(str, self.choices), *flags, *((NONE,) if self.optional else ()))
 
     def _limits(self) -> str:
         if self.minimum is not None and self.maximum is not None:
@@ -159,13 +159,13 @@ def all_settings() -> dict[str, Setting]:
 
 def _setting(key: str, item: Field[Any], hint: object) -> Setting:
     default = item.default if item.default_factory is MISSING else item.default_factory()
-    words: list[object] = []
+    choices: list[object] = []
     kinds: set[type] = set()
     items: type | tuple[object, ...] | None = None
     optional = False
     for part in _parts(hint):
         if get_origin(part) is Literal:
-            words += [word for word in get_args(part) if word not in words]
+            choices += [word for word in get_args(part) if word not in choices]
         elif get_origin(part) is list:
             inner = get_args(part)[0]
             items = get_args(inner) if get_origin(inner) is Literal else inner
@@ -179,7 +179,7 @@ def _setting(key: str, item: Field[Any], hint: object) -> Setting:
         help_text=item.metadata["help"],
         minimum=item.metadata["minimum"],
         maximum=item.metadata["maximum"],
-        words=tuple(words),
+        choices=tuple(choices),
         types=frozenset(kinds),
         items=items,
         optional=optional,
@@ -227,7 +227,7 @@ def _word(setting: Setting, value: object) -> Parsed:
         return True, None
     if isinstance(value, bool):
         return NOTHING
-    return next(((True, word) for word in setting.words if str(word).lower() == str(value).lower()), NOTHING)
+    return next(((True, word) for word in setting.choices if str(word).lower() == str(value).lower()), NOTHING)
 
 
 def _flag(setting: Setting, value: object) -> Parsed:

@@ -60,23 +60,23 @@ class SettingsForm:
             self.editors[key].text = text
         self._take(key, text.strip())
 
-    def find(self, words: str, group: str = "") -> int:
+    def find(self, query: str, group: str = "") -> int:
         """Shows the settings whose name, key or help has all the words, of one group or of all; returns how many."""
-        wanted = words.lower().split()
-        shown_groups = set()
+        terms = query.lower().split()
+        matching_groups = set()
         count = 0
         for key in self.editors:
             setting = all_settings()[key]
             text = f"{setting.label} {key} {setting.help}".lower()
-            shown = group in ("", setting.group) and all(word in text for word in wanted)
-            if shown == (key in self._hidden):  # to set it again lays the whole form out anew
-                self._labels[key].visible = self.editors[key].visible = shown
+            is_match = group in ("", setting.group) and all(term in text for term in terms)
+            if is_match == (key in self._hidden):  # to set it again lays the whole form out anew
+                self._labels[key].visible = self.editors[key].visible = is_match
                 self._hidden ^= {key}
-            count += shown
-            if shown:
-                shown_groups.add(setting.group)
+            count += is_match
+            if is_match:
+                matching_groups.add(setting.group)
         for name, heading in self._headings.items():
-            heading.visible = name in shown_groups
+            heading.visible = name in matching_groups
         return count
 
     def _build(self) -> None:

@@ -483,6 +483,18 @@
         <source>Log</source>
         <translation>Protokoll</translation>
     </message>
+    <message>
+        <source>Save for support...</source>
+        <translation>Für Hilfe speichern...</translation>
+    </message>
+    <message>
+        <source>Numbers take the place of file paths and of the names of cases.</source>
+        <translation>Nummern stehen an der Stelle von Dateipfaden und Namen der Fälle.</translation>
+    </message>
+    <message>
+        <source>without names</source>
+        <translation>ohne Namen</translation>
+    </message>
 </context>
 <context>
     <name>MedSegTrainer</name>
@@ -3346,6 +3358,33 @@
     <message>
         <source>Default: {value}</source>
         <translation>Vorgabe: {value}</translation>
+    </message>
+</context>
+<context>
+    <name>train.support_file</name>
+    <message>
+        <source>It is being written.</source>
+        <translation>Sie wird gerade geschrieben.</translation>
+    </message>
+    <message>
+        <source>Packs what helps to find out what went wrong: settings, events, log and versions, and no images.</source>
+        <translation>Packt ein, was die Ursache finden hilft: Einstellungen, Ereignisse, Protokoll und Versionen, und keine Bilder.</translation>
+    </message>
+    <message>
+        <source>Save for support</source>
+        <translation>Für Hilfe speichern</translation>
+    </message>
+    <message>
+        <source>Zip file (*.zip)</source>
+        <translation>Zip-Datei (*.zip)</translation>
+    </message>
+    <message>
+        <source>The file for support was not written: {reason}</source>
+        <translation>Die Datei für Hilfe wurde nicht geschrieben: {reason}</translation>
+    </message>
+    <message>
+        <source>{file} was written; the log lists what is in it. Look at it before you send it.</source>
+        <translation>{file} wurde geschrieben; das Protokoll nennt den Inhalt. Vor dem Senden ansehen.</translation>
     </message>
 </context>
 <context>

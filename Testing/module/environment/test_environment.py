@@ -11,7 +11,7 @@ from typing import Any
 
 import fake_environment as fake
 import pytest
-from MedSegTrainerUI.environment.environment import Environment, startup_environment, told_report
+from MedSegTrainerUI.environment.environment import Environment, report_text, startup_environment
 from MedSegTrainerUI.environment.test_record import identity, requirements_hash
 
 from MedSegTrainerLib.config import EvaluateConfig
@@ -194,5 +194,5 @@ def test_the_variables_of_slicers_python_are_left_out() -> None:
 
 
 def test_a_report_of_another_version_is_told() -> None:
-    assert told_report({}) == "PyTorch"
-    assert told_report({"torch": "2.9.1+cpu", "device": "mps", "device_name": "Apple GPU"}) == "PyTorch 2.9, Apple GPU"
+    assert report_text({}) == "PyTorch"
+    assert report_text({"torch": "2.9.1+cpu", "device": "mps", "device_name": "Apple GPU"}) == "PyTorch 2.9, Apple GPU"
