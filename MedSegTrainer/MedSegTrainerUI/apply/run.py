@@ -226,7 +226,7 @@ def start_run(panel: PanelView, task: ApplyTask) -> ApplyRun:
 
 def find_runs(jobs: JobList) -> list[ApplyRun]:
     """Earlier jobs that still run, or whose results are not all in the scene, newest first."""
-    found = []
+    runs = []
     for folder in jobs.all():
         record = _read_record(folder)
         if record is None:
@@ -234,8 +234,8 @@ def find_runs(jobs: JobList) -> list[ApplyRun]:
         run = ApplyRun(folder, record)
         run.poll()
         if run.watch.working or run.waiting():
-            found.append(run)
-    return found
+            runs.append(run)
+    return runs
 
 
 def remove_finished(jobs: JobList) -> None:
@@ -255,16 +255,16 @@ def find_volume(entry: Mapping[str, Any], *, same_scene: bool) -> VolumeNode:
 
     In another scene the ID, and even the name, may be that of another patient. Raises DataError where it is not there.
     """
-    known = slicer.mrmlScene.GetNodeByID(entry["volume"]) if same_scene else None
-    if known is not None and known.IsA("vtkMRMLScalarVolumeNode"):
-        if _is_as(known, entry):
-            return known
+    same_id = slicer.mrmlScene.GetNodeByID(entry["volume"]) if same_scene else None
+    if same_id is not None and same_id.IsA("vtkMRMLScalarVolumeNode"):
+        if _is_as(same_id, entry):
+            return same_id
         raise DataError(
             _(
                 "The volume {name} has other voxels than when the model was applied, so that the result does not fit. "
                 "Apply the model again; where it is a sequence, show that frame again and import the result, which is "
                 "kept."
-            ).format(name=known.GetName())
+            ).format(name=same_id.GetName())
         )
     for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
         if _is_as(node, entry):
@@ -308,15 +308,15 @@ def _entry(volume: VolumeNode) -> dict[str, Any]:
 
 def _case_names(names: Sequence[str]) -> list[str]:
     """Names for files, all different also where capitals do not count."""
-    found: list[str] = []
+    case_names: list[str] = []
     for name in names:
         base, number = safe_name(name), 1
-        wanted = base
-        while wanted.casefold() in {other.casefold() for other in found}:
+        free = base
+        while free.casefold() in {other.casefold() for other in case_names}:
             number += 1
-            wanted = f"{base}-{number}"
-        found.append(wanted)
-    return found
+            free = f"{base}-{number}"
+        case_names.append(free)
+    return case_names
 
 
 def _read_record(folder: JobFolder) -> dict[str, Any] | None:

@@ -101,9 +101,9 @@ def _uv_packages(builder: Builder, uv: str, python: Path, expected: int) -> bool
 
 def _find_uv(builder: Builder) -> str | None:
     """The program ``uv``: of the system, or loaded into the environment's folder; None where it cannot be had."""
-    found = shutil.which("uv", path=builder.environment.get("PATH"))
-    if found and _uv_version(builder.try_run([found, "--version"])[1]) >= OLDEST_UV:
-        return found
+    uv = shutil.which("uv", path=builder.environment.get("PATH"))
+    if uv and _uv_version(builder.try_run([uv, "--version"])[1]) >= OLDEST_UV:
+        return uv
     builder.stage("uv", _("Loading the installer (uv, 20 MB)"), 0.02)
     target = builder.root / "uv"
     shutil.rmtree(target, ignore_errors=True)

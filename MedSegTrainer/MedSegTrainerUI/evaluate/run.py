@@ -131,7 +131,7 @@ class EvaluateRun:
             raise DataError(str(outcome["message"]))
         try:
             document = read_json_file(self.folder.report / "metrics.json", JobError)
-            (found,) = document["cases"].values()
+            (by_class,) = document["cases"].values()
         except (OSError, JobError, ValueError, KeyError, TypeError, AttributeError):
             raise JobError(
                 _(
@@ -139,7 +139,7 @@ class EvaluateRun:
                     "tell more."
                 ).format(log=self.folder.log_file)
             ) from None
-        return dict(found)
+        return dict(by_class)
 
     def described(self) -> str:
         """What was compared, and what was not."""

@@ -45,10 +45,12 @@ class JobList:
     def all(self) -> list[JobFolder]:
         """Newest first; folders that hold no job are not among them."""
         try:
-            found = [(path.stat().st_mtime_ns, path.parent) for path in self.root.glob("*/job.json")]
+            job_files = [(path.stat().st_mtime_ns, path.parent) for path in self.root.glob("*/job.json")]
         except OSError:
             return []
-        return [JobFolder(path) for _ns, path in sorted(found, key=lambda item: (item[0], item[1].name), reverse=True)]
+        return [
+            JobFolder(path) for _ns, path in sorted(job_files, key=lambda item: (item[0], item[1].name), reverse=True)
+        ]
 
     def removable(self, folder: JobFolder) -> Path:
         """The job's own folder; raises JobError where it is none of this list, a link, or a process works on it."""
@@ -128,9 +130,9 @@ def job_classes(folder: JobFolder) -> list[dict[str, Any]]:
     for path in (folder.plan_file, folder.path / "data" / "cases.json"):
         try:
             classes = read_json_file(path, JobError)["classes"]
-            found = [{"terminology": "", **item, "color": tuple(item["color"])} for item in classes]
-            if all(map(_is_class, found)):
-                return found
+            complete = [{"terminology": "", **item, "color": tuple(item["color"])} for item in classes]
+            if all(map(_is_class, complete)):
+                return complete
         except (OSError, JobError, KeyError, TypeError):
             continue
     return []
@@ -169,7 +171,7 @@ def _is_class(item: dict[str, Any]) -> bool:
 
 def _stamp(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        about = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size
+    return about.st_mtime_ns, about.st_size

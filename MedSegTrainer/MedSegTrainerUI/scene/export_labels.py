@@ -57,14 +57,14 @@ def label_map(
     highest = max([len(classes), *(item.value for item in classes)])
     if min([0, *(item.value for item in classes)]) < 0 or highest > np.iinfo(np.int16).max:
         raise DataError(_("Label values must lie between 0 and {most}.").format(most=np.iinfo(np.int16).max))
-    found = np.zeros(volume_geometry(volume).size_zyx, np.uint8 if highest < 256 else np.int16)
+    labels = np.zeros(volume_geometry(volume).size_zyx, np.uint8 if highest < 256 else np.int16)
     shared: Counter[tuple[int, int]] = Counter()
-    for region, part in _parts(layers, ranks, segmentation, volume, found.dtype):
-        shared += _paint(found[region], part)
+    for region, part in _parts(layers, ranks, segmentation, volume, labels.dtype):
+        shared += _paint(labels[region], part)
     if shared and overlap == "refuse":
         raise DataError(overlap_text(_named(shared, classes), volume))
-    values = np.array([0, *(item.value for item in classes)], found.dtype)
-    return found if (values == np.arange(len(values))).all() else values[found]
+    values = np.array([0, *(item.value for item in classes)], labels.dtype)
+    return labels if (values == np.arange(len(values))).all() else values[labels]
 
 
 def find_overlaps(
@@ -158,16 +158,16 @@ def _rank_of(layer: Layer, ranks: dict[str, int], dtype: npt.DTypeLike) -> np.nd
     return rank_of
 
 
-def _paint(found: np.ndarray, part: np.ndarray) -> Counter[tuple[int, int]]:
+def _paint(labels: np.ndarray, part: np.ndarray) -> Counter[tuple[int, int]]:
     """Puts ``part`` over ``found``, the higher rank above; counts the voxels that both claim, by both ranks."""
     shared: Counter[tuple[int, int]] = Counter()
-    both = np.flatnonzero((found != 0) & (part != 0) & (found != part))
+    both = np.flatnonzero((labels != 0) & (part != 0) & (labels != part))
     if both.size:
-        pairs = np.stack([found.ravel()[both], part.ravel()[both]])
+        pairs = np.stack([labels.ravel()[both], part.ravel()[both]])
         pairs.sort(axis=0)
         for (low, high), count in zip(*np.unique(pairs.T, axis=0, return_counts=True), strict=True):
             shared[int(low), int(high)] = int(count)
-    np.maximum(found, part, out=found)
+    np.maximum(labels, part, out=labels)
     return shared
 
 

@@ -121,17 +121,17 @@ def segment_volumes(segmentation: SegmentationNode, volume: VolumeNode = None) -
     if volume is not None:
         with suppress(DataError):  # bent space: told where it matters, at the check and at the export
             scale = abs(np.linalg.det(relative_matrix(segmentation, volume)[:3, :3]))
-    found = dict.fromkeys(segment_ids(segmentation), 0.0)
-    layers = stored_layers(segmentation, found)
+    volumes = dict.fromkeys(segment_ids(segmentation), 0.0)
+    layers = stored_layers(segmentation, volumes)
     for layer in layers:
         counts = content_of(layer.image).counts
         voxel = scale * abs(np.linalg.det(image_to_world(layer.image)[:3, :3])) / 1000
         for segment_id, value in layer.values.items():
-            found[segment_id] = float(counts[value] * voxel) if value < len(counts) else 0.0
+            volumes[segment_id] = float(counts[value] * voxel) if value < len(counts) else 0.0
     stored = {segment_id for layer in layers for segment_id in layer.values}
-    for segment_id in found.keys() - stored:
-        found[segment_id] = scale * shape_ml(segmentation.GetSegmentation().GetSegment(segment_id))
-    return found
+    for segment_id in volumes.keys() - stored:
+        volumes[segment_id] = scale * shape_ml(segmentation.GetSegmentation().GetSegment(segment_id))
+    return volumes
 
 
 def part_on_grid(layer: Layer, segmentation: SegmentationNode, volume: VolumeNode) -> Part | None:
@@ -171,13 +171,13 @@ def box_on_grid(to_grid: np.ndarray, low: np.ndarray, size: Collection[int]) -> 
 
 
 def _layers(content: VtkObject, wanted: list[str]) -> list[Layer]:
-    found: dict[str, tuple[VtkObject, dict[str, int]]] = {}
+    by_image: dict[str, tuple[VtkObject, dict[str, int]]] = {}
     for segment_id in wanted:
         segment = content.GetSegment(segment_id)
         image = segment.GetRepresentation(binary_name())
         if image is not None:
-            found.setdefault(image.GetAddressAsString(""), (image, {}))[1][segment_id] = segment.GetLabelValue()
-    return [Layer(image=image, values=values) for image, values in found.values()]
+            by_image.setdefault(image.GetAddressAsString(""), (image, {}))[1][segment_id] = segment.GetLabelValue()
+    return [Layer(image=image, values=values) for image, values in by_image.values()]
 
 
 class _Counting:
@@ -231,8 +231,8 @@ def _resampled(
     if (last < first).any():
         return None
     box = (first[0], last[0], first[1], last[1], first[2], last[2])
-    found = reslice(image, np.linalg.inv(to_grid), tuple(int(one) for one in box), linear=False)
-    return Part(array=image_array(found), start=tuple(int(one) for one in first[::-1]))
+    resampled = reslice(image, np.linalg.inv(to_grid), tuple(int(one) for one in box), linear=False)
+    return Part(array=image_array(resampled), start=tuple(int(one) for one in first[::-1]))
 
 
 def _from_surfaces(segmentation: SegmentationNode, wanted: list[str], volume: VolumeNode) -> list[Layer]:

@@ -32,8 +32,10 @@ def binary_name() -> str:
 
 def shapes_of(segment: Segment) -> list[VtkObject]:
     """The data of a segment that are no voxels and not empty; to convert an empty surface is an error in VTK."""
-    found = [segment.GetRepresentation(name) for name in _measures()]
-    return [data for data in found if data is not None and (data.IsA("vtkImageData") or data.GetNumberOfCells())]
+    representations = [segment.GetRepresentation(name) for name in _measures()]
+    return [
+        data for data in representations if data is not None and (data.IsA("vtkImageData") or data.GetNumberOfCells())
+    ]
 
 
 def unstored_segments(segmentation: SegmentationNode, wanted: Collection[str]) -> list[Shape]:

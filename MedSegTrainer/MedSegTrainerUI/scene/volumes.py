@@ -215,12 +215,12 @@ def matrix_array(matrix: VtkObject) -> np.ndarray:
 
 def _parents(node: Node) -> list[Node]:
     """The transforms that a node lies under, the nearest first."""
-    found = []
+    parents = []
     parent = node.GetParentTransformNode()
     while parent is not None:
-        found.append(parent)
+        parents.append(parent)
         parent = parent.GetParentTransformNode()
-    return found
+    return parents
 
 
 def _to_ancestor(transforms: list[Node]) -> np.ndarray:

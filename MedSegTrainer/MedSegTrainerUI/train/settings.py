@@ -145,7 +145,7 @@ def _limit(number: float) -> str:
 @cache
 def all_settings() -> dict[str, Setting]:
     """By key, without those that the panel itself sets: data, and how long."""
-    found = {}
+    settings = {}
     for section, cls in get_type_hints(TrainConfig).items():
         if not is_dataclass(cls):  # what all jobs have beside their sections
             continue
@@ -153,8 +153,8 @@ def all_settings() -> dict[str, Setting]:
         for item in fields(cls):
             key = f"{section}.{item.name}"
             if key not in BY_THE_PANEL:
-                found[key] = _setting(key, item, hints[item.name])
-    return found
+                settings[key] = _setting(key, item, hints[item.name])
+    return settings
 
 
 def _setting(key: str, item: Field[Any], hint: object) -> Setting:
@@ -208,8 +208,8 @@ def show_value(value: object) -> str:
 def parse_value(setting: Setting, value: object) -> Any:
     """The value in JSON or in a text as people write it; raises UsageError with what is possible."""
     for parse in (_word, _flag, _number, _list, _text):
-        found, result = parse(setting, value.strip() if isinstance(value, str) else value)
-        if found:
+        is_parsed, result = parse(setting, value.strip() if isinstance(value, str) else value)
+        if is_parsed:
             return result
     raise UsageError(
         _("{label}: '{value}' is not possible. Possible is {range}.").format(
