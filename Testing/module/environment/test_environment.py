@@ -143,6 +143,10 @@ class TestBuild:
         job.create(EvaluateConfig(predictions="a", labels="b", output_dir="c"))
         environment.start(job)
         wait_for(lambda: job.log_file.exists() and job.log_file.stat().st_size > 0, LONG)
+        with (tmp_path / "output").open("wb") as output:
+            command = environment.start_command(["support", str(job.path)], output)
+        wait_for(lambda: command.poll() is not None, LONG)
+        assert (tmp_path / "output").read_bytes(), "what it printed, or why it could not run"
 
         environment.remove()
         assert environment.state == "new"
@@ -183,6 +187,8 @@ def test_an_untested_environment_starts_nothing(environment: Environment, tmp_pa
     with pytest.raises(JobError, match="Press Set up"):
         environment.start(job)
     assert not job.log_file.exists()
+    with (tmp_path / "output").open("wb") as output, pytest.raises(JobError, match="Press Set up"):
+        environment.start_command(["support", str(job.path)], output)
 
 
 def test_the_variables_of_slicers_python_are_left_out() -> None:
