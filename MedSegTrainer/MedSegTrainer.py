@@ -1,6 +1,10 @@
 """The module MedSegTrainer of 3D Slicer: what Slicer calls. The work is done by the packages beside it."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import MedSegTrainerUI.library_path  # noqa: F401  makes MedSegTrainerLib importable
 import slicer
@@ -14,12 +18,19 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
+if TYPE_CHECKING:
+    from MedSegTrainerUI.jobs.job_monitor import JobWatch
+    from MedSegTrainerUI.panel import Panel
+    from MedSegTrainerUI.parameter_node import Parameters
+    from MedSegTrainerUI.slicer_types import Node, SegmentationNode, VolumeNode, Widget
+    from MedSegTrainerUI.train.job_view import JobSection
+
 MANUAL = "https://github.com/MedSegTrainer/SlicerMedSegTrainer/blob/main/Resources/docs/README.md"
 TRANSLATIONS = Path(__file__).resolve().parent / "Resources" / "Translations"
 
 
 class MedSegTrainer(ScriptedLoadableModule):
-    def __init__(self, parent):
+    def __init__(self, parent: Widget) -> None:
         ScriptedLoadableModule.__init__(self, parent)
         slicer.app.loadTranslations(str(TRANSLATIONS))  # Slicer itself reads only those in its own folder
         self.parent.title = _("MedSegTrainer")
@@ -45,20 +56,21 @@ class MedSegTrainer(ScriptedLoadableModule):
         slicer.app.connect("startupCompleted()", registerSampleData)
 
 
-def registerSampleData():
+def registerSampleData() -> None:
     from MedSegTrainerUI.samples.sample_data import register_sample_data
 
     register_sample_data()
 
 
 class MedSegTrainerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    def __init__(self, parent=None):
-        self.logic = None
-        self.panel = None
+    panel: Panel
+
+    def __init__(self, parent: Widget = None) -> None:
+        self.logic: MedSegTrainerLogic | None = None
         VTKObservationMixin.__init__(self)  # before the other: without a parent, that one calls setup
         ScriptedLoadableModuleWidget.__init__(self, parent)
 
-    def setup(self):
+    def setup(self) -> None:
         from MedSegTrainerUI.panel import Panel
 
         ScriptedLoadableModuleWidget.setup(self)
@@ -74,23 +86,23 @@ class MedSegTrainerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         slicer.app.connect("aboutToQuit()", self.onAboutToQuit)
         self.initializeParameterNode()
 
-    def enter(self):
+    def enter(self) -> None:
         self.initializeParameterNode()
         self.panel.enter()
 
-    def exit(self):
+    def exit(self) -> None:
         self.panel.exit()
 
-    def cleanup(self):
+    def cleanup(self) -> None:
         slicer.app.disconnect("aboutToQuit()", self.onAboutToQuit)
         self.removeObservers()
-        if self.panel is not None:
+        if hasattr(self, "panel"):  # not where setting up has failed
             self.panel.cleanup()
 
-    def onAboutToQuit(self):
+    def onAboutToQuit(self) -> None:
         self.panel.cleanup()
 
-    def onReload(self):
+    def onReload(self) -> None:
         """Forgets the packages beside the module too, so that they are read anew."""
         import sys
 
@@ -99,29 +111,30 @@ class MedSegTrainerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
 
-    def onSceneStartClose(self, caller, event):
+    def onSceneStartClose(self, caller: Node, event: str) -> None:
         self.panel.setParameterNode(None)
 
-    def onSceneEndClose(self, caller, event):
+    def onSceneEndClose(self, caller: Node, event: str) -> None:
         if self.panel.entered:
             self.initializeParameterNode()
 
-    def onSceneStartImport(self, caller, event):
+    def onSceneStartImport(self, caller: Node, event: str) -> None:
         self.panel.keepParameters()
 
-    def onSceneEndImport(self, caller, event):
-        told = self.panel.giveParametersBack()
+    def onSceneEndImport(self, caller: Node, event: str) -> None:
+        message = self.panel.giveParametersBack()
         if self.panel.entered:
             self.initializeParameterNode()
-        if told:
-            self.panel.data.tell(told, "note")
+        if message:
+            self.panel.data.tell(message, "note")
 
-    def initializeParameterNode(self):
-        self.panel.setParameterNode(self.logic.getParameterNode())
+    def initializeParameterNode(self) -> None:
+        if self.logic is not None:
+            self.panel.setParameterNode(self.logic.getParameterNode())
 
 
 class MedSegTrainerLogic(ScriptedLoadableModuleLogic):
-    def getParameterNode(self):
+    def getParameterNode(self) -> Parameters:
         from MedSegTrainerUI.parameter_node import Parameters
 
         return Parameters(super().getParameterNode())
@@ -130,27 +143,32 @@ class MedSegTrainerLogic(ScriptedLoadableModuleLogic):
 class MedSegTrainerTest(ScriptedLoadableModuleTest):
     """Plays the work of a user: what needs PyTorch only where the environment is ready."""
 
-    def setUp(self):
+    def setUp(self) -> None:
         slicer.mrmlScene.Clear()
 
-    def runTest(self):
+    def runTest(self) -> None:
         for name in sorted(vars(MedSegTrainerTest)):
             if name.startswith("test_"):
                 self.setUp()
                 getattr(self, name)()
 
-    def open_panel(self):
+    def open_panel(self) -> Panel:
         """The panel of the module, also where there is no main window to show it in."""
         widget = slicer.util.getModuleWidget("MedSegTrainer")
         widget.enter()
         return widget.panel
 
-    def test_sample_data(self):
+    def parameters(self, panel: Panel) -> Parameters:
+        from MedSegTrainerUI.panel_view import open_scene
+
+        return open_scene(panel.parameters)
+
+    def test_sample_data(self) -> None:
         self.delayDisplay("Sample data")
         registerSampleData()
         self.assertIn("MedSegTrainer", slicer.modules.sampleDataSources)
 
-    def test_data_section(self):
+    def test_data_section(self) -> None:
         """Rows and classes of the scene, the user's decisions about them, and that closing the scene forgets them."""
         from MedSegTrainerUI.samples.sample_data import load_phantoms
 
@@ -162,14 +180,14 @@ class MedSegTrainerTest(ScriptedLoadableModuleTest):
         self.assertEqual(panel.data.problem(), "")
         self.assertEqual([row.volumes[0] for row in panel.rows()], volumes[:3])
         self.assertEqual([item.name for item in panel.classes()], ["liver", "tumor", "spleen", "kidneys"])
-        panel.parameters.classNames = '{"tumor": "liver", "spleen": ""}'
+        self.parameters(panel).classNames = '{"tumor": "liver", "spleen": ""}'
         self.assertEqual([item.name for item in panel.classes()], ["liver", "kidneys"])
         slicer.mrmlScene.RemoveNode(volumes[0])
         self.assertEqual(len(panel.rows()), 2)
         slicer.mrmlScene.Clear()
         self.assertEqual(panel.rows(), [])
 
-    def test_round_trip(self):
+    def test_round_trip(self) -> None:
         """Segments that are written as label maps and read back are the same, voxel by voxel."""
         import json
         import tempfile
@@ -204,7 +222,7 @@ class MedSegTrainerTest(ScriptedLoadableModuleTest):
                     )
                     self.assertTrue(original.any() and np.array_equal(original, read))
 
-    def test_training(self):
+    def test_training(self) -> None:
         """Where the environment is ready: trains for a moment in another process, applies the model, and compares."""
         import json
 
@@ -216,7 +234,7 @@ class MedSegTrainerTest(ScriptedLoadableModuleTest):
             return
         volumes = load_phantoms()
         panel.data.onAddAll()
-        panel.parameters.configuration = json.dumps(
+        self.parameters(panel).configuration = json.dumps(
             {
                 "network.type": "UNet3D",
                 "network.base_channels": 4,
@@ -229,7 +247,7 @@ class MedSegTrainerTest(ScriptedLoadableModuleTest):
             }
         )
         watch = self.train_for_a_moment(panel)
-        self.assertEqual(panel.parameters.model, str(watch.folder.path))
+        self.assertEqual(self.parameters(panel).model, str(watch.folder.path))
         first, fourth = self.apply_model(panel, [volumes[0], volumes[3]])
         for node in (first, fourth):
             names = [node.GetSegmentation().GetNthSegment(index).GetName() for index in range(4)]
@@ -244,14 +262,15 @@ class MedSegTrainerTest(ScriptedLoadableModuleTest):
             if folder.path.name not in self.jobs_before:
                 panel.jobs.remove(folder)
 
-    def train_for_a_moment(self, panel):
+    def train_for_a_moment(self, panel: Panel) -> JobWatch:
         """Starts a training, follows its curves and its prediction, and stops it; what watches the job."""
         self.jobs_before = [folder.path.name for folder in panel.jobs.all()]
         self.delayDisplay("A short training")
         panel.train.onStart()
         job = panel.train.job
         watch = job.watched
-        self.assertIsNotNone(watch, panel.train.ui.messageLabel.text)
+        if watch is None:
+            raise AssertionError(panel.train.ui.messageLabel.text)
         self.wait_for(lambda: not watch.working or (len(watch.validations) > 1 and job.preview.case))
         self.assertTrue(watch.working, job.ui.endingLabel.text)
         self.see_prediction(job)
@@ -263,7 +282,7 @@ class MedSegTrainerTest(ScriptedLoadableModuleTest):
         self.assertTrue(watch.folder.model.exists(), job.ui.endingLabel.text)
         return watch
 
-    def see_prediction(self, job):
+    def see_prediction(self, job: JobSection) -> None:
         """Where there are slice views: a click on the check box shows the prediction over its volume."""
         if slicer.app.layoutManager() is None:
             return
@@ -273,7 +292,7 @@ class MedSegTrainerTest(ScriptedLoadableModuleTest):
         self.assertIn("Prediction of", job.preview.node().GetName())
         self.assertTrue(job.preview.node().GetDisplayNode().GetVisibility())
 
-    def apply_model(self, panel, volumes):
+    def apply_model(self, panel: Panel, volumes: list[VolumeNode]) -> list[SegmentationNode]:
         """Applies the chosen model; the new segmentations, in the order of the volumes."""
         import qt
 
@@ -291,7 +310,9 @@ class MedSegTrainerTest(ScriptedLoadableModuleTest):
         role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
         return sorted(new, key=lambda node: volumes.index(node.GetNodeReference(role)))
 
-    def compare(self, panel, prediction, reference, volume):
+    def compare(
+        self, panel: Panel, prediction: SegmentationNode, reference: SegmentationNode, volume: VolumeNode
+    ) -> None:
         self.delayDisplay("The result is compared with what was drawn")
         section = panel.evaluate
         section.ui.predictionSelector.setCurrentNode(prediction)
@@ -302,7 +323,7 @@ class MedSegTrainerTest(ScriptedLoadableModuleTest):
         self.wait_for(lambda: section.run is None)
         self.assertTrue(section.ui.resultsTable.rowCount >= 4, section.ui.messageLabel.text)
 
-    def wait_for(self, condition, seconds=900):
+    def wait_for(self, condition: Callable[[], object], seconds: float = 900) -> None:
         """Lets the application work until the condition holds."""
         import time
 

@@ -76,7 +76,7 @@ def start(folder: Path) -> Any:
     importlib.import_module("slicer_standin.qt_settings").use_settings_file(folder / "Slicer.ini")
     module = importlib.import_module("slicer_standin.module_loading").load_module(MODULE)
     import played_session  # type: ignore[import-not-found]
-    import qt  # type: ignore[import-not-found]
+    import qt
 
     qt.QSettings().setValue("MedSegTrainer/Folder", str(folder / "home"))
     played_session.leave_tested(folder / "home")
@@ -98,7 +98,7 @@ def stop(widget: Any) -> None:
 
 def wait_for(condition: Callable[[], Any], milliseconds: int = 1000 * MOST_SECONDS) -> None:
     """Lets the application work until a condition holds. Raises TimeoutError."""
-    import slicer  # type: ignore[import-untyped]
+    import slicer
 
     end = time.monotonic() + milliseconds / 1000
     while not condition():
@@ -158,7 +158,7 @@ class Recording:
 
 def play(recording: Recording, minutes: float, is_quick: bool) -> None:
     """Segments in the scene, a training, its curves, and what the model makes of the volume without segments."""
-    from MedSegTrainerUI.samples.sample_data import load_phantoms  # type: ignore[import-not-found]
+    from MedSegTrainerUI.samples.sample_data import load_phantoms
 
     volumes = load_phantoms()
     add(recording, volumes)
@@ -234,8 +234,8 @@ def predicted(folder: Any, volume: Any) -> list[Any]:
     """The newest prediction of a job, on the voxels of the volume: it lies on the grid that the network sees."""
     import numpy as np
     import slicer
-    from MedSegTrainerUI.jobs.job_list import job_classes  # type: ignore[import-not-found]
-    from MedSegTrainerUI.scene.import_segments import read_label_map  # type: ignore[import-not-found]
+    from MedSegTrainerUI.jobs.job_list import job_classes
+    from MedSegTrainerUI.scene.import_segments import read_label_map
 
     label_map = read_label_map(folder.previews / "latest.seg.nrrd")
     shape = slicer.util.arrayFromVolume(volume).shape
@@ -251,7 +251,7 @@ def predicted(folder: Any, volume: Any) -> list[Any]:
 
 def _ijk_to_ras(volume: Any) -> Any:
     import numpy as np
-    import vtk  # type: ignore[import-untyped]
+    import vtk
 
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)

@@ -10,7 +10,7 @@ import environment
 CHECKS = (
     ("-m", "ruff", "check", "."),
     ("-m", "ruff", "format", "--check", "."),
-    ("-m", "mypy", "MedSegTrainerLib", "scripts"),
+    ("-m", "mypy", "MedSegTrainerLib", "scripts", "MedSegTrainer/MedSegTrainerUI", "MedSegTrainer/MedSegTrainer.py"),
     ("scripts/layers.py",),
 )
 

@@ -51,7 +51,7 @@ def _draw_icon() -> None:
 def _draw_phantoms() -> PIL.Image.Image:
     """The slice of a phantom with most of its tumor, and its segments."""
     import numpy as np
-    from MedSegTrainerUI.samples.phantom_volumes import CLASSES, TUMOR, make_phantom_volume  # type: ignore[import-not-found]
+    from MedSegTrainerUI.samples.phantom_volumes import CLASSES, TUMOR, make_phantom_volume
     from PIL import Image
 
     phantom = make_phantom_volume(PHANTOM_SEED)

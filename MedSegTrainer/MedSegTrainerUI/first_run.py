@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.data.scene_pairs import pair_all
+from MedSegTrainerUI.panel_view import PanelView, open_scene
 from MedSegTrainerUI.samples.sample_data import load_phantoms
 from MedSegTrainerUI.scene.case_rows import write_rows
-from MedSegTrainerUI.shared.messages import told
+from MedSegTrainerUI.shared.messages import report_errors
+from MedSegTrainerUI.shared.section_folding import SectionFolding
+from MedSegTrainerUI.slicer_types import Ui
 
 SETTING = "MedSegTrainer/FirstRunClosed"
 
 
+class FirstRunPanel(PanelView, Protocol):
+    """The panel with its own widgets."""
+
+    @property
+    def ui(self) -> Ui: ...
+
+    @property
+    def folding(self) -> SectionFolding: ...
+
+
 class FirstRun:
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: FirstRunPanel) -> None:
         self.panel = panel
         panel.ui.sampleButton.connect("clicked()", self.onSample)
         panel.ui.dismissButton.connect("clicked()", self.onDismiss)
@@ -32,18 +45,20 @@ class FirstRun:
         self.panel.folding.open("data")
         self.panel.data.tell(text, severity)
 
-    @told
+    @report_errors
     def onSample(self) -> None:
         """Adds the phantoms that have segments, and none of what else is in the scene."""
         with slicer.util.WaitCursor():
             volumes = load_phantoms()
         rows = [row for row in pair_all(slicer.mrmlScene).rows if row.volumes[0] in volumes]
         with self.panel.changing():
-            write_rows(self.panel.parameters.parameterNode, rows)
-        words = _("{count} phantoms to train on were added. Set up section 5, then press Start training in section 2.")
-        self.tell(words.format(count=len(rows)), "note")
+            write_rows(open_scene(self.panel.parameters).parameterNode, rows)
+        message = _(
+            "{count} phantoms to train on were added. Set up section 5, then press Start training in section 2."
+        )
+        self.tell(message.format(count=len(rows)), "note")
 
-    @told
+    @report_errors
     def onDismiss(self) -> None:
         qt.QSettings().setValue(SETTING, True)
         self.refresh()

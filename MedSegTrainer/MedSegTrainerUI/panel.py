@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import qt
 import slicer
@@ -23,11 +22,14 @@ from MedSegTrainerUI.first_run import FirstRun
 from MedSegTrainerUI.jobs.end_notice import Desktop, EndNotice
 from MedSegTrainerUI.jobs.job_bar import JobBar
 from MedSegTrainerUI.jobs.job_list import JobList
+from MedSegTrainerUI.panel_view import SectionView
+from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.case_rows import CaseRow, read_rows
 from MedSegTrainerUI.scene.segment_classes import SegmentClass, find_classes
 from MedSegTrainerUI.shared.row_breaks import RowBreaks
 from MedSegTrainerUI.shared.section_folding import SectionFolding
 from MedSegTrainerUI.shared.tab_order import set_tab_order
+from MedSegTrainerUI.slicer_types import Node, Widget
 from MedSegTrainerUI.train.section import TrainSection
 
 TIMER_MILLISECONDS = 500
@@ -36,11 +38,11 @@ TIMER_MILLISECONDS = 500
 class Panel(VTKObservationMixin):
     """Sections reach each other through this, and call ``refresh`` after a change that others may show."""
 
-    def __init__(self, uiWidget: Any, logic: Any) -> None:
+    def __init__(self, uiWidget: Widget, logic: object) -> None:
         VTKObservationMixin.__init__(self)
         self.uiWidget, self.logic = uiWidget, logic
         self.ui = slicer.util.childWidgetVariables(uiWidget)
-        self.parameters: Any = None
+        self.parameters: Parameters | None = None
         self.entered = True
         self._refreshing = self._cleaned = False
         self._kept: KeptParameters | None = None
@@ -54,7 +56,13 @@ class Panel(VTKObservationMixin):
         self.endNotice = EndNotice(self.ui, Desktop(self.resourcePath("Icons/MedSegTrainer.png")))
         self.jobBar = JobBar(self.ui, self.endNotice)
         self.firstRun = FirstRun(self)
-        self._sections = (self.data, self.train, self.apply, self.evaluate, self.environmentSection)
+        self._sections: list[SectionView] = [
+            self.data,
+            self.train,
+            self.apply,
+            self.evaluate,
+            self.environmentSection,
+        ]
         buttons = ("dataButton", "trainButton", "applyButton", "evaluateButton", "environmentButton")
         for button, section in zip(buttons, self._sections, strict=True):
             getattr(self.ui, button).layout().addWidget(section.uiWidget)
@@ -84,7 +92,7 @@ class Panel(VTKObservationMixin):
         """The classes to train, as the user named, merged and left them out."""
         return find_classes(self.rows(), self.class_names())
 
-    def setParameterNode(self, parameters: Any) -> None:
+    def setParameterNode(self, parameters: Parameters | None) -> None:
         """Parameters or None, while the scene is being closed."""
         before = self.train.job.watched
         self._observe(False)
@@ -104,14 +112,16 @@ class Panel(VTKObservationMixin):
         just ended with a model. One that was stopped at once can be resumed where it stands.
         """
         watch = self.train.job.watched
-        ended = watch is not None and watch is self.jobBar.ended
-        done = ended and (watch.state == "finished" or (watch.state == "stopped" and watch.measured is not None))
+        ended = watch if watch is not None and watch is self.jobBar.ended else None
+        done = ended is not None and (
+            ended.state == "finished" or (ended.state == "stopped" and ended.measured is not None)
+        )
         added = {row.segmentation for row in self.all_rows()}
         waiting = any(node not in added for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"))
         return {
             "environment": self.environment.ready,
             "data": bool(self.rows()) and self.data.ready and not waiting,
-            "train": done and watch.folder.model.exists(),
+            "train": ended is not None and done and ended.folder.model.exists(),
         }
 
     def keepParameters(self) -> None:
@@ -179,14 +189,14 @@ class Panel(VTKObservationMixin):
         self.endNotice.cleanup()
         self.jobBar.floating.cleanup()
 
-    def _observe(self, wanted: bool) -> None:
+    def _observe(self, is_observed: bool) -> None:
         node = self.parameters.parameterNode if self.parameters else None
-        if node is None or wanted == self.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self.onParameters):
+        if node is None or is_observed == self.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self.onParameters):
             return
-        change = self.addObserver if wanted else self.removeObserver
+        change = self.addObserver if is_observed else self.removeObserver
         change(node, vtk.vtkCommand.ModifiedEvent, self.onParameters)
 
-    def onParameters(self, caller: Any, event: str) -> None:
+    def onParameters(self, caller: Node, event: str) -> None:
         self.refresh()
 
 

@@ -3,9 +3,12 @@
 # No "from __future__ import annotations": the wrapper reads the type hints when it decorates the class.
 
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import parameterNodeWrapper
+
+from MedSegTrainerUI.slicer_types import Node
 
 
 class Duration(Enum):
@@ -43,3 +46,8 @@ class Parameters:
     evaluatePrediction: vtkMRMLSegmentationNode
     evaluateReference: vtkMRMLSegmentationNode
     evaluateVolume: vtkMRMLScalarVolumeNode
+
+    if TYPE_CHECKING:  # added by the wrapper
+
+        def __init__(self, parameterNode: Node) -> None:
+            self.parameterNode = parameterNode

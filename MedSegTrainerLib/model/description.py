@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.files.json_input import parse_json
@@ -41,10 +41,26 @@ NOT_READ = (  # of a zip that is damaged or locked, whatever it is compressed wi
     OSError,
 )
 Opened = Callable[[str], AbstractContextManager[tuple[IO[bytes], int]]]
+Problem = Literal["gone", "untrained", "no_model", "zip_without_model", "no_zip", "unreachable", "damaged", "version"]
+
+
+class DescriptionError(ModelError):
+    """Why there is no model to read; ``problem`` names it for a program that says it in another language.
+
+    detail: the format version of the model where that is the problem, what the system said of a zip out of reach.
+    """
+
+    def __init__(self, problem: Problem, message: str, detail: object = None) -> None:
+        super().__init__(message)
+        self.problem: Problem = problem
+        self.detail = detail
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """What ``model.json`` holds of a package in a folder, a zip or a job; raises ModelError."""
+    """What ``model.json`` holds of a package in a folder, a zip or a job.
+
+    Raises DescriptionError, and OSError where a file in a folder cannot be read.
+    """
     with open_package(path) as opened:
         return parse_description(opened, path)
 
@@ -60,7 +76,8 @@ def parse_description(opened: Opened, path: Path) -> dict[str, Any]:
         raise damaged(path, "it has no schema_version")
     if document["schema_version"] != SCHEMA_VERSION:
         version = document["schema_version"]
-        raise ModelError(f"{path} has model format {version!r}; this version reads {SCHEMA_VERSION}. Update one.")
+        message = f"{path} has model format {version!r}; this version reads {SCHEMA_VERSION}. Update one."
+        raise DescriptionError("version", message, version)
     problems = [*_entry_problems(document, {**HEAD, **ENTRIES, "members": list})]
     for member in document["members"] if isinstance(document.get("members"), list) else []:
         problems += _entry_problems(member, {"weights": str, **ENTRIES})
@@ -83,10 +100,11 @@ def _entry_problems(entry: Any, types: Mapping[str, type]) -> list[str]:
     return missing + unknown + wrong
 
 
-def damaged(path: Path, reason: str) -> ModelError:
-    return ModelError(
+def damaged(path: Path, reason: str) -> DescriptionError:
+    return DescriptionError(
+        "damaged",
         f"{path} is no model of this program: {DESCRIPTION} is damaged, or of a later version: {reason}\n"
-        "Copy the model again, or update MedSegTrainer."
+        "Copy the model again, or update MedSegTrainer.",
     )
 
 
@@ -102,27 +120,31 @@ def open_package(path: Path) -> Iterator[Opened]:
         with zipfile.ZipFile(path) as archive:
             members = {PurePosixPath(info.filename).name: info for info in archive.infolist() if not info.is_dir()}
             if not {DESCRIPTION, WEIGHTS} <= members.keys():
-                raise ModelError(f"{path} is no model: the zip lacks {DESCRIPTION} or {WEIGHTS}.")
+                message = f"{path} is no model: the zip lacks {DESCRIPTION} or {WEIGHTS}."
+                raise DescriptionError("zip_without_model", message)
 
             @contextmanager
             def open_member(name: str) -> Iterator[tuple[IO[bytes], int]]:
                 if name not in members:
-                    raise ModelError(f"{path} is no whole model: the zip lacks {name}.")
+                    raise DescriptionError("damaged", f"{path} is no whole model: the zip lacks {name}.")
                 _refuse_large(path, name, members[name].file_size)
                 with archive.open(members[name]) as stream:
                     yield stream, members[name].file_size
 
             yield open_member
     except NOT_READ as error:
-        raise ModelError(
-            f"{path} is no model: it cannot be read as a zip file ({error}). Give a model folder, its zip or a job."
-        ) from None
+        reason = f"it cannot be read as a zip file ({error})"
+        message = f"{path} is no model: {reason}. Give a model folder, its zip or a job."
+        if isinstance(error, OSError) and error.strerror:
+            raise DescriptionError("unreachable", message, error.strerror) from None
+        raise DescriptionError("no_zip", message) from None
 
 
 @contextmanager
 def _open_file(file: Path, path: Path) -> Iterator[tuple[IO[bytes], int]]:
     if not file.is_file():
-        raise ModelError(f"{path} is no whole model: {file.name} is missing. Copy the model again.")
+        message = f"{path} is no whole model: {file.name} is missing. Copy the model again."
+        raise DescriptionError("damaged", message)
     size = file.stat().st_size
     _refuse_large(path, file.name, size)
     with file.open("rb") as stream:
@@ -131,18 +153,17 @@ def _open_file(file: Path, path: Path) -> Iterator[tuple[IO[bytes], int]]:
 
 def _refuse_large(path: Path, name: str, size: int) -> None:
     if size > LARGEST.get(name, LARGEST[WEIGHTS]):
-        raise ModelError(f"{path}: {name} claims {size} bytes. It is not opened.")
+        raise DescriptionError("damaged", f"{path}: {name} claims {size} bytes. It is not opened.")
 
 
 def _folder_of(path: Path) -> Path:
     if not path.exists():
-        raise ModelError(f"The model {path} does not exist. Check the path.")
+        raise DescriptionError("gone", f"The model {path} does not exist. Check the path.")
     folder = path / "model" if (path / "model" / DESCRIPTION).exists() else path
-    if not (folder / DESCRIPTION).exists() or not (folder / WEIGHTS).exists():
-        hint = (
-            "The job has no model yet; train it first."
-            if (path / "job.json").exists()
-            else (f"A model is a folder (or zip) with {DESCRIPTION} and {WEIGHTS}, or a job folder.")
-        )
-        raise ModelError(f"{path} holds no model. {hint}")
-    return folder
+    if (folder / DESCRIPTION).exists() and (folder / WEIGHTS).exists():
+        return folder
+    if (path / "job.json").exists():
+        message = f"{path} holds no model. The job has no model yet; train it first."
+        raise DescriptionError("untrained", message)
+    message = f"{path} holds no model. A model is a folder (or zip) with {DESCRIPTION} and {WEIGHTS}, or a job folder."
+    raise DescriptionError("no_model", message)

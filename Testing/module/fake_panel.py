@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,6 +42,10 @@ class FakeEnvironment:
             raise self.error
         self.started.append(folder)
         folder.log_file.touch()
+
+    def start_command(self, arguments, output):
+        command = [sys.executable, "-m", "MedSegTrainerLib", *arguments]
+        return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
 
 
 class FakeData:

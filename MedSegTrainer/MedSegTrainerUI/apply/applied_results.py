@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.apply.run import ApplyRun
 from MedSegTrainerUI.shared.slice_views import show_a_fusion, show_other_things
+from MedSegTrainerUI.slicer_types import Node
 
 
 class AppliedResults:
@@ -17,7 +16,7 @@ class AppliedResults:
     def __init__(self) -> None:
         self._hidden: list[str] = []
 
-    def show(self, run: ApplyRun, node: Any, panel_is_shown: bool) -> None:
+    def show(self, run: ApplyRun, node: Node, panel_is_shown: bool) -> None:
         """The volume of a single result comes into the views, where that takes nothing from the user.
 
         A segmentation that was there before stays as the user has it.
@@ -32,7 +31,7 @@ class AppliedResults:
             node.GetDisplayNode().SetVisibility(False)
             self._hidden.append(node.GetName())
 
-    def words(self) -> str:
+    def text(self) -> str:
         """What is hidden, and how to see it, after a space; '' where all is shown."""
         if not self._hidden:
             return ""

@@ -5,22 +5,18 @@ from __future__ import annotations
 import html
 import math
 import time
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.errors import JobError, ModelError
-from MedSegTrainerLib.files.json_input import parse_json
+from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.model.description import DESCRIPTION, SCHEMA_VERSION, DescriptionError, read_description
 
-DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
-LARGEST_DESCRIPTION = 64 << 20  # bytes, as MedSegTrainerLib.model.description allows
-FORMAT = 1
+NANOSECONDS = 1e9
 CLASSES_SHOWN = 12
 LOW_DICE = 0.7
 
@@ -49,37 +45,55 @@ class ModelCard:
 
 def read_card(path: Path) -> ModelCard:
     """The card of a model folder, its zip, or the job that made it; raises ModelError where there is no model."""
+    stamp = model_stamp(path)
     try:
-        text, made = _read_zip(path) if path.is_file() else _read_folder(path)
+        return _card(path, read_description(path), stamp[0] / NANOSECONDS if stamp else 0.0)
+    except DescriptionError as error:
+        raise ModelError(_reason(path, error)) from None
     except OSError as error:
-        raise ModelError(
-            _("{path} cannot be read: {reason}. Choose a model that can be reached.").format(
-                path=path, reason=error.strerror or error
-            )
-        ) from None
-    try:
-        document = parse_json(text, str(path), JobError)
-        version = document["schema_version"]
-        if version != FORMAT:
-            raise ModelError(
-                _("{path} has model format {found}, and this version reads {known}. Update MedSegTrainer.").format(
-                    path=path, found=version, known=FORMAT
-                )
-            )
-        return _card(path, document, made)
-    except (JobError, ValueError, KeyError, TypeError, AttributeError):
-        raise ModelError(
-            _("{path} is no model of MedSegTrainer: its description is damaged. Choose another one.").format(path=path)
-        ) from None
+        raise ModelError(_unreachable(path, error.strerror or error)) from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ModelError(_damaged(path)) from None
+
+
+def _reason(path: Path, error: DescriptionError) -> str:
+    """What the library found wrong, in the language of the user."""
+    if error.problem == "gone":
+        return _("The model {path} is not there any more. Choose another one, or train it again.").format(path=path)
+    if error.problem == "untrained":
+        return _("The job {name} has made no model yet. Train it first.").format(name=path.name)
+    if error.problem == "no_model":
+        text = _("{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file.")
+        return text.format(path=path)
+    if error.problem == "zip_without_model":
+        return _("{path} is a zip file without a model. Choose the zip of a model folder.").format(path=path)
+    if error.problem == "no_zip":
+        text = _("{path} is no model: it is not a zip file, or a damaged one. Choose a model folder or its zip.")
+        return text.format(path=path)
+    if error.problem == "unreachable":
+        return _unreachable(path, error.detail)
+    if error.problem == "version":
+        text = _("{path} has model format {found}, and this version reads {known}. Update MedSegTrainer.")
+        return text.format(path=path, found=error.detail, known=SCHEMA_VERSION)
+    return _damaged(path)
+
+
+def _unreachable(path: Path, reason: object) -> str:
+    return _("{path} cannot be read: {reason}. Choose a model that can be reached.").format(path=path, reason=reason)
+
+
+def _damaged(path: Path) -> str:
+    text = _("{path} is no model of MedSegTrainer: its description is damaged. Choose another one.")
+    return text.format(path=path)
 
 
 def model_stamp(path: Path) -> tuple[int, int] | None:
-    """Changes when the model does; None where there is none any more."""
+    """When the model was written (nanoseconds since 1970) and how many bytes; None where there is none any more."""
     for file in (path / "model" / DESCRIPTION, path / DESCRIPTION, path):
         try:
             if file.is_file():
-                found = file.stat()
-                return found.st_mtime_ns, found.st_size
+                about = file.stat()
+                return about.st_mtime_ns, about.st_size
         except OSError:
             continue
     return None
@@ -87,11 +101,11 @@ def model_stamp(path: Path) -> tuple[int, int] | None:
 
 def card_html(card: ModelCard) -> str:
     """The card as rich text: the classes in their colours with their Dice, how good, what it was trained on."""
-    shown = card.classes[:CLASSES_SHOWN]
-    words = [_class_html(item, card.dice.get(item.name)) for item in shown]
-    if len(card.classes) > len(shown):
-        words.append(_("and {n} more").format(n=len(card.classes) - len(shown)))
-    lines = [" &nbsp; ".join(words), html.escape(_quality(card)), html.escape(_training(card))]
+    first = card.classes[:CLASSES_SHOWN]
+    entries = [_class_html(item, card.dice.get(item.name)) for item in first]
+    if len(card.classes) > len(first):
+        entries.append(_("and {n} more").format(n=len(card.classes) - len(first)))
+    lines = [" &nbsp; ".join(entries), html.escape(_quality(card)), html.escape(_training(card))]
     return "<br>".join([lines[0], *(f"<small>{line}</small>" for line in lines[1:] if line)])
 
 
@@ -119,42 +133,6 @@ def when(seconds: float) -> str:
     if seconds >= midnight - 24 * 3600:
         return _("yesterday {time}").format(time=time.strftime("%H:%M", there))
     return time.strftime("%Y-%m-%d", there)
-
-
-def _read_folder(path: Path) -> tuple[bytes, float]:
-    if not path.exists():
-        raise ModelError(
-            _("The model {path} is not there any more. Choose another one, or train it again.").format(path=path)
-        )
-    folder = path / "model" if (path / "model" / DESCRIPTION).exists() else path
-    description = folder / DESCRIPTION
-    if not description.is_file() or not (folder / WEIGHTS).is_file():
-        if (path / "job.json").exists():
-            raise ModelError(_("The job {name} has made no model yet. Train it first.").format(name=path.name))
-        raise ModelError(
-            _(
-                "{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file."
-            ).format(path=path)
-        )
-    return description.read_bytes(), description.stat().st_mtime
-
-
-def _read_zip(path: Path) -> tuple[bytes, float]:
-    """The description in a zip, read in memory: nothing is unpacked."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {PurePosixPath(info.filename).name: info for info in archive.infolist() if not info.is_dir()}
-            if not {DESCRIPTION, WEIGHTS} <= members.keys() or members[DESCRIPTION].file_size > LARGEST_DESCRIPTION:
-                raise ModelError(
-                    _("{path} is a zip file without a model. Choose the zip of a model folder.").format(path=path)
-                )
-            return archive.read(members[DESCRIPTION]), path.stat().st_mtime
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError):  # damaged, locked, or something else
-        raise ModelError(
-            _("{path} is no model: it is not a zip file, or a damaged one. Choose a model folder or its zip.").format(
-                path=path
-            )
-        ) from None
 
 
 def _card(path: Path, document: dict[str, Any], made: float) -> ModelCard:
@@ -187,7 +165,7 @@ def _card(path: Path, document: dict[str, Any], made: float) -> ModelCard:
     )
 
 
-def _color(parts: Any) -> tuple[int, int, int]:
+def _color(parts: Iterable[float]) -> tuple[int, int, int]:
     red, green, blue = (int(part) for part in parts)
     return red, green, blue
 
@@ -206,35 +184,35 @@ def _dice(training: Mapping[str, Any], metrics: Mapping[str, Any]) -> tuple[dict
     return dice, sum(known) / len(known) if known else None, count
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
 def _class_html(item: LabelClass, dice: float | None) -> str:
     red, green, blue = item.color
-    told = "" if dice is None else f" {dice:.2f}"
+    dice_text = "" if dice is None else f" {dice:.2f}"
     name = html.escape(item.name).replace(" ", "&nbsp;")
-    return f'<span style="color:#{red:02x}{green:02x}{blue:02x}">&#9632;</span>&nbsp;<b>{name}</b>{told}'
+    return f'<span style="color:#{red:02x}{green:02x}{blue:02x}">&#9632;</span>&nbsp;<b>{name}</b>{dice_text}'
 
 
 def _quality(card: ModelCard) -> str:
     if card.mean_dice is None:
         return _("How good it is was not measured: all volumes were trained on. Check its results.")
-    told = _("Mean Dice {dice:.2f} on {n} volumes it was not trained on.").format(dice=card.mean_dice, n=card.held_out)
+    text = _("Mean Dice {dice:.2f} on {n} volumes it was not trained on.").format(dice=card.mean_dice, n=card.held_out)
     if card.held_out == 1:
-        told = _("Mean Dice {dice:.2f} on one volume it was not trained on.").format(dice=card.mean_dice)
-    return told + (" " + _("Check its results with care.") if card.mean_dice < LOW_DICE else "")
+        text = _("Mean Dice {dice:.2f} on one volume it was not trained on.").format(dice=card.mean_dice)
+    return text + (" " + _("Check its results with care.") if card.mean_dice < LOW_DICE else "")
 
 
 def _training(card: ModelCard) -> str:
     z, y, x = card.spacing
     names = ", ".join(name for name in card.channels if not name.startswith("channel "))
-    told = [
+    parts = [
         _("Trained {when} on {n} volumes").format(when=when(card.made), n=card.trained)
         + (f" ({names})" if names else "")
     ]
     if card.image_size is not None:
-        told.append(_("images of {x} x {y} pixels").format(y=card.image_size[0], x=card.image_size[1]))
+        parts.append(_("images of {x} x {y} pixels").format(y=card.image_size[0], x=card.image_size[1]))
     else:
-        told.append(_("{x:.3g} x {y:.3g} x {z:.3g} mm").format(x=x, y=y, z=z))
-    return ", ".join(told) + "."
+        parts.append(_("{x:.3g} x {y:.3g} x {z:.3g} mm").format(x=x, y=y, z=z))
+    return ", ".join(parts) + "."

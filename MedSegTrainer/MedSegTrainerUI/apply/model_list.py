@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerUI.apply.model_card import ModelCard, model_stamp, read_card, when
 
 SETTING = "MedSegTrainer/RecentModels"  # JSON in one text: lists come back from QSettings in several forms
@@ -48,43 +48,43 @@ class ModelList:
     """Entries for jobs and paths; a model's description is read again only when it has changed."""
 
     def __init__(self) -> None:
-        self._cards: dict[str, tuple[Any, ModelCard | None]] = {}
+        self._cards: dict[str, tuple[object, ModelCard | None]] = {}
 
-    def entries(self, jobs: Sequence[Any], chosen: str = "") -> list[ModelEntry]:
+    def entries(self, jobs: Sequence[JobFolder], chosen: str = "") -> list[ModelEntry]:
         """jobs: job folders, newest first. chosen: a path that is listed even where it cannot be read."""
         paths = [str(folder.path) for folder in jobs if (folder.model / "model.json").exists()]
         paths += [path for path in recent_models() if path not in paths]
         if chosen and chosen not in paths:
             paths.append(chosen)
-        found = []
+        entries = []
         for path in paths:
             card = self.card(path)
             if card is not None:
-                found.append(ModelEntry(path=path, title=model_title(card)))
+                entries.append(ModelEntry(path=path, title=model_title(card)))
             elif path == chosen:
-                found.append(ModelEntry(path=path, title=_("{name} (no model)").format(name=Path(path).name)))
-        return found
+                entries.append(ModelEntry(path=path, title=_("{name} (no model)").format(name=Path(path).name)))
+        return entries
 
     def card(self, path: str) -> ModelCard | None:
         """None where there is no model that can be read."""
         stamp = model_stamp(Path(path))
-        known = self._cards.get(path)
-        if known is None or known[0] != stamp:
+        cached = self._cards.get(path)
+        if cached is None or cached[0] != stamp:
             try:
                 card = read_card(Path(path)) if stamp else None
             except ModelError:
                 card = None
-            known = stamp, card
-            self._cards[path] = known
-        return known[1]
+            cached = stamp, card
+            self._cards[path] = cached
+        return cached[1]
 
 
 def model_title(card: ModelCard) -> str:
     """``liver-tumor, today 14:02, Dice 0.87``: what a chooser shows of a model."""
-    told = [model_name(card.path), when(card.made)]
+    parts = [model_name(card.path), when(card.made)]
     if card.mean_dice is not None:
-        told.append(_("Dice {dice:.2f}").format(dice=card.mean_dice))
-    return ", ".join(told)
+        parts.append(_("Dice {dice:.2f}").format(dice=card.mean_dice))
+    return ", ".join(parts)
 
 
 def model_name(path: Path) -> str:

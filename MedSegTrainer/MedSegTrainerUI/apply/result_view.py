@@ -6,26 +6,35 @@ A result that arrives changes no view here; a click of the user does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.scene.segment_layers import segment_ids, segment_name, segment_volumes
-from MedSegTrainerUI.shared.messages import told
+from MedSegTrainerUI.shared.messages import report_errors
 from MedSegTrainerUI.shared.slice_views import jump_to, views_with
 from MedSegTrainerUI.shared.tables import Cell, fill, format_ml, prepare
+from MedSegTrainerUI.slicer_types import Node, SegmentationNode, Ui, VolumeNode
 
 SEGMENT, ML = range(2)
+
+
+class ResultSection(Protocol):
+    """What shows results in its widgets."""
+
+    ui: Ui
+
+    def tell(self, text: str, severity: str = "error") -> None: ...
 
 
 class ResultView:
     """``section`` has the widgets. edit: opens an editor on a segmentation and its volume."""
 
-    def __init__(self, section: Any, edit: Callable[[Any, Any], None]) -> None:
+    def __init__(self, section: ResultSection, edit: Callable[[SegmentationNode, VolumeNode], None]) -> None:
         self._section, self.ui, self._edit = section, section.ui, edit
         self._ids: list[str] = []
-        self._filled: Any = None
+        self._filled: object = None
         self.ui.shownTable.setColumnCount(2)
         self.ui.shownTable.setHorizontalHeaderLabels([_("Segment"), _("ml")])
         self.ui.shownTable.verticalHeader().setVisible(False)
@@ -43,7 +52,7 @@ class ResultView:
         """Another run begins."""
         self._list([])
 
-    def add(self, node: Any) -> None:
+    def add(self, node: Node) -> None:
         if node.GetID() not in self._ids:
             self._list([*self._ids, node.GetID()])
 
@@ -66,27 +75,27 @@ class ResultView:
         self.ui.opacitySlider.blockSignals(blocked)
         self.ui.solidButton.checked = bool(node.GetSegmentation().ContainsRepresentation(_surface()))
 
-    def node(self) -> Any:
+    def node(self) -> SegmentationNode:
         """The chosen segmentation, None where there is none."""
         index = self.ui.shownSelector.currentIndex
         return slicer.mrmlScene.GetNodeByID(self._ids[index]) if 0 <= index < len(self._ids) else None
 
-    @told
+    @report_errors
     def onResult(self, index: int) -> None:
         self.refresh()
         self._show_slices()
 
-    @told
+    @report_errors
     def onSegment(self, row: int, column: int) -> None:
         node = self.node()
         if node is None:
             return
         self._show_slices()
-        shown = segment_ids(node)
-        if row < len(shown) and segment_volumes(node)[shown[row]] > 0:
-            jump_to(node.GetSegmentCenterRAS(shown[row]))
+        ids = segment_ids(node)
+        if row < len(ids) and segment_volumes(node)[ids[row]] > 0:
+            jump_to(node.GetSegmentCenterRAS(ids[row]))
 
-    @told
+    @report_errors
     def on3D(self, wanted: bool) -> None:
         node = self.node()
         if node is None:
@@ -102,13 +111,13 @@ class ResultView:
         if layouts is not None and layouts.threeDViewCount:
             layouts.threeDWidget(0).threeDView().resetFocalPoint()
 
-    @told
+    @report_errors
     def onOpacity(self, percent: int) -> None:
         node = self.node()
         if node is not None:
             _display(node).SetOpacity(percent / 100)
 
-    @told
+    @report_errors
     def onEdit(self) -> None:
         node = self.node()
         if node is not None:
@@ -141,7 +150,7 @@ class ResultView:
         selector.blockSignals(blocked)
 
 
-def open_segment_editor(segmentation: Any, volume: Any) -> None:
+def open_segment_editor(segmentation: SegmentationNode, volume: VolumeNode) -> None:
     """Changes to Slicer's Segment Editor. Raises RuntimeError where Slicer has no window."""
     slicer.util.selectModule("SegmentEditor")
     editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
@@ -150,7 +159,7 @@ def open_segment_editor(segmentation: Any, volume: Any) -> None:
         editor.setSourceVolumeNode(volume)
 
 
-def _cells(node: Any, segment_id: str, ml: float) -> list[Cell]:
+def _cells(node: Node, segment_id: str, ml: float) -> list[Cell]:
     color = node.GetSegmentation().GetSegment(segment_id).GetColor()
     swatch = tuple(round(255 * part) for part in color)
     tip = _("A click shows it in the slice views.")
@@ -160,12 +169,12 @@ def _cells(node: Any, segment_id: str, ml: float) -> list[Cell]:
     ]
 
 
-def _display(segmentation: Any) -> Any:
+def _display(segmentation: SegmentationNode) -> Node:
     segmentation.CreateDefaultDisplayNodes()  # where there is none
     return segmentation.GetDisplayNode()
 
 
-def _volume_of(segmentation: Any) -> Any:
+def _volume_of(segmentation: SegmentationNode) -> Node:
     return segmentation.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
 
 

@@ -27,11 +27,13 @@ from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import STOP_NOW, JobFolder
 from MedSegTrainerUI.apply.model_card import ModelCard
 from MedSegTrainerUI.apply.model_list import model_name
-from MedSegTrainerUI.jobs.job_list import safe_name
+from MedSegTrainerUI.jobs.job_list import JobList, safe_name
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
 from MedSegTrainerUI.jobs.process import TreeEnd
+from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.scene.import_segments import import_segments
 from MedSegTrainerUI.scene.volumes import export_channel, export_volume, volume_array, volume_geometry
+from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
 
 RECORD = "scene.json"
 SUFFIX = ".seg.nrrd"
@@ -47,8 +49,8 @@ class ApplyTask:
     """What to do. cases: the volumes of each, one a channel. output: an existing segmentation (of one case) or None."""
 
     card: ModelCard
-    cases: tuple[tuple[Any, ...], ...]
-    output: Any = None
+    cases: tuple[tuple[VolumeNode, ...], ...]
+    output: SegmentationNode = None
     tta: bool = False
     largest_component: bool = False
     fill_holes: bool = False
@@ -123,7 +125,7 @@ class ApplyRun:
             if not entry["imported"] and self.label_file(case).exists()
         ]
 
-    def import_result(self, case: str) -> Any:
+    def import_result(self, case: str) -> SegmentationNode:
         """Puts the result of a case under its volume; the segmentation node. Raises MedSegError."""
         entry = self.record["cases"][case]
         try:
@@ -138,7 +140,7 @@ class ApplyRun:
         atomic.write_json(self.folder.path / RECORD, self.record)
         return node
 
-    def told_end(self) -> tuple[str, str]:
+    def end_text(self) -> tuple[str, str]:
         """How it ended, as a sentence and its severity."""
         outcome = self.watch.outcome or {}
         count = sum(bool(entry["imported"]) for entry in self.record["cases"].values())
@@ -157,7 +159,7 @@ class ApplyRun:
         done = _("Segmented: {names}.").format(names=", ".join(self.volume_names))
         return " ".join([done, *warned]), "warning" if warned else "note"
 
-    def _output(self) -> Any:
+    def _output(self) -> SegmentationNode:
         """The segmentation that was chosen; None for a new one, and where another scene was opened meanwhile."""
         node = (
             slicer.mrmlScene.GetNodeByID(self.record["output"]) if self.record["output"] and self.same_scene else None
@@ -178,7 +180,7 @@ class ApplyRun:
             self._end = TreeEnd(status.pid)
 
 
-def start_run(panel: Any, task: ApplyTask) -> ApplyRun:
+def start_run(panel: PanelView, task: ApplyTask) -> ApplyRun:
     """Exports the volumes and starts the job; where that fails nothing is left behind. Raises MedSegError."""
     remove_finished(panel.jobs)
     names = _case_names([volumes[0].GetName() for volumes in task.cases])
@@ -222,9 +224,9 @@ def start_run(panel: Any, task: ApplyTask) -> ApplyRun:
     return run
 
 
-def find_runs(jobs: Any) -> list[ApplyRun]:
+def find_runs(jobs: JobList) -> list[ApplyRun]:
     """Earlier jobs that still run, or whose results are not all in the scene, newest first."""
-    found = []
+    runs = []
     for folder in jobs.all():
         record = _read_record(folder)
         if record is None:
@@ -232,11 +234,11 @@ def find_runs(jobs: Any) -> list[ApplyRun]:
         run = ApplyRun(folder, record)
         run.poll()
         if run.watch.working or run.waiting():
-            found.append(run)
-    return found
+            runs.append(run)
+    return runs
 
 
-def remove_finished(jobs: Any) -> None:
+def remove_finished(jobs: JobList) -> None:
     """Deletes all but the newest jobs whose results are in the scene."""
     kept = 0
     for folder in jobs.all():
@@ -248,21 +250,21 @@ def remove_finished(jobs: Any) -> None:
             shutil.rmtree(folder.path, ignore_errors=True)
 
 
-def find_volume(entry: Mapping[str, Any], *, same_scene: bool) -> Any:
+def find_volume(entry: Mapping[str, Any], *, same_scene: bool) -> VolumeNode:
     """The volume that a case was made from: in the same scene by its ID, else by its voxels, whatever it is called.
 
     In another scene the ID, and even the name, may be that of another patient. Raises DataError where it is not there.
     """
-    known = slicer.mrmlScene.GetNodeByID(entry["volume"]) if same_scene else None
-    if known is not None and known.IsA("vtkMRMLScalarVolumeNode"):
-        if _is_as(known, entry):
-            return known
+    same_id = slicer.mrmlScene.GetNodeByID(entry["volume"]) if same_scene else None
+    if same_id is not None and same_id.IsA("vtkMRMLScalarVolumeNode"):
+        if _is_as(same_id, entry):
+            return same_id
         raise DataError(
             _(
                 "The volume {name} has other voxels than when the model was applied, so that the result does not fit. "
                 "Apply the model again; where it is a sequence, show that frame again and import the result, which is "
                 "kept."
-            ).format(name=known.GetName())
+            ).format(name=same_id.GetName())
         )
     for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
         if _is_as(node, entry):
@@ -274,13 +276,13 @@ def find_volume(entry: Mapping[str, Any], *, same_scene: bool) -> Any:
     )
 
 
-def _voxels(volume: Any) -> int:
+def _voxels(volume: VolumeNode) -> int:
     """A number that tells volumes of the same size apart: a checksum of a million voxels at most."""
     values = volume_array(volume).ravel()
     return zlib.crc32(np.ascontiguousarray(values[:: values.size // MOST_VOXELS + 1]).tobytes())
 
 
-def _is_as(volume: Any, entry: Mapping[str, Any]) -> bool:
+def _is_as(volume: VolumeNode, entry: Mapping[str, Any]) -> bool:
     """Whether it lies where the volume of a case lay, with the same voxels."""
     try:
         geometry = volume_geometry(volume)
@@ -292,7 +294,7 @@ def _is_as(volume: Any, entry: Mapping[str, Any]) -> bool:
     return bool(lies_there) and _voxels(volume) == entry["voxels"]
 
 
-def _entry(volume: Any) -> dict[str, Any]:
+def _entry(volume: VolumeNode) -> dict[str, Any]:
     geometry = volume_geometry(volume)
     return {
         "volume": volume.GetID(),
@@ -306,15 +308,15 @@ def _entry(volume: Any) -> dict[str, Any]:
 
 def _case_names(names: Sequence[str]) -> list[str]:
     """Names for files, all different also where capitals do not count."""
-    found: list[str] = []
+    case_names: list[str] = []
     for name in names:
         base, number = safe_name(name), 1
-        wanted = base
-        while wanted.casefold() in {other.casefold() for other in found}:
+        free = base
+        while free.casefold() in {other.casefold() for other in case_names}:
             number += 1
-            wanted = f"{base}-{number}"
-        found.append(wanted)
-    return found
+            free = f"{base}-{number}"
+        case_names.append(free)
+    return case_names
 
 
 def _read_record(folder: JobFolder) -> dict[str, Any] | None:

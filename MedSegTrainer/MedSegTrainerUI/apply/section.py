@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import time
 from pathlib import Path
-from typing import Any
 
 import qt
 import slicer
@@ -15,14 +14,17 @@ from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import MedSegError, ModelError
 from MedSegTrainerUI.apply.applied_results import AppliedResults
 from MedSegTrainerUI.apply.model_card import ModelCard, card_html, card_tooltip, read_card
-from MedSegTrainerUI.apply.model_list import ModelList, forget_model, remember_model
+from MedSegTrainerUI.apply.model_list import ModelEntry, ModelList, forget_model, remember_model
 from MedSegTrainerUI.apply.result_view import ResultView, open_segment_editor
 from MedSegTrainerUI.apply.run import ApplyRun, ApplyTask, find_runs, start_run
 from MedSegTrainerUI.apply.volume_chooser import VolumeChooser
 from MedSegTrainerUI.apply.waiting_results import WaitingResults
+from MedSegTrainerUI.panel_view import PanelView, open_scene
+from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.segment_classes import same_name
-from MedSegTrainerUI.shared.messages import show_message, told
+from MedSegTrainerUI.shared.messages import report_errors, show_message
 from MedSegTrainerUI.shared.node_choice import keep_readable, let_go
+from MedSegTrainerUI.slicer_types import Node
 
 SECONDS_BETWEEN_SCANS = 5.0  # of the models that there are
 
@@ -30,19 +32,19 @@ SECONDS_BETWEEN_SCANS = 5.0  # of the models that there are
 class ApplySection:
     """One model is applied at a time; its results are imported as they are finished."""
 
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: PanelView) -> None:
         self.panel = panel
         self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/ApplySection.ui"))
         self.ui = slicer.util.childWidgetVariables(self.uiWidget)
         self.uiWidget.setMRMLScene(slicer.mrmlScene)
         self.confirm = slicer.util.confirmOkCancelDisplay  # asks before something is lost
-        self.parameters: Any = None
+        self.parameters: Parameters | None = None
         self.card: ModelCard | None = None
         self.run: ApplyRun | None = None
         self.waiting = WaitingResults(self)
         self.shown = ResultView(self, open_segment_editor)
         self._models = ModelList()
-        self._entries: list[Any] = []
+        self._entries: list[ModelEntry] = []
         self._scanned = 0.0
         self._restoring = False
         self._results = AppliedResults()
@@ -79,7 +81,7 @@ class ApplySection:
             else:
                 self.waiting.runs.append(run)
 
-    def setParameterNode(self, parameters: Any) -> None:
+    def setParameterNode(self, parameters: Parameters | None) -> None:
         self.parameters = parameters
         if parameters is None:
             self.shown.clear()
@@ -210,27 +212,27 @@ class ApplySection:
 
     # -- what the user does
 
-    @told
+    @report_errors
     def onModel(self, index: int) -> None:
         self.tell("")
         if self.parameters is not None and 0 <= index < len(self._entries):
             with self.panel.changing():
                 self.parameters.model = self._entries[index].path
 
-    @told
+    @report_errors
     def onChooseFolder(self) -> None:
         self._choose(
             qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Choose the folder of a model"), "")
         )
 
-    @told
+    @report_errors
     def onChooseFile(self) -> None:
         filters = _("Models (*.zip)")
         self._choose(
             qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), _("Choose the zip file of a model"), "", filters)
         )
 
-    @told
+    @report_errors
     def _choose(self, chosen: str) -> None:
         if not chosen or self.parameters is None:
             return
@@ -246,22 +248,22 @@ class ApplySection:
         with self.panel.changing():
             self.parameters.model = path
 
-    @told
+    @report_errors
     def onVolumes(self) -> None:
         if self.parameters is not None and not self._restoring:
             with self.panel.changing():
                 self.volumes.remember(self.parameters.parameterNode)
 
-    @told
-    def onOutput(self, node: Any) -> None:
+    @report_errors
+    def onOutput(self, node: Node) -> None:
         if self.parameters is not None and not self._restoring and self.parameters.outputSegmentation is not node:
             self.parameters.outputSegmentation = node
 
-    def onOption(self, name: str, value: Any) -> None:
+    def onOption(self, name: str, value: object) -> None:
         if self.parameters is not None and not self._restoring and getattr(self.parameters, name) != value:
             setattr(self.parameters, name, value)
 
-    @told
+    @report_errors
     def onApply(self) -> None:
         self.tell("")
         reason = self._why_not()
@@ -278,7 +280,7 @@ class ApplySection:
         self.panel.refresh()
 
     def _task(self) -> ApplyTask:
-        parameters, cases = self.parameters, tuple(self.volumes.cases())
+        parameters, cases = open_scene(self.parameters), tuple(self.volumes.cases())
         card = read_card(Path(parameters.model))  # again: it may have been removed, or trained further
         return ApplyTask(
             card=card,
@@ -294,25 +296,25 @@ class ApplySection:
         """Asks first: it may be the segmentation of another volume."""
         content, volume = task.output.GetSegmentation(), task.cases[0][0]
         made_on = task.output.GetNodeReference(task.output.GetReferenceImageGeometryReferenceRole())
-        told = []
+        questions = []
         if made_on is not None and made_on is not volume:
-            told.append(
+            questions.append(
                 _("{segmentation} was made on {other}, and gets the segments of {volume}.").format(
                     segmentation=task.output.GetName(), other=made_on.GetName(), volume=volume.GetName()
                 )
             )
-        there = {content.GetNthSegment(index).GetName() for index in range(content.GetNumberOfSegments())}
-        wanted = {same_name(item.name) for item in task.card.classes}
-        replaced = sorted(name for name in there if same_name(name) in wanted)
+        existing = {content.GetNthSegment(index).GetName() for index in range(content.GetNumberOfSegments())}
+        names = {same_name(item.name) for item in task.card.classes}
+        replaced = sorted(name for name in existing if same_name(name) in names)
         if replaced:
-            told.append(
+            questions.append(
                 _("{segmentation} already has these segments, which will be replaced: {names}.").format(
                     segmentation=task.output.GetName(), names=", ".join(replaced)
                 )
             )
-        return not told or self.confirm("\n".join(told), windowTitle=_("Change this segmentation?"))
+        return not questions or self.confirm("\n".join(questions), windowTitle=_("Change this segmentation?"))
 
-    @told
+    @report_errors
     def onCancel(self) -> None:
         if self.run is not None:
             self.run.cancel()
@@ -320,7 +322,7 @@ class ApplySection:
 
     # -- following the job
 
-    @told
+    @report_errors
     def onTimer(self) -> None:
         run = self.run
         if run is None:
@@ -342,14 +344,14 @@ class ApplySection:
 
     def _finish(self, run: ApplyRun) -> None:
         self.run = None
-        text, severity = run.told_end()
+        text, severity = run.end_text()
         if run.failed:
             text, severity = " ".join(dict.fromkeys(run.failed.values())), "error"
         elif run.waiting():
             text = _("The scene was closed meanwhile. The results are kept: load the volumes, then import them.")
             severity = "warning"
         self.waiting.keep_or_forget(run)
-        self.tell(text + self._results.words(), severity)
+        self.tell(text + self._results.text(), severity)
         self.panel.refresh()
 
 

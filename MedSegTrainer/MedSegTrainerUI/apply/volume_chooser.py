@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import qt
 import slicer
@@ -11,6 +10,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerUI.shared.node_choice import keep_readable, let_go
 from MedSegTrainerUI.shared.tab_order import set_tab_order
+from MedSegTrainerUI.slicer_types import Node, Ui, VolumeNode, Widget
 
 ROLE = "applyVolume"
 
@@ -21,10 +21,10 @@ class VolumeChooser:
     ``ui`` are the widgets of ApplySection.ui; ``changed`` is called when the choice is another one.
     """
 
-    def __init__(self, ui: Any, changed: Callable[[], None]) -> None:
+    def __init__(self, ui: Ui, changed: Callable[[], None]) -> None:
         self.ui, self._changed = ui, changed
         self._names: tuple[str, ...] = ("",)
-        self._combos: list[Any] = []
+        self._combos: list[Widget] = []
         ui.volumesSelector.connect("checkedNodesChanged()", changed)
         ui.channelsWidget.visible = False
 
@@ -53,7 +53,7 @@ class VolumeChooser:
         for combo, node in zip(self._combos, chosen, strict=False):
             combo.setCurrentNode(node)
 
-    def cases(self) -> list[tuple[Any, ...]]:
+    def cases(self) -> list[tuple[VolumeNode, ...]]:
         """The volumes of each case, one a channel; incomplete cases are not among them."""
         if not self._combos:
             return [(node,) for node in self._checked()]
@@ -69,7 +69,7 @@ class VolumeChooser:
         missing = [name for name, combo in zip(self._names, self._combos, strict=True) if combo.currentNode() is None]
         return _("Choose a volume for each channel: {names}.").format(names=", ".join(missing))
 
-    def remember(self, parameterNode: Any) -> None:
+    def remember(self, parameterNode: Node) -> None:
         """Keeps the choice as node references; writes nothing where they are right already."""
         wanted = [node.GetID() for case in self.cases() for node in case]
         count = parameterNode.GetNumberOfNodeReferences(ROLE)
@@ -80,7 +80,7 @@ class VolumeChooser:
             for node_id in wanted:
                 parameterNode.AddNodeReferenceID(ROLE, node_id)
 
-    def restore(self, parameterNode: Any) -> None:
+    def restore(self, parameterNode: Node) -> None:
         """Chooses what is remembered."""
         count = parameterNode.GetNumberOfNodeReferences(ROLE)
         nodes = [parameterNode.GetNthNodeReference(ROLE, index) for index in range(count)]
@@ -90,12 +90,12 @@ class VolumeChooser:
             for node in _volumes():
                 self.ui.volumesSelector.setCheckState(node, qt.Qt.Checked if node in nodes else qt.Qt.Unchecked)
 
-    def _checked(self) -> list[Any]:
+    def _checked(self) -> list[VolumeNode]:
         # asked one by one: PythonQt need not know lists of nodes
         selector = self.ui.volumesSelector
         return [node for node in _volumes() if selector.checkState(node) == qt.Qt.Checked]
 
-    def _combo(self, name: str) -> Any:
+    def _combo(self, name: str) -> Widget:
         combo = slicer.qMRMLNodeComboBox()
         combo.nodeTypes = ["vtkMRMLScalarVolumeNode"]
         combo.showChildNodeTypes = False
@@ -109,11 +109,11 @@ class VolumeChooser:
         combo.connect("currentNodeChanged(vtkMRMLNode*)", self._on_channel)
         return combo
 
-    def _on_channel(self, node: Any) -> None:
+    def _on_channel(self, node: Node) -> None:
         self._changed()
 
 
-def _volumes() -> list[Any]:
+def _volumes() -> list[VolumeNode]:
     """Scalar volumes of the scene in its order; label maps and vector volumes are other classes."""
     nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
     return [node for node in nodes if node.GetClassName() == "vtkMRMLScalarVolumeNode"]

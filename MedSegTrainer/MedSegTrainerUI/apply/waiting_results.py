@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import shutil
-from typing import Any
+from typing import Protocol
 
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.apply.applied_results import AppliedResults
 from MedSegTrainerUI.apply.model_card import when
+from MedSegTrainerUI.apply.result_view import ResultSection, ResultView
 from MedSegTrainerUI.apply.run import ApplyRun
 from MedSegTrainerUI.jobs.job_trash import JobTrash
 from MedSegTrainerUI.jobs.undo_offer import UndoOffer
-from MedSegTrainerUI.shared.messages import told
+from MedSegTrainerUI.panel_view import PanelView
+from MedSegTrainerUI.shared.messages import report_errors
+
+
+class ImportingSection(ResultSection, Protocol):
+    """What can import results and show them."""
+
+    panel: PanelView
+    shown: ResultView
 
 
 class WaitingResults:
     """``section`` has the widgets, the panel and the view of results. ``runs``: the newest first."""
 
-    def __init__(self, section: Any) -> None:
+    def __init__(self, section: ImportingSection) -> None:
         self._section, self.ui = section, section.ui
         self.runs: list[ApplyRun] = []
         self._discarded: list[ApplyRun] = []  # may be brought back, here or in the list of trainings
@@ -56,7 +65,7 @@ class WaitingResults:
         elif run.cancelled:
             shutil.rmtree(run.folder.path, ignore_errors=True)
 
-    @told
+    @report_errors
     def onImport(self) -> None:
         self.tell("")
         section, run = self._section, self.runs[0]
@@ -70,10 +79,10 @@ class WaitingResults:
         finally:
             self.keep_or_forget(run)
             section.panel.refresh()
-        text, severity = run.told_end()
-        self.tell(text + results.words(), severity)
+        text, severity = run.end_text()
+        self.tell(text + results.text(), severity)
 
-    @told
+    @report_errors
     def onDiscard(self) -> None:
         run = self.runs[0]
         self.tell("")
@@ -82,7 +91,7 @@ class WaitingResults:
         self._discarded.append(run)
         self._section.panel.refresh()
 
-    @told
+    @report_errors
     def onUndo(self) -> None:
         self.undo.undo()
         self._section.panel.refresh()

@@ -6,12 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.data.tables import segment_names
+from MedSegTrainerUI.scene.case_checks import Finding
 from MedSegTrainerUI.scene.case_rows import CaseRow
+from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.shared.tables import SEVERITIES
 
 
@@ -30,7 +31,7 @@ class Problem:
     names: tuple[str, ...] = ()
 
 
-def find_problem(rows: Sequence[CaseRow], classes: Sequence[Any], findings: Sequence[Any]) -> Problem:
+def find_problem(rows: Sequence[CaseRow], classes: Sequence[SegmentClass], findings: Sequence[Finding]) -> Problem:
     """Of all rows, the classes of those in use, and what was found in these."""
     used = [row for row in rows if row.use]
     if not rows:
@@ -63,7 +64,7 @@ def repair_text(problem: Problem) -> str:
     return _("Merge '{names}'").format(names=_("' and '").join(problem.names))
 
 
-def status_text(rows: Sequence[CaseRow], classes: Sequence[Any], blocking: str, is_known: bool) -> str:
+def status_text(rows: Sequence[CaseRow], classes: Sequence[SegmentClass], blocking: str, is_known: bool) -> str:
     """How much there is, and whether it can be trained on. is_known: all rows were looked at."""
     if not rows:
         return _("no volumes yet")
@@ -74,7 +75,7 @@ def status_text(rows: Sequence[CaseRow], classes: Sequence[Any], blocking: str, 
     return _("{volumes}, {classes}, {state}").format(volumes=volumes, classes=number, state=state)
 
 
-def _different_names(rows: Sequence[CaseRow], classes: Sequence[Any]) -> Problem | None:
+def _different_names(rows: Sequence[CaseRow], classes: Sequence[SegmentClass]) -> Problem | None:
     """Names of one thing that were spelled differently, or two cases that have no class in common."""
     spelled: dict[str, str] = {}
     for item in classes:
@@ -94,7 +95,7 @@ def _different_names(rows: Sequence[CaseRow], classes: Sequence[Any]) -> Problem
     return None
 
 
-def _about_all(findings: Sequence[Any], classes: Sequence[Any]) -> Problem:
+def _about_all(findings: Sequence[Finding], classes: Sequence[SegmentClass]) -> Problem:
     """What no row can show, as it is about all of them."""
     general = [one for one in findings if not one.case]
     if not general:
@@ -105,7 +106,7 @@ def _about_all(findings: Sequence[Any], classes: Sequence[Any]) -> Problem:
     return Problem(text=_line(first), blocks=False, severity=first.severity, action=action, names=names)
 
 
-def _classes_of(row: CaseRow, classes: Sequence[Any]) -> list[str]:
+def _classes_of(row: CaseRow, classes: Sequence[SegmentClass]) -> list[str]:
     names = set(segment_names(row))
     return [item.name for item in classes if names & set(item.segments)]
 
@@ -114,6 +115,6 @@ def _spelling(name: str) -> str:
     return " ".join(re.split(r"[\s_.-]+", name.casefold())).strip()
 
 
-def _line(finding: Any) -> str:
+def _line(finding: Finding) -> str:
     case = f"{finding.case}: " if finding.case and finding.case not in finding.message else ""
     return f"{case}{finding.message} {finding.remedy}".strip()

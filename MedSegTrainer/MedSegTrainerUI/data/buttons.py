@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.shared.messages import allow
+from MedSegTrainerUI.slicer_types import Ui
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class DataState:
     changed: bool
 
 
-def allow_buttons(ui: Any, state: DataState) -> None:
+def allow_buttons(ui: Ui, state: DataState) -> None:
     """``ui``: the widgets of the section."""
     _allow_rows(ui, state)
     _allow_classes(ui, state)
@@ -42,7 +42,7 @@ def allow_buttons(ui: Any, state: DataState) -> None:
     )
 
 
-def _allow_rows(ui: Any, state: DataState) -> None:
+def _allow_rows(ui: Ui, state: DataState) -> None:
     closing, checking = _closing(state), _("A check is running.") if state.checking else ""
     allow(ui.addAllButton, closing, _("Adds each volume of the scene with its segmentation."))
     allow(
@@ -58,7 +58,7 @@ def _allow_rows(ui: Any, state: DataState) -> None:
     allow(ui.removeButton, not state.rows and _("Select a row of the table first."), _("Removes the selected rows."))
 
 
-def _allow_classes(ui: Any, state: DataState) -> None:
+def _allow_classes(ui: Ui, state: DataState) -> None:
     allow(
         ui.mergeButton,
         state.classes < 2 and _("Select two or more classes first, with Ctrl or Shift."),

@@ -46,14 +46,14 @@ class DataLook:
 
     def _look(self) -> Iterator[float]:
         """Yields what each row has cost, in segments."""
-        found, all_names = ClassFinder(self._names), ClassFinder({})
+        learned, all_names = ClassFinder(self._names), ClassFinder({})
         for row in self._used:
             yield from _count_voxels(row)
             segments = segments_of_row(row)
-            for finder in (found, all_names) if self._names else (found,):
+            for finder in (learned, all_names) if self._names else (learned,):
                 finder.add(row, segments)
             yield 1 + len(segments)
-        self.classes = found.classes()
+        self.classes = learned.classes()
         self.leftOut = class_names.left_out(self._names, all_names.classes())
         for row in self._used:
             self.findings += check_row(row, self.classes, overlap=self._overlap)

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.data.tables import FINDINGS, USE
+from MedSegTrainerUI.scene.case_checks import Finding
+from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.row_views import show_row, speaks_of
-from MedSegTrainerUI.shared.messages import told
+from MedSegTrainerUI.shared.messages import report_errors
 from MedSegTrainerUI.shared.slice_views import jump_to
+from MedSegTrainerUI.slicer_types import Ui
+
+
+class RowSection(Protocol):
+    """What has a table of rows."""
+
+    ui: Ui
+    rows: list[CaseRow]
+    findings: list[Finding]
+
+    def tell(self, text: str, severity: str = "error") -> None: ...
 
 
 class RowViewer:
     """``section`` has the table, its rows, and ``findings``: those of all rows."""
 
-    def __init__(self, section: Any) -> None:
+    def __init__(self, section: RowSection) -> None:
         self._section = section
         section.ui.pairsTable.connect("cellClicked(int,int)", self.onClick)
 
     def tell(self, text: str, severity: str = "error") -> None:
         self._section.tell(text, severity)
 
-    @told
+    @report_errors
     def onClick(self, index: int, column: int) -> None:
         rows = self._section.rows
         if column == USE or index >= len(rows):

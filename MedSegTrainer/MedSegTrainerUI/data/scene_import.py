@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
+from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.case_rows import free_name, read_rows, write_rows
 
 
 class KeptParameters:
     """What the user has set up before an import; ``give_back`` puts it back, and what the scene brings beside it."""
 
-    def __init__(self, parameters: Any) -> None:
+    def __init__(self, parameters: Parameters) -> None:
         self._node = parameters.parameterNode
         self._rows = read_rows(self._node)
         self._class_names = parameters.classNames
@@ -23,7 +23,7 @@ class KeptParameters:
         self._copy = slicer.vtkMRMLScriptedModuleNode()
         self._copy.Copy(self._node)
 
-    def give_back(self, parameters: Any) -> str:
+    def give_back(self, parameters: Parameters) -> str:
         """What was done, in words; '' where nothing had to be."""
         if not self._in_use or self._node.GetScene() is None:
             return ""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import qt
 import slicer
 import vtk
 from slicer.util import VTKObservationMixin
+
+from MedSegTrainerUI.slicer_types import Node
 
 SECONDS_BETWEEN = 2.0  # voxels are counted again that often at most, while segments are being changed
 COALESCED_MILLISECONDS = 200
@@ -49,7 +50,7 @@ class SceneWatch(VTKObservationMixin):
         self.removeObservers()
         self.stale = True
 
-    def looked(self, nodes: Iterable[Any]) -> None:
+    def looked(self, nodes: Iterable[Node]) -> None:
         """Everything is known now; from now on these nodes are followed."""
         self._timer.stop()
         self.stale = False
@@ -62,11 +63,11 @@ class SceneWatch(VTKObservationMixin):
             if not self.hasObserver(node, event, self.onChange):
                 self.addObserver(node, event, self.onChange)
 
-    def onChange(self, caller: Any, event: str) -> None:
+    def onChange(self, caller: Node, event: str) -> None:
         self.stale = True
         if not self._timer.active:
             rest = 1000 * (self._seconds_between - (time.monotonic() - self._looked))
             self._timer.start(max(COALESCED_MILLISECONDS, round(rest)))
 
-    def _events(self, node: Any) -> list[int]:
+    def _events(self, node: Node) -> list[int]:
         return [vtk.vtkCommand.ModifiedEvent, *(self._segment_events if node.IsA("vtkMRMLSegmentationNode") else ())]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import slicer
@@ -19,6 +18,7 @@ from slicer.i18n import tr as _
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI.scene.case_rows import CaseRow, free_name
 from MedSegTrainerUI.scene.volumes import VolumeGeometry, image_array, matrix_array, volume_geometry
+from MedSegTrainerUI.slicer_types import Node, Scene, SegmentationNode, VolumeNode
 
 LABEL_WORDS = {
     "seg", "segs", "segmentation", "segmentations", "label", "labels", "labelmap", "mask", "masks", "gt", "groundtruth",
@@ -27,6 +27,8 @@ LABEL_WORDS = {
 VOLUME_WORDS = {"image", "img", "volume", "vol", "0000"}
 MOST_LABELS = 40  # whole numbers up to here in a volume that is not called a label map
 MOST_NAMED_LABELS = 255  # and in one that is
+
+Partners = dict[VolumeNode, SegmentationNode]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +39,12 @@ class Pairs:
     """
 
     rows: tuple[CaseRow, ...]
-    volumes: tuple[Any, ...]
-    segmentations: tuple[Any, ...]
-    label_maps: tuple[Any, ...]
+    volumes: tuple[VolumeNode, ...]
+    segmentations: tuple[SegmentationNode, ...]
+    label_maps: tuple[VolumeNode, ...]
 
 
-def pair_all(scene: Any) -> Pairs:
+def pair_all(scene: Scene) -> Pairs:
     """Every volume and segmentation of a scene, but hidden ones; each is in one pair at most."""
     nodes = [node for node in _nodes(scene, "vtkMRMLScalarVolumeNode") if not node.GetHideFromEditors()]
     labels = [node for node in nodes if is_label_map(node)]
@@ -52,7 +54,7 @@ def pair_all(scene: Any) -> Pairs:
         for node in _nodes(scene, "vtkMRMLSegmentationNode")
         if not node.GetHideFromEditors() and node.GetSegmentation() is not None
     ]
-    partner: dict[Any, Any] = {}
+    partner: Partners = {}
     for belongs in (_drawn_on, _same_name, _same_place):
         _match(partner, volumes, segmentations, belongs)
     rows: list[CaseRow] = []
@@ -81,7 +83,7 @@ def pairs_message(pairs: Pairs, new: int) -> tuple[str, str]:
     return _("No volume of the scene has a segmentation. Segment one in the Segment Editor first."), "warning"
 
 
-def is_label_map(volume: Any) -> bool:
+def is_label_map(volume: VolumeNode) -> bool:
     """Whether a volume holds labels: by its kind, or by few whole numbers from 0 on (more where its name says so)."""
     if volume.IsA("vtkMRMLLabelMapVolumeNode"):
         return True
@@ -99,7 +101,10 @@ def is_label_map(volume: Any) -> bool:
 
 
 def _match(
-    partner: dict[Any, Any], volumes: Sequence[Any], segmentations: Sequence[Any], belongs: Callable[[Any, Any], bool]
+    partner: Partners,
+    volumes: Sequence[VolumeNode],
+    segmentations: Sequence[SegmentationNode],
+    belongs: Callable[[VolumeNode, SegmentationNode], bool],
 ) -> None:
     """Pairs up what is free where each has one candidate; of several drawn on one volume the last counts."""
     free_volumes = [volume for volume in volumes if volume not in partner]
@@ -113,16 +118,16 @@ def _match(
             partner[volume] = nodes[0]
 
 
-def _drawn_on(volume: Any, segmentation: Any) -> bool:
+def _drawn_on(volume: VolumeNode, segmentation: SegmentationNode) -> bool:
     return segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole()) is volume
 
 
-def _same_name(volume: Any, segmentation: Any) -> bool:
+def _same_name(volume: VolumeNode, segmentation: SegmentationNode) -> bool:
     stems = _stem(volume.GetName(), VOLUME_WORDS), _stem(segmentation.GetName(), LABEL_WORDS)
     return bool(stems[0]) and stems[0] == stems[1]
 
 
-def _same_place(volume: Any, segmentation: Any) -> bool:
+def _same_place(volume: VolumeNode, segmentation: SegmentationNode) -> bool:
     """Whether the segmentation's voxels are those of the volume."""
     converter = slicer.vtkSegmentationConverter
     text = segmentation.GetSegmentation().GetConversionParameter(converter.GetReferenceImageGeometryParameterName())
@@ -147,7 +152,7 @@ def _words(name: str | None) -> list[str]:
     return [word for word in re.split(r"[\W_]+", text) if word]
 
 
-def _nodes(scene: Any, class_name: str) -> list[Any]:
+def _nodes(scene: Scene, class_name: str) -> list[Node]:
     nodes = scene.GetNodesByClass(class_name)
     nodes.UnRegister(None)
     return [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]

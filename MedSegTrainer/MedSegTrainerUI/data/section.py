@@ -2,55 +2,57 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerUI.data import class_decisions as class_names
 from MedSegTrainerUI.data import tables as data_tables
 from MedSegTrainerUI.data.blocking_problem import Problem, find_problem, repair_text, status_text
 from MedSegTrainerUI.data.buttons import DataState, allow_buttons
+from MedSegTrainerUI.data.class_table import ClassTable
 from MedSegTrainerUI.data.row_scan import DataLook
 from MedSegTrainerUI.data.row_viewer import RowViewer
 from MedSegTrainerUI.data.scene_observer import SceneWatch
 from MedSegTrainerUI.data.scene_pairs import pair_all, pairs_message
 from MedSegTrainerUI.data.verify_run import DataCheck, forget_check, forget_exports, report_page
+from MedSegTrainerUI.panel_view import PanelView, open_scene
+from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.case_checks import Finding
 from MedSegTrainerUI.scene.case_rows import CaseRow, free_name, write_rows
 from MedSegTrainerUI.scene.export_cases import export_cases
+from MedSegTrainerUI.scene.export_labels import Overlap
 from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.shared import tables as shared_tables
-from MedSegTrainerUI.shared.messages import show_message, told
+from MedSegTrainerUI.shared.messages import report_errors, show_message
 from MedSegTrainerUI.shared.node_choice import keep_readable, let_go
+from MedSegTrainerUI.slicer_types import VolumeNode
 
+FEWEST_ROWS = 3  # of cases, that there is room for
 PIECES_MILLISECONDS = 10  # until the next one: the user's clicks come between
 
 
 class DataSection:
     """What it shows follows the scene, a moment later; what the user does here is shown at once."""
 
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: PanelView) -> None:
         self.panel = panel
         self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/DataSection.ui"))
         self.ui = slicer.util.childWidgetVariables(self.uiWidget)
         self.uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.parameters: Any = None
+        self.parameters: Parameters | None = None
         self.rows: list[CaseRow] = []
         self.classes: list[SegmentClass] = []
         self.leftOut: list[SegmentClass] = []
         self._problem = Problem()
         self.findings: list[Finding] = []
         self._doctor: list[Finding] = []
-        self._doctored: Any = None  # the content that the doctor looked at
+        self._doctored: object = None  # the content that the doctor looked at
         self._check: DataCheck | None = None
-        self._chosen: Any = None
-        self._shown: dict[str, list[Sequence[Any]]] = {}  # cells, by the name of the table
+        self._chosen: object = None
         self._look = DataLook([], {}, "refuse")
         self._seen: set[str] = set()  # rows, by name, that the findings are about
         self._watch = SceneWatch(self.onScene)
@@ -64,16 +66,14 @@ class DataSection:
         ui = self.ui
         shared = (data_tables.VOLUMES, data_tables.SEGMENTS)
         shared_tables.prepare(ui.pairsTable, shared, {data_tables.SEGMENTATION: 0, data_tables.FINDINGS: 0})
-        shared_tables.prepare(ui.classesTable, (data_tables.CLASS,))
+        self._pairCells = shared_tables.ChangedCells(ui.pairsTable)
+        self._classTable = ClassTable(self)
         for button, slot in (
             (ui.addAllButton, self.onAddAll), (ui.folderButton, self.onFolder), (ui.addPairButton, self.onAddPair),
-            (ui.removeButton, self.onRemove), (ui.mergeButton, self.onMerge), (ui.renameButton, self.onRename),
-            (ui.leaveOutButton, self.onLeaveOut), (ui.resetButton, self.onReset), (ui.repairButton, self.onRepair),
-            (ui.checkButton, self.onCheck),
+            (ui.removeButton, self.onRemove), (ui.repairButton, self.onRepair), (ui.checkButton, self.onCheck),
         ):  # fmt: skip
             button.connect("clicked(bool)", slot)
         ui.pairsTable.connect("cellChanged(int,int)", self.onPairChanged)
-        ui.classesTable.connect("cellChanged(int,int)", self.onClassChanged)
         ui.pairsTable.connect("itemSelectionChanged()", self.onSelection)
         ui.classesTable.connect("itemSelectionChanged()", self.onSelection)
         ui.volumesSelector.connect("checkedNodesChanged()", self.onSelection)
@@ -84,7 +84,7 @@ class DataSection:
         ui.reportLabel.connect("linkActivated(QString)", self.onReport)
         self.tell("")
 
-    def setParameterNode(self, parameters: Any) -> None:
+    def setParameterNode(self, parameters: Parameters | None) -> None:
         self._watch.stop()
         self._more.stop()
         self.parameters = parameters
@@ -119,12 +119,12 @@ class DataSection:
         self._more.stop()
         self.parameters = None
 
-    @told
+    @report_errors
     def onTimer(self) -> None:
         if self._check is None:
             return
         if self._check.poll():
-            self.ui.statusLabel.text = self._check.told
+            self.ui.statusLabel.text = self._check.progress_text
             return
         check, self._check = self._check, None
         try:
@@ -139,7 +139,7 @@ class DataSection:
         if self.panel.entered:
             self.panel.refresh()
 
-    @told
+    @report_errors
     def refresh(self) -> None:
         changed = self.panel.entered and self._watch.stale and not self._watch.waiting
         if changed or self._choice() != self._chosen:
@@ -147,7 +147,7 @@ class DataSection:
             self._show_tables()
         self._show()
 
-    @told
+    @report_errors
     def onMore(self) -> None:
         """The next piece of what is being looked at; when it is done, the other sections may have to show it."""
         self._look.work()
@@ -157,7 +157,7 @@ class DataSection:
         else:
             self._show()
 
-    def _choice(self) -> Any:
+    def _choice(self) -> object:
         """What the user decided, as against what is in the scene."""
         if self.parameters is None:
             return None
@@ -188,10 +188,10 @@ class DataSection:
         self._problem = find_problem(self.rows, self.classes, self.findings)
         self._show_tables()
 
-    def _overlap(self) -> str:
-        return self.parameters.overlap if self.parameters else "refuse"
+    def _overlap(self) -> Overlap:
+        return "order" if self.parameters is not None and self.parameters.overlap == "order" else "refuse"
 
-    def _content(self) -> Any:
+    def _content(self) -> object:
         """What the findings of the doctor are about: when it changes they are out of date."""
         return self._choice(), [(item.name, item.segments, item.cases, round(item.ml, 6)) for item in self.classes]
 
@@ -202,8 +202,8 @@ class DataSection:
         for one in self.findings:
             by_case.setdefault(one.case, []).append(one)
         unseen = () if self._look.done else {row.name for row in self.rows} - self._seen
-        self._fill(self.ui.pairsTable, data_tables.pair_cells(self.rows, by_case, unseen), 3)
-        self._fill(self.ui.classesTable, data_tables.class_cells(self.classes, self.leftOut), 2)
+        self._pairCells.fill(data_tables.pair_cells(self.rows, by_case, unseen), FEWEST_ROWS)
+        self._classTable.show(self.classes, self.leftOut)
 
     def _show(self) -> None:
         ui = self.ui
@@ -212,23 +212,16 @@ class DataSection:
         ui.repairButton.text = repair_text(self._problem)
         page = report_page(self.panel, self.parameters.checkJob if self.parameters else "")
         ui.reportLabel.text = '<a href="report">' + _("full report") + "</a>" if page else ""
-        words = status_text(self.rows, self.classes, self._blocking(), self._look.done)
-        ui.statusLabel.text = self._check.told if self._check else words
+        text = status_text(self.rows, self.classes, self._blocking(), self._look.done)
+        ui.statusLabel.text = self._check.progress_text if self._check else text
         self._enable()
-
-    def _fill(self, table: Any, cells: Sequence[Sequence[Any]], fewest: int) -> None:
-        """Only what differs is drawn anew, so that an edit that was begun goes on."""
-        before = self._shown.get(table.objectName)
-        if before != cells:
-            self._shown[table.objectName] = list(cells)
-            shared_tables.fill(table, cells, fewest, before or ())
 
     def _enable(self) -> None:
         environment = self.panel.environment
         state = DataState(
             closing=self.parameters is None, environment="" if environment.ready else environment.problem,
             checking=self._check is not None, used=sum(row.use for row in self.rows), rows=len(self._selected_rows()),
-            classes=len(self._selected_classes()), volume=bool(self._chosen_volumes()),
+            classes=len(self._classTable.selected()), volume=bool(self._chosen_volumes()),
             changed=bool(self.panel.class_names()) or self._overlap() != "refuse",
         )  # fmt: skip
         allow_buttons(self.ui, state)
@@ -236,16 +229,12 @@ class DataSection:
     def _selected_rows(self) -> list[CaseRow]:
         return [self.rows[i] for i in shared_tables.selected_rows(self.ui.pairsTable) if i < len(self.rows)]
 
-    def _selected_classes(self) -> list[SegmentClass]:
-        known = [*self.classes, *self.leftOut]
-        return [known[i] for i in shared_tables.selected_rows(self.ui.classesTable) if i < len(known)]
-
     def onSelection(self) -> None:
         self._enable()
 
     # -- the table of cases
 
-    @told
+    @report_errors
     def onAddAll(self) -> None:
         """Adds the pairs of the scene that are not in the table."""
         pairs = pair_all(slicer.mrmlScene)
@@ -255,7 +244,7 @@ class DataSection:
             self._add(new)
         self.tell(*pairs_message(pairs, len(new)))
 
-    @told
+    @report_errors
     def onAddPair(self) -> None:
         ui = self.ui
         volumes = self._chosen_volumes()
@@ -267,17 +256,17 @@ class DataSection:
         for volume in volumes:
             ui.volumesSelector.setCheckState(volume, qt.Qt.Unchecked)
 
-    def _chosen_volumes(self) -> tuple[Any, ...]:
+    def _chosen_volumes(self) -> tuple[VolumeNode, ...]:
         nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
         selector = self.ui.volumesSelector  # asked one by one: PythonQt need not know lists of nodes
         return tuple(node for node in nodes if selector.checkState(node) == qt.Qt.Checked)
 
-    @told
+    @report_errors
     def onRemove(self) -> None:
         gone = self._selected_rows()
         self._write([row for row in self.rows if row not in gone])
 
-    @told
+    @report_errors
     def onPairChanged(self, row: int, column: int) -> None:
         if column != data_tables.USE:
             return
@@ -295,71 +284,32 @@ class DataSection:
     def _write(self, rows: Sequence[CaseRow]) -> None:
         self._chosen = None
         with self.panel.changing():
-            write_rows(self.parameters.parameterNode, rows)
+            write_rows(open_scene(self.parameters).parameterNode, rows)
 
-    # -- the list of classes
-
-    @told
-    def onClassChanged(self, row: int, column: int) -> None:
-        item = [*self.classes, *self.leftOut][row]
-        cell = self.ui.classesTable.item(row, column)
-        names = self.panel.class_names()
-        if "classesTable" in self._shown:
-            self._shown["classesTable"][row] = ()  # what was typed may differ from what is to be shown
-        if column == data_tables.LEARN:
-            learned = cell.checkState() == qt.Qt.Checked
-            change = class_names.take_back if learned else class_names.leave_out
-            self._decide(change(names, [item]))
-        elif column == data_tables.CLASS and cell.text().strip():
-            self._decide(class_names.rename(names, item, cell.text().strip()))
-        else:
-            self._decide(names)
-
-    @told
-    def onMerge(self) -> None:
-        self._decide(class_names.merge(self.panel.class_names(), self._selected_classes()))
-
-    @told
-    def onRename(self) -> None:
-        table = self.ui.classesTable
-        table.editItem(table.item(shared_tables.selected_rows(table)[0], data_tables.CLASS))
-
-    @told
-    def onLeaveOut(self) -> None:
-        self._decide(class_names.leave_out(self.panel.class_names(), self._selected_classes()))
-
-    @told
-    def onReset(self) -> None:
-        self.parameters.overlap = "refuse"
-        self._decide({})
-
-    @told
+    @report_errors
     def onRepair(self) -> None:
         named = [item for item in self.classes if item.name in self._problem.names]
         if self._problem.action == "order":
-            self.parameters.overlap = "order"
+            open_scene(self.parameters).overlap = "order"
             self.panel.refresh()
         elif self._problem.action == "rename":
-            self.ui.classesTable.selectRow(self.classes.index(named[0]))
-            self.onRename()
+            self._classTable.edit_name(named[0])
         else:
-            self._decide(class_names.merge(self.panel.class_names(), named))
+            self._classTable.merge(named)
 
-    def _decide(self, names: Mapping[str, str]) -> None:
-        self.ui.classesTable.clearSelection()
+    def look_again(self) -> None:
+        """With the next refresh, whatever the scene says."""
         self._chosen = None
-        with self.panel.changing():
-            self.parameters.classNames = json.dumps(names)
 
     # -- the doctor
 
-    @told
+    @report_errors
     def onFolder(self) -> None:
         path = qt.QFileDialog.getExistingDirectory(self.uiWidget, _("Folder with labelled volumes"), "")
         if path:
             self.addFolder(path)
 
-    @told
+    @report_errors
     def addFolder(self, path: str) -> None:
         """Looks for labelled volumes in a folder; they become rows when they were found."""
         self.tell("")
@@ -368,7 +318,7 @@ class DataSection:
         self._check = check
         self.panel.refresh()
 
-    @told
+    @report_errors
     def onCheck(self) -> None:
         if self._check is not None:
             self._check.stop()
@@ -390,14 +340,15 @@ class DataSection:
             self._doctored, self._chosen = self._content(), None
             return
         self._doctor = check.findings()
-        earlier, self.parameters.checkJob = self.parameters.checkJob, check.folder.path.name
+        parameters = open_scene(self.parameters)
+        earlier, parameters.checkJob = parameters.checkJob, check.folder.path.name
         forget_check(self.panel, earlier)
         general = next((one for one in self._doctor if not one.case and one.severity != "note"), None)
         if general is not None:
             self.tell(f"{general.message} {general.remedy}", general.severity)
 
-    @told
+    @report_errors
     def onReport(self, link: str) -> None:
-        page = report_page(self.panel, self.parameters.checkJob)
+        page = report_page(self.panel, open_scene(self.parameters).checkJob)
         if page is not None:
             qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(page)))

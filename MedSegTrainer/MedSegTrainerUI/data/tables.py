@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from slicer.i18n import tr as _
 
+from MedSegTrainerUI.scene.case_checks import Finding
 from MedSegTrainerUI.scene.case_rows import CaseRow
+from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.shared.tables import DOT_COLORS, SEVERITIES, Cell, format_ml
 
 USE, VOLUMES, SEGMENTATION, SEGMENTS, FINDINGS = range(5)
@@ -15,7 +16,7 @@ LEARN, CLASS, CASES, ML = range(4)
 
 
 def pair_cells(
-    rows: Sequence[CaseRow], findings: Mapping[str, Sequence[Any]], unseen: Collection[str] = ()
+    rows: Sequence[CaseRow], findings: Mapping[str, Sequence[Finding]], unseen: Collection[str] = ()
 ) -> list[list[Cell]]:
     """``findings``: by the name of the row; ``unseen``: names of rows that were not looked at yet."""
     return [
@@ -30,7 +31,7 @@ def pair_cells(
     ]
 
 
-def class_cells(classes: Sequence[Any], left_out: Sequence[Any]) -> list[list[Cell]]:
+def class_cells(classes: Sequence[SegmentClass], left_out: Sequence[SegmentClass]) -> list[list[Cell]]:
     """The classes that are learned, then those that are left out."""
     rows = []
     for item in [*classes, *left_out]:
@@ -39,7 +40,7 @@ def class_cells(classes: Sequence[Any], left_out: Sequence[Any]) -> list[list[Ce
         rows.append(
             [
                 Cell(checked=not faint, tip=_("Whether the network learns this class.")),
-                Cell(text=item.name, tip=_made_of(item), swatch=tuple(item.color), editable=not faint, faint=faint),
+                Cell(text=item.name, tip=_made_of(item), swatch=item.color, editable=not faint, faint=faint),
                 Cell(text=str(item.cases), tip=_("Cases that have it."), right=True, faint=faint),
                 Cell(text=ml, tip=_("Millilitres of it in all cases together."), right=True, faint=faint),
             ]
@@ -65,7 +66,7 @@ def _segmentation_cell(row: CaseRow) -> Cell:
     return Cell(text=_("file") if row.label else _("none"), tip=row.label, faint=not row.use)
 
 
-def _findings_cell(row: CaseRow, findings: Sequence[Any], is_unseen: bool) -> Cell:
+def _findings_cell(row: CaseRow, findings: Sequence[Finding], is_unseen: bool) -> Cell:
     if not row.use:
         return Cell(text=_("not used"), tip=_("Without a check mark the network does not learn from it."), faint=True)
     if is_unseen:
@@ -78,7 +79,7 @@ def _findings_cell(row: CaseRow, findings: Sequence[Any], is_unseen: bool) -> Ce
     return Cell(text=ordered[0].message + more, tip=tip, dot=DOT_COLORS[ordered[0].severity])
 
 
-def _made_of(item: Any) -> str:
+def _made_of(item: SegmentClass) -> str:
     if tuple(item.segments) == (item.name,):
         return _("Double-click to rename.")
     return _("Made of the segments {names}. Double-click to rename.").format(names=", ".join(item.segments))

@@ -15,6 +15,7 @@ from MedSegTrainerLib.errors import DataError, JobError, MedSegError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import STOP_NOW, JobFolder
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
+from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.scene.case_checks import Finding
 from MedSegTrainerUI.scene.case_rows import CaseRow
 
@@ -22,7 +23,7 @@ from MedSegTrainerUI.scene.case_rows import CaseRow
 class DataCheck:
     """A verify job that runs. ``source`` is the folder that is searched for cases, '' where rows are checked."""
 
-    def __init__(self, panel: Any, source: str = "") -> None:
+    def __init__(self, panel: PanelView, source: str = "") -> None:
         self.panel, self.source = panel, source
         self.folder: JobFolder = panel.jobs.new("find-cases" if source else "check-data")
         self.watch = JobWatch(self.folder)
@@ -43,7 +44,7 @@ class DataCheck:
         self.watch.expect_start(process)
 
     @property
-    def told(self) -> str:
+    def progress_text(self) -> str:
         """How far it is, in words."""
         return _("checking, {percent} %").format(percent=round(100 * self.watch.progress))
 
@@ -87,13 +88,13 @@ class DataCheck:
         )
 
 
-def report_page(panel: Any, name: str) -> Path | None:
+def report_page(panel: PanelView, name: str) -> Path | None:
     """The page of an earlier check, where it is still there."""
     page = panel.jobs.folder(name).report / "verify.html" if name else None
     return page if page is not None and page.is_file() else None
 
 
-def forget_check(panel: Any, name: str) -> None:
+def forget_check(panel: PanelView, name: str) -> None:
     """Removes an earlier check, unless it still runs or its files are in use."""
     try:
         if name:
@@ -102,7 +103,7 @@ def forget_check(panel: Any, name: str) -> None:
         return
 
 
-def forget_exports(panel: Any) -> None:
+def forget_exports(panel: PanelView) -> None:
     """Deletes the copies of volumes that checks have left which nobody was there to see the end of."""
     for data in panel.jobs.root.glob("check-data*/data"):
         watch = JobWatch(JobFolder(data.parent))

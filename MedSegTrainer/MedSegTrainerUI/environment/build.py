@@ -77,20 +77,20 @@ def test(builder: Builder) -> str:
     report = read_json(report_file)
     report_file.unlink(missing_ok=True)
     if code != 0 or not report.get("ok"):
-        raise BuildError(report.get("message") or test_words(python, code, said))
-    for words in report["warnings"]:
-        builder.events(Warned(message=words))
+        raise BuildError(report.get("message") or test_message(python, code, said))
+    for text in report["warnings"]:
+        builder.events(Warned(message=text))
     requirements = read_json(builder.root / "built.json").get("requirements")
     record = {**identity(python), "requirements": requirements, "report": report}
     atomic.write_json(record_file, record)
     return str(report["message"])
 
 
-def test_words(python: Path, code: int, said: str) -> str:
+def test_message(python: Path, code: int, said: str) -> str:
     """Why a self-test ended without a report."""
     if code == 127:
-        words = _("{python} cannot be started ({said}). Choose a Python interpreter (python.exe, or bin/python).")
-        return words.format(python=python, said=said)
+        text = _("{python} cannot be started ({said}). Choose a Python interpreter (python.exe, or bin/python).")
+        return text.format(python=python, said=said)
     for line in reversed(said.splitlines()):
         if line.startswith("ModuleNotFoundError: No module named "):
             name = line.rsplit("'", 2)[-2].split(".")[0]
@@ -99,8 +99,8 @@ def test_words(python: Path, code: int, said: str) -> str:
                 "the packages of requirements.txt in it."
             ).format(python=python, name=name)
         if line.startswith(("SyntaxError", "ImportError", "TypeError")):
-            words = _("The Python {python} is too old or damaged ({line}). Python 3.10 or newer is needed.")
-            return words.format(python=python, line=line)
+            text = _("The Python {python} is too old or damaged ({line}). Python 3.10 or newer is needed.")
+            return text.format(python=python, line=line)
     return failure_text(_("The self-test"), code, said)
 
 

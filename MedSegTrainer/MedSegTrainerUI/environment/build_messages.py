@@ -19,7 +19,7 @@ GIGABYTE = 10**9
 WINDOWS_LIBRARY = Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "nvcuda.dll"
 
 
-# Texts here are read before the catalogue is, and so are translated where they are used: see kind_words.
+# Texts here are read before the catalogue is, and so are translated where they are used: see kind_message.
 # kind: what pip, uv, Python or PyTorch print, and what that means for the user; the first that fits is told.
 # Windows says errors in its own language: there the numbers are what can be known.
 KINDS = {
@@ -172,21 +172,21 @@ def _first_kind(text: str) -> str:
 def failure_text(what: str, code: int, said: str, earlier: str = "", *, folder: bool = False) -> str:
     """Why a tool ended with ``code``; ``said`` is the end of what it printed. folder: it took wheels from a folder."""
     if code < 0 or code in (137, 143):
-        words = _("{what} was ended by the system or by another program; most often memory ran out. Press Repair.")
-        return words.format(what=what)
+        message = _("{what} was ended by the system or by another program; most often memory ran out. Press Repair.")
+        return message.format(what=what)
     kind = failure_kind(said, earlier)
     lines = [line.strip() for line in said.splitlines() if line.strip()] or [_("it said nothing")]
     if kind in ("no wheel", "no package"):
-        words = translated(NOT_IN_FOLDER) if folder else kind_words(kind)
-        return f"{words}\n{_naming_package(lines)[:300]}"
+        message = translated(NOT_IN_FOLDER) if folder else kind_message(kind)
+        return f"{message}\n{_naming_package(lines)[:300]}"
     if kind:
-        return kind_words(kind)
+        return kind_message(kind)
     last = "\n".join(lines[-LAST_LINES:])
-    words = _("{what} failed (exit code {code}): {said}. The log tells more; Repair tries it again.")
-    return words.format(what=what, code=code, said=last[-600:])
+    message = _("{what} failed (exit code {code}): {said}. The log tells more; Repair tries it again.")
+    return message.format(what=what, code=code, said=last[-600:])
 
 
-def kind_words(kind: str) -> str:
+def kind_message(kind: str) -> str:
     """What a key of KINDS means for the user."""
     return translated(KINDS[kind][1])
 

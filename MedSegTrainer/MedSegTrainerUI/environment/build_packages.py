@@ -16,7 +16,7 @@ from MedSegTrainerUI.environment.build_messages import (
     failure_kind,
     failure_text,
     has_nvidia,
-    kind_words,
+    kind_message,
 )
 from MedSegTrainerUI.environment.build_texts import translated as _
 from MedSegTrainerUI.environment.build_tools import own_folders, system_pythons
@@ -33,8 +33,8 @@ def install(builder: Builder, python: Path) -> str:
     """An environment with all packages; returns the tool that made it. python: where its interpreter will be."""
     options = builder.options
     if options.wheels is not None and not options.wheels.is_dir():
-        words = _("The folder of wheels {folder} is not there. Choose another, or empty the field.")
-        raise BuildError(words.format(folder=options.wheels))
+        text = _("The folder of wheels {folder} is not there. Choose another, or empty the field.")
+        raise BuildError(text.format(folder=options.wheels))
     expected = options.needed or expected_size(has_nvidia()).disk
     uv = None if options.no_uv else _find_uv(builder)
     if uv is not None and _uv_venv(builder, uv) and _uv_packages(builder, uv, python, expected):
@@ -64,8 +64,8 @@ def _sources(builder: Builder) -> list[str]:
 def _loading(builder: Builder, tool: str = "") -> str:
     if builder.options.wheels is None:
         return _("Loading packages{tool}").format(tool=tool)
-    words = _("Unpacking packages from {folder}{tool}; all hashes are checked but that of PyTorch")
-    return words.format(folder=builder.options.wheels, tool=tool)
+    text = _("Unpacking packages from {folder}{tool}; all hashes are checked but that of PyTorch")
+    return text.format(folder=builder.options.wheels, tool=tool)
 
 
 def _check_wheels(builder: Builder) -> None:
@@ -90,20 +90,20 @@ def _uv_packages(builder: Builder, uv: str, python: Path, expected: int) -> bool
     command += ["-r", str(hashes)] if hashes.exists() else []
     tries = [(_sources(builder), _("The packages could not be loaded with uv; pip is tried."))]
     if options.wheels is None:
-        words = _("The PyTorch made for this GPU could not be loaded; the usual one is tried.")
-        tries.insert(0, (["--torch-backend=auto"], words))
-    for choice, words in tries:
+        text = _("The PyTorch made for this GPU could not be loaded; the usual one is tried.")
+        tries.insert(0, (["--torch-backend=auto"], text))
+    for choice, text in tries:
         if builder.attempt("uv", [*command, *choice], expected=expected):
             return True
-        builder.events(Warned(message=words))
+        builder.events(Warned(message=text))
     return False
 
 
 def _find_uv(builder: Builder) -> str | None:
     """The program ``uv``: of the system, or loaded into the environment's folder; None where it cannot be had."""
-    found = shutil.which("uv", path=builder.environment.get("PATH"))
-    if found and _uv_version(builder.try_run([found, "--version"])[1]) >= OLDEST_UV:
-        return found
+    uv = shutil.which("uv", path=builder.environment.get("PATH"))
+    if uv and _uv_version(builder.try_run([uv, "--version"])[1]) >= OLDEST_UV:
+        return uv
     builder.stage("uv", _("Loading the installer (uv, 20 MB)"), 0.02)
     target = builder.root / "uv"
     shutil.rmtree(target, ignore_errors=True)
@@ -118,8 +118,8 @@ def _find_uv(builder: Builder) -> str | None:
     program = target / "bin" / ("uv.exe" if os.name == "nt" else "uv")
     if loaded and program.exists():
         return str(program)
-    words = _("The installer uv could not be loaded; pip is used instead, which takes longer.")
-    builder.events(Warned(message=words))
+    text = _("The installer uv could not be loaded; pip is used instead, which takes longer.")
+    builder.events(Warned(message=text))
     return None
 
 
@@ -146,7 +146,7 @@ def _plain_venv(builder: Builder) -> None:
     """An empty environment made by a Python of this computer; raises BuildError where there is none that can."""
     builder.stage("python", _("Making an environment with the Python of this computer"), 0.05)
     _remove_tree(builder.venv)
-    words = _no_python_text(builder)
+    text = _no_python_text(builder)
     wheels = builder.options.wheels
     names = [] if wheels is None else [f"python{version}" for version in python_versions(wheels)]
     fitting = filter(None, (shutil.which(name, path=builder.environment.get("PATH")) for name in names))
@@ -154,21 +154,21 @@ def _plain_venv(builder: Builder) -> None:
         code, said = builder.try_run([base, "-I", "-m", "venv", str(builder.venv)])
         if code == 0:
             return
-        words = failure_text(_("Making the environment"), code, said)
+        text = failure_text(_("Making the environment"), code, said)
         if failure_kind(said) == "disk":
             break
         _remove_tree(builder.venv)
-    raise BuildError(words)
+    raise BuildError(text)
 
 
 def _no_python_text(builder: Builder) -> str:
     kind, wheels = failure_kind("", builder.failed), builder.options.wheels
     version = (python_versions(wheels) if wheels is not None else [])[:1] or ["3.12"]
-    words = _(
+    text = _(
         "No Python was found that could be used, and none could be loaded. Install Python {version} from python.org "
         "and press Repair, or choose an existing Python."
     ).format(version=version[0])
-    return words if kind in VAGUE else f"{kind_words(kind)}\n{words}"
+    return text if kind in VAGUE else f"{kind_message(kind)}\n{text}"
 
 
 def _remove_tree(path: Path) -> None:

@@ -36,8 +36,8 @@ def system_pythons(environment: dict[str, str]) -> Iterator[str]:
 def _python_fits(path: str, environment: dict[str, str]) -> bool:
     ask = "import sys; print(sys.version_info[0], sys.version_info[1])"
     with suppress(OSError, ValueError, subprocess.SubprocessError):
-        told = subprocess.run([path, "-I", "-c", ask], capture_output=True, env=environment, timeout=60, check=True)
-        major, minor = map(int, told.stdout.split())
+        output = subprocess.run([path, "-I", "-c", ask], capture_output=True, env=environment, timeout=60, check=True)
+        major, minor = map(int, output.stdout.split())
         return OLDEST <= (major, minor) <= NEWEST
     return False
 

@@ -96,9 +96,9 @@ class Builder:
         done = min(size_of(self.root), expected)
         self._counted = time.monotonic()
         self.events(Progress(done=done, total=expected))
-        told = _("Loading and unpacking packages: {done} of about {expected}")
-        told = told.format(done=gigabytes(done), expected=gigabytes(expected))
-        self.owner.update(progress=round(0.1 + 0.75 * done / expected, 3), message=told)
+        progress_text = _("Loading and unpacking packages: {done} of about {expected}")
+        progress_text = progress_text.format(done=gigabytes(done), expected=gigabytes(expected))
+        self.owner.update(progress=round(0.1 + 0.75 * done / expected, 3), message=progress_text)
 
     def _said(self, begin: int) -> str:
         with self.folder.log_file.open("rb") as log:

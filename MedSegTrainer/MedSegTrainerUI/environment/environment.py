@@ -12,12 +12,13 @@ import re
 import secrets
 import shutil
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import qt
 import slicer
@@ -31,7 +32,7 @@ from MedSegTrainerUI.environment.build_messages import expected_size, free_bytes
 from MedSegTrainerUI.environment.build_texts import catalogue_path
 from MedSegTrainerUI.environment.build_tools import STARTUP_VARIABLE
 from MedSegTrainerUI.environment.test_record import identity, read_json, record_name, requirements_hash, venv_python
-from MedSegTrainerUI.jobs.process import TreeEnd, keep, reap, start_detached, without_python_variables
+from MedSegTrainerUI.jobs.process import TreeEnd, detached, keep, reap, start_detached, without_python_variables
 
 MODULE_FOLDER = Path(__file__).resolve().parents[2]
 TRANSLATIONS = MODULE_FOLDER / "Resources" / "Translations"
@@ -54,7 +55,7 @@ class Environment:
         self.status = Status()
         self.report: dict[str, Any] = {}
         self.state, self.problem = "new", ""
-        self._child: Any = None
+        self._child: subprocess.Popen[bytes] | None = None
         self._stop_at: float | None = None
         self._end: TreeEnd | None = None
         self.poll()
@@ -117,7 +118,7 @@ class Environment:
     def describe(self) -> str:
         """One line: what was tested, or what is missing and what setting it up will load."""
         if self.ready:
-            return _("{what}: tested, ok").format(what=told_report(self.report))
+            return _("{what}: tested, ok").format(what=report_text(self.report))
         if self.state == "new":
             size = expected_size(has_nvidia())
             if self.wheels:
@@ -132,7 +133,7 @@ class Environment:
             ).format(what=what, download=gigabytes(size.download), disk=gigabytes(size.disk), folder=self.folder)
         return self.problem
 
-    def start(self, folder: JobFolder) -> Any:
+    def start(self, folder: JobFolder) -> subprocess.Popen[bytes]:
         """Starts a job in a process that outlives Slicer, its subprocess.Popen; raises JobError where none can be."""
         self.poll()
         if not self.ready:
@@ -140,13 +141,33 @@ class Environment:
         try:
             process = folder.start(str(self.interpreter), environment=startup_environment(), behind=True)
         except OSError as error:
-            raise JobError(
-                _("{python} cannot be started: {error}. Press Test under Environment.").format(
-                    python=self.interpreter, error=error.strerror or error
-                )
-            ) from None
+            raise self._not_started(error) from None
         keep(process)
         return process
+
+    def start_command(self, arguments: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Starts a command of the library, such as ``support``, which prints into ``output``; raises JobError."""
+        if not self.ready:
+            raise JobError(self.problem)
+        command = [str(self.interpreter), "-m", "MedSegTrainerLib", *arguments]
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=LIBRARY_FOLDER,
+                env=startup_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                **detached(),
+            )
+        except OSError as error:
+            raise self._not_started(error) from None
+        keep(process)
+        return process
+
+    def _not_started(self, error: OSError) -> JobError:
+        text = _("{python} cannot be started: {error}. Press Test under Environment.")
+        return JobError(text.format(python=self.interpreter, error=error.strerror or error))
 
     def set_up(self, *, anew: bool = False) -> None:
         """Builds the environment where it is not complete, or ``anew``, and tests it; the chosen Python is left."""
@@ -223,8 +244,8 @@ class Environment:
             return "failed", self._died_text()
         if not python.exists():
             if self.chosen:
-                words = _("The Python {path} is not there. Choose another one, or press Set up.").format(path=python)
-                return "failed", words
+                text = _("The Python {path} is not there. Choose another one, or press Set up.").format(path=python)
+                return "failed", text
             if self.status.state in ("failed", "stopped"):
                 return self.status.state, self.status.message
             if (self.folder / "built.json").exists():
@@ -268,7 +289,9 @@ class Environment:
         return _("Setting up was interrupted. Press Repair: what was loaded already is kept.")
 
     def _working_pid(self) -> int:
-        return int(self._child.pid if self.status.pid == os.getpid() else self.status.pid)
+        if self.status.pid == os.getpid() and self._child is not None:  # it has written nothing yet
+            return self._child.pid
+        return self.status.pid
 
     def _refuse_while_busy(self) -> None:
         self.poll()
@@ -295,7 +318,7 @@ class Environment:
         self._child = self._run(action, self.folder, self.job.log_file, *device, *arguments)
         self.poll()
 
-    def _run(self, action: str, folder: Path, log: Path, *arguments: str) -> Any:
+    def _run(self, action: str, folder: Path, log: Path, *arguments: str) -> subprocess.Popen[bytes]:
         command = [slicer_python(), "-m", "MedSegTrainerUI.environment.build", action, "--folder", str(folder)]
         command += ["--library", str(LIBRARY_FOLDER), *arguments]
         texts = catalogue_path(TRANSLATIONS, slicer.app.applicationLocaleName)
@@ -314,15 +337,15 @@ class Environment:
         qt.QSettings().setValue(key, value)
 
 
-def told_report(report: dict[str, Any]) -> str:
+def report_text(report: dict[str, Any]) -> str:
     """``PyTorch 2.13, CUDA 13, RTX 4070 (12 GB)``."""
     version = re.match(r"\d+\.\d+", str(report.get("torch", "")))
-    words = [f"PyTorch {version[0] if version else ''}".strip()]
+    parts = [f"PyTorch {version[0] if version else ''}".strip()]
     if report.get("cuda") and str(report.get("device", "")).startswith("cuda"):
-        words.append(f"CUDA {str(report['cuda']).removesuffix('.0')}")
+        parts.append(f"CUDA {str(report['cuda']).removesuffix('.0')}")
     name = str(report.get("device_name", ""))
-    words.append(name.replace("NVIDIA ", "").replace("GeForce ", ""))
-    return ", ".join(filter(None, words))
+    parts.append(name.replace("NVIDIA ", "").replace("GeForce ", ""))
+    return ", ".join(filter(None, parts))
 
 
 def slicer_python() -> str:

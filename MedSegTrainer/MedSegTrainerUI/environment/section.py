@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.environment.build_messages import expected_size, gigabytes, has_nvidia
-from MedSegTrainerUI.shared.messages import show_message, told
+from MedSegTrainerUI.environment.environment import Environment
+from MedSegTrainerUI.panel_view import PanelView
+from MedSegTrainerUI.parameter_node import Parameters
+from MedSegTrainerUI.shared.messages import report_errors, show_message
 
 IDLE_TICKS = 10  # of the timer: how often files are looked at while nothing goes on
 LOG_BYTES = 8000
 
 
+class EnvironmentPanel(PanelView, Protocol):
+    """The panel, for the section that may change the environment."""
+
+    @property
+    def environment(self) -> Environment: ...
+
+
 class EnvironmentSection:
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: EnvironmentPanel) -> None:
         self.panel = panel
         self.environment = panel.environment
         self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/EnvironmentSection.ui"))
         self.ui = slicer.util.childWidgetVariables(self.uiWidget)
         self.uiWidget.setMRMLScene(slicer.mrmlScene)
-        self._told = ("", "error")
+        self._message = ("", "error")
         self._ticks = 0
         self._log_size = -1
         self._filling = False
@@ -44,17 +55,17 @@ class EnvironmentSection:
         self.ui.wheelsPathLineEdit.connect("validInputChanged(bool)", self.onWheelsValid)
         self.refresh()
 
-    def setParameterNode(self, parameters: Any) -> None:
+    def setParameterNode(self, parameters: Parameters | None) -> None:
         """The environment is the computer's, not the scene's."""
 
     def cleanup(self) -> None:
         """A set-up that runs goes on; the next panel shows it."""
 
     def tell(self, text: str, severity: str = "error") -> None:
-        self._told = (text, severity)
+        self._message = (text, severity)
         self._show_message()
 
-    @told
+    @report_errors
     def onTimer(self) -> None:
         self._ticks += 1
         if not self.environment.busy and self._ticks % IDLE_TICKS:
@@ -79,26 +90,26 @@ class EnvironmentSection:
             self._show_progress()
         self._show_log()
 
-    @told
+    @report_errors
     def onSetUp(self, checked: bool) -> None:
         self._begin(self.environment.set_up)
 
-    @told
+    @report_errors
     def onRepair(self, checked: bool) -> None:
         self._refuse_while_jobs_run()
         self._begin(lambda: self.environment.set_up(anew=True))
 
-    @told
+    @report_errors
     def onTest(self, checked: bool) -> None:
         self._begin(self.environment.test)
 
-    @told
+    @report_errors
     def onStop(self, checked: bool) -> None:
         self.environment.stop()
         self.ui.stopButton.enabled = False
         self.ui.stopButton.toolTip = _("Stopping: the download that is under way is closed first.")
 
-    @told
+    @report_errors
     def onRemove(self, checked: bool) -> None:
         self._refuse_while_jobs_run()
         question = _(
@@ -108,7 +119,7 @@ class EnvironmentSection:
         if slicer.util.confirmOkCancelDisplay(question, _("Remove the environment")):
             self._begin(self.environment.remove)
 
-    @told
+    @report_errors
     def onDevice(self, index: int) -> None:
         name = self.ui.deviceComboBox.itemData(index) if index >= 0 else None
         if self._filling or not name or name == self.environment.asked_device:
@@ -118,33 +129,33 @@ class EnvironmentSection:
             self.environment.test()
         self.panel.refresh()
 
-    @told
+    @report_errors
     def onPython(self, path: str) -> None:
         path = path.strip()
         if self._filling or path == self.environment.chosen or (path and not Path(path).is_file()):
             return  # not typed to its end
         self._begin(lambda: self.environment.choose(path))
 
-    @told
+    @report_errors
     def onPythonValid(self, valid: bool) -> None:
         """Of a path that was emptied, this is all that CTK tells."""
         if not valid and not self.ui.pythonPathLineEdit.currentPath:
             self.onPython("")
 
-    @told
+    @report_errors
     def onWheels(self, path: str) -> None:
         path = path.strip()
         if self._filling or path == self.environment.wheels or (path and not Path(path).is_dir()):
             return  # not typed to its end
         self._begin(lambda: self.environment.choose_wheels(path))
 
-    @told
+    @report_errors
     def onWheelsValid(self, valid: bool) -> None:
         if not valid and not self.ui.wheelsPathLineEdit.currentPath:
             self.onWheels("")
 
-    def _begin(self, action: Any) -> None:
-        self._told = ("", "error")
+    def _begin(self, action: Callable[[], object]) -> None:
+        self._message = ("", "error")
         try:
             action()
         finally:
@@ -164,7 +175,7 @@ class EnvironmentSection:
 
     def _show_message(self) -> None:
         environment = self.environment
-        text, severity = self._told
+        text, severity = self._message
         if not text and environment.ready:
             text, severity = "\n".join(environment.warnings), "warning"
         elif not text and environment.state in ("failed", "stopped", "changed"):
@@ -205,11 +216,11 @@ class EnvironmentSection:
         asked = environment.asked_device
         if asked not in dict(names):
             names.append((asked, _("not found by the test")))
-        shown = [f"{name}: {description}" for name, description in names]
+        texts = [f"{name}: {description}" for name, description in names]
         combo = ui.deviceComboBox
-        if [combo.itemText(index) for index in range(combo.count)] != shown:
+        if [combo.itemText(index) for index in range(combo.count)] != texts:
             combo.clear()
-            for (name, _description), text in zip(names, shown, strict=True):
+            for (name, _description), text in zip(names, texts, strict=True):
                 combo.addItem(text, name)
         combo.setCurrentIndex([name for name, _description in names].index(asked))
         if environment.chosen != self._shown_python:  # what is being typed is left alone

@@ -19,11 +19,13 @@ from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import STOP_NOW, JobFolder
 from MedSegTrainerUI.jobs.job_list import safe_name
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
+from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.export_labels import export_labels
 from MedSegTrainerUI.scene.segment_classes import SegmentClass, find_classes, segments_of_classes
 from MedSegTrainerUI.scene.segment_header import name_segments
 from MedSegTrainerUI.scene.volumes import export_volume
+from MedSegTrainerUI.slicer_types import Node, SegmentationNode, VolumeNode
 
 COLUMNS = {"Dice": "dice", "HD95 mm": "hd95_mm", "Reference ml": "volume_ml", "Prediction ml": "predicted_volume_ml"}
 SEGMENT_COLUMN = "Segment"
@@ -38,7 +40,7 @@ class Comparison:
     only_reference: tuple[str, ...]
 
 
-def compare_names(prediction: Any, reference: Any, volume: Any) -> Comparison:
+def compare_names(prediction: SegmentationNode, reference: SegmentationNode, volume: VolumeNode) -> Comparison:
     """Capitals and spaces do not count. Raises DataError where no name is in both."""
     rows = [
         CaseRow(name=side, volumes=(volume,), segmentation=node)
@@ -71,7 +73,9 @@ def compare_names(prediction: Any, reference: Any, volume: Any) -> Comparison:
 class EvaluateRun:
     """A job of kind evaluate on two segmentations of the scene."""
 
-    def __init__(self, panel: Any, prediction: Any, reference: Any, volume: Any) -> None:
+    def __init__(
+        self, panel: PanelView, prediction: SegmentationNode, reference: SegmentationNode, volume: VolumeNode
+    ) -> None:
         """Exports and starts; where that fails nothing is left behind. Raises MedSegError."""
         self.comparison = compare_names(prediction, reference, volume)
         self.prediction, self.reference = prediction.GetName(), reference.GetName()
@@ -127,7 +131,7 @@ class EvaluateRun:
             raise DataError(str(outcome["message"]))
         try:
             document = read_json_file(self.folder.report / "metrics.json", JobError)
-            (found,) = document["cases"].values()
+            (by_class,) = document["cases"].values()
         except (OSError, JobError, ValueError, KeyError, TypeError, AttributeError):
             raise JobError(
                 _(
@@ -135,21 +139,21 @@ class EvaluateRun:
                     "tell more."
                 ).format(log=self.folder.log_file)
             ) from None
-        return dict(found)
+        return dict(by_class)
 
     def described(self) -> str:
         """What was compared, and what was not."""
-        words = [_("{prediction} against {reference}.").format(prediction=self.prediction, reference=self.reference)]
+        parts = [_("{prediction} against {reference}.").format(prediction=self.prediction, reference=self.reference)]
         for names, side in (
             (self.comparison.only_prediction, _("prediction")),
             (self.comparison.only_reference, _("reference")),
         ):
             if names:
-                words.append(_("Only in the {side}, not compared: {names}.").format(side=side, names=", ".join(names)))
-        return " ".join(words)
+                parts.append(_("Only in the {side}, not compared: {names}.").format(side=side, names=", ".join(names)))
+        return " ".join(parts)
 
 
-def fill_table(table: Any, values: Mapping[str, Mapping[str, float | None]], described: str) -> None:
+def fill_table(table: Node, values: Mapping[str, Mapping[str, float | None]], described: str) -> None:
     """A row for each segment, its name and the numbers of ``COLUMNS``; one that is not defined is not a number."""
     table.RemoveAllColumns()
     names = vtk.vtkStringArray()
@@ -169,7 +173,7 @@ def fill_table(table: Any, values: Mapping[str, Mapping[str, float | None]], des
     table.SetLocked(True)
 
 
-def read_table(table: Any) -> list[tuple[str, list[float]]]:
+def read_table(table: Node) -> list[tuple[str, list[float]]]:
     """The rows of ``fill_table``; [] for another table."""
     content = table.GetTable()
     columns = [content.GetColumnByName(title) for title in (SEGMENT_COLUMN, *COLUMNS)]
@@ -182,7 +186,7 @@ def read_table(table: Any) -> list[tuple[str, list[float]]]:
     ]
 
 
-def add_table(name: str, beside: Any) -> Any:
+def add_table(name: str, beside: Node) -> Node:
     """A new table node, in the subject hierarchy where the segmentation ``beside`` is."""
     table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", slicer.mrmlScene.GenerateUniqueName(name))
     hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from pathlib import Path
-from typing import Any
 
 import qt
 import slicer
@@ -13,11 +12,14 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerUI.evaluate.run import EvaluateRun, add_table, fill_table, read_table
+from MedSegTrainerUI.panel_view import PanelView, open_scene
+from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.segment_classes import same_name
 from MedSegTrainerUI.shared import tables as shared_tables
-from MedSegTrainerUI.shared.messages import show_message, told
+from MedSegTrainerUI.shared.messages import report_errors, show_message
 from MedSegTrainerUI.shared.node_choice import keep_readable, let_go
 from MedSegTrainerUI.shared.tables import Cell
+from MedSegTrainerUI.slicer_types import Node, SegmentationNode
 
 TABLE_ROLE = "evaluateTable"
 JOB_PARAMETER = "evaluateJob"
@@ -32,15 +34,15 @@ SELECTORS = {
 class EvaluateSection:
     """The numbers stay in the scene as a table node, and are shown again when the scene is loaded."""
 
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: PanelView) -> None:
         self.panel = panel
         self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/EvaluateSection.ui"))
         self.ui = slicer.util.childWidgetVariables(self.uiWidget)
         self.uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.parameters: Any = None
+        self.parameters: Parameters | None = None
         self.run: EvaluateRun | None = None
         self._restoring = False
-        self._shown: Any = None
+        self._displayed = ""
         shared_tables.prepare(self.ui.resultsTable, [0])
         for parameter, name in SELECTORS.items():
             selector = getattr(self.ui, name)
@@ -52,7 +54,7 @@ class EvaluateSection:
         self.ui.reportButton.connect("clicked(bool)", self.onReport)
         self.tell("")
 
-    def setParameterNode(self, parameters: Any) -> None:
+    def setParameterNode(self, parameters: Parameters | None) -> None:
         self.parameters = parameters
         if parameters is None:
             return
@@ -107,19 +109,19 @@ class EvaluateSection:
     def _show_table(self) -> None:
         table = self._table()
         rows = read_table(table) if table is not None else []
-        shown = (rows, table.GetDescription()) if rows else None
+        content = repr((rows, table.GetDescription())) if rows else ""
         self.ui.resultsTable.visible = self.ui.comparedLabel.visible = bool(rows)
-        if repr(shown) == self._shown:
+        if content == self._displayed:
             return
-        self._shown = repr(shown)
-        if rows:
+        self._displayed = content
+        if rows and self.parameters is not None:
             colors = _colors(self.parameters.evaluateReference, self.parameters.evaluatePrediction)
             cells = [_cells(name, numbers, colors.get(same_name(name))) for name, numbers in rows]
             shared_tables.fill(self.ui.resultsTable, cells, 1)
             self.ui.comparedLabel.setTextFormat(qt.Qt.PlainText)
             self.ui.comparedLabel.text = table.GetDescription()
 
-    def _table(self) -> Any:
+    def _table(self) -> Node:
         return self.parameters.parameterNode.GetNodeReference(TABLE_ROLE) if self.parameters is not None else None
 
     def _report_page(self) -> Path | None:
@@ -129,8 +131,8 @@ class EvaluateSection:
 
     # -- what the user does
 
-    @told
-    def _choose(self, parameter: str, node: Any) -> None:
+    @report_errors
+    def _choose(self, parameter: str, node: Node) -> None:
         if self.parameters is None or self._restoring or getattr(self.parameters, parameter) is node:
             return
         with self.panel.changing():
@@ -141,29 +143,29 @@ class EvaluateSection:
                 if volume is not None:
                     self.ui.volumeSelector.setCurrentNode(volume)
 
-    def onNode(self, parameter: str, node: Any) -> None:
+    def onNode(self, parameter: str, node: Node) -> None:
         self._choose(parameter, node)
 
-    @told
+    @report_errors
     def onEvaluate(self) -> None:
         self.tell("")
         reason = self._why_not()
         if reason:
             raise MedSegError(reason)
-        parameters = self.parameters
+        parameters = open_scene(self.parameters)
         with slicer.util.WaitCursor():  # handles events: a second click is done before the first
             self.run = self.run or EvaluateRun(
                 self.panel, parameters.evaluatePrediction, parameters.evaluateReference, parameters.evaluateVolume
             )
         self.panel.refresh()
 
-    @told
+    @report_errors
     def onCancel(self) -> None:
         if self.run is not None:
             self.run.cancel()
             self.tell(_("The evaluation was cancelled."), "note")
 
-    @told
+    @report_errors
     def onReport(self) -> None:
         page = self._report_page()
         if page is None or not qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(page))):
@@ -173,7 +175,7 @@ class EvaluateSection:
 
     # -- following the job
 
-    @told
+    @report_errors
     def onTimer(self) -> None:
         run = self.run
         if run is None:
@@ -218,13 +220,15 @@ def _cells(name: str, numbers: list[float], color: tuple[int, int, int] | None) 
     return cells
 
 
-def _colors(*segmentations: Any) -> dict[str, tuple[int, int, int]]:
+def _colors(*segmentations: SegmentationNode) -> dict[str, tuple[int, int, int]]:
     """The colours of segments by name; those of the first segmentation that has the name."""
-    found: dict[str, tuple[int, int, int]] = {}
+    colors: dict[str, tuple[int, int, int]] = {}
     for node in segmentations:
-        content = node.GetSegmentation() if node is not None else None
-        for index in range(content.GetNumberOfSegments() if content is not None else 0):
+        if node is None:
+            continue
+        content = node.GetSegmentation()
+        for index in range(content.GetNumberOfSegments()):
             segment = content.GetNthSegment(index)
             red, green, blue = (round(255 * part) for part in segment.GetColor())
-            found.setdefault(same_name(segment.GetName()), (red, green, blue))
-    return found
+            colors.setdefault(same_name(segment.GetName()), (red, green, blue))
+    return colors

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.shared.messages import allow
+from MedSegTrainerUI.slicer_types import Ui, Widget
 
 NOTIFY, SOUND = "MedSegTrainer/NotifyAtEnd", "MedSegTrainer/SoundAtEnd"
 SHOWN_MILLISECONDS = 15_000  # an icon in the tray, without which some desktops show no message
@@ -19,7 +18,7 @@ class Desktop:
 
     def __init__(self, icon: str) -> None:
         self._icon = icon
-        self._tray: Any = None
+        self._tray: Widget = None
 
     def can_notify(self) -> bool:
         return bool(qt.QSystemTrayIcon.isSystemTrayAvailable() and qt.QSystemTrayIcon.supportsMessages())
@@ -42,7 +41,7 @@ class Desktop:
 class EndNotice:
     """The two check boxes in ``ui``, the widgets of MedSegTrainer.ui."""
 
-    def __init__(self, ui: Any, desktop: Desktop) -> None:
+    def __init__(self, ui: Ui, desktop: Desktop) -> None:
         self._ui, self._desktop = ui, desktop
         for box, setting in ((ui.notifyCheckBox, NOTIFY), (ui.soundCheckBox, SOUND)):
             box.checked = slicer.util.settingsValue(setting, False, converter=slicer.util.toBool)

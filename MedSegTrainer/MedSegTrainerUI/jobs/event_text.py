@@ -11,9 +11,8 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.job_logging import is_log_line
 from MedSegTrainerUI.jobs.job_list import has_no_end
-from MedSegTrainerUI.jobs.job_monitor import JobWatch
+from MedSegTrainerUI.jobs.job_monitor import Event, JobWatch
 
-Event = Mapping[str, Any]
 CLASSES_ON_A_LINE = 6
 CLASSES_IN_A_LEGEND = 20
 SECONDS_IN_DAY = 86400
@@ -29,13 +28,13 @@ NETWORKS = {
 def event_line(event: Event) -> str:
     """A line of the log; '' for what is not worth one."""
     try:
-        words = _words(event)
+        message = _event_text(event)
     except (KeyError, TypeError):  # of another version
-        words = ""
-    return f"{time.strftime('%H:%M:%S', time.localtime(event.get('time', 0)))}  {words}" if words else ""
+        message = ""
+    return f"{time.strftime('%H:%M:%S', time.localtime(event.get('time', 0)))}  {message}" if message else ""
 
 
-def _words(event: Event) -> str:
+def _event_text(event: Event) -> str:
     kind = event["kind"]
     if kind == "stage":
         return f"{event['message']} ..."
@@ -144,13 +143,13 @@ def ending(watch: JobWatch) -> tuple[str, str]:
     """What the user should know of a job that does not work any more: text and severity; '' where there is nothing."""
     state = watch.state
     if state == "died" and watch.status.state == "created":
-        told = _("{name} could not be started. Last words: {words}")
-        return told.format(name=watch.name, words=last_printed(watch)), "error"
+        ended_text = _("{name} could not be started. Last words: {words}")
+        return ended_text.format(name=watch.name, words=last_printed(watch)), "error"
     if state == "died":
-        told = _("{name} broke off without a word: perhaps the computer was switched off, or memory ran out.")
+        ended_text = _("{name} broke off without a word: perhaps the computer was switched off, or memory ran out.")
         kept = watch.folder.checkpoint_file.exists()
         further = _("What it had learned is kept: press Resume.") if kept else _("Press Resume to start it again.")
-        return f"{told.format(name=watch.name)} {further}", "warning"
+        return f"{ended_text.format(name=watch.name)} {further}", "warning"
     if state == "created":
         return _("{name} was prepared and never started. Press Resume to start it.").format(name=watch.name), "note"
     if state == "failed":
@@ -199,10 +198,10 @@ def reasons_table(choices: Mapping[str, Mapping[str, Any]]) -> str:
     rows = []
     for name, choice in choices.items():
         value = choice.get("value")
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         reason = str(choice.get("reason") or "")
         label = escape(name.replace("_", " "))
         rows.append(
-            f"<tr><td><b>{label}</b></td><td>{escape(shown)}{'<br>' if reason else ''}<i>{escape(reason)}</i></td></tr>"
+            f"<tr><td><b>{label}</b></td><td>{escape(text)}{'<br>' if reason else ''}<i>{escape(reason)}</i></td></tr>"
         )
     return f"<table cellspacing='0' cellpadding='3'>{''.join(rows)}</table>"

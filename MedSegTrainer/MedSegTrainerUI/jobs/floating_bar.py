@@ -6,9 +6,9 @@ the upper edge of what is seen; no layout knows it.
 
 from __future__ import annotations
 
-from typing import Any
-
 import qt
+
+from MedSegTrainerUI.slicer_types import Widget
 
 MARGIN = 4
 
@@ -16,12 +16,12 @@ MARGIN = 4
 class FloatingBar:
     """Stands for ``frame``, which holds ``bar`` (a QProgressBar) and ``label``, while that is out of sight."""
 
-    def __init__(self, frame: Any, bar: Any, label: Any) -> None:
+    def __init__(self, frame: Widget, bar: Widget, label: Widget) -> None:
         self._home, self._bar, self._label = frame, bar, label
-        self._area: Any = None
-        self._copy: Any = None
+        self._area: Widget = None
+        self._copy: Widget = None
 
-    def look(self, *_: Any) -> None:
+    def look(self, *_: object) -> None:
         """The panel was scrolled, or what it stands for has changed."""
         area = _scroll_area(self._home)
         if area is not None and area != self._area:
@@ -53,7 +53,7 @@ class FloatingBar:
 class _Copy:
     """``frame`` lies in ``viewport``, above what is scrolled."""
 
-    def __init__(self, viewport: Any) -> None:
+    def __init__(self, viewport: Widget) -> None:
         self.frame = qt.QFrame(viewport)
         self.frame.objectName = "floatingFrame"
         self.frame.frameShape = qt.QFrame.StyledPanel
@@ -66,7 +66,7 @@ class _Copy:
         column.addWidget(self._bar)
         column.addWidget(self._label)
 
-    def show(self, bar: Any, text: str, width: int) -> None:
+    def show(self, bar: Widget, text: str, width: int) -> None:
         self._bar.maximumHeight = bar.maximumHeight
         if self._bar.maximum != bar.maximum:
             self._bar.maximum = bar.maximum
@@ -81,7 +81,7 @@ class _Copy:
             self.frame.show()
 
 
-def _scroll_area(widget: Any) -> Any:
+def _scroll_area(widget: Widget) -> Widget:
     """The one that the widget lies in; None where it lies in none, as while another module is shown."""
     while widget is not None and widget.metaObject().className() != "QScrollArea":
         widget = widget.parent()

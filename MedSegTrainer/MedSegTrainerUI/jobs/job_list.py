@@ -45,17 +45,19 @@ class JobList:
     def all(self) -> list[JobFolder]:
         """Newest first; folders that hold no job are not among them."""
         try:
-            found = [(path.stat().st_mtime_ns, path.parent) for path in self.root.glob("*/job.json")]
+            job_files = [(path.stat().st_mtime_ns, path.parent) for path in self.root.glob("*/job.json")]
         except OSError:
             return []
-        return [JobFolder(path) for _ns, path in sorted(found, key=lambda item: (item[0], item[1].name), reverse=True)]
+        return [
+            JobFolder(path) for _ns, path in sorted(job_files, key=lambda item: (item[0], item[1].name), reverse=True)
+        ]
 
     def removable(self, folder: JobFolder) -> Path:
         """The job's own folder; raises JobError where it is none of this list, a link, or a process works on it."""
         path = folder.path.resolve()
         if path != self.root.resolve() / folder.path.name or not folder.job_file.exists():
-            words = _("{path} is no job of this list. Remove it with the file manager if you want to.")
-            raise JobError(words.format(path=folder.path))
+            text = _("{path} is no job of this list. Remove it with the file manager if you want to.")
+            raise JobError(text.format(path=folder.path))
         if folder.status().is_alive():
             raise JobError(_("{name} is still running. Stop it first, then remove it.").format(name=path.name))
         return path
@@ -91,23 +93,23 @@ class JobSummaries:
     """Summaries that are read again only where ``status.json`` has changed."""
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[Any, JobSummary]] = {}
+        self._known: dict[Path, tuple[object, JobSummary]] = {}
 
     def read(self, folders: Iterable[JobFolder], most: int) -> tuple[list[JobSummary], bool]:
         """Those of ``folders`` in their order, ``most`` of them read new; and whether they are all."""
-        found: list[JobSummary] = []
+        summaries: list[JobSummary] = []
         for folder in folders:
             stamp = _stamp(folder.status_file), _stamp(folder.plan_file)
-            known = self._known.get(folder.path)
-            if known is None or known[0] != stamp or known[1].state in ACTIVE_STATES:
-                fresh = known is None or known[0] != stamp
+            cached = self._known.get(folder.path)
+            if cached is None or cached[0] != stamp or cached[1].state in ACTIVE_STATES:
+                fresh = cached is None or cached[0] != stamp
                 if fresh and not most:
-                    return found, False
+                    return summaries, False
                 most -= fresh
-                known = stamp, summarize(folder)
-                self._known[folder.path] = known
-            found.append(known[1])
-        return found, True
+                cached = stamp, summarize(folder)
+                self._known[folder.path] = cached
+            summaries.append(cached[1])
+        return summaries, True
 
 
 def summarize(folder: JobFolder) -> JobSummary:
@@ -128,9 +130,9 @@ def job_classes(folder: JobFolder) -> list[dict[str, Any]]:
     for path in (folder.plan_file, folder.path / "data" / "cases.json"):
         try:
             classes = read_json_file(path, JobError)["classes"]
-            found = [{"terminology": "", **item, "color": tuple(item["color"])} for item in classes]
-            if all(map(_is_class, found)):
-                return found
+            complete = [{"terminology": "", **item, "color": tuple(item["color"])} for item in classes]
+            if all(map(_is_class, complete)):
+                return complete
         except (OSError, JobError, KeyError, TypeError):
             continue
     return []
@@ -169,7 +171,7 @@ def _is_class(item: dict[str, Any]) -> bool:
 
 def _stamp(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        about = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size
+    return about.st_mtime_ns, about.st_size

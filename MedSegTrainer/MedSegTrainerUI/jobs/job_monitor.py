@@ -7,6 +7,7 @@ last word on an epoch counts.
 from __future__ import annotations
 
 import bisect
+import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -64,7 +65,7 @@ class JobWatch:
         self._done: Event = {}
         self._starting_since = _started_at(folder)
         self._log_size_at_start = 0
-        self._process: Any = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._process_ended = False
         self._reader = EventReader(folder.events_file)
         self._document: dict[str, Any] | None = None
@@ -144,7 +145,7 @@ class JobWatch:
         dice = at.get("dice", {}) if at.get("epoch") == self.best["epoch"] else {}
         return self.best["mean_dice"], dice
 
-    def expect_start(self, process: Any = None) -> None:
+    def expect_start(self, process: subprocess.Popen[bytes] | None = None) -> None:
         """The job was started just now: until its process writes a status of its own it is not a dead one.
 
         process: the subprocess.Popen of it, where it is known; one that ends before has failed to start.
@@ -196,10 +197,10 @@ class JobWatch:
         try:
             with self.folder.log_file.open("rb") as stream:
                 stream.seek(max(0, self._log_size_at_start - 1))
-                words = stream.read(BYTES_AT_ONCE)
+                content = stream.read(BYTES_AT_ONCE)
         except OSError:
             return False
-        return any(mark in words for mark in START_FAILED)
+        return any(mark in content for mark in START_FAILED)
 
     def _follow(self, event: Event) -> None:
         kind = event.get("kind")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import qt
 from slicer.i18n import tr as _
@@ -12,6 +11,7 @@ from slicer.i18n import tr as _
 from MedSegTrainerUI.jobs.event_text import size_text, state_word, when_text
 from MedSegTrainerUI.jobs.job_list import JobList, JobSummaries, JobSummary
 from MedSegTrainerUI.jobs.job_trash import JobTrash, RemovedJob
+from MedSegTrainerUI.slicer_types import Widget
 
 MOST_ROWS = 500
 ROWS_MEASURED = 20  # for the widths of the columns
@@ -35,10 +35,10 @@ class JobRow:
 class JobTable:
     """Fills a QTableWidget; rows stay as they are while nothing has changed."""
 
-    def __init__(self, table: Any, jobs: JobList, trash: JobTrash) -> None:
+    def __init__(self, table: Widget, jobs: JobList, trash: JobTrash) -> None:
         self._table, self._jobs, self._trash = table, jobs, trash
         self._summaries = JobSummaries()
-        self._shown: list[JobRow] = []
+        self._displayed: list[JobRow] = []
         self.complete = False
         table.setColumnCount(5)
         table.setHorizontalHeaderLabels([_("Training"), _("State"), _("Dice"), _("Classes"), _("Started")])
@@ -55,48 +55,48 @@ class JobTable:
         """
         summaries, self.complete = self._summaries.read(self._jobs.all()[:MOST_ROWS], READ_AT_ONCE)
         rows = [_row(one, one.name == watched) for one in summaries if one.kind == "train"]
-        wanted = [*rows, *(_removed_row(one) for one in self._trash.items())]
-        if wanted != self._shown:
-            self._fill(wanted)
+        expected = [*rows, *(_removed_row(one) for one in self._trash.items())]
+        if expected != self._displayed:
+            self._fill(expected)
         return len(rows)
 
     def chosen(self) -> JobRow | None:
         row = self._table.currentRow()
-        return self._shown[row] if 0 <= row < len(self._shown) else None
+        return self._displayed[row] if 0 <= row < len(self._displayed) else None
 
-    def _fill(self, wanted: Sequence[JobRow]) -> None:
+    def _fill(self, expected: Sequence[JobRow]) -> None:
         chosen = self.chosen()
         blocked = self._table.blockSignals(True)
-        self._move_rows(wanted)
-        for index, row in enumerate(wanted):
-            if self._shown[index] != row:
+        self._move_rows(expected)
+        for index, row in enumerate(expected):
+            if self._displayed[index] != row:
                 self._set_cells(index, row)
-        self._shown = list(wanted)
+        self._displayed = list(expected)
         self._table.blockSignals(blocked)
-        keys = [row.key for row in wanted]
+        keys = [row.key for row in expected]
         if chosen is not None and chosen.key in keys:
             self._table.setCurrentCell(keys.index(chosen.key), 0)
         elif keys:
             self._table.setCurrentCell(0, 0)
 
-    def _move_rows(self, wanted: Sequence[JobRow]) -> None:
+    def _move_rows(self, expected: Sequence[JobRow]) -> None:
         """Rows come and go; those that stay are not made again: hundreds would take long."""
-        keys = {row.key for row in wanted}
-        for index in reversed(range(len(self._shown))):
-            if self._shown[index].key not in keys:
+        keys = {row.key for row in expected}
+        for index in reversed(range(len(self._displayed))):
+            if self._displayed[index].key not in keys:
                 self._drop(index)
-        for index, row in enumerate(wanted):
-            if index < len(self._shown) and self._shown[index].key == row.key:
+        for index, row in enumerate(expected):
+            if index < len(self._displayed) and self._displayed[index].key == row.key:
                 continue
-            later = next((at for at in range(index, len(self._shown)) if self._shown[at].key == row.key), None)
+            later = next((at for at in range(index, len(self._displayed)) if self._displayed[at].key == row.key), None)
             if later is not None:
                 self._drop(later)
             self._table.insertRow(index)
-            self._shown.insert(index, JobRow(name=row.name, cells=(), removed=row.removed))
+            self._displayed.insert(index, JobRow(name=row.name, cells=(), removed=row.removed))
 
     def _drop(self, index: int) -> None:
         self._table.removeRow(index)
-        del self._shown[index]
+        del self._displayed[index]
 
     def _set_cells(self, index: int, row: JobRow) -> None:
         for column, text in enumerate(row.cells):

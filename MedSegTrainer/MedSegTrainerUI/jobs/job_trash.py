@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from slicer.i18n import tr as _
 
@@ -50,7 +49,7 @@ class JobTrash:
     def __init__(self, jobs: JobList) -> None:
         self._jobs = jobs
         self.root = jobs.root / FOLDER
-        self._read: tuple[Any, list[RemovedJob]] = (None, [])
+        self._read: tuple[int | None, list[RemovedJob]] = (None, [])
         self._slices: Iterator[None] | None = None
         self._kept_open: set[str] = set()  # could not be deleted; tried again by the next panel
 
@@ -59,8 +58,8 @@ class JobTrash:
         path = self._jobs.removable(folder)
         self.root.mkdir(parents=True, exist_ok=True)
         if not self._is_own():
-            words = _("{folder} is a link to another folder. Remove the link: a folder is made in its place.")
-            raise JobError(words.format(folder=self.root))
+            text = _("{folder} is a link to another folder. Remove the link: a folder is made in its place.")
+            raise JobError(text.format(folder=self.root))
         removed = RemovedJob(name=self._free_name(path.name), job=path.name, removed=time.time(), size=None)
         self._write(removed, str(path))
         try:
@@ -87,10 +86,10 @@ class JobTrash:
         try:
             (self.root / removed.name).rename(folder.path)
         except OSError as error:
-            words = _("{name} could not be brought back: {error}. It lies in {place}.").format(
+            text = _("{name} could not be brought back: {error}. It lies in {place}.").format(
                 name=removed.job, error=error.strerror or error, place=self.root / removed.name
             )
-            raise JobError(words) from None
+            raise JobError(text) from None
         self._forget(removed)
         self._slices = None
         return folder
@@ -124,11 +123,11 @@ class JobTrash:
         except OSError as error:
             self._kept_open.add(one.name)
             self._slices = None
-            words = _(
+            text = _(
                 "{name} could not be deleted: {error}. What is left of it lies in {place}; the next start of Slicer "
                 "tries again."
             ).format(name=one.job, error=error.strerror or error, place=self.root / one.name)
-            raise JobError(words) from None
+            raise JobError(text) from None
         self._forget(one)
 
     def _counted(self, one: RemovedJob) -> Iterator[None]:
@@ -154,8 +153,8 @@ class JobTrash:
     def _record_of(self, path: Path) -> RemovedJob | None:
         folder = path.with_name(path.name.removesuffix(RECORD))
         try:
-            found = read_json_file(path, JobError)
-            job, removed, size = found["job"], found["removed"], found["size"]
+            record = read_json_file(path, JobError)
+            job, removed, size = record["job"], record["removed"], record["size"]
         except (OSError, JobError, KeyError, TypeError):
             return None
         kinds = fits(job, str) and fits(removed, float) and fits(size, int | None)
@@ -178,11 +177,11 @@ class JobTrash:
         return self.root / (removed.name + RECORD)
 
     def _free_name(self, name: str) -> str:
-        number, wanted = 1, name
-        while (self.root / wanted).exists() or (self.root / (wanted + RECORD)).exists():
+        number, free = 1, name
+        while (self.root / free).exists() or (self.root / (free + RECORD)).exists():
             number += 1
-            wanted = f"{name}-{number}"
-        return wanted
+            free = f"{name}-{number}"
+        return free
 
     def _is_own(self) -> bool:
         """Whether it is a folder among the jobs, and no link to somewhere else."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import qt
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.job_logging import EVENTS, is_log_line
 from MedSegTrainerUI.jobs.event_text import event_line, log_tail
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
+from MedSegTrainerUI.slicer_types import Widget
 
 MOST_LINES = 1000
 HEIGHT = 140
@@ -19,7 +18,7 @@ PRINTED_BYTES = 8000
 class JobLog:
     """A read-only text in the layout of ``frame``, to which is appended what is new."""
 
-    def __init__(self, frame: Any) -> None:
+    def __init__(self, frame: Widget) -> None:
         self.edit = qt.QPlainTextEdit()
         self.edit.readOnly = True
         self.edit.toolTip = _("What the training tells, line by line.")
@@ -47,6 +46,8 @@ class JobLog:
             further = [f"    {line}" for line in more.splitlines() if not is_log_line(line, EVENTS)]
             lines += [_("log:"), *further] if further else []
             self._printed = printed
-        text = "\n".join(filter(None, lines))
+        self.append("\n".join(filter(None, lines)))
+
+    def append(self, text: str) -> None:
         if text:
             self.edit.appendPlainText(text)

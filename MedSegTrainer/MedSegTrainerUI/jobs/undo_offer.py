@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerUI.jobs.job_trash import DAYS_KEPT, JobTrash, RemovedJob
 from MedSegTrainerUI.shared.messages import show_message
+from MedSegTrainerUI.slicer_types import Ui
 
 
 class UndoOffer:
     """``ui`` has undoFrame and undoLabel; it is shown until what was removed is not in the trash any more."""
 
-    def __init__(self, ui: Any, trash: JobTrash) -> None:
+    def __init__(self, ui: Ui, trash: JobTrash) -> None:
         self._ui, self._trash = ui, trash
         self._removed: RemovedJob | None = None
         ui.undoFrame.visible = False

@@ -116,7 +116,10 @@ def _draw_organs(points: np.ndarray, generator: np.random.Generator) -> tuple[np
     return signal.astype(np.float32), labels
 
 
-def _depth(points: np.ndarray, center: np.ndarray | tuple, radii: np.ndarray | tuple) -> np.ndarray:
+Triple = np.ndarray | tuple[float, ...]
+
+
+def _depth(points: np.ndarray, center: Triple, radii: Triple) -> np.ndarray:
     """Distance inside an ellipsoid's surface in mm to first order, negative outside (Taubin 1991)."""
     radii = np.asarray(radii, dtype=np.float32).reshape(3, 1, 1, 1)
     scaled = (points - np.asarray(center, dtype=np.float32).reshape(3, 1, 1, 1)) / radii

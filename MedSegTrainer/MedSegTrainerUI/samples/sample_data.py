@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -17,6 +16,7 @@ from slicer.i18n import tr as _
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerUI.samples import phantom_files
+from MedSegTrainerUI.slicer_types import Node, QtObject, SegmentationNode, VolumeNode, VtkObject
 
 CATEGORY = "MedSegTrainer"
 ICONS = Path(__file__).resolve().parents[2] / "Resources" / "Icons"
@@ -64,22 +64,22 @@ def register_sample_data() -> None:
         )
 
 
-def download_phantoms(source: Any = None) -> list[Any]:
+def download_phantoms(source: object = None) -> list[VolumeNode]:
     """What a click in Sample Data does: three labelled phantoms and one to apply the model to."""
-    return _told(load_phantoms)
+    return _reported(load_phantoms)
 
 
-def download_hippocampi(source: Any = None) -> list[Any]:
+def download_hippocampi(source: object = None) -> list[VolumeNode]:
     """What a click in Sample Data does: the archive comes into Slicer's cache, its first cases into the scene."""
 
-    def load() -> list[Any]:
-        words = (HIPPOCAMPUS_URL, HIPPOCAMPUS_FILE, HIPPOCAMPUS_CHECKSUM)
-        return load_hippocampi(Path(_sample_data_logic().downloadFileIntoCache(*words)))
+    def load() -> list[VolumeNode]:
+        archive = (HIPPOCAMPUS_URL, HIPPOCAMPUS_FILE, HIPPOCAMPUS_CHECKSUM)
+        return load_hippocampi(Path(_sample_data_logic().downloadFileIntoCache(*archive)))
 
-    return _told(load)
+    return _reported(load)
 
 
-def load_phantoms() -> list[Any]:
+def load_phantoms() -> list[VolumeNode]:
     """Adds the volumes and segmentations to the scene and gives the volumes; the last has no segmentation."""
     from MedSegTrainerUI.samples.phantom_volumes import CLASSES, make_phantom_volume
 
@@ -94,14 +94,14 @@ def load_phantoms() -> list[Any]:
     return volumes
 
 
-def load_hippocampi(archive: Path) -> list[Any]:
+def load_hippocampi(archive: Path) -> list[VolumeNode]:
     """Adds the first cases of the Decathlon's archive to the scene and gives the volumes.
 
     The last has no segmentation, to apply the model to. Raises DataError, and leaves the scene as it was.
     """
     from MedSegTrainerUI.scene.volumes import volume_geometry
 
-    volumes = []
+    volumes: list[VolumeNode] = []
     with tempfile.TemporaryDirectory() as folder, _nothing_half_done() as added:
         for name, image, label in _extract_hippocampi(archive, Path(folder)):
             volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
@@ -141,17 +141,19 @@ def _read_members(archive: Path) -> dict[tuple[str, str], bytes]:
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
-                found = HIPPOCAMPUS_MEMBER.fullmatch(member.name)
-                stream = tar.extractfile(member) if found and member.isreg() and member.size <= LARGEST_MEMBER else None
+                match = HIPPOCAMPUS_MEMBER.fullmatch(member.name)
+                if match is None or not member.isreg() or member.size > LARGEST_MEMBER:
+                    continue
+                stream = tar.extractfile(member)
                 if stream is not None:
-                    members[found[1], found[2]] = stream.read()
+                    members[match[1], match[2]] = stream.read()
     except (tarfile.TarError, EOFError, OSError) as error:
-        words = _("{file} is not a whole archive. Remove it where it is still there, and download it again.")
-        raise DataError(words.format(file=archive)) from error
+        text = _("{file} is not a whole archive. Remove it where it is still there, and download it again.")
+        raise DataError(text.format(file=archive)) from error
     return members
 
 
-def _read_volume(path: Path, node: Any) -> None:
+def _read_volume(path: Path, node: Node) -> None:
     """Reads a file into a node that will not know where it came from: the file is a temporary one."""
     storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
     storage.SetFileName(str(path))
@@ -161,9 +163,9 @@ def _read_volume(path: Path, node: Any) -> None:
 
 
 @contextmanager
-def _nothing_half_done() -> Iterator[list[Any]]:
+def _nothing_half_done() -> Iterator[list[Node]]:
     """A list for nodes that are removed again when an error ends the block."""
-    added: list[Any] = []
+    added: list[Node] = []
     try:
         yield added
     except BaseException:
@@ -174,7 +176,9 @@ def _nothing_half_done() -> Iterator[list[Any]]:
         raise
 
 
-def _add_segmentation(volume: Any, labels: Any, ijk_to_ras: Any, classes: Sequence[LabelClass]) -> Any:
+def _add_segmentation(
+    volume: VolumeNode, labels: VtkObject, ijk_to_ras: VtkObject, classes: Sequence[LabelClass]
+) -> SegmentationNode:
     """A segmentation in the volume's geometry from labels (k, j, i)."""
     from MedSegTrainerUI.scene.import_segments import LabelMap, add_label_map
 
@@ -182,7 +186,7 @@ def _add_segmentation(volume: Any, labels: Any, ijk_to_ras: Any, classes: Sequen
     return add_label_map(label_map, classes, volume, name=f"{volume.GetName()} segmentation")
 
 
-def _show(volumes: Sequence[Any]) -> None:
+def _show(volumes: Sequence[VolumeNode]) -> None:
     """The first volume in the slice views; all of them lie about the same place, so only its segments are shown."""
     for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
         drawn_on = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
@@ -191,7 +195,7 @@ def _show(volumes: Sequence[Any]) -> None:
     slicer.util.setSliceViewerLayers(background=volumes[0], fit=True)
 
 
-def _told(load: Callable[[], list[Any]]) -> list[Any]:
+def _reported(load: Callable[[], list[VolumeNode]]) -> list[VolumeNode]:
     """What ``load`` gives, or nothing and a line in the log of Sample Data that says why."""
     logic = _sample_data_logic()
     try:
@@ -204,7 +208,7 @@ def _told(load: Callable[[], list[Any]]) -> list[Any]:
     return volumes
 
 
-def _sample_data_logic() -> Any:
+def _sample_data_logic() -> QtObject:
     """The one of the Sample Data panel where that is open, whose log shows how far a download is."""
     import SampleData
 

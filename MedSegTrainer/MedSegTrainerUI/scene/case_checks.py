@@ -48,8 +48,8 @@ def check_rows(
     rows: Sequence[CaseRow], classes: Sequence[SegmentClass], *, overlap: Overlap = "refuse"
 ) -> list[Finding]:
     """What is wrong with each row, and with the rows together."""
-    found = [one for row in rows for one in check_row(row, classes, overlap=overlap)]
-    return [*found, *check_together(rows, classes)]
+    findings = [one for row in rows for one in check_row(row, classes, overlap=overlap)]
+    return [*findings, *check_together(rows, classes)]
 
 
 def check_together(rows: Sequence[CaseRow], classes: Sequence[SegmentClass]) -> list[Finding]:
@@ -62,10 +62,10 @@ def check_row(row: CaseRow, classes: Sequence[SegmentClass], *, overlap: Overlap
     if row.images:
         return []
     try:
-        found = _nodes_missing(row) or _unreadable(row) or _content(row, classes, overlap)
+        findings = _nodes_missing(row) or _unreadable(row) or _content(row, classes, overlap)
     except DataError as error:
-        found = [Finding(severity="error", message=str(error), remedy="")]
-    return [replace(one, case=row.name) for one in found]
+        findings = [Finding(severity="error", message=str(error), remedy="")]
+    return [replace(one, case=row.name) for one in findings]
 
 
 def _nodes_missing(row: CaseRow) -> list[Finding]:
@@ -124,13 +124,13 @@ def _outside(row: CaseRow) -> list[Finding]:
 
 
 def _overlapping(row: CaseRow, classes: Sequence[SegmentClass], overlap: Overlap) -> list[Finding]:
-    found = find_overlaps(row.segmentation, row.volumes[0], classes)
-    if not found:
+    overlaps = find_overlaps(row.segmentation, row.volumes[0], classes)
+    if not overlaps:
         return []
     if overlap == "refuse":
-        words = overlap_text(found, row.volumes[0])
-        return [Finding(severity="error", message=words, remedy="", action="order")]
-    pairs = ", ".join(_("'{second}' over '{first}'").format(first=a.name, second=b.name) for a, b, _count in found)
+        text = overlap_text(overlaps, row.volumes[0])
+        return [Finding(severity="error", message=text, remedy="", action="order")]
+    pairs = ", ".join(_("'{second}' over '{first}'").format(first=a.name, second=b.name) for a, b, _count in overlaps)
     message = _("Segments overlap; the later class wins: {pairs}.").format(pairs=pairs)
     return [Finding(severity="note", message=message, remedy="")]
 
@@ -200,19 +200,19 @@ def _channels(rows: Sequence[CaseRow]) -> list[Finding]:
 
 def _names(rows: Sequence[CaseRow], classes: Sequence[SegmentClass]) -> list[Finding]:
     """What was taken for the same by its name, for the user to see."""
-    found = []
+    findings = []
     for item in classes:
         spelled = [name for name in item.segments if same_name(name) == same_name(item.name)]
         if len(spelled) > 1:
             message = _("Spelled differently, and taken for one class: {names}.").format(names=", ".join(spelled))
-            found.append(Finding(severity="note", message=message, remedy=""))
+            findings.append(Finding(severity="note", message=message, remedy=""))
     generic = [item.name for item in classes if GENERIC_NAME.fullmatch(item.name)]
     if generic and len(rows) > 1:
         message = _("{names}: the name does not say what it is, and segments are matched by their names.")
         remedy = _("Name the segments after the structures, the same in every case.")
-        told = message.format(names=", ".join(generic))
-        found.append(Finding(severity="warning", message=told, remedy=remedy, action="rename"))
-    return found
+        text = message.format(names=", ".join(generic))
+        findings.append(Finding(severity="warning", message=text, remedy=remedy, action="rename"))
+    return findings
 
 
 def error_lines(findings: Sequence[Finding]) -> str:

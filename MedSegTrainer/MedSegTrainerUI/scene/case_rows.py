@@ -12,6 +12,8 @@ from typing import Any
 
 import slicer
 
+from MedSegTrainerUI.slicer_types import Node, SegmentationNode, VolumeNode
+
 PARAMETER = "rows"
 NOT_IN_NAMES = '/\\:*?"<>|'
 
@@ -27,15 +29,15 @@ class CaseRow:
 
     name: str
     use: bool = True
-    volumes: tuple[Any, ...] = ()
-    segmentation: Any = None
+    volumes: tuple[VolumeNode, ...] = ()
+    segmentation: SegmentationNode = None
     images: tuple[str, ...] = ()
     label: str = ""
     segments: tuple[str, ...] = ()
     values: tuple[int, ...] = ()
 
 
-def read_rows(parameterNode: Any) -> list[CaseRow]:
+def read_rows(parameterNode: Node) -> list[CaseRow]:
     """The remembered rows in their order; a row of which a node was removed from the scene is not among them."""
     rows = []
     for index, entry in enumerate(_entries(parameterNode)):
@@ -45,13 +47,13 @@ def read_rows(parameterNode: Any) -> list[CaseRow]:
         segmentation = parameterNode.GetNodeReference(_segmentation_role(index)) if entry["segmentation"] else None
         if None in volumes or (entry["segmentation"] and segmentation is None):
             continue
-        files = {key: tuple(entry[key]) for key in ("images", "segments", "values")}
-        given = {key: entry[key] for key in ("name", "use", "label")}
-        rows.append(CaseRow(volumes=volumes, segmentation=segmentation, **given, **files))
+        lists = {key: tuple(entry[key]) for key in ("images", "segments", "values")}
+        values = {key: entry[key] for key in ("name", "use", "label")}
+        rows.append(CaseRow(volumes=volumes, segmentation=segmentation, **{**values, **lists}))
     return rows
 
 
-def write_rows(parameterNode: Any, rows: Sequence[CaseRow]) -> None:
+def write_rows(parameterNode: Node, rows: Sequence[CaseRow]) -> None:
     """Replaces the remembered rows; observers of the node are told once."""
     entries = [
         {
@@ -90,7 +92,7 @@ def free_name(wanted: str, taken: Iterable[str]) -> str:
     return name
 
 
-def _entries(parameterNode: Any) -> list[dict[str, Any]]:
+def _entries(parameterNode: Node) -> list[dict[str, Any]]:
     return json.loads(parameterNode.GetParameter(PARAMETER) or "[]")
 
 

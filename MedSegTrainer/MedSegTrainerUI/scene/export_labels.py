@@ -6,9 +6,10 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError
@@ -23,14 +24,20 @@ from MedSegTrainerUI.scene.segment_layers import (
 )
 from MedSegTrainerUI.scene.segment_shapes import unstored_segments
 from MedSegTrainerUI.scene.volumes import array_image, relative_matrix, volume_geometry, write_image
+from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
 
 Overlap = Literal["refuse", "order"]
 MOST_REMEMBERED = 200  # segmentations: their overlap is looked at again only when something changed
-_overlaps: OrderedDict[Any, Counter[tuple[int, int]]] = OrderedDict()
+_overlaps: OrderedDict[object, Counter[tuple[int, int]]] = OrderedDict()
 
 
 def export_labels(
-    segmentation: Any, volume: Any, classes: Sequence[SegmentClass], path: Path, *, overlap: Overlap = "refuse"
+    segmentation: SegmentationNode,
+    volume: VolumeNode,
+    classes: Sequence[SegmentClass],
+    path: Path,
+    *,
+    overlap: Overlap = "refuse",
 ) -> None:
     """Writes the label map as uncompressed NRRD on the voxels of ``volume``. Raises DataError or StorageError."""
     labels = label_map(segmentation, volume, classes, overlap=overlap)
@@ -38,7 +45,7 @@ def export_labels(
 
 
 def label_map(
-    segmentation: Any, volume: Any, classes: Sequence[SegmentClass], *, overlap: Overlap = "refuse"
+    segmentation: SegmentationNode, volume: VolumeNode, classes: Sequence[SegmentClass], *, overlap: Overlap = "refuse"
 ) -> np.ndarray:
     """The values of the classes (z, y, x), uint8 or int16, 0 where no segment of them is; hidden segments count too.
 
@@ -50,18 +57,18 @@ def label_map(
     highest = max([len(classes), *(item.value for item in classes)])
     if min([0, *(item.value for item in classes)]) < 0 or highest > np.iinfo(np.int16).max:
         raise DataError(_("Label values must lie between 0 and {most}.").format(most=np.iinfo(np.int16).max))
-    found = np.zeros(volume_geometry(volume).size_zyx, np.uint8 if highest < 256 else np.int16)
+    labels = np.zeros(volume_geometry(volume).size_zyx, np.uint8 if highest < 256 else np.int16)
     shared: Counter[tuple[int, int]] = Counter()
-    for region, part in _parts(layers, ranks, segmentation, volume, found.dtype):
-        shared += _paint(found[region], part)
+    for region, part in _parts(layers, ranks, segmentation, volume, labels.dtype):
+        shared += _paint(labels[region], part)
     if shared and overlap == "refuse":
         raise DataError(overlap_text(_named(shared, classes), volume))
-    values = np.array([0, *(item.value for item in classes)], found.dtype)
-    return found if (values == np.arange(len(values))).all() else values[found]
+    values = np.array([0, *(item.value for item in classes)], labels.dtype)
+    return labels if (values == np.arange(len(values))).all() else values[labels]
 
 
 def find_overlaps(
-    segmentation: Any, volume: Any, classes: Sequence[SegmentClass]
+    segmentation: SegmentationNode, volume: VolumeNode, classes: Sequence[SegmentClass]
 ) -> list[tuple[SegmentClass, SegmentClass, int]]:
     """Pairs of classes of which segments overlap, the later one second, and how many voxels of ``volume`` they share.
 
@@ -86,25 +93,29 @@ def find_overlaps(
     return _named(_overlaps[key], classes)
 
 
-def overlap_text(overlaps: Sequence[tuple[SegmentClass, SegmentClass, int]], volume: Any) -> str:
+def overlap_text(overlaps: Sequence[tuple[SegmentClass, SegmentClass, int]], volume: VolumeNode) -> str:
     """What overlaps and what can be done about it."""
     first, second, voxels = max(overlaps, key=lambda one: one[2])
-    words = _(
+    text = _(
         "'{first}' and '{second}' overlap ({ml} ml), and a voxel can belong to one class only. Erase the overlap in "
         "the Segment Editor (Masking: Overwrite other segments), merge the two, or let '{second}' win there."
     ).format(first=first.name, second=second.name, ml=f"{voxels * volume_geometry(volume).voxel_ml:.2g}")
     more = len(overlaps) - 1
-    return words + (" " + _("{count} more pairs overlap.").format(count=more) if more else "")
+    return text + (" " + _("{count} more pairs overlap.").format(count=more) if more else "")
 
 
-def _ranks(segmentation: Any, classes: Sequence[SegmentClass]) -> dict[str, int]:
+def _ranks(segmentation: SegmentationNode, classes: Sequence[SegmentClass]) -> dict[str, int]:
     """The place of each segment's class in ``classes``, from 1."""
     place = {item.name: rank for rank, item in enumerate(classes, start=1)}
     return {one: place[item.name] for one, item in segments_of_classes(segmentation, classes).items()}
 
 
 def _parts(
-    layers: Sequence[Layer], ranks: dict[str, int], segmentation: Any, volume: Any, dtype: Any
+    layers: Sequence[Layer],
+    ranks: dict[str, int],
+    segmentation: SegmentationNode,
+    volume: VolumeNode,
+    dtype: npt.DTypeLike,
 ) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
     """Where each layer has something on the volume's voxels, and the ranks of its segments there."""
     for layer in layers:
@@ -115,7 +126,7 @@ def _parts(
 
 
 def _count_shared(
-    layers: Sequence[Layer], ranks: dict[str, int], segmentation: Any, volume: Any
+    layers: Sequence[Layer], ranks: dict[str, int], segmentation: SegmentationNode, volume: VolumeNode
 ) -> Counter[tuple[int, int]]:
     """Voxels that segments of two ranks share; looks only where the boxes of two layers meet."""
     shared: Counter[tuple[int, int]] = Counter()
@@ -138,7 +149,7 @@ def _count_shared(
     return shared
 
 
-def _rank_of(layer: Layer, ranks: dict[str, int], dtype: Any) -> np.ndarray:
+def _rank_of(layer: Layer, ranks: dict[str, int], dtype: npt.DTypeLike) -> np.ndarray:
     """The rank of each number of a layer, 0 where its segment is not wanted."""
     rank_of = np.zeros(max(len(content_of(layer.image).counts), max(layer.values.values()) + 1), dtype)
     for segment_id, value in layer.values.items():
@@ -147,16 +158,16 @@ def _rank_of(layer: Layer, ranks: dict[str, int], dtype: Any) -> np.ndarray:
     return rank_of
 
 
-def _paint(found: np.ndarray, part: np.ndarray) -> Counter[tuple[int, int]]:
+def _paint(labels: np.ndarray, part: np.ndarray) -> Counter[tuple[int, int]]:
     """Puts ``part`` over ``found``, the higher rank above; counts the voxels that both claim, by both ranks."""
     shared: Counter[tuple[int, int]] = Counter()
-    both = np.flatnonzero((found != 0) & (part != 0) & (found != part))
+    both = np.flatnonzero((labels != 0) & (part != 0) & (labels != part))
     if both.size:
-        pairs = np.stack([found.ravel()[both], part.ravel()[both]])
+        pairs = np.stack([labels.ravel()[both], part.ravel()[both]])
         pairs.sort(axis=0)
         for (low, high), count in zip(*np.unique(pairs.T, axis=0, return_counts=True), strict=True):
             shared[int(low), int(high)] = int(count)
-    np.maximum(found, part, out=found)
+    np.maximum(labels, part, out=labels)
     return shared
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import slicer
 
+from MedSegTrainerUI.scene.case_checks import Finding
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.segment_layers import segment_ids, segment_name, segment_volumes
 from MedSegTrainerUI.shared.tables import SEVERITIES
@@ -23,15 +23,15 @@ def show_row(row: CaseRow, rows: Sequence[CaseRow]) -> None:
                 display.SetVisibility(wanted)
 
 
-def speaks_of(row: CaseRow, findings: Sequence[Any]) -> str:
+def speaks_of(row: CaseRow, findings: Sequence[Finding]) -> str:
     """The ID of the smallest segment that the gravest finding names, else of the largest of all; '' for none."""
     if row.segmentation is None:
         return ""
     sizes = {one: ml for one, ml in segment_volumes(row.segmentation).items() if ml > 0}
     gravest = min(findings, key=lambda one: SEVERITIES.index(one.severity), default=None)
-    words = f"{gravest.message} {gravest.remedy}" if gravest is not None else ""
+    text = f"{gravest.message} {gravest.remedy}" if gravest is not None else ""
     named = [
-        one for one in segment_ids(row.segmentation) if one in sizes and segment_name(row.segmentation, one) in words
+        one for one in segment_ids(row.segmentation) if one in sizes and segment_name(row.segmentation, one) in text
     ]
     if named:
         return min(named, key=sizes.__getitem__)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import vtk
 
 from MedSegTrainerLib.classes import default_color
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.segment_layers import segment_ids, segment_name, segment_volumes
+from MedSegTrainerUI.slicer_types import Segment, SegmentationNode
 
-RowSegment = tuple[str, Any, float, int | None]
+RowSegment = tuple[str, Segment, float, int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class SegmentClass:
 
 
 @dataclass
-class _Found:
+class _ClassInProgress:
     name: str
     segments: list[str] = field(default_factory=list)
     color: tuple[int, int, int] | None = None
@@ -64,7 +64,7 @@ class ClassFinder:
 
     def __init__(self, class_names: Mapping[str, str]) -> None:
         self._chosen = {same_name(name): " ".join(wanted.split()) for name, wanted in class_names.items()}
-        self._found: dict[str, _Found] = {}
+        self._by_key: dict[str, _ClassInProgress] = {}
 
     def add(self, row: CaseRow, segments: Sequence[RowSegment]) -> None:
         """segments: those of the row."""
@@ -74,7 +74,7 @@ class ClassFinder:
             if not wanted:
                 continue
             key = same_name(wanted)
-            one = self._found.setdefault(key, _Found(wanted))
+            one = self._by_key.setdefault(key, _ClassInProgress(wanted))
             sizes[key] = sizes.get(key, 0.0) + ml
             if name not in one.segments:
                 one.segments.append(name)
@@ -83,11 +83,11 @@ class ClassFinder:
             if one.color is None and segment is not None:
                 one.color, one.terminology = _looks(segment)
         for key, ml in sizes.items():
-            self._found[key].cases += ml > 0 or row.segmentation is None
-            self._found[key].ml += ml
+            self._by_key[key].cases += ml > 0 or row.segmentation is None
+            self._by_key[key].ml += ml
 
     def classes(self) -> list[SegmentClass]:
-        return _numbered(list(self._found.values()))
+        return _numbered(list(self._by_key.values()))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -96,14 +96,14 @@ def same_name(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-def segments_of_classes(segmentation: Any, classes: Sequence[SegmentClass]) -> dict[str, SegmentClass]:
+def segments_of_classes(segmentation: SegmentationNode, classes: Sequence[SegmentClass]) -> dict[str, SegmentClass]:
     """The class of each segment that belongs to one, by its ID, in the order of the segments table."""
     by_name = {same_name(name): item for item in classes for name in item.segments}
-    found = {one: by_name.get(same_name(segment_name(segmentation, one))) for one in segment_ids(segmentation)}
-    return {segment_id: item for segment_id, item in found.items() if item is not None}
+    owners = {one: by_name.get(same_name(segment_name(segmentation, one))) for one in segment_ids(segmentation)}
+    return {segment_id: item for segment_id, item in owners.items() if item is not None}
 
 
-def segment_terminology(segment: Any) -> str:
+def segment_terminology(segment: Segment) -> str:
     """Slicer's text form of the coded entry; '' when there is none."""
     text = vtk.reference("")
     return str(text) if segment.GetTag(segment.GetTerminologyEntryTagName(), text) else ""
@@ -120,17 +120,17 @@ def segments_of_row(row: CaseRow) -> list[RowSegment]:
     return [((segment.GetName() or "").strip(), segment, volumes[one], None) for one, segment in segments.items()]
 
 
-def _looks(segment: Any) -> tuple[tuple[int, int, int], str]:
+def _looks(segment: Segment) -> tuple[tuple[int, int, int], str]:
     red, green, blue = (min(255, max(0, round(255 * part))) for part in segment.GetColor())
     return (red, green, blue), segment_terminology(segment)
 
 
-def _numbered(found: Sequence[_Found]) -> list[SegmentClass]:
-    taken = {one.value for one in found if one.value is not None}
-    free = (value for value in range(1, len(found) + len(taken) + 1) if value not in taken)
+def _numbered(classes: Sequence[_ClassInProgress]) -> list[SegmentClass]:
+    taken = {one.value for one in classes if one.value is not None}
+    free = (value for value in range(1, len(classes) + len(taken) + 1) if value not in taken)
     given: set[int] = set()
     result = []
-    for index, one in enumerate(found):
+    for index, one in enumerate(classes):
         value = one.value if one.value is not None and one.value not in given else next(free)
         given.add(value)
         item = SegmentClass(

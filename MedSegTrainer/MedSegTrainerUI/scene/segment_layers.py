@@ -7,10 +7,9 @@ own extent: one export of the whole volume for each segment would take seconds.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import slicer
@@ -26,6 +25,7 @@ from MedSegTrainerUI.scene.volumes import (
     reslice,
     volume_geometry,
 )
+from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode, VtkObject
 
 MOST_REMEMBERED = 1000  # layers; their numbers are small
 PLANES_AT_ONCE = 4
@@ -36,7 +36,7 @@ _contents: OrderedDict[int, Content] = OrderedDict()  # by modification time, wh
 class Layer:
     """``values`` are the numbers that segments, by their IDs, have in ``image`` (a vtkOrientedImageData)."""
 
-    image: Any
+    image: VtkObject
     values: Mapping[str, int]
 
 
@@ -62,22 +62,22 @@ class Part:
         return tuple(slice(low, low + size) for low, size in zip(self.start, self.array.shape, strict=True))
 
 
-def segment_ids(segmentation: Any) -> list[str]:
+def segment_ids(segmentation: SegmentationNode) -> list[str]:
     """In the order of the segments table."""
     return list(segmentation.GetSegmentation().GetSegmentIDs())
 
 
-def segment_name(segmentation: Any, segment_id: str) -> str:
+def segment_name(segmentation: SegmentationNode, segment_id: str) -> str:
     return (segmentation.GetSegmentation().GetSegment(segment_id).GetName() or "").strip()
 
 
-def stored_layers(segmentation: Any, wanted: Collection[str]) -> list[Layer]:
+def stored_layers(segmentation: SegmentationNode, wanted: Collection[str]) -> list[Layer]:
     """The layers with the ``wanted`` segments; those that have no voxels, only surfaces, are in none."""
     asked = set(wanted)
     return _layers(segmentation.GetSegmentation(), [one for one in segment_ids(segmentation) if one in asked])
 
 
-def all_layers(segmentation: Any, wanted: Collection[str], volume: Any) -> list[Layer]:
+def all_layers(segmentation: SegmentationNode, wanted: Collection[str], volume: VolumeNode) -> list[Layer]:
     """The layers with the ``wanted`` segments; what has no voxels gets those of ``volume``, in a copy.
 
     Raises DataError where they cannot be converted, or lie under other, non-linear transforms than the volume.
@@ -88,14 +88,14 @@ def all_layers(segmentation: Any, wanted: Collection[str], volume: Any) -> list[
     return [*layers, *_from_surfaces(segmentation, missing, volume)] if missing else layers
 
 
-def content_of(image: Any) -> Content:
+def content_of(image: VtkObject) -> Content:
     """Counted once for each state of a layer."""
     for _voxels in count_layer(image):
         pass
     return _contents[image.GetMTime()]
 
 
-def count_layer(image: Any) -> Iterator[int]:
+def count_layer(image: VtkObject) -> Iterator[int]:
     """What ``content_of`` does, in steps: yields the voxels of each; none where it is known. Where the layer is changed
     between two steps, it ends without a result."""
     key = image.GetMTime()
@@ -112,7 +112,7 @@ def count_layer(image: Any) -> Iterator[int]:
         _contents.popitem(last=False)
 
 
-def segment_volumes(segmentation: Any, volume: Any = None) -> dict[str, float]:
+def segment_volumes(segmentation: SegmentationNode, volume: VolumeNode = None) -> dict[str, float]:
     """Millilitres of each segment by its ID, 0 where it is empty; in the frame of ``volume``, else the segmentation's.
 
     What has no voxels is measured as it is: surfaces, fractional labelmaps, contours.
@@ -121,20 +121,20 @@ def segment_volumes(segmentation: Any, volume: Any = None) -> dict[str, float]:
     if volume is not None:
         with suppress(DataError):  # bent space: told where it matters, at the check and at the export
             scale = abs(np.linalg.det(relative_matrix(segmentation, volume)[:3, :3]))
-    found = dict.fromkeys(segment_ids(segmentation), 0.0)
-    layers = stored_layers(segmentation, found)
+    volumes = dict.fromkeys(segment_ids(segmentation), 0.0)
+    layers = stored_layers(segmentation, volumes)
     for layer in layers:
         counts = content_of(layer.image).counts
         voxel = scale * abs(np.linalg.det(image_to_world(layer.image)[:3, :3])) / 1000
         for segment_id, value in layer.values.items():
-            found[segment_id] = float(counts[value] * voxel) if value < len(counts) else 0.0
+            volumes[segment_id] = float(counts[value] * voxel) if value < len(counts) else 0.0
     stored = {segment_id for layer in layers for segment_id in layer.values}
-    for segment_id in found.keys() - stored:
-        found[segment_id] = scale * shape_ml(segmentation.GetSegmentation().GetSegment(segment_id))
-    return found
+    for segment_id in volumes.keys() - stored:
+        volumes[segment_id] = scale * shape_ml(segmentation.GetSegmentation().GetSegment(segment_id))
+    return volumes
 
 
-def part_on_grid(layer: Layer, segmentation: Any, volume: Any) -> Part | None:
+def part_on_grid(layer: Layer, segmentation: SegmentationNode, volume: VolumeNode) -> Part | None:
     """A layer on the voxels of ``volume``, cut to what it holds; None where it holds nothing there.
 
     Where the voxels lie on each other it is a view; else each voxel gets the number at its centre.
@@ -157,7 +157,7 @@ def part_on_grid(layer: Layer, segmentation: Any, volume: Any) -> Part | None:
     return Part(array=image_array(layer.image)[region], start=tuple(int(one) for one in first[::-1]))
 
 
-def layer_to_grid(layer: Layer, segmentation: Any, volume: Any) -> np.ndarray:
+def layer_to_grid(layer: Layer, segmentation: SegmentationNode, volume: VolumeNode) -> np.ndarray:
     """4 x 4: from voxels of a layer to voxels of ``volume``."""
     to_volume = relative_matrix(segmentation, volume) @ image_to_world(layer.image)
     return np.linalg.inv(volume_geometry(volume).ijk_to_ras) @ to_volume
@@ -170,20 +170,20 @@ def box_on_grid(to_grid: np.ndarray, low: np.ndarray, size: Collection[int]) -> 
     return corners[:, :3].min(axis=0), corners[:, :3].max(axis=0)
 
 
-def _layers(content: Any, wanted: list[str]) -> list[Layer]:
-    found: dict[str, tuple[Any, dict[str, int]]] = {}
+def _layers(content: VtkObject, wanted: list[str]) -> list[Layer]:
+    by_image: dict[str, tuple[VtkObject, dict[str, int]]] = {}
     for segment_id in wanted:
         segment = content.GetSegment(segment_id)
         image = segment.GetRepresentation(binary_name())
         if image is not None:
-            found.setdefault(image.GetAddressAsString(""), (image, {}))[1][segment_id] = segment.GetLabelValue()
-    return [Layer(image=image, values=values) for image, values in found.values()]
+            by_image.setdefault(image.GetAddressAsString(""), (image, {}))[1][segment_id] = segment.GetLabelValue()
+    return [Layer(image=image, values=values) for image, values in by_image.values()]
 
 
 class _Counting:
     """Counts an image slab by slab; what it found is ``content``, an empty one where there is nothing."""
 
-    def __init__(self, image: Any) -> None:
+    def __init__(self, image: VtkObject) -> None:
         self._image = image
         self._counts = np.zeros(1, int)
         self._low, self._high = np.full(3, np.iinfo(int).max), np.full(3, -1)
@@ -222,18 +222,20 @@ class _Counting:
         return Content(counts=self._counts, low=(x, y, z), size=(width, height, depth))
 
 
-def _resampled(image: Any, to_grid: np.ndarray, low: np.ndarray, size: Any, grid_size: Any) -> Part | None:
+def _resampled(
+    image: VtkObject, to_grid: np.ndarray, low: np.ndarray, size: Collection[int], grid_size: Sequence[int]
+) -> Part | None:
     lowest, highest = box_on_grid(to_grid, low, size)
     first = np.maximum(np.floor(lowest), 0).astype(int)
     last = np.minimum(np.ceil(highest), np.array(grid_size) - 1).astype(int)
     if (last < first).any():
         return None
     box = (first[0], last[0], first[1], last[1], first[2], last[2])
-    found = reslice(image, np.linalg.inv(to_grid), tuple(int(one) for one in box), linear=False)
-    return Part(array=image_array(found), start=tuple(int(one) for one in first[::-1]))
+    resampled = reslice(image, np.linalg.inv(to_grid), tuple(int(one) for one in box), linear=False)
+    return Part(array=image_array(resampled), start=tuple(int(one) for one in first[::-1]))
 
 
-def _from_surfaces(segmentation: Any, wanted: list[str], volume: Any) -> list[Layer]:
+def _from_surfaces(segmentation: SegmentationNode, wanted: list[str], volume: VolumeNode) -> list[Layer]:
     source, copy = segmentation.GetSegmentation(), slicer.vtkSegmentation()
     copy.SetSourceRepresentationName(source.GetSourceRepresentationName())
     grid = volume_geometry(volume)

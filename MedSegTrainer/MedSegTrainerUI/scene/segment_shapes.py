@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import slicer
@@ -13,6 +12,7 @@ import vtk
 from vtk.util import numpy_support
 
 from MedSegTrainerUI.scene.volumes import image_array, matrix_array
+from MedSegTrainerUI.slicer_types import Segment, SegmentationNode, VtkObject
 
 MOST_REMEMBERED = 1000  # sizes
 _sizes: OrderedDict[int, float] = OrderedDict()  # ml by modification time, which VTK gives to one object only
@@ -30,13 +30,15 @@ def binary_name() -> str:
     return slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
 
 
-def shapes_of(segment: Any) -> list[Any]:
+def shapes_of(segment: Segment) -> list[VtkObject]:
     """The data of a segment that are no voxels and not empty; to convert an empty surface is an error in VTK."""
-    found = [segment.GetRepresentation(name) for name in _measures()]
-    return [data for data in found if data is not None and (data.IsA("vtkImageData") or data.GetNumberOfCells())]
+    representations = [segment.GetRepresentation(name) for name in _measures()]
+    return [
+        data for data in representations if data is not None and (data.IsA("vtkImageData") or data.GetNumberOfCells())
+    ]
 
 
-def unstored_segments(segmentation: Any, wanted: Collection[str]) -> list[Shape]:
+def unstored_segments(segmentation: SegmentationNode, wanted: Collection[str]) -> list[Shape]:
     """The ``wanted`` segments that have shapes and no voxels, in the order of the segments table."""
     content = segmentation.GetSegmentation()
     segments = [(one, content.GetSegment(one)) for one in content.GetSegmentIDs() if one in wanted]
@@ -47,7 +49,7 @@ def unstored_segments(segmentation: Any, wanted: Collection[str]) -> list[Shape]
     ]
 
 
-def shape_ml(segment: Any) -> float:
+def shape_ml(segment: Segment) -> float:
     """Millilitres in the segmentation's own frame; 0 where there is nothing. Contours are slabs, as thick as their
     distance."""
     for name, measure in _measures().items():
@@ -57,14 +59,14 @@ def shape_ml(segment: Any) -> float:
     return 0.0
 
 
-def image_to_world(image: Any) -> np.ndarray:
+def image_to_world(image: VtkObject) -> np.ndarray:
     """4 x 4: from voxels of a vtkOrientedImageData to mm."""
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     return matrix_array(matrix)
 
 
-def _measures() -> dict[str, Callable[[Any], float]]:
+def _measures() -> dict[str, Callable[[VtkObject], float]]:
     converter = slicer.vtkSegmentationConverter
     return {
         converter.GetSegmentationClosedSurfaceRepresentationName(): _surface_ml,
@@ -73,7 +75,7 @@ def _measures() -> dict[str, Callable[[Any], float]]:
     }
 
 
-def _remembered(data: Any, measure: Callable[[Any], float]) -> float:
+def _remembered(data: VtkObject, measure: Callable[[VtkObject], float]) -> float:
     key = data.GetMTime()
     if key not in _sizes:
         _sizes[key] = measure(data)
@@ -82,7 +84,7 @@ def _remembered(data: Any, measure: Callable[[Any], float]) -> float:
     return _sizes[key]
 
 
-def _surface_ml(surface: Any) -> float:
+def _surface_ml(surface: VtkObject) -> float:
     triangles = vtk.vtkTriangleFilter()
     triangles.SetInputData(surface)
     triangles.PassLinesOff()
@@ -92,7 +94,7 @@ def _surface_ml(surface: Any) -> float:
     return float(measure.GetVolume()) / 1000
 
 
-def _fractional_ml(image: Any) -> float:
+def _fractional_ml(image: VtkObject) -> float:
     """The sum of the fractions, which lie between the two numbers of a field of the image."""
     if image.GetPointData().GetScalars() is None:
         return 0.0
@@ -105,7 +107,7 @@ def _fractional_ml(image: Any) -> float:
     return fractions * float(abs(np.linalg.det(image_to_world(image)[:3, :3]))) / 1000
 
 
-def _contours_ml(contours: Any) -> float:
+def _contours_ml(contours: VtkObject) -> float:
     points = numpy_support.vtk_to_numpy(contours.GetPoints().GetData()).astype(float)
     normals, middles = [], []
     for index in range(contours.GetNumberOfCells()):

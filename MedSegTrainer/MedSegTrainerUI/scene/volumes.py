@@ -11,7 +11,6 @@ import errno
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import slicer
@@ -21,6 +20,7 @@ from vtk.util import numpy_support
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import DataError, StorageError
+from MedSegTrainerUI.slicer_types import Node, SegmentationNode, VolumeNode, VtkObject
 
 SAME_PLACE = 0.1  # voxels: below, voxels lie on each other and are not resampled (nearest neighbours are the same)
 
@@ -41,7 +41,7 @@ class VolumeGeometry:
         return float(abs(np.linalg.det(self.ijk_to_ras[:3, :3]))) / 1000
 
 
-def volume_geometry(volume: Any) -> VolumeGeometry:
+def volume_geometry(volume: VolumeNode) -> VolumeGeometry:
     """Raises DataError for a volume that has no voxels, or no place (its axes are parallel)."""
     image = volume.GetImageData()
     if image is None or min(image.GetDimensions()) < 1 or image.GetPointData().GetScalars() is None:
@@ -60,7 +60,7 @@ def volume_geometry(volume: Any) -> VolumeGeometry:
     return VolumeGeometry(size=tuple(image.GetDimensions()), ijk_to_ras=ijk_to_ras)
 
 
-def volume_array(volume: Any) -> np.ndarray:
+def volume_array(volume: VolumeNode) -> np.ndarray:
     """The voxels (z, y, x), a view. Raises DataError for a volume without voxels or with several numbers a voxel."""
     geometry = volume_geometry(volume)
     components = volume.GetImageData().GetNumberOfScalarComponents()
@@ -74,19 +74,19 @@ def volume_array(volume: Any) -> np.ndarray:
     return image_array(volume.GetImageData()).reshape(geometry.size_zyx)
 
 
-def export_volume(volume: Any, path: Path) -> None:
+def export_volume(volume: VolumeNode, path: Path) -> None:
     """Writes a volume as uncompressed NRRD in its own frame. Raises DataError or StorageError."""
     volume_array(volume)
     write_image(volume.GetImageData(), volume_geometry(volume).ijk_to_ras, path)
 
 
-def export_channel(volume: Any, reference: Any, path: Path) -> None:
+def export_channel(volume: VolumeNode, reference: SegmentationNode, path: Path) -> None:
     """Writes a volume on the voxels of ``reference``. Raises DataError or StorageError."""
     array = resample_to(volume, reference)
     write_image(array_image(array), volume_geometry(reference).ijk_to_ras, path)
 
 
-def resample_to(volume: Any, reference: Any) -> np.ndarray:
+def resample_to(volume: VolumeNode, reference: SegmentationNode) -> np.ndarray:
     """The voxels of a volume (z, y, x) on those of ``reference``, by linear interpolation, in the volume's own type.
 
     Voxels that the volume does not reach get its lowest value. Where both lie on the same voxels it is a view.
@@ -102,7 +102,7 @@ def resample_to(volume: Any, reference: Any) -> np.ndarray:
     return image_array(image).reshape(there.size_zyx)
 
 
-def relative_matrix(node: Any, other: Any) -> np.ndarray:
+def relative_matrix(node: Node, other: Node) -> np.ndarray:
     """4 x 4: from the frame of ``node`` to that of ``other``, which lie under transforms of their own or none.
 
     Transforms that both lie under do not count. Raises DataError where one of the others is not linear.
@@ -134,7 +134,9 @@ def offset_of(matrix: np.ndarray, low: tuple[int, ...], size: tuple[int, ...]) -
     return tuple(int(step) for step in offset) if np.abs(shifts - offset).max() < SAME_PLACE else None
 
 
-def reslice(image: Any, to_input: np.ndarray, box: tuple[int, ...], *, linear: bool, background: float = 0.0) -> Any:
+def reslice(
+    image: VtkObject, to_input: np.ndarray, box: tuple[int, ...], *, linear: bool, background: float = 0.0
+) -> VtkObject:
     """A vtkImageData of the voxels ``box`` (first, last along x, y, z); ``to_input`` leads to voxels of ``image``."""
     plain = vtk.vtkImageData()
     plain.ShallowCopy(image)
@@ -155,7 +157,7 @@ def reslice(image: Any, to_input: np.ndarray, box: tuple[int, ...], *, linear: b
     return filter_.GetOutput()
 
 
-def write_image(image: Any, ijk_to_ras: np.ndarray, path: Path) -> None:
+def write_image(image: VtkObject, ijk_to_ras: np.ndarray, path: Path) -> None:
     """Writes a vtkImageData as uncompressed NRRD, whole or not at all. Raises StorageError."""
     matrix = vtk.vtkMatrix4x4()
     matrix.DeepCopy(np.asarray(ijk_to_ras, float).ravel())
@@ -184,7 +186,7 @@ def write_image(image: Any, ijk_to_ras: np.ndarray, path: Path) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _writable(image: Any) -> Any:
+def _writable(image: VtkObject) -> VtkObject:
     """The image, in a wider type where Slicer's writer does not know its own."""
     array = image_array(image)
     if array.dtype.kind == "f" or (array.dtype.itemsize <= 4 and array.dtype != np.int8):
@@ -192,13 +194,13 @@ def _writable(image: Any) -> Any:
     return array_image(array.astype(np.int16 if array.dtype == np.int8 else np.float64))
 
 
-def image_array(image: Any) -> np.ndarray:
+def image_array(image: VtkObject) -> np.ndarray:
     """The voxels of a vtkImageData with one number a voxel, (z, y, x), a view."""
     x, y, z = image.GetDimensions()
     return numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(z, y, x)
 
 
-def array_image(array: np.ndarray) -> Any:
+def array_image(array: np.ndarray) -> VtkObject:
     """A vtkImageData that holds the voxels (z, y, x)."""
     image = vtk.vtkImageData()
     image.SetDimensions(*array.shape[::-1])
@@ -206,22 +208,22 @@ def array_image(array: np.ndarray) -> Any:
     return image
 
 
-def matrix_array(matrix: Any) -> np.ndarray:
+def matrix_array(matrix: VtkObject) -> np.ndarray:
     """A vtkMatrix4x4 as an array."""
     return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
 
 
-def _parents(node: Any) -> list[Any]:
+def _parents(node: Node) -> list[Node]:
     """The transforms that a node lies under, the nearest first."""
-    found = []
+    parents = []
     parent = node.GetParentTransformNode()
     while parent is not None:
-        found.append(parent)
+        parents.append(parent)
         parent = parent.GetParentTransformNode()
-    return found
+    return parents
 
 
-def _to_ancestor(transforms: list[Any]) -> np.ndarray:
+def _to_ancestor(transforms: list[Node]) -> np.ndarray:
     product = np.eye(4)
     for transform in transforms:
         matrix = vtk.vtkMatrix4x4()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Concatenate, Protocol, TypeVar
 
 import qt
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import MedSegError
+from MedSegTrainerUI.slicer_types import Widget
 
 # dark words on a light ground in both the light and the dark theme of Slicer
 STYLES = {
@@ -20,7 +21,17 @@ STYLES = {
 }
 
 
-def show_message(label: Any, text: str, severity: str = "error") -> None:
+class Telling(Protocol):
+    """What can show a message to the user."""
+
+    def tell(self, text: str, severity: str = "error") -> None: ...
+
+
+Section = TypeVar("Section", bound=Telling)
+Result = TypeVar("Result")
+
+
+def show_message(label: Widget, text: str, severity: str = "error") -> None:
     """Shows ``text`` in a QLabel; '' hides it. ``severity``: note, warning or error."""
     label.setTextFormat(qt.Qt.PlainText)  # names of files and segments may look like tags
     label.wordWrap = True
@@ -30,13 +41,15 @@ def show_message(label: Any, text: str, severity: str = "error") -> None:
     label.visible = bool(text)
 
 
-def allow(button: Any, reason: str | bool, tip: str) -> None:
+def allow(button: Widget, reason: str | bool, tip: str) -> None:
     """Enables a button where ``reason`` is empty; its tooltip says why not, or what the button does."""
     button.enabled = not reason
     button.toolTip = reason or tip
 
 
-def told(method: Callable[..., Any]) -> Callable[..., Any]:
+def report_errors(
+    method: Callable[Concatenate[Section, ...], Result],
+) -> Callable[Concatenate[Section, ...], Result | None]:
     """A method of a section, called by Qt or VTK, whose errors are told to the user by the section's ``tell``.
 
     What the caller gives beyond the arguments of ``method`` is dropped, as PythonQt does for plain functions.
@@ -44,7 +57,7 @@ def told(method: Callable[..., Any]) -> Callable[..., Any]:
     taken = method.__code__.co_argcount - 1
 
     @functools.wraps(method)
-    def wrapper(self: Any, *arguments: Any) -> Any:
+    def wrapper(self: Section, *arguments: object) -> Result | None:
         try:
             return method(self, *arguments[:taken])
         except MedSegError as error:
@@ -53,5 +66,6 @@ def told(method: Callable[..., Any]) -> Callable[..., Any]:
             logging.exception("MedSegTrainer: %s failed", method.__qualname__)
             text = _("This did not work, by a mistake in MedSegTrainer: {error}. The error log of Slicer tells more.")
             self.tell(text.format(error=error))
+        return None
 
     return wrapper

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import qt
+
+from MedSegTrainerUI.slicer_types import QtObject, Widget
 
 NARROWEST = 356  # pixels that the panel has at least: a dock of 380 less its margins
 FRAME = 12  # pixels of a line edit beside its text
@@ -17,7 +17,7 @@ class RowBreaks:
     is called at every refresh, and takes about a millisecond.
     """
 
-    def __init__(self, root: Any) -> None:
+    def __init__(self, root: Widget) -> None:
         self._rows: list[Row] = []
         self._take(root.layout(), NARROWEST)
 
@@ -25,7 +25,7 @@ class RowBreaks:
         for row in self._rows:  # what lies inside another comes before it
             row.adjust()
 
-    def _take(self, layout: Any, width: int) -> Row | None:
+    def _take(self, layout: QtObject, width: int) -> Row | None:
         """Looks through a layout that can be so wide; gives the row, where it is one."""
         margins = layout.contentsMargins
         margins = margins() if callable(margins) else margins  # a method in Qt 5, a property in Qt 6
@@ -55,7 +55,7 @@ class RowBreaks:
 class Control:
     """A widget of a row. How wide it must be is asked once, but of labels that wrap and buttons, whose texts change."""
 
-    def __init__(self, widget: Any) -> None:
+    def __init__(self, widget: Widget) -> None:
         self._widget = widget
         self._wraps = bool(widget.inherits("QLabel") and widget.wordWrap)
         self._is_button = bool(widget.inherits("QPushButton"))
@@ -78,7 +78,7 @@ class Control:
 class Row:
     """A QHBoxLayout with what lies in it, and the pixels that there are for it."""
 
-    def __init__(self, layout: Any, parts: list[Row | Control], space: int) -> None:
+    def __init__(self, layout: QtObject, parts: list[Row | Control], space: int) -> None:
         self._layout, self._parts, self._space = layout, parts, space
         self._spacing = int(layout.spacing)
         self._broken = False
@@ -105,7 +105,7 @@ class Row:
         return [part.width() for part in self._parts if part.is_shown]
 
 
-def _least(widget: Any) -> int:
+def _least(widget: Widget) -> int:
     """Pixels without which something is cut."""
     if widget.inherits("QLabel") and widget.wordWrap:
         return _longest_word(widget)
@@ -116,17 +116,17 @@ def _least(widget: Any) -> int:
     return int(max(widget.minimumWidth, widget.minimumSizeHint.width()))
 
 
-def _longest_word(label: Any) -> int:
+def _longest_word(label: Widget) -> int:
     metrics = label.fontMetrics()
     return max((metrics.horizontalAdvance(word) for word in label.text.split()), default=0)
 
 
-def _shown_hint(editor: Any) -> int:
+def _shown_hint(editor: Widget) -> int:
     """Of a line edit, the pixels of what it says while it is empty."""
     return int(editor.fontMetrics().horizontalAdvance(editor.placeholderText)) + FRAME
 
 
-def _form_width(form: Any) -> int:
+def _form_width(form: QtObject) -> int:
     """Pixels that a form needs with its labels beside the fields."""
     width = form.horizontalSpacing
     for role in (qt.QFormLayout.LabelRole, qt.QFormLayout.FieldRole):
@@ -135,7 +135,7 @@ def _form_width(form: Any) -> int:
     return int(width)
 
 
-def _field_width(item: Any) -> int:
+def _field_width(item: QtObject) -> int:
     """Of a label or a field, which may be a row of controls."""
     inside, widget = item.layout(), item.widget()
     if inside is None:
@@ -144,7 +144,7 @@ def _field_width(item: Any) -> int:
     return sum(widths) + int(inside.spacing) * max(0, len(widths) - 1)
 
 
-def _narrow(grid: Any, width: int) -> None:
+def _narrow(grid: QtObject, width: int) -> None:
     """Lays out a grid of controls anew in fewer columns, where they are too wide for those that it has."""
     widgets = [grid.itemAt(index).widget() for index in range(grid.count())]
     columns = grid.columnCount()
@@ -158,6 +158,6 @@ def _narrow(grid: Any, width: int) -> None:
         grid.addWidget(widget, index // columns, index % columns)
 
 
-def _grid_width(grid: Any, widgets: list[Any], columns: int) -> int:
+def _grid_width(grid: QtObject, widgets: list[Widget], columns: int) -> int:
     widths = [max(one.sizeHint.width() for one in widgets[column::columns]) for column in range(columns)]
     return sum(widths) + int(grid.horizontalSpacing()) * (columns - 1)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import qt
 import slicer
+
+from MedSegTrainerUI.slicer_types import Ui
 
 SECTIONS = ("data", "train", "apply", "evaluate", "environment")
 NEXT = {"environment": "data", "data": "train", "train": "apply"}
@@ -16,7 +17,7 @@ SETTING = "MedSegTrainer/OneSection"
 class SectionFolding:
     """``ui`` are the widgets of MedSegTrainer.ui. ready: of the sections in ``NEXT``, whether they are done."""
 
-    def __init__(self, ui: Any, ready: Mapping[str, bool]) -> None:
+    def __init__(self, ui: Ui, ready: Mapping[str, bool]) -> None:
         self._box, self._ready = ui.oneSectionCheckBox, dict(ready)
         self._buttons = {name: getattr(ui, f"{name}Button") for name in SECTIONS}
         self._box.checked = slicer.util.settingsValue(SETTING, True, converter=slicer.util.toBool)

@@ -7,8 +7,10 @@ from typing import Any
 
 import slicer
 
+from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
 
-def views_with(volume: Any) -> list[str]:
+
+def views_with(volume: VolumeNode) -> list[str]:
     """IDs of the nodes of the slice views that show the volume as background or foreground."""
     return [
         view
@@ -17,7 +19,7 @@ def views_with(volume: Any) -> list[str]:
     ]
 
 
-def show_other_things(volume: Any) -> bool:
+def show_other_things(volume: VolumeNode) -> bool:
     """Whether there are slice views, and none of them shows the volume."""
     return bool(_in_layout()) and not views_with(volume)
 
@@ -27,7 +29,7 @@ def show_a_fusion() -> bool:
     return any(one.GetForegroundVolumeID() or one.GetLabelVolumeID() for one in _in_layout().values())
 
 
-def show_only_in(segmentation: Any, views: Sequence[str]) -> None:
+def show_only_in(segmentation: SegmentationNode, views: Sequence[str]) -> None:
     """Draws a segmentation in these views and nowhere else; hides it where there are none."""
     display = segmentation.GetDisplayNode()
     if display is None:

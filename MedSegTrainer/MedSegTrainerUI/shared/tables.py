@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import qt
 
 from MedSegTrainerUI.shared.row_breaks import NARROWEST
+from MedSegTrainerUI.slicer_types import QtObject, Widget
 
 SEVERITIES = ("error", "warning", "note")
 DOT_COLORS = {"error": (198, 40, 50), "warning": (217, 154, 28), "note": (59, 120, 195), "": (63, 155, 79)}
@@ -32,7 +32,7 @@ class Cell:
     faint: bool = False
 
 
-def prepare(table: Any, stretched: Sequence[int], widths: Mapping[int, int] | None = None) -> None:
+def prepare(table: Widget, stretched: Sequence[int], widths: Mapping[int, int] | None = None) -> None:
     """Columns as wide as their content, or as ``widths`` (pixels; 0: as their title) says, but those that share the
     rest. Where the titles alone are wider than the panel, with large fonts, the table can be scrolled."""
     header = table.horizontalHeader()
@@ -53,7 +53,7 @@ def prepare(table: Any, stretched: Sequence[int], widths: Mapping[int, int] | No
     table.verticalHeader().setDefaultSectionSize(max(row_height, table.verticalHeader().defaultSectionSize))
 
 
-def fill(table: Any, rows: Sequence[Sequence[Cell]], fewest: int, before: Sequence[Sequence[Cell]] = ()) -> None:
+def fill(table: Widget, rows: Sequence[Sequence[Cell]], fewest: int, before: Sequence[Sequence[Cell]] = ()) -> None:
     """Shows ``rows`` without a signal; the selection stays. The table is as high as its rows, within limits.
 
     before: what it shows, an empty row where that is not known; cells that are the same are not made again.
@@ -62,21 +62,40 @@ def fill(table: Any, rows: Sequence[Sequence[Cell]], fewest: int, before: Sequen
     with _widths_kept(table):
         table.setRowCount(len(rows))
         for index, cells in enumerate(rows):
-            shown = (before[index] if index < len(before) else ()) or (None,) * len(cells)
-            for column, (cell, earlier) in enumerate(zip(cells, shown, strict=True)):
+            earlier_cells = (before[index] if index < len(before) else ()) or (None,) * len(cells)
+            for column, (cell, earlier) in enumerate(zip(cells, earlier_cells, strict=True)):
                 if cell != earlier:
                     table.setItem(index, column, _item(cell))
     table.blockSignals(blocked)
-    shown = min(max(len(rows), fewest), MOST_ROWS_SHOWN)
+    visible = min(max(len(rows), fewest), MOST_ROWS_SHOWN)
     row_height = table.verticalHeader().defaultSectionSize
     is_scrolled = table.horizontalScrollBarPolicy != qt.Qt.ScrollBarAlwaysOff
     bar = table.horizontalScrollBar().sizeHint.height() if is_scrolled else 0
     header = table.horizontalHeader().sizeHint.height()
-    table.setFixedHeight(header + shown * row_height + bar + 2 * table.frameWidth + 2)
+    table.setFixedHeight(header + visible * row_height + bar + 2 * table.frameWidth + 2)
+
+
+class ChangedCells:
+    """A table in which only what differs is drawn anew, so that an edit that was begun goes on."""
+
+    def __init__(self, table: Widget) -> None:
+        self._table = table
+        self._rows: list[Sequence[Cell]] | None = None
+
+    def fill(self, rows: Sequence[Sequence[Cell]], fewest: int) -> None:
+        """As ``fill`` of the whole table."""
+        if self._rows is None or self._rows != list(rows):
+            before, self._rows = self._rows, list(rows)
+            fill(self._table, rows, fewest, before or ())
+
+    def forget(self, row: int) -> None:
+        """The user has changed it: it is drawn anew with the next ``fill``."""
+        if self._rows is not None:
+            self._rows[row] = ()
 
 
 @contextmanager
-def _widths_kept(table: Any) -> Iterator[None]:
+def _widths_kept(table: Widget) -> Iterator[None]:
     """Columns as wide as their content are measured once, at the end: Qt would measure all rows at every new cell."""
     header, by_content = table.horizontalHeader(), qt.QHeaderView.ResizeToContents
     columns = [one for one in range(table.columnCount) if header.sectionResizeMode(one) == by_content]
@@ -87,7 +106,7 @@ def _widths_kept(table: Any) -> Iterator[None]:
         header.setSectionResizeMode(column, by_content)
 
 
-def selected_rows(table: Any) -> list[int]:
+def selected_rows(table: Widget) -> list[int]:
     return sorted({index.row() for index in table.selectionModel().selectedRows()})
 
 
@@ -96,7 +115,7 @@ def format_ml(ml: float) -> str:
     return f"{ml:.3g}" if ml < 100 else f"{ml:.0f}"
 
 
-def _item(cell: Cell) -> Any:
+def _item(cell: Cell) -> QtObject:
     item = qt.QTableWidgetItem(cell.text)
     item.setToolTip(cell.tip)
     flags = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable
@@ -115,7 +134,7 @@ def _item(cell: Cell) -> Any:
     return item
 
 
-def _icon(color: Sequence[int], *, disc: bool) -> Any:
+def _icon(color: Sequence[int], *, disc: bool) -> QtObject:
     pixmap = qt.QPixmap(14, 14)
     pixmap.fill(qt.QColor(0, 0, 0, 0))
     painter = qt.QPainter(pixmap)

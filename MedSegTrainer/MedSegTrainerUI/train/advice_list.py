@@ -10,30 +10,31 @@ import qt
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import UsageError
+from MedSegTrainerUI.jobs.job_monitor import Event
 from MedSegTrainerUI.shared.tab_order import set_tab_order
+from MedSegTrainerUI.slicer_types import Widget
 from MedSegTrainerUI.train.settings import all_settings, full_key, parse_value, show_value
 
-Event = Mapping[str, Any]
 GOOD = "healthy"
 
 
 class AdviceList:
     """Rows in the layout of ``frame``. apply(changes): called with the settings of a finding that is applied."""
 
-    def __init__(self, frame: Any, apply: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, frame: Widget, apply: Callable[[dict[str, Any]], None]) -> None:
         self._frame, self._apply = frame, apply
         self._frame.visible = False
-        self._shown: list[Event] = []
+        self._displayed: list[Event] = []
         self._applied: Mapping[str, Any] = {}
-        self._rows: list[Any] = []
-        self.buttons: list[Any] = []
+        self._rows: list[Widget] = []
+        self.buttons: list[Widget] = []
 
     def show(self, advice: Mapping[str, Event], applied: Mapping[str, Any]) -> None:
         """The newest event of each finding; ``applied`` are the settings changed so far."""
         events = list(advice.values())
-        if events == self._shown and applied == self._applied:
+        if events == self._displayed and applied == self._applied:
             return
-        self._shown, self._applied = events, dict(applied)
+        self._displayed, self._applied = events, dict(applied)
         for row in self._rows:
             self._frame.layout().removeWidget(row)
             row.hide()  # without its parent it would be gone at once, and it can hold the button that was clicked
@@ -58,13 +59,13 @@ class AdviceList:
             button = qt.QPushButton(_("Apply"))
             done = all(self._applied.get(key, all_settings()[key].default) == value for key, value in changes.items())
             button.enabled = not done
-            told = "<br>".join(
+            listing = "<br>".join(
                 f"{all_settings()[key].label}: <b>{escape(show_value(value))}</b>" for key, value in changes.items()
             )
             button.toolTip = (
                 _("Already applied: it counts when a training is started.")
                 if done
-                else _("<p>Changes for the next start:<br>{changes}</p>").format(changes=told)
+                else _("<p>Changes for the next start:<br>{changes}</p>").format(changes=listing)
             )
             button.connect("clicked()", lambda changes=changes: self._apply(changes))
             layout.addWidget(button, 0, qt.Qt.AlignTop)
@@ -89,11 +90,11 @@ def remedy_changes(event: Event) -> dict[str, Any]:
 
 def _further(event: Event) -> str:
     """What to do by hand, and why the settings would help."""
-    told = []
+    lines = []
     for remedy in event.get("remedies", []):
         if remedy["setting"]:
             label = remedy["setting"].rpartition(".")[2].replace("_", " ")
-            told.append(f"{escape(label)}: {escape(remedy['current'])} &#8594; <b>{escape(remedy['suggested'])}</b>")
+            lines.append(f"{escape(label)}: {escape(remedy['current'])} &#8594; <b>{escape(remedy['suggested'])}</b>")
         else:
-            told.append(f"{escape(remedy['suggested'])} ({escape(remedy['why'])})")
-    return "".join(f"<br>&nbsp;&nbsp;&#8226; {line}" for line in told)
+            lines.append(f"{escape(remedy['suggested'])} ({escape(remedy['why'])})")
+    return "".join(f"<br>&nbsp;&nbsp;&#8226; {line}" for line in lines)

@@ -7,7 +7,8 @@ wheel and mouse it writes into the chart node.
 from __future__ import annotations
 
 import math
-from typing import Any
+
+from MedSegTrainerUI.slicer_types import Node
 
 Range = tuple[float, float]  # least and most
 LOG_SPAN = 10.0  # times the least: a linear axis would show what follows the first epochs as a line along its bottom
@@ -19,7 +20,7 @@ STEPS = (1.0, 2.0, 5.0, 10.0)  # of a power of ten, for the ends of a logarithmi
 class ChartAxes:
     """Of one vtkMRMLPlotChartNode."""
 
-    def __init__(self, chart: Any) -> None:
+    def __init__(self, chart: Node) -> None:
         self._chart = chart
         self._given: dict[str, Range] = {}  # by X and Y
         self._log = False

@@ -9,13 +9,14 @@ import qt
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.jobs.event_text import class_legend
-from MedSegTrainerUI.shared.messages import told
+from MedSegTrainerUI.shared.messages import report_errors
+from MedSegTrainerUI.train.job_protocol import JobView
 
 
 class ChartTitles:
     """``section`` has the widgets and the charts."""
 
-    def __init__(self, section: Any) -> None:
+    def __init__(self, section: JobView) -> None:
         self._section = section
         self._legend = ""
         self._zoomed: frozenset[str] = frozenset()
@@ -37,7 +38,7 @@ class ChartTitles:
         if self._section.charts.zoomed != self._zoomed:
             self._write()
 
-    @told
+    @report_errors
     def onLink(self, name: str) -> None:
         self._section.charts.show_all(name)
         self._write()

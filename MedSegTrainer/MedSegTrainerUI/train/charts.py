@@ -17,6 +17,8 @@ import vtk
 from slicer.i18n import tr as _
 from vtk.util import numpy_support
 
+from MedSegTrainerUI.jobs.job_monitor import JobWatch
+from MedSegTrainerUI.slicer_types import Node
 from MedSegTrainerUI.train.chart_axes import ChartAxes, Range, loss_axis
 
 MOST_ROWS = 400
@@ -28,20 +30,21 @@ EPOCH, TRAINING, HELD_OUT, MEAN = "epoch", "training loss", "validation loss", "
 NAN = float("nan")
 
 Point = Mapping[str, Any]
+Reader = Callable[[Point], float | None]
 
 
 class Charts:
     """``show`` brings the charts to what a JobWatch knows. Nodes that the scene has lost are made anew."""
 
     def __init__(self) -> None:
-        self._watch: Any = None
+        self._watch: JobWatch | None = None
         self._classes: list[tuple[str, tuple[float, ...]]] = []
         self._tables: dict[str, PointTable] = {}
-        self._series_of: dict[str, list[tuple[Any, Any]]] = {}  # charts and series of each table
+        self._series_of: dict[str, list[tuple[Node, Node]]] = {}  # charts and series of each table
         self._axes: dict[str, ChartAxes] = {}
         self._pieces: Iterator[None] = iter(())  # series that are still to be made or to go
         self.complete = True
-        self.nodes: dict[str, Any] = {}
+        self.nodes: dict[str, Node] = {}
 
     @property
     def zoomed(self) -> frozenset[str]:
@@ -51,7 +54,7 @@ class Charts:
     def show_all(self, name: str) -> None:
         self._axes[name].show_all()
 
-    def show(self, watch: Any, classes: Sequence[Mapping[str, Any]]) -> bool:
+    def show(self, watch: JobWatch, classes: Sequence[Mapping[str, Any]]) -> bool:
         """classes: with name and color (RGB, 0-255). Returns whether anything changed.
 
         Of many classes some get their series in one call: it is to be called again until ``complete``.
@@ -83,13 +86,13 @@ class Charts:
 
     def _build(self) -> None:
         names = [name for name, _color in self._classes]
-        columns = {
+        columns: dict[str, dict[str, Reader]] = {
             "losses": {EPOCH: lambda p: p["epoch"], TRAINING: lambda p: p["train_loss"]},
             "validations": {
                 EPOCH: lambda p: p["epoch"],
                 HELD_OUT: lambda p: p.get("val_loss"),
                 MEAN: lambda p: p["mean_dice"],
-                **{dice_column(name): lambda p, name=name: p["dice"].get(name) for name in names},
+                **{dice_column(name): _dice_reader(name) for name in names},
             },
         }
         self.nodes, self._series_of = {}, {key: [] for key in columns}
@@ -104,7 +107,7 @@ class Charts:
         self._axes = {"loss": ChartAxes(loss), "dice": ChartAxes(dice)}
         self._pieces, self.complete = self._classes_and_others(dice), False
 
-    def _classes_and_others(self, dice: Any) -> Iterator[None]:
+    def _classes_and_others(self, dice: Node) -> Iterator[None]:
         """A series that is made or removed at each step."""
         for name, color in self._classes:
             self._series(dice, "validations", dice_column(name), name, color, 2.0)
@@ -124,7 +127,7 @@ class Charts:
         self.complete = made < SERIES_AT_ONCE
         return came
 
-    def _chart(self, key: str, title: str) -> Any:
+    def _chart(self, key: str, title: str) -> Node:
         chart = self._node("vtkMRMLPlotChartNode", key, _("Training: {title}").format(title=title))
         chart.RemoveAllPlotSeriesNodeIDs()
         chart.SetTitleVisibility(False)
@@ -135,7 +138,7 @@ class Charts:
         chart.SetLegendVisibility(True)
         return chart
 
-    def _series(self, chart: Any, table: str, column: str, name: str, color: Sequence[float], width: float) -> None:
+    def _series(self, chart: Node, table: str, column: str, name: str, color: Sequence[float], width: float) -> None:
         series = self._node("vtkMRMLPlotSeriesNode", f"{chart.GetAttribute(ATTRIBUTE)}/{column}", name)
         series.SetAndObserveTableNodeID(self.nodes[table].GetID())
         series.SetXColumnName(EPOCH)
@@ -165,23 +168,23 @@ class Charts:
         up, log = loss_axis((lowest, highest)) if math.isfinite(lowest) else ((0.0, 1.0), False)
         self._axes["loss"].follow(across, up, log=log)
 
-    def _node(self, class_name: str, key: str, name: str) -> Any:
+    def _node(self, class_name: str, key: str, name: str) -> Node:
         """The node of this use that is in the scene, as after a reload of the module, or a new one."""
-        found = next((node for node in _nodes(class_name) if node.GetAttribute(ATTRIBUTE) == key), None)
-        if found is None:
-            found = slicer.mrmlScene.AddNewNodeByClass(class_name)
-            found.SetAttribute(ATTRIBUTE, key)
-            found.SetSaveWithScene(False)  # the job has it all
-            found.SetHideFromEditors(class_name != "vtkMRMLPlotChartNode")
-        found.SetName(name)
-        self.nodes[key] = found
-        return found
+        existing = next((node for node in _nodes(class_name) if node.GetAttribute(ATTRIBUTE) == key), None)
+        if existing is None:
+            existing = slicer.mrmlScene.AddNewNodeByClass(class_name)
+            existing.SetAttribute(ATTRIBUTE, key)
+            existing.SetSaveWithScene(False)  # the job has it all
+            existing.SetHideFromEditors(class_name != "vtkMRMLPlotChartNode")
+        existing.SetName(name)
+        self.nodes[key] = existing
+        return existing
 
 
 class PointTable:
     """A table node with a row a point: the first of every ``stride`` points, and the newest."""
 
-    def __init__(self, node: Any, readers: Mapping[str, Callable[[Point], float | None]]) -> None:
+    def __init__(self, node: Node, readers: Mapping[str, Reader]) -> None:
         self.node, self._readers = node, readers
         self._taken, self._stride, self._rewinds = 0, 1, 0
         self._newest_goes = False  # the last row stands for the newest point only until a newer one is there
@@ -244,5 +247,9 @@ def dice_column(class_name: str) -> str:
     return f"Dice {class_name}"
 
 
-def _nodes(class_name: str) -> list[Any]:
+def _dice_reader(name: str) -> Reader:
+    return lambda point: point["dice"].get(name)
+
+
+def _nodes(class_name: str) -> list[Node]:
     return list(slicer.util.getNodesByClass(class_name))

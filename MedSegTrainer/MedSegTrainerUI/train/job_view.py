@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,9 @@ from MedSegTrainerUI.jobs.job_bar import set_bar
 from MedSegTrainerUI.jobs.job_list import job_classes
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
 from MedSegTrainerUI.jobs.log_view import JobLog
-from MedSegTrainerUI.shared.messages import show_message, told
+from MedSegTrainerUI.panel_view import PanelView, open_scene
+from MedSegTrainerUI.parameter_node import Parameters
+from MedSegTrainerUI.shared.messages import report_errors, show_message
 from MedSegTrainerUI.train.advice_list import AdviceList
 from MedSegTrainerUI.train.chart_titles import ChartTitles
 from MedSegTrainerUI.train.charts import Charts
@@ -23,6 +26,7 @@ from MedSegTrainerUI.train.plot_widget import PlotFrame
 from MedSegTrainerUI.train.preview_box import PreviewBox
 from MedSegTrainerUI.train.preview_choice import PreviewChoice
 from MedSegTrainerUI.train.settings import read_changes
+from MedSegTrainerUI.train.support_file import SupportFile
 from MedSegTrainerUI.train.training_list import TrainingList
 
 FIRST_POLL_SECONDS = 0.015  # most jobs are read in whole then, before the first picture
@@ -34,9 +38,9 @@ RESUMABLE = ("created", "stopped", "failed", "died")
 class JobSection:
     """``watched`` is the JobWatch of the training that is shown, or None. apply: takes settings of the advisor."""
 
-    def __init__(self, panel: Any, apply: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, panel: PanelView, apply: Callable[[dict[str, Any]], None]) -> None:
         self.panel = panel
-        self.parameters: Any = None
+        self.parameters: Parameters | None = None
         self.watched: JobWatch | None = None
         self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/JobSection.ui"))
         self.ui = slicer.util.childWidgetVariables(self.uiWidget)
@@ -50,6 +54,7 @@ class JobSection:
         self.advice = AdviceList(self.ui.adviceFrame, lambda changes: self.onApply(changes, apply))
         self.trainings = TrainingList(self)
         self.log = JobLog(self.ui.logFrame)
+        self.support = SupportFile(self)
         self._frames = {"dice": PlotFrame(self.ui.diceFrame, "Dice"), "loss": PlotFrame(self.ui.lossFrame, "Loss")}
         self._classes: list[dict[str, Any]] = []
         self._state = ""
@@ -66,7 +71,7 @@ class JobSection:
         self.ui.logButton.connect("contentsCollapsed(bool)", self.onLog)
         self._show()
 
-    def setParameterNode(self, parameters: Any) -> None:
+    def setParameterNode(self, parameters: Parameters | None) -> None:
         """Watches the job of this scene again, or the one watched so far, or the newest that still runs."""
         self.parameters = parameters
         if parameters is None:
@@ -82,7 +87,9 @@ class JobSection:
             self._remember(folder)
             self._show()
 
-    def follow(self, folder: JobFolder, *, started: bool = False, process: Any = None) -> None:
+    def follow(
+        self, folder: JobFolder, *, started: bool = False, process: subprocess.Popen[bytes] | None = None
+    ) -> None:
         """Watches a job from its first event on; ``started``: somebody has started its ``process`` just now."""
         self.watched = JobWatch(folder)
         if started:
@@ -108,6 +115,7 @@ class JobSection:
         self.ui.resumeButton.visible = state in RESUMABLE
         self.ui.resumeButton.toolTip = _("Goes on where it ended, with the time that it had left.")
         self.trainings.refresh()
+        self.support.refresh()
         self.previewBox.show_box()
         self.previewChoice.show()
 
@@ -119,6 +127,7 @@ class JobSection:
             self.previewChoice.show()
         self.show_preview()
         self.trainings.onTimer()
+        self.support.poll()
         self.chartTitles.look()
 
     def cleanup(self) -> None:
@@ -129,15 +138,15 @@ class JobSection:
     def tell(self, text: str, severity: str = "error") -> None:
         show_message(self.ui.messageLabel, text, severity)
 
-    @told
+    @report_errors
     def onStopKeep(self) -> None:
         self._stop(STOP_KEEP_BEST, _("Stopping: the best model is measured on the held-out cases. One moment ..."))
 
-    @told
+    @report_errors
     def onStopNow(self) -> None:
         self._stop(STOP_NOW, _("Stopping at once ..."))
 
-    @told
+    @report_errors
     def onResume(self) -> None:
         if self.watched is not None:
             self.resume(self.watched.folder)
@@ -151,39 +160,39 @@ class JobSection:
                 self.parameters.trainingJob = ""
             self._show()
 
-    @told
-    def onPreview(self, shown: bool) -> None:
+    @report_errors
+    def onPreview(self, checked: bool) -> None:
         if self.parameters is not None:
-            self.previewBox.choose(shown)
+            self.previewBox.choose(checked)
 
-    @told
-    def onLayout(self, shown: bool) -> None:
+    @report_errors
+    def onLayout(self, checked: bool) -> None:
         layouts = slicer.app.layoutManager()
         chart = self.charts.nodes.get("dice")
         if layouts is None or chart is None:
             return
-        chart.SetLegendVisibility(shown)
-        if shown:
+        chart.SetLegendVisibility(checked)
+        if checked:
             self._layout_before = int(layouts.layout)
             slicer.modules.plots.logic().ShowChartInLayout(chart)
         elif self._layout_before is not None:
             layouts.setLayout(self._layout_before)
 
-    @told
+    @report_errors
     def onLog(self, collapsed: bool) -> None:
         if not collapsed:
             self.log.show(self.watched)
 
-    @told
+    @report_errors
     def onApply(self, changes: dict[str, Any], apply: Callable[[dict[str, Any]], None]) -> None:
         apply(changes)
         self.tell(_("Applied: it counts for the next start."), "note")
         self._show_advice()
 
-    def _stop(self, how: str, words: str) -> None:
+    def _stop(self, request: str, message: str) -> None:
         if self.watched is not None:
-            self.watched.folder.request_stop(how)
-            self.tell(words, "note")
+            self.watched.folder.request_stop(request)
+            self.tell(message, "note")
             self.refresh()
 
     def resume(self, folder: JobFolder) -> None:
@@ -199,7 +208,7 @@ class JobSection:
         self.panel.refresh()
 
     def _to_watch(self) -> JobFolder | None:
-        name = self.parameters.trainingJob or (self.watched.name if self.watched is not None else "")
+        name = open_scene(self.parameters).trainingJob or (self.watched.name if self.watched is not None else "")
         folder = self.panel.jobs.folder(name) if name else None
         if folder is not None and folder.job_file.exists():
             return folder
@@ -272,6 +281,6 @@ class JobSection:
         applied = read_changes(self.parameters.configuration) if self.parameters is not None else {}
         self.advice.show(self.watched.advice if self.watched is not None else {}, applied)
 
-    @told
+    @report_errors
     def show_preview(self) -> None:
         self.previewBox.show()

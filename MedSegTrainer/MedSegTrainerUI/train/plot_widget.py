@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import slicer
+
+from MedSegTrainerUI.slicer_types import Node, Widget
 
 HEIGHT = 170
 
@@ -12,12 +12,12 @@ HEIGHT = 170
 class PlotFrame:
     """Fills ``frame`` (a widget with a layout) with a plot widget, where Slicer was built with plots."""
 
-    def __init__(self, frame: Any, key: str) -> None:
+    def __init__(self, frame: Widget, key: str) -> None:
         self._frame, self._key = frame, key
-        self.widget: Any = None
-        self._view: Any = None
+        self.widget: Widget = None
+        self._view: Widget = None
 
-    def show(self, chart: Any) -> None:
+    def show(self, chart: Node) -> None:
         """Shows a vtkMRMLPlotChartNode; the view node that a closed scene took along is made anew."""
         make = getattr(slicer, "qMRMLPlotWidget", None)
         self._frame.visible = make is not None
@@ -36,7 +36,7 @@ class PlotFrame:
         if self._view.GetPlotChartNodeID() != chart.GetID():
             self._view.SetPlotChartNodeID(chart.GetID())
 
-    def _view_node(self) -> Any:
+    def _view_node(self) -> Node:
         """Slicer's view layout makes a view for each node of this kind, unless the node has another owner."""
         name = f"MedSegTrainer{self._key}"
         node = next((one for one in slicer.util.getNodesByClass("vtkMRMLPlotViewNode") if one.GetName() == name), None)

@@ -19,6 +19,7 @@ from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerUI.shared.slice_views import show_only_in
+from MedSegTrainerUI.slicer_types import Node, SegmentationNode, VolumeNode
 
 ATTRIBUTE = "MedSegTrainer.Preview"
 OUTLINE_PIXELS = 3  # Slicer draws the outline of the user's own segments with 1
@@ -32,14 +33,14 @@ class Preview:
     what was drawn, None where it is not known.
     """
 
-    def __init__(self, import_file: Callable[..., Any] | None = None) -> None:
+    def __init__(self, import_file: Callable[..., SegmentationNode] | None = None) -> None:
         """import_file: takes the place of ``import_segments``, in tests."""
         self.case, self.epoch = "", 0
         self.differs_at: list[float] | None = None
         self._import = import_file or _import_segments
         self._folder: Path | None = None
         self._stamp: tuple[int, int] | None = None
-        self._shown: Any = None
+        self._displayed: tuple[Path, tuple[int, int], str] | None = None
         self._not_before = 0.0
 
     def look(self, folder: Path) -> bool:
@@ -48,28 +49,32 @@ class Preview:
             self._folder, self._stamp, self.case, self.epoch, self.differs_at = folder, None, "", 0, None
         path = folder / "latest.json"  # written last: the label map is there before
         try:
-            found = path.stat()
-            stamp = found.st_mtime_ns, found.st_size
+            about = path.stat()
+            stamp = about.st_mtime_ns, about.st_size
             if stamp == self._stamp:
                 return False
-            told = read_json_file(path, JobError)
-            self.case, self.epoch, self._stamp = str(told["case"]), int(told["epoch"]), stamp
-            place = told.get("differs_at")  # earlier versions did not write it
+            document = read_json_file(path, JobError)
+            self.case, self.epoch, self._stamp = str(document["case"]), int(document["epoch"]), stamp
+            place = document.get("differs_at")  # earlier versions did not write it
         except (OSError, JobError, ValueError, KeyError, TypeError, OverflowError):
             return False
         self.differs_at = place if fits(place, list[float]) and len(place) == 3 else None
         return True
 
-    def show(self, volume: Any, classes: Sequence[Mapping[str, Any]]) -> bool:
+    def show(self, volume: VolumeNode, classes: Sequence[Mapping[str, Any]]) -> bool:
         """Imports the newest label map, once for each new file; returns whether it did."""
         if self._folder is None or self._stamp is None:
             return False
-        wanted = self._folder, self._stamp, volume.GetID()
+        prediction = self._folder, self._stamp, volume.GetID()
         node = self.node()
-        if node is not None and self._shown is not None and (self._shown[0], self._shown[2]) != (wanted[0], wanted[2]):
+        if (
+            node is not None
+            and self._displayed is not None
+            and (self._displayed[0], self._displayed[2]) != (prediction[0], prediction[2])
+        ):
             self.remove()  # of another job or case: other classes, another volume
             node = None
-        if (node is not None and wanted == self._shown) or time.perf_counter() < self._not_before:
+        if (node is not None and prediction == self._displayed) or time.perf_counter() < self._not_before:
             return False
         began = time.perf_counter()
         label_classes = [
@@ -80,11 +85,11 @@ class Preview:
         with slicer.util.RenderBlocker():
             imported = self._import(self._folder / "latest.seg.nrrd", label_classes, volume, node, name=name)
             self._mark(imported)
-        self._shown = wanted
+        self._displayed = prediction
         self._not_before = time.perf_counter() + PAUSE * (time.perf_counter() - began)
         return True
 
-    def node(self) -> Any:
+    def node(self) -> SegmentationNode:
         """The segmentation node, or None; one that an earlier panel left is taken over."""
         nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
         return next((node for node in nodes if node.GetAttribute(ATTRIBUTE)), None)
@@ -99,14 +104,14 @@ class Preview:
         node = self.node()
         if node is not None:
             slicer.mrmlScene.RemoveNode(node)
-        self._shown = None
+        self._displayed = None
         self._not_before = 0.0
 
     def forget(self) -> None:
         """The scene is closing."""
-        self._shown = None
+        self._displayed = None
 
-    def _mark(self, node: Any) -> None:
+    def _mark(self, node: Node) -> None:
         """It is to look at, not to edit, to train on or to save: selectors do not offer it."""
         if node.GetAttribute(ATTRIBUTE):
             return
@@ -120,7 +125,9 @@ class Preview:
             display.SetVisibility(False)  # until ``draw``
 
 
-def _import_segments(*arguments: Any, **named: Any) -> Any:
+def _import_segments(
+    label_file: Path, classes: Sequence[LabelClass], volume: VolumeNode, segmentation: SegmentationNode, *, name: str
+) -> SegmentationNode:
     from MedSegTrainerUI.scene.import_segments import import_segments
 
-    return import_segments(*arguments, **named)
+    return import_segments(label_file, classes, volume, segmentation, name=name)

@@ -6,20 +6,21 @@ training: no other patient's image and no work elsewhere is disturbed by it.
 
 from __future__ import annotations
 
-from typing import Any
-
 import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.jobs.job_list import job_classes
+from MedSegTrainerUI.panel_view import open_scene
 from MedSegTrainerUI.shared.slice_views import views_with
+from MedSegTrainerUI.slicer_types import VolumeNode, Widget
+from MedSegTrainerUI.train.job_protocol import JobView
 from MedSegTrainerUI.train.prediction_preview import Preview
 
 
 class PreviewBox:
     """``box`` is a QCheckBox; ``section`` has the panel, the parameters and the JobWatch that is shown."""
 
-    def __init__(self, section: Any, box: Any) -> None:
+    def __init__(self, section: JobView, box: Widget) -> None:
         self._section, self._box = section, box
         self.preview = Preview()
         self._asked = False  # also of a job that has ended
@@ -37,11 +38,11 @@ class PreviewBox:
             return False
         return self.preview.look(self._section.watched.folder.previews)
 
-    def choose(self, shown: bool) -> None:
+    def choose(self, checked: bool) -> None:
         """The user has clicked: the volume comes into the views where none shows it."""
-        self._section.parameters.showPreview = shown
-        self._asked = shown
-        volume = self._volume() if shown else None
+        open_scene(self._section.parameters).showPreview = checked
+        self._asked = checked
+        volume = self._volume() if checked else None
         if volume is not None and not views_with(volume):
             slicer.util.setSliceViewerLayers(background=volume, foreground=None, label=None, fit=True)
         self.show()
@@ -50,13 +51,14 @@ class PreviewBox:
         """Brings prediction and box up to date; while the scene is being closed it is left alone."""
         if self._section.parameters is None:
             return
-        if not self._wanted():
+        watch = self._section.watched
+        if watch is None or not self._wanted():
             self.preview.remove()
         else:
             volume = self._volume() if self._section.panel.entered else None
             views = views_with(volume) if volume is not None else []
             if views:
-                self.preview.show(volume, job_classes(self._section.watched.folder))
+                self.preview.show(volume, job_classes(watch.folder))
             self.preview.draw(views)
         self.show_box()
 
@@ -85,7 +87,7 @@ class PreviewBox:
             return False
         return bool(watch.working or self._asked)
 
-    def _volume(self) -> Any:
+    def _volume(self) -> VolumeNode:
         """The volume of the case of the newest prediction; None where it is not in the scene."""
         rows = self._section.panel.rows() if self.preview.case else []
         row = next((row for row in rows if row.name == self.preview.case and row.volumes), None)

@@ -5,8 +5,7 @@ Both are clicks of the user, so they may change what the slice views show.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import qt
 from slicer.i18n import tr as _
@@ -15,8 +14,9 @@ from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.row_views import show_row, speaks_of
 from MedSegTrainerUI.scene.segment_classes import segments_of_classes
 from MedSegTrainerUI.scene.segment_layers import segment_volumes
-from MedSegTrainerUI.shared.messages import allow, told
+from MedSegTrainerUI.shared.messages import allow, report_errors
 from MedSegTrainerUI.shared.slice_views import jump_to, views_with
+from MedSegTrainerUI.train.job_protocol import JobView
 
 Dice = Mapping[str, float | None]
 LETTERS = 8  # of a case that the list shows at least; more would force the panel wide
@@ -25,7 +25,7 @@ LETTERS = 8  # of a case that the list shows at least; more would force the pane
 class PreviewChoice:
     """``section`` has the panel, the parameters, the widgets, the JobWatch that is shown and its PreviewBox."""
 
-    def __init__(self, section: Any) -> None:
+    def __init__(self, section: JobView) -> None:
         self._section, self.ui = section, section.ui
         self._names: list[str] = []
         self._asked = ""  # for whose prediction
@@ -38,15 +38,16 @@ class PreviewChoice:
         self._section.tell(text, severity)
 
     def watch_another(self) -> None:
-        self._asked = self._section.watched.folder.preview_requested() or ""
+        watch = self._section.watched
+        self._asked = (watch.folder.preview_requested() if watch is not None else None) or ""
 
     def show(self) -> None:
         """What the newest validation says of each case; nothing where there is no choice."""
         watch, preview = self._section.watched, self._section.preview
         per_case = watch.per_case if watch is not None else {}
         self.ui.caseFrame.visible = len(per_case) > 1
-        awaited = self._asked in per_case and self._asked != preview.case and watch.working
-        self.ui.awaitedLabel.visible = bool(awaited)
+        is_working = watch is not None and watch.working
+        self.ui.awaitedLabel.visible = self._asked in per_case and self._asked != preview.case and is_working
         if len(per_case) < 2:
             return
         dice = {name: mean_dice(values) for name, values in per_case.items()}
@@ -54,7 +55,7 @@ class PreviewChoice:
         current = self._asked if self._asked in per_case else preview.case
         if current in per_case and self.ui.caseCombo.currentIndex != self._names.index(current):
             self.ui.caseCombo.setCurrentIndex(self._names.index(current))
-        reason = "" if watch.working else _("The training has ended: it makes no further predictions.")
+        reason = "" if is_working else _("The training has ended: it makes no further predictions.")
         allow(
             self.ui.caseCombo,
             reason,
@@ -65,7 +66,7 @@ class PreviewChoice:
         )
         self._show_worst(dice)
 
-    @told
+    @report_errors
     def onCase(self, index: int) -> None:
         if self._section.parameters is None:
             return
@@ -77,11 +78,12 @@ class PreviewChoice:
         self._section.show_preview()
         self.show()
 
-    @told
+    @report_errors
     def onWorst(self) -> None:
-        if self._section.parameters is None:
+        watch = self._section.watched
+        if self._section.parameters is None or watch is None:
             return
-        per_case = self._section.watched.per_case
+        per_case = watch.per_case
         name = worst_case({case: mean_dice(values) for case, values in per_case.items()})
         self._ask_for(name)
         row = self._row(name)
@@ -96,7 +98,7 @@ class PreviewChoice:
     def _ask_for(self, name: str) -> None:
         """Raises StorageError."""
         watch = self._section.watched
-        if watch.working and name != (self._asked or self._section.preview.case):
+        if watch is not None and watch.working and name != (self._asked or self._section.preview.case):
             watch.folder.request_preview(name)
             self._asked = name
 
@@ -110,7 +112,7 @@ class PreviewChoice:
             self.tell(_("{name} lies in a folder: load its files to see it.").format(name=name), "note")
         return row or CaseRow(name=name)
 
-    def _place_to_look_at(self, row: CaseRow, dice: Dice) -> Any:
+    def _place_to_look_at(self, row: CaseRow, dice: Dice) -> Sequence[float] | None:
         """Where prediction and reference differ most, else the middle of what the worst class should be; RAS, mm."""
         preview = self._section.preview
         if preview.case == row.name and preview.differs_at is not None:

@@ -11,15 +11,21 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from MedSegTrainerLib.config.split_sizes import split_sizes
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerUI.jobs.event_text import plan_sentence, reasons_table
 from MedSegTrainerUI.jobs.job_list import weight_count
-from MedSegTrainerUI.parameter_node import Duration
-from MedSegTrainerUI.shared.messages import show_message, told
+from MedSegTrainerUI.panel_view import PanelView, open_scene
+from MedSegTrainerUI.parameter_node import Duration, Parameters
+from MedSegTrainerUI.scene.case_rows import CaseRow
+from MedSegTrainerUI.scene.export_labels import Overlap
+from MedSegTrainerUI.scene.segment_classes import SegmentClass
+from MedSegTrainerUI.shared.messages import report_errors, show_message
 from MedSegTrainerUI.shared.tab_order import set_tab_order
 from MedSegTrainerUI.train.job_view import JobSection
 from MedSegTrainerUI.train.settings import (
     GROUPS,
+    data_config,
     group_label,
     load_settings,
     only_changes,
@@ -29,14 +35,13 @@ from MedSegTrainerUI.train.settings import (
 )
 from MedSegTrainerUI.train.settings_form import SettingsForm
 
-CASES_FOR_A_TEST_SET = 20  # as the library divides them
 NAMES_IN_A_JOB = 3
 
 
 class TrainSection:
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: PanelView) -> None:
         self.panel = panel
-        self.parameters: Any = None
+        self.parameters: Parameters | None = None
         self.uiWidget = slicer.util.loadUI(panel.resourcePath("UI/TrainSection.ui"))
         self.ui = slicer.util.childWidgetVariables(self.uiWidget)
         self.uiWidget.setMRMLScene(slicer.mrmlScene)
@@ -66,7 +71,7 @@ class TrainSection:
         self.ui.resetButton.connect("clicked()", self.onReset)
         self.ui.startButton.connect("clicked()", self.onStart)
 
-    def setParameterNode(self, parameters: Any) -> None:
+    def setParameterNode(self, parameters: Parameters | None) -> None:
         self.parameters = parameters
         self.job.setParameterNode(parameters)
         self.refresh()
@@ -96,7 +101,7 @@ class TrainSection:
             self.form.show(changes)
         self._show_plan()
 
-    @told
+    @report_errors
     def onTimer(self) -> None:
         before = self._plan_state()
         self.job.onTimer()
@@ -121,29 +126,30 @@ class TrainSection:
         """
         before = self.changes()
         if "trainer.epochs" in changes and "trainer.epochs" not in before:
-            longer = list(Duration)[list(Duration).index(self.parameters.duration) :][1:2]
-            self.parameters.duration = longer[0] if longer else self.parameters.duration
+            parameters = open_scene(self.parameters)
+            longer = list(Duration)[list(Duration).index(parameters.duration) :][1:2]
+            parameters.duration = longer[0] if longer else parameters.duration
             changes = {key: value for key, value in changes.items() if key != "trainer.epochs"}
         self._on_changes(only_changes({**before, **changes}))
 
-    @told
+    @report_errors
     def onDuration(self, duration: Duration) -> None:
         if self.parameters is not None:
             self.parameters.duration = duration
 
-    @told
-    def onWhy(self, shown: bool) -> None:
-        self.ui.whyText.visible = shown
+    @report_errors
+    def onWhy(self, checked: bool) -> None:
+        self.ui.whyText.visible = checked
         self._explain()
 
-    @told
+    @report_errors
     def onAdvanced(self, collapsed: bool) -> None:
         if not collapsed and not self.form.editors:
             self.form.show(self.changes())
             set_tab_order(self.uiWidget)
             self.onFind()
 
-    @told
+    @report_errors
     def onFind(self) -> None:
         if not self.form.editors:
             return
@@ -151,13 +157,13 @@ class TrainSection:
         count = self.form.find(self.ui.findEdit.text, GROUPS[group - 1] if group > 0 else "")
         self._on_refused("" if count else _("No setting has these words. Try another, such as rate, size or weight."))
 
-    @told
+    @report_errors
     def onLoad(self) -> None:
         path = qt.QFileDialog.getOpenFileName(self.uiWidget, _("Load a configuration"), "", _("Configuration (*.json)"))
         if path:
             self.load(Path(path))
 
-    @told
+    @report_errors
     def onSave(self) -> None:
         path = qt.QFileDialog.getSaveFileName(
             self.uiWidget, _("Save the configuration"), "configuration.json", _("Configuration (*.json)")
@@ -178,11 +184,11 @@ class TrainSection:
     def save(self, path: Path) -> None:
         save_settings(path if path.suffix else path.with_suffix(".json"), self.changes())
 
-    @told
+    @report_errors
     def onReset(self) -> None:
         self._on_changes({})
 
-    @told
+    @report_errors
     def onStart(self) -> None:
         self.tell("")
         problem = self._problem()
@@ -196,7 +202,7 @@ class TrainSection:
     def _start(self) -> None:
         rows, classes = self.panel.rows(), self.panel.classes()
         folder = self.panel.jobs.new("-".join(item.name for item in classes[:NAMES_IN_A_JOB]))
-        minutes, device = self.parameters.duration.value, self.panel.environment.device
+        minutes, device = open_scene(self.parameters).duration.value, self.panel.environment.device
         config = training_config(self.changes(), minutes, folder.path / "data", device)
         try:
             self._is_exporting(_("the cases"))
@@ -211,10 +217,11 @@ class TrainSection:
         self.job.follow(folder, started=True, process=process)
         self.panel.refresh()
 
-    def _export(self, rows: Any, classes: Any, folder: Path) -> None:
+    def _export(self, rows: list[CaseRow], classes: list[SegmentClass], folder: Path) -> None:
         from MedSegTrainerUI.scene.export_cases import export_cases
 
-        export_cases(rows, classes, folder, overlap=self.parameters.overlap, on_case=self._is_exporting)
+        overlap: Overlap = "order" if open_scene(self.parameters).overlap == "order" else "refuse"
+        export_cases(rows, classes, folder, overlap=overlap, on_case=self._is_exporting)
 
     def _problem(self) -> str:
         """Why a training cannot be started, and what to do; '' when nothing is in the way."""
@@ -235,25 +242,24 @@ class TrainSection:
     def _on_refused(self, text: str) -> None:
         show_message(self.ui.settingsMessageLabel, text, "warning")
 
-    def _plan_state(self) -> tuple[Any, ...]:
+    def _plan_state(self) -> tuple[object, ...]:
         watch = self.job.watched
         if watch is None:
             return ()
         return watch.name, watch.working, len(watch.plan), watch.best is not None
 
     def _show_plan(self) -> None:
-        watch = self.job.watched
-        choices = watch.plan if watch is not None else {}
-        if choices and watch.working:
+        watch = self.job.watched if self.job.watched is not None and self.job.watched.plan else None
+        if watch is not None and watch.working:
             if self._weights[0] != watch.name or self._weights[1] is None:
                 self._weights = watch.name, weight_count(watch.folder)
-            self.ui.planLabel.text = plan_sentence(choices, self._weights[1])
+            self.ui.planLabel.text = plan_sentence(watch.plan, self._weights[1])
         else:
             self.ui.planLabel.text = self._intention()
-        self.ui.whyButton.enabled = bool(choices)
+        self.ui.whyButton.enabled = watch is not None
         self.ui.whyButton.toolTip = (
             _("All choices of {name}, with their reasons.").format(name=watch.name)
-            if choices
+            if watch is not None
             else _("When a training has started, this shows what was chosen and why.")
         )
         self._explain()
@@ -277,23 +283,24 @@ class TrainSection:
             if network
             else _("the network is chosen for them when training starts")
         )
-        told = _("{cases}; {chosen}.").format(cases=split_text(count, changes), chosen=chosen)
+        text = _("{cases}; {chosen}.").format(cases=split_text(count, changes), chosen=chosen)
         if "trainer.epochs" in changes:
             epochs = changes["trainer.epochs"]
-            told += _(" It takes {epochs} epochs, as set under Advanced, however long that is.").format(epochs=epochs)
-        return told
+            text += _(" It takes {epochs} epochs, as set under Advanced, however long that is.").format(epochs=epochs)
+        return text
 
 
 def split_text(count: int, changes: dict[str, Any]) -> str:
-    """How many of the cases will be held out, as the library divides them."""
+    """How many of the cases will be held out."""
     if count == 1:
         return _("1 case: it trains and is looked at, so nobody knows how good the model is for others")
     if {"data.split_file", "data.fold"} & changes.keys():
         return _("{count} cases, divided as set under Advanced").format(count=count)
-    test = round(count * changes.get("data.test_split", 0.15)) if count >= CASES_FOR_A_TEST_SET else 0
-    share = changes.get("data.val_split", 0.15)
-    val = min(max(1, round(count * share)), count - test - 1) if share > 0 else 0
-    held = val + test
+    try:
+        sizes = split_sizes(count, data_config(changes))
+    except UsageError as error:
+        return str(error).rstrip(".")
+    held = sizes.val + sizes.test
     if not held:
         return _("{count} cases, none is held out").format(count=count)
     if held == 1:

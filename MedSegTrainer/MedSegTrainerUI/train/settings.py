@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -18,7 +18,7 @@ from slicer.i18n import tr as _
 from slicer.i18n import translate
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.config import TrainConfig
+from MedSegTrainerLib.config import DataConfig, TrainConfig
 from MedSegTrainerLib.errors import UsageError, did_you_mean
 from MedSegTrainerLib.files.json_input import parse_json, read_json_file
 
@@ -70,20 +70,20 @@ def group_label(group: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """``help_text``: as the library has it; ``words``: fixed values it can have (choices, 'auto'); ``types``: of bool,
+    """``help_text``: as the library has it; ``choices``: fixed values it can have (words, 'auto'); ``types``: of bool,
     int, float and str those it may be.
 
     ``items``: what a list of it holds (a type, or the words that are possible); None where it is no list.
     """
 
     key: str
-    default: Any
+    default: object
     help_text: str
     minimum: float | None
     maximum: float | None
-    words: tuple[Any, ...]
+    choices: tuple[object, ...]
     types: frozenset[type]
-    items: Any
+    items: type | tuple[object, ...] | None
     optional: bool
 
     @property
@@ -108,7 +108,7 @@ class Setting:
         """Every value, where they can be counted: then a menu shows them. Else empty."""
         if self.items is not None or self.types - {bool}:
             return ()
-        return self._words()
+        return self._choice_texts()
 
     @property
     def range(self) -> str:
@@ -118,17 +118,17 @@ class Setting:
             parts.append(_("a whole number{limits}") if float not in self.types else _("a number{limits}"))
         if self.items in (int, float):
             parts.append(_("several numbers{limits}, with commas between"))
-        elif self.items is not None:
+        elif isinstance(self.items, tuple):
             parts.append(_("several of {words}, with commas between").format(words=", ".join(map(str, self.items))))
         if str in self.types:
             parts.append(_("text"))
-        told = [part.format(limits=self._limits()) for part in parts]
-        words = self._words()
-        return _(" or ").join([*told, ", ".join(words)] if words else told)
+        texts = [part.format(limits=self._limits()) for part in parts]
+        texts_of_choices = self._choice_texts()
+        return _(" or ").join([*texts, ", ".join(texts_of_choices)] if texts_of_choices else texts)
 
-    def _words(self) -> tuple[str, ...]:
+    def _choice_texts(self) -> tuple[str, ...]:
         flags = (YES, NO) if bool in self.types else ()
-        return (*map(str, self.words), *flags, *((NONE,) if self.optional else ()))
+        return (*map(str, self.choices), *flags, *((NONE,) if self.optional else ()))
 
     def _limits(self) -> str:
         if self.minimum is not None and self.maximum is not None:
@@ -145,7 +145,7 @@ def _limit(number: float) -> str:
 @cache
 def all_settings() -> dict[str, Setting]:
     """By key, without those that the panel itself sets: data, and how long."""
-    found = {}
+    settings = {}
     for section, cls in get_type_hints(TrainConfig).items():
         if not is_dataclass(cls):  # what all jobs have beside their sections
             continue
@@ -153,19 +153,19 @@ def all_settings() -> dict[str, Setting]:
         for item in fields(cls):
             key = f"{section}.{item.name}"
             if key not in BY_THE_PANEL:
-                found[key] = _setting(key, item, hints[item.name])
-    return found
+                settings[key] = _setting(key, item, hints[item.name])
+    return settings
 
 
-def _setting(key: str, item: Any, hint: Any) -> Setting:
+def _setting(key: str, item: Field[Any], hint: object) -> Setting:
     default = item.default if item.default_factory is MISSING else item.default_factory()
-    words: list[Any] = []
+    choices: list[object] = []
     kinds: set[type] = set()
-    items: Any = None
+    items: type | tuple[object, ...] | None = None
     optional = False
     for part in _parts(hint):
         if get_origin(part) is Literal:
-            words += [word for word in get_args(part) if word not in words]
+            choices += [word for word in get_args(part) if word not in choices]
         elif get_origin(part) is list:
             inner = get_args(part)[0]
             items = get_args(inner) if get_origin(inner) is Literal else inner
@@ -179,14 +179,14 @@ def _setting(key: str, item: Any, hint: Any) -> Setting:
         help_text=item.metadata["help"],
         minimum=item.metadata["minimum"],
         maximum=item.metadata["maximum"],
-        words=tuple(words),
+        choices=tuple(choices),
         types=frozenset(kinds),
         items=items,
         optional=optional,
     )
 
 
-def _parts(hint: Any) -> Iterator[Any]:
+def _parts(hint: object) -> Iterator[Any]:
     if get_origin(hint) in (Union, types.UnionType):
         for part in get_args(hint):
             yield from _parts(part)
@@ -194,7 +194,7 @@ def _parts(hint: Any) -> Iterator[Any]:
         yield hint
 
 
-def show_value(value: Any) -> str:
+def show_value(value: object) -> str:
     """A value as it is written in the form."""
     if value is None:
         return NONE
@@ -205,11 +205,11 @@ def show_value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def parse_value(setting: Setting, value: Any) -> Any:
+def parse_value(setting: Setting, value: object) -> Any:
     """The value in JSON or in a text as people write it; raises UsageError with what is possible."""
     for parse in (_word, _flag, _number, _list, _text):
-        found, result = parse(setting, value.strip() if isinstance(value, str) else value)
-        if found:
+        is_parsed, result = parse(setting, value.strip() if isinstance(value, str) else value)
+        if is_parsed:
             return result
     raise UsageError(
         _("{label}: '{value}' is not possible. Possible is {range}.").format(
@@ -222,29 +222,29 @@ Parsed = tuple[bool, Any]
 NOTHING: Parsed = (False, None)
 
 
-def _word(setting: Setting, value: Any) -> Parsed:
+def _word(setting: Setting, value: object) -> Parsed:
     if setting.optional and (value is None or (isinstance(value, str) and value.lower() in (NONE, "null"))):
         return True, None
     if isinstance(value, bool):
         return NOTHING
-    return next(((True, word) for word in setting.words if str(word).lower() == str(value).lower()), NOTHING)
+    return next(((True, word) for word in setting.choices if str(word).lower() == str(value).lower()), NOTHING)
 
 
-def _flag(setting: Setting, value: Any) -> Parsed:
+def _flag(setting: Setting, value: object) -> Parsed:
     if bool not in setting.types:
         return NOTHING
     known = value if isinstance(value, bool) else BOOLEANS.get(str(value).lower())
     return NOTHING if known is None else (True, known)
 
 
-def _number(setting: Setting, value: Any) -> Parsed:
+def _number(setting: Setting, value: object) -> Parsed:
     if not setting.types & {int, float}:
         return NOTHING
     number = _as_number(value, whole=float not in setting.types)
     return NOTHING if number is None or not _is_within(setting, number) else (True, number)
 
 
-def _list(setting: Setting, value: Any) -> Parsed:
+def _list(setting: Setting, value: object) -> Parsed:
     if setting.items is None:
         return NOTHING
     parts = value
@@ -256,15 +256,15 @@ def _list(setting: Setting, value: Any) -> Parsed:
         parts = [_as_number(part, whole=setting.items is int) for part in parts]
         right = bool(parts) and all(part is not None and _is_within(setting, part) for part in parts)
     else:
-        right = all(part in setting.items for part in parts)
+        right = isinstance(setting.items, tuple) and all(part in setting.items for part in parts)
     return (True, list(parts)) if right else NOTHING
 
 
-def _text(setting: Setting, value: Any) -> Parsed:
+def _text(setting: Setting, value: object) -> Parsed:
     return (True, value) if str in setting.types and isinstance(value, str) else NOTHING
 
 
-def _as_number(value: Any, *, whole: bool) -> float | int | None:
+def _as_number(value: object, *, whole: bool) -> float | int | None:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
@@ -314,21 +314,27 @@ def training_config(changes: Mapping[str, Any], minutes: int, data_dir: Path, de
     values: dict[str, Any] = {"trainer.device": device, **({} if minutes else UNTIL_STOP), **changes}
     values["data.data_dir"] = str(data_dir)
     values["trainer.budget"] = f"{minutes}m" if minutes else UNTIL_STOP_BUDGET
-    sections: dict[str, dict[str, Any]] = {}
-    for key, value in values.items():
-        section, _dot, name = key.partition(".")
-        sections.setdefault(section, {})[name] = value
+    sections = _by_section(values)
     classes = get_type_hints(TrainConfig)
     return TrainConfig(**{section: classes[section](**given) for section, given in sections.items()})
 
 
-def save_settings(path: Path, changes: Mapping[str, Any]) -> None:
-    """As ``medsegtrainer train --config`` takes them: sections with the changed settings. Raises StorageError."""
+def data_config(changes: Mapping[str, Any]) -> DataConfig:
+    """The settings of the data alone, as a training would have them."""
+    return DataConfig(**_by_section(changes).get("data", {}))
+
+
+def _by_section(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     sections: dict[str, dict[str, Any]] = {}
-    for key, value in changes.items():
+    for key, value in values.items():
         section, _dot, name = key.partition(".")
         sections.setdefault(section, {})[name] = value
-    atomic.write_json(path, sections)
+    return sections
+
+
+def save_settings(path: Path, changes: Mapping[str, Any]) -> None:
+    """As ``medsegtrainer train --config`` takes them: sections with the changed settings. Raises StorageError."""
+    atomic.write_json(path, _by_section(changes))
 
 
 def load_settings(path: Path) -> dict[str, Any]:
@@ -373,7 +379,7 @@ def _flat(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield from _known(likely[0] if likely else name, value)
 
 
-def _known(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _known(key: str, value: object) -> Iterator[tuple[str, Any]]:
     if key in BY_THE_PANEL:
         return  # which cases and how long is chosen in the panel
     if key not in all_settings():

@@ -10,6 +10,7 @@ import qt
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import UsageError
+from MedSegTrainerUI.slicer_types import Widget
 from MedSegTrainerUI.train.settings import (
     GROUPS,
     Setting,
@@ -30,11 +31,13 @@ class SettingsForm:
     entry, '' when nothing is; it has not been taken then.
     """
 
-    def __init__(self, parent: Any, changed: Callable[[dict[str, Any]], None], refused: Callable[[str], None]) -> None:
+    def __init__(
+        self, parent: Widget, changed: Callable[[dict[str, Any]], None], refused: Callable[[str], None]
+    ) -> None:
         self._parent, self._changed, self._refused = parent, changed, refused
-        self._headings: dict[str, Any] = {}
-        self._labels: dict[str, Any] = {}
-        self.editors: dict[str, Any] = {}
+        self._headings: dict[str, Widget] = {}
+        self._labels: dict[str, Widget] = {}
+        self.editors: dict[str, Widget] = {}
         self._changes: dict[str, Any] = {}
         self._hidden: set[str] = set()
         self._showing = False
@@ -57,23 +60,23 @@ class SettingsForm:
             self.editors[key].text = text
         self._take(key, text.strip())
 
-    def find(self, words: str, group: str = "") -> int:
+    def find(self, query: str, group: str = "") -> int:
         """Shows the settings whose name, key or help has all the words, of one group or of all; returns how many."""
-        wanted = words.lower().split()
-        shown_groups = set()
+        terms = query.lower().split()
+        matching_groups = set()
         count = 0
         for key in self.editors:
             setting = all_settings()[key]
             text = f"{setting.label} {key} {setting.help}".lower()
-            shown = group in ("", setting.group) and all(word in text for word in wanted)
-            if shown == (key in self._hidden):  # to set it again lays the whole form out anew
-                self._labels[key].visible = self.editors[key].visible = shown
+            is_match = group in ("", setting.group) and all(term in text for term in terms)
+            if is_match == (key in self._hidden):  # to set it again lays the whole form out anew
+                self._labels[key].visible = self.editors[key].visible = is_match
                 self._hidden ^= {key}
-            count += shown
-            if shown:
-                shown_groups.add(setting.group)
+            count += is_match
+            if is_match:
+                matching_groups.add(setting.group)
         for name, heading in self._headings.items():
-            heading.visible = name in shown_groups
+            heading.visible = name in matching_groups
         return count
 
     def _build(self) -> None:
@@ -92,7 +95,7 @@ class SettingsForm:
             self._labels[setting.key], self.editors[setting.key] = label, editor
             layout.addRow(label, editor)
 
-    def _menu(self, setting: Setting) -> Any:
+    def _menu(self, setting: Setting) -> Widget:
         editor = qt.QComboBox()
         default = show_value(setting.default)
         for option in setting.options:
@@ -101,14 +104,14 @@ class SettingsForm:
         editor.connect("activated(int)", lambda index, key=setting.key: self._on_menu(key, index))
         return editor
 
-    def _line(self, setting: Setting) -> Any:
+    def _line(self, setting: Setting) -> Widget:
         editor = qt.QLineEdit()
         editor.placeholderText = show_value(setting.default) or _("not given")
         editor.clearButtonEnabled = True
         editor.connect("editingFinished()", lambda key=setting.key: self._on_line(key))
         return editor
 
-    def _show_value(self, setting: Setting, editor: Any) -> None:
+    def _show_value(self, setting: Setting, editor: Widget) -> None:
         is_changed = setting.key in self._changes
         value = self._changes.get(setting.key, setting.default)
         if setting.options:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import qt
 import slicer
@@ -14,7 +13,8 @@ from MedSegTrainerUI.jobs.event_text import size_text
 from MedSegTrainerUI.jobs.job_table import JobTable
 from MedSegTrainerUI.jobs.job_trash import JobTrash, RemovedJob
 from MedSegTrainerUI.jobs.undo_offer import UndoOffer
-from MedSegTrainerUI.shared.messages import told
+from MedSegTrainerUI.shared.messages import report_errors
+from MedSegTrainerUI.train.job_protocol import JobView
 
 LIST_SECONDS = 5.0
 Offer = tuple[bool, str]  # whether a button can be pressed; why not, or what it does
@@ -23,7 +23,7 @@ Offer = tuple[bool, str]  # whether a button can be pressed; why not, or what it
 class TrainingList:
     """``section`` has the widgets, the panel and the JobWatch that is shown."""
 
-    def __init__(self, section: Any) -> None:
+    def __init__(self, section: JobView) -> None:
         self._section, self.ui, self.panel = section, section.ui, section.panel
         self.trash = JobTrash(self.panel.jobs)
         self.table = JobTable(self.ui.jobsTable, self.panel.jobs, self.trash)
@@ -51,7 +51,7 @@ class TrainingList:
         """With the next call of the timer: a job has come, gone or ended."""
         self._due = 0.0
 
-    @told
+    @report_errors
     def onTimer(self) -> None:
         self.trash.work()
         if not self.ui.jobsButton.collapsed and time.monotonic() > self._due:
@@ -77,16 +77,16 @@ class TrainingList:
             buttons["restoreButton"] = (True, _("Brings it back, as it was."))
             buttons["removeButton"] = (True, _("Deletes its files now: {size}. Asks first.").format(size=size))
             self.ui.removeButton.text = _("Delete")
-        for name, (enabled, words) in buttons.items():
+        for name, (enabled, tip) in buttons.items():
             button = getattr(self.ui, name)
-            button.enabled, button.toolTip = enabled, words
+            button.enabled, button.toolTip = enabled, tip
 
-    @told
+    @report_errors
     def onCollapsed(self, collapsed: bool) -> None:
         if not collapsed:
             self.show()
 
-    @told
+    @report_errors
     def onWatch(self) -> None:
         folder = self._folder()
         if folder is not None:
@@ -94,26 +94,26 @@ class TrainingList:
             self._section.follow(folder)
             self.panel.refresh()
 
-    @told
+    @report_errors
     def onResume(self) -> None:
         folder = self._folder()
         if folder is not None:
             self._section.resume(folder)
 
-    @told
+    @report_errors
     def onReport(self) -> None:
         folder = self._folder()
         if folder is not None:
             qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder.report / "report.html")))
 
-    @told
+    @report_errors
     def onUse(self) -> None:
         folder = self._folder()
         if folder is not None and self._section.parameters is not None:
             self._section.parameters.model = str(folder.path)
             self.tell(_("{name} is chosen in the section Apply.").format(name=folder.path.name), "note")
 
-    @told
+    @report_errors
     def onRemove(self) -> None:
         row, folder = self.table.chosen(), self._folder()
         if row is not None and row.removed is not None:
@@ -124,13 +124,13 @@ class TrainingList:
             self.undo.show(removed)
             self._changed()
 
-    @told
+    @report_errors
     def onRestore(self) -> None:
         row = self.table.chosen()
         if row is not None and row.removed is not None:
             self._is_back(self.trash.restore(row.removed))
 
-    @told
+    @report_errors
     def onUndo(self) -> None:
         self._is_back(self.undo.undo())
 

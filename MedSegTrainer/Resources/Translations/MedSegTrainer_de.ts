@@ -483,6 +483,18 @@
         <source>Log</source>
         <translation>Protokoll</translation>
     </message>
+    <message>
+        <source>Save for support...</source>
+        <translation>Für Hilfe speichern...</translation>
+    </message>
+    <message>
+        <source>Numbers take the place of file paths and of the names of cases.</source>
+        <translation>Nummern stehen an der Stelle von Dateipfaden und Namen der Fälle.</translation>
+    </message>
+    <message>
+        <source>without names</source>
+        <translation>ohne Namen</translation>
+    </message>
 </context>
 <context>
     <name>MedSegTrainer</name>
@@ -1402,6 +1414,13 @@
     </message>
 </context>
 <context>
+    <name>MedSegTrainerUI.panel_view</name>
+    <message>
+        <source>The scene is being closed. Open this module again when it is done.</source>
+        <translation>Die Szene wird geschlossen. Danach dieses Modul wieder öffnen.</translation>
+    </message>
+</context>
+<context>
     <name>TrainSection</name>
     <message>
         <source>How long?</source>
@@ -1506,12 +1525,32 @@
 <context>
     <name>apply.model_card</name>
     <message>
-        <source>{path} cannot be read: {reason}. Choose a model that can be reached.</source>
-        <translation>{path} lässt sich nicht lesen: {reason}. Ein Modell wählen, das erreichbar ist.</translation>
+        <source>The model {path} is not there any more. Choose another one, or train it again.</source>
+        <translation>Das Modell {path} ist nicht mehr da. Ein anderes wählen oder es neu trainieren.</translation>
+    </message>
+    <message>
+        <source>The job {name} has made no model yet. Train it first.</source>
+        <translation>{name} hat noch kein Modell hervorgebracht. Es zuerst trainieren.</translation>
+    </message>
+    <message>
+        <source>{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file.</source>
+        <translation>{path} enthält kein Modell. Einen Ordner mit model.json und weights.safetensors wählen oder seine Zip-Datei.</translation>
+    </message>
+    <message>
+        <source>{path} is a zip file without a model. Choose the zip of a model folder.</source>
+        <translation>{path} ist eine Zip-Datei ohne Modell. Die Zip-Datei eines Modellordners wählen.</translation>
+    </message>
+    <message>
+        <source>{path} is no model: it is not a zip file, or a damaged one. Choose a model folder or its zip.</source>
+        <translation>{path} ist kein Modell: Es ist keine Zip-Datei oder eine beschädigte. Einen Modellordner oder seine Zip-Datei wählen.</translation>
     </message>
     <message>
         <source>{path} has model format {found}, and this version reads {known}. Update MedSegTrainer.</source>
         <translation>{path} hat das Modellformat {found}, und diese Version liest {known}. MedSegTrainer aktualisieren.</translation>
+    </message>
+    <message>
+        <source>{path} cannot be read: {reason}. Choose a model that can be reached.</source>
+        <translation>{path} lässt sich nicht lesen: {reason}. Ein Modell wählen, das erreichbar ist.</translation>
     </message>
     <message>
         <source>{path} is no model of MedSegTrainer: its description is damaged. Choose another one.</source>
@@ -1544,26 +1583,6 @@
     <message>
         <source>yesterday {time}</source>
         <translation>gestern {time}</translation>
-    </message>
-    <message>
-        <source>The model {path} is not there any more. Choose another one, or train it again.</source>
-        <translation>Das Modell {path} ist nicht mehr da. Ein anderes wählen oder es neu trainieren.</translation>
-    </message>
-    <message>
-        <source>The job {name} has made no model yet. Train it first.</source>
-        <translation>{name} hat noch kein Modell hervorgebracht. Es zuerst trainieren.</translation>
-    </message>
-    <message>
-        <source>{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file.</source>
-        <translation>{path} enthält kein Modell. Einen Ordner mit model.json und weights.safetensors wählen oder seine Zip-Datei.</translation>
-    </message>
-    <message>
-        <source>{path} is a zip file without a model. Choose the zip of a model folder.</source>
-        <translation>{path} ist eine Zip-Datei ohne Modell. Die Zip-Datei eines Modellordners wählen.</translation>
-    </message>
-    <message>
-        <source>{path} is no model: it is not a zip file, or a damaged one. Choose a model folder or its zip.</source>
-        <translation>{path} ist kein Modell: Es ist keine Zip-Datei oder eine beschädigte. Einen Modellordner oder seine Zip-Datei wählen.</translation>
     </message>
     <message>
         <source>How good it is was not measured: all volumes were trained on. Check its results.</source>
@@ -3339,6 +3358,33 @@
     <message>
         <source>Default: {value}</source>
         <translation>Vorgabe: {value}</translation>
+    </message>
+</context>
+<context>
+    <name>train.support_file</name>
+    <message>
+        <source>It is being written.</source>
+        <translation>Sie wird gerade geschrieben.</translation>
+    </message>
+    <message>
+        <source>Packs what helps to find out what went wrong: settings, events, log and versions, and no images.</source>
+        <translation>Packt ein, was die Ursache finden hilft: Einstellungen, Ereignisse, Protokoll und Versionen, und keine Bilder.</translation>
+    </message>
+    <message>
+        <source>Save for support</source>
+        <translation>Für Hilfe speichern</translation>
+    </message>
+    <message>
+        <source>Zip file (*.zip)</source>
+        <translation>Zip-Datei (*.zip)</translation>
+    </message>
+    <message>
+        <source>The file for support was not written: {reason}</source>
+        <translation>Die Datei für Hilfe wurde nicht geschrieben: {reason}</translation>
+    </message>
+    <message>
+        <source>{file} was written; the log lists what is in it. Look at it before you send it.</source>
+        <translation>{file} wurde geschrieben; das Protokoll nennt den Inhalt. Vor dem Senden ansehen.</translation>
     </message>
 </context>
 <context>

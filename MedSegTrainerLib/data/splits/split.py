@@ -14,6 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.config.settings import DataConfig
+from MedSegTrainerLib.config.split_sizes import CASES_FOR_A_TEST_SET, split_sizes
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.splits.partition import Unit, count_cases, cover, evenly, in_turn, stratify
 from MedSegTrainerLib.data.splits.patients import patient_pattern_for, patients_of
@@ -21,7 +22,6 @@ from MedSegTrainerLib.errors import DataError, UsageError, some
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.imaging.label_maps import read_label_map
 
-CASES_FOR_A_TEST_SET = 20
 LEAVE_ONE_OUT = 4  # so few cases, or patients, are each held out once in a cross-validation
 THREADS = 4
 IMAGE_PREFIX = re.compile(r"^(image|img)[_-]", re.IGNORECASE)
@@ -61,9 +61,10 @@ def split_dataset(dataset: Dataset, config: DataConfig) -> Split:
     rest = [case for case in dataset.cases if case.name not in test]
     if not rest:
         raise DataError(f"{dataset.root}: all cases are test cases. Move some to train.")
-    split = _divide(_units(rest, config, dataset.ignore_label), config, test_share=0.0 if test else config.test_split)
+    units = _units(rest, config, dataset.ignore_label)
     if not test:
-        return split
+        return _divide(units, config)
+    split = _divide(units, replace(config, test_split=0.0))
     reason = f"{split.reason}, {len(test)} test, as the data set says"
     return replace(split, test=tuple(test), reason=reason)
 
@@ -117,7 +118,7 @@ def split_cases(names: Sequence[str], config: DataConfig) -> Split:
     if config.split_file is not None:
         path = Path(config.split_file)
         return _of_fold(_read(path), set(names), path, config.fold or 0)
-    return _divide([Unit(cases=(name,)) for name in names], config, test_share=config.test_split)
+    return _divide([Unit(cases=(name,)) for name in names], config)
 
 
 def fold_splits(dataset: Dataset, config: DataConfig) -> list[Split]:
@@ -174,12 +175,12 @@ def _labels_of(cases: Sequence[Case], ignore_label: int | None) -> dict[str, fro
         return dict(zip([case.name for case in cases], pool.map(read, cases), strict=True))
 
 
-def _divide(units: Sequence[Unit], config: DataConfig, *, test_share: float) -> Split:
+def _divide(units: Sequence[Unit], config: DataConfig) -> Split:
     ordered = _shuffled(units, config.seed)
     note = _grouping_note(ordered, config)
     if config.fold is not None:
         return _fold(ordered, config.fold, config.folds, config.split_by == "stratified", note)
-    return _shares(ordered, config, test_share, note)
+    return _shares(ordered, config, note)
 
 
 def _shuffled(units: Sequence[Unit], seed: int) -> list[Unit]:
@@ -207,7 +208,7 @@ def _grouping_note(units: Sequence[Unit], config: DataConfig) -> str:
     return note + (", classes alike in all parts" if config.split_by == "stratified" else "")
 
 
-def _shares(ordered: Sequence[Unit], config: DataConfig, test_share: float, note: str) -> Split:
+def _shares(ordered: Sequence[Unit], config: DataConfig, note: str) -> Split:
     count = count_cases(ordered)
     if count == 1:
         only = ordered[0].cases
@@ -217,21 +218,17 @@ def _shares(ordered: Sequence[Unit], config: DataConfig, test_share: float, note
             test=(),
             reason="the only case both trains and validates: its Dice says nothing about other patients",
         )
-    test = round(count * test_share) if count >= CASES_FOR_A_TEST_SET else 0
-    if test == count:
-        raise UsageError(f"data.test_split = {config.test_split:g} keeps all {count} cases aside. Leave some to train.")
-    val = min(max(1, round(count * config.val_split)), count - test - 1) if config.val_split > 0 else 0
-    rest = count - test - val
-    train = rest if config.train_split == "auto" else max(1, min(rest, round(count * config.train_split)))
+    sizes = split_sizes(count, config)
+    left_out = count - sizes.test - sizes.val - sizes.train
     if config.split_by == "stratified":
-        parts = stratify(ordered, (test, val, train, rest - train))
+        parts = stratify(ordered, (sizes.test, sizes.val, sizes.train, left_out))
     else:
-        parts = in_turn(ordered, (test, val, train, rest - train))
+        parts = in_turn(ordered, (sizes.test, sizes.val, sizes.train, left_out))
     test_names, val_names, train_names = (_names(part) for part in parts[:3])
     reason = f"{len(train_names)} of {count} cases train, {len(val_names)} validate"
-    if test:
+    if sizes.test:
         reason += f", {len(test_names)} are kept aside for the final report"
-    elif test_share > 0:
+    elif config.test_split > 0:
         reason += f"; with fewer than {CASES_FOR_A_TEST_SET} cases none are kept aside"
     return Split(train=train_names, val=val_names, test=test_names, reason=reason + note, units=tuple(ordered))
 

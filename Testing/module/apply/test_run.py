@@ -117,7 +117,7 @@ def test_round_trip_under_a_transform_and_another_name(panel, card, make_volume,
     assert np.allclose(content.GetNthSegment(0).GetColor(), np.array([221, 130, 101]) / 255, atol=1e-6)
     finish(run.folder)
     assert not settled(run).working and run.waiting() == []
-    assert run.told_end() == ("Segmented: CT 04.", "note")
+    assert run.end_text() == ("Segmented: CT 04.", "note")
     assert not (run.folder.path / "data").exists()
 
 
@@ -222,16 +222,16 @@ class TestEnd:
 
     def test_a_failure_is_told_as_the_job_tells_it(self, run):
         finish(run.folder, Failed(message="The disk is full.", error="StorageError", exit_code=1))
-        assert settled(run).told_end() == ("The disk is full.", "error")
+        assert settled(run).end_text() == ("The disk is full.", "error")
 
     def test_warnings_are_told(self, run):
         finish(run.folder, Warned(message="No GPU: slow."), Finished(message="", result=""))
-        assert settled(run).told_end() == ("Segmented: CT. No GPU: slow.", "warning")
+        assert settled(run).end_text() == ("Segmented: CT. No GPU: slow.", "warning")
 
     def test_a_process_that_vanished(self, run):
         write_status(run.folder, state="running", heartbeat=time.time() - 999)
         run.watch._starting_since = None
-        text, severity = settled(run).told_end()
+        text, severity = settled(run).end_text()
         assert "ended without a word" in text and severity == "error"
 
     def test_a_request_to_stop_that_was_taken_away_is_repeated(self, run):
@@ -239,7 +239,7 @@ class TestEnd:
         run.folder.stop_file.unlink()
         run.poll()
         assert run.folder.stop_requested() == "now" and run.cancelled
-        assert run.told_end()[0] == "Cancelled. 0 of 1 volumes were segmented."
+        assert run.end_text()[0] == "Cancelled. 0 of 1 volumes were segmented."
 
     def test_a_process_in_the_midst_of_a_volume_is_ended_after_a_while(self, run, wait_for, tmp_path):
         command = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -250,7 +250,7 @@ class TestEnd:
         assert run.working and child.poll() is None, "it has time to stop by itself"
         run._cancelled -= GRACE_SECONDS + 1
         wait_for(lambda: (run.poll(), not run.working)[1], 15000)
-        assert not process_exists(child.pid) and run.told_end()[1] == "note"
+        assert not process_exists(child.pid) and run.end_text()[1] == "note"
 
 
 def test_old_results_are_deleted_but_the_newest_and_those_not_imported(panel, card, make_volume, pixels):

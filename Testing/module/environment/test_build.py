@@ -254,7 +254,7 @@ class TestTest:
 
     @pytest.mark.parametrize("said", TEXTS["driver"])
     def test_one_for_a_newer_driver(self, said: str) -> None:
-        assert build_environment.test_words(Path("python"), 1, said) == KINDS["driver"][1]
+        assert build_environment.test_message(Path("python"), 1, said) == KINDS["driver"][1]
 
     def test_one_that_is_no_program(self, root: Path, tmp_path: Path) -> None:
         (tmp_path / "python.txt").write_text("no program")

@@ -11,7 +11,7 @@ from typing import Any
 
 import fake_environment as fake
 import pytest
-from MedSegTrainerUI.environment.environment import Environment, startup_environment, told_report
+from MedSegTrainerUI.environment.environment import Environment, report_text, startup_environment
 from MedSegTrainerUI.environment.test_record import identity, requirements_hash
 
 from MedSegTrainerLib.config import EvaluateConfig
@@ -143,6 +143,10 @@ class TestBuild:
         job.create(EvaluateConfig(predictions="a", labels="b", output_dir="c"))
         environment.start(job)
         wait_for(lambda: job.log_file.exists() and job.log_file.stat().st_size > 0, LONG)
+        with (tmp_path / "output").open("wb") as output:
+            command = environment.start_command(["support", str(job.path)], output)
+        wait_for(lambda: command.poll() is not None, LONG)
+        assert (tmp_path / "output").read_bytes(), "what it printed, or why it could not run"
 
         environment.remove()
         assert environment.state == "new"
@@ -183,6 +187,8 @@ def test_an_untested_environment_starts_nothing(environment: Environment, tmp_pa
     with pytest.raises(JobError, match="Press Set up"):
         environment.start(job)
     assert not job.log_file.exists()
+    with (tmp_path / "output").open("wb") as output, pytest.raises(JobError, match="Press Set up"):
+        environment.start_command(["support", str(job.path)], output)
 
 
 def test_the_variables_of_slicers_python_are_left_out() -> None:
@@ -194,5 +200,5 @@ def test_the_variables_of_slicers_python_are_left_out() -> None:
 
 
 def test_a_report_of_another_version_is_told() -> None:
-    assert told_report({}) == "PyTorch"
-    assert told_report({"torch": "2.9.1+cpu", "device": "mps", "device_name": "Apple GPU"}) == "PyTorch 2.9, Apple GPU"
+    assert report_text({}) == "PyTorch"
+    assert report_text({"torch": "2.9.1+cpu", "device": "mps", "device_name": "Apple GPU"}) == "PyTorch 2.9, Apple GPU"

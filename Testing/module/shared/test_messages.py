@@ -2,7 +2,7 @@ import logging
 
 import pytest
 import qt
-from MedSegTrainerUI.shared.messages import STYLES, show_message, told
+from MedSegTrainerUI.shared.messages import STYLES, report_errors, show_message
 
 from MedSegTrainerLib.errors import DataError
 
@@ -14,19 +14,19 @@ class Section:
     def tell(self, text, severity="error"):
         self.said.append((text, severity))
 
-    @told
+    @report_errors
     def onClick(self):
         return "clicked"
 
-    @told
+    @report_errors
     def onChange(self, row, column):
         return row, column
 
-    @told
+    @report_errors
     def onWrong(self):
         raise DataError("CT_01 is empty. Load it again.")
 
-    @told
+    @report_errors
     def onMistake(self):
         raise ZeroDivisionError("by nought")
 

@@ -91,6 +91,7 @@ def test_cases_held_out_are_counted_as_the_library_does():
     assert split_text(20, {}) == "20 cases, 6 are held out to measure the Dice"
     assert split_text(10, {"data.val_split": 0.0}) == "10 cases, none is held out"
     assert split_text(10, {"data.fold": 1}) == "10 cases, divided as set under Advanced"
+    assert split_text(40, {"data.test_split": 1.0}).startswith("data.test_split = 1 keeps all 40 cases aside")
 
 
 def test_without_data_the_plan_says_what_to_do(train):

@@ -34,7 +34,7 @@ def test_every_setting_of_a_training_is_there_but_those_of_the_panel():
 @pytest.mark.parametrize("key", list(all_settings()))
 def test_what_is_shown_is_understood(key):
     item = setting(key)
-    for value in (item.default, *item.words):
+    for value in (item.default, *item.choices):
         assert parse_value(item, show_value(value)) == value
         assert parse_value(item, value) == value
     assert all(parse_value(item, option) is not Ellipsis for option in item.options)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from MedSegTrainerLib.config.settings import DataConfig
+from MedSegTrainerLib.config.split_sizes import CASES_FOR_A_TEST_SET
 from MedSegTrainerLib.data.dataset import Case, Dataset, Part
 from MedSegTrainerLib.data.splits.split import (
-    CASES_FOR_A_TEST_SET,
     Split,
     cover_classes,
     fold_splits,
