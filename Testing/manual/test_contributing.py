@@ -50,7 +50,8 @@ def test_what_is_below_the_rule_is_standard_library() -> None:
     below = {
         name for line in lines[rule + 1 :] if line[0].isalpha() for name in re.split(r"\s{2,}", line)[0].split(" | ")
     }
-    assert below == {module.split(".")[1] for module in contract["source_modules"]}
+    modules = {module.split(".")[1] for module in contract["source_modules"]}
+    assert below == modules - {"model"}  # of which only the description is
 
 
 def test_each_package_has_a_row() -> None:
