@@ -106,7 +106,7 @@ def test_removing_and_bringing_back_makes_one_row(panel, trainings, work):
 
 
 def test_many_cases_and_segments_are_shown_without_reading_or_making_rows_again(
-    panel, work, make_volume, make_segmentation, make_job
+    panel, work, wait_for, make_volume, make_segmentation, make_job
 ):
     shape = (4, 8, 20)
     for number in range(CASES):
@@ -115,6 +115,7 @@ def test_many_cases_and_segments_are_shown_without_reading_or_making_rows_again(
         volume = make_volume(f"CT_{number:02d}", np.arange(640, dtype=np.int16).reshape(shape) + number)
         make_segmentation(f"CT_{number:02d}-seg", volume, {f"part {one}": labels == one for one in range(many)})
     panel.data.ui.addAllButton.click()
+    wait_for(lambda: panel.data.ready)  # its segments are looked at in pieces
     panel.apply.shown.add(panel.rows()[0].segmentation)
     panel.refresh()
     tables = (panel.data.ui.pairsTable, panel.data.ui.classesTable, panel.apply.ui.shownTable)
@@ -130,12 +131,13 @@ def test_many_cases_and_segments_are_shown_without_reading_or_making_rows_again(
 
 
 def calls(act: Callable[[], Any]) -> Counter[tuple[str, str]]:
-    """How often each function was called: by the name of its file and its own."""
+    """How often each function was called: by the folder and name of its file, and its own."""
     counted: Counter[tuple[str, str]] = Counter()
 
     def count(frame: Any, event: str, _argument: Any) -> None:
         if event == "call":
-            counted[Path(frame.f_code.co_filename).stem, frame.f_code.co_name] += 1
+            path = Path(frame.f_code.co_filename)
+            counted[f"{path.parent.name}/{path.stem}", frame.f_code.co_name] += 1
 
     before = sys.getprofile()
     sys.setprofile(count)
@@ -179,7 +181,7 @@ def test_the_segments_of_many_volumes_are_looked_at_in_pieces(many):
 
     counted = look_at_all(many, click)
     assert seen == [f"{CASES} volumes, 0 classes, being looked at", "..."]
-    rows = [one["segment_classes", "segments_of_row"] + one["case_checks", "check_row"] for one in counted]
+    rows = [one["scene/segment_classes", "segments_of_row"] + one["scene/case_checks", "check_row"] for one in counted]
     assert sum(rows) == 2 * CASES and max(rows) <= SEGMENTS_AT_ONCE // SEGMENTS + 1
     assert many.ready and many.problem() == ""
     assert many.ui.statusLabel.text == f"{CASES} volumes, {SEGMENTS} classes, ready"
@@ -200,11 +202,11 @@ def test_a_check_mark_makes_only_the_cells_that_change_and_shows_the_sections_on
     look_at_all(many, many.ui.addAllButton.click)
     mark = getattr(many.ui, table).item(3, 0)
     counted = look_at_all(many, lambda: mark.setCheckState(qt.Qt.Unchecked))
-    cells = [one["data_tables", "_item"] for one in counted]
+    cells = [one["shared/tables", "_item"] for one in counted]
     assert cells[0] <= 5 and sum(cells) <= 5 + 4 * SEGMENTS, "of the row, and of the classes"
-    shown = [one["apply_section", "refresh"] for one in counted]
+    shown = [one["apply/section", "refresh"] for one in counted]
     assert shown == [1, *(0 for _piece in counted[2:]), 1]
-    assert calls(many.panel.refresh)["data_tables", "pair_cells"] == 0, "nothing has changed"
+    assert calls(many.panel.refresh)["data/tables", "pair_cells"] == 0, "nothing has changed"
 
 
 def test_a_layer_is_counted_some_planes_at_a_time_and_not_at_all_when_it_is_changed_meanwhile(
@@ -228,13 +230,13 @@ def test_a_choice_is_shown_once(panel, make_volume, make_segmentation):
     volume = make_volume("CT", array)
     node = make_segmentation("CT-seg", volume, {"liver": array == 0})
     choose = panel.evaluate.ui.predictionSelector.setCurrentNode
-    assert calls(lambda: choose(node))["evaluate_section", "refresh"] == 1
+    assert calls(lambda: choose(node))["evaluate/section", "refresh"] == 1
     assert panel.evaluate.ui.volumeSelector.currentNode() is volume, "chosen with it"
 
 
 def test_the_list_of_models_is_not_read_at_every_change(panel, trainings):
     panel.refresh()
-    assert calls(panel.refresh)["model_list", "entries"] == 0
+    assert calls(panel.refresh)["apply/model_list", "entries"] == 0
 
 
 @pytest.fixture
