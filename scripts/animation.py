@@ -5,7 +5,7 @@
 The panel is the real one, over the stand-ins of ``Testing/slicer_standin`` with Qt's own widgets; the training, its
 curves and the result are PyTorch's, of a small network, on the phantoms of the sample data. The slices beside it are
 drawn from the session's volumes and segmentations: the stand-ins have no slice views. ``--quick`` takes a network too
-small to be good and moments of training, to see that it works. Run it in an environment with the extra ``slicer``.
+small to be good and moments of training, to see that it works.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import environment
-import frames
+
+if __name__ == "__main__":
+    environment.enter("slicer")
+
+import frames  # noqa: E402  needs Pillow, which the environment has
 
 TESTING = environment.ROOT / "Testing"
 MODULE = environment.ROOT / "MedSegTrainer" / "MedSegTrainer.py"
