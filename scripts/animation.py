@@ -25,7 +25,7 @@ import environment
 if __name__ == "__main__":
     environment.enter("slicer")
 
-import frames  # noqa: E402  needs Pillow, which the environment has
+import frames
 
 TESTING = environment.ROOT / "Testing"
 MODULE = environment.ROOT / "MedSegTrainer" / "MedSegTrainer.py"

@@ -141,11 +141,12 @@ def test_buttons() -> None:
     assert emitted(button, "clicked()", button.click) == []
 
 
-@states("QAction.triggered(bool)", "QWidget.addAction", "QToolButton.setMenu")
+@states("QAction.text", "QAction.triggered(bool)", "QWidget.addAction", "QToolButton.setMenu")
 def test_menus() -> None:
     button = qt.QToolButton()
     menu = qt.QMenu(button)
     action = menu.addAction("Model folder...")
+    assert action.text == "Model folder..."
     button.setMenu(menu)
     assert emitted(action, "triggered(bool)", action.trigger) == [(False,)]
 
