@@ -49,7 +49,7 @@ def test_the_log_tells_what_was_done_when_and_why(trained: tuple[JobFolder, str]
     assert [line for line in log.splitlines() if not is_log_line(line)] == []
     for part in (
         r"INFO \S+events: started: job=Mueller's job host=", r"INFO \S+run: MedSegTrainer \S+, Python .* torch \d",
-        r"INFO \S+kinds: Threads of PyTorch: \d+", r"INFO \S+stages: patch_size = \[8, 8, 8\]: set by the configuration",
+        r"INFO \S+kinds: Threads of PyTorch: \d", r"INFO \S+stages: patch_size = \[8, 8, 8\]: set by the configuration",
         r"INFO \S+train: Training on CPU", r"INFO \S+events: epoch: epoch=1 epochs=1 ",
         r"DEBUG \S+events: stage train took \d", r"INFO \S+events: finished: Trained\.",
     ):  # fmt: skip
