@@ -27,6 +27,20 @@ class Normalization:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabelCode:
+    """What a number of a prepared label, beyond those of the classes, says of a voxel.
+
+    present: the classes that are there, none for background. unknown: the classes that nobody looked for there, so
+    that each may be there or not. Both are class indices, 1 the first class.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    present: tuple[int, ...] = ()
+    unknown: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Spatial values are (z, y, x), or in the order of ``axes`` where ``slice_axis`` is not z; spacing in mm.
 
@@ -38,6 +52,8 @@ class Plan:
     ``ignore_label``: label value of voxels that nobody labelled. ``flip_axes`` are array axes: 0 is the first of
     ``axes``. ``slice_axis``: along which slices of 2D networks lie one after the other.
     ``sides``: names of axes to what a mirror image along them would do to classes that have a side.
+    ``overlapping``: a voxel may have several classes, so each has a sigmoid of its own instead of one softmax of all.
+    ``label_codes``: of prepared labels, what the numbers len(classes) + 1, len(classes) + 2, ... mean.
     """
 
     dims: int
@@ -74,6 +90,8 @@ class Plan:
     compiled: bool = False
     sides: dict[str, str] = field(default_factory=dict)
     slice_axis: Literal["z", "y", "x"] = "z"
+    overlapping: bool = False
+    label_codes: tuple[LabelCode, ...] = ()
 
     @property
     def axes(self) -> str:
@@ -83,6 +101,11 @@ class Plan:
     @property
     def class_names(self) -> tuple[str, ...]:
         return tuple(item.name for item in self.classes)
+
+    @property
+    def out_channels(self) -> int:
+        """Logits a voxel: one for the background and for each class, or where classes overlap one for each class."""
+        return len(self.classes) + (not self.overlapping)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -37,6 +37,7 @@ LARGEST = {
     "img_size": MOST_EDGE,
 }
 MOST_ENTRIES = 100  # of a list: levels, distances
+MOST_CODES = 4096  # of combinations of classes
 
 
 def parse_plan(values: dict[str, Any]) -> Plan:
@@ -56,7 +57,7 @@ def parse_plan(values: dict[str, Any]) -> Plan:
 
 def refuse_wrong_plan(plan: Plan) -> None:
     """Raises ModelError with everything that is wrong with a plan."""
-    checks = (_numbers, _grid, _channels, _classes, _network)
+    checks = (_numbers, _grid, _channels, _classes, _label_codes, _network)
     problems = [problem for check in checks for problem in check(plan)]
     if problems:
         raise _wrong(problems)
@@ -140,6 +141,20 @@ def _classes(plan: Plan) -> Iterator[str]:
             yield f"classes: {list(item.color)} is no color of 0 to 255."
 
 
+def _label_codes(plan: Plan) -> Iterator[str]:
+    if len(plan.label_codes) > MOST_CODES:
+        yield f"label_codes: {len(plan.label_codes)} are too many; there may be {MOST_CODES}."
+        return
+    for code in plan.label_codes:
+        named = [*code.present, *code.unknown]
+        if len(set(named)) < len(named) or not all(1 <= index <= len(plan.classes) for index in named):
+            yield f"label_codes: {named} must be indices of the {len(plan.classes)} classes, each once."
+        elif not code.unknown and (len(code.present) < 2 or not plan.overlapping):
+            yield f"label_codes: {list(code.present)} needs no code, or cannot be without overlap."
+        elif code.unknown and code.present and not plan.overlapping:
+            yield f"label_codes: {list(code.present)} is known, so no other class can be there where none overlap."
+
+
 def _network(plan: Plan) -> Iterator[str]:
     architecture = ARCHITECTURES.get(plan.architecture)
     if architecture is None:
@@ -153,7 +168,7 @@ def _network(plan: Plan) -> Iterator[str]:
     if wrong:
         return
     in_channels = len(plan.normalization) * (1 + 2 * plan.neighbour_slices)
-    expected: dict[str, Any] = {"dims": plan.dims, "in_channels": in_channels, "out_channels": len(plan.classes) + 1}
+    expected: dict[str, Any] = {"dims": plan.dims, "in_channels": in_channels, "out_channels": plan.out_channels}
     expected["img_size"] = list(plan.patch_size[3 - plan.dims :])
     for name, value in expected.items():
         if plan.network.get(name, value) != value:
@@ -235,7 +250,7 @@ def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ModelError(f"The plan must be an object, not {type(values).__name__}.")
     added = {"ignore_label": None, "neighbour_slices": 0, "batch_parts": 1, "compiled": False}
-    values = {**added, "sides": {}, "slice_axis": "z", **values}
+    values = {**added, "sides": {}, "slice_axis": "z", "overlapping": False, "label_codes": [], **values}
     network = values.get("network")
     if "divisor" in values or not isinstance(network, dict) or "strides" not in network:
         return values

@@ -335,6 +335,21 @@ class JobConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StartConfig:
+    """The trained model that a training begins with."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    model: str = setting("", "Trained model to begin with: a job, a model folder or its zip. Empty: from nothing.")
+    rename: list[str] = setting(
+        [],
+        "Classes of that model under their new names: ['old=new', ...]. Two that become one are joined, one that "
+        "becomes two is divided.",
+    )
+    adapt: bool = setting(False, "Whether to go on with what can be kept where the model does not fit the data.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig(JobConfig):
     """A job of kind ``train``."""
 
@@ -343,6 +358,7 @@ class TrainConfig(JobConfig):
     CHECK: ClassVar[str] = "MedSegTrainerLib.config.contradictions:training_contradictions"
 
     data: DataConfig = field(default_factory=DataConfig)
+    start: StartConfig = field(default_factory=StartConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -23,6 +23,13 @@ class Case:
     An image or label may be a folder with a DICOM series. patient: whose it is, '' where nobody says. part: where the
     data set's own folders put it. segment_values: value that a segment of this name gets, where the label map names
     its segments; empty: the values stand as they are in the file.
+
+    masks: class name to the file with its voxels, where each class has a file of its own; ``label`` is then the first
+    of them. drawn: names of the classes that somebody looked for, None for all; of the others nothing is known but that
+    they are not where another class was drawn. labelled_slices: the axis (x, y, z of the patient) whose slices are
+    labelled where they have something in them and unknown where not; "auto" finds the axis, "" says that all is
+    labelled. labelled_box: first and last voxel (i, j, k) of the label map between which all is labelled, and outside
+    of which nothing is known; None for all of it.
     """
 
     name: str
@@ -31,6 +38,10 @@ class Case:
     patient: str = ""
     part: Part | None = None
     segment_values: Mapping[str, int] = field(default_factory=dict, hash=False)
+    masks: Mapping[str, Path] = field(default_factory=dict, hash=False)
+    drawn: tuple[str, ...] | None = None
+    labelled_slices: Literal["", "auto", "x", "y", "z"] = ""
+    labelled_box: tuple[tuple[int, int, int], tuple[int, int, int]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

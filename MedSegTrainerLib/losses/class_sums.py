@@ -24,7 +24,8 @@ class ClassSums:
     logits (B, C, *spatial), target (B, *spatial): what they are of, for losses that are no formulas of sums.
     counts: voxels of each class (B, C). predicted: sum of p (B, C). overlap: sum of p over the voxels of the
     class (B, C). log_p: sum of log p over the voxels of the class (B, C). focal: the same of
-    (1 - p)^gamma log p. surface: sum over the classes without background of p times ``distances`` (B,).
+    (1 - p)^gamma log p. surface: sum over the classes without background of p times ``distances`` (B,). unknown: which
+    classes nobody looked for in a sample, bool (B, C); None where all were looked for everywhere.
     """
 
     logits: torch.Tensor
@@ -35,6 +36,7 @@ class ClassSums:
     log_p: torch.Tensor | None
     focal: torch.Tensor | None
     surface: torch.Tensor | None
+    unknown: torch.Tensor | None = None
 
 
 def class_sums(
@@ -45,14 +47,16 @@ def class_sums(
     log_p: bool = False,
     gamma: float | None = None,
     distances: torch.Tensor | None = None,
+    unknown: torch.Tensor | None = None,
 ) -> ClassSums:
     """Sums for logits (B, C, *spatial) and class indices (B, *spatial); voxels below 0 do not count.
 
     overlap, log_p: whether these are needed; gamma: for ``focal``; distances: (B, C - 1, *spatial), for
-    ``surface``. Worked out in float32, or in float64 for float64 logits.
+    ``surface``; unknown: passed on. Worked out in float32, or in float64 for float64 logits.
     """
     sums = _ClassSums.apply(logits, target, overlap, log_p, gamma, distances)  # type: ignore[no-untyped-call]
-    return ClassSums(**dict(zip((field.name for field in fields(ClassSums)), (logits, target, *sums), strict=True)))
+    names = [field.name for field in fields(ClassSums) if field.name != "unknown"]
+    return ClassSums(**dict(zip(names, (logits, target, *sums), strict=True)), unknown=unknown)
 
 
 class _ClassSums(torch.autograd.Function):

@@ -1,8 +1,9 @@
 """The loss of a training step: a weighted sum of the terms of ``terms.py``, over all resolutions of the network.
 
 Logits are (B, C, *spatial), targets int (B, *spatial) with class indices; voxels whose target is below 0 do
-not count. Everything is worked out in float32 at least, for each sample by itself, and then averaged over the
-samples: four batches of two have the gradient of one batch of eight.
+not count, numbers beyond the classes are those of ``LabelCode`` (``marginal.py``). Everything is worked out in float32
+at least, for each sample by itself, and then averaged over the samples: four batches of two have the gradient of one
+batch of eight.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from pkgutil import resolve_name
 import torch
 
 from MedSegTrainerLib.config.loss_terms import LOSS_TERMS
+from MedSegTrainerLib.config.plan import LabelCode
 from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.errors import ConfigError, did_you_mean
 from MedSegTrainerLib.losses.class_sums import ClassSums, class_sums
 from MedSegTrainerLib.losses.distance_transform import signed_distances
+from MedSegTrainerLib.losses.marginal import merge_unknown, unknown_table
 from MedSegTrainerLib.losses.terms import Term
 
 REGION = "dice"  # the term beside those that are ramped, where no other is asked for
@@ -35,9 +38,16 @@ class SegmentationLoss:
     """
 
     def __init__(
-        self, weights: dict[str, float], terms: dict[str, Term], gamma: float, spacing: Sequence[float] | None
+        self,
+        weights: dict[str, float],
+        terms: dict[str, Term],
+        gamma: float,
+        spacing: Sequence[float] | None,
+        unknown: torch.Tensor | None = None,
     ) -> None:
+        """unknown: of ``unknown_table``, where targets have numbers beyond the classes."""
         self.weights, self.terms, self.gamma, self.spacing = weights, terms, gamma, spacing
+        self.unknown = unknown
         self.ramp = 0.0
 
     def __call__(self, logits: Sequence[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
@@ -57,6 +67,9 @@ class SegmentationLoss:
 
     def _sums(self, logits: torch.Tensor, target: torch.Tensor, names: Collection[str]) -> ClassSums:
         needs = {need for name in names for need in LOSS_TERMS[name].needs}
+        unknown = None
+        if self.unknown is not None:
+            logits, target, unknown = merge_unknown(logits, target, self.unknown)
         return class_sums(
             logits,
             target,
@@ -64,6 +77,7 @@ class SegmentationLoss:
             log_p="log_p" in needs,
             gamma=self.gamma if "focal" in needs else None,
             distances=self._distances(target, logits.shape[1]) if "surface" in needs else None,
+            unknown=unknown,
         )
 
     def _distances(self, target: torch.Tensor, classes: int) -> torch.Tensor:
@@ -74,13 +88,17 @@ class SegmentationLoss:
 
 
 def build_loss(
-    config: LossConfig, classes: int, device: torch.device, spacing: Sequence[float] | None = None
+    config: LossConfig,
+    classes: int,
+    device: torch.device,
+    spacing: Sequence[float] | None = None,
+    codes: Sequence[LabelCode] = (),
 ) -> SegmentationLoss:
     """The loss that ``config`` names; ``classes`` counts the background.
 
-    spacing: of the voxels in mm (z, y, x), for the boundary term; None takes them for cubes. ``class_weights``
-    must not be 'auto' any more (``balanced_weights``). Raises ConfigError for lists of another length than
-    ``classes``, and for names that are no losses.
+    spacing: of the voxels in mm (z, y, x), for the boundary term; None takes them for cubes. codes: what numbers of
+    targets beyond the classes mean. ``class_weights`` must not be 'auto' any more (``balanced_weights``).
+    Raises ConfigError for lists of another length than ``classes``, and for names that are no losses.
     """
     if config.loss_type == "auto" or config.class_weights == "auto":
         name = "loss_type" if config.loss_type == "auto" else "class_weights"
@@ -91,7 +109,8 @@ def build_loss(
             raise ConfigError([f"loss.loss_type = '{name}'.{did_you_mean(name, LOSS_TERMS)}"])
     names = {*weights, REGION} if all(LOSS_TERMS[name].is_ramped for name in weights) else set(weights)
     terms: dict[str, Term] = {name: resolve_name(LOSS_TERMS[name].builder)(config, classes, device) for name in names}
-    return SegmentationLoss(weights, terms, config.gamma, spacing)
+    unknown = unknown_table(codes, classes, device) if codes else None
+    return SegmentationLoss(weights, terms, config.gamma, spacing, unknown)
 
 
 def ramped_weights(weights: dict[str, float], ramp: float) -> dict[str, float]:

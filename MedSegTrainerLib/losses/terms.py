@@ -22,14 +22,18 @@ Term = Callable[[ClassSums], torch.Tensor]
 
 
 def dice_term(sums: ClassSums, smooth: float) -> torch.Tensor:
-    """1 - Dice, averaged over the classes without background.
+    """1 - Dice, averaged over the classes without background that somebody looked for in the sample.
 
     Dice = (2 |X and Y| + smooth) / (|X| + |Y| + smooth), with softmax probabilities for X
     (training guide, "Dice Loss"; Milletari et al. 2016). Like MONAI's DiceLoss without background.
     """
     assert sums.overlap is not None and sums.predicted is not None
     smooth = max(smooth, SMALLEST_SMOOTH)
-    return 1 - ((2 * sums.overlap + smooth) / (sums.predicted + sums.counts + smooth))[:, 1:].mean(1)
+    dice = ((2 * sums.overlap + smooth) / (sums.predicted + sums.counts + smooth))[:, 1:]
+    if sums.unknown is None:
+        return 1 - dice.mean(1)
+    known = ~sums.unknown[:, 1:]
+    return ((1 - dice) * known).sum(1) / known.sum(1).clamp(min=1)
 
 
 def cross_entropy_term(sums: ClassSums, weights: torch.Tensor) -> torch.Tensor:

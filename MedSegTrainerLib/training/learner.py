@@ -12,7 +12,7 @@ from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.samples.mixup_cutmix import Batch
 from MedSegTrainerLib.hardware.device import Precision, same_shapes
 from MedSegTrainerLib.hardware.distributed import ALONE, Ranks
-from MedSegTrainerLib.losses.segmentation_loss import build_loss
+from MedSegTrainerLib.losses.plan_loss import plan_loss
 from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.networks.forward import to_channels_last
 from MedSegTrainerLib.networks.layers import to_rows
@@ -35,7 +35,7 @@ class Learner:
         self.optimizer = build_optimizer(
             self.network, plan.optimizer_type, plan.learning_rate, plan.weight_decay, config.optimizer
         )
-        self.loss = build_loss(plan.loss, len(plan.classes) + 1, device, plan.spacing)
+        self.loss = plan_loss(plan, device, plan.spacing)
         self.precision = Precision(device, plan.mixed_precision)
         self.average = WeightAverage(self.network, plan.ema_decay)
         self.clip, self.clip_type = plan.gradient_clip, config.trainer.gradient_clip_type

@@ -22,7 +22,7 @@ from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.inference.memory_fallback import Placement, lighter
 from MedSegTrainerLib.inference.sliding_window import predict_volume
-from MedSegTrainerLib.losses.segmentation_loss import build_loss
+from MedSegTrainerLib.losses.plan_loss import plan_loss
 from MedSegTrainerLib.metrics.counts import Overlap
 from MedSegTrainerLib.metrics.metrics import METRICS
 from MedSegTrainerLib.networks import build_network
@@ -260,8 +260,8 @@ class ValidationLoss:
     """
 
     def __init__(self, plan: Plan, device: torch.device, largest: int = LARGEST) -> None:
-        self.classes, self.largest = len(plan.classes) + 1, largest
-        self.loss = build_loss(plan.loss, self.classes, device)  # its ramp stays at 0
+        self.classes, self.largest = plan.out_channels, largest
+        self.loss = plan_loss(plan, device)  # its ramp stays at 0
 
     def __call__(self, logits: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
         """Scalar loss of float32 logits (classes, z, y, x) against class indices (z, y, x); below 0: not counted."""

@@ -83,6 +83,8 @@ def _section(button: Any) -> Iterator[tuple[str, float, str]]:
 
 
 def _combo(combo: Any) -> Iterator[tuple[str, float, str]]:
+    if combo.editable:
+        return  # what was typed can be moved
     text, tip = combo.currentText, f"{combo.toolTip}{combo.itemData(combo.currentIndex, qt.Qt.ToolTipRole) or ''}"
     yield text, _advance(combo, text) + ARROW - combo.width, tip
 

@@ -173,6 +173,9 @@ def cache_key(case: Case, plan: Plan) -> str:
     preparation = {name: values[name] for name in PREPARING_FIELDS}
     if plan.slice_axis != "z":  # else what earlier versions prepared is as good
         preparation["slice_axis"] = plan.slice_axis
+    if case.drawn is not None:
+        preparation["drawn"] = sorted(case.drawn)
+        preparation["label_codes"] = values["label_codes"]
     if case.segment_values:
         preparation["segment_values"] = dict(sorted(case.segment_values.items()))
     text = json.dumps([PREPARING_VERSION, files, preparation])

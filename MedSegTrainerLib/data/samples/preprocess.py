@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
 
-from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.plan import LabelCode, Plan
 from MedSegTrainerLib.data.checks.hot_voxels import without_hot_voxels
 from MedSegTrainerLib.data.checks.label_values import as_class
 from MedSegTrainerLib.data.dataset import Case
@@ -29,7 +29,8 @@ IGNORE = -1  # class index of voxels that nobody labelled: they do not count in 
 class PreparedCase:
     """A case on the network's grid.
 
-    image: float32 (channels, z, y, x). label: uint8 or int16 class indices (z, y, x), 0 is background, -1 not labelled.
+    image: float32 (channels, z, y, x). label: uint8 or int16 class indices (z, y, x), 0 is background, -1 not labelled;
+    what numbers beyond the classes mean stands in ``label_codes`` of the plan.
     locations: int32 (n, 4): class index, z, y, x of up to 2000 voxels of each class.
     geometry: the network's grid.
     """
@@ -75,7 +76,7 @@ def prepare_case(case: Case, plan: Plan) -> PreparedCase:
     image, grid = prepare_image(channels, plan)
     labels = read_label_map_onto(case.label, channels[0], case.segment_values, case.images[0])
     label = resample(to_canonical(labels, plan.slice_axis), grid, is_label=True)
-    indices = class_indices(sitk.GetArrayViewFromImage(label), plan)
+    indices = class_indices(sitk.GetArrayViewFromImage(label), plan, case.drawn)
     locations = _locations(indices, len(plan.classes))
     return PreparedCase(image=image, label=indices, locations=locations, geometry=grid)
 
@@ -89,16 +90,21 @@ def network_grid(geometry: Geometry, plan: Plan) -> Geometry:
     return geometry.resized((x, y, geometry.spacing[2] if plan.dims == 2 else z))
 
 
-def class_indices(values: np.ndarray, plan: Plan) -> np.ndarray:
+def class_indices(values: np.ndarray, plan: Plan, drawn: Collection[str] | None = None) -> np.ndarray:
     """Label values as class indices: 0 background, 1 the first class, ..., -1 where nobody labelled.
 
-    Of a single class a mask of 0 and 255 may hold the 1 as well, and the other way round.
+    drawn: names of the classes that somebody looked for, None for all. Where others may be, the number is that of
+    their ``LabelCode``. Of a single class a mask of 0 and 255 may hold the 1 as well, and the other way round.
     """
     values = as_class(values, [item.value for item in plan.classes], plan.ignore_label)
-    fits = len(plan.classes) < 256 and plan.ignore_label is None
+    unknown = tuple(index for index, name in enumerate(plan.class_names, 1) if drawn is not None and name not in drawn)
+    free = len(plan.classes) + 1 + plan.label_codes.index(LabelCode(unknown=unknown)) if unknown else 0
+    fits = len(plan.classes) + len(plan.label_codes) < 256 and plan.ignore_label is None
     indices = np.zeros(values.shape, np.uint8 if fits else np.int16)
     for index, item in enumerate(plan.classes, start=1):
         indices[values == item.value] = index
+    if free:
+        indices[values == 0] = free
     if plan.ignore_label is not None:
         indices[values == plan.ignore_label] = IGNORE
     return indices
