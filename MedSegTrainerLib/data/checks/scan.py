@@ -117,7 +117,7 @@ def _examine(case: Case, ignore_label: int | None, thorough: bool) -> Examinatio
     if channels is None or label is None or any(finding.severity == "error" for finding in findings):
         return Examination(findings=findings)
     scan = _scan(case.name, channels, label, ignore_label, thorough)
-    return Examination(scans=[scan], findings=[*findings, *_rounded(case, label)])
+    return Examination(scans=[replace(scan, drawn=case.drawn)], findings=[*findings, *_rounded(case, label)])
 
 
 def _unreadable(error: DataError, kind: str, case: str) -> Finding:

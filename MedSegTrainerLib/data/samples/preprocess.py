@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
+from MedSegTrainerLib.classes import unknown_classes
 from MedSegTrainerLib.config.plan import LabelCode, Plan
 from MedSegTrainerLib.data.checks.hot_voxels import without_hot_voxels
 from MedSegTrainerLib.data.checks.label_values import as_class
@@ -97,7 +98,7 @@ def class_indices(values: np.ndarray, plan: Plan, drawn: Collection[str] | None 
     their ``LabelCode``. Of a single class a mask of 0 and 255 may hold the 1 as well, and the other way round.
     """
     values = as_class(values, [item.value for item in plan.classes], plan.ignore_label)
-    unknown = tuple(index for index, name in enumerate(plan.class_names, 1) if drawn is not None and name not in drawn)
+    unknown = unknown_classes(plan.class_names, drawn)
     free = len(plan.classes) + 1 + plan.label_codes.index(LabelCode(unknown=unknown)) if unknown else 0
     fits = len(plan.classes) + len(plan.label_codes) < 256 and plan.ignore_label is None
     indices = np.zeros(values.shape, np.uint8 if fits else np.int16)
