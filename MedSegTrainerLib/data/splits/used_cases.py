@@ -37,12 +37,9 @@ class FileRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class CaseRecord:
-    """drawn: names of the classes that somebody looked for, None for all."""
-
     images: tuple[FileRecord, ...]
     label: FileRecord
     segment_values: dict[str, int]
-    drawn: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,12 +140,7 @@ def read_used_cases(path: Path) -> UsedCases | None:
 
 def _record(case: Case, root: Path) -> CaseRecord:
     images = tuple(_file_record(path, root) for path in case.images)
-    return CaseRecord(
-        images=images,
-        label=_file_record(case.label, root),
-        segment_values=dict(case.segment_values),
-        drawn=case.drawn,
-    )
+    return CaseRecord(images=images, label=_file_record(case.label, root), segment_values=dict(case.segment_values))
 
 
 def _file_record(path: Path, root: Path) -> FileRecord:
@@ -164,9 +156,6 @@ def _changes(record: CaseRecord, case: Case) -> list[str]:
     pairs = [("label map changed", record.label, case.label)]
     pairs += [("image changed", then, now) for then, now in zip(record.images, case.images, strict=True)]
     changed = [kind for kind, then, now in pairs if then.stamp != _stamp(now) and then.content != _content(now)]
-    known = [None if drawn is None else set(drawn) for drawn in (record.drawn, case.drawn)]
-    if known[0] != known[1]:
-        changed.append("other classes are said to be drawn")
     return list(dict.fromkeys(changed))
 
 
