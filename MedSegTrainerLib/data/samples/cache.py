@@ -174,7 +174,7 @@ def choose_place(bytes_needed: int, device: torch.device, copies: int = 1) -> tu
 
 def cache_key(case: Case, plan: Plan) -> str:
     """A folder name that changes when the files of the case or the way of preparing them do."""
-    files = [stamp for path in (*case.images, case.label) for stamp in file_stamps(path)]
+    files = [stamp for path in (*case.images, *case.label_files) for stamp in file_stamps(path)]
     values = plan.to_json()
     preparation = {name: values[name] for name in PREPARING_FIELDS}
     if plan.slice_axis != "z":  # else what earlier versions prepared is as good
@@ -182,6 +182,10 @@ def cache_key(case: Case, plan: Plan) -> str:
     if case.drawn is not None:
         preparation["drawn"] = sorted(case.drawn)
         preparation["label_codes"] = values["label_codes"]
+    if case.masks:
+        preparation["masks"] = list(case.masks)
+    if case.is_sparse:
+        preparation["labelled"] = [case.labelled_slices, case.labelled_box]
     if case.segment_values:
         preparation["segment_values"] = dict(sorted(case.segment_values.items()))
     text = json.dumps([PREPARING_VERSION, files, preparation])
