@@ -21,13 +21,17 @@ NAMES_SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """The files of one case; ``image`` is only needed for pictures, ``uncertainty`` is a map of how unsure one was."""
+    """The files of one case; ``image`` is only needed for pictures, ``uncertainty`` is a map of how unsure one was.
+
+    drawn: names of the classes that somebody looked for in the reference, None for all.
+    """
 
     name: str
     prediction: Path
     reference: Path
     image: Path | None
     uncertainty: Path | None = None
+    drawn: tuple[str, ...] | None = None
 
 
 def pair_folders(predictions: Path, labels: Path, emit: Emit | None = None) -> list[Pair]:

@@ -42,7 +42,9 @@ def predict_files(
         labels = _predict(predictor, case, search if case.name in names else None)
         output = folder / f"{case.name}.seg.nrrd"
         write_label_map(labels, output, plan.classes)
-        pairs.append(Pair(name=case.name, prediction=output, reference=case.label, image=case.images[0]))
+        pairs.append(
+            Pair(name=case.name, prediction=output, reference=case.label, image=case.images[0], drawn=case.drawn)
+        )
         count()
     others = names.isdisjoint(case.name for case in cases)
     for case in studied[:MOST_STUDIED] if others else []:
@@ -66,5 +68,5 @@ def _predict(predictor: Predictor, case: Case, search: CleaningStudy | None) -> 
         arrays = sitk.GetArrayFromImage(labels), sitk.GetArrayFromImage(reference)
         predicted, expected = labelled_parts(*arrays, predictor.plan.ignore_label)
         expected = as_class(expected, [item.value for item in predictor.plan.classes])
-        search.add(predicted, expected, Geometry.of(labels).spacing_zyx)
+        search.add(predicted, expected, Geometry.of(labels).spacing_zyx, case.drawn)
     return labels

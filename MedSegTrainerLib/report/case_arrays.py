@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.imaging.label_grid import place_on_grid
 from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_pair
 from MedSegTrainerLib.imaging.read import read_channels
+from MedSegTrainerLib.metrics.known_voxels import without_unknown
 from MedSegTrainerLib.metrics.units import Length, length_of
 
 
@@ -38,10 +39,12 @@ def read_case(
     values: Sequence[int],
     ignore_label: int | None = None,
     segment_values: Mapping[str, int] | None = None,
+    not_drawn: Collection[int] = (),
 ) -> CaseArrays:
     """Reads ``prediction``, ``reference`` and, where they are there and fit, ``image`` and ``uncertainty``.
 
-    Labels other than ``values`` become 0, and both sides where the reference has ``ignore_label``.
+    Labels other than ``values`` become 0, and both sides where the reference has ``ignore_label``. not_drawn: values of
+    the classes that nobody looked for in the reference; they are not shown where it has no class.
     An image that cannot be read or lies elsewhere is left out.
     """
     paths = Path(files["prediction"] or ""), Path(files["reference"] or "")
@@ -49,6 +52,7 @@ def read_case(
     sides = [sitk.GetArrayFromImage(to_canonical(item)) for item in (predicted, expected)]
     parts = labelled_parts(sides[0], sides[1], ignore_label)
     prediction, reference = (as_class(side, values) for side in parts)
+    prediction = without_unknown(prediction, reference, not_drawn)
     geometry = Geometry.of(to_canonical(expected))
     return CaseArrays(
         prediction=np.where(np.isin(prediction, values), prediction, 0),

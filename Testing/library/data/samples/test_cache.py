@@ -85,7 +85,7 @@ class TestBuildCache:
         plan = replace(plan, label_codes=(LabelCode(unknown=(1,)),))
         partly = replace(cases[0], drawn=())
         for _ in ("prepared", "found again"):
-            cached = build_cache([partly, cases[0]], plan, folder, CPU)
+            build_cache([partly, cases[0]], plan, folder, CPU)
             assert len(prepared_folders(folder)) == 2
         for kept in ("disk", "memory"):
             [one] = build_cache([partly], replace(plan, cache=kept), folder, CPU).values()
