@@ -23,6 +23,11 @@ def has_class(labels: np.ndarray, value: int) -> np.ndarray:
     return mask
 
 
+def where_class(labels: np.ndarray, value: int, overlapping: bool) -> np.ndarray:
+    """Where a class is, in bits or, where classes do not overlap, in label values."""
+    return has_class(labels, value) if overlapping else labels == value
+
+
 def classes_of(bits: int) -> tuple[int, ...]:
     """Numbers of the classes of a voxel, in rising order; () for background."""
     return tuple(value for value in range(1, MOST_CLASSES + 1) if bits & class_bit(value)) if bits > 0 else ()

@@ -123,7 +123,8 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
     choices = {
         "device": plan.reasons.get("device", ""), "split": plan.reasons.get("split", ""), "dims": f"{plan.dims}D",
         "network": plan.architecture, "in_channels": plan.network["in_channels"],
-        "out_channels": plan.network["out_channels"], **network_settings(plan.architecture, plan.network),
+        "out_channels": plan.network["out_channels"],
+        **({"overlapping": plan.overlapping} if "overlapping" in plan.reasons else {}), **network_settings(plan.architecture, plan.network),
         **({"slice_axis": plan.slice_axis} if "slice_axis" in plan.reasons else {}),
         **({"neighbour_slices": plan.neighbour_slices} if plan.neighbour_slices else {}),
         "spacing": [round(mm, 3) for mm in plan.spacing],

@@ -15,6 +15,7 @@ from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, Fingerprint, along_slice_axis
 from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.data.samples.cache import choose_place
+from MedSegTrainerLib.data.samples.overlapping_indices import overlap_codes
 from MedSegTrainerLib.data.splits.split import Split
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.guide.tables import choose_batch
@@ -88,6 +89,8 @@ def _unmeasured(
     device_text = describe(device) + (f", {devices} of them" if devices > 1 else "")
     reasons: Reasons = {"device": device_text, "split": split.reason}
     chosen = plan_network(fingerprint, config, device, reasons, len(split.train), share)
+    if fingerprint.overlap:
+        reasons["overlapping"] = _overlap_reason(fingerprint)
     dims, patch, architecture = chosen.dims, chosen.patch_size, chosen.architecture
     size = median_size(along_slice_axis(fingerprint, chosen.slice_axis), chosen.spacing, 3)
     normalization = _normalization(fingerprint, config, reasons)
@@ -107,12 +110,21 @@ def _unmeasured(
         ignore_label=fingerprint.ignore_label,
         flip_axes=_flip_axes(config, dims, chosen.slice_axis, fingerprint, reasons),
         sides=_sides(fingerprint),
+        overlapping=fingerprint.overlapping,
+        label_codes=overlap_codes(fingerprint.combinations, len(fingerprint.classes)) if fingerprint.overlapping else (),
         cache=cache,
         steps_per_epoch=max(1, len(split.train) * samples // (batch * config.trainer.gradient_accumulation_steps)),
         reasons=reasons,
         **learning_choices(fingerprint, config, architecture, chosen.network, dims, len(split.train), reasons),
         **_PLACEHOLDERS,
     )
+
+
+def _overlap_reason(fingerprint: Fingerprint) -> str:
+    if not fingerprint.overlapping:
+        return fingerprint.overlap
+    several = sum(fingerprint.combinations.values())
+    return f"{fingerprint.overlap}; {several} voxels have several classes, and each class is learned against all else"
 
 
 _PLACEHOLDERS: dict[str, Any] = {  # settled by fit_to_time, which needs a plan to measure

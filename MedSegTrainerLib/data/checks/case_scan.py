@@ -19,7 +19,8 @@ class CaseScan:
 
     foreground: (channels, samples) intensities at up to 5000 labelled voxels, evenly spread.
     low, high: smallest and largest intensity of each channel. voxels: label value to count, background too, but
-    not the voxels that nobody labelled. stats: what only the data doctor looks at; None where nobody measured them.
+    not the voxels that nobody labelled. combinations: where classes overlap, the same of their ``class_bits``; a voxel
+    then counts for each of its classes in ``voxels``. stats: what only the data doctor looks at; None where nobody measured them.
     """
 
     name: str
@@ -29,6 +30,12 @@ class CaseScan:
     high: tuple[float, ...]
     voxels: dict[int, int]
     stats: CaseStatistics | None = None
+    combinations: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def known_voxels(self) -> int:
+        """Voxels that somebody labelled, be it as background."""
+        return sum((self.combinations or self.voxels).values())
 
 
 @dataclass(frozen=True, kw_only=True)

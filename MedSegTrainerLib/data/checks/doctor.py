@@ -208,7 +208,7 @@ def _few(examined: Examined) -> Iterator[Finding]:
 
 
 def _rare(examined: Examined) -> Iterator[Finding]:
-    total = sum(sum(scan.voxels.values()) for scan in examined.scans)
+    total = sum(scan.known_voxels for scan in examined.scans)
     for value in examined.values():
         count = sum(scan.voxels.get(value, 0) for scan in examined.scans)
         if count < RARE_SHARE * total and value != examined.ignore_label:

@@ -14,6 +14,7 @@ from MedSegTrainerLib.data.checks.doctor import unknown_labels
 from MedSegTrainerLib.data.checks.laterality import opposite_sides
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.findings import refuse_errors
+from MedSegTrainerLib.imaging.class_bits import classes_of
 
 CT_AIR = -500  # Hounsfield units; nothing but CT has a scale fixed so far below zero
 CT_BONE = 300
@@ -42,7 +43,9 @@ class Fingerprint:
     """Sizes and spacings are (cases, 3), (z, y, x), in canonical axes; ``voxel_share`` is of all labelled cases.
 
     sides: axes (0 is z) along which mirror images exchange two classes, as ``laterality.opposite_sides`` says.
-    ignore_label: value of voxels that nobody labelled.
+    ignore_label: value of voxels that nobody labelled. background_share: of the voxels without any class; None where it is what the classes leave.
+    combinations: where classes overlap, the sets of at least two that occur together, as indices of ``classes`` from 1
+    on, with their voxels; overlapping: whether they do, overlap: the reason as a text.
     """
 
     cases: int
@@ -56,6 +59,10 @@ class Fingerprint:
     median_volume_mm3: dict[str, float]
     sides: dict[int, str] = field(default_factory=dict)
     ignore_label: int | None = None
+    background_share: float | None = None
+    overlapping: bool = False
+    overlap: str = ""
+    combinations: dict[tuple[int, ...], int] = field(default_factory=dict)
 
 
 def along_slice_axis(fingerprint: Fingerprint, slice_axis: str) -> Fingerprint:
@@ -72,7 +79,9 @@ def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: 
     classes = [with_look(item, dataset) for item in classes_from_values([*present, *names], names)]
     voxels = {item.name: np.array([scan.voxels.get(item.value, 0) for scan in scans]) for item in classes}
     volume = np.array([scan.geometry.voxel_volume_mm3 for scan in scans])
-    total = sum(sum(scan.voxels.values()) for scan in scans)
+    total = sum(scan.known_voxels for scan in scans)
+    shares = {name: float(counts.sum() / total) for name, counts in voxels.items()}
+    empty = sum(scan.combinations.get(0, 0) for scan in scans) / max(total, 1)
     return Fingerprint(
         cases=len(scans),
         dims=2 if all(scan.geometry.size[2] == 1 for scan in scans) else 3,
@@ -81,14 +90,26 @@ def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: 
         channels=tuple(_channel(dataset, scans, index) for index in range(len(scans[0].low))),
         classes=tuple(classes),
         cases_with={name: int((counts > 0).sum()) for name, counts in voxels.items()},
-        voxel_share={name: float(counts.sum() / total) for name, counts in voxels.items()},
+        voxel_share=shares,
         median_volume_mm3={
             name: float(np.median((counts * volume)[counts > 0])) if counts.any() else 0.0
             for name, counts in voxels.items()
         },
         sides=opposite_sides([scan.stats for scan in scans if scan.stats], {it.value: it.name for it in classes}),
         ignore_label=ignore_label,
+        background_share=empty if dataset.overlapping else None,
+        overlapping=dataset.overlapping,
+        overlap=dataset.overlap,
+        combinations=_combinations(scans) if dataset.overlapping else {},
     )
+
+
+def _combinations(scans: Sequence[CaseScan]) -> dict[tuple[int, ...], int]:
+    counts: dict[tuple[int, ...], int] = {}
+    for bits, voxels in sorted(item for scan in scans for item in scan.combinations.items()):
+        if len(classes_of(bits)) > 1:
+            counts[classes_of(bits)] = counts.get(classes_of(bits), 0) + voxels
+    return counts
 
 
 def _channel(dataset: Dataset, scans: Sequence[CaseScan], index: int) -> ChannelIntensities:

@@ -20,6 +20,7 @@ from MedSegTrainerLib.data.layouts.flat_folders import (
     two_folders,
 )
 from MedSegTrainerLib.data.layouts.nearest_layout import what_is_missing
+from MedSegTrainerLib.data.layouts.overlap import with_overlap, with_regions
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.files.regular_file import refuse_unnameable
 
@@ -45,11 +46,16 @@ def find_cases(root: Path, data: DataConfig | None = None) -> Dataset:
     try:
         dataset = _parts(root, data) or _recognise(root, data)
     except IncompleteError as error:
-        error.dataset = _with_ignored(join_names(error.dataset), data)
+        error.dataset = _resolved(with_regions(error.dataset, error.dataset.root), data)
         raise
     if dataset is None:
         raise DataError(f"No labelled images found in {root}. {what_is_missing(root)}")
-    return _with_ignored(join_names(dataset), data)
+    return _resolved(dataset, data)
+
+
+def _resolved(dataset: Dataset, data: DataConfig) -> Dataset:
+    """With the meaning of all label values settled."""
+    return with_overlap(_with_ignored(join_names(dataset), data), data.overlapping)
 
 
 LAYOUTS: dict[str, Callable[[Path, DataConfig], Dataset | None]] = {
@@ -65,8 +71,10 @@ LAYOUTS: dict[str, Callable[[Path, DataConfig], Dataset | None]] = {
 
 def _with_ignored(dataset: Dataset, data: DataConfig) -> Dataset:
     """With the setting's ``ignore_label``, else that of the value which the data set names 'ignore' as nnU-Net does."""
-    value_of_name = next((value for value, name in dataset.label_names.items() if name == IGNORE), None)
+    value_of_name = next((value for value, name in dataset.label_names.items() if name == IGNORE), dataset.ignore_label)
     ignored = value_of_name if data.ignore_label is None else data.ignore_label
+    if any(case.regions for case in dataset.cases):  # whose names are no label values
+        return replace(dataset, ignore_label=ignored)
     names = {value: name for value, name in dataset.label_names.items() if value != ignored}
     return replace(dataset, label_names=names, ignore_label=ignored)
 
@@ -75,7 +83,7 @@ def _recognise(root: Path, data: DataConfig) -> Dataset | None:
     for find in LAYOUTS.values():
         dataset = find(root, data)
         if dataset is not None:
-            return dataset
+            return with_regions(dataset, root)
     return None
 
 
@@ -103,14 +111,16 @@ def _parts(root: Path, data: DataConfig) -> Dataset | None:
         for case in dataset.cases
     ]
     folder_names = [f"{folders[part].name}/" for part in parts]
-    return Dataset(
+    dataset = Dataset(
         root=root,
         layout=f"{' and '.join(folder_names)}, {parts['train'].layout}",
         cases=tuple(sorted(cases, key=lambda case: case.name)),
         label_names=_joined_names(root, list(parts.values())),
         channel_names=parts["train"].channel_names,
+        ignore_label=parts["train"].ignore_label,
         looks={name: item for dataset in parts.values() for name, item in dataset.looks.items()},
     )
+    return with_regions(dataset, root)
 
 
 def _joined_names(root: Path, parts: list[Dataset]) -> dict[int, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -37,14 +37,19 @@ class FileRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class CaseRecord:
+    """masks: class name to the file of its voxels, where each class has one."""
+
     images: tuple[FileRecord, ...]
     label: FileRecord
     segment_values: dict[str, int]
+    masks: dict[str, FileRecord] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class UsedCases:
-    """A division, the cases in it, and the names of those that were there but are in none of its parts."""
+    """A division, the cases in it, and the names of those that were there but are in none of its parts.
+
+    overlapping: whether classes overlapped; None where an earlier version wrote it, to which they never did."""
 
     train: tuple[str, ...]
     val: tuple[str, ...]
@@ -53,6 +58,7 @@ class UsedCases:
     unused: tuple[str, ...]
     label_names: dict[int, str]
     cases: dict[str, CaseRecord]
+    overlapping: bool | None = None
 
     @property
     def split(self) -> Split:
@@ -100,7 +106,7 @@ class UsedCases:
                 "Put them back as they were, then --resume goes on. To train on the data as they are now, begin anew "
                 f"in another folder: {instead}"
             )
-        kept = [replace(today[name], segment_values=case.segment_values) for name, case in self.cases.items()]
+        kept = [_as_recorded(today[name], case) for name, case in self.cases.items()]
         kept += [today[name] for name in self.unused if name in today]
         return replace(dataset, cases=tuple(kept), label_names=self.label_names)
 
@@ -119,6 +125,7 @@ def record_cases(dataset: Dataset, split: Split) -> UsedCases:
         unused=tuple(sorted({case.name for case in dataset.cases} - names)),
         label_names=dict(dataset.label_names),
         cases={case.name: record for case, record in zip(used, records, strict=True)},
+        overlapping=dataset.overlapping,
     )
 
 
@@ -140,7 +147,18 @@ def read_used_cases(path: Path) -> UsedCases | None:
 
 def _record(case: Case, root: Path) -> CaseRecord:
     images = tuple(_file_record(path, root) for path in case.images)
-    return CaseRecord(images=images, label=_file_record(case.label, root), segment_values=dict(case.segment_values))
+    return CaseRecord(
+        images=images,
+        label=_file_record(case.label, root),
+        segment_values=dict(case.segment_values),
+        masks={name: _file_record(path, root) for name, path in case.masks.items()},
+    )
+
+
+def _as_recorded(case: Case, record: CaseRecord) -> Case:
+    """With the numbers that the classes had, and without classes that only cases added later have."""
+    regions = {name: values for name, values in case.regions.items() if name in record.segment_values}
+    return replace(case, segment_values=record.segment_values, regions=regions)
 
 
 def _file_record(path: Path, root: Path) -> FileRecord:
@@ -153,7 +171,10 @@ def _file_record(path: Path, root: Path) -> FileRecord:
 def _changes(record: CaseRecord, case: Case) -> list[str]:
     if len(record.images) != len(case.images):
         return ["another number of image files"]
+    if record.masks.keys() != case.masks.keys():
+        return ["other masks"]
     pairs = [("label map changed", record.label, case.label)]
+    pairs += [("mask changed", then, case.masks[name]) for name, then in record.masks.items()]
     pairs += [("image changed", then, now) for then, now in zip(record.images, case.images, strict=True)]
     changed = [kind for kind, then, now in pairs if then.stamp != _stamp(now) and then.content != _content(now)]
     return list(dict.fromkeys(changed))
