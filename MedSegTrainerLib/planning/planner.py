@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from MedSegTrainerLib.config.architectures import PLANNED
-from MedSegTrainerLib.config.plan import AXES, Normalization, Plan
+from MedSegTrainerLib.config.plan import AXES, LabelCode, Normalization, Plan
 from MedSegTrainerLib.config.plan_parsing import refuse_wrong_plan
 from MedSegTrainerLib.config.settings import TrainConfig
+from MedSegTrainerLib.data.checks.drawn_classes import drawn_text
 from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, Fingerprint, along_slice_axis
 from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.data.samples.cache import choose_place
@@ -108,10 +109,10 @@ def _unmeasured(
         channel_names=tuple(channel.name for channel in fingerprint.channels),
         classes=fingerprint.classes,
         ignore_label=fingerprint.ignore_label,
+        label_codes=_label_codes(fingerprint, reasons),
         flip_axes=_flip_axes(config, dims, chosen.slice_axis, fingerprint, reasons),
         sides=_sides(fingerprint),
         overlapping=fingerprint.overlapping,
-        label_codes=overlap_codes(fingerprint.combinations, len(fingerprint.classes)) if fingerprint.overlapping else (),
         cache=cache,
         steps_per_epoch=max(1, len(split.train) * samples // (batch * config.trainer.gradient_accumulation_steps)),
         reasons=reasons,
@@ -134,6 +135,21 @@ _PLACEHOLDERS: dict[str, Any] = {  # settled by fit_to_time, which needs a plan 
     "warmup_epochs": 0.0,
     "validation_interval": 1,
 }
+
+
+def _label_codes(fingerprint: Fingerprint, reasons: Reasons) -> tuple[LabelCode, ...]:
+    """A number of prepared labels for each set of classes that nobody looked for somewhere."""
+    drawn = {
+        name: drawn_text(count, fingerprint.cases)
+        for name, count in fingerprint.cases_drawn.items()
+        if count < fingerprint.cases
+    }
+    if drawn:
+        listed = ", ".join(f"{name}: {text}" for name, text in drawn.items())
+        reasons["unknown_classes"] = f"{listed}: marginal loss, as elsewhere a voxel without class may be one of them"
+    if fingerprint.overlapping:
+        return overlap_codes(fingerprint.combinations, len(fingerprint.classes), fingerprint.unknown)
+    return tuple(LabelCode(unknown=unknown) for unknown in fingerprint.unknown)
 
 
 def _normalization(fingerprint: Fingerprint, config: TrainConfig, reasons: Reasons) -> tuple[Normalization, ...]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.config.logged_metrics import LOGGED_METRICS, MEAN_DICE
-from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.plan import LabelCode, Plan
 from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.data.samples.neighbour_slices import with_neighbours
 from MedSegTrainerLib.errors import TrainingError
@@ -34,13 +35,15 @@ NAMES_LISTED, LONGEST_NAME = 10, 80  # of cases, in a message
 PER_CLASS = {name: metric for name, metric in LOGGED_METRICS.items() if metric.of_class}
 
 Values = dict[str, float | None]
+UNKNOWN: Values = {metric.of_class: None for metric in PER_CLASS.values()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaseScores:
     """One case. ``classes``: class to key of ``metrics.METRICS`` to value; table: of ``confusion_table``.
 
-    Voxels that nobody labelled do not count; a case without any other has no loss.
+    Voxels that nobody labelled do not count; a case without any other has no loss. Classes that nobody looked for in
+    the case have no values.
     """
 
     classes: dict[str, Values]
@@ -122,8 +125,9 @@ class Validator:
             try:
                 logits = self._logits(case)
                 predicted = logits.max(dim=0).indices  # argmax over the first axis takes ten times as long on a CPU
-                scores = self._case_scores(logits, predicted, to_device(case.label, logits.device))
-                return scores, _preview(case, predicted) if case.name == self.selected else None
+                scores = self._case_scores(logits, predicted, to_device(case.label, logits.device), case.unknown)
+                preview = _preview(case, predicted, len(self.plan.classes)) if case.name == self.selected else None
+                return scores, preview
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -168,12 +172,17 @@ class Validator:
         self.placement = placement
         self.loss = ValidationLoss(self.plan, placement.sums_on or placement.device)
 
-    def _case_scores(self, logits: torch.Tensor, predicted: torch.Tensor, reference: torch.Tensor) -> CaseScores:
-        table = confusion_table(predicted, reference, len(self.plan.classes) + 1)
+    def _case_scores(
+        self, logits: torch.Tensor, predicted: torch.Tensor, reference: torch.Tensor, unknown: Sequence[int]
+    ) -> CaseScores:
+        codes = self.plan.label_codes
+        counted = joint_counts(predicted, reference, len(self.plan.classes) + 1, len(codes))
+        table = confusion_table(counted, codes)
+        names = enumerate(self.plan.class_names, start=1)
         return CaseScores(
-            classes={name: _class_scores(table, i) for i, name in enumerate(self.plan.class_names, start=1)},
+            classes={name: UNKNOWN if index in unknown else _class_scores(table, index) for index, name in names},
             table=table,
-            loss=float(self.loss(logits, reference)) if any(map(any, table)) else None,
+            loss=float(self.loss(logits, reference)) if any(map(any, counted)) else None,
         )
 
 
@@ -186,11 +195,28 @@ def case_to_show(cases: Sequence[StoredCase]) -> str | None:
     return min(cases, key=rank).name if cases else None
 
 
-def confusion_table(predicted: torch.Tensor, reference: torch.Tensor, count: int) -> list[list[int]]:
-    """Voxels by class of the reference (rows) and of the prediction (columns); those below 0 are left out."""
-    joint = torch.bincount(((reference.long() + 1) * count + predicted).flatten(), minlength=(count + 1) * count)
-    table: list[list[int]] = joint.view(count + 1, count).tolist()
+def joint_counts(predicted: torch.Tensor, reference: torch.Tensor, count: int, codes: int = 0) -> list[list[int]]:
+    """Voxels by number of the prepared label (rows) and of the predicted class (columns); those below 0 are left out.
+
+    count: of the classes, with the background; codes: of the numbers beyond them."""
+    rows = count + codes + 1
+    joint = torch.bincount(((reference.long() + 1) * count + predicted).flatten(), minlength=rows * count)
+    table: list[list[int]] = joint.view(rows, count).tolist()
     return table[1:]
+
+
+def confusion_table(counted: Sequence[Sequence[int]], codes: Sequence[LabelCode] = ()) -> list[list[int]]:
+    """Voxels by class of the reference (rows) and of the prediction (columns), from ``joint_counts``.
+
+    A voxel without class may be background or any class that nobody looked for there: predicted as one of these it is
+    neither right nor wrong and left out, as another class it is background that was taken for it.
+    """
+    count = len(counted) - len(codes)
+    table = [list(row) for row in counted[:count]]
+    for code, row in zip(codes, counted[count:], strict=True):
+        for index in range(1, count):
+            table[0][index] += 0 if index in code.unknown else row[index]
+    return table
 
 
 def summarise(
@@ -239,9 +265,12 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return sum(defined) / len(defined) if defined else None
 
 
-def _preview(case: StoredCase, predicted: torch.Tensor) -> Preview:
-    """As those who look at it want it: canonical axes in the order z, y, x, whatever the network sees first."""
-    arrays = case.image[0].cpu().float().numpy(), case.label.cpu().numpy(), predicted.to(torch.int16).cpu().numpy()
+def _preview(case: StoredCase, predicted: torch.Tensor, classes: int) -> Preview:
+    """As those who look at it want it: canonical axes in the order z, y, x, whatever the network sees first; no class
+    where nobody knows which."""
+    label = case.label.cpu().numpy()
+    label = np.where(label > classes, 0, label)
+    arrays = case.image[0].cpu().float().numpy(), label, predicted.to(torch.int16).cpu().numpy()
     images = [to_canonical(case.geometry.place(array)) for array in arrays]
     image, reference, prediction = map(sitk.GetArrayFromImage, images)
     geometry = Geometry.of(images[0])

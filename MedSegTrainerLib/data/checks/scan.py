@@ -118,7 +118,7 @@ def _examine(case: Case, ignore_label: int | None, thorough: bool) -> Examinatio
         findings.extend([*_forms_apart(case, channels[0]), *_not_finite(case, channels)])
     if channels is None or label is None or any(finding.severity == "error" for finding in findings):
         return Examination(findings=findings)
-    scan = _scan(case, channels, label, ignore_label, thorough)
+    scan = replace(_scan(case, channels, label, ignore_label, thorough), drawn=case.drawn)
     return Examination(scans=[scan], findings=[*findings, *_rounded(case, label)])
 
 

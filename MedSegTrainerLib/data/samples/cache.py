@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from MedSegTrainerLib import atomic
+from MedSegTrainerLib.classes import unknown_classes
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import Auto
 from MedSegTrainerLib.data.checks.scan import thread_count
@@ -46,7 +47,8 @@ NOT_WHOLE = (OSError, ValueError, EOFError, TypeError, AttributeError, DataError
 class StoredCase(Protocol):
     """A prepared case, wherever it is kept: image float32 (C, z, y, x), label (z, y, x), locations int32 (n, 4).
 
-    geometry: where its grid lies in the patient; it tells the size without a look at the arrays.
+    geometry: where its grid lies in the patient; it tells the size without a look at the arrays. unknown: indices of
+    the classes that nobody looked for.
     """
 
     @property
@@ -59,6 +61,8 @@ class StoredCase(Protocol):
     def locations(self) -> torch.Tensor: ...
     @property
     def geometry(self) -> Geometry: ...
+    @property
+    def unknown(self) -> tuple[int, ...]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +74,7 @@ class CachedCase:
     label: torch.Tensor
     locations: torch.Tensor
     geometry: Geometry
+    unknown: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +89,7 @@ class MappedCase:
     path: Path
     geometry: Geometry
     prepare: Callable[[], None]
+    unknown: tuple[int, ...] = ()
 
     @property
     def image(self) -> torch.Tensor:
@@ -134,7 +140,7 @@ def build_cache(
             prepare()
             cached = _load(case.name, path, plan.cache, device, prepare)
         on_case()
-        return cached
+        return replace(cached, unknown=unknown_classes(plan.class_names, case.drawn))
 
     with ThreadPoolExecutor(max_workers=thread_count(num_workers)) as pool:
         return {cached.name: cached for cached in pool.map(one, cases)}
@@ -224,7 +230,9 @@ def _save(path: Path, array: np.ndarray) -> None:
         stream.write(array.data)
 
 
-def _load(name: str, path: Path, cache: str, device: torch.device, prepare: Callable[[], None]) -> StoredCase:
+def _load(
+    name: str, path: Path, cache: str, device: torch.device, prepare: Callable[[], None]
+) -> CachedCase | MappedCase:
     """The case, as it is kept in the end; raises one of ``NOT_WHOLE`` where a file is not."""
     image, label, locations = (_read(path, part, mapped=cache == "disk") for part in ("image", "label", "locations"))
     geometry = _geometry(path / "geometry.json", tuple(label.shape))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
+from MedSegTrainerLib.classes import unknown_classes
 from MedSegTrainerLib.config.plan import LabelCode, Plan
 from MedSegTrainerLib.data.checks.hot_voxels import without_hot_voxels
 from MedSegTrainerLib.data.checks.label_values import as_class
@@ -95,9 +96,10 @@ def class_indices(values: np.ndarray, plan: Plan, drawn: Collection[str] | None 
     """Label values as class indices: 0 background, 1 the first class, ..., -1 where nobody labelled.
 
     drawn: names of the classes that somebody looked for, None for all. Where others may be, the number is that of
-    their ``LabelCode``; where classes overlap, values are ``class_bits``. Of a single class a mask of 0 and 255 may hold the 1 as well, and the other way round.
+    their ``LabelCode``; where classes overlap, values are ``class_bits``. Of a single class a mask of 0 and 255 may
+    hold the 1 as well, and the other way round.
     """
-    unknown = tuple(index for index, name in enumerate(plan.class_names, 1) if drawn is not None and name not in drawn)
+    unknown = unknown_classes(plan.class_names, drawn)
     if plan.overlapping:
         return overlapping_indices(values, plan, unknown)
     values = as_class(values, [item.value for item in plan.classes], plan.ignore_label)

@@ -37,12 +37,14 @@ class FileRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class CaseRecord:
-    """masks: class name to the file of its voxels, where each class has one."""
+    """drawn: names of the classes that somebody looked for, None for all. masks: class name to the file of its voxels,
+    where each class has one."""
 
     images: tuple[FileRecord, ...]
     label: FileRecord
     segment_values: dict[str, int]
     masks: dict[str, FileRecord] = field(default_factory=dict)
+    drawn: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +154,7 @@ def _record(case: Case, root: Path) -> CaseRecord:
         label=_file_record(case.label, root),
         segment_values=dict(case.segment_values),
         masks={name: _file_record(path, root) for name, path in case.masks.items()},
+        drawn=case.drawn,
     )
 
 
@@ -177,6 +180,9 @@ def _changes(record: CaseRecord, case: Case) -> list[str]:
     pairs += [("mask changed", then, case.masks[name]) for name, then in record.masks.items()]
     pairs += [("image changed", then, now) for then, now in zip(record.images, case.images, strict=True)]
     changed = [kind for kind, then, now in pairs if then.stamp != _stamp(now) and then.content != _content(now)]
+    known = [None if drawn is None else set(drawn) for drawn in (record.drawn, case.drawn)]
+    if known[0] != known[1]:
+        changed.append("other classes are said to be drawn")
     return list(dict.fromkeys(changed))
 
 
