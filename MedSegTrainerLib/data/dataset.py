@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from MedSegTrainerLib.findings import Finding
 
 Part = Literal["train", "val", "test"]
+SliceAxis = Literal["", "auto", "x", "y", "z"]
+UNLABELLED = -1  # label value of voxels that nobody labelled, where neither settings nor data say which it is
+Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +48,21 @@ class Case:
     segment_values: Mapping[str, int] = field(default_factory=dict, hash=False)
     masks: Mapping[str, Path] = field(default_factory=dict, hash=False)
     drawn: tuple[str, ...] | None = None
-    labelled_slices: Literal["", "auto", "x", "y", "z"] = ""
-    labelled_box: tuple[tuple[int, int, int], tuple[int, int, int]] | None = None
+    labelled_slices: SliceAxis = ""
+    labelled_box: Box | None = None
     regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
     overlapping: bool = False
     ignored_value: int | None = None
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether a part of its label map alone is labelled."""
+        return bool(self.labelled_slices) or self.labelled_box is not None
+
+    @property
+    def label_files(self) -> tuple[Path, ...]:
+        """All files that its labels are read from."""
+        return self.labels.files
 
     @property
     def labels(self) -> LabelSource:
@@ -69,8 +82,8 @@ class Dataset:
     """What a folder holds. ``label_names`` maps label values to names, where the data set knows them.
 
     ignore_label: value of voxels that nobody labelled, as the settings say or else the data set.
-    looks: class name to the class with the color and terminology that the data set gives it.
-    overlapping: whether classes overlap and are learned so; overlap: the reason for that, or against it, as a text.
+    looks: class name to the class with the color and terminology that the data set gives it. overlapping: whether a
+    voxel may belong to several classes, and they are learned so; overlap: why, or why not, as a text.
     """
 
     root: Path

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
+from MedSegTrainerLib.data.case_labels import read_labels_onto
 from MedSegTrainerLib.data.checks.label_values import as_class
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_map, read_label_map_onto, write_label_map
+from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_map, write_label_map
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.inference.postprocess_search import CleaningStudy, cleaned_up
 from MedSegTrainerLib.inference.predictor import Predictor
@@ -61,7 +62,7 @@ def _predict(predictor: Predictor, case: Case, search: CleaningStudy | None) -> 
     channels = read_channels(case.images)
     labels = predictor.predict(channels)
     if search is not None:
-        reference = read_label_map_onto(case.label, channels[0], case.segment_values, case.images[0])
+        reference = read_labels_onto(case, channels[0], predictor.plan.ignore_label)
         arrays = sitk.GetArrayFromImage(labels), sitk.GetArrayFromImage(reference)
         predicted, expected = labelled_parts(*arrays, predictor.plan.ignore_label)
         expected = as_class(expected, [item.value for item in predictor.plan.classes])

@@ -198,7 +198,7 @@ def _draw_cases(
         if folder.stop_requested():
             break
         try:
-            pictures[name] = draw_labelled(cases[name], classes)
+            pictures[name] = draw_labelled(cases[name], classes, dataset.ignore_label)
         except DataError:
             pictures[name] = None  # the findings say why
         count()

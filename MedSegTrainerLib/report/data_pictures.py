@@ -12,9 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.data.case_labels import read_labels_onto
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.imaging.geometry import Geometry, resample, to_canonical
-from MedSegTrainerLib.imaging.label_maps import read_label_map_onto
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.report.case_arrays import CaseArrays
 from MedSegTrainerLib.report.slice_pictures import BACKGROUND, INK, draw_columns
@@ -26,13 +26,13 @@ PATCH_INCHES = 2.2
 PAIRS_IN_A_ROW = 2
 
 
-def draw_labelled(case: Case, classes: Sequence[LabelClass]) -> bytes:
+def draw_labelled(case: Case, classes: Sequence[LabelClass], ignore_label: int | None = None) -> bytes:
     """JPEG of the first channel, without and with the label map, whole slices where the labels are largest.
 
     A label map on another grid is drawn where it lies in the patient. Raises DataError where a file cannot be read.
     """
     channel = read_channels(case.images)[0]
-    label = to_canonical(read_label_map_onto(case.label, channel, case.segment_values, case.images[0]))
+    label = to_canonical(read_labels_onto(case, channel, ignore_label))
     image = to_canonical(channel)
     grid = Geometry.of(image)
     if Geometry.of(label).disagreements(grid):

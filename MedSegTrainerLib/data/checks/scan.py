@@ -11,6 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.config.settings import Auto
+from MedSegTrainerLib.data.case_labels import place_labels, read_labels
 from MedSegTrainerLib.data.checks.case_scan import CaseScan, Examined
 from MedSegTrainerLib.data.checks.case_statistics import find_specks, take_statistics
 from MedSegTrainerLib.data.checks.doctor import diagnose
@@ -23,7 +24,6 @@ from MedSegTrainerLib.imaging.class_bits import class_counts
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.imaging.grid_remedies import Volume, difference
 from MedSegTrainerLib.imaging.label_maps import ROUNDED
-from MedSegTrainerLib.imaging.label_source import place_labels, read_labels
 from MedSegTrainerLib.imaging.not_finite import REMEDY, not_finite
 from MedSegTrainerLib.imaging.qform_sform import forms_apart
 from MedSegTrainerLib.imaging.read import read_channels
@@ -105,9 +105,9 @@ def _examine(case: Case, ignore_label: int | None, thorough: bool) -> Examinatio
         findings.append(_unreadable(error, "image that cannot be used", case.name))
     try:
         if channels is None:
-            label = read_labels(case.labels)
+            label = read_labels(case, ignore_label)
         else:
-            placed = place_labels(case.labels, channels[0], case.images[0])
+            placed = place_labels(case, channels[0], ignore_label)
             label = placed.image
             findings.extend([replace(placed.finding, case=case.name)] if placed.finding else [])
     except DataError as error:

@@ -70,7 +70,7 @@ def with_overlap(dataset: Dataset, wanted: bool | Auto) -> Dataset:
     """
     forms = _forms_of(dataset)
     if not (forms.cases or forms.regions) and wanted is not True:
-        return dataset
+        return replace(dataset, overlapping=False)
     if wanted is False and _shared_values(forms.regions):
         refuse_regions(forms.regions, dataset.root / FILE)
     names = _names(dataset, forms, all_values=wanted is True)
@@ -78,7 +78,7 @@ def with_overlap(dataset: Dataset, wanted: bool | Auto) -> Dataset:
     shared = {} if wanted is False else _shared(numbered, forms)
     overlapping = wanted is True or bool(shared)
     if not overlapping and not (forms.regions or forms.channelled or forms.masked):
-        return replace(dataset, overlap="segments lie in layers, and none overlap")
+        return replace(dataset, overlapping=False, overlap="segments lie in layers, and none overlap")
     if overlapping and len(names) > MOST_CLASSES:
         raise DataError(
             f"{dataset.root}: {len(names)} classes, of which some overlap ({next(iter(shared.values()), 'as set')}): "

@@ -174,7 +174,7 @@ def choose_place(bytes_needed: int, device: torch.device, copies: int = 1) -> tu
 
 def cache_key(case: Case, plan: Plan) -> str:
     """A folder name that changes when the files of the case or the way of preparing them do."""
-    files = [stamp for path in (*case.images, *case.labels.files) for stamp in file_stamps(path)]
+    files = [stamp for path in (*case.images, *case.label_files) for stamp in file_stamps(path)]
     values = plan.to_json()
     preparation = {name: values[name] for name in PREPARING_FIELDS}
     if plan.slice_axis != "z":  # else what earlier versions prepared is as good
@@ -186,6 +186,8 @@ def cache_key(case: Case, plan: Plan) -> str:
         preparation["overlapping"], preparation["label_codes"] = case.overlapping, values["label_codes"]
         preparation["masks"] = {name: str(path) for name, path in sorted(case.masks.items())}
         preparation["regions"], preparation["ignored_value"] = dict(sorted(case.regions.items())), case.ignored_value
+    if case.is_sparse:
+        preparation["labelled"] = [case.labelled_slices, case.labelled_box]
     if case.segment_values:
         preparation["segment_values"] = dict(sorted(case.segment_values.items()))
     text = json.dumps([PREPARING_VERSION, files, preparation])

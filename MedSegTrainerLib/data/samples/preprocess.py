@@ -11,6 +11,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import unknown_classes
 from MedSegTrainerLib.config.plan import LabelCode, Plan
+from MedSegTrainerLib.data.case_labels import read_labels_onto
 from MedSegTrainerLib.data.checks.hot_voxels import without_hot_voxels
 from MedSegTrainerLib.data.checks.label_values import as_class
 from MedSegTrainerLib.data.dataset import Case
@@ -19,7 +20,6 @@ from MedSegTrainerLib.data.samples.overlapping_indices import overlapping_indice
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.hardware.main_memory import available_memory
 from MedSegTrainerLib.imaging.geometry import Geometry, resample, to_canonical
-from MedSegTrainerLib.imaging.label_source import place_labels
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.imaging.size_limits import SMALL
 
@@ -76,7 +76,7 @@ def prepare_case(case: Case, plan: Plan) -> PreparedCase:
     """Reads and prepares image and label of a case."""
     channels = read_channels(case.images)
     image, grid = prepare_image(channels, plan)
-    labels = place_labels(case.labels, channels[0], case.images[0]).image
+    labels = read_labels_onto(case, channels[0], plan.ignore_label)
     label = resample(to_canonical(labels, plan.slice_axis), grid, is_label=True)
     indices = class_indices(sitk.GetArrayViewFromImage(label), plan, case.drawn)
     locations = _locations(indices, plan)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.data.dataset import Case, Dataset
+from MedSegTrainerLib.data.dataset import Box, Case, Dataset, SliceAxis
 from MedSegTrainerLib.data.splits.split import Split
 from MedSegTrainerLib.errors import DataError, JobError, some
 from MedSegTrainerLib.files.json_input import read_json_file
@@ -37,14 +38,16 @@ class FileRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class CaseRecord:
-    """drawn: names of the classes that somebody looked for, None for all. masks: class name to the file of its voxels,
-    where each class has one."""
+    """Files of a case, and what it says of them: as the fields of ``Case`` have it. ``label`` is the first of its
+    masks, where each class has a file of its own."""
 
     images: tuple[FileRecord, ...]
     label: FileRecord
     segment_values: dict[str, int]
     masks: dict[str, FileRecord] = field(default_factory=dict)
     drawn: tuple[str, ...] | None = None
+    labelled_slices: SliceAxis = ""
+    labelled_box: Box | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,12 +152,15 @@ def read_used_cases(path: Path) -> UsedCases | None:
 
 def _record(case: Case, root: Path) -> CaseRecord:
     images = tuple(_file_record(path, root) for path in case.images)
+    files = {path: _file_record(path, root) for path in case.label_files}
     return CaseRecord(
         images=images,
-        label=_file_record(case.label, root),
+        label=files[case.label],
         segment_values=dict(case.segment_values),
-        masks={name: _file_record(path, root) for name, path in case.masks.items()},
+        masks={name: files[path] for name, path in case.masks.items()},
         drawn=case.drawn,
+        labelled_slices=case.labelled_slices,
+        labelled_box=case.labelled_box,
     )
 
 
@@ -175,15 +181,22 @@ def _changes(record: CaseRecord, case: Case) -> list[str]:
     if len(record.images) != len(case.images):
         return ["another number of image files"]
     if record.masks.keys() != case.masks.keys():
-        return ["other masks"]
+        return ["masks of other classes"]
     pairs = [("label map changed", record.label, case.label)]
-    pairs += [("mask changed", then, case.masks[name]) for name, then in record.masks.items()]
+    pairs += [(f"mask of {name} changed", then, case.masks[name]) for name, then in record.masks.items()]
     pairs += [("image changed", then, now) for then, now in zip(record.images, case.images, strict=True)]
     changed = [kind for kind, then, now in pairs if then.stamp != _stamp(now) and then.content != _content(now)]
-    known = [None if drawn is None else set(drawn) for drawn in (record.drawn, case.drawn)]
-    if known[0] != known[1]:
-        changed.append("other classes are said to be drawn")
+    told = (
+        ("other classes were drawn", _as_set(record.drawn), _as_set(case.drawn)),
+        ("other labelled slices", record.labelled_slices, case.labelled_slices),
+        ("another labelled box", record.labelled_box, case.labelled_box),
+    )
+    changed += [kind for kind, before, today in told if before != today]
     return list(dict.fromkeys(changed))
+
+
+def _as_set(names: Sequence[str] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(names)
 
 
 def _stamp(path: Path) -> str:
