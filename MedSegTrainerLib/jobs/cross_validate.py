@@ -21,7 +21,7 @@ from MedSegTrainerLib.config.job_settings import CrossValidateConfig
 from MedSegTrainerLib.data.splits.half_cases import joined
 from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.events import Emit, Warned
-from MedSegTrainerLib.imaging.label_maps import write_label_map
+from MedSegTrainerLib.inference.result_files import write_result
 from MedSegTrainerLib.job import STOP_NOW, Outcome
 from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.fold_scheduler import FoldRuns, fold_workers
@@ -129,7 +129,7 @@ def _halved_pair(cross_validation: CrossValidation, emit: Emit) -> list[Pair]:
     assert plan.ignore_label is not None
     labels = joined(case, cross_validation.folder.path / "halves", (first, second), values, plan.ignore_label)
     output = cross_validation.folder.report / "predictions" / f"{case.name}.seg.nrrd"
-    write_label_map(labels, output, plan.classes)
+    write_result(labels, output, plan)
     return [Pair(name=case.name, prediction=output, reference=case.label, image=case.images[0])]
 
 
