@@ -54,6 +54,28 @@ class LabelSource:
         """Whether it is a label map whose values are those of the classes."""
         return not (self.overlapping or self.masks or self.regions)
 
+    def to_json(self) -> dict[str, Any]:
+        """For a report, which reads the labels again."""
+        return {
+            "path": str(self.path),
+            "numbers": dict(self.numbers),
+            "masks": {name: str(path) for name, path in self.masks.items()},
+            "regions": {name: list(values) for name, values in self.regions.items()},
+            "overlapping": self.overlapping,
+            "ignored_value": self.ignored_value,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> LabelSource:
+        return cls(
+            path=Path(document["path"]),
+            numbers=document["numbers"],
+            masks={name: Path(path) for name, path in document["masks"].items()},
+            regions={name: tuple(values) for name, values in document["regions"].items()},
+            overlapping=document["overlapping"],
+            ignored_value=document["ignored_value"],
+        )
+
     @property
     def files(self) -> tuple[Path, ...]:
         return tuple(dict.fromkeys(self.masks.values())) or (self.path,)
@@ -85,6 +107,15 @@ def place_labels(source: LabelSource, grid: sitk.Image, grid_path: Path | None =
             labels.CopyInformation(grid)
         return Placed(image=labels)
     return place_on_grid(labels, source.path, grid, grid_path, is_label=True)
+
+
+def read_pair(prediction: LabelSource, reference: LabelSource) -> tuple[sitk.Image, sitk.Image]:
+    """Labels of both; those whose files do not say where they lie, or hold a part only, on the other's grid."""
+    expected = read_labels(reference)
+    predicted = place_labels(prediction, expected, reference.path).image
+    if Geometry.of(predicted).disagreements(Geometry.of(expected)):
+        expected = place_labels(reference, predicted, prediction.path).image
+    return predicted, expected
 
 
 def overlapping_pairs(source: LabelSource) -> dict[Pair, int]:

@@ -43,7 +43,15 @@ def predict_files(
         labels = _predict(predictor, case, search if case.name in names else None)
         output = folder / f"{case.name}.seg.nrrd"
         write_result(labels, output, plan)
-        pairs.append(Pair(name=case.name, prediction=output, reference=case.label, image=case.images[0]))
+        pairs.append(
+            Pair(
+                name=case.name,
+                prediction=output,
+                reference=case.label,
+                image=case.images[0],
+                labels=None if case.labels.is_plain else case.labels,
+            )
+        )
         count()
     others = names.isdisjoint(case.name for case in cases)
     for case in studied[:MOST_STUDIED] if others else []:

@@ -238,7 +238,7 @@ def _draw_samples(
         batch = next(epoch_batches([cached[name] for name in names], plan, data, cpu, 0))
         pairs.append((batch[0][:, 0].numpy(), batch[1].numpy()))
     size, spacing = " x ".join(map(str, plan.patch_size)), " x ".join(f"{mm:.3g}" for mm in plan.spacing)
-    return draw_patches(pairs[0], pairs[1], plan.spacing, plan.classes), (
+    return draw_patches(pairs[0], pairs[1], plan.spacing, plan.classes, plan.present_classes()), (
         f"{size} voxels ({', '.join(plan.axes)}) of {spacing} mm around a labelled voxel, varied at strength "
         f"'{train.data.augmentation_strength}'"
     )
