@@ -89,6 +89,7 @@ def describe(
         "created": time.strftime("%Y-%m-%d %H:%M"),
         "data": str(dataset.root),
         "layout": dataset.layout,
+        "ignore_label": ignore_label,
         "counts": {severity: sum(f.severity == severity for f in findings) for severity in SEVERITIES},
         "findings": [asdict(finding) for finding in findings],
         "classes": [_class_row(with_look(item, dataset), scans) for item in classes],
@@ -164,6 +165,9 @@ def _case_row(case: Case, scan: CaseScan | None, findings: Sequence[Finding]) ->
         "spacing": None,
         "intensities": None,
         "labelled_ml": None,
+        "drawn": None if case.drawn is None else list(case.drawn),
+        "labelled_slices": case.labelled_slices,
+        "labelled_box": case.labelled_box,
     }
     if scan is not None and scan.stats is not None:
         labelled = scan.known_voxels - scan.voxels.get(0, 0)
