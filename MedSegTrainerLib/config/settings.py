@@ -117,6 +117,11 @@ class DataConfig:
     ignore_label: int | None = setting(
         None, "Label value of voxels that nobody labelled: they do not count.", minimum=-(2**31), maximum=2**31 - 1
     )
+    overlapping: bool | Auto = setting(
+        "auto",
+        "Whether a voxel may have several classes, so that each is learned against all else; 'auto': where they overlap "
+        "in the data.",
+    )
     labelled_slices: Literal["none", "auto", "x", "y", "z"] = setting(
         "none",
         "Axis of the patient whose slices are labelled where they have something in them, and unknown where not; "

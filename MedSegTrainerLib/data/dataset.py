@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.imaging.label_source import LabelSource
 
 if TYPE_CHECKING:
     from MedSegTrainerLib.findings import Finding
@@ -33,6 +34,10 @@ class Case:
     labelled where they have something in them and unknown where not; "auto" finds the axis, "" says that all is
     labelled. labelled_box: first and last voxel (i, j, k) of the label map between which all is labelled, and outside
     of which nothing is known; None for all of it.
+
+    regions: class name to the values of the label map that belong to it, where a value may belong to several.
+    overlapping: whether a voxel may have several classes; ``segment_values`` then numbers all classes from 1 on.
+    ignored_value: of voxels that nobody labelled, in the files of masks, regions or overlapping classes.
     """
 
     name: str
@@ -45,6 +50,9 @@ class Case:
     drawn: tuple[str, ...] | None = None
     labelled_slices: SliceAxis = ""
     labelled_box: Box | None = None
+    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
+    overlapping: bool = False
+    ignored_value: int | None = None
 
     @property
     def is_sparse(self) -> bool:
@@ -54,7 +62,19 @@ class Case:
     @property
     def label_files(self) -> tuple[Path, ...]:
         """All files that its labels are read from."""
-        return tuple(dict.fromkeys(self.masks.values())) or (self.label,)
+        return self.labels.files
+
+    @property
+    def labels(self) -> LabelSource:
+        """Where the labels are, and what the numbers in their files mean."""
+        return LabelSource(
+            path=self.label,
+            numbers=self.segment_values,
+            masks=self.masks,
+            regions=self.regions,
+            overlapping=self.overlapping,
+            ignored_value=self.ignored_value,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +83,7 @@ class Dataset:
 
     ignore_label: value of voxels that nobody labelled, as the settings say or else the data set.
     looks: class name to the class with the color and terminology that the data set gives it. overlapping: whether a
-    voxel may belong to several classes.
+    voxel may belong to several classes, and they are learned so; overlap: why, or why not, as a text.
     """
 
     root: Path
@@ -74,6 +94,7 @@ class Dataset:
     ignore_label: int | None = None
     looks: dict[str, LabelClass] = field(default_factory=dict)
     overlapping: bool = False
+    overlap: str = ""
 
 
 class IncompleteError(DataError):

@@ -210,6 +210,7 @@ def _final_report(session: TrainingSession, scanned: Scanned) -> str:
         curves=curves,
         advice=advice,
         ignore_label=session.plan.ignore_label,
+        overlapping=session.plan.overlapping,
     )
     measured = {f"{kind}_cases": list(names), "summary": document["summary"], "measured_on": kind}
     save_description(replace(package, metrics={**package.metrics, **measured}), folder.model)

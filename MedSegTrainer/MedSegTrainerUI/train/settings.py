@@ -22,7 +22,15 @@ from MedSegTrainerLib.config import DataConfig, TrainConfig
 from MedSegTrainerLib.errors import UsageError, did_you_mean
 from MedSegTrainerLib.files.json_input import parse_json, read_json_file
 
-BY_THE_PANEL = {"data.data_dir", "data.image_names", "data.label_name", "trainer.budget"}
+BY_THE_PANEL = {
+    "data.data_dir",
+    "data.image_names",
+    "data.label_name",
+    "trainer.budget",
+    "start.model",
+    "start.rename",
+    "start.adapt",
+}
 SCHEDULE = {
     "epochs",
     "lr_schedule",
@@ -101,7 +109,7 @@ class Setting:
             return "Augmentation" if name in AUGMENTATION else "Data"
         if section == "trainer":
             return "Schedule" if name in SCHEDULE else "Checkpoints" if name in CHECKPOINTS else "Strategies"
-        return section.capitalize()
+        return "Strategies" if section == "start" else section.capitalize()
 
     @property
     def options(self) -> tuple[str, ...]:

@@ -19,8 +19,9 @@ class CaseScan:
 
     foreground: (channels, samples) intensities at up to 5000 labelled voxels, evenly spread.
     low, high: smallest and largest intensity of each channel. voxels: label value to count, background too, but
-    not the voxels that nobody labelled. stats: what only the data doctor looks at; None where nobody measured them.
-    drawn: names of the classes that somebody looked for, None for all.
+    not the voxels that nobody labelled. combinations: where classes overlap, the same of their ``class_bits``; a voxel
+    then counts for each of its classes in ``voxels``. stats: what only the data doctor looks at; None where nobody
+    measured them. drawn: names of the classes that somebody looked for, None for all.
     """
 
     name: str
@@ -30,7 +31,13 @@ class CaseScan:
     high: tuple[float, ...]
     voxels: dict[int, int]
     stats: CaseStatistics | None = None
+    combinations: dict[int, int] = field(default_factory=dict)
     drawn: tuple[str, ...] | None = None
+
+    @property
+    def known_voxels(self) -> int:
+        """Voxels that somebody labelled, be it as background."""
+        return sum((self.combinations or self.voxels).values())
 
     def knows(self, name: str) -> bool:
         """Whether somebody looked for the class of this name."""

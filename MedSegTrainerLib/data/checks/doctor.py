@@ -212,7 +212,7 @@ def _few(examined: Examined) -> Iterator[Finding]:
 def _rare(examined: Examined) -> Iterator[Finding]:
     for value in examined.values():
         known = examined.knowing(value)
-        total = sum(sum(scan.voxels.values()) for scan in known)
+        total = sum(scan.known_voxels for scan in known)
         count = sum(scan.voxels.get(value, 0) for scan in known)
         if count < RARE_SHARE * total and value != examined.ignore_label:
             yield Finding(

@@ -14,6 +14,7 @@ from MedSegTrainerLib.data.checks.doctor import unknown_labels
 from MedSegTrainerLib.data.checks.laterality import opposite_sides
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.findings import refuse_errors
+from MedSegTrainerLib.imaging.class_bits import classes_of
 
 CT_AIR = -500  # Hounsfield units; nothing but CT has a scale fixed so far below zero
 CT_BONE = 300
@@ -45,7 +46,9 @@ class Fingerprint:
 
     sides: axes (0 is z) along which mirror images exchange two classes, as ``laterality.opposite_sides`` says.
     ignore_label: value of voxels that nobody labelled. unknown: sets of classes (indices, 1 the first) that nobody
-    looked for in some case of the data set, each set once, in rising order.
+    looked for in some case of the data set, each set once, in rising order. overlapping: whether classes overlap, overlap:
+    why, or why not, as a text; combinations: then the sets of at least two that occur together, as indices, with their
+    voxels; background_share: of the voxels without any class, None where it is what the classes leave.
     """
 
     cases: int
@@ -61,6 +64,10 @@ class Fingerprint:
     ignore_label: int | None = None
     cases_drawn: dict[str, int] = field(default_factory=dict)
     unknown: tuple[tuple[int, ...], ...] = ()
+    background_share: float | None = None
+    overlapping: bool = False
+    overlap: str = ""
+    combinations: dict[tuple[int, ...], int] = field(default_factory=dict)
 
 
 def along_slice_axis(fingerprint: Fingerprint, slice_axis: str) -> Fingerprint:
@@ -78,7 +85,7 @@ def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: 
     known = {item.name: [scan for scan in scans if scan.knows(item.name)] for item in classes}
     voxels = {item.name: np.array([scan.voxels.get(item.value, 0) for scan in known[item.name]]) for item in classes}
     volume = {name: np.array([scan.geometry.voxel_volume_mm3 for scan in own]) for name, own in known.items()}
-    total = {name: sum(sum(scan.voxels.values()) for scan in own) for name, own in known.items()}
+    total = {name: sum(scan.known_voxels for scan in own) for name, own in known.items()}
     class_sets = {unknown_classes([item.name for item in classes], case.drawn) for case in dataset.cases}
     return Fingerprint(
         cases=len(scans),
@@ -97,7 +104,23 @@ def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: 
         ignore_label=ignore_label,
         cases_drawn={name: len(own) for name, own in known.items()},
         unknown=tuple(sorted(class_sets - {()})),
+        background_share=_background_share(scans) if dataset.overlapping else None,
+        overlapping=dataset.overlapping,
+        overlap=dataset.overlap,
+        combinations=_combinations(scans) if dataset.overlapping else {},
     )
+
+
+def _background_share(scans: Sequence[CaseScan]) -> float:
+    return sum(scan.combinations.get(0, 0) for scan in scans) / max(1, sum(scan.known_voxels for scan in scans))
+
+
+def _combinations(scans: Sequence[CaseScan]) -> dict[tuple[int, ...], int]:
+    counts: dict[tuple[int, ...], int] = {}
+    for bits, voxels in sorted(item for scan in scans for item in scan.combinations.items()):
+        if len(classes_of(bits)) > 1:
+            counts[classes_of(bits)] = counts.get(classes_of(bits), 0) + voxels
+    return counts
 
 
 def _channel(dataset: Dataset, scans: Sequence[CaseScan], index: int) -> ChannelIntensities:

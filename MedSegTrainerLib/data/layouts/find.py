@@ -22,6 +22,7 @@ from MedSegTrainerLib.data.layouts.flat_folders import (
     two_folders,
 )
 from MedSegTrainerLib.data.layouts.nearest_layout import what_is_missing
+from MedSegTrainerLib.data.layouts.overlap import with_overlap, with_regions
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.files.regular_file import refuse_unnameable
 
@@ -47,7 +48,7 @@ def find_cases(root: Path, data: DataConfig | None = None) -> Dataset:
     try:
         dataset = _parts(root, data) or _recognise(root, data)
     except IncompleteError as error:
-        error.dataset = _completed(error.dataset, data, every_case=False)
+        error.dataset = _completed(with_regions(error.dataset, error.dataset.root), data, every_case=False)
         raise
     if dataset is None:
         raise DataError(f"No labelled images found in {root}. {what_is_missing(root)}")
@@ -66,9 +67,10 @@ LAYOUTS: dict[str, Callable[[Path, DataConfig], Dataset | None]] = {
 
 
 def _completed(dataset: Dataset, data: DataConfig, *, every_case: bool = True) -> Dataset:
-    """With what is known of the classes when all cases are found. every_case: as ``with_drawn`` has it."""
+    """With what is known of the classes, and whether they overlap, when all cases are found. every_case: as ``with_drawn`` has it."""
     drawn = with_drawn(join_names(dataset), dataset.root, every_case=every_case)
-    return checked_drawn(_with_ignored(_with_slices(drawn, data.labelled_slices), data))
+    known = checked_drawn(_with_ignored(_with_slices(drawn, data.labelled_slices), data))
+    return with_overlap(known, data.overlapping)
 
 
 def _with_slices(dataset: Dataset, setting: str) -> Dataset:
@@ -87,6 +89,8 @@ def _with_ignored(dataset: Dataset, data: DataConfig) -> Dataset:
     needed = any(case.is_sparse for case in dataset.cases)
     given = (data.ignore_label, dataset.ignore_label, value_of_name, UNLABELLED if needed else None)
     ignored = next((value for value in given if value is not None), None)
+    if any(case.regions for case in dataset.cases):  # whose names are no label values
+        return replace(dataset, ignore_label=ignored)
     names = {value: name for value, name in dataset.label_names.items() if value != ignored}
     return replace(dataset, label_names=names, ignore_label=ignored)
 
@@ -95,7 +99,7 @@ def _recognise(root: Path, data: DataConfig) -> Dataset | None:
     for find in LAYOUTS.values():
         dataset = find(root, data)
         if dataset is not None:
-            return dataset
+            return with_regions(dataset, root)
     return None
 
 
@@ -123,7 +127,7 @@ def _parts(root: Path, data: DataConfig) -> Dataset | None:
         for case in dataset.cases
     ]
     folder_names = [f"{folders[part].name}/" for part in parts]
-    return Dataset(
+    dataset = Dataset(
         root=root,
         layout=f"{' and '.join(folder_names)}, {parts['train'].layout}",
         cases=tuple(sorted(cases, key=lambda case: case.name)),
@@ -133,6 +137,7 @@ def _parts(root: Path, data: DataConfig) -> Dataset | None:
         ignore_label=_joined_ignored(root, list(parts.values())),
         overlapping=any(dataset.overlapping for dataset in parts.values()),
     )
+    return with_regions(dataset, root)
 
 
 def _joined_ignored(root: Path, parts: list[Dataset]) -> int | None:

@@ -182,8 +182,10 @@ def cache_key(case: Case, plan: Plan) -> str:
     if case.drawn is not None:
         preparation["drawn"] = sorted(case.drawn)
         preparation["label_codes"] = values["label_codes"]
-    if case.masks:
-        preparation["masks"] = list(case.masks)
+    if not case.labels.is_plain:
+        preparation["overlapping"], preparation["label_codes"] = case.overlapping, values["label_codes"]
+        preparation["masks"] = {name: str(path) for name, path in sorted(case.masks.items())}
+        preparation["regions"], preparation["ignored_value"] = dict(sorted(case.regions.items())), case.ignored_value
     if case.is_sparse:
         preparation["labelled"] = [case.labelled_slices, case.labelled_box]
     if case.segment_values:

@@ -52,7 +52,9 @@ class CaseRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class UsedCases:
-    """A division, the cases in it, and the names of those that were there but are in none of its parts."""
+    """A division, the cases in it, and the names of those that were there but are in none of its parts.
+
+    overlapping: whether classes overlapped; None where an earlier version wrote it, to which they never did."""
 
     train: tuple[str, ...]
     val: tuple[str, ...]
@@ -61,6 +63,7 @@ class UsedCases:
     unused: tuple[str, ...]
     label_names: dict[int, str]
     cases: dict[str, CaseRecord]
+    overlapping: bool | None = None
 
     @property
     def split(self) -> Split:
@@ -108,7 +111,7 @@ class UsedCases:
                 "Put them back as they were, then --resume goes on. To train on the data as they are now, begin anew "
                 f"in another folder: {instead}"
             )
-        kept = [replace(today[name], segment_values=case.segment_values) for name, case in self.cases.items()]
+        kept = [_as_recorded(today[name], case) for name, case in self.cases.items()]
         kept += [today[name] for name in self.unused if name in today]
         return replace(dataset, cases=tuple(kept), label_names=self.label_names)
 
@@ -127,6 +130,7 @@ def record_cases(dataset: Dataset, split: Split) -> UsedCases:
         unused=tuple(sorted({case.name for case in dataset.cases} - names)),
         label_names=dict(dataset.label_names),
         cases={case.name: record for case, record in zip(used, records, strict=True)},
+        overlapping=dataset.overlapping,
     )
 
 
@@ -158,6 +162,12 @@ def _record(case: Case, root: Path) -> CaseRecord:
         labelled_slices=case.labelled_slices,
         labelled_box=case.labelled_box,
     )
+
+
+def _as_recorded(case: Case, record: CaseRecord) -> Case:
+    """With the numbers that the classes had, and without classes that only cases added later have."""
+    regions = {name: values for name, values in case.regions.items() if name in record.segment_values}
+    return replace(case, segment_values=record.segment_values, regions=regions)
 
 
 def _file_record(path: Path, root: Path) -> FileRecord:
