@@ -219,7 +219,9 @@ def _measure_all(
         measurements.label_values.add_rounded(pair, (prediction, reference))
         sides = labelled_parts(sitk.GetArrayFromImage(prediction), expected, unlabelled)
         voxels = expected.size if unlabelled is None else int(np.count_nonzero(expected != unlabelled))
-        occurring: set[int] = set()
+        not_drawn, occurring = _not_drawn(pair, classes), set[int]()
+        if not_drawn:
+            sides = without_unknown(*sides, not_drawn, overlapping=overlapping), sides[1]
         if not overlapping:
             sides, occurring = measurements.label_values.add(pair, sides, class_values)
         if is_complete:
@@ -230,10 +232,9 @@ def _measure_all(
             *sides, values, spacing, voxels=voxels, tolerance_mm=tolerance_mm, overlapping=overlapping
         )
         measurements.lengths.append(length_of(pair.reference, reference))
-        if not_drawn := _not_drawn(pair, classes):
+        if not_drawn:
             measurements.not_drawn[pair.name] = not_drawn
             measurements.values[pair.name] |= {value: dict.fromkeys(METRICS) for value in not_drawn}
-            sides = without_unknown(*sides, not_drawn, overlapping=overlapping), sides[1]
         if not overlapping:
             measurements.confusion.add(*sides, values, voxels)
         _add_uncertainty(measurements.uncertainty, pair, reference, sides, notes)

@@ -146,7 +146,7 @@ class TestEachLoss:
         )
 
     def test_with_deep_supervision(self, name: str) -> None:
-        """Lower resolutions weigh half of the one above and see every second voxel; the boundary term the full alone."""
+        """Lower resolutions weigh half of the one above; the boundary term looks at the full one alone."""
         logits, target = logits_and_target((3, 6, 4))
         generator = torch.Generator().manual_seed(6)
         lower = torch.randn((5, CLASSES, 3, 3, 2), generator=generator, dtype=torch.float64)
