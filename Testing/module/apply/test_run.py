@@ -8,10 +8,10 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import slicer
-from MedSegTrainerUI.apply.model_card import read_card
 from MedSegTrainerUI.apply.run import GRACE_SECONDS, ApplyTask, find_runs, remove_finished, start_run
 from MedSegTrainerUI.jobs.job_list import JobList
 from MedSegTrainerUI.jobs.process import start_detached
+from MedSegTrainerUI.models.model_card import read_card
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.export_labels import label_map
 from MedSegTrainerUI.scene.import_segments import read_label_map

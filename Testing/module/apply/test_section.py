@@ -170,15 +170,15 @@ class TestWhatIsMissingIsSaid:
 class TestOtherModels:
     def test_a_folder_and_a_zip(self, section, make_model, tmp_path):
         folder = make_model("models/mine")
-        section._choose(str(folder))
+        section.models.choose(str(folder))
         assert section.parameters.model == str(folder) and section.card.path == folder
         with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
             for file in folder.iterdir():
                 archive.write(file, file.name)
-        section._choose(str(tmp_path / "packed.zip"))
+        section.models.choose(str(tmp_path / "packed.zip"))
         assert section.card.path.name == "packed.zip"
         assert section.ui.modelSelector.count == 2 and section.ui.modelSelector.currentText.startswith("packed, ")
-        section.onModel(1)
+        section.models.onModel(1)
         assert section.parameters.model == str(folder)
 
     def test_what_is_no_model_is_told_and_not_chosen(self, section, make_model, tmp_path):
@@ -186,12 +186,12 @@ class TestOtherModels:
         choose(section, folder)
         wrong = tmp_path / "photo.zip"
         wrong.write_text("a photo")
-        section._choose(str(wrong))
+        section.models.choose(str(wrong))
         assert "it is not a zip file" in message(section)
         assert section.parameters.model == str(folder) and section.card is not None
 
     def test_a_dialog_that_is_cancelled_changes_nothing(self, section):
-        section._choose("")
+        section.models.choose("")
         assert message(section) == "" and section.parameters.model == ""
 
 

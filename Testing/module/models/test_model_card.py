@@ -4,7 +4,7 @@ import time
 import zipfile
 
 import pytest
-from MedSegTrainerUI.apply.model_card import card_html, card_tooltip, model_stamp, read_card, when
+from MedSegTrainerUI.models.model_card import card_html, card_tooltip, model_stamp, read_card, when
 
 from MedSegTrainerLib.errors import ModelError
 
