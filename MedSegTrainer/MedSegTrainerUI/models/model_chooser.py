@@ -30,7 +30,7 @@ class ModelUser(Protocol):
 
 
 class ModelChooser:
-    """``selector`` is a combo box; ``button``, a tool button, gets a menu.
+    """``selector`` is a combo box; ``menu_button``, a tool button, gets a menu.
 
     jobs: gives the job folders, newest first. none: the first entry, which is no model; '' where there is no such.
     """
@@ -39,7 +39,7 @@ class ModelChooser:
         self,
         user: ModelUser,
         selector: Widget,
-        button: Widget,
+        menu_button: Widget,
         jobs: Callable[[], Sequence[JobFolder]],
         none: str = "",
     ) -> None:
@@ -48,10 +48,10 @@ class ModelChooser:
         self._models = ModelList()
         self.entries: list[ModelEntry] = []
         self._scanned = 0.0
-        menu = qt.QMenu(button)
+        menu = qt.QMenu(menu_button)
         menu.addAction(_("Model folder...")).connect("triggered(bool)", self.onChooseFolder)
         menu.addAction(_("Model file (zip)...")).connect("triggered(bool)", self.onChooseFile)
-        button.setMenu(menu)
+        menu_button.setMenu(menu)
         selector.connect("activated(int)", self.onModel)
 
     def tell(self, text: str, severity: str = "error") -> None:
@@ -71,6 +71,9 @@ class ModelChooser:
         self._selector.setCurrentIndex(paths.index(path) if path in paths else -1)
         tip = _("What was trained here, newest first, and models that were used lately.")
         self._selector.toolTip = f"{self._selector.currentText}\n{tip}" if path else tip
+        return self.card(path)
+
+    def card(self, path: str) -> ModelCard | None:
         return self._models.card(path) if path else None
 
     @report_errors
