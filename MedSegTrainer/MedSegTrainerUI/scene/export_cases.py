@@ -1,4 +1,4 @@
-"""The rows of the table as a folder that the library trains on: images, label maps and ``cases.json``.
+"""The rows of the table as a folder that the library trains on: images, label maps or masks, and ``cases.json``.
 
 Beside it ``scene.json`` records what of the scene became what:
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerUI.scene.case_checks import check_rows, error_lines
 from MedSegTrainerUI.scene.case_rows import CaseRow, free_name
-from MedSegTrainerUI.scene.export_labels import Overlap, export_labels
+from MedSegTrainerUI.scene.export_labels import Overlap, export_labels, export_masks, is_overlapping
 from MedSegTrainerUI.scene.segment_classes import SegmentClass, same_name, segments_of_classes
 from MedSegTrainerUI.scene.volumes import export_channel, export_volume
 
@@ -37,13 +37,14 @@ def export_cases(
     classes: Sequence[SegmentClass],
     folder: Path,
     *,
-    overlap: Overlap = "refuse",
+    overlap: Overlap = "masks",
     on_case: Callable[[str], None] = lambda name: None,
 ) -> None:
     """Writes the rows that are in use into ``folder``, which appears when all is written; files are named, not copied.
 
-    overlap: as for ``label_map``. on_case: called with the name of each case before it is written. Raises DataError
-    with all that is wrong with the rows, or StorageError; then there is no folder, as there was none before.
+    overlap: "masks" writes a mask for each class where segments overlap in any case; else as for ``label_map``.
+    on_case: called with the name of each case before it is written. Raises DataError with all that is wrong with the
+    rows, or StorageError; then there is no folder, as there was none before.
     """
     used = [row for row in rows if row.use]
     _refuse(used, classes, overlap)
@@ -101,6 +102,7 @@ def _write(
     entries: list[dict[str, Any]] = []
     mapping: dict[str, Any] = {}
     stems: list[str] = []
+    as_masks = overlap == "masks" and is_overlapping(rows, classes)
     for row in rows:
         name = free_name(row.name, [entry["name"] for entry in entries])
         on_case(name)
@@ -110,7 +112,13 @@ def _write(
             continue
         stems.append(free_name(_plain(name), stems))
         try:
-            files = _write_case(row, classes, folder, stems[-1], overlap)
+            files = _write_images(row, folder, stems[-1])
+            if as_masks:
+                files["masks"] = export_masks(row.segmentation, row.volumes[0], classes, folder, stems[-1])
+            else:
+                files["label"] = f"{stems[-1]}_label.nrrd"
+                label = folder / files["label"]
+                export_labels(row.segmentation, row.volumes[0], classes, label, overlap=overlap)
         except MedSegError as error:
             raise type(error)(f"{name}: {error}") from error
         entries.append({"name": name, **files})
@@ -121,12 +129,13 @@ def _write(
     ]
     meant = [{"name": item.name, "value": item.value, "segments": list(item.segments)} for item in classes]
     atomic.write_json(folder / MAPPING, {"schema_version": SCHEMA_VERSION, "cases": mapping, "classes": meant})
-    atomic.write_json(folder / CASES, {"schema_version": SCHEMA_VERSION, "classes": named, "cases": entries})
+    document = {"schema_version": SCHEMA_VERSION, "classes": named, "cases": entries}
+    if as_masks:
+        document["overlapping"] = True
+    atomic.write_json(folder / CASES, document)
 
 
-def _write_case(
-    row: CaseRow, classes: Sequence[SegmentClass], folder: Path, stem: str, overlap: Overlap
-) -> Mapping[str, Any]:
+def _write_images(row: CaseRow, folder: Path, stem: str) -> dict[str, Any]:
     images = []
     reference = row.volumes[0]
     for channel, volume in enumerate(row.volumes):
@@ -136,9 +145,7 @@ def _write_case(
         else:
             export_channel(volume, reference, path)
         images.append(path.name)
-    label = folder / f"{stem}_label.nrrd"
-    export_labels(row.segmentation, reference, classes, label, overlap=overlap)
-    return {"images": images, "label": label.name}
+    return {"images": images}
 
 
 def _origin(row: CaseRow, classes: Sequence[SegmentClass]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The segments of a case as one label map on the voxels of its volume."""
+"""The segments of a case on the voxels of its volume: as one label map, or where they overlap as a mask a class."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.segment_classes import SegmentClass, segments_of_classes
 from MedSegTrainerUI.scene.segment_layers import (
     Layer,
@@ -26,9 +27,14 @@ from MedSegTrainerUI.scene.segment_shapes import unstored_segments
 from MedSegTrainerUI.scene.volumes import array_image, relative_matrix, volume_geometry, write_image
 from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
 
-Overlap = Literal["refuse", "order"]
-MOST_REMEMBERED = 200  # segmentations: their overlap is looked at again only when something changed
+Overlap = Literal["masks", "order", "refuse"]  # each class is whole, the later one wins, or there is no training
+MOST_REMEMBERED = 1000  # segmentations: their overlap is looked at again only when something changed
 _overlaps: OrderedDict[object, Counter[tuple[int, int]]] = OrderedDict()
+
+
+def overlap_choice(text: str) -> Overlap:
+    """What the scene remembers of it; the first where that is unknown."""
+    return next((known for known in get_args(Overlap) if known == text), "masks")
 
 
 def export_labels(
@@ -49,8 +55,8 @@ def label_map(
 ) -> np.ndarray:
     """The values of the classes (z, y, x), uint8 or int16, 0 where no segment of them is; hidden segments count too.
 
-    overlap: "refuse" raises DataError where segments of two classes overlap; "order" gives such voxels to the class
-    that comes later in ``classes``. Segments of one class may overlap.
+    overlap: "order" gives voxels where segments of two classes overlap to the class that comes later in ``classes``;
+    else DataError is raised there, as a label map cannot hold both. Segments of one class may overlap.
     """
     ranks = _ranks(segmentation, classes)
     layers = all_layers(segmentation, ranks, volume)
@@ -61,7 +67,7 @@ def label_map(
     shared: Counter[tuple[int, int]] = Counter()
     for region, part in _parts(layers, ranks, segmentation, volume, labels.dtype):
         shared += _paint(labels[region], part)
-    if shared and overlap == "refuse":
+    if shared and overlap != "order":
         raise DataError(overlap_text(_named(shared, classes), volume))
     values = np.array([0, *(item.value for item in classes)], labels.dtype)
     return labels if (values == np.arange(len(values))).all() else values[labels]
@@ -93,12 +99,34 @@ def find_overlaps(
     return _named(_overlaps[key], classes)
 
 
+def is_overlapping(rows: Sequence[CaseRow], classes: Sequence[SegmentClass]) -> bool:
+    """Whether in any case of the scene segments of two classes overlap. Raises DataError as ``label_map`` does."""
+    return any(find_overlaps(row.segmentation, row.volumes[0], classes) for row in rows if row.volumes)
+
+
+def export_masks(
+    segmentation: SegmentationNode, volume: VolumeNode, classes: Sequence[SegmentClass], folder: Path, stem: str
+) -> dict[str, str]:
+    """Writes a mask for each class that the segmentation has a segment of, compressed, 0 outside; class to file name.
+
+    Raises DataError or StorageError.
+    """
+    there = set(_ranks(segmentation, classes).values())
+    files = {}
+    for rank, item in enumerate(classes, start=1):
+        if rank in there:
+            files[item.name] = f"{stem}_mask{item.value}.nrrd"
+            mask = array_image(label_map(segmentation, volume, [item]))
+            write_image(mask, volume_geometry(volume).ijk_to_ras, folder / files[item.name], compressed=True)
+    return files
+
+
 def overlap_text(overlaps: Sequence[tuple[SegmentClass, SegmentClass, int]], volume: VolumeNode) -> str:
     """What overlaps and what can be done about it."""
     first, second, voxels = max(overlaps, key=lambda one: one[2])
     text = _(
-        "'{first}' and '{second}' overlap ({ml} ml), and a voxel can belong to one class only. Erase the overlap in "
-        "the Segment Editor (Masking: Overwrite other segments), merge the two, or let '{second}' win there."
+        "'{first}' and '{second}' overlap ({ml} ml). Erase the overlap in the Segment Editor (Masking: Overwrite "
+        "other segments), merge the two, or choose what becomes of it at 'Where segments overlap'."
     ).format(first=first.name, second=second.name, ml=f"{voxels * volume_geometry(volume).voxel_ml:.2g}")
     more = len(overlaps) - 1
     return text + (" " + _("{count} more pairs overlap.").format(count=more) if more else "")

@@ -157,8 +157,8 @@ def reslice(
     return filter_.GetOutput()
 
 
-def write_image(image: VtkObject, ijk_to_ras: np.ndarray, path: Path) -> None:
-    """Writes a vtkImageData as uncompressed NRRD, whole or not at all. Raises StorageError."""
+def write_image(image: VtkObject, ijk_to_ras: np.ndarray, path: Path, *, compressed: bool = False) -> None:
+    """Writes a vtkImageData as NRRD, whole or not at all. Raises StorageError."""
     matrix = vtk.vtkMatrix4x4()
     matrix.DeepCopy(np.asarray(ijk_to_ras, float).ravel())
     image = _writable(image)
@@ -176,8 +176,8 @@ def write_image(image: VtkObject, ijk_to_ras: np.ndarray, path: Path) -> None:
                 raise OSError(errno.ENOSPC, "", str(path))
             storage = slicer.vtkMRMLNRRDStorageNode()
             storage.SetFileName(str(temporary))
-            storage.SetUseCompression(0)
-            if not storage.WriteData(node) or temporary.stat().st_size < needed:
+            storage.SetUseCompression(compressed)
+            if not storage.WriteData(node) or (temporary.stat().st_size < needed and not compressed):
                 raise StorageError(
                     _("Cannot write {path}. Free some space on the disk, then try again.").format(path=path)
                 )

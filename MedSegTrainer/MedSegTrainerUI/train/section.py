@@ -18,7 +18,7 @@ from MedSegTrainerUI.jobs.job_list import weight_count
 from MedSegTrainerUI.panel_view import PanelView, open_scene
 from MedSegTrainerUI.parameter_node import Duration, Parameters
 from MedSegTrainerUI.scene.case_rows import CaseRow
-from MedSegTrainerUI.scene.export_labels import Overlap
+from MedSegTrainerUI.scene.export_labels import overlap_choice
 from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.shared.messages import report_errors, show_message
 from MedSegTrainerUI.shared.tab_order import set_tab_order
@@ -223,7 +223,7 @@ class TrainSection:
     def _export(self, rows: list[CaseRow], classes: list[SegmentClass], folder: Path) -> None:
         from MedSegTrainerUI.scene.export_cases import export_cases
 
-        overlap: Overlap = "order" if open_scene(self.parameters).overlap == "order" else "refuse"
+        overlap = overlap_choice(open_scene(self.parameters).overlap)
         export_cases(rows, classes, folder, overlap=overlap, on_case=self._is_exporting)
 
     def _problem(self) -> str:

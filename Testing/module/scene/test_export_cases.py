@@ -127,10 +127,40 @@ def test_overlap_is_refused_or_settled_by_the_order(rows, make_segmentation, tmp
     )  # fmt: skip
     classes = find_classes([row], {})
     with pytest.raises(DataError, match="O: 'a' and 'b' overlap"):
-        export_cases([row], classes, tmp_path / "data")
+        export_cases([row], classes, tmp_path / "data", overlap="refuse")
     export_cases([row], classes, tmp_path / "data", overlap="order")
     label = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "data" / "O_label.nrrd")))
     np.testing.assert_array_equal(label, whole * (1 + (np.arange(10) > 5)))
+
+
+def test_overlapping_segments_are_a_mask_each_in_every_case(rows, make_segmentation, masks, tmp_path):
+    """Also of a case where nothing overlaps; a class without a segment has none."""
+    volume, whole = rows[0].volumes[0], masks["liver"] | masks["tumor"]
+    nested = CaseRow(
+        name="N", volumes=rows[0].volumes,
+        segmentation=make_segmentation("N", volume, {"liver": whole, "tumor": masks["tumor"], "cyst": None}),
+    )  # fmt: skip
+    used = [nested, rows[1]]
+    export_cases(used, find_classes(used, {}), tmp_path / "data")
+    document = json.loads((tmp_path / "data" / "cases.json").read_text())
+    assert document["overlapping"] is True and all("label" not in case for case in document["cases"])
+    first, second = (case["masks"] for case in document["cases"])
+    assert first == {"liver": "N_mask1.nrrd", "tumor": "N_mask2.nrrd", "cyst": "N_mask3.nrrd"}
+    assert list(second) == ["liver", "tumor"]
+    image = sitk.ReadImage(str(tmp_path / "data" / "N_0000.nrrd"))
+    expected = {first["liver"]: whole, first["tumor"]: masks["tumor"], first["cyst"]: whole & ~whole,
+                second["liver"]: masks["liver"], second["tumor"]: masks["tumor"]}  # fmt: skip
+    for file, mask in expected.items():
+        written = sitk.ReadImage(str(tmp_path / "data" / file))
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(written) != 0, mask)
+        assert file.startswith("Luge") or written.IsSameImageGeometryAs(image, 1e-9, 1e-9)
+
+
+def test_without_overlap_there_are_label_maps_as_ever(rows, tmp_path):
+    export_cases(rows, find_classes(rows, {}), tmp_path / "data")
+    document = json.loads((tmp_path / "data" / "cases.json").read_text())
+    assert "overlapping" not in document
+    assert all(case.keys() == {"name", "images", "label"} for case in document["cases"])
 
 
 @pytest.mark.parametrize(("rows_", "classes"), [([], ["x"]), (["x"], [])])

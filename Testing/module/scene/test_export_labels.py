@@ -246,8 +246,9 @@ def test_surfaces_that_overlap_are_found_before_they_are_exported(make_volume, s
     assert not stored_layers(surfaces, surfaces.GetSegmentation().GetSegmentIDs()), "they stay surfaces"
     with pytest.raises(DataError, match="overlap"):
         label_map(surfaces, volume, classes_of(surfaces))
-    (found,) = check_rows([CaseRow(name="A", volumes=(volume,), segmentation=surfaces)], classes_of(surfaces))
-    assert found.severity == "error" and found.action == "order", "the way out is offered"
+    rows = [CaseRow(name="A", volumes=(volume,), segmentation=surfaces)]
+    assert [one.severity for one in check_rows(rows, classes_of(surfaces), overlap="refuse")] == ["error"]
+    assert [one.case for one in check_rows(rows, classes_of(surfaces))] == ["A", ""], "the two are learned whole"
     segment.AddRepresentation(name, sphere(3, (35, 10, 5)))
     assert find_overlaps(surfaces, volume, classes_of(surfaces)) == []
 
