@@ -20,8 +20,8 @@ def nested(panel, make_volume, make_segmentation):
     tumor[2:4, 3:7, 3:7] = True
     volume = make_volume("CT", np.arange(480, dtype=np.int16).reshape(liver.shape))
     make_segmentation("CT-seg", volume, {"liver": liver, "tumor": tumor})
-    panel.folding.open("data")
     panel.data.onAddAll()
+    panel.folding.open("data")
     return panel
 
 
