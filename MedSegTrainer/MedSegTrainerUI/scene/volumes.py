@@ -158,11 +158,12 @@ def reslice(
 
 
 def write_image(image: VtkObject, ijk_to_ras: np.ndarray, path: Path, *, compressed: bool = False) -> None:
-    """Writes a vtkImageData as NRRD, whole or not at all. Raises StorageError."""
+    """Writes a vtkImageData as NRRD, whole or not at all; components are layers. Raises StorageError."""
     matrix = vtk.vtkMatrix4x4()
     matrix.DeepCopy(np.asarray(ijk_to_ras, float).ravel())
     image = _writable(image)
-    node = slicer.vtkMRMLScalarVolumeNode()
+    layered = image.GetNumberOfScalarComponents() > 1
+    node = slicer.vtkMRMLVectorVolumeNode() if layered else slicer.vtkMRMLScalarVolumeNode()
     node.SetAndObserveImageData(image)
     node.SetIJKToRASMatrix(matrix)
     scalars = image.GetPointData().GetScalars()
@@ -188,6 +189,8 @@ def write_image(image: VtkObject, ijk_to_ras: np.ndarray, path: Path, *, compres
 
 def _writable(image: VtkObject) -> VtkObject:
     """The image, in a wider type where Slicer's writer does not know its own."""
+    if image.GetNumberOfScalarComponents() > 1:
+        return image
     array = image_array(image)
     if array.dtype.kind == "f" or (array.dtype.itemsize <= 4 and array.dtype != np.int8):
         return image

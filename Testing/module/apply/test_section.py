@@ -16,7 +16,7 @@ from MedSegTrainerUI.apply.section import ApplySection
 from MedSegTrainerUI.jobs.job_list import JobList
 from MedSegTrainerUI.jobs.job_trash import JobTrash
 from MedSegTrainerUI.parameter_node import Parameters
-from MedSegTrainerUI.scene.import_segments import read_label_map
+from MedSegTrainerUI.scene.label_files import read_layers
 from MedSegTrainerUI.scene.volumes import array_image, write_image
 from tooltips import tooltip
 
@@ -66,7 +66,7 @@ class Panel:
 
     def play(self, case):
         """Above 100 is class 1, above 200 class 2."""
-        stored = read_label_map(self.folder.read_document()["config"]["cases"][case][0])
+        stored = read_layers(self.folder.read_document()["config"]["cases"][case][0])[0]
         labels = (stored.array > 100).astype(np.uint8) + (stored.array > 200)
         write_image(array_image(labels), stored.ijk_to_ras, self.folder.path / "results" / f"{case}.seg.nrrd")
 
