@@ -239,6 +239,10 @@
         <translation>Zurücksetzen</translation>
     </message>
     <message>
+        <source>Where segments overlap:</source>
+        <translation>Wo Segmente überlappen:</translation>
+    </message>
+    <message>
         <source>Does what the line above suggests.</source>
         <translation>Tut, was die Zeile darüber vorschlägt.</translation>
     </message>
@@ -1740,10 +1744,6 @@
         <translation>Es gibt keine Klasse zu lernen. In der Liste der Klassen mindestens ein Häkchen setzen.</translation>
     </message>
     <message>
-        <source>Let the later class win</source>
-        <translation>Die spätere Klasse gewinnen lassen</translation>
-    </message>
-    <message>
         <source>Rename &apos;{name}&apos;</source>
         <translation>„{name}“ umbenennen</translation>
     </message>
@@ -1877,6 +1877,33 @@
     <message>
         <source>The scene is being closed.</source>
         <translation>Die Szene wird geschlossen.</translation>
+    </message>
+</context>
+<context>
+    <name>data.overlap_row</name>
+    <message>
+        <source>each is learned whole</source>
+        <translation>jedes wird ganz gelernt</translation>
+    </message>
+    <message>
+        <source>the later class wins</source>
+        <translation>die spätere Klasse gewinnt</translation>
+    </message>
+    <message>
+        <source>do not train</source>
+        <translation>nicht trainieren</translation>
+    </message>
+    <message>
+        <source>A voxel can have several classes, such as a tumor inside of a liver: the network answers for each class by itself, and its results overlap, too.</source>
+        <translation>Ein Voxel kann mehrere Klassen haben, etwa ein Tumor in einer Leber: Das Netz antwortet für jede Klasse einzeln, und auch seine Ergebnisse überlappen.</translation>
+    </message>
+    <message>
+        <source>A voxel has one class: where segments overlap, the one that comes later in the list of classes. Right for small slips, and for a tumor that was drawn over the liver around it.</source>
+        <translation>Ein Voxel hat eine Klasse: wo Segmente überlappen, die in der Liste der Klassen spätere. Richtig bei kleinen Ausrutschern und bei einem Tumor, der über die Leber um ihn gezeichnet wurde.</translation>
+    </message>
+    <message>
+        <source>Segments that overlap are told as errors, to be corrected.</source>
+        <translation>Segmente, die überlappen, werden als Fehler gemeldet, um sie zu verbessern.</translation>
     </message>
 </context>
 <context>
@@ -2923,12 +2950,36 @@
         <translation>Ein Teil der Segmente liegt außerhalb des Volumens und wird nicht gelernt.</translation>
     </message>
     <message>
-        <source>&apos;{second}&apos; over &apos;{first}&apos;</source>
-        <translation>„{second}“ über „{first}“</translation>
+        <source>Segments overlap, and each is learned whole: {pairs}.</source>
+        <translation>Segmente überlappen, und jedes wird ganz gelernt: {pairs}.</translation>
+    </message>
+    <message>
+        <source>&apos;{first}&apos; and &apos;{second}&apos; ({ml} ml)</source>
+        <translation>„{first}“ und „{second}“ ({ml} ml)</translation>
     </message>
     <message>
         <source>Segments overlap; the later class wins: {pairs}.</source>
         <translation>Segmente überlappen; die spätere Klasse gewinnt: {pairs}.</translation>
+    </message>
+    <message>
+        <source>&apos;{second}&apos; over &apos;{first}&apos; ({ml} ml)</source>
+        <translation>„{second}“ über „{first}“ ({ml} ml)</translation>
+    </message>
+    <message>
+        <source>Segments overlap in {case} alone, by {ml} ml: a slip of the pen?</source>
+        <translation>Nur in {case} überlappen Segmente, um {ml} ml: ein Ausrutscher?</translation>
+    </message>
+    <message>
+        <source>Erase it there in the Segment Editor (Masking: Overwrite other segments), or let the later class win. As it is, all classes are learned as overlapping ones.</source>
+        <translation>Es dort im Segment-Editor löschen (Maskierung: andere Segmente überschreiben) oder die spätere Klasse gewinnen lassen. So, wie es ist, werden alle Klassen als überlappende gelernt.</translation>
+    </message>
+    <message>
+        <source>Segments overlap in {count} cases: a voxel can have several classes, and each is learned by itself.</source>
+        <translation>In {count} Fällen überlappen Segmente: Ein Voxel kann mehrere Klassen haben, und jede wird für sich gelernt.</translation>
+    </message>
+    <message>
+        <source>Segments overlap in {case}: a voxel can have several classes, and each is learned by itself.</source>
+        <translation>In {case} überlappen Segmente: Ein Voxel kann mehrere Klassen haben, und jede wird für sich gelernt.</translation>
     </message>
     <message>
         <source>No {name} here: is that so?</source>
@@ -3001,8 +3052,8 @@
         <translation>Labelwerte müssen zwischen 0 und {most} liegen.</translation>
     </message>
     <message>
-        <source>&apos;{first}&apos; and &apos;{second}&apos; overlap ({ml} ml), and a voxel can belong to one class only. Erase the overlap in the Segment Editor (Masking: Overwrite other segments), merge the two, or let &apos;{second}&apos; win there.</source>
-        <translation>„{first}“ und „{second}“ überlappen ({ml} ml), und ein Voxel kann nur zu einer Klasse gehören. Die Überlappung im Segment-Editor löschen (Maskierung: andere Segmente überschreiben), beide zusammenfassen oder dort „{second}“ gewinnen lassen.</translation>
+        <source>&apos;{first}&apos; and &apos;{second}&apos; overlap ({ml} ml). Erase the overlap in the Segment Editor (Masking: Overwrite other segments), merge the two, or choose what becomes of it at &apos;Where segments overlap&apos;.</source>
+        <translation>„{first}“ und „{second}“ überlappen ({ml} ml). Die Überlappung im Segment-Editor löschen (Maskierung: andere Segmente überschreiben), beide zusammenfassen oder bei „Wo Segmente überlappen“ wählen, was daraus wird.</translation>
     </message>
     <message>
         <source>{count} more pairs overlap.</source>
@@ -3012,6 +3063,13 @@
 <context>
     <name>scene.import_segments</name>
     <message>
+        <source>{name} is made of surfaces, which cannot take voxels. Choose a new segmentation, or make the binary labelmap its source in the Segmentations module.</source>
+        <translation>{name} besteht aus Oberflächen, die keine Voxel aufnehmen. Eine neue Segmentierung wählen oder im Modul „Segmentierungen“ die binäre Labelmap zur Quelle machen.</translation>
+    </message>
+</context>
+<context>
+    <name>scene.label_files</name>
+    <message>
         <source>{path} cannot be read. Is the file there and complete?</source>
         <translation>{path} lässt sich nicht lesen. Ist die Datei da und vollständig?</translation>
     </message>
@@ -3020,8 +3078,8 @@
         <translation>{path} ist keine Labelmap: Sie braucht eine ganze Zahl je Voxel.</translation>
     </message>
     <message>
-        <source>{name} is made of surfaces, which cannot take voxels. Choose a new segmentation, or make the binary labelmap its source in the Segmentations module.</source>
-        <translation>{name} besteht aus Oberflächen, die keine Voxel aufnehmen. Eine neue Segmentierung wählen oder im Modul „Segmentierungen“ die binäre Labelmap zur Quelle machen.</translation>
+        <source>{path} has {count} layers, and does not say which segments are in them. Save it as a segmentation.</source>
+        <translation>{path} hat {count} Ebenen und sagt nicht, welche Segmente darin sind. Es als Segmentierung speichern.</translation>
     </message>
 </context>
 <context>
