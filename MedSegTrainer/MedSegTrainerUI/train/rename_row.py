@@ -24,7 +24,6 @@ class RenameRow:
         self.actions: dict[str, QtObject] = {}  # of the menu, by the class of the model
         ui.renameButton.setMenu(self._menu)
         ui.renameSelector.connect("currentIndexChanged(int)", self._show_class)
-        ui.renameSelector.toolTip = _("A class of the table above.")
         self._show_class()
 
     def hide(self) -> None:
@@ -62,6 +61,8 @@ class RenameRow:
 
     def _show_class(self) -> None:
         name, button = self._class(), self.ui.renameButton
+        tip = _("A class of the table above.")
+        self.ui.renameSelector.toolTip = f"{name}\n{tip}" if name else tip
         was = []
         for old, action in self.actions.items():
             is_same = same_name(old) == same_name(name)

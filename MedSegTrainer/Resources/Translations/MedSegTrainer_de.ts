@@ -243,6 +243,10 @@
         <translation>Wo Segmente überlappen:</translation>
     </message>
     <message>
+        <source>What becomes of segments that overlap.</source>
+        <translation>Was aus Segmenten wird, die überlappen.</translation>
+    </message>
+    <message>
         <source>Does what the line above suggests.</source>
         <translation>Tut, was die Zeile darüber vorschlägt.</translation>
     </message>
