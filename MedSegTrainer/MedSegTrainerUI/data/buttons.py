@@ -55,6 +55,11 @@ def _allow_rows(ui: Ui, state: DataState) -> None:
         closing or (not state.volume and _("Choose a volume on the left first.")),
         _("Adds the chosen volume with the segmentation beside it."),
     )
+    allow(
+        ui.drawnButton,
+        not state.rows and _("Select a row of the table first."),
+        _("Says what was drawn in the selected cases, and where: in a part of them, in single slices, inside a box."),
+    )
     allow(ui.removeButton, not state.rows and _("Select a row of the table first."), _("Removes the selected rows."))
 
 

@@ -17,19 +17,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import DataError, MedSegError
-from MedSegTrainerUI.scene.case_checks import check_rows, error_lines
+from MedSegTrainerUI.scene.case_checks import check_rows, error_lines, row_overlaps
 from MedSegTrainerUI.scene.case_rows import CaseRow, free_name
-from MedSegTrainerUI.scene.export_labels import Overlap, export_labels, export_masks, is_overlapping
+from MedSegTrainerUI.scene.drawn_classes import drawn_classes
+from MedSegTrainerUI.scene.export_labels import Overlap
 from MedSegTrainerUI.scene.segment_classes import SegmentClass, same_name, segments_of_classes
 from MedSegTrainerUI.scene.volumes import export_channel, export_volume
+from MedSegTrainerUI.scene.write_labels import write_label_map, write_masks
 
 CASES = "cases.json"
 MAPPING = "scene.json"
 SCHEMA_VERSION = 1
+NOBODY_LABELLED = -1  # the value of voxels that are neither a class nor background
 
 
 def export_cases(
@@ -75,6 +79,7 @@ def _refuse(rows: Sequence[CaseRow], classes: Sequence[SegmentClass], overlap: O
     for row in rows:
         if row.images:
             _refuse_changed_values(row, classes)
+    ignore_value(rows)
 
 
 def _refuse_changed_values(row: CaseRow, classes: Sequence[SegmentClass]) -> None:
@@ -102,27 +107,30 @@ def _write(
     entries: list[dict[str, Any]] = []
     mapping: dict[str, Any] = {}
     stems: list[str] = []
-    as_masks = overlap == "masks" and is_overlapping(rows, classes)
+    ignore = ignore_value(rows)
+    as_masks = overlap == "masks" and any(row_overlaps(row, classes) for row in rows)
     for row in rows:
         name = free_name(row.name, [entry["name"] for entry in entries])
         on_case(name)
+        drawn = drawn_classes(row, classes)
+        listed = {} if len(drawn) == len(classes) else {"drawn": [item.name for item in drawn]}
         if row.images:
             paths = [str(Path(image).absolute()) for image in row.images]
-            entries.append({"name": name, "images": paths, "label": str(Path(row.label).absolute())})
+            files = {"images": paths, "label": str(Path(row.label).absolute())}
+            entries.append({"name": name, **files, **listed, **_region_of_files(row)})
             continue
         stems.append(free_name(_plain(name), stems))
         try:
-            files = _write_images(row, folder, stems[-1])
+            written = _write_images(row, folder, stems[-1])
             if as_masks:
-                files["masks"] = export_masks(row.segmentation, row.volumes[0], classes, folder, stems[-1])
+                written["masks"] = write_masks(row, drawn, folder, stems[-1], ignore)
             else:
-                files["label"] = f"{stems[-1]}_label.nrrd"
-                label = folder / files["label"]
-                export_labels(row.segmentation, row.volumes[0], classes, label, overlap=overlap)
+                written["label"] = f"{stems[-1]}_label.nrrd"
+                write_label_map(row, drawn, folder / written["label"], ignore, overlap=overlap)
         except MedSegError as error:
             raise type(error)(f"{name}: {error}") from error
-        entries.append({"name": name, **files})
-        mapping[name] = _origin(row, classes)
+        entries.append({"name": name, **written, **listed})
+        mapping[name] = _origin(row, drawn)
     named = [
         {"value": item.value, "name": item.name, "color": list(item.color), "terminology": item.terminology}
         for item in classes
@@ -130,6 +138,8 @@ def _write(
     meant = [{"name": item.name, "value": item.value, "segments": list(item.segments)} for item in classes]
     atomic.write_json(folder / MAPPING, {"schema_version": SCHEMA_VERSION, "cases": mapping, "classes": meant})
     document = {"schema_version": SCHEMA_VERSION, "classes": named, "cases": entries}
+    if ignore is not None:
+        document["ignore_label"] = ignore
     if as_masks:
         document["overlapping"] = True
     atomic.write_json(folder / CASES, document)
@@ -146,6 +156,41 @@ def _write_images(row: CaseRow, folder: Path, stem: str) -> dict[str, Any]:
             export_channel(volume, reference, path)
         images.append(path.name)
     return {"images": images}
+
+
+def ignore_value(rows: Sequence[CaseRow]) -> int | None:
+    """The number of voxels that nobody labelled, in all label maps of these rows; None where there are none.
+
+    That of the rows on disk, of which files stay as they are. Raises DataError where two of them differ, or where it is
+    none that a label map of the scene can hold.
+    """
+    known = {row.ignore_label: row.name for row in rows if row.ignore_label is not None}
+    if len(known) > 1:
+        (one, first), (other, second) = list(known.items())[:2]
+        raise DataError(
+            _(
+                "In {first} {one} is the value of voxels that nobody labelled, and in {second} {other}: they cannot be "
+                "trained together. Take the check marks of one folder away."
+            ).format(first=first, one=one, second=second, other=other)
+        )
+    if not any(row.volumes and row.region != "everywhere" for row in rows):
+        return next(iter(known), None)
+    value = next(iter(known), NOBODY_LABELLED)
+    if not np.iinfo(np.int16).min <= value <= np.iinfo(np.int16).max or value == 0:
+        raise DataError(
+            _(
+                "{case} comes from a folder where {value} is the value of voxels that nobody labelled, which cases of "
+                "the scene cannot have. Take its check mark away."
+            ).format(case=known[value], value=value)
+        )
+    return value
+
+
+def _region_of_files(row: CaseRow) -> dict[str, Any]:
+    """As the folder of the case says it."""
+    if row.region == "slices":
+        return {"labelled_slices": row.axis or "auto"}
+    return {"labelled_box": row.box} if row.region == "box" else {}
 
 
 def _origin(row: CaseRow, classes: Sequence[SegmentClass]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -13,18 +12,18 @@ import numpy.typing as npt
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.segment_classes import SegmentClass, segments_of_classes
 from MedSegTrainerUI.scene.segment_layers import (
     Layer,
+    Part,
     all_layers,
     content_of,
     layer_to_grid,
     part_on_grid,
     stored_layers,
 )
-from MedSegTrainerUI.scene.segment_shapes import unstored_segments
-from MedSegTrainerUI.scene.volumes import array_image, relative_matrix, volume_geometry, write_image
+from MedSegTrainerUI.scene.segment_shapes import Shape, unstored_segments
+from MedSegTrainerUI.scene.volumes import relative_matrix, volume_geometry
 from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
 
 Overlap = Literal["masks", "order", "refuse"]  # each class is whole, the later one wins, or there is no training
@@ -35,19 +34,6 @@ _overlaps: OrderedDict[object, Counter[tuple[int, int]]] = OrderedDict()
 def overlap_choice(text: str) -> Overlap:
     """What the scene remembers of it; the first where that is unknown."""
     return next((known for known in get_args(Overlap) if known == text), "masks")
-
-
-def export_labels(
-    segmentation: SegmentationNode,
-    volume: VolumeNode,
-    classes: Sequence[SegmentClass],
-    path: Path,
-    *,
-    overlap: Overlap = "refuse",
-) -> None:
-    """Writes the label map as uncompressed NRRD on the voxels of ``volume``. Raises DataError or StorageError."""
-    labels = label_map(segmentation, volume, classes, overlap=overlap)
-    write_image(array_image(labels), volume_geometry(volume).ijk_to_ras, path)
 
 
 def label_map(
@@ -84,14 +70,7 @@ def find_overlaps(
     layers, others = stored_layers(segmentation, ranks), unstored_segments(segmentation, ranks)
     if len(set(ranks.values())) < 2 or (len(layers) < 2 and not others):
         return []
-    place = [
-        (layer.image.GetMTime(), layer_to_grid(layer, segmentation, volume).tobytes(), *layer.values.items())
-        for layer in layers
-    ]
-    if others:  # these are turned into voxels, which takes longer, where they are not known
-        grid = volume_geometry(volume).ijk_to_ras, relative_matrix(segmentation, volume)
-        place += [(item.modified, *(matrix.tobytes() for matrix in grid), item.segment_id) for item in others]
-    key = volume_geometry(volume).size, tuple(place), tuple(ranks.items())
+    key = _state(segmentation, volume, ranks, layers, others)
     if key not in _overlaps:
         _overlaps[key] = _count_shared(all_layers(segmentation, ranks, volume), ranks, segmentation, volume)
         if len(_overlaps) > MOST_REMEMBERED:
@@ -99,26 +78,27 @@ def find_overlaps(
     return _named(_overlaps[key], classes)
 
 
-def is_overlapping(rows: Sequence[CaseRow], classes: Sequence[SegmentClass]) -> bool:
-    """Whether in any case of the scene segments of two classes overlap. Raises DataError as ``label_map`` does."""
-    return any(find_overlaps(row.segmentation, row.volumes[0], classes) for row in rows if row.volumes)
+def state_of(segmentation: SegmentationNode, volume: VolumeNode, classes: Sequence[SegmentClass]) -> object:
+    """Equal while the segments of the classes and their place on the voxels of ``volume`` stay what they are; nothing
+    is counted. Raises DataError as ``label_map`` does."""
+    ranks = _ranks(segmentation, classes)
+    layers, others = stored_layers(segmentation, ranks), unstored_segments(segmentation, ranks)
+    return _state(segmentation, volume, ranks, layers, others)
 
 
-def export_masks(
-    segmentation: SegmentationNode, volume: VolumeNode, classes: Sequence[SegmentClass], folder: Path, stem: str
-) -> dict[str, str]:
-    """Writes a mask for each class that the segmentation has a segment of, compressed, 0 outside; class to file name.
-
-    Raises DataError or StorageError.
-    """
-    there = set(_ranks(segmentation, classes).values())
-    files = {}
-    for rank, item in enumerate(classes, start=1):
-        if rank in there:
-            files[item.name] = f"{stem}_mask{item.value}.nrrd"
-            mask = array_image(label_map(segmentation, volume, [item]))
-            write_image(mask, volume_geometry(volume).ijk_to_ras, folder / files[item.name], compressed=True)
-    return files
+def drawn_part(segmentation: SegmentationNode, volume: VolumeNode, classes: Sequence[SegmentClass]) -> Part | None:
+    """Where segments of the classes are (bool), in the smallest box of the volume's voxels around their layers; None
+    where there is nothing. Raises DataError as ``label_map`` does."""
+    ranks = _ranks(segmentation, classes)
+    parts = list(_parts(all_layers(segmentation, ranks, volume), ranks, segmentation, volume, np.int16))
+    if not parts:
+        return None
+    low = np.min([[side.start for side in region] for region, _part in parts], axis=0)
+    high = np.max([[side.stop for side in region] for region, _part in parts], axis=0)
+    there = np.zeros(high - low, bool)
+    for region, part in parts:
+        there[tuple(slice(side.start - at, side.stop - at) for side, at in zip(region, low, strict=True))] |= part > 0
+    return Part(array=there, start=tuple(int(one) for one in low))
 
 
 def overlap_text(overlaps: Sequence[tuple[SegmentClass, SegmentClass, int]], volume: VolumeNode) -> str:
@@ -136,6 +116,24 @@ def _ranks(segmentation: SegmentationNode, classes: Sequence[SegmentClass]) -> d
     """The place of each segment's class in ``classes``, from 1."""
     place = {item.name: rank for rank, item in enumerate(classes, start=1)}
     return {one: place[item.name] for one, item in segments_of_classes(segmentation, classes).items()}
+
+
+def _state(
+    segmentation: SegmentationNode,
+    volume: VolumeNode,
+    ranks: dict[str, int],
+    layers: Sequence[Layer],
+    others: Sequence[Shape],
+) -> object:
+    """Of segments with their ranks, ``layers`` with voxels and ``others`` without."""
+    place: list[object] = [
+        (layer.image.GetMTime(), layer_to_grid(layer, segmentation, volume).tobytes(), *layer.values.items())
+        for layer in layers
+    ]
+    if others:  # these are turned into voxels, which takes longer, where they are not known
+        grid = volume_geometry(volume).ijk_to_ras, relative_matrix(segmentation, volume)
+        place += [(item.modified, *(matrix.tobytes() for matrix in grid), item.segment_id) for item in others]
+    return volume_geometry(volume).size, tuple(place), tuple(ranks.items())
 
 
 def _parts(

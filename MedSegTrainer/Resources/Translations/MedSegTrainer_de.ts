@@ -183,6 +183,14 @@
         <translation>Segmente</translation>
     </message>
     <message>
+        <source>Drawn</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>What was looked for in this case, and where. A click on it changes that.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Findings</source>
         <translation>Status</translation>
     </message>
@@ -840,6 +848,22 @@
     <message>
         <source>Label value of voxels that nobody labelled: they do not count.</source>
         <translation>Labelwert der Voxel, die niemand gelabelt hat: Sie zählen nicht.</translation>
+    </message>
+    <message>
+        <source>Overlapping</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Whether a voxel may have several classes, so that each is learned against all else; &apos;auto&apos;: where they overlap in the data.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Labelled slices</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Axis of the patient whose slices are labelled where they have something in them, and unknown where not; &apos;auto&apos; finds it in each case.</source>
+        <translation type="unfinished"></translation>
     </message>
     <message>
         <source>Flip axes</source>
@@ -1800,8 +1824,8 @@
         <translation>Die Klassen „{names}“ sind fast gleich geschrieben. Sie zusammenfassen oder eine umbenennen.</translation>
     </message>
     <message>
-        <source>{case} has &apos;{names}&apos;, {other} has &apos;{others}&apos;: no class is in both. Merge what is the same, and leave out what was not segmented everywhere.</source>
-        <translation>{case} hat „{names}“, {other} hat „{others}“: Keine Klasse kommt in beiden vor. Zusammenfassen, was dasselbe ist, und auslassen, was nicht überall segmentiert wurde.</translation>
+        <source>{case} has &apos;{names}&apos;, which no other case has; {other} has &apos;{others}&apos;. Merge what is the same. What is not drawn in a case counts as unknown there.</source>
+        <translation type="unfinished">{case} hat „{names}“, {other} hat „{others}“: Keine Klasse kommt in beiden vor. Zusammenfassen, was dasselbe ist, und auslassen, was nicht überall segmentiert wurde.</translation>
     </message>
 </context>
 <context>
@@ -1847,6 +1871,10 @@
         <translation>Zuerst eine Zeile der Tabelle auswählen.</translation>
     </message>
     <message>
+        <source>Says what was drawn in the selected cases, and where: in a part of them, in single slices, inside a box.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Removes the selected rows.</source>
         <translation>Entfernt die ausgewählten Zeilen.</translation>
     </message>
@@ -1881,6 +1909,140 @@
     <message>
         <source>The scene is being closed.</source>
         <translation>Die Szene wird geschlossen.</translation>
+    </message>
+</context>
+<context>
+    <name>data.drawn_menu</name>
+    <message>
+        <source>These cases lie in a folder: its drawn.json says what was drawn in them.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Drawn here</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Looked for, and not there</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Not drawn here: what is there is not learned</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Not drawn here</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Drawn everywhere in the volume</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Drawn in the slices that have something in them</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Direction found from what is drawn</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{direction} slices</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Drawn inside a ROI: there is none, make one in the module Markups</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Drawn inside the ROI</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
+    <name>data.drawn_texts</name>
+    <message>
+        <source>Without a check mark the network does not learn from it.</source>
+        <translation type="unfinished">Ohne Häkchen lernt das Netz nicht daraus.</translation>
+    </message>
+    <message>
+        <source>Its segments are being looked at.</source>
+        <translation type="unfinished">Seine Segmente werden durchgesehen.</translation>
+    </message>
+    <message>
+        <source>all</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{n} of {all}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>slices</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>ROI</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>box</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Drawn in the slices that have something in them: {n} {direction} ones.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Drawn in the slices that have something in them.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Drawn inside the ROI {name}.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Drawn inside a box that its folder names.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Drawn everywhere in the volume.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>sagittal</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>coronal</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>axial</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>drawn</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>looked for, not there</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>not drawn</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Drawn: {names}.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Looked for, and not there: {names}.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Not drawn, so nothing is known of it: {names}.</source>
+        <translation type="unfinished"></translation>
     </message>
 </context>
 <context>
@@ -1965,10 +2127,6 @@
         <translation>Ob das Netz diese Klasse lernt.</translation>
     </message>
     <message>
-        <source>Cases that have it.</source>
-        <translation>Fälle, die sie haben.</translation>
-    </message>
-    <message>
         <source>Millilitres of it in all cases together.</source>
         <translation>Milliliter davon in allen Fällen zusammen.</translation>
     </message>
@@ -1999,6 +2157,10 @@
     <message>
         <source>Nothing was found to be wrong.</source>
         <translation>Es wurde nichts Falsches gefunden.</translation>
+    </message>
+    <message>
+        <source>Cases that have it; it was looked for in {n}.</source>
+        <translation type="unfinished"></translation>
     </message>
     <message>
         <source>Double-click to rename.</source>
@@ -2930,16 +3092,36 @@
         <translation>Die Segmentierung hat keine Segmente.</translation>
     </message>
     <message>
-        <source>All segments are empty.</source>
-        <translation>Alle Segmente sind leer.</translation>
-    </message>
-    <message>
         <source>Choose a class that is here, or take the check mark away.</source>
         <translation>Eine Klasse wählen, die hier vorkommt, oder das Häkchen wegnehmen.</translation>
     </message>
     <message>
-        <source>No segment of the chosen classes is here.</source>
-        <translation>Hier ist kein Segment der gewählten Klassen.</translation>
+        <source>Nothing of the chosen classes was drawn here.</source>
+        <translation type="unfinished">Hier ist kein Segment der gewählten Klassen.</translation>
+    </message>
+    <message>
+        <source>If they are there, segment them, or take the check mark away.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>All segments are empty: they count as looked for and not there. Is that so?</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>All segments are empty, so no slice was drawn.</source>
+        <translation type="unfinished">Alle Segmente sind leer.</translation>
+    </message>
+    <message>
+        <source>Move the ROI, or choose where it was drawn with a click in the column &apos;Drawn&apos;.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Nothing is drawn inside the ROI {name}.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{percent} % of what is drawn lies outside of the ROI, and is not learned.</source>
+        <translation type="unfinished"></translation>
     </message>
     <message>
         <source>Is it the segmentation of another volume, or under another transform?</source>
@@ -2986,14 +3168,6 @@
         <translation>In {case} überlappen Segmente: Ein Voxel kann mehrere Klassen haben, und jede wird für sich gelernt.</translation>
     </message>
     <message>
-        <source>No {name} here: is that so?</source>
-        <translation>Kein {name} hier: Stimmt das?</translation>
-    </message>
-    <message>
-        <source>If it is there, segment it, or give its segment the same name as in the other cases.</source>
-        <translation>Wenn es da ist, es segmentieren oder seinem Segment denselben Namen wie in den anderen Fällen geben.</translation>
-    </message>
-    <message>
         <source>Hidden in the views, and learned all the same: {names}.</source>
         <translation>In den Ansichten ausgeblendet und dennoch gelernt: {names}.</translation>
     </message>
@@ -3016,6 +3190,18 @@
     <message>
         <source>Give every case the same kinds of volumes in the same order.</source>
         <translation>Jedem Fall Volumina derselben Art in derselben Reihenfolge geben.</translation>
+    </message>
+    <message>
+        <source>&apos;{name}&apos; was looked for and is in no case.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&apos;{name}&apos; is drawn in no case.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Draw it in one, or leave the class out.</source>
+        <translation type="unfinished"></translation>
     </message>
     <message>
         <source>Spelled differently, and taken for one class: {names}.</source>
@@ -3047,6 +3233,14 @@
     <message>
         <source>{case} comes from a folder, and &apos;{name}&apos; can be neither left out nor merged there. Load its files into the scene, or take its check mark away.</source>
         <translation>{case} stammt aus einem Ordner, und „{name}“ kann dort weder ausgelassen noch zusammengefasst werden. Seine Dateien in die Szene laden oder sein Häkchen wegnehmen.</translation>
+    </message>
+    <message>
+        <source>In {first} {one} is the value of voxels that nobody labelled, and in {second} {other}: they cannot be trained together. Take the check marks of one folder away.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{case} comes from a folder where {value} is the value of voxels that nobody labelled, which cases of the scene cannot have. Take its check mark away.</source>
+        <translation type="unfinished"></translation>
     </message>
 </context>
 <context>
@@ -3084,6 +3278,29 @@
     <message>
         <source>{path} has {count} layers, and does not say which segments are in them. Save it as a segmentation.</source>
         <translation>{path} hat {count} Ebenen und sagt nicht, welche Segmente darin sind. Es als Segmentierung speichern.</translation>
+    </message>
+</context>
+<context>
+    <name>scene.labelled_region</name>
+    <message>
+        <source>Drawn in slices, and no slice has anything in it. Draw one, or say that it is done everywhere.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Which slices were drawn cannot be told from what is there: axial, coronal or sagittal ones. Choose it with a click in the column &apos;Drawn&apos;.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The ROI inside of which it was drawn is gone. Choose another with a click in the column &apos;Drawn&apos;.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The ROI {name} has no size. Place it in the views first.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The ROI {roi} lies outside of the volume {volume}.</source>
+        <translation type="unfinished"></translation>
     </message>
 </context>
 <context>

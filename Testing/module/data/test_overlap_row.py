@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import qt
+from MedSegTrainerUI.data.tables import FINDINGS
 from tooltips import tooltip
 
 
@@ -58,7 +59,7 @@ def test_the_other_ways_are_kept_in_the_scene_and_reset(nested):
     assert "'liver' and 'tumor' overlap" in problem and "'Where segments overlap'" in problem
     choose(nested, 1)
     assert nested.parameters.overlap == "order" and nested.data.ready and ui.problemLabel.text == ""
-    assert "the later class wins" in ui.pairsTable.item(0, 4).text()
+    assert "the later class wins" in ui.pairsTable.item(0, FINDINGS).text()
     ui.resetButton.click()
     assert nested.parameters.overlap == "masks" and ui.overlapSelector.currentIndex == 0
 

@@ -4,7 +4,7 @@ import slicer
 import vtk
 from MedSegTrainerUI.scene.case_checks import check_rows
 from MedSegTrainerUI.scene.case_rows import CaseRow
-from MedSegTrainerUI.scene.export_labels import export_labels, find_overlaps, label_map
+from MedSegTrainerUI.scene.export_labels import find_overlaps, label_map
 from MedSegTrainerUI.scene.segment_classes import find_classes
 from MedSegTrainerUI.scene.segment_layers import segment_volumes, stored_layers
 
@@ -307,13 +307,13 @@ def test_sizes_are_in_millilitres_and_follow_changes(volume, make_segmentation, 
     assert segment_volumes(segmentation, volume)[nothing] == pytest.approx(np.prod(SHAPE) * voxel)
 
 
-def test_nothing_of_the_user_changes(volume, make_segmentation, masks, tmp_path):
+def test_nothing_of_the_user_changes(volume, make_segmentation, masks):
     masks["liver"] = masks["liver"] | masks["tumor"]
     segmentation = make_segmentation("S", volume, masks)
     classes = classes_of(segmentation)
     nodes = [slicer.mrmlScene.GetNthNode(index) for index in range(slicer.mrmlScene.GetNumberOfNodes())]
     before = [(node, node.GetMTime()) for node in nodes], segmentation.GetSegmentation().GetMTime()
-    export_labels(segmentation, volume, classes, tmp_path / "l.nrrd", overlap="order")
+    label_map(segmentation, volume, classes, overlap="order")
     find_overlaps(segmentation, volume, classes)
     nodes = [slicer.mrmlScene.GetNthNode(index) for index in range(slicer.mrmlScene.GetNumberOfNodes())]
     assert ([(node, node.GetMTime()) for node in nodes], segmentation.GetSegmentation().GetMTime()) == before
