@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import nn
@@ -24,9 +24,20 @@ from MedSegTrainerLib.training.optimizers import build_optimizer, set_rate
 class Learner:
     """A network and everything that changes it, built from a plan; each of several ranks has a copy of it all."""
 
-    def __init__(self, plan: Plan, config: TrainConfig, device: torch.device, ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        config: TrainConfig,
+        device: torch.device,
+        ranks: Ranks = ALONE,
+        begin_as: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
+        """begin_as: weights to begin with; without them they are drawn."""
         self.plan, self.device, self.ranks = plan, device, ranks
-        self.network = build_network(plan.architecture, plan.network).to(device)
+        self.network = build_network(plan.architecture, plan.network)
+        if begin_as is not None:
+            self.network.load_state_dict(dict(begin_as))
+        self.network = self.network.to(device)
         if ranks.count > 1 and device.type == "cuda":
             self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
         if plan.channels_last:

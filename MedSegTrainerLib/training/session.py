@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,8 @@ class TrainingSession:
 
     ranks: the processes that train together; the first one alone writes to the folder.
     newest: train_loss, learning_rate and gradient_norm of the last epoch. data: what the images that it trains on are
-    like, of ``data_profile.describe``.
+    like, of ``data_profile.describe``. begin_as: weights of the model that it began as, None of one from nothing.
+    history: what the model tells of the cases and of the models before it, of ``lineage``.
     """
 
     plan: Plan
@@ -46,6 +47,8 @@ class TrainingSession:
     budget: TimeBudget
     ranks: Ranks = ALONE
     data: dict[str, Any] = field(default_factory=dict)
+    begin_as: Mapping[str, torch.Tensor] | None = None
+    history: Mapping[str, Any] = field(default_factory=dict)
     newest: dict[str, float] = field(default_factory=dict)
     writer: CheckpointWriter = field(default_factory=CheckpointWriter)
     next_look: int = 0  # at this step, to see whether somebody wants it to stop

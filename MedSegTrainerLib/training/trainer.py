@@ -41,6 +41,9 @@ def fit(session: TrainingSession) -> str | None:
 def _run_epochs(session: TrainingSession) -> str | None:
     earlier = session.state.seconds
     session.budget.begin(session.state.step)
+    if session.begin_as is not None and session.state.step == 0:
+        validate(session)  # it stays the best model until something beats it
+        session.budget.begin(0)  # else its time would count as that of the first steps
     while not session.is_over:
         is_full = False
         try:
@@ -145,6 +148,7 @@ def _recover(session: TrainingSession) -> None:
         session.state,
         rate,
         session.ranks,
+        session.begin_as,
     )
     state = session.state
     session.budget.go_back_to(state.step)
