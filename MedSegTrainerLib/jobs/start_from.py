@@ -16,7 +16,6 @@ from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.samples.batches import epoch_batches
 from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.model.description import DESCRIPTION
 from MedSegTrainerLib.model.lineage import TrainedCases, lineage_of, trained_cases
@@ -86,7 +85,6 @@ def start_weights(
     shares: Mapping[str, float],
     cases: Sequence[StoredCase],
     device: torch.device,
-    emit: Emit,
 ) -> dict[str, torch.Tensor]:
     """The weights that the training begins with, on the CPU.
 
@@ -107,11 +105,7 @@ def start_weights(
         merged=merged,
         fresh=fresh,
     )
-    chosen, new = fitting(converted, plan, fresh)
-    if old.overlapping != plan.overlapping:
-        now = "may overlap, and did not" if plan.overlapping else "exclude each other, and overlapped"
-        emit(Warned(message=f"The classes {now} in {start.name}: their last layer is converted, which is not exact."))
-    return chosen
+    return fitting(converted, plan, fresh)[0]
 
 
 def _merged_rows(

@@ -32,7 +32,7 @@ from MedSegTrainerLib.jobs.kept_settings import keep_settings
 from MedSegTrainerLib.jobs.stages import Scanned, counter, plan_training, prepare_cases, scan_data
 from MedSegTrainerLib.jobs.start_from import StartFrom, read_start, start_weights
 from MedSegTrainerLib.model.description import DESCRIPTION
-from MedSegTrainerLib.model.lineage import case_entries, lineage_lines
+from MedSegTrainerLib.model.lineage import UNCHANGED, best_epoch_text, case_entries, is_unchanged, lineage_lines
 from MedSegTrainerLib.model.package import ModelPackage, load_package, save_description
 from MedSegTrainerLib.model.postprocessing import to_json
 from MedSegTrainerLib.training.checkpoint import TrainingState, load_checkpoint, refuse_unfit_folder
@@ -138,7 +138,7 @@ def _prepare(
     begin_as = None
     if start is not None:
         shares = scanned.fingerprint.voxel_share
-        begin_as = ranks.first_does(lambda: start_weights(start, plan, config, shares, train_cases, device, emit))
+        begin_as = ranks.first_does(lambda: start_weights(start, plan, config, shares, train_cases, device))
     torch.manual_seed(config.data.seed)
     learner = Learner(plan, config, device, ranks, begin_as)
     if learner.compiled and learner.compiled.error:
@@ -198,6 +198,8 @@ def _final_report(session: TrainingSession, scanned: Scanned) -> str:
     package = replace(load_package(folder.model), curves=curves)
     save_description(package, folder.model)
     advice = _last_printed(session)
+    if is_unchanged(package.training):
+        emit(Warned(message=f"{UNCHANGED}. It is kept."))
     if not names:
         return "Trained without held-out cases: nobody knows how good the model is."
     count = counter("apply", f"Applying the best model to the {kind} cases ({len(names)})", len(names), emit)
@@ -215,7 +217,7 @@ def _final_report(session: TrainingSession, scanned: Scanned) -> str:
     facts = {
         **describe_plan(session.plan),
         "Cases": split.reason,
-        "Best epoch": str(package.training.get("epoch")),
+        "Best epoch": best_epoch_text(package.training),
         **_facts_of_start(package, split),
         "Clean-up": "; ".join(item.text() for item in cleanings if item.does_something) or "none",
     }

@@ -16,6 +16,8 @@ from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.files.typed import fits
 
 MOST_MODELS = 100  # before a model
+NAMES_LISTED = 12
+UNCHANGED = "No epoch of this training was better than the model that it began as"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,13 @@ def lineage_lines(training: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-NAMES_LISTED = 12
+def is_unchanged(training: Mapping[str, Any]) -> bool:
+    """Whether a model is the one that its training began as, since no epoch of it was better."""
+    return training.get("epoch") == 0 and bool(training.get("lineage"))
+
+
+def best_epoch_text(training: Mapping[str, Any]) -> str:
+    return f"0: {UNCHANGED[0].lower()}{UNCHANGED[1:]}" if is_unchanged(training) else str(training.get("epoch"))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -53,8 +53,11 @@ def class_origins(
 def channel_origins(old: Sequence[str], new: Sequence[str]) -> tuple[tuple[int | None, ...], list[str]]:
     """``Origins.channels`` and the channels of the model that none of the data is.
 
-    Names are compared without regard to capitals. Where nobody named a channel its place counts.
+    Names are compared without regard to capitals. Where nobody named a channel its place counts; and a single channel
+    is the single one, whatever it is called.
     """
+    if len(old) == len(new) == 1:
+        return (0,), []
     lower = [name.strip().lower() for name in old]
     origins: list[int | None] = []
     for place, name in enumerate(new):
@@ -94,7 +97,8 @@ def _class_phrases(old: Sequence[str], new: Sequence[str], origins: Origins) -> 
 def channel_text(old: Sequence[str], new: Sequence[str], origins: Origins) -> str:
     """What becomes of each channel, for the reasons of a plan."""
     phrases = []
-    kept = [name for name, source in zip(new, origins.channels, strict=True) if source is not None]
+    pairs = [(name, old[source]) for name, source in zip(new, origins.channels, strict=True) if source is not None]
+    kept = [name if name == before else f"{name}, which was {before}" for name, before in pairs]
     if kept:
         phrases.append(f"kept: {', '.join(kept)}")
     added = [name for name, source in zip(new, origins.channels, strict=True) if source is None]
