@@ -47,9 +47,9 @@ def train(
 ) -> ModelPackage:
     """Trains on a labelled folder and returns the best model.
 
-    ``settings`` such as ``budget="20m"``, ``epochs=100`` or ``learning_rate=1e-3``. start_from: a trained model to begin
-    as, a job, a model folder or its zip; rename: its classes under their new names, as "old=new"; adapt: go on with
-    what can be kept where it does not fit the data. Raises MedSegError.
+    ``settings`` such as ``budget="20m"``, ``epochs=100`` or ``learning_rate=1e-3``. start_from: a trained model to
+    begin as, a job, a model folder or its zip; rename: its classes under their new names, as "old=new"; adapt: go on
+    with what can be kept where it does not fit the data. Raises MedSegError.
     """
     start: dict[str, Any] = {"model": _absolute(start_from)} if start_from is not None else {}
     start |= {"rename": list(rename)} if rename else {}

@@ -85,8 +85,8 @@ def plan(
     resolved = read_train_config(data, config, [*given, *(settings or [])])
 
     from MedSegTrainerLib.cli.console import JobView, class_table, plan_table  # torch takes seconds, --help must not
-    from MedSegTrainerLib.jobs.start_from import read_start
     from MedSegTrainerLib.jobs.stages import explain, plan_training, scan_data
+    from MedSegTrainerLib.jobs.start_from import read_start
     from MedSegTrainerLib.training.time_budget import budget_seconds
 
     view = JobView(error_console)

@@ -28,8 +28,8 @@ from MedSegTrainerLib.events import Emit, Progress, RatesTried, Stage
 from MedSegTrainerLib.hardware.device import choose_device
 from MedSegTrainerLib.job import Outcome
 from MedSegTrainerLib.jobs.context import JobContext
-from MedSegTrainerLib.jobs.start_from import read_start, start_weights
 from MedSegTrainerLib.jobs.stages import plan_training, prepare_cases, scan_data
+from MedSegTrainerLib.jobs.start_from import read_start, start_weights
 from MedSegTrainerLib.report.curves import write_rate_curve
 from MedSegTrainerLib.training.learner import Learner
 from MedSegTrainerLib.training.time_budget import TimeBudget, budget_seconds

@@ -51,7 +51,8 @@ def cases_of_job(
 def _seen_before(names: Sequence[str]) -> str:
     return (
         f"{len(names)} of the held-out cases trained the model that this training begins as ({some(names)}): their "
-        "Dice says too much, at the beginning most of all. Hold out others: leave fold and split file out, or add cases."
+        "Dice says too much, at the beginning most of all. Hold out others: leave fold and split file out, or add "
+        "cases."
     )
 
 

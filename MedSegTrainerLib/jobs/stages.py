@@ -54,8 +54,8 @@ def scan_data(
 ) -> Scanned:
     """Finds, divides and reads the cases; raises DataError with all that is wrong, and warns of what is doubtful.
 
-    folder: of a training job, which goes on with the cases that it began with. start: the model that it begins as, whose
-    cases are not held out.
+    folder: of a training job, which goes on with the cases that it began with. start: the model that it begins as,
+    whose cases are not held out.
     """
     dataset, split = cases_of_job(config.data, folder, emit, start.trained if start else None)
     used = [case for case in dataset.cases if case.name in {*split.train, *split.val, *split.test}]

@@ -105,7 +105,7 @@ def start_weights(
         merged=merged,
         fresh=fresh,
     )
-    return fitting(converted, plan, fresh)[0]
+    return fitting(converted, fresh)[0]
 
 
 def _merged_rows(
@@ -140,7 +140,7 @@ def _logits(
     """What the model says of patches of these cases: relative logits (voxels, classes) of each level."""
     parameters = {**plan.network, "out_channels": old.network["out_channels"]}
     network = build_network(plan.architecture, parameters)
-    network.load_state_dict(fitting(weights, plan, network.state_dict())[0])
+    network.load_state_dict(fitting(weights, network.state_dict())[0])
     network.to(device).eval()
     network.training = True  # of the whole alone: it gives all its levels, and no layer drops or counts anything
     batches = epoch_batches(cases, plan, config.data, device, 0)

@@ -1,7 +1,8 @@
 """The cases that trained a model and the models it began as, by name and content: ``training`` in ``model.json``.
 
-``cases`` has an entry for each case, {"images": [...], "label": ..., "part": "train", "val" or "test"}, with the SHA-256
-of the files. ``lineage`` lists the models before, the first one first: {"name", "when", "dice", "classes", "cases"}.
+``cases`` has an entry for each case, {"images": [...], "label": ..., "part": "train", "val" or "test"}, with the
+SHA-256 of the files. ``lineage`` lists the models before, the first one first: {"name", "when", "dice", "classes",
+"cases"}.
 """
 
 from __future__ import annotations

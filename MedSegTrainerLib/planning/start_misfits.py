@@ -47,9 +47,7 @@ def find_misfits(start: StartModel, fingerprint: Fingerprint, config: TrainConfi
     """Raises ConfigError with all misfits, unless the settings adapt the model; wrong names are never adapted."""
     names = [channel.name for channel in fingerprint.channels]
     channels, missing = channels_of(start, names, config.start.adapt)
-    _, unknown = class_origins(
-        start.plan.class_names, [item.name for item in fingerprint.classes], config.start.rename
-    )
+    _, unknown = class_origins(start.plan.class_names, [item.name for item in fingerprint.classes], config.start.rename)
     misfits = Misfits(
         network=[*_dims_misfits(start, fingerprint, config), *_setting_misfits(start, config)],
         grid=[*_spacing_misfits(start, fingerprint, config), *_size_misfits(start, config)],
@@ -58,7 +56,11 @@ def find_misfits(start: StartModel, fingerprint: Fingerprint, config: TrainConfi
     )
     lines = [line for part in (misfits.network, misfits.grid, misfits.channels, misfits.normalization) for line in part]
     if lines and not config.start.adapt:
-        unknown = [*unknown, *lines[:-1], f"{lines[-1]} Or --adapt (start.adapt = true): it goes on with what can be kept."]
+        unknown = [
+            *unknown,
+            *lines[:-1],
+            f"{lines[-1]} Or --adapt (start.adapt = true): it goes on with what can be kept.",
+        ]
     if unknown:
         raise ConfigError(unknown)
     return misfits

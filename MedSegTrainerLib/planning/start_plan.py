@@ -8,7 +8,7 @@ from typing import Any
 
 from MedSegTrainerLib.config.architectures import PLANNED
 from MedSegTrainerLib.config.network_settings import network_settings
-from MedSegTrainerLib.config.plan import Normalization, Plan
+from MedSegTrainerLib.config.plan import Normalization
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint
 from MedSegTrainerLib.errors import ConfigError
@@ -114,7 +114,9 @@ def _kept_grid(
         reasons["slice_axis"] = f"kept: that of {model.name}"
     if data.spacing != "auto":
         spacing = planned.spacing
-        reasons["spacing"] = f"set by the configuration; {model.name} sees {' x '.join(f'{mm:.3g}' for mm in old.spacing)} mm"
+        reasons["spacing"] = (
+            f"set by the configuration; {model.name} sees {' x '.join(f'{mm:.3g}' for mm in old.spacing)} mm"
+        )
     if data.patch_size != "auto":
         patch = in_order(data.patch_size, old)
         reasons["patch_size"] = f"set by the configuration; that of {model.name} is {list(old.patch_size)}"

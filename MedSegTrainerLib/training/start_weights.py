@@ -1,14 +1,15 @@
 """The weights that a training begins with: those of a trained model, for other channels and other classes.
 
 A logit is a row of the last layer times the maps before it, z_c = w_c x + b_c, and z_0 is that of the background. Where
-each class has a sigmoid of its own, z_0 is 0: sigmoid(z) is the softmax of 0 and z. Rows are therefore taken relative to
-the background's, r_c = z_c - z_0, and put together anew:
+each class has a sigmoid of its own, z_0 is 0: sigmoid(z) is the softmax of 0 and z. Rows are therefore taken relative
+to the background's, r_c = z_c - z_0, and put together anew:
 
 - a class that stays, or has another name, keeps its row;
-- a new class begins as the background with a bias below it by the logarithm of the odds of its voxels: z = z_0 - m. Where
-  the model finds a class it goes on to find it, as z < z_0 everywhere; and the probabilities of all other classes are
-  divided by 1 + p_0 exp(-m), so that the fewer voxels the new class has the less is changed. Its voxels were background
-  to the model before (Cermelli et al. 2020, https://arxiv.org/abs/2002.00718, who divide the background evenly);
+- a new class begins as the background with a bias below it by the logarithm of the odds of its voxels: z = z_0 - m.
+  Where the model finds a class it goes on to find it, as z < z_0 everywhere; and the probabilities of all other classes
+  are divided by 1 + p_0 exp(-m), so that the fewer voxels the new class has the less is changed. Its voxels were
+  background to the model before (Cermelli et al. 2020, https://arxiv.org/abs/2002.00718, who divide the background
+  evenly);
 - a class that is divided among k gives each its row with log k less, so that their probabilities add up to its own,
   and a trace of noise, without which they would stay equal as long as their voxels are;
 - classes that become one have a logit log(sum exp z_c), which is no row. ``stand_in`` finds the nearest one;
@@ -86,10 +87,9 @@ def with_classes(
         if hidden:
             weight = _selected(weight, order, 1)
         columns = [weight.flatten(1).double()] + ([] if bias is None else [bias.double()[:, None]])
-        rows = _new_rows(
-            torch.cat(columns, dim=1), old, plan, origins, margins, merged[min(level, len(merged) - 1)] if merged else {},
-            has_bias=bias is not None,
-        )  # fmt: skip
+        of_level = merged[min(level, len(merged) - 1)] if merged else {}
+        joined = torch.cat(columns, dim=1)
+        rows = _new_rows(joined, old, plan, origins, margins, of_level, has_bias=bias is not None)
         kept = rows[:, : weight[0].numel()].reshape(-1, *weight.shape[1:])
         result[f"{layer}.weight"] = kept.to(weight.dtype)
         if bias is not None:
@@ -144,8 +144,8 @@ def relative_logits(logits: torch.Tensor, plan: Plan) -> torch.Tensor:
     return rows if plan.overlapping else rows[:, 1:] - rows[:, :1]
 
 
-def fitting(weights: Weights, plan: Plan, fresh: Weights) -> tuple[dict[str, torch.Tensor], list[str]]:
-    """The weights of a network of this plan, and the names of those that are ``fresh``: others have no place in it, or
+def fitting(weights: Weights, fresh: Weights) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """The weights of a network, and the names of those that are ``fresh``: others have no place in it, or
     another shape."""
     names = [name for name, value in fresh.items() if name not in weights or weights[name].shape != value.shape]
     return {name: value if name in names else weights[name] for name, value in fresh.items()}, names

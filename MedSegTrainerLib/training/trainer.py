@@ -29,6 +29,8 @@ def fit(session: TrainingSession) -> str | None:
     gone. Every rank comes to the same end.
     """
     try:
+        if session.begin_as is not None and session.state.step == 0:
+            validate(session)  # a model that came trained stays the best until something beats it
         stopped = _run_epochs(session)
     except BaseException:
         with suppress(StorageError):  # what ended the training is raised
@@ -41,9 +43,6 @@ def fit(session: TrainingSession) -> str | None:
 def _run_epochs(session: TrainingSession) -> str | None:
     earlier = session.state.seconds
     session.budget.begin(session.state.step)
-    if session.begin_as is not None and session.state.step == 0:
-        validate(session)  # it stays the best model until something beats it
-        session.budget.begin(0)  # else its time would count as that of the first steps
     while not session.is_over:
         is_full = False
         try:
@@ -89,6 +88,7 @@ def _run_epoch(session: TrainingSession) -> str | None:
     rate = 0.0
     while len(losses) < plan.steps_per_epoch and state.step < state.total_steps:
         rate = _rate(session)
+        learner.hold(session.learning)
         loss, norm = learner.step((next(batches) for _ in range(accumulate)), accumulate, rate)
         losses.append(loss)
         norms.append(norm)
