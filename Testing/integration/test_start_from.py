@@ -1,4 +1,4 @@
-"""A training that begins as a trained model: never worse than it, with other classes and channels, killed and resumed."""
+"""A training that begins as a trained model: never worse than it, with other classes and channels, and resumed."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ class TestChannels:
         run_job(two.path)
         one = JobFolder(tmp_path / "of one")
         one.create(config_for(f"data.data_dir={named}", f"start.model={two.path}", *SHORT))
-        with pytest.raises(ConfigError, match="needs the channel noise, and the data have CT.*--adapt"):
+        with pytest.raises(ConfigError, match=r"needs the channel noise, and the data have CT.*--adapt"):
             run_job(one.path)
         assert not one.plan_file.exists() and not one.model.exists()
         one.create(config_for(f"data.data_dir={named}", f"start.model={two.path}", "start.adapt=true", *SHORT))
@@ -251,7 +251,7 @@ class TestWhatIsNoModelToBeginWith:
     def test_an_ensemble(self, model: JobFolder, named: Path, tmp_path: Path) -> None:
         package = load_package(model.path)
         save_ensemble([package, package], tmp_path / "both", training={}, metrics={})
-        with pytest.raises(ModelError, match="ensemble of 2 models.*Take one fold of it"):
+        with pytest.raises(ModelError, match=r"ensemble of 2 models.*Take one fold of it"):
             train(named, tmp_path / "job", start_from=tmp_path / "both", epochs=1)
 
     def test_a_job_without_a_model(self, named: Path, tmp_path: Path) -> None:
