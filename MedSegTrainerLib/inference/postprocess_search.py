@@ -2,12 +2,13 @@
 
 Three are tried: keeping the largest piece, removing pieces below a share of the class's usual volume, and filling
 holes. One is used where the mean Dice of the cases rises by ``LEAST_GAIN`` and ``BETTER_TO_WORSE`` times as many cases
-get better as get worse. A case with the class on neither side has a Dice of 1: leaving nothing there is right.
+get better as get worse. A case with the class on neither side has a Dice of 1: leaving nothing there is right. One in
+which nobody looked for the class says nothing of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +16,10 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.classes import LabelClass, unknown_classes
+from MedSegTrainerLib.imaging.class_bits import class_counts, combination_counts, where_class
 from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.inference.class_by_class import class_array, each_class
 from MedSegTrainerLib.inference.postprocess import (
     TOUCHING,
     filled_holes,
@@ -51,27 +54,47 @@ class _Pieces:
 
 @dataclass
 class CleaningStudy:
-    """Takes cases one after the other and keeps a few numbers of each; ``choose`` says what helps."""
+    """Takes cases one after the other and keeps a few numbers of each; ``choose`` says what helps.
+
+    overlapping: label arrays hold ``class_bits``, and a hole of a class is one whatever else is there.
+    """
 
     classes: Sequence[LabelClass]
+    overlapping: bool = False
     cases: int = 0
     pieces: dict[int, list[_Pieces]] = field(default_factory=dict)
 
-    def add(self, prediction: np.ndarray, reference: np.ndarray, spacing_zyx: Sequence[float]) -> None:
-        """A case: label values (z, y, x) of both sides, voxels that do not count 0 in both; spacing in mm."""
+    def add(
+        self,
+        prediction: np.ndarray,
+        reference: np.ndarray,
+        spacing_zyx: Sequence[float],
+        drawn: Collection[str] | None = None,
+    ) -> None:
+        """A case: label values (z, y, x) of both sides, voxels that do not count 0 in both; spacing in mm. drawn: names
+        of the classes that somebody looked for, None for all."""
         self.cases += 1
         voxel = float(np.prod(spacing_zyx))
-        new = filled_holes(prediction)
-        new[prediction != 0] = 0
-        for item in self.classes:
-            entry = _pieces(prediction == item.value, reference == item.value, new == item.value, voxel)
+        new = None if self.overlapping else _in_holes(prediction)
+        unknown = unknown_classes([item.name for item in self.classes], drawn)
+        for item in (item for index, item in enumerate(self.classes, start=1) if index not in unknown):
+            predicted, expected = (where_class(side, item.value, self.overlapping) for side in (prediction, reference))
+            added = _in_holes(class_array(prediction, item.value)) if new is None else new
+            entry = _pieces(predicted, expected, added == item.value, voxel)
             self.pieces.setdefault(item.value, []).append(entry)
 
     def choose(self) -> list[Cleaning]:
-        """What to do to each class, all of them named; [] with too few cases."""
+        """What to do to each class, all of them named, nothing to one that too few cases tell of; [] with too few
+        cases."""
         if self.cases < LEAST_CASES:
             return []
-        return [_best(item, self.pieces[item.value]) for item in self.classes]
+        told = {item.value: self.pieces.get(item.value, []) for item in self.classes}
+        return [
+            _best(item, told[item.value])
+            if len(told[item.value]) >= LEAST_CASES
+            else Cleaning(value=item.value, name=item.name, cases=len(told[item.value]))
+            for item in self.classes
+        ]
 
 
 def clean_classes(labels: np.ndarray, spacing_zyx: Sequence[float], cleanings: Iterable[Cleaning]) -> np.ndarray:
@@ -86,6 +109,13 @@ def clean_classes(labels: np.ndarray, spacing_zyx: Sequence[float], cleanings: I
     if largest:
         labels = keep_largest_components(labels, largest)
     return filled_holes(labels, holes) if holes else labels
+
+
+def _in_holes(labels: np.ndarray) -> np.ndarray:
+    """What holes would become, 0 elsewhere."""
+    new = filled_holes(labels)
+    new[labels != 0] = 0
+    return new
 
 
 def _pieces(predicted: np.ndarray, reference: np.ndarray, filled: np.ndarray, voxel_mm3: float) -> _Pieces:
@@ -158,12 +188,17 @@ def _counts(before: np.ndarray, after: np.ndarray) -> tuple[int, int]:
     return int((after > before + SAME).sum()), int((after < before - SAME).sum())
 
 
-def cleaned_up(labels: sitk.Image, cleanings: Sequence[Cleaning]) -> sitk.Image:
-    """The label map cleaned up class by class, on the same grid."""
-    array = sitk.GetArrayViewFromImage(labels)
-    result = clean_classes(array, Geometry.of(labels).spacing_zyx, cleanings)
-    if result is array:
+def cleaned_up(labels: sitk.Image, cleanings: Sequence[Cleaning], *, overlapping: bool = False) -> sitk.Image:
+    """The label map, or ``class_bits`` of classes that overlap, cleaned up class by class, on the same grid."""
+    array, spacing = sitk.GetArrayViewFromImage(labels), Geometry.of(labels).spacing_zyx
+    used = [item for item in cleanings if item.does_something]
+    if not used:
         return labels
+    if overlapping:
+        values = sorted(class_counts(combination_counts(array)).keys() - {0})
+        result = each_class(array, values, lambda layer: clean_classes(layer, spacing, used))
+    else:
+        result = clean_classes(array, spacing, used)
     image = sitk.GetImageFromArray(result)
     image.CopyInformation(labels)
     return image

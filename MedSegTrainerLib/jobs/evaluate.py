@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib.config.job_settings import EvaluateConfig
 from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.evaluation.drawn_references import (
+    Drawn,
+    described_names,
+    drawn_beside,
+    drawn_in_file,
+    with_drawn,
+)
 from MedSegTrainerLib.evaluation.evaluate import OutputSelection, described_ignored, evaluate
-from MedSegTrainerLib.evaluation.file_pairs import listed_pairs, pair_folders, with_uncertainty
+from MedSegTrainerLib.evaluation.file_pairs import Pair, listed_pairs, pair_folders, with_uncertainty
+from MedSegTrainerLib.evaluation.overlapping_pairs import with_forms
+from MedSegTrainerLib.evaluation.segment_names import named_classes
 from MedSegTrainerLib.events import Emit
 from MedSegTrainerLib.job import Outcome
 from MedSegTrainerLib.jobs.context import JobContext
@@ -42,18 +52,25 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
     )
     predictions, labels = Path(config.predictions), Path(config.labels)
     pairs = listed_pairs(config) if config.references else pair_folders(predictions, labels, listen)
+    pairs = with_forms(pairs)
     pairs = with_uncertainty(pairs, predictions, config.uncertainty, listen)
     output_dir = Path(config.output_dir)
     facts = {"Predictions": config.predictions, "References": config.labels or "those of the data set"}
-    classes, ignored = None, config.ignore_label
+    classes, ignored, overlapping = None, config.ignore_label, False
     if ignored is None and config.labels:
         ignored = described_ignored(labels, listen)
     if config.model:
         from MedSegTrainerLib.model.package import load_members  # torch, which an evaluation of files must not wait for
 
         plan = load_members(Path(config.model))[0].plan
+        overlapping = plan.overlapping
         classes, ignored = plan.classes, plan.ignore_label if ignored is None else ignored
         facts["Model"] = config.model
+    drawn = _drawn(config, pairs)
+    names = described_names(labels) if drawn and config.labels else {}
+    if drawn:
+        known = named_classes(pairs)[0] if classes is None else classes
+        pairs = with_drawn(pairs, drawn, {*(item.name for item in known), *names.values()})
     evaluate(
         pairs,
         classes,
@@ -65,5 +82,16 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
         selection=selected,
         ignore_label=ignored,
         tolerance_mm=config.surface_tolerance_mm,
+        overlapping=overlapping,
+        label_names=names,
     )
     return str(output_dir / "report.html")
+
+
+def _drawn(config: EvaluateConfig, pairs: Sequence[Pair]) -> Drawn:
+    """Which classes somebody looked for in which case, {} where all were in all."""
+    if config.drawn_file:
+        return drawn_in_file(Path(config.drawn_file), pairs)
+    if config.drawn or not config.labels:
+        return {case: tuple(names) for case, names in config.drawn.items()}
+    return drawn_beside(Path(config.labels))

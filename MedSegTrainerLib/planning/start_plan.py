@@ -64,6 +64,13 @@ def keep(
     reasons["start_from"] = model.name
     reasons["start_channels"] = channel_text(model.plan.channel_names, channels, origins)
     reasons["start_classes"] = class_text(model.plan.class_names, classes, origins)
+    if fingerprint.overlapping != model.plan.overlapping:
+        change = (
+            "they may overlap now, so each keeps its odds against the background"
+            if fingerprint.overlapping
+            else "they exclude each other now, beside a background that is 0"
+        )
+        reasons["start_classes"] += f"; {change}"
     chosen = _kept_network(model, planned, config, reasons) if start.has_network else planned
     if misfits.network or misfits.grid:
         chosen = _new_grid(chosen, planned)

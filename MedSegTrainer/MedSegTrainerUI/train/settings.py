@@ -19,10 +19,19 @@ from slicer.i18n import translate
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import DataConfig, TrainConfig
+from MedSegTrainerLib.config.settings import StartConfig
 from MedSegTrainerLib.errors import UsageError, did_you_mean
 from MedSegTrainerLib.files.json_input import parse_json, read_json_file
 
-BY_THE_PANEL = {"data.data_dir", "data.image_names", "data.label_name", "trainer.budget"}
+BY_THE_PANEL = {
+    "data.data_dir",
+    "data.image_names",
+    "data.label_name",
+    "trainer.budget",
+    "start.model",
+    "start.rename",
+    "start.adapt",
+}
 SCHEDULE = {
     "epochs",
     "lr_schedule",
@@ -309,14 +318,20 @@ def only_changes(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: values[key] for key, item in all_settings().items() if key in values and values[key] != item.default}
 
 
-def training_config(changes: Mapping[str, Any], minutes: int, data_dir: Path, device: str = "auto") -> TrainConfig:
+def training_config(
+    changes: Mapping[str, Any],
+    minutes: int,
+    data_dir: Path,
+    device: str = "auto",
+    start: StartConfig = StartConfig(),  # noqa: B008  frozen
+) -> TrainConfig:
     """The configuration of a training on a folder; ``minutes`` 0: until somebody stops it. Changes go before device."""
     values: dict[str, Any] = {"trainer.device": device, **({} if minutes else UNTIL_STOP), **changes}
     values["data.data_dir"] = str(data_dir)
     values["trainer.budget"] = f"{minutes}m" if minutes else UNTIL_STOP_BUDGET
     sections = _by_section(values)
     classes = get_type_hints(TrainConfig)
-    return TrainConfig(**{section: classes[section](**given) for section, given in sections.items()})
+    return TrainConfig(start=start, **{section: classes[section](**given) for section, given in sections.items()})
 
 
 def data_config(changes: Mapping[str, Any]) -> DataConfig:
