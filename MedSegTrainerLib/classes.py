@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -39,6 +39,12 @@ def classes_from_values(values: Sequence[int], names: Mapping[int, str]) -> list
         LabelClass(value=value, name=names.get(value, f"label {value}"), color=default_color(index))
         for index, value in enumerate(sorted(set(values) - {0}))
     ]
+
+
+def unknown_classes(names: Sequence[str], drawn: Collection[str] | None) -> tuple[int, ...]:
+    """Indices, 1 the first, of the classes of these names that nobody looked for; ``drawn``: those that somebody did,
+    None for all."""
+    return tuple(index for index, name in enumerate(names, start=1) if drawn is not None and name not in drawn)
 
 
 def class_names(values: Sequence[int], names: Mapping[int, str]) -> Mapping[int, str]:

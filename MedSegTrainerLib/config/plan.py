@@ -107,5 +107,10 @@ class Plan:
         """Logits a voxel: one for the background and for each class, or where classes overlap one for each class."""
         return len(self.classes) + (not self.overlapping)
 
+    def present_classes(self) -> dict[int, tuple[int, ...]]:
+        """For each number of a prepared label, which classes are there: indices from 1 on, () for background."""
+        single = [(), *((index,) for index in range(1, len(self.classes) + 1))]
+        return dict(enumerate([*single, *(code.present for code in self.label_codes)]))
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

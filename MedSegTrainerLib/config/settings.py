@@ -117,6 +117,16 @@ class DataConfig:
     ignore_label: int | None = setting(
         None, "Label value of voxels that nobody labelled: they do not count.", minimum=-(2**31), maximum=2**31 - 1
     )
+    overlapping: bool | Auto = setting(
+        "auto",
+        "Whether a voxel may have several classes, so that each is learned against all else; 'auto': where they overlap "
+        "in the data.",
+    )
+    labelled_slices: Literal["none", "auto", "x", "y", "z"] = setting(
+        "none",
+        "Axis of the patient whose slices are labelled where they have something in them, and unknown where not; "
+        "'auto' finds it in each case.",
+    )
     flip_axes: list[Literal["x", "y", "z"]] | Auto = setting("auto", "Axes along which patches may be mirrored.")
     slice_axis: Literal["auto", "x", "y", "z"] = setting(
         "auto", "Axis of the patient along which slices of a 2D network lie; 'auto': that of the thickest slices."

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Literal
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.imaging.label_source import LabelSource
 
 if TYPE_CHECKING:
     from MedSegTrainerLib.findings import Finding
 
 Part = Literal["train", "val", "test"]
+SliceAxis = Literal["", "auto", "x", "y", "z"]
+UNLABELLED = -1  # label value of voxels that nobody labelled, where neither settings nor data say which it is
+Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,10 @@ class Case:
     labelled where they have something in them and unknown where not; "auto" finds the axis, "" says that all is
     labelled. labelled_box: first and last voxel (i, j, k) of the label map between which all is labelled, and outside
     of which nothing is known; None for all of it.
+
+    regions: class name to the values of the label map that belong to it, where a value may belong to several.
+    overlapping: whether a voxel may have several classes; ``segment_values`` then numbers all classes from 1 on.
+    ignored_value: of voxels that nobody labelled, in the files of masks, regions or overlapping classes.
     """
 
     name: str
@@ -40,8 +48,33 @@ class Case:
     segment_values: Mapping[str, int] = field(default_factory=dict, hash=False)
     masks: Mapping[str, Path] = field(default_factory=dict, hash=False)
     drawn: tuple[str, ...] | None = None
-    labelled_slices: Literal["", "auto", "x", "y", "z"] = ""
-    labelled_box: tuple[tuple[int, int, int], tuple[int, int, int]] | None = None
+    labelled_slices: SliceAxis = ""
+    labelled_box: Box | None = None
+    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
+    overlapping: bool = False
+    ignored_value: int | None = None
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether a part of its label map alone is labelled."""
+        return bool(self.labelled_slices) or self.labelled_box is not None
+
+    @property
+    def label_files(self) -> tuple[Path, ...]:
+        """All files that its labels are read from."""
+        return self.labels.files
+
+    @property
+    def labels(self) -> LabelSource:
+        """Where the labels are, and what the numbers in their files mean."""
+        return LabelSource(
+            path=self.label,
+            numbers=self.segment_values,
+            masks=self.masks,
+            regions=self.regions,
+            overlapping=self.overlapping,
+            ignored_value=self.ignored_value,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +82,8 @@ class Dataset:
     """What a folder holds. ``label_names`` maps label values to names, where the data set knows them.
 
     ignore_label: value of voxels that nobody labelled, as the settings say or else the data set.
-    looks: class name to the class with the color and terminology that the data set gives it.
+    looks: class name to the class with the color and terminology that the data set gives it. overlapping: whether a
+    voxel may belong to several classes, and they are learned so; overlap: why, or why not, as a text.
     """
 
     root: Path
@@ -59,6 +93,8 @@ class Dataset:
     channel_names: tuple[str, ...] = ()
     ignore_label: int | None = None
     looks: dict[str, LabelClass] = field(default_factory=dict)
+    overlapping: bool = False
+    overlap: str = ""
 
 
 class IncompleteError(DataError):

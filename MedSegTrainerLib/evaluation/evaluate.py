@@ -18,12 +18,15 @@ from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.evaluation.csv_tables import case_table, summary_table
 from MedSegTrainerLib.evaluation.file_pairs import IMAGE_FOLDER_OF, Pair
 from MedSegTrainerLib.evaluation.label_values import EvaluatedValues
+from MedSegTrainerLib.evaluation.overlapping_pairs import compared_classes, forms_json, sources_of
 from MedSegTrainerLib.evaluation.segment_names import named_classes
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
+from MedSegTrainerLib.imaging.class_bits import IGNORED
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.grid_remedies import Volume, difference
 from MedSegTrainerLib.imaging.label_grid import place_on_grid
 from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_pair
+from MedSegTrainerLib.imaging.label_source import read_pair
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.metrics.calibration import UncertaintyError
 from MedSegTrainerLib.metrics.confusion import Confusion
@@ -70,6 +73,7 @@ def evaluate(
     selection: OutputSelection = EVERYTHING,
     ignore_label: int | None = None,
     tolerance_mm: float = TOLERANCE_MM,
+    overlapping: bool = False,
 ) -> dict[str, Any]:
     """Measures every pair and writes ``metrics.json``, ``metrics.csv``, ``summary.csv`` and ``report.html``.
 
@@ -78,7 +82,8 @@ def evaluate(
     curves: one a validation, with ``minutes``, ``epoch``, ``mean_dice``, ``dice`` (class to value) and
     ``train_loss``. advice: what they say, each as ``Advice.to_json`` gives it. notes: sentences the reader
     should know. ignore_label: voxels of this value in a reference are taken as background on both sides
-    and counted nowhere. tolerance_mm: of surface Dice.
+    and counted nowhere. tolerance_mm: of surface Dice. overlapping: whether the given classes do; without classes the
+    files say it. There is no confusion table then.
     Returns the document of ``metrics.json``. Its ``length`` is ``pixels`` or ``voxels`` where no file says how large
     they are: each is taken for 1 mm then, so that ``_mm`` counts them and ``_ml`` thousands of them.
     Raises DataError for unreadable files and for a prediction and a reference on different grids, StorageError where
@@ -87,8 +92,13 @@ def evaluate(
     pairs = list(pairs)
     warnings = _Notes(emit, notes)
     emit(Stage(name="evaluate", message=f"Comparing predictions with references ({len(pairs)})", total=len(pairs)))
+    compared = compared_classes(pairs) if classes is None else None
+    if compared is not None:
+        classes, overlapping = compared.classes, compared.overlapping
     named = list(classes) if classes is not None else _named(pairs, warnings)
-    measurements = _measure_all(pairs, named, classes is not None, ignore_label, tolerance_mm, emit, warnings)
+    measurements = _measure_all(
+        pairs, named, classes is not None, ignore_label, tolerance_mm, emit, warnings, overlapping=overlapping
+    )
     chosen = _distinct(named if classes is not None else _classes_of(measurements.values, named))
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -101,7 +111,9 @@ def evaluate(
         "notes": warnings.messages,
         "metrics": list(selection.metrics),
         "per_case": selection.per_case,
-        **_results(measurements, chosen),
+        **_results(measurements, chosen, overlapping=overlapping),
+        "overlapping": overlapping,
+        "label_forms": forms_json(pairs, named, ignore_label, overlapping=overlapping),
         "files": {pair.name: {side: _text(getattr(pair, side)) for side in FILE_SIDES} for pair in pairs},
         "curves": [dict(point) for point in curves or []],
         "advice": [dict(advice) for advice in advice],
@@ -185,27 +197,34 @@ def _measure_all(
     tolerance_mm: float,
     emit: Emit,
     notes: _Notes,
+    *,
+    overlapping: bool = False,
 ) -> _Measurements:
     """``is_complete``: other values than those of ``classes`` are background, else they are classes as well."""
     measurements = _Measurements()
-    value_of = {item.name: item.value for item in classes}
     class_values = {item.value for item in classes}
     unknown: dict[int, str] = {}
     began = time.monotonic()
     for done, pair in enumerate(pairs, start=1):
-        prediction, reference = _read_pair(pair, value_of)
+        prediction, reference = _read_pair(pair, classes, ignored, overlapping)
+        unlabelled = IGNORED if overlapping or pair.labels is not None else ignored
         expected = sitk.GetArrayFromImage(reference)
         measurements.label_values.add_rounded(pair, (prediction, reference))
-        sides = labelled_parts(sitk.GetArrayFromImage(prediction), expected, ignored)
-        voxels = expected.size if ignored is None else int(np.count_nonzero(expected != ignored))
-        sides, occurring = measurements.label_values.add(pair, sides, class_values)
+        sides = labelled_parts(sitk.GetArrayFromImage(prediction), expected, unlabelled)
+        voxels = expected.size if unlabelled is None else int(np.count_nonzero(expected != unlabelled))
+        occurring: set[int] = set()
+        if not overlapping:
+            sides, occurring = measurements.label_values.add(pair, sides, class_values)
         if is_complete:
             unknown |= dict.fromkeys(occurring - class_values, pair.name)
         values = sorted(class_values if is_complete else class_values | occurring)
         spacing = Geometry.of(reference).spacing_zyx
-        measurements.values[pair.name] = measure(*sides, values, spacing, voxels=voxels, tolerance_mm=tolerance_mm)
+        measurements.values[pair.name] = measure(
+            *sides, values, spacing, voxels=voxels, tolerance_mm=tolerance_mm, overlapping=overlapping
+        )
         measurements.lengths.append(length_of(pair.reference, reference))
-        measurements.confusion.add(*sides, values, voxels)
+        if not overlapping:
+            measurements.confusion.add(*sides, values, voxels)
         _add_uncertainty(measurements.uncertainty, pair, reference, sides, notes)
         eta = (time.monotonic() - began) / done * (len(pairs) - done)
         emit(Progress(done=done, total=len(pairs), eta_seconds=eta))
@@ -219,8 +238,14 @@ def _measure_all(
     )
 
 
-def _read_pair(pair: Pair, segment_values: Mapping[str, int]) -> tuple[sitk.Image, sitk.Image]:
-    prediction, reference = read_label_pair(pair.prediction, pair.reference, segment_values)
+def _read_pair(
+    pair: Pair, classes: Sequence[LabelClass], ignored: int | None, overlapping: bool
+) -> tuple[sitk.Image, sitk.Image]:
+    if overlapping or pair.labels is not None:
+        prediction, reference = read_pair(*sources_of(pair, classes, ignored, overlapping=overlapping))
+    else:
+        value_of = {item.name: item.value for item in classes}
+        prediction, reference = read_label_pair(pair.prediction, pair.reference, value_of)
     sides = (("reference", pair.reference, reference), ("prediction", pair.prediction, prediction))
     problems = difference(*(Volume(name=name, path=path, grid=Geometry.of(item)) for name, path, item in sides))
     if problems:
@@ -295,7 +320,7 @@ def _distinct(classes: list[LabelClass]) -> list[LabelClass]:
 # --- What is written ---
 
 
-def _results(measurements: _Measurements, classes: Sequence[LabelClass]) -> dict[str, Any]:
+def _results(measurements: _Measurements, classes: Sequence[LabelClass], *, overlapping: bool) -> dict[str, Any]:
     """The part of the document that follows from what was measured; cases and summary are by the names of classes."""
     cases = {name: {item.name: values[item.value] for item in classes} for name, values in measurements.values.items()}
     summary = summarize(cases)
@@ -304,7 +329,7 @@ def _results(measurements: _Measurements, classes: Sequence[LabelClass]) -> dict
         "overall": _overall(cases, summary),
         "summary": summary,
         "cases": cases,
-        "confusion": measurements.confusion.to_json(classes),
+        "confusion": None if overlapping else measurements.confusion.to_json(classes),
         "uncertainty": measurements.uncertainty.to_json(),
     }
 
@@ -337,7 +362,8 @@ def _write_pictures(document: Mapping[str, Any], classes: Sequence[LabelClass], 
 
     for name, files in document["files"].items():
         value_of = {item.name: item.value for item in classes}
-        case = read_case(files, list(value_of.values()), document["ignore_label"], value_of)
+        form = document["label_forms"].get(name)
+        case = read_case(files, list(value_of.values()), document["ignore_label"], value_of, form)
         with atomic.storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         atomic.write_bytes(folder / f"{name}.png", draw_case(case, classes, opacity))

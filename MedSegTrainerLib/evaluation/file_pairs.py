@@ -10,6 +10,7 @@ from MedSegTrainerLib.config.job_settings import EvaluateConfig
 from MedSegTrainerLib.data.layouts.name_pairs import IMAGE_WORD, LABEL_WORD, pair_by_name
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import Emit, Warned
+from MedSegTrainerLib.imaging.label_source import LabelSource
 from MedSegTrainerLib.imaging.read import IMAGE_SUFFIXES, case_name, image_files
 
 IMAGE_FOLDER_OF = {"labels": "images", "masks": "images", "labelsTr": "imagesTr", "labelsTs": "imagesTs"}
@@ -21,13 +22,17 @@ NAMES_SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """The files of one case; ``image`` is only needed for pictures, ``uncertainty`` is a map of how unsure one was."""
+    """The files of one case; ``image`` is only needed for pictures, ``uncertainty`` is a map of how unsure one was.
+
+    labels: what the numbers in the reference mean, where it is no label map with one value a class.
+    """
 
     name: str
     prediction: Path
     reference: Path
     image: Path | None
     uncertainty: Path | None = None
+    labels: LabelSource | None = None
 
 
 def pair_folders(predictions: Path, labels: Path, emit: Emit | None = None) -> list[Pair]:

@@ -35,10 +35,12 @@ def write_volume(image: sitk.Image, path: Path, like: Path | None = None) -> Non
     temporary = atomic.temporary_beside(path)
     with atomic.storage_errors(path):
         try:
-            if forms is not None and forms.size == image.GetSize():
+            if forms is not None and _has_grid_of(image, forms):
                 _write_with_forms(image, temporary, forms)
             else:
                 sitk.WriteImage(image, str(temporary), useCompression=True)
+            if image.GetNumberOfComponentsPerPixel() > 1 and path.name.lower().endswith(".nrrd"):
+                _name_layers(temporary)
             _verify_written(temporary, image)
             atomic.replace(temporary, path)
         except RuntimeError as error:
@@ -48,6 +50,17 @@ def write_volume(image: sitk.Image, path: Path, like: Path | None = None) -> Non
             ) from None
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _has_grid_of(image: sitk.Image, forms: Forms) -> bool:
+    """Whether the forms may be those of the image, which may have channels as a fourth axis."""
+    return forms.size == image.GetSize()[:3] and (image.GetDimension() == 3 or forms.axes > 2)
+
+
+def _name_layers(path: Path) -> None:
+    """Calls the components of a voxel in an NRRD file a list, as 3D Slicer does: to ITK they are a vector in space."""
+    header, end, voxels = path.read_bytes().partition(b"\n\n")
+    path.write_bytes(header.replace(b"kinds: vector", b"kinds: list") + end + voxels)
 
 
 def _own_writer(path: Path) -> Callable[[sitk.Image, BinaryIO], None] | None:

@@ -1,8 +1,9 @@
 """Several predictions for the same windows, averaged: members of an ensemble, and transforms of test-time augmentation.
 
-The mean is that of the probabilities, given as its logarithm, which takes the place of logits. The standard deviation
-of a voxel is the root of the variances of the class probabilities over the members, added up over the classes: 0 where
-all agree, below 1 always.
+The mean is that of the probabilities, given as its logarithm, which takes the place of logits; where classes overlap it
+is given as the logit of each. The standard deviation of a voxel is the root of the variances of the class probabilities
+over the members, added up over the classes: 0 where all agree, below 1 always. Classes that overlap are a pair of
+probabilities each, of being there and not, and their sum may be above 1 where many classes are unsure at once.
 """
 
 from __future__ import annotations
@@ -39,32 +40,41 @@ def averaged(
     *,
     with_variance: bool,
     devices: Sequence[torch.device] = (),
+    overlapping: bool = False,
 ) -> Network:
     """All networks on all transforms of a window as one network.
 
     with_variance: adds the variance (the square of the standard deviation) as a last channel; a single prediction
-    without it is passed on as it is: its logits. devices: of each network (``member_results``).
+    without it is passed on as it is: its logits. devices: of each network (``member_results``). overlapping: the
+    logits are those of sigmoids, not of one softmax.
     """
     if len(networks) * len(transforms) == 1 and not with_variance and transforms[0] == IDENTITY:
         return networks[0]
     count = len(networks) * len(transforms)
+    pairs = 2 if overlapping else 1  # p and 1 - p vary alike
 
     def average(windows: torch.Tensor) -> torch.Tensor:
         mean: torch.Tensor | None = None
+        absent: torch.Tensor | None = None
         squares: torch.Tensor | float = 0.0
         for transform in transforms:
             seen = transform.apply(windows)
             for result in member_results(networks, seen, devices):
-                logs = functional.log_softmax(transform.undo(result.float()), dim=1)
+                logits = transform.undo(result.float())
+                logs = functional.logsigmoid(logits) if overlapping else functional.log_softmax(logits, dim=1)
                 mean = logs if mean is None else torch.logaddexp(mean, logs)
+                if overlapping:
+                    others = functional.logsigmoid(-logits)
+                    absent = others if absent is None else torch.logaddexp(absent, others)
                 if with_variance:
-                    squares = squares + logs.exp().square_().sum(dim=1, keepdim=True)
+                    squares = squares + pairs * logs.exp().square_().sum(dim=1, keepdim=True)
         assert mean is not None
         mean = mean - math.log(count)
+        shown = mean if absent is None else mean - (absent - math.log(count))
         if not with_variance:
-            return mean
-        variance = squares / count - mean.exp().square_().sum(dim=1, keepdim=True)
-        return torch.cat([mean, variance.clamp(min=0)], dim=1)
+            return shown
+        variance = squares / count - pairs * mean.exp().square_().sum(dim=1, keepdim=True)
+        return torch.cat([shown, variance.clamp(min=0)], dim=1)
 
     return average
 
@@ -88,7 +98,9 @@ def member_results(
             yield result.to(windows.device, non_blocking=windows.is_cuda)
 
 
-def combine_groups(parts: Sequence[torch.Tensor], counts: Sequence[int], *, with_variance: bool) -> torch.Tensor:
+def combine_groups(
+    parts: Sequence[torch.Tensor], counts: Sequence[int], *, with_variance: bool, overlapping: bool = False
+) -> torch.Tensor:
     """The results (channels, z, y, x) of groups of so many members each as that of all of them.
 
     The variance of all is the mean of the variances within the groups and the variance between their means.
@@ -96,16 +108,23 @@ def combine_groups(parts: Sequence[torch.Tensor], counts: Sequence[int], *, with
     if len(parts) == 1:
         return parts[0]
     shares = [count / sum(counts) for count in counts]
-    logs = [functional.log_softmax(part[:-1] if with_variance else part, dim=0) for part in parts]
-    mean = torch.logsumexp(torch.stack([log + math.log(s) for log, s in zip(logs, shares, strict=True)]), dim=0)
+    logits = [part[:-1] if with_variance else part for part in parts]
+    logs = [functional.logsigmoid(one) if overlapping else functional.log_softmax(one, dim=0) for one in logits]
+    mean = _log_mean(logs, shares)
+    shown = mean - _log_mean([functional.logsigmoid(-one) for one in logits], shares) if overlapping else mean
     if not with_variance:
-        return mean
-    p = mean.exp()
+        return shown
+    p, pairs = mean.exp(), 2 if overlapping else 1
     variance = sum(
-        s * (part[-1] + (log.exp() - p).square_().sum(dim=0)) for s, part, log in zip(shares, parts, logs, strict=True)
+        s * (part[-1] + pairs * (log.exp() - p).square_().sum(dim=0))
+        for s, part, log in zip(shares, parts, logs, strict=True)
     )
     assert isinstance(variance, torch.Tensor)
-    return torch.cat([mean, variance[None]])
+    return torch.cat([shown, variance[None]])
+
+
+def _log_mean(logs: Sequence[torch.Tensor], shares: Sequence[float]) -> torch.Tensor:
+    return torch.logsumexp(torch.stack([log + math.log(s) for log, s in zip(logs, shares, strict=True)]), dim=0)
 
 
 def grouped(packages: Sequence[ModelPackage]) -> list[list[ModelPackage]]:
@@ -131,6 +150,12 @@ def preparation_key(plan: Plan) -> InputKey:
 
 
 def _refuse_others(first: Plan, plan: Plan, number: int) -> None:
+    if first.overlapping != plan.overlapping:
+        kinds = ("classes exclude each other", "classes overlap")
+        raise ModelError(
+            f"Models whose {kinds[True]} cannot be averaged with models whose {kinds[False]}: in model {number} "
+            f"{kinds[plan.overlapping]}, in the first {kinds[first.overlapping]}. Apply them one by one."
+        )
     for what, one, other in (
         ("classes", *([(c.value, c.name) for c in p.classes] for p in (first, plan))),
         ("numbers of channels", len(first.normalization), len(plan.normalization)),

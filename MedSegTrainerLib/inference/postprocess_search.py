@@ -16,7 +16,9 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.imaging.class_bits import class_counts, combination_counts, where_class
 from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.inference.class_by_class import class_array, each_class
 from MedSegTrainerLib.inference.postprocess import (
     TOUCHING,
     filled_holes,
@@ -51,9 +53,13 @@ class _Pieces:
 
 @dataclass
 class CleaningStudy:
-    """Takes cases one after the other and keeps a few numbers of each; ``choose`` says what helps."""
+    """Takes cases one after the other and keeps a few numbers of each; ``choose`` says what helps.
+
+    overlapping: label arrays hold ``class_bits``, and a hole of a class is one whatever else is there.
+    """
 
     classes: Sequence[LabelClass]
+    overlapping: bool = False
     cases: int = 0
     pieces: dict[int, list[_Pieces]] = field(default_factory=dict)
 
@@ -61,10 +67,11 @@ class CleaningStudy:
         """A case: label values (z, y, x) of both sides, voxels that do not count 0 in both; spacing in mm."""
         self.cases += 1
         voxel = float(np.prod(spacing_zyx))
-        new = filled_holes(prediction)
-        new[prediction != 0] = 0
+        new = None if self.overlapping else _in_holes(prediction)
         for item in self.classes:
-            entry = _pieces(prediction == item.value, reference == item.value, new == item.value, voxel)
+            predicted, expected = (where_class(side, item.value, self.overlapping) for side in (prediction, reference))
+            added = _in_holes(class_array(prediction, item.value)) if new is None else new
+            entry = _pieces(predicted, expected, added == item.value, voxel)
             self.pieces.setdefault(item.value, []).append(entry)
 
     def choose(self) -> list[Cleaning]:
@@ -86,6 +93,13 @@ def clean_classes(labels: np.ndarray, spacing_zyx: Sequence[float], cleanings: I
     if largest:
         labels = keep_largest_components(labels, largest)
     return filled_holes(labels, holes) if holes else labels
+
+
+def _in_holes(labels: np.ndarray) -> np.ndarray:
+    """What holes would become, 0 elsewhere."""
+    new = filled_holes(labels)
+    new[labels != 0] = 0
+    return new
 
 
 def _pieces(predicted: np.ndarray, reference: np.ndarray, filled: np.ndarray, voxel_mm3: float) -> _Pieces:
@@ -158,12 +172,17 @@ def _counts(before: np.ndarray, after: np.ndarray) -> tuple[int, int]:
     return int((after > before + SAME).sum()), int((after < before - SAME).sum())
 
 
-def cleaned_up(labels: sitk.Image, cleanings: Sequence[Cleaning]) -> sitk.Image:
-    """The label map cleaned up class by class, on the same grid."""
-    array = sitk.GetArrayViewFromImage(labels)
-    result = clean_classes(array, Geometry.of(labels).spacing_zyx, cleanings)
-    if result is array:
+def cleaned_up(labels: sitk.Image, cleanings: Sequence[Cleaning], *, overlapping: bool = False) -> sitk.Image:
+    """The label map, or ``class_bits`` of classes that overlap, cleaned up class by class, on the same grid."""
+    array, spacing = sitk.GetArrayViewFromImage(labels), Geometry.of(labels).spacing_zyx
+    used = [item for item in cleanings if item.does_something]
+    if not used:
         return labels
+    if overlapping:
+        values = sorted(class_counts(combination_counts(array)).keys() - {0})
+        result = each_class(array, values, lambda layer: clean_classes(layer, spacing, used))
+    else:
+        result = clean_classes(array, spacing, used)
     image = sitk.GetImageFromArray(result)
     image.CopyInformation(labels)
     return image

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 import torch
-from torch.nn import functional
 
-from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.network_settings import network_settings
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.samples.neighbour_slices import with_neighbours
@@ -21,9 +19,10 @@ from MedSegTrainerLib.data.samples.preprocess import prepare_image
 from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
-from MedSegTrainerLib.inference.ensemble import InputKey, averaged, combine_groups, grouped, on_device, preparation_key
+from MedSegTrainerLib.inference.canvas import Canvas, OverlappingCanvas, Prepared
+from MedSegTrainerLib.inference.ensemble import averaged, combine_groups, grouped, on_device, preparation_key
 from MedSegTrainerLib.inference.memory_fallback import Placement, lighter
-from MedSegTrainerLib.inference.probability_maps import NO_MAPS, MapSelection, Prediction, ProbabilitySpool
+from MedSegTrainerLib.inference.probability_maps import NO_MAPS, MapSelection, Prediction
 from MedSegTrainerLib.inference.slab_resampling import onto_grid, planes_at_once
 from MedSegTrainerLib.inference.sliding_window import predict_slabs
 from MedSegTrainerLib.inference.tta import IDENTITY, Transform
@@ -31,21 +30,7 @@ from MedSegTrainerLib.model.package import ModelPackage
 
 PARTS = 1000  # of a volume, in which progress is counted where models cut different windows
 CPU_VOXELS = 400_000  # of the windows that go through a network at once: it reads its weights anew for each time
-NO_NUMBERS = (
-    "The network's result is no number at some voxels, and no label map was written. Its weights or the intensities of "
-    "the image are far out of range: copy the model again, and compare the image with those it was trained on."
-)
 OnWindow = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """An image as the networks see it: float32 (channels, z, y, x) by ``preparation_key``; the grid it came on, and the
-    same grid with canonical axes, in the order of the plan."""
-
-    images: dict[InputKey, np.ndarray]
-    original: Geometry
-    canonical: Geometry
 
 
 class Predictor:
@@ -151,7 +136,7 @@ class Predictor:
     @torch.inference_mode()
     def _attempt(self, prepared: Prepared, on_window: OnWindow, maps: MapSelection, spool: Path | None) -> Prediction:
         with_variance = maps.uncertainty and self.result_count > 1
-        target, channels = prepared.canonical.size_zyx, len(self.plan.classes) + 1 + with_variance
+        target, channels = prepared.canonical.size_zyx, self.plan.out_channels + with_variance
         images = [prepared.images[preparation_key(plan)] for plan in self.trained]
         sources = [(image.shape[1], image.shape[2], image.shape[3]) for image in images]
         step = min(planes_at_once(channels, source, target) for source in sources)
@@ -165,12 +150,15 @@ class Predictor:
             onto_grid(self._slabs(index, image, with_variance, partial(count, index)), source, target, step)
             for index, (image, source) in enumerate(zip(images, sources, strict=True))
         ]
-        canvas = _Canvas(prepared, self.plan.classes, maps, with_variance=with_variance, spool=spool)
+        make = OverlappingCanvas if self.plan.overlapping else Canvas
+        canvas = make(prepared, self.plan.classes, maps, with_variance=with_variance, spool=spool)
+        counts = [len(group) for group in self.groups]
         for slabs in zip(*chunks, strict=True):
-            counts = [len(group) for group in self.groups]
-            canvas.add(
-                slabs[0][0], combine_groups([values for _, values in slabs], counts, with_variance=with_variance)
+            values = [values for _, values in slabs]
+            joined = combine_groups(
+                values, counts, with_variance=with_variance, overlapping=self.plan.overlapping
             )
+            canvas.add(slabs[0][0], joined)
         return canvas.prediction()
 
     def _slabs(
@@ -180,9 +168,13 @@ class Predictor:
         return predict_slabs(
             with_neighbours(torch.from_numpy(image).to(placement.device), plan.neighbour_slices),
             averaged(
-                self.networks[index], self.transforms, with_variance=with_variance, devices=self.member_devices[index]
+                self.networks[index],
+                self.transforms,
+                with_variance=with_variance,
+                devices=self.member_devices[index],
+                overlapping=plan.overlapping,
             ),
-            channels=len(plan.classes) + 1 + with_variance,
+            channels=plan.out_channels + with_variance,
             patch=plan.patch_size,
             overlap=self.overlap,
             batch=plan.batch_size,
@@ -194,72 +186,6 @@ class Predictor:
 def windows_at_once(plan: Plan, device: torch.device) -> int:
     """How many windows a network gets at a time: on a GPU as many as in training, on a CPU also more small ones."""
     return plan.batch_size if device.type != "cpu" else max(plan.batch_size, CPU_VOXELS // math.prod(plan.patch_size))
-
-
-class _Canvas:
-    """Takes the result of a few planes after the other; of all classes it never holds more."""
-
-    def __init__(
-        self,
-        prepared: Prepared,
-        classes: Sequence[LabelClass],
-        maps: MapSelection,
-        *,
-        with_variance: bool,
-        spool: Path | None,
-    ) -> None:
-        values = [0, *(item.value for item in classes)]
-        self.values = np.array(values, np.result_type(*map(np.min_scalar_type, values)))
-        self.prepared, self.count, self.maps = prepared, len(values), maps
-        shape = prepared.canonical.size_zyx
-        self.labels = np.zeros(shape, self.values.dtype)
-        self.entropy = np.zeros(shape, np.float16) if maps.uncertainty else None
-        self.std = np.zeros(shape, np.float16) if with_variance else None
-        self.spool = None
-        if maps.probabilities and spool is not None:
-            self.spool = ProbabilitySpool(len(classes), shape, spool)
-
-    def add(self, first: int, result: torch.Tensor) -> None:
-        """Logits (classes, planes, y, x), background first, with the variance as a last channel where maps need it."""
-        logits, planes = result[: self.count], slice(first, first + result.shape[1])
-        highest = logits.max(dim=0)  # argmax over the first axis takes ten times as long on a CPU
-        if not torch.isfinite(highest.values).all():
-            raise DataError(NO_NUMBERS)
-        self.labels[planes] = self.values[highest.indices.cpu().numpy()]
-        if not self.maps.any:
-            return
-        logs = functional.log_softmax(logits, dim=0)
-        p = logs.exp()
-        if self.entropy is not None:
-            entropy = -(p * logs).sum(dim=0) / float(np.log(self.count))
-            self.entropy[planes] = entropy.clamp(0, 1).cpu().numpy()
-        if self.std is not None:
-            self.std[planes] = result[self.count].clamp(0, 1).sqrt().cpu().numpy()
-        if self.spool is not None:
-            self.spool.write(first, p[1:].cpu().numpy())
-
-    def prediction(self) -> Prediction:
-        to_image = partial(_onto_original, prepared=self.prepared)
-        return Prediction(
-            labels=to_image(self.labels),
-            to_image=to_image,
-            entropy=self.entropy,
-            std=self.std,
-            probabilities=self.spool,
-        )
-
-
-def _onto_original(array: np.ndarray, *, prepared: Prepared) -> sitk.Image:
-    """Canonical axes back to those of the image, with its geometry to the last digit."""
-    original = prepared.original
-    turned = sitk.DICOMOrient(prepared.canonical.place(array), original.orientation())
-    if turned.GetSize() != original.size:
-        msg = f"The result has size {turned.GetSize()}, the image {original.size}"
-        raise AssertionError(msg)
-    turned.SetSpacing(original.spacing)
-    turned.SetOrigin(original.origin)
-    turned.SetDirection(original.direction)
-    return turned
 
 
 def describe_plan(plan: Plan) -> dict[str, str]:

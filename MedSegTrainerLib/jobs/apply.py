@@ -6,11 +6,13 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import SimpleITK as sitk
 
 from MedSegTrainerLib.config.job_settings import ApplyConfig
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.result_formats import RESULT_FORMATS
 from MedSegTrainerLib.data.checks.hot_voxels import clipping_text
 from MedSegTrainerLib.data.checks.laterality import why_not_mirror
@@ -19,15 +21,19 @@ from MedSegTrainerLib.events import CaseDone, Progress, Stage, Warned
 from MedSegTrainerLib.hardware.device import choose_device, describe, devices_of_models
 from MedSegTrainerLib.hardware.memory import is_out_of_memory
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.imaging.label_maps import refuse_several_slices, write_label_map
+from MedSegTrainerLib.imaging.label_maps import refuse_several_slices
 from MedSegTrainerLib.imaging.nifti_checks import NIFTI_SUFFIXES
+from MedSegTrainerLib.imaging.overlapping_results import refuse_one_number
 from MedSegTrainerLib.imaging.not_finite import with_padding_filled
 from MedSegTrainerLib.imaging.qform_sform import forms_apart
 from MedSegTrainerLib.imaging.read import file_stamps, read_channels
+from MedSegTrainerLib.inference.canvas import Prepared
+from MedSegTrainerLib.inference.class_by_class import each_class
 from MedSegTrainerLib.inference.postprocess import clean_up
 from MedSegTrainerLib.inference.postprocess_search import cleaned_up
-from MedSegTrainerLib.inference.predictor import Predictor, Prepared
+from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.inference.probability_maps import MapSelection, Prediction, map_files, write_maps
+from MedSegTrainerLib.inference.result_files import write_result
 from MedSegTrainerLib.inference.tta import choose_transforms
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, Outcome
 from MedSegTrainerLib.jobs.apply_inputs import Input, find_inputs
@@ -164,8 +170,9 @@ class _Work:
         self.record.begin(task.maps.values())
         image = task.item.files[0]
         write_maps(prediction, task.maps, self.predictor.plan.classes, image)
-        labels = cleaned(cleaned_up(prediction.labels, self.cleanings), self.config)
-        write_label_map(labels, task.output, self.predictor.plan.classes, image)
+        plan = self.predictor.plan
+        labels = cleaned_up(prediction.labels, self.cleanings, overlapping=plan.overlapping)
+        write_result(cleaned(labels, self.config, plan), task.output, plan, image)
         self.record.add(task.output, task.maps.values(), task.recipe, warnings)
 
 
@@ -190,18 +197,21 @@ def _two_placements(task: Task, grid: Geometry) -> str:
     return f"{apart} A result as NIfTI (--format nii.gz) carries both." if apart else ""
 
 
-def cleaned(labels: sitk.Image, config: ApplyConfig) -> sitk.Image:
-    """The label map without the specks and holes that the settings name, on the same grid."""
+def cleaned(labels: sitk.Image, config: ApplyConfig, plan: Plan | None = None) -> sitk.Image:
+    """The label map without the specks and holes that the settings name, on the same grid; by its plan the result may
+    be ``class_bits`` of classes that overlap."""
     if not (config.largest_component or config.fill_holes or config.minimum_size_mm3):
         return labels
-    grid = Geometry.of(labels)
-    array = clean_up(
-        sitk.GetArrayViewFromImage(labels),
-        grid.spacing_zyx,
+    clean = partial(
+        clean_up,
+        spacing_zyx=Geometry.of(labels).spacing_zyx,
         largest_component=config.largest_component,
         fill_holes=config.fill_holes,
         minimum_size_mm3=config.minimum_size_mm3,
     )
+    array = sitk.GetArrayViewFromImage(labels)
+    overlapping = plan is not None and plan.overlapping
+    array = each_class(array, [item.value for item in plan.classes], clean) if overlapping else clean(array)
     result = sitk.GetImageFromArray(array)
     result.CopyInformation(labels)
     return result
@@ -234,6 +244,8 @@ def _tasks(
             with_std=predictor.result_count > 1,
         )
         label_map = output / f"{item.name}.{files.suffix}"
+        if predictor.plan.overlapping:
+            refuse_one_number(label_map)
         tasks.append(Task(item=item, output=label_map, maps=maps, recipe=recipe(models, settings, stamps)))
     return tasks
 

@@ -21,7 +21,8 @@ from MedSegTrainerLib.config.job_settings import CrossValidateConfig
 from MedSegTrainerLib.data.splits.half_cases import joined
 from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.events import Emit, Warned
-from MedSegTrainerLib.imaging.label_maps import write_label_map
+from MedSegTrainerLib.imaging.label_source import LabelSource
+from MedSegTrainerLib.inference.result_files import write_result
 from MedSegTrainerLib.job import STOP_NOW, Outcome
 from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.fold_scheduler import FoldRuns, fold_workers
@@ -72,6 +73,7 @@ def conclude(cross_validation: CrossValidation, done: Sequence[int], emit: Emit)
                 prediction=path,
                 reference=_labels(cross_validation, name),
                 image=cross_validation.case(name).images[0],
+                labels=_form(cross_validation, name),
             )
             for index in done
             for name, path in cross_validation.predictions(index).items()
@@ -91,6 +93,7 @@ def conclude(cross_validation: CrossValidation, done: Sequence[int], emit: Emit)
         title=f"Cross-validation: {cross_validation.folder.path.resolve().name}",
         facts=facts,
         ignore_label=plan.ignore_label,
+        overlapping=plan.overlapping,
         notes=_left_out(cross_validation),
     )
     text = next_case_text(document["overall"]["case_mean_dice"], halves=scores if cross_validation.halved else ())
@@ -120,6 +123,14 @@ def _labels(cross_validation: CrossValidation, name: str) -> Path:
     )
 
 
+def _form(cross_validation: CrossValidation, name: str) -> LabelSource | None:
+    """What the labels of a case mean, where they are no label map with one value a class."""
+    if cross_validation.halved:
+        return None
+    labels = cross_validation.case(name).labels
+    return None if labels.is_plain else labels
+
+
 def _halved_pair(cross_validation: CrossValidation, emit: Emit) -> list[Pair]:
     """The only case, each half as the model of the other one predicts it."""
     case = cross_validation.case("")
@@ -129,7 +140,7 @@ def _halved_pair(cross_validation: CrossValidation, emit: Emit) -> list[Pair]:
     assert plan.ignore_label is not None
     labels = joined(case, cross_validation.folder.path / "halves", (first, second), values, plan.ignore_label)
     output = cross_validation.folder.report / "predictions" / f"{case.name}.seg.nrrd"
-    write_label_map(labels, output, plan.classes)
+    write_result(labels, output, plan)
     return [Pair(name=case.name, prediction=output, reference=case.label, image=case.images[0])]
 
 

@@ -9,6 +9,7 @@ from MedSegTrainerLib.config.job_settings import EvaluateConfig
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.evaluation.evaluate import OutputSelection, described_ignored, evaluate
 from MedSegTrainerLib.evaluation.file_pairs import listed_pairs, pair_folders, with_uncertainty
+from MedSegTrainerLib.evaluation.overlapping_pairs import with_forms
 from MedSegTrainerLib.events import Emit
 from MedSegTrainerLib.job import Outcome
 from MedSegTrainerLib.jobs.context import JobContext
@@ -42,16 +43,18 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
     )
     predictions, labels = Path(config.predictions), Path(config.labels)
     pairs = listed_pairs(config) if config.references else pair_folders(predictions, labels, listen)
+    pairs = with_forms(pairs)
     pairs = with_uncertainty(pairs, predictions, config.uncertainty, listen)
     output_dir = Path(config.output_dir)
     facts = {"Predictions": config.predictions, "References": config.labels or "those of the data set"}
-    classes, ignored = None, config.ignore_label
+    classes, ignored, overlapping = None, config.ignore_label, False
     if ignored is None and config.labels:
         ignored = described_ignored(labels, listen)
     if config.model:
         from MedSegTrainerLib.model.package import load_members  # torch, which an evaluation of files must not wait for
 
         plan = load_members(Path(config.model))[0].plan
+        overlapping = plan.overlapping
         classes, ignored = plan.classes, plan.ignore_label if ignored is None else ignored
         facts["Model"] = config.model
     evaluate(
@@ -65,5 +68,6 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
         selection=selected,
         ignore_label=ignored,
         tolerance_mm=config.surface_tolerance_mm,
+        overlapping=overlapping,
     )
     return str(output_dir / "report.html")

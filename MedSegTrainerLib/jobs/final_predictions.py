@@ -7,14 +7,16 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
+from MedSegTrainerLib.data.case_labels import read_labels_onto
 from MedSegTrainerLib.data.checks.label_values import as_class
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_map, read_label_map_onto, write_label_map
+from MedSegTrainerLib.imaging.label_maps import labelled_parts
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.inference.postprocess_search import CleaningStudy, cleaned_up
 from MedSegTrainerLib.inference.predictor import Predictor
+from MedSegTrainerLib.inference.result_files import read_result, write_result
 from MedSegTrainerLib.model.postprocessing import Cleaning
 
 MOST_STUDIED = 10  # validation cases that are predicted for the sake of the clean-up alone
@@ -34,14 +36,22 @@ def predict_files(
     studied: the validation cases that the clean-up is chosen with. Where they are not ``cases``, the first few are
     predicted too, until it is late. count: called after each of ``cases``.
     """
-    plan, search = predictor.plan, CleaningStudy(predictor.plan.classes)
+    plan, search = predictor.plan, CleaningStudy(predictor.plan.classes, overlapping=predictor.plan.overlapping)
     names = {case.name for case in studied}
     pairs = []
     for case in cases:
         labels = _predict(predictor, case, search if case.name in names else None)
         output = folder / f"{case.name}.seg.nrrd"
-        write_label_map(labels, output, plan.classes)
-        pairs.append(Pair(name=case.name, prediction=output, reference=case.label, image=case.images[0]))
+        write_result(labels, output, plan)
+        pairs.append(
+            Pair(
+                name=case.name,
+                prediction=output,
+                reference=case.label,
+                image=case.images[0],
+                labels=None if case.labels.is_plain else case.labels,
+            )
+        )
         count()
     others = names.isdisjoint(case.name for case in cases)
     for case in studied[:MOST_STUDIED] if others else []:
@@ -51,8 +61,8 @@ def predict_files(
     cleanings = search.choose()
     if any(item.does_something for item in cleanings):
         for pair in pairs:
-            cleaned = cleaned_up(read_label_map(pair.prediction), cleanings)
-            write_label_map(cleaned, pair.prediction, plan.classes)
+            labels = cleaned_up(read_result(pair.prediction, plan), cleanings, overlapping=plan.overlapping)
+            write_result(labels, pair.prediction, plan)
     return pairs, cleanings
 
 
@@ -61,7 +71,7 @@ def _predict(predictor: Predictor, case: Case, search: CleaningStudy | None) -> 
     channels = read_channels(case.images)
     labels = predictor.predict(channels)
     if search is not None:
-        reference = read_label_map_onto(case.label, channels[0], case.segment_values, case.images[0])
+        reference = read_labels_onto(case, channels[0], predictor.plan.ignore_label)
         arrays = sitk.GetArrayFromImage(labels), sitk.GetArrayFromImage(reference)
         predicted, expected = labelled_parts(*arrays, predictor.plan.ignore_label)
         expected = as_class(expected, [item.value for item in predictor.plan.classes])

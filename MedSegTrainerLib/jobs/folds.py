@@ -115,10 +115,12 @@ def prepare(train: TrainConfig, folder: JobFolder, emit: Emit) -> CrossValidatio
         used = record_cases(dataset, Split(train=tuple(sorted(names)), val=(), test=(), reason="cross-validation"))
         used.write(folder.used_cases_file)
     atomic.write_json(splits_file, folds)
+    composed = not halved and not all(case.labels.is_plain for case in dataset.cases)
     data = replace(
         train.data,
         split_file=str(splits_file.resolve()),
-        ignore_label=ignored,
+        ignore_label=train.data.ignore_label if composed else ignored,  # composed labels have another one in memory
+        overlapping=dataset.overlapping if composed else train.data.overlapping,
         data_dir=str(halves.resolve()) if halved else train.data.data_dir,
     )
     return CrossValidation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from MedSegTrainerLib.config.settings import DataConfig
@@ -40,6 +41,8 @@ BEGUN_BEFORE = (
 def cases_as_begun(used: UsedCases, config: DataConfig, emit: Emit, command: str) -> Dataset:
     """The data set as a job found it when it began; warns of cases that were added. Raises DataError as
     ``UsedCases.as_at_start`` does; command: what begins such a job."""
+    if used.overlapping is not None:  # what was added must not decide anew
+        config = replace(config, overlapping=used.overlapping)
     instead = subprocess.list2cmdline(["medsegtrainer", command, config.data_dir, "-o", "NEW_FOLDER"])
     try:
         today = find_cases(Path(config.data_dir), config)

@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 
+from MedSegTrainerLib.classes import class_names
 from MedSegTrainerLib.config.network_settings import network_settings, requested_classes
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
+from MedSegTrainerLib.data.checks.drawn_classes import undrawn_classes
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, take_fingerprint
 from MedSegTrainerLib.data.checks.scan import examine_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
@@ -72,12 +74,14 @@ def scan_data(config: TrainConfig, emit: Emit, folder: JobFolder | None = None) 
     refuse_errors(examination.findings)
     for line in warning_lines(examination.findings):
         emit(Warned(message=line))
-    present = {scan.name: frozenset(scan.voxels) - {0} for scan in examination.scans}
+    named = class_names([value for scan in examination.scans for value in scan.voxels], dataset.label_names)
+    present = {scan.name: scan.present(named) for scan in examination.scans}
     split = cover_classes(split, present)
     if folder is not None and record is not None:
         record.result().divided(split).write(folder.used_cases_file)
     seen = [scan for scan in examination.scans if scan.name in {*split.train, *split.val}]  # test cases decide nothing
     fingerprint = take_fingerprint(dataset, seen, ignored)
+    refuse_errors(undrawn_classes(fingerprint.classes, [scan for scan in seen if scan.name in split.train]))
     names = {**dataset.label_names, **{item.value: item.name for item in fingerprint.classes}}
     val_classes = {names[value] for name in split.val for value in present[name]}
     monitor = Monitor(config.trainer, [item.name for item in fingerprint.classes])
@@ -123,7 +127,9 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
     choices = {
         "device": plan.reasons.get("device", ""), "split": plan.reasons.get("split", ""), "dims": f"{plan.dims}D",
         "network": plan.architecture, "in_channels": plan.network["in_channels"],
-        "out_channels": plan.network["out_channels"], **network_settings(plan.architecture, plan.network),
+        "out_channels": plan.network["out_channels"],
+        **({"overlapping": plan.overlapping} if "overlapping" in plan.reasons else {}),
+        **network_settings(plan.architecture, plan.network),
         **({"slice_axis": plan.slice_axis} if "slice_axis" in plan.reasons else {}),
         **({"neighbour_slices": plan.neighbour_slices} if plan.neighbour_slices else {}),
         "spacing": [round(mm, 3) for mm in plan.spacing],
@@ -132,6 +138,7 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
         "normalization": [item.method for item in plan.normalization],
         "flip_axes": [plan.axes[axis] for axis in plan.flip_axes],
         "loss": " + ".join(f"{weight:g} {term}" for term, weight in plan.loss.weights().items()),
+        **({"unknown_classes": _unknown_names(plan)} if _unknown_names(plan) else {}),
         **({"class_weights": [float(f"{w:.3g}") for w in plan.loss.class_weights]} if plan.loss.class_weights else {}),
         "optimizer": plan.optimizer_type, "learning_rate": plan.learning_rate,
         "weight_decay": plan.weight_decay, "lr_schedule": plan.lr_schedule,
@@ -143,6 +150,11 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
     }  # fmt: skip
     reasons = {**plan.reasons, "device": "", "split": ""}
     return {name: {"value": v, "reason": reasons.get(name, "set by the configuration")} for name, v in choices.items()}
+
+
+def _unknown_names(plan: Plan) -> list[str]:
+    indices = {index for code in plan.label_codes for index in code.unknown}
+    return [name for index, name in enumerate(plan.class_names, start=1) if index in indices]
 
 
 def prepare_cases(

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from MedSegTrainerLib import atomic
+from MedSegTrainerLib.classes import unknown_classes
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.plan_parsing import read_plan
 from MedSegTrainerLib.config.settings import TrainConfig
-from MedSegTrainerLib.data.checks.fingerprint import Fingerprint
-from MedSegTrainerLib.errors import DataError, JobError, TrainingError
+from MedSegTrainerLib.errors import DataError, JobError, TrainingError, some
 from MedSegTrainerLib.evaluation.evaluate import evaluate
 from MedSegTrainerLib.events import EventReader, Resumed, Stage, Warned
 from MedSegTrainerLib.files.typed import fits
@@ -83,7 +83,7 @@ def _plan_once(config: TrainConfig, scanned: Scanned, context: JobContext, budge
     folder, ranks = context.folder, context.ranks
     if folder.plan_file.exists():
         plan = read_plan(folder.plan_file)
-        _refuse_unplanned(plan, scanned.fingerprint)
+        _refuse_unplanned(plan, scanned)
     else:
         plan = plan_training(config, scanned, context.emit, budget.seconds_left, ranks)
         atomic.write_json(folder.plan_file, plan.to_json())
@@ -95,8 +95,9 @@ def _plan_once(config: TrainConfig, scanned: Scanned, context: JobContext, budge
     return plan
 
 
-def _refuse_unplanned(plan: Plan, fingerprint: Fingerprint) -> None:
+def _refuse_unplanned(plan: Plan, scanned: Scanned) -> None:
     """What the plan does not know would be trained as background, or not at all."""
+    fingerprint = scanned.fingerprint
     values = sorted({item.value for item in fingerprint.classes} - {item.value for item in plan.classes})
     if values:
         planned = ", ".join(f"{item.value} ({item.name})" for item in plan.classes)
@@ -108,6 +109,13 @@ def _refuse_unplanned(plan: Plan, fingerprint: Fingerprint) -> None:
         raise DataError(
             f"The images have {len(fingerprint.channels)} channels, and this training was planned for "
             f"{len(plan.normalization)}. Put the images back as they were, or begin a new training in another folder."
+        )
+    planned_sets = {(), *(code.unknown for code in plan.label_codes)}
+    others = [case.name for case in scanned.dataset.cases if unknown_classes(plan.class_names, case.drawn) not in planned_sets]
+    if others:
+        raise DataError(
+            f"Other classes are said to be drawn in {some(others)} than when this training was planned. Put drawn.json "
+            "or cases.json back as they were, or begin a new training in another folder."
         )
 
 
@@ -201,6 +209,7 @@ def _final_report(session: TrainingSession, scanned: Scanned) -> str:
         curves=curves,
         advice=advice,
         ignore_label=session.plan.ignore_label,
+        overlapping=session.plan.overlapping,
     )
     measured = {f"{kind}_cases": list(names), "summary": document["summary"], "measured_on": kind}
     save_description(replace(package, metrics={**package.metrics, **measured}), folder.model)

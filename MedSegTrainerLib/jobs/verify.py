@@ -120,7 +120,7 @@ def _severity(case: str, findings: Sequence[Finding]) -> tuple[int, int, str]:
 def _class_row(item: LabelClass, scans: Sequence[CaseScan]) -> dict[str, Any]:
     having = [(scan.voxels[item.value], scan.geometry.voxel_volume_mm3) for scan in scans if item.value in scan.voxels]
     ml = [count * volume / 1000 for count, volume in having]
-    total = sum(sum(scan.voxels.values()) for scan in scans)
+    total = sum(scan.known_voxels for scan in scans)
     return {
         "value": item.value,
         "name": item.name,
@@ -170,7 +170,7 @@ def _case_row(case: Case, scan: CaseScan | None, findings: Sequence[Finding]) ->
         "labelled_box": case.labelled_box,
     }
     if scan is not None and scan.stats is not None:
-        labelled = sum(count for value, count in scan.voxels.items() if value != 0)
+        labelled = scan.known_voxels - scan.voxels.get(0, 0)
         row |= {
             "size": list(scan.geometry.size_zyx),
             "spacing": list(scan.geometry.spacing_zyx),
@@ -202,7 +202,7 @@ def _draw_cases(
         if folder.stop_requested():
             break
         try:
-            pictures[name] = draw_labelled(cases[name], classes)
+            pictures[name] = draw_labelled(cases[name], classes, dataset.ignore_label)
         except DataError:
             pictures[name] = None  # the findings say why
         count()
@@ -242,7 +242,7 @@ def _draw_samples(
         batch = next(epoch_batches([cached[name] for name in names], plan, data, cpu, 0))
         pairs.append((batch[0][:, 0].numpy(), batch[1].numpy()))
     size, spacing = " x ".join(map(str, plan.patch_size)), " x ".join(f"{mm:.3g}" for mm in plan.spacing)
-    return draw_patches(pairs[0], pairs[1], plan.spacing, plan.classes), (
+    return draw_patches(pairs[0], pairs[1], plan.spacing, plan.classes, plan.present_classes()), (
         f"{size} voxels ({', '.join(plan.axes)}) of {spacing} mm around a labelled voxel, varied at strength "
         f"'{train.data.augmentation_strength}'"
     )

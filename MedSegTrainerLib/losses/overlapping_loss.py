@@ -35,7 +35,7 @@ class OverlappingLoss:
             loss.ramp = share
 
     def __call__(self, logits: Sequence[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
-        states = self.table[(target + 1).long()]
+        states = self.table[target.long() + 1]
         total = torch.zeros((), device=target.device)
         for index, loss in enumerate(self.losses):
             pairs = [torch.stack([torch.zeros_like(level[:, index]), level[:, index]], dim=1) for level in logits]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from MedSegTrainerLib.imaging.class_bits import has_class
+
 if TYPE_CHECKING:
     from MedSegTrainerLib.metrics.surface_distance import SurfaceDistances
 
@@ -53,11 +55,13 @@ def overlaps(
     *,
     voxels: int,
     tolerance_mm: float,
+    overlapping: bool = False,
 ) -> list[Overlap]:
     """One for each value of ``ordered`` (ascending), worked out inside the bounding box of the class on both sides.
 
     Arrays are (z, y, x), spacing in mm. Surface distances are measured once for each class; all metrics of
-    distance share them. The box changes no number, as ``surface_distance.py`` explains.
+    distance share them. The box changes no number, as ``surface_distance.py`` explains. overlapping: arrays are
+    ``class_bits``.
     """
     from scipy.ndimage import find_objects  # scipy only where surfaces are measured: training needs the Dice alone
 
@@ -66,12 +70,18 @@ def overlaps(
     # An axis of one voxel is no axis: in a 2D image only the outline is surface, not the whole area.
     kept = [axis for axis, size in enumerate(prediction.shape) if size > 1] or [0]
     shape, spacing = [prediction.shape[axis] for axis in kept], tuple(spacing_zyx[axis] for axis in kept)
-    sides = [_ranked(side, ordered).reshape(shape) for side in (prediction, reference)]
-    boxes = [find_objects(side, max_label=len(ordered)) for side in sides]
+    sides = [side if overlapping else _ranked(side, ordered) for side in (prediction, reference)]
+    sides = [side.reshape(shape) for side in sides]
+    boxes = [[] if overlapping else find_objects(side, max_label=len(ordered)) for side in sides]
     counted = []
-    for index in range(len(ordered)):
-        box = _joint_box(boxes[0][index], boxes[1][index])
-        predicted, expected = (side[box] == index + 1 for side in sides)
+    for index, value in enumerate(ordered):
+        if overlapping:
+            masks = [has_class(side, value) for side in sides]
+            box = _joint_box(*(next(iter(find_objects(mask.astype(np.uint8))), None) for mask in masks))
+            predicted, expected = (mask[box] for mask in masks)
+        else:
+            box = _joint_box(boxes[0][index], boxes[1][index])
+            predicted, expected = (side[box] == index + 1 for side in sides)
         counted.append(
             Overlap(
                 intersection=int(np.count_nonzero(predicted & expected)),

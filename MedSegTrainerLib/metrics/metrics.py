@@ -224,11 +224,12 @@ def measure(
     *,
     voxels: int | None = None,
     tolerance_mm: float = TOLERANCE_MM,
+    overlapping: bool = False,
 ) -> dict[int, Values]:
     """Label value to metric name to number, for two label arrays (z, y, x) on a grid with this spacing in mm.
 
     Other label values count as background. voxels: how many of the arrays' voxels were labelled at all, all unless
-    given; the others must be 0 in both. Raises ValueError for different shapes.
+    given; the others must be 0 in both. overlapping: the arrays are ``class_bits``. Raises ValueError for different shapes.
     """
     if prediction.shape != reference.shape:
         msg = f"The prediction has the shape {prediction.shape} and the reference {reference.shape} (z, y, x)"
@@ -237,7 +238,15 @@ def measure(
         return {}
     ordered = sorted(set(values))
     voxels = reference.size if voxels is None else voxels
-    counted = overlaps(prediction, reference, ordered, spacing_zyx, voxels=voxels, tolerance_mm=tolerance_mm)
+    counted = overlaps(
+        prediction,
+        reference,
+        ordered,
+        spacing_zyx,
+        voxels=voxels,
+        tolerance_mm=tolerance_mm,
+        overlapping=overlapping,
+    )
     return {
         value: {name: metric.measure(overlap) for name, metric in METRICS.items()}
         for value, overlap in zip(ordered, counted, strict=True)

@@ -315,8 +315,9 @@ def _parameters(
     fingerprint: Fingerprint, config: TrainConfig, dims: int, patch: Triple, topology: Topology | None, reasons: Reasons
 ) -> dict[str, Any]:
     network, name = config.network, architecture_name(config.network)
-    channels, classes = len(fingerprint.channels), len(fingerprint.classes) + 1
-    reasons |= {"in_channels": "channels of the images", "out_channels": "classes with the background"}
+    channels, classes = len(fingerprint.channels), len(fingerprint.classes) + (not fingerprint.overlapping)
+    of_classes = "classes, each with a sigmoid of its own" if fingerprint.overlapping else "classes with the background"
+    reasons |= {"in_channels": "channels of the images", "out_channels": of_classes}
     if network.neighbour_slices:
         beside = network.neighbour_slices
         reasons["in_channels"] += f", {channels}, of each slice and {beside} on each side, repeated at the ends"

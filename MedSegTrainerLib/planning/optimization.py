@@ -78,7 +78,8 @@ def schedule_settings(trainer: TrainerConfig, schedule: str) -> str:
 def _loss(fingerprint: Fingerprint, given: LossConfig, architecture: str, dims: int, reasons: Reasons) -> LossConfig:
     """The loss with its terms and class weights as numbers."""
     foreground = [fingerprint.voxel_share[item.name] for item in fingerprint.classes]
-    shares = [1 - sum(foreground), *foreground]
+    background = fingerprint.background_share
+    shares = [1 - sum(foreground) if background is None else background, *foreground]
     chosen, reasons["loss"] = given, BY_HAND
     if given.loss_type == "auto" and _has_weights(given):
         chosen = replace(given, loss_type="combined")

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 
 from MedSegTrainerLib.config.architectures import PLANNED
-from MedSegTrainerLib.config.plan import AXES, Normalization, Plan
+from MedSegTrainerLib.config.plan import AXES, LabelCode, Normalization, Plan
 from MedSegTrainerLib.config.plan_parsing import refuse_wrong_plan
 from MedSegTrainerLib.config.settings import TrainConfig
+from MedSegTrainerLib.data.checks.drawn_classes import drawn_text
 from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, Fingerprint, along_slice_axis
 from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.data.samples.cache import choose_place
+from MedSegTrainerLib.data.samples.overlapping_indices import overlap_codes
 from MedSegTrainerLib.data.splits.split import Split
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.guide.tables import choose_batch
@@ -88,6 +90,8 @@ def _unmeasured(
     device_text = describe(device) + (f", {devices} of them" if devices > 1 else "")
     reasons: Reasons = {"device": device_text, "split": split.reason}
     chosen = plan_network(fingerprint, config, device, reasons, len(split.train), share)
+    if fingerprint.overlap:
+        reasons["overlapping"] = _overlap_reason(fingerprint)
     dims, patch, architecture = chosen.dims, chosen.patch_size, chosen.architecture
     size = median_size(along_slice_axis(fingerprint, chosen.slice_axis), chosen.spacing, 3)
     normalization = _normalization(fingerprint, config, reasons)
@@ -105,14 +109,23 @@ def _unmeasured(
         channel_names=tuple(channel.name for channel in fingerprint.channels),
         classes=fingerprint.classes,
         ignore_label=fingerprint.ignore_label,
+        label_codes=_label_codes(fingerprint, reasons),
         flip_axes=_flip_axes(config, dims, chosen.slice_axis, fingerprint, reasons),
         sides=_sides(fingerprint),
+        overlapping=fingerprint.overlapping,
         cache=cache,
         steps_per_epoch=max(1, len(split.train) * samples // (batch * config.trainer.gradient_accumulation_steps)),
         reasons=reasons,
         **learning_choices(fingerprint, config, architecture, chosen.network, dims, len(split.train), reasons),
         **_PLACEHOLDERS,
     )
+
+
+def _overlap_reason(fingerprint: Fingerprint) -> str:
+    if not fingerprint.overlapping:
+        return fingerprint.overlap
+    several = sum(fingerprint.combinations.values())
+    return f"{fingerprint.overlap}; {several} voxels have several classes, and each class is learned against all else"
 
 
 _PLACEHOLDERS: dict[str, Any] = {  # settled by fit_to_time, which needs a plan to measure
@@ -122,6 +135,21 @@ _PLACEHOLDERS: dict[str, Any] = {  # settled by fit_to_time, which needs a plan 
     "warmup_epochs": 0.0,
     "validation_interval": 1,
 }
+
+
+def _label_codes(fingerprint: Fingerprint, reasons: Reasons) -> tuple[LabelCode, ...]:
+    """A number of prepared labels for each set of classes that nobody looked for somewhere."""
+    drawn = {
+        name: drawn_text(count, fingerprint.cases)
+        for name, count in fingerprint.cases_drawn.items()
+        if count < fingerprint.cases
+    }
+    if drawn:
+        listed = ", ".join(f"{name}: {text}" for name, text in drawn.items())
+        reasons["unknown_classes"] = f"{listed}: marginal loss, as elsewhere a voxel without class may be one of them"
+    if fingerprint.overlapping:
+        return overlap_codes(fingerprint.combinations, len(fingerprint.classes), fingerprint.unknown)
+    return tuple(LabelCode(unknown=unknown) for unknown in fingerprint.unknown)
 
 
 def _normalization(fingerprint: Fingerprint, config: TrainConfig, reasons: Reasons) -> tuple[Normalization, ...]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.data.checks.label_values import as_class
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.imaging.class_bits import IGNORED, only_classes
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.imaging.label_grid import place_on_grid
 from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_pair
+from MedSegTrainerLib.imaging.label_source import LabelSource, read_pair
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.metrics.units import Length, length_of
 
@@ -22,7 +25,7 @@ from MedSegTrainerLib.metrics.units import Length, length_of
 class CaseArrays:
     """One case near to LPS: int32 labels, float32 image and uncertainty as (z, y, x); the last two may be missing.
 
-    spacing_zyx: in mm, or in pixels or voxels where ``length`` says so.
+    spacing_zyx: in mm, or in pixels or voxels where ``length`` says so. overlapping: labels are ``class_bits``.
     """
 
     prediction: np.ndarray
@@ -31,6 +34,7 @@ class CaseArrays:
     spacing_zyx: tuple[float, float, float]
     uncertainty: np.ndarray | None = None
     length: Length = "mm"
+    overlapping: bool = False
 
 
 def read_case(
@@ -38,26 +42,37 @@ def read_case(
     values: Sequence[int],
     ignore_label: int | None = None,
     segment_values: Mapping[str, int] | None = None,
+    form: Sequence[Mapping[str, Any]] | None = None,
 ) -> CaseArrays:
     """Reads ``prediction``, ``reference`` and, where they are there and fit, ``image`` and ``uncertainty``.
 
     Labels other than ``values`` become 0, and both sides where the reference has ``ignore_label``.
-    An image that cannot be read or lies elsewhere is left out.
+    An image that cannot be read or lies elsewhere is left out. form: ``LabelSource.to_json`` of prediction and
+    reference, where these are no label maps with one value a class.
     """
+    sources = [LabelSource.from_json(side) for side in form or ()]
     paths = Path(files["prediction"] or ""), Path(files["reference"] or "")
-    predicted, expected = read_label_pair(*paths, segment_values)
+    predicted, expected = (
+        read_pair(sources[0], sources[1]) if sources else read_label_pair(*paths, segment_values)
+    )
+    ignore_label, overlapping = (IGNORED, sources[0].overlapping) if sources else (ignore_label, False)
     sides = [sitk.GetArrayFromImage(to_canonical(item)) for item in (predicted, expected)]
     parts = labelled_parts(sides[0], sides[1], ignore_label)
     prediction, reference = (as_class(side, values) for side in parts)
     geometry = Geometry.of(to_canonical(expected))
     return CaseArrays(
-        prediction=np.where(np.isin(prediction, values), prediction, 0),
-        reference=np.where(np.isin(reference, values), reference, 0),
+        prediction=_of_classes(prediction, values, overlapping),
+        reference=_of_classes(reference, values, overlapping),
         image=_read_onto(files.get("image"), expected, paths[1]),
         spacing_zyx=geometry.spacing_zyx,
         uncertainty=_read_onto(files.get("uncertainty"), expected, paths[1]),
         length=length_of(paths[1], expected),
+        overlapping=overlapping,
     )
+
+
+def _of_classes(labels: np.ndarray, values: Sequence[int], overlapping: bool) -> np.ndarray:
+    return only_classes(labels, values) if overlapping else np.where(np.isin(labels, values), labels, 0)
 
 
 def _read_onto(path: str | None, grid: sitk.Image, grid_path: Path) -> np.ndarray | None:

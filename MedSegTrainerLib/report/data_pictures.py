@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import SimpleITK as sitk
@@ -12,9 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.data.case_labels import read_labels_onto
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.imaging.geometry import Geometry, resample, to_canonical
-from MedSegTrainerLib.imaging.label_maps import read_label_map_onto
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.report.case_arrays import CaseArrays
 from MedSegTrainerLib.report.slice_pictures import BACKGROUND, INK, draw_columns
@@ -26,13 +26,13 @@ PATCH_INCHES = 2.2
 PAIRS_IN_A_ROW = 2
 
 
-def draw_labelled(case: Case, classes: Sequence[LabelClass]) -> bytes:
+def draw_labelled(case: Case, classes: Sequence[LabelClass], ignore_label: int | None = None) -> bytes:
     """JPEG of the first channel, without and with the label map, whole slices where the labels are largest.
 
     A label map on another grid is drawn where it lies in the patient. Raises DataError where a file cannot be read.
     """
     channel = read_channels(case.images)[0]
-    label = to_canonical(read_label_map_onto(case.label, channel, case.segment_values, case.images[0]))
+    label = to_canonical(read_labels_onto(case, channel, ignore_label))
     image = to_canonical(channel)
     grid = Geometry.of(image)
     if Geometry.of(label).disagreements(grid):
@@ -43,6 +43,7 @@ def draw_labelled(case: Case, classes: Sequence[LabelClass]) -> bytes:
         reference=values,
         image=np.nan_to_num(sitk.GetArrayFromImage(image).astype(np.float32)),
         spacing_zyx=grid.spacing_zyx,
+        overlapping=case.overlapping,
     )
     figure = draw_columns(arrays, case_views(arrays, whole=True), ("image", "overlay"), classes)
     return _jpeg(figure)
@@ -53,11 +54,14 @@ def draw_patches(
     after: tuple[np.ndarray, np.ndarray],
     spacing_zyx: Sequence[float],
     classes: Sequence[LabelClass],
+    present: Mapping[int, Sequence[int]] | None = None,
 ) -> bytes:
     """JPEG of patches in pairs: as they are and as training sees them, with the outlines of their labels.
 
-    before, after: images (B, z, y, x) and class indices (B, z, y, x); each patch is cut at its slice with most labels.
+    before, after: images (B, z, y, x) and numbers of prepared labels (B, z, y, x); present: the classes of each
+    number, without it the number itself. Each patch is cut at its slice with most labels.
     """
+    present = {index: (index,) for index in range(1, len(classes) + 1)} if present is None else present
     count = len(before[0])
     columns = 2 * min(PAIRS_IN_A_ROW, count)
     rows = -(-count // PAIRS_IN_A_ROW)
@@ -74,7 +78,7 @@ def draw_patches(
         for side, (images, labels) in enumerate((before, after)):
             ax = axes[2 * index + side]
             ax.set_title(f"patch {index + 1}: {('as it is', 'augmented')[side]}", color=INK, fontsize=8)
-            _show_patch(ax, images[index], labels[index], (low, high), spacing_zyx, classes)
+            _show_patch(ax, images[index], labels[index], (low, high), spacing_zyx, classes, present)
     return _jpeg(figure)
 
 
@@ -85,13 +89,15 @@ def _show_patch(
     window: tuple[float, float],
     spacing_zyx: Sequence[float],
     classes: Sequence[LabelClass],
+    present: Mapping[int, Sequence[int]],
 ) -> None:
-    place = int(np.argmax((label > 0).sum(axis=(1, 2))))
+    labelled = np.isin(label, [number for number, own in present.items() if own])
+    place = int(np.argmax(labelled.sum(axis=(1, 2))))
     low, high = window
     aspect = spacing_zyx[1] / spacing_zyx[2]
     ax.imshow(image[place], cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=aspect)
     for index, item in enumerate(classes, start=1):
-        mask = label[place] == index
+        mask = np.isin(label[place], [number for number, own in present.items() if index in own])
         if mask.any() and min(mask.shape) > 1:
             color = tuple(part / 255 for part in item.color)
             ax.contour(mask.astype(float), levels=[0.5], colors=[color], linewidths=1.2)

@@ -143,7 +143,7 @@ def _volumes(document: Mapping[str, Any], colors: Mapping[str, str]) -> dict[str
 
 def _confusion(document: Mapping[str, Any]) -> dict[str, Any]:
     table = document["confusion"]
-    if len(table["labels"]) < 2:
+    if table is None or len(table["labels"]) < 2:  # classes that overlap have none
         return {"confusion": None, "confusions": []}
     return {
         "confusion": Markup(draw_confusion(table["labels"], row_shares(table))),

@@ -48,7 +48,8 @@ def draw_rotating_view(case: CaseArrays, classes: Sequence[LabelClass]) -> Rotat
     step = grid_step(either, case.spacing_zyx)
     values = [item.value for item in classes]
     reference, prediction = (
-        find_surface(side, values, case.spacing_zyx, step) for side in (case.reference, case.prediction)
+        find_surface(side, values, case.spacing_zyx, step, overlapping=case.overlapping)
+        for side in (case.reference, case.prediction)
     )
     distances = distance_outside(prediction, reference)
     limit = _limit(distances, step)

@@ -61,7 +61,8 @@ def show_cases(document: Mapping[str, Any], classes: Sequence[LabelClass]) -> li
 
 def _show(document: Mapping[str, Any], name: str, role: str, classes: Sequence[LabelClass]) -> SelectedCase:
     value_of = {item.name: item.value for item in classes}
-    case = read_case(document["files"][name], list(value_of.values()), document.get("ignore_label"), value_of)
+    form = document.get("label_forms", {}).get(name)
+    case = read_case(document["files"][name], list(value_of.values()), document.get("ignore_label"), value_of, form)
     values = document["cases"][name]
     present = [item for item in classes if values[item.name]["dice"] is not None]
     rotating_view: RotatingView | None = draw_rotating_view(case, classes)

@@ -130,6 +130,17 @@ def differences(prediction: np.ndarray, reference: np.ndarray) -> dict[str, np.n
     }
 
 
+def overlap_differences(prediction: np.ndarray, reference: np.ndarray) -> dict[str, np.ndarray]:
+    """The same of ``class_bits``: extra or missing is what has a class too many or too few, confused what has both."""
+    extra, missing = (prediction & ~reference) != 0, (reference & ~prediction) != 0
+    return {
+        "correct": (prediction == reference) & (reference != 0),
+        "extra": extra & ~missing,
+        "missing": missing & ~extra,
+        "confused": extra & missing,
+    }
+
+
 def scale_bar_mm(width_mm: float) -> float:
     """A round length (1, 2 or 5 times a power of ten) of about a quarter of the width."""
     target = width_mm / 4
@@ -223,21 +234,23 @@ def _show_image(ax: Axes, view: View, window: tuple[float, float], *, dimmed: bo
 
 def _show_overlay(ax: Axes, view: View, classes: Sequence[LabelClass], opacity: float) -> None:
     for item in classes:
-        _fill(ax, view, view.prediction == item.value, _rgb(item), opacity)
-        _outline(ax, view, view.reference == item.value, _rgb(item))
+        _fill(ax, view, view.where(view.prediction, item.value), _rgb(item), opacity)
+        _outline(ax, view, view.where(view.reference, item.value), _rgb(item))
 
 
 def _show_labels(ax: Axes, view: View, labels: np.ndarray, classes: Sequence[LabelClass], opacity: float) -> None:
     for item in classes:
-        _fill(ax, view, labels == item.value, _rgb(item), opacity)
+        _fill(ax, view, view.where(labels, item.value), _rgb(item), opacity)
+    for item in classes if view.overlapping else ():  # colours blend where classes lie in each other
+        _outline(ax, view, view.where(labels, item.value), _rgb(item))
 
 
 def _show_contours(ax: Axes, view: View, classes: Sequence[LabelClass]) -> None:
     """The reference as a line in the colour of its class, the prediction as a white broken one."""
     for item in classes:
-        _outline(ax, view, view.reference == item.value, _rgb(item))
+        _outline(ax, view, view.where(view.reference, item.value), _rgb(item))
     for item in classes:
-        _outline(ax, view, view.prediction == item.value, to_rgb(PREDICTED_LINE), broken=True)
+        _outline(ax, view, view.where(view.prediction, item.value), to_rgb(PREDICTED_LINE), broken=True)
 
 
 def _show_uncertainty(ax: Axes, view: View, brightest: float) -> None:
@@ -247,7 +260,8 @@ def _show_uncertainty(ax: Axes, view: View, brightest: float) -> None:
 
 
 def _show_errors(ax: Axes, view: View) -> None:
-    for kind, mask in differences(view.prediction, view.reference).items():
+    compared = overlap_differences if view.overlapping else differences
+    for kind, mask in compared(view.prediction, view.reference).items():
         _fill(ax, view, mask, to_rgb(ERROR_COLORS[kind]), OPACITY if kind == "correct" else 0.85)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from MedSegTrainerLib.imaging.class_bits import where_class
 from MedSegTrainerLib.report.case_arrays import CaseArrays
 
 MARGIN_MM = 12.0
@@ -49,6 +50,11 @@ class View:
     uncertainty: np.ndarray | None
     size_mm: tuple[float, float]
     oriented: bool
+    overlapping: bool = False
+
+    def where(self, labels: np.ndarray, value: int) -> np.ndarray:
+        """Where a class is in one of its label maps."""
+        return where_class(labels, value, self.overlapping)
 
 
 def case_views(case: CaseArrays, *, whole: bool = False) -> list[View]:
@@ -124,6 +130,7 @@ def cut(case: CaseArrays, plane: Plane, index: int, box: Box) -> View:
             prediction.shape[1] * case.spacing_zyx[across[1]],
         ),
         oriented=count > 1,  # a single slice may be a photograph, whose sides have no names
+        overlapping=case.overlapping,
     )
 
 

@@ -14,6 +14,8 @@ import numpy as np
 from scipy.ndimage import find_objects, gaussian_filter, zoom
 from scipy.spatial import KDTree
 
+from MedSegTrainerLib.imaging.class_bits import has_class
+
 FINEST_MM = 0.25
 LARGEST_GRID = 120  # voxels along the longest side of all structures together
 SMOOTHING = 0.8  # standard deviation in points of the grid, and at least as many voxels of the label map
@@ -36,14 +38,21 @@ class Surface:
 
 
 def find_surface(
-    labels: np.ndarray, values: Sequence[int], spacing_zyx: Sequence[float], step: float | None = None
+    labels: np.ndarray,
+    values: Sequence[int],
+    spacing_zyx: Sequence[float],
+    step: float | None = None,
+    *,
+    overlapping: bool = False,
 ) -> Surface:
     """The surfaces of the structures with these ``values`` (above 0) in a label map (z, y, x), spacing in mm.
 
-    step: distance of the points in mm; by default from the size of what is labelled.
+    step: distance of the points in mm; by default from the size of what is labelled. overlapping: the label map holds
+    ``class_bits``.
     """
     step = grid_step(labels, spacing_zyx) if step is None else step
-    borders = [(value, *_border(*masked, spacing_zyx, step)) for value, masked in _masks(labels, values).items()]
+    masks = _overlapping_masks(labels, values) if overlapping else _masks(labels, values)
+    borders = [(value, *_border(*masked, spacing_zyx, step)) for value, masked in masks.items()]
     if not borders:
         nothing = np.zeros((0, 3))
         return Surface(points=nothing, normals=nothing, values=np.zeros(0, int), step=step)
@@ -94,6 +103,10 @@ def _masks(labels: np.ndarray, values: Sequence[int]) -> Mapping[int, tuple[np.n
             corner = np.array([part.start - MARGIN for part in box])
             masks[values[rank - 1]] = np.pad(ranked[box] == rank, MARGIN).astype(np.float32), corner
     return masks
+
+
+def _overlapping_masks(bits: np.ndarray, values: Sequence[int]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    return {value: masked for value in values for masked in _masks(has_class(bits, value), [True]).values()}
 
 
 def _border(

@@ -14,8 +14,10 @@ from torch.nn import functional
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.imaging.class_bits import has_class
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import write_label_map
+from MedSegTrainerLib.imaging.overlapping_results import write_overlapping
 from MedSegTrainerLib.report.slice_views import PLANES
 
 PANEL_PIXELS = 288  # width of the widest of three panels beside each other
@@ -25,13 +27,15 @@ FILL, UNLABELLED = 0.45, 0.35  # opacity of a class, brightness of voxels that n
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """One case on the network's grid; arrays are (z, y, x), labels are class indices, below 0: not labelled."""
+    """One case on the network's grid; arrays are (z, y, x), labels are class indices, below 0: not labelled; of
+    ``overlapping`` classes they are ``class_bits``."""
 
     name: str
     image: np.ndarray
     reference: np.ndarray
     prediction: np.ndarray
     geometry: Geometry
+    overlapping: bool = False
 
 
 def write_preview(preview: Preview, picture: bytes, classes: Sequence[LabelClass], folder: Path, *, epoch: int) -> None:
@@ -40,9 +44,12 @@ def write_preview(preview: Preview, picture: bytes, classes: Sequence[LabelClass
     The label map has the label values, names and colours of the classes. The JSON object has case, epoch and
     differs_at, as of the function. Raises StorageError.
     """
-    values = np.array([0, *(item.value for item in classes)], dtype=np.int32)
-    labels = preview.geometry.place(values[preview.prediction])
-    write_label_map(labels, folder / "latest.seg.nrrd", classes)
+    output = folder / "latest.seg.nrrd"
+    if preview.overlapping:
+        write_overlapping(preview.geometry.place(preview.prediction), output, classes)
+    else:
+        values = np.array([0, *(item.value for item in classes)], dtype=np.int32)
+        write_label_map(preview.geometry.place(values[preview.prediction]), output, classes)
     atomic.write_bytes(folder / "latest.png", picture)
     about = {"case": preview.name, "epoch": epoch, "differs_at": differs_at(preview)}
     atomic.write_json(folder / "latest.json", about)
@@ -73,8 +80,9 @@ def draw_preview(preview: Preview, classes: Sequence[LabelClass]) -> bytes:
     for image, reference, prediction, size in _slices(preview):
         grey = ((_resized(image, size, "bilinear") - low) / (high - low)).clip(0, 1)
         plain = np.repeat(grey[..., None], 3, axis=2)
-        labels = [_resized(side, size, "nearest-exact") for side in (reference, prediction)]
-        rows.append([plain, *(_painted(plain, side, colors) for side in labels)])
+        labels = [_resized_labels(side, size) for side in (reference, prediction)]
+        paint = _painted_overlap if preview.overlapping else _painted
+        rows.append([plain, *(paint(plain, side, colors) for side in labels)])
     stream = io.BytesIO()
     imsave(stream, (255 * _arranged(rows)).round().astype(np.uint8), format="png")
     return stream.getvalue()
@@ -117,12 +125,31 @@ def _resized(array: np.ndarray, size: tuple[int, int], mode: str) -> np.ndarray:
     return functional.interpolate(plane, size=size, mode=mode, antialias=antialias)[0, 0].numpy()
 
 
+def _resized_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    values, places = np.unique(labels, return_inverse=True)  # bits of many classes are beyond what floats hold
+    picked: np.ndarray = values[_resized(places.reshape(labels.shape), size, "nearest-exact").astype(np.int64)]
+    return picked
+
+
 def _painted(plain: np.ndarray, labels: np.ndarray, colors: np.ndarray) -> np.ndarray:
     """Classes filled, with a line along their borders; voxels that nobody labelled are dark."""
     indices = labels.astype(np.int64)
     opacity = np.where(_borders(indices), 1.0, FILL)[..., None] * (indices > 0)[..., None]
     picture = plain * (1 - opacity) + colors[indices.clip(0)] * opacity
     return np.where((indices < 0)[..., None], plain * UNLABELLED, picture)
+
+
+def _painted_overlap(plain: np.ndarray, labels: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """Each class over those before it, with a line along its border, so that nested ones stay visible."""
+    bits, picture = labels.astype(np.int64), plain
+    for value, color in enumerate(colors[1:], start=1):
+        mask = has_class(bits, value)
+        picture = picture + (mask * FILL)[..., None] * (color - picture)
+    for value, color in enumerate(colors[1:], start=1):
+        mask = has_class(bits, value)
+        line = _borders(mask) & mask
+        picture = np.where(line[..., None], color, picture)
+    return np.where((bits < 0)[..., None], plain * UNLABELLED, picture)
 
 
 def _borders(indices: np.ndarray) -> np.ndarray:

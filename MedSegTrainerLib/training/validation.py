@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.config.logged_metrics import LOGGED_METRICS, MEAN_DICE
-from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.plan import LabelCode, Plan
 from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.data.samples.neighbour_slices import with_neighbours
 from MedSegTrainerLib.errors import TrainingError
@@ -22,11 +23,13 @@ from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.inference.memory_fallback import Placement, lighter
 from MedSegTrainerLib.inference.sliding_window import predict_volume
+from MedSegTrainerLib.losses.overlapping_loss import state_table
 from MedSegTrainerLib.losses.plan_loss import plan_loss
 from MedSegTrainerLib.metrics.counts import Overlap
 from MedSegTrainerLib.metrics.metrics import METRICS
 from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.networks.forward import to_channels_last, window_forward
+from MedSegTrainerLib.training.overlapping_scores import binary_tables, label_bits, predicted_bits
 from MedSegTrainerLib.training.previews import Preview
 
 OVERLAP = 0.25  # less than when applying: half the time, nearly the same Dice
@@ -34,18 +37,31 @@ NAMES_LISTED, LONGEST_NAME = 10, 80  # of cases, in a message
 PER_CLASS = {name: metric for name, metric in LOGGED_METRICS.items() if metric.of_class}
 
 Values = dict[str, float | None]
+UNKNOWN: Values = {metric.of_class: None for metric in PER_CLASS.values()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaseScores:
-    """One case. ``classes``: class to key of ``metrics.METRICS`` to value; table: of ``confusion_table``.
+    """One case. ``classes``: class to key of ``metrics.METRICS`` to value; table: of ``confusion_table``, or where
+    classes overlap ``binary``, a table for each as ``binary_tables`` gives them.
 
-    Voxels that nobody labelled do not count; a case without any other has no loss.
+    Voxels that nobody labelled do not count; a case without any other has no loss. Classes that nobody looked for in
+    the case have no values.
     """
 
     classes: dict[str, Values]
     table: list[list[int]]
     loss: float | None
+    binary: tuple[list[list[int]], ...] = ()
+
+    @property
+    def tables(self) -> list[list[list[int]]]:
+        """What is right and wrong: of all classes at once, or of one after the other."""
+        return list(self.binary) or [self.table]
+
+    def has(self, index: int) -> bool:
+        """Whether the class is in the reference; 1 is the first one."""
+        return any(self.binary[index - 1][1] if self.binary else self.table[index])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,13 +137,19 @@ class Validator:
         while True:
             try:
                 logits = self._logits(case)
-                predicted = logits.max(dim=0).indices  # argmax over the first axis takes ten times as long on a CPU
-                scores = self._case_scores(logits, predicted, to_device(case.label, logits.device))
-                return scores, _preview(case, predicted) if case.name == self.selected else None
+                reference = to_device(case.label, logits.device)
+                if self.plan.overlapping:
+                    predicted = predicted_bits(logits)
+                    scores = self._overlapping_scores(logits, reference, case.unknown)
+                else:
+                    predicted = logits.max(dim=0).indices  # argmax over the first axis takes ten times as long on a CPU
+                    scores = self._case_scores(logits, predicted, reference, case.unknown)
+                preview = _preview(case, predicted, self.plan) if case.name == self.selected else None
+                return scores, preview
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-            logits = predicted = None  # type: ignore[assignment]  # they hold memory, as the error does
+            logits = predicted = reference = None  # type: ignore[assignment]  # they hold memory, as the error does
             self._need_less(weights)
 
     def _logits(self, case: StoredCase) -> torch.Tensor:
@@ -135,7 +157,7 @@ class Validator:
         return predict_volume(
             with_neighbours(to_device(case.image.to(torch.float32), device), plan.neighbour_slices),
             window_forward(self.network, plan, self.precision),
-            classes=len(plan.classes) + 1,
+            classes=plan.out_channels,
             patch=plan.patch_size,
             overlap=self.overlap,
             batch=max(1, plan.batch_size // self.ranks.count),
@@ -168,12 +190,30 @@ class Validator:
         self.placement = placement
         self.loss = ValidationLoss(self.plan, placement.sums_on or placement.device)
 
-    def _case_scores(self, logits: torch.Tensor, predicted: torch.Tensor, reference: torch.Tensor) -> CaseScores:
-        table = confusion_table(predicted, reference, len(self.plan.classes) + 1)
+    def _case_scores(
+        self, logits: torch.Tensor, predicted: torch.Tensor, reference: torch.Tensor, unknown: Sequence[int]
+    ) -> CaseScores:
+        codes = self.plan.label_codes
+        counted = joint_counts(predicted, reference, len(self.plan.classes) + 1, len(codes))
+        table = confusion_table(counted, codes)
+        names = enumerate(self.plan.class_names, start=1)
         return CaseScores(
-            classes={name: _class_scores(table, i) for i, name in enumerate(self.plan.class_names, start=1)},
+            classes={name: UNKNOWN if index in unknown else _class_scores(table, index) for index, name in names},
             table=table,
-            loss=float(self.loss(logits, reference)) if any(map(any, table)) else None,
+            loss=float(self.loss(logits, reference)) if any(map(any, counted)) else None,
+        )
+
+    def _overlapping_scores(
+        self, logits: torch.Tensor, reference: torch.Tensor, unknown: Sequence[int]
+    ) -> CaseScores:
+        states = state_table(self.plan.label_codes, len(self.plan.classes), logits.device)
+        tables = binary_tables(logits, reference, states)
+        names = enumerate(self.plan.class_names, start=1)
+        return CaseScores(
+            classes={name: UNKNOWN if i in unknown else _class_scores(tables[i - 1], 1) for i, name in names},
+            table=[],
+            loss=float(self.loss(logits, reference)) if any(any(map(any, table)) for table in tables) else None,
+            binary=tables,
         )
 
 
@@ -186,11 +226,28 @@ def case_to_show(cases: Sequence[StoredCase]) -> str | None:
     return min(cases, key=rank).name if cases else None
 
 
-def confusion_table(predicted: torch.Tensor, reference: torch.Tensor, count: int) -> list[list[int]]:
-    """Voxels by class of the reference (rows) and of the prediction (columns); those below 0 are left out."""
-    joint = torch.bincount(((reference.long() + 1) * count + predicted).flatten(), minlength=(count + 1) * count)
-    table: list[list[int]] = joint.view(count + 1, count).tolist()
+def joint_counts(predicted: torch.Tensor, reference: torch.Tensor, count: int, codes: int = 0) -> list[list[int]]:
+    """Voxels by number of the prepared label (rows) and of the predicted class (columns); those below 0 are left out.
+
+    count: of the classes, with the background; codes: of the numbers beyond them."""
+    rows = count + codes + 1
+    joint = torch.bincount(((reference.long() + 1) * count + predicted).flatten(), minlength=rows * count)
+    table: list[list[int]] = joint.view(rows, count).tolist()
     return table[1:]
+
+
+def confusion_table(counted: Sequence[Sequence[int]], codes: Sequence[LabelCode] = ()) -> list[list[int]]:
+    """Voxels by class of the reference (rows) and of the prediction (columns), from ``joint_counts``.
+
+    A voxel without class may be background or any class that nobody looked for there: predicted as one of these it is
+    neither right nor wrong and left out, as another class it is background that was taken for it.
+    """
+    count = len(counted) - len(codes)
+    table = [list(row) for row in counted[:count]]
+    for code, row in zip(codes, counted[count:], strict=True):
+        for index in range(1, count):
+            table[0][index] += 0 if index in code.unknown else row[index]
+    return table
 
 
 def summarise(
@@ -200,10 +257,10 @@ def summarise(
 
     One that no case has cannot be found: nothing is said of it but its precision, 0 where the network finds it.
     """
-    tables = [case.table for case in cases.values()]
+    tables = [table for case in cases.values() for table in case.tables]
     metrics: Values = {"val_loss": _mean(case.loss for case in cases.values())}
     metrics |= {name: metric.of_cases(tables) for name, metric in LOGGED_METRICS.items() if metric.of_cases}
-    present = [name for index, name in enumerate(classes, start=1) if any(any(table[index]) for table in tables)]
+    present = [name for index, name in enumerate(classes, start=1) if any(case.has(index) for case in cases.values())]
     per_class: dict[str, Values] = {}
     for logged, metric in PER_CLASS.items():
         values = {name: _mean(case.classes[name][metric.of_class] for case in cases.values()) for name in classes}
@@ -239,13 +296,26 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return sum(defined) / len(defined) if defined else None
 
 
-def _preview(case: StoredCase, predicted: torch.Tensor) -> Preview:
-    """As those who look at it want it: canonical axes in the order z, y, x, whatever the network sees first."""
-    arrays = case.image[0].cpu().float().numpy(), case.label.cpu().numpy(), predicted.to(torch.int16).cpu().numpy()
+def _preview(case: StoredCase, predicted: torch.Tensor, plan: Plan) -> Preview:
+    """As those who look at it want it: canonical axes in the order z, y, x, whatever the network sees first; no class
+    where nobody knows which."""
+    if plan.overlapping:
+        label, prediction = label_bits(case.label, plan).cpu().numpy(), predicted.cpu().numpy()
+    else:
+        label, prediction = case.label.cpu().numpy(), predicted.to(torch.int16).cpu().numpy()
+        label = np.where(label > len(plan.classes), 0, label)
+    arrays = case.image[0].cpu().float().numpy(), label, prediction
     images = [to_canonical(case.geometry.place(array)) for array in arrays]
     image, reference, prediction = map(sitk.GetArrayFromImage, images)
     geometry = Geometry.of(images[0])
-    return Preview(name=case.name, image=image, reference=reference, prediction=prediction, geometry=geometry)
+    return Preview(
+        name=case.name,
+        image=image,
+        reference=reference,
+        prediction=prediction,
+        geometry=geometry,
+        overlapping=plan.overlapping,
+    )
 
 
 LARGEST = 1 << 25  # logits that the loss looks at: 128 MB, and what it works out from them some times as much

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from MedSegTrainerLib.classes import class_names
+from MedSegTrainerLib.classes import class_names, unknown_classes
 from MedSegTrainerLib.data.checks.case_statistics import CaseStatistics
 from MedSegTrainerLib.imaging.geometry import Geometry
 
@@ -19,7 +19,9 @@ class CaseScan:
 
     foreground: (channels, samples) intensities at up to 5000 labelled voxels, evenly spread.
     low, high: smallest and largest intensity of each channel. voxels: label value to count, background too, but
-    not the voxels that nobody labelled. stats: what only the data doctor looks at; None where nobody measured them.
+    not the voxels that nobody labelled. combinations: where classes overlap, the same of their ``class_bits``; a voxel
+    then counts for each of its classes in ``voxels``. stats: what only the data doctor looks at; None where nobody
+    measured them. drawn: names of the classes that somebody looked for, None for all.
     """
 
     name: str
@@ -29,6 +31,21 @@ class CaseScan:
     high: tuple[float, ...]
     voxels: dict[int, int]
     stats: CaseStatistics | None = None
+    combinations: dict[int, int] = field(default_factory=dict)
+    drawn: tuple[str, ...] | None = None
+
+    @property
+    def known_voxels(self) -> int:
+        """Voxels that somebody labelled, be it as background."""
+        return sum((self.combinations or self.voxels).values())
+
+    def knows(self, name: str) -> bool:
+        """Whether somebody looked for the class of this name."""
+        return not unknown_classes([name], self.drawn)
+
+    def present(self, names: Mapping[int, str]) -> frozenset[int]:
+        """Label values of classes that are there and were looked for; ``names``: of label values."""
+        return frozenset(value for value in self.voxels if value != 0 and self.knows(names.get(value, f"label {value}")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +62,10 @@ class Examined:
     def values(self) -> list[int]:
         """Label values that stand in any label map, without the background."""
         return sorted({value for scan in self.scans for value in scan.voxels} - {0})
+
+    def knowing(self, value: int) -> list[CaseScan]:
+        """Scans of the cases in which somebody looked for the class."""
+        return [scan for scan in self.scans if scan.knows(self.name_of(value))]
 
     def name_of(self, value: int) -> str:
         return class_names(self.values(), self.names).get(value, f"label {value}")

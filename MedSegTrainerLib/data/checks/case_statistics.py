@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
+from MedSegTrainerLib.imaging.class_bits import classes_of, where_class
+
 VOLUME_SAMPLES = 20_000
 DIGEST_SAMPLES = 1 << 17
 PADDED_SHARE = 0.05  # of a volume at exactly its smallest value: a frame without image, not the darkest tissue
@@ -54,8 +56,13 @@ def take_statistics(
     chosen: np.ndarray,
     spacing_zyx: Sequence[float],
     direction: tuple[float, ...],
+    *,
+    overlapping: bool = False,
 ) -> CaseStatistics:
-    """Statistics of the channels and the label map ``values``; ``chosen``: flat indices of labelled voxels, or none."""
+    """Statistics of the channels and the label map ``values``; ``chosen``: flat indices of labelled voxels, or none.
+
+    overlapping: the label map holds ``class_bits``.
+    """
     step = sampling_step(arrays[0].shape, VOLUME_SAMPLES)
     volumes = [array.ravel()[::step].astype(np.float32) for array in arrays]
     inside = [array.ravel()[chosen].astype(np.float32) for array in arrays]
@@ -63,7 +70,7 @@ def take_statistics(
     limits = [background_limit(volume, *span) for volume, span in zip(volumes, ranges, strict=True)]
     labels = values.ravel()[chosen]
     positions_mm = np.stack(np.unravel_index(chosen, values.shape)) * np.asarray(spacing_zyx)[:, None]
-    present = [int(value) for value in np.unique(labels)]
+    inside_class = {value: where_class(labels, value, overlapping) for value in _present(labels, overlapping)}
     deviations = [
         (part - whole.mean()) / max(float(whole.std()), 1e-6) for part, whole in zip(inside, volumes, strict=True)
     ]
@@ -76,20 +83,27 @@ def take_statistics(
         padded=_share([part == whole.min() for part, whole in zip(inside, volumes, strict=True)])
         if all((whole == whole.min()).mean() >= PADDED_SHARE for whole in volumes)
         else 0.0,
-        levels={value: tuple(float(part[labels == value].mean()) for part in deviations) for value in present},
-        centers={value: _triple(positions_mm[:, labels == value].mean(axis=1)) for value in present},
-        stds={value: _triple(positions_mm[:, labels == value].std(axis=1)) for value in present},
+        levels={value: tuple(float(part[own].mean()) for part in deviations) for value, own in inside_class.items()},
+        centers={value: _triple(positions_mm[:, own].mean(axis=1)) for value, own in inside_class.items()},
+        stds={value: _triple(positions_mm[:, own].std(axis=1)) for value, own in inside_class.items()},
         label_overlaps=tuple(
             label_overlap(array, volume, values != 0) for array, volume in zip(arrays, volumes, strict=True)
         ),
     )
 
 
-def find_specks(values: np.ndarray, classes: Sequence[int]) -> dict[int, tuple[int, int]]:
+def _present(labels: np.ndarray, overlapping: bool) -> list[int]:
+    present = [int(value) for value in np.unique(labels)]
+    return sorted({value for bits in present for value in classes_of(bits)}) if overlapping else present
+
+
+def find_specks(
+    values: np.ndarray, classes: Sequence[int], *, overlapping: bool = False
+) -> dict[int, tuple[int, int]]:
     """How many parts of a class (26-connected) are tiny beside its largest one, and their voxels together."""
     specks = {}
     for value in classes:
-        mask = values == value
+        mask = where_class(values, value, overlapping)
         box = ndimage.find_objects(mask.astype(np.uint8))
         if not box:
             continue

@@ -8,6 +8,7 @@ import numpy as np
 
 from MedSegTrainerLib.classes import class_names
 from MedSegTrainerLib.data.checks.case_scan import CaseScan, Examined
+from MedSegTrainerLib.data.checks.drawn_classes import drawn_classes
 from MedSegTrainerLib.data.checks.label_channels import label_channels
 from MedSegTrainerLib.data.checks.label_values import NOBODY, VALUE_CHECKS, VOID
 from MedSegTrainerLib.data.checks.laterality import left_right_pair, opposite_sides, why_not_mirror
@@ -187,11 +188,12 @@ def _few(examined: Examined) -> Iterator[Finding]:
     """Classes that too few cases have to divide them."""
     names = class_names(examined.values(), examined.names)
     for value in sorted({*examined.values(), *names} - {0, examined.ignore_label}):
-        having = [scan.name for scan in examined.scans if scan.voxels.get(value)]
-        needed = min(len(examined.scans), FEWEST_WITH_A_CLASS[len(examined.scans) >= 10])
+        known = examined.knowing(value)
+        having = [scan.name for scan in known if scan.voxels.get(value)]
+        needed = min(len(known), FEWEST_WITH_A_CLASS[len(known) >= 10])
         if names and value not in names:
             continue
-        if not having and examined.scans:
+        if not having and known:
             yield Finding(
                 severity="warning",
                 kind="class without voxels",
@@ -201,16 +203,17 @@ def _few(examined: Examined) -> Iterator[Finding]:
         elif len(having) < needed:
             yield Finding(
                 case=having[0] if len(having) == 1 else "", severity="warning", kind="class in too few cases",
-                message=f"only {len(having)} of {len(examined.scans)} cases ({some(having)}) have "
+                message=f"only {len(having)} of {len(known)} cases ({some(having)}) have "
                 f"'{examined.name_of(value)}' (value {value}): it cannot be both learned and judged.",
                 remedy="Label it in more cases, or give it the value of the class that it belongs to.",
             )  # fmt: skip
 
 
 def _rare(examined: Examined) -> Iterator[Finding]:
-    total = sum(sum(scan.voxels.values()) for scan in examined.scans)
     for value in examined.values():
-        count = sum(scan.voxels.get(value, 0) for scan in examined.scans)
+        known = examined.knowing(value)
+        total = sum(scan.known_voxels for scan in known)
+        count = sum(scan.voxels.get(value, 0) for scan in known)
         if count < RARE_SHARE * total and value != examined.ignore_label:
             yield Finding(
                 severity="note",
@@ -222,9 +225,10 @@ def _rare(examined: Examined) -> Iterator[Finding]:
 
 def _tiny(examined: Examined) -> Iterator[Finding]:
     for value in examined.values():
-        counts = np.array([scan.voxels.get(value, 0) for scan in examined.scans])
+        known = examined.knowing(value)
+        counts = np.array([scan.voxels.get(value, 0) for scan in known])
         usual = float(np.median(counts[counts > 0])) if counts.any() else 0.0
-        for scan, count in zip(examined.scans, counts, strict=True):
+        for scan, count in zip(known, counts, strict=True):
             if 0 < count < TINY_VOXELS and count < TINY_SHARE * usual:
                 yield Finding(
                     case=scan.name, severity="warning", kind="class of a few voxels",
@@ -252,7 +256,7 @@ def _sides(examined: Examined) -> Iterator[Finding]:
     reason, pair = why_not_mirror(names), left_right_pair(names)
     if reason is None:
         names_by_value = {value: examined.name_of(value) for value in examined.values()}
-        reason = opposite_sides([scan.stats for scan in volumes if scan.stats], names_by_value).get(2)
+        reason = opposite_sides(volumes, names_by_value).get(2)
     if reason and volumes:
         yield Finding(
             severity="note", kind="left and right", message=f"Training does not mirror left to right: {reason}.",
@@ -377,6 +381,7 @@ CHECKS: dict[str, Check] = {
     "intensities": _odd_intensities,
     "place of labels": _misplaced,
     "owners of segments": named_by_case,
+    "classes not drawn": drawn_classes,
     "few cases": _few,
     "rare classes": _rare,
     "few voxels": _tiny,

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from MedSegTrainerLib.classes import LabelClass, class_names, classes_from_values
+from MedSegTrainerLib.classes import LabelClass, class_names, classes_from_values, unknown_classes
 from MedSegTrainerLib.config.plan import AXES
 from MedSegTrainerLib.data.checks.case_scan import CaseScan, Examined
 from MedSegTrainerLib.data.checks.doctor import unknown_labels
 from MedSegTrainerLib.data.checks.laterality import opposite_sides
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.findings import refuse_errors
+from MedSegTrainerLib.imaging.class_bits import classes_of
 
 CT_AIR = -500  # Hounsfield units; nothing but CT has a scale fixed so far below zero
 CT_BONE = 300
@@ -41,8 +42,13 @@ class ChannelIntensities:
 class Fingerprint:
     """Sizes and spacings are (cases, 3), (z, y, x), in canonical axes; ``voxel_share`` is of all labelled cases.
 
+    Shares and volumes of a class are those of the cases in which somebody looked for it, ``cases_drawn`` of them.
+
     sides: axes (0 is z) along which mirror images exchange two classes, as ``laterality.opposite_sides`` says.
-    ignore_label: value of voxels that nobody labelled.
+    ignore_label: value of voxels that nobody labelled. unknown: sets of classes (indices, 1 the first) that nobody
+    looked for in some case of the data set, each set once, in rising order. overlapping: whether classes overlap, overlap:
+    why, or why not, as a text; combinations: then the sets of at least two that occur together, as indices, with their
+    voxels; background_share: of the voxels without any class, None where it is what the classes leave.
     """
 
     cases: int
@@ -56,6 +62,12 @@ class Fingerprint:
     median_volume_mm3: dict[str, float]
     sides: dict[int, str] = field(default_factory=dict)
     ignore_label: int | None = None
+    cases_drawn: dict[str, int] = field(default_factory=dict)
+    unknown: tuple[tuple[int, ...], ...] = ()
+    background_share: float | None = None
+    overlapping: bool = False
+    overlap: str = ""
+    combinations: dict[tuple[int, ...], int] = field(default_factory=dict)
 
 
 def along_slice_axis(fingerprint: Fingerprint, slice_axis: str) -> Fingerprint:
@@ -70,9 +82,11 @@ def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: 
     names = {value: name for value, name in class_names(present, dataset.label_names).items() if value != ignore_label}
     refuse_errors(unknown_labels(Examined(scans=scans, names=dataset.label_names, ignore_label=ignore_label)))
     classes = [with_look(item, dataset) for item in classes_from_values([*present, *names], names)]
-    voxels = {item.name: np.array([scan.voxels.get(item.value, 0) for scan in scans]) for item in classes}
-    volume = np.array([scan.geometry.voxel_volume_mm3 for scan in scans])
-    total = sum(sum(scan.voxels.values()) for scan in scans)
+    known = {item.name: [scan for scan in scans if scan.knows(item.name)] for item in classes}
+    voxels = {item.name: np.array([scan.voxels.get(item.value, 0) for scan in known[item.name]]) for item in classes}
+    volume = {name: np.array([scan.geometry.voxel_volume_mm3 for scan in own]) for name, own in known.items()}
+    total = {name: sum(scan.known_voxels for scan in own) for name, own in known.items()}
+    class_sets = {unknown_classes([item.name for item in classes], case.drawn) for case in dataset.cases}
     return Fingerprint(
         cases=len(scans),
         dims=2 if all(scan.geometry.size[2] == 1 for scan in scans) else 3,
@@ -81,14 +95,32 @@ def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: 
         channels=tuple(_channel(dataset, scans, index) for index in range(len(scans[0].low))),
         classes=tuple(classes),
         cases_with={name: int((counts > 0).sum()) for name, counts in voxels.items()},
-        voxel_share={name: float(counts.sum() / total) for name, counts in voxels.items()},
+        voxel_share={name: float(counts.sum() / max(total[name], 1)) for name, counts in voxels.items()},
         median_volume_mm3={
-            name: float(np.median((counts * volume)[counts > 0])) if counts.any() else 0.0
+            name: float(np.median((counts * volume[name])[counts > 0])) if counts.any() else 0.0
             for name, counts in voxels.items()
         },
-        sides=opposite_sides([scan.stats for scan in scans if scan.stats], {it.value: it.name for it in classes}),
+        sides=opposite_sides(scans, {it.value: it.name for it in classes}),
         ignore_label=ignore_label,
+        cases_drawn={name: len(own) for name, own in known.items()},
+        unknown=tuple(sorted(class_sets - {()})),
+        background_share=_background_share(scans) if dataset.overlapping else None,
+        overlapping=dataset.overlapping,
+        overlap=dataset.overlap,
+        combinations=_combinations(scans) if dataset.overlapping else {},
     )
+
+
+def _background_share(scans: Sequence[CaseScan]) -> float:
+    return sum(scan.combinations.get(0, 0) for scan in scans) / max(1, sum(scan.known_voxels for scan in scans))
+
+
+def _combinations(scans: Sequence[CaseScan]) -> dict[tuple[int, ...], int]:
+    counts: dict[tuple[int, ...], int] = {}
+    for bits, voxels in sorted(item for scan in scans for item in scan.combinations.items()):
+        if len(classes_of(bits)) > 1:
+            counts[classes_of(bits)] = counts.get(classes_of(bits), 0) + voxels
+    return counts
 
 
 def _channel(dataset: Dataset, scans: Sequence[CaseScan], index: int) -> ChannelIntensities:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from MedSegTrainerLib.data.checks.case_statistics import CaseStatistics
+    from MedSegTrainerLib.data.checks.case_scan import CaseScan
 
 CLEAR = {  # words that mean a side wherever they stand; left ones, then right ones
     "left": "left lh links linke linker linkes linken gauche sinister sinistra sinistrum sinistro sinistri "
@@ -39,28 +39,32 @@ def why_not_mirror(names: Iterable[str]) -> str | None:
     return f"'{name}' lies on one side, and mirroring would move it to the other" if name else None
 
 
-def opposite_sides(stats: Sequence[CaseStatistics], names: Mapping[int, str]) -> dict[int, str]:
+def opposite_sides(scans: Sequence[CaseScan], names: Mapping[int, str]) -> dict[int, str]:
     """Axes (0 is z, 1 is y, 2 is x) along which two classes lie on opposite sides in nearly all cases, and which.
 
     Mirrored along it, one would look like the other where nothing but the place tells them apart. ``names``: of label
-    values. Of several pairs the one furthest apart is named.
+    values. Of several pairs the one furthest apart is named. A case says nothing of a class that nobody looked for.
     """
-    if not stats or len(names) < 2:
+    measured = [(scan, scan.stats) for scan in scans if scan.stats]
+    if not measured or len(names) < 2:
         return {}
     nowhere = (np.nan, np.nan, np.nan)
+    known = np.array([[scan.knows(name) for name in names.values()] for scan, _ in measured])
     centers, stds = (
         np.array([[positions.get(value, nowhere) for value in names] for positions in each])
-        for each in ([case.centers for case in stats], [case.stds for case in stats])
+        for each in ([case.centers for _, case in measured], [case.stds for _, case in measured])
     )
+    centers[~known] = np.nan
     furthest: dict[int, tuple[float, str]] = {}
     ordered = list(names.values())
     for first in range(len(ordered) - 1):
+        both = known[:, first + 1 :] & known[:, first : first + 1]
         distance = centers[:, first + 1 :] - centers[:, first : first + 1]  # (cases, other classes, 3)
         apart = distance / np.maximum(stds[:, first + 1 :] + stds[:, first : first + 1], 1e-6)
         count = np.isfinite(apart).sum(axis=0)
-        either = (np.isfinite(centers[:, first + 1 :]) | np.isfinite(centers[:, first : first + 1])).sum(axis=0)
+        either = (np.isfinite(centers[:, first + 1 :]) | np.isfinite(centers[:, first : first + 1])) & both[:, :, None]
         most = np.maximum((apart >= APART).sum(axis=0), (apart <= -APART).sum(axis=0))
-        enough = (count > 0) & (count >= np.minimum(FEWEST_CASES, either))
+        enough = (count > 0) & (count >= np.minimum(FEWEST_CASES, either.sum(axis=0)))
         for other, axis in np.argwhere(enough & (most >= NEARLY_ALL * count)):
             separation = float(np.nanmedian(np.abs(apart[:, other, axis])))
             if separation > furthest.get(axis, (0.0, ""))[0]:

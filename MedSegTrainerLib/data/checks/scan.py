@@ -11,6 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.config.settings import Auto
+from MedSegTrainerLib.data.case_labels import place_labels, read_labels
 from MedSegTrainerLib.data.checks.case_scan import CaseScan, Examined
 from MedSegTrainerLib.data.checks.case_statistics import find_specks, take_statistics
 from MedSegTrainerLib.data.checks.doctor import diagnose
@@ -19,9 +20,10 @@ from MedSegTrainerLib.data.checks.label_values import join_binary
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.findings import Finding, from_error, refuse_errors
+from MedSegTrainerLib.imaging.class_bits import class_counts
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.imaging.grid_remedies import Volume, difference
-from MedSegTrainerLib.imaging.label_maps import ROUNDED, place_label_map, read_label_map
+from MedSegTrainerLib.imaging.label_maps import ROUNDED
 from MedSegTrainerLib.imaging.not_finite import REMEDY, not_finite
 from MedSegTrainerLib.imaging.qform_sform import forms_apart
 from MedSegTrainerLib.imaging.read import read_channels
@@ -103,9 +105,9 @@ def _examine(case: Case, ignore_label: int | None, thorough: bool) -> Examinatio
         findings.append(_unreadable(error, "image that cannot be used", case.name))
     try:
         if channels is None:
-            label = read_label_map(case.label, case.segment_values)
+            label = read_labels(case, ignore_label)
         else:
-            placed = place_label_map(case.label, channels[0], case.segment_values, case.images[0])
+            placed = place_labels(case, channels[0], ignore_label)
             label = placed.image
             findings.extend([replace(placed.finding, case=case.name)] if placed.finding else [])
     except DataError as error:
@@ -116,7 +118,7 @@ def _examine(case: Case, ignore_label: int | None, thorough: bool) -> Examinatio
         findings.extend([*_forms_apart(case, channels[0]), *_not_finite(case, channels)])
     if channels is None or label is None or any(finding.severity == "error" for finding in findings):
         return Examination(findings=findings)
-    scan = _scan(case.name, channels, label, ignore_label, thorough)
+    scan = replace(_scan(case, channels, label, ignore_label, thorough), drawn=case.drawn)
     return Examination(scans=[scan], findings=[*findings, *_rounded(case, label)])
 
 
@@ -183,32 +185,38 @@ def _not_finite(case: Case, channels: Sequence[sitk.Image]) -> Iterator[Finding]
 
 
 def _scan(
-    name: str, channels: Sequence[sitk.Image], label: sitk.Image, ignore_label: int | None, thorough: bool
+    case: Case, channels: Sequence[sitk.Image], label: sitk.Image, ignore_label: int | None, thorough: bool
 ) -> CaseScan:
     direction = channels[0].GetDirection()
     arrays = [sitk.GetArrayFromImage(to_canonical(channel)) for channel in channels]
     labels = to_canonical(label)
     geometry = Geometry.of(labels)
     values = sitk.GetArrayViewFromImage(labels)
-    present, counts = np.unique(values, return_counts=True)
     labelled = values != 0
     if ignore_label is not None:
         labelled &= values != ignore_label
     chosen = _evenly_sampled(np.flatnonzero(labelled.ravel()))
-    stats = take_statistics(arrays, values, chosen, geometry.spacing_zyx, direction)
+    stats = take_statistics(
+        arrays, values, chosen, geometry.spacing_zyx, direction, overlapping=case.overlapping
+    )
     hot = [find_hot_voxels(array, span) for array, span in zip(arrays, stats.ranges, strict=True)]
     stats = replace(stats, hot={index: each.text for index, each in enumerate(hot) if each})
+    present, counts = np.unique(values, return_counts=True)
     voxels = {int(value): int(n) for value, n in zip(present, counts, strict=True) if value != ignore_label}
+    combinations = {bits: count for bits, count in voxels.items() if bits >= 0} if case.overlapping else {}
+    voxels = class_counts(combinations) if case.overlapping else voxels
     if thorough:
-        stats = replace(stats, specks=find_specks(values, [value for value in voxels if value != 0]))
+        classes = [value for value in voxels if value != 0]
+        stats = replace(stats, specks=find_specks(values, classes, overlapping=case.overlapping))
     sampled = chosen if chosen.size else _evenly_sampled(np.arange(labelled.size))
     return CaseScan(
-        name=name,
+        name=case.name,
         geometry=geometry,
         foreground=np.stack([array.ravel()[sampled].astype(np.float32) for array in arrays]),
         low=tuple(float(array.min()) for array in arrays),
         high=tuple(float(array.max()) for array in arrays),
         voxels=voxels,
+        combinations=combinations,
         stats=stats,
     )
 

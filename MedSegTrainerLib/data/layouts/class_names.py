@@ -18,7 +18,7 @@ def join_names(dataset: Dataset) -> Dataset:
     The value is that which most cases give the name; names that the data set's own list has keep the list's values.
     Raises DataError where values differ and some label maps have no names.
     """
-    headers = {case.name: read_header(case.label) for case in dataset.cases}
+    headers = {case.name: read_header(case.label) for case in dataset.cases if not case.masks}
     all_segments = [segment for segments in headers.values() for segment in segments]
     listed = {name.casefold(): value for value, name in dataset.label_names.items()}
     looks: dict[str, LabelClass] = {}
@@ -44,7 +44,9 @@ def join_names(dataset: Dataset) -> Dataset:
     }
     return replace(
         dataset,
-        cases=tuple(replace(case, segment_values=_case_values(headers[case.name], value_of)) for case in dataset.cases),
+        cases=tuple(
+            replace(case, segment_values=_case_values(headers.get(case.name, ()), value_of)) for case in dataset.cases
+        ),
         label_names=names,
         looks={**{item.name: item for item in look_of.values()}, **dataset.looks},
     )

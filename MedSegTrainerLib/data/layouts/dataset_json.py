@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.files.regular_file import refuse_unnameable
 
 IGNORE = "ignore"
+FILE = "dataset.json"
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -28,17 +30,21 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read_description(root: Path) -> dict[str, Any]:
-    return read_object(root / "dataset.json")
+    return read_object(root / FILE)
 
 
 def label_names(description: dict[str, Any], root: Path) -> dict[int, str]:
-    """``labels`` of the dataset.json in ``root``: {'1': 'liver'} (Decathlon) or {'liver': 1} (nnU-Net)."""
+    """``labels`` of the dataset.json in ``root``: {'1': 'liver'} (Decathlon) or {'liver': 1} (nnU-Net).
+
+    Regions of several values (``label_regions``) are numbered from 1 on in their order.
+    """
     names: dict[int, str] = {}
     labels, path = description.get("labels") or {}, root / "dataset.json"
     if not isinstance(labels, dict):
         raise DataError(f"{path}: 'labels' must pair numbers with names, such as {{'1': 'liver'}}, not {labels}.")
-    if any(isinstance(value, list) for value in labels.values()):
-        raise _regions(labels, path)
+    regions = label_regions(description, root)
+    if regions:
+        return dict(enumerate(regions, start=1))
     for key, value in labels.items():
         try:
             number, name = (value, str(key)) if type(value) is int else (int(key), value)
@@ -60,20 +66,42 @@ def ignored_value(description: dict[str, Any]) -> int | None:
     return value if type(value) is int and value != 0 else None
 
 
-def _regions(labels: dict[str, Any], path: Path) -> DataError:
-    """What to write in place of nnU-Net's regions: each value once, under the smallest region that has it."""
-    sets = {name: value if isinstance(value, list) else [value] for name, value in labels.items()}
-    if not all(type(value) is int for values in sets.values() for value in values):
-        return DataError(f"{path}: 'labels' must pair names with whole numbers, such as {{'liver': 1}}.")
-    regions = [f"'{name}' {value}" for name, value in labels.items() if isinstance(value, list)]
-    classes: dict[str, Any] = {}
-    for value in dict.fromkeys(value for values in sets.values() for value in values):
-        name = min((name for name, values in sets.items() if value in values), key=lambda name: len(sets[name]))
+def label_regions(description: dict[str, Any], root: Path) -> dict[str, tuple[int, ...]]:
+    """Class name to label values, where ``labels`` has nnU-Net's regions of several values; {} where it has none.
+
+    Background and what nobody labelled are no classes. Raises DataError where a region is no list of whole numbers.
+    """
+    labels, path = description.get("labels"), root / "dataset.json"
+    if not isinstance(labels, dict) or not any(isinstance(value, list) for value in labels.values()):
+        return {}
+    sets = {str(name): value if isinstance(value, list) else [value] for name, value in labels.items()}
+    if not all(values and all(type(value) is int for value in values) for values in sets.values()):
+        raise DataError(f"{path}: 'labels' must pair names with whole numbers, or with lists of them.")
+    regions = {name: tuple(values) for name, values in sets.items() if values != [0] and name != IGNORE}
+    ignored = ignored_value(description)
+    for name, values in regions.items():
+        wrong = [value for value in values if value in (0, ignored)]
+        if wrong:
+            raise DataError(
+                f"{path}: the region '{name}' has the value {wrong[0]}, which is that of the background or of voxels "
+                "that nobody labelled. Leave it out."
+            )
+    return regions
+
+
+def refuse_regions(regions: Mapping[str, Sequence[int]], path: Path) -> NoReturn:
+    """Raises DataError with what to write in place of regions: each value once, under the smallest that has it."""
+    classes: dict[str, int] = {}
+    for value in dict.fromkeys(value for values in regions.values() for value in values):
+        name = min((name for name, values in regions.items() if value in values), key=lambda name: len(regions[name]))
         classes[name if name not in classes else f"{name} {value}"] = value
-    return DataError(
-        f"{path}: labels are regions of several values ({', '.join(regions)}), as nnU-Net trains them; here a class "
-        f"has one value. Write 'labels' with each value once, such as {json.dumps(classes)}; a region is then the sum "
-        "of its classes in the results. Leave out 'regions_class_order'."
+    listed = ", ".join(f"'{name}' {list(values)}" for name, values in regions.items() if len(values) > 1)
+    example = {"background": 0, **classes}
+    raise DataError(
+        f"{path}: labels are regions of several values ({listed}), as nnU-Net trains them, and data.overlapping is "
+        f"false, where a class has one value. Leave that setting out, or write 'labels' with each value once, such as "
+        f"{json.dumps(example)}; a region is then the sum of its classes in the results. Leave out "
+        "'regions_class_order'."
     )
 
 

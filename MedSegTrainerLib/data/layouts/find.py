@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from MedSegTrainerLib.config.settings import DataConfig
-from MedSegTrainerLib.data.dataset import Dataset, IncompleteError, Part
+from MedSegTrainerLib.data.dataset import UNLABELLED, Dataset, IncompleteError, Part, SliceAxis
 from MedSegTrainerLib.data.layouts.case_folders import case_folders
 from MedSegTrainerLib.data.layouts.case_list import case_list
 from MedSegTrainerLib.data.layouts.class_names import join_names
 from MedSegTrainerLib.data.layouts.dataset_json import IGNORE, label_names, read_description
+from MedSegTrainerLib.data.layouts.drawn_classes import checked_drawn, with_drawn
 from MedSegTrainerLib.data.layouts.flat_folders import (
     array_files,
     decathlon,
@@ -20,6 +22,7 @@ from MedSegTrainerLib.data.layouts.flat_folders import (
     two_folders,
 )
 from MedSegTrainerLib.data.layouts.nearest_layout import what_is_missing
+from MedSegTrainerLib.data.layouts.overlap import with_overlap, with_regions
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.files.regular_file import refuse_unnameable
 
@@ -45,11 +48,11 @@ def find_cases(root: Path, data: DataConfig | None = None) -> Dataset:
     try:
         dataset = _parts(root, data) or _recognise(root, data)
     except IncompleteError as error:
-        error.dataset = _with_ignored(join_names(error.dataset), data)
+        error.dataset = _completed(with_regions(error.dataset, error.dataset.root), data, every_case=False)
         raise
     if dataset is None:
         raise DataError(f"No labelled images found in {root}. {what_is_missing(root)}")
-    return _with_ignored(join_names(dataset), data)
+    return _completed(dataset, data)
 
 
 LAYOUTS: dict[str, Callable[[Path, DataConfig], Dataset | None]] = {
@@ -63,10 +66,31 @@ LAYOUTS: dict[str, Callable[[Path, DataConfig], Dataset | None]] = {
 }
 
 
+def _completed(dataset: Dataset, data: DataConfig, *, every_case: bool = True) -> Dataset:
+    """With what is known of the classes, and whether they overlap, when all cases are found. every_case: as ``with_drawn`` has it."""
+    drawn = with_drawn(join_names(dataset), dataset.root, every_case=every_case)
+    known = checked_drawn(_with_ignored(_with_slices(drawn, data.labelled_slices), data))
+    return with_overlap(known, data.overlapping)
+
+
+def _with_slices(dataset: Dataset, setting: str) -> Dataset:
+    """With the setting's ``labelled_slices`` in cases that say nothing of what is labelled in them."""
+    if setting == "none":
+        return dataset
+    axis = cast(SliceAxis, setting)
+    cases = [case if case.is_sparse else replace(case, labelled_slices=axis) for case in dataset.cases]
+    return replace(dataset, cases=tuple(cases))
+
+
 def _with_ignored(dataset: Dataset, data: DataConfig) -> Dataset:
-    """With the setting's ``ignore_label``, else that of the value which the data set names 'ignore' as nnU-Net does."""
+    """With the setting's ``ignore_label``, else that of the data set, else of the value that it names 'ignore' as
+    nnU-Net does; where a case has slices or a box that are labelled, and there is none of these, ``UNLABELLED``."""
     value_of_name = next((value for value, name in dataset.label_names.items() if name == IGNORE), None)
-    ignored = value_of_name if data.ignore_label is None else data.ignore_label
+    needed = any(case.is_sparse for case in dataset.cases)
+    given = (data.ignore_label, dataset.ignore_label, value_of_name, UNLABELLED if needed else None)
+    ignored = next((value for value in given if value is not None), None)
+    if any(case.regions for case in dataset.cases):  # whose names are no label values
+        return replace(dataset, ignore_label=ignored)
     names = {value: name for value, name in dataset.label_names.items() if value != ignored}
     return replace(dataset, label_names=names, ignore_label=ignored)
 
@@ -75,7 +99,7 @@ def _recognise(root: Path, data: DataConfig) -> Dataset | None:
     for find in LAYOUTS.values():
         dataset = find(root, data)
         if dataset is not None:
-            return dataset
+            return with_regions(dataset, root)
     return None
 
 
@@ -89,7 +113,7 @@ def _parts(root: Path, data: DataConfig) -> Dataset | None:
     if "train" not in folders or len(folders) < 2:
         return None
     recognised = {part: _recognise(folder, data) for part, folder in folders.items()}
-    parts = {part: dataset for part, dataset in recognised.items() if dataset is not None}
+    parts = {part: with_drawn(dataset, folders[part]) for part, dataset in recognised.items() if dataset is not None}
     if "train" not in parts:
         return None
     if "val" in folders and "val" not in parts:
@@ -103,14 +127,24 @@ def _parts(root: Path, data: DataConfig) -> Dataset | None:
         for case in dataset.cases
     ]
     folder_names = [f"{folders[part].name}/" for part in parts]
-    return Dataset(
+    dataset = Dataset(
         root=root,
         layout=f"{' and '.join(folder_names)}, {parts['train'].layout}",
         cases=tuple(sorted(cases, key=lambda case: case.name)),
         label_names=_joined_names(root, list(parts.values())),
         channel_names=parts["train"].channel_names,
         looks={name: item for dataset in parts.values() for name, item in dataset.looks.items()},
+        ignore_label=_joined_ignored(root, list(parts.values())),
+        overlapping=any(dataset.overlapping for dataset in parts.values()),
     )
+    return with_regions(dataset, root)
+
+
+def _joined_ignored(root: Path, parts: list[Dataset]) -> int | None:
+    values = sorted({dataset.ignore_label for dataset in parts if dataset.ignore_label is not None})
+    if len(values) > 1:
+        raise DataError(f"{root}: the parts have different 'ignore_label': {values}. Give all the same.")
+    return values[0] if values else None
 
 
 def _joined_names(root: Path, parts: list[Dataset]) -> dict[int, str]:

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from MedSegTrainerLib import atomic
+from MedSegTrainerLib.classes import unknown_classes
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import Auto
 from MedSegTrainerLib.data.checks.scan import thread_count
@@ -46,7 +47,8 @@ NOT_WHOLE = (OSError, ValueError, EOFError, TypeError, AttributeError, DataError
 class StoredCase(Protocol):
     """A prepared case, wherever it is kept: image float32 (C, z, y, x), label (z, y, x), locations int32 (n, 4).
 
-    geometry: where its grid lies in the patient; it tells the size without a look at the arrays.
+    geometry: where its grid lies in the patient; it tells the size without a look at the arrays. unknown: indices of
+    the classes that nobody looked for.
     """
 
     @property
@@ -59,6 +61,8 @@ class StoredCase(Protocol):
     def locations(self) -> torch.Tensor: ...
     @property
     def geometry(self) -> Geometry: ...
+    @property
+    def unknown(self) -> tuple[int, ...]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +74,7 @@ class CachedCase:
     label: torch.Tensor
     locations: torch.Tensor
     geometry: Geometry
+    unknown: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +89,7 @@ class MappedCase:
     path: Path
     geometry: Geometry
     prepare: Callable[[], None]
+    unknown: tuple[int, ...] = ()
 
     @property
     def image(self) -> torch.Tensor:
@@ -134,7 +140,7 @@ def build_cache(
             prepare()
             cached = _load(case.name, path, plan.cache, device, prepare)
         on_case()
-        return cached
+        return replace(cached, unknown=unknown_classes(plan.class_names, case.drawn))
 
     with ThreadPoolExecutor(max_workers=thread_count(num_workers)) as pool:
         return {cached.name: cached for cached in pool.map(one, cases)}
@@ -168,7 +174,7 @@ def choose_place(bytes_needed: int, device: torch.device, copies: int = 1) -> tu
 
 def cache_key(case: Case, plan: Plan) -> str:
     """A folder name that changes when the files of the case or the way of preparing them do."""
-    files = [stamp for path in (*case.images, case.label) for stamp in file_stamps(path)]
+    files = [stamp for path in (*case.images, *case.label_files) for stamp in file_stamps(path)]
     values = plan.to_json()
     preparation = {name: values[name] for name in PREPARING_FIELDS}
     if plan.slice_axis != "z":  # else what earlier versions prepared is as good
@@ -176,6 +182,12 @@ def cache_key(case: Case, plan: Plan) -> str:
     if case.drawn is not None:
         preparation["drawn"] = sorted(case.drawn)
         preparation["label_codes"] = values["label_codes"]
+    if not case.labels.is_plain:
+        preparation["overlapping"], preparation["label_codes"] = case.overlapping, values["label_codes"]
+        preparation["masks"] = {name: str(path) for name, path in sorted(case.masks.items())}
+        preparation["regions"], preparation["ignored_value"] = dict(sorted(case.regions.items())), case.ignored_value
+    if case.is_sparse:
+        preparation["labelled"] = [case.labelled_slices, case.labelled_box]
     if case.segment_values:
         preparation["segment_values"] = dict(sorted(case.segment_values.items()))
     text = json.dumps([PREPARING_VERSION, files, preparation])
@@ -220,7 +232,9 @@ def _save(path: Path, array: np.ndarray) -> None:
         stream.write(array.data)
 
 
-def _load(name: str, path: Path, cache: str, device: torch.device, prepare: Callable[[], None]) -> StoredCase:
+def _load(
+    name: str, path: Path, cache: str, device: torch.device, prepare: Callable[[], None]
+) -> CachedCase | MappedCase:
     """The case, as it is kept in the end; raises one of ``NOT_WHOLE`` where a file is not."""
     image, label, locations = (_read(path, part, mapped=cache == "disk") for part in ("image", "label", "locations"))
     geometry = _geometry(path / "geometry.json", tuple(label.shape))

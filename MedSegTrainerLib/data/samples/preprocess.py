@@ -9,15 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
+from MedSegTrainerLib.classes import unknown_classes
 from MedSegTrainerLib.config.plan import LabelCode, Plan
+from MedSegTrainerLib.data.case_labels import read_labels_onto
 from MedSegTrainerLib.data.checks.hot_voxels import without_hot_voxels
 from MedSegTrainerLib.data.checks.label_values import as_class
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.samples.normalize import normalize
+from MedSegTrainerLib.data.samples.overlapping_indices import overlapping_indices
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.hardware.main_memory import available_memory
 from MedSegTrainerLib.imaging.geometry import Geometry, resample, to_canonical
-from MedSegTrainerLib.imaging.label_maps import read_label_map_onto
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.imaging.size_limits import SMALL
 
@@ -74,10 +76,10 @@ def prepare_case(case: Case, plan: Plan) -> PreparedCase:
     """Reads and prepares image and label of a case."""
     channels = read_channels(case.images)
     image, grid = prepare_image(channels, plan)
-    labels = read_label_map_onto(case.label, channels[0], case.segment_values, case.images[0])
+    labels = read_labels_onto(case, channels[0], plan.ignore_label)
     label = resample(to_canonical(labels, plan.slice_axis), grid, is_label=True)
     indices = class_indices(sitk.GetArrayViewFromImage(label), plan, case.drawn)
-    locations = _locations(indices, len(plan.classes))
+    locations = _locations(indices, plan)
     return PreparedCase(image=image, label=indices, locations=locations, geometry=grid)
 
 
@@ -94,10 +96,13 @@ def class_indices(values: np.ndarray, plan: Plan, drawn: Collection[str] | None 
     """Label values as class indices: 0 background, 1 the first class, ..., -1 where nobody labelled.
 
     drawn: names of the classes that somebody looked for, None for all. Where others may be, the number is that of
-    their ``LabelCode``. Of a single class a mask of 0 and 255 may hold the 1 as well, and the other way round.
+    their ``LabelCode``; where classes overlap, values are ``class_bits``. Of a single class a mask of 0 and 255 may
+    hold the 1 as well, and the other way round.
     """
+    unknown = unknown_classes(plan.class_names, drawn)
+    if plan.overlapping:
+        return overlapping_indices(values, plan, unknown)
     values = as_class(values, [item.value for item in plan.classes], plan.ignore_label)
-    unknown = tuple(index for index, name in enumerate(plan.class_names, 1) if drawn is not None and name not in drawn)
     free = len(plan.classes) + 1 + plan.label_codes.index(LabelCode(unknown=unknown)) if unknown else 0
     fits = len(plan.classes) + len(plan.label_codes) < 256 and plan.ignore_label is None
     indices = np.zeros(values.shape, np.uint8 if fits else np.int16)
@@ -110,11 +115,13 @@ def class_indices(values: np.ndarray, plan: Plan, drawn: Collection[str] | None 
     return indices
 
 
-def _locations(indices: np.ndarray, classes: int) -> np.ndarray:
+def _locations(indices: np.ndarray, plan: Plan) -> np.ndarray:
     """Evenly spread voxels of each class, as a patch is centred on them."""
     locations = []
-    for index in range(1, classes + 1):
-        positions = np.flatnonzero(indices.ravel() == index)
+    for index in range(1, len(plan.classes) + 1):
+        numbers = [number for number, present in plan.present_classes().items() if index in present]
+        mask = indices == index if len(numbers) == 1 else np.isin(indices, numbers)
+        positions = np.flatnonzero(mask.ravel())
         count = min(positions.size, LOCATIONS_PER_CLASS)
         chosen = positions[np.linspace(0, positions.size - 1, count).astype(np.int64)]
         coordinates = np.stack(np.unravel_index(chosen, indices.shape), axis=1)

@@ -11,10 +11,11 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import default_color
+from MedSegTrainerLib.data.case_labels import read_labels_onto
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.layouts.case_list import FILE
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerLib.imaging.label_maps import read_label_map, read_label_map_onto, write_label_map
+from MedSegTrainerLib.imaging.label_maps import read_label_map, write_label_map
 from MedSegTrainerLib.imaging.read import read_channels
 
 
@@ -28,7 +29,7 @@ def write_halves(case: Case, dataset: Dataset, folder: Path, ignore_label: int |
     ignore_label: of voxels that nobody labelled in the case itself. Raises DataError where nothing is labelled.
     """
     image = read_channels(case.images)[0]
-    labels = read_label_map_onto(case.label, image, case.segment_values, case.images[0])
+    labels = read_labels_onto(case, image, ignore_label)
     values = sitk.GetArrayFromImage(labels)
     ignored = ignore_label or max(int(values.max()), *dataset.label_names, 0) + 1
     first = first_half(np.where(values == ignored, 0, values))

@@ -15,12 +15,13 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.config.split_sizes import CASES_FOR_A_TEST_SET, split_sizes
+from MedSegTrainerLib.data.case_labels import read_labels
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.splits.partition import Unit, count_cases, cover, evenly, in_turn, stratify
 from MedSegTrainerLib.data.splits.patients import patient_pattern_for, patients_of
 from MedSegTrainerLib.errors import DataError, UsageError, some
 from MedSegTrainerLib.files.json_input import read_json_file
-from MedSegTrainerLib.imaging.label_maps import read_label_map
+from MedSegTrainerLib.imaging.class_bits import classes_of
 
 LEAVE_ONE_OUT = 4  # so few cases, or patients, are each held out once in a cross-validation
 THREADS = 4
@@ -165,11 +166,11 @@ def _units(cases: Sequence[Case], config: DataConfig, ignore_label: int | None) 
 def _labels_of(cases: Sequence[Case], ignore_label: int | None) -> dict[str, frozenset[int]]:
     def read(case: Case) -> frozenset[int]:
         try:
-            label = read_label_map(case.label, case.segment_values)
+            label = read_labels(case, ignore_label)
         except DataError:  # checking the cases says what is wrong, with all others that are
             return frozenset()
-        values = np.unique(sitk.GetArrayViewFromImage(label))
-        return frozenset(int(value) for value in values if value not in (0, ignore_label))
+        values = [int(v) for v in np.unique(sitk.GetArrayViewFromImage(label)) if v not in (0, ignore_label)]
+        return frozenset(n for bits in values for n in classes_of(bits)) if case.overlapping else frozenset(values)
 
     with ThreadPoolExecutor(max_workers=THREADS) as pool:
         return dict(zip([case.name for case in cases], pool.map(read, cases), strict=True))

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.data.dataset import Case, Dataset
+from MedSegTrainerLib.data.dataset import Box, Case, Dataset, SliceAxis
 from MedSegTrainerLib.data.splits.split import Split
 from MedSegTrainerLib.errors import DataError, JobError, some
 from MedSegTrainerLib.files.json_input import read_json_file
@@ -37,14 +38,23 @@ class FileRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class CaseRecord:
+    """Files of a case, and what it says of them: as the fields of ``Case`` have it. ``label`` is the first of its
+    masks, where each class has a file of its own."""
+
     images: tuple[FileRecord, ...]
     label: FileRecord
     segment_values: dict[str, int]
+    masks: dict[str, FileRecord] = field(default_factory=dict)
+    drawn: tuple[str, ...] | None = None
+    labelled_slices: SliceAxis = ""
+    labelled_box: Box | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class UsedCases:
-    """A division, the cases in it, and the names of those that were there but are in none of its parts."""
+    """A division, the cases in it, and the names of those that were there but are in none of its parts.
+
+    overlapping: whether classes overlapped; None where an earlier version wrote it, to which they never did."""
 
     train: tuple[str, ...]
     val: tuple[str, ...]
@@ -53,6 +63,7 @@ class UsedCases:
     unused: tuple[str, ...]
     label_names: dict[int, str]
     cases: dict[str, CaseRecord]
+    overlapping: bool | None = None
 
     @property
     def split(self) -> Split:
@@ -100,7 +111,7 @@ class UsedCases:
                 "Put them back as they were, then --resume goes on. To train on the data as they are now, begin anew "
                 f"in another folder: {instead}"
             )
-        kept = [replace(today[name], segment_values=case.segment_values) for name, case in self.cases.items()]
+        kept = [_as_recorded(today[name], case) for name, case in self.cases.items()]
         kept += [today[name] for name in self.unused if name in today]
         return replace(dataset, cases=tuple(kept), label_names=self.label_names)
 
@@ -119,6 +130,7 @@ def record_cases(dataset: Dataset, split: Split) -> UsedCases:
         unused=tuple(sorted({case.name for case in dataset.cases} - names)),
         label_names=dict(dataset.label_names),
         cases={case.name: record for case, record in zip(used, records, strict=True)},
+        overlapping=dataset.overlapping,
     )
 
 
@@ -140,7 +152,22 @@ def read_used_cases(path: Path) -> UsedCases | None:
 
 def _record(case: Case, root: Path) -> CaseRecord:
     images = tuple(_file_record(path, root) for path in case.images)
-    return CaseRecord(images=images, label=_file_record(case.label, root), segment_values=dict(case.segment_values))
+    files = {path: _file_record(path, root) for path in case.label_files}
+    return CaseRecord(
+        images=images,
+        label=files[case.label],
+        segment_values=dict(case.segment_values),
+        masks={name: files[path] for name, path in case.masks.items()},
+        drawn=case.drawn,
+        labelled_slices=case.labelled_slices,
+        labelled_box=case.labelled_box,
+    )
+
+
+def _as_recorded(case: Case, record: CaseRecord) -> Case:
+    """With the numbers that the classes had, and without classes that only cases added later have."""
+    regions = {name: values for name, values in case.regions.items() if name in record.segment_values}
+    return replace(case, segment_values=record.segment_values, regions=regions)
 
 
 def _file_record(path: Path, root: Path) -> FileRecord:
@@ -153,10 +180,23 @@ def _file_record(path: Path, root: Path) -> FileRecord:
 def _changes(record: CaseRecord, case: Case) -> list[str]:
     if len(record.images) != len(case.images):
         return ["another number of image files"]
+    if record.masks.keys() != case.masks.keys():
+        return ["masks of other classes"]
     pairs = [("label map changed", record.label, case.label)]
+    pairs += [(f"mask of {name} changed", then, case.masks[name]) for name, then in record.masks.items()]
     pairs += [("image changed", then, now) for then, now in zip(record.images, case.images, strict=True)]
     changed = [kind for kind, then, now in pairs if then.stamp != _stamp(now) and then.content != _content(now)]
+    told = (
+        ("other classes were drawn", _as_set(record.drawn), _as_set(case.drawn)),
+        ("other labelled slices", record.labelled_slices, case.labelled_slices),
+        ("another labelled box", record.labelled_box, case.labelled_box),
+    )
+    changed += [kind for kind, before, today in told if before != today]
     return list(dict.fromkeys(changed))
+
+
+def _as_set(names: Sequence[str] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(names)
 
 
 def _stamp(path: Path) -> str:

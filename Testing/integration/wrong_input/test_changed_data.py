@@ -75,6 +75,10 @@ CHANGES = {
     "two label maps exchanged": (exchange, ("label map changed: case_0, case_1", *BEGIN_ANEW)),
     "a case is gone": (remove, ("no longer there, or no longer whole: case_2", *BEGIN_ANEW)),
     "a label map is gone": (lambda p: p.label(2).unlink(), ("no longer whole: case_2", *BEGIN_ANEW)),
+    "classes that were drawn": (
+        lambda p: p.text("data/drawn.json", {"case_1": ["liver"]}),
+        ("other classes were drawn: case_1", *BEGIN_ANEW),
+    ),
     "a new value in a job without record": (remove_the_record, ("hold 3", "1 (liver), 2 (tumor)", "another folder")),
     "a broken record": (
         lambda p: p.text("trained/used_cases.json", {"train": ["case_9"]}),

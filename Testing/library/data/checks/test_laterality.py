@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from MedSegTrainerLib.data.checks.case_statistics import CaseStatistics, take_statistics
+from MedSegTrainerLib.data.checks.case_scan import CaseScan
+from MedSegTrainerLib.data.checks.case_statistics import take_statistics
 from MedSegTrainerLib.data.checks.laterality import left_right_pair, one_sided_name, opposite_sides, why_not_mirror
+from MedSegTrainerLib.imaging.geometry import Geometry
 
 PAIRS = [
     ("left kidney", "right kidney"),
@@ -103,33 +105,38 @@ class TestOppositeSides:
 
     NAMES: ClassVar = {1: "one", 2: "two"}
 
-    def stats(self, **boxes: Any) -> CaseStatistics:
+    def scan(self, drawn: tuple[str, ...] | None = None, **boxes: Any) -> CaseScan:
         """``one`` and ``two``: slices (z, y, x) of the boxes."""
         label = np.zeros((6, 12, 30), np.uint8)
         for value, name in self.NAMES.items():
             if name in boxes:
                 label[boxes[name]] = value
         chosen = np.flatnonzero(label.ravel())
-        return take_statistics([label.astype(np.float32)], label, chosen, (3, 1.5, 0.5), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+        direction = (1, 0, 0, 0, 1, 0, 0, 0, 1)
+        return CaseScan(
+            name="case", geometry=Geometry(size=(30, 12, 6), spacing=(0.5, 1.5, 3)), foreground=np.zeros((1, 1)),
+            low=(0.0,), high=(2.0,), voxels={}, drawn=drawn,
+            stats=take_statistics([label.astype(np.float32)], label, chosen, (3, 1.5, 0.5), direction),
+        )  # fmt: skip
 
-    def beside(self, shift: int = 0) -> CaseStatistics:
-        return self.stats(one=np.s_[1:4, 2:9, 2 + shift : 10 + shift], two=np.s_[1:4, 3:8, 14 + shift : 22 + shift])
+    def beside(self, shift: int = 0) -> CaseScan:
+        return self.scan(one=np.s_[1:4, 2:9, 2 + shift : 10 + shift], two=np.s_[1:4, 3:8, 14 + shift : 22 + shift])
 
-    def exchanged(self) -> CaseStatistics:
-        return self.stats(two=np.s_[1:4, 2:9, 2:10], one=np.s_[1:4, 3:8, 14:22])
+    def exchanged(self) -> CaseScan:
+        return self.scan(two=np.s_[1:4, 2:9, 2:10], one=np.s_[1:4, 3:8, 14:22])
 
     def test_along_any_axis(self) -> None:
         sides = opposite_sides([self.beside(shift) for shift in range(5)], self.NAMES)
         assert sides == {2: "'one' and 'two' lie on opposite sides along x in 5 of 5 cases"}
-        above = self.stats(one=np.s_[0:2, 2:9, 5:20], two=np.s_[3:6, 2:9, 5:20])
+        above = self.scan(one=np.s_[0:2, 2:9, 5:20], two=np.s_[3:6, 2:9, 5:20])
         assert set(opposite_sides([above], self.NAMES)) == {0}
 
     def test_touching_counts(self) -> None:
-        touching = self.stats(one=np.s_[1:4, 2:9, 2:10], two=np.s_[1:4, 2:9, 10:18])
+        touching = self.scan(one=np.s_[1:4, 2:9, 2:10], two=np.s_[1:4, 2:9, 10:18])
         assert set(opposite_sides([touching] * 3, self.NAMES)) == {2}
 
     def test_one_within_the_other_does_not(self) -> None:
-        nested = self.stats(one=np.s_[1:5, 2:10, 4:24], two=np.s_[2:4, 4:7, 7:12])
+        nested = self.scan(one=np.s_[1:5, 2:10, 4:24], two=np.s_[2:4, 4:7, 7:12])
         assert opposite_sides([nested] * 3, self.NAMES) == {}
 
     def test_now_here_now_there_does_not(self) -> None:
@@ -140,9 +147,17 @@ class TestOppositeSides:
 
     def test_too_few_cases_with_both(self) -> None:
         """One of many is chance; where there is but one it is all that is known."""
-        alone = self.stats(one=np.s_[1:4, 2:9, 2:10])
+        alone = self.scan(one=np.s_[1:4, 2:9, 2:10])
         assert opposite_sides([self.beside(), alone, alone, alone], self.NAMES) == {}
         assert set(opposite_sides([self.beside()], self.NAMES)) == {2}
+
+    def test_cases_in_which_a_class_was_not_drawn_say_nothing(self) -> None:
+        """Else one that was drawn in a single case would look as if it lay nowhere in the others."""
+        alone = self.scan(one=np.s_[1:4, 2:9, 2:10], drawn=("one",))
+        sides = opposite_sides([self.beside(), alone, alone, alone], self.NAMES)
+        assert sides == {2: "'one' and 'two' lie on opposite sides along x in 1 of 1 cases"}
+        slip = self.scan(two=np.s_[1:4, 2:9, 2:10], one=np.s_[1:4, 3:8, 14:22], drawn=("one",))
+        assert opposite_sides([self.beside(), slip, slip], self.NAMES) == sides
 
     def test_nothing_to_compare(self) -> None:
         assert opposite_sides([], self.NAMES) == {} == opposite_sides([self.beside()], {1: "one"})
