@@ -13,7 +13,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 

@@ -179,12 +179,24 @@
         <translation>Segmentierung</translation>
     </message>
     <message>
-        <source>Segments</source>
-        <translation>Segmente</translation>
+        <source>Drawn</source>
+        <translation>Gezeichnet</translation>
+    </message>
+    <message>
+        <source>What was looked for in this case, and where. A click on it changes that.</source>
+        <translation>Wonach in diesem Fall gesucht wurde, und wo. Ein Klick darauf ändert das.</translation>
     </message>
     <message>
         <source>Findings</source>
         <translation>Status</translation>
+    </message>
+    <message>
+        <source>What was drawn</source>
+        <translation>Was gezeichnet ist</translation>
+    </message>
+    <message>
+        <source>Remove</source>
+        <translation>Entfernen</translation>
     </message>
     <message>
         <source>The volume of a new row. Several are channels of one case: the first is the one that was segmented.</source>
@@ -197,10 +209,6 @@
     <message>
         <source>Add</source>
         <translation>Hinzufügen</translation>
-    </message>
-    <message>
-        <source>Remove</source>
-        <translation>Entfernen</translation>
     </message>
     <message>
         <source>What the network learns: a class for each name that segments have. A double click gives it another name.</source>
@@ -834,6 +842,22 @@
         <translation>Labelwert der Voxel, die niemand gelabelt hat: Sie zählen nicht.</translation>
     </message>
     <message>
+        <source>Overlapping</source>
+        <translation>Überlappend</translation>
+    </message>
+    <message>
+        <source>Whether a voxel may have several classes, so that each is learned against all else; &apos;auto&apos;: where they overlap in the data.</source>
+        <translation>Ob ein Voxel mehrere Klassen haben darf, sodass jede gegen alles andere gelernt wird; „auto“: wo sie sich in den Daten überlappen.</translation>
+    </message>
+    <message>
+        <source>Labelled slices</source>
+        <translation>Gelabelte Schichten</translation>
+    </message>
+    <message>
+        <source>Axis of the patient whose slices are labelled where they have something in them, and unknown where not; &apos;auto&apos; finds it in each case.</source>
+        <translation>Achse des Patienten, deren Schichten gelabelt sind, wo etwas in ihnen ist, und unbekannt, wo nicht; „auto“ findet sie in jedem Fall.</translation>
+    </message>
+    <message>
         <source>Flip axes</source>
         <translation>Spiegelachsen</translation>
     </message>
@@ -872,6 +896,30 @@
     <message>
         <source>Page-locked memory for volumes on their way to a GPU.</source>
         <translation>Nicht auslagerbarer Speicher für Volumina auf dem Weg zu einer GPU.</translation>
+    </message>
+    <message>
+        <source>Model</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Trained model to begin with: a job, a model folder or its zip. Empty: from nothing.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Rename</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Classes of that model under their new names: [&apos;old=new&apos;, ...]. Two that become one are joined, one that becomes two is divided.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Adapt</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Whether to go on with what can be kept where the model does not fit the data.</source>
+        <translation type="unfinished"></translation>
     </message>
     <message>
         <source>Type</source>
@@ -1874,8 +1922,8 @@
         <translation>Die Klassen „{names}“ sind fast gleich geschrieben. Sie zusammenfassen oder eine umbenennen.</translation>
     </message>
     <message>
-        <source>{case} has &apos;{names}&apos;, {other} has &apos;{others}&apos;: no class is in both. Merge what is the same, and leave out what was not segmented everywhere.</source>
-        <translation>{case} hat „{names}“, {other} hat „{others}“: Keine Klasse kommt in beiden vor. Zusammenfassen, was dasselbe ist, und auslassen, was nicht überall segmentiert wurde.</translation>
+        <source>{case} has &apos;{names}&apos;, which no other case has; {other} has &apos;{others}&apos;. Merge what is the same. What is not drawn in a case counts as unknown there.</source>
+        <translation>{case} hat „{names}“, was kein anderer Fall hat; {other} hat „{others}“. Zusammenfassen, was dasselbe ist. Was in einem Fall nicht gezeichnet ist, gilt dort als unbekannt.</translation>
     </message>
 </context>
 <context>
@@ -1921,6 +1969,10 @@
         <translation>Zuerst eine Zeile der Tabelle auswählen.</translation>
     </message>
     <message>
+        <source>Says what was drawn in the selected cases, and where: everywhere, in single slices, or inside a box.</source>
+        <translation>Sagt, was in den ausgewählten Fällen gezeichnet ist, und wo: überall, in einzelnen Schichten oder in einem Kasten.</translation>
+    </message>
+    <message>
         <source>Removes the selected rows.</source>
         <translation>Entfernt die ausgewählten Zeilen.</translation>
     </message>
@@ -1955,6 +2007,132 @@
     <message>
         <source>The scene is being closed.</source>
         <translation>Die Szene wird geschlossen.</translation>
+    </message>
+</context>
+<context>
+    <name>data.drawn_menu</name>
+    <message>
+        <source>These cases lie in a folder: its drawn.json says what was drawn in them.</source>
+        <translation>Diese Fälle liegen in einem Ordner: Seine drawn.json sagt, was in ihnen gezeichnet ist.</translation>
+    </message>
+    <message>
+        <source>Drawn here</source>
+        <translation>Hier gezeichnet</translation>
+    </message>
+    <message>
+        <source>Looked for, and not there</source>
+        <translation>Gesucht und nicht da</translation>
+    </message>
+    <message>
+        <source>Not drawn here: what is there is not learned</source>
+        <translation>Hier nicht gezeichnet: was da ist, wird nicht gelernt</translation>
+    </message>
+    <message>
+        <source>Not drawn here</source>
+        <translation>Hier nicht gezeichnet</translation>
+    </message>
+    <message>
+        <source>Drawn everywhere in the volume</source>
+        <translation>Überall im Volumen gezeichnet</translation>
+    </message>
+    <message>
+        <source>Drawn in the slices that have something in them</source>
+        <translation>In den Schichten gezeichnet, in denen etwas ist</translation>
+    </message>
+    <message>
+        <source>Direction found from what is drawn</source>
+        <translation>Richtung aus dem Gezeichneten gefunden</translation>
+    </message>
+    <message>
+        <source>{direction} slices</source>
+        <translation>{direction}e Schichten</translation>
+    </message>
+    <message>
+        <source>Drawn inside a ROI: there is none, make one in the module Markups</source>
+        <translation>In einer ROI gezeichnet: Es gibt keine, eine im Modul Markups anlegen</translation>
+    </message>
+    <message>
+        <source>Drawn inside the ROI</source>
+        <translation>In der ROI gezeichnet</translation>
+    </message>
+</context>
+<context>
+    <name>data.drawn_texts</name>
+    <message>
+        <source>slices</source>
+        <translation>Schichten</translation>
+    </message>
+    <message>
+        <source>ROI</source>
+        <translation>ROI</translation>
+    </message>
+    <message>
+        <source>box</source>
+        <translation>Kasten</translation>
+    </message>
+    <message>
+        <source>{n} of {all}</source>
+        <translation>{n} von {all}</translation>
+    </message>
+    <message>
+        <source>A click changes it.</source>
+        <translation>Ein Klick ändert es.</translation>
+    </message>
+    <message>
+        <source>Drawn in the slices that have something in them: {n} {direction} ones.</source>
+        <translation>In den Schichten gezeichnet, in denen etwas ist ({direction}): {n}.</translation>
+    </message>
+    <message>
+        <source>Drawn in the slices that have something in them.</source>
+        <translation>In den Schichten gezeichnet, in denen etwas ist.</translation>
+    </message>
+    <message>
+        <source>Drawn inside the ROI {name}.</source>
+        <translation>In der ROI {name} gezeichnet.</translation>
+    </message>
+    <message>
+        <source>Drawn inside a box that its folder names.</source>
+        <translation>In einem Kasten gezeichnet, den sein Ordner nennt.</translation>
+    </message>
+    <message>
+        <source>Drawn everywhere in the volume.</source>
+        <translation>Überall im Volumen gezeichnet.</translation>
+    </message>
+    <message>
+        <source>sagittal</source>
+        <translation>sagittal</translation>
+    </message>
+    <message>
+        <source>coronal</source>
+        <translation>koronal</translation>
+    </message>
+    <message>
+        <source>axial</source>
+        <translation>axial</translation>
+    </message>
+    <message>
+        <source>drawn</source>
+        <translation>gezeichnet</translation>
+    </message>
+    <message>
+        <source>looked for, not there</source>
+        <translation>gesucht, nicht da</translation>
+    </message>
+    <message>
+        <source>not drawn</source>
+        <translation>nicht gezeichnet</translation>
+    </message>
+    <message>
+        <source>Drawn: {names}.</source>
+        <translation>Gezeichnet: {names}.</translation>
+    </message>
+    <message>
+        <source>Looked for, and not there: {names}.</source>
+        <translation>Gesucht und nicht da: {names}.</translation>
+    </message>
+    <message>
+        <source>Not drawn, so nothing is known of it: {names}.</source>
+        <translation>Nicht gezeichnet, also ist nichts darüber bekannt: {names}.</translation>
     </message>
 </context>
 <context>
@@ -2012,10 +2190,6 @@
         <translation>Ob das Netz diese Klasse lernt.</translation>
     </message>
     <message>
-        <source>Cases that have it.</source>
-        <translation>Fälle, die sie haben.</translation>
-    </message>
-    <message>
         <source>Millilitres of it in all cases together.</source>
         <translation>Milliliter davon in allen Fällen zusammen.</translation>
     </message>
@@ -2046,6 +2220,10 @@
     <message>
         <source>Nothing was found to be wrong.</source>
         <translation>Es wurde nichts Falsches gefunden.</translation>
+    </message>
+    <message>
+        <source>Cases that have it; it was looked for in {n}.</source>
+        <translation>Fälle, die sie haben; gesucht wurde sie in {n}.</translation>
     </message>
     <message>
         <source>Double-click to rename.</source>
@@ -2816,16 +2994,36 @@
         <translation>Die Segmentierung hat keine Segmente.</translation>
     </message>
     <message>
-        <source>All segments are empty.</source>
-        <translation>Alle Segmente sind leer.</translation>
-    </message>
-    <message>
         <source>Choose a class that is here, or take the check mark away.</source>
         <translation>Eine Klasse wählen, die hier vorkommt, oder das Häkchen wegnehmen.</translation>
     </message>
     <message>
-        <source>No segment of the chosen classes is here.</source>
-        <translation>Hier ist kein Segment der gewählten Klassen.</translation>
+        <source>Nothing of the chosen classes was drawn here.</source>
+        <translation>Von den gewählten Klassen ist hier nichts gezeichnet.</translation>
+    </message>
+    <message>
+        <source>If they are there, segment them, or take the check mark away.</source>
+        <translation>Sind sie da, sie segmentieren oder das Häkchen wegnehmen.</translation>
+    </message>
+    <message>
+        <source>All segments are empty: they count as looked for and not there. Is that so?</source>
+        <translation>Alle Segmente sind leer: Sie gelten als gesucht und nicht da. Ist das so?</translation>
+    </message>
+    <message>
+        <source>All segments are empty, so no slice was drawn.</source>
+        <translation>Alle Segmente sind leer, also ist keine Schicht gezeichnet.</translation>
+    </message>
+    <message>
+        <source>Move the ROI, or choose where it was drawn with a click in the column &apos;Drawn&apos;.</source>
+        <translation>Die ROI verschieben oder mit einem Klick in der Spalte „Gezeichnet“ wählen, wo gezeichnet ist.</translation>
+    </message>
+    <message>
+        <source>Nothing is drawn inside the ROI {name}.</source>
+        <translation>In der ROI {name} ist nichts gezeichnet.</translation>
+    </message>
+    <message>
+        <source>{percent} % of what is drawn lies outside of the ROI, and is not learned.</source>
+        <translation>{percent} % des Gezeichneten liegen außerhalb der ROI und werden nicht gelernt.</translation>
     </message>
     <message>
         <source>Is it the segmentation of another volume, or under another transform?</source>
@@ -2846,14 +3044,6 @@
     <message>
         <source>Segments overlap; the later class wins: {pairs}.</source>
         <translation>Segmente überlappen; die spätere Klasse gewinnt: {pairs}.</translation>
-    </message>
-    <message>
-        <source>No {name} here: is that so?</source>
-        <translation>Kein {name} hier: Stimmt das?</translation>
-    </message>
-    <message>
-        <source>If it is there, segment it, or give its segment the same name as in the other cases.</source>
-        <translation>Wenn es da ist, es segmentieren oder seinem Segment denselben Namen wie in den anderen Fällen geben.</translation>
     </message>
     <message>
         <source>Hidden in the views, and learned all the same: {names}.</source>
@@ -2878,6 +3068,18 @@
     <message>
         <source>Give every case the same kinds of volumes in the same order.</source>
         <translation>Jedem Fall Volumina derselben Art in derselben Reihenfolge geben.</translation>
+    </message>
+    <message>
+        <source>&apos;{name}&apos; was looked for and is in no case.</source>
+        <translation>„{name}“ wurde gesucht und ist in keinem Fall.</translation>
+    </message>
+    <message>
+        <source>&apos;{name}&apos; is drawn in no case.</source>
+        <translation>„{name}“ ist in keinem Fall gezeichnet.</translation>
+    </message>
+    <message>
+        <source>Draw it in one, or leave the class out.</source>
+        <translation>Sie in einem zeichnen oder die Klasse weglassen.</translation>
     </message>
     <message>
         <source>Spelled differently, and taken for one class: {names}.</source>
@@ -2910,6 +3112,14 @@
         <source>{case} comes from a folder, and &apos;{name}&apos; can be neither left out nor merged there. Load its files into the scene, or take its check mark away.</source>
         <translation>{case} stammt aus einem Ordner, und „{name}“ kann dort weder ausgelassen noch zusammengefasst werden. Seine Dateien in die Szene laden oder sein Häkchen wegnehmen.</translation>
     </message>
+    <message>
+        <source>In {first} {one} is the value of voxels that nobody labelled, and in {second} {other}: they cannot be trained together. Take the check marks of one folder away.</source>
+        <translation>In {first} ist {one} der Wert der Voxel, die niemand gelabelt hat, und in {second} {other}: Sie lassen sich nicht zusammen trainieren. Die Häkchen eines der Ordner wegnehmen.</translation>
+    </message>
+    <message>
+        <source>{case} comes from a folder where {value} is the value of voxels that nobody labelled, which cases of the scene cannot have. Take its check mark away.</source>
+        <translation>{case} kommt aus einem Ordner, in dem {value} der Wert der Voxel ist, die niemand gelabelt hat; Fälle der Szene können ihn nicht haben. Das Häkchen wegnehmen.</translation>
+    </message>
 </context>
 <context>
     <name>scene.export_labels</name>
@@ -2939,6 +3149,29 @@
     <message>
         <source>{name} is made of surfaces, which cannot take voxels. Choose a new segmentation, or make the binary labelmap its source in the Segmentations module.</source>
         <translation>{name} besteht aus Oberflächen, die keine Voxel aufnehmen. Eine neue Segmentierung wählen oder im Modul „Segmentierungen“ die binäre Labelmap zur Quelle machen.</translation>
+    </message>
+</context>
+<context>
+    <name>scene.labelled_region</name>
+    <message>
+        <source>Drawn in slices, and no slice has anything in it. Draw one, or say that it is done everywhere.</source>
+        <translation>In Schichten gezeichnet, und in keiner ist etwas. Eine zeichnen oder sagen, dass überall gezeichnet ist.</translation>
+    </message>
+    <message>
+        <source>Which slices were drawn cannot be told from what is there: axial, coronal or sagittal ones. Choose it with a click in the column &apos;Drawn&apos;.</source>
+        <translation>Welche Schichten gezeichnet sind, ist nicht zu erkennen: axiale, koronale oder sagittale. Es mit einem Klick in der Spalte „Gezeichnet“ wählen.</translation>
+    </message>
+    <message>
+        <source>The ROI inside of which it was drawn is gone. Choose another with a click in the column &apos;Drawn&apos;.</source>
+        <translation>Die ROI, in der gezeichnet ist, gibt es nicht mehr. Mit einem Klick in der Spalte „Gezeichnet“ eine andere wählen.</translation>
+    </message>
+    <message>
+        <source>The ROI {name} has no size. Place it in the views first.</source>
+        <translation>Die ROI {name} hat keine Größe. Sie zuerst in den Ansichten platzieren.</translation>
+    </message>
+    <message>
+        <source>The ROI {roi} lies outside of the volume {volume}.</source>
+        <translation>Die ROI {roi} liegt außerhalb des Volumens {volume}.</translation>
     </message>
 </context>
 <context>

@@ -41,4 +41,7 @@ def test_where_it_was_drawn_is_shown():
 
 def test_a_row_that_was_not_looked_at_or_is_not_used_shows_its_segments():
     assert (cell_of(ROW, None).text, cell_of(ROW, None).faint) == ("Segment_1", False)
-    assert (cell_of(replace(ROW, use=False), ALL).text, cell_of(replace(ROW, use=False), None).faint) == ("Segment_1", True)
+    assert (cell_of(replace(ROW, use=False), ALL).text, cell_of(replace(ROW, use=False), None).faint) == (
+        "Segment_1",
+        True,
+    )

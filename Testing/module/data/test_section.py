@@ -148,7 +148,9 @@ def test_an_empty_segmentation_is_told(make_case, data):
     assert data.problem() == "", "it may be so"
     make_case("CT_03", tumor=0)
     data.ui.addAllButton.click()
-    assert data.problem().startswith("'tumor' was looked for and is in no case. Draw it in one, or leave the class out.")
+    assert data.problem().startswith(
+        "'tumor' was looked for and is in no case. Draw it in one, or leave the class out."
+    )
     assert data.ui.statusLabel.text.endswith("not ready")
 
 

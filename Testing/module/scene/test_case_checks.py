@@ -66,7 +66,9 @@ def test_a_class_that_no_case_has_is_an_error(make_row):
     assert found(rows) == [
         ("error", "", "'tumor' was looked for and is in no case."), ("error", "", "'cyst' is drawn in no case."),
     ]  # fmt: skip
-    assert error_lines(check_rows(rows, find_classes(rows, {}))).startswith("'tumor' was looked for and is in no case. D")
+    assert error_lines(check_rows(rows, find_classes(rows, {}))).startswith(
+        "'tumor' was looked for and is in no case. D"
+    )
 
 
 def test_segments_that_are_marked_as_not_drawn_may_overlap_and_be_hidden(make_row):
