@@ -22,7 +22,7 @@ from MedSegTrainer import TRANSLATIONS
 
 CATALOGUES = sorted(TRANSLATIONS.glob("*.ts"))
 SAME = {  # words of both languages, and names
-    "Alpha", "Betas", "Checkpoints", "Cutmix", "Dice", "Dimension", "Dropout", "Eta min", "Fold", "Folds", "Gamma",
+    "ROI", "axial", "sagittal", "Alpha", "Betas", "Checkpoints", "Cutmix", "Dice", "Dimension", "Dropout", "Eta min", "Fold", "Folds", "Gamma",
     "MedSegTrainer", "Mixup", "Momentum", "Nesterov", "Norm", "PyTorch", "Segment", "T max", "Training", "Trainings",
     "ok",
 }  # fmt: skip

@@ -180,7 +180,7 @@
     </message>
     <message>
         <source>Drawn</source>
-        <translation>Gezeichnet</translation>
+        <translation>Zeichnung</translation>
     </message>
     <message>
         <source>What was looked for in this case, and where. A click on it changes that.</source>
@@ -3015,7 +3015,7 @@
     </message>
     <message>
         <source>Move the ROI, or choose where it was drawn with a click in the column &apos;Drawn&apos;.</source>
-        <translation>Die ROI verschieben oder mit einem Klick in der Spalte „Gezeichnet“ wählen, wo gezeichnet ist.</translation>
+        <translation>Die ROI verschieben oder mit einem Klick in der Spalte „Zeichnung“ wählen, wo gezeichnet ist.</translation>
     </message>
     <message>
         <source>Nothing is drawn inside the ROI {name}.</source>
@@ -3159,11 +3159,11 @@
     </message>
     <message>
         <source>Which slices were drawn cannot be told from what is there: axial, coronal or sagittal ones. Choose it with a click in the column &apos;Drawn&apos;.</source>
-        <translation>Welche Schichten gezeichnet sind, ist nicht zu erkennen: axiale, koronale oder sagittale. Es mit einem Klick in der Spalte „Gezeichnet“ wählen.</translation>
+        <translation>Welche Schichten gezeichnet sind, ist nicht zu erkennen: axiale, koronale oder sagittale. Es mit einem Klick in der Spalte „Zeichnung“ wählen.</translation>
     </message>
     <message>
         <source>The ROI inside of which it was drawn is gone. Choose another with a click in the column &apos;Drawn&apos;.</source>
-        <translation>Die ROI, in der gezeichnet ist, gibt es nicht mehr. Mit einem Klick in der Spalte „Gezeichnet“ eine andere wählen.</translation>
+        <translation>Die ROI, in der gezeichnet ist, gibt es nicht mehr. Mit einem Klick in der Spalte „Zeichnung“ eine andere wählen.</translation>
     </message>
     <message>
         <source>The ROI {name} has no size. Place it in the views first.</source>
