@@ -461,23 +461,28 @@ def make_roi(scene: Any) -> Callable[..., Any]:
 def make_job(tmp_path: Path) -> Callable[..., Any]:
     """Writes the folder of a training into ``tmp_path / "jobs"``, as the library leaves it, and returns its JobFolder.
 
-    ``events``: objects of MedSegTrainerLib.events; ``status``: fields of ``status.json``, of this living process.
+    ``events``: objects of MedSegTrainerLib.events; ``start``: the model that it started from; ``status``: fields of
+    ``status.json``, of this living process.
     """
     import json
     import socket
     from dataclasses import asdict
 
     from MedSegTrainerLib.config import DataConfig, TrainConfig, TrainerConfig
+    from MedSegTrainerLib.config.settings import StartConfig
     from MedSegTrainerLib.events import EventLog
     from MedSegTrainerLib.job import JobFolder
     from MedSegTrainerLib.job_status import Status
 
     colors = {"liver": (221, 130, 101), "tumor": (144, 238, 144)}
 
-    def make(name: str = "liver-tumor", events: Any = (), *, budget: str = "20m", **status: Any) -> Any:
+    def make(
+        name: str = "liver-tumor", events: Any = (), *, budget: str = "20m", start: str = "", **status: Any
+    ) -> Any:
         folder = JobFolder(tmp_path / "jobs" / name)
         data = folder.path / "data"
-        folder.create(TrainConfig(data=DataConfig(data_dir=str(data)), trainer=TrainerConfig(budget=budget)))
+        settings = {"data": DataConfig(data_dir=str(data)), "start": StartConfig(model=start)}
+        folder.create(TrainConfig(**settings, trainer=TrainerConfig(budget=budget)))
         data.mkdir()
         classes = [
             {"value": value, "name": item, "color": color, "terminology": ""}

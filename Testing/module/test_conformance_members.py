@@ -141,6 +141,21 @@ def test_buttons() -> None:
     assert emitted(button, "clicked()", button.click) == []
 
 
+@states("QAction.checkable", "QAction.checked", "QAction.enabled", "QMenu.clear", "QWidget.addAction")
+def test_menus_of_what_can_be_chosen() -> None:
+    menu = qt.QMenu()
+    action = menu.addAction("liver")
+    assert (action.checkable, action.checked, action.enabled) == (False, False, True)
+    action.checkable = True
+    assert emitted(action, "triggered(bool)", action.trigger) == [(True,)] and action.checked
+    assert emitted(action, "triggered(bool)", lambda: setattr(action, "checked", False)) == [], "by code: no click"
+    action.enabled = False
+    action.trigger()
+    assert not action.checked
+    menu.clear()
+    assert list(menu.actions()) == []
+
+
 @states("QAction.text", "QAction.triggered(bool)", "QAction.setCheckable", "QAction.setChecked", "QAction.setEnabled",
         "QCursor.pos", "QMenu.aboutToShow()", "QMenu.addMenu", "QMenu.addSeparator", "QMenu.clear", "QMenu.popup",
         "QWidget.addAction", "QToolButton.setMenu")  # fmt: skip

@@ -236,7 +236,7 @@ def test_a_choice_is_shown_once(panel, make_volume, make_segmentation):
 
 def test_the_list_of_models_is_not_read_at_every_change(panel, trainings):
     panel.refresh()
-    assert calls(panel.refresh)["apply/model_list", "entries"] == 0
+    assert calls(panel.refresh)["models/model_list", "entries"] == 0
 
 
 @pytest.fixture

@@ -150,14 +150,14 @@ def file_that_is_no_model(user: User) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("beach.txt", "sand")
     user.have_environment()
-    user.panel.apply._choose(str(path))
+    user.panel.apply.models.choose(str(path))
 
 
 def file_that_is_no_archive(user: User) -> None:
     path = user.folder / "model.zip"
     path.write_bytes(b"PK but no more")
     user.have_environment()
-    user.panel.apply._choose(str(path))
+    user.panel.apply.models.choose(str(path))
 
 
 def model_that_was_deleted(user: User) -> None:

@@ -21,8 +21,8 @@ from MedSegTrainerUI.shared.tables import SEVERITIES
 class Problem:
     """``text`` is '' where there is none. ``blocks``: training is refused because of it. severity: how it looks.
 
-    action: what a button can do about it, '' where the user has to think: merge (the classes ``names``), rename (the
-    first of them), or order (let the later class win where segments overlap).
+    action: what a button can do about it, '' where the user has to think: merge (the classes ``names``) or rename (the
+    first of them).
     """
 
     text: str = ""
@@ -58,8 +58,6 @@ def find_problem(rows: Sequence[CaseRow], classes: Sequence[SegmentClass], findi
 
 def repair_text(problem: Problem) -> str:
     """What the button says that does the ``action``."""
-    if problem.action == "order":
-        return _("Let the later class win")
     if problem.action == "rename":
         return _("Rename '{name}'").format(name=problem.names[0])
     return _("Merge '{names}'").format(names=_("' and '").join(problem.names))

@@ -16,7 +16,7 @@ class DataState:
 
     environment: why no job can be started, '' where one can. checking: a check runs. used: rows with a check mark.
     rows, classes: selected ones. volume: one is chosen in the list of volumes. changed: a class was renamed, merged or
-    left out, or the later class wins where segments overlap.
+    left out, or something else than overlapping classes is made of segments that overlap.
     """
 
     closing: bool

@@ -15,6 +15,7 @@ from MedSegTrainerUI.data.blocking_problem import Problem, find_problem, repair_
 from MedSegTrainerUI.data.buttons import DataState, allow_buttons
 from MedSegTrainerUI.data.class_table import ClassTable
 from MedSegTrainerUI.data.drawn_menu import DrawnMenu
+from MedSegTrainerUI.data.overlap_row import OverlapRow
 from MedSegTrainerUI.data.row_scan import DataLook
 from MedSegTrainerUI.data.row_viewer import RowViewer
 from MedSegTrainerUI.data.scene_observer import SceneWatch
@@ -26,7 +27,7 @@ from MedSegTrainerUI.scene.case_checks import Finding
 from MedSegTrainerUI.scene.case_drawing import Drawing
 from MedSegTrainerUI.scene.case_rows import CaseRow, free_name, write_rows
 from MedSegTrainerUI.scene.export_cases import export_cases
-from MedSegTrainerUI.scene.export_labels import Overlap
+from MedSegTrainerUI.scene.export_labels import Overlap, overlap_choice
 from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.shared import tables as shared_tables
 from MedSegTrainerUI.shared.messages import report_errors, show_message
@@ -56,7 +57,7 @@ class DataSection:
         self._doctored: object = None  # the content that the doctor looked at
         self._check: DataCheck | None = None
         self._chosen: object = None
-        self._look = DataLook([], {}, "refuse")
+        self._look = DataLook([], {}, "masks")
         self._seen: set[str] = set()  # rows, by name, that the findings are about
         self._watch = SceneWatch(self.onScene)
         self._more = qt.QTimer()
@@ -83,7 +84,7 @@ class DataSection:
         let_go(ui.segmentationSelector)
         keep_readable(ui.segmentationSelector)
         keep_readable(ui.volumesSelector)
-        self._viewer, self._drawnMenu = RowViewer(self), DrawnMenu(self)
+        self._viewer, self._drawnMenu, self._overlapRow = RowViewer(self), DrawnMenu(self), OverlapRow(self)
         ui.reportLabel.connect("linkActivated(QString)", self.onReport)
         self.tell("")
 
@@ -193,7 +194,7 @@ class DataSection:
         self._show_tables()
 
     def _overlap(self) -> Overlap:
-        return "order" if self.parameters is not None and self.parameters.overlap == "order" else "refuse"
+        return overlap_choice(self.parameters.overlap if self.parameters is not None else "")
 
     def _content(self) -> object:
         """What the findings of the doctor are about: when it changes they are out of date."""
@@ -212,6 +213,7 @@ class DataSection:
     def _show(self) -> None:
         ui = self.ui
         show_message(ui.problemLabel, self._problem.text, self._problem.severity)
+        self._overlapRow.show(self._overlap(), self._look.overlapping)
         ui.repairButton.visible = bool(self._problem.action)
         ui.repairButton.text = repair_text(self._problem)
         page = report_page(self.panel, self.parameters.checkJob if self.parameters else "")
@@ -226,7 +228,7 @@ class DataSection:
             closing=self.parameters is None, environment="" if environment.ready else environment.problem,
             checking=self._check is not None, used=sum(row.use for row in self.rows), rows=len(self._selected_rows()),
             classes=len(self._classTable.selected()), volume=bool(self._chosen_volumes()),
-            changed=bool(self.panel.class_names()) or self._overlap() != "refuse",
+            changed=bool(self.panel.class_names()) or self._overlap() != "masks",
         )  # fmt: skip
         allow_buttons(self.ui, state)
 
@@ -294,10 +296,7 @@ class DataSection:
     @report_errors
     def onRepair(self) -> None:
         named = [item for item in self.classes if item.name in self._problem.names]
-        if self._problem.action == "order":
-            open_scene(self.parameters).overlap = "order"
-            self.panel.refresh()
-        elif self._problem.action == "rename":
+        if self._problem.action == "rename":
             self._classTable.edit_name(named[0])
         else:
             self._classTable.merge(named)

@@ -1,4 +1,4 @@
-"""The rows of the table as a folder that the library trains on: images, label maps and ``cases.json``.
+"""The rows of the table as a folder that the library trains on: images, label maps or masks, and ``cases.json``.
 
 Beside it ``scene.json`` records what of the scene became what:
 
@@ -22,13 +22,13 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import DataError, MedSegError
-from MedSegTrainerUI.scene.case_checks import check_rows, error_lines
+from MedSegTrainerUI.scene.case_checks import check_rows, error_lines, row_overlaps
 from MedSegTrainerUI.scene.case_rows import CaseRow, free_name
 from MedSegTrainerUI.scene.drawn_classes import drawn_classes
-from MedSegTrainerUI.scene.export_labels import Overlap, label_map
-from MedSegTrainerUI.scene.labelled_region import labelled_voxels
+from MedSegTrainerUI.scene.export_labels import Overlap
 from MedSegTrainerUI.scene.segment_classes import SegmentClass, same_name, segments_of_classes
-from MedSegTrainerUI.scene.volumes import array_image, export_channel, export_volume, volume_geometry, write_image
+from MedSegTrainerUI.scene.volumes import export_channel, export_volume
+from MedSegTrainerUI.scene.write_labels import write_label_map, write_masks
 
 CASES = "cases.json"
 MAPPING = "scene.json"
@@ -41,13 +41,14 @@ def export_cases(
     classes: Sequence[SegmentClass],
     folder: Path,
     *,
-    overlap: Overlap = "refuse",
+    overlap: Overlap = "masks",
     on_case: Callable[[str], None] = lambda name: None,
 ) -> None:
     """Writes the rows that are in use into ``folder``, which appears when all is written; files are named, not copied.
 
-    overlap: as for ``label_map``. on_case: called with the name of each case before it is written. Raises DataError
-    with all that is wrong with the rows, or StorageError; then there is no folder, as there was none before.
+    overlap: "masks" writes a mask for each class where segments overlap in any case; else as for ``label_map``.
+    on_case: called with the name of each case before it is written. Raises DataError with all that is wrong with the
+    rows, or StorageError; then there is no folder, as there was none before.
     """
     used = [row for row in rows if row.use]
     _refuse(used, classes, overlap)
@@ -107,6 +108,7 @@ def _write(
     mapping: dict[str, Any] = {}
     stems: list[str] = []
     ignore = ignore_value(rows)
+    as_masks = overlap == "masks" and any(row_overlaps(row, classes) for row in rows)
     for row in rows:
         name = free_name(row.name, [entry["name"] for entry in entries])
         on_case(name)
@@ -119,10 +121,15 @@ def _write(
             continue
         stems.append(free_name(_plain(name), stems))
         try:
-            files = _write_case(row, drawn, folder, stems[-1], overlap, ignore)
+            written = _write_images(row, folder, stems[-1])
+            if as_masks:
+                written["masks"] = write_masks(row, drawn, folder, stems[-1], ignore)
+            else:
+                written["label"] = f"{stems[-1]}_label.nrrd"
+                write_label_map(row, drawn, folder / written["label"], ignore, overlap=overlap)
         except MedSegError as error:
             raise type(error)(f"{name}: {error}") from error
-        entries.append({"name": name, **files, **listed})
+        entries.append({"name": name, **written, **listed})
         mapping[name] = _origin(row, drawn)
     named = [
         {"value": item.value, "name": item.name, "color": list(item.color), "terminology": item.terminology}
@@ -133,13 +140,12 @@ def _write(
     document = {"schema_version": SCHEMA_VERSION, "classes": named, "cases": entries}
     if ignore is not None:
         document["ignore_label"] = ignore
+    if as_masks:
+        document["overlapping"] = True
     atomic.write_json(folder / CASES, document)
 
 
-def _write_case(
-    row: CaseRow, drawn: Sequence[SegmentClass], folder: Path, stem: str, overlap: Overlap, ignore: int | None
-) -> dict[str, Any]:
-    """drawn: the classes that were looked for; what belongs to others stays out of the label map."""
+def _write_images(row: CaseRow, folder: Path, stem: str) -> dict[str, Any]:
     images = []
     reference = row.volumes[0]
     for channel, volume in enumerate(row.volumes):
@@ -149,12 +155,7 @@ def _write_case(
         else:
             export_channel(volume, reference, path)
         images.append(path.name)
-    label = folder / f"{stem}_label.nrrd"
-    labels = label_map(row.segmentation, reference, drawn, overlap=overlap)
-    if row.region != "everywhere":
-        labels = np.where(labelled_voxels(row, labels > 0), labels, np.array(ignore, np.int16))
-    write_image(array_image(labels), volume_geometry(reference).ijk_to_ras, label)
-    return {"images": images, "label": label.name}
+    return {"images": images}
 
 
 def ignore_value(rows: Sequence[CaseRow]) -> int | None:

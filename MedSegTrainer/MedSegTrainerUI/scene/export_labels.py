@@ -1,12 +1,11 @@
-"""The segments of a case as one label map on the voxels of its volume."""
+"""The segments of a case on the voxels of its volume: as one label map, or where they overlap as a mask a class."""
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -24,25 +23,17 @@ from MedSegTrainerUI.scene.segment_layers import (
     stored_layers,
 )
 from MedSegTrainerUI.scene.segment_shapes import Shape, unstored_segments
-from MedSegTrainerUI.scene.volumes import array_image, relative_matrix, volume_geometry, write_image
+from MedSegTrainerUI.scene.volumes import relative_matrix, volume_geometry
 from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
 
-Overlap = Literal["refuse", "order"]
-MOST_REMEMBERED = 200  # segmentations: their overlap is looked at again only when something changed
+Overlap = Literal["masks", "order", "refuse"]  # each class is whole, the later one wins, or there is no training
+MOST_REMEMBERED = 1000  # segmentations: their overlap is looked at again only when something changed
 _overlaps: OrderedDict[object, Counter[tuple[int, int]]] = OrderedDict()
 
 
-def export_labels(
-    segmentation: SegmentationNode,
-    volume: VolumeNode,
-    classes: Sequence[SegmentClass],
-    path: Path,
-    *,
-    overlap: Overlap = "refuse",
-) -> None:
-    """Writes the label map as uncompressed NRRD on the voxels of ``volume``. Raises DataError or StorageError."""
-    labels = label_map(segmentation, volume, classes, overlap=overlap)
-    write_image(array_image(labels), volume_geometry(volume).ijk_to_ras, path)
+def overlap_choice(text: str) -> Overlap:
+    """What the scene remembers of it; the first where that is unknown."""
+    return next((known for known in get_args(Overlap) if known == text), "masks")
 
 
 def label_map(
@@ -50,8 +41,8 @@ def label_map(
 ) -> np.ndarray:
     """The values of the classes (z, y, x), uint8 or int16, 0 where no segment of them is; hidden segments count too.
 
-    overlap: "refuse" raises DataError where segments of two classes overlap; "order" gives such voxels to the class
-    that comes later in ``classes``. Segments of one class may overlap.
+    overlap: "order" gives voxels where segments of two classes overlap to the class that comes later in ``classes``;
+    else DataError is raised there, as a label map cannot hold both. Segments of one class may overlap.
     """
     ranks = _ranks(segmentation, classes)
     layers = all_layers(segmentation, ranks, volume)
@@ -62,7 +53,7 @@ def label_map(
     shared: Counter[tuple[int, int]] = Counter()
     for region, part in _parts(layers, ranks, segmentation, volume, labels.dtype):
         shared += _paint(labels[region], part)
-    if shared and overlap == "refuse":
+    if shared and overlap != "order":
         raise DataError(overlap_text(_named(shared, classes), volume))
     values = np.array([0, *(item.value for item in classes)], labels.dtype)
     return labels if (values == np.arange(len(values))).all() else values[labels]
@@ -114,8 +105,8 @@ def overlap_text(overlaps: Sequence[tuple[SegmentClass, SegmentClass, int]], vol
     """What overlaps and what can be done about it."""
     first, second, voxels = max(overlaps, key=lambda one: one[2])
     text = _(
-        "'{first}' and '{second}' overlap ({ml} ml), and a voxel can belong to one class only. Erase the overlap in "
-        "the Segment Editor (Masking: Overwrite other segments), merge the two, or let '{second}' win there."
+        "'{first}' and '{second}' overlap ({ml} ml). Erase the overlap in the Segment Editor (Masking: Overwrite "
+        "other segments), merge the two, or choose what becomes of it at 'Where segments overlap'."
     ).format(first=first.name, second=second.name, ml=f"{voxels * volume_geometry(volume).voxel_ml:.2g}")
     more = len(overlaps) - 1
     return text + (" " + _("{count} more pairs overlap.").format(count=more) if more else "")

@@ -247,6 +247,14 @@
         <translation>Zurücksetzen</translation>
     </message>
     <message>
+        <source>Where segments overlap:</source>
+        <translation>Wo Segmente überlappen:</translation>
+    </message>
+    <message>
+        <source>What becomes of segments that overlap.</source>
+        <translation>Was aus Segmenten wird, die überlappen.</translation>
+    </message>
+    <message>
         <source>Does what the line above suggests.</source>
         <translation>Tut, was die Zeile darüber vorschlägt.</translation>
     </message>
@@ -899,27 +907,27 @@
     </message>
     <message>
         <source>Model</source>
-        <translation type="unfinished"></translation>
+        <translation>Modell</translation>
     </message>
     <message>
         <source>Trained model to begin with: a job, a model folder or its zip. Empty: from nothing.</source>
-        <translation type="unfinished"></translation>
+        <translation>Trainiertes Modell, mit dem begonnen wird: ein Auftrag, ein Modellordner oder dessen Zip-Datei. Leer: von Anfang an.</translation>
     </message>
     <message>
         <source>Rename</source>
-        <translation type="unfinished"></translation>
+        <translation>Umbenennen</translation>
     </message>
     <message>
         <source>Classes of that model under their new names: [&apos;old=new&apos;, ...]. Two that become one are joined, one that becomes two is divided.</source>
-        <translation type="unfinished"></translation>
+        <translation>Klassen dieses Modells unter ihren neuen Namen: [&apos;alt=neu&apos;, ...]. Zwei, die eine werden, werden vereint; eine, aus der zwei werden, wird geteilt.</translation>
     </message>
     <message>
         <source>Adapt</source>
-        <translation type="unfinished"></translation>
+        <translation>Anpassen</translation>
     </message>
     <message>
         <source>Whether to go on with what can be kept where the model does not fit the data.</source>
-        <translation type="unfinished"></translation>
+        <translation>Ob mit dem, was bleiben kann, weitergemacht wird, wo das Modell nicht zu den Daten passt.</translation>
     </message>
     <message>
         <source>Type</source>
@@ -1507,6 +1515,30 @@
         <translation>Geht weiter, bis es gestoppt wird. Das bisher beste Modell ist jederzeit da.</translation>
     </message>
     <message>
+        <source>Start from:</source>
+        <translation>Ausgehen von:</translation>
+    </message>
+    <message>
+        <source>...</source>
+        <translation>...</translation>
+    </message>
+    <message>
+        <source>Choose a model from elsewhere: its folder or its zip file.</source>
+        <translation>Ein Modell von anderswo wählen: seinen Ordner oder seine Zip-Datei.</translation>
+    </message>
+    <message>
+        <source>was:</source>
+        <translation>war:</translation>
+    </message>
+    <message>
+        <source>Adapt: keep what fits</source>
+        <translation>Anpassen: behalten, was passt</translation>
+    </message>
+    <message>
+        <source>Where the model does not fit the data, such as other channels, much larger voxels, or 2D and 3D, what can be kept of it is kept. Without the check mark the training ends in words then.</source>
+        <translation>Wo das Modell nicht zu den Daten passt, etwa bei anderen Kanälen, viel größeren Voxeln oder 2D und 3D, wird von ihm behalten, was bleiben kann. Ohne das Häkchen endet das Training dann mit einer Erklärung.</translation>
+    </message>
+    <message>
         <source>&amp;Why?</source>
         <translation>War&amp;um?</translation>
     </message>
@@ -1571,108 +1603,6 @@
     </message>
 </context>
 <context>
-    <name>apply.model_card</name>
-    <message>
-        <source>The model {path} is not there any more. Choose another one, or train it again.</source>
-        <translation>Das Modell {path} ist nicht mehr da. Ein anderes wählen oder es neu trainieren.</translation>
-    </message>
-    <message>
-        <source>The job {name} has made no model yet. Train it first.</source>
-        <translation>{name} hat noch kein Modell hervorgebracht. Es zuerst trainieren.</translation>
-    </message>
-    <message>
-        <source>{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file.</source>
-        <translation>{path} enthält kein Modell. Einen Ordner mit model.json und weights.safetensors wählen oder seine Zip-Datei.</translation>
-    </message>
-    <message>
-        <source>{path} is a zip file without a model. Choose the zip of a model folder.</source>
-        <translation>{path} ist eine Zip-Datei ohne Modell. Die Zip-Datei eines Modellordners wählen.</translation>
-    </message>
-    <message>
-        <source>{path} is no model: it is not a zip file, or a damaged one. Choose a model folder or its zip.</source>
-        <translation>{path} ist kein Modell: Es ist keine Zip-Datei oder eine beschädigte. Einen Modellordner oder seine Zip-Datei wählen.</translation>
-    </message>
-    <message>
-        <source>{path} has model format {found}, and this version reads {known}. Update MedSegTrainer.</source>
-        <translation>{path} hat das Modellformat {found}, und diese Version liest {known}. MedSegTrainer aktualisieren.</translation>
-    </message>
-    <message>
-        <source>{path} cannot be read: {reason}. Choose a model that can be reached.</source>
-        <translation>{path} lässt sich nicht lesen: {reason}. Ein Modell wählen, das erreichbar ist.</translation>
-    </message>
-    <message>
-        <source>{path} is no model of MedSegTrainer: its description is damaged. Choose another one.</source>
-        <translation>{path} ist kein Modell von MedSegTrainer: Seine Beschreibung ist beschädigt. Ein anderes wählen.</translation>
-    </message>
-    <message>
-        <source>and {n} more</source>
-        <translation>und {n} weitere</translation>
-    </message>
-    <message>
-        <source>Classes and their Dice:</source>
-        <translation>Klassen und ihr Dice:</translation>
-    </message>
-    <message>
-        <source>Channels: {names}</source>
-        <translation>Kanäle: {names}</translation>
-    </message>
-    <message>
-        <source>It sees voxels of {x:.3g} x {y:.3g} x {z:.3g} mm.</source>
-        <translation>Es sieht Voxel von {x:.3g} x {y:.3g} x {z:.3g} mm.</translation>
-    </message>
-    <message>
-        <source>Folder or file: {path}</source>
-        <translation>Ordner oder Datei: {path}</translation>
-    </message>
-    <message>
-        <source>today {time}</source>
-        <translation>heute {time}</translation>
-    </message>
-    <message>
-        <source>yesterday {time}</source>
-        <translation>gestern {time}</translation>
-    </message>
-    <message>
-        <source>How good it is was not measured: all volumes were trained on. Check its results.</source>
-        <translation>Wie gut es ist, wurde nicht gemessen: An allen Volumina wurde trainiert. Seine Ergebnisse prüfen.</translation>
-    </message>
-    <message>
-        <source>Mean Dice {dice:.2f} on {n} volumes it was not trained on.</source>
-        <translation>Mittlerer Dice {dice:.2f} an {n} Volumina, an denen nicht trainiert wurde.</translation>
-    </message>
-    <message>
-        <source>Mean Dice {dice:.2f} on one volume it was not trained on.</source>
-        <translation>Mittlerer Dice {dice:.2f} an einem Volumen, an dem nicht trainiert wurde.</translation>
-    </message>
-    <message>
-        <source>Check its results with care.</source>
-        <translation>Seine Ergebnisse sorgfältig prüfen.</translation>
-    </message>
-    <message>
-        <source>Trained {when} on {n} volumes</source>
-        <translation>{when} an {n} Volumina trainiert</translation>
-    </message>
-    <message>
-        <source>images of {x} x {y} pixels</source>
-        <translation>Bilder von {x} x {y} Pixeln</translation>
-    </message>
-    <message>
-        <source>{x:.3g} x {y:.3g} x {z:.3g} mm</source>
-        <translation>{x:.3g} x {y:.3g} x {z:.3g} mm</translation>
-    </message>
-</context>
-<context>
-    <name>apply.model_list</name>
-    <message>
-        <source>{name} (no model)</source>
-        <translation>{name} (kein Modell)</translation>
-    </message>
-    <message>
-        <source>Dice {dice:.2f}</source>
-        <translation>Dice {dice:.2f}</translation>
-    </message>
-</context>
-<context>
     <name>apply.result_view</name>
     <message>
         <source>Segment</source>
@@ -1717,18 +1647,6 @@
 <context>
     <name>apply.section</name>
     <message>
-        <source>Model folder...</source>
-        <translation>Modellordner...</translation>
-    </message>
-    <message>
-        <source>Model file (zip)...</source>
-        <translation>Modelldatei (Zip)...</translation>
-    </message>
-    <message>
-        <source>What was trained here, newest first, and models that were used lately.</source>
-        <translation>Was hier trainiert wurde, das Neueste zuerst, und zuletzt benutzte Modelle.</translation>
-    </message>
-    <message>
         <source>There is no model yet: train one in section 2, or choose one with the button [...].</source>
         <translation>Es gibt noch kein Modell: eines in Abschnitt 2 trainieren oder mit dem Knopf [...] eines wählen.</translation>
     </message>
@@ -1771,18 +1689,6 @@
     <message>
         <source>Choose a model.</source>
         <translation>Ein Modell wählen.</translation>
-    </message>
-    <message>
-        <source>Choose the folder of a model</source>
-        <translation>Den Ordner eines Modells wählen</translation>
-    </message>
-    <message>
-        <source>Models (*.zip)</source>
-        <translation>Modelle (*.zip)</translation>
-    </message>
-    <message>
-        <source>Choose the zip file of a model</source>
-        <translation>Die Zip-Datei eines Modells wählen</translation>
     </message>
     <message>
         <source>{segmentation} was made on {other}, and gets the segments of {volume}.</source>
@@ -1864,10 +1770,6 @@
     <message>
         <source>There is no class to learn. Set the check mark of at least one in the list of classes.</source>
         <translation>Es gibt keine Klasse zu lernen. In der Liste der Klassen mindestens ein Häkchen setzen.</translation>
-    </message>
-    <message>
-        <source>Let the later class win</source>
-        <translation>Die spätere Klasse gewinnen lassen</translation>
     </message>
     <message>
         <source>Rename &apos;{name}&apos;</source>
@@ -2133,6 +2035,33 @@
     <message>
         <source>Not drawn, so nothing is known of it: {names}.</source>
         <translation>Nicht gezeichnet, also ist nichts darüber bekannt: {names}.</translation>
+    </message>
+</context>
+<context>
+    <name>data.overlap_row</name>
+    <message>
+        <source>each is learned whole</source>
+        <translation>jedes wird ganz gelernt</translation>
+    </message>
+    <message>
+        <source>the later class wins</source>
+        <translation>die spätere Klasse gewinnt</translation>
+    </message>
+    <message>
+        <source>do not train</source>
+        <translation>nicht trainieren</translation>
+    </message>
+    <message>
+        <source>A voxel can have several classes, such as a tumor inside of a liver: the network answers for each class by itself, and its results overlap, too.</source>
+        <translation>Ein Voxel kann mehrere Klassen haben, etwa ein Tumor in einer Leber: Das Netz antwortet für jede Klasse einzeln, und auch seine Ergebnisse überlappen.</translation>
+    </message>
+    <message>
+        <source>A voxel has one class: where segments overlap, the one that comes later in the list of classes. Right for small slips, and for a tumor that was drawn over the liver around it.</source>
+        <translation>Ein Voxel hat eine Klasse: wo Segmente überlappen, die in der Liste der Klassen spätere. Richtig bei kleinen Ausrutschern und bei einem Tumor, der über die Leber um ihn gezeichnet wurde.</translation>
+    </message>
+    <message>
+        <source>Segments that overlap are told as errors, to be corrected.</source>
+        <translation>Segmente, die überlappen, werden als Fehler gemeldet, um sie zu verbessern.</translation>
     </message>
 </context>
 <context>
@@ -2718,6 +2647,10 @@
 <context>
     <name>jobs.event_text</name>
     <message>
+        <source>the model as it came: Dice {dice}</source>
+        <translation>das Modell, wie es kam: Dice {dice}</translation>
+    </message>
+    <message>
         <source>epoch {epoch}: Dice {dice}</source>
         <translation>Epoche {epoch}: Dice {dice}</translation>
     </message>
@@ -2784,6 +2717,14 @@
     <message>
         <source>broken off</source>
         <translation>abgebrochen</translation>
+    </message>
+    <message>
+        <source>started from {name}</source>
+        <translation>ausgegangen von {name}</translation>
+    </message>
+    <message>
+        <source>started from {name}: {before:.2f} -&gt; {now:.2f}</source>
+        <translation>ausgegangen von {name}: {before:.2f} -&gt; {now:.2f}</translation>
     </message>
     <message>
         <source>Starting: PyTorch is being loaded ...</source>
@@ -2941,6 +2882,155 @@
     </message>
 </context>
 <context>
+    <name>models.model_card</name>
+    <message>
+        <source>The model {path} is not there any more. Choose another one, or train it again.</source>
+        <translation>Das Modell {path} ist nicht mehr da. Ein anderes wählen oder es neu trainieren.</translation>
+    </message>
+    <message>
+        <source>The job {name} has made no model yet. Train it first.</source>
+        <translation>{name} hat noch kein Modell hervorgebracht. Es zuerst trainieren.</translation>
+    </message>
+    <message>
+        <source>{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file.</source>
+        <translation>{path} enthält kein Modell. Einen Ordner mit model.json und weights.safetensors wählen oder seine Zip-Datei.</translation>
+    </message>
+    <message>
+        <source>{path} is a zip file without a model. Choose the zip of a model folder.</source>
+        <translation>{path} ist eine Zip-Datei ohne Modell. Die Zip-Datei eines Modellordners wählen.</translation>
+    </message>
+    <message>
+        <source>{path} is no model: it is not a zip file, or a damaged one. Choose a model folder or its zip.</source>
+        <translation>{path} ist kein Modell: Es ist keine Zip-Datei oder eine beschädigte. Einen Modellordner oder seine Zip-Datei wählen.</translation>
+    </message>
+    <message>
+        <source>{path} has model format {found}, and this version reads {known}. Update MedSegTrainer.</source>
+        <translation>{path} hat das Modellformat {found}, und diese Version liest {known}. MedSegTrainer aktualisieren.</translation>
+    </message>
+    <message>
+        <source>{path} cannot be read: {reason}. Choose a model that can be reached.</source>
+        <translation>{path} lässt sich nicht lesen: {reason}. Ein Modell wählen, das erreichbar ist.</translation>
+    </message>
+    <message>
+        <source>{path} is no model of MedSegTrainer: its description is damaged. Choose another one.</source>
+        <translation>{path} ist kein Modell von MedSegTrainer: Seine Beschreibung ist beschädigt. Ein anderes wählen.</translation>
+    </message>
+    <message>
+        <source>and {n} more</source>
+        <translation>und {n} weitere</translation>
+    </message>
+    <message>
+        <source>Classes and their Dice:</source>
+        <translation>Klassen und ihr Dice:</translation>
+    </message>
+    <message>
+        <source>Channels: {names}</source>
+        <translation>Kanäle: {names}</translation>
+    </message>
+    <message>
+        <source>It sees voxels of {x:.3g} x {y:.3g} x {z:.3g} mm.</source>
+        <translation>Es sieht Voxel von {x:.3g} x {y:.3g} x {z:.3g} mm.</translation>
+    </message>
+    <message>
+        <source>Folder or file: {path}</source>
+        <translation>Ordner oder Datei: {path}</translation>
+    </message>
+    <message>
+        <source>today {time}</source>
+        <translation>heute {time}</translation>
+    </message>
+    <message>
+        <source>yesterday {time}</source>
+        <translation>gestern {time}</translation>
+    </message>
+    <message>
+        <source>How good it is was not measured: all volumes were trained on. Check its results.</source>
+        <translation>Wie gut es ist, wurde nicht gemessen: An allen Volumina wurde trainiert. Seine Ergebnisse prüfen.</translation>
+    </message>
+    <message>
+        <source>Mean Dice {dice:.2f} on {n} volumes it was not trained on.</source>
+        <translation>Mittlerer Dice {dice:.2f} an {n} Volumina, an denen nicht trainiert wurde.</translation>
+    </message>
+    <message>
+        <source>Mean Dice {dice:.2f} on one volume it was not trained on.</source>
+        <translation>Mittlerer Dice {dice:.2f} an einem Volumen, an dem nicht trainiert wurde.</translation>
+    </message>
+    <message>
+        <source>Check its results with care.</source>
+        <translation>Seine Ergebnisse sorgfältig prüfen.</translation>
+    </message>
+    <message>
+        <source>Trained {when} on {n} volumes</source>
+        <translation>{when} an {n} Volumina trainiert</translation>
+    </message>
+    <message>
+        <source>images of {x} x {y} pixels</source>
+        <translation>Bilder von {x} x {y} Pixeln</translation>
+    </message>
+    <message>
+        <source>{x:.3g} x {y:.3g} x {z:.3g} mm</source>
+        <translation>{x:.3g} x {y:.3g} x {z:.3g} mm</translation>
+    </message>
+    <message>
+        <source>Started from {models}.</source>
+        <translation>Ausgegangen von {models}.</translation>
+    </message>
+    <message>
+        <source>, that from </source>
+        <translation>, dieses von </translation>
+    </message>
+    <message>
+        <source>1 volume</source>
+        <translation>1 Volumen</translation>
+    </message>
+    <message>
+        <source>{n} volumes</source>
+        <translation>{n} Volumina</translation>
+    </message>
+    <message>
+        <source>Dice {dice:.2f}</source>
+        <translation>Dice {dice:.2f}</translation>
+    </message>
+</context>
+<context>
+    <name>models.model_chooser</name>
+    <message>
+        <source>Model folder...</source>
+        <translation>Modellordner...</translation>
+    </message>
+    <message>
+        <source>Model file (zip)...</source>
+        <translation>Modelldatei (Zip)...</translation>
+    </message>
+    <message>
+        <source>What was trained here, newest first, and models that were used lately.</source>
+        <translation>Was hier trainiert wurde, das Neueste zuerst, und zuletzt benutzte Modelle.</translation>
+    </message>
+    <message>
+        <source>Choose the folder of a model</source>
+        <translation>Den Ordner eines Modells wählen</translation>
+    </message>
+    <message>
+        <source>Models (*.zip)</source>
+        <translation>Modelle (*.zip)</translation>
+    </message>
+    <message>
+        <source>Choose the zip file of a model</source>
+        <translation>Die Zip-Datei eines Modells wählen</translation>
+    </message>
+</context>
+<context>
+    <name>models.model_list</name>
+    <message>
+        <source>{name} (no model)</source>
+        <translation>{name} (kein Modell)</translation>
+    </message>
+    <message>
+        <source>Dice {dice:.2f}</source>
+        <translation>Dice {dice:.2f}</translation>
+    </message>
+</context>
+<context>
     <name>samples.sample_data</name>
     <message>
         <source>MedSegTrainer</source>
@@ -3038,12 +3128,36 @@
         <translation>Ein Teil der Segmente liegt außerhalb des Volumens und wird nicht gelernt.</translation>
     </message>
     <message>
-        <source>&apos;{second}&apos; over &apos;{first}&apos;</source>
-        <translation>„{second}“ über „{first}“</translation>
+        <source>Segments overlap, and each is learned whole: {pairs}.</source>
+        <translation>Segmente überlappen, und jedes wird ganz gelernt: {pairs}.</translation>
+    </message>
+    <message>
+        <source>&apos;{first}&apos; and &apos;{second}&apos; ({ml} ml)</source>
+        <translation>„{first}“ und „{second}“ ({ml} ml)</translation>
     </message>
     <message>
         <source>Segments overlap; the later class wins: {pairs}.</source>
         <translation>Segmente überlappen; die spätere Klasse gewinnt: {pairs}.</translation>
+    </message>
+    <message>
+        <source>&apos;{second}&apos; over &apos;{first}&apos; ({ml} ml)</source>
+        <translation>„{second}“ über „{first}“ ({ml} ml)</translation>
+    </message>
+    <message>
+        <source>Segments overlap in {case} alone, by {ml} ml: a slip of the pen?</source>
+        <translation>Nur in {case} überlappen Segmente, um {ml} ml: ein Ausrutscher?</translation>
+    </message>
+    <message>
+        <source>Erase it there in the Segment Editor (Masking: Overwrite other segments), or let the later class win. As it is, all classes are learned as overlapping ones.</source>
+        <translation>Es dort im Segment-Editor löschen (Maskierung: andere Segmente überschreiben) oder die spätere Klasse gewinnen lassen. So, wie es ist, werden alle Klassen als überlappende gelernt.</translation>
+    </message>
+    <message>
+        <source>Segments overlap in {count} cases: a voxel can have several classes, and each is learned by itself.</source>
+        <translation>In {count} Fällen überlappen Segmente: Ein Voxel kann mehrere Klassen haben, und jede wird für sich gelernt.</translation>
+    </message>
+    <message>
+        <source>Segments overlap in {case}: a voxel can have several classes, and each is learned by itself.</source>
+        <translation>In {case} überlappen Segmente: Ein Voxel kann mehrere Klassen haben, und jede wird für sich gelernt.</translation>
     </message>
     <message>
         <source>Hidden in the views, and learned all the same: {names}.</source>
@@ -3128,8 +3242,8 @@
         <translation>Labelwerte müssen zwischen 0 und {most} liegen.</translation>
     </message>
     <message>
-        <source>&apos;{first}&apos; and &apos;{second}&apos; overlap ({ml} ml), and a voxel can belong to one class only. Erase the overlap in the Segment Editor (Masking: Overwrite other segments), merge the two, or let &apos;{second}&apos; win there.</source>
-        <translation>„{first}“ und „{second}“ überlappen ({ml} ml), und ein Voxel kann nur zu einer Klasse gehören. Die Überlappung im Segment-Editor löschen (Maskierung: andere Segmente überschreiben), beide zusammenfassen oder dort „{second}“ gewinnen lassen.</translation>
+        <source>&apos;{first}&apos; and &apos;{second}&apos; overlap ({ml} ml). Erase the overlap in the Segment Editor (Masking: Overwrite other segments), merge the two, or choose what becomes of it at &apos;Where segments overlap&apos;.</source>
+        <translation>„{first}“ und „{second}“ überlappen ({ml} ml). Die Überlappung im Segment-Editor löschen (Maskierung: andere Segmente überschreiben), beide zusammenfassen oder bei „Wo Segmente überlappen“ wählen, was daraus wird.</translation>
     </message>
     <message>
         <source>{count} more pairs overlap.</source>
@@ -3139,6 +3253,13 @@
 <context>
     <name>scene.import_segments</name>
     <message>
+        <source>{name} is made of surfaces, which cannot take voxels. Choose a new segmentation, or make the binary labelmap its source in the Segmentations module.</source>
+        <translation>{name} besteht aus Oberflächen, die keine Voxel aufnehmen. Eine neue Segmentierung wählen oder im Modul „Segmentierungen“ die binäre Labelmap zur Quelle machen.</translation>
+    </message>
+</context>
+<context>
+    <name>scene.label_files</name>
+    <message>
         <source>{path} cannot be read. Is the file there and complete?</source>
         <translation>{path} lässt sich nicht lesen. Ist die Datei da und vollständig?</translation>
     </message>
@@ -3147,8 +3268,8 @@
         <translation>{path} ist keine Labelmap: Sie braucht eine ganze Zahl je Voxel.</translation>
     </message>
     <message>
-        <source>{name} is made of surfaces, which cannot take voxels. Choose a new segmentation, or make the binary labelmap its source in the Segmentations module.</source>
-        <translation>{name} besteht aus Oberflächen, die keine Voxel aufnehmen. Eine neue Segmentierung wählen oder im Modul „Segmentierungen“ die binäre Labelmap zur Quelle machen.</translation>
+        <source>{path} has {count} layers, and does not say which segments are in them. Save it as a segmentation.</source>
+        <translation>{path} hat {count} Ebenen und sagt nicht, welche Segmente darin sind. Es als Segmentierung speichern.</translation>
     </message>
 </context>
 <context>
@@ -3362,6 +3483,21 @@
     <message>
         <source>{case} has the lowest mean Dice. A click shows it where the prediction differs most, and asks for it.</source>
         <translation>{case} hat den niedrigsten mittleren Dice. Ein Klick zeigt ihn dort, wo die Vorhersage am meisten abweicht, und fordert sie an.</translation>
+    </message>
+</context>
+<context>
+    <name>train.rename_row</name>
+    <message>
+        <source>A class of the table above.</source>
+        <translation>Eine Klasse der Tabelle oben.</translation>
+    </message>
+    <message>
+        <source>new</source>
+        <translation>neu</translation>
+    </message>
+    <message>
+        <source>What the class was in the model, as which it goes on; of several it becomes one. What is new is learned from the beginning.</source>
+        <translation>Was die Klasse im Modell war, als das sie weiterlernt; aus mehreren wird sie eine. Was neu ist, wird von Anfang an gelernt.</translation>
     </message>
 </context>
 <context>
@@ -3591,6 +3727,64 @@
     <message>
         <source>Default: {value}</source>
         <translation>Vorgabe: {value}</translation>
+    </message>
+</context>
+<context>
+    <name>train.start_box</name>
+    <message>
+        <source>nothing</source>
+        <translation>nichts</translation>
+    </message>
+    <message>
+        <source>Or start from nothing.</source>
+        <translation>Oder von Anfang an trainieren: nichts.</translation>
+    </message>
+    <message>
+        <source>{name} is an ensemble of {count} models, and a training starts from one. Choose the folder of one of them with the button [...].</source>
+        <translation>{name} ist ein Ensemble aus {count} Modellen, und ein Training geht von einem aus. Mit der Schaltfläche [...] den Ordner eines davon wählen.</translation>
+    </message>
+    <message>
+        <source>Set the check mark of &apos;Adapt&apos; to go on with what fits, or choose another model.</source>
+        <translation>Mit dem Häkchen „Anpassen“ geht es mit dem weiter, was passt; oder ein anderes Modell wählen.</translation>
+    </message>
+</context>
+<context>
+    <name>train.start_fit</name>
+    <message>
+        <source>Kept: {names}.</source>
+        <translation>Bleibt: {names}.</translation>
+    </message>
+    <message>
+        <source>New: {names}.</source>
+        <translation>Neu: {names}.</translation>
+    </message>
+    <message>
+        <source>Dropped: {names}.</source>
+        <translation>Entfällt: {names}.</translation>
+    </message>
+    <message>
+        <source>The model knows {names}; further volumes are new to it.</source>
+        <translation>Das Modell kennt {names}; weitere Volumina sind ihm neu.</translation>
+    </message>
+    <message>
+        <source>{name} (was {olds})</source>
+        <translation>{name} (war {olds})</translation>
+    </message>
+    <message>
+        <source>{names} and {n} more</source>
+        <translation>{names} und {n} weitere</translation>
+    </message>
+    <message>
+        <source>The model takes {wanted} volumes a case ({names}), and the cases have {count}.</source>
+        <translation>Das Modell braucht {wanted} Volumina je Fall ({names}), und die Fälle haben {count}.</translation>
+    </message>
+    <message>
+        <source>The model is one for volumes, and the cases are single slices.</source>
+        <translation>Das Modell ist eines für Volumina, und die Fälle sind einzelne Schichten.</translation>
+    </message>
+    <message>
+        <source>The model is one for single images, and the cases are volumes.</source>
+        <translation>Das Modell ist eines für einzelne Bilder, und die Fälle sind Volumina.</translation>
     </message>
 </context>
 <context>

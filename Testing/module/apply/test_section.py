@@ -16,7 +16,7 @@ from MedSegTrainerUI.apply.section import ApplySection
 from MedSegTrainerUI.jobs.job_list import JobList
 from MedSegTrainerUI.jobs.job_trash import JobTrash
 from MedSegTrainerUI.parameter_node import Parameters
-from MedSegTrainerUI.scene.import_segments import read_label_map
+from MedSegTrainerUI.scene.label_files import read_layers
 from MedSegTrainerUI.scene.volumes import array_image, write_image
 from tooltips import tooltip
 
@@ -66,7 +66,7 @@ class Panel:
 
     def play(self, case):
         """Above 100 is class 1, above 200 class 2."""
-        stored = read_label_map(self.folder.read_document()["config"]["cases"][case][0])
+        stored = read_layers(self.folder.read_document()["config"]["cases"][case][0])[0]
         labels = (stored.array > 100).astype(np.uint8) + (stored.array > 200)
         write_image(array_image(labels), stored.ijk_to_ras, self.folder.path / "results" / f"{case}.seg.nrrd")
 
@@ -170,15 +170,15 @@ class TestWhatIsMissingIsSaid:
 class TestOtherModels:
     def test_a_folder_and_a_zip(self, section, make_model, tmp_path):
         folder = make_model("models/mine")
-        section._choose(str(folder))
+        section.models.choose(str(folder))
         assert section.parameters.model == str(folder) and section.card.path == folder
         with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
             for file in folder.iterdir():
                 archive.write(file, file.name)
-        section._choose(str(tmp_path / "packed.zip"))
+        section.models.choose(str(tmp_path / "packed.zip"))
         assert section.card.path.name == "packed.zip"
         assert section.ui.modelSelector.count == 2 and section.ui.modelSelector.currentText.startswith("packed, ")
-        section.onModel(1)
+        section.models.onModel(1)
         assert section.parameters.model == str(folder)
 
     def test_what_is_no_model_is_told_and_not_chosen(self, section, make_model, tmp_path):
@@ -186,12 +186,12 @@ class TestOtherModels:
         choose(section, folder)
         wrong = tmp_path / "photo.zip"
         wrong.write_text("a photo")
-        section._choose(str(wrong))
+        section.models.choose(str(wrong))
         assert "it is not a zip file" in message(section)
         assert section.parameters.model == str(folder) and section.card is not None
 
     def test_a_dialog_that_is_cancelled_changes_nothing(self, section):
-        section._choose("")
+        section.models.choose("")
         assert message(section) == "" and section.parameters.model == ""
 
 

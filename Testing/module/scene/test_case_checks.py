@@ -133,13 +133,35 @@ def test_segments_of_another_volume_are_noticed(make_row, make_volume):
     assert found([row]) == [("warning", "A", "A part of the segments lies outside of the volume, and is not learned.")]
 
 
-def test_overlap_is_an_error_that_can_be_settled(make_row):
+def test_what_becomes_of_overlap_is_told(make_row):
+    """8 voxels of 2.2 mm3."""
     row = make_row("A", {"liver": box(0, 4), "tumor": box(2, 5)})
-    (one,) = check_rows([row], find_classes([row], {}))
-    assert one.severity == "error" and one.action == "order" and "'liver' and 'tumor' overlap" in one.message
-    assert found([row], overlap="order") == [
-        ("note", "A", "Segments overlap; the later class wins: 'tumor' over 'liver'.")
+    assert found([row]) == [
+        ("note", "A", "Segments overlap, and each is learned whole: 'liver' and 'tumor' (0.018 ml)."),
+        ("note", "", "Segments overlap in A: a voxel can have several classes, and each is learned by itself."),
     ]
+    assert found([row], overlap="order") == [
+        ("note", "A", "Segments overlap; the later class wins: 'tumor' over 'liver' (0.018 ml).")
+    ]
+    (one,) = check_rows([row], find_classes([row], {}), overlap="refuse")
+    assert one.severity == "error" and "'liver' and 'tumor' overlap (0.018 ml)" in one.message
+
+
+def test_overlap_in_several_cases_is_meant(make_row):
+    rows = [make_row(name, {"liver": box(0, 4), "tumor": box(2, 5)}) for name in ("A", "B")]
+    general = [message for _severity, case, message in found(rows) if not case]
+    assert general == ["Segments overlap in 2 cases: a voxel can have several classes, and each is learned by itself."]
+
+
+def test_a_little_overlap_in_one_case_may_be_a_slip(make_row):
+    slipped, nothing = {"liver": box(0, 5), "tumor": box(4, 6)}, {"liver": box(0, 2), "tumor": box(3, 5)}
+    slipped["tumor"][5] = True  # so that one voxel of many is shared
+    rows = [make_row("A", nothing), make_row("B", slipped)]
+    (one,) = [one for one in check_rows(rows, find_classes(rows, {})) if not one.case]
+    assert one.severity == "warning" and one.message.startswith("Segments overlap in B alone, by 0.0")
+    assert "Erase it there" in one.remedy and "as overlapping ones" in one.remedy
+    both = [make_row("C", slipped), rows[1]]
+    assert [one.severity for one in check_rows(both, find_classes(both, {})) if not one.case] == ["note"]
 
 
 def test_a_segment_that_alone_is_hidden_is_told(make_row):

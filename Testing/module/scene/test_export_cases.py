@@ -235,10 +235,49 @@ def test_overlap_is_refused_or_settled_by_the_order(rows, make_segmentation, tmp
     )  # fmt: skip
     classes = find_classes([row], {})
     with pytest.raises(DataError, match="O: 'a' and 'b' overlap"):
-        export_cases([row], classes, tmp_path / "data")
+        export_cases([row], classes, tmp_path / "data", overlap="refuse")
     export_cases([row], classes, tmp_path / "data", overlap="order")
     label = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "data" / "O_label.nrrd")))
     np.testing.assert_array_equal(label, whole * (1 + (np.arange(10) > 5)))
+
+
+def test_overlapping_segments_are_a_mask_each_in_every_case(rows, make_segmentation, masks, tmp_path):
+    """Also where nothing overlaps; what was not drawn has none, and what is absent an empty one."""
+    volume, whole = rows[0].volumes[0], masks["liver"] | masks["tumor"]
+    nothing, cyst = ~whole & whole, np.zeros(SHAPE, bool)
+    cyst[5, 7, 6:] = True
+    nested, bare = (
+        CaseRow(name=name, volumes=rows[0].volumes, segmentation=make_segmentation(name, volume, drawn))
+        for name, drawn in (
+            ("N", {"liver": whole, "tumor": masks["tumor"], "cyst": cyst}),
+            ("B", {"liver": masks["liver"], "tumor": None, "cyst": None}),
+        )
+    )
+    for number, row in enumerate((nested, bare, rows[1])):
+        folder = tmp_path / str(number)
+        used = [nested] if row is nested else [nested, replace(row, volumes=rows[1].volumes)]
+        export_cases(used, find_classes(used, {}), folder)
+        document = json.loads((folder / "cases.json").read_text())
+        assert document["overlapping"] is True and all("label" not in case for case in document["cases"])
+        expected = {
+            nested: {"liver": whole, "tumor": masks["tumor"], "cyst": cyst},
+            bare: {"liver": masks["liver"], "tumor": nothing, "cyst": nothing},
+            rows[1]: masks,
+        }[row]
+        case = document["cases"][-1]
+        assert list(case["masks"]) == list(expected) and ("drawn" in case) == (row is rows[1])
+        image = sitk.ReadImage(str(folder / case["images"][0]))
+        for name, file in case["masks"].items():
+            written = sitk.ReadImage(str(folder / file))
+            np.testing.assert_array_equal(sitk.GetArrayFromImage(written) != 0, expected[name])
+            assert written.IsSameImageGeometryAs(image, 1e-9, 1e-9)
+
+
+def test_without_overlap_there_are_label_maps_as_ever(rows, tmp_path):
+    export_cases(rows, find_classes(rows, {}), tmp_path / "data")
+    document = json.loads((tmp_path / "data" / "cases.json").read_text())
+    assert "overlapping" not in document
+    assert all(case.keys() == {"name", "images", "label"} for case in document["cases"])
 
 
 @pytest.mark.parametrize(("rows_", "classes"), [([], ["x"]), (["x"], [])])
@@ -253,3 +292,21 @@ def test_the_scene_stays_as_it_is(rows, tmp_path):
     export_cases(rows, find_classes(rows, {}), tmp_path / "data")
     nodes = [slicer.mrmlScene.GetNthNode(index) for index in range(slicer.mrmlScene.GetNumberOfNodes())]
     assert [(node.GetID(), node.GetMTime()) for node in nodes] == before
+
+
+def test_masks_say_where_nobody_labelled(rows, make_segmentation, masks, tmp_path):
+    """In slices across z that have nothing of any class, all masks are unknown."""
+    segmentation = make_segmentation("N", rows[0].volumes[0], {"liver": segmented(masks), "tumor": masks["tumor"]})
+    row = replace(rows[0], segmentation=segmentation, region="slices", axis="z")
+    export_cases([row], find_classes([row], {}), tmp_path / "data")
+    document = json.loads((tmp_path / "data" / "cases.json").read_text())
+    ignore = document["ignore_label"]
+    (case,) = document["cases"]
+    for name, file in case["masks"].items():
+        values = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "data" / file)))
+        assert {k for k in range(SHAPE[0]) if (values[k] == ignore).all()} == {0, 4, 5}
+        np.testing.assert_array_equal(values[1:4] > 0, (masks["tumor"] if name == "tumor" else segmented(masks))[1:4])
+
+
+def segmented(masks):
+    return masks["liver"] | masks["tumor"]
