@@ -76,9 +76,7 @@ def compared_classes(pairs: Sequence[Pair]) -> ComparedClasses | None:
     return ComparedClasses(classes=classes, overlapping=overlapping)
 
 
-def sources_of(
-    pair: Pair, classes: Sequence[LabelClass], ignored: int | None, *, overlapping: bool = True
-) -> Sources:
+def sources_of(pair: Pair, classes: Sequence[LabelClass], ignored: int | None, *, overlapping: bool = True) -> Sources:
     """The labels of both sides by these classes; ignored: the value of voxels that nobody labelled, in the reference.
 
     A label map without names, regions or channels has the number of a class where that is alone.

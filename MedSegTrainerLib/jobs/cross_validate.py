@@ -73,6 +73,7 @@ def conclude(cross_validation: CrossValidation, done: Sequence[int], emit: Emit)
                 prediction=path,
                 reference=_labels(cross_validation, name),
                 image=cross_validation.case(name).images[0],
+                drawn=cross_validation.case(name).drawn,
                 labels=_form(cross_validation, name),
             )
             for index in done
@@ -141,7 +142,7 @@ def _halved_pair(cross_validation: CrossValidation, emit: Emit) -> list[Pair]:
     labels = joined(case, cross_validation.folder.path / "halves", (first, second), values, plan.ignore_label)
     output = cross_validation.folder.report / "predictions" / f"{case.name}.seg.nrrd"
     write_result(labels, output, plan)
-    return [Pair(name=case.name, prediction=output, reference=case.label, image=case.images[0])]
+    return [Pair(name=case.name, prediction=output, reference=case.label, image=case.images[0], drawn=case.drawn)]
 
 
 def _left_out(cross_validation: CrossValidation) -> list[str]:

@@ -118,14 +118,16 @@ def _severity(case: str, findings: Sequence[Finding]) -> tuple[int, int, str]:
 
 
 def _class_row(item: LabelClass, scans: Sequence[CaseScan]) -> dict[str, Any]:
-    having = [(scan.voxels[item.value], scan.geometry.voxel_volume_mm3) for scan in scans if item.value in scan.voxels]
+    known = [scan for scan in scans if scan.knows(item.name)]
+    having = [(scan.voxels[item.value], scan.geometry.voxel_volume_mm3) for scan in known if item.value in scan.voxels]
     ml = [count * volume / 1000 for count, volume in having]
-    total = sum(scan.known_voxels for scan in scans)
+    total = sum(scan.known_voxels for scan in known)
     return {
         "value": item.value,
         "name": item.name,
         "color": list(item.color),
         "cases": len(having),
+        "drawn": len(known),
         "share": sum(count for count, _ in having) / max(total, 1),
         "voxels_median": float(np.median([count for count, _ in having])) if having else None,
         "ml_min": min(ml, default=None),

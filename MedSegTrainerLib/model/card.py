@@ -8,6 +8,7 @@ from typing import Any
 
 from MedSegTrainerLib.config.network_settings import network_settings
 from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.model.lineage import UNCHANGED, is_unchanged, lineage_lines
 
 MEASURED_ON = {
     "test": "test cases, which had no part in its training",
@@ -23,9 +24,10 @@ def card_text(plans: Sequence[Plan], document: Mapping[str, Any]) -> str:
     training, metrics, data = (document.get(key, {}) for key in ("training", "metrics", "data"))
     first = document["members"][0] if document.get("members") else document
     blocks = [
-        ("Finds", [f"{item.name} (label {item.value})" for item in plans[0].classes]),
+        ("Finds", _finds(plans[0])),
         ("Needs", _needs(plans[0], data)),
         ("Trained on", _data(training, data)),
+        ("Began as", lineage_lines(training)),
         ("How good", _quality(plans[0], training, metrics)),
         ("Curve", _curve(first.get("curves", []))),
         ("Made", _provenance(plans[0], training, len(plans), str(document.get("made_by", "")))),
@@ -45,6 +47,11 @@ def card_page(plans: Sequence[Plan], document: Mapping[str, Any]) -> str:
 
 def _block(title: str, lines: Sequence[str]) -> list[str]:
     return [f"{title if index == 0 else '':<12}{line}" for index, line in enumerate(lines)]
+
+
+def _finds(plan: Plan) -> list[str]:
+    lines = [f"{item.name} (label {item.value})" for item in plan.classes]
+    return [*lines, "a voxel may have several of these: they overlap"] if plan.overlapping else lines
 
 
 def _needs(plan: Plan, data: Mapping[str, Any]) -> list[str]:
@@ -103,6 +110,8 @@ def _provenance(plan: Plan, training: Mapping[str, Any], members: int, made_by: 
         lines[0] = f"an ensemble of {members} models: {lines[0]}"
     lines.append(f"patches of {' x '.join(map(str, plan.patch_size))} voxels, {plan.loss.loss_type} loss")
     lines.append(f"{plan.optimizer_type}, learning rate {plan.learning_rate:g}, {plan.lr_schedule}")
-    if "epoch" in training:
+    if is_unchanged(training):
+        lines.append(f"{UNCHANGED[0].lower()}{UNCHANGED[1:]}")
+    elif "epoch" in training:
         lines.append(f"best after {training['epoch']} epochs, {training.get('steps')} steps")
     return [*lines, *([f"with {made_by}"] if made_by else [])]
