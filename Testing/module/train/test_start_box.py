@@ -21,8 +21,9 @@ def choose(train, path):
 
 
 def start_of(panel):
-    """The section ``start`` of the newest job."""
-    return panel.environment.started[-1].read_document()["config"]["start"]
+    """What the newest job starts from."""
+    config = panel.environment.started[-1].read_document()["config"]["start"]
+    return {name: config[name] for name in ("model", "rename", "adapt")}
 
 
 def told(train):
