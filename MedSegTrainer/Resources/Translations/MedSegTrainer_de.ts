@@ -3591,12 +3591,16 @@
         <translation>Oben Trainingsdaten hinzufügen: Volumina mit ihren Segmentierungen.</translation>
     </message>
     <message>
+        <source>the network is chosen for them when training starts</source>
+        <translation>das Netz wird beim Start passend gewählt</translation>
+    </message>
+    <message>
         <source>the network is {name}, as set under Advanced</source>
         <translation>das Netz ist {name}, wie unter „Erweitert“ eingestellt</translation>
     </message>
     <message>
-        <source>the network is chosen for them when training starts</source>
-        <translation>das Netz wird beim Start passend gewählt</translation>
+        <source>the network is that of the model</source>
+        <translation>das Netz ist das des Modells</translation>
     </message>
     <message>
         <source>{cases}; {chosen}.</source>
