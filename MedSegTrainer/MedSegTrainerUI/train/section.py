@@ -206,7 +206,7 @@ class TrainSection:
         rows, classes = self.panel.rows(), self.panel.classes()
         folder = self.panel.jobs.new("-".join(item.name for item in classes[:NAMES_IN_A_JOB]))
         minutes, device = open_scene(self.parameters).duration.value, self.panel.environment.device
-        config = training_config(self.changes(), minutes, folder.path / "data", device, self.start.config())
+        config = training_config(self.changes(), minutes, folder.path / "data", device, self.start.settings())
         try:
             self._is_exporting(_("the cases"))
             folder.create(config)

@@ -90,7 +90,7 @@ def test_one_class_of_the_model_can_become_two(panel, train, ui, cases, make_mod
     ui.renameSelector.setCurrentIndex(0)
     (same,) = menu(train)
     assert same.checked and not same.enabled, "by its name"
-    assert train.start.config().rename == ["liver=liver", "liver=left lobe"]
+    assert train.start.settings()["start.rename"] == ["liver=liver", "liver=left lobe"]
 
 
 def test_equal_names_need_no_row(panel, train, ui, cases, make_model):
