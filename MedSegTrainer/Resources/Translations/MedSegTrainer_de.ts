@@ -930,6 +930,22 @@
         <translation>Ob mit dem, was bleiben kann, weitergemacht wird, wo das Modell nicht zu den Daten passt.</translation>
     </message>
     <message>
+        <source>Rate factor</source>
+        <translation>Faktor der Lernrate</translation>
+    </message>
+    <message>
+        <source>What the learning rate is multiplied by, unless it is set.</source>
+        <translation>Womit die Lernrate malgenommen wird, wenn sie nicht festgelegt ist.</translation>
+    </message>
+    <message>
+        <source>Frozen share</source>
+        <translation>Eingefrorener Anteil</translation>
+    </message>
+    <message>
+        <source>Share of the training in which nothing but the last layer learns, and the first one of new channels.</source>
+        <translation>Anteil des Trainings, in dem nur die letzte Schicht lernt, und die erste bei neuen Kanälen.</translation>
+    </message>
+    <message>
         <source>Type</source>
         <translation>Art</translation>
     </message>
