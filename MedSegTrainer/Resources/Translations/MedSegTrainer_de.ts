@@ -930,6 +930,22 @@
         <translation>Ob mit dem, was bleiben kann, weitergemacht wird, wo das Modell nicht zu den Daten passt.</translation>
     </message>
     <message>
+        <source>Rate factor</source>
+        <translation>Faktor der Rate</translation>
+    </message>
+    <message>
+        <source>What the learning rate is multiplied by, unless it is set.</source>
+        <translation>Womit die Lernrate multipliziert wird, wenn sie nicht gesetzt ist.</translation>
+    </message>
+    <message>
+        <source>Frozen share</source>
+        <translation>Eingefrorener Anteil</translation>
+    </message>
+    <message>
+        <source>Share of the training in which nothing but the last layer learns, and the first one of new channels.</source>
+        <translation>Anteil des Trainings, in dem nur die letzte Schicht lernt und bei neuen Kanälen die erste.</translation>
+    </message>
+    <message>
         <source>Type</source>
         <translation>Art</translation>
     </message>
@@ -3575,12 +3591,16 @@
         <translation>Oben Trainingsdaten hinzufügen: Volumina mit ihren Segmentierungen.</translation>
     </message>
     <message>
+        <source>the network is chosen for them when training starts</source>
+        <translation>das Netz wird beim Start passend gewählt</translation>
+    </message>
+    <message>
         <source>the network is {name}, as set under Advanced</source>
         <translation>das Netz ist {name}, wie unter „Erweitert“ eingestellt</translation>
     </message>
     <message>
-        <source>the network is chosen for them when training starts</source>
-        <translation>das Netz wird beim Start passend gewählt</translation>
+        <source>the network is that of the model</source>
+        <translation>das Netz ist das des Modells</translation>
     </message>
     <message>
         <source>{cases}; {chosen}.</source>
