@@ -18,10 +18,9 @@ from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.evaluation.csv_tables import case_table, summary_table
 from MedSegTrainerLib.evaluation.file_pairs import IMAGE_FOLDER_OF, Pair
 from MedSegTrainerLib.evaluation.label_values import EvaluatedValues
-from MedSegTrainerLib.evaluation.overlapping_pairs import compared_classes, forms_json, sources_of
+from MedSegTrainerLib.evaluation.overlapping_pairs import compared_classes, forms_json, sources_of, unlabelled_value
 from MedSegTrainerLib.evaluation.segment_names import named_classes
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
-from MedSegTrainerLib.imaging.class_bits import IGNORED
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.grid_remedies import Volume, difference
 from MedSegTrainerLib.imaging.label_grid import place_on_grid
@@ -207,7 +206,7 @@ def _measure_all(
     began = time.monotonic()
     for done, pair in enumerate(pairs, start=1):
         prediction, reference = _read_pair(pair, classes, ignored, overlapping)
-        unlabelled = IGNORED if overlapping or pair.labels is not None else ignored
+        unlabelled = unlabelled_value(pair, ignored, overlapping=overlapping)
         expected = sitk.GetArrayFromImage(reference)
         measurements.label_values.add_rounded(pair, (prediction, reference))
         sides = labelled_parts(sitk.GetArrayFromImage(prediction), expected, unlabelled)

@@ -76,9 +76,7 @@ def compared_classes(pairs: Sequence[Pair]) -> ComparedClasses | None:
     return ComparedClasses(classes=classes, overlapping=overlapping)
 
 
-def sources_of(
-    pair: Pair, classes: Sequence[LabelClass], ignored: int | None, *, overlapping: bool = True
-) -> Sources:
+def sources_of(pair: Pair, classes: Sequence[LabelClass], ignored: int | None, *, overlapping: bool = True) -> Sources:
     """The labels of both sides by these classes; ignored: the value of voxels that nobody labelled, in the reference.
 
     A label map without names, regions or channels has the number of a class where that is alone.
@@ -88,6 +86,13 @@ def sources_of(
     own = given.ignored_value if ignored is None else ignored
     reference = replace(given, path=pair.reference, numbers=numbers, overlapping=overlapping, ignored_value=own)
     return LabelSource(path=pair.prediction, numbers=numbers, overlapping=overlapping), reference
+
+
+def unlabelled_value(pair: Pair, ignored: int | None, *, overlapping: bool) -> int | None:
+    """The value, in the reference as it is read, of voxels that nobody labelled. ignored: the same in its file."""
+    if pair.labels is None and not overlapping:
+        return ignored
+    return sources_of(pair, (), ignored, overlapping=overlapping)[1].unlabelled
 
 
 def forms_json(

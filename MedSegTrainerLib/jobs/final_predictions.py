@@ -7,7 +7,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.case_labels import read_labels_onto
+from MedSegTrainerLib.data.case_labels import label_form, read_labels_onto
 from MedSegTrainerLib.data.checks.label_values import as_class
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.evaluation.file_pairs import Pair
@@ -49,7 +49,7 @@ def predict_files(
                 prediction=output,
                 reference=case.label,
                 image=case.images[0],
-                labels=None if case.labels.is_plain else case.labels,
+                labels=label_form(case, plan.ignore_label),
             )
         )
         count()

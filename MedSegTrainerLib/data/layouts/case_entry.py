@@ -7,9 +7,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from MedSegTrainerLib.data.dataset import Box, Case
+from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.errors import DataError, did_you_mean
 from MedSegTrainerLib.files.regular_file import refuse_unnameable
+from MedSegTrainerLib.imaging.partly_labelled import Box
 
 PARTS = ("train", "val", "test")
 SLICE_AXES = ("auto", "x", "y", "z")
