@@ -30,13 +30,20 @@ def evaluate(
     ignore_label: Annotated[
         int | None, typer.Option(metavar="VALUE", help="References' value of voxels that do not count.")
     ] = None,
+    drawn: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON of the classes that were drawn in each reference.  [default: drawn.json beside them]",
+        ),
+    ] = None,
 ) -> None:
     """Compare label maps with references.
 
     Files of equal names are compared: Dice, distances in mm, a report with pictures, tables as CSV and JSON. Segments
     of .seg.nrrd files are matched by their names.
     """
-    for path in (predictions, labels, *([uncertainty] if uncertainty else [])):
+    for path in (predictions, labels, *(path for path in (uncertainty, drawn) if path)):
         if not path.exists():
             raise UsageError(f"{path} does not exist. Check the path.")
     values = {
@@ -45,6 +52,7 @@ def evaluate(
         "output_dir": str(output.resolve()),
         "surface_tolerance_mm": tolerance,
         "ignore_label": ignore_label,
+        "drawn_file": str(drawn.resolve()) if drawn else "",
         "uncertainty": str(uncertainty.resolve()) if uncertainty else "",
     }
     create_and_run(JobFolder(output / "job"), parse_config(EvaluateConfig, values))

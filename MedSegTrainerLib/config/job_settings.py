@@ -107,6 +107,14 @@ class EvaluateConfig(JobConfig):
     uncertainty: str = setting(
         "", "Folder of maps that are 0 where the model was sure; without it those beside the predictions."
     )
+    drawn_file: str = setting(
+        "",
+        "JSON file {case: [class, ...]} of the classes that somebody looked for in each reference; without it "
+        "drawn.json or cases.json beside 'labels'.",
+    )
+    drawn: dict[str, list[str]] = setting(
+        {}, "Classes that somebody looked for in a reference, by the name of its case, instead of a file."
+    )
     model: str = setting("", "Model that made the predictions: its classes name the values; without it the files do.")
     metrics: list[str] = setting([], "What to show and write, such as dice, iou, hd95; without any: everything.")
     ignore_label: int | None = setting(

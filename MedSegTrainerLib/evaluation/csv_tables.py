@@ -15,8 +15,14 @@ STATISTICS = ("mean", "std", "median", "min", "max")
 def case_table(document: Mapping[str, Any], metrics: Sequence[str]) -> str:
     """A row for each case and class, a column for each metric; where pixels are counted the columns say so."""
     length: Length = document["length"]
+    not_drawn = document.get("not_drawn", {})
     rows = (
-        [case, name, outcome(values), *(display_value(values[metric], metric, length) for metric in metrics)]
+        [
+            case,
+            name,
+            outcome(values, drawn=name not in not_drawn.get(case, ())),
+            *(display_value(values[metric], metric, length) for metric in metrics),
+        ]
         for case, by_class in document["cases"].items()
         for name, values in by_class.items()
     )

@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.classes import LabelClass, default_color
+from MedSegTrainerLib.classes import LabelClass, classes_from_values, default_color, unknown_classes
 from MedSegTrainerLib.data.layouts.dataset_json import ignored_value, read_description
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.evaluation.csv_tables import case_table, summary_table
@@ -29,6 +29,7 @@ from MedSegTrainerLib.imaging.label_source import read_pair
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.metrics.calibration import UncertaintyError
 from MedSegTrainerLib.metrics.confusion import Confusion
+from MedSegTrainerLib.metrics.known_voxels import without_unknown
 from MedSegTrainerLib.metrics.metrics import (
     METRICS,
     TOLERANCE_MM,
@@ -73,6 +74,7 @@ def evaluate(
     ignore_label: int | None = None,
     tolerance_mm: float = TOLERANCE_MM,
     overlapping: bool = False,
+    label_names: Mapping[int, str] | None = None,
 ) -> dict[str, Any]:
     """Measures every pair and writes ``metrics.json``, ``metrics.csv``, ``summary.csv`` and ``report.html``.
 
@@ -82,7 +84,8 @@ def evaluate(
     ``train_loss``. advice: what they say, each as ``Advice.to_json`` gives it. notes: sentences the reader
     should know. ignore_label: voxels of this value in a reference are taken as background on both sides
     and counted nowhere. tolerance_mm: of surface Dice. overlapping: whether the given classes do; without classes the
-    files say it. There is no confusion table then.
+    files say it. There is no confusion table then. label_names: of values that no file names, where ``classes`` is
+    None.
     Returns the document of ``metrics.json``. Its ``length`` is ``pixels`` or ``voxels`` where no file says how large
     they are: each is taken for 1 mm then, so that ``_mm`` counts them and ``_ml`` thousands of them.
     Raises DataError for unreadable files and for a prediction and a reference on different grids, StorageError where
@@ -94,7 +97,7 @@ def evaluate(
     compared = compared_classes(pairs) if classes is None else None
     if compared is not None:
         classes, overlapping = compared.classes, compared.overlapping
-    named = list(classes) if classes is not None else _named(pairs, warnings)
+    named = list(classes) if classes is not None else _named(pairs, warnings, label_names or {})
     measurements = _measure_all(
         pairs, named, classes is not None, ignore_label, tolerance_mm, emit, warnings, overlapping=overlapping
     )
@@ -172,20 +175,24 @@ class _Notes:
 
 @dataclass
 class _Measurements:
-    """What was measured of all cases. ``values``: case to label value to numbers. ``lengths``: one a case."""
+    """What was measured of all cases. ``values``: case to label value to numbers. ``lengths``: one a case.
+    ``not_drawn``: case to the label values of classes that nobody looked for in it, of cases with any."""
 
     values: dict[str, dict[int, Values]] = field(default_factory=dict)
     lengths: list[Length] = field(default_factory=list)
     confusion: Confusion = field(default_factory=Confusion)
     uncertainty: UncertaintyError = field(default_factory=UncertaintyError)
     label_values: EvaluatedValues = field(default_factory=EvaluatedValues)
+    not_drawn: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-def _named(pairs: Sequence[Pair], notes: _Notes) -> list[LabelClass]:
+def _named(pairs: Sequence[Pair], notes: _Notes, label_names: Mapping[int, str]) -> list[LabelClass]:
     classes, messages = named_classes(pairs)
     for message in messages:
         notes.add(message)
-    return classes
+    taken = {key for item in classes for key in (item.value, item.name)}
+    others = {value: name for value, name in label_names.items() if not taken & {value, name}}
+    return sorted([*classes, *classes_from_values(list(others), others)], key=lambda item: item.value)
 
 
 def _measure_all(
@@ -222,6 +229,10 @@ def _measure_all(
             *sides, values, spacing, voxels=voxels, tolerance_mm=tolerance_mm, overlapping=overlapping
         )
         measurements.lengths.append(length_of(pair.reference, reference))
+        if not_drawn := _not_drawn(pair, classes):
+            measurements.not_drawn[pair.name] = not_drawn
+            measurements.values[pair.name] |= {value: dict.fromkeys(METRICS) for value in not_drawn}
+            sides = without_unknown(*sides, not_drawn, overlapping=overlapping), sides[1]
         if not overlapping:
             measurements.confusion.add(*sides, values, voxels)
         _add_uncertainty(measurements.uncertainty, pair, reference, sides, notes)
@@ -235,6 +246,11 @@ def _measure_all(
     return _completed(
         _as_one_class(measurements) if not class_values and measurements.label_values.are_binary else measurements
     )
+
+
+def _not_drawn(pair: Pair, classes: Sequence[LabelClass]) -> tuple[int, ...]:
+    """Values of the classes that nobody looked for in the reference."""
+    return tuple(classes[index - 1].value for index in unknown_classes([item.name for item in classes], pair.drawn))
 
 
 def _read_pair(
@@ -323,19 +339,30 @@ def _results(measurements: _Measurements, classes: Sequence[LabelClass], *, over
     """The part of the document that follows from what was measured; cases and summary are by the names of classes."""
     cases = {name: {item.name: values[item.value] for item in classes} for name, values in measurements.values.items()}
     summary = summarize(cases)
+    name_of = {item.value: item.name for item in classes}
+    not_drawn = {name: [name_of[value] for value in values] for name, values in measurements.not_drawn.items()}
     return {
         "classes": [{**asdict(item), "color": list(item.color)} for item in classes],
-        "overall": _overall(cases, summary),
+        "overall": _overall(cases, summary, not_drawn),
         "summary": summary,
         "cases": cases,
+        "not_drawn": not_drawn,
         "confusion": None if overlapping else measurements.confusion.to_json(classes),
         "uncertainty": measurements.uncertainty.to_json(),
     }
 
 
-def _overall(cases: Mapping[str, Mapping[str, Values]], summary: Mapping[str, Mapping[str, Values]]) -> dict[str, Any]:
+def _overall(
+    cases: Mapping[str, Mapping[str, Values]],
+    summary: Mapping[str, Mapping[str, Values]],
+    not_drawn: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
     """``mean_dice`` is the mean over the classes of each class's mean over the cases."""
-    outcomes = [outcome(values) for case in cases.values() for values in case.values()]
+    outcomes = [
+        outcome(values, drawn=name not in not_drawn.get(case, ()))
+        for case, by_class in cases.items()
+        for name, values in by_class.items()
+    ]
     by_class = [item["dice"]["mean"] for item in summary.values() if item["dice"]["mean"] is not None]
     return {
         "mean_dice": float(np.mean(by_class)) if by_class else None,
@@ -361,8 +388,9 @@ def _write_pictures(document: Mapping[str, Any], classes: Sequence[LabelClass], 
 
     for name, files in document["files"].items():
         value_of = {item.name: item.value for item in classes}
+        not_drawn = [value_of[item] for item in document["not_drawn"].get(name, ())]
         form = document["label_forms"].get(name)
-        case = read_case(files, list(value_of.values()), document["ignore_label"], value_of, form)
+        case = read_case(files, list(value_of.values()), document["ignore_label"], value_of, not_drawn, form)
         with atomic.storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         atomic.write_bytes(folder / f"{name}.png", draw_case(case, classes, opacity))

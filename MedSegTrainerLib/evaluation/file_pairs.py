@@ -24,7 +24,8 @@ NAMES_SHOWN = 5
 class Pair:
     """The files of one case; ``image`` is only needed for pictures, ``uncertainty`` is a map of how unsure one was.
 
-    labels: what the numbers in the reference mean, where it is no label map with one value a class.
+    labels: what the numbers in the reference mean, where it is no label map with one value a class. drawn: names of
+    the classes that somebody looked for in the reference, None for all.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Pair:
     reference: Path
     image: Path | None
     uncertainty: Path | None = None
+    drawn: tuple[str, ...] | None = None
     labels: LabelSource | None = None
 
 

@@ -209,17 +209,25 @@ def _inferer(plan: Plan) -> dict[str, Any]:
 
 
 def _postprocessing(plan: Plan) -> list[dict[str, Any]]:
+    """Classes that overlap become channels of 0 and 1, the fourth axis of the file."""
     values = [0, *(item.value for item in plan.classes)]
-    return [
-        {
-            "_target_": "Invertd", "keys": "pred", "transform": "@preprocessing", "orig_keys": "image",
-            "nearest_interp": False, "to_tensor": True,
-        },
+    labels = [
         {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
         {
             "_target_": "MapLabelValued", "keys": "pred", "orig_labels": list(range(len(values))),
             "target_labels": values, "dtype": "$torch.int32",
         },
+    ]  # fmt: skip
+    masks = [
+        {"_target_": "Activationsd", "keys": "pred", "sigmoid": True},
+        {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5},
+    ]
+    return [
+        {
+            "_target_": "Invertd", "keys": "pred", "transform": "@preprocessing", "orig_keys": "image",
+            "nearest_interp": False, "to_tensor": True,
+        },
+        *(masks if plan.overlapping else labels),
         {
             "_target_": "SaveImaged", "keys": "pred", "output_dir": "@output_dir", "output_postfix": "seg",
             "output_dtype": "int32", "resample": False, "separate_folder": False,
@@ -231,7 +239,7 @@ def _metadata(members: Sequence[ModelPackage]) -> dict[str, Any]:
     package = members[0]
     plan = package.plan
     network = plan.architecture if len(members) == 1 else f"{len(members)} times {plan.architecture}, averaged,"
-    names, dice = ["background", *plan.class_names], package.metrics.get("val_dice")
+    names, dice = [*_background(plan), *plan.class_names], package.metrics.get("val_dice")
     size = [
         f"{divisor}*n" if is_dynamic(package) else length
         for divisor, length in zip(plan.divisor, plan.patch_size, strict=True)
@@ -294,7 +302,14 @@ def _unevaluated(value: Any) -> Any:
     return value.translate(FULL_WIDTH) if isinstance(value, str) else value
 
 
+def _background(plan: Plan) -> list[str]:
+    return [] if plan.overlapping else ["background"]
+
+
 def _values(plan: Plan) -> str:
+    """Label values with their names; of classes that overlap the channels, from 0 on."""
+    if plan.overlapping:
+        return ", ".join(f"channel {number} {name}" for number, name in _numbered(plan.class_names))
     return ", ".join(["0 background", *(f"{item.value} {item.name}" for item in plan.classes)])
 
 

@@ -40,12 +40,17 @@ class Logits(nn.Module):
 
     def __init__(self, *members: ModelPackage) -> None:
         super().__init__()
+        self.overlapping = members[0].plan.overlapping
         self.networks = nn.ModuleList([package.build().float() for package in members])
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         outputs = [network(image)[0] for network in self.networks]
         if len(outputs) == 1:
             return outputs[0]
+        if self.overlapping:
+            stacked = torch.stack(outputs)
+            there, not_there = (functional.logsigmoid(sign * stacked).logsumexp(dim=0) for sign in (1, -1))
+            return there - not_there
         logs = torch.stack([functional.log_softmax(logits, dim=1) for logits in outputs])
         return torch.logsumexp(logs, dim=0) - math.log(len(outputs))
 

@@ -2,12 +2,13 @@
 
 Three are tried: keeping the largest piece, removing pieces below a share of the class's usual volume, and filling
 holes. One is used where the mean Dice of the cases rises by ``LEAST_GAIN`` and ``BETTER_TO_WORSE`` times as many cases
-get better as get worse. A case with the class on neither side has a Dice of 1: leaving nothing there is right.
+get better as get worse. A case with the class on neither side has a Dice of 1: leaving nothing there is right. One in
+which nobody looked for the class says nothing of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.classes import LabelClass, unknown_classes
 from MedSegTrainerLib.imaging.class_bits import class_counts, combination_counts, where_class
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.inference.class_by_class import class_array, each_class
@@ -63,22 +64,37 @@ class CleaningStudy:
     cases: int = 0
     pieces: dict[int, list[_Pieces]] = field(default_factory=dict)
 
-    def add(self, prediction: np.ndarray, reference: np.ndarray, spacing_zyx: Sequence[float]) -> None:
-        """A case: label values (z, y, x) of both sides, voxels that do not count 0 in both; spacing in mm."""
+    def add(
+        self,
+        prediction: np.ndarray,
+        reference: np.ndarray,
+        spacing_zyx: Sequence[float],
+        drawn: Collection[str] | None = None,
+    ) -> None:
+        """A case: label values (z, y, x) of both sides, voxels that do not count 0 in both; spacing in mm. drawn: names
+        of the classes that somebody looked for, None for all."""
         self.cases += 1
         voxel = float(np.prod(spacing_zyx))
         new = None if self.overlapping else _in_holes(prediction)
-        for item in self.classes:
+        unknown = unknown_classes([item.name for item in self.classes], drawn)
+        for item in (item for index, item in enumerate(self.classes, start=1) if index not in unknown):
             predicted, expected = (where_class(side, item.value, self.overlapping) for side in (prediction, reference))
             added = _in_holes(class_array(prediction, item.value)) if new is None else new
             entry = _pieces(predicted, expected, added == item.value, voxel)
             self.pieces.setdefault(item.value, []).append(entry)
 
     def choose(self) -> list[Cleaning]:
-        """What to do to each class, all of them named; [] with too few cases."""
+        """What to do to each class, all of them named, nothing to one that too few cases tell of; [] with too few
+        cases."""
         if self.cases < LEAST_CASES:
             return []
-        return [_best(item, self.pieces[item.value]) for item in self.classes]
+        told = {item.value: self.pieces.get(item.value, []) for item in self.classes}
+        return [
+            _best(item, told[item.value])
+            if len(told[item.value]) >= LEAST_CASES
+            else Cleaning(value=item.value, name=item.name, cases=len(told[item.value]))
+            for item in self.classes
+        ]
 
 
 def clean_classes(labels: np.ndarray, spacing_zyx: Sequence[float], cleanings: Iterable[Cleaning]) -> np.ndarray:

@@ -74,6 +74,7 @@ def conclude(cross_validation: CrossValidation, done: Sequence[int], emit: Emit)
                 prediction=path,
                 reference=_labels(cross_validation, name),
                 image=cross_validation.case(name).images[0],
+                drawn=cross_validation.case(name).drawn,
                 labels=_form(cross_validation, name, plan.ignore_label),
             )
             for index in done
@@ -145,6 +146,7 @@ def _halved_pair(cross_validation: CrossValidation, emit: Emit) -> list[Pair]:
             prediction=output,
             reference=case.label,
             image=case.images[0],
+            drawn=case.drawn,
             labels=label_form(case, plan.ignore_label),
         )
     ]

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib.config.job_settings import EvaluateConfig
 from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.evaluation.drawn_references import (
+    Drawn,
+    described_names,
+    drawn_beside,
+    drawn_in_file,
+    with_drawn,
+)
 from MedSegTrainerLib.evaluation.evaluate import OutputSelection, described_ignored, evaluate
-from MedSegTrainerLib.evaluation.file_pairs import listed_pairs, pair_folders, with_uncertainty
+from MedSegTrainerLib.evaluation.file_pairs import Pair, listed_pairs, pair_folders, with_uncertainty
 from MedSegTrainerLib.evaluation.overlapping_pairs import with_forms
+from MedSegTrainerLib.evaluation.segment_names import named_classes
 from MedSegTrainerLib.events import Emit
 from MedSegTrainerLib.job import Outcome
 from MedSegTrainerLib.jobs.context import JobContext
@@ -57,6 +66,11 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
         overlapping = plan.overlapping
         classes, ignored = plan.classes, plan.ignore_label if ignored is None else ignored
         facts["Model"] = config.model
+    drawn = _drawn(config, pairs)
+    names = described_names(labels) if drawn and config.labels else {}
+    if drawn:
+        known = named_classes(pairs)[0] if classes is None else classes
+        pairs = with_drawn(pairs, drawn, {*(item.name for item in known), *names.values()})
     evaluate(
         pairs,
         classes,
@@ -69,5 +83,15 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
         ignore_label=ignored,
         tolerance_mm=config.surface_tolerance_mm,
         overlapping=overlapping,
+        label_names=names,
     )
     return str(output_dir / "report.html")
+
+
+def _drawn(config: EvaluateConfig, pairs: Sequence[Pair]) -> Drawn:
+    """Which classes somebody looked for in which case, {} where all were in all."""
+    if config.drawn_file:
+        return drawn_in_file(Path(config.drawn_file), pairs)
+    if config.drawn or not config.labels:
+        return {case: tuple(names) for case, names in config.drawn.items()}
+    return drawn_beside(Path(config.labels))

@@ -49,6 +49,7 @@ def predict_files(
                 prediction=output,
                 reference=case.label,
                 image=case.images[0],
+                drawn=case.drawn,
                 labels=label_form(case, plan.ignore_label),
             )
         )
@@ -75,5 +76,5 @@ def _predict(predictor: Predictor, case: Case, search: CleaningStudy | None) -> 
         arrays = sitk.GetArrayFromImage(labels), sitk.GetArrayFromImage(reference)
         predicted, expected = labelled_parts(*arrays, predictor.plan.ignore_label)
         expected = as_class(expected, [item.value for item in predictor.plan.classes])
-        search.add(predicted, expected, Geometry.of(labels).spacing_zyx)
+        search.add(predicted, expected, Geometry.of(labels).spacing_zyx, case.drawn)
     return labels

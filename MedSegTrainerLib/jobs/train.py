@@ -111,7 +111,8 @@ def _refuse_unplanned(plan: Plan, scanned: Scanned) -> None:
             f"{len(plan.normalization)}. Put the images back as they were, or begin a new training in another folder."
         )
     planned_sets = {(), *(code.unknown for code in plan.label_codes)}
-    others = [case.name for case in scanned.dataset.cases if unknown_classes(plan.class_names, case.drawn) not in planned_sets]
+    unknown_sets = {case.name: unknown_classes(plan.class_names, case.drawn) for case in scanned.dataset.cases}
+    others = [name for name, unknown in unknown_sets.items() if unknown not in planned_sets]
     if others:
         raise DataError(
             f"Other classes are said to be drawn in {some(others)} than when this training was planned. Put drawn.json "

@@ -14,7 +14,8 @@ not defined, which is left out of every mean:
 A distance to nothing does not exist. To put a penalty in its place, such as the diagonal of the image, would make
 means depend on the field of view; missed and extra structures are counted instead, and overlaps of 0 tell them too.
 An absent class counts for nothing, or a rare class would look as if it was found where there was nothing to find.
-Specificity is not defined either where the reference has the class in every voxel.
+Specificity is not defined either where the reference has the class in every voxel. Of a class that nobody looked for in
+a case nothing is defined, and the case counts nowhere for it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from MedSegTrainerLib.errors import ConfigError, did_you_mean
 from MedSegTrainerLib.metrics.counts import Overlap, overlaps
 
 Values = dict[str, float | None]
-Outcome = Literal["found", "missed", "extra", "absent"]
+Outcome = Literal["found", "missed", "extra", "absent", "not drawn"]
+UNKNOWN: Outcome = "not drawn"
 TOLERANCE_MM = 1.0  # of surface Dice: about a voxel of a usual scan, what two experts are apart on a clear border
 
 
@@ -253,8 +255,11 @@ def measure(
     }
 
 
-def outcome(values: Mapping[str, float | None]) -> Outcome:
-    """Whether a class was found, missed, predicted without being there (extra), or absent from both."""
+def outcome(values: Mapping[str, float | None], *, drawn: bool = True) -> Outcome:
+    """Whether a class was found, missed, predicted without being there (extra), or absent from both; ``drawn``: whether
+    somebody looked for it in the reference."""
+    if not drawn:
+        return UNKNOWN
     if values["dice"] is None:
         return "absent"
     if values["recall"] is None:

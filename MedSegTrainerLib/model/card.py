@@ -23,7 +23,7 @@ def card_text(plans: Sequence[Plan], document: Mapping[str, Any]) -> str:
     training, metrics, data = (document.get(key, {}) for key in ("training", "metrics", "data"))
     first = document["members"][0] if document.get("members") else document
     blocks = [
-        ("Finds", [f"{item.name} (label {item.value})" for item in plans[0].classes]),
+        ("Finds", _finds(plans[0])),
         ("Needs", _needs(plans[0], data)),
         ("Trained on", _data(training, data)),
         ("How good", _quality(plans[0], training, metrics)),
@@ -45,6 +45,11 @@ def card_page(plans: Sequence[Plan], document: Mapping[str, Any]) -> str:
 
 def _block(title: str, lines: Sequence[str]) -> list[str]:
     return [f"{title if index == 0 else '':<12}{line}" for index, line in enumerate(lines)]
+
+
+def _finds(plan: Plan) -> list[str]:
+    lines = [f"{item.name} (label {item.value})" for item in plan.classes]
+    return [*lines, "a voxel may have several of these: they overlap"] if plan.overlapping else lines
 
 
 def _needs(plan: Plan, data: Mapping[str, Any]) -> list[str]:

@@ -198,5 +198,7 @@ def _member(entry: Mapping[str, Any], opened: Opened, path: Path) -> ModelPackag
 def _refuse_other_classes(members: Sequence[ModelPackage], where: str) -> None:
     expected = [(item.value, item.name) for item in members[0].plan.classes]
     for member in members[1:]:
+        if member.plan.overlapping != members[0].plan.overlapping:
+            raise ModelError(f"{where}: classes of some models of the ensemble overlap, those of others do not.")
         if [(item.value, item.name) for item in member.plan.classes] != expected:
             raise ModelError(f"{where}: the models of an ensemble must have the same classes, and these differ.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from MedSegTrainerLib.imaging.label_grid import place_on_grid
 from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_pair
 from MedSegTrainerLib.imaging.label_source import LabelSource, read_pair
 from MedSegTrainerLib.imaging.read import read_channels
+from MedSegTrainerLib.metrics.known_voxels import without_unknown
 from MedSegTrainerLib.metrics.units import Length, length_of
 
 
@@ -42,13 +43,15 @@ def read_case(
     values: Sequence[int],
     ignore_label: int | None = None,
     segment_values: Mapping[str, int] | None = None,
+    not_drawn: Collection[int] = (),
     form: Sequence[Mapping[str, Any]] | None = None,
 ) -> CaseArrays:
     """Reads ``prediction``, ``reference`` and, where they are there and fit, ``image`` and ``uncertainty``.
 
-    Labels other than ``values`` become 0, and both sides where the reference has ``ignore_label``.
-    An image that cannot be read or lies elsewhere is left out. form: ``LabelSource.to_json`` of prediction and
-    reference, where these are no label maps with one value a class.
+    Labels other than ``values`` become 0, and both sides where the reference has ``ignore_label``. not_drawn: values of
+    the classes that nobody looked for in the reference; they are not shown where it has no class. form:
+    ``LabelSource.to_json`` of prediction and reference, where these are no label maps with one value a class.
+    An image that cannot be read or lies elsewhere is left out.
     """
     sources = [LabelSource.from_json(side) for side in form or ()]
     paths = Path(files["prediction"] or ""), Path(files["reference"] or "")
@@ -59,6 +62,7 @@ def read_case(
     sides = [sitk.GetArrayFromImage(to_canonical(item)) for item in (predicted, expected)]
     parts = labelled_parts(sides[0], sides[1], ignore_label)
     prediction, reference = (as_class(side, values) for side in parts)
+    prediction = without_unknown(prediction, reference, not_drawn, overlapping=overlapping)
     geometry = Geometry.of(to_canonical(expected))
     return CaseArrays(
         prediction=_of_classes(prediction, values, overlapping),

@@ -14,6 +14,7 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.guide.remedies import Remedy, assignments
 from MedSegTrainerLib.metrics.confusion import largest_confusions, row_shares
+from MedSegTrainerLib.metrics.metrics import UNKNOWN
 from MedSegTrainerLib.metrics.units import SHORT, display_metric
 from MedSegTrainerLib.report.bland_altman import agreement, draw_agreement, draw_volumes
 from MedSegTrainerLib.report.curves import draw_curves
@@ -39,6 +40,8 @@ OUTCOME_MEANINGS = {
     "do not exist",
     "extra": "the prediction has a structure that the reference lacks: Dice, IoU and precision are 0, distances do "
     "not exist",
+    UNKNOWN: "nobody looked for the structure in the reference: nothing is measured and the case does not count for "
+    "it; where it was predicted at a voxel without label, that counts as background",
     "absent": "neither has the structure: nothing is measured and the case does not count for it",
 }
 
@@ -54,7 +57,7 @@ def render(document: Mapping[str, Any]) -> str:
     colors = {item.name: hex_color(item) for item in classes}
     metrics = {key: display_metric(key, document["length"]) for key in document["metrics"]}
     panels = box_panels(document, metrics, [key for key, metric in metrics.items() if metric.has_boxes])
-    selected = show_cases(document, classes)
+    selected, not_drawn = show_cases(document, classes), document.get("not_drawn")
     return fill(
         TEMPLATE,
         {"percent": percent},
@@ -62,7 +65,7 @@ def render(document: Mapping[str, Any]) -> str:
         sentences=summary_sentences(document),
         metrics=metrics,
         main_metrics=[metrics[key] for key in main_metrics(metrics)],
-        outcome_meanings=OUTCOME_MEANINGS,
+        outcome_meanings={kind: text for kind, text in OUTCOME_MEANINGS.items() if kind != UNKNOWN or not_drawn},
         error_legend=[(ERROR_COLORS[kind], ERROR_TITLES[kind]) for kind in ERROR_COLORS],
         tiles=_tiles(document),
         summary=[summary_row(document, name, color, metrics) for name, color in colors.items()],

@@ -61,8 +61,11 @@ def show_cases(document: Mapping[str, Any], classes: Sequence[LabelClass]) -> li
 
 def _show(document: Mapping[str, Any], name: str, role: str, classes: Sequence[LabelClass]) -> SelectedCase:
     value_of = {item.name: item.value for item in classes}
+    not_drawn = [value_of[item] for item in document.get("not_drawn", {}).get(name, ())]
     form = document.get("label_forms", {}).get(name)
-    case = read_case(document["files"][name], list(value_of.values()), document.get("ignore_label"), value_of, form)
+    case = read_case(
+        document["files"][name], list(value_of.values()), document.get("ignore_label"), value_of, not_drawn, form
+    )
     values = document["cases"][name]
     present = [item for item in classes if values[item.name]["dice"] is not None]
     rotating_view: RotatingView | None = draw_rotating_view(case, classes)

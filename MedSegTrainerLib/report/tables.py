@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from MedSegTrainerLib.metrics.metrics import Metric, Values, outcome
+from MedSegTrainerLib.metrics.metrics import UNKNOWN, Metric, Outcome, Values, outcome
 from MedSegTrainerLib.metrics.units import Length, display_value
 from MedSegTrainerLib.report.formatting import DASH, number
 
-OUTCOME_TITLES = {"missed": "missed", "extra": "extra", "absent": DASH, "found": DASH}
+OUTCOME_TITLES = {"missed": "missed", "extra": "extra", "absent": DASH, "found": DASH, UNKNOWN: f"{DASH} {UNKNOWN}"}
 STATISTICS = ("mean", "std", "median", "min", "max")
 
 
@@ -21,7 +21,7 @@ def main_metrics(metrics: Mapping[str, Metric]) -> list[str]:
 def summary_row(document: Mapping[str, Any], name: str, color: str, metrics: Mapping[str, Metric]) -> dict[str, Any]:
     """A structure over all cases: ``cells`` for the main metrics, ``dots`` are the Dice of the cases."""
     cases = [case[name] for case in document["cases"].values()]
-    outcomes = [outcome(values) for values in cases]
+    outcomes = [case_outcome(document, case, name) for case in document["cases"]]
     summary, length = document["summary"][name], document["length"]
     return {
         "name": name,
@@ -32,6 +32,7 @@ def summary_row(document: Mapping[str, Any], name: str, color: str, metrics: Map
         "expected": outcomes.count("found") + outcomes.count("missed"),
         "missed": outcomes.count("missed"),
         "extra": outcomes.count("extra"),
+        "drawn": len(outcomes) - outcomes.count(UNKNOWN),
         "cells": [statistics(summary[key], key, metrics[key], length) for key in main_metrics(metrics)],
     }
 
@@ -63,8 +64,16 @@ def case_row(document: Mapping[str, Any], name: str, metrics: Mapping[str, Metri
     return {
         "name": name,
         "mean_dice": number(document["overall"]["case_mean_dice"][name], 3),
-        "cells": [_case_cell(values, metrics, document["length"]) for values in document["cases"][name].values()],
+        "cells": [
+            _case_cell(values, case_outcome(document, name, item), metrics, document["length"])
+            for item, values in document["cases"][name].items()
+        ],
     }
+
+
+def case_outcome(document: Mapping[str, Any], case: str, name: str) -> Outcome:
+    """What became of a structure in a case."""
+    return outcome(document["cases"][case][name], drawn=name not in document.get("not_drawn", {}).get(case, ()))
 
 
 def box_panels(
@@ -94,9 +103,8 @@ def defined(document: Mapping[str, Any], name: str, key: str) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def _case_cell(values: Values, metrics: Mapping[str, Metric], length: Length) -> dict[str, Any]:
+def _case_cell(values: Values, kind: Outcome, metrics: Mapping[str, Metric], length: Length) -> dict[str, Any]:
     """Texts in the order of the metrics; where a number is not defined, why."""
-    kind = outcome(values)
     texts = [
         OUTCOME_TITLES[kind]
         if values[key] is None

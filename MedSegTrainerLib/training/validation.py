@@ -193,14 +193,12 @@ class Validator:
     def _case_scores(
         self, logits: torch.Tensor, predicted: torch.Tensor, reference: torch.Tensor, unknown: Sequence[int]
     ) -> CaseScores:
-        codes = self.plan.label_codes
-        counted = joint_counts(predicted, reference, len(self.plan.classes) + 1, len(codes))
-        table = confusion_table(counted, codes)
+        table = confusion_table(predicted, reference, len(self.plan.classes) + 1, self.plan.label_codes)
         names = enumerate(self.plan.class_names, start=1)
         return CaseScores(
             classes={name: UNKNOWN if index in unknown else _class_scores(table, index) for index, name in names},
             table=table,
-            loss=float(self.loss(logits, reference)) if any(map(any, counted)) else None,
+            loss=float(self.loss(logits, reference)) if any(map(any, table)) else None,
         )
 
     def _overlapping_scores(
@@ -226,27 +224,21 @@ def case_to_show(cases: Sequence[StoredCase]) -> str | None:
     return min(cases, key=rank).name if cases else None
 
 
-def joint_counts(predicted: torch.Tensor, reference: torch.Tensor, count: int, codes: int = 0) -> list[list[int]]:
-    """Voxels by number of the prepared label (rows) and of the predicted class (columns); those below 0 are left out.
+def confusion_table(
+    predicted: torch.Tensor, reference: torch.Tensor, count: int, codes: Sequence[LabelCode] = ()
+) -> list[list[int]]:
+    """Voxels by class of the reference (rows) and of the prediction (columns); those below 0 are left out.
 
-    count: of the classes, with the background; codes: of the numbers beyond them."""
-    rows = count + codes + 1
-    joint = torch.bincount(((reference.long() + 1) * count + predicted).flatten(), minlength=rows * count)
-    table: list[list[int]] = joint.view(rows, count).tolist()
-    return table[1:]
-
-
-def confusion_table(counted: Sequence[Sequence[int]], codes: Sequence[LabelCode] = ()) -> list[list[int]]:
-    """Voxels by class of the reference (rows) and of the prediction (columns), from ``joint_counts``.
-
-    A voxel without class may be background or any class that nobody looked for there: predicted as one of these it is
-    neither right nor wrong and left out, as another class it is background that was taken for it.
+    count: of the classes, with the background. Where a voxel without class may be one of several, as ``codes`` say of
+    the numbers beyond the classes, it counts as background, and so does the prediction of one of them there.
     """
-    count = len(counted) - len(codes)
-    table = [list(row) for row in counted[:count]]
-    for code, row in zip(codes, counted[count:], strict=True):
-        for index in range(1, count):
-            table[0][index] += 0 if index in code.unknown else row[index]
+    rows = count + len(codes) + 1
+    joint = torch.bincount(((reference.long() + 1) * count + predicted).flatten(), minlength=rows * count)
+    counted: list[list[int]] = joint.view(rows, count).tolist()
+    table = counted[1 : count + 1]
+    for code, row in zip(codes, counted[count + 1 :], strict=True):
+        for index, voxels in enumerate(row):
+            table[0][0 if index in code.unknown else index] += voxels
     return table
 
 

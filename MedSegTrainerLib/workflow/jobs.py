@@ -141,6 +141,7 @@ def _evaluate_config(
         "predictions": str(predictions),
         "references": {case.name: str(case.label.resolve()) for case in cases},
         "images": {case.name: str(case.images[0].resolve()) for case in cases},
+        "drawn": {case.name: list(case.drawn) for case in cases if case.drawn is not None},
         "model": model,
         "output_dir": str(output / "report"),
         "metrics": metrics.metrics,

@@ -45,7 +45,9 @@ class CaseScan:
 
     def present(self, names: Mapping[int, str]) -> frozenset[int]:
         """Label values of classes that are there and were looked for; ``names``: of label values."""
-        return frozenset(value for value in self.voxels if value != 0 and self.knows(names.get(value, f"label {value}")))
+        return frozenset(
+            value for value in self.voxels if value != 0 and self.knows(names.get(value, f"label {value}"))
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

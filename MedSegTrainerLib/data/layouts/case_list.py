@@ -78,6 +78,11 @@ def case_list(root: Path) -> Dataset | None:
     return whole(dataset, message, [missing_file_finding(name, file) for name, file in missing])
 
 
+def listed_names(path: Path) -> dict[int, str]:
+    """Label value to name of the ``classes`` of such a file; {} where there is none."""
+    return _names([_label_class(entry, path) for entry in _list(read_object(path), "classes", path)], path)
+
+
 def _label_class(entry: Any, path: Path) -> LabelClass:
     value, name = (entry.get("value"), entry.get("name")) if isinstance(entry, dict) else (None, None)
     if type(value) is not int or not isinstance(name, str) or not name or value == 0:

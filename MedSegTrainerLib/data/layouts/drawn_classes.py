@@ -28,7 +28,7 @@ def with_drawn(dataset: Dataset, folder: Path, *, every_case: bool = True) -> Da
     path = next((place / FILE for place in (folder, folder / "data") if (place / FILE).is_file()), None)
     if path is None:
         return dataset
-    drawn = {name: class_list(value, f"{path}: '{name}'") for name, value in read_object(path).items()}
+    drawn = read_drawn(path)
     names = {case.name for case in dataset.cases}
     unknown = next((name for name in drawn if name not in names), None)
     if unknown is not None and every_case:
@@ -37,6 +37,22 @@ def with_drawn(dataset: Dataset, folder: Path, *, every_case: bool = True) -> Da
             "its line."
         )
     return replace(dataset, cases=tuple(_joined(case, drawn.get(case.name), path) for case in dataset.cases))
+
+
+def read_drawn(path: Path) -> dict[str, tuple[str, ...]]:
+    """Case to the names of the classes that were drawn in it; raises DataError for anything else."""
+    return {name: class_list(value, f"{path}: '{name}'") for name, value in read_object(path).items()}
+
+
+def listed_drawn(path: Path) -> dict[str, tuple[str, ...]]:
+    """The same of the cases of a ``cases.json`` that say it."""
+    entries = read_object(path).get("cases")
+    told = [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
+    return {
+        str(one.get("name")): class_list(one["drawn"], f"{path}: 'drawn' of {one.get('name')}")
+        for one in told
+        if one.get("drawn") is not None
+    }
 
 
 def checked_drawn(dataset: Dataset) -> Dataset:

@@ -109,7 +109,7 @@ def class_indices(values: np.ndarray, plan: Plan, drawn: Collection[str] | None 
     for index, item in enumerate(plan.classes, start=1):
         indices[values == item.value] = index
     if free:
-        indices[values == 0] = free
+        indices[indices == 0] = free
     if plan.ignore_label is not None:
         indices[values == plan.ignore_label] = IGNORE
     return indices

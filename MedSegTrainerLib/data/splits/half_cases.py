@@ -94,7 +94,12 @@ def _document(case: Case, dataset: Dataset) -> dict[str, Any]:
         "channels": list(dataset.channel_names),
         "classes": [item for item in classes if item["value"]],
         "cases": [
-            {"name": name, "images": [str(path.resolve()) for path in case.images], "label": f"{name}.nii.gz"}
+            {
+                "name": name,
+                "images": [str(path.resolve()) for path in case.images],
+                "label": f"{name}.nii.gz",
+                **({} if case.drawn is None else {"drawn": list(case.drawn)}),
+            }
             for name in half_names(case)
         ],
     }

@@ -13,12 +13,13 @@ import torch
 from MedSegTrainerLib.classes import classes_from_values
 from MedSegTrainerLib.config.overrides import with_settings
 from MedSegTrainerLib.config.parsing import parse_config
-from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.plan import LabelCode, Plan
 from MedSegTrainerLib.config.plan_parsing import parse_plan
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, Fingerprint
 from MedSegTrainerLib.data.splits.split import Split
 from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.jobs.stages import explain
 from MedSegTrainerLib.planning.planner import make_plan
 
 # one measurement instead of many, and that of a small step
@@ -419,3 +420,20 @@ class TestTooMuch:
     def test_a_smallest_rate_above_the_planned_one(self) -> None:
         with pytest.raises(ConfigError, match=r"eta_min = 5: above the learning rate, which is 0\.002"):
             plan_for(fingerprint(), "lr_schedule=cosine", "eta_min=5")
+
+
+class TestClassesThatWereNotDrawn:
+    def test_each_set_has_a_number_and_the_plan_says_where_classes_were_drawn(self) -> None:
+        data = replace(
+            fingerprint(cases=60), cases_drawn={"anterior": 60, "posterior": 24}, unknown=((1, 2), (2,))
+        )  # fmt: skip
+        plan = plan_for(data)
+        assert plan.label_codes == (LabelCode(unknown=(1, 2)), LabelCode(unknown=(2,)))
+        assert parse_plan(plan.to_json()) == plan
+        choice = explain(plan)["unknown_classes"]
+        assert choice["value"] == ["anterior", "posterior"]
+        assert choice["reason"].startswith("posterior: drawn in 24 of 60 cases: marginal loss")
+
+    def test_without_them_nothing_is_said(self) -> None:
+        plan = plan_for(replace(fingerprint(), cases_drawn={"anterior": 6, "posterior": 6}))
+        assert plan.label_codes == () and "unknown_classes" not in {*explain(plan), *plan.reasons}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from MedSegTrainerLib.config.logged_metrics import LOGGED_METRICS, monitored_names
-from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.plan import LabelCode, Plan
 from MedSegTrainerLib.data.samples.cache import CachedCase
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.imaging.geometry import Geometry
@@ -22,6 +22,7 @@ from MedSegTrainerLib.training.validation import (
     Validator,
     Values,
     case_to_show,
+    confusion_table,
     summarise,
 )
 
@@ -201,6 +202,86 @@ class TestMetrics:
     def test_without_cases(self, tiny_plan: Plan, cpu: torch.device) -> None:
         scores = Validator([], tiny_plan, cpu).score(fresh_weights(tiny_plan))
         assert scores.preview is None and scores.metrics["val_loss"] is None
+
+
+class TestClassesThatWereNotDrawn:
+    """In the first case the cyst was drawn, in the second nobody looked for it."""
+
+    @pytest.fixture
+    def plan(self, tiny_plan: Plan) -> Plan:
+        return replace(tiny_plan, label_codes=(LabelCode(unknown=(2,)),))
+
+    @pytest.fixture
+    def known(self) -> CachedCase:
+        return case("a", 1)
+
+    @pytest.fixture
+    def partly(self) -> CachedCase:
+        """Its kidney as it is; all else may be background or cyst."""
+        one = case("b", 2)
+        label = torch.where(one.label == 1, one.label, torch.full_like(one.label, 3))
+        return replace(one, label=label, unknown=(2,))
+
+    def test_a_class_counts_where_it_was_looked_for(
+        self, plan: Plan, known: CachedCase, partly: CachedCase, cpu: torch.device
+    ) -> None:
+        """Everything is called a cyst: in the second case this tells of the kidney alone."""
+        both, one = (Validator(cases, plan, cpu).score(always(plan, 2)) for cases in ([known, partly], [known]))
+        assert both.per_class["cyst"] == one.per_class["cyst"]
+        assert both.per_case["b"] == {"kidney": 0.0, "cyst": None}
+        assert both.metrics["val_precision/cyst"] == one.metrics["val_precision/cyst"]
+        assert both.metrics["val_recall/kidney"] == 0
+        alone = Validator([partly], plan, cpu).score(always(plan, 2))
+        assert alone.per_class == {"kidney": 0, "cyst": None} and alone.zero_classes == ("kidney",)
+        assert alone.metrics["val_dice/cyst"] is None and alone.metrics["val_precision/cyst"] is None
+
+    def test_free_voxels_are_right_as_no_class_and_wrong_as_a_known_one(
+        self, plan: Plan, partly: CachedCase, cpu: torch.device
+    ) -> None:
+        kidney = int((partly.label == 1).sum())
+        for index, expected in ((0, 0), (1, 2 * kidney / (kidney + partly.label.numel())), (2, 0)):
+            scores = Validator([partly], plan, cpu).score(always(plan, index))
+            assert scores.per_case["b"]["kidney"] == pytest.approx(expected)
+            ratio = {0: 0.0, 1: partly.label.numel() / kidney, 2: 1.0}[index]  # the kidney's voxels taken for a cyst
+            assert scores.metrics["val_foreground"] == pytest.approx(ratio)
+            share = kidney / partly.label.numel()
+            assert scores.metrics["val_accuracy"] == pytest.approx(share if index == 1 else 1 - share)
+
+    def test_the_loss_is_the_marginal_one(self, plan: Plan, partly: CachedCase, cpu: torch.device) -> None:
+        one = replace(partly, image=partly.image[:, :4, :8, :12], label=partly.label[:4, :8, :12])
+        one = replace(one, geometry=replace(one.geometry, size=(12, 8, 4)))
+        weights = fresh_weights(plan)
+        network = build_network(plan.architecture, plan.network).eval()
+        network.load_state_dict(weights)
+        with torch.no_grad():
+            logits = network(one.image[None])[0]
+        expected = build_loss(plan.loss, 3, cpu, codes=plan.label_codes)([logits], one.label[None])
+        assert Validator([one], plan, cpu).score(weights).metrics["val_loss"] == pytest.approx(
+            float(expected), rel=1e-5
+        )
+
+    def test_a_case_of_free_voxels_alone_has_a_loss(self, plan: Plan, partly: CachedCase, cpu: torch.device) -> None:
+        free = replace(partly, label=torch.full_like(partly.label, 3))
+        scores = Validator([free], plan, cpu).score(always(plan, 0))
+        assert scores.metrics["val_loss"] is not None and scores.metrics["val_accuracy"] == 1
+
+    def test_the_preview_shows_nothing_where_nobody_knows(
+        self, plan: Plan, partly: CachedCase, cpu: torch.device
+    ) -> None:
+        preview = Validator([partly], plan, cpu).score(always(plan, 0)).preview
+        assert preview is not None
+        assert np.array_equal(preview.reference, (partly.label == 1).numpy())
+
+
+def test_what_was_taken_for_what() -> None:
+    """Classes 1 to 3; 4 is free of all but 2 and 3, 5 of all but 3; -1 does not count."""
+    reference = torch.tensor([0, 0, 1, 2, 4, 4, 4, 4, 5, 5, 5, -1, -1])
+    predicted = torch.tensor([0, 3, 1, 3, 0, 1, 2, 3, 1, 2, 3, 1, 0])
+    codes = (LabelCode(unknown=(2, 3)), LabelCode(unknown=(3,)))
+    table = confusion_table(predicted, reference, 4, codes)
+    assert table == [[5, 2, 1, 1], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
+    known = torch.tensor([0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, -1, -1])
+    assert confusion_table(predicted, known, 4, codes) == confusion_table(predicted, known, 4) != table
 
 
 class TestPreview:

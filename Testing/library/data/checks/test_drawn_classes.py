@@ -67,7 +67,6 @@ def test_few_cases_are_those_in_which_it_was_looked_for() -> None:
     assert warning.message.startswith("only 2 of 12 cases (case_0, case_1) have 'larynx'")
 
 
-
 def test_a_few_voxels_where_nobody_looked_are_no_slip() -> None:
     slip = scan(9, JAW, jaw=600, larynx=3)
     warned = {item.kind: item for item in findings(*with_larynx(6), slip) if item.severity == "warning"}

@@ -10,7 +10,7 @@ import pytest
 
 from MedSegTrainerLib.data.checks.case_scan import CaseScan
 from MedSegTrainerLib.data.checks.fingerprint import ChannelIntensities, take_fingerprint
-from MedSegTrainerLib.data.dataset import Dataset
+from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.geometry import Geometry
 
@@ -56,6 +56,29 @@ class TestTakeFingerprint:
         result = take_fingerprint(dataset({2: "cyst", 5: "kidney", 9: "tumor"}), scans)
         assert [item.name for item in result.classes] == ["cyst", "kidney", "tumor"]
         assert result.cases_with["tumor"] == result.voxel_share["tumor"] == result.median_volume_mm3["tumor"] == 0
+
+    def test_shares_and_volumes_are_of_the_cases_in_which_a_class_was_drawn(self, scans: list[CaseScan]) -> None:
+        """Of the kidney only the second case tells; what the first has of it counts nowhere."""
+        names = {2: "cyst", 5: "kidney"}
+        partly = [replace(scans[0], drawn=("cyst",)), scans[1]]
+        fingerprint = take_fingerprint(dataset(names), partly)
+        assert fingerprint.cases_drawn == {"cyst": 2, "kidney": 1}
+        assert fingerprint.cases_with == {"cyst": 1, "kidney": 1}
+        assert fingerprint.voxel_share == {"cyst": 20 / 1000, "kidney": 20 / 600}
+        assert fingerprint.median_volume_mm3 == {"cyst": 20 * 12, "kidney": 20 * 12}
+
+    def test_sets_of_classes_that_nobody_looked_for_are_those_of_all_cases(self, scans: list[CaseScan]) -> None:
+        """Of cases that are in no part of the division, too: a later fold may have them."""
+        drawn = [None, ("kidney",), ("kidney", "cyst"), ("tumor", "kidney"), ("kidney",), ()]
+        cases = tuple(
+            Case(name=str(number), images=(Path("i"),), label=Path("l"), drawn=names)
+            for number, names in enumerate(drawn)
+        )
+        named = dataset({2: "cyst", 5: "kidney", 9: "tumor"})
+        found = [
+            take_fingerprint(replace(named, cases=order), scans).unknown for order in (cases, cases[::-1], cases[:1])
+        ]
+        assert found == [((1,), (1, 2, 3), (1, 3), (3,))] * 2 + [()]
 
     def test_intensities_are_of_all_cases(self, scans: list[CaseScan]) -> None:
         first, second = take_fingerprint(dataset(channel_names=("T1",)), scans).channels

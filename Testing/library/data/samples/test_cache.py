@@ -13,7 +13,7 @@ import SimpleITK as sitk
 import torch
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.plan import LabelCode, Plan
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.samples.cache import StoredCase, build_cache, cache_key, choose_place, open_cache
 from MedSegTrainerLib.data.samples.preprocess import prepare_case
@@ -79,6 +79,21 @@ class TestBuildCache:
         again = build_cache(cases, plan, folder, CPU)
         assert all(is_marked(cached) for cached in again.values())
         assert prepared_folders(folder) == before
+
+    def test_knows_which_classes_nobody_looked_for(self, cases: list[Case], plan: Plan, folder: Path) -> None:
+        """Voxels without class then have the number of that set, and another list is prepared anew."""
+        plan = replace(plan, label_codes=(LabelCode(unknown=(1,)),))
+        partly = replace(cases[0], drawn=())
+        for _ in ("prepared", "found again"):
+            build_cache([partly, cases[0]], plan, folder, CPU)
+            assert len(prepared_folders(folder)) == 2
+        for kept in ("disk", "memory"):
+            [one] = build_cache([partly], replace(plan, cache=kept), folder, CPU).values()
+            assert one.unknown == (1,)
+            assert set(torch.unique(one.label).tolist()) == {1, 2}
+        [one] = build_cache([replace(partly, drawn=("box",))], plan, folder, CPU).values()
+        assert one.unknown == ()
+        assert set(torch.unique(one.label).tolist()) == {0, 1}
 
     def test_knows_where_it_lies_in_the_patient(self, cases: list[Case], plan: Plan, folder: Path) -> None:
         for _ in ("prepared", "found again"):

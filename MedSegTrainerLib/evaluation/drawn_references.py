@@ -1,0 +1,71 @@
+"""Which classes somebody looked for in which reference: as ``drawn.json``, ``cases.json`` or another file says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from MedSegTrainerLib.data.layouts.case_list import FILE as CASE_LIST
+from MedSegTrainerLib.data.layouts.case_list import listed_names
+from MedSegTrainerLib.data.layouts.dataset_json import label_names, read_description
+from MedSegTrainerLib.data.layouts.drawn_classes import FILE, listed_drawn, read_drawn
+from MedSegTrainerLib.errors import DataError, UsageError, did_you_mean
+from MedSegTrainerLib.evaluation.file_pairs import IMAGE_FOLDER_OF, Pair
+from MedSegTrainerLib.imaging.read import case_name
+
+Drawn = Mapping[str, tuple[str, ...]]
+
+
+def drawn_beside(labels: Path) -> Drawn:
+    """Case to the classes that were drawn in it, of a folder of references or a data set; {} where no file says it."""
+    for folder in _places(labels):
+        if (folder / FILE).is_file():
+            return read_drawn(folder / FILE)
+        if (folder / CASE_LIST).is_file():
+            return listed_drawn(folder / CASE_LIST)
+    return {}
+
+
+def described_names(labels: Path) -> dict[int, str]:
+    """Label value to name, as dataset.json or cases.json beside the references have it."""
+    for folder in _places(labels):
+        names = label_names(read_description(folder), folder) or listed_names(folder / CASE_LIST)
+        if names:
+            return names
+    return {}
+
+
+def drawn_in_file(path: Path, pairs: Sequence[Pair]) -> Drawn:
+    """The same of a file that somebody named; raises UsageError where there is none, DataError for other cases."""
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist. Check the path.")
+    drawn = read_drawn(path)
+    if not any(_own(pair, drawn) is not None for pair in pairs):
+        names = [pair.name for pair in pairs]
+        raise DataError(
+            f"{path} names none of the evaluated cases, such as {names[0]}.{did_you_mean(names[0], drawn)} Names of "
+            "cases are those of their files without the suffix."
+        )
+    return drawn
+
+
+def with_drawn(pairs: Sequence[Pair], drawn: Drawn, class_names: Collection[str]) -> list[Pair]:
+    """The pairs with what was drawn in them. class_names: of all that there are; raises DataError for others."""
+    told = [replace(pair, drawn=_own(pair, drawn)) for pair in pairs]
+    for pair in told:
+        unknown = next((name for name in pair.drawn or () if name not in class_names), None)
+        if unknown is not None:
+            near = did_you_mean(unknown, class_names) or (
+                " Nothing names the classes: give the --model, or a dataset.json beside the references."
+            )
+            raise DataError(f"'{unknown}' is said to be drawn in {pair.name}, and no class has this name.{near}")
+    return told
+
+
+def _places(labels: Path) -> list[Path]:
+    return [labels, labels.parent] if labels.name in IMAGE_FOLDER_OF else [labels]
+
+
+def _own(pair: Pair, drawn: Drawn) -> tuple[str, ...] | None:
+    return drawn.get(pair.name, drawn.get(case_name(pair.reference)))
