@@ -87,7 +87,7 @@ def test_a_picture_is_a_slice() -> None:
 def test_nobody_can_tell() -> None:
     values = np.zeros((8, 9, 10), np.int32)
     values[2:7, 2:4, 3:5] = 1
-    with pytest.raises(DataError, match="the drawing is as long along y and x. Give labelled_slices as x"):
+    with pytest.raises(DataError, match=r"the drawing is as long along y and x\. Give labelled_slices as x"):
         marked(sitk.GetImageFromArray(values), LabelledPart(slices="auto"))
     assert (marked(sitk.GetImageFromArray(values), LabelledPart(slices="x"))[:, :, 3:5] >= 0).all()
 
