@@ -147,7 +147,7 @@ class TestUnlabelled:
         of_class, anywhere = (prepared.locations[prepared.locations[:, 0] == index] for index in (1, ANYWHERE))
         assert (prepared.label[tuple(anywhere[:, 1:].T)] >= 0).all() and len(anywhere) == LOCATIONS_PER_CLASS
         assert np.array_equal(of_class[:, 1:], both.locations[both.locations[:, 0] == 2][:, 1:])
-        assert set(prepared.locations[:, 0]) == {1}
+        assert set(prepared.locations[:, 0]) == {ANYWHERE, 1}
 
 
 class TestPrepareImage:
