@@ -94,7 +94,8 @@ def found_axis(filled: np.ndarray, axes: str) -> int:
 
 def labelled_slices(filled: np.ndarray, axis: int) -> np.ndarray:
     """Whether a slice across the axis has something in it: bool, to be broadcast over the array."""
-    return filled.any(axis=tuple({0, 1, 2} - {axis}), keepdims=True)
+    some: np.ndarray = np.asarray(filled.any(axis=tuple({0, 1, 2} - {axis}), keepdims=True))
+    return some
 
 
 def _mean_run(filled: np.ndarray, axis: int) -> float:

@@ -73,8 +73,10 @@ def _predict(predictor: Predictor, case: Case, search: CleaningStudy | None) -> 
     labels = predictor.predict(channels)
     if search is not None:
         reference = read_labels_onto(case, channels[0], predictor.plan.ignore_label)
-        arrays = sitk.GetArrayFromImage(labels), sitk.GetArrayFromImage(reference)
-        predicted, expected = labelled_parts(*arrays, predictor.plan.ignore_label)
+        predicted, expected = sitk.GetArrayFromImage(labels), sitk.GetArrayFromImage(reference)
+        ignored = predictor.plan.ignore_label
+        known = None if ignored is None else expected != ignored
+        _, expected = labelled_parts(predicted, expected, ignored)
         expected = as_class(expected, [item.value for item in predictor.plan.classes])
-        search.add(predicted, expected, Geometry.of(labels).spacing_zyx, case.drawn)
+        search.add(predicted, expected, Geometry.of(labels).spacing_zyx, case.drawn, known)
     return labels
