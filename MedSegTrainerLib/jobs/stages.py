@@ -129,6 +129,7 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
         "device": plan.reasons.get("device", ""), "split": plan.reasons.get("split", ""), "dims": f"{plan.dims}D",
         "network": plan.architecture, "in_channels": plan.network["in_channels"],
         "out_channels": plan.network["out_channels"],
+        **({"ignore_label": plan.ignore_label} if "ignore_label" in plan.reasons else {}),
         **({"overlapping": plan.overlapping} if "overlapping" in plan.reasons else {}),
         **network_settings(plan.architecture, plan.network),
         **({"slice_axis": plan.slice_axis} if "slice_axis" in plan.reasons else {}),

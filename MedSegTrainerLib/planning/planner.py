@@ -92,6 +92,10 @@ def _unmeasured(
     chosen = plan_network(fingerprint, config, device, reasons, len(split.train), share)
     if fingerprint.overlap:
         reasons["overlapping"] = _overlap_reason(fingerprint)
+    if fingerprint.labelled_part:
+        reasons["ignore_label"] = (
+            f"{fingerprint.labelled_part}: every patch has some of that, and what nobody labelled counts nowhere"
+        )
     dims, patch, architecture = chosen.dims, chosen.patch_size, chosen.architecture
     size = median_size(along_slice_axis(fingerprint, chosen.slice_axis), chosen.spacing, 3)
     normalization = _normalization(fingerprint, config, reasons)

@@ -181,7 +181,7 @@ class TestEvaluate:
 
     def test_a_structure_in_the_labelled_part_has_all_numbers(self, tmp_path: Path) -> None:
         reference = kidney()
-        inside = [slice(int(at.min()) - 1, int(at.max()) + 2) for at in np.nonzero(reference)]
+        inside = [slice(max(0, int(at.min()) - 3), int(at.max()) + 4) for at in np.nonzero(reference)]
         boxed = np.full_like(reference, 9)
         boxed[tuple(inside)] = reference[tuple(inside)]
         parts = [pair(tmp_path, kidney(1), reference), pair(tmp_path, kidney(1), boxed, "b")]
