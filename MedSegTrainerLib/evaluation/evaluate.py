@@ -13,6 +13,8 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, classes_from_values, default_color, unknown_classes
+from MedSegTrainerLib.data.layouts.case_list import FILE as CASE_LIST
+from MedSegTrainerLib.data.layouts.case_list import listed_ignored
 from MedSegTrainerLib.data.layouts.dataset_json import ignored_value, read_description
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.evaluation.csv_tables import case_table, summary_table
@@ -153,11 +155,16 @@ def _write(
 
 
 def described_ignored(labels: Path, emit: Emit) -> int | None:
-    """What the dataset.json of the references calls 'ignore'."""
-    value = ignored_value(read_description(labels.parent if labels.name in IMAGE_FOLDER_OF else labels))
+    """What the dataset.json of the references calls 'ignore', or cases.json has as 'ignore_label'."""
+    root = labels.parent if labels.name in IMAGE_FOLDER_OF else labels
+    value = ignored_value(read_description(root))
     if value is not None:
         emit(Warned(message=f"Voxels of value {value} do not count: dataset.json of the references calls it 'ignore'."))
-    return value
+        return value
+    listed = listed_ignored(root / CASE_LIST)
+    if listed is not None:
+        emit(Warned(message=f"Voxels of value {listed} do not count: it is 'ignore_label' in cases.json."))
+    return listed
 
 
 class _Notes:

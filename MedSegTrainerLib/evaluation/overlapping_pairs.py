@@ -63,7 +63,7 @@ def compared_classes(pairs: Sequence[Pair]) -> ComparedClasses | None:
     the references' segments; what has no name is 'label 1' and so on, by its place among the channels of a file. Raises
     DataError for more classes than can overlap.
     """
-    forms = [pair.labels for pair in pairs if pair.labels is not None]
+    forms = [pair.labels for pair in pairs if pair.labels is not None and not pair.labels.is_plain]
     layered = [path for pair in pairs for path in (pair.prediction, pair.reference) if component_count(path) > 1]
     if not forms and not layered:
         return None
