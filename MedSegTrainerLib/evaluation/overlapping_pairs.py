@@ -1,5 +1,4 @@
-"""References in other forms than a label map, and classes that overlap: which there are, and how the files of both sides
-name them."""
+"""References in other forms than a label map, and classes that overlap: which there are, and by which names."""
 
 from __future__ import annotations
 
@@ -63,7 +62,7 @@ def compared_classes(pairs: Sequence[Pair]) -> ComparedClasses | None:
     the references' segments; what has no name is 'label 1' and so on, by its place among the channels of a file. Raises
     DataError for more classes than can overlap.
     """
-    forms = [pair.labels for pair in pairs if pair.labels is not None]
+    forms = [pair.labels for pair in pairs if pair.labels is not None and not pair.labels.is_plain]
     layered = [path for pair in pairs for path in (pair.prediction, pair.reference) if component_count(path) > 1]
     if not forms and not layered:
         return None
@@ -86,6 +85,13 @@ def sources_of(pair: Pair, classes: Sequence[LabelClass], ignored: int | None, *
     own = given.ignored_value if ignored is None else ignored
     reference = replace(given, path=pair.reference, numbers=numbers, overlapping=overlapping, ignored_value=own)
     return LabelSource(path=pair.prediction, numbers=numbers, overlapping=overlapping), reference
+
+
+def unlabelled_value(pair: Pair, ignored: int | None, *, overlapping: bool) -> int | None:
+    """The value, in the reference as it is read, of voxels that nobody labelled. ignored: the same in its file."""
+    if pair.labels is None and not overlapping:
+        return ignored
+    return sources_of(pair, (), ignored, overlapping=overlapping)[1].unlabelled
 
 
 def forms_json(

@@ -23,8 +23,8 @@ from MedSegTrainerLib.hardware.memory import is_out_of_memory
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import refuse_several_slices
 from MedSegTrainerLib.imaging.nifti_checks import NIFTI_SUFFIXES
-from MedSegTrainerLib.imaging.overlapping_results import refuse_one_number
 from MedSegTrainerLib.imaging.not_finite import with_padding_filled
+from MedSegTrainerLib.imaging.overlapping_results import refuse_one_number
 from MedSegTrainerLib.imaging.qform_sform import forms_apart
 from MedSegTrainerLib.imaging.read import file_stamps, read_channels
 from MedSegTrainerLib.inference.canvas import Prepared
