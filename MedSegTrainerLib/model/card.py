@@ -8,6 +8,7 @@ from typing import Any
 
 from MedSegTrainerLib.config.network_settings import network_settings
 from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.model.lineage import UNCHANGED, is_unchanged, lineage_lines
 
 MEASURED_ON = {
     "test": "test cases, which had no part in its training",
@@ -26,6 +27,7 @@ def card_text(plans: Sequence[Plan], document: Mapping[str, Any]) -> str:
         ("Finds", _finds(plans[0])),
         ("Needs", _needs(plans[0], data)),
         ("Trained on", _data(training, data)),
+        ("Began as", lineage_lines(training)),
         ("How good", _quality(plans[0], training, metrics)),
         ("Curve", _curve(first.get("curves", []))),
         ("Made", _provenance(plans[0], training, len(plans), str(document.get("made_by", "")))),
@@ -108,6 +110,8 @@ def _provenance(plan: Plan, training: Mapping[str, Any], members: int, made_by: 
         lines[0] = f"an ensemble of {members} models: {lines[0]}"
     lines.append(f"patches of {' x '.join(map(str, plan.patch_size))} voxels, {plan.loss.loss_type} loss")
     lines.append(f"{plan.optimizer_type}, learning rate {plan.learning_rate:g}, {plan.lr_schedule}")
-    if "epoch" in training:
+    if is_unchanged(training):
+        lines.append(f"{UNCHANGED[0].lower()}{UNCHANGED[1:]}")
+    elif "epoch" in training:
         lines.append(f"best after {training['epoch']} epochs, {training.get('steps')} steps")
     return [*lines, *([f"with {made_by}"] if made_by else [])]

@@ -15,7 +15,8 @@ from scipy.spatial.transform import Rotation
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
-from MedSegTrainerLib.inference.predictor import CPU_VOXELS, Predictor, Prepared, _onto_original, windows_at_once
+from MedSegTrainerLib.inference.canvas import Prepared, _onto_original
+from MedSegTrainerLib.inference.predictor import CPU_VOXELS, Predictor, windows_at_once
 from MedSegTrainerLib.inference.probability_maps import MapSelection
 from MedSegTrainerLib.inference.tta import IDENTITY, Transform
 from MedSegTrainerLib.model.package import ModelPackage
