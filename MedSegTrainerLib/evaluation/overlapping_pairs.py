@@ -79,13 +79,14 @@ def compared_classes(pairs: Sequence[Pair]) -> ComparedClasses | None:
 def sources_of(
     pair: Pair, classes: Sequence[LabelClass], ignored: int | None, *, overlapping: bool = True
 ) -> Sources:
-    """The labels of both sides by these classes; ignored: the value of voxels that nobody labelled, in the reference.
+    """The labels of both sides by these classes; ignored: the value of voxels that nobody labelled, in references that
+    name none of their own.
 
     A label map without names, regions or channels has the number of a class where that is alone.
     """
     numbers = {item.name: item.value for item in classes}
     given = pair.labels or LabelSource(path=pair.reference)
-    own = given.ignored_value if ignored is None else ignored
+    own = ignored if given.ignored_value is None else given.ignored_value
     reference = replace(given, path=pair.reference, numbers=numbers, overlapping=overlapping, ignored_value=own)
     return LabelSource(path=pair.prediction, numbers=numbers, overlapping=overlapping), reference
 
