@@ -14,19 +14,16 @@ import SimpleITK as sitk
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, classes_from_values, default_color, unknown_classes
 from MedSegTrainerLib.data.layouts.dataset_json import ignored_value, read_description
-from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.evaluation.csv_tables import case_table, summary_table
 from MedSegTrainerLib.evaluation.file_pairs import IMAGE_FOLDER_OF, Pair
 from MedSegTrainerLib.evaluation.label_values import EvaluatedValues
-from MedSegTrainerLib.evaluation.overlapping_pairs import compared_classes, forms_json, sources_of
+from MedSegTrainerLib.evaluation.overlapping_pairs import compared_classes, forms_json, read_sides
 from MedSegTrainerLib.evaluation.segment_names import named_classes
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
 from MedSegTrainerLib.imaging.class_bits import IGNORED
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.imaging.grid_remedies import Volume, difference
 from MedSegTrainerLib.imaging.label_grid import place_on_grid
-from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_pair
-from MedSegTrainerLib.imaging.label_source import read_pair
+from MedSegTrainerLib.imaging.label_maps import labelled_parts
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.metrics.calibration import UncertaintyError
 from MedSegTrainerLib.metrics.confusion import Confusion
@@ -213,7 +210,7 @@ def _measure_all(
     unknown: dict[int, str] = {}
     began = time.monotonic()
     for done, pair in enumerate(pairs, start=1):
-        prediction, reference = _read_pair(pair, classes, ignored, overlapping)
+        prediction, reference = read_sides(pair, classes, ignored, overlapping=overlapping)
         unlabelled = IGNORED if overlapping or pair.labels is not None else ignored
         expected = sitk.GetArrayFromImage(reference)
         measurements.label_values.add_rounded(pair, (prediction, reference))
@@ -252,23 +249,6 @@ def _measure_all(
 def _not_drawn(pair: Pair, classes: Sequence[LabelClass]) -> tuple[int, ...]:
     """Values of the classes that nobody looked for in the reference."""
     return tuple(classes[index - 1].value for index in unknown_classes([item.name for item in classes], pair.drawn))
-
-
-def _read_pair(
-    pair: Pair, classes: Sequence[LabelClass], ignored: int | None, overlapping: bool
-) -> tuple[sitk.Image, sitk.Image]:
-    if overlapping or pair.labels is not None:
-        prediction, reference = read_pair(*sources_of(pair, classes, ignored, overlapping=overlapping))
-    else:
-        value_of = {item.name: item.value for item in classes}
-        prediction, reference = read_label_pair(pair.prediction, pair.reference, value_of)
-    sides = (("reference", pair.reference, reference), ("prediction", pair.prediction, prediction))
-    problems = difference(*(Volume(name=name, path=path, grid=Geometry.of(item)) for name, path, item in sides))
-    if problems:
-        raise DataError(
-            f"{pair.name}: {' '.join(problems)} Or are they of different cases? {pair.prediction}, {pair.reference}"
-        )
-    return prediction, reference
 
 
 def _add_uncertainty(

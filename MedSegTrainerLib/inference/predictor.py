@@ -155,9 +155,7 @@ class Predictor:
         counts = [len(group) for group in self.groups]
         for slabs in zip(*chunks, strict=True):
             values = [values for _, values in slabs]
-            joined = combine_groups(
-                values, counts, with_variance=with_variance, overlapping=self.plan.overlapping
-            )
+            joined = combine_groups(values, counts, with_variance=with_variance, overlapping=self.plan.overlapping)
             canvas.add(slabs[0][0], joined)
         return canvas.prediction()
 

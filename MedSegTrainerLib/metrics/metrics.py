@@ -231,7 +231,8 @@ def measure(
     """Label value to metric name to number, for two label arrays (z, y, x) on a grid with this spacing in mm.
 
     Other label values count as background. voxels: how many of the arrays' voxels were labelled at all, all unless
-    given; the others must be 0 in both. overlapping: the arrays are ``class_bits``. Raises ValueError for different shapes.
+    given; the others must be 0 in both. overlapping: the arrays are ``class_bits``. Raises ValueError for different
+    shapes.
     """
     if prediction.shape != reference.shape:
         msg = f"The prediction has the shape {prediction.shape} and the reference {reference.shape} (z, y, x)"

@@ -55,9 +55,7 @@ def read_case(
     """
     sources = [LabelSource.from_json(side) for side in form or ()]
     paths = Path(files["prediction"] or ""), Path(files["reference"] or "")
-    predicted, expected = (
-        read_pair(sources[0], sources[1]) if sources else read_label_pair(*paths, segment_values)
-    )
+    predicted, expected = read_pair(sources[0], sources[1]) if sources else read_label_pair(*paths, segment_values)
     ignore_label, overlapping = (IGNORED, sources[0].overlapping) if sources else (ignore_label, False)
     sides = [sitk.GetArrayFromImage(to_canonical(item)) for item in (predicted, expected)]
     parts = labelled_parts(sides[0], sides[1], ignore_label)

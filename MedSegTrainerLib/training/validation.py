@@ -201,9 +201,7 @@ class Validator:
             loss=float(self.loss(logits, reference)) if any(map(any, table)) else None,
         )
 
-    def _overlapping_scores(
-        self, logits: torch.Tensor, reference: torch.Tensor, unknown: Sequence[int]
-    ) -> CaseScores:
+    def _overlapping_scores(self, logits: torch.Tensor, reference: torch.Tensor, unknown: Sequence[int]) -> CaseScores:
         states = state_table(self.plan.label_codes, len(self.plan.classes), logits.device)
         tables = binary_tables(logits, reference, states)
         names = enumerate(self.plan.class_names, start=1)

@@ -97,9 +97,7 @@ def _present(labels: np.ndarray, overlapping: bool) -> list[int]:
     return sorted({value for bits in present for value in classes_of(bits)}) if overlapping else present
 
 
-def find_specks(
-    values: np.ndarray, classes: Sequence[int], *, overlapping: bool = False
-) -> dict[int, tuple[int, int]]:
+def find_specks(values: np.ndarray, classes: Sequence[int], *, overlapping: bool = False) -> dict[int, tuple[int, int]]:
     """How many parts of a class (26-connected) are tiny beside its largest one, and their voxels together."""
     specks = {}
     for value in classes:

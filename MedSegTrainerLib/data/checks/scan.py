@@ -196,9 +196,7 @@ def _scan(
     if ignore_label is not None:
         labelled &= values != ignore_label
     chosen = _evenly_sampled(np.flatnonzero(labelled.ravel()))
-    stats = take_statistics(
-        arrays, values, chosen, geometry.spacing_zyx, direction, overlapping=case.overlapping
-    )
+    stats = take_statistics(arrays, values, chosen, geometry.spacing_zyx, direction, overlapping=case.overlapping)
     hot = [find_hot_voxels(array, span) for array, span in zip(arrays, stats.ranges, strict=True)]
     stats = replace(stats, hot={index: each.text for index, each in enumerate(hot) if each})
     present, counts = np.unique(values, return_counts=True)

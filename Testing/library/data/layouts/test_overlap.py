@@ -121,7 +121,9 @@ class TestOverlapping:
 
     def test_what_nobody_labelled_is_minus_one(self, oblique_geometry: Geometry, tmp_path: Path) -> None:
         labels = {"background": 0, "organ": [1, 2], "tumor": [2], "ignore": 3}
-        regions(tmp_path, oblique_geometry, {**NESTED, "ignore": (slice(0, 1), slice(0, 13), slice(0, 17))}, labels=labels)
+        regions(
+            tmp_path, oblique_geometry, {**NESTED, "ignore": (slice(0, 1), slice(0, 13), slice(0, 17))}, labels=labels
+        )
         dataset = find_cases(tmp_path)
         assert (dataset.label_names, dataset.ignore_label) == ({1: "organ", 2: "tumor"}, -1)
         array = labels_of(dataset)
