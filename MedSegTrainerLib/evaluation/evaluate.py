@@ -16,19 +16,17 @@ from MedSegTrainerLib.classes import LabelClass, default_color
 from MedSegTrainerLib.data.layouts.case_list import FILE as CASE_LIST
 from MedSegTrainerLib.data.layouts.case_list import listed_ignored
 from MedSegTrainerLib.data.layouts.dataset_json import ignored_value, read_description
-from MedSegTrainerLib.errors import DataError, some
+from MedSegTrainerLib.errors import some
 from MedSegTrainerLib.evaluation.csv_tables import case_table, summary_table
 from MedSegTrainerLib.evaluation.drawn_references import drawn_note, unknown_values
 from MedSegTrainerLib.evaluation.file_pairs import IMAGE_FOLDER_OF, Pair
 from MedSegTrainerLib.evaluation.label_values import EvaluatedValues
-from MedSegTrainerLib.evaluation.overlapping_pairs import compared_classes, forms_json, sources_of, unlabelled_value
+from MedSegTrainerLib.evaluation.overlapping_pairs import compared_classes, forms_json, read_sides, unlabelled_value
 from MedSegTrainerLib.evaluation.segment_names import named_classes
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.imaging.grid_remedies import Volume, difference
 from MedSegTrainerLib.imaging.label_grid import place_on_grid
-from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_pair
-from MedSegTrainerLib.imaging.label_source import read_pair
+from MedSegTrainerLib.imaging.label_maps import labelled_parts
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.metrics.calibration import UncertaintyError
 from MedSegTrainerLib.metrics.confusion import Confusion
@@ -218,7 +216,7 @@ def _measure_all(
     unknown: dict[int, str] = {}
     began = time.monotonic()
     for done, pair in enumerate(pairs, start=1):
-        prediction, reference = _read_pair(pair, classes, ignored, overlapping)
+        prediction, reference = read_sides(pair, classes, ignored, overlapping=overlapping)
         unlabelled = unlabelled_value(pair, ignored, overlapping=overlapping)
         expected = sitk.GetArrayFromImage(reference)
         measurements.label_values.add_rounded(pair, (prediction, reference))
@@ -246,18 +244,25 @@ def _measure_all(
         _add_uncertainty(measurements.uncertainty, pair, reference, sides, without_label, notes)
         eta = (time.monotonic() - began) / done * (len(pairs) - done)
         emit(Progress(done=done, total=len(pairs), eta_seconds=eta))
-    if unknown:
-        listed = ", ".join(f"{value} (in {case})" for value, case in sorted(unknown.items())[:NAMES_SHOWN])
-        notes.add(f"Label values that belong to no class were taken as background: {listed}.")
-    for message in _cut_notes(measurements, {item.value: item.name for item in classes}):
+    for message in _messages(measurements, classes, unknown, len(pairs)):
         notes.add(message)
-    for message in measurements.label_values.notes({item.value: item.name for item in classes}, unknown):
-        notes.add(message)
-    if measurements.not_drawn:
-        notes.add(drawn_note(measurements.not_drawn, classes, len(pairs)))
     return _completed(
         _as_one_class(measurements) if not class_values and measurements.label_values.are_binary else measurements
     )
+
+
+def _messages(
+    measurements: _Measurements, classes: Sequence[LabelClass], unknown: Mapping[int, str], cases: int
+) -> Iterator[str]:
+    """What the reader should know of the labels; unknown: value that belongs to no class to a case that has it."""
+    names = {item.value: item.name for item in classes}
+    if unknown:
+        listed = ", ".join(f"{value} (in {case})" for value, case in sorted(unknown.items())[:NAMES_SHOWN])
+        yield f"Label values that belong to no class were taken as background: {listed}."
+    yield from _cut_notes(measurements, names)
+    yield from measurements.label_values.notes(names, unknown)
+    if measurements.not_drawn:
+        yield drawn_note(measurements.not_drawn, classes, cases)
 
 
 def _cut_notes(measurements: _Measurements, names: Mapping[int, str]) -> Iterator[str]:
@@ -274,23 +279,6 @@ def _cut_notes(measurements: _Measurements, names: Mapping[int, str]) -> Iterato
             f"({some([names.get(value, f'label {value}') for value in values])}): how large these are, and where their "
             "surface is, nobody knows there, and distances, surface Dice and volumes are left out."
         )
-
-
-def _read_pair(
-    pair: Pair, classes: Sequence[LabelClass], ignored: int | None, overlapping: bool
-) -> tuple[sitk.Image, sitk.Image]:
-    if overlapping or pair.labels is not None:
-        prediction, reference = read_pair(*sources_of(pair, classes, ignored, overlapping=overlapping))
-    else:
-        value_of = {item.name: item.value for item in classes}
-        prediction, reference = read_label_pair(pair.prediction, pair.reference, value_of)
-    sides = (("reference", pair.reference, reference), ("prediction", pair.prediction, prediction))
-    problems = difference(*(Volume(name=name, path=path, grid=Geometry.of(item)) for name, path, item in sides))
-    if problems:
-        raise DataError(
-            f"{pair.name}: {' '.join(problems)} Or are they of different cases? {pair.prediction}, {pair.reference}"
-        )
-    return prediction, reference
 
 
 def _add_uncertainty(
