@@ -145,7 +145,7 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
         "normalization": [item.method for item in plan.normalization],
         "flip_axes": [plan.axes[axis] for axis in plan.flip_axes],
         "loss": " + ".join(f"{weight:g} {term}" for term, weight in plan.loss.weights().items()),
-        **({"unknown_classes": _unknown_names(plan)} if _unknown_names(plan) else {}),
+        **({"unknown_classes": list(plan.partly_drawn)} if plan.partly_drawn else {}),
         **({"class_weights": [float(f"{w:.3g}") for w in plan.loss.class_weights]} if plan.loss.class_weights else {}),
         "optimizer": plan.optimizer_type, "learning_rate": plan.learning_rate,
         "weight_decay": plan.weight_decay, "lr_schedule": plan.lr_schedule,
@@ -168,11 +168,6 @@ def _start_choices(plan: Plan) -> dict[str, Any]:
         "start_channels": list(plan.channel_names),
         "start_classes": list(plan.class_names),
     }
-
-
-def _unknown_names(plan: Plan) -> list[str]:
-    indices = {index for code in plan.label_codes for index in code.unknown}
-    return [name for index, name in enumerate(plan.class_names, start=1) if index in indices]
 
 
 def prepare_cases(

@@ -18,7 +18,7 @@ from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.data.samples.cache import choose_place
 from MedSegTrainerLib.data.samples.overlapping_indices import overlap_codes
 from MedSegTrainerLib.data.splits.split import Split
-from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.errors import ConfigError, some
 from MedSegTrainerLib.guide.tables import choose_batch
 from MedSegTrainerLib.hardware.device import describe
 from MedSegTrainerLib.inference.sliding_window import window_starts
@@ -164,7 +164,7 @@ def _label_codes(fingerprint: Fingerprint, reasons: Reasons) -> tuple[LabelCode,
         if count < fingerprint.cases
     }
     if drawn:
-        listed = ", ".join(f"{name}: {text}" for name, text in drawn.items())
+        listed = some([f"{name}: {text}" for name, text in drawn.items()])
         reasons["unknown_classes"] = f"{listed}: marginal loss, as elsewhere a voxel without class may be one of them"
     if fingerprint.overlapping:
         return overlap_codes(fingerprint.combinations, len(fingerprint.classes), fingerprint.unknown)
