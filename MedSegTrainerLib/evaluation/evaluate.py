@@ -13,20 +13,17 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, default_color
-from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.evaluation.csv_tables import case_table, summary_table
 from MedSegTrainerLib.evaluation.cut_structures import cut_notes
 from MedSegTrainerLib.evaluation.drawn_references import drawn_notes, unknown_values
 from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.evaluation.label_values import EvaluatedValues
-from MedSegTrainerLib.evaluation.overlapping_pairs import compared_classes, forms_json, sources_of, unlabelled_value
+from MedSegTrainerLib.evaluation.overlapping_pairs import compared_classes, forms_json, read_sides, unlabelled_value
 from MedSegTrainerLib.evaluation.segment_names import named_classes
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.imaging.grid_remedies import Volume, difference
 from MedSegTrainerLib.imaging.label_grid import place_on_grid
-from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_pair
-from MedSegTrainerLib.imaging.label_source import read_pair
+from MedSegTrainerLib.imaging.label_maps import labelled_parts
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.metrics.calibration import UncertaintyError
 from MedSegTrainerLib.metrics.confusion import Confusion
@@ -195,7 +192,7 @@ def _measure_all(
     unknown: dict[int, str] = {}
     began = time.monotonic()
     for done, pair in enumerate(pairs, start=1):
-        prediction, reference = _read_pair(pair, classes, ignored, overlapping)
+        prediction, reference = read_sides(pair, classes, ignored, overlapping=overlapping)
         unlabelled = unlabelled_value(pair, ignored, overlapping=overlapping)
         expected = sitk.GetArrayFromImage(reference)
         measurements.label_values.add_rounded(pair, (prediction, reference))
@@ -238,23 +235,6 @@ def _closing_notes(measurements: _Measurements, names: Mapping[int, str], unknow
     yield from cut_notes(measurements.values, names)
     yield from measurements.label_values.notes(names, unknown)
     yield from drawn_notes(measurements.not_drawn, names, len(measurements.values))
-
-
-def _read_pair(
-    pair: Pair, classes: Sequence[LabelClass], ignored: int | None, overlapping: bool
-) -> tuple[sitk.Image, sitk.Image]:
-    if overlapping or pair.labels is not None:
-        prediction, reference = read_pair(*sources_of(pair, classes, ignored, overlapping=overlapping))
-    else:
-        value_of = {item.name: item.value for item in classes}
-        prediction, reference = read_label_pair(pair.prediction, pair.reference, value_of)
-    sides = (("reference", pair.reference, reference), ("prediction", pair.prediction, prediction))
-    problems = difference(*(Volume(name=name, path=path, grid=Geometry.of(item)) for name, path, item in sides))
-    if problems:
-        raise DataError(
-            f"{pair.name}: {' '.join(problems)} Or are they of different cases? {pair.prediction}, {pair.reference}"
-        )
-    return prediction, reference
 
 
 def _add_uncertainty(

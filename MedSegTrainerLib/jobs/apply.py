@@ -210,8 +210,10 @@ def cleaned(labels: sitk.Image, config: ApplyConfig, plan: Plan | None = None) -
         minimum_size_mm3=config.minimum_size_mm3,
     )
     array = sitk.GetArrayViewFromImage(labels)
-    overlapping = plan is not None and plan.overlapping
-    array = each_class(array, [item.value for item in plan.classes], clean) if overlapping else clean(array)
+    if plan is not None and plan.overlapping:
+        array = each_class(array, [item.value for item in plan.classes], clean)
+    else:
+        array = clean(array)
     result = sitk.GetImageFromArray(array)
     result.CopyInformation(labels)
     return result

@@ -138,8 +138,9 @@ def _halved_pair(cross_validation: CrossValidation, emit: Emit) -> list[Pair]:
     plan = load_package(cross_validation.job(0).model).plan
     values = {item.name: item.value for item in plan.classes}
     second, first = (next(iter(cross_validation.predictions(index).values())) for index in (0, 1))
-    assert plan.ignore_label is not None
-    labels = joined(case, cross_validation.folder.path / "halves", (first, second), values, plan.ignore_label)
+    ignored = cross_validation.train.data.ignore_label
+    assert ignored is not None
+    labels = joined(case, cross_validation.folder.path / "halves", (first, second), values, ignored)
     output = cross_validation.folder.report / "predictions" / f"{case.name}.seg.nrrd"
     write_result(labels, output, plan)
     return [

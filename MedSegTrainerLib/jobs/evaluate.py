@@ -65,7 +65,9 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
 
         plan = load_members(Path(config.model))[0].plan
         overlapping = plan.overlapping
-        classes, ignored = plan.classes, plan.ignore_label if ignored is None else ignored
+        classes = plan.classes
+        if ignored is None and not overlapping:  # else it is that of labels in memory
+            ignored = plan.ignore_label
         facts["Model"] = config.model
     drawn = _drawn(config, pairs)
     names = described_names(labels) if drawn and config.labels else {}

@@ -48,7 +48,7 @@ def run_verify(config: VerifyConfig, context: JobContext) -> Outcome:
         label_names=dataset.label_names,
         thorough=True,
     )
-    findings = worst_first([*findings, *examination.findings])
+    findings = worst_first([*findings, *examination.findings, *_overlap_note(dataset)])
     for one in findings:
         emit(Found(case=one.case, severity=one.severity, finding=one.kind, message=one.message, remedy=one.remedy))
     document = describe(dataset, examination.scans, findings, dataset.ignore_label)
@@ -64,6 +64,20 @@ def run_verify(config: VerifyConfig, context: JobContext) -> Outcome:
     atomic.write_json(table, document)
     atomic.write_bytes(page, render(document, pictures, samples).encode())
     return _verdict(document["counts"], page, folder)
+
+
+def _overlap_note(dataset: Dataset) -> list[Finding]:
+    if not dataset.overlapping:
+        return []
+    return [
+        Finding(
+            severity="note",
+            kind="classes that overlap",
+            message=f"{dataset.overlap}: a voxel may have several classes, and each is learned against all else.",
+            remedy="Nothing to do. Where they overlap by mistake, correct the labels, or train with --set "
+            "overlapping=false, which says where.",
+        )
+    ]
 
 
 def look_for_cases(train: TrainConfig) -> tuple[Dataset, list[Finding]]:

@@ -105,13 +105,13 @@ def _unmeasured(
     chosen = plan_network(fingerprint, config, device, reasons, len(split.train), share)
     if fingerprint.overlap:
         reasons["overlapping"] = _overlap_reason(fingerprint)
-    normalization = _normalization(fingerprint, config, reasons)
-    if start is not None:
-        chosen, normalization = keep(start, chosen, normalization, fingerprint, config, reasons)
     if fingerprint.labelled_part:
         reasons["ignore_label"] = (
             f"{fingerprint.labelled_part}: every patch has some of that, and what nobody labelled counts nowhere"
         )
+    normalization = _normalization(fingerprint, config, reasons)
+    if start is not None:
+        chosen, normalization = keep(start, chosen, normalization, fingerprint, config, reasons)
     dims, patch, architecture = chosen.dims, chosen.patch_size, chosen.architecture
     size = median_size(along_slice_axis(fingerprint, chosen.slice_axis), chosen.spacing, 3)
     batch = _batch_size(config, architecture, dims, patch, device, reasons, devices, share)

@@ -49,9 +49,9 @@ class Fingerprint:
 
     sides: axes (0 is z) along which mirror images exchange two classes, as ``laterality.opposite_sides`` says.
     ignore_label: value of voxels that nobody labelled. unknown: sets of classes (indices, 1 the first) that nobody
-    looked for in some case of the data set, each set once, in rising order. overlapping: whether classes overlap, overlap:
-    why, or why not, as a text; combinations: then the sets of at least two that occur together, as indices, with their
-    voxels; background_share: of the voxels without any class, None where it is what the classes leave.
+    looked for in some case of the data set, each set once, in rising order. overlapping: whether classes overlap,
+    overlap: why, or why not, as a text; combinations: then the sets of at least two that occur together, as indices,
+    with their voxels; background_share: of the voxels without any class, None where it is what the classes leave.
     """
 
     cases: int

@@ -69,7 +69,10 @@ LAYOUTS: dict[str, Callable[[Path, DataConfig], Dataset | None]] = {
 
 
 def _completed(dataset: Dataset, data: DataConfig, *, every_case: bool = True) -> Dataset:
-    """With what is known of the classes, and whether they overlap, when all cases are found. every_case: as ``with_drawn`` has it."""
+    """With what is known of the classes, and whether they overlap, when all cases are found.
+
+    every_case: as ``with_drawn`` has it.
+    """
     drawn = with_drawn(join_names(dataset), dataset.root, every_case=every_case)
     known = checked_drawn(_with_ignored(_with_slices(drawn, data.labelled_slices), data))
     return with_overlap(known, data.overlapping)
