@@ -20,10 +20,9 @@ Drawn = Mapping[str, tuple[str, ...]]
 def drawn_beside(labels: Path) -> Drawn:
     """Case to the classes that were drawn in it, of a folder of references or a data set; {} where no file says it."""
     for folder in places_beside(labels):
-        if (folder / FILE).is_file():
-            return read_drawn(folder / FILE)
-        if (folder / CASE_LIST).is_file():
-            return listed_drawn(folder / CASE_LIST)
+        drawn = {**listed_drawn(folder / CASE_LIST), **read_drawn(folder / FILE)}
+        if drawn:
+            return drawn
     return {}
 
 
