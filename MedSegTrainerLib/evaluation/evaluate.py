@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ import SimpleITK as sitk
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, classes_from_values, default_color, unknown_classes
 from MedSegTrainerLib.data.layouts.dataset_json import ignored_value, read_description
+from MedSegTrainerLib.errors import some
 from MedSegTrainerLib.evaluation.csv_tables import case_table, summary_table
 from MedSegTrainerLib.evaluation.file_pairs import IMAGE_FOLDER_OF, Pair
 from MedSegTrainerLib.evaluation.label_values import EvaluatedValues
-from MedSegTrainerLib.evaluation.overlapping_pairs import compared_classes, forms_json, read_sides
+from MedSegTrainerLib.evaluation.overlapping_pairs import compared_classes, forms_json, read_sides, unlabelled_value
 from MedSegTrainerLib.evaluation.segment_names import named_classes
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
-from MedSegTrainerLib.imaging.class_bits import IGNORED
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_grid import place_on_grid
 from MedSegTrainerLib.imaging.label_maps import labelled_parts
@@ -211,11 +211,12 @@ def _measure_all(
     began = time.monotonic()
     for done, pair in enumerate(pairs, start=1):
         prediction, reference = read_sides(pair, classes, ignored, overlapping=overlapping)
-        unlabelled = IGNORED if overlapping or pair.labels is not None else ignored
+        unlabelled = unlabelled_value(pair, ignored, overlapping=overlapping)
         expected = sitk.GetArrayFromImage(reference)
         measurements.label_values.add_rounded(pair, (prediction, reference))
         sides = labelled_parts(sitk.GetArrayFromImage(prediction), expected, unlabelled)
-        voxels = expected.size if unlabelled is None else int(np.count_nonzero(expected != unlabelled))
+        without_label = None if unlabelled is None else expected == unlabelled
+        voxels = expected.size if without_label is None else int(np.count_nonzero(~without_label))
         occurring: set[int] = set()
         if not overlapping:
             sides, occurring = measurements.label_values.add(pair, sides, class_values)
@@ -224,7 +225,7 @@ def _measure_all(
         values = sorted(class_values if is_complete else class_values | occurring)
         spacing = Geometry.of(reference).spacing_zyx
         measurements.values[pair.name] = measure(
-            *sides, values, spacing, voxels=voxels, tolerance_mm=tolerance_mm, overlapping=overlapping
+            *sides, values, spacing, tolerance_mm=tolerance_mm, overlapping=overlapping, unknown=without_label
         )
         measurements.lengths.append(length_of(pair.reference, reference))
         if not_drawn := _not_drawn(pair, classes):
@@ -233,17 +234,35 @@ def _measure_all(
             sides = without_unknown(*sides, not_drawn, overlapping=overlapping), sides[1]
         if not overlapping:
             measurements.confusion.add(*sides, values, voxels)
-        _add_uncertainty(measurements.uncertainty, pair, reference, sides, notes)
+        _add_uncertainty(measurements.uncertainty, pair, reference, sides, without_label, notes)
         eta = (time.monotonic() - began) / done * (len(pairs) - done)
         emit(Progress(done=done, total=len(pairs), eta_seconds=eta))
     if unknown:
         listed = ", ".join(f"{value} (in {case})" for value, case in sorted(unknown.items())[:NAMES_SHOWN])
         notes.add(f"Label values that belong to no class were taken as background: {listed}.")
+    for message in _cut_notes(measurements, {item.value: item.name for item in classes}):
+        notes.add(message)
     for message in measurements.label_values.notes({item.value: item.name for item in classes}, unknown):
         notes.add(message)
     return _completed(
         _as_one_class(measurements) if not class_values and measurements.label_values.are_binary else measurements
     )
+
+
+def _cut_notes(measurements: _Measurements, names: Mapping[int, str]) -> Iterator[str]:
+    """That distances and volumes are missing where only a part of a structure was labelled."""
+    cut = {
+        case: {value for value, one in values.items() if one["dice"] is not None and one["volume_ml"] is None}
+        for case, values in measurements.values.items()
+    }
+    values = sorted(set().union(*cut.values()))
+    if values:
+        cases = sum(map(bool, cut.values()))
+        yield (
+            f"Voxels that nobody labelled do not count. In {cases} of {len(cut)} cases structures reach them "
+            f"({some([names.get(value, f'label {value}') for value in values])}): how large these are, and where their "
+            "surface is, nobody knows there, and distances, surface Dice and volumes are left out."
+        )
 
 
 def _not_drawn(pair: Pair, classes: Sequence[LabelClass]) -> tuple[int, ...]:
@@ -252,7 +271,12 @@ def _not_drawn(pair: Pair, classes: Sequence[LabelClass]) -> tuple[int, ...]:
 
 
 def _add_uncertainty(
-    table: UncertaintyError, pair: Pair, reference: sitk.Image, sides: tuple[np.ndarray, np.ndarray], notes: _Notes
+    table: UncertaintyError,
+    pair: Pair,
+    reference: sitk.Image,
+    sides: tuple[np.ndarray, np.ndarray],
+    unknown: np.ndarray | None,
+    notes: _Notes,
 ) -> None:
     """Counts a case that has a map of uncertainty; one that lies elsewhere gets a note."""
     if pair.uncertainty is None:
@@ -262,7 +286,7 @@ def _add_uncertainty(
     if Geometry.of(image).disagreements(Geometry.of(reference)):
         notes.add(f"{pair.uncertainty.name} lies on another grid than the label maps of {pair.name} and was left out.")
         return
-    table.add(pair.name, sitk.GetArrayFromImage(image), *sides)
+    table.add(pair.name, sitk.GetArrayFromImage(image), *sides, unknown)
 
 
 def _length(lengths: Sequence[Length], notes: _Notes) -> Length:

@@ -99,8 +99,7 @@ def read_sides(
 ) -> tuple[sitk.Image, sitk.Image]:
     """The labels of prediction and reference on one grid; raises DataError where they lie on different ones.
 
-    ignored: as of ``sources_of``; where references have another form than a label map, or classes overlap, it is
-    ``IGNORED`` in what is read.
+    ignored: as of ``sources_of``; what it becomes in what is read says ``unlabelled_value``.
     """
     if overlapping or pair.labels is not None:
         prediction, reference = read_pair(*sources_of(pair, classes, ignored, overlapping=overlapping))
@@ -114,6 +113,13 @@ def read_sides(
             f"{pair.name}: {' '.join(problems)} Or are they of different cases? {pair.prediction}, {pair.reference}"
         )
     return prediction, reference
+
+
+def unlabelled_value(pair: Pair, ignored: int | None, *, overlapping: bool) -> int | None:
+    """The value, in the reference as it is read, of voxels that nobody labelled. ignored: the same in its file."""
+    if pair.labels is None and not overlapping:
+        return ignored
+    return sources_of(pair, (), ignored, overlapping=overlapping)[1].unlabelled
 
 
 def forms_json(

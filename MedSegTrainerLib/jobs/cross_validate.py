@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from MedSegTrainerLib.config.job_settings import CrossValidateConfig
+from MedSegTrainerLib.data.case_labels import label_form
 from MedSegTrainerLib.data.splits.half_cases import joined
 from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.events import Emit, Warned
@@ -74,7 +75,7 @@ def conclude(cross_validation: CrossValidation, done: Sequence[int], emit: Emit)
                 reference=_labels(cross_validation, name),
                 image=cross_validation.case(name).images[0],
                 drawn=cross_validation.case(name).drawn,
-                labels=_form(cross_validation, name),
+                labels=_form(cross_validation, name, plan.ignore_label),
             )
             for index in done
             for name, path in cross_validation.predictions(index).items()
@@ -124,12 +125,9 @@ def _labels(cross_validation: CrossValidation, name: str) -> Path:
     )
 
 
-def _form(cross_validation: CrossValidation, name: str) -> LabelSource | None:
-    """What the labels of a case mean, where they are no label map with one value a class."""
-    if cross_validation.halved:
-        return None
-    labels = cross_validation.case(name).labels
-    return None if labels.is_plain else labels
+def _form(cross_validation: CrossValidation, name: str, ignored: int | None) -> LabelSource | None:
+    """What the labels of a case mean, where its label map alone does not say it."""
+    return None if cross_validation.halved else label_form(cross_validation.case(name), ignored)
 
 
 def _halved_pair(cross_validation: CrossValidation, emit: Emit) -> list[Pair]:
@@ -150,7 +148,7 @@ def _halved_pair(cross_validation: CrossValidation, emit: Emit) -> list[Pair]:
             reference=case.label,
             image=case.images[0],
             drawn=case.drawn,
-            labels=None if case.labels.is_plain else case.labels,
+            labels=label_form(case, plan.ignore_label),
         )
     ]
 

@@ -22,7 +22,7 @@ from MedSegTrainerLib.data.checks.scan import examine_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.data.samples.cache import StoredCase, build_cache, open_cache
-from MedSegTrainerLib.data.splits.split import Split, cover_classes, missing_classes, split_dataset
+from MedSegTrainerLib.data.splits.split import Split, cover_classes, missing_classes, split_dataset, without_cases
 from MedSegTrainerLib.data.splits.used_cases import record_cases
 from MedSegTrainerLib.events import Emit, Planned, Progress, Stage, Warned
 from MedSegTrainerLib.findings import refuse_errors, warning_lines
@@ -76,6 +76,7 @@ def scan_data(config: TrainConfig, emit: Emit, folder: JobFolder | None = None) 
         emit(Warned(message=line))
     named = class_names([value for scan in examination.scans for value in scan.voxels], dataset.label_names)
     present = {scan.name: scan.present(named) for scan in examination.scans}
+    split = without_cases(split, [scan.name for scan in examination.scans if scan.known and not scan.known.slices])
     split = cover_classes(split, present)
     if folder is not None and record is not None:
         record.result().divided(split).write(folder.used_cases_file)

@@ -131,16 +131,17 @@ def _severity(case: str, findings: Sequence[Finding]) -> tuple[int, int, str]:
 
 
 def _class_row(item: LabelClass, scans: Sequence[CaseScan]) -> dict[str, Any]:
-    having = [(scan.voxels[item.value], scan.geometry.voxel_volume_mm3) for scan in scans if item.value in scan.voxels]
-    ml = [count * volume / 1000 for count, volume in having]
+    having = [scan for scan in scans if item.value in scan.voxels]
+    whole = [scan for scan in having if scan.known is None]  # of others nobody knows how large it is
+    ml = [scan.volume_mm3(item.value) / 1000 for scan in whole]
     total = sum(scan.known_voxels for scan in scans)
     return {
         "value": item.value,
         "name": item.name,
         "color": list(item.color),
         "cases": len(having),
-        "share": sum(count for count, _ in having) / max(total, 1),
-        "voxels_median": float(np.median([count for count, _ in having])) if having else None,
+        "share": sum(scan.voxels[item.value] for scan in having) / max(total, 1),
+        "voxels_median": float(np.median([scan.voxels[item.value] for scan in whole])) if whole else None,
         "ml_min": min(ml, default=None),
         "ml_median": float(np.median(ml)) if ml else None,
         "ml_max": max(ml, default=None),

@@ -130,7 +130,7 @@ def _ignore_label(document: dict[str, Any], names: Mapping[int, str], path: Path
             f"{path}: 'ignore_label' must be the whole number that stands for voxels which nobody labelled, and not 0, "
             f"not {value!r}."
         )
-    if value in names:
+    if value is not None and value in names:
         raise DataError(f"{path}: 'ignore_label' is {value}, the value of '{names[value]}'. Give it another value.")
     return value
 

@@ -84,6 +84,8 @@ def test_sparse_cases_get_an_ignore_label(tmp_path: Path) -> None:
     assert find(tmp_path, entry(labelled_slices="auto"), entry(name="b")).ignore_label == -1
     assert find(tmp_path, entry(labelled_box=[[0, 0, 0], [1, 1, 1]])).ignore_label == -1
     assert find(tmp_path, entry(labelled_slices="auto"), ignore_label=9).ignore_label == 9
+    classes = [{"value": -1, "name": "liver", "color": [1, 2, 3]}]
+    assert find(tmp_path, entry(labelled_slices="auto"), classes=classes).ignore_label == -2
 
 
 @pytest.mark.parametrize(
