@@ -36,12 +36,25 @@ from MedSegTrainerLib.workflow.settings_files import read_object
 AnyPath = str | PathLike[str]
 
 
-def train(data: AnyPath, job: AnyPath, **settings: Any) -> ModelPackage:
+def train(
+    data: AnyPath,
+    job: AnyPath,
+    *,
+    start_from: AnyPath | None = None,
+    rename: Sequence[str] = (),
+    adapt: bool = False,
+    **settings: Any,
+) -> ModelPackage:
     """Trains on a labelled folder and returns the best model.
 
-    ``settings`` such as ``budget="20m"``, ``epochs=100`` or ``learning_rate=1e-3``. Raises MedSegError.
+    ``settings`` such as ``budget="20m"``, ``epochs=100`` or ``learning_rate=1e-3``. start_from: a trained model to
+    begin as, a job, a model folder or its zip; rename: its classes under their new names, as "old=new"; adapt: go on
+    with what can be kept where it does not fit the data. Raises MedSegError.
     """
-    _run(Path(job), parse_config(TrainConfig, _training(data, settings)))
+    start: dict[str, Any] = {"model": _absolute(start_from)} if start_from is not None else {}
+    start |= {"rename": list(rename)} if rename else {}
+    start |= {"adapt": True} if adapt else {}
+    _run(Path(job), parse_config(TrainConfig, _training(data, {**settings, **({"start": start} if start else {})})))
     return load_package(Path(job))
 
 

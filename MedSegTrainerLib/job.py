@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1)}
 STOP_KEEP_BEST, STOP_NOW = "keep-best", "now"
 LARGEST_REQUEST = 1 << 16  # bytes of ``previews/case.json``, which holds a name
-FOLDERS_WRITTEN = (".", "checkpoints", "model", "previews", "report", "tensorboard")
+FOLDERS_WRITTEN = (".", "checkpoints", "model", "previews", "report", "start", "tensorboard")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +108,11 @@ class JobFolder:
     @property
     def model(self) -> Path:
         return self.path / "model"
+
+    @property
+    def start_model(self) -> Path:
+        """A copy of the model that the training began as."""
+        return self.path / "start"
 
     @property
     def folds(self) -> Path:
@@ -258,6 +263,7 @@ class JobFolder:
             self.used_cases_file,
             self.settings_file,
             self.preview_case_file,
+            *(self.start_model / name for name in ("model.json", "weights.safetensors", "card.md")),
         )
 
     def _refuse_unless_free(self) -> None:

@@ -132,7 +132,13 @@ def _write_stamp(folder: Path, values: dict[str, Any]) -> None:
 
 
 def _make_venv(folder: Path) -> None:
-    """An empty environment, whatever the folder held before."""
+    """An empty environment, whatever the folder held before; what a link leads to is somebody else's, and stays."""
+    if folder.is_symlink():
+        raise NotMadeError(
+            f"{folder} is a link to {folder.resolve()}, which does not fit this tree, and is not cleared for it.\n"
+            "Remove the link, then start the script again.",
+            code=2,
+        )
     missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
     if missing:
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"

@@ -36,7 +36,10 @@ class EnvironmentView(Protocol):
 
 
 class DataView(Protocol):
-    """The training data, for the other sections."""
+    """The training data, for the other sections. classes: those to learn, as they were when last looked at."""
+
+    @property
+    def classes(self) -> Sequence[SegmentClass]: ...
 
     def problem(self) -> str: ...
 

@@ -26,15 +26,21 @@ class Parameters:
 
     configuration: JSON object of settings that differ from their defaults, such as {"loss.loss_type": "dice"}.
     classNames: JSON object, the class that a segment name belongs to; '' is a segment that is left out.
-    overlap: segments that overlap are refused ("refuse"), or the later class wins ("order").
+    overlap: of segments that overlap each is learned whole ("masks"), the later class wins ("order"), or they are
+    refused ("refuse").
+    startModel: the model that a training begins with, '' for none. startRename: JSON object, a class to the classes of
+    that model that it was, by other names. startAdapt: what of the model does not fit is left.
     checkJob, trainingJob: names in the folder of jobs: the newest check of the data, and the training that is watched.
     """
 
     classNames: str = "{}"
-    overlap: str = "refuse"
+    overlap: str = "masks"
     checkJob: str = ""
     duration: Duration = Duration.BALANCED
     configuration: str = "{}"
+    startModel: str = ""
+    startRename: str = "{}"
+    startAdapt: bool = False
     trainingJob: str = ""
     showPreview: bool = True
     model: str = ""

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias
 Node: TypeAlias = Any  # vtkMRMLNode
 VolumeNode: TypeAlias = Any  # vtkMRMLScalarVolumeNode
 SegmentationNode: TypeAlias = Any  # vtkMRMLSegmentationNode
+RoiNode: TypeAlias = Any  # vtkMRMLMarkupsROINode
 Scene: TypeAlias = Any  # vtkMRMLScene
 Segment: TypeAlias = Any  # vtkSegment
 VtkObject: TypeAlias = Any  # images, matrices, surfaces, tables

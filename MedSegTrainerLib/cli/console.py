@@ -238,7 +238,9 @@ def class_table(fingerprint: Fingerprint) -> Table:
         name = item.name
         volume = f"{fingerprint.median_volume_mm3[name] / 1000:.2f} ml"
         share = f"{fingerprint.voxel_share[name]:.3%}"
-        table.add_row(Text(plain(name)), str(item.value), str(fingerprint.cases_with[name]), share, volume)
+        drawn = fingerprint.cases_drawn.get(name, fingerprint.cases)
+        cases = f"{fingerprint.cases_with[name]}{f' of {drawn} drawn' if drawn < fingerprint.cases else ''}"
+        table.add_row(Text(plain(name)), str(item.value), cases, share, volume)
     return table
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from MedSegTrainerLib.cli.options import (
+    Adapt,
     Budget,
     ConfigFile,
     Data,
@@ -18,11 +19,20 @@ from MedSegTrainerLib.cli.options import (
     Fold,
     Folds,
     Model,
+    Rename,
     Settings,
     SplitFile,
+    StartModel,
     ValSplit,
 )
-from MedSegTrainerLib.cli.shared import as_assignments, console, create_and_run, error_console, read_train_config
+from MedSegTrainerLib.cli.shared import (
+    as_assignments,
+    console,
+    create_and_run,
+    error_console,
+    read_train_config,
+    start_assignments,
+)
 from MedSegTrainerLib.config.job_settings import VerifyConfig
 from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.events import KIND_OF, Planned
@@ -56,6 +66,9 @@ def plan(
     folds: Folds = None,
     val_split: ValSplit = None,
     split_file: SplitFile = None,
+    start_from: StartModel = None,
+    rename: Rename = None,
+    adapt: Adapt = False,
     settings: Settings = None,
 ) -> None:
     """Show what training would do, and why, without doing it."""
@@ -68,11 +81,12 @@ def plan(
         folds=folds,
         val_split=val_split,
         split_file=split_file,
-    )
+    ) + start_assignments(start_from, rename, adapt)
     resolved = read_train_config(data, config, [*given, *(settings or [])])
 
     from MedSegTrainerLib.cli.console import JobView, class_table, plan_table  # torch takes seconds, --help must not
     from MedSegTrainerLib.jobs.stages import explain, plan_training, scan_data
+    from MedSegTrainerLib.jobs.start_from import read_start
     from MedSegTrainerLib.training.time_budget import budget_seconds
 
     view = JobView(error_console)
@@ -82,8 +96,9 @@ def plan(
             view.show({"kind": KIND_OF[type(event)], "time": time.time(), **asdict(event)})
 
     with view.bar:
-        scanned = scan_data(resolved, emit)
-        chosen = plan_training(resolved, scanned, emit, budget_seconds(resolved.trainer))
+        start = read_start(resolved)
+        scanned = scan_data(resolved, emit, start=start)
+        chosen = plan_training(resolved, scanned, emit, budget_seconds(resolved.trainer), start=start)
     console.print(f"\n{len(scanned.dataset.cases)} cases, layout {scanned.dataset.layout}\n", highlight=False)
     console.print(class_table(scanned.fingerprint), highlight=False)
     console.print()

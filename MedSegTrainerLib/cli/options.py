@@ -68,5 +68,24 @@ SplitFile = Annotated[
     typer.Option(metavar="FILE", help="JSON file with the names of the cases, in two lists 'train' and 'val'."),
 ]
 Model = Annotated[str | None, typer.Option(metavar="NAME", help=f"Network: auto, {', '.join(NETWORKS)}.")]
+StartModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--start-from",
+        metavar="MODEL",
+        help="Begin as a trained model: a job, a model folder or its zip, or a fold of a cross-validation.",
+    ),
+]
+Rename = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="OLD=NEW",
+        help="A class of that model under its new name; two that become one are joined, one that becomes two is "
+        "divided. May be repeated.",
+    ),
+]
+Adapt = Annotated[
+    bool, typer.Option("--adapt", help="Go on with what can be kept where that model does not fit the data.")
+]
 NewJob = Annotated[Path, typer.Option("-o", "--output", metavar="JOB", help="New folder for model, curves and report.")]
 Job = Annotated[Path, typer.Argument(help="Job folder: the -o of train, or the folder 'job' in the -o of apply.")]

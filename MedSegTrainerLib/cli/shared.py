@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,15 @@ def as_assignments(**options: Any) -> list[str]:
         name: value for name, value in options.items() if value is not None and (name, value) != ("device", "auto")
     }
     return [f"{sections.get(name, 'data')}.{name}={value}" for name, value in present.items()]
+
+
+def start_assignments(model: Path | None, rename: list[str] | None, adapt: bool) -> list[str]:
+    """``--start-from``, ``--rename`` and ``--adapt`` as assignments; the process that trains is in another folder."""
+    return [
+        *([f"start.model={model.resolve()}"] if model is not None else []),
+        *([f"start.rename={json.dumps(rename)}"] if rename else []),
+        *(["start.adapt=true"] if adapt else []),
+    ]
 
 
 def read_train_config(data: Path, config: Path | None, assignments: list[str]) -> TrainConfig:

@@ -12,6 +12,7 @@ import typer
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.cli.options import (
     DATA_HELP,
+    Adapt,
     Budget,
     ConfigFile,
     Data,
@@ -23,8 +24,10 @@ from MedSegTrainerLib.cli.options import (
     FoldsAtOnce,
     Model,
     NewJob,
+    Rename,
     Settings,
     SplitFile,
+    StartModel,
     ValSplit,
 )
 from MedSegTrainerLib.cli.shared import (
@@ -34,6 +37,7 @@ from MedSegTrainerLib.cli.shared import (
     read_train_config,
     resume_job,
     run_and_watch,
+    start_assignments,
 )
 from MedSegTrainerLib.config.job_settings import CrossValidateConfig, FindRateConfig, job_document
 from MedSegTrainerLib.config.parsing import parse_config
@@ -56,6 +60,9 @@ def train(
     folds: Folds = None,
     val_split: ValSplit = None,
     split_file: SplitFile = None,
+    start_from: StartModel = None,
+    rename: Rename = None,
+    adapt: Adapt = False,
     settings: Settings = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the job in the output folder.")] = False,
     create: Annotated[
@@ -78,7 +85,7 @@ def train(
         val_split=val_split,
         split_file=split_file,
         devices=None if resume else devices,
-    )
+    ) + start_assignments(start_from, rename, adapt)
     if resume:
         if data is not None or config is not None or given or settings:
             longer = _longer(epochs, budget)

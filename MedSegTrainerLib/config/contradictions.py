@@ -11,7 +11,7 @@ from MedSegTrainerLib.config.job_settings import ApplyConfig, CrossValidateConfi
 from MedSegTrainerLib.config.loss_terms import LOSS_TERMS
 from MedSegTrainerLib.config.network_settings import network_problems
 from MedSegTrainerLib.config.parsing import shortened
-from MedSegTrainerLib.config.settings import Auto, LossConfig, TrainConfig, TrainerConfig
+from MedSegTrainerLib.config.settings import Auto, LossConfig, StartConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import UsageError
 
@@ -27,7 +27,7 @@ def training_contradictions(config: TrainConfig) -> list[str]:
     total = sum(shares)
     if data.fold is None and data.split_file is None and total > 1 + 1e-6:
         problems.append(f"data.train_split + val_split + test_split = {total:g}: must not exceed 1.")
-    problems += _loss_problems(loss) + _folder_problems(trainer.checkpoint_dir)
+    problems += _start_problems(config.start) + _loss_problems(loss) + _folder_problems(trainer.checkpoint_dir)
     if data.ignore_label == 0:
         problems.append("data.ignore_label = 0: 0 is background. Give voxels that nobody labelled another value.")
     for name, length in (("spacing", 3), ("patch_size", 3)):
@@ -46,6 +46,22 @@ def training_contradictions(config: TrainConfig) -> list[str]:
             parse_duration(trainer.budget)
         except UsageError as error:
             problems.append(f"trainer.budget = {trainer.budget!r}: {error}")
+    return problems
+
+
+def _start_problems(start: StartConfig) -> list[str]:
+    """Names of classes in another form, and what is asked of a model that nobody named."""
+    problems = [
+        f"start.rename '{shortened(entry)}': write it as 'old=new', with the names of two classes."
+        for entry in start.rename
+        if not all(name.strip() for name in (entry.partition("=")[0], entry.partition("=")[2]))
+    ]
+    if not start.model:
+        problems += [
+            f"start.{name}: there is no model that it could be done to. Name it: --start-from MODEL."
+            for name in ("rename", "adapt")
+            if getattr(start, name)
+        ]
     return problems
 
 

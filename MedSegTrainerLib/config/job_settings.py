@@ -115,6 +115,17 @@ class EvaluateConfig(JobConfig):
     drawn: dict[str, list[str]] = setting(
         {}, "Classes that somebody looked for in a reference, by the name of its case, instead of a file."
     )
+    labelled_slices: Literal["none", "auto", "x", "y", "z"] = setting(
+        "none",
+        "Axis of the patient whose slices are labelled in the references where they have something in them, and "
+        "unknown where not; 'auto' finds it in each. What cases.json beside 'labels' says of a case goes before.",
+    )
+    labelled: dict[str, Literal["auto", "x", "y", "z"]] = setting(
+        {}, "The same of single references, by the name of the case."
+    )
+    labelled_boxes: dict[str, list[list[int]]] = setting(
+        {}, "First and last voxel (i, j, k) between which a reference is labelled, by the name of the case."
+    )
     model: str = setting("", "Model that made the predictions: its classes name the values; without it the files do.")
     metrics: list[str] = setting([], "What to show and write, such as dice, iou, hd95; without any: everything.")
     ignore_label: int | None = setting(

@@ -357,6 +357,13 @@ class StartConfig:
         "becomes two is divided.",
     )
     adapt: bool = setting(False, "Whether to go on with what can be kept where the model does not fit the data.")
+    rate_factor: float = setting(
+        1.0, "What the learning rate is multiplied by, unless it is set.", minimum=1e-6, maximum=1
+    )
+    frozen_share: float = setting(
+        0.0, "Share of the training in which nothing but the last layer learns, and the first one of new channels.",
+        minimum=0, maximum=1,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

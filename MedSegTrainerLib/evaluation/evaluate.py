@@ -12,10 +12,13 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.classes import LabelClass, classes_from_values, default_color, unknown_classes
+from MedSegTrainerLib.classes import LabelClass, default_color
+from MedSegTrainerLib.data.layouts.case_list import FILE as CASE_LIST
+from MedSegTrainerLib.data.layouts.case_list import listed_ignored
 from MedSegTrainerLib.data.layouts.dataset_json import ignored_value, read_description
 from MedSegTrainerLib.errors import some
 from MedSegTrainerLib.evaluation.csv_tables import case_table, summary_table
+from MedSegTrainerLib.evaluation.drawn_references import drawn_note, unknown_values
 from MedSegTrainerLib.evaluation.file_pairs import IMAGE_FOLDER_OF, Pair
 from MedSegTrainerLib.evaluation.label_values import EvaluatedValues
 from MedSegTrainerLib.evaluation.overlapping_pairs import compared_classes, forms_json, read_sides, unlabelled_value
@@ -120,8 +123,8 @@ def evaluate(
     }
     written = _restricted(document, selection)
     report = _write(document, written, chosen, selection, output_dir)
-    means, length = _means(written["summary"]), written["length"]
-    emit(Measured(cases=len(measurements.values), metrics=means, report=str(report), length=length))
+    means = {name: {key: item["mean"] for key, item in numbers.items()} for name, numbers in written["summary"].items()}
+    emit(Measured(cases=len(measurements.values), metrics=means, report=str(report), length=written["length"]))
     return written
 
 
@@ -151,11 +154,16 @@ def _write(
 
 
 def described_ignored(labels: Path, emit: Emit) -> int | None:
-    """What the dataset.json of the references calls 'ignore'."""
-    value = ignored_value(read_description(labels.parent if labels.name in IMAGE_FOLDER_OF else labels))
+    """What the dataset.json of the references calls 'ignore', or cases.json has as 'ignore_label'."""
+    root = labels.parent if labels.name in IMAGE_FOLDER_OF else labels
+    value = ignored_value(read_description(root))
     if value is not None:
         emit(Warned(message=f"Voxels of value {value} do not count: dataset.json of the references calls it 'ignore'."))
-    return value
+        return value
+    listed = listed_ignored(root / CASE_LIST)
+    if listed is not None:
+        emit(Warned(message=f"Voxels of value {listed} do not count: it is 'ignore_label' in cases.json."))
+    return listed
 
 
 class _Notes:
@@ -185,12 +193,10 @@ class _Measurements:
 
 
 def _named(pairs: Sequence[Pair], notes: _Notes, label_names: Mapping[int, str]) -> list[LabelClass]:
-    classes, messages = named_classes(pairs)
+    classes, messages = named_classes(pairs, label_names)
     for message in messages:
         notes.add(message)
-    taken = {key for item in classes for key in (item.value, item.name)}
-    others = {value: name for value, name in label_names.items() if not taken & {value, name}}
-    return sorted([*classes, *classes_from_values(list(others), others)], key=lambda item: item.value)
+    return classes
 
 
 def _measure_all(
@@ -217,7 +223,9 @@ def _measure_all(
         sides = labelled_parts(sitk.GetArrayFromImage(prediction), expected, unlabelled)
         without_label = None if unlabelled is None else expected == unlabelled
         voxels = expected.size if without_label is None else int(np.count_nonzero(~without_label))
-        occurring: set[int] = set()
+        not_drawn, occurring = unknown_values(pair, classes), set[int]()
+        if not_drawn:
+            sides = without_unknown(*sides, not_drawn, overlapping=overlapping), sides[1]
         if not overlapping:
             sides, occurring = measurements.label_values.add(pair, sides, class_values)
         if is_complete:
@@ -228,25 +236,33 @@ def _measure_all(
             *sides, values, spacing, tolerance_mm=tolerance_mm, overlapping=overlapping, unknown=without_label
         )
         measurements.lengths.append(length_of(pair.reference, reference))
-        if not_drawn := _not_drawn(pair, classes):
+        if not_drawn:
             measurements.not_drawn[pair.name] = not_drawn
             measurements.values[pair.name] |= {value: dict.fromkeys(METRICS) for value in not_drawn}
-            sides = without_unknown(*sides, not_drawn, overlapping=overlapping), sides[1]
         if not overlapping:
             measurements.confusion.add(*sides, values, voxels)
         _add_uncertainty(measurements.uncertainty, pair, reference, sides, without_label, notes)
         eta = (time.monotonic() - began) / done * (len(pairs) - done)
         emit(Progress(done=done, total=len(pairs), eta_seconds=eta))
-    if unknown:
-        listed = ", ".join(f"{value} (in {case})" for value, case in sorted(unknown.items())[:NAMES_SHOWN])
-        notes.add(f"Label values that belong to no class were taken as background: {listed}.")
-    for message in _cut_notes(measurements, {item.value: item.name for item in classes}):
-        notes.add(message)
-    for message in measurements.label_values.notes({item.value: item.name for item in classes}, unknown):
+    for message in _messages(measurements, classes, unknown, len(pairs)):
         notes.add(message)
     return _completed(
         _as_one_class(measurements) if not class_values and measurements.label_values.are_binary else measurements
     )
+
+
+def _messages(
+    measurements: _Measurements, classes: Sequence[LabelClass], unknown: Mapping[int, str], cases: int
+) -> Iterator[str]:
+    """What the reader should know of the labels; unknown: value that belongs to no class to a case that has it."""
+    names = {item.value: item.name for item in classes}
+    if unknown:
+        listed = ", ".join(f"{value} (in {case})" for value, case in sorted(unknown.items())[:NAMES_SHOWN])
+        yield f"Label values that belong to no class were taken as background: {listed}."
+    yield from _cut_notes(measurements, names)
+    yield from measurements.label_values.notes(names, unknown)
+    if measurements.not_drawn:
+        yield drawn_note(measurements.not_drawn, classes, cases)
 
 
 def _cut_notes(measurements: _Measurements, names: Mapping[int, str]) -> Iterator[str]:
@@ -263,11 +279,6 @@ def _cut_notes(measurements: _Measurements, names: Mapping[int, str]) -> Iterato
             f"({some([names.get(value, f'label {value}') for value in values])}): how large these are, and where their "
             "surface is, nobody knows there, and distances, surface Dice and volumes are left out."
         )
-
-
-def _not_drawn(pair: Pair, classes: Sequence[LabelClass]) -> tuple[int, ...]:
-    """Values of the classes that nobody looked for in the reference."""
-    return tuple(classes[index - 1].value for index in unknown_classes([item.name for item in classes], pair.drawn))
 
 
 def _add_uncertainty(
@@ -399,10 +410,6 @@ def _write_pictures(document: Mapping[str, Any], classes: Sequence[LabelClass], 
         with atomic.storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         atomic.write_bytes(folder / f"{name}.png", draw_case(case, classes, opacity))
-
-
-def _means(summary: Mapping[str, Mapping[str, Values]]) -> dict[str, dict[str, float | None]]:
-    return {name: {metric: item["mean"] for metric, item in metrics.items()} for name, metrics in summary.items()}
 
 
 def _text(path: Path | None) -> str | None:

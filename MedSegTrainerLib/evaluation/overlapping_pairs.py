@@ -68,7 +68,7 @@ def compared_classes(pairs: Sequence[Pair]) -> ComparedClasses | None:
     the references' segments; what has no name is 'label 1' and so on, by its place among the channels of a file. Raises
     DataError for more classes than can overlap.
     """
-    forms = [pair.labels for pair in pairs if pair.labels is not None]
+    forms = [pair.labels for pair in pairs if pair.labels is not None and not pair.labels.is_plain]
     layered = [path for pair in pairs for path in (pair.prediction, pair.reference) if component_count(path) > 1]
     if not forms and not layered:
         return None
@@ -94,12 +94,19 @@ def sources_of(pair: Pair, classes: Sequence[LabelClass], ignored: int | None, *
     return LabelSource(path=pair.prediction, numbers=numbers, overlapping=overlapping), reference
 
 
+def unlabelled_value(pair: Pair, ignored: int | None, *, overlapping: bool) -> int | None:
+    """The value, in the reference as it is read, of voxels that nobody labelled. ignored: the same in its file."""
+    if pair.labels is None and not overlapping:
+        return ignored
+    return sources_of(pair, (), ignored, overlapping=overlapping)[1].unlabelled
+
+
 def read_sides(
     pair: Pair, classes: Sequence[LabelClass], ignored: int | None, *, overlapping: bool
 ) -> tuple[sitk.Image, sitk.Image]:
     """The labels of prediction and reference on one grid; raises DataError where they lie on different ones.
 
-    ignored: as of ``sources_of``; what it becomes in what is read says ``unlabelled_value``.
+    ignored: as of ``sources_of``; what it is in what is read tells ``unlabelled_value``.
     """
     if overlapping or pair.labels is not None:
         prediction, reference = read_pair(*sources_of(pair, classes, ignored, overlapping=overlapping))
@@ -113,13 +120,6 @@ def read_sides(
             f"{pair.name}: {' '.join(problems)} Or are they of different cases? {pair.prediction}, {pair.reference}"
         )
     return prediction, reference
-
-
-def unlabelled_value(pair: Pair, ignored: int | None, *, overlapping: bool) -> int | None:
-    """The value, in the reference as it is read, of voxels that nobody labelled. ignored: the same in its file."""
-    if pair.labels is None and not overlapping:
-        return ignored
-    return sources_of(pair, (), ignored, overlapping=overlapping)[1].unlabelled
 
 
 def forms_json(

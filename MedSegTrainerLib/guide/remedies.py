@@ -37,7 +37,7 @@ FIND_RATE = "medsegtrainer find-lr DATA"
 class TrainingFacts:
     """What a training was set to, resolved: nothing is 'auto'. ``network``: its own settings, by name.
 
-    cases: how many train. learning_rate: the peak of the schedule.
+    cases: how many train. learning_rate: the peak of the schedule. begins_trained: whether it began as a trained model.
     """
 
     optimizer_type: str
@@ -59,6 +59,7 @@ class TrainingFacts:
     early_stopping: bool
     cases: int
     class_names: Sequence[str] = field(default_factory=tuple)
+    begins_trained: bool = False
 
     @property
     def width(self) -> tuple[str, int] | None:
@@ -90,6 +91,7 @@ def facts_of(config: TrainConfig, plan: Plan, cases: int) -> TrainingFacts:
         case_sampling=data.case_sampling, architecture=plan.architecture,
         network=network_settings(plan.architecture, plan.network), loss=plan.loss, epochs=plan.epochs,
         early_stopping=trainer.early_stopping, cases=cases, class_names=plan.class_names,
+        begins_trained=bool(config.start.model),
     )  # fmt: skip
 
 

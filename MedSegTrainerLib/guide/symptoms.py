@@ -145,7 +145,7 @@ def _unstable(curves: Curves) -> str | None:
     losses = curves.losses
     if len(losses) < 2 or _is_calm(curves):
         return None
-    if max(losses) > EXPLODED * losses[0]:
+    if max(losses) > EXPLODED * losses[0] and not curves.facts.begins_trained:
         return f"The training loss rose from {losses[0]:.2g} to {max(losses):.2g}: steps are too large."
     recent = losses[-1 - JUMP_WINDOW :]
     jumps = sum(

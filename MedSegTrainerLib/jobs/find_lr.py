@@ -29,6 +29,7 @@ from MedSegTrainerLib.hardware.device import choose_device
 from MedSegTrainerLib.job import Outcome
 from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.stages import plan_training, prepare_cases, scan_data
+from MedSegTrainerLib.jobs.start_from import read_start, start_weights
 from MedSegTrainerLib.report.curves import write_rate_curve
 from MedSegTrainerLib.training.learner import Learner
 from MedSegTrainerLib.training.time_budget import TimeBudget, budget_seconds
@@ -150,19 +151,22 @@ def run_find_rate(config: FindRateConfig, context: JobContext) -> Outcome:
     Leaves ``report/lr_finder.png`` and an event. Raises TrainingError where no rate made the loss fall.
     """
     train, folder, owner, emit = config.train, context.folder, context.owner, context.emit
-    scanned = scan_data(train, emit)
+    start = read_start(train)
+    scanned = scan_data(train, emit, start=start)
     budget = TimeBudget(budget_seconds(train.trainer), context.started, context.clock)
-    plan = plan_training(train, scanned, emit, budget.seconds_left)
+    plan = plan_training(train, scanned, emit, budget.seconds_left, start=start)
     device, _ = choose_device(train.trainer.device)
     owner.update(state="running", stage="prepare")
     cached = prepare_cases(plan, train, scanned, scanned.split.train, folder, device, emit)
+    cases = list(cached.values())
+    weights = start_weights(start, plan, train, scanned.fingerprint.voxel_share, cases, device) if start else None
     torch.manual_seed(train.data.seed)
-    learner = Learner(plan, train, device)
+    learner = Learner(plan, train, device, begin_as=weights)
     emit(Stage(name="find-lr", message="Trying learning rates", total=config.steps))
     owner.update(stage="find-lr")
     curve = try_rates(
         learner,
-        _batches(list(cached.values()), plan, train, device),
+        _batches(cases, plan, train, device),
         train.trainer.gradient_accumulation_steps * plan.batch_parts,
         rates_between(config.lowest, config.highest, config.steps),
         _watch(context, config.steps),

@@ -11,25 +11,49 @@ from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.data.dataset import Dataset, IncompleteError
 from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.data.splits.split import Split, split_dataset
-from MedSegTrainerLib.data.splits.used_cases import UsedCases, read_used_cases
+from MedSegTrainerLib.data.splits.used_cases import UsedCases, content_of_cases, read_used_cases
 from MedSegTrainerLib.errors import JobError, some
 from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.model.description import DESCRIPTION
+from MedSegTrainerLib.model.lineage import TrainedCases
 
 
-def cases_of_job(config: DataConfig, folder: JobFolder, emit: Emit) -> tuple[Dataset, Split]:
-    """Data set and division of a training; raises DataError where the cases that it began with are others now."""
-    used = read_used_cases(folder.used_cases_file)
+def cases_of_job(
+    config: DataConfig, folder: JobFolder | None, emit: Emit, trained: TrainedCases | None = None
+) -> tuple[Dataset, Split]:
+    """Data set and division of a training; raises DataError where the cases that it began with are others now.
+
+    folder: of its job, None where there is none yet. trained: cases of the model that it begins as, which are held out
+    only where nothing else is there to be, or somebody wants it so; that is warned of.
+    """
+    used = None if folder is None else read_used_cases(folder.used_cases_file)
     if used is not None:
-        return cases_as_begun(used, config, emit, "train"), used.split
-    dataset = find_cases(Path(config.data_dir), config)
-    split = split_dataset(dataset, config)
+        dataset, split = cases_as_begun(used, config, emit, "train"), used.split
+        seen = trained.among(used.cases) if trained else frozenset()
+    else:
+        dataset = find_cases(Path(config.data_dir), config)
+        seen = trained.among(content_of_cases(dataset)) if trained else frozenset()
+        split = split_dataset(dataset, config, seen)
+    judged_before = sorted(seen & {*split.val, *split.test})
+    if judged_before:
+        emit(Warned(message=_seen_before(judged_before)))
+        split = replace(split, trained_before=tuple(judged_before))
+    if used is not None or folder is None:
+        return dataset, split
     if folder.checkpoint_file.exists() or (folder.model / DESCRIPTION).exists():
         split = _split_of_model(folder, dataset, split)
         emit(Warned(message=BEGUN_BEFORE.format(where=dataset.root)))
     return dataset, split
+
+
+def _seen_before(names: Sequence[str]) -> str:
+    return (
+        f"{len(names)} of the held-out cases trained the model that this training begins as ({some(names)}): their "
+        "Dice says too much, at the beginning most of all. Hold out others: leave fold and split file out, or add "
+        "cases."
+    )
 
 
 BEGUN_BEFORE = (

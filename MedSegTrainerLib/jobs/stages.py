@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,9 +19,8 @@ from MedSegTrainerLib.data.checks.drawn_classes import undrawn_classes
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, take_fingerprint
 from MedSegTrainerLib.data.checks.scan import examine_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
-from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.data.samples.cache import StoredCase, build_cache, open_cache
-from MedSegTrainerLib.data.splits.split import Split, cover_classes, missing_classes, split_dataset, without_cases
+from MedSegTrainerLib.data.splits.split import Split, cover_classes, missing_classes, without_cases
 from MedSegTrainerLib.data.splits.used_cases import record_cases
 from MedSegTrainerLib.events import Emit, Planned, Progress, Stage, Warned
 from MedSegTrainerLib.findings import refuse_errors, warning_lines
@@ -30,6 +28,7 @@ from MedSegTrainerLib.hardware.device import choose_device
 from MedSegTrainerLib.hardware.distributed import ALONE, Ranks, device_of
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.job_cases import cases_of_job
+from MedSegTrainerLib.jobs.start_from import StartFrom
 from MedSegTrainerLib.model.data_profile import describe
 from MedSegTrainerLib.planning.planner import make_plan
 from MedSegTrainerLib.planning.schedule import few_steps
@@ -52,16 +51,15 @@ class Scanned:
         return [by_name[name] for name in names]
 
 
-def scan_data(config: TrainConfig, emit: Emit, folder: JobFolder | None = None) -> Scanned:
+def scan_data(
+    config: TrainConfig, emit: Emit, folder: JobFolder | None = None, start: StartFrom | None = None
+) -> Scanned:
     """Finds, divides and reads the cases; raises DataError with all that is wrong, and warns of what is doubtful.
 
-    folder: of a training job, which goes on with the cases that it began with.
+    folder: of a training job, which goes on with the cases that it began with. start: the model that it begins as,
+    whose cases are not held out.
     """
-    if folder is None:
-        dataset = find_cases(Path(config.data.data_dir), config.data)
-        split = split_dataset(dataset, config.data)
-    else:
-        dataset, split = cases_of_job(config.data, folder, emit)
+    dataset, split = cases_of_job(config.data, folder, emit, start.trained if start else None)
     used = [case for case in dataset.cases if case.name in {*split.train, *split.val, *split.test}]
     count = counter("scan", f"Checking {len(used)} cases ({dataset.layout})", len(used), emit)
     ignored = dataset.ignore_label
@@ -94,11 +92,16 @@ def scan_data(config: TrainConfig, emit: Emit, folder: JobFolder | None = None) 
 
 
 def plan_training(
-    config: TrainConfig, scanned: Scanned, emit: Emit, seconds_left: float | None, ranks: Ranks = ALONE
+    config: TrainConfig,
+    scanned: Scanned,
+    emit: Emit,
+    seconds_left: float | None,
+    ranks: Ranks = ALONE,
+    start: StartFrom | None = None,
 ) -> Plan:
     """The plan for scanned data, emitted as an event; measures steps on the device, for so many ranks.
 
-    seconds_left: of the time budget, None without one.
+    seconds_left: of the time budget, None without one. start: the model that the training begins as.
     """
     device, warning = choose_device(config.trainer.device)
     device = device_of(device, ranks)
@@ -106,7 +109,8 @@ def plan_training(
         emit(Warned(message=warning))
     emit(Stage(name="plan", message="Measuring training steps on this device"))
     torch.manual_seed(config.data.seed)
-    plan = make_plan(scanned.fingerprint, config, scanned.split, device, seconds_left, ranks.count)
+    model = start.model if start else None
+    plan = make_plan(scanned.fingerprint, config, scanned.split, device, seconds_left, ranks.count, model)
     for name, requested in (
         ("in_channels", config.network.in_channels),
         ("out_channels", requested_classes(config.network)),
@@ -126,9 +130,11 @@ def plan_training(
 def explain(plan: Plan) -> dict[str, dict[str, Any]]:
     """Every choice with its value and its reason."""
     choices = {
-        "device": plan.reasons.get("device", ""), "split": plan.reasons.get("split", ""), "dims": f"{plan.dims}D",
+        "device": plan.reasons.get("device", ""), "split": plan.reasons.get("split", ""), **_start_choices(plan),
+        "dims": f"{plan.dims}D",
         "network": plan.architecture, "in_channels": plan.network["in_channels"],
         "out_channels": plan.network["out_channels"],
+        **({"ignore_label": plan.ignore_label} if "ignore_label" in plan.reasons else {}),
         **({"overlapping": plan.overlapping} if "overlapping" in plan.reasons else {}),
         **network_settings(plan.architecture, plan.network),
         **({"slice_axis": plan.slice_axis} if "slice_axis" in plan.reasons else {}),
@@ -139,7 +145,7 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
         "normalization": [item.method for item in plan.normalization],
         "flip_axes": [plan.axes[axis] for axis in plan.flip_axes],
         "loss": " + ".join(f"{weight:g} {term}" for term, weight in plan.loss.weights().items()),
-        **({"unknown_classes": _unknown_names(plan)} if _unknown_names(plan) else {}),
+        **({"unknown_classes": list(plan.partly_drawn)} if plan.partly_drawn else {}),
         **({"class_weights": [float(f"{w:.3g}") for w in plan.loss.class_weights]} if plan.loss.class_weights else {}),
         "optimizer": plan.optimizer_type, "learning_rate": plan.learning_rate,
         "weight_decay": plan.weight_decay, "lr_schedule": plan.lr_schedule,
@@ -149,13 +155,19 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
         "arithmetic": ("16-bit" if plan.mixed_precision else "32-bit")
         + (", channels-last" if plan.channels_last else "") + (", compiled" if plan.compiled else ""),
     }  # fmt: skip
-    reasons = {**plan.reasons, "device": "", "split": ""}
+    reasons = {**plan.reasons, "device": "", "split": "", "start_from": plan.reasons.get("start_weights", "")}
     return {name: {"value": v, "reason": reasons.get(name, "set by the configuration")} for name, v in choices.items()}
 
 
-def _unknown_names(plan: Plan) -> list[str]:
-    indices = {index for code in plan.label_codes for index in code.unknown}
-    return [name for index, name in enumerate(plan.class_names, start=1) if index in indices]
+def _start_choices(plan: Plan) -> dict[str, Any]:
+    """What becomes of the model that a training begins as; its name stands in the plan's reasons."""
+    if "start_from" not in plan.reasons:
+        return {}
+    return {
+        "start_from": plan.reasons["start_from"],
+        "start_channels": list(plan.channel_names),
+        "start_classes": list(plan.class_names),
+    }
 
 
 def prepare_cases(

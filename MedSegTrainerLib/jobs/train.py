@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,8 @@ from MedSegTrainerLib.classes import unknown_classes
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.plan_parsing import read_plan
 from MedSegTrainerLib.config.settings import TrainConfig
+from MedSegTrainerLib.data.splits.split import Split
+from MedSegTrainerLib.data.splits.used_cases import read_used_cases
 from MedSegTrainerLib.errors import DataError, JobError, TrainingError, some
 from MedSegTrainerLib.evaluation.evaluate import evaluate
 from MedSegTrainerLib.events import EventReader, Resumed, Stage, Warned
@@ -27,8 +30,10 @@ from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.final_predictions import predict_files
 from MedSegTrainerLib.jobs.kept_settings import keep_settings
 from MedSegTrainerLib.jobs.stages import Scanned, counter, plan_training, prepare_cases, scan_data
+from MedSegTrainerLib.jobs.start_from import StartFrom, read_start, start_weights
 from MedSegTrainerLib.model.description import DESCRIPTION
-from MedSegTrainerLib.model.package import load_package, save_description
+from MedSegTrainerLib.model.lineage import UNCHANGED, best_epoch_text, case_entries, is_unchanged, lineage_lines
+from MedSegTrainerLib.model.package import ModelPackage, load_package, save_description
 from MedSegTrainerLib.model.postprocessing import to_json
 from MedSegTrainerLib.training.checkpoint import TrainingState, load_checkpoint, refuse_unfit_folder
 from MedSegTrainerLib.training.curve_points import CurvePoints
@@ -48,10 +53,11 @@ def run_train(config: TrainConfig, context: JobContext) -> Outcome:
     folder, owner, emit, ranks = context.folder, context.owner, context.emit, context.ranks
     budget = TimeBudget(budget_seconds(config.trainer), context.started, context.clock)
     ranks.first_does(lambda: keep_settings(config, folder, resumed=folder.plan_file.exists()))
-    scanned = ranks.first_does(lambda: scan_data(config, emit, folder))
+    start = ranks.first_does(lambda: read_start(config, folder))
+    scanned = ranks.first_does(lambda: scan_data(config, emit, folder, start))
     monitor = Monitor(config.trainer, [item.name for item in scanned.fingerprint.classes])
-    plan = ranks.first_does(lambda: _plan_once(config, scanned, context, budget))
-    session = _prepare(config, plan, scanned, monitor, context, budget)
+    plan = ranks.first_does(lambda: _plan_once(config, scanned, context, budget, start))
+    session = _prepare(config, plan, scanned, monitor, context, budget, start)
     if session.is_over:
         emit(Warned(message=_over(session)))
     emit(Stage(name="train", message="Training", total=session.state.total_steps))
@@ -78,14 +84,16 @@ def _over(session: TrainingSession) -> str:
     )
 
 
-def _plan_once(config: TrainConfig, scanned: Scanned, context: JobContext, budget: TimeBudget) -> Plan:
+def _plan_once(
+    config: TrainConfig, scanned: Scanned, context: JobContext, budget: TimeBudget, start: StartFrom | None
+) -> Plan:
     """The plan of the job, made where it has none yet."""
     folder, ranks = context.folder, context.ranks
     if folder.plan_file.exists():
         plan = read_plan(folder.plan_file)
         _refuse_unplanned(plan, scanned)
     else:
-        plan = plan_training(config, scanned, context.emit, budget.seconds_left, ranks)
+        plan = plan_training(config, scanned, context.emit, budget.seconds_left, ranks, start)
         atomic.write_json(folder.plan_file, plan.to_json())
     if plan.batch_size < ranks.count:
         raise TrainingError(
@@ -121,7 +129,13 @@ def _refuse_unplanned(plan: Plan, scanned: Scanned) -> None:
 
 
 def _prepare(
-    config: TrainConfig, plan: Plan, scanned: Scanned, monitor: Monitor, context: JobContext, budget: TimeBudget
+    config: TrainConfig,
+    plan: Plan,
+    scanned: Scanned,
+    monitor: Monitor,
+    context: JobContext,
+    budget: TimeBudget,
+    start: StartFrom | None,
 ) -> TrainingSession:
     folder, owner, emit, ranks = context.folder, context.owner, context.emit, context.ranks
     device = device_of(choose_device(config.trainer.device)[0], ranks)
@@ -129,8 +143,13 @@ def _prepare(
     split = scanned.split
     owner.update(state="running", stage="prepare")
     cached = prepare_cases(plan, config, scanned, sorted({*split.train, *split.val}), folder, device, emit, ranks)
+    train_cases = [cached[name] for name in split.train]
+    begin_as = None
+    if start is not None:
+        shares = scanned.fingerprint.voxel_share
+        begin_as = ranks.first_does(lambda: start_weights(start, plan, config, shares, train_cases, device))
     torch.manual_seed(config.data.seed)
-    learner = Learner(plan, config, device, ranks)
+    learner = Learner(plan, config, device, ranks, begin_as)
     if learner.compiled and learner.compiled.error:
         emit(Warned(message=f"The network is trained as it is: it could not be compiled. {learner.compiled.error}"))
     if config.trainer.save_frequency or config.trainer.save_best_only:
@@ -144,16 +163,24 @@ def _prepare(
     budget.take_off(state.seconds)
     return TrainingSession(
         plan=plan, config=config, folder=folder, owner=owner, emit=emit, device=device, ranks=ranks,
-        train_cases=[cached[name] for name in split.train],
+        train_cases=train_cases,
         validator=Validator(
             [cached[name] for name in split.val], plan, device, overlap=config.data.overlap,
             warn=lambda message: emit(Warned(message=message)), ranks=ranks,
         ),
         learner=learner, state=state, monitor=monitor, budget=budget, data=scanned.data,
+        begin_as=begin_as, history=ranks.first_does(lambda: _history(folder, start)),
         dashboard=Dashboard(
             folder, plan, tensorboard=config.trainer.tensorboard and ranks.is_first, epoch=state.epoch
         ),
     )  # fmt: skip
+
+
+def _history(folder: JobFolder, start: StartFrom | None) -> dict[str, Any]:
+    """What the model will tell of the cases it was trained on, and of the models before it."""
+    used = read_used_cases(folder.used_cases_file)
+    cases = case_entries(used.cases, used.split) if used is not None else {}
+    return {"when": time.strftime("%Y-%m-%d"), "cases": cases, **({"lineage": start.lineage} if start else {})}
 
 
 def _restore_best(state: TrainingState, plan: Plan, folder: JobFolder, monitor: Monitor) -> None:
@@ -180,6 +207,8 @@ def _final_report(session: TrainingSession, scanned: Scanned) -> str:
     package = replace(load_package(folder.model), curves=curves)
     save_description(package, folder.model)
     advice = _last_printed(session)
+    if is_unchanged(package.training):
+        emit(Warned(message=f"{UNCHANGED}. It is kept."))
     if not names:
         return "Trained without held-out cases: nobody knows how good the model is."
     count = counter("apply", f"Applying the best model to the {kind} cases ({len(names)})", len(names), emit)
@@ -197,7 +226,8 @@ def _final_report(session: TrainingSession, scanned: Scanned) -> str:
     facts = {
         **describe_plan(session.plan),
         "Cases": split.reason,
-        "Best epoch": str(package.training.get("epoch")),
+        "Best epoch": best_epoch_text(package.training),
+        **_facts_of_start(package, split),
         "Clean-up": "; ".join(item.text() for item in cleanings if item.does_something) or "none",
     }
     document = evaluate(
@@ -215,6 +245,15 @@ def _final_report(session: TrainingSession, scanned: Scanned) -> str:
     measured = {f"{kind}_cases": list(names), "summary": document["summary"], "measured_on": kind}
     save_description(replace(package, metrics={**package.metrics, **measured}), folder.model)
     return f"Trained. Report: {folder.report / 'report.html'}"
+
+
+def _facts_of_start(package: ModelPackage, split: Split) -> dict[str, str]:
+    """The models before, and which held-out cases trained them, for the report."""
+    lines = lineage_lines(package.training)
+    facts = {"Began as": "; ".join(lines)} if lines else {}
+    if split.trained_before:
+        facts["Held out, though they trained the model before"] = ", ".join(split.trained_before)
+    return facts
 
 
 def _last_printed(session: TrainingSession) -> list[dict[str, Any]]:

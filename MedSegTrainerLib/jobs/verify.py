@@ -103,6 +103,7 @@ def describe(
         "created": time.strftime("%Y-%m-%d %H:%M"),
         "data": str(dataset.root),
         "layout": dataset.layout,
+        "ignore_label": ignore_label,
         "counts": {severity: sum(f.severity == severity for f in findings) for severity in SEVERITIES},
         "findings": [asdict(finding) for finding in findings],
         "classes": [_class_row(with_look(item, dataset), scans) for item in classes],
@@ -131,15 +132,17 @@ def _severity(case: str, findings: Sequence[Finding]) -> tuple[int, int, str]:
 
 
 def _class_row(item: LabelClass, scans: Sequence[CaseScan]) -> dict[str, Any]:
-    having = [scan for scan in scans if item.value in scan.voxels]
+    known = [scan for scan in scans if scan.knows(item.name)]
+    having = [scan for scan in known if item.value in scan.voxels]
     whole = [scan for scan in having if scan.known is None]  # of others nobody knows how large it is
     ml = [scan.volume_mm3(item.value) / 1000 for scan in whole]
-    total = sum(scan.known_voxels for scan in scans)
+    total = sum(scan.known_voxels for scan in known)
     return {
         "value": item.value,
         "name": item.name,
         "color": list(item.color),
         "cases": len(having),
+        "drawn": len(known),
         "share": sum(scan.voxels[item.value] for scan in having) / max(total, 1),
         "voxels_median": float(np.median([scan.voxels[item.value] for scan in whole])) if whole else None,
         "ml_min": min(ml, default=None),
@@ -179,6 +182,9 @@ def _case_row(case: Case, scan: CaseScan | None, findings: Sequence[Finding]) ->
         "spacing": None,
         "intensities": None,
         "labelled_ml": None,
+        "drawn": None if case.drawn is None else list(case.drawn),
+        "labelled_slices": case.labelled_slices,
+        "labelled_box": case.labelled_box,
     }
     if scan is not None and scan.stats is not None:
         labelled = scan.known_voxels - scan.voxels.get(0, 0)

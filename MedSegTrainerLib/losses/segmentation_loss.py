@@ -8,7 +8,7 @@ batch of eight.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pkgutil import resolve_name
 
 import torch
@@ -19,7 +19,7 @@ from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.errors import ConfigError, did_you_mean
 from MedSegTrainerLib.losses.class_sums import ClassSums, class_sums
 from MedSegTrainerLib.losses.distance_transform import signed_distances
-from MedSegTrainerLib.losses.marginal import merge_unknown, unknown_table
+from MedSegTrainerLib.losses.marginal import merge_unknown, unknown_tables
 from MedSegTrainerLib.losses.terms import Term
 
 REGION = "dice"  # the term beside those that are ramped, where no other is asked for
@@ -43,11 +43,11 @@ class SegmentationLoss:
         terms: dict[str, Term],
         gamma: float,
         spacing: Sequence[float] | None,
-        unknown: torch.Tensor | None = None,
+        unknown: Mapping[int, torch.Tensor] | None = None,
     ) -> None:
-        """unknown: of ``unknown_table``, where targets have numbers beyond the classes."""
+        """unknown: of ``unknown_tables``, where targets have numbers beyond the classes."""
         self.weights, self.terms, self.gamma, self.spacing = weights, terms, gamma, spacing
-        self.unknown = unknown
+        self.unknown = unknown or {}
         self.ramp = 0.0
 
     def __call__(self, logits: Sequence[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
@@ -68,7 +68,7 @@ class SegmentationLoss:
     def _sums(self, logits: torch.Tensor, target: torch.Tensor, names: Collection[str]) -> ClassSums:
         needs = {need for name in names for need in LOSS_TERMS[name].needs}
         unknown = None
-        if self.unknown is not None:
+        if self.unknown and _may_be_unknown(target, logits.shape[1]):
             logits, target, unknown = merge_unknown(logits, target, self.unknown)
         return class_sums(
             logits,
@@ -76,15 +76,19 @@ class SegmentationLoss:
             overlap="overlap" in needs,
             log_p="log_p" in needs,
             gamma=self.gamma if "focal" in needs else None,
-            distances=self._distances(target, logits.shape[1]) if "surface" in needs else None,
+            distances=self._distances(target, logits.shape[1], unknown) if "surface" in needs else None,
             unknown=unknown,
         )
 
-    def _distances(self, target: torch.Tensor, classes: int) -> torch.Tensor:
-        """In units of the shortest edge of a voxel, so that they mean the same in micrometres and in centimetres."""
+    def _distances(self, target: torch.Tensor, classes: int, unknown: torch.Tensor | None) -> torch.Tensor:
+        """In units of the shortest edge of a voxel, so that they mean the same in micrometres and in centimetres; 0 of
+        classes that nobody looked for, as of those without contour."""
         dims = target.ndim - 1
         edges = [1.0] * dims if self.spacing is None else self.spacing[-dims:]
-        return signed_distances(target, classes, [edge / min(edges) for edge in edges])
+        distances = signed_distances(target, classes, [edge / min(edges) for edge in edges])
+        if unknown is None:
+            return distances
+        return distances.masked_fill_(unknown[:, 1:].view(*unknown[:, 1:].shape, *[1] * dims), 0)
 
 
 def build_loss(
@@ -109,7 +113,7 @@ def build_loss(
             raise ConfigError([f"loss.loss_type = '{name}'.{did_you_mean(name, LOSS_TERMS)}"])
     names = {*weights, REGION} if all(LOSS_TERMS[name].is_ramped for name in weights) else set(weights)
     terms: dict[str, Term] = {name: resolve_name(LOSS_TERMS[name].builder)(config, classes, device) for name in names}
-    unknown = unknown_table(codes, classes, device) if codes else None
+    unknown = unknown_tables(codes, classes, device)
     return SegmentationLoss(weights, terms, config.gamma, spacing, unknown)
 
 
@@ -146,6 +150,11 @@ def balanced_weights(shares: Sequence[float]) -> list[float]:
         return [1 / len(shares)] * len(shares)
     inverse = [1 / (share if share > 0 else min(present)) for share in shares]
     return [value / sum(inverse) for value in inverse]
+
+
+def _may_be_unknown(target: torch.Tensor, classes: int) -> bool:
+    """Whether a target has numbers beyond the classes; on a GPU nobody waits for a look, and it may have."""
+    return target.device.type != "cpu" or int(target.max()) >= classes
 
 
 def _shrink(target: torch.Tensor, size: Sequence[int]) -> torch.Tensor:

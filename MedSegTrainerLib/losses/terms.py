@@ -33,7 +33,7 @@ def dice_term(sums: ClassSums, smooth: float) -> torch.Tensor:
     if sums.unknown is None:
         return 1 - dice.mean(1)
     known = ~sums.unknown[:, 1:]
-    return ((1 - dice) * known).sum(1) / known.sum(1).clamp(min=1)
+    return known.any(1).to(dice) - (dice * known).sum(1) / known.sum(1).clamp(min=1)
 
 
 def cross_entropy_term(sums: ClassSums, weights: torch.Tensor) -> torch.Tensor:

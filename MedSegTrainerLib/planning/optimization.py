@@ -52,6 +52,11 @@ def learning_choices(
     settings = schedule_settings(trainer, schedule)
     reasons["lr_schedule"] += f" ({settings})" if settings else ""
     rate = take("learning_rate", optimizer.learning_rate, presets.choose_rate(architecture, kind))
+    if config.start.model and optimizer.learning_rate == "auto" and config.start.rate_factor != 1:
+        rate *= config.start.rate_factor
+        reasons["learning_rate"] = (
+            f"{config.start.rate_factor:g} of that from nothing, as a trained model is to be kept"
+        )
     if "eta_min" in SCHEDULE_SETTINGS[schedule] and trainer.eta_min > rate and trainer.eta_min != TrainerConfig.eta_min:
         raise ConfigError(
             [f"trainer.eta_min = {trainer.eta_min:g}: above the learning rate, which is {rate:g}. Make it smaller."]

@@ -18,7 +18,7 @@ from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.data.samples.cache import choose_place
 from MedSegTrainerLib.data.samples.overlapping_indices import overlap_codes
 from MedSegTrainerLib.data.splits.split import Split
-from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.errors import ConfigError, some
 from MedSegTrainerLib.guide.tables import choose_batch
 from MedSegTrainerLib.hardware.device import describe
 from MedSegTrainerLib.inference.sliding_window import window_starts
@@ -26,6 +26,8 @@ from MedSegTrainerLib.planning.network import plan_network
 from MedSegTrainerLib.planning.optimization import learning_choices
 from MedSegTrainerLib.planning.schedule import fit_to_time, share_for_time
 from MedSegTrainerLib.planning.shapes import Triple, median_size, patch_voxels
+from MedSegTrainerLib.planning.start_misfits import StartModel
+from MedSegTrainerLib.planning.start_plan import Start, begin, keep
 from MedSegTrainerLib.planning.step_memory import refuse_too_large
 
 BATCH_VOXELS_CPU = 200_000
@@ -44,20 +46,25 @@ def make_plan(
     device: torch.device,
     seconds_left: float | None,
     devices: int = 1,
+    model: StartModel | None = None,
 ) -> Plan:
     """Resolves every ``auto``; measures steps on the device, so this takes seconds.
 
     ``seconds_left`` is what remains of the time budget, None without one. devices: how many like this one share each
-    batch. Raises ConfigError where settings contradict the data.
+    batch. model: that the training begins as. Raises ConfigError where settings contradict the data, or the model does
+    not fit them.
     """
+    start = None
+    if model is not None:
+        start, config = begin(model, fingerprint, config)
 
     def plan_with(share: float) -> Plan:
-        return _unmeasured(fingerprint, config, split, device, devices, share)
+        return _unmeasured(fingerprint, config, split, device, devices, share, start)
 
     plan = plan_with(1.0)
     refuse_too_large(plan, config, device)
     size = median_size(along_slice_axis(fingerprint, plan.slice_axis), plan.spacing, 3)
-    if seconds_left is not None and _may_shrink(plan, config, size):
+    if seconds_left is not None and start is None and _may_shrink(plan, config, size):
         smallest = SEEN * math.prod(size[3 - plan.dims :]) / patch_voxels(plan.dims, device)
         share, reason = share_for_time(plan_with, smallest, config, device, seconds_left, devices)
         plan = plan_with(share)
@@ -84,7 +91,13 @@ def _may_shrink(plan: Plan, config: TrainConfig, size: Triple) -> bool:
 
 
 def _unmeasured(
-    fingerprint: Fingerprint, config: TrainConfig, split: Split, device: torch.device, devices: int, share: float
+    fingerprint: Fingerprint,
+    config: TrainConfig,
+    split: Split,
+    device: torch.device,
+    devices: int,
+    share: float,
+    start: Start | None,
 ) -> Plan:
     """All that needs no measuring. share: of the voxels that a patch may have on the device, and a batch."""
     device_text = describe(device) + (f", {devices} of them" if devices > 1 else "")
@@ -92,9 +105,15 @@ def _unmeasured(
     chosen = plan_network(fingerprint, config, device, reasons, len(split.train), share)
     if fingerprint.overlap:
         reasons["overlapping"] = _overlap_reason(fingerprint)
+    if fingerprint.labelled_part:
+        reasons["ignore_label"] = (
+            f"{fingerprint.labelled_part}: every patch has some of that, and what nobody labelled counts nowhere"
+        )
+    normalization = _normalization(fingerprint, config, reasons)
+    if start is not None:
+        chosen, normalization = keep(start, chosen, normalization, fingerprint, config, reasons)
     dims, patch, architecture = chosen.dims, chosen.patch_size, chosen.architecture
     size = median_size(along_slice_axis(fingerprint, chosen.slice_axis), chosen.spacing, 3)
-    normalization = _normalization(fingerprint, config, reasons)
     batch = _batch_size(config, architecture, dims, patch, device, reasons, devices, share)
     samples = _samples_per_volume(config, len(split.train), patch, size, reasons)
     bytes_needed = fingerprint.cases * int(np.prod(size)) * (4 * len(normalization) + 1)
@@ -145,7 +164,7 @@ def _label_codes(fingerprint: Fingerprint, reasons: Reasons) -> tuple[LabelCode,
         if count < fingerprint.cases
     }
     if drawn:
-        listed = ", ".join(f"{name}: {text}" for name, text in drawn.items())
+        listed = some([f"{name}: {text}" for name, text in drawn.items()])
         reasons["unknown_classes"] = f"{listed}: marginal loss, as elsewhere a voxel without class may be one of them"
     if fingerprint.overlapping:
         return overlap_codes(fingerprint.combinations, len(fingerprint.classes), fingerprint.unknown)

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from MedSegTrainerLib.classes import unknown_classes
 from MedSegTrainerLib.report.evaluation_page import FOLDER, fill
 
 TEMPLATE = FOLDER / "doctor.html.j2"
@@ -16,6 +17,8 @@ def render(document: Mapping[str, Any], pictures: Mapping[str, bytes | None], sa
     """The page as text. pictures: a JPEG of each case that is shown, in order, None where its files are unreadable."""
     findings = document["findings"]
     groups = _of_kind(findings)
+    names = [item["name"] for item in document["classes"]]
+    unknown = {case["name"]: unknown_classes(names, case["drawn"]) for case in document["cases"]}
     return fill(
         TEMPLATE,
         {"percent": percent, "short": short, "capitalize_first": capitalize_first},
@@ -25,6 +28,9 @@ def render(document: Mapping[str, Any], pictures: Mapping[str, bytes | None], sa
         many=[group for group in groups if len(group["findings"]) > MOST_IN_TABLE],
         colors={item["name"]: "#{:02x}{:02x}{:02x}".format(*item["color"]) for item in document["classes"]},
         samples=_base64(samples),
+        partly_drawn=any(unknown.values()),
+        not_drawn={name: [names[index - 1] for index in indices] for name, indices in unknown.items()},
+        cases_read=sum(case["size"] is not None for case in document["cases"]),
         selected_cases=[
             {
                 "name": name,

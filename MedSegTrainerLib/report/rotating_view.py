@@ -41,7 +41,7 @@ class RotatingView:
 
 
 def draw_rotating_view(case: CaseArrays, classes: Sequence[LabelClass]) -> RotatingView | None:
-    """The view of a case; None where there is no volume (2D, or single slices that were drawn) or nothing is labelled."""
+    """The view of a case; None where there is no volume (2D, or single labelled slices) or nothing is labelled."""
     if (
         min(case.reference.shape) == 1
         or case.labelled_along is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import nn
@@ -24,9 +24,20 @@ from MedSegTrainerLib.training.optimizers import build_optimizer, set_rate
 class Learner:
     """A network and everything that changes it, built from a plan; each of several ranks has a copy of it all."""
 
-    def __init__(self, plan: Plan, config: TrainConfig, device: torch.device, ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        config: TrainConfig,
+        device: torch.device,
+        ranks: Ranks = ALONE,
+        begin_as: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
+        """begin_as: weights to begin with; without them they are drawn."""
         self.plan, self.device, self.ranks = plan, device, ranks
-        self.network = build_network(plan.architecture, plan.network).to(device)
+        self.network = build_network(plan.architecture, plan.network)
+        if begin_as is not None:
+            self.network.load_state_dict(dict(begin_as))
+        self.network = self.network.to(device)
         if ranks.count > 1 and device.type == "cuda":
             self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
         if plan.channels_last:
@@ -40,6 +51,15 @@ class Learner:
         self.average = WeightAverage(self.network, plan.ema_decay)
         self.clip, self.clip_type = plan.gradient_clip, config.trainer.gradient_clip_type
         self.compiled = self._compile() if plan.compiled else None
+        self.learning: Collection[str] | None = None
+        self.still: list[nn.Parameter] = []
+
+    def hold(self, learning: Collection[str] | None) -> None:
+        """From now on the weights of these names alone learn; None: all of them."""
+        if learning == self.learning:
+            return
+        named, self.learning = self.network.named_parameters(), learning
+        self.still = [] if learning is None else [weight for name, weight in named if name not in learning]
 
     def step(self, batches: Iterable[Batch], count: int, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Moves the weights by the mean gradient of ``count`` batches, of each of which this rank has its share.
@@ -57,6 +77,8 @@ class Learner:
                 loss = self._loss(batch) * (share / count)
                 self.precision.backward(loss)
             total = total + loss.detach()
+        for weight in self.still:
+            weight.grad = None
         self.ranks.all_reduce([weight.grad for weight in self.network.parameters() if weight.grad is not None])
         self.precision.unscale(self.optimizer)
         norm = self._clip()

@@ -109,6 +109,7 @@ def _save_model(session: TrainingSession, scores: ValidationScores | None, value
         "steps": session.state.step,
         "train_cases": [case.name for case in session.train_cases],
         "val_cases": [case.name for case in session.validator.cases],
+        **session.history,
     }
     metrics: dict[str, Any] = (
         {} if scores is None else {"val_dice": scores.mean, "val_dice_per_class": scores.per_class}

@@ -5,6 +5,7 @@ Training guide, "Issue 1: Loss is NaN": a tenth of the learning rate, and gradie
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def go_back(
     broken: TrainingState,
     rate: float,
     ranks: Ranks = ALONE,
+    begin_as: Mapping[str, torch.Tensor] | None = None,
 ) -> tuple[Learner, TrainingState]:
     """A learner in the last good state, and that state with what has changed.
 
@@ -48,7 +50,7 @@ def go_back(
             "--set mixed_precision=false, --set loss_type=dice, --set normalization_type=percentile."
         )
     torch.manual_seed(config.data.seed)
-    learner = Learner(plan, config, device, ranks)
+    learner = Learner(plan, config, device, ranks, begin_as)
     state = TrainingState(total_steps=broken.total_steps)
     if checkpoint.exists():
         saved = load_checkpoint(checkpoint, learner)
@@ -56,7 +58,7 @@ def go_back(
             state = saved
         else:
             torch.manual_seed(config.data.seed)
-            learner = Learner(plan, config, device, ranks)
+            learner = Learner(plan, config, device, ranks, begin_as)
     clip = plan.gradient_clip if broken.clip is None else broken.clip
     state = replace(
         state,

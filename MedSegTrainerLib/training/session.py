@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.events import Emit
 from MedSegTrainerLib.hardware.distributed import ALONE, Bystander, Ranks
 from MedSegTrainerLib.job import JobFolder, JobOwner
+from MedSegTrainerLib.networks.varying_axes import varying_axes
 from MedSegTrainerLib.training.checkpoint import CheckpointWriter, TrainingState
 from MedSegTrainerLib.training.dashboard import Dashboard
 from MedSegTrainerLib.training.early_stopping import Monitor, is_stale
@@ -28,7 +30,8 @@ class TrainingSession:
 
     ranks: the processes that train together; the first one alone writes to the folder.
     newest: train_loss, learning_rate and gradient_norm of the last epoch. data: what the images that it trains on are
-    like, of ``data_profile.describe``.
+    like, of ``data_profile.describe``. begin_as: weights of the model that it began as, None of one from nothing.
+    history: what the model tells of the cases and of the models before it, of ``lineage``.
     """
 
     plan: Plan
@@ -46,6 +49,8 @@ class TrainingSession:
     budget: TimeBudget
     ranks: Ranks = ALONE
     data: dict[str, Any] = field(default_factory=dict)
+    begin_as: Mapping[str, torch.Tensor] | None = None
+    history: Mapping[str, Any] = field(default_factory=dict)
     newest: dict[str, float] = field(default_factory=dict)
     writer: CheckpointWriter = field(default_factory=CheckpointWriter)
     next_look: int = 0  # at this step, to see whether somebody wants it to stop
@@ -61,6 +66,20 @@ class TrainingSession:
     @property
     def batches_per_step(self) -> int:
         return self.config.trainer.gradient_accumulation_steps * self.plan.batch_parts
+
+    @property
+    def learning(self) -> frozenset[str] | None:
+        """Names of the weights that learn at this step, None for all: at first the last layer of a trained model."""
+        share = self.config.start.frozen_share
+        is_held = self.begin_as is not None and self.state.step < share * self.state.total_steps
+        return self.outer if is_held else None
+
+    @cached_property
+    def outer(self) -> frozenset[str]:
+        """Names of the weights that follow from channels and classes."""
+        architecture, network = self.plan.architecture, self.plan.network
+        first, last = (varying_axes(architecture, network, name) for name in ("in_channels", "out_channels"))
+        return frozenset({*first, *last})
 
     @property
     def is_over(self) -> bool:

@@ -29,6 +29,8 @@ def fit(session: TrainingSession) -> str | None:
     gone. Every rank comes to the same end.
     """
     try:
+        if session.begin_as is not None and session.state.step == 0:
+            validate(session)  # a model that came trained stays the best until something beats it
         stopped = _run_epochs(session)
     except BaseException:
         with suppress(StorageError):  # what ended the training is raised
@@ -86,6 +88,7 @@ def _run_epoch(session: TrainingSession) -> str | None:
     rate = 0.0
     while len(losses) < plan.steps_per_epoch and state.step < state.total_steps:
         rate = _rate(session)
+        learner.hold(session.learning)
         loss, norm = learner.step((next(batches) for _ in range(accumulate)), accumulate, rate)
         losses.append(loss)
         norms.append(norm)
@@ -145,6 +148,7 @@ def _recover(session: TrainingSession) -> None:
         session.state,
         rate,
         session.ranks,
+        session.begin_as,
     )
     state = session.state
     session.budget.go_back_to(state.step)

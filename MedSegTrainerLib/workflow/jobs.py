@@ -142,6 +142,8 @@ def _evaluate_config(
         "references": {case.name: str(case.label.resolve()) for case in cases},
         "images": {case.name: str(case.images[0].resolve()) for case in cases},
         "drawn": {case.name: list(case.drawn) for case in cases if case.drawn is not None},
+        "labelled": {case.name: case.labelled_slices for case in cases if case.labelled_slices},
+        "labelled_boxes": {case.name: case.labelled_box for case in cases if case.labelled_box},
         "model": model,
         "output_dir": str(output / "report"),
         "metrics": metrics.metrics,

@@ -16,6 +16,7 @@ from MedSegTrainerLib.workflow.document import IGNORED_KEYS, NODE_KEYS, read_nod
 from MedSegTrainerLib.workflow.links import read_links
 from MedSegTrainerLib.workflow.nodes import NODE_TYPES, SECTIONS, TRAINING_SECTIONS
 
+FILE_SECTIONS = (*TRAINING_SECTIONS, "start")  # a node of a workflow has no model to begin with
 MOST_VALUES = 5000  # of a document with settings; each unknown one is compared with all that are known
 
 
@@ -33,9 +34,10 @@ def train_config(data: Path, config: Path | None, assignments: Sequence[str]) ->
     chosen = with_settings(values, list(assignments))
     section = chosen.setdefault("data", {})
     section["data_dir"] = str(data.resolve())
-    split_file = section.get("split_file")
-    if isinstance(split_file, str) and "\0" not in split_file:
-        section["split_file"] = str(Path(split_file).resolve())
+    for part, name in ((section, "split_file"), (chosen.get("start"), "model")):
+        path = part.get(name) if isinstance(part, dict) else None
+        if isinstance(path, str) and path and "\0" not in path:
+            part[name] = str(Path(path).resolve())  # the process that trains is in another folder
     parsed: TrainConfig = parse_config(TrainConfig, chosen)
     return parsed
 
@@ -109,15 +111,15 @@ def _of_keys(document: Mapping[str, Any], problems: list[str]) -> dict[str, Any]
     """Sections stay as they are; a bare key is put into its own."""
     values: dict[str, Any] = {}
     for name, part in document.items():
-        if name in TRAINING_SECTIONS:
+        if name in FILE_SECTIONS:
             values[name] = dict(part) if isinstance(part, Mapping) else part
-    sections_of = {key: _sections_with(key) for key in document if key not in TRAINING_SECTIONS}
+    sections_of = {key: _sections_with(key) for key in document if key not in FILE_SECTIONS}
     named = {*values, *(sections[0] for sections in sections_of.values() if len(sections) == 1)}
     for key, sections in sections_of.items():
         candidates = [section for section in sections if section in named] if len(sections) > 1 else sections
         if not sections:
             allowed = {
-                *TRAINING_SECTIONS,
+                *FILE_SECTIONS,
                 *(item.name for name in TRAINING_SECTIONS for item in fields(SECTIONS[name])),
             }
             problems.append(f"{key}: unknown setting.{did_you_mean(key, allowed)}")

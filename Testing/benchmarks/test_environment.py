@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import environment
+import pytest
 
 SCRIPTS = Path(environment.__file__).parent
 MAKE = """
 import sys
 from pathlib import Path
 import environment
+import pytest
 try:
     environment.ensure_apart(Path(sys.argv[1]), Path(sys.argv[2]))
 except environment.NotMadeError as error:
@@ -50,3 +52,14 @@ def test_a_whole_environment_is_used_until_something_of_it_is_missing_or_another
     assert not environment._is_apart(folder, {**expected, "sources": "others"})
     (packages / "site-packages" / "numpy").rmdir()
     assert not environment._is_apart(folder, expected)
+
+
+def test_what_a_link_leads_to_is_not_cleared(tmp_path: Path) -> None:
+    requirements, elsewhere = tmp_path / "other.txt", tmp_path / "elsewhere"
+    requirements.write_text("numpy\n", encoding="utf-8")
+    elsewhere.mkdir()
+    (elsewhere / "kept").touch()
+    (tmp_path / "other").symlink_to(elsewhere, target_is_directory=True)
+    with pytest.raises(environment.NotMadeError, match=f"is a link to {elsewhere}"):
+        environment.ensure_apart(requirements, tmp_path)
+    assert (elsewhere / "kept").exists()

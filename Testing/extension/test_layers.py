@@ -18,7 +18,7 @@ UPWARDS = {
     "a layer of the data": ("MedSegTrainerLib/data/dataset.py", "MedSegTrainerLib.data.layouts.find"),
     "what Slicer imports": ("MedSegTrainerLib/errors.py", "numpy"),
     "the reach of the panel": (
-        "MedSegTrainer/MedSegTrainerUI/apply/model_card.py",
+        "MedSegTrainer/MedSegTrainerUI/models/model_card.py",
         "MedSegTrainerLib.model.postprocessing",
     ),
     "a circle": ("MedSegTrainerLib/data/checks/case_scan.py", "MedSegTrainerLib.data.checks.outliers"),

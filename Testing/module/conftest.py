@@ -433,26 +433,56 @@ def make_segmentation(scene: Any) -> Callable[..., Any]:
 
 
 @pytest.fixture
+def make_roi(scene: Any) -> Callable[..., Any]:
+    """Makes a ROI around voxels of a volume: ``first`` and ``last`` (i, j, k), with a quarter of a voxel around their
+    centres, turned as the volume is, and under its transform."""
+    import numpy as np
+    import slicer
+    import vtk
+
+    def make(volume: Any, first: Any, last: Any, name: str = "box") -> Any:
+        matrix = vtk.vtkMatrix4x4()
+        volume.GetIJKToRASMatrix(matrix)
+        ijk_to_ras = slicer.util.arrayFromVTKMatrix(matrix)
+        spacing = np.linalg.norm(ijk_to_ras[:3, :3], axis=0)
+        placed = ijk_to_ras @ np.diag([*(1 / spacing), 1])
+        placed[:3, 3] = (ijk_to_ras @ [*(np.add(first, last) / 2), 1])[:3]
+        roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", name)
+        roi.SetCenter(0, 0, 0)
+        roi.SetSize(*((np.subtract(last, first) + 0.5) * spacing))
+        roi.SetAndObserveObjectToNodeMatrix(slicer.util.vtkMatrixFromArray(placed))
+        roi.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+        return roi
+
+    return make
+
+
+@pytest.fixture
 def make_job(tmp_path: Path) -> Callable[..., Any]:
     """Writes the folder of a training into ``tmp_path / "jobs"``, as the library leaves it, and returns its JobFolder.
 
-    ``events``: objects of MedSegTrainerLib.events; ``status``: fields of ``status.json``, of this living process.
+    ``events``: objects of MedSegTrainerLib.events; ``start``: the model that it started from; ``status``: fields of
+    ``status.json``, of this living process.
     """
     import json
     import socket
     from dataclasses import asdict
 
     from MedSegTrainerLib.config import DataConfig, TrainConfig, TrainerConfig
+    from MedSegTrainerLib.config.settings import StartConfig
     from MedSegTrainerLib.events import EventLog
     from MedSegTrainerLib.job import JobFolder
     from MedSegTrainerLib.job_status import Status
 
     colors = {"liver": (221, 130, 101), "tumor": (144, 238, 144)}
 
-    def make(name: str = "liver-tumor", events: Any = (), *, budget: str = "20m", **status: Any) -> Any:
+    def make(
+        name: str = "liver-tumor", events: Any = (), *, budget: str = "20m", start: str = "", **status: Any
+    ) -> Any:
         folder = JobFolder(tmp_path / "jobs" / name)
         data = folder.path / "data"
-        folder.create(TrainConfig(data=DataConfig(data_dir=str(data)), trainer=TrainerConfig(budget=budget)))
+        settings = {"data": DataConfig(data_dir=str(data)), "start": StartConfig(model=start)}
+        folder.create(TrainConfig(**settings, trainer=TrainerConfig(budget=budget)))
         data.mkdir()
         classes = [
             {"value": value, "name": item, "color": color, "terminology": ""}

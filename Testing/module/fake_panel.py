@@ -51,6 +51,9 @@ class FakeEnvironment:
 class FakeData:
     told = ""
 
+    def __init__(self, classes):
+        self.classes = classes
+
     def problem(self):
         return self.told
 
@@ -59,8 +62,8 @@ class FakePanel:
     entered = True
 
     def __init__(self, root):
-        self.jobs, self.environment, self.data = JobList(root), FakeEnvironment(), FakeData()
         self.given, self.chosen, self.refreshed = [], [], 0
+        self.jobs, self.environment, self.data = JobList(root), FakeEnvironment(), FakeData(self.chosen)
         self.train = TrainSection(self)
         self.parameters = None
 

@@ -36,7 +36,8 @@ def whole(language: str, panel: Any, make_job: Any, make_model: Any) -> Any:
         Advised(epoch=2, finding="unstable", message="The training is unstable.", remedies=[fake.RATE])
     )
     panel.train.job.follow(folder)
-    panel.parameters.model = str(make_model())
+    panel.parameters.model = panel.parameters.startModel = str(make_model())
+    panel.parameters.overlap = "order"
     panel.ui.oneSectionCheckBox.click()
     for button in (panel.train.ui.advancedButton, panel.train.job.ui.jobsButton, panel.train.job.ui.logButton):
         button.collapsed = False

@@ -79,6 +79,19 @@ def sample_data(panel: Any, make_job: Any, make_model: Any) -> None:
     assert panel.data.ui.repairButton.visible
 
 
+def beginning(panel: Any, make_job: Any, make_model: Any) -> None:
+    """A training is to start from a model that does not fit, and something is chosen where segments overlap."""
+    model = make_model("models/abdomen-of-a-colleague", plan={"channel_names": ["T1", "T2"]})
+    panel.parameters.startModel, panel.parameters.overlap = str(model), "order"
+    panel.parameters.classNames = '{"spleen": "spleen and more"}'
+    panel.parameters.startRename = '{"spleen and more": ["liver", "tumor"]}'
+    panel.refresh()
+    ui = panel.train.ui
+    assert ui.renameFrame.visible and ui.adaptCheckBox.visible and panel.data.ui.overlapFrame.visible
+    ui.renameSelector.setCurrentIndex(2)
+    assert "T1, T2" in ui.startLabel.text and ui.renameButton.text == "liver + tumor"
+
+
 def training(panel: Any, make_job: Any, make_model: Any) -> None:
     """A training runs, advises and warns; another is in the list, and one was removed."""
     make_job("earlier", events=fake.training(9), state="finished", best=0.73)
@@ -127,7 +140,7 @@ def at_work(panel: Any, make_job: Any, make_model: Any) -> None:
     assert panel.train.job.ui.resumeButton.visible and panel.environment.ready
 
 
-STATES: tuple[Callable[..., None], ...] = (new_user, sample_data, training, results, at_work)
+STATES: tuple[Callable[..., None], ...] = (new_user, sample_data, beginning, training, results, at_work)
 
 
 def test_no_text_is_cut(

@@ -25,11 +25,11 @@ from MedSegTrainerLib.config import ApplyConfig
 from MedSegTrainerLib.errors import DataError, JobError, MedSegError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import STOP_NOW, JobFolder
-from MedSegTrainerUI.apply.model_card import ModelCard
-from MedSegTrainerUI.apply.model_list import model_name
 from MedSegTrainerUI.jobs.job_list import JobList, safe_name
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
 from MedSegTrainerUI.jobs.process import TreeEnd
+from MedSegTrainerUI.models.model_card import ModelCard
+from MedSegTrainerUI.models.model_list import model_name
 from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.scene.import_segments import import_segments
 from MedSegTrainerUI.scene.volumes import export_channel, export_volume, volume_array, volume_geometry

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from pathlib import Path
 
 import qt
@@ -11,22 +10,21 @@ import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.duration import format_duration
-from MedSegTrainerLib.errors import MedSegError, ModelError
+from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerUI.apply.applied_results import AppliedResults
-from MedSegTrainerUI.apply.model_card import ModelCard, card_html, card_tooltip, read_card
-from MedSegTrainerUI.apply.model_list import ModelEntry, ModelList, forget_model, remember_model
 from MedSegTrainerUI.apply.result_view import ResultView, open_segment_editor
 from MedSegTrainerUI.apply.run import ApplyRun, ApplyTask, find_runs, start_run
 from MedSegTrainerUI.apply.volume_chooser import VolumeChooser
 from MedSegTrainerUI.apply.waiting_results import WaitingResults
+from MedSegTrainerUI.models.model_card import ModelCard, card_html, card_tooltip, read_card
+from MedSegTrainerUI.models.model_chooser import ModelChooser, why_no_model
+from MedSegTrainerUI.models.model_list import remember_model
 from MedSegTrainerUI.panel_view import PanelView, open_scene
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.segment_classes import same_name
 from MedSegTrainerUI.shared.messages import report_errors, show_message
 from MedSegTrainerUI.shared.node_choice import keep_readable, let_go
 from MedSegTrainerUI.slicer_types import Node
-
-SECONDS_BETWEEN_SCANS = 5.0  # of the models that there are
 
 
 class ApplySection:
@@ -43,9 +41,7 @@ class ApplySection:
         self.run: ApplyRun | None = None
         self.waiting = WaitingResults(self)
         self.shown = ResultView(self, open_segment_editor)
-        self._models = ModelList()
-        self._entries: list[ModelEntry] = []
-        self._scanned = 0.0
+        self.models = ModelChooser(self, self.ui.modelSelector, self.ui.modelButton, panel.jobs.all)
         self._restoring = False
         self._results = AppliedResults()
         self.volumes = VolumeChooser(self.ui, self.onVolumes)
@@ -54,11 +50,6 @@ class ApplySection:
 
     def _connect(self) -> None:
         ui = self.ui
-        menu = qt.QMenu(ui.modelButton)
-        menu.addAction(_("Model folder...")).connect("triggered(bool)", self.onChooseFolder)
-        menu.addAction(_("Model file (zip)...")).connect("triggered(bool)", self.onChooseFile)
-        ui.modelButton.setMenu(menu)
-        ui.modelSelector.connect("activated(int)", self.onModel)
         let_go(ui.outputSelector)
         keep_readable(ui.outputSelector)
         ui.outputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onOutput)
@@ -90,7 +81,7 @@ class ApplySection:
                     run.same_scene = False
             return
         self._restoring = True
-        self._scanned = 0.0
+        self.models.look_again()
         try:
             self._show_model()
             self.volumes.restore(parameters.parameterNode)
@@ -115,31 +106,8 @@ class ApplySection:
 
     def _show_model(self) -> None:
         """The list of models, the chosen one and its card."""
-        path = self.parameters.model if self.parameters is not None else ""
-        unlisted = bool(path) and path not in [one.path for one in self._entries]
-        if time.monotonic() - self._scanned > SECONDS_BETWEEN_SCANS or unlisted:
-            self._scanned = time.monotonic()
-            self._list_models(path)
-        selector = self.ui.modelSelector
-        selector.setCurrentIndex([one.path for one in self._entries].index(path) if path else -1)
-        tip = _("What was trained here, newest first, and models that were used lately.")
-        selector.toolTip = f"{selector.currentText}\n{tip}" if path else tip
-        self._show_card(path)
-
-    def _list_models(self, path: str) -> None:
-        entries = self._models.entries(self.panel.jobs.all(), path)
-        if entries == self._entries:
-            return
-        self._entries = entries
-        blocked = self.ui.modelSelector.blockSignals(True)
-        self.ui.modelSelector.clear()
-        for entry in entries:
-            self.ui.modelSelector.addItem(entry.title)
-        self.ui.modelSelector.blockSignals(blocked)
-
-    def _show_card(self, path: str) -> None:
-        label = self.ui.cardLabel
-        self.card = self._models.card(path) if path else None
+        path, label = self.parameters.model if self.parameters is not None else "", self.ui.cardLabel
+        self.card = self.models.show(path)
         if self.card is not None:
             label.setTextFormat(qt.Qt.RichText)
             label.styleSheet = ""
@@ -147,17 +115,11 @@ class ApplySection:
             self.volumes.set_channels(self.card.channels)
             return
         label.toolTip = ""
-        show_message(label, self._why_no_model(path), "error" if path else "note")
-
-    def _why_no_model(self, path: str) -> str:
-        if not path:
-            nothing = _("There is no model yet: train one in section 2, or choose one with the button [...].")
-            return "" if self._entries else nothing
-        try:
-            read_card(Path(path))
-        except ModelError as error:
-            return str(error)
-        return ""
+        if path:
+            show_message(label, why_no_model(path))
+            return
+        nothing = _("There is no model yet: train one in section 2, or choose one with the button [...].")
+        show_message(label, "" if self.models.entries else nothing, "note")
 
     def _show_options(self) -> None:
         ui, parameters = self.ui, self.parameters
@@ -212,41 +174,11 @@ class ApplySection:
 
     # -- what the user does
 
-    @report_errors
-    def onModel(self, index: int) -> None:
-        self.tell("")
-        if self.parameters is not None and 0 <= index < len(self._entries):
+    def take_model(self, path: str) -> None:
+        """The user has chosen it."""
+        if self.parameters is not None:
             with self.panel.changing():
-                self.parameters.model = self._entries[index].path
-
-    @report_errors
-    def onChooseFolder(self) -> None:
-        self._choose(
-            qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Choose the folder of a model"), "")
-        )
-
-    @report_errors
-    def onChooseFile(self) -> None:
-        filters = _("Models (*.zip)")
-        self._choose(
-            qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), _("Choose the zip file of a model"), "", filters)
-        )
-
-    @report_errors
-    def _choose(self, chosen: str) -> None:
-        if not chosen or self.parameters is None:
-            return
-        self.tell("")
-        path = str(Path(chosen))
-        try:
-            read_card(Path(path))
-        except ModelError:
-            forget_model(path)
-            raise
-        remember_model(path)
-        self._scanned = 0.0
-        with self.panel.changing():
-            self.parameters.model = path
+                self.parameters.model = path
 
     @report_errors
     def onVolumes(self) -> None:

@@ -8,11 +8,11 @@ from typing import Protocol
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.apply.applied_results import AppliedResults
-from MedSegTrainerUI.apply.model_card import when
 from MedSegTrainerUI.apply.result_view import ResultSection, ResultView
 from MedSegTrainerUI.apply.run import ApplyRun
 from MedSegTrainerUI.jobs.job_trash import JobTrash
 from MedSegTrainerUI.jobs.undo_offer import UndoOffer
+from MedSegTrainerUI.models.model_card import when
 from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.shared.messages import report_errors
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import permutations
 
 from slicer.i18n import tr as _
 
@@ -20,8 +21,8 @@ from MedSegTrainerUI.shared.tables import SEVERITIES
 class Problem:
     """``text`` is '' where there is none. ``blocks``: training is refused because of it. severity: how it looks.
 
-    action: what a button can do about it, '' where the user has to think: merge (the classes ``names``), rename (the
-    first of them), or order (let the later class win where segments overlap).
+    action: what a button can do about it, '' where the user has to think: merge (the classes ``names``) or rename (the
+    first of them).
     """
 
     text: str = ""
@@ -52,13 +53,11 @@ def find_problem(rows: Sequence[CaseRow], classes: Sequence[SegmentClass], findi
         return Problem(text=_line(errors[0]), action=errors[0].action)
     if not classes:
         return Problem(text=_("There is no class to learn. Set the check mark of at least one in the list of classes."))
-    return _different_names(used, classes) or _about_all(findings, classes)
+    return _spelled_alike(classes) or _alone(used, classes) or _about_all(findings, classes)
 
 
 def repair_text(problem: Problem) -> str:
     """What the button says that does the ``action``."""
-    if problem.action == "order":
-        return _("Let the later class win")
     if problem.action == "rename":
         return _("Rename '{name}'").format(name=problem.names[0])
     return _("Merge '{names}'").format(names=_("' and '").join(problem.names))
@@ -75,8 +74,8 @@ def status_text(rows: Sequence[CaseRow], classes: Sequence[SegmentClass], blocki
     return _("{volumes}, {classes}, {state}").format(volumes=volumes, classes=number, state=state)
 
 
-def _different_names(rows: Sequence[CaseRow], classes: Sequence[SegmentClass]) -> Problem | None:
-    """Names of one thing that were spelled differently, or two cases that have no class in common."""
+def _spelled_alike(classes: Sequence[SegmentClass]) -> Problem | None:
+    """Names of one thing that were spelled differently."""
     spelled: dict[str, str] = {}
     for item in classes:
         if _spelling(item.name) in spelled:
@@ -84,14 +83,21 @@ def _different_names(rows: Sequence[CaseRow], classes: Sequence[SegmentClass]) -
             both = spelled[_spelling(item.name)], item.name
             return Problem(text=text.format(names=_("' and '").join(both)), action="merge", names=both)
         spelled[_spelling(item.name)] = item.name
-    owned = {tuple(_classes_of(row, classes)): row.name for row in rows}  # of cases with the same classes one will do
-    for (own, case), (others, other) in combinations(owned.items(), 2):
-        if own and others and not set(own) & set(others):
+    return None
+
+
+def _alone(rows: Sequence[CaseRow], classes: Sequence[SegmentClass]) -> Problem | None:
+    """A case of which no other has a class: it was drawn for something else, or named otherwise."""
+    owned = {row.name: _classes_of(row, classes) for row in rows}
+    having = Counter(name for own in owned.values() for name in own)
+    for (case, own), (other, others) in permutations(owned.items(), 2):
+        if own and others and all(having[name] == 1 for name in own):
             text = _(
-                "{case} has '{names}', {other} has '{others}': no class is in both. Merge what is the same, and leave "
-                "out what was not segmented everywhere."
+                "{case} has '{names}', which no other case has; {other} has '{others}'. Merge what is the same. What "
+                "is not drawn in a case counts as unknown there."
             ).format(case=case, names=", ".join(own), other=other, others=", ".join(others))
-            return Problem(text=text, action="merge", names=(own[0], others[0]))
+            both = own[0], others[0]
+            return Problem(text=text, blocks=False, severity="warning", action="merge", names=both)
     return None
 
 

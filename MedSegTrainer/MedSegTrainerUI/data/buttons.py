@@ -16,7 +16,7 @@ class DataState:
 
     environment: why no job can be started, '' where one can. checking: a check runs. used: rows with a check mark.
     rows, classes: selected ones. volume: one is chosen in the list of volumes. changed: a class was renamed, merged or
-    left out, or the later class wins where segments overlap.
+    left out, or something else than overlapping classes is made of segments that overlap.
     """
 
     closing: bool
@@ -54,6 +54,11 @@ def _allow_rows(ui: Ui, state: DataState) -> None:
         ui.addPairButton,
         closing or (not state.volume and _("Choose a volume on the left first.")),
         _("Adds the chosen volume with the segmentation beside it."),
+    )
+    allow(
+        ui.drawnButton,
+        not state.rows and _("Select a row of the table first."),
+        _("Says what was drawn in the selected cases, and where: everywhere, in single slices, or inside a box."),
     )
     allow(ui.removeButton, not state.rows and _("Select a row of the table first."), _("Removes the selected rows."))
 

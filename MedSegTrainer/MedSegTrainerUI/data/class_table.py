@@ -93,7 +93,7 @@ class ClassTable:
 
     @report_errors
     def onReset(self) -> None:
-        open_scene(self._section.parameters).overlap = "refuse"
+        open_scene(self._section.parameters).overlap = "masks"
         self._decide({})
 
     def _names(self) -> dict[str, str]:

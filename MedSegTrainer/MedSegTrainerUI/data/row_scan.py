@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from MedSegTrainerUI.data import class_decisions as class_names
-from MedSegTrainerUI.scene.case_checks import Finding, check_row, check_together
+from MedSegTrainerUI.scene.case_checks import Finding, check_row, check_together, row_overlaps
+from MedSegTrainerUI.scene.case_drawing import Drawing, look_at
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.export_labels import Overlap
 from MedSegTrainerUI.scene.segment_classes import ClassFinder, SegmentClass, segments_of_row
@@ -19,9 +20,11 @@ VOXELS_OF_A_SEGMENT = 30_000  # to count so many voxels takes as long as to look
 
 
 class DataLook:
-    """``classes``, ``leftOut`` and ``findings`` are complete when it is ``done``.
+    """``classes``, ``leftOut``, ``findings``, ``drawings`` and ``overlapping`` (whether any segments do) are complete
+    when it is ``done``.
 
-    names: the class of a segment name where it is not the name itself; '' leaves the segment out.
+    drawings: by the name of the row. names: the class of a segment name where it is not the name itself; '' leaves the
+    segment out.
     """
 
     def __init__(self, rows: Sequence[CaseRow], names: Mapping[str, str], overlap: Overlap) -> None:
@@ -30,6 +33,8 @@ class DataLook:
         self.classes: list[SegmentClass] = []
         self.leftOut: list[SegmentClass] = []
         self.findings: list[Finding] = []
+        self.overlapping = False
+        self.drawings: dict[str, Drawing] = {}
         self.done = False
         self._pieces = self._look()
 
@@ -57,8 +62,10 @@ class DataLook:
         self.leftOut = class_names.left_out(self._names, all_names.classes())
         for row in self._used:
             self.findings += check_row(row, self.classes, overlap=self._overlap)
+            self.overlapping = self.overlapping or bool(row_overlaps(row, self.classes))
+            self.drawings[row.name] = look_at(row, self.classes)
             yield 1 + len(segment_ids(row.segmentation) if row.segmentation else ())
-        self.findings += check_together(self._used, self.classes)
+        self.findings += check_together(self._used, self.classes, overlap=self._overlap)
         self.done = True
 
 

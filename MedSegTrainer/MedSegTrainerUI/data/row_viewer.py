@@ -6,7 +6,7 @@ from typing import Protocol
 
 from slicer.i18n import tr as _
 
-from MedSegTrainerUI.data.tables import FINDINGS, USE
+from MedSegTrainerUI.data.tables import DRAWN, FINDINGS, USE
 from MedSegTrainerUI.scene.case_checks import Finding
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.row_views import show_row, speaks_of
@@ -38,7 +38,7 @@ class RowViewer:
     @report_errors
     def onClick(self, index: int, column: int) -> None:
         rows = self._section.rows
-        if column == USE or index >= len(rows):
+        if column in (USE, DRAWN) or index >= len(rows):
             return
         row = rows[index]
         if not row.volumes:

@@ -14,6 +14,8 @@ from MedSegTrainerUI.data import tables as data_tables
 from MedSegTrainerUI.data.blocking_problem import Problem, find_problem, repair_text, status_text
 from MedSegTrainerUI.data.buttons import DataState, allow_buttons
 from MedSegTrainerUI.data.class_table import ClassTable
+from MedSegTrainerUI.data.drawn_menu import DrawnMenu
+from MedSegTrainerUI.data.overlap_row import OverlapRow
 from MedSegTrainerUI.data.row_scan import DataLook
 from MedSegTrainerUI.data.row_viewer import RowViewer
 from MedSegTrainerUI.data.scene_observer import SceneWatch
@@ -22,9 +24,10 @@ from MedSegTrainerUI.data.verify_run import DataCheck, forget_check, forget_expo
 from MedSegTrainerUI.panel_view import PanelView, open_scene
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.case_checks import Finding
+from MedSegTrainerUI.scene.case_drawing import Drawing
 from MedSegTrainerUI.scene.case_rows import CaseRow, free_name, write_rows
 from MedSegTrainerUI.scene.export_cases import export_cases
-from MedSegTrainerUI.scene.export_labels import Overlap
+from MedSegTrainerUI.scene.export_labels import Overlap, overlap_choice
 from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.shared import tables as shared_tables
 from MedSegTrainerUI.shared.messages import report_errors, show_message
@@ -49,11 +52,12 @@ class DataSection:
         self.leftOut: list[SegmentClass] = []
         self._problem = Problem()
         self.findings: list[Finding] = []
+        self._drawings: dict[str, Drawing] = {}
         self._doctor: list[Finding] = []
         self._doctored: object = None  # the content that the doctor looked at
         self._check: DataCheck | None = None
         self._chosen: object = None
-        self._look = DataLook([], {}, "refuse")
+        self._look = DataLook([], {}, "masks")
         self._seen: set[str] = set()  # rows, by name, that the findings are about
         self._watch = SceneWatch(self.onScene)
         self._more = qt.QTimer()
@@ -64,7 +68,7 @@ class DataSection:
 
     def _connect(self) -> None:
         ui = self.ui
-        shared = (data_tables.VOLUMES, data_tables.SEGMENTS)
+        shared = (data_tables.VOLUMES, data_tables.DRAWN)
         shared_tables.prepare(ui.pairsTable, shared, {data_tables.SEGMENTATION: 0, data_tables.FINDINGS: 0})
         self._pairCells = shared_tables.ChangedCells(ui.pairsTable)
         self._classTable = ClassTable(self)
@@ -80,7 +84,7 @@ class DataSection:
         let_go(ui.segmentationSelector)
         keep_readable(ui.segmentationSelector)
         keep_readable(ui.volumesSelector)
-        self._viewer = RowViewer(self)
+        self._viewer, self._drawnMenu, self._overlapRow = RowViewer(self), DrawnMenu(self), OverlapRow(self)
         ui.reportLabel.connect("linkActivated(QString)", self.onReport)
         self.tell("")
 
@@ -168,7 +172,8 @@ class DataSection:
         """Looks at the scene, and counts the voxels of segments that have changed; goes on later where it is much."""
         self._chosen = self._choice()
         self.rows = self.panel.all_rows()
-        self._watch.looked(node for row in self.rows for node in (*row.volumes, row.segmentation) if node is not None)
+        nodes = [node for row in self.rows for node in (*row.volumes, row.segmentation, row.roi)]
+        self._watch.looked(node for node in nodes if node is not None)
         self._look = DataLook(self.rows, self.panel.class_names(), self._overlap())
         self._look.work()
         self._take_look()
@@ -181,7 +186,7 @@ class DataSection:
             return self._more.start()
         self._more.stop()
         self.classes, self.leftOut = look.classes, look.leftOut
-        self.findings = look.findings
+        self.findings, self._drawings = look.findings, look.drawings
         if self._doctored == self._content():
             self.findings = [*self.findings, *self._doctor]
         self._seen = {row.name for row in self.rows if row.use}
@@ -189,7 +194,7 @@ class DataSection:
         self._show_tables()
 
     def _overlap(self) -> Overlap:
-        return "order" if self.parameters is not None and self.parameters.overlap == "order" else "refuse"
+        return overlap_choice(self.parameters.overlap if self.parameters is not None else "")
 
     def _content(self) -> object:
         """What the findings of the doctor are about: when it changes they are out of date."""
@@ -202,12 +207,13 @@ class DataSection:
         for one in self.findings:
             by_case.setdefault(one.case, []).append(one)
         unseen = () if self._look.done else {row.name for row in self.rows} - self._seen
-        self._pairCells.fill(data_tables.pair_cells(self.rows, by_case, unseen), FEWEST_ROWS)
+        self._pairCells.fill(data_tables.pair_cells(self.rows, by_case, self._drawings, unseen), FEWEST_ROWS)
         self._classTable.show(self.classes, self.leftOut)
 
     def _show(self) -> None:
         ui = self.ui
         show_message(ui.problemLabel, self._problem.text, self._problem.severity)
+        self._overlapRow.show(self._overlap(), self._look.overlapping)
         ui.repairButton.visible = bool(self._problem.action)
         ui.repairButton.text = repair_text(self._problem)
         page = report_page(self.panel, self.parameters.checkJob if self.parameters else "")
@@ -222,7 +228,7 @@ class DataSection:
             closing=self.parameters is None, environment="" if environment.ready else environment.problem,
             checking=self._check is not None, used=sum(row.use for row in self.rows), rows=len(self._selected_rows()),
             classes=len(self._classTable.selected()), volume=bool(self._chosen_volumes()),
-            changed=bool(self.panel.class_names()) or self._overlap() != "refuse",
+            changed=bool(self.panel.class_names()) or self._overlap() != "masks",
         )  # fmt: skip
         allow_buttons(self.ui, state)
 
@@ -264,14 +270,14 @@ class DataSection:
     @report_errors
     def onRemove(self) -> None:
         gone = self._selected_rows()
-        self._write([row for row in self.rows if row not in gone])
+        self.write([row for row in self.rows if row not in gone])
 
     @report_errors
     def onPairChanged(self, row: int, column: int) -> None:
         if column != data_tables.USE:
             return
         use = self.ui.pairsTable.item(row, column).checkState() == qt.Qt.Checked
-        self._write([replace(one, use=use) if index == row else one for index, one in enumerate(self.rows)])
+        self.write([replace(one, use=use) if index == row else one for index, one in enumerate(self.rows)])
 
     def _add(self, new: Sequence[CaseRow]) -> None:
         """Rows of the same volumes are replaced: that is how a segmentation is exchanged."""
@@ -279,9 +285,10 @@ class DataSection:
         kept = [row for row in self.rows if (row.images, row.volumes) not in replaced]
         for row in new:
             kept.append(replace(row, name=free_name(row.name, [one.name for one in kept])))
-        self._write(kept)
+        self.write(kept)
 
-    def _write(self, rows: Sequence[CaseRow]) -> None:
+    def write(self, rows: Sequence[CaseRow]) -> None:
+        """These are the rows from now on, shown at once."""
         self._chosen = None
         with self.panel.changing():
             write_rows(open_scene(self.parameters).parameterNode, rows)
@@ -289,10 +296,7 @@ class DataSection:
     @report_errors
     def onRepair(self) -> None:
         named = [item for item in self.classes if item.name in self._problem.names]
-        if self._problem.action == "order":
-            open_scene(self.parameters).overlap = "order"
-            self.panel.refresh()
-        elif self._problem.action == "rename":
+        if self._problem.action == "rename":
             self._classTable.edit_name(named[0])
         else:
             self._classTable.merge(named)

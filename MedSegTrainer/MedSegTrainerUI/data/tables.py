@@ -6,25 +6,30 @@ from collections.abc import Collection, Mapping, Sequence
 
 from slicer.i18n import tr as _
 
+from MedSegTrainerUI.data.drawn_texts import drawn_cell
 from MedSegTrainerUI.scene.case_checks import Finding
+from MedSegTrainerUI.scene.case_drawing import Drawing
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.shared.tables import DOT_COLORS, SEVERITIES, Cell, format_ml
 
-USE, VOLUMES, SEGMENTATION, SEGMENTS, FINDINGS = range(5)
+USE, VOLUMES, SEGMENTATION, DRAWN, FINDINGS = range(5)
 LEARN, CLASS, CASES, ML = range(4)
 
 
 def pair_cells(
-    rows: Sequence[CaseRow], findings: Mapping[str, Sequence[Finding]], unseen: Collection[str] = ()
+    rows: Sequence[CaseRow],
+    findings: Mapping[str, Sequence[Finding]],
+    drawings: Mapping[str, Drawing],
+    unseen: Collection[str] = (),
 ) -> list[list[Cell]]:
-    """``findings``: by the name of the row; ``unseen``: names of rows that were not looked at yet."""
+    """``findings``, ``drawings``: by the name of the row; ``unseen``: names of rows that were not looked at yet."""
     return [
         [
             Cell(checked=row.use, tip=_("Whether the network learns from this case.")),
             Cell(text=", ".join(volume_names(row)), tip="\n".join(row.images or volume_names(row)), faint=not row.use),
             _segmentation_cell(row),
-            Cell(text=", ".join(segment_names(row)), tip="\n".join(segment_names(row)), faint=not row.use),
+            drawn_cell(row, drawings.get(row.name), segment_names(row)),
             _findings_cell(row, findings.get(row.name, ()), row.name in unseen),
         ]
         for row in rows
@@ -41,7 +46,7 @@ def class_cells(classes: Sequence[SegmentClass], left_out: Sequence[SegmentClass
             [
                 Cell(checked=not faint, tip=_("Whether the network learns this class.")),
                 Cell(text=item.name, tip=_made_of(item), swatch=item.color, editable=not faint, faint=faint),
-                Cell(text=str(item.cases), tip=_("Cases that have it."), right=True, faint=faint),
+                Cell(text=str(item.cases), tip=_cases_tip(item), right=True, faint=faint),
                 Cell(text=ml, tip=_("Millilitres of it in all cases together."), right=True, faint=faint),
             ]
         )
@@ -77,6 +82,10 @@ def _findings_cell(row: CaseRow, findings: Sequence[Finding], is_unseen: bool) -
     more = f" (+{len(ordered) - 1})" if len(ordered) > 1 else ""
     tip = "\n".join(f"{one.message} {one.remedy}".strip() for one in ordered)
     return Cell(text=ordered[0].message + more, tip=tip, dot=DOT_COLORS[ordered[0].severity])
+
+
+def _cases_tip(item: SegmentClass) -> str:
+    return _("Cases that have it; it was looked for in {n}.").format(n=item.drawn)
 
 
 def _made_of(item: SegmentClass) -> str:

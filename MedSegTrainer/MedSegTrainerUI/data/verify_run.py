@@ -126,5 +126,17 @@ def read_cases(document: dict[str, Any]) -> list[CaseRow]:
     rows = []
     for case in document["cases"]:
         files = {"images": tuple(case["images"]), "label": case["label"], "segments": segments, "values": values}
-        rows.append(CaseRow(name=case["name"], use=not case["counts"]["error"], **files))
+        known = {**_labelled(case), "ignore_label": document["ignore_label"]}
+        rows.append(CaseRow(name=case["name"], use=not case["counts"]["error"], **files, **known))
     return rows
+
+
+def _labelled(case: dict[str, Any]) -> dict[str, Any]:
+    """What was drawn in a case, and where, as its folder says."""
+    drawn, axis, box = case["drawn"], case["labelled_slices"], case["labelled_box"]
+    return {
+        "drawn": None if drawn is None else tuple(drawn),
+        "region": "slices" if axis else "box" if box else "everywhere",
+        "axis": "" if axis == "auto" else axis,
+        "box": box and (tuple(box[0]), tuple(box[1])),
+    }

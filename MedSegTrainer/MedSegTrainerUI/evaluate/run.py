@@ -21,9 +21,9 @@ from MedSegTrainerUI.jobs.job_list import safe_name
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
 from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.scene.case_rows import CaseRow
-from MedSegTrainerUI.scene.export_labels import export_labels
+from MedSegTrainerUI.scene.export_labels import find_overlaps
+from MedSegTrainerUI.scene.export_layers import export_layers
 from MedSegTrainerUI.scene.segment_classes import SegmentClass, find_classes, segments_of_classes
-from MedSegTrainerUI.scene.segment_header import name_segments
 from MedSegTrainerUI.scene.volumes import export_volume
 from MedSegTrainerUI.slicer_types import Node, SegmentationNode, VolumeNode
 
@@ -83,19 +83,22 @@ class EvaluateRun:
         self.watch = JobWatch(self.folder)
         self.cancelled = False
         case, data = safe_name(volume.GetName()), self.folder.path / "data"
-        files = {side: data / side / f"{case}.nrrd" for side in ("predictions", "references", "images")}
+        sides = {"predictions": prediction, "references": reference}
+        layered = any(find_overlaps(node, volume, self.comparison.both) for node in sides.values())
+        suffix = "seg.nrrd" if layered else "nrrd"
+        files = {side: data / side / f"{case}.{suffix}" for side in sides}
+        image = data / "images" / f"{case}.nrrd"
         config = EvaluateConfig(
             predictions=str(data / "predictions"),
             references={case: str(files["references"])},
-            images={case: str(files["images"])},
+            images={case: str(image)},
             output_dir=str(self.folder.report),
         )
         try:
             self.folder.create(config)
-            for side, node in (("predictions", prediction), ("references", reference)):
-                export_labels(node, volume, self.comparison.both, files[side])
-                name_segments(files[side], self.comparison.both)
-            export_volume(volume, files["images"])
+            for side, node in sides.items():
+                export_layers(node, volume, self.comparison.both, files[side])
+            export_volume(volume, image)
             process = panel.environment.start(self.folder)
         except BaseException:
             shutil.rmtree(self.folder.path, ignore_errors=True)

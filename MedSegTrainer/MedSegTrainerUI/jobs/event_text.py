@@ -41,9 +41,10 @@ def _event_text(event: Event) -> str:
     if kind == "planned":
         return plan_sentence(event["choices"])
     if kind == "validated":
-        return _("epoch {epoch}: Dice {dice}").format(
-            epoch=event["epoch"], dice=dice_text(event["mean_dice"], event["dice"])
-        )
+        dice = dice_text(event["mean_dice"], event["dice"])
+        if event["epoch"] == 0:
+            return _("the model as it came: Dice {dice}").format(dice=dice)
+        return _("epoch {epoch}: Dice {dice}").format(epoch=event["epoch"], dice=dice)
     if kind == "resumed":
         return _("goes on after epoch {epoch}").format(epoch=event["epoch"])
     if kind == "found":
@@ -118,6 +119,17 @@ def state_word(state: str) -> str:
         "died": _("broken off"),
     }
     return words.get(state, state)
+
+
+def start_text(watch: JobWatch, name: str) -> str:
+    """The model ``name`` that the training started from, its mean Dice as it came, and that of the best since."""
+    first = watch.validations[0] if watch.validations else {}
+    came = first.get("mean_dice") if first.get("epoch") == 0 else None
+    if came is None:
+        return _("started from {name}").format(name=name)
+    best, _dice = watch.best_dice()
+    now = came if best is None else best
+    return _("started from {name}: {before:.2f} -> {now:.2f}").format(name=name, before=came, now=now)
 
 
 def progress_text(watch: JobWatch) -> str:

@@ -138,6 +138,14 @@ def job_classes(folder: JobFolder) -> list[dict[str, Any]]:
     return []
 
 
+def start_model(document: dict[str, Any]) -> str:
+    """Path of the model that a training started from, '' for none; ``document`` is that of ``job.json``."""
+    try:
+        return str(document["config"]["start"]["model"])
+    except (KeyError, TypeError):  # of an earlier version, or another kind
+        return ""
+
+
 def has_no_end(document: dict[str, Any]) -> bool:
     """Whether the training of this ``job.json`` goes on until somebody stops it."""
     try:

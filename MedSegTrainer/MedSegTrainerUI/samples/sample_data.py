@@ -180,10 +180,11 @@ def _add_segmentation(
     volume: VolumeNode, labels: VtkObject, ijk_to_ras: VtkObject, classes: Sequence[LabelClass]
 ) -> SegmentationNode:
     """A segmentation in the volume's geometry from labels (k, j, i)."""
-    from MedSegTrainerUI.scene.import_segments import LabelMap, add_label_map
+    from MedSegTrainerUI.scene.import_segments import add_layers
+    from MedSegTrainerUI.scene.label_files import LabelMap
 
     label_map = LabelMap(array=labels, ijk_to_ras=ijk_to_ras)
-    return add_label_map(label_map, classes, volume, name=f"{volume.GetName()} segmentation")
+    return add_layers([label_map], classes, volume, name=f"{volume.GetName()} segmentation")
 
 
 def _show(volumes: Sequence[VolumeNode]) -> None:

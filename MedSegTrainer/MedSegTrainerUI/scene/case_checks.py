@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,9 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI.scene.case_rows import CaseRow
+from MedSegTrainerUI.scene.drawn_classes import drawn_classes
 from MedSegTrainerUI.scene.export_labels import Overlap, find_overlaps, overlap_text
+from MedSegTrainerUI.scene.labelled_region import region_facts
 from MedSegTrainerUI.scene.segment_classes import SegmentClass, same_name, segments_of_classes
 from MedSegTrainerUI.scene.segment_layers import (
     box_on_grid,
@@ -26,6 +29,7 @@ from MedSegTrainerUI.scene.segment_layers import (
 from MedSegTrainerUI.scene.volumes import relative_matrix, volume_array, volume_geometry
 
 MOST_OUTSIDE = 0.2  # part of a layer's box beyond the volume that is still taken for a rim
+MOST_OF_A_SLIP = 0.05  # part of the smaller of two segments that overlap by mistake
 GENERIC_NAME = re.compile(r"segment[_ ]?\d*", re.IGNORECASE)
 
 
@@ -34,7 +38,7 @@ class Finding:
     """One line: what is wrong, and ``remedy``, what to do about it.
 
     severity: error (training is refused), warning or note. case: the name of the row, '' for all. action: what the
-    panel can do about it: "" (nothing), "order" (let the later class win where segments overlap), "merge", "rename".
+    panel can do about it: "" (nothing), "merge", "rename".
     """
 
     severity: str
@@ -45,19 +49,22 @@ class Finding:
 
 
 def check_rows(
-    rows: Sequence[CaseRow], classes: Sequence[SegmentClass], *, overlap: Overlap = "refuse"
+    rows: Sequence[CaseRow], classes: Sequence[SegmentClass], *, overlap: Overlap = "masks"
 ) -> list[Finding]:
     """What is wrong with each row, and with the rows together."""
     findings = [one for row in rows for one in check_row(row, classes, overlap=overlap)]
-    return [*findings, *check_together(rows, classes)]
+    return [*findings, *check_together(rows, classes, overlap=overlap)]
 
 
-def check_together(rows: Sequence[CaseRow], classes: Sequence[SegmentClass]) -> list[Finding]:
+def check_together(
+    rows: Sequence[CaseRow], classes: Sequence[SegmentClass], *, overlap: Overlap = "masks"
+) -> list[Finding]:
     """What no row alone shows."""
-    return [*_used_twice(rows), *_channels(rows), *_names(rows, classes)]
+    overlapping = _overlapping_together(rows, classes) if overlap == "masks" else []
+    return [*_used_twice(rows), *_channels(rows), *overlapping, *_never_drawn(classes), *_names(rows, classes)]
 
 
-def check_row(row: CaseRow, classes: Sequence[SegmentClass], *, overlap: Overlap = "refuse") -> list[Finding]:
+def check_row(row: CaseRow, classes: Sequence[SegmentClass], *, overlap: Overlap = "masks") -> list[Finding]:
     """What is wrong with one row; rows of files are looked at by the doctor, not here."""
     if row.images:
         return []
@@ -91,15 +98,46 @@ def _unreadable(row: CaseRow) -> list[Finding]:
 
 def _content(row: CaseRow, classes: Sequence[SegmentClass], overlap: Overlap) -> list[Finding]:
     sizes = segment_volumes(row.segmentation)
-    owners = segments_of_classes(row.segmentation, classes)
-    if not any(sizes.values()):
-        remedy = _("Segment it in the Segment Editor, or take the check mark away.")
-        return [Finding(severity="error", message=_("All segments are empty."), remedy=remedy)]
-    if not any(sizes[segment_id] for segment_id in owners):
+    drawn = drawn_classes(row, classes)
+    owners = segments_of_classes(row.segmentation, drawn)
+    if not owners:
         remedy = _("Choose a class that is here, or take the check mark away.")
-        return [Finding(severity="error", message=_("No segment of the chosen classes is here."), remedy=remedy)]
-    outside = _outside(row)
-    return [*outside, *_overlapping(row, classes, overlap), *_absent(owners, sizes, classes), *_hidden(row, owners)]
+        return [Finding(severity="error", message=_("Nothing of the chosen classes was drawn here."), remedy=remedy)]
+    if not any(sizes[segment_id] for segment_id in owners):
+        return _all_empty(row)
+    return [
+        *_outside(row),
+        *_overlapping(row, drawn, overlap),
+        *_region(row, drawn),
+        *_hidden(row, owners),
+    ]
+
+
+def _all_empty(row: CaseRow) -> list[Finding]:
+    """A case where everything was looked for and is absent is one to learn from; more often it was forgotten."""
+    remedy = _("If they are there, segment them, or take the check mark away.")
+    message = _("All segments are empty: they count as looked for and not there. Is that so?")
+    empty = Finding(severity="warning", message=message, remedy=remedy)
+    if row.region != "slices":
+        return [empty, *_region(row, [])]
+    message = _("All segments are empty, so no slice was drawn.")
+    return [Finding(severity="error", message=message, remedy=remedy)]
+
+
+def _region(row: CaseRow, drawn: Sequence[SegmentClass]) -> list[Finding]:
+    """Raises DataError where the region in which the case was labelled is none."""
+    if row.region == "everywhere":
+        return []
+    facts = region_facts(row, drawn)
+    if facts.inside == facts.voxels:
+        return []
+    remedy = _("Move the ROI, or choose where it was drawn with a click in the column 'Drawn'.")
+    if not facts.inside:
+        message = _("Nothing is drawn inside the ROI {name}.").format(name=row.roi.GetName())
+        return [Finding(severity="error", message=message, remedy=remedy)]
+    percent = max(1, round(100 * (1 - facts.inside / facts.voxels)))
+    message = _("{percent} % of what is drawn lies outside of the ROI, and is not learned.").format(percent=percent)
+    return [Finding(severity="note", message=message, remedy="")]
 
 
 def _outside(row: CaseRow) -> list[Finding]:
@@ -128,24 +166,55 @@ def _overlapping(row: CaseRow, classes: Sequence[SegmentClass], overlap: Overlap
     if not overlaps:
         return []
     if overlap == "refuse":
-        text = overlap_text(overlaps, row.volumes[0])
-        return [Finding(severity="error", message=text, remedy="", action="order")]
-    pairs = ", ".join(_("'{second}' over '{first}'").format(first=a.name, second=b.name) for a, b, _count in overlaps)
-    message = _("Segments overlap; the later class wins: {pairs}.").format(pairs=pairs)
-    return [Finding(severity="note", message=message, remedy="")]
+        return [Finding(severity="error", message=overlap_text(overlaps, row.volumes[0]), remedy="")]
+    if overlap == "masks":
+        message = _("Segments overlap, and each is learned whole: {pairs}.")
+        pairs = _("'{first}' and '{second}' ({ml} ml)")
+    else:
+        message = _("Segments overlap; the later class wins: {pairs}.")
+        pairs = _("'{second}' over '{first}' ({ml} ml)")
+    voxel_ml = volume_geometry(row.volumes[0]).voxel_ml
+    listed = [pairs.format(first=a.name, second=b.name, ml=f"{count * voxel_ml:.2g}") for a, b, count in overlaps]
+    return [Finding(severity="note", message=message.format(pairs=", ".join(listed)), remedy="")]
 
 
-def _absent(owners: dict[str, SegmentClass], sizes: dict[str, float], classes: Sequence[SegmentClass]) -> list[Finding]:
-    here = {item.name for segment_id, item in owners.items() if sizes[segment_id] > 0}
-    return [
-        Finding(
-            severity="warning",
-            message=_("No {name} here: is that so?").format(name=item.name),
-            remedy=_("If it is there, segment it, or give its segment the same name as in the other cases."),
+def _overlapping_together(rows: Sequence[CaseRow], classes: Sequence[SegmentClass]) -> list[Finding]:
+    """What training on overlapping segments means for all, or that it would be for the sake of a slip in one case."""
+    shared = {row.name: (row, pairs) for row in rows if (pairs := row_overlaps(row, classes))}
+    if not shared:
+        return []
+    row, pairs = next(iter(shared.values()))
+    if len(shared) == 1 and _is_slip(row, pairs):
+        ml = sum(count for _a, _b, count in pairs) * volume_geometry(row.volumes[0]).voxel_ml
+        message = _("Segments overlap in {case} alone, by {ml} ml: a slip of the pen?")
+        remedy = _(
+            "Erase it there in the Segment Editor (Masking: Overwrite other segments), or let the later class win. As "
+            "it is, all classes are learned as overlapping ones."
         )
-        for item in classes
-        if item.name not in here and item.cases
-    ]
+        return [Finding(severity="warning", message=message.format(case=row.name, ml=f"{ml:.2g}"), remedy=remedy)]
+    message = _("Segments overlap in {count} cases: a voxel can have several classes, and each is learned by itself.")
+    if len(shared) == 1:
+        message = _("Segments overlap in {case}: a voxel can have several classes, and each is learned by itself.")
+    return [Finding(severity="note", message=message.format(count=len(shared), case=row.name), remedy="")]
+
+
+def row_overlaps(row: CaseRow, classes: Sequence[SegmentClass]) -> list[tuple[SegmentClass, SegmentClass, int]]:
+    """``find_overlaps`` of what was drawn in a row; none where it is of files, or cannot be looked at."""
+    if row.segmentation is None or not row.volumes:
+        return []
+    with suppress(DataError):  # told by the check of the row
+        return find_overlaps(row.segmentation, row.volumes[0], drawn_classes(row, classes))
+    return []
+
+
+def _is_slip(row: CaseRow, pairs: Sequence[tuple[SegmentClass, SegmentClass, int]]) -> bool:
+    """Whether each pair shares a small part of the smaller of the two."""
+    ml: dict[str, float] = {}
+    sizes = segment_volumes(row.segmentation, row.volumes[0])
+    for segment_id, item in segments_of_classes(row.segmentation, [one for pair in pairs for one in pair[:2]]).items():
+        ml[item.name] = ml.get(item.name, 0.0) + sizes[segment_id]
+    voxel_ml = volume_geometry(row.volumes[0]).voxel_ml
+    return all(count * voxel_ml < MOST_OF_A_SLIP * min(ml[a.name], ml[b.name]) for a, b, count in pairs)
 
 
 def _hidden(row: CaseRow, owners: dict[str, SegmentClass]) -> list[Finding]:
@@ -196,6 +265,17 @@ def _channels(rows: Sequence[CaseRow]) -> list[Finding]:
         for row in rows
         if (row.volumes or row.images) and len(row.volumes or row.images) != usual
     ]
+
+
+def _never_drawn(classes: Sequence[SegmentClass]) -> list[Finding]:
+    """Classes of which no case has a voxel: the network cannot learn what they look like."""
+    findings = []
+    for item in classes:
+        if not item.cases:
+            text = _("'{name}' was looked for and is in no case.") if item.drawn else _("'{name}' is drawn in no case.")
+            remedy = _("Draw it in one, or leave the class out.")
+            findings.append(Finding(severity="error", message=text.format(name=item.name), remedy=remedy))
+    return findings
 
 
 def _names(rows: Sequence[CaseRow], classes: Sequence[SegmentClass]) -> list[Finding]:

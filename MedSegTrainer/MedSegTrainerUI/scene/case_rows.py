@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import slicer
 
-from MedSegTrainerUI.slicer_types import Node, SegmentationNode, VolumeNode
+from MedSegTrainerUI.slicer_types import Node, RoiNode, SegmentationNode, VolumeNode
 
 PARAMETER = "rows"
+Region = Literal["everywhere", "slices", "roi", "box"]
+Axis = Literal["", "x", "y", "z"]
+Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 NOT_IN_NAMES = '/\\:*?"<>|'
 
 
@@ -24,7 +27,12 @@ class CaseRow:
 
     volumes: vtkMRMLScalarVolumeNode, one a channel, the first is the reference. segmentation: the node or None.
     images, label: paths instead, of a data set on disk; ``segments`` are then the names of its classes, ``values``
-    their numbers in its label maps.
+    their numbers in its label maps, ``drawn`` those classes that were looked for (None: all), and ``ignore_label`` the
+    value of voxels that nobody labelled.
+
+    region: where the case was labelled: everywhere, in the slices that have something in them, inside ``roi`` (a
+    vtkMRMLMarkupsROINode, None where it was removed), or, on disk alone, in the voxels ``box`` (first and last i, j,
+    k). axis: along which the slices lie one behind the other, of the patient; "": to be found from what is drawn.
     """
 
     name: str
@@ -35,6 +43,12 @@ class CaseRow:
     label: str = ""
     segments: tuple[str, ...] = ()
     values: tuple[int, ...] = ()
+    drawn: tuple[str, ...] | None = None
+    ignore_label: int | None = None
+    region: Region = "everywhere"
+    axis: Axis = ""
+    roi: RoiNode = None
+    box: Box | None = None
 
 
 def read_rows(parameterNode: Node) -> list[CaseRow]:
@@ -49,7 +63,9 @@ def read_rows(parameterNode: Node) -> list[CaseRow]:
             continue
         lists = {key: tuple(entry[key]) for key in ("images", "segments", "values")}
         values = {key: entry[key] for key in ("name", "use", "label")}
-        rows.append(CaseRow(volumes=volumes, segmentation=segmentation, **{**values, **lists}))
+        roi = parameterNode.GetNodeReference(_roi_role(index))
+        known = {**values, **lists, **_labelled(entry)}
+        rows.append(CaseRow(volumes=volumes, segmentation=segmentation, roi=roi, **known))
     return rows
 
 
@@ -65,6 +81,11 @@ def write_rows(parameterNode: Node, rows: Sequence[CaseRow]) -> None:
             "label": row.label,
             "segments": row.segments,
             "values": row.values,
+            "drawn": row.drawn,
+            "ignore_label": row.ignore_label,
+            "region": row.region,
+            "axis": row.axis,
+            "box": row.box,
         }
         for row in rows
     ]
@@ -72,12 +93,14 @@ def write_rows(parameterNode: Node, rows: Sequence[CaseRow]) -> None:
         for index, entry in enumerate(_entries(parameterNode)):
             for channel in range(entry["volumes"]):
                 parameterNode.SetNodeReferenceID(_volume_role(index, channel), None)
-            parameterNode.SetNodeReferenceID(_segmentation_role(index), None)
+            for role in (_segmentation_role(index), _roi_role(index)):
+                parameterNode.SetNodeReferenceID(role, None)
         for index, row in enumerate(rows):
             for channel, volume in enumerate(row.volumes):
                 parameterNode.SetNodeReferenceID(_volume_role(index, channel), volume.GetID())
-            if row.segmentation is not None:
-                parameterNode.SetNodeReferenceID(_segmentation_role(index), row.segmentation.GetID())
+            for role, node in ((_segmentation_role(index), row.segmentation), (_roi_role(index), row.roi)):
+                if node is not None:
+                    parameterNode.SetNodeReferenceID(role, node.GetID())
         parameterNode.SetParameter(PARAMETER, json.dumps(entries))
 
 
@@ -92,6 +115,18 @@ def free_name(wanted: str, taken: Iterable[str]) -> str:
     return name
 
 
+def _labelled(entry: dict[str, Any]) -> dict[str, Any]:
+    """What scenes that were saved by earlier versions do not have."""
+    drawn, box = entry.get("drawn"), entry.get("box")
+    return {
+        "drawn": None if drawn is None else tuple(drawn),
+        "ignore_label": entry.get("ignore_label"),
+        "region": entry.get("region", "everywhere"),
+        "axis": entry.get("axis", ""),
+        "box": None if box is None else (tuple(box[0]), tuple(box[1])),
+    }
+
+
 def _entries(parameterNode: Node) -> list[dict[str, Any]]:
     return json.loads(parameterNode.GetParameter(PARAMETER) or "[]")
 
@@ -103,3 +138,7 @@ def _volume_role(index: int, channel: int) -> str:
 
 def _segmentation_role(index: int) -> str:
     return f"row{index}.segmentation"
+
+
+def _roi_role(index: int) -> str:
+    return f"row{index}.roi"

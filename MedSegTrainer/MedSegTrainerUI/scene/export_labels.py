@@ -1,12 +1,11 @@
-"""The segments of a case as one label map on the voxels of its volume."""
+"""The segments of a case on the voxels of its volume: as one label map, or where they overlap as a mask a class."""
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,32 +15,25 @@ from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI.scene.segment_classes import SegmentClass, segments_of_classes
 from MedSegTrainerUI.scene.segment_layers import (
     Layer,
+    Part,
     all_layers,
     content_of,
     layer_to_grid,
     part_on_grid,
     stored_layers,
 )
-from MedSegTrainerUI.scene.segment_shapes import unstored_segments
-from MedSegTrainerUI.scene.volumes import array_image, relative_matrix, volume_geometry, write_image
+from MedSegTrainerUI.scene.segment_shapes import Shape, unstored_segments
+from MedSegTrainerUI.scene.volumes import relative_matrix, volume_geometry
 from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
 
-Overlap = Literal["refuse", "order"]
-MOST_REMEMBERED = 200  # segmentations: their overlap is looked at again only when something changed
+Overlap = Literal["masks", "order", "refuse"]  # each class is whole, the later one wins, or there is no training
+MOST_REMEMBERED = 1000  # segmentations: their overlap is looked at again only when something changed
 _overlaps: OrderedDict[object, Counter[tuple[int, int]]] = OrderedDict()
 
 
-def export_labels(
-    segmentation: SegmentationNode,
-    volume: VolumeNode,
-    classes: Sequence[SegmentClass],
-    path: Path,
-    *,
-    overlap: Overlap = "refuse",
-) -> None:
-    """Writes the label map as uncompressed NRRD on the voxels of ``volume``. Raises DataError or StorageError."""
-    labels = label_map(segmentation, volume, classes, overlap=overlap)
-    write_image(array_image(labels), volume_geometry(volume).ijk_to_ras, path)
+def overlap_choice(text: str) -> Overlap:
+    """What the scene remembers of it; the first where that is unknown."""
+    return next((known for known in get_args(Overlap) if known == text), "masks")
 
 
 def label_map(
@@ -49,8 +41,8 @@ def label_map(
 ) -> np.ndarray:
     """The values of the classes (z, y, x), uint8 or int16, 0 where no segment of them is; hidden segments count too.
 
-    overlap: "refuse" raises DataError where segments of two classes overlap; "order" gives such voxels to the class
-    that comes later in ``classes``. Segments of one class may overlap.
+    overlap: "order" gives voxels where segments of two classes overlap to the class that comes later in ``classes``;
+    else DataError is raised there, as a label map cannot hold both. Segments of one class may overlap.
     """
     ranks = _ranks(segmentation, classes)
     layers = all_layers(segmentation, ranks, volume)
@@ -61,7 +53,7 @@ def label_map(
     shared: Counter[tuple[int, int]] = Counter()
     for region, part in _parts(layers, ranks, segmentation, volume, labels.dtype):
         shared += _paint(labels[region], part)
-    if shared and overlap == "refuse":
+    if shared and overlap != "order":
         raise DataError(overlap_text(_named(shared, classes), volume))
     values = np.array([0, *(item.value for item in classes)], labels.dtype)
     return labels if (values == np.arange(len(values))).all() else values[labels]
@@ -78,14 +70,7 @@ def find_overlaps(
     layers, others = stored_layers(segmentation, ranks), unstored_segments(segmentation, ranks)
     if len(set(ranks.values())) < 2 or (len(layers) < 2 and not others):
         return []
-    place = [
-        (layer.image.GetMTime(), layer_to_grid(layer, segmentation, volume).tobytes(), *layer.values.items())
-        for layer in layers
-    ]
-    if others:  # these are turned into voxels, which takes longer, where they are not known
-        grid = volume_geometry(volume).ijk_to_ras, relative_matrix(segmentation, volume)
-        place += [(item.modified, *(matrix.tobytes() for matrix in grid), item.segment_id) for item in others]
-    key = volume_geometry(volume).size, tuple(place), tuple(ranks.items())
+    key = _state(segmentation, volume, ranks, layers, others)
     if key not in _overlaps:
         _overlaps[key] = _count_shared(all_layers(segmentation, ranks, volume), ranks, segmentation, volume)
         if len(_overlaps) > MOST_REMEMBERED:
@@ -93,12 +78,35 @@ def find_overlaps(
     return _named(_overlaps[key], classes)
 
 
+def state_of(segmentation: SegmentationNode, volume: VolumeNode, classes: Sequence[SegmentClass]) -> object:
+    """Equal while the segments of the classes and their place on the voxels of ``volume`` stay what they are; nothing
+    is counted. Raises DataError as ``label_map`` does."""
+    ranks = _ranks(segmentation, classes)
+    layers, others = stored_layers(segmentation, ranks), unstored_segments(segmentation, ranks)
+    return _state(segmentation, volume, ranks, layers, others)
+
+
+def drawn_part(segmentation: SegmentationNode, volume: VolumeNode, classes: Sequence[SegmentClass]) -> Part | None:
+    """Where segments of the classes are (bool), in the smallest box of the volume's voxels around their layers; None
+    where there is nothing. Raises DataError as ``label_map`` does."""
+    ranks = _ranks(segmentation, classes)
+    parts = list(_parts(all_layers(segmentation, ranks, volume), ranks, segmentation, volume, np.int16))
+    if not parts:
+        return None
+    low = np.min([[side.start for side in region] for region, _part in parts], axis=0)
+    high = np.max([[side.stop for side in region] for region, _part in parts], axis=0)
+    there = np.zeros(high - low, bool)
+    for region, part in parts:
+        there[tuple(slice(side.start - at, side.stop - at) for side, at in zip(region, low, strict=True))] |= part > 0
+    return Part(array=there, start=tuple(int(one) for one in low))
+
+
 def overlap_text(overlaps: Sequence[tuple[SegmentClass, SegmentClass, int]], volume: VolumeNode) -> str:
     """What overlaps and what can be done about it."""
     first, second, voxels = max(overlaps, key=lambda one: one[2])
     text = _(
-        "'{first}' and '{second}' overlap ({ml} ml), and a voxel can belong to one class only. Erase the overlap in "
-        "the Segment Editor (Masking: Overwrite other segments), merge the two, or let '{second}' win there."
+        "'{first}' and '{second}' overlap ({ml} ml). Erase the overlap in the Segment Editor (Masking: Overwrite "
+        "other segments), merge the two, or choose what becomes of it at 'Where segments overlap'."
     ).format(first=first.name, second=second.name, ml=f"{voxels * volume_geometry(volume).voxel_ml:.2g}")
     more = len(overlaps) - 1
     return text + (" " + _("{count} more pairs overlap.").format(count=more) if more else "")
@@ -108,6 +116,24 @@ def _ranks(segmentation: SegmentationNode, classes: Sequence[SegmentClass]) -> d
     """The place of each segment's class in ``classes``, from 1."""
     place = {item.name: rank for rank, item in enumerate(classes, start=1)}
     return {one: place[item.name] for one, item in segments_of_classes(segmentation, classes).items()}
+
+
+def _state(
+    segmentation: SegmentationNode,
+    volume: VolumeNode,
+    ranks: dict[str, int],
+    layers: Sequence[Layer],
+    others: Sequence[Shape],
+) -> object:
+    """Of segments with their ranks, ``layers`` with voxels and ``others`` without."""
+    place: list[object] = [
+        (layer.image.GetMTime(), layer_to_grid(layer, segmentation, volume).tobytes(), *layer.values.items())
+        for layer in layers
+    ]
+    if others:  # these are turned into voxels, which takes longer, where they are not known
+        grid = volume_geometry(volume).ijk_to_ras, relative_matrix(segmentation, volume)
+        place += [(item.modified, *(matrix.tobytes() for matrix in grid), item.segment_id) for item in others]
+    return volume_geometry(volume).size, tuple(place), tuple(ranks.items())
 
 
 def _parts(

@@ -1,13 +1,13 @@
 """A label map file as segments in the scene, on the volume it was made from.
 
-The voxels are put into the segmentation as one layer that all segments share. Slicer's own import is not used for them:
+The voxels are put into the segmentation as one layer that all segments share, or where they overlap as the layers of
+the file. Slicer's own import is not used for them:
 it takes a pass over the volume for each segment, and in some forms applies a parent transform twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,27 +17,18 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerUI.scene.label_files import LabelMap, read_layers
 from MedSegTrainerUI.scene.segment_classes import SegmentClass, same_name
 from MedSegTrainerUI.scene.segment_layers import segment_ids, segment_name, stored_layers
 from MedSegTrainerUI.scene.segment_shapes import binary_name
 from MedSegTrainerUI.scene.volumes import (
     VolumeGeometry,
     array_image,
-    image_array,
-    matrix_array,
     offset_of,
     relative_matrix,
     volume_geometry,
 )
 from MedSegTrainerUI.slicer_types import Segment, SegmentationNode, VolumeNode, VtkObject
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LabelMap:
-    """``array`` (z, y, x) holds label values; ``ijk_to_ras`` is 4 x 4."""
-
-    array: np.ndarray
-    ijk_to_ras: np.ndarray
 
 
 def import_segments(
@@ -55,47 +46,43 @@ def import_segments(
     they are. Raises DataError, before anything is changed, for a file that cannot be read or voxels that cannot be
     put into the segmentation.
     """
-    return add_label_map(read_label_map(label_file), classes, volume, segmentation, name=name)
+    return add_layers(read_layers(label_file), classes, volume, segmentation, name=name)
 
 
-def add_label_map(
-    labels: LabelMap,
+def add_layers(
+    layers: Sequence[LabelMap],
     classes: Sequence[LabelClass | SegmentClass],
     volume: VolumeNode,
     segmentation: SegmentationNode = None,
     *,
     name: str,
 ) -> SegmentationNode:
-    """``import_segments`` of a label map that is in memory already."""
+    """``import_segments`` of layers that are in memory already: one, or several where segments overlap."""
     geometry = volume_geometry(volume)
     if segmentation is not None:
         to_frame = relative_matrix(volume, segmentation)
         _refuse_other_kinds(segmentation)
     else:
         to_frame = np.eye(4)
-    layer = _layer(labels, geometry, to_frame, classes)
+    parts = _classes_of_layers(layers, classes)
+    images = [_layer(one, geometry, to_frame, items) for one, items in zip(layers, parts, strict=True)]
     if segmentation is None:
         segmentation = _new_segmentation(volume, name)
     was_modifying = segmentation.StartModify()
     try:
-        _fill(segmentation, layer, classes)
+        of_class = {item.name: image for image, items in zip(images, parts, strict=True) for item in items}
+        _fill(segmentation, of_class, classes)
     finally:
         segmentation.EndModify(was_modifying)
     return segmentation
 
 
-def read_label_map(path: Path) -> LabelMap:
-    """A label map of one layer from a NRRD file. Raises DataError."""
-    storage, node = slicer.vtkMRMLNRRDStorageNode(), slicer.vtkMRMLLabelMapVolumeNode()
-    storage.SetFileName(str(path))
-    image = node.GetImageData() if Path(path).is_file() and storage.ReadData(node) else None
-    if image is None or image.GetPointData().GetScalars() is None:
-        raise DataError(_("{path} cannot be read. Is the file there and complete?").format(path=path))
-    if image.GetNumberOfScalarComponents() != 1 or image.GetScalarType() in (vtk.VTK_FLOAT, vtk.VTK_DOUBLE):
-        raise DataError(_("{path} is no label map: it needs one whole number a voxel.").format(path=path))
-    matrix = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(matrix)
-    return LabelMap(array=image_array(image), ijk_to_ras=matrix_array(matrix))
+def _classes_of_layers(
+    layers: Sequence[LabelMap], classes: Sequence[LabelClass | SegmentClass]
+) -> list[list[LabelClass | SegmentClass]]:
+    """The classes in each layer; one that is in none is empty, in the first."""
+    told = {same_name(name): place for place, one in enumerate(layers) for name in one.numbers or ()}
+    return [[item for item in classes if told.get(same_name(item.name), 0) == place] for place in range(len(layers))]
 
 
 def _layer(
@@ -110,8 +97,11 @@ def _layer(
     array = array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
     most = max([0, *(item.value for item in classes)])
     wanted = np.zeros(max(most, int(array.max())) + 1, np.uint8 if most < 256 else np.int16)
+    numbers = {same_name(name): number for name, number in (labels.numbers or {}).items()}
     for item in classes:
-        wanted[item.value] = item.value
+        number = item.value if labels.numbers is None else numbers.get(same_name(item.name), 0)
+        if 0 < number < len(wanted):
+            wanted[number] = item.value
     flat = array_image(np.take(wanted, array if array.dtype.kind == "u" else np.maximum(array, 0)))
     flat.SetExtent(*(int(edge) for a, b in zip(low[::-1], high[::-1], strict=True) for edge in (a, b - 1)))
     image = slicer.vtkOrientedImageData()
@@ -159,7 +149,10 @@ def _refuse_other_kinds(segmentation: SegmentationNode) -> None:
         )
 
 
-def _fill(segmentation: SegmentationNode, layer: VtkObject, classes: Sequence[LabelClass | SegmentClass]) -> None:
+def _fill(
+    segmentation: SegmentationNode, layers: Mapping[str, VtkObject], classes: Sequence[LabelClass | SegmentClass]
+) -> None:
+    """layers: of each class by its name."""
     content = segmentation.GetSegmentation()
     content.SetSourceRepresentationName(binary_name())
     there = {same_name(segment_name(segmentation, one)): one for one in reversed(segment_ids(segmentation))}
@@ -172,12 +165,13 @@ def _fill(segmentation: SegmentationNode, layer: VtkObject, classes: Sequence[La
     for item in classes:
         if item.name in replaced:
             segment = content.GetSegment(replaced[item.name])
-            segment.AddRepresentation(binary_name(), layer)
+            segment.AddRepresentation(binary_name(), layers[item.name])
             segment.SetLabelValue(item.value)
         else:
-            content.AddSegment(_segment(item, layer), content.GenerateUniqueSegmentID(item.name))
+            content.AddSegment(_segment(item, layers[item.name]), content.GenerateUniqueSegmentID(item.name))
     if replaced:
-        layer.Modified()  # what was made from the old voxels, such as surfaces, is dropped
+        for layer in layers.values():
+            layer.Modified()  # what was made from the old voxels, such as surfaces, is dropped
         for name in derived:
             content.CreateRepresentation(name, True)
 

@@ -7,13 +7,14 @@ names first appear; cases on disk keep the values that their label maps have.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import vtk
 
 from MedSegTrainerLib.classes import default_color
 from MedSegTrainerUI.scene.case_rows import CaseRow
+from MedSegTrainerUI.scene.drawn_mark import is_marked
 from MedSegTrainerUI.scene.segment_layers import segment_ids, segment_name, segment_volumes
 from MedSegTrainerUI.slicer_types import Segment, SegmentationNode
 
@@ -24,8 +25,8 @@ RowSegment = tuple[str, Segment, float, int | None]
 class SegmentClass:
     """A structure to learn. ``segments``: the names, as written, of the segments that it is made of.
 
-    color: 0-255 RGB and terminology of the first of them. cases: in how many it is not empty; ml: in all together,
-    without those on disk. value: its number in label maps.
+    color: 0-255 RGB and terminology of the first of them. drawn: in how many cases it was looked for; cases: in how
+    many of these it is not empty; ml: in all together, without those on disk. value: its number in label maps.
     """
 
     name: str
@@ -35,6 +36,7 @@ class SegmentClass:
     cases: int
     ml: float
     value: int
+    drawn: int = 0
 
 
 @dataclass
@@ -43,6 +45,7 @@ class _ClassInProgress:
     segments: list[str] = field(default_factory=list)
     color: tuple[int, int, int] | None = None
     terminology: str = ""
+    drawn: int = 0
     cases: int = 0
     ml: float = 0.0
     value: int | None = None
@@ -65,10 +68,13 @@ class ClassFinder:
     def __init__(self, class_names: Mapping[str, str]) -> None:
         self._chosen = {same_name(name): " ".join(wanted.split()) for name, wanted in class_names.items()}
         self._by_key: dict[str, _ClassInProgress] = {}
+        self._reserved: set[int] = set()
 
     def add(self, row: CaseRow, segments: Sequence[RowSegment]) -> None:
         """segments: those of the row."""
         sizes: dict[str, float] = {}
+        not_drawn: set[str] = set()
+        self._reserved |= set() if row.ignore_label is None else {row.ignore_label}
         for name, segment, ml, value in segments:
             wanted = self._chosen.get(same_name(name), name)
             if not wanted:
@@ -76,18 +82,22 @@ class ClassFinder:
             key = same_name(wanted)
             one = self._by_key.setdefault(key, _ClassInProgress(wanted))
             sizes[key] = sizes.get(key, 0.0) + ml
+            if not _is_drawn(row, name, segment):
+                not_drawn.add(key)
             if name not in one.segments:
                 one.segments.append(name)
             if one.value is None:
                 one.value = value
             if one.color is None and segment is not None:
                 one.color, one.terminology = _looks(segment)
-        for key, ml in sizes.items():
+        for key in sizes.keys() - not_drawn:
+            ml = sizes[key]
+            self._by_key[key].drawn += 1
             self._by_key[key].cases += ml > 0 or row.segmentation is None
             self._by_key[key].ml += ml
 
     def classes(self) -> list[SegmentClass]:
-        return _numbered(list(self._by_key.values()))
+        return _numbered(list(self._by_key.values()), self._reserved)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -120,13 +130,21 @@ def segments_of_row(row: CaseRow) -> list[RowSegment]:
     return [((segment.GetName() or "").strip(), segment, volumes[one], None) for one, segment in segments.items()]
 
 
+def _is_drawn(row: CaseRow, name: str, segment: Segment) -> bool:
+    """Whether somebody looked for it; of segments on disk the row knows."""
+    if segment is not None:
+        return not is_marked(segment)
+    return row.drawn is None or same_name(name) in map(same_name, row.drawn)
+
+
 def _looks(segment: Segment) -> tuple[tuple[int, int, int], str]:
     red, green, blue = (min(255, max(0, round(255 * part))) for part in segment.GetColor())
     return (red, green, blue), segment_terminology(segment)
 
 
-def _numbered(classes: Sequence[_ClassInProgress]) -> list[SegmentClass]:
-    taken = {one.value for one in classes if one.value is not None}
+def _numbered(classes: Sequence[_ClassInProgress], reserved: Set[int]) -> list[SegmentClass]:
+    """reserved: values that are no classes in the label maps of cases on disk."""
+    taken = {one.value for one in classes if one.value is not None} | reserved
     free = (value for value in range(1, len(classes) + len(taken) + 1) if value not in taken)
     given: set[int] = set()
     result = []
@@ -138,6 +156,7 @@ def _numbered(classes: Sequence[_ClassInProgress]) -> list[SegmentClass]:
             segments=tuple(one.segments),
             color=one.color or default_color(index),
             terminology=one.terminology,
+            drawn=one.drawn,
             cases=one.cases,
             ml=one.ml,
             value=value,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from MedSegTrainerLib import atomic
@@ -10,8 +11,14 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerUI.scene.segment_classes import SegmentClass
 
 
-def name_segments(path: Path, classes: Sequence[SegmentClass | LabelClass]) -> None:
-    """Puts names and colours of the classes into the header of a NRRD file, as segmentation files have them."""
+def name_segments(
+    path: Path, classes: Sequence[SegmentClass | LabelClass], layer_of: Mapping[int, int] | None = None
+) -> None:
+    """Puts names and colours of the classes into the header of a NRRD file, as segmentation files have them.
+
+    layer_of: the layer of each class by its value; without it all lie in one. VTK takes two layers for complex numbers
+    and three for colours: here they get the kind that Slicer gives them.
+    """
     lines = []
     for index, item in enumerate(classes):
         color = " ".join(f"{part / 255:.6f}" for part in item.color)
@@ -21,9 +28,9 @@ def name_segments(path: Path, classes: Sequence[SegmentClass | LabelClass]) -> N
             ("Name", name),
             ("Color", color),
             ("LabelValue", item.value),
-            ("Layer", 0),
+            ("Layer", (layer_of or {}).get(item.value, 0)),
         ):
             lines.append(f"Segment{index}_{key}:={value}\n")
-    content = path.read_bytes()
-    end = content.index(b"\n\n") + 1
-    atomic.write_bytes(path, content[:end] + "".join(lines).encode() + content[end:])
+    header, end, voxels = path.read_bytes().partition(b"\n\n")
+    header = re.sub(rb"\nkinds: \S+ domain domain domain", b"\nkinds: list domain domain domain", header)
+    atomic.write_bytes(path, header + b"\n" + "".join(lines).encode() + end[1:] + voxels)

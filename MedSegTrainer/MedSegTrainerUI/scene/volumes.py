@@ -157,12 +157,13 @@ def reslice(
     return filter_.GetOutput()
 
 
-def write_image(image: VtkObject, ijk_to_ras: np.ndarray, path: Path) -> None:
-    """Writes a vtkImageData as uncompressed NRRD, whole or not at all. Raises StorageError."""
+def write_image(image: VtkObject, ijk_to_ras: np.ndarray, path: Path, *, compressed: bool = False) -> None:
+    """Writes a vtkImageData as NRRD, whole or not at all; components are layers. Raises StorageError."""
     matrix = vtk.vtkMatrix4x4()
     matrix.DeepCopy(np.asarray(ijk_to_ras, float).ravel())
     image = _writable(image)
-    node = slicer.vtkMRMLScalarVolumeNode()
+    layered = image.GetNumberOfScalarComponents() > 1
+    node = slicer.vtkMRMLVectorVolumeNode() if layered else slicer.vtkMRMLScalarVolumeNode()
     node.SetAndObserveImageData(image)
     node.SetIJKToRASMatrix(matrix)
     scalars = image.GetPointData().GetScalars()
@@ -176,8 +177,8 @@ def write_image(image: VtkObject, ijk_to_ras: np.ndarray, path: Path) -> None:
                 raise OSError(errno.ENOSPC, "", str(path))
             storage = slicer.vtkMRMLNRRDStorageNode()
             storage.SetFileName(str(temporary))
-            storage.SetUseCompression(0)
-            if not storage.WriteData(node) or temporary.stat().st_size < needed:
+            storage.SetUseCompression(compressed)
+            if not storage.WriteData(node) or (temporary.stat().st_size < needed and not compressed):
                 raise StorageError(
                     _("Cannot write {path}. Free some space on the disk, then try again.").format(path=path)
                 )
@@ -188,6 +189,8 @@ def write_image(image: VtkObject, ijk_to_ras: np.ndarray, path: Path) -> None:
 
 def _writable(image: VtkObject) -> VtkObject:
     """The image, in a wider type where Slicer's writer does not know its own."""
+    if image.GetNumberOfScalarComponents() > 1:
+        return image
     array = image_array(image)
     if array.dtype.kind == "f" or (array.dtype.itemsize <= 4 and array.dtype != np.int8):
         return image

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import slicer
@@ -11,11 +12,12 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
-from MedSegTrainerUI.jobs.event_text import dice_text, ending, progress_text
+from MedSegTrainerUI.jobs.event_text import dice_text, ending, progress_text, start_text
 from MedSegTrainerUI.jobs.job_bar import set_bar
-from MedSegTrainerUI.jobs.job_list import job_classes
+from MedSegTrainerUI.jobs.job_list import job_classes, start_model
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
 from MedSegTrainerUI.jobs.log_view import JobLog
+from MedSegTrainerUI.models.model_list import model_name
 from MedSegTrainerUI.panel_view import PanelView, open_scene
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.shared.messages import report_errors, show_message
@@ -236,6 +238,10 @@ class JobSection:
         mean, dice = watch.best_dice()
         self.ui.bestLabel.visible = mean is not None
         self.ui.bestLabel.text = _("best Dice {dice}").format(dice=dice_text(mean, dice))
+        model = start_model(watch.document)
+        self.ui.startedLabel.visible = bool(model)
+        self.ui.startedLabel.text = start_text(watch, model_name(Path(model)))
+        self.ui.startedLabel.toolTip = model
         show_message(self.ui.endingLabel, *ending(watch))
         warnings = [str(event["message"]) for event in watch.warnings[-WARNINGS_SHOWN:]]
         show_message(self.ui.warningLabel, "\n".join(dict.fromkeys(warnings)), "warning")

@@ -1,4 +1,4 @@
-"""The section Train: how long, what will be done, settings, Start; the job that was started is watched below."""
+"""The section Train: how long, from what, settings, Start; the job that was started is watched below."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from MedSegTrainerUI.jobs.job_list import weight_count
 from MedSegTrainerUI.panel_view import PanelView, open_scene
 from MedSegTrainerUI.parameter_node import Duration, Parameters
 from MedSegTrainerUI.scene.case_rows import CaseRow
-from MedSegTrainerUI.scene.export_labels import Overlap
+from MedSegTrainerUI.scene.export_labels import overlap_choice
 from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.shared.messages import report_errors, show_message
 from MedSegTrainerUI.shared.tab_order import set_tab_order
@@ -34,6 +34,7 @@ from MedSegTrainerUI.train.settings import (
     training_config,
 )
 from MedSegTrainerUI.train.settings_form import SettingsForm
+from MedSegTrainerUI.train.start_box import StartBox
 
 NAMES_IN_A_JOB = 3
 
@@ -49,6 +50,7 @@ class TrainSection:
         self.job = JobSection(panel, self.apply_changes)
         self.ui.jobFrame.layout().addWidget(self.job.uiWidget)
         self.form = SettingsForm(self.ui.settingsContents, self._on_changes, self._on_refused)
+        self.start = StartBox(self)
         self._weights: tuple[str, int | None] = ("", None)
         self._explained: dict[str, Any] | None = None
         self._radios = {
@@ -99,6 +101,7 @@ class TrainSection:
         self.ui.saveButton.toolTip = save if changes else nothing
         if self.form.editors:
             self.form.show(changes)
+        self.start.refresh()
         self._show_plan()
 
     @report_errors
@@ -203,7 +206,7 @@ class TrainSection:
         rows, classes = self.panel.rows(), self.panel.classes()
         folder = self.panel.jobs.new("-".join(item.name for item in classes[:NAMES_IN_A_JOB]))
         minutes, device = open_scene(self.parameters).duration.value, self.panel.environment.device
-        config = training_config(self.changes(), minutes, folder.path / "data", device)
+        config = training_config(self.changes(), minutes, folder.path / "data", device, self.start.settings())
         try:
             self._is_exporting(_("the cases"))
             folder.create(config)
@@ -220,7 +223,7 @@ class TrainSection:
     def _export(self, rows: list[CaseRow], classes: list[SegmentClass], folder: Path) -> None:
         from MedSegTrainerUI.scene.export_cases import export_cases
 
-        overlap: Overlap = "order" if open_scene(self.parameters).overlap == "order" else "refuse"
+        overlap = overlap_choice(open_scene(self.parameters).overlap)
         export_cases(rows, classes, folder, overlap=overlap, on_case=self._is_exporting)
 
     def _problem(self) -> str:
@@ -228,7 +231,7 @@ class TrainSection:
         if self.parameters is None:
             return _("The scene is being closed. Open this module again when it is done.")
         environment = self.panel.environment
-        return str(self.panel.data.problem() or environment.problem)
+        return str(self.panel.data.problem() or environment.problem or self.start.problem())
 
     def _is_exporting(self, name: str) -> None:
         """Painted at once: the export holds the application, and events must not be handled meanwhile."""
@@ -278,11 +281,11 @@ class TrainSection:
         if not count:
             return _("Add training data above: volumes with their segmentations.")
         network = changes.get("network.type")
-        chosen = (
-            _("the network is {name}, as set under Advanced").format(name=network)
-            if network
-            else _("the network is chosen for them when training starts")
-        )
+        chosen = _("the network is chosen for them when training starts")
+        if network:
+            chosen = _("the network is {name}, as set under Advanced").format(name=network)
+        elif self.parameters is not None and self.parameters.startModel:
+            chosen = _("the network is that of the model")
         text = _("{cases}; {chosen}.").format(cases=split_text(count, changes), chosen=chosen)
         if "trainer.epochs" in changes:
             epochs = changes["trainer.epochs"]

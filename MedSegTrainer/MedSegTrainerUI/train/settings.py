@@ -22,7 +22,15 @@ from MedSegTrainerLib.config import DataConfig, TrainConfig
 from MedSegTrainerLib.errors import UsageError, did_you_mean
 from MedSegTrainerLib.files.json_input import parse_json, read_json_file
 
-BY_THE_PANEL = {"data.data_dir", "data.image_names", "data.label_name", "trainer.budget"}
+BY_THE_PANEL = {
+    "data.data_dir",
+    "data.image_names",
+    "data.label_name",
+    "trainer.budget",
+    "start.model",
+    "start.rename",
+    "start.adapt",
+}
 SCHEDULE = {
     "epochs",
     "lr_schedule",
@@ -101,7 +109,7 @@ class Setting:
             return "Augmentation" if name in AUGMENTATION else "Data"
         if section == "trainer":
             return "Schedule" if name in SCHEDULE else "Checkpoints" if name in CHECKPOINTS else "Strategies"
-        return section.capitalize()
+        return "Strategies" if section == "start" else section.capitalize()
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -309,9 +317,18 @@ def only_changes(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: values[key] for key, item in all_settings().items() if key in values and values[key] != item.default}
 
 
-def training_config(changes: Mapping[str, Any], minutes: int, data_dir: Path, device: str = "auto") -> TrainConfig:
-    """The configuration of a training on a folder; ``minutes`` 0: until somebody stops it. Changes go before device."""
-    values: dict[str, Any] = {"trainer.device": device, **({} if minutes else UNTIL_STOP), **changes}
+def training_config(
+    changes: Mapping[str, Any],
+    minutes: int,
+    data_dir: Path,
+    device: str = "auto",
+    start: Mapping[str, Any] | None = None,
+) -> TrainConfig:
+    """The configuration of a training on a folder; ``minutes`` 0: until somebody stops it. Changes go before device.
+
+    start: settings that say what it starts from.
+    """
+    values: dict[str, Any] = {"trainer.device": device, **({} if minutes else UNTIL_STOP), **changes, **(start or {})}
     values["data.data_dir"] = str(data_dir)
     values["trainer.budget"] = f"{minutes}m" if minutes else UNTIL_STOP_BUDGET
     sections = _by_section(values)

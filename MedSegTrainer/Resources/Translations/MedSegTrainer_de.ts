@@ -179,12 +179,24 @@
         <translation>Segmentierung</translation>
     </message>
     <message>
-        <source>Segments</source>
-        <translation>Segmente</translation>
+        <source>Drawn</source>
+        <translation>Zeichnung</translation>
+    </message>
+    <message>
+        <source>What was looked for in this case, and where. A click on it changes that.</source>
+        <translation>Wonach in diesem Fall gesucht wurde, und wo. Ein Klick darauf ändert das.</translation>
     </message>
     <message>
         <source>Findings</source>
         <translation>Status</translation>
+    </message>
+    <message>
+        <source>What was drawn</source>
+        <translation>Was gezeichnet ist</translation>
+    </message>
+    <message>
+        <source>Remove</source>
+        <translation>Entfernen</translation>
     </message>
     <message>
         <source>The volume of a new row. Several are channels of one case: the first is the one that was segmented.</source>
@@ -197,10 +209,6 @@
     <message>
         <source>Add</source>
         <translation>Hinzufügen</translation>
-    </message>
-    <message>
-        <source>Remove</source>
-        <translation>Entfernen</translation>
     </message>
     <message>
         <source>What the network learns: a class for each name that segments have. A double click gives it another name.</source>
@@ -237,6 +245,14 @@
     <message>
         <source>Reset</source>
         <translation>Zurücksetzen</translation>
+    </message>
+    <message>
+        <source>Where segments overlap:</source>
+        <translation>Wo Segmente überlappen:</translation>
+    </message>
+    <message>
+        <source>What becomes of segments that overlap.</source>
+        <translation>Was aus Segmenten wird, die überlappen.</translation>
     </message>
     <message>
         <source>Does what the line above suggests.</source>
@@ -834,6 +850,22 @@
         <translation>Labelwert der Voxel, die niemand gelabelt hat: Sie zählen nicht.</translation>
     </message>
     <message>
+        <source>Overlapping</source>
+        <translation>Überlappend</translation>
+    </message>
+    <message>
+        <source>Whether a voxel may have several classes, so that each is learned against all else; &apos;auto&apos;: where they overlap in the data.</source>
+        <translation>Ob ein Voxel mehrere Klassen haben darf, sodass jede gegen alles andere gelernt wird; „auto“: wo sie sich in den Daten überlappen.</translation>
+    </message>
+    <message>
+        <source>Labelled slices</source>
+        <translation>Gelabelte Schichten</translation>
+    </message>
+    <message>
+        <source>Axis of the patient whose slices are labelled where they have something in them, and unknown where not; &apos;auto&apos; finds it in each case.</source>
+        <translation>Achse des Patienten, deren Schichten gelabelt sind, wo etwas in ihnen ist, und unbekannt, wo nicht; „auto“ findet sie in jedem Fall.</translation>
+    </message>
+    <message>
         <source>Flip axes</source>
         <translation>Spiegelachsen</translation>
     </message>
@@ -872,6 +904,46 @@
     <message>
         <source>Page-locked memory for volumes on their way to a GPU.</source>
         <translation>Nicht auslagerbarer Speicher für Volumina auf dem Weg zu einer GPU.</translation>
+    </message>
+    <message>
+        <source>Model</source>
+        <translation>Modell</translation>
+    </message>
+    <message>
+        <source>Trained model to begin with: a job, a model folder or its zip. Empty: from nothing.</source>
+        <translation>Trainiertes Modell, mit dem begonnen wird: ein Auftrag, ein Modellordner oder dessen Zip-Datei. Leer: von Anfang an.</translation>
+    </message>
+    <message>
+        <source>Rename</source>
+        <translation>Umbenennen</translation>
+    </message>
+    <message>
+        <source>Classes of that model under their new names: [&apos;old=new&apos;, ...]. Two that become one are joined, one that becomes two is divided.</source>
+        <translation>Klassen dieses Modells unter ihren neuen Namen: [&apos;alt=neu&apos;, ...]. Zwei, die eine werden, werden vereint; eine, aus der zwei werden, wird geteilt.</translation>
+    </message>
+    <message>
+        <source>Adapt</source>
+        <translation>Anpassen</translation>
+    </message>
+    <message>
+        <source>Whether to go on with what can be kept where the model does not fit the data.</source>
+        <translation>Ob mit dem, was bleiben kann, weitergemacht wird, wo das Modell nicht zu den Daten passt.</translation>
+    </message>
+    <message>
+        <source>Rate factor</source>
+        <translation>Faktor der Rate</translation>
+    </message>
+    <message>
+        <source>What the learning rate is multiplied by, unless it is set.</source>
+        <translation>Womit die Lernrate multipliziert wird, wenn sie nicht gesetzt ist.</translation>
+    </message>
+    <message>
+        <source>Frozen share</source>
+        <translation>Eingefrorener Anteil</translation>
+    </message>
+    <message>
+        <source>Share of the training in which nothing but the last layer learns, and the first one of new channels.</source>
+        <translation>Anteil des Trainings, in dem nur die letzte Schicht lernt und bei neuen Kanälen die erste.</translation>
     </message>
     <message>
         <source>Type</source>
@@ -1459,6 +1531,30 @@
         <translation>Geht weiter, bis es gestoppt wird. Das bisher beste Modell ist jederzeit da.</translation>
     </message>
     <message>
+        <source>Start from:</source>
+        <translation>Ausgehen von:</translation>
+    </message>
+    <message>
+        <source>...</source>
+        <translation>...</translation>
+    </message>
+    <message>
+        <source>Choose a model from elsewhere: its folder or its zip file.</source>
+        <translation>Ein Modell von anderswo wählen: seinen Ordner oder seine Zip-Datei.</translation>
+    </message>
+    <message>
+        <source>was:</source>
+        <translation>war:</translation>
+    </message>
+    <message>
+        <source>Adapt: keep what fits</source>
+        <translation>Anpassen: behalten, was passt</translation>
+    </message>
+    <message>
+        <source>Where the model does not fit the data, such as other channels, much larger voxels, or 2D and 3D, what can be kept of it is kept. Without the check mark the training ends in words then.</source>
+        <translation>Wo das Modell nicht zu den Daten passt, etwa bei anderen Kanälen, viel größeren Voxeln oder 2D und 3D, wird von ihm behalten, was bleiben kann. Ohne das Häkchen endet das Training dann mit einer Erklärung.</translation>
+    </message>
+    <message>
         <source>&amp;Why?</source>
         <translation>War&amp;um?</translation>
     </message>
@@ -1523,108 +1619,6 @@
     </message>
 </context>
 <context>
-    <name>apply.model_card</name>
-    <message>
-        <source>The model {path} is not there any more. Choose another one, or train it again.</source>
-        <translation>Das Modell {path} ist nicht mehr da. Ein anderes wählen oder es neu trainieren.</translation>
-    </message>
-    <message>
-        <source>The job {name} has made no model yet. Train it first.</source>
-        <translation>{name} hat noch kein Modell hervorgebracht. Es zuerst trainieren.</translation>
-    </message>
-    <message>
-        <source>{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file.</source>
-        <translation>{path} enthält kein Modell. Einen Ordner mit model.json und weights.safetensors wählen oder seine Zip-Datei.</translation>
-    </message>
-    <message>
-        <source>{path} is a zip file without a model. Choose the zip of a model folder.</source>
-        <translation>{path} ist eine Zip-Datei ohne Modell. Die Zip-Datei eines Modellordners wählen.</translation>
-    </message>
-    <message>
-        <source>{path} is no model: it is not a zip file, or a damaged one. Choose a model folder or its zip.</source>
-        <translation>{path} ist kein Modell: Es ist keine Zip-Datei oder eine beschädigte. Einen Modellordner oder seine Zip-Datei wählen.</translation>
-    </message>
-    <message>
-        <source>{path} has model format {found}, and this version reads {known}. Update MedSegTrainer.</source>
-        <translation>{path} hat das Modellformat {found}, und diese Version liest {known}. MedSegTrainer aktualisieren.</translation>
-    </message>
-    <message>
-        <source>{path} cannot be read: {reason}. Choose a model that can be reached.</source>
-        <translation>{path} lässt sich nicht lesen: {reason}. Ein Modell wählen, das erreichbar ist.</translation>
-    </message>
-    <message>
-        <source>{path} is no model of MedSegTrainer: its description is damaged. Choose another one.</source>
-        <translation>{path} ist kein Modell von MedSegTrainer: Seine Beschreibung ist beschädigt. Ein anderes wählen.</translation>
-    </message>
-    <message>
-        <source>and {n} more</source>
-        <translation>und {n} weitere</translation>
-    </message>
-    <message>
-        <source>Classes and their Dice:</source>
-        <translation>Klassen und ihr Dice:</translation>
-    </message>
-    <message>
-        <source>Channels: {names}</source>
-        <translation>Kanäle: {names}</translation>
-    </message>
-    <message>
-        <source>It sees voxels of {x:.3g} x {y:.3g} x {z:.3g} mm.</source>
-        <translation>Es sieht Voxel von {x:.3g} x {y:.3g} x {z:.3g} mm.</translation>
-    </message>
-    <message>
-        <source>Folder or file: {path}</source>
-        <translation>Ordner oder Datei: {path}</translation>
-    </message>
-    <message>
-        <source>today {time}</source>
-        <translation>heute {time}</translation>
-    </message>
-    <message>
-        <source>yesterday {time}</source>
-        <translation>gestern {time}</translation>
-    </message>
-    <message>
-        <source>How good it is was not measured: all volumes were trained on. Check its results.</source>
-        <translation>Wie gut es ist, wurde nicht gemessen: An allen Volumina wurde trainiert. Seine Ergebnisse prüfen.</translation>
-    </message>
-    <message>
-        <source>Mean Dice {dice:.2f} on {n} volumes it was not trained on.</source>
-        <translation>Mittlerer Dice {dice:.2f} an {n} Volumina, an denen nicht trainiert wurde.</translation>
-    </message>
-    <message>
-        <source>Mean Dice {dice:.2f} on one volume it was not trained on.</source>
-        <translation>Mittlerer Dice {dice:.2f} an einem Volumen, an dem nicht trainiert wurde.</translation>
-    </message>
-    <message>
-        <source>Check its results with care.</source>
-        <translation>Seine Ergebnisse sorgfältig prüfen.</translation>
-    </message>
-    <message>
-        <source>Trained {when} on {n} volumes</source>
-        <translation>{when} an {n} Volumina trainiert</translation>
-    </message>
-    <message>
-        <source>images of {x} x {y} pixels</source>
-        <translation>Bilder von {x} x {y} Pixeln</translation>
-    </message>
-    <message>
-        <source>{x:.3g} x {y:.3g} x {z:.3g} mm</source>
-        <translation>{x:.3g} x {y:.3g} x {z:.3g} mm</translation>
-    </message>
-</context>
-<context>
-    <name>apply.model_list</name>
-    <message>
-        <source>{name} (no model)</source>
-        <translation>{name} (kein Modell)</translation>
-    </message>
-    <message>
-        <source>Dice {dice:.2f}</source>
-        <translation>Dice {dice:.2f}</translation>
-    </message>
-</context>
-<context>
     <name>apply.result_view</name>
     <message>
         <source>Segment</source>
@@ -1669,18 +1663,6 @@
 <context>
     <name>apply.section</name>
     <message>
-        <source>Model folder...</source>
-        <translation>Modellordner...</translation>
-    </message>
-    <message>
-        <source>Model file (zip)...</source>
-        <translation>Modelldatei (Zip)...</translation>
-    </message>
-    <message>
-        <source>What was trained here, newest first, and models that were used lately.</source>
-        <translation>Was hier trainiert wurde, das Neueste zuerst, und zuletzt benutzte Modelle.</translation>
-    </message>
-    <message>
         <source>There is no model yet: train one in section 2, or choose one with the button [...].</source>
         <translation>Es gibt noch kein Modell: eines in Abschnitt 2 trainieren oder mit dem Knopf [...] eines wählen.</translation>
     </message>
@@ -1723,18 +1705,6 @@
     <message>
         <source>Choose a model.</source>
         <translation>Ein Modell wählen.</translation>
-    </message>
-    <message>
-        <source>Choose the folder of a model</source>
-        <translation>Den Ordner eines Modells wählen</translation>
-    </message>
-    <message>
-        <source>Models (*.zip)</source>
-        <translation>Modelle (*.zip)</translation>
-    </message>
-    <message>
-        <source>Choose the zip file of a model</source>
-        <translation>Die Zip-Datei eines Modells wählen</translation>
     </message>
     <message>
         <source>{segmentation} was made on {other}, and gets the segments of {volume}.</source>
@@ -1818,10 +1788,6 @@
         <translation>Es gibt keine Klasse zu lernen. In der Liste der Klassen mindestens ein Häkchen setzen.</translation>
     </message>
     <message>
-        <source>Let the later class win</source>
-        <translation>Die spätere Klasse gewinnen lassen</translation>
-    </message>
-    <message>
         <source>Rename &apos;{name}&apos;</source>
         <translation>„{name}“ umbenennen</translation>
     </message>
@@ -1874,8 +1840,8 @@
         <translation>Die Klassen „{names}“ sind fast gleich geschrieben. Sie zusammenfassen oder eine umbenennen.</translation>
     </message>
     <message>
-        <source>{case} has &apos;{names}&apos;, {other} has &apos;{others}&apos;: no class is in both. Merge what is the same, and leave out what was not segmented everywhere.</source>
-        <translation>{case} hat „{names}“, {other} hat „{others}“: Keine Klasse kommt in beiden vor. Zusammenfassen, was dasselbe ist, und auslassen, was nicht überall segmentiert wurde.</translation>
+        <source>{case} has &apos;{names}&apos;, which no other case has; {other} has &apos;{others}&apos;. Merge what is the same. What is not drawn in a case counts as unknown there.</source>
+        <translation>{case} hat „{names}“, was kein anderer Fall hat; {other} hat „{others}“. Zusammenfassen, was dasselbe ist. Was in einem Fall nicht gezeichnet ist, gilt dort als unbekannt.</translation>
     </message>
 </context>
 <context>
@@ -1921,6 +1887,10 @@
         <translation>Zuerst eine Zeile der Tabelle auswählen.</translation>
     </message>
     <message>
+        <source>Says what was drawn in the selected cases, and where: everywhere, in single slices, or inside a box.</source>
+        <translation>Sagt, was in den ausgewählten Fällen gezeichnet ist, und wo: überall, in einzelnen Schichten oder in einem Kasten.</translation>
+    </message>
+    <message>
         <source>Removes the selected rows.</source>
         <translation>Entfernt die ausgewählten Zeilen.</translation>
     </message>
@@ -1955,6 +1925,159 @@
     <message>
         <source>The scene is being closed.</source>
         <translation>Die Szene wird geschlossen.</translation>
+    </message>
+</context>
+<context>
+    <name>data.drawn_menu</name>
+    <message>
+        <source>These cases lie in a folder: its drawn.json says what was drawn in them.</source>
+        <translation>Diese Fälle liegen in einem Ordner: Seine drawn.json sagt, was in ihnen gezeichnet ist.</translation>
+    </message>
+    <message>
+        <source>Drawn here</source>
+        <translation>Hier gezeichnet</translation>
+    </message>
+    <message>
+        <source>Looked for, and not there</source>
+        <translation>Gesucht und nicht da</translation>
+    </message>
+    <message>
+        <source>Not drawn here: what is there is not learned</source>
+        <translation>Hier nicht gezeichnet: was da ist, wird nicht gelernt</translation>
+    </message>
+    <message>
+        <source>Not drawn here</source>
+        <translation>Hier nicht gezeichnet</translation>
+    </message>
+    <message>
+        <source>Drawn everywhere in the volume</source>
+        <translation>Überall im Volumen gezeichnet</translation>
+    </message>
+    <message>
+        <source>Drawn in the slices that have something in them</source>
+        <translation>In den Schichten gezeichnet, in denen etwas ist</translation>
+    </message>
+    <message>
+        <source>Direction found from what is drawn</source>
+        <translation>Richtung aus dem Gezeichneten gefunden</translation>
+    </message>
+    <message>
+        <source>{direction} slices</source>
+        <translation>{direction}e Schichten</translation>
+    </message>
+    <message>
+        <source>Drawn inside a ROI: there is none, make one in the module Markups</source>
+        <translation>In einer ROI gezeichnet: Es gibt keine, eine im Modul Markups anlegen</translation>
+    </message>
+    <message>
+        <source>Drawn inside the ROI</source>
+        <translation>In der ROI gezeichnet</translation>
+    </message>
+</context>
+<context>
+    <name>data.drawn_texts</name>
+    <message>
+        <source>slices</source>
+        <translation>Schichten</translation>
+    </message>
+    <message>
+        <source>ROI</source>
+        <translation>ROI</translation>
+    </message>
+    <message>
+        <source>box</source>
+        <translation>Kasten</translation>
+    </message>
+    <message>
+        <source>{n} of {all}</source>
+        <translation>{n} von {all}</translation>
+    </message>
+    <message>
+        <source>A click changes it.</source>
+        <translation>Ein Klick ändert es.</translation>
+    </message>
+    <message>
+        <source>Drawn in the slices that have something in them: {n} {direction} ones.</source>
+        <translation>In den Schichten gezeichnet, in denen etwas ist ({direction}): {n}.</translation>
+    </message>
+    <message>
+        <source>Drawn in the slices that have something in them.</source>
+        <translation>In den Schichten gezeichnet, in denen etwas ist.</translation>
+    </message>
+    <message>
+        <source>Drawn inside the ROI {name}.</source>
+        <translation>In der ROI {name} gezeichnet.</translation>
+    </message>
+    <message>
+        <source>Drawn inside a box that its folder names.</source>
+        <translation>In einem Kasten gezeichnet, den sein Ordner nennt.</translation>
+    </message>
+    <message>
+        <source>Drawn everywhere in the volume.</source>
+        <translation>Überall im Volumen gezeichnet.</translation>
+    </message>
+    <message>
+        <source>sagittal</source>
+        <translation>sagittal</translation>
+    </message>
+    <message>
+        <source>coronal</source>
+        <translation>koronal</translation>
+    </message>
+    <message>
+        <source>axial</source>
+        <translation>axial</translation>
+    </message>
+    <message>
+        <source>drawn</source>
+        <translation>gezeichnet</translation>
+    </message>
+    <message>
+        <source>looked for, not there</source>
+        <translation>gesucht, nicht da</translation>
+    </message>
+    <message>
+        <source>not drawn</source>
+        <translation>nicht gezeichnet</translation>
+    </message>
+    <message>
+        <source>Drawn: {names}.</source>
+        <translation>Gezeichnet: {names}.</translation>
+    </message>
+    <message>
+        <source>Looked for, and not there: {names}.</source>
+        <translation>Gesucht und nicht da: {names}.</translation>
+    </message>
+    <message>
+        <source>Not drawn, so nothing is known of it: {names}.</source>
+        <translation>Nicht gezeichnet, also ist nichts darüber bekannt: {names}.</translation>
+    </message>
+</context>
+<context>
+    <name>data.overlap_row</name>
+    <message>
+        <source>each is learned whole</source>
+        <translation>jedes wird ganz gelernt</translation>
+    </message>
+    <message>
+        <source>the later class wins</source>
+        <translation>die spätere Klasse gewinnt</translation>
+    </message>
+    <message>
+        <source>do not train</source>
+        <translation>nicht trainieren</translation>
+    </message>
+    <message>
+        <source>A voxel can have several classes, such as a tumor inside of a liver: the network answers for each class by itself, and its results overlap, too.</source>
+        <translation>Ein Voxel kann mehrere Klassen haben, etwa ein Tumor in einer Leber: Das Netz antwortet für jede Klasse einzeln, und auch seine Ergebnisse überlappen.</translation>
+    </message>
+    <message>
+        <source>A voxel has one class: where segments overlap, the one that comes later in the list of classes. Right for small slips, and for a tumor that was drawn over the liver around it.</source>
+        <translation>Ein Voxel hat eine Klasse: wo Segmente überlappen, die in der Liste der Klassen spätere. Richtig bei kleinen Ausrutschern und bei einem Tumor, der über die Leber um ihn gezeichnet wurde.</translation>
+    </message>
+    <message>
+        <source>Segments that overlap are told as errors, to be corrected.</source>
+        <translation>Segmente, die überlappen, werden als Fehler gemeldet, um sie zu verbessern.</translation>
     </message>
 </context>
 <context>
@@ -2012,10 +2135,6 @@
         <translation>Ob das Netz diese Klasse lernt.</translation>
     </message>
     <message>
-        <source>Cases that have it.</source>
-        <translation>Fälle, die sie haben.</translation>
-    </message>
-    <message>
         <source>Millilitres of it in all cases together.</source>
         <translation>Milliliter davon in allen Fällen zusammen.</translation>
     </message>
@@ -2046,6 +2165,10 @@
     <message>
         <source>Nothing was found to be wrong.</source>
         <translation>Es wurde nichts Falsches gefunden.</translation>
+    </message>
+    <message>
+        <source>Cases that have it; it was looked for in {n}.</source>
+        <translation>Fälle, die sie haben; gesucht wurde sie in {n}.</translation>
     </message>
     <message>
         <source>Double-click to rename.</source>
@@ -2540,6 +2663,10 @@
 <context>
     <name>jobs.event_text</name>
     <message>
+        <source>the model as it came: Dice {dice}</source>
+        <translation>das Modell, wie es kam: Dice {dice}</translation>
+    </message>
+    <message>
         <source>epoch {epoch}: Dice {dice}</source>
         <translation>Epoche {epoch}: Dice {dice}</translation>
     </message>
@@ -2606,6 +2733,14 @@
     <message>
         <source>broken off</source>
         <translation>abgebrochen</translation>
+    </message>
+    <message>
+        <source>started from {name}</source>
+        <translation>ausgegangen von {name}</translation>
+    </message>
+    <message>
+        <source>started from {name}: {before:.2f} -&gt; {now:.2f}</source>
+        <translation>ausgegangen von {name}: {before:.2f} -&gt; {now:.2f}</translation>
     </message>
     <message>
         <source>Starting: PyTorch is being loaded ...</source>
@@ -2763,6 +2898,155 @@
     </message>
 </context>
 <context>
+    <name>models.model_card</name>
+    <message>
+        <source>The model {path} is not there any more. Choose another one, or train it again.</source>
+        <translation>Das Modell {path} ist nicht mehr da. Ein anderes wählen oder es neu trainieren.</translation>
+    </message>
+    <message>
+        <source>The job {name} has made no model yet. Train it first.</source>
+        <translation>{name} hat noch kein Modell hervorgebracht. Es zuerst trainieren.</translation>
+    </message>
+    <message>
+        <source>{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file.</source>
+        <translation>{path} enthält kein Modell. Einen Ordner mit model.json und weights.safetensors wählen oder seine Zip-Datei.</translation>
+    </message>
+    <message>
+        <source>{path} is a zip file without a model. Choose the zip of a model folder.</source>
+        <translation>{path} ist eine Zip-Datei ohne Modell. Die Zip-Datei eines Modellordners wählen.</translation>
+    </message>
+    <message>
+        <source>{path} is no model: it is not a zip file, or a damaged one. Choose a model folder or its zip.</source>
+        <translation>{path} ist kein Modell: Es ist keine Zip-Datei oder eine beschädigte. Einen Modellordner oder seine Zip-Datei wählen.</translation>
+    </message>
+    <message>
+        <source>{path} has model format {found}, and this version reads {known}. Update MedSegTrainer.</source>
+        <translation>{path} hat das Modellformat {found}, und diese Version liest {known}. MedSegTrainer aktualisieren.</translation>
+    </message>
+    <message>
+        <source>{path} cannot be read: {reason}. Choose a model that can be reached.</source>
+        <translation>{path} lässt sich nicht lesen: {reason}. Ein Modell wählen, das erreichbar ist.</translation>
+    </message>
+    <message>
+        <source>{path} is no model of MedSegTrainer: its description is damaged. Choose another one.</source>
+        <translation>{path} ist kein Modell von MedSegTrainer: Seine Beschreibung ist beschädigt. Ein anderes wählen.</translation>
+    </message>
+    <message>
+        <source>and {n} more</source>
+        <translation>und {n} weitere</translation>
+    </message>
+    <message>
+        <source>Classes and their Dice:</source>
+        <translation>Klassen und ihr Dice:</translation>
+    </message>
+    <message>
+        <source>Channels: {names}</source>
+        <translation>Kanäle: {names}</translation>
+    </message>
+    <message>
+        <source>It sees voxels of {x:.3g} x {y:.3g} x {z:.3g} mm.</source>
+        <translation>Es sieht Voxel von {x:.3g} x {y:.3g} x {z:.3g} mm.</translation>
+    </message>
+    <message>
+        <source>Folder or file: {path}</source>
+        <translation>Ordner oder Datei: {path}</translation>
+    </message>
+    <message>
+        <source>today {time}</source>
+        <translation>heute {time}</translation>
+    </message>
+    <message>
+        <source>yesterday {time}</source>
+        <translation>gestern {time}</translation>
+    </message>
+    <message>
+        <source>How good it is was not measured: all volumes were trained on. Check its results.</source>
+        <translation>Wie gut es ist, wurde nicht gemessen: An allen Volumina wurde trainiert. Seine Ergebnisse prüfen.</translation>
+    </message>
+    <message>
+        <source>Mean Dice {dice:.2f} on {n} volumes it was not trained on.</source>
+        <translation>Mittlerer Dice {dice:.2f} an {n} Volumina, an denen nicht trainiert wurde.</translation>
+    </message>
+    <message>
+        <source>Mean Dice {dice:.2f} on one volume it was not trained on.</source>
+        <translation>Mittlerer Dice {dice:.2f} an einem Volumen, an dem nicht trainiert wurde.</translation>
+    </message>
+    <message>
+        <source>Check its results with care.</source>
+        <translation>Seine Ergebnisse sorgfältig prüfen.</translation>
+    </message>
+    <message>
+        <source>Trained {when} on {n} volumes</source>
+        <translation>{when} an {n} Volumina trainiert</translation>
+    </message>
+    <message>
+        <source>images of {x} x {y} pixels</source>
+        <translation>Bilder von {x} x {y} Pixeln</translation>
+    </message>
+    <message>
+        <source>{x:.3g} x {y:.3g} x {z:.3g} mm</source>
+        <translation>{x:.3g} x {y:.3g} x {z:.3g} mm</translation>
+    </message>
+    <message>
+        <source>Started from {models}.</source>
+        <translation>Ausgegangen von {models}.</translation>
+    </message>
+    <message>
+        <source>, that from </source>
+        <translation>, dieses von </translation>
+    </message>
+    <message>
+        <source>1 volume</source>
+        <translation>1 Volumen</translation>
+    </message>
+    <message>
+        <source>{n} volumes</source>
+        <translation>{n} Volumina</translation>
+    </message>
+    <message>
+        <source>Dice {dice:.2f}</source>
+        <translation>Dice {dice:.2f}</translation>
+    </message>
+</context>
+<context>
+    <name>models.model_chooser</name>
+    <message>
+        <source>Model folder...</source>
+        <translation>Modellordner...</translation>
+    </message>
+    <message>
+        <source>Model file (zip)...</source>
+        <translation>Modelldatei (Zip)...</translation>
+    </message>
+    <message>
+        <source>What was trained here, newest first, and models that were used lately.</source>
+        <translation>Was hier trainiert wurde, das Neueste zuerst, und zuletzt benutzte Modelle.</translation>
+    </message>
+    <message>
+        <source>Choose the folder of a model</source>
+        <translation>Den Ordner eines Modells wählen</translation>
+    </message>
+    <message>
+        <source>Models (*.zip)</source>
+        <translation>Modelle (*.zip)</translation>
+    </message>
+    <message>
+        <source>Choose the zip file of a model</source>
+        <translation>Die Zip-Datei eines Modells wählen</translation>
+    </message>
+</context>
+<context>
+    <name>models.model_list</name>
+    <message>
+        <source>{name} (no model)</source>
+        <translation>{name} (kein Modell)</translation>
+    </message>
+    <message>
+        <source>Dice {dice:.2f}</source>
+        <translation>Dice {dice:.2f}</translation>
+    </message>
+</context>
+<context>
     <name>samples.sample_data</name>
     <message>
         <source>MedSegTrainer</source>
@@ -2816,16 +3100,36 @@
         <translation>Die Segmentierung hat keine Segmente.</translation>
     </message>
     <message>
-        <source>All segments are empty.</source>
-        <translation>Alle Segmente sind leer.</translation>
-    </message>
-    <message>
         <source>Choose a class that is here, or take the check mark away.</source>
         <translation>Eine Klasse wählen, die hier vorkommt, oder das Häkchen wegnehmen.</translation>
     </message>
     <message>
-        <source>No segment of the chosen classes is here.</source>
-        <translation>Hier ist kein Segment der gewählten Klassen.</translation>
+        <source>Nothing of the chosen classes was drawn here.</source>
+        <translation>Von den gewählten Klassen ist hier nichts gezeichnet.</translation>
+    </message>
+    <message>
+        <source>If they are there, segment them, or take the check mark away.</source>
+        <translation>Sind sie da, sie segmentieren oder das Häkchen wegnehmen.</translation>
+    </message>
+    <message>
+        <source>All segments are empty: they count as looked for and not there. Is that so?</source>
+        <translation>Alle Segmente sind leer: Sie gelten als gesucht und nicht da. Ist das so?</translation>
+    </message>
+    <message>
+        <source>All segments are empty, so no slice was drawn.</source>
+        <translation>Alle Segmente sind leer, also ist keine Schicht gezeichnet.</translation>
+    </message>
+    <message>
+        <source>Move the ROI, or choose where it was drawn with a click in the column &apos;Drawn&apos;.</source>
+        <translation>Die ROI verschieben oder mit einem Klick in der Spalte „Zeichnung“ wählen, wo gezeichnet ist.</translation>
+    </message>
+    <message>
+        <source>Nothing is drawn inside the ROI {name}.</source>
+        <translation>In der ROI {name} ist nichts gezeichnet.</translation>
+    </message>
+    <message>
+        <source>{percent} % of what is drawn lies outside of the ROI, and is not learned.</source>
+        <translation>{percent} % des Gezeichneten liegen außerhalb der ROI und werden nicht gelernt.</translation>
     </message>
     <message>
         <source>Is it the segmentation of another volume, or under another transform?</source>
@@ -2840,20 +3144,36 @@
         <translation>Ein Teil der Segmente liegt außerhalb des Volumens und wird nicht gelernt.</translation>
     </message>
     <message>
-        <source>&apos;{second}&apos; over &apos;{first}&apos;</source>
-        <translation>„{second}“ über „{first}“</translation>
+        <source>Segments overlap, and each is learned whole: {pairs}.</source>
+        <translation>Segmente überlappen, und jedes wird ganz gelernt: {pairs}.</translation>
+    </message>
+    <message>
+        <source>&apos;{first}&apos; and &apos;{second}&apos; ({ml} ml)</source>
+        <translation>„{first}“ und „{second}“ ({ml} ml)</translation>
     </message>
     <message>
         <source>Segments overlap; the later class wins: {pairs}.</source>
         <translation>Segmente überlappen; die spätere Klasse gewinnt: {pairs}.</translation>
     </message>
     <message>
-        <source>No {name} here: is that so?</source>
-        <translation>Kein {name} hier: Stimmt das?</translation>
+        <source>&apos;{second}&apos; over &apos;{first}&apos; ({ml} ml)</source>
+        <translation>„{second}“ über „{first}“ ({ml} ml)</translation>
     </message>
     <message>
-        <source>If it is there, segment it, or give its segment the same name as in the other cases.</source>
-        <translation>Wenn es da ist, es segmentieren oder seinem Segment denselben Namen wie in den anderen Fällen geben.</translation>
+        <source>Segments overlap in {case} alone, by {ml} ml: a slip of the pen?</source>
+        <translation>Nur in {case} überlappen Segmente, um {ml} ml: ein Ausrutscher?</translation>
+    </message>
+    <message>
+        <source>Erase it there in the Segment Editor (Masking: Overwrite other segments), or let the later class win. As it is, all classes are learned as overlapping ones.</source>
+        <translation>Es dort im Segment-Editor löschen (Maskierung: andere Segmente überschreiben) oder die spätere Klasse gewinnen lassen. So, wie es ist, werden alle Klassen als überlappende gelernt.</translation>
+    </message>
+    <message>
+        <source>Segments overlap in {count} cases: a voxel can have several classes, and each is learned by itself.</source>
+        <translation>In {count} Fällen überlappen Segmente: Ein Voxel kann mehrere Klassen haben, und jede wird für sich gelernt.</translation>
+    </message>
+    <message>
+        <source>Segments overlap in {case}: a voxel can have several classes, and each is learned by itself.</source>
+        <translation>In {case} überlappen Segmente: Ein Voxel kann mehrere Klassen haben, und jede wird für sich gelernt.</translation>
     </message>
     <message>
         <source>Hidden in the views, and learned all the same: {names}.</source>
@@ -2878,6 +3198,18 @@
     <message>
         <source>Give every case the same kinds of volumes in the same order.</source>
         <translation>Jedem Fall Volumina derselben Art in derselben Reihenfolge geben.</translation>
+    </message>
+    <message>
+        <source>&apos;{name}&apos; was looked for and is in no case.</source>
+        <translation>„{name}“ wurde gesucht und ist in keinem Fall.</translation>
+    </message>
+    <message>
+        <source>&apos;{name}&apos; is drawn in no case.</source>
+        <translation>„{name}“ ist in keinem Fall gezeichnet.</translation>
+    </message>
+    <message>
+        <source>Draw it in one, or leave the class out.</source>
+        <translation>Sie in einem zeichnen oder die Klasse weglassen.</translation>
     </message>
     <message>
         <source>Spelled differently, and taken for one class: {names}.</source>
@@ -2910,6 +3242,14 @@
         <source>{case} comes from a folder, and &apos;{name}&apos; can be neither left out nor merged there. Load its files into the scene, or take its check mark away.</source>
         <translation>{case} stammt aus einem Ordner, und „{name}“ kann dort weder ausgelassen noch zusammengefasst werden. Seine Dateien in die Szene laden oder sein Häkchen wegnehmen.</translation>
     </message>
+    <message>
+        <source>In {first} {one} is the value of voxels that nobody labelled, and in {second} {other}: they cannot be trained together. Take the check marks of one folder away.</source>
+        <translation>In {first} ist {one} der Wert der Voxel, die niemand gelabelt hat, und in {second} {other}: Sie lassen sich nicht zusammen trainieren. Die Häkchen eines der Ordner wegnehmen.</translation>
+    </message>
+    <message>
+        <source>{case} comes from a folder where {value} is the value of voxels that nobody labelled, which cases of the scene cannot have. Take its check mark away.</source>
+        <translation>{case} kommt aus einem Ordner, in dem {value} der Wert der Voxel ist, die niemand gelabelt hat; Fälle der Szene können ihn nicht haben. Das Häkchen wegnehmen.</translation>
+    </message>
 </context>
 <context>
     <name>scene.export_labels</name>
@@ -2918,8 +3258,8 @@
         <translation>Labelwerte müssen zwischen 0 und {most} liegen.</translation>
     </message>
     <message>
-        <source>&apos;{first}&apos; and &apos;{second}&apos; overlap ({ml} ml), and a voxel can belong to one class only. Erase the overlap in the Segment Editor (Masking: Overwrite other segments), merge the two, or let &apos;{second}&apos; win there.</source>
-        <translation>„{first}“ und „{second}“ überlappen ({ml} ml), und ein Voxel kann nur zu einer Klasse gehören. Die Überlappung im Segment-Editor löschen (Maskierung: andere Segmente überschreiben), beide zusammenfassen oder dort „{second}“ gewinnen lassen.</translation>
+        <source>&apos;{first}&apos; and &apos;{second}&apos; overlap ({ml} ml). Erase the overlap in the Segment Editor (Masking: Overwrite other segments), merge the two, or choose what becomes of it at &apos;Where segments overlap&apos;.</source>
+        <translation>„{first}“ und „{second}“ überlappen ({ml} ml). Die Überlappung im Segment-Editor löschen (Maskierung: andere Segmente überschreiben), beide zusammenfassen oder bei „Wo Segmente überlappen“ wählen, was daraus wird.</translation>
     </message>
     <message>
         <source>{count} more pairs overlap.</source>
@@ -2929,6 +3269,13 @@
 <context>
     <name>scene.import_segments</name>
     <message>
+        <source>{name} is made of surfaces, which cannot take voxels. Choose a new segmentation, or make the binary labelmap its source in the Segmentations module.</source>
+        <translation>{name} besteht aus Oberflächen, die keine Voxel aufnehmen. Eine neue Segmentierung wählen oder im Modul „Segmentierungen“ die binäre Labelmap zur Quelle machen.</translation>
+    </message>
+</context>
+<context>
+    <name>scene.label_files</name>
+    <message>
         <source>{path} cannot be read. Is the file there and complete?</source>
         <translation>{path} lässt sich nicht lesen. Ist die Datei da und vollständig?</translation>
     </message>
@@ -2937,8 +3284,31 @@
         <translation>{path} ist keine Labelmap: Sie braucht eine ganze Zahl je Voxel.</translation>
     </message>
     <message>
-        <source>{name} is made of surfaces, which cannot take voxels. Choose a new segmentation, or make the binary labelmap its source in the Segmentations module.</source>
-        <translation>{name} besteht aus Oberflächen, die keine Voxel aufnehmen. Eine neue Segmentierung wählen oder im Modul „Segmentierungen“ die binäre Labelmap zur Quelle machen.</translation>
+        <source>{path} has {count} layers, and does not say which segments are in them. Save it as a segmentation.</source>
+        <translation>{path} hat {count} Ebenen und sagt nicht, welche Segmente darin sind. Es als Segmentierung speichern.</translation>
+    </message>
+</context>
+<context>
+    <name>scene.labelled_region</name>
+    <message>
+        <source>Drawn in slices, and no slice has anything in it. Draw one, or say that it is done everywhere.</source>
+        <translation>In Schichten gezeichnet, und in keiner ist etwas. Eine zeichnen oder sagen, dass überall gezeichnet ist.</translation>
+    </message>
+    <message>
+        <source>Which slices were drawn cannot be told from what is there: axial, coronal or sagittal ones. Choose it with a click in the column &apos;Drawn&apos;.</source>
+        <translation>Welche Schichten gezeichnet sind, ist nicht zu erkennen: axiale, koronale oder sagittale. Es mit einem Klick in der Spalte „Zeichnung“ wählen.</translation>
+    </message>
+    <message>
+        <source>The ROI inside of which it was drawn is gone. Choose another with a click in the column &apos;Drawn&apos;.</source>
+        <translation>Die ROI, in der gezeichnet ist, gibt es nicht mehr. Mit einem Klick in der Spalte „Zeichnung“ eine andere wählen.</translation>
+    </message>
+    <message>
+        <source>The ROI {name} has no size. Place it in the views first.</source>
+        <translation>Die ROI {name} hat keine Größe. Sie zuerst in den Ansichten platzieren.</translation>
+    </message>
+    <message>
+        <source>The ROI {roi} lies outside of the volume {volume}.</source>
+        <translation>Die ROI {roi} liegt außerhalb des Volumens {volume}.</translation>
     </message>
 </context>
 <context>
@@ -3132,6 +3502,21 @@
     </message>
 </context>
 <context>
+    <name>train.rename_row</name>
+    <message>
+        <source>A class of the table above.</source>
+        <translation>Eine Klasse der Tabelle oben.</translation>
+    </message>
+    <message>
+        <source>new</source>
+        <translation>neu</translation>
+    </message>
+    <message>
+        <source>What the class was in the model, as which it goes on; of several it becomes one. What is new is learned from the beginning.</source>
+        <translation>Was die Klasse im Modell war, als das sie weiterlernt; aus mehreren wird sie eine. Was neu ist, wird von Anfang an gelernt.</translation>
+    </message>
+</context>
+<context>
     <name>train.section</name>
     <message>
         <source>All groups</source>
@@ -3206,12 +3591,16 @@
         <translation>Oben Trainingsdaten hinzufügen: Volumina mit ihren Segmentierungen.</translation>
     </message>
     <message>
+        <source>the network is chosen for them when training starts</source>
+        <translation>das Netz wird beim Start passend gewählt</translation>
+    </message>
+    <message>
         <source>the network is {name}, as set under Advanced</source>
         <translation>das Netz ist {name}, wie unter „Erweitert“ eingestellt</translation>
     </message>
     <message>
-        <source>the network is chosen for them when training starts</source>
-        <translation>das Netz wird beim Start passend gewählt</translation>
+        <source>the network is that of the model</source>
+        <translation>das Netz ist das des Modells</translation>
     </message>
     <message>
         <source>{cases}; {chosen}.</source>
@@ -3358,6 +3747,64 @@
     <message>
         <source>Default: {value}</source>
         <translation>Vorgabe: {value}</translation>
+    </message>
+</context>
+<context>
+    <name>train.start_box</name>
+    <message>
+        <source>nothing</source>
+        <translation>nichts</translation>
+    </message>
+    <message>
+        <source>Or start from nothing.</source>
+        <translation>Oder von Anfang an trainieren: nichts.</translation>
+    </message>
+    <message>
+        <source>{name} is an ensemble of {count} models, and a training starts from one. Choose the folder of one of them with the button [...].</source>
+        <translation>{name} ist ein Ensemble aus {count} Modellen, und ein Training geht von einem aus. Mit der Schaltfläche [...] den Ordner eines davon wählen.</translation>
+    </message>
+    <message>
+        <source>Set the check mark of &apos;Adapt&apos; to go on with what fits, or choose another model.</source>
+        <translation>Mit dem Häkchen „Anpassen“ geht es mit dem weiter, was passt; oder ein anderes Modell wählen.</translation>
+    </message>
+</context>
+<context>
+    <name>train.start_fit</name>
+    <message>
+        <source>Kept: {names}.</source>
+        <translation>Bleibt: {names}.</translation>
+    </message>
+    <message>
+        <source>New: {names}.</source>
+        <translation>Neu: {names}.</translation>
+    </message>
+    <message>
+        <source>Dropped: {names}.</source>
+        <translation>Entfällt: {names}.</translation>
+    </message>
+    <message>
+        <source>The model knows {names}; further volumes are new to it.</source>
+        <translation>Das Modell kennt {names}; weitere Volumina sind ihm neu.</translation>
+    </message>
+    <message>
+        <source>{name} (was {olds})</source>
+        <translation>{name} (war {olds})</translation>
+    </message>
+    <message>
+        <source>{names} and {n} more</source>
+        <translation>{names} und {n} weitere</translation>
+    </message>
+    <message>
+        <source>The model takes {wanted} volumes a case ({names}), and the cases have {count}.</source>
+        <translation>Das Modell braucht {wanted} Volumina je Fall ({names}), und die Fälle haben {count}.</translation>
+    </message>
+    <message>
+        <source>The model is one for volumes, and the cases are single slices.</source>
+        <translation>Das Modell ist eines für Volumina, und die Fälle sind einzelne Schichten.</translation>
+    </message>
+    <message>
+        <source>The model is one for single images, and the cases are volumes.</source>
+        <translation>Das Modell ist eines für einzelne Bilder, und die Fälle sind Volumina.</translation>
     </message>
 </context>
 <context>

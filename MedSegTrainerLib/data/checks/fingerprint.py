@@ -44,7 +44,8 @@ class Fingerprint:
 
     Shares and volumes of a class are those of the cases in which somebody looked for it, ``cases_drawn`` of them, and
     shares those of voxels that somebody labelled. labelled_along: the axis of the patient along which some slices of
-    every case are labelled, '' without one.
+    every case are labelled, '' without one; labelled_part: in how many cases only a part is labelled and how much
+    that is, as a text, '' where all is.
 
     sides: axes (0 is z) along which mirror images exchange two classes, as ``laterality.opposite_sides`` says.
     ignore_label: value of voxels that nobody labelled. unknown: sets of classes (indices, 1 the first) that nobody
@@ -71,6 +72,7 @@ class Fingerprint:
     overlap: str = ""
     combinations: dict[tuple[int, ...], int] = field(default_factory=dict)
     labelled_along: str = ""
+    labelled_part: str = ""
 
 
 def along_slice_axis(fingerprint: Fingerprint, slice_axis: str) -> Fingerprint:
@@ -105,6 +107,7 @@ def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: 
         unknown=tuple(sorted(class_sets - {()})),
         background_share=_background_share(scans) if dataset.overlapping else None,
         labelled_along=_labelled_along(scans),
+        labelled_part=_labelled_part(scans),
         overlapping=dataset.overlapping,
         overlap=dataset.overlap,
         combinations=_combinations(scans) if dataset.overlapping else {},
@@ -121,6 +124,14 @@ def _median_volume(value: int, scans: Sequence[CaseScan]) -> float:
 def _labelled_along(scans: Sequence[CaseScan]) -> str:
     axes = {scan.known.axis if scan.known and scan.known.is_of_slices else "" for scan in scans}
     return axes.pop() if len(axes) == 1 else ""
+
+
+def _labelled_part(scans: Sequence[CaseScan]) -> str:
+    shares = [scan.known.share for scan in scans if scan.known]
+    if not shares:
+        return ""
+    percent = f"{100 * float(np.mean(shares)):.2g} % of the voxels"
+    return f"{len(shares)} of {len(scans)} cases are labelled in part ({percent})"
 
 
 def _background_share(scans: Sequence[CaseScan]) -> float:

@@ -48,7 +48,7 @@ def read_case_entry(entry: Any, path: Path) -> Case | None:
         part=part,
         drawn=known,
         labelled_slices=_slice_axis(entry.get("labelled_slices"), name, path),
-        labelled_box=None if box is None else _box(box, name, path),
+        labelled_box=None if box is None else box_of(box, f"{path}: 'labelled_box' of {name}"),
     )
 
 
@@ -88,12 +88,13 @@ def _slice_axis(value: Any, name: str, path: Path) -> SliceAxis:
     return axis
 
 
-def _box(value: Any, name: str, path: Path) -> Box:
+def box_of(value: Any, where: str) -> Box:
+    """The first and the last voxel of a box; raises DataError, which begins with ``where``."""
     corners = value if isinstance(value, list) and len(value) == 2 else [None, None]
     low, high = (_voxel(corner) for corner in corners)
     if low is None or high is None or any(first > last for first, last in zip(low, high, strict=True)):
         raise DataError(
-            f"{path}: 'labelled_box' of {name} must be the first and the last voxel of the box in the label map, such "
+            f"{where} must be the first and the last voxel of the box in the label map, such "
             f"as [[0, 0, 10], [255, 255, 40]], not {value!r}."
         )
     return low, high

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """Cases that stay together: those of a patient, or one alone. labels: classes that any of them has."""
+    """Cases that stay together: those of a patient, or one alone. labels: classes that any of them has. only_trains:
+    whether none of them may be held out."""
 
     cases: tuple[str, ...]
     labels: frozenset[int] = frozenset()
+    only_trains: bool = False
 
 
 Parts = list[list[Unit]]
@@ -86,7 +88,7 @@ def _best_exchange(train: Sequence[Unit], val: Sequence[Unit]) -> tuple[int, int
     best: tuple[int, int, int, int, int] | None = None
     for i, given in enumerate(train):
         for j, taken in enumerate(val):
-            if not (given.labels & lacking[1] or taken.labels & lacking[0]):
+            if given.only_trains or not (given.labels & lacking[1] or taken.labels & lacking[0]):
                 continue
             changes = _change(counts[0], given, taken, lacking[0]), _change(counts[1], taken, given, lacking[1])
             key = (*changes, abs(len(given.cases) - len(taken.cases)), i, j)

@@ -14,7 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.config.settings import DataConfig
-from MedSegTrainerLib.config.split_sizes import CASES_FOR_A_TEST_SET, split_sizes
+from MedSegTrainerLib.config.split_sizes import CASES_FOR_A_TEST_SET, SplitSizes, split_sizes
 from MedSegTrainerLib.data.case_labels import read_labels
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.splits.partition import Unit, count_cases, cover, evenly, in_turn, stratify
@@ -32,7 +32,8 @@ IMAGE_PREFIX = re.compile(r"^(image|img)[_-]", re.IGNORECASE)
 class Split:
     """Case names. Without any ``val`` the last weights are the model.
 
-    units: cases that stay together, where chance alone divided them: then some may change sides.
+    units: cases that stay together, where chance alone divided them: then some may change sides. trained_before:
+    held-out cases that trained the model that a training begins as.
     """
 
     train: tuple[str, ...]
@@ -40,12 +41,14 @@ class Split:
     test: tuple[str, ...]
     reason: str
     units: tuple[Unit, ...] = field(default=(), compare=False, repr=False)
+    trained_before: tuple[str, ...] = ()
 
 
-def split_dataset(dataset: Dataset, config: DataConfig) -> Split:
+def split_dataset(dataset: Dataset, config: DataConfig, trained: frozenset[str] = frozenset()) -> Split:
     """Divides the cases of a data set: as the configuration says, else as the folders of the data set do.
 
-    Reads the label maps where classes decide (``split_by`` stratified).
+    Reads the label maps where classes decide (``split_by`` stratified). trained: cases that trained the model that a
+    training begins as; where chance divides, they are not held out as long as there are others.
     """
     names = [case.name for case in dataset.cases]
     if config.split_file is not None:
@@ -62,7 +65,10 @@ def split_dataset(dataset: Dataset, config: DataConfig) -> Split:
     rest = [case for case in dataset.cases if case.name not in test]
     if not rest:
         raise DataError(f"{dataset.root}: all cases are test cases. Move some to train.")
-    units = _units(rest, config, dataset.ignore_label)
+    units = [
+        replace(unit, only_trains=not trained.isdisjoint(unit.cases))
+        for unit in _units(rest, config, dataset.ignore_label)
+    ]
     if not test:
         return _divide(units, config)
     split = _divide(units, replace(config, test_split=0.0))
@@ -235,19 +241,28 @@ def _shares(ordered: Sequence[Unit], config: DataConfig, note: str) -> Split:
             test=(),
             reason="the only case both trains and validates: its Dice says nothing about other patients",
         )
-    sizes = split_sizes(count, config)
+    free = [unit for unit in ordered if not unit.only_trains] or list(ordered)
+    seen = [unit for unit in ordered if unit.only_trains] if len(free) < len(ordered) else []
+    sizes = _held_out_of(split_sizes(count, config), count_cases(free) if seen else count)
     left_out = count - sizes.test - sizes.val - sizes.train
-    if config.split_by == "stratified":
-        parts = stratify(ordered, (sizes.test, sizes.val, sizes.train, left_out))
-    else:
-        parts = in_turn(ordered, (sizes.test, sizes.val, sizes.train, left_out))
-    test_names, val_names, train_names = (_names(part) for part in parts[:3])
+    train = max(0, sizes.train - count_cases(seen))
+    parts = (stratify if config.split_by == "stratified" else in_turn)(free, (sizes.test, sizes.val, train, left_out))
+    test_names, val_names, train_names = (_names(part) for part in (*parts[:2], [*parts[2], *seen]))
     reason = f"{len(train_names)} of {count} cases train, {len(val_names)} validate"
+    if seen:
+        reason += f", none of the {count_cases(seen)} that trained the model to begin with"
     if sizes.test:
         reason += f", {len(test_names)} are kept aside for the final report"
     elif config.test_split > 0:
         reason += f"; with fewer than {CASES_FOR_A_TEST_SET} cases none are kept aside"
     return Split(train=train_names, val=val_names, test=test_names, reason=reason + note, units=tuple(ordered))
+
+
+def _held_out_of(sizes: SplitSizes, free: int) -> SplitSizes:
+    """The sizes where so many cases may be held out: first those that validate."""
+    val = min(sizes.val, free)
+    test = min(sizes.test, free - val)
+    return SplitSizes(train=sizes.train + sizes.val - val + sizes.test - test, val=val, test=test)
 
 
 def _fold(ordered: Sequence[Unit], fold: int, folds: int, stratified: bool, note: str) -> Split:

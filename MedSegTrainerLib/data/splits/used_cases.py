@@ -135,6 +135,13 @@ def record_cases(dataset: Dataset, split: Split) -> UsedCases:
     )
 
 
+def content_of_cases(dataset: Dataset) -> dict[str, CaseRecord]:
+    """All cases of a data set by their names, whatever part they will be in; raises OSError."""
+    with ThreadPoolExecutor(max_workers=THREADS) as pool:
+        records = pool.map(lambda case: _record(case, dataset.root), dataset.cases)
+    return {case.name: record for case, record in zip(dataset.cases, records, strict=True)}
+
+
 def read_used_cases(path: Path) -> UsedCases | None:
     """None where the job has none yet; raises JobError where the file is damaged."""
     if not path.exists():

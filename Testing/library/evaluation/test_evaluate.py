@@ -104,6 +104,39 @@ class TestEvaluate:
             "labels": ["background", "kidney", "cyst"], "voxels": [[outside, 0, 0], [0, 120, 30], [0, 0, 0]],
         }  # fmt: skip
 
+    def test_a_class_counts_where_somebody_looked_for_it(self, tmp_path: Path) -> None:
+        """In b nobody looked for a cyst: one that was found there is neither right nor wrong, but over a kidney it is
+        wrong, as a kidney is where there is none."""
+        prediction = kidney()
+        prediction[2:5, 3:8, 3:5] = 4
+        prediction[0, 0, :3] = 4
+        prediction[6, :2, :5] = 1
+        pairs = [pair(tmp_path, prediction, kidney(), "a"), pair(tmp_path, prediction, kidney(), "b")]
+        pairs[1] = replace(pairs[1], drawn=("kidney",))
+        document = evaluate(pairs, [KIDNEY, CYST], tmp_path / "out", ignore, title="t")
+        first, second = document["cases"]["a"], document["cases"]["b"]
+        assert document["not_drawn"] == {"b": ["cyst"]}
+        assert document["notes"][-1].endswith("in which somebody looked for them: cyst in 1 of 2 cases.")
+        assert first["kidney"] == second["kidney"]
+        assert second["kidney"]["dice"] == pytest.approx(2 * 45 / (75 + 55))
+        assert first["cyst"]["dice"] == 0 and set(second["cyst"].values()) == {None}
+        assert document["summary"]["cyst"]["dice"]["count"] == 1
+        overall = document["overall"]
+        assert (overall["found"], overall["extra"], overall["absent"]) == (2, 1, 0)
+        assert overall["case_mean_dice"]["b"] == second["kidney"]["dice"]
+        outside = kidney().size - 75
+        assert document["confusion"]["voxels"] == [[2 * outside - 23, 20, 3], [0, 90, 60], [0, 0, 0]]
+        with (tmp_path / "out" / "metrics.csv").open(newline="") as stream:
+            rows = {(row["case"], row["class"]): row for row in csv.DictReader(stream)}
+        assert rows["b", "cyst"]["outcome"] == "not drawn" and rows["b", "cyst"]["dice"] == ""
+        page = (tmp_path / "out" / "report.html").read_text()
+        assert "drawn in 1 of 2 cases" in page and "\N{EN DASH} not drawn" in page
+
+    def test_where_all_was_drawn_nothing_is_said_of_it(self, tmp_path: Path) -> None:
+        both = replace(pair(tmp_path, kidney(2), kidney()), drawn=("cyst", "kidney"))
+        evaluate([both], [KIDNEY, CYST], tmp_path / "out", ignore, title="t")
+        assert "drawn" not in (tmp_path / "out" / "report.html").read_text()
+
     def test_uncertainty_against_error(self, tmp_path: Path) -> None:
         doubt = (kidney(2) != kidney()).astype(np.float32)
         both = replace(pair(tmp_path, kidney(2), kidney()), uncertainty=save(tmp_path / "doubt.nrrd", doubt))
@@ -181,7 +214,7 @@ class TestEvaluate:
 
     def test_a_structure_in_the_labelled_part_has_all_numbers(self, tmp_path: Path) -> None:
         reference = kidney()
-        inside = [slice(int(at.min()) - 1, int(at.max()) + 2) for at in np.nonzero(reference)]
+        inside = [slice(max(0, int(at.min()) - 3), int(at.max()) + 4) for at in np.nonzero(reference)]
         boxed = np.full_like(reference, 9)
         boxed[tuple(inside)] = reference[tuple(inside)]
         parts = [pair(tmp_path, kidney(1), reference), pair(tmp_path, kidney(1), boxed, "b")]

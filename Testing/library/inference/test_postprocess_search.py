@@ -48,6 +48,16 @@ class TestChoosing:
         assert not cyst.does_something and cyst.dice_before == cyst.dice_after == 1.0
         assert "liver: only the largest piece kept (Dice 0.900 -> 1.000 on 3 validation cases)" in liver.text()
 
+    def test_of_a_class_only_the_cases_tell_in_which_it_was_drawn(self) -> None:
+        """A second liver where nobody looked for one says nothing; two cases are too few to tell of the cyst."""
+        result = CleaningStudy([LIVER, CYST])
+        for shift in range(3):
+            result.add(with_second_liver(shift), reference(), SPACING, ["liver"] if shift else None)
+            result.add(with_second_liver(shift), reference() * 0, SPACING, ["cyst"] if not shift else [])
+        liver, cyst = result.choose()
+        assert liver.largest_component and liver.cases == 3
+        assert cyst == Cleaning(value=5, name="cyst", cases=2)
+
     def test_specks_of_a_class_with_two_pieces_are_told_by_their_size(self) -> None:
         specked = reference()
         specked[8, 0:6:3, 0:14:2] = CYST.value

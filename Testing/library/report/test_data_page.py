@@ -29,12 +29,19 @@ def document(*findings: dict[str, str], cases: int = 2) -> dict[str, Any]:
     counts = {
         severity: sum(one["severity"] == severity for one in findings) for severity in ("error", "warning", "note")
     }
-    row = {"counts": dict.fromkeys(counts, 0), "size": None, "spacing": None, "intensities": None, "labelled_ml": None}
+    row = {
+        "drawn": None,
+        "counts": dict.fromkeys(counts, 0),
+        "size": None,
+        "spacing": None,
+        "intensities": None,
+        "labelled_ml": None,
+    }
     sized = {**row, "size": [9, 12, 15], "spacing": [4.0, 1.5, 0.8], "intensities": [[0.0, 90.0]], "labelled_ml": 0.25}
     return {
         "title": "Check of A & B", "created": "2026-01-02 03:04", "data": "/d/<x>", "layout": "images/ and labels/",
         "counts": counts, "findings": list(findings), "samples_told": "",
-        "classes": [{"value": 1, "name": "liver <b>", "color": [220, 40, 40], "cases": 2, "share": 0.0123,
+        "classes": [{"value": 1, "name": "liver <b>", "color": [220, 40, 40], "cases": 2, "drawn": 1, "share": 0.0123,
                      "voxels_median": 1234.5, "ml_min": 0.1, "ml_median": 0.2, "ml_max": None}],
         "ranges": [{"name": "Size along z, voxels", "min": 9, "median": 9.5, "max": 10000}],
         "cases": [{**(sized if index else row), "name": f"case_{index}"} for index in range(cases)],
@@ -52,6 +59,14 @@ class TestPage:
         assert page.count("data:image/jpeg;base64,") == 2
         assert "No picture" in page
         assert "could not be used" in page and "9 x 12 x 15" in page and "10000" in page
+
+    def test_says_what_was_drawn_where(self) -> None:
+        partly = document(cases=3)
+        partly["cases"][1]["drawn"] = []
+        page = render(partly, {}, None)
+        assert "drawn in 1 of 2" in page and "Not drawn" in page
+        assert page.count('<td class="words">liver &lt;b&gt;</td>') == 1
+        assert "Not drawn" not in render(document(cases=3), {}, None)
 
     def test_needs_nothing_from_elsewhere(self) -> None:
         page = render(document(), {}, None)

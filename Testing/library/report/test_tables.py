@@ -34,6 +34,14 @@ def test_a_case_says_why_a_number_is_missing() -> None:
     assert texts == [["0.500", "0.50", "2.00"], ["0.000", "missed", "2.00"], ["\N{EN DASH}"] * 3]
 
 
+def test_a_case_in_which_nobody_looked_counts_nowhere_and_says_so() -> None:
+    partly = {**document(), "not_drawn": {"c": ["liver"]}}
+    assert case_row(partly, "c", KEYS)["cells"] == [{"outcome": "not drawn", "texts": ["\N{EN DASH} not drawn"] * 3}]
+    row = summary_row(partly, "liver", "#aa0011", KEYS)
+    assert (row["found"], row["expected"], row["drawn"]) == (1, 2, 2)
+    assert summary_row(document(), "liver", "#aa0011", KEYS)["drawn"] == 3
+
+
 def test_pixels_are_counted() -> None:
     assert case_row(document("pixels"), "a", {"volume_ml": METRICS["volume_ml"]})["cells"][0]["texts"] == ["2000.00"]
     assert volume_pairs(document("pixels")) == {"liver": [(2000.0, 3000.0), (2000.0, 0.0)]}

@@ -8,13 +8,13 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import slicer
-from MedSegTrainerUI.apply.model_card import read_card
 from MedSegTrainerUI.apply.run import GRACE_SECONDS, ApplyTask, find_runs, remove_finished, start_run
 from MedSegTrainerUI.jobs.job_list import JobList
 from MedSegTrainerUI.jobs.process import start_detached
+from MedSegTrainerUI.models.model_card import read_card
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.export_labels import label_map
-from MedSegTrainerUI.scene.import_segments import read_label_map
+from MedSegTrainerUI.scene.label_files import read_layers
 from MedSegTrainerUI.scene.segment_classes import find_classes
 from MedSegTrainerUI.scene.volumes import array_image, write_image
 
@@ -50,7 +50,7 @@ def write_status(folder, **fields):
 def segment(folder, case):
     """Plays the network: above 100 is class 1, above 200 class 2."""
     config = folder.read_document()["config"]
-    stored = read_label_map(config["cases"][case][0])
+    stored = read_layers(config["cases"][case][0])[0]
     labels = (stored.array > 100).astype(np.uint8) + (stored.array > 200)
     path = folder.path / "results" / f"{case}.seg.nrrd"
     write_image(array_image(labels), stored.ijk_to_ras, path)
@@ -136,7 +136,7 @@ def test_channels_lie_on_the_voxels_of_the_first(panel, card, make_volume, pixel
     run = start_run(panel, ApplyTask(card=card, cases=((first, second),)))
     files = run.folder.read_document()["config"]["cases"]["T1"]
     assert len(files) == 2
-    one, two = (read_label_map(file) for file in files)
+    one, two = (read_layers(file)[0] for file in files)
     assert one.array.shape == two.array.shape == pixels.shape and np.allclose(one.ijk_to_ras, two.ijk_to_ras)
 
 

@@ -16,7 +16,7 @@ from MedSegTrainerUI.apply.section import ApplySection
 from MedSegTrainerUI.jobs.job_list import JobList
 from MedSegTrainerUI.jobs.job_trash import JobTrash
 from MedSegTrainerUI.parameter_node import Parameters
-from MedSegTrainerUI.scene.import_segments import read_label_map
+from MedSegTrainerUI.scene.label_files import read_layers
 from MedSegTrainerUI.scene.volumes import array_image, write_image
 from tooltips import tooltip
 
@@ -66,7 +66,7 @@ class Panel:
 
     def play(self, case):
         """Above 100 is class 1, above 200 class 2."""
-        stored = read_label_map(self.folder.read_document()["config"]["cases"][case][0])
+        stored = read_layers(self.folder.read_document()["config"]["cases"][case][0])[0]
         labels = (stored.array > 100).astype(np.uint8) + (stored.array > 200)
         write_image(array_image(labels), stored.ijk_to_ras, self.folder.path / "results" / f"{case}.seg.nrrd")
 
@@ -170,15 +170,15 @@ class TestWhatIsMissingIsSaid:
 class TestOtherModels:
     def test_a_folder_and_a_zip(self, section, make_model, tmp_path):
         folder = make_model("models/mine")
-        section._choose(str(folder))
+        section.models.choose(str(folder))
         assert section.parameters.model == str(folder) and section.card.path == folder
         with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
             for file in folder.iterdir():
                 archive.write(file, file.name)
-        section._choose(str(tmp_path / "packed.zip"))
+        section.models.choose(str(tmp_path / "packed.zip"))
         assert section.card.path.name == "packed.zip"
         assert section.ui.modelSelector.count == 2 and section.ui.modelSelector.currentText.startswith("packed, ")
-        section.onModel(1)
+        section.models.onModel(1)
         assert section.parameters.model == str(folder)
 
     def test_what_is_no_model_is_told_and_not_chosen(self, section, make_model, tmp_path):
@@ -186,12 +186,12 @@ class TestOtherModels:
         choose(section, folder)
         wrong = tmp_path / "photo.zip"
         wrong.write_text("a photo")
-        section._choose(str(wrong))
+        section.models.choose(str(wrong))
         assert "it is not a zip file" in message(section)
         assert section.parameters.model == str(folder) and section.card is not None
 
     def test_a_dialog_that_is_cancelled_changes_nothing(self, section):
-        section._choose("")
+        section.models.choose("")
         assert message(section) == "" and section.parameters.model == ""
 
 
@@ -511,3 +511,42 @@ def test_pictures_of_every_state(section, panel, make_model, make_volume, pixels
     section.refresh()
     assert not section.ui.channelsWidget.isHidden()
     picture("apply-channels")
+
+
+class TestOverlap:
+    def test_results_with_overlap_are_segments_that_overlap(self, section, panel, make_model, make_volume, pixels):
+        """The file is that of the library itself."""
+        volume = make_volume("CT_04", pixels)
+        choose(section, make_model(plan={"overlapping": True}), volume)
+        section.onApply()
+        (case,) = panel.folder.read_document()["config"]["cases"]
+        play_overlap(panel, case)
+        tick(section)
+        panel.end()
+        tick(section)
+        assert section.run is None and message(section) == "Segmented: CT_04."
+        (node,) = segmentations()
+        assert names_in(node) == ["liver", "tumor"] and node.GetSegmentation().GetNumberOfLayers() == 2
+        for name, expected in (("liver", pixels > 100), ("tumor", pixels > 200)):
+            identifier = node.GetSegmentation().GetSegmentIdBySegmentName(name)
+            found = slicer.util.arrayFromSegmentBinaryLabelmap(node, identifier, volume)
+            assert (found == expected).all()
+        table = section.ui.shownTable
+        millilitres = [float(table.item(row, 1).text()) for row in range(2)]
+        assert millilitres == pytest.approx([n * 0.8 * 1.1 * 2.5 / 1000 for n in (120, 8)], rel=0.01)
+
+
+def play_overlap(panel, case):
+    """What the library writes of classes that overlap: above 100 is class 1, and above 200 class 2, too."""
+    import SimpleITK as sitk
+
+    from MedSegTrainerLib.classes import LabelClass
+    from MedSegTrainerLib.imaging.overlapping_results import write_overlapping
+
+    image = sitk.ReadImage(panel.folder.read_document()["config"]["cases"][case][0])
+    values = sitk.GetArrayViewFromImage(image)
+    bits = sitk.GetImageFromArray((values > 100) * np.int32(1) + (values > 200) * np.int32(2))
+    bits.CopyInformation(image)
+    classes = [LabelClass(value=n, name=name, color=(n, n, n)) for n, name in ((1, "liver"), (2, "tumor"))]
+    (panel.folder.path / "results").mkdir(exist_ok=True)
+    write_overlapping(bits, panel.folder.path / "results" / f"{case}.seg.nrrd", classes)

@@ -59,10 +59,16 @@ def test_when_everything_is_left_out():
 def test_different_segment_names_are_both_named_and_can_be_merged():
     rows = [row("CT_01", "liver"), row("CT_02", "Segment_1")]
     problem = find_problem(rows, [Item("liver"), Item("Segment_1")], [])
+    assert (problem.blocks, problem.severity, problem.action) == (False, "warning", "merge")
     for word in ("CT_01", "liver", "CT_02", "Segment_1"):
         assert word in problem.text
     assert problem.names == ("liver", "Segment_1")
     assert find_problem(rows, [Item("liver", "liver", "Segment_1")], []).text == ""
+
+
+def test_cases_that_were_drawn_for_different_classes_are_no_problem_where_each_class_is_in_several():
+    rows = [row(name, "anterior") for name in "AB"] + [row(name, "posterior") for name in "CD"]
+    assert find_problem(rows, [Item("anterior"), Item("posterior")], []).text == ""
 
 
 def test_one_common_class_is_enough():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import qt
 import slicer
-from MedSegTrainerUI.data.tables import CLASS, FINDINGS, LEARN, SEGMENTATION, SEGMENTS, USE
+from MedSegTrainerUI.data.tables import CLASS, DRAWN, FINDINGS, LEARN, SEGMENTATION, USE
 from tooltips import tooltip
 
 from MedSegTrainerLib import atomic
@@ -82,8 +82,8 @@ def test_an_empty_scene_says_how_to_begin(data):
 def test_one_click_fills_the_table(three, data, panel):
     ui = data.ui
     assert [row.name for row in panel.rows()] == ["CT_01", "CT_02", "CT_03"]
-    assert texts(ui.pairsTable, SEGMENTS) == ["liver, tumor", "liver, tumor", "liver"]
-    assert texts(ui.pairsTable, FINDINGS)[0] == "ok" and "tumor" in texts(ui.pairsTable, FINDINGS)[2]
+    assert texts(ui.pairsTable, FINDINGS) == ["ok", "ok", "ok"]
+    assert texts(ui.pairsTable, DRAWN) == ["liver, tumor", "liver, tumor", "1 of 2: liver"]
     assert texts(ui.classesTable, CLASS) == ["liver", "tumor"]
     assert ui.statusLabel.text == "3 volumes, 2 classes, ready" and data.problem() == ""
     ui.addAllButton.click()
@@ -144,7 +144,13 @@ def test_an_empty_segmentation_is_told(make_case, data):
     make_case("CT_01", liver=5)
     make_case("CT_02", liver=0)
     data.ui.addAllButton.click()
-    assert data.problem().startswith("CT_02") and "empty" in data.problem()
+    assert texts(data.ui.pairsTable, FINDINGS)[1].startswith("All segments are empty: they count as looked for and not")
+    assert data.problem() == "", "it may be so"
+    make_case("CT_03", tumor=0)
+    data.ui.addAllButton.click()
+    assert data.problem().startswith(
+        "'tumor' was looked for and is in no case. Draw it in one, or leave the class out."
+    )
     assert data.ui.statusLabel.text.endswith("not ready")
 
 
@@ -153,8 +159,8 @@ def test_different_segment_names_are_merged_by_one_click(make_case, data, panel)
     make_case("CT_02", Leber=5)
     data.ui.addAllButton.click()
     for word in ("CT_01", "liver", "CT_02", "Leber"):
-        assert word in data.problem()
-    assert not data.ui.repairButton.isHidden()
+        assert word in data.ui.problemLabel.text
+    assert data.problem() == "" and not data.ui.repairButton.isHidden()
     data.ui.repairButton.click()
     assert data.problem() == "" and data.ui.repairButton.isHidden()
     assert [(item.name, item.segments, item.cases) for item in panel.classes()] == [("liver", ("liver", "Leber"), 2)]
@@ -218,22 +224,28 @@ def test_findings_of_a_check_come_into_their_rows_and_go_when_the_data_changes(t
 
 
 def test_the_cases_of_a_folder_become_rows(data, panel, folder):
+    known = {"drawn": ["tumor"], "labelled_slices": "", "labelled_box": [[0, 0, 1], [9, 9, 2]]}
     cases = [
         {
             "name": name,
             "images": [f"/data/{name}.nii.gz"],
             "label": f"/data/{name}-l.nii.gz",
             "counts": {"error": error},
+            **known,
         }
         for name, error in (("a", 0), ("b", 1))
     ]
     finding = {"severity": "error", "message": "Of another size.", "remedy": "Export again.", "case": "b"}
     classes = [{"name": "liver", "value": 2}, {"name": "tumor", "value": 5}]
-    panel.environment = ReadyEnvironment({"cases": cases, "classes": classes, "findings": [finding]})
+    panel.environment = ReadyEnvironment(
+        {"cases": cases, "classes": classes, "findings": [finding], "ignore_label": 255}
+    )
     data.addFolder("/data")
     assert panel.environment.started[0]["config"]["train"]["data"]["data_dir"] == "/data"
     data.onTimer()
-    assert [row.name for row in panel.rows()] == ["a"]
+    (row,) = panel.rows()
+    assert (row.name, row.drawn, row.region, row.box) == ("a", ("tumor",), "box", ((0, 0, 1), (9, 9, 2)))
+    assert row.ignore_label == 255 and texts(data.ui.pairsTable, DRAWN)[0] == "1 of 2, box: tumor"
     assert [(item.name, item.value) for item in panel.classes()] == [("liver", 2), ("tumor", 5)]
     assert not list(folder.glob("jobs/*"))
 
@@ -244,7 +256,7 @@ def test_a_check_that_cannot_start_leaves_nothing_behind(make_case, data, panel,
     panel.environment = ReadyEnvironment({})
     panel.refresh()
     data.ui.checkButton.click()
-    assert "CT_01" in data.ui.messageLabel.text and not data.ui.messageLabel.isHidden()
+    assert "'liver'" in data.ui.messageLabel.text and not data.ui.messageLabel.isHidden()
     assert not list(folder.glob("jobs/*")) and data.ui.checkButton.text == "&Check data"
 
 

@@ -17,7 +17,8 @@ class Found:
 
 class Item:
     def __init__(self, name, *segments, ml=1480.4):
-        self.name, self.segments, self.color, self.cases, self.ml = name, segments or (name,), (221, 130, 101), 3, ml
+        self.name, self.segments, self.color = name, segments or (name,), (221, 130, 101)
+        self.cases, self.drawn, self.ml = 3, 5, ml
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_a_row_of_nodes_shows_their_names():
     for name in ("liver", "tumor"):
         segmentation.GetSegmentation().AddEmptySegment(name, name)
     volumes = tuple(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in ("T1", "T2"))
-    (cells,) = pair_cells([CaseRow(name="P1", volumes=volumes, segmentation=segmentation)], {})
+    (cells,) = pair_cells([CaseRow(name="P1", volumes=volumes, segmentation=segmentation)], {}, {})
     assert [cell.text for cell in cells] == ["", "T1, T2", "P1-seg", "liver, tumor", "ok"]
     assert cells[0].checked is True
 
@@ -41,13 +42,13 @@ def test_a_row_of_nodes_shows_their_names():
 def test_the_worst_finding_is_shown_and_all_are_in_the_tooltip():
     found = [Found("note", "small.", "Look."), Found("error", "empty.", "Paint."), Found("warning", "far.", "Move.")]
     row = CaseRow(name="A", images=("a.nii",), label="l.nii", segments=("liver",))
-    cell = pair_cells([row], {"A": found})[0][data_tables.FINDINGS]
+    cell = pair_cells([row], {"A": found}, {})[0][data_tables.FINDINGS]
     assert cell.text == "empty. (+2)" and cell.dot == shared_tables.DOT_COLORS["error"]
     assert cell.tip == "empty. Paint.\nfar. Move.\nsmall. Look."
 
 
 def test_an_unused_row_is_faint_and_says_so():
-    cells = pair_cells([CaseRow(name="A", use=False, images=("a.nii",), label="l.nii")], {})[0]
+    cells = pair_cells([CaseRow(name="A", use=False, images=("a.nii",), label="l.nii")], {}, {})[0]
     assert cells[0].checked is False and cells[data_tables.FINDINGS].text == "not used"
     assert all(cell.faint for cell in cells[1:])
 
@@ -55,6 +56,7 @@ def test_an_unused_row_is_faint_and_says_so():
 def test_classes_that_are_left_out_come_last_and_have_no_check_mark():
     kept, dropped = class_cells([Item("liver", "liver", "Leber")], [Item("cyst")])
     assert [cell.text for cell in kept] == ["", "liver", "3", "1480"] and kept[0].checked
+    assert kept[2].tip == "Cases that have it; it was looked for in 5."
     assert "Leber" in kept[1].tip and kept[1].swatch == (221, 130, 101) and kept[1].editable
     assert dropped[0].checked is False and dropped[1].faint and not dropped[1].editable
 

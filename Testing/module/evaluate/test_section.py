@@ -15,7 +15,7 @@ from MedSegTrainerUI.evaluate.run import compare_names, fill_table, read_table
 from MedSegTrainerUI.evaluate.section import EvaluateSection
 from MedSegTrainerUI.jobs.job_list import JobList
 from MedSegTrainerUI.parameter_node import Parameters
-from MedSegTrainerUI.scene.import_segments import read_label_map
+from MedSegTrainerUI.scene.label_files import read_layers
 from tooltips import tooltip
 
 from MedSegTrainerLib.errors import DataError, JobError
@@ -176,9 +176,9 @@ class TestRun:
         (case,) = config["references"]
         reference = Path(config["references"][case])
         predicted = Path(config["predictions"]) / reference.name
-        assert (read_label_map(reference).array == masks).all()
-        assert (read_label_map(predicted).array[masks > 0] == 1).all()
-        assert set(np.unique(read_label_map(predicted).array)) == {0, 1, 2}
+        assert (read_layers(reference)[0].array == masks).all()
+        assert (read_layers(predicted)[0].array[masks > 0] == 1).all()
+        assert set(np.unique(read_layers(predicted)[0].array)) == {0, 1, 2}
         for file in (reference, predicted):
             header = file.read_bytes().split(b"\n\n")[0]
             assert b"Segment0_Name:=Liver\nSegment0_Color:=" in header and b"Segment1_LabelValue:=2" in header
@@ -273,3 +273,24 @@ def test_pictures(section, panel, pair, screenshot):
     section.onTimer()
     assert section.ui.resultsTable.rowCount == 2
     picture("evaluate-done")
+
+
+class TestOverlap:
+    def test_segments_that_overlap_are_compared_each_as_a_whole(
+        self, section, panel, make_volume, make_segmentation, masks
+    ):
+        volume = make_volume("CT", masks)
+        whole, part = masks > 0, masks > 0
+        part[:, :, :4] = False
+        prediction = make_segmentation("predicted", volume, {"liver": whole, "tumor": part})
+        reference = make_segmentation("by hand", volume, {"tumor": part, "Liver": whole & ~part})
+        choose(section, volume, prediction, reference)
+        section.ui.evaluateButton.click()
+        assert message(section) == ""
+        config = panel.folder.read_document()["config"]
+        (reference_file,) = config["references"].values()
+        predicted = read_layers(Path(config["predictions"]) / Path(reference_file).name)
+        assert [layer.numbers for layer in predicted] == [{"tumor": 1}, {"Liver": 2}]
+        assert (predicted[1].array == 2 * whole).all() and (predicted[0].array == part).all()
+        (both,) = read_layers(Path(reference_file))
+        assert (both.array == part + 2 * (whole & ~part)).all()

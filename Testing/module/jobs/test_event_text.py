@@ -23,6 +23,8 @@ from MedSegTrainerUI.jobs.event_text import (
         ),
         ({"kind": "case", "name": "A", "error": None, "output": "a.nrrd"}, "A: a.nrrd"),
         ({"kind": "failed", "message": "No memory."}, "No memory."),
+        ({"kind": "validated", "epoch": 4, "mean_dice": 0.5, "dice": {"a": 0.5}}, "epoch 4: Dice 0.50"),
+        ({"kind": "validated", "epoch": 0, "mean_dice": 0.5, "dice": {"a": 0.5}}, "the model as it came: Dice 0.50"),
     ],
 )
 def test_events_are_lines(event, words):

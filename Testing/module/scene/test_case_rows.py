@@ -1,3 +1,6 @@
+import json
+from dataclasses import replace
+
 import pytest
 import slicer
 from MedSegTrainerUI.scene.case_rows import CaseRow, free_name, read_rows, write_rows
@@ -55,6 +58,31 @@ def test_writing_fewer_rows_forgets_the_references_of_the_others(node, rows):
     assert read_rows(node)[1].segmentation is None and len(read_rows(node)[1].volumes) == 1
 
 
+def test_where_a_case_was_labelled_is_remembered_and_outlives_its_roi(node, rows):
+    roi = make("vtkMRMLMarkupsROINode", "R")
+    labelled = [
+        replace(rows[0], region="roi", roi=roi),
+        replace(rows[1], drawn=("liver",), region="box", box=((0, 1, 2), (3, 4, 5)), ignore_label=-1),
+        replace(rows[2], region="slices", axis="y"),
+    ]
+    write_rows(node, labelled)
+    assert read_rows(node) == labelled
+    slicer.mrmlScene.RemoveNode(roi)
+    assert read_rows(node) == [replace(labelled[0], roi=None), *labelled[1:]]
+    write_rows(node, rows)
+    assert read_rows(node) == rows
+
+
+def test_rows_of_earlier_scenes_were_labelled_everywhere(node, rows):
+    write_rows(node, rows)
+    entries = json.loads(node.GetParameter("rows"))
+    for key in ("drawn", "ignore_label", "region", "axis", "box"):
+        for entry in entries:
+            del entry[key]
+    node.SetParameter("rows", json.dumps(entries))
+    assert read_rows(node) == rows
+
+
 def test_observers_are_told_once(node, rows):
     calls = []
     node.AddObserver("ModifiedEvent", lambda caller, event: calls.append(event))
@@ -63,7 +91,8 @@ def test_observers_are_told_once(node, rows):
 
 
 def test_rows_survive_a_saved_scene(node, rows, tmp_path):
-    write_rows(node, rows)
+    roi = make("vtkMRMLMarkupsROINode", "R")
+    write_rows(node, [replace(rows[0], region="roi", roi=roi), *rows[1:]])
     path = tmp_path / "scene.mrml"
     slicer.mrmlScene.SetRootDirectory(str(tmp_path))
     assert slicer.mrmlScene.Commit(str(path))
@@ -74,6 +103,7 @@ def test_rows_survive_a_saved_scene(node, rows, tmp_path):
     again = read_rows(slicer.mrmlScene.GetNodesByClass("vtkMRMLScriptedModuleNode").GetItemAsObject(0))
     assert [row.name for row in again] == ["P1", "file", "bare"]
     assert [volume.GetName() for row in again for volume in row.volumes] == ["T1", "T2", "CT"]
+    assert (again[0].region, again[0].roi.GetName()) == ("roi", "R")
     assert again[0].segmentation.GetName() == "P1-seg" and again[1] == rows[1]
 
 

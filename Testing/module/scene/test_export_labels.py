@@ -4,7 +4,7 @@ import slicer
 import vtk
 from MedSegTrainerUI.scene.case_checks import check_rows
 from MedSegTrainerUI.scene.case_rows import CaseRow
-from MedSegTrainerUI.scene.export_labels import export_labels, find_overlaps, label_map
+from MedSegTrainerUI.scene.export_labels import find_overlaps, label_map
 from MedSegTrainerUI.scene.segment_classes import find_classes
 from MedSegTrainerUI.scene.segment_layers import segment_volumes, stored_layers
 
@@ -246,8 +246,9 @@ def test_surfaces_that_overlap_are_found_before_they_are_exported(make_volume, s
     assert not stored_layers(surfaces, surfaces.GetSegmentation().GetSegmentIDs()), "they stay surfaces"
     with pytest.raises(DataError, match="overlap"):
         label_map(surfaces, volume, classes_of(surfaces))
-    (found,) = check_rows([CaseRow(name="A", volumes=(volume,), segmentation=surfaces)], classes_of(surfaces))
-    assert found.severity == "error" and found.action == "order", "the way out is offered"
+    rows = [CaseRow(name="A", volumes=(volume,), segmentation=surfaces)]
+    assert [one.severity for one in check_rows(rows, classes_of(surfaces), overlap="refuse")] == ["error"]
+    assert [one.case for one in check_rows(rows, classes_of(surfaces))] == ["A", ""], "the two are learned whole"
     segment.AddRepresentation(name, sphere(3, (35, 10, 5)))
     assert find_overlaps(surfaces, volume, classes_of(surfaces)) == []
 
@@ -306,13 +307,13 @@ def test_sizes_are_in_millilitres_and_follow_changes(volume, make_segmentation, 
     assert segment_volumes(segmentation, volume)[nothing] == pytest.approx(np.prod(SHAPE) * voxel)
 
 
-def test_nothing_of_the_user_changes(volume, make_segmentation, masks, tmp_path):
+def test_nothing_of_the_user_changes(volume, make_segmentation, masks):
     masks["liver"] = masks["liver"] | masks["tumor"]
     segmentation = make_segmentation("S", volume, masks)
     classes = classes_of(segmentation)
     nodes = [slicer.mrmlScene.GetNthNode(index) for index in range(slicer.mrmlScene.GetNumberOfNodes())]
     before = [(node, node.GetMTime()) for node in nodes], segmentation.GetSegmentation().GetMTime()
-    export_labels(segmentation, volume, classes, tmp_path / "l.nrrd", overlap="order")
+    label_map(segmentation, volume, classes, overlap="order")
     find_overlaps(segmentation, volume, classes)
     nodes = [slicer.mrmlScene.GetNthNode(index) for index in range(slicer.mrmlScene.GetNumberOfNodes())]
     assert ([(node, node.GetMTime()) for node in nodes], segmentation.GetSegmentation().GetMTime()) == before

@@ -79,6 +79,29 @@ def write(tmp_path):
     return make
 
 
+@pytest.fixture
+def write_layers(tmp_path):
+    """Writes layers (layer, k, j, i) as the library writes classes that overlap."""
+
+    def make(layers, volume, fields):
+        export_volume(volume, tmp_path / "grid.nrrd")
+        grid = sitk.ReadImage(str(tmp_path / "grid.nrrd"))
+        parts = [sitk.GetImageFromArray(layer) for layer in layers]
+        for part in parts:
+            part.CopyInformation(grid)
+        image = sitk.Compose(parts)
+        for index, (name, layer, number) in enumerate(fields):
+            for key, value in {"Name": name, "Layer": layer, "LabelValue": number}.items():
+                image.SetMetaData(f"Segment{index}_{key}", str(value))
+        path = tmp_path / "layers.seg.nrrd"
+        sitk.WriteImage(image, str(path), useCompression=True)
+        header, end, voxels = path.read_bytes().partition(b"\n\n")
+        path.write_bytes(header.replace(b"kinds: vector", b"kinds: list") + end + voxels)
+        return path
+
+    return make
+
+
 def masks_of(node, volume):
     """Each segment as Slicer itself gives it on the voxels of the volume."""
     content = node.GetSegmentation()
@@ -100,6 +123,61 @@ def test_segments_are_those_of_the_file_as_slicer_reads_them(make_case_volume, l
     np.testing.assert_array_equal(found["tumor"], labels == 4)
     assert not np.any(found["cyst"])
     assert node.GetTransformNodeID() == volume.GetTransformNodeID()
+
+
+@pytest.fixture
+def nested(labels):
+    """A liver with a tumor inside of it, and a cyst beside both."""
+    cyst = np.zeros(SHAPE, bool)
+    cyst[8, 11:, 15:] = True
+    return {"liver": labels > 0, "tumor": labels == 4, "cyst": cyst}
+
+
+@pytest.mark.parametrize("kind", GEOMETRIES)
+def test_layers_of_a_file_are_segments_that_overlap(make_case_volume, nested, write_layers, kind):
+    volume = make_case_volume(kind)
+    layers = np.array([nested["liver"] * 1 + nested["cyst"] * 2, nested["tumor"] * 4], np.uint8)
+    path = write_layers(layers, volume, [("liver", 0, 1), ("Tumor", 1, 4), ("cyst", 0, 2)])
+    node = import_segments(path, CLASSES, volume, name="p")
+    found = masks_of(node, volume)
+    assert [*found] == ["liver", "tumor", "cyst"] and node.GetSegmentation().GetNumberOfLayers() == 2
+    for name, mask in nested.items():
+        np.testing.assert_array_equal(found[name], mask)
+
+
+def test_layers_replace_what_was_in_one_and_the_other_way_round(
+    make_case_volume, make_segmentation, labels, nested, write, write_layers
+):
+    """As the preview of a training does, epoch after epoch."""
+    volume = make_case_volume("oblique")
+    node = import_segments(write(labels, volume), CLASSES, volume, name="p")
+    layers = np.array([nested["liver"] * 1, nested["tumor"] * 4], np.uint8)
+    path = write_layers(layers, volume, [("liver", 0, 1), ("tumor", 1, 4), ("cyst", 0, 2)])
+    import_segments(path, CLASSES, volume, node, name="p")
+    found = masks_of(node, volume)
+    np.testing.assert_array_equal(found["liver"], nested["liver"])
+    np.testing.assert_array_equal(found["tumor"], nested["tumor"])
+    assert not found["cyst"].any()
+    import_segments(write(labels, volume), CLASSES, volume, node, name="p")
+    assert node.GetSegmentation().GetNumberOfLayers() == 1
+    np.testing.assert_array_equal(masks_of(node, volume)["liver"], labels == 1)
+
+
+def test_a_file_that_slicer_has_written_with_overlap_is_read(make_case_volume, make_segmentation, nested, tmp_path):
+    """Its numbers begin anew in each layer: names count."""
+    volume = make_case_volume("oblique")
+    drawn = make_segmentation("S", volume, nested)
+    assert slicer.util.saveNode(drawn, str(tmp_path / "S.seg.nrrd"))
+    node = import_segments(tmp_path / "S.seg.nrrd", CLASSES, volume, name="p")
+    for name, mask in masks_of(node, volume).items():
+        np.testing.assert_array_equal(mask, nested[name])
+
+
+def test_layers_without_names_are_refused(make_case_volume, nested, write_layers):
+    volume = make_case_volume("oblique")
+    layers = np.array([nested["liver"] * 1, nested["tumor"] * 4], np.uint8)
+    with pytest.raises(DataError, match="has 2 layers, and does not say which segments are in them"):
+        import_segments(write_layers(layers, volume, []), CLASSES, volume, name="p")
 
 
 @pytest.mark.parametrize("kind", GEOMETRIES)

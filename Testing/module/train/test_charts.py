@@ -58,6 +58,19 @@ def test_losses_and_dice_are_in_the_tables_and_in_the_colours_of_the_segments(ch
     assert charts.nodes["loss"].GetNumberOfPlotSeriesNodes() == 2
 
 
+def test_the_model_that_a_training_started_from_is_the_first_point(charts):
+    watch = FakeWatch()
+    first = {"epoch": 0, "mean_dice": 0.81, "dice": {"liver": 0.81, "tumor": None}, "val_loss": 0.4}
+    watch.validations.append(first)
+    assert charts.show(watch, CLASSES), "before any epoch"
+    assert charts.nodes["dice"].GetNumberOfPlotSeriesNodes() == 0, "a point is no line"
+    watch.add(2)
+    charts.show(watch, CLASSES)
+    assert column(charts, "validations", "epoch") == [0, 2] and column(charts, "losses", "epoch") == [1, 2]
+    assert column(charts, "validations", dice_column("liver")) == [0.81, 0.9]
+    assert charts.nodes["dice"].GetNumberOfPlotSeriesNodes() == 3 and charts.nodes["dice"].GetXAxisRange()[0] == 0
+
+
 def plot_widget(chart, scene):
     """Slicer's widget that shows a chart from now on."""
     node = scene.AddNewNodeByClass("vtkMRMLPlotViewNode")

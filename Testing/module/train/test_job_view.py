@@ -11,7 +11,7 @@ import pytest
 import slicer
 from tooltips import tooltip
 
-from MedSegTrainerLib.events import Advised, Epoch, EventLog, Finished, Warned
+from MedSegTrainerLib.events import Advised, Best, Epoch, EventLog, Finished, Validated, Warned
 
 panel, train, job, cases = fake.panel, fake.train, fake.job, fake.cases
 
@@ -28,6 +28,26 @@ def test_progress_best_dice_and_charts_follow_the_job(job, make_job):
     job.onTimer()
     assert job.ui.progressLabel.text == "epoch 4, 8 min left"
     assert job.charts.nodes["losses"].GetNumberOfRows() == 4
+
+
+def test_what_a_training_started_from_is_compared_with_its_best(panel, job, make_job, screenshot):
+    folder = make_job(start="/models/abdomen/model", state="running")
+    log = EventLog(folder.events_file)
+    job.follow(folder)
+    label = job.ui.startedLabel
+    assert label.visible and label.text == "started from abdomen" and tooltip(label) == "/models/abdomen/model"
+    log(Validated(epoch=0, minutes=0.1, mean_dice=0.5, dice={"liver": 0.5, "tumor": None}, per_case={}, metrics={}))
+    job.onTimer()
+    assert label.text == "started from abdomen: 0.50 -> 0.50" and job.charts.nodes["validations"].GetNumberOfRows() == 1
+    log(Best(epoch=0, mean_dice=0.5))
+    for event in fake.training():
+        log(event)
+    job.onTimer()
+    assert label.text == "started from abdomen: 0.50 -> 0.73"
+    assert job.ui.progressLabel.text == "epoch 3, 8 min left"
+    screenshot(panel.train.uiWidget, "train-started-from")
+    job.follow(make_job("from-nothing", events=fake.training(), state="running"))
+    assert not label.visible
 
 
 def test_a_chart_that_is_enlarged_has_a_way_back(panel, job, make_job):

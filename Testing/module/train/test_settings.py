@@ -27,7 +27,8 @@ def setting(key):
 def test_every_setting_of_a_training_is_there_but_those_of_the_panel():
     config = asdict(TrainConfig())
     keys = {f"{section}.{name}" for section, values in config.items() for name in values}
-    assert keys - all_settings().keys() == {"data.data_dir", "data.image_names", "data.label_name", "trainer.budget"}
+    by_the_panel = {"data.data_dir", "data.image_names", "data.label_name", "trainer.budget"}
+    assert keys - all_settings().keys() == {*by_the_panel, "start.model", "start.rename", "start.adapt"}
     assert {item.group for item in all_settings().values()} == set(GROUPS)
 
 

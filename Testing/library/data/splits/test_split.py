@@ -309,3 +309,41 @@ class TestClassesThatAPartLacks:
         assert "No training case has 'cyst'" in unlearned
         assert "Only test cases (c) have 'label 4'" in unseen
         assert not list(missing_classes(split, dict.fromkeys("abc", frozenset({1})), {1: "liver"}))
+
+
+class TestTrainedBefore:
+    """A training begins as a model, and must not be judged by the cases that trained it."""
+
+    @staticmethod
+    def split(count: int, trained: list[str], **settings: Any) -> Split:
+        cases = tuple(Case(name=name, images=(Path(name),), label=Path(name)) for name in MANY[:count])
+        return split_dataset(
+            Dataset(root=Path("data"), layout="", cases=cases), DataConfig(**settings), frozenset(trained)
+        )
+
+    def test_they_only_train(self) -> None:
+        split = self.split(40, MANY[:30])
+        assert sides(split) == MANY
+        assert not {*split.val, *split.test} & set(MANY[:30])
+        assert (len(split.val), len(split.test)) == (6, 4)  # ten are free: first those that validate
+        assert "none of the 30 that trained the model to begin with" in split.reason
+
+    def test_as_long_as_there_are_others_as_many_are_held_out_as_ever(self) -> None:
+        plain, split = self.split(40, []), self.split(40, MANY[:20])
+        assert (len(split.val), len(split.test)) == (len(plain.val), len(plain.test))
+
+    @pytest.mark.parametrize("by", ["random", "stratified"])
+    def test_a_single_free_case_validates(self, by: str) -> None:
+        split = self.split(5, MANY[:4], split_by=by)
+        assert split.val == (MANY[4],) and split.train == tuple(MANY[:4])
+
+    def test_where_all_trained_it_is_as_ever(self) -> None:
+        assert self.split(10, MANY[:10]) == self.split(10, [])
+
+    def test_a_fold_is_what_somebody_wants(self) -> None:
+        assert self.split(10, MANY[:9], fold=1) == self.split(10, [], fold=1)
+
+    def test_covering_classes_does_not_hold_them_out(self) -> None:
+        split = self.split(10, MANY[:8])
+        present = {name: frozenset({1, 2} if name in MANY[:8] else {1}) for name in MANY[:10]}
+        assert not set(cover_classes(split, present).val) & set(MANY[:8])

@@ -1,6 +1,6 @@
 import qt
-from MedSegTrainerUI.apply.model_list import SETTING, ModelList, forget_model, recent_models, remember_model
 from MedSegTrainerUI.jobs.job_list import JobList
+from MedSegTrainerUI.models.model_list import SETTING, ModelList, forget_model, recent_models, remember_model
 
 
 def test_recent_models_are_remembered_newest_first_and_once(scene):

@@ -4,7 +4,7 @@ import time
 import zipfile
 
 import pytest
-from MedSegTrainerUI.apply.model_card import card_html, card_tooltip, model_stamp, read_card, when
+from MedSegTrainerUI.models.model_card import card_html, card_tooltip, model_stamp, read_card, when
 
 from MedSegTrainerLib.errors import ModelError
 
@@ -47,6 +47,29 @@ class TestReading:
     def test_without_numbers_it_is_said_so(self, make_model):
         card = read_card(make_model(metrics={}))
         assert card.mean_dice is None and "was not measured" in card_html(card)
+
+
+class TestLineage:
+    def test_the_models_before_are_named_the_nearest_first(self, make_model):
+        cases = {str(number): {"images": [], "label": "", "part": "train"} for number in range(3)}
+        held_out = {"x": {"images": [], "label": "", "part": "val"}}
+        first = {"name": "abdomen", "when": "2026-01-30", "dice": None, "classes": ["liver"], "cases": cases}
+        second = {"name": "liver <2>", "when": "2026-03-01", "dice": 0.81, "classes": ["liver"],
+                  "cases": {"a": cases["0"], **held_out}}  # fmt: skip
+        card = read_card(make_model(training={"train_cases": ["a"], "val_cases": [], "lineage": [first, second]}))
+        known = [(one.name, one.cases, one.dice) for one in card.lineage]
+        assert known == [("liver <2>", 1, 0.81), ("abdomen", 3, None)]
+        nearest, before = "liver &lt;2&gt; (2026-03-01, 1 volume, Dice 0.81)", "abdomen (2026-01-30, 3 volumes)"
+        assert f"Started from {nearest}, that from {before}." in card_html(card)
+
+    def test_a_model_that_began_from_nothing_has_none(self, make_model):
+        card = read_card(make_model())
+        assert card.lineage == () and "Started from" not in card_html(card)
+
+    @pytest.mark.parametrize("lineage", [[{"name": "a"}], 5, [7], [{"name": "a", "when": "", "cases": [1]}]])
+    def test_a_damaged_one_is_told(self, make_model, lineage):
+        with pytest.raises(ModelError, match="its description is damaged"):
+            read_card(make_model(training={"lineage": lineage}))
 
 
 class TestNoModel:

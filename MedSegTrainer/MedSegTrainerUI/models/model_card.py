@@ -22,16 +22,29 @@ LOW_DICE = 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ancestor:
+    """A model that another began as. made: the day, as YYYY-MM-DD; cases: how many trained it."""
+
+    name: str
+    made: str
+    cases: int
+    dice: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """A model in facts.
 
-    channels: names of the images it takes, in order. spacing: mm (z, y, x). image_size: pixels (y, x) that 2D images
-    are resized to, or None. mirrors: whether it was trained with mirror images. trained, held_out: numbers of cases.
-    dice: class to mean Dice, None where not known; ``mean_dice`` over them. made: seconds since 1970.
+    dims: 2 or 3. members: of an ensemble, how many; else 0. channels: names of the images it takes, in order. spacing:
+    mm (z, y, x). image_size: pixels (y, x) that 2D images are resized to, or None. mirrors: whether it was trained with
+    mirror images. trained, held_out: numbers of cases. dice: class to mean Dice, None where not known; ``mean_dice``
+    over them. made: seconds since 1970. lineage: the models that it began as, the nearest first.
     """
 
     path: Path
     classes: tuple[LabelClass, ...]
+    dims: int
+    members: int
     channels: tuple[str, ...]
     spacing: tuple[float, float, float]
     image_size: tuple[int, int] | None
@@ -41,6 +54,7 @@ class ModelCard:
     dice: Mapping[str, float | None]
     mean_dice: float | None
     made: float
+    lineage: tuple[Ancestor, ...]
 
 
 def read_card(path: Path) -> ModelCard:
@@ -105,7 +119,8 @@ def card_html(card: ModelCard) -> str:
     entries = [_class_html(item, card.dice.get(item.name)) for item in first]
     if len(card.classes) > len(first):
         entries.append(_("and {n} more").format(n=len(card.classes) - len(first)))
-    lines = [" &nbsp; ".join(entries), html.escape(_quality(card)), html.escape(_training(card))]
+    about = (_quality(card), _training(card), _lineage(card))
+    lines = [" &nbsp; ".join(entries), *map(html.escape, about)]
     return "<br>".join([lines[0], *(f"<small>{line}</small>" for line in lines[1:] if line)])
 
 
@@ -153,6 +168,8 @@ def _card(path: Path, document: dict[str, Any], made: float) -> ModelCard:
     return ModelCard(
         path=path,
         classes=classes,
+        dims=int(plan["dims"]),
+        members=len(document.get("members", [])),
         channels=tuple(str(name) for name in plan["channel_names"]),
         spacing=(z, y, x),
         image_size=(int(size[0]), int(size[1])) if size else None,
@@ -162,6 +179,14 @@ def _card(path: Path, document: dict[str, Any], made: float) -> ModelCard:
         dice=dice,
         mean_dice=mean,
         made=made,
+        lineage=tuple(_ancestor(entry) for entry in reversed(training.get("lineage", []))),
+    )
+
+
+def _ancestor(entry: Mapping[str, Any]) -> Ancestor:
+    trained = [case for case in entry["cases"].values() if case["part"] == "train"]
+    return Ancestor(
+        name=str(entry["name"]), made=str(entry["when"]), cases=len(trained), dice=_number(entry.get("dice"))
     )
 
 
@@ -216,3 +241,17 @@ def _training(card: ModelCard) -> str:
     else:
         parts.append(_("{x:.3g} x {y:.3g} x {z:.3g} mm").format(x=x, y=y, z=z))
     return ", ".join(parts) + "."
+
+
+def _lineage(card: ModelCard) -> str:
+    """``Started from a (2026-03-01, 40 volumes), that from b (...).``; '' where it began from nothing."""
+    if not card.lineage:
+        return ""
+    return _("Started from {models}.").format(models=_(", that from ").join(map(_ancestor_text, card.lineage)))
+
+
+def _ancestor_text(one: Ancestor) -> str:
+    parts = [one.made, _("1 volume") if one.cases == 1 else _("{n} volumes").format(n=one.cases)]
+    if one.dice is not None:
+        parts.append(_("Dice {dice:.2f}").format(dice=one.dice))
+    return f"{one.name} ({', '.join(parts)})"

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerUI.apply.model_card import ModelCard, model_stamp, read_card, when
+from MedSegTrainerUI.models.model_card import ModelCard, model_stamp, read_card, when
 
 SETTING = "MedSegTrainer/RecentModels"  # JSON in one text: lists come back from QSettings in several forms
 REMEMBERED = 10

@@ -1,0 +1,1 @@
+"""Trained models: what there is to choose from, and what each of them is."""
