@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NAMES = ("train", "augment", "preprocess", "infer", "stages", "limit", "nnunet")
 """Modules of ``benchmarks``, each with ``comparisons(material)`` of two sides that share one table, or with
 ``section(material, arguments)``, a part of the document of its own, and ``show(section)``, its table; or with both."""
-ON_REQUEST = ("dice",)  # take too long to be done unasked
+ON_REQUEST = ("dice", "labels")  # take too long to be done unasked
 VOLUME, SMOKE_VOLUME = (96, 160, 160), (24, 64, 64)  # (z, y, x)
 
 
@@ -44,6 +44,7 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
         "-o", "--output", type=Path, metavar="FILE", default=Path("bench.json"), help="where results go (bench.json)"
     )
     _add_dice(parser.add_argument_group("dice: time to the Dice of MONAI's DynUNet recipe"))
+    _add_labels(parser.add_argument_group("labels: what gaps in labels cost, on --data with its --split-file"))
     arguments = parser.parse_args(argv)
     arguments.only = arguments.only.split(",")
     unknown = [name for name in arguments.only if name not in NAMES + ON_REQUEST]
@@ -80,6 +81,16 @@ def _add_dice(group: argparse._ArgumentGroup) -> None:
         help="light: with a batch and a network for a CPU (default: published)",
     )
     group.add_argument("--together", action="store_true", help="both sides at once, with half of the cores each")
+
+
+def _add_labels(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--arms", nargs="+", metavar="ARM", default=["complete"], help="see benchmarks/labels.py")
+    group.add_argument("--draws", type=int, default=5, metavar="N", help="of training cases and seeds (default: 5)")
+    group.add_argument("--cases", type=int, default=40, metavar="N", help="that a draw trains on (default: 40)")
+    group.add_argument("--epochs", type=int, default=75, metavar="N", help="of each training (default: 75)")
+    group.add_argument("--samples", type=int, default=80, metavar="N", help="patches of an epoch (default: 80)")
+    group.add_argument("--slice-axis", choices=("x", "y", "z"), default="y", help="of drawn slices (default: y)")
+    group.add_argument("--set", action="append", metavar="NAME=VALUE", default=[], help="setting of all trainings")
 
 
 def run(arguments: argparse.Namespace) -> int:

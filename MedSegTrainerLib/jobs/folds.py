@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib import atomic
+from MedSegTrainerLib.classes import unknown_classes
 from MedSegTrainerLib.config.job_settings import job_document
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.dataset import Case, Dataset
@@ -14,7 +16,7 @@ from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.data.splits.half_cases import half_names, write_halves
 from MedSegTrainerLib.data.splits.split import Split, fold_splits
 from MedSegTrainerLib.data.splits.used_cases import UsedCases, read_used_cases, record_cases
-from MedSegTrainerLib.errors import JobError, UsageError
+from MedSegTrainerLib.errors import JobError, UsageError, some
 from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.files.typed import fits
@@ -157,4 +159,19 @@ def _divided(dataset: Dataset, train: TrainConfig) -> list[dict[str, list[str]]]
     if twice or not all(split.val for split in splits) or len(splits) < 2:
         what = f"{twice[0]} is held out in several folds" if twice else "each of several folds must hold out cases"
         raise UsageError(f"{train.data.split_file} is no cross-validation: {what}. Correct its 'val' lists.")
+    _refuse_undrawn(splits, dataset)
     return [{"train": list(split.train), "val": list(split.val)} for split in splits]
+
+
+def _refuse_undrawn(splits: Sequence[Split], dataset: Dataset) -> None:
+    """Before any fold trains: each needs a training case for every class in which somebody looked for it."""
+    names = list(dataset.label_names.values())
+    unknown = {case.name: set(unknown_classes(names, case.drawn)) for case in dataset.cases}
+    for index, split in enumerate(splits):
+        nowhere = set.intersection(*(unknown[name] for name in split.train))
+        if nowhere:
+            listed = some([f"'{names[position - 1]}'" for position in sorted(nowhere)])
+            raise UsageError(
+                f"Fold {index} would train without a case in which {listed} was drawn. "
+                "Divide the cases by their classes (--set split_by=stratified), or ask for other --folds."
+            )

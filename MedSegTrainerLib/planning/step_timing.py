@@ -49,6 +49,7 @@ def _measure(plan: Plan, config: TrainConfig, device: torch.device) -> tuple[flo
         learner.loss.ramp = 1.0  # as most steps are: with the boundary term, where there is one
         images = torch.zeros((plan.batch_size, plan.network["in_channels"], *plan.patch_size), device=device)
         labels = torch.zeros((plan.batch_size, *plan.patch_size), dtype=torch.int16, device=device)
+        labels.fill_(len(plan.classes) + len(plan.label_codes) if plan.label_codes else 0)  # what takes longest
         labels[..., 0] = 1
         seconds = []
         for _ in range(1 + TIMED_STEPS):

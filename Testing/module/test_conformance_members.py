@@ -156,7 +156,9 @@ def test_menus_of_what_can_be_chosen() -> None:
     assert list(menu.actions()) == []
 
 
-@states("QAction.text", "QAction.triggered(bool)", "QWidget.addAction", "QToolButton.setMenu")
+@states("QAction.text", "QAction.triggered(bool)", "QAction.setCheckable", "QAction.setChecked", "QAction.setEnabled",
+        "QCursor.pos", "QMenu.aboutToShow()", "QMenu.addMenu", "QMenu.addSeparator", "QMenu.clear", "QMenu.popup",
+        "QWidget.addAction", "QToolButton.setMenu")  # fmt: skip
 def test_menus() -> None:
     button = qt.QToolButton()
     menu = qt.QMenu(button)
@@ -164,6 +166,19 @@ def test_menus() -> None:
     assert action.text == "Model folder..."
     button.setMenu(menu)
     assert emitted(action, "triggered(bool)", action.trigger) == [(False,)]
+    below = menu.addMenu("tumor: drawn")
+    choice = below.addAction("Not drawn here")
+    choice.setCheckable(True)
+    choice.setChecked(True)
+    assert emitted(choice, "triggered(bool)", choice.trigger) == [(False,)], "as it is after the click"
+    choice.setEnabled(False)
+    assert emitted(choice, "triggered(bool)", choice.trigger) == [] and not choice.enabled
+    menu.addSeparator()
+    assert [one.text for one in menu.actions()] == ["Model folder...", "tumor: drawn", ""]
+    assert emitted(menu, "aboutToShow()", lambda: menu.popup(qt.QCursor.pos())) == [()] and menu.visible
+    menu.close()
+    menu.clear()
+    assert len(menu.actions()) == 0 and below.actions()[0].text == "Not drawn here", "those below it are kept"
 
 
 @states("QComboBox.activated(int)", "QComboBox.addItem", "QComboBox.clear", "QComboBox.count", "QComboBox.currentIndex",

@@ -22,6 +22,7 @@ from MedSegTrainer import TRANSLATIONS
 
 CATALOGUES = sorted(TRANSLATIONS.glob("*.ts"))
 SAME = {  # words of both languages, and names
+    "ROI", "axial", "sagittal",
     "Alpha", "Betas", "Checkpoints", "Cutmix", "Dice", "Dimension", "Dropout", "Eta min", "Fold", "Folds", "Gamma",
     "MedSegTrainer", "Mixup", "Momentum", "Nesterov", "Norm", "PyTorch", "Segment", "T max", "Training", "Trainings",
     "ok",

@@ -185,8 +185,8 @@ def nothing_is_segmented(user: User) -> None:
 def different_names(user: User) -> None:
     user.draw("CT_1", "liver")
     user.draw("CT_2", "hepar")
+    user.have_environment()
     user.panel.data.ui.addAllButton.click()
-    user.panel.train.ui.startButton.click()
 
 
 Mistake = Callable[[User], None]
@@ -199,7 +199,7 @@ MISTAKES: dict[Mistake, tuple[str, ...]] = {
     model_that_was_deleted: ("gone", "Choose"),
     volume_without_segmentation: ("CT_2 has no segmentation", "Segment it in the Segment Editor"),
     nothing_is_segmented: ("No volume of the scene has a segmentation", "Segment one in the Segment Editor"),
-    different_names: ("CT_1 has 'liver', CT_2 has 'hepar'", "Merge"),
+    different_names: ("CT_1 has 'liver', which no other case has; CT_2 has 'hepar'", "Merge"),
 }
 
 

@@ -93,8 +93,8 @@ def _alone(rows: Sequence[CaseRow], classes: Sequence[SegmentClass]) -> Problem 
     for (case, own), (other, others) in permutations(owned.items(), 2):
         if own and others and all(having[name] == 1 for name in own):
             text = _(
-                "{case} has '{names}', which no other case has; {other} has '{others}'. Merge what is the same. What is "
-                "not drawn in a case counts as unknown there."
+                "{case} has '{names}', which no other case has; {other} has '{others}'. Merge what is the same. What "
+                "is not drawn in a case counts as unknown there."
             ).format(case=case, names=", ".join(own), other=other, others=", ".join(others))
             both = own[0], others[0]
             return Problem(text=text, blocks=False, severity="warning", action="merge", names=both)

@@ -58,7 +58,7 @@ def _allow_rows(ui: Ui, state: DataState) -> None:
     allow(
         ui.drawnButton,
         not state.rows and _("Select a row of the table first."),
-        _("Says what was drawn in the selected cases, and where: in a part of them, in single slices, inside a box."),
+        _("Says what was drawn in the selected cases, and where: everywhere, in single slices, or inside a box."),
     )
     allow(ui.removeButton, not state.rows and _("Select a row of the table first."), _("Removes the selected rows."))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.scene.case_drawing import Drawing
@@ -10,17 +12,19 @@ from MedSegTrainerUI.scene.drawn_classes import State
 from MedSegTrainerUI.shared.tables import Cell
 
 
-def drawn_cell(row: CaseRow, drawing: Drawing | None) -> Cell:
-    """``drawing``: None where the row was not looked at yet."""
-    if not row.use:
-        return Cell(tip=_("Without a check mark the network does not learn from it."))
-    if drawing is None:
-        return Cell(text="...", tip=_("Its segments are being looked at."), faint=True)
-    known = sum(state != "not drawn" for state in drawing.states.values())
-    number = _("all") if known == len(drawing.states) else _("{n} of {all}").format(n=known, all=len(drawing.states))
+def drawn_cell(row: CaseRow, drawing: Drawing | None, segments: Sequence[str]) -> Cell:
+    """How many classes were looked for, where it is not each, and which. drawing: None where the row was not looked at,
+    of which only its ``segments`` are known."""
+    if drawing is None or not row.use:
+        return Cell(text=", ".join(segments), tip="\n".join(segments), faint=not row.use)
+    known = [name for name, state in drawing.states.items() if state != "not drawn"]
     where = {"everywhere": "", "slices": _("slices"), "roi": _("ROI"), "box": _("box")}[row.region]
-    text = f"{number}, {where}" if where else number
-    return Cell(text=text, tip="\n".join([*_class_lines(drawing), region_line(row, drawing)]))
+    missing = len(known) < len(drawing.states)
+    number = _("{n} of {all}").format(n=len(known), all=len(drawing.states)) if missing else ""
+    before = ", ".join(text for text in (number, where) if text)
+    names = ", ".join(known)
+    tip = [*_class_lines(drawing), region_line(row, drawing), _("A click changes it.")]
+    return Cell(text=f"{before}: {names}" if before else names, tip="\n".join(tip if row.images == () else tip[:-1]))
 
 
 def region_line(row: CaseRow, drawing: Drawing) -> str:

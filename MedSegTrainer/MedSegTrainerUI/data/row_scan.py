@@ -20,10 +20,11 @@ VOXELS_OF_A_SEGMENT = 30_000  # to count so many voxels takes as long as to look
 
 
 class DataLook:
-    """``classes``, ``leftOut``, ``findings``, ``drawings`` (by the name of the row) and ``overlapping`` (whether any
-    segments do) are complete when it is ``done``.
+    """``classes``, ``leftOut``, ``findings``, ``drawings`` and ``overlapping`` (whether any segments do) are complete
+    when it is ``done``.
 
-    names: the class of a segment name where it is not the name itself; '' leaves the segment out.
+    drawings: by the name of the row. names: the class of a segment name where it is not the name itself; '' leaves the
+    segment out.
     """
 
     def __init__(self, rows: Sequence[CaseRow], names: Mapping[str, str], overlap: Overlap) -> None:

@@ -68,9 +68,8 @@ class DataSection:
 
     def _connect(self) -> None:
         ui = self.ui
-        shared = (data_tables.VOLUMES, data_tables.SEGMENTS)
-        titled = (data_tables.SEGMENTATION, data_tables.DRAWN, data_tables.FINDINGS)
-        shared_tables.prepare(ui.pairsTable, shared, dict.fromkeys(titled, 0))
+        shared = (data_tables.VOLUMES, data_tables.DRAWN)
+        shared_tables.prepare(ui.pairsTable, shared, {data_tables.SEGMENTATION: 0, data_tables.FINDINGS: 0})
         self._pairCells = shared_tables.ChangedCells(ui.pairsTable)
         self._classTable = ClassTable(self)
         for button, slot in (

@@ -13,7 +13,7 @@ from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.shared.tables import DOT_COLORS, SEVERITIES, Cell, format_ml
 
-USE, VOLUMES, SEGMENTATION, SEGMENTS, DRAWN, FINDINGS = range(6)
+USE, VOLUMES, SEGMENTATION, DRAWN, FINDINGS = range(5)
 LEARN, CLASS, CASES, ML = range(4)
 
 
@@ -29,8 +29,7 @@ def pair_cells(
             Cell(checked=row.use, tip=_("Whether the network learns from this case.")),
             Cell(text=", ".join(volume_names(row)), tip="\n".join(row.images or volume_names(row)), faint=not row.use),
             _segmentation_cell(row),
-            Cell(text=", ".join(segment_names(row)), tip="\n".join(segment_names(row)), faint=not row.use),
-            drawn_cell(row, drawings.get(row.name)),
+            drawn_cell(row, drawings.get(row.name), segment_names(row)),
             _findings_cell(row, findings.get(row.name, ()), row.name in unseen),
         ]
         for row in rows

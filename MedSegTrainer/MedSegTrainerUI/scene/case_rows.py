@@ -64,7 +64,8 @@ def read_rows(parameterNode: Node) -> list[CaseRow]:
         lists = {key: tuple(entry[key]) for key in ("images", "segments", "values")}
         values = {key: entry[key] for key in ("name", "use", "label")}
         roi = parameterNode.GetNodeReference(_roi_role(index))
-        rows.append(CaseRow(volumes=volumes, segmentation=segmentation, roi=roi, **values, **lists, **_labelled(entry)))
+        known = {**values, **lists, **_labelled(entry)}
+        rows.append(CaseRow(volumes=volumes, segmentation=segmentation, roi=roi, **known))
     return rows
 
 

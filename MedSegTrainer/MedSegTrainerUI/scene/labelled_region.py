@@ -119,7 +119,9 @@ def _look(row: CaseRow, part: Part | None) -> RegionFacts:
 
 def _slices_axis(row: CaseRow, there: np.ndarray) -> int:
     if not there.any():
-        raise DataError(_("Drawn in slices, and no slice has anything in it. Draw one, or say that it is done everywhere."))
+        raise DataError(
+            _("Drawn in slices, and no slice has anything in it. Draw one, or say that it is done everywhere.")
+        )
     if row.axis:
         return array_axis(row.volumes[0], row.axis)
     axis = find_slices_axis(there)

@@ -25,8 +25,8 @@ RowSegment = tuple[str, Segment, float, int | None]
 class SegmentClass:
     """A structure to learn. ``segments``: the names, as written, of the segments that it is made of.
 
-    color: 0-255 RGB and terminology of the first of them. drawn: in how many cases it was looked for; cases: in how many
-    it is not empty, too; ml: in all together, without those on disk. value: its number in label maps.
+    color: 0-255 RGB and terminology of the first of them. drawn: in how many cases it was looked for; cases: in how
+    many of these it is not empty; ml: in all together, without those on disk. value: its number in label maps.
     """
 
     name: str

@@ -19,7 +19,6 @@ from slicer.i18n import translate
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import DataConfig, TrainConfig
-from MedSegTrainerLib.config.settings import StartConfig
 from MedSegTrainerLib.errors import UsageError, did_you_mean
 from MedSegTrainerLib.files.json_input import parse_json, read_json_file
 
@@ -110,7 +109,7 @@ class Setting:
             return "Augmentation" if name in AUGMENTATION else "Data"
         if section == "trainer":
             return "Schedule" if name in SCHEDULE else "Checkpoints" if name in CHECKPOINTS else "Strategies"
-        return section.capitalize()
+        return "Strategies" if section == "start" else section.capitalize()
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -323,15 +322,18 @@ def training_config(
     minutes: int,
     data_dir: Path,
     device: str = "auto",
-    start: StartConfig = StartConfig(),  # noqa: B008  frozen
+    start: Mapping[str, Any] | None = None,
 ) -> TrainConfig:
-    """The configuration of a training on a folder; ``minutes`` 0: until somebody stops it. Changes go before device."""
-    values: dict[str, Any] = {"trainer.device": device, **({} if minutes else UNTIL_STOP), **changes}
+    """The configuration of a training on a folder; ``minutes`` 0: until somebody stops it. Changes go before device.
+
+    start: settings that say what it starts from.
+    """
+    values: dict[str, Any] = {"trainer.device": device, **({} if minutes else UNTIL_STOP), **changes, **(start or {})}
     values["data.data_dir"] = str(data_dir)
     values["trainer.budget"] = f"{minutes}m" if minutes else UNTIL_STOP_BUDGET
     sections = _by_section(values)
     classes = get_type_hints(TrainConfig)
-    return TrainConfig(start=start, **{section: classes[section](**given) for section, given in sections.items()})
+    return TrainConfig(**{section: classes[section](**given) for section, given in sections.items()})
 
 
 def data_config(changes: Mapping[str, Any]) -> DataConfig:

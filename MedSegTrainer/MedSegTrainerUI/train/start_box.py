@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Protocol
+from typing import Any, Protocol
 
 from slicer.i18n import tr as _
 
-from MedSegTrainerLib.config.settings import StartConfig
 from MedSegTrainerUI.models.model_card import ModelCard
 from MedSegTrainerUI.models.model_chooser import ModelChooser, why_no_model
 from MedSegTrainerUI.models.model_list import model_name
@@ -30,7 +29,7 @@ class StartSection(Protocol):
 
 
 class StartBox:
-    """The choice is kept in the parameters; ``config`` is what a job is told of it."""
+    """The choice is kept in the parameters; ``settings`` are what a job is told of it."""
 
     def __init__(self, section: StartSection) -> None:
         self._section, self.ui = section, section.ui
@@ -85,18 +84,18 @@ class StartBox:
         remedy = _("Set the check mark of 'Adapt' to go on with what fits, or choose another model.")
         return " ".join([*misfits, remedy])
 
-    def config(self) -> StartConfig:
-        """For the job, with the classes as they are called now."""
+    def settings(self) -> dict[str, Any]:
+        """For the job, by their keys, with the classes as they are called now."""
         parameters = open_scene(self._section.parameters)
         card = self.models.card(parameters.startModel)
         if card is None:
-            return StartConfig()
+            return {}
         names = [item.name for item in self._section.panel.classes()]
-        return StartConfig(
-            model=parameters.startModel,
-            rename=rename_entries(card, names, self._renamed()),
-            adapt=parameters.startAdapt,
-        )
+        return {
+            "start.model": parameters.startModel,
+            "start.rename": rename_entries(card, names, self._renamed()),
+            "start.adapt": parameters.startAdapt,
+        }
 
     @report_errors
     def onAdapt(self, checked: bool) -> None:

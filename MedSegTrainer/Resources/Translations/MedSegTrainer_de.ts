@@ -179,20 +179,24 @@
         <translation>Segmentierung</translation>
     </message>
     <message>
-        <source>Segments</source>
-        <translation>Segmente</translation>
-    </message>
-    <message>
         <source>Drawn</source>
-        <translation type="unfinished"></translation>
+        <translation>Zeichnung</translation>
     </message>
     <message>
         <source>What was looked for in this case, and where. A click on it changes that.</source>
-        <translation type="unfinished"></translation>
+        <translation>Wonach in diesem Fall gesucht wurde, und wo. Ein Klick darauf ändert das.</translation>
     </message>
     <message>
         <source>Findings</source>
         <translation>Status</translation>
+    </message>
+    <message>
+        <source>What was drawn</source>
+        <translation>Was gezeichnet ist</translation>
+    </message>
+    <message>
+        <source>Remove</source>
+        <translation>Entfernen</translation>
     </message>
     <message>
         <source>The volume of a new row. Several are channels of one case: the first is the one that was segmented.</source>
@@ -205,10 +209,6 @@
     <message>
         <source>Add</source>
         <translation>Hinzufügen</translation>
-    </message>
-    <message>
-        <source>Remove</source>
-        <translation>Entfernen</translation>
     </message>
     <message>
         <source>What the network learns: a class for each name that segments have. A double click gives it another name.</source>
@@ -851,19 +851,19 @@
     </message>
     <message>
         <source>Overlapping</source>
-        <translation type="unfinished"></translation>
+        <translation>Überlappend</translation>
     </message>
     <message>
         <source>Whether a voxel may have several classes, so that each is learned against all else; &apos;auto&apos;: where they overlap in the data.</source>
-        <translation type="unfinished"></translation>
+        <translation>Ob ein Voxel mehrere Klassen haben darf, sodass jede gegen alles andere gelernt wird; „auto“: wo sie sich in den Daten überlappen.</translation>
     </message>
     <message>
         <source>Labelled slices</source>
-        <translation type="unfinished"></translation>
+        <translation>Gelabelte Schichten</translation>
     </message>
     <message>
         <source>Axis of the patient whose slices are labelled where they have something in them, and unknown where not; &apos;auto&apos; finds it in each case.</source>
-        <translation type="unfinished"></translation>
+        <translation>Achse des Patienten, deren Schichten gelabelt sind, wo etwas in ihnen ist, und unbekannt, wo nicht; „auto“ findet sie in jedem Fall.</translation>
     </message>
     <message>
         <source>Flip axes</source>
@@ -928,6 +928,22 @@
     <message>
         <source>Whether to go on with what can be kept where the model does not fit the data.</source>
         <translation>Ob mit dem, was bleiben kann, weitergemacht wird, wo das Modell nicht zu den Daten passt.</translation>
+    </message>
+    <message>
+        <source>Rate factor</source>
+        <translation>Faktor der Rate</translation>
+    </message>
+    <message>
+        <source>What the learning rate is multiplied by, unless it is set.</source>
+        <translation>Womit die Lernrate multipliziert wird, wenn sie nicht gesetzt ist.</translation>
+    </message>
+    <message>
+        <source>Frozen share</source>
+        <translation>Eingefrorener Anteil</translation>
+    </message>
+    <message>
+        <source>Share of the training in which nothing but the last layer learns, and the first one of new channels.</source>
+        <translation>Anteil des Trainings, in dem nur die letzte Schicht lernt und bei neuen Kanälen die erste.</translation>
     </message>
     <message>
         <source>Type</source>
@@ -1825,7 +1841,7 @@
     </message>
     <message>
         <source>{case} has &apos;{names}&apos;, which no other case has; {other} has &apos;{others}&apos;. Merge what is the same. What is not drawn in a case counts as unknown there.</source>
-        <translation type="unfinished">{case} hat „{names}“, {other} hat „{others}“: Keine Klasse kommt in beiden vor. Zusammenfassen, was dasselbe ist, und auslassen, was nicht überall segmentiert wurde.</translation>
+        <translation>{case} hat „{names}“, was kein anderer Fall hat; {other} hat „{others}“. Zusammenfassen, was dasselbe ist. Was in einem Fall nicht gezeichnet ist, gilt dort als unbekannt.</translation>
     </message>
 </context>
 <context>
@@ -1871,8 +1887,8 @@
         <translation>Zuerst eine Zeile der Tabelle auswählen.</translation>
     </message>
     <message>
-        <source>Says what was drawn in the selected cases, and where: in a part of them, in single slices, inside a box.</source>
-        <translation type="unfinished"></translation>
+        <source>Says what was drawn in the selected cases, and where: everywhere, in single slices, or inside a box.</source>
+        <translation>Sagt, was in den ausgewählten Fällen gezeichnet ist, und wo: überall, in einzelnen Schichten oder in einem Kasten.</translation>
     </message>
     <message>
         <source>Removes the selected rows.</source>
@@ -1915,134 +1931,126 @@
     <name>data.drawn_menu</name>
     <message>
         <source>These cases lie in a folder: its drawn.json says what was drawn in them.</source>
-        <translation type="unfinished"></translation>
+        <translation>Diese Fälle liegen in einem Ordner: Seine drawn.json sagt, was in ihnen gezeichnet ist.</translation>
     </message>
     <message>
         <source>Drawn here</source>
-        <translation type="unfinished"></translation>
+        <translation>Hier gezeichnet</translation>
     </message>
     <message>
         <source>Looked for, and not there</source>
-        <translation type="unfinished"></translation>
+        <translation>Gesucht und nicht da</translation>
     </message>
     <message>
         <source>Not drawn here: what is there is not learned</source>
-        <translation type="unfinished"></translation>
+        <translation>Hier nicht gezeichnet: was da ist, wird nicht gelernt</translation>
     </message>
     <message>
         <source>Not drawn here</source>
-        <translation type="unfinished"></translation>
+        <translation>Hier nicht gezeichnet</translation>
     </message>
     <message>
         <source>Drawn everywhere in the volume</source>
-        <translation type="unfinished"></translation>
+        <translation>Überall im Volumen gezeichnet</translation>
     </message>
     <message>
         <source>Drawn in the slices that have something in them</source>
-        <translation type="unfinished"></translation>
+        <translation>In den Schichten gezeichnet, in denen etwas ist</translation>
     </message>
     <message>
         <source>Direction found from what is drawn</source>
-        <translation type="unfinished"></translation>
+        <translation>Richtung aus dem Gezeichneten gefunden</translation>
     </message>
     <message>
         <source>{direction} slices</source>
-        <translation type="unfinished"></translation>
+        <translation>{direction}e Schichten</translation>
     </message>
     <message>
         <source>Drawn inside a ROI: there is none, make one in the module Markups</source>
-        <translation type="unfinished"></translation>
+        <translation>In einer ROI gezeichnet: Es gibt keine, eine im Modul Markups anlegen</translation>
     </message>
     <message>
         <source>Drawn inside the ROI</source>
-        <translation type="unfinished"></translation>
+        <translation>In der ROI gezeichnet</translation>
     </message>
 </context>
 <context>
     <name>data.drawn_texts</name>
     <message>
-        <source>Without a check mark the network does not learn from it.</source>
-        <translation type="unfinished">Ohne Häkchen lernt das Netz nicht daraus.</translation>
-    </message>
-    <message>
-        <source>Its segments are being looked at.</source>
-        <translation type="unfinished">Seine Segmente werden durchgesehen.</translation>
-    </message>
-    <message>
-        <source>all</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>{n} of {all}</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
         <source>slices</source>
-        <translation type="unfinished"></translation>
+        <translation>Schichten</translation>
     </message>
     <message>
         <source>ROI</source>
-        <translation type="unfinished"></translation>
+        <translation>ROI</translation>
     </message>
     <message>
         <source>box</source>
-        <translation type="unfinished"></translation>
+        <translation>Kasten</translation>
+    </message>
+    <message>
+        <source>{n} of {all}</source>
+        <translation>{n} von {all}</translation>
+    </message>
+    <message>
+        <source>A click changes it.</source>
+        <translation>Ein Klick ändert es.</translation>
     </message>
     <message>
         <source>Drawn in the slices that have something in them: {n} {direction} ones.</source>
-        <translation type="unfinished"></translation>
+        <translation>In den Schichten gezeichnet, in denen etwas ist ({direction}): {n}.</translation>
     </message>
     <message>
         <source>Drawn in the slices that have something in them.</source>
-        <translation type="unfinished"></translation>
+        <translation>In den Schichten gezeichnet, in denen etwas ist.</translation>
     </message>
     <message>
         <source>Drawn inside the ROI {name}.</source>
-        <translation type="unfinished"></translation>
+        <translation>In der ROI {name} gezeichnet.</translation>
     </message>
     <message>
         <source>Drawn inside a box that its folder names.</source>
-        <translation type="unfinished"></translation>
+        <translation>In einem Kasten gezeichnet, den sein Ordner nennt.</translation>
     </message>
     <message>
         <source>Drawn everywhere in the volume.</source>
-        <translation type="unfinished"></translation>
+        <translation>Überall im Volumen gezeichnet.</translation>
     </message>
     <message>
         <source>sagittal</source>
-        <translation type="unfinished"></translation>
+        <translation>sagittal</translation>
     </message>
     <message>
         <source>coronal</source>
-        <translation type="unfinished"></translation>
+        <translation>koronal</translation>
     </message>
     <message>
         <source>axial</source>
-        <translation type="unfinished"></translation>
+        <translation>axial</translation>
     </message>
     <message>
         <source>drawn</source>
-        <translation type="unfinished"></translation>
+        <translation>gezeichnet</translation>
     </message>
     <message>
         <source>looked for, not there</source>
-        <translation type="unfinished"></translation>
+        <translation>gesucht, nicht da</translation>
     </message>
     <message>
         <source>not drawn</source>
-        <translation type="unfinished"></translation>
+        <translation>nicht gezeichnet</translation>
     </message>
     <message>
         <source>Drawn: {names}.</source>
-        <translation type="unfinished"></translation>
+        <translation>Gezeichnet: {names}.</translation>
     </message>
     <message>
         <source>Looked for, and not there: {names}.</source>
-        <translation type="unfinished"></translation>
+        <translation>Gesucht und nicht da: {names}.</translation>
     </message>
     <message>
         <source>Not drawn, so nothing is known of it: {names}.</source>
-        <translation type="unfinished"></translation>
+        <translation>Nicht gezeichnet, also ist nichts darüber bekannt: {names}.</translation>
     </message>
 </context>
 <context>
@@ -2160,7 +2168,7 @@
     </message>
     <message>
         <source>Cases that have it; it was looked for in {n}.</source>
-        <translation type="unfinished"></translation>
+        <translation>Fälle, die sie haben; gesucht wurde sie in {n}.</translation>
     </message>
     <message>
         <source>Double-click to rename.</source>
@@ -3097,31 +3105,31 @@
     </message>
     <message>
         <source>Nothing of the chosen classes was drawn here.</source>
-        <translation type="unfinished">Hier ist kein Segment der gewählten Klassen.</translation>
+        <translation>Von den gewählten Klassen ist hier nichts gezeichnet.</translation>
     </message>
     <message>
         <source>If they are there, segment them, or take the check mark away.</source>
-        <translation type="unfinished"></translation>
+        <translation>Sind sie da, sie segmentieren oder das Häkchen wegnehmen.</translation>
     </message>
     <message>
         <source>All segments are empty: they count as looked for and not there. Is that so?</source>
-        <translation type="unfinished"></translation>
+        <translation>Alle Segmente sind leer: Sie gelten als gesucht und nicht da. Ist das so?</translation>
     </message>
     <message>
         <source>All segments are empty, so no slice was drawn.</source>
-        <translation type="unfinished">Alle Segmente sind leer.</translation>
+        <translation>Alle Segmente sind leer, also ist keine Schicht gezeichnet.</translation>
     </message>
     <message>
         <source>Move the ROI, or choose where it was drawn with a click in the column &apos;Drawn&apos;.</source>
-        <translation type="unfinished"></translation>
+        <translation>Die ROI verschieben oder mit einem Klick in der Spalte „Zeichnung“ wählen, wo gezeichnet ist.</translation>
     </message>
     <message>
         <source>Nothing is drawn inside the ROI {name}.</source>
-        <translation type="unfinished"></translation>
+        <translation>In der ROI {name} ist nichts gezeichnet.</translation>
     </message>
     <message>
         <source>{percent} % of what is drawn lies outside of the ROI, and is not learned.</source>
-        <translation type="unfinished"></translation>
+        <translation>{percent} % des Gezeichneten liegen außerhalb der ROI und werden nicht gelernt.</translation>
     </message>
     <message>
         <source>Is it the segmentation of another volume, or under another transform?</source>
@@ -3193,15 +3201,15 @@
     </message>
     <message>
         <source>&apos;{name}&apos; was looked for and is in no case.</source>
-        <translation type="unfinished"></translation>
+        <translation>„{name}“ wurde gesucht und ist in keinem Fall.</translation>
     </message>
     <message>
         <source>&apos;{name}&apos; is drawn in no case.</source>
-        <translation type="unfinished"></translation>
+        <translation>„{name}“ ist in keinem Fall gezeichnet.</translation>
     </message>
     <message>
         <source>Draw it in one, or leave the class out.</source>
-        <translation type="unfinished"></translation>
+        <translation>Sie in einem zeichnen oder die Klasse weglassen.</translation>
     </message>
     <message>
         <source>Spelled differently, and taken for one class: {names}.</source>
@@ -3236,11 +3244,11 @@
     </message>
     <message>
         <source>In {first} {one} is the value of voxels that nobody labelled, and in {second} {other}: they cannot be trained together. Take the check marks of one folder away.</source>
-        <translation type="unfinished"></translation>
+        <translation>In {first} ist {one} der Wert der Voxel, die niemand gelabelt hat, und in {second} {other}: Sie lassen sich nicht zusammen trainieren. Die Häkchen eines der Ordner wegnehmen.</translation>
     </message>
     <message>
         <source>{case} comes from a folder where {value} is the value of voxels that nobody labelled, which cases of the scene cannot have. Take its check mark away.</source>
-        <translation type="unfinished"></translation>
+        <translation>{case} kommt aus einem Ordner, in dem {value} der Wert der Voxel ist, die niemand gelabelt hat; Fälle der Szene können ihn nicht haben. Das Häkchen wegnehmen.</translation>
     </message>
 </context>
 <context>
@@ -3284,23 +3292,23 @@
     <name>scene.labelled_region</name>
     <message>
         <source>Drawn in slices, and no slice has anything in it. Draw one, or say that it is done everywhere.</source>
-        <translation type="unfinished"></translation>
+        <translation>In Schichten gezeichnet, und in keiner ist etwas. Eine zeichnen oder sagen, dass überall gezeichnet ist.</translation>
     </message>
     <message>
         <source>Which slices were drawn cannot be told from what is there: axial, coronal or sagittal ones. Choose it with a click in the column &apos;Drawn&apos;.</source>
-        <translation type="unfinished"></translation>
+        <translation>Welche Schichten gezeichnet sind, ist nicht zu erkennen: axiale, koronale oder sagittale. Es mit einem Klick in der Spalte „Zeichnung“ wählen.</translation>
     </message>
     <message>
         <source>The ROI inside of which it was drawn is gone. Choose another with a click in the column &apos;Drawn&apos;.</source>
-        <translation type="unfinished"></translation>
+        <translation>Die ROI, in der gezeichnet ist, gibt es nicht mehr. Mit einem Klick in der Spalte „Zeichnung“ eine andere wählen.</translation>
     </message>
     <message>
         <source>The ROI {name} has no size. Place it in the views first.</source>
-        <translation type="unfinished"></translation>
+        <translation>Die ROI {name} hat keine Größe. Sie zuerst in den Ansichten platzieren.</translation>
     </message>
     <message>
         <source>The ROI {roi} lies outside of the volume {volume}.</source>
-        <translation type="unfinished"></translation>
+        <translation>Die ROI {roi} liegt außerhalb des Volumens {volume}.</translation>
     </message>
 </context>
 <context>
@@ -3583,12 +3591,16 @@
         <translation>Oben Trainingsdaten hinzufügen: Volumina mit ihren Segmentierungen.</translation>
     </message>
     <message>
+        <source>the network is chosen for them when training starts</source>
+        <translation>das Netz wird beim Start passend gewählt</translation>
+    </message>
+    <message>
         <source>the network is {name}, as set under Advanced</source>
         <translation>das Netz ist {name}, wie unter „Erweitert“ eingestellt</translation>
     </message>
     <message>
-        <source>the network is chosen for them when training starts</source>
-        <translation>das Netz wird beim Start passend gewählt</translation>
+        <source>the network is that of the model</source>
+        <translation>das Netz ist das des Modells</translation>
     </message>
     <message>
         <source>{cases}; {chosen}.</source>

@@ -49,8 +49,8 @@ def undrawn_classes(classes: Sequence[LabelClass], training: Sequence[CaseScan])
                 kind="class that was drawn in no training case",
                 message=f"'{item.name}' was drawn in none of the {len(training)} training cases: nothing can be "
                 "learned of it.",
-                remedy="Draw it in one of them, or name cases in which it was drawn as training cases in a "
-                "--split-file.",
+                remedy="Draw it in one of them, divide the cases by their classes (--set split_by=stratified), or name "
+                "training cases in a --split-file.",
             )
 
 

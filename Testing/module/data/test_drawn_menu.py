@@ -6,6 +6,7 @@ from MedSegTrainerUI.data.tables import DRAWN, FINDINGS
 from tooltips import tooltip
 
 SHAPE = (6, 8, 10)
+BOTH, ONE = "liver, tumor", "1 of 2: liver"
 CHOICES = {
     "drawn": "Drawn here", "absent": "Looked for, and not there", "not drawn": "Not drawn here",
     "left": "Not drawn here: what is there is not learned",
@@ -58,7 +59,7 @@ def choose(data, *path):
 
 
 def test_the_menu_says_what_is_so_in_the_selected_case(data):
-    assert texts(data) == ["all", "all", "1 of 2"]
+    assert texts(data) == [BOTH, BOTH, ONE]
     assert not data.ui.drawnButton.enabled and tooltip(data.ui.drawnButton) == "Select a row of the table first."
     select(data, 1)
     assert data.ui.drawnButton.enabled
@@ -75,16 +76,16 @@ def test_the_menu_says_what_is_so_in_the_selected_case(data):
 def test_a_class_is_said_to_be_absent_not_drawn_and_drawn_again(data, panel):
     select(data, 2)
     choose(data, "tumor", CHOICES["absent"])
-    assert texts(data) == ["all", "all", "all"]
+    assert texts(data) == [BOTH] * 3
     content = panel.rows()[2].segmentation.GetSegmentation()
     assert content.GetNthSegment(1).GetName() == "tumor"
     select(data, 0, 2)
     choose(data, "tumor", CHOICES["left"])
-    assert texts(data) == ["1 of 2", "all", "1 of 2"] and content.GetNumberOfSegments() == 2
+    assert texts(data) == [ONE, BOTH, ONE] and content.GetNumberOfSegments() == 2
     choose(data, "tumor", CHOICES["drawn"])
-    assert texts(data) == ["all", "all", "1 of 2"], "only where there is something"
+    assert texts(data) == [BOTH, BOTH, ONE], "only where there is something"
     choose(data, "tumor", CHOICES["absent"])
-    assert texts(data) == ["all", "all", "all"]
+    assert texts(data) == [BOTH] * 3
 
 
 def test_a_class_that_no_case_has_any_more_keeps_the_training_from_starting(data):
@@ -99,12 +100,12 @@ def test_where_it_was_drawn_is_chosen_for_several_cases_at_once(data, panel):
     select(data, 0, 2)
     slices = "Drawn in the slices that have something in them"
     choose(data, slices, "axial slices")
-    assert texts(data) == ["all, slices", "all", "1 of 2, slices"]
+    assert texts(data) == [f"slices: {BOTH}", BOTH, "1 of 2, slices: liver"]
     assert "3 axial ones" in data.ui.pairsTable.item(0, DRAWN).toolTip()
     assert [(row.region, row.axis) for row in panel.rows()] == [("slices", "z"), ("everywhere", ""), ("slices", "z")]
     assert [action.checked for action in entries(data, slices).values()] == [False, True, False, False]
     choose(data, "Drawn everywhere in the volume")
-    assert texts(data) == ["all", "all", "1 of 2"]
+    assert texts(data) == [BOTH, BOTH, ONE]
 
 
 def test_a_roi_is_chosen_and_missed_when_it_is_gone(data, panel, make_roi, wait_for):
@@ -114,7 +115,7 @@ def test_a_roi_is_chosen_and_missed_when_it_is_gone(data, panel, make_roi, wait_
     assert not entries(data)[note].enabled
     roi = make_roi(panel.rows()[0].volumes[0], (0, 0, 0), (9, 7, 5), "R & D")
     choose(data, "Drawn inside the ROI", "R && D")
-    assert texts(data)[0] == "all, ROI" and panel.rows()[0].roi is roi and data.problem() == ""
+    assert texts(data)[0] == f"ROI: {BOTH}" and panel.rows()[0].roi is roi and data.problem() == ""
     slicer.mrmlScene.RemoveNode(roi)
     wait_for(lambda: "is gone" in data.problem())
     assert "is gone" in texts(data, FINDINGS)[0]
@@ -151,7 +152,7 @@ def test_it_survives_a_saved_scene(data, panel, module_widget, tmp_path):
     slicer.mrmlScene.Import()
     panel.refresh()
     assert [(row.name, row.region, row.axis) for row in panel.rows()] == before
-    assert data.problem() and texts(data)[0] == "1 of 2, slices"
+    assert data.problem() and texts(data)[0] == "1 of 2, slices: liver"
 
 
 def test_menus_do_not_pile_up(data):
@@ -170,7 +171,7 @@ def test_cases_of_a_folder_are_only_shown(data, panel):
 
     files = {"images": ("/d/a.nii",), "label": "/d/l.nii", "segments": ("liver", "tumor"), "values": (1, 2)}
     data.write([*panel.rows(), CaseRow(name="F", drawn=("tumor",), **files)])
-    assert texts(data)[3] == "1 of 2"
+    assert texts(data)[3] == "1 of 2: tumor"
     select(data, 3)
     ((text, action),) = entries(data).items()
     assert text == "These cases lie in a folder: its drawn.json says what was drawn in them." and not action.enabled

@@ -12,30 +12,36 @@ SOME = Drawing(states={"liver": "drawn", "tumor": "absent", "cyst": "not drawn"}
 ROW = CaseRow(name="A")
 
 
+def cell_of(row, drawing):
+    return drawn_cell(row, drawing, ["Segment_1"])
+
+
 def test_how_many_classes_were_looked_for_is_shown_and_which_in_the_tooltip():
-    assert drawn_cell(ROW, ALL).text == "all"
-    cell = drawn_cell(ROW, SOME)
-    assert cell.text == "2 of 3"
+    assert cell_of(ROW, ALL).text == "liver, tumor"
+    cell = cell_of(ROW, SOME)
+    assert cell.text == "2 of 3: liver, tumor"
     assert cell.tip.splitlines() == [
         "Drawn: liver.", "Looked for, and not there: tumor.", "Not drawn, so nothing is known of it: cyst.",
-        "Drawn everywhere in the volume.",
+        "Drawn everywhere in the volume.", "A click changes it.",
     ]  # fmt: skip
 
 
 def test_where_it_was_drawn_is_shown():
     slices = replace(ROW, region="slices")
-    assert drawn_cell(slices, SOME).text == "2 of 3, slices"
-    assert drawn_cell(slices, replace(ALL, axis="z", slices=12)).tip.endswith(
-        "Drawn in the slices that have something in them: 12 axial ones."
-    )
-    assert drawn_cell(slices, ALL).tip.endswith("Drawn in the slices that have something in them.")
+    assert cell_of(slices, SOME).text == "2 of 3, slices: liver, tumor"
+    twelve = cell_of(slices, replace(ALL, axis="z", slices=12)).tip
+    assert "Drawn in the slices that have something in them: 12 axial ones." in twelve.splitlines()
+    assert "Drawn in the slices that have something in them." in cell_of(slices, ALL).tip.splitlines()
     roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "left half")
-    cell = drawn_cell(replace(ROW, region="roi", roi=roi), ALL)
-    assert cell.text == "all, ROI" and cell.tip.endswith("Drawn inside the ROI left half.")
-    cell = drawn_cell(replace(ROW, region="box", box=((0, 0, 0), (1, 1, 1))), ALL)
-    assert cell.text == "all, box" and "its folder" in cell.tip
+    cell = cell_of(replace(ROW, region="roi", roi=roi), ALL)
+    assert cell.text == "ROI: liver, tumor" and "Drawn inside the ROI left half." in cell.tip.splitlines()
+    cell = cell_of(replace(ROW, region="box", images=("a.nii",), box=((0, 0, 0), (1, 1, 1))), ALL)
+    assert cell.text == "box: liver, tumor" and cell.tip.endswith("Drawn inside a box that its folder names.")
 
 
-def test_a_row_that_was_not_looked_at_yet_or_is_not_used():
-    assert drawn_cell(ROW, None).text == "..."
-    assert drawn_cell(replace(ROW, use=False), None).text == ""
+def test_a_row_that_was_not_looked_at_or_is_not_used_shows_its_segments():
+    assert (cell_of(ROW, None).text, cell_of(ROW, None).faint) == ("Segment_1", False)
+    assert (cell_of(replace(ROW, use=False), ALL).text, cell_of(replace(ROW, use=False), None).faint) == (
+        "Segment_1",
+        True,
+    )

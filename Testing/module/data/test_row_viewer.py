@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import qt
 import slicer
-from MedSegTrainerUI.data.tables import FINDINGS, SEGMENTS, USE, VOLUMES
+from MedSegTrainerUI.data.tables import DRAWN, FINDINGS, SEGMENTATION, USE, VOLUMES
 from MedSegTrainerUI.scene.case_checks import Finding
 from MedSegTrainerUI.scene.row_views import speaks_of
 
@@ -36,11 +36,16 @@ def test_a_click_on_a_row_shows_its_volume_with_its_segmentation_alone(panel, ca
     before = slice_views.layers()
     click(panel, 1, USE)
     assert slice_views.layers() == before, "the check mark shows nothing"
-    for column in (VOLUMES, SEGMENTS, FINDINGS):
+    for column in (VOLUMES, SEGMENTATION, FINDINGS):
         click(panel, 1, column)
         assert set(slice_views.layers().values()) == {(cases[1].volumes[0].GetID(), None)}
     shown = [bool(row.segmentation.GetDisplayNode().GetVisibility()) for row in cases]
     assert shown == [False, True, False]
+    click(panel, 2, DRAWN)
+    assert panel.data._drawnMenu.menu.visible and set(slice_views.layers().values()) == {
+        (cases[1].volumes[0].GetID(), None)
+    }, "a menu, and nothing else"
+    panel.data._drawnMenu.menu.close()
     click(panel, 2, VOLUMES)
     assert [bool(row.segmentation.GetDisplayNode().GetVisibility()) for row in cases] == [False, False, True]
 

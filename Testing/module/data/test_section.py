@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import qt
 import slicer
-from MedSegTrainerUI.data.tables import CLASS, DRAWN, FINDINGS, LEARN, SEGMENTATION, SEGMENTS, USE
+from MedSegTrainerUI.data.tables import CLASS, DRAWN, FINDINGS, LEARN, SEGMENTATION, USE
 from tooltips import tooltip
 
 from MedSegTrainerLib import atomic
@@ -82,9 +82,8 @@ def test_an_empty_scene_says_how_to_begin(data):
 def test_one_click_fills_the_table(three, data, panel):
     ui = data.ui
     assert [row.name for row in panel.rows()] == ["CT_01", "CT_02", "CT_03"]
-    assert texts(ui.pairsTable, SEGMENTS) == ["liver, tumor", "liver, tumor", "liver"]
     assert texts(ui.pairsTable, FINDINGS) == ["ok", "ok", "ok"]
-    assert texts(ui.pairsTable, DRAWN) == ["all", "all", "1 of 2"]
+    assert texts(ui.pairsTable, DRAWN) == ["liver, tumor", "liver, tumor", "1 of 2: liver"]
     assert texts(ui.classesTable, CLASS) == ["liver", "tumor"]
     assert ui.statusLabel.text == "3 volumes, 2 classes, ready" and data.problem() == ""
     ui.addAllButton.click()
@@ -246,7 +245,7 @@ def test_the_cases_of_a_folder_become_rows(data, panel, folder):
     data.onTimer()
     (row,) = panel.rows()
     assert (row.name, row.drawn, row.region, row.box) == ("a", ("tumor",), "box", ((0, 0, 1), (9, 9, 2)))
-    assert row.ignore_label == 255 and texts(data.ui.pairsTable, DRAWN)[0] == "1 of 2, box"
+    assert row.ignore_label == 255 and texts(data.ui.pairsTable, DRAWN)[0] == "1 of 2, box: tumor"
     assert [(item.name, item.value) for item in panel.classes()] == [("liver", 2), ("tumor", 5)]
     assert not list(folder.glob("jobs/*"))
 

@@ -21,8 +21,9 @@ def choose(train, path):
 
 
 def start_of(panel):
-    """The section ``start`` of the newest job."""
-    return panel.environment.started[-1].read_document()["config"]["start"]
+    """What the newest job starts from."""
+    config = panel.environment.started[-1].read_document()["config"]["start"]
+    return {name: config[name] for name in ("model", "rename", "adapt")}
 
 
 def told(train):
@@ -56,6 +57,7 @@ def test_the_job_gets_the_model(panel, train, ui, cases, make_model, screenshot)
     model = make_model()
     choose(train, model)
     assert told(train) == "Kept: liver. Dropped: tumor." and recent_models() == [str(model)]
+    assert ui.planLabel.text.endswith("; the network is that of the model.")
     screenshot(train.uiWidget, "train-start-from")
     ui.adaptCheckBox.click()
     ui.startButton.click()
@@ -90,7 +92,7 @@ def test_one_class_of_the_model_can_become_two(panel, train, ui, cases, make_mod
     ui.renameSelector.setCurrentIndex(0)
     (same,) = menu(train)
     assert same.checked and not same.enabled, "by its name"
-    assert train.start.config().rename == ["liver=liver", "liver=left lobe"]
+    assert train.start.settings()["start.rename"] == ["liver=liver", "liver=left lobe"]
 
 
 def test_equal_names_need_no_row(panel, train, ui, cases, make_model):
