@@ -14,7 +14,6 @@ import qt
 import slicer
 
 SHAPE = (24, 32, 32)
-SETTINGS = {**played.SMALL, "data.normalization_type": "zscore", "trainer.early_stopping": "no"}
 
 
 @pytest.fixture(autouse=True)
@@ -61,10 +60,10 @@ def test_overlap_is_trained_applied_compared_and_started_from(
         make_phantom(number)
     panel.data.ui.addAllButton.click()
     assert panel.data.problem() == "" and "each is learned by itself" in panel.data.ui.problemLabel.text
-    session.set_advanced(SETTINGS)
+    session.set_advanced(played.SMALL)
     watch = session.start_training()
     job = panel.train.job
-    wait_for(lambda: not watch.working or (watch.best and watch.best["mean_dice"] > 0.8), 10 * played.MINUTE)
+    wait_for(lambda: not watch.working or (watch.best and watch.best["mean_dice"] > 0.7), 10 * played.MINUTE)
     job.ui.stopKeepButton.click()
     wait_for(lambda: not watch.working, 5 * played.MINUTE)
     assert watch.folder.model.exists(), job.ui.endingLabel.text

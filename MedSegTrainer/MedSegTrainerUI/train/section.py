@@ -281,11 +281,11 @@ class TrainSection:
         if not count:
             return _("Add training data above: volumes with their segmentations.")
         network = changes.get("network.type")
-        chosen = (
-            _("the network is {name}, as set under Advanced").format(name=network)
-            if network
-            else _("the network is chosen for them when training starts")
-        )
+        chosen = _("the network is chosen for them when training starts")
+        if network:
+            chosen = _("the network is {name}, as set under Advanced").format(name=network)
+        elif self.parameters is not None and self.parameters.startModel:
+            chosen = _("the network is that of the model")
         text = _("{cases}; {chosen}.").format(cases=split_text(count, changes), chosen=chosen)
         if "trainer.epochs" in changes:
             epochs = changes["trainer.epochs"]

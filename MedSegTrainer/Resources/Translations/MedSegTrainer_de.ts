@@ -931,11 +931,11 @@
     </message>
     <message>
         <source>Rate factor</source>
-        <translation>Faktor der Lernrate</translation>
+        <translation>Faktor der Rate</translation>
     </message>
     <message>
         <source>What the learning rate is multiplied by, unless it is set.</source>
-        <translation>Womit die Lernrate malgenommen wird, wenn sie nicht festgelegt ist.</translation>
+        <translation>Womit die Lernrate multipliziert wird, wenn sie nicht gesetzt ist.</translation>
     </message>
     <message>
         <source>Frozen share</source>
@@ -943,7 +943,7 @@
     </message>
     <message>
         <source>Share of the training in which nothing but the last layer learns, and the first one of new channels.</source>
-        <translation>Anteil des Trainings, in dem nur die letzte Schicht lernt, und die erste bei neuen Kanälen.</translation>
+        <translation>Anteil des Trainings, in dem nur die letzte Schicht lernt und bei neuen Kanälen die erste.</translation>
     </message>
     <message>
         <source>Type</source>
@@ -3595,12 +3595,16 @@
         <translation>Oben Trainingsdaten hinzufügen: Volumina mit ihren Segmentierungen.</translation>
     </message>
     <message>
+        <source>the network is chosen for them when training starts</source>
+        <translation>das Netz wird beim Start passend gewählt</translation>
+    </message>
+    <message>
         <source>the network is {name}, as set under Advanced</source>
         <translation>das Netz ist {name}, wie unter „Erweitert“ eingestellt</translation>
     </message>
     <message>
-        <source>the network is chosen for them when training starts</source>
-        <translation>das Netz wird beim Start passend gewählt</translation>
+        <source>the network is that of the model</source>
+        <translation>das Netz ist das des Modells</translation>
     </message>
     <message>
         <source>{cases}; {chosen}.</source>

@@ -511,3 +511,42 @@ def test_pictures_of_every_state(section, panel, make_model, make_volume, pixels
     section.refresh()
     assert not section.ui.channelsWidget.isHidden()
     picture("apply-channels")
+
+
+class TestOverlap:
+    def test_results_with_overlap_are_segments_that_overlap(self, section, panel, make_model, make_volume, pixels):
+        """The file is that of the library itself."""
+        volume = make_volume("CT_04", pixels)
+        choose(section, make_model(plan={"overlapping": True}), volume)
+        section.onApply()
+        (case,) = panel.folder.read_document()["config"]["cases"]
+        play_overlap(panel, case)
+        tick(section)
+        panel.end()
+        tick(section)
+        assert section.run is None and message(section) == "Segmented: CT_04."
+        (node,) = segmentations()
+        assert names_in(node) == ["liver", "tumor"] and node.GetSegmentation().GetNumberOfLayers() == 2
+        for name, expected in (("liver", pixels > 100), ("tumor", pixels > 200)):
+            identifier = node.GetSegmentation().GetSegmentIdBySegmentName(name)
+            found = slicer.util.arrayFromSegmentBinaryLabelmap(node, identifier, volume)
+            assert (found == expected).all()
+        table = section.ui.shownTable
+        millilitres = [float(table.item(row, 1).text()) for row in range(2)]
+        assert millilitres == pytest.approx([n * 0.8 * 1.1 * 2.5 / 1000 for n in (120, 8)], rel=0.01)
+
+
+def play_overlap(panel, case):
+    """What the library writes of classes that overlap: above 100 is class 1, and above 200 class 2, too."""
+    import SimpleITK as sitk
+
+    from MedSegTrainerLib.classes import LabelClass
+    from MedSegTrainerLib.imaging.overlapping_results import write_overlapping
+
+    image = sitk.ReadImage(panel.folder.read_document()["config"]["cases"][case][0])
+    values = sitk.GetArrayViewFromImage(image)
+    bits = sitk.GetImageFromArray((values > 100) * np.int32(1) + (values > 200) * np.int32(2))
+    bits.CopyInformation(image)
+    classes = [LabelClass(value=n, name=name, color=(n, n, n)) for n, name in ((1, "liver"), (2, "tumor"))]
+    (panel.folder.path / "results").mkdir(exist_ok=True)
+    write_overlapping(bits, panel.folder.path / "results" / f"{case}.seg.nrrd", classes)

@@ -21,8 +21,9 @@ def choose(train, path):
 
 
 def start_of(panel):
-    """The section ``start`` of the newest job."""
-    return panel.environment.started[-1].read_document()["config"]["start"]
+    """What the newest job starts from."""
+    config = panel.environment.started[-1].read_document()["config"]["start"]
+    return {name: config[name] for name in ("model", "rename", "adapt")}
 
 
 def told(train):
@@ -56,6 +57,7 @@ def test_the_job_gets_the_model(panel, train, ui, cases, make_model, screenshot)
     model = make_model()
     choose(train, model)
     assert told(train) == "Kept: liver. Dropped: tumor." and recent_models() == [str(model)]
+    assert ui.planLabel.text.endswith("; the network is that of the model.")
     screenshot(train.uiWidget, "train-start-from")
     ui.adaptCheckBox.click()
     ui.startButton.click()
