@@ -285,7 +285,7 @@ def _notes(sides: Sequence[Side], cases: Sequence[str], classes: Sequence[str], 
             alone = [name for name in own if name not in others]
             if alone:
                 notes.append(f"{what} that only {letter} has, left out: {_listed(alone)}.")
-    notes += _other_references(sides, cases, classes)
+    notes += [*_other_references(sides, cases, classes), *_other_drawn(sides, cases)]
     if not requested and not _same_tolerance(sides):
         notes.append("Surface Dice is left out: the two were measured with different tolerances.")
     if len(cases) < FEWEST_TESTED:
@@ -311,6 +311,17 @@ def _other_references(sides: Sequence[Side], cases: Sequence[str], classes: Sequ
     return [
         f"The references are not the same: volumes differ in {_listed(other)}. Differences between A and B there may "
         "come from the references alone."
+    ]
+
+
+def _other_drawn(sides: Sequence[Side], cases: Sequence[str]) -> list[str]:
+    first, second = (side.document.get("not_drawn", {}) for side in sides)
+    other = [case for case in cases if set(first.get(case, ())) != set(second.get(case, ()))]
+    if not other:
+        return []
+    return [
+        f"A and B do not agree on which classes were drawn in {_listed(other)}. A class is compared in the cases in "
+        "which it was drawn in both."
     ]
 
 

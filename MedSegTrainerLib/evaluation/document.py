@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -37,6 +37,7 @@ class _Evaluation:
     cases: dict[str, dict[str, dict[str, Number | None]]]
     length: Literal["mm", "pixels"] = "mm"
     surface_tolerance_mm: Number | None = None
+    not_drawn: dict[str, list[str]] = field(default_factory=dict)
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:

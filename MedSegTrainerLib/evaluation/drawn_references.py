@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from MedSegTrainerLib.classes import LabelClass, unknown_classes
 from MedSegTrainerLib.data.layouts.case_list import FILE as CASE_LIST
 from MedSegTrainerLib.data.layouts.case_list import listed_names
 from MedSegTrainerLib.data.layouts.dataset_json import label_names, read_description
 from MedSegTrainerLib.data.layouts.drawn_classes import FILE, listed_drawn, read_drawn
-from MedSegTrainerLib.errors import DataError, UsageError, did_you_mean
+from MedSegTrainerLib.errors import DataError, UsageError, did_you_mean, some
 from MedSegTrainerLib.evaluation.file_pairs import IMAGE_FOLDER_OF, Pair
 from MedSegTrainerLib.imaging.read import case_name
 
@@ -61,6 +62,18 @@ def with_drawn(pairs: Sequence[Pair], drawn: Drawn, class_names: Collection[str]
             )
             raise DataError(f"'{unknown}' is said to be drawn in {pair.name}, and no class has this name.{near}")
     return told
+
+
+def unknown_values(pair: Pair, classes: Sequence[LabelClass]) -> tuple[int, ...]:
+    """Values of the classes that nobody looked for in the reference."""
+    return tuple(classes[index - 1].value for index in unknown_classes([item.name for item in classes], pair.drawn))
+
+
+def drawn_note(not_drawn: Mapping[str, Sequence[int]], classes: Sequence[LabelClass], cases: int) -> str:
+    """A sentence for the reader. not_drawn: case to values of classes; cases: how many there are."""
+    missing = {item.name: sum(item.value in values for values in not_drawn.values()) for item in classes}
+    listed = [f"{name} in {cases - count} of {cases} cases" for name, count in missing.items() if count]
+    return f"Classes count in the cases in which somebody looked for them: {some(listed)}."
 
 
 def _places(labels: Path) -> list[Path]:

@@ -12,10 +12,11 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.classes import LabelClass, classes_from_values, default_color, unknown_classes
+from MedSegTrainerLib.classes import LabelClass, default_color
 from MedSegTrainerLib.data.layouts.dataset_json import ignored_value, read_description
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.evaluation.csv_tables import case_table, summary_table
+from MedSegTrainerLib.evaluation.drawn_references import drawn_note, unknown_values
 from MedSegTrainerLib.evaluation.file_pairs import IMAGE_FOLDER_OF, Pair
 from MedSegTrainerLib.evaluation.label_values import EvaluatedValues
 from MedSegTrainerLib.evaluation.overlapping_pairs import compared_classes, forms_json, sources_of
@@ -123,8 +124,8 @@ def evaluate(
     }
     written = _restricted(document, selection)
     report = _write(document, written, chosen, selection, output_dir)
-    means, length = _means(written["summary"]), written["length"]
-    emit(Measured(cases=len(measurements.values), metrics=means, report=str(report), length=length))
+    means = {name: {key: item["mean"] for key, item in numbers.items()} for name, numbers in written["summary"].items()}
+    emit(Measured(cases=len(measurements.values), metrics=means, report=str(report), length=written["length"]))
     return written
 
 
@@ -188,12 +189,10 @@ class _Measurements:
 
 
 def _named(pairs: Sequence[Pair], notes: _Notes, label_names: Mapping[int, str]) -> list[LabelClass]:
-    classes, messages = named_classes(pairs)
+    classes, messages = named_classes(pairs, label_names)
     for message in messages:
         notes.add(message)
-    taken = {key for item in classes for key in (item.value, item.name)}
-    others = {value: name for value, name in label_names.items() if not taken & {value, name}}
-    return sorted([*classes, *classes_from_values(list(others), others)], key=lambda item: item.value)
+    return classes
 
 
 def _measure_all(
@@ -219,7 +218,7 @@ def _measure_all(
         measurements.label_values.add_rounded(pair, (prediction, reference))
         sides = labelled_parts(sitk.GetArrayFromImage(prediction), expected, unlabelled)
         voxels = expected.size if unlabelled is None else int(np.count_nonzero(expected != unlabelled))
-        not_drawn, occurring = _not_drawn(pair, classes), set[int]()
+        not_drawn, occurring = unknown_values(pair, classes), set[int]()
         if not_drawn:
             sides = without_unknown(*sides, not_drawn, overlapping=overlapping), sides[1]
         if not overlapping:
@@ -245,14 +244,11 @@ def _measure_all(
         notes.add(f"Label values that belong to no class were taken as background: {listed}.")
     for message in measurements.label_values.notes({item.value: item.name for item in classes}, unknown):
         notes.add(message)
+    if measurements.not_drawn:
+        notes.add(drawn_note(measurements.not_drawn, classes, len(pairs)))
     return _completed(
         _as_one_class(measurements) if not class_values and measurements.label_values.are_binary else measurements
     )
-
-
-def _not_drawn(pair: Pair, classes: Sequence[LabelClass]) -> tuple[int, ...]:
-    """Values of the classes that nobody looked for in the reference."""
-    return tuple(classes[index - 1].value for index in unknown_classes([item.name for item in classes], pair.drawn))
 
 
 def _read_pair(
@@ -396,10 +392,6 @@ def _write_pictures(document: Mapping[str, Any], classes: Sequence[LabelClass], 
         with atomic.storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         atomic.write_bytes(folder / f"{name}.png", draw_case(case, classes, opacity))
-
-
-def _means(summary: Mapping[str, Mapping[str, Values]]) -> dict[str, dict[str, float | None]]:
-    return {name: {metric: item["mean"] for metric, item in metrics.items()} for name, metrics in summary.items()}
 
 
 def _text(path: Path | None) -> str | None:

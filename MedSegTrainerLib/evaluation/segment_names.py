@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.classes import LabelClass, classes_from_values
 from MedSegTrainerLib.data.layouts.class_names import choose_values
 from MedSegTrainerLib.errors import some
 from MedSegTrainerLib.evaluation.file_pairs import Pair
@@ -15,8 +15,12 @@ from MedSegTrainerLib.imaging.seg_nrrd import Segment, read_header
 Named = Mapping[str, Sequence[Segment]]  # the segments of each case's file; [] where it names none
 
 
-def named_classes(pairs: Sequence[Pair]) -> tuple[list[LabelClass], list[str]]:
+def named_classes(
+    pairs: Sequence[Pair], label_names: Mapping[int, str] | None = None
+) -> tuple[list[LabelClass], list[str]]:
     """The segments that the files name, in the order of the values that stand for them, and notes on them.
+
+    label_names: of values that no file names.
 
     A name has one value everywhere, that which most files give it. Colours are those of the first file that names it,
     predictions before references. [] where no file names any.
@@ -30,9 +34,10 @@ def named_classes(pairs: Sequence[Pair]) -> tuple[list[LabelClass], list[str]]:
         first_seen.setdefault(_key(one), one.item)
         votes.setdefault(_key(one), Counter())[one.item.value] += 1
     values = choose_values(votes, {})
-    classes = sorted(
-        (replace(first_seen[key], value=value) for key, value in values.items()), key=lambda item: item.value
-    )
+    classes = [replace(first_seen[key], value=value) for key, value in values.items()]
+    taken = {told for item in classes for told in (item.value, item.name)}
+    others = {value: name for value, name in (label_names or {}).items() if not taken & {value, name}}
+    classes = sorted([*classes, *classes_from_values(list(others), others)], key=lambda item: item.value)
     names = {key: item.name for key, item in first_seen.items()}
     notes = [*_one_sided(predicted, expected, names), *_by_value(predicted, expected, votes, names)]
     return classes, notes

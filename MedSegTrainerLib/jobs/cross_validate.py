@@ -100,6 +100,8 @@ def conclude(cross_validation: CrossValidation, done: Sequence[int], emit: Emit)
     text = next_case_text(document["overall"]["case_mean_dice"], halves=scores if cross_validation.halved else ())
     cases = sorted(names)
     training = {"kind": "cross-validation", "folds": len(done), "train_cases": cases, "val_cases": cases}
+    if "lineage" in members[0].training:  # all began as the same model
+        training["lineage"] = members[0].training["lineage"]
     metrics = {
         "val_dice": document["overall"]["mean_dice"],
         "summary": document["summary"],

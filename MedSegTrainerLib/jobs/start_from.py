@@ -69,8 +69,7 @@ def read_start(config: TrainConfig, folder: JobFolder | None = None) -> StartFro
         package.training.setdefault("when", _day(path))
         if folder is not None:
             save_package(package, folder.start_model)
-    name = path.parent.name if path.name == "model" else path.name
-    training, plan = package.training, package.plan
+    name, training, plan = _name(path), package.training, package.plan
     try:
         lineage = lineage_of(training, package.metrics.get("val_dice"), plan.class_names, name, str(training["when"]))
     except ModelError as error:
@@ -163,6 +162,12 @@ def _one_model(path: Path) -> ModelPackage:
             f"as {one}."
         )
     return members[0]
+
+
+def _name(path: Path) -> str:
+    """What people call a model: the name of its job, or of its file."""
+    job = path.parent if path.name == "model" else path
+    return f"{job.parent.parent.name}, fold {job.name}" if job.parent.name == "folds" else job.name
 
 
 def _margin(share: float) -> float:

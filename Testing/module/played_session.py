@@ -173,6 +173,25 @@ def load_hippocampus_label(folder: Path, name: str, volume: Any, make_segmentati
     return make_segmentation(f"{name} segmentation", volume, masks, HIPPOCAMPUS)
 
 
+def keep_slices(segmentation: Any, volume: Any, planes: Sequence[int]) -> None:
+    """Erases every segment but in these coronal slices, as if only they had been drawn."""
+    for segment in segmentation.GetSegmentation().GetSegmentIDs():
+        drawn = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment, volume)
+        kept = np.zeros_like(drawn)
+        kept[:, planes] = drawn[:, planes]
+        slicer.util.updateSegmentBinaryLabelmapFromArray(kept, segmentation, segment, volume)
+
+
+def choose_drawn(panel: Any, row: int, submenu: str, choice: str) -> None:
+    """Of the menu below the table of cases, for one of them."""
+    panel.data.ui.pairsTable.selectRow(row)
+    drawn = panel.data._drawnMenu
+    drawn.menu.aboutToShow()
+    (menu,) = [menu for text, menu in drawn.submenus.items() if text.startswith(submenu)]
+    (action,) = [action for action in menu.actions() if action.text == choice]
+    action.trigger()
+
+
 def dice(first: Any, second: Any, segment: str, volume: Any) -> float:
     """Of the segments of this name in two segmentations, in the voxels of a volume."""
     one, other = (

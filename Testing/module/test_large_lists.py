@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,27 @@ def test_the_segments_of_many_volumes_are_looked_at_in_pieces(many):
     assert many.ready and many.problem() == ""
     assert many.ui.statusLabel.text == f"{CASES} volumes, {SEGMENTS} classes, ready"
     assert {many.ui.pairsTable.item(row, FINDINGS).text() for row in range(CASES)} == {"ok"}
+
+
+def test_slices_are_looked_for_once_and_again_only_where_something_was_drawn(many):
+    many.ui.addAllButton.click()
+    many.problem()
+    looked_at = ("scene/labelled_region", "_look"), ("scene/export_labels", "drawn_part")
+
+    def looks(act: Callable[[], Any]) -> list[int]:
+        counted = sum(look_at_all(many, act), Counter())
+        return [counted[one] for one in looked_at]
+
+    def say(axis: str) -> list[int]:
+        return looks(lambda: many.write([replace(row, region="slices", axis=axis) for row in many.rows]))
+
+    assert say("z") == [CASES, CASES]
+    assert looks(lambda: many.ui.pairsTable.item(3, 0).setCheckState(qt.Qt.Unchecked)) == [0, 0], "what is known stays"
+    assert looks(many.panel.refresh) == [0, 0]
+    node = many.rows[5].segmentation
+    node.GetSegmentation().SeparateSegmentLabelmap(node.GetSegmentation().GetNthSegmentID(0))
+    many.look_again()
+    assert looks(many.panel.refresh) == [1, 1], "of the one that was changed"
 
 
 def test_who_asks_whether_there_is_a_problem_gets_the_whole_answer(many):

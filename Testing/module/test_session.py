@@ -18,6 +18,7 @@ import slicer
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "hippocampus"
 TRAINING, FOURTH = ("hippocampus_001", "hippocampus_004", "hippocampus_006"), "hippocampus_007"
+TWO_SLICES = [20, 38]  # coronal ones of the third case, one of each part
 WIDTH = 440
 
 
@@ -263,6 +264,66 @@ def test_data_are_checked_and_taken_from_a_folder(
     panel.train.job.ui.stopNowButton.click()
     wait_for(lambda: not watch.working, played.MINUTE)
     assert watch.state == "stopped"
+
+
+@pytest.mark.usefixtures("torch_python")
+def test_a_session_in_which_not_everything_is_drawn(
+    home: Path, request: Any, wait_for: Any, make_segmentation: Any, screenshot: Any
+) -> None:
+    """One case is drawn, in the second a segment is missing, in the third two slices are drawn: trained and applied."""
+    played.leave_tested(home)
+    widget = request.getfixturevalue("module_widget")
+    panel = widget.panel
+    pictures = Pictures(played.Session(panel, wait_for), widget, screenshot)
+    draw_a_part(pictures, make_segmentation)
+    table = panel.data.ui.pairsTable
+    assert played.visible_rows(table, 3) == [
+        "Anterior, Posterior", "1 of 2: Anterior", "slices: Anterior, Posterior",
+    ]  # fmt: skip
+    assert "2 coronal ones" in table.item(2, 3).toolTip()
+    assert panel.data.problem() == "" and set(played.visible_rows(table, 4)) == {"ok"}
+    pictures("panel-drawn", "data")
+    panel.parameters.configuration = json.dumps(played.SMALL)
+    watch = pictures.session.start_training()
+    check_what_was_written(watch.folder.path / "data")
+    wait_for(lambda: watch.best is not None, 10 * played.MINUTE)
+    stop_and_keep(pictures, watch)
+    segmentation = pictures.session.apply_to(played.load_hippocampus(DATA, FOURTH))
+    content = segmentation.GetSegmentation()
+    assert {content.GetNthSegment(index).GetName() for index in range(content.GetNumberOfSegments())} == set(
+        played.HIPPOCAMPUS
+    )
+
+
+def draw_a_part(pictures: Pictures, make_segmentation: Any) -> None:
+    """The three cases as a user leaves them who has no time, added, and said to be so."""
+    panel = pictures.session.panel
+    volumes = [played.load_hippocampus(DATA, name) for name in TRAINING]
+    nodes = [
+        played.load_hippocampus_label(DATA, name, volume, make_segmentation)
+        for name, volume in zip(TRAINING, volumes, strict=True)
+    ]
+    content = nodes[1].GetSegmentation()
+    content.RemoveSegment(content.GetSegmentIdBySegmentName("Posterior"))
+    played.keep_slices(nodes[2], volumes[2], TWO_SLICES)
+    panel.data.ui.addAllButton.click()
+    slices = "Drawn in the slices that have something in them"
+    played.choose_drawn(panel, 2, slices, "Direction found from what is drawn")
+
+
+def check_what_was_written(folder: Path) -> None:
+    """What the library trains on."""
+    document = json.loads((folder / "cases.json").read_text(encoding="utf-8"))
+    assert document["ignore_label"] == -1
+    assert [case.get("drawn") for case in document["cases"]] == [None, ["Anterior"], None]
+    labels = [slicer.util.loadVolume(str(folder / case["label"]), {"labelmap": True}) for case in document["cases"]]
+    first, second, third = (slicer.util.arrayFromVolume(node).copy() for node in labels)
+    for node in labels:
+        slicer.mrmlScene.RemoveNode(node)
+    assert set(np.unique(first)) == {0, 1, 2} and set(np.unique(second)) == {0, 1}
+    known = [plane for plane in range(third.shape[1]) if (third[:, plane] >= 0).all()]
+    assert known == TWO_SLICES and set(np.unique(third[:, TWO_SLICES])) == {0, 1, 2}
+    assert (np.delete(third, TWO_SLICES, axis=1) == -1).all()
 
 
 @pytest.mark.parametrize("epochs", [1000, pytest.param(6667, marks=pytest.mark.slow)])

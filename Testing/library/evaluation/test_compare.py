@@ -64,6 +64,31 @@ def run(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     return compare_values
 
 
+class TestClassesThatWereNotDrawn:
+    def test_pairs_are_of_cases_in_which_it_was_drawn(self, tmp_path: Path) -> None:
+        """And it is told where the two disagree on that."""
+        first, second = cases(0), cases(0.05)
+        for name in CASES[:5]:
+            second[name]["liver"] = dict.fromkeys(METRICS)
+        gone = {name: ["liver"] for name in CASES[:5]}
+        sides = (
+            save(tmp_path / "a" / "metrics.json", first),
+            save(tmp_path / "b" / "metrics.json", second, not_drawn=gone),
+        )
+        document = comparison(*sides)
+        assert document["results"]["dice"]["classes"]["liver"]["n"] == 15
+        assert document["results"]["dice"]["classes"]["spleen"]["n"] == 20
+        assert document["outcomes"]["liver"][1] == {"found": 15, "missed": 0, "extra": 0}
+        assert "A and B do not agree on which classes were drawn in case 00, case 01" in " ".join(document["notes"])
+        save(tmp_path / "a" / "metrics.json", second, not_drawn=gone)
+        assert "drawn" not in " ".join(comparison(*sides)["notes"])
+
+    def test_a_damaged_list_is_refused(self, tmp_path: Path) -> None:
+        sides = [save(tmp_path / name / "metrics.json", cases(0), not_drawn=7) for name in "ab"]
+        with pytest.raises(UsageError, match="was damaged or changed: not_drawn"):
+            comparison(*sides)
+
+
 class TestNumbers:
     def test_differences_are_b_minus_a_by_case(self, run: Callable[..., dict[str, Any]]) -> None:
         better = cases(0.05)

@@ -116,6 +116,7 @@ class TestEvaluate:
         document = evaluate(pairs, [KIDNEY, CYST], tmp_path / "out", ignore, title="t")
         first, second = document["cases"]["a"], document["cases"]["b"]
         assert document["not_drawn"] == {"b": ["cyst"]}
+        assert document["notes"][-1].endswith("in which somebody looked for them: cyst in 1 of 2 cases.")
         assert first["kidney"] == second["kidney"]
         assert second["kidney"]["dice"] == pytest.approx(2 * 45 / (75 + 55))
         assert first["cyst"]["dice"] == 0 and set(second["cyst"].values()) == {None}

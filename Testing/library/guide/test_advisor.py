@@ -181,6 +181,12 @@ class TestFindings:
         assert findings(curve(train[:4], [0.8] * 4, [0.2] * 4), ended=False) == ["unstable"]
         assert findings(curve(train, fall(0.9, 0.1), fall(0.1, 0.9))) == ["healthy"]
 
+    def test_a_loss_above_that_of_a_trained_model_is_no_explosion(self) -> None:
+        """It began low: what a training from nothing has in its first epoch it never had."""
+        history = curve([0.2, 0.3, 0.28, 0.25, 0.24], [0.6] * 5, [0.3] * 5)
+        assert findings(history) == ["unstable"]
+        assert "unstable" not in findings(history, replace(FACTS, begins_trained=True))
+
     def test_no_gradient(self) -> None:
         history = [replace(point, gradient_norm=0.0) for point in curve([0.9] * 6, [0.9] * 6, [0.0] * 6)]
         assert findings(history, ended=False) == ["not_learning"]

@@ -167,3 +167,24 @@ def test_the_boundary_term_knows_the_voxels(tiny_plan: Plan) -> None:
         logits.narrow(axis, 8, 1).fill_(9.0)
         far.append(float(one.loss([torch.stack([-logits, logits, logits - 99], 1)], labels)))
     assert far[0] > 2.5 * far[1] > 0
+
+
+class TestBegunAsAModel:
+    def test_weights_and_their_average_are_those_of_the_model(self, tiny_plan: Plan) -> None:
+        model = learner(tiny_plan).average.weights
+        torch.manual_seed(99)
+        begun = Learner(tiny_plan, TrainConfig(), torch.device("cpu"), begin_as=model)
+        for name, value in begun.network.state_dict().items():
+            assert torch.equal(value, model[name]) and torch.equal(begun.average.weights[name], model[name])
+
+    def test_what_is_held_stays_to_the_bit_and_goes_on_afterwards(self, tiny_plan: Plan) -> None:
+        one = learner(replace(tiny_plan, optimizer_type="AdamW"))
+        before = weights(one)
+        one.hold({"heads.0.weight", "heads.0.bias"})
+        for seed in range(3):
+            one.step([batch(tiny_plan, seed=seed)], 1, 1e-2)
+        moved = {name for name, value in weights(one).items() if not torch.equal(value, before[name])}
+        assert moved == {"heads.0.weight", "heads.0.bias"}
+        one.hold(None)
+        one.step([batch(tiny_plan)], 1, 1e-2)
+        assert not [name for name, value in weights(one).items() if torch.equal(value, before[name])]

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.plan import LabelCode, Plan
 from MedSegTrainerLib.config.settings import DataConfig, LossConfig, OptimizerConfig, TrainConfig
 from MedSegTrainerLib.data.samples.augment import apply_augmentation, draw_augmentation
 from MedSegTrainerLib.data.samples.batches import epoch_batches
@@ -135,6 +135,7 @@ def test_what_does_not_wait_is_let_through() -> None:
         x.copy_(torch.ones(3), non_blocking=True)
 
 
+@pytest.mark.parametrize("codes", [(), (LabelCode(unknown=(2,)), LabelCode(unknown=(1, 2)))], ids=["known", "unknown"])
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize(
     "loss",
@@ -145,9 +146,10 @@ def test_what_does_not_wait_is_let_through() -> None:
     ],
     ids=["dice and cross-entropy", "focal", "boundary"],
 )
-def test_step(tiny_plan: Plan, loss: LossConfig, last: bool) -> None:
+def test_step(tiny_plan: Plan, loss: LossConfig, last: bool, codes: tuple[LabelCode, ...]) -> None:
     network = {**tiny_plan.network, "deep_supervision": True}
-    learner = learner_on_meta(replace(tiny_plan, loss=loss, channels_last=last, network=network))
+    plan = replace(tiny_plan, loss=loss, channels_last=last, network=network, label_codes=codes)
+    learner = learner_on_meta(plan)
     learner.loss.ramp = 1.0
     images, labels = batch(tiny_plan)
     with never_waiting():
@@ -213,7 +215,8 @@ def test_on_a_gpu(tiny_plan: Plan, place: str, mixed: bool) -> None:
     """Everything from the draw to the moved weights, as it is."""
     device = torch.device("cuda")
     loss = LossConfig(loss_type="combined", dice_weight=1.0, ce_weight=1.0, boundary_weight=0.5)
-    plan = replace(tiny_plan, loss=loss, mixed_precision=mixed, channels_last=mixed)
+    codes = (LabelCode(unknown=(2,)),)
+    plan = replace(tiny_plan, loss=loss, mixed_precision=mixed, channels_last=mixed, label_codes=codes)
     learner = Learner(plan, TrainConfig(), device)
     learner.loss.ramp = 1.0
     config = DataConfig(foreground_oversampling=0.5, mixup=0.3, cutmix=0.3)

@@ -38,6 +38,7 @@ LOADER = {"type": "MedicalSegmentationLoader", "name": "loader", "config": {"dat
         ({"trainer": {"budget": "9m"}, "smooth": 0.5}, {"trainer": {"budget": "9m"}, "loss": {"smooth": 0.5}}),
         ({"type": "UNet2D", "base_channels": 8}, {"network": {"type": "UNet2D", "base_channels": 8}}),
         ({"type": "UNet2D"}, {"network": {"type": "UNet2D"}}),
+        ({"start": {"model": "job"}, "epochs": 3}, {"start": {"model": "job"}, "trainer": {"epochs": 3}}),
         (
             {"type": "LossFunction", "name": "x", "config": {"gamma": "2.0"}},
             {"loss": {"gamma": "2.0"}},

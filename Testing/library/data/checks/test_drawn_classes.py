@@ -76,6 +76,12 @@ def test_a_few_voxels_where_nobody_looked_are_no_slip() -> None:
     assert [item.kind for item in findings(*with_larynx(6), looked_for)] == ["class of a few voxels"]
 
 
+def test_only_classes_that_were_looked_for_count_as_present() -> None:
+    """So no division relies on a few voxels of a class that nobody judged in the case."""
+    assert scan(9, JAW, jaw=600, larynx=3).present(NAMES) == {1}
+    assert scan(9, None, jaw=600, larynx=3).present(NAMES) == {1, 2}
+
+
 def test_a_case_in_which_nothing_was_drawn() -> None:
     kinds = [(item.case, item.kind) for item in findings(*with_larynx(3), scan(9, ()))]
     assert ("case_9", "case in which nothing was drawn") in kinds
