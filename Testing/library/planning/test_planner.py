@@ -436,7 +436,7 @@ class TestClassesThatWereNotDrawn:
 
     def test_in_cases_that_neither_train_nor_validate(self) -> None:
         plan = plan_for(replace(fingerprint(), cases_drawn={"anterior": 6, "posterior": 6}, unknown=((2,),)))
-        assert explain(plan)["unknown_classes"]["reason"].startswith("drawn in all cases that train or validate")
+        assert explain(plan)["unknown_classes"]["reason"].startswith("drawn in all that train or validate")
 
     def test_without_them_nothing_is_said(self) -> None:
         plan = plan_for(replace(fingerprint(), cases_drawn={"anterior": 6, "posterior": 6}))
