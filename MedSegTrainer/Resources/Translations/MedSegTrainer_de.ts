@@ -3705,6 +3705,9 @@
         <source>{label}: &apos;{value}&apos; is not possible. Possible is {range}.</source>
         <translation>{label}: „{value}“ ist nicht möglich. Möglich ist {range}.</translation>
     </message>
+</context>
+<context>
+    <name>train.settings_file</name>
     <message>
         <source>{file} cannot be used: {reason}.</source>
         <translation>{file} ist nicht verwendbar: {reason}.</translation>
@@ -3726,8 +3729,16 @@
         <translation>„{name}“ muss ein Objekt mit Einstellungen sein.</translation>
     </message>
     <message>
+        <source> or </source>
+        <translation> oder </translation>
+    </message>
+    <message>
         <source>&apos;{name}&apos; can be {keys}: write it in its section.</source>
         <translation>„{name}“ kann {keys} sein: es in seinen Abschnitt schreiben.</translation>
+    </message>
+    <message>
+        <source>&apos;{key}&apos; cannot be {value}.</source>
+        <translation>„{key}“ kann nicht {value} sein.</translation>
     </message>
     <message>
         <source>&apos;{key}&apos; is no setting of a training.</source>
