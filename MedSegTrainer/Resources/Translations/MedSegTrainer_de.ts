@@ -2193,6 +2193,10 @@
         <source>The check ended without a word. Test the environment in section 5; {log} may tell more.</source>
         <translation>Die Prüfung endete ohne ein Wort. Die Umgebung in Abschnitt 5 testen; {log} sagt vielleicht mehr.</translation>
     </message>
+    <message>
+        <source>The classes of this folder overlap, or have a file each (first in {case}). Load its volumes and segmentations into the scene and add them from there, or train it with the command line.</source>
+        <translation>Die Klassen dieses Ordners überlappen sich oder haben je eine Datei (zuerst in {case}). Seine Volumina und Segmentierungen in die Szene laden und von dort hinzufügen oder ihn mit der Kommandozeile trainieren.</translation>
+    </message>
 </context>
 <context>
     <name>environment.build</name>
