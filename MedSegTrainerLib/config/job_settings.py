@@ -104,6 +104,9 @@ class EvaluateConfig(JobConfig):
     output_dir: str = setting("", "Where the report goes.")
     references: dict[str, str] = setting({}, "Reference label map of each case, by its name, instead of 'labels'.")
     images: dict[str, str] = setting({}, "Image of each case, by its name, for pictures; with 'references'.")
+    masks: dict[str, dict[str, str]] = setting(
+        {}, "Of cases in 'references' whose classes have a file each: the file of each class, by its name."
+    )
     uncertainty: str = setting(
         "", "Folder of maps that are 0 where the model was sure; without it those beside the predictions."
     )

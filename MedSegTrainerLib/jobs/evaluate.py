@@ -8,16 +8,17 @@ from typing import Any
 
 from MedSegTrainerLib.config.job_settings import EvaluateConfig
 from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.evaluation.described_labels import described_ignored, described_names
 from MedSegTrainerLib.evaluation.drawn_references import (
     Drawn,
-    described_names,
     drawn_beside,
     drawn_in_file,
     with_drawn,
 )
-from MedSegTrainerLib.evaluation.evaluate import OutputSelection, described_ignored, evaluate
+from MedSegTrainerLib.evaluation.evaluate import OutputSelection, evaluate
 from MedSegTrainerLib.evaluation.file_pairs import Pair, listed_pairs, pair_folders, with_uncertainty
 from MedSegTrainerLib.evaluation.labelled_references import with_labelled_parts
+from MedSegTrainerLib.evaluation.masked_references import masked_pairs, with_masks
 from MedSegTrainerLib.evaluation.overlapping_pairs import with_forms
 from MedSegTrainerLib.evaluation.segment_names import named_classes
 from MedSegTrainerLib.events import Emit
@@ -52,7 +53,10 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
         opacity=config.overlay_alpha,
     )
     predictions, labels = Path(config.predictions), Path(config.labels)
-    pairs = listed_pairs(config) if config.references else pair_folders(predictions, labels, listen)
+    if config.references:
+        pairs = with_masks(listed_pairs(config), config.masks)
+    else:
+        pairs = masked_pairs(predictions, labels, listen) or pair_folders(predictions, labels, listen)
     pairs = with_labelled_parts(with_forms(pairs), config)
     pairs = with_uncertainty(pairs, predictions, config.uncertainty, listen)
     output_dir = Path(config.output_dir)

@@ -71,13 +71,15 @@ def test_drawn_json_beside_the_folder_of_references(folder: Path) -> None:
 def test_cases_json_of_the_data_set(folder: Path) -> None:
     cases = [
         {"name": "two", "images": ["two.nii.gz"], "label": "labelsTr/two.nii.gz", "drawn": ["jaw"]},
-        {"name": "one"},
+        {"name": "one", "images": ["one.nii.gz"], "label": "labelsTr/one.nii.gz"},
     ]
     write(
         folder / "data" / "cases.json",
         {"cases": cases, "classes": [{"value": 2, "name": "larynx", "color": [1, 2, 3]}]},
     )
     assert evaluated(folder)["not_drawn"] == {"two": ["larynx"]}
+    write(folder / "data" / "drawn.json", {"one": ["larynx"]})
+    assert evaluated(folder)["not_drawn"] == {"one": ["jaw"], "two": ["larynx"]}
 
 
 def test_a_file_that_is_named_counts_alone(folder: Path) -> None:
