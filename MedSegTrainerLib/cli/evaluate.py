@@ -30,6 +30,13 @@ def evaluate(
     ignore_label: Annotated[
         int | None, typer.Option(metavar="VALUE", help="References' value of voxels that do not count.")
     ] = None,
+    labelled_slices: Annotated[
+        str,
+        typer.Option(
+            metavar="AXIS",
+            help="auto, x, y or z: of references only slices along it with something in them are labelled.",
+        ),
+    ] = "none",
     drawn: Annotated[
         Path | None,
         typer.Option(
@@ -52,6 +59,7 @@ def evaluate(
         "output_dir": str(output.resolve()),
         "surface_tolerance_mm": tolerance,
         "ignore_label": ignore_label,
+        "labelled_slices": labelled_slices,
         "drawn_file": str(drawn.resolve()) if drawn else "",
         "uncertainty": str(uncertainty.resolve()) if uncertainty else "",
     }

@@ -104,6 +104,9 @@ class EvaluateConfig(JobConfig):
     output_dir: str = setting("", "Where the report goes.")
     references: dict[str, str] = setting({}, "Reference label map of each case, by its name, instead of 'labels'.")
     images: dict[str, str] = setting({}, "Image of each case, by its name, for pictures; with 'references'.")
+    masks: dict[str, dict[str, str]] = setting(
+        {}, "Of cases in 'references' whose classes have a file each: the file of each class, by its name."
+    )
     uncertainty: str = setting(
         "", "Folder of maps that are 0 where the model was sure; without it those beside the predictions."
     )
@@ -114,6 +117,17 @@ class EvaluateConfig(JobConfig):
     )
     drawn: dict[str, list[str]] = setting(
         {}, "Classes that somebody looked for in a reference, by the name of its case, instead of a file."
+    )
+    labelled_slices: Literal["none", "auto", "x", "y", "z"] = setting(
+        "none",
+        "Axis of the patient whose slices are labelled in the references where they have something in them, and "
+        "unknown where not; 'auto' finds it in each. What cases.json beside 'labels' says of a case goes before.",
+    )
+    labelled: dict[str, Literal["auto", "x", "y", "z"]] = setting(
+        {}, "The same of single references, by the name of the case."
+    )
+    labelled_boxes: dict[str, list[list[int]]] = setting(
+        {}, "First and last voxel (i, j, k) between which a reference is labelled, by the name of the case."
     )
     model: str = setting("", "Model that made the predictions: its classes name the values; without it the files do.")
     metrics: list[str] = setting([], "What to show and write, such as dice, iou, hd95; without any: everything.")

@@ -112,5 +112,11 @@ class Plan:
         single = [(), *((index,) for index in range(1, len(self.classes) + 1))]
         return dict(enumerate([*single, *(code.present for code in self.label_codes)]))
 
+    @property
+    def partly_drawn(self) -> tuple[str, ...]:
+        """Names of the classes that nobody looked for in some case."""
+        indices = {index for code in self.label_codes for index in code.unknown}
+        return tuple(name for index, name in enumerate(self.class_names, start=1) if index in indices)
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

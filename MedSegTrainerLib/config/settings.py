@@ -119,8 +119,8 @@ class DataConfig:
     )
     overlapping: bool | Auto = setting(
         "auto",
-        "Whether a voxel may have several classes, so that each is learned against all else; 'auto': where they overlap "
-        "in the data.",
+        "Whether a voxel may have several classes, so that each is learned against all else; 'auto': where they "
+        "overlap in the data.",
     )
     labelled_slices: Literal["none", "auto", "x", "y", "z"] = setting(
         "none",

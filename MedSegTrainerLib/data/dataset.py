@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Literal
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.label_source import LabelSource
+from MedSegTrainerLib.imaging.partly_labelled import Box, LabelledPart
 
 if TYPE_CHECKING:
     from MedSegTrainerLib.findings import Finding
 
 Part = Literal["train", "val", "test"]
 SliceAxis = Literal["", "auto", "x", "y", "z"]
-UNLABELLED = -1  # label value of voxels that nobody labelled, where neither settings nor data say which it is
-Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +73,7 @@ class Case:
             regions=self.regions,
             overlapping=self.overlapping,
             ignored_value=self.ignored_value,
+            part=LabelledPart(slices=self.labelled_slices, box=self.labelled_box),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,34 +13,22 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, default_color
-from MedSegTrainerLib.data.layouts.dataset_json import ignored_value, read_description
-from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.evaluation.csv_tables import case_table, summary_table
-from MedSegTrainerLib.evaluation.drawn_references import drawn_note, unknown_values
-from MedSegTrainerLib.evaluation.file_pairs import IMAGE_FOLDER_OF, Pair
+from MedSegTrainerLib.evaluation.cut_structures import cut_notes
+from MedSegTrainerLib.evaluation.drawn_references import drawn_notes, unknown_values
+from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.evaluation.label_values import EvaluatedValues
-from MedSegTrainerLib.evaluation.overlapping_pairs import compared_classes, forms_json, sources_of
+from MedSegTrainerLib.evaluation.overlapping_pairs import compared_classes, forms_json, read_sides, unlabelled_value
 from MedSegTrainerLib.evaluation.segment_names import named_classes
 from MedSegTrainerLib.events import Emit, Measured, Progress, Stage, Warned
-from MedSegTrainerLib.imaging.class_bits import IGNORED
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.imaging.grid_remedies import Volume, difference
 from MedSegTrainerLib.imaging.label_grid import place_on_grid
-from MedSegTrainerLib.imaging.label_maps import labelled_parts, read_label_pair
-from MedSegTrainerLib.imaging.label_source import read_pair
+from MedSegTrainerLib.imaging.label_maps import labelled_parts
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.metrics.calibration import UncertaintyError
 from MedSegTrainerLib.metrics.confusion import Confusion
 from MedSegTrainerLib.metrics.known_voxels import without_unknown
-from MedSegTrainerLib.metrics.metrics import (
-    METRICS,
-    TOLERANCE_MM,
-    Values,
-    mean_dice,
-    measure,
-    outcome,
-    summarize,
-)
+from MedSegTrainerLib.metrics.metrics import METRICS, TOLERANCE_MM, Values, mean_dice, measure, outcome, summarize
 from MedSegTrainerLib.metrics.units import Length, common_length, length_of
 
 SCHEMA_VERSION = 1
@@ -154,14 +142,6 @@ def _write(
     return report
 
 
-def described_ignored(labels: Path, emit: Emit) -> int | None:
-    """What the dataset.json of the references calls 'ignore'."""
-    value = ignored_value(read_description(labels.parent if labels.name in IMAGE_FOLDER_OF else labels))
-    if value is not None:
-        emit(Warned(message=f"Voxels of value {value} do not count: dataset.json of the references calls it 'ignore'."))
-    return value
-
-
 class _Notes:
     """Warnings that are emitted at once and kept for the report, each only once."""
 
@@ -212,12 +192,13 @@ def _measure_all(
     unknown: dict[int, str] = {}
     began = time.monotonic()
     for done, pair in enumerate(pairs, start=1):
-        prediction, reference = _read_pair(pair, classes, ignored, overlapping)
-        unlabelled = IGNORED if overlapping or pair.labels is not None else ignored
+        prediction, reference = read_sides(pair, classes, ignored, overlapping=overlapping)
+        unlabelled = unlabelled_value(pair, ignored, overlapping=overlapping)
         expected = sitk.GetArrayFromImage(reference)
         measurements.label_values.add_rounded(pair, (prediction, reference))
         sides = labelled_parts(sitk.GetArrayFromImage(prediction), expected, unlabelled)
-        voxels = expected.size if unlabelled is None else int(np.count_nonzero(expected != unlabelled))
+        without_label = None if unlabelled is None else expected == unlabelled
+        voxels = expected.size if without_label is None else int(np.count_nonzero(~without_label))
         not_drawn, occurring = unknown_values(pair, classes), set[int]()
         if not_drawn:
             sides = without_unknown(*sides, not_drawn, overlapping=overlapping), sides[1]
@@ -228,7 +209,7 @@ def _measure_all(
         values = sorted(class_values if is_complete else class_values | occurring)
         spacing = Geometry.of(reference).spacing_zyx
         measurements.values[pair.name] = measure(
-            *sides, values, spacing, voxels=voxels, tolerance_mm=tolerance_mm, overlapping=overlapping
+            *sides, values, spacing, tolerance_mm=tolerance_mm, overlapping=overlapping, unknown=without_label
         )
         measurements.lengths.append(length_of(pair.reference, reference))
         if not_drawn:
@@ -236,40 +217,33 @@ def _measure_all(
             measurements.values[pair.name] |= {value: dict.fromkeys(METRICS) for value in not_drawn}
         if not overlapping:
             measurements.confusion.add(*sides, values, voxels)
-        _add_uncertainty(measurements.uncertainty, pair, reference, sides, notes)
+        _add_uncertainty(measurements.uncertainty, pair, reference, sides, without_label, notes)
         eta = (time.monotonic() - began) / done * (len(pairs) - done)
         emit(Progress(done=done, total=len(pairs), eta_seconds=eta))
-    if unknown:
-        listed = ", ".join(f"{value} (in {case})" for value, case in sorted(unknown.items())[:NAMES_SHOWN])
-        notes.add(f"Label values that belong to no class were taken as background: {listed}.")
-    for message in measurements.label_values.notes({item.value: item.name for item in classes}, unknown):
+    for message in _closing_notes(measurements, {item.value: item.name for item in classes}, unknown):
         notes.add(message)
-    if measurements.not_drawn:
-        notes.add(drawn_note(measurements.not_drawn, classes, len(pairs)))
     return _completed(
         _as_one_class(measurements) if not class_values and measurements.label_values.are_binary else measurements
     )
 
 
-def _read_pair(
-    pair: Pair, classes: Sequence[LabelClass], ignored: int | None, overlapping: bool
-) -> tuple[sitk.Image, sitk.Image]:
-    if overlapping or pair.labels is not None:
-        prediction, reference = read_pair(*sources_of(pair, classes, ignored, overlapping=overlapping))
-    else:
-        value_of = {item.name: item.value for item in classes}
-        prediction, reference = read_label_pair(pair.prediction, pair.reference, value_of)
-    sides = (("reference", pair.reference, reference), ("prediction", pair.prediction, prediction))
-    problems = difference(*(Volume(name=name, path=path, grid=Geometry.of(item)) for name, path, item in sides))
-    if problems:
-        raise DataError(
-            f"{pair.name}: {' '.join(problems)} Or are they of different cases? {pair.prediction}, {pair.reference}"
-        )
-    return prediction, reference
+def _closing_notes(measurements: _Measurements, names: Mapping[int, str], unknown: Mapping[int, str]) -> Iterator[str]:
+    """Sentences for the reader. unknown: values that were taken as background, with a case each."""
+    if unknown:
+        listed = ", ".join(f"{value} (in {case})" for value, case in sorted(unknown.items())[:NAMES_SHOWN])
+        yield f"Label values that belong to no class were taken as background: {listed}."
+    yield from cut_notes(measurements.values, names)
+    yield from measurements.label_values.notes(names, unknown)
+    yield from drawn_notes(measurements.not_drawn, names, len(measurements.values))
 
 
 def _add_uncertainty(
-    table: UncertaintyError, pair: Pair, reference: sitk.Image, sides: tuple[np.ndarray, np.ndarray], notes: _Notes
+    table: UncertaintyError,
+    pair: Pair,
+    reference: sitk.Image,
+    sides: tuple[np.ndarray, np.ndarray],
+    unknown: np.ndarray | None,
+    notes: _Notes,
 ) -> None:
     """Counts a case that has a map of uncertainty; one that lies elsewhere gets a note."""
     if pair.uncertainty is None:
@@ -279,7 +253,7 @@ def _add_uncertainty(
     if Geometry.of(image).disagreements(Geometry.of(reference)):
         notes.add(f"{pair.uncertainty.name} lies on another grid than the label maps of {pair.name} and was left out.")
         return
-    table.add(pair.name, sitk.GetArrayFromImage(image), *sides)
+    table.add(pair.name, sitk.GetArrayFromImage(image), *sides, unknown)
 
 
 def _length(lengths: Sequence[Length], notes: _Notes) -> Length:

@@ -1,5 +1,4 @@
-"""References in other forms than a label map, and classes that overlap: which there are, and how the files of both sides
-name them."""
+"""References in other forms than a label map, and classes that overlap: which there are, and how files name them."""
 
 from __future__ import annotations
 
@@ -8,17 +7,23 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+import SimpleITK as sitk
+
 from MedSegTrainerLib.classes import LabelClass, default_color
 from MedSegTrainerLib.data.layouts.dataset_json import label_names, label_regions, read_description
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.evaluation.file_pairs import IMAGE_FOLDER_OF, Pair
 from MedSegTrainerLib.imaging.class_bits import MOST_CLASSES
+from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.grid_remedies import Volume, difference
+from MedSegTrainerLib.imaging.label_maps import read_label_pair
 from MedSegTrainerLib.imaging.label_source import (
     LabelSource,
     component_count,
     component_name,
     number_of,
     overlapping_pairs,
+    read_pair,
 )
 from MedSegTrainerLib.imaging.seg_nrrd import read_header
 
@@ -63,7 +68,7 @@ def compared_classes(pairs: Sequence[Pair]) -> ComparedClasses | None:
     the references' segments; what has no name is 'label 1' and so on, by its place among the channels of a file. Raises
     DataError for more classes than can overlap.
     """
-    forms = [pair.labels for pair in pairs if pair.labels is not None]
+    forms = [pair.labels for pair in pairs if pair.labels is not None and not pair.labels.is_plain]
     layered = [path for pair in pairs for path in (pair.prediction, pair.reference) if component_count(path) > 1]
     if not forms and not layered:
         return None
@@ -77,15 +82,44 @@ def compared_classes(pairs: Sequence[Pair]) -> ComparedClasses | None:
 
 
 def sources_of(pair: Pair, classes: Sequence[LabelClass], ignored: int | None, *, overlapping: bool = True) -> Sources:
-    """The labels of both sides by these classes; ignored: the value of voxels that nobody labelled, in the reference.
+    """The labels of both sides by these classes; ignored: the value of voxels that nobody labelled, in references that
+    name none of their own.
 
     A label map without names, regions or channels has the number of a class where that is alone.
     """
     numbers = {item.name: item.value for item in classes}
     given = pair.labels or LabelSource(path=pair.reference)
-    own = given.ignored_value if ignored is None else ignored
+    own = ignored if given.ignored_value is None else given.ignored_value
     reference = replace(given, path=pair.reference, numbers=numbers, overlapping=overlapping, ignored_value=own)
     return LabelSource(path=pair.prediction, numbers=numbers, overlapping=overlapping), reference
+
+
+def unlabelled_value(pair: Pair, ignored: int | None, *, overlapping: bool) -> int | None:
+    """The value, in the reference as it is read, of voxels that nobody labelled. ignored: the same in its file."""
+    if pair.labels is None and not overlapping:
+        return ignored
+    return sources_of(pair, (), ignored, overlapping=overlapping)[1].unlabelled
+
+
+def read_sides(
+    pair: Pair, classes: Sequence[LabelClass], ignored: int | None, *, overlapping: bool
+) -> tuple[sitk.Image, sitk.Image]:
+    """The labels of prediction and reference on one grid; raises DataError where they lie on different ones.
+
+    ignored: as of ``sources_of``; what it is in what is read tells ``unlabelled_value``.
+    """
+    if overlapping or pair.labels is not None:
+        prediction, reference = read_pair(*sources_of(pair, classes, ignored, overlapping=overlapping))
+    else:
+        value_of = {item.name: item.value for item in classes}
+        prediction, reference = read_label_pair(pair.prediction, pair.reference, value_of)
+    sides = (("reference", pair.reference, reference), ("prediction", pair.prediction, prediction))
+    problems = difference(*(Volume(name=name, path=path, grid=Geometry.of(item)) for name, path, item in sides))
+    if problems:
+        raise DataError(
+            f"{pair.name}: {' '.join(problems)} Or are they of different cases? {pair.prediction}, {pair.reference}"
+        )
+    return prediction, reference
 
 
 def forms_json(

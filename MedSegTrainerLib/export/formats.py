@@ -3,8 +3,8 @@
 What is exported maps (B, channels, z, y, x) float32 images, as ``data.samples.preprocess`` makes them, to logits
 (B, classes, z, y, x); of a 2D network (B, channels, y, x) to (B, classes, y, x). The first class is background and the
 probabilities are the softmax; of a model whose classes overlap there is no background, and each has a sigmoid. An
-ensemble is one network, whose logits are those of the mean of its members' probabilities. Every file is read again and compared with the
-original before it is left in its place.
+ensemble is one network, whose logits are those of the mean of its members' probabilities. Every file is read again and
+compared with the original before it is left in its place.
 """
 
 from __future__ import annotations

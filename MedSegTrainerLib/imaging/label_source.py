@@ -4,7 +4,7 @@ class, segments in layers. They become one label map, or where classes overlap a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from MedSegTrainerLib.imaging.label_maps import (
     read_numbers,
 )
 from MedSegTrainerLib.imaging.numpy_files import ARRAY_SUFFIXES
+from MedSegTrainerLib.imaging.partly_labelled import ALL_OF_IT, LabelledPart, mark_unlabelled
 from MedSegTrainerLib.imaging.read import VOLUME_SUFFIXES, as_volume, image_suffix, refuse_unreadable
 from MedSegTrainerLib.imaging.seg_nrrd import Segment, refuse_equal_names
 
@@ -39,7 +40,8 @@ class LabelSource:
     path: the label map, or the first of ``masks``. numbers: class name to its number in what is read; of a plain label
     map with named segments, to the value that they get. masks: class name to the file with its voxels. regions: class
     name to the values of the label map that belong to it. overlapping: whether a voxel may have several classes, which
-    are then numbered from 1 on. ignored_value: of voxels that nobody labelled, in the files.
+    are then numbered from 1 on. ignored_value: of voxels that nobody labelled, in the files. part: what of them is
+    labelled, as far as the files do not say it.
     """
 
     path: Path
@@ -48,11 +50,24 @@ class LabelSource:
     regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     overlapping: bool = False
     ignored_value: int | None = None
+    part: LabelledPart = ALL_OF_IT
 
     @property
     def is_plain(self) -> bool:
         """Whether it is a label map whose values are those of the classes."""
         return not (self.overlapping or self.masks or self.regions)
+
+    @property
+    def is_whole_map(self) -> bool:
+        """Whether the file alone says all: its values, and what of it is labelled."""
+        return self.is_plain and self.part.is_all
+
+    @property
+    def unlabelled(self) -> int | None:
+        """The value in what is read of voxels that nobody labelled."""
+        if self.is_plain and (self.ignored_value is not None or self.part.is_all):
+            return self.ignored_value
+        return IGNORED
 
     def to_json(self) -> dict[str, Any]:
         """For a report, which reads the labels again."""
@@ -63,6 +78,8 @@ class LabelSource:
             "regions": {name: list(values) for name, values in self.regions.items()},
             "overlapping": self.overlapping,
             "ignored_value": self.ignored_value,
+            "labelled_slices": self.part.slices,
+            "labelled_box": self.part.box,
         }
 
     @classmethod
@@ -74,6 +91,7 @@ class LabelSource:
             regions={name: tuple(values) for name, values in document["regions"].items()},
             overlapping=document["overlapping"],
             ignored_value=document["ignored_value"],
+            part=LabelledPart(slices=document["labelled_slices"], box=document["labelled_box"]),
         )
 
     @property
@@ -85,8 +103,32 @@ def read_labels(source: LabelSource) -> sitk.Image:
     """Labels as int32, 3D: of a plain label map its values, of all others the numbers of classes with ``IGNORED`` where
     nobody labelled, as ``class_bits`` where they overlap.
 
-    Raises DataError where a file cannot be read, has values of no class, or classes overlap that must not.
+    Raises DataError where a file cannot be read, has values of no class, or classes overlap that must not, and where
+    the labelled part of it cannot be found.
     """
+    labels = _read_all(source)
+    return labels if source.part.is_all else _marked(labels, source, Geometry.of(labels))
+
+
+def place_labels(source: LabelSource, grid: sitk.Image, grid_path: Path | None = None) -> Placed:
+    """``read_labels`` on the grid of an image, where they belong there, and what had to be done for it."""
+    placed = _place_all(source, grid, grid_path)
+    if source.part.is_all or Geometry.of(placed.image).disagreements(Geometry.of(grid)):
+        return placed
+    own = Geometry.of(_read_all(source) if source.part.box else placed.image)
+    return replace(placed, image=_marked(placed.image, source, own))
+
+
+def _marked(labels: sitk.Image, source: LabelSource, own: Geometry) -> sitk.Image:
+    assert source.unlabelled is not None  # as a part alone is labelled
+    try:
+        return mark_unlabelled(labels, source.part, source.unlabelled, own)
+    except DataError as error:
+        raise DataError(f"{source.path}: {error}") from None
+
+
+def _read_all(source: LabelSource) -> sitk.Image:
+    """As if all of the files were labelled."""
     if source.is_plain:
         return read_label_map(source.path, source.numbers)
     if not source.masks:
@@ -95,13 +137,12 @@ def read_labels(source: LabelSource) -> sitk.Image:
     return _of_masks(source, grid, source.path).image
 
 
-def place_labels(source: LabelSource, grid: sitk.Image, grid_path: Path | None = None) -> Placed:
-    """``read_labels`` on the grid of an image, where they belong there, and what had to be done for it."""
+def _place_all(source: LabelSource, grid: sitk.Image, grid_path: Path | None) -> Placed:
     if source.is_plain:
         return place_label_map(source.path, grid, source.numbers, grid_path)
     if source.masks:
         return _of_masks(source, grid, grid_path)
-    labels = read_labels(source)
+    labels = _read_all(source)
     if is_placeless(source.path):
         if labels.GetSize() == grid.GetSize():
             labels.CopyInformation(grid)

@@ -3,7 +3,8 @@
 Three are tried: keeping the largest piece, removing pieces below a share of the class's usual volume, and filling
 holes. One is used where the mean Dice of the cases rises by ``LEAST_GAIN`` and ``BETTER_TO_WORSE`` times as many cases
 get better as get worse. A case with the class on neither side has a Dice of 1: leaving nothing there is right. One in
-which nobody looked for the class says nothing of it.
+which nobody looked for the class says nothing of it. Pieces are those of the whole prediction, and right or wrong where
+somebody labelled.
 """
 
 from __future__ import annotations
@@ -37,17 +38,20 @@ SAME = 1e-6  # of Dice
 
 @dataclass(frozen=True)
 class _Pieces:
-    """One class in one case: voxels of each predicted piece, and how many of them are right; ``filled``: the same of
-    the voxels that filling holes would add."""
+    """One class in one case: voxels of each predicted piece, how many of them lie where somebody labelled, and how many
+    of these are right; ``filled``: the last two of the voxels that filling holes would add. is_whole: whether all of
+    the case is labelled."""
 
     sizes: np.ndarray
+    counted: np.ndarray
     right: np.ndarray
     filled: tuple[int, int]
     reference: int
     voxel_mm3: float
+    is_whole: bool
 
     def dice(self, kept: np.ndarray, *, fill: bool = False) -> float:
-        predicted = int(self.sizes[kept].sum()) + fill * self.filled[0]
+        predicted = int(self.counted[kept].sum()) + fill * self.filled[0]
         right = int(self.right[kept].sum()) + fill * self.filled[1]
         return 2 * right / (predicted + self.reference) if predicted + self.reference else 1.0
 
@@ -70,9 +74,11 @@ class CleaningStudy:
         reference: np.ndarray,
         spacing_zyx: Sequence[float],
         drawn: Collection[str] | None = None,
+        known: np.ndarray | None = None,
     ) -> None:
-        """A case: label values (z, y, x) of both sides, voxels that do not count 0 in both; spacing in mm. drawn: names
-        of the classes that somebody looked for, None for all."""
+        """A case: label values (z, y, x) of both sides; spacing in mm. drawn: names of the classes that somebody looked
+        for, None for all. known: mask of the voxels that somebody labelled, None for all; in others the reference is
+        0."""
         self.cases += 1
         voxel = float(np.prod(spacing_zyx))
         new = None if self.overlapping else _in_holes(prediction)
@@ -80,7 +86,7 @@ class CleaningStudy:
         for item in (item for index, item in enumerate(self.classes, start=1) if index not in unknown):
             predicted, expected = (where_class(side, item.value, self.overlapping) for side in (prediction, reference))
             added = _in_holes(class_array(prediction, item.value)) if new is None else new
-            entry = _pieces(predicted, expected, added == item.value, voxel)
+            entry = _pieces(predicted, expected, added == item.value, voxel, known)
             self.pieces.setdefault(item.value, []).append(entry)
 
     def choose(self) -> list[Cleaning]:
@@ -118,14 +124,20 @@ def _in_holes(labels: np.ndarray) -> np.ndarray:
     return new
 
 
-def _pieces(predicted: np.ndarray, reference: np.ndarray, filled: np.ndarray, voxel_mm3: float) -> _Pieces:
-    sizes = right = np.zeros(0, np.int64)
+def _pieces(
+    predicted: np.ndarray, reference: np.ndarray, filled: np.ndarray, voxel_mm3: float, known: np.ndarray | None
+) -> _Pieces:
+    sizes = counted = right = np.zeros(0, np.int64)
     for box in ndimage.find_objects(predicted.astype(np.uint8)):
         numbers, count = ndimage.label(predicted[box], TOUCHING)
-        sizes = np.bincount(numbers.ravel(), minlength=count + 1)[1:]
+        counted = sizes = np.bincount(numbers.ravel(), minlength=count + 1)[1:]
+        if known is not None:
+            counted = np.bincount(numbers[known[box]], minlength=count + 1)[1:]
         right = np.bincount(numbers[reference[box]], minlength=count + 1)[1:]
+    filled = filled if known is None else filled & known
     added = int(np.count_nonzero(filled)), int(np.count_nonzero(filled & reference))
-    return _Pieces(sizes, right, added, int(np.count_nonzero(reference)), voxel_mm3)
+    is_whole = known is None or bool(known.all())
+    return _Pieces(sizes, counted, right, added, int(np.count_nonzero(reference)), voxel_mm3, is_whole)
 
 
 def _best(item: LabelClass, cases: Sequence[_Pieces]) -> Cleaning:
@@ -153,7 +165,7 @@ def _best_removal(
     item: LabelClass, cases: Sequence[_Pieces], before: np.ndarray
 ) -> tuple[dict[str, Any], list[np.ndarray]]:
     """The settings that help most, {} for none, and which pieces they keep in each case."""
-    volumes = [case.reference * case.voxel_mm3 for case in cases if case.reference]
+    volumes = [case.reference * case.voxel_mm3 for case in cases if case.reference and case.is_whole]
     usual = float(np.median(volumes)) if volumes else 0.0
     tried: list[dict[str, Any]] = [
         {"minimum_size_mm3": float(f"{share * usual:.3g}")} for share in SMALL_SHARES if usual

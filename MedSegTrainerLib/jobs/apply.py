@@ -23,8 +23,8 @@ from MedSegTrainerLib.hardware.memory import is_out_of_memory
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import refuse_several_slices
 from MedSegTrainerLib.imaging.nifti_checks import NIFTI_SUFFIXES
-from MedSegTrainerLib.imaging.overlapping_results import refuse_one_number
 from MedSegTrainerLib.imaging.not_finite import with_padding_filled
+from MedSegTrainerLib.imaging.overlapping_results import refuse_one_number
 from MedSegTrainerLib.imaging.qform_sform import forms_apart
 from MedSegTrainerLib.imaging.read import file_stamps, read_channels
 from MedSegTrainerLib.inference.canvas import Prepared
@@ -210,8 +210,10 @@ def cleaned(labels: sitk.Image, config: ApplyConfig, plan: Plan | None = None) -
         minimum_size_mm3=config.minimum_size_mm3,
     )
     array = sitk.GetArrayViewFromImage(labels)
-    overlapping = plan is not None and plan.overlapping
-    array = each_class(array, [item.value for item in plan.classes], clean) if overlapping else clean(array)
+    if plan is not None and plan.overlapping:
+        array = each_class(array, [item.value for item in plan.classes], clean)
+    else:
+        array = clean(array)
     result = sitk.GetImageFromArray(array)
     result.CopyInformation(labels)
     return result

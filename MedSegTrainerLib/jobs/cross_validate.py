@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from MedSegTrainerLib.config.job_settings import CrossValidateConfig
+from MedSegTrainerLib.data.case_labels import label_form
 from MedSegTrainerLib.data.splits.half_cases import joined
 from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.events import Emit, Warned
@@ -74,7 +75,7 @@ def conclude(cross_validation: CrossValidation, done: Sequence[int], emit: Emit)
                 reference=_labels(cross_validation, name),
                 image=cross_validation.case(name).images[0],
                 drawn=cross_validation.case(name).drawn,
-                labels=_form(cross_validation, name),
+                labels=_form(cross_validation, name, plan.ignore_label),
             )
             for index in done
             for name, path in cross_validation.predictions(index).items()
@@ -126,12 +127,9 @@ def _labels(cross_validation: CrossValidation, name: str) -> Path:
     )
 
 
-def _form(cross_validation: CrossValidation, name: str) -> LabelSource | None:
-    """What the labels of a case mean, where they are no label map with one value a class."""
-    if cross_validation.halved:
-        return None
-    labels = cross_validation.case(name).labels
-    return None if labels.is_plain else labels
+def _form(cross_validation: CrossValidation, name: str, ignored: int | None) -> LabelSource | None:
+    """What the labels of a case mean, where its label map alone does not say it."""
+    return None if cross_validation.halved else label_form(cross_validation.case(name), ignored)
 
 
 def _halved_pair(cross_validation: CrossValidation, emit: Emit) -> list[Pair]:
@@ -140,11 +138,21 @@ def _halved_pair(cross_validation: CrossValidation, emit: Emit) -> list[Pair]:
     plan = load_package(cross_validation.job(0).model).plan
     values = {item.name: item.value for item in plan.classes}
     second, first = (next(iter(cross_validation.predictions(index).values())) for index in (0, 1))
-    assert plan.ignore_label is not None
-    labels = joined(case, cross_validation.folder.path / "halves", (first, second), values, plan.ignore_label)
+    ignored = cross_validation.train.data.ignore_label
+    assert ignored is not None
+    labels = joined(case, cross_validation.folder.path / "halves", (first, second), values, ignored)
     output = cross_validation.folder.report / "predictions" / f"{case.name}.seg.nrrd"
     write_result(labels, output, plan)
-    return [Pair(name=case.name, prediction=output, reference=case.label, image=case.images[0], drawn=case.drawn)]
+    return [
+        Pair(
+            name=case.name,
+            prediction=output,
+            reference=case.label,
+            image=case.images[0],
+            drawn=case.drawn,
+            labels=label_form(case, plan.ignore_label),
+        )
+    ]
 
 
 def _left_out(cross_validation: CrossValidation) -> list[str]:

@@ -8,15 +8,17 @@ from typing import Any
 
 from MedSegTrainerLib.config.job_settings import EvaluateConfig
 from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.evaluation.described_labels import described_ignored, described_names
 from MedSegTrainerLib.evaluation.drawn_references import (
     Drawn,
-    described_names,
     drawn_beside,
     drawn_in_file,
     with_drawn,
 )
-from MedSegTrainerLib.evaluation.evaluate import OutputSelection, described_ignored, evaluate
+from MedSegTrainerLib.evaluation.evaluate import OutputSelection, evaluate
 from MedSegTrainerLib.evaluation.file_pairs import Pair, listed_pairs, pair_folders, with_uncertainty
+from MedSegTrainerLib.evaluation.labelled_references import with_labelled_parts
+from MedSegTrainerLib.evaluation.masked_references import masked_pairs, with_masks
 from MedSegTrainerLib.evaluation.overlapping_pairs import with_forms
 from MedSegTrainerLib.evaluation.segment_names import named_classes
 from MedSegTrainerLib.events import Emit
@@ -51,8 +53,11 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
         opacity=config.overlay_alpha,
     )
     predictions, labels = Path(config.predictions), Path(config.labels)
-    pairs = listed_pairs(config) if config.references else pair_folders(predictions, labels, listen)
-    pairs = with_forms(pairs)
+    if config.references:
+        pairs = with_masks(listed_pairs(config), config.masks)
+    else:
+        pairs = masked_pairs(predictions, labels, listen) or pair_folders(predictions, labels, listen)
+    pairs = with_labelled_parts(with_forms(pairs), config)
     pairs = with_uncertainty(pairs, predictions, config.uncertainty, listen)
     output_dir = Path(config.output_dir)
     facts = {"Predictions": config.predictions, "References": config.labels or "those of the data set"}
@@ -64,7 +69,9 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
 
         plan = load_members(Path(config.model))[0].plan
         overlapping = plan.overlapping
-        classes, ignored = plan.classes, plan.ignore_label if ignored is None else ignored
+        classes = plan.classes
+        if ignored is None and not overlapping:  # else it is that of labels in memory
+            ignored = plan.ignore_label
         facts["Model"] = config.model
     drawn = _drawn(config, pairs)
     names = described_names(labels) if drawn and config.labels else {}

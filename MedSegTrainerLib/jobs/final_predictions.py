@@ -7,7 +7,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.case_labels import read_labels_onto
+from MedSegTrainerLib.data.case_labels import label_form, read_labels_onto
 from MedSegTrainerLib.data.checks.label_values import as_class
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.evaluation.file_pairs import Pair
@@ -50,7 +50,7 @@ def predict_files(
                 reference=case.label,
                 image=case.images[0],
                 drawn=case.drawn,
-                labels=None if case.labels.is_plain else case.labels,
+                labels=label_form(case, plan.ignore_label),
             )
         )
         count()
@@ -73,8 +73,10 @@ def _predict(predictor: Predictor, case: Case, search: CleaningStudy | None) -> 
     labels = predictor.predict(channels)
     if search is not None:
         reference = read_labels_onto(case, channels[0], predictor.plan.ignore_label)
-        arrays = sitk.GetArrayFromImage(labels), sitk.GetArrayFromImage(reference)
-        predicted, expected = labelled_parts(*arrays, predictor.plan.ignore_label)
+        predicted, expected = sitk.GetArrayFromImage(labels), sitk.GetArrayFromImage(reference)
+        ignored = predictor.plan.ignore_label
+        known = None if ignored is None else expected != ignored
+        _, expected = labelled_parts(predicted, expected, ignored)
         expected = as_class(expected, [item.value for item in predictor.plan.classes])
-        search.add(predicted, expected, Geometry.of(labels).spacing_zyx, case.drawn)
+        search.add(predicted, expected, Geometry.of(labels).spacing_zyx, case.drawn, known)
     return labels

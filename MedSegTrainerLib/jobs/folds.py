@@ -122,7 +122,8 @@ def prepare(train: TrainConfig, folder: JobFolder, emit: Emit) -> CrossValidatio
         train.data,
         split_file=str(splits_file.resolve()),
         ignore_label=train.data.ignore_label if composed else ignored,  # composed labels have another one in memory
-        overlapping=dataset.overlapping if composed else train.data.overlapping,
+        overlapping=dataset.overlapping if dataset.overlapping or composed else train.data.overlapping,
+        labelled_slices="none" if halved else train.data.labelled_slices,  # the halves say it voxel by voxel
         data_dir=str(halves.resolve()) if halved else train.data.data_dir,
     )
     return CrossValidation(

@@ -20,7 +20,7 @@ from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, take_fingerpri
 from MedSegTrainerLib.data.checks.scan import examine_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.samples.cache import StoredCase, build_cache, open_cache
-from MedSegTrainerLib.data.splits.split import Split, cover_classes, missing_classes
+from MedSegTrainerLib.data.splits.split import Split, cover_classes, missing_classes, without_cases
 from MedSegTrainerLib.data.splits.used_cases import record_cases
 from MedSegTrainerLib.events import Emit, Planned, Progress, Stage, Warned
 from MedSegTrainerLib.findings import refuse_errors, warning_lines
@@ -74,6 +74,7 @@ def scan_data(
         emit(Warned(message=line))
     named = class_names([value for scan in examination.scans for value in scan.voxels], dataset.label_names)
     present = {scan.name: scan.present(named) for scan in examination.scans}
+    split = without_cases(split, [scan.name for scan in examination.scans if scan.known and not scan.known.slices])
     split = cover_classes(split, present)
     if folder is not None and record is not None:
         record.result().divided(split).write(folder.used_cases_file)
@@ -133,6 +134,7 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
         "dims": f"{plan.dims}D",
         "network": plan.architecture, "in_channels": plan.network["in_channels"],
         "out_channels": plan.network["out_channels"],
+        **({"ignore_label": plan.ignore_label} if "ignore_label" in plan.reasons else {}),
         **({"overlapping": plan.overlapping} if "overlapping" in plan.reasons else {}),
         **network_settings(plan.architecture, plan.network),
         **({"slice_axis": plan.slice_axis} if "slice_axis" in plan.reasons else {}),
@@ -143,7 +145,7 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
         "normalization": [item.method for item in plan.normalization],
         "flip_axes": [plan.axes[axis] for axis in plan.flip_axes],
         "loss": " + ".join(f"{weight:g} {term}" for term, weight in plan.loss.weights().items()),
-        **({"unknown_classes": _unknown_names(plan)} if _unknown_names(plan) else {}),
+        **({"unknown_classes": list(plan.partly_drawn)} if plan.partly_drawn else {}),
         **({"class_weights": [float(f"{w:.3g}") for w in plan.loss.class_weights]} if plan.loss.class_weights else {}),
         "optimizer": plan.optimizer_type, "learning_rate": plan.learning_rate,
         "weight_decay": plan.weight_decay, "lr_schedule": plan.lr_schedule,
@@ -166,11 +168,6 @@ def _start_choices(plan: Plan) -> dict[str, Any]:
         "start_channels": list(plan.channel_names),
         "start_classes": list(plan.class_names),
     }
-
-
-def _unknown_names(plan: Plan) -> list[str]:
-    indices = {index for code in plan.label_codes for index in code.unknown}
-    return [name for index, name in enumerate(plan.class_names, start=1) if index in indices]
 
 
 def prepare_cases(

@@ -48,7 +48,7 @@ def run_verify(config: VerifyConfig, context: JobContext) -> Outcome:
         label_names=dataset.label_names,
         thorough=True,
     )
-    findings = worst_first([*findings, *examination.findings])
+    findings = worst_first([*findings, *examination.findings, *_overlap_note(dataset)])
     for one in findings:
         emit(Found(case=one.case, severity=one.severity, finding=one.kind, message=one.message, remedy=one.remedy))
     document = describe(dataset, examination.scans, findings, dataset.ignore_label)
@@ -64,6 +64,20 @@ def run_verify(config: VerifyConfig, context: JobContext) -> Outcome:
     atomic.write_json(table, document)
     atomic.write_bytes(page, render(document, pictures, samples).encode())
     return _verdict(document["counts"], page, folder)
+
+
+def _overlap_note(dataset: Dataset) -> list[Finding]:
+    if not dataset.overlapping:
+        return []
+    return [
+        Finding(
+            severity="note",
+            kind="classes that overlap",
+            message=f"{dataset.overlap}: a voxel may have several classes, and each is learned against all else.",
+            remedy="Nothing to do. Where they overlap by mistake, correct the labels, or train with --set "
+            "overlapping=false, which says where.",
+        )
+    ]
 
 
 def look_for_cases(train: TrainConfig) -> tuple[Dataset, list[Finding]]:
@@ -119,8 +133,9 @@ def _severity(case: str, findings: Sequence[Finding]) -> tuple[int, int, str]:
 
 def _class_row(item: LabelClass, scans: Sequence[CaseScan]) -> dict[str, Any]:
     known = [scan for scan in scans if scan.knows(item.name)]
-    having = [(scan.voxels[item.value], scan.geometry.voxel_volume_mm3) for scan in known if item.value in scan.voxels]
-    ml = [count * volume / 1000 for count, volume in having]
+    having = [scan for scan in known if item.value in scan.voxels]
+    whole = [scan for scan in having if scan.known is None]  # of others nobody knows how large it is
+    ml = [scan.volume_mm3(item.value) / 1000 for scan in whole]
     total = sum(scan.known_voxels for scan in known)
     return {
         "value": item.value,
@@ -128,8 +143,8 @@ def _class_row(item: LabelClass, scans: Sequence[CaseScan]) -> dict[str, Any]:
         "color": list(item.color),
         "cases": len(having),
         "drawn": len(known),
-        "share": sum(count for count, _ in having) / max(total, 1),
-        "voxels_median": float(np.median([count for count, _ in having])) if having else None,
+        "share": sum(scan.voxels[item.value] for scan in having) / max(total, 1),
+        "voxels_median": float(np.median([scan.voxels[item.value] for scan in whole])) if whole else None,
         "ml_min": min(ml, default=None),
         "ml_median": float(np.median(ml)) if ml else None,
         "ml_max": max(ml, default=None),
@@ -162,6 +177,7 @@ def _case_row(case: Case, scan: CaseScan | None, findings: Sequence[Finding]) ->
         "name": case.name,
         "images": [str(path) for path in case.images],
         "label": str(case.label),
+        "is_plain": case.labels.is_plain,
         "counts": {severity: own.count(severity) for severity in SEVERITIES},
         "size": None,
         "spacing": None,

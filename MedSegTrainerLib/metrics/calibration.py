@@ -22,12 +22,22 @@ class UncertaintyError:
     wrong: np.ndarray = field(default_factory=lambda: np.zeros(round(HIGHEST / FINE), np.int64))
     cases: dict[str, float | None] = field(default_factory=dict)
 
-    def add(self, case: str, uncertainty: np.ndarray, prediction: np.ndarray, reference: np.ndarray) -> None:
-        """Counts one case; arrays (z, y, x) on one grid."""
+    def add(
+        self,
+        case: str,
+        uncertainty: np.ndarray,
+        prediction: np.ndarray,
+        reference: np.ndarray,
+        unknown: np.ndarray | None = None,
+    ) -> None:
+        """Counts one case; arrays (z, y, x) on one grid. unknown: mask of voxels that nobody labelled, left out."""
         box = _box((prediction != 0) | (reference != 0))
         values = np.nan_to_num(uncertainty[box]).clip(0, HIGHEST - FINE / 2)
         bins = (values / FINE).astype(np.int64)
         mistaken = prediction[box] != reference[box]
+        if unknown is not None:
+            known = ~unknown[box]
+            bins, mistaken = bins[known], mistaken[known]
         self.voxels += np.bincount(bins.ravel(), minlength=len(self.voxels))
         self.wrong += np.bincount(bins[mistaken], minlength=len(self.wrong))
         inside = prediction != 0

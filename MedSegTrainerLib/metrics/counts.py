@@ -20,7 +20,8 @@ Box = tuple[slice, ...]
 class Overlap:
     """One class of one case. Counts are voxels; ``voxels`` are all that were compared, of any class.
 
-    surfaces: None unless both sides have the class. tolerance_mm: what surface Dice allows.
+    surfaces: None unless both sides have the class. tolerance_mm: what surface Dice allows. is_cut: whether the class
+    reaches voxels that nobody labelled on either side, so that nobody knows where it ends.
     """
 
     intersection: int
@@ -30,6 +31,7 @@ class Overlap:
     voxel_ml: float
     surfaces: SurfaceDistances | None = None
     tolerance_mm: float = 0.0
+    is_cut: bool = False
 
     @property
     def is_absent(self) -> bool:
@@ -56,12 +58,14 @@ def overlaps(
     voxels: int,
     tolerance_mm: float,
     overlapping: bool = False,
+    unknown: np.ndarray | None = None,
 ) -> list[Overlap]:
     """One for each value of ``ordered`` (ascending), worked out inside the bounding box of the class on both sides.
 
     Arrays are (z, y, x), spacing in mm. Surface distances are measured once for each class; all metrics of
     distance share them. The box changes no number, as ``surface_distance.py`` explains. overlapping: arrays are
-    ``class_bits``.
+    ``class_bits``. unknown: mask of the voxels that nobody labelled, None without any; the surfaces of a class that
+    touches them are not measured.
     """
     from scipy.ndimage import find_objects  # scipy only where surfaces are measured: training needs the Dice alone
 
@@ -72,6 +76,7 @@ def overlaps(
     shape, spacing = [prediction.shape[axis] for axis in kept], tuple(spacing_zyx[axis] for axis in kept)
     sides = [side if overlapping else _ranked(side, ordered) for side in (prediction, reference)]
     sides = [side.reshape(shape) for side in sides]
+    border = None if unknown is None or not unknown.any() else beside(unknown).reshape(shape)
     boxes = [[] if overlapping else find_objects(side, max_label=len(ordered)) for side in sides]
     counted = []
     for index, value in enumerate(ordered):
@@ -82,6 +87,7 @@ def overlaps(
         else:
             box = _joint_box(boxes[0][index], boxes[1][index])
             predicted, expected = (side[box] == index + 1 for side in sides)
+        is_cut = border is not None and bool((border[box] & (predicted | expected)).any())
         counted.append(
             Overlap(
                 intersection=int(np.count_nonzero(predicted & expected)),
@@ -89,11 +95,22 @@ def overlaps(
                 reference=int(np.count_nonzero(expected)),
                 voxels=voxels,
                 voxel_ml=float(np.prod(spacing_zyx)) / 1000,
-                surfaces=surface_distances(predicted, expected, spacing),
+                surfaces=None if is_cut else surface_distances(predicted, expected, spacing),
                 tolerance_mm=tolerance_mm,
+                is_cut=is_cut,
             )
         )
     return counted
+
+
+def beside(mask: np.ndarray) -> np.ndarray:
+    """Voxels with a face in common with one of the mask, of any shape."""
+    near = np.zeros(mask.shape, bool)
+    for axis in range(mask.ndim):
+        moved, still = np.moveaxis(near, axis, 0), np.moveaxis(mask, axis, 0)
+        moved[1:] |= still[:-1]
+        moved[:-1] |= still[1:]
+    return near
 
 
 def _ranked(labels: np.ndarray, ordered: Sequence[int]) -> np.ndarray:

@@ -15,7 +15,9 @@ A distance to nothing does not exist. To put a penalty in its place, such as the
 means depend on the field of view; missed and extra structures are counted instead, and overlaps of 0 tell them too.
 An absent class counts for nothing, or a rare class would look as if it was found where there was nothing to find.
 Specificity is not defined either where the reference has the class in every voxel. Of a class that nobody looked for in
-a case nothing is defined, and the case counts nowhere for it.
+a case nothing is defined, and the case counts nowhere for it. Where a class reaches voxels that nobody labelled, as in
+single slices that were drawn, nobody knows where it ends: overlaps are those of the labelled voxels, and it has neither
+distances nor a surface Dice nor volumes.
 """
 
 from __future__ import annotations
@@ -173,7 +175,7 @@ METRICS: dict[str, Metric] = {
         decimals=2,
         better="",
         meaning="Volume of the structure in the reference.",
-        measure=lambda it: None if it.is_absent else it.reference * it.voxel_ml,
+        measure=lambda it: _known(it, it.reference * it.voxel_ml),
         aliases=("volume",),
     ),
     "predicted_volume_ml": Metric(
@@ -182,7 +184,7 @@ METRICS: dict[str, Metric] = {
         decimals=2,
         better="",
         meaning="Volume of the structure in the prediction; the two volumes tell whether it is too large or too small.",
-        measure=lambda it: None if it.is_absent else it.predicted * it.voxel_ml,
+        measure=lambda it: _known(it, it.predicted * it.voxel_ml),
         aliases=("predicted_volume",),
     ),
     "volume_error_ml": Metric(
@@ -191,7 +193,7 @@ METRICS: dict[str, Metric] = {
         decimals=2,
         better="lower",
         meaning="How far the predicted volume is from the reference's, whether above or below.",
-        measure=lambda it: None if it.is_absent else abs(it.predicted - it.reference) * it.voxel_ml,
+        measure=lambda it: _known(it, abs(it.predicted - it.reference) * it.voxel_ml),
         aliases=("volume_error", "absolute_volume_error"),
     ),
     "volume_error_percent": Metric(
@@ -200,7 +202,7 @@ METRICS: dict[str, Metric] = {
         decimals=1,
         better="lower",
         meaning="The volume error as a share of the reference's volume.",
-        measure=lambda it: _ratio(100 * abs(it.predicted - it.reference), it.reference),
+        measure=lambda it: None if it.is_cut else _ratio(100 * abs(it.predicted - it.reference), it.reference),
         aliases=("relative_volume_error",),
         is_main=True,
         has_boxes=True,
@@ -224,15 +226,14 @@ def measure(
     values: Sequence[int],
     spacing_zyx: tuple[float, ...],
     *,
-    voxels: int | None = None,
     tolerance_mm: float = TOLERANCE_MM,
     overlapping: bool = False,
+    unknown: np.ndarray | None = None,
 ) -> dict[int, Values]:
     """Label value to metric name to number, for two label arrays (z, y, x) on a grid with this spacing in mm.
 
-    Other label values count as background. voxels: how many of the arrays' voxels were labelled at all, all unless
-    given; the others must be 0 in both. overlapping: the arrays are ``class_bits``. Raises ValueError for different
-    shapes.
+    Other label values count as background. unknown: mask of the voxels that nobody labelled, which must be 0 in both.
+    overlapping: the arrays are ``class_bits``. Raises ValueError for different shapes.
     """
     if prediction.shape != reference.shape:
         msg = f"The prediction has the shape {prediction.shape} and the reference {reference.shape} (z, y, x)"
@@ -240,7 +241,7 @@ def measure(
     if not values:
         return {}
     ordered = sorted(set(values))
-    voxels = reference.size if voxels is None else voxels
+    voxels = reference.size if unknown is None else int(np.count_nonzero(~unknown))
     counted = overlaps(
         prediction,
         reference,
@@ -249,6 +250,7 @@ def measure(
         voxels=voxels,
         tolerance_mm=tolerance_mm,
         overlapping=overlapping,
+        unknown=unknown,
     )
     return {
         value: {name: metric.measure(overlap) for name, metric in METRICS.items()}
@@ -301,8 +303,12 @@ def _statistics(values: Sequence[float | None]) -> Values:
     }
 
 
+def _known(overlap: Overlap, volume: float) -> float | None:
+    return None if overlap.is_absent or overlap.is_cut else volume
+
+
 def _surface_dice(overlap: Overlap) -> float | None:
-    if overlap.is_absent:
+    if overlap.is_absent or overlap.is_cut:
         return None
     return overlap.surfaces.dice(overlap.tolerance_mm) if overlap.surfaces else 0.0
 

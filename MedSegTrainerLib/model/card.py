@@ -26,7 +26,7 @@ def card_text(plans: Sequence[Plan], document: Mapping[str, Any]) -> str:
     blocks = [
         ("Finds", _finds(plans[0])),
         ("Needs", _needs(plans[0], data)),
-        ("Trained on", _data(training, data)),
+        ("Trained on", _data(plans[0], training, data)),
         ("Began as", lineage_lines(training)),
         ("How good", _quality(plans[0], training, metrics)),
         ("Curve", _curve(first.get("curves", []))),
@@ -66,8 +66,10 @@ def _needs(plan: Plan, data: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _data(training: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
+def _data(plan: Plan, training: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
     lines = [f"{len(training.get('train_cases', []))} cases"]
+    if plan.partly_drawn:
+        lines.append(f"not drawn in all of them: {', '.join(plan.partly_drawn)}")
     for key, what, unit in (("spacing_mm", "voxels", "mm"), ("size_voxels", "sizes", "voxels")):
         if key in data:
             low, _, high = data[key]
@@ -91,7 +93,9 @@ def _quality(plan: Plan, training: Mapping[str, Any], metrics: Mapping[str, Any]
     for item in plan.classes:
         means = {key: summary.get(item.name, {}).get(key, {}).get("mean") for key in CARD_METRICS}
         figures = [f"{title} {means[key]:.3f}" for key, title in CARD_METRICS.items() if means[key] is not None]
-        lines.append(f"{item.name}: {', '.join(figures) or 'in none of them'}")
+        counted = summary.get(item.name, {}).get("dice", {}).get("count")
+        some = f", in {counted} of them" if figures and item.name in plan.partly_drawn and counted else ""
+        lines.append(f"{item.name}: {', '.join(figures) or 'in none of them'}{some}")
     return [*lines, *([str(metrics["words"])] if "words" in metrics else [])]
 
 

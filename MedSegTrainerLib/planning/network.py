@@ -158,6 +158,9 @@ def _slice_axis(fingerprint: Fingerprint, config: TrainConfig, dims: int, reason
     if patch != "auto" and 1 in patch:
         reasons["slice_axis"] = f"a patch of {_times(patch)} voxels (z, y, x) is a slice across it"
         return "zyx"[patch.index(1)]
+    if fingerprint.labelled_along:
+        reasons["slice_axis"] = "slices along it are labelled"
+        return fingerprint.labelled_along
     across = " x ".join(f"{mm:.3g}" for axis, mm in zip("zyx", median, strict=True) if axis != thickest)
     reasons["slice_axis"] = f"the finest plane: {across} mm, and {median.max():.3g} mm along {thickest} (medians)"
     if thickest != "z":

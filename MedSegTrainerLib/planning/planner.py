@@ -18,7 +18,7 @@ from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.data.samples.cache import choose_place
 from MedSegTrainerLib.data.samples.overlapping_indices import overlap_codes
 from MedSegTrainerLib.data.splits.split import Split
-from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.errors import ConfigError, some
 from MedSegTrainerLib.guide.tables import choose_batch
 from MedSegTrainerLib.hardware.device import describe
 from MedSegTrainerLib.inference.sliding_window import window_starts
@@ -105,6 +105,10 @@ def _unmeasured(
     chosen = plan_network(fingerprint, config, device, reasons, len(split.train), share)
     if fingerprint.overlap:
         reasons["overlapping"] = _overlap_reason(fingerprint)
+    if fingerprint.labelled_part:
+        reasons["ignore_label"] = (
+            f"{fingerprint.labelled_part}: every patch has some of that, and what nobody labelled counts nowhere"
+        )
     normalization = _normalization(fingerprint, config, reasons)
     if start is not None:
         chosen, normalization = keep(start, chosen, normalization, fingerprint, config, reasons)
@@ -159,8 +163,8 @@ def _label_codes(fingerprint: Fingerprint, reasons: Reasons) -> tuple[LabelCode,
         for name, count in fingerprint.cases_drawn.items()
         if count < fingerprint.cases
     }
-    if drawn:
-        listed = ", ".join(f"{name}: {text}" for name, text in drawn.items())
+    if fingerprint.unknown:
+        listed = some([f"{name}: {text}" for name, text in drawn.items()]) or "drawn in all that train or validate"
         reasons["unknown_classes"] = f"{listed}: marginal loss, as elsewhere a voxel without class may be one of them"
     if fingerprint.overlapping:
         return overlap_codes(fingerprint.combinations, len(fingerprint.classes), fingerprint.unknown)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from MedSegTrainerLib.data.checks.known_part import known_part
 from MedSegTrainerLib.data.checks.label_values import as_class
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.class_bits import IGNORED, only_classes
@@ -27,6 +28,8 @@ class CaseArrays:
     """One case near to LPS: int32 labels, float32 image and uncertainty as (z, y, x); the last two may be missing.
 
     spacing_zyx: in mm, or in pixels or voxels where ``length`` says so. overlapping: labels are ``class_bits``.
+    labelled_along: axis of which only some slices are labelled in the reference, None for others; what is not labelled
+    is 0 in both label maps.
     """
 
     prediction: np.ndarray
@@ -36,6 +39,7 @@ class CaseArrays:
     uncertainty: np.ndarray | None = None
     length: Length = "mm"
     overlapping: bool = False
+    labelled_along: int | None = None
 
 
 def read_case(
@@ -70,7 +74,14 @@ def read_case(
         uncertainty=_read_onto(files.get("uncertainty"), expected, paths[1]),
         length=length_of(paths[1], expected),
         overlapping=overlapping,
+        labelled_along=None if ignore_label is None else labelled_along(sides[1] != ignore_label),
     )
+
+
+def labelled_along(known: np.ndarray) -> int | None:
+    """The axis along which slices are labelled, of a mask (z, y, x) near to LPS of what is."""
+    part = known_part(known)
+    return "zyx".index(part.axis) if part is not None and part.is_of_slices else None
 
 
 def _of_classes(labels: np.ndarray, values: Sequence[int], overlapping: bool) -> np.ndarray:

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.data.case_labels import read_labels_onto
+from MedSegTrainerLib.data.case_labels import label_source, read_labels_onto
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.imaging.geometry import Geometry, resample, to_canonical
 from MedSegTrainerLib.imaging.read import read_channels
@@ -38,6 +38,8 @@ def draw_labelled(case: Case, classes: Sequence[LabelClass], ignore_label: int |
     if Geometry.of(label).disagreements(grid):
         label = resample(label, grid, is_label=True)
     values = sitk.GetArrayFromImage(label)
+    unlabelled = label_source(case, ignore_label).unlabelled
+    values = values if unlabelled is None else np.where(values == unlabelled, 0, values)
     arrays = CaseArrays(
         prediction=values,
         reference=values,

@@ -41,8 +41,12 @@ class RotatingView:
 
 
 def draw_rotating_view(case: CaseArrays, classes: Sequence[LabelClass]) -> RotatingView | None:
-    """The view of a case; None where there is no volume (2D) or nothing is labelled."""
-    if min(case.reference.shape) == 1 or not (case.reference.any() or case.prediction.any()):
+    """The view of a case; None where there is no volume (2D, or single labelled slices) or nothing is labelled."""
+    if (
+        min(case.reference.shape) == 1
+        or case.labelled_along is not None
+        or not (case.reference.any() or case.prediction.any())
+    ):
         return None
     either = (case.reference != 0) | (case.prediction != 0)
     step = grid_step(either, case.spacing_zyx)

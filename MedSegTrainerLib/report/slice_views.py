@@ -77,18 +77,23 @@ def case_views(case: CaseArrays, *, whole: bool = False) -> list[View]:
 def slice_views(case: CaseArrays, count: int) -> list[View]:
     """At most ``count`` slices at equal steps through all labels, from the first in the order of the axis.
 
-    They lie in the plane of the thickest slices, the one in which the volume was taken; [] for a 2D image.
+    They lie in the plane of the slices that are labelled, else of the thickest ones, the one in which the volume was
+    taken; [] for a 2D image.
     """
     planes = [plane for plane in PLANES if min(case.reference.shape[axis] for axis in _across(plane)) > 1]
     planes = [plane for plane in planes if case.reference.shape[plane.axis] > 1]
     if not planes:
         return []
-    plane = max(planes, key=lambda plane: case.spacing_zyx[plane.axis])  # of equal ones the first: axial
+    drawn = [plane for plane in planes if plane.axis == case.labelled_along]
+    plane = max(drawn or planes, key=lambda plane: case.spacing_zyx[plane.axis])  # of equal ones the first: axial
     labelled = (case.prediction != 0) | (case.reference != 0)
     used = np.flatnonzero(labelled.any(axis=_across(plane)))
     if not used.size:
         return []
-    indices = np.unique(np.linspace(used[0], used[-1], count).round().astype(int))
+    steps = np.linspace(used[0], used[-1], count).round().astype(int)
+    if drawn:  # between labelled slices is nothing to see
+        steps = used[np.abs(used - steps[:, None]).argmin(axis=1)]
+    indices = np.unique(steps)
     box = label_box(case)
     return [cut(case, plane, int(index), box) for index in indices]
 

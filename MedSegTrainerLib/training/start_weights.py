@@ -134,7 +134,7 @@ def stand_in(relative: torch.Tensor, sources: Sequence[int], origins: Origins, *
         logit = relative @ answer[:-1] + answer[-1] - offset
         loss = functional.binary_cross_entropy_with_logits(logit, target)
         loss = loss + RIDGE * (answer - begin).square()[:-1].sum()
-        loss.backward()
+        torch.autograd.backward(loss)
         return loss
 
     with torch.enable_grad():

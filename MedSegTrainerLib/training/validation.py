@@ -16,6 +16,7 @@ from MedSegTrainerLib.config.logged_metrics import LOGGED_METRICS, MEAN_DICE
 from MedSegTrainerLib.config.plan import LabelCode, Plan
 from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.data.samples.neighbour_slices import with_neighbours
+from MedSegTrainerLib.data.samples.patches import classes_in
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.hardware.device import Precision, to_device
 from MedSegTrainerLib.hardware.distributed import ALONE, Ranks
@@ -217,7 +218,7 @@ def case_to_show(cases: Sequence[StoredCase]) -> str | None:
     """The case with the most classes; of several the smallest, which costs the least to write."""
 
     def rank(case: StoredCase) -> tuple[int, int, str]:
-        return -len(torch.unique(case.locations[:, 0])), case.label.numel(), case.name
+        return -len(classes_in(case)), case.label.numel(), case.name
 
     return min(cases, key=rank).name if cases else None
 

@@ -141,7 +141,13 @@ def _evaluate_config(
         "predictions": str(predictions),
         "references": {case.name: str(case.label.resolve()) for case in cases},
         "images": {case.name: str(case.images[0].resolve()) for case in cases},
+        "masks": {
+            case.name: {name: str(path.resolve()) for name, path in case.masks.items()} for case in cases if case.masks
+        },
+        "ignore_label": next((case.ignored_value for case in cases if case.ignored_value is not None), None),
         "drawn": {case.name: list(case.drawn) for case in cases if case.drawn is not None},
+        "labelled": {case.name: case.labelled_slices for case in cases if case.labelled_slices},
+        "labelled_boxes": {case.name: case.labelled_box for case in cases if case.labelled_box},
         "model": model,
         "output_dir": str(output / "report"),
         "metrics": metrics.metrics,

@@ -91,11 +91,7 @@ TABLE: dict[str, Row] = {
         says=("Every class is in one case only, and named after it: 'c0-label' in c0", "the same name in all cases")
     ),
     "nnunet_regions": Row(
-        code=1,
-        says=(
-            "nnunet_regions/dataset.json: labels are regions of several values",
-            '{"background": 0, "whole tumor": 1, "core": 2}',
-        ),
+        says=("'whole tumor' and 'core' share the value 2 in dataset.json; 586 voxels", "out_channels 2 classes, each"),
     ),
     # --- settings and JSON ---
     "json_bom": Row(says=("layout nnU-Net",)),

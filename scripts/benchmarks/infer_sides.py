@@ -24,8 +24,8 @@ from MedSegTrainerLib.config.plan_parsing import parse_plan
 from MedSegTrainerLib.data.samples.patches import Triple
 from MedSegTrainerLib.hardware.device import synchronize
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.inference.ensemble import preparation_key
 from MedSegTrainerLib.inference.canvas import Prepared
+from MedSegTrainerLib.inference.ensemble import preparation_key
 from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network

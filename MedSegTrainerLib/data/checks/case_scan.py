@@ -10,6 +10,7 @@ import numpy as np
 
 from MedSegTrainerLib.classes import class_names, unknown_classes
 from MedSegTrainerLib.data.checks.case_statistics import CaseStatistics
+from MedSegTrainerLib.data.checks.known_part import KnownPart
 from MedSegTrainerLib.imaging.geometry import Geometry
 
 
@@ -21,7 +22,9 @@ class CaseScan:
     low, high: smallest and largest intensity of each channel. voxels: label value to count, background too, but
     not the voxels that nobody labelled. combinations: where classes overlap, the same of their ``class_bits``; a voxel
     then counts for each of its classes in ``voxels``. stats: what only the data doctor looks at; None where nobody
-    measured them. drawn: names of the classes that somebody looked for, None for all.
+    measured them. drawn: names of the classes that somebody looked for, None for all. known: how much of it is
+    labelled, None for all of it; labelled_slices: as the case has it. single_slices: axis of the patient along which
+    the labels are single slices, although all is labelled, '' where they are not.
     """
 
     name: str
@@ -33,11 +36,23 @@ class CaseScan:
     stats: CaseStatistics | None = None
     combinations: dict[int, int] = field(default_factory=dict)
     drawn: tuple[str, ...] | None = None
+    known: KnownPart | None = None
+    labelled_slices: str = ""
+    single_slices: str = ""
 
     @property
     def known_voxels(self) -> int:
         """Voxels that somebody labelled, be it as background."""
         return sum((self.combinations or self.voxels).values())
+
+    def volume_mm3(self, value: int) -> float:
+        """Of a class; where a part alone is labelled an estimate."""
+        count = self.voxels.get(value, 0)
+        return (
+            count * self.geometry.voxel_volume_mm3
+            if self.known is None
+            else self.known.volume_mm3(count, self.geometry)
+        )
 
     def knows(self, name: str) -> bool:
         """Whether somebody looked for the class of this name."""

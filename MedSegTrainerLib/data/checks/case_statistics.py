@@ -58,10 +58,12 @@ def take_statistics(
     direction: tuple[float, ...],
     *,
     overlapping: bool = False,
+    known: np.ndarray | None = None,
 ) -> CaseStatistics:
     """Statistics of the channels and the label map ``values``; ``chosen``: flat indices of labelled voxels, or none.
 
-    overlapping: the label map holds ``class_bits``.
+    overlapping: the label map holds ``class_bits``. known: mask of the voxels that somebody labelled, be it as
+    background; None for all.
     """
     step = sampling_step(arrays[0].shape, VOLUME_SAMPLES)
     volumes = [array.ravel()[::step].astype(np.float32) for array in arrays]
@@ -87,7 +89,7 @@ def take_statistics(
         centers={value: _triple(positions_mm[:, own].mean(axis=1)) for value, own in inside_class.items()},
         stds={value: _triple(positions_mm[:, own].std(axis=1)) for value, own in inside_class.items()},
         label_overlaps=tuple(
-            label_overlap(array, volume, values != 0) for array, volume in zip(arrays, volumes, strict=True)
+            label_overlap(array, volume, values != 0, known) for array, volume in zip(arrays, volumes, strict=True)
         ),
     )
 
@@ -172,13 +174,18 @@ MOST_VALUES = 20  # different whole numbers of a label map; images have hundreds
 WHOLE = 1e-3
 
 
-def label_overlap(array: np.ndarray, sample: np.ndarray, labelled: np.ndarray) -> float | None:
+def label_overlap(
+    array: np.ndarray, sample: np.ndarray, labelled: np.ndarray, known: np.ndarray | None = None
+) -> float | None:
     """Dice of what is not 0 in a channel (z, y, x) with what is labelled; None unless it is of a few whole numbers.
 
-    sample: some voxels of the channel, so that an image is recognised as one without a look at all of them.
+    sample: some voxels of the channel, so that an image is recognised as one without a look at all of them. known: the
+    voxels that are compared, None for all.
     """
     if np.unique(sample).size > MOST_VALUES or (np.abs(sample - np.round(sample)) > WHOLE).any():
         return None
     inside = np.abs(array) > WHOLE
+    if known is not None and not known.all():
+        inside, labelled = inside & known, labelled & known
     total = int(np.count_nonzero(inside)) + int(np.count_nonzero(labelled))
     return 2 * int(np.count_nonzero(inside & labelled)) / total if total else None

@@ -13,6 +13,7 @@ from MedSegTrainerLib.data.checks.label_channels import label_channels
 from MedSegTrainerLib.data.checks.label_values import NOBODY, VALUE_CHECKS, VOID
 from MedSegTrainerLib.data.checks.laterality import left_right_pair, opposite_sides, why_not_mirror
 from MedSegTrainerLib.data.checks.outliers import FEW_CASES, is_few, odd_grids, odd_intensities, strays
+from MedSegTrainerLib.data.checks.partly_labelled import partly_labelled
 from MedSegTrainerLib.data.checks.segment_owners import named_by_case
 from MedSegTrainerLib.errors import some
 from MedSegTrainerLib.findings import Finding
@@ -60,7 +61,7 @@ def _unlabelled(examined: Examined) -> Iterator[Finding]:
             remedy="Check that the right label files are in place.",
         )
         return
-    for name in empty:
+    for name in sorted(set(empty) - {scan.name for scan in examined.scans if scan.known and not scan.known.slices}):
         yield Finding(
             case=name, severity="warning", kind="empty label map", message="its label map is empty.",
             remedy="Right where the image has no structure; else label it, or remove the case.",
@@ -225,7 +226,7 @@ def _rare(examined: Examined) -> Iterator[Finding]:
 
 def _tiny(examined: Examined) -> Iterator[Finding]:
     for value in examined.values():
-        known = examined.knowing(value)
+        known = [scan for scan in examined.knowing(value) if scan.known is None]  # of slices a few voxels are usual
         counts = np.array([scan.voxels.get(value, 0) for scan in known])
         usual = float(np.median(counts[counts > 0])) if counts.any() else 0.0
         for scan, count in zip(known, counts, strict=True):
@@ -382,6 +383,7 @@ CHECKS: dict[str, Check] = {
     "place of labels": _misplaced,
     "owners of segments": named_by_case,
     "classes not drawn": drawn_classes,
+    "labelled in part": partly_labelled,
     "few cases": _few,
     "rare classes": _rare,
     "few voxels": _tiny,

@@ -42,13 +42,16 @@ class ChannelIntensities:
 class Fingerprint:
     """Sizes and spacings are (cases, 3), (z, y, x), in canonical axes; ``voxel_share`` is of all labelled cases.
 
-    Shares and volumes of a class are those of the cases in which somebody looked for it, ``cases_drawn`` of them.
+    Shares and volumes of a class are those of the cases in which somebody looked for it, ``cases_drawn`` of them, and
+    shares those of voxels that somebody labelled. labelled_along: the axis of the patient along which some slices of
+    every case are labelled, '' without one; labelled_part: in how many cases only a part is labelled and how much
+    that is, as a text, '' where all is.
 
     sides: axes (0 is z) along which mirror images exchange two classes, as ``laterality.opposite_sides`` says.
     ignore_label: value of voxels that nobody labelled. unknown: sets of classes (indices, 1 the first) that nobody
-    looked for in some case of the data set, each set once, in rising order. overlapping: whether classes overlap, overlap:
-    why, or why not, as a text; combinations: then the sets of at least two that occur together, as indices, with their
-    voxels; background_share: of the voxels without any class, None where it is what the classes leave.
+    looked for in some case of the data set, each set once, in rising order. overlapping: whether classes overlap,
+    overlap: why, or why not, as a text; combinations: then the sets of at least two that occur together, as indices,
+    with their voxels; background_share: of the voxels without any class, None where it is what the classes leave.
     """
 
     cases: int
@@ -68,6 +71,8 @@ class Fingerprint:
     overlapping: bool = False
     overlap: str = ""
     combinations: dict[tuple[int, ...], int] = field(default_factory=dict)
+    labelled_along: str = ""
+    labelled_part: str = ""
 
 
 def along_slice_axis(fingerprint: Fingerprint, slice_axis: str) -> Fingerprint:
@@ -84,7 +89,6 @@ def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: 
     classes = [with_look(item, dataset) for item in classes_from_values([*present, *names], names)]
     known = {item.name: [scan for scan in scans if scan.knows(item.name)] for item in classes}
     voxels = {item.name: np.array([scan.voxels.get(item.value, 0) for scan in known[item.name]]) for item in classes}
-    volume = {name: np.array([scan.geometry.voxel_volume_mm3 for scan in own]) for name, own in known.items()}
     total = {name: sum(scan.known_voxels for scan in own) for name, own in known.items()}
     class_sets = {unknown_classes([item.name for item in classes], case.drawn) for case in dataset.cases}
     return Fingerprint(
@@ -96,19 +100,38 @@ def take_fingerprint(dataset: Dataset, scans: Sequence[CaseScan], ignore_label: 
         classes=tuple(classes),
         cases_with={name: int((counts > 0).sum()) for name, counts in voxels.items()},
         voxel_share={name: float(counts.sum() / max(total[name], 1)) for name, counts in voxels.items()},
-        median_volume_mm3={
-            name: float(np.median((counts * volume[name])[counts > 0])) if counts.any() else 0.0
-            for name, counts in voxels.items()
-        },
+        median_volume_mm3={item.name: _median_volume(item.value, known[item.name]) for item in classes},
         sides=opposite_sides(scans, {it.value: it.name for it in classes}),
         ignore_label=ignore_label,
         cases_drawn={name: len(own) for name, own in known.items()},
         unknown=tuple(sorted(class_sets - {()})),
         background_share=_background_share(scans) if dataset.overlapping else None,
+        labelled_along=_labelled_along(scans),
+        labelled_part=_labelled_part(scans),
         overlapping=dataset.overlapping,
         overlap=dataset.overlap,
         combinations=_combinations(scans) if dataset.overlapping else {},
     )
+
+
+def _median_volume(value: int, scans: Sequence[CaseScan]) -> float:
+    """Of the cases that are labelled in full and have the class; else of estimates from those that have some of it."""
+    having = [scan for scan in scans if scan.voxels.get(value)]
+    chosen = [scan for scan in having if scan.known is None] or having
+    return float(np.median([scan.volume_mm3(value) for scan in chosen])) if chosen else 0.0
+
+
+def _labelled_along(scans: Sequence[CaseScan]) -> str:
+    axes = {scan.known.axis if scan.known and scan.known.is_of_slices else "" for scan in scans}
+    return axes.pop() if len(axes) == 1 else ""
+
+
+def _labelled_part(scans: Sequence[CaseScan]) -> str:
+    shares = [scan.known.share for scan in scans if scan.known]
+    if not shares:
+        return ""
+    percent = f"{100 * float(np.mean(shares)):.2g} % of the voxels"
+    return f"{len(shares)} of {len(scans)} cases are labelled in part ({percent})"
 
 
 def _background_share(scans: Sequence[CaseScan]) -> float:

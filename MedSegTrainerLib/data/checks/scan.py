@@ -16,6 +16,7 @@ from MedSegTrainerLib.data.checks.case_scan import CaseScan, Examined
 from MedSegTrainerLib.data.checks.case_statistics import find_specks, take_statistics
 from MedSegTrainerLib.data.checks.doctor import diagnose
 from MedSegTrainerLib.data.checks.hot_voxels import find_hot_voxels
+from MedSegTrainerLib.data.checks.known_part import known_part, single_slices
 from MedSegTrainerLib.data.checks.label_values import join_binary
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.errors import DataError
@@ -118,7 +119,8 @@ def _examine(case: Case, ignore_label: int | None, thorough: bool) -> Examinatio
         findings.extend([*_forms_apart(case, channels[0]), *_not_finite(case, channels)])
     if channels is None or label is None or any(finding.severity == "error" for finding in findings):
         return Examination(findings=findings)
-    scan = replace(_scan(case, channels, label, ignore_label, thorough), drawn=case.drawn)
+    scan = _scan(case, channels, label, ignore_label, thorough)
+    scan = replace(scan, drawn=case.drawn, labelled_slices=case.labelled_slices)
     return Examination(scans=[scan], findings=[*findings, *_rounded(case, label)])
 
 
@@ -192,30 +194,34 @@ def _scan(
     labels = to_canonical(label)
     geometry = Geometry.of(labels)
     values = sitk.GetArrayViewFromImage(labels)
-    labelled = values != 0
-    if ignore_label is not None:
-        labelled &= values != ignore_label
+    known = np.ones(values.shape, bool) if ignore_label is None else values != ignore_label
+    labelled = (values != 0) & known
     chosen = _evenly_sampled(np.flatnonzero(labelled.ravel()))
-    stats = take_statistics(arrays, values, chosen, geometry.spacing_zyx, direction, overlapping=case.overlapping)
+    stats = take_statistics(
+        arrays, values, chosen, geometry.spacing_zyx, direction, overlapping=case.overlapping, known=known
+    )
     hot = [find_hot_voxels(array, span) for array, span in zip(arrays, stats.ranges, strict=True)]
     stats = replace(stats, hot={index: each.text for index, each in enumerate(hot) if each})
     present, counts = np.unique(values, return_counts=True)
     voxels = {int(value): int(n) for value, n in zip(present, counts, strict=True) if value != ignore_label}
     combinations = {bits: count for bits, count in voxels.items() if bits >= 0} if case.overlapping else {}
     voxels = class_counts(combinations) if case.overlapping else voxels
-    if thorough:
+    if thorough and known.all():  # in slices that lie apart every small part would be one
         classes = [value for value in voxels if value != 0]
         stats = replace(stats, specks=find_specks(values, classes, overlapping=case.overlapping))
-    sampled = chosen if chosen.size else _evenly_sampled(np.arange(labelled.size))
+    if not chosen.size:
+        chosen = _evenly_sampled(np.flatnonzero(known.ravel() if known.any() else np.ones(known.size, bool)))
     return CaseScan(
         name=case.name,
         geometry=geometry,
-        foreground=np.stack([array.ravel()[sampled].astype(np.float32) for array in arrays]),
+        foreground=np.stack([array.ravel()[chosen].astype(np.float32) for array in arrays]),
         low=tuple(float(array.min()) for array in arrays),
         high=tuple(float(array.max()) for array in arrays),
         voxels=voxels,
         combinations=combinations,
         stats=stats,
+        known=known_part(known),
+        single_slices=single_slices(labelled) if known.all() else "",
     )
 
 

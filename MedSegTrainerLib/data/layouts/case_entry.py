@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from MedSegTrainerLib.data.dataset import Box, Case
+from MedSegTrainerLib.data.dataset import Case, SliceAxis
 from MedSegTrainerLib.errors import DataError, did_you_mean
 from MedSegTrainerLib.files.regular_file import refuse_unnameable
+from MedSegTrainerLib.imaging.partly_labelled import Box
 
 PARTS = ("train", "val", "test")
-SLICE_AXES = ("auto", "x", "y", "z")
+SLICE_AXES = get_args(SliceAxis)
 KEYS = ("name", "images", "label", "masks", "patient", "part", "drawn", "labelled_slices", "labelled_box")
 NOT_IN_NAMES = '/\\:*?"<>|'
 MISSPELT = 0.8  # of difflib's likeness: keys of other programs stay beside ours
@@ -34,12 +35,6 @@ def read_case_entry(entry: Any, path: Path) -> Case | None:
     part, patient = entry.get("part"), entry.get("patient") or ""
     if part is not None and part not in PARTS:
         raise DataError(f"{path}: 'part' of {name} is {part!r}. Give train, val or test, or leave it out.")
-    slices = entry.get("labelled_slices") or ""
-    if slices and slices not in SLICE_AXES:
-        raise DataError(
-            f"{path}: 'labelled_slices' of {name} is {slices!r}. Give the axis of the patient whose slices are "
-            "labelled: x (left to right), y (front to back) or z (feet to head), or auto."
-        )
     drawn, box = entry.get("drawn"), entry.get("labelled_box")
     known = None if drawn is None else class_list(drawn, f"{path}: 'drawn' of {name}")
     if not label:
@@ -52,8 +47,8 @@ def read_case_entry(entry: Any, path: Path) -> Case | None:
         patient=str(patient),
         part=part,
         drawn=known,
-        labelled_slices=slices,
-        labelled_box=None if box is None else _box(box, name, path),
+        labelled_slices=_slice_axis(entry.get("labelled_slices"), name, path),
+        labelled_box=None if box is None else box_of(box, f"{path}: 'labelled_box' of {name}"),
     )
 
 
@@ -83,12 +78,23 @@ def _label_files(entry: dict[str, Any], name: str, path: Path) -> tuple[str, dic
     return next(iter(masks.values()), ""), masks
 
 
-def _box(value: Any, name: str, path: Path) -> Box:
+def _slice_axis(value: Any, name: str, path: Path) -> SliceAxis:
+    axis = next((axis for axis in SLICE_AXES if axis == (value or "")), None)
+    if axis is None:
+        raise DataError(
+            f"{path}: 'labelled_slices' of {name} is {value!r}. Give the axis of the patient whose slices are "
+            "labelled: x (left to right), y (front to back) or z (feet to head), or auto."
+        )
+    return axis
+
+
+def box_of(value: Any, where: str) -> Box:
+    """The first and the last voxel of a box; raises DataError, which begins with ``where``."""
     corners = value if isinstance(value, list) and len(value) == 2 else [None, None]
     low, high = (_voxel(corner) for corner in corners)
     if low is None or high is None or any(first > last for first, last in zip(low, high, strict=True)):
         raise DataError(
-            f"{path}: 'labelled_box' of {name} must be the first and the last voxel of the box in the label map, such "
+            f"{where} must be the first and the last voxel of the box in the label map, such "
             f"as [[0, 0, 10], [255, 255, 40]], not {value!r}."
         )
     return low, high
@@ -101,7 +107,7 @@ def _voxel(value: Any) -> tuple[int, int, int] | None:
     return value[0], value[1], value[2]
 
 
-def _refuse_misspelt(entry: Sequence[Any], name: str, path: Path) -> None:
+def _refuse_misspelt(entry: Collection[Any], name: str, path: Path) -> None:
     """A key that is nearly one of ours would be passed over in silence."""
     for key in entry:
         if key not in KEYS and get_close_matches(str(key).casefold(), KEYS, n=1, cutoff=MISSPELT):

@@ -83,6 +83,11 @@ def listed_names(path: Path) -> dict[int, str]:
     return _names([_label_class(entry, path) for entry in _list(read_object(path), "classes", path)], path)
 
 
+def listed_ignored(path: Path) -> int | None:
+    """``ignore_label`` of such a file; None where there is none."""
+    return _ignore_label(read_object(path), listed_names(path), path)
+
+
 def _label_class(entry: Any, path: Path) -> LabelClass:
     value, name = (entry.get("value"), entry.get("name")) if isinstance(entry, dict) else (None, None)
     if type(value) is not int or not isinstance(name, str) or not name or value == 0:
@@ -130,7 +135,7 @@ def _ignore_label(document: dict[str, Any], names: Mapping[int, str], path: Path
             f"{path}: 'ignore_label' must be the whole number that stands for voxels which nobody labelled, and not 0, "
             f"not {value!r}."
         )
-    if value in names:
+    if value is not None and value in names:
         raise DataError(f"{path}: 'ignore_label' is {value}, the value of '{names[value]}'. Give it another value.")
     return value
 

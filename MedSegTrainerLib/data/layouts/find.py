@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import cast
 
 from MedSegTrainerLib.config.settings import DataConfig
-from MedSegTrainerLib.data.dataset import UNLABELLED, Dataset, IncompleteError, Part, SliceAxis
+from MedSegTrainerLib.data.dataset import Dataset, IncompleteError, Part, SliceAxis
 from MedSegTrainerLib.data.layouts.case_folders import case_folders
 from MedSegTrainerLib.data.layouts.case_list import case_list
 from MedSegTrainerLib.data.layouts.class_names import join_names
@@ -26,6 +27,7 @@ from MedSegTrainerLib.data.layouts.overlap import with_overlap, with_regions
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.files.regular_file import refuse_unnameable
 
+UNLABELLED = -1
 PART_FOLDERS: dict[Part, tuple[str, ...]] = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
@@ -67,7 +69,10 @@ LAYOUTS: dict[str, Callable[[Path, DataConfig], Dataset | None]] = {
 
 
 def _completed(dataset: Dataset, data: DataConfig, *, every_case: bool = True) -> Dataset:
-    """With what is known of the classes, and whether they overlap, when all cases are found. every_case: as ``with_drawn`` has it."""
+    """With what is known of the classes, and whether they overlap, when all cases are found.
+
+    every_case: as ``with_drawn`` has it.
+    """
     drawn = with_drawn(join_names(dataset), dataset.root, every_case=every_case)
     known = checked_drawn(_with_ignored(_with_slices(drawn, data.labelled_slices), data))
     return with_overlap(known, data.overlapping)
@@ -84,10 +89,12 @@ def _with_slices(dataset: Dataset, setting: str) -> Dataset:
 
 def _with_ignored(dataset: Dataset, data: DataConfig) -> Dataset:
     """With the setting's ``ignore_label``, else that of the data set, else of the value that it names 'ignore' as
-    nnU-Net does; where a case has slices or a box that are labelled, and there is none of these, ``UNLABELLED``."""
+    nnU-Net does; where slices or a box of a case are labelled, and there is none of these, -1 or the first below it
+    that no class has."""
     value_of_name = next((value for value, name in dataset.label_names.items() if name == IGNORE), None)
     needed = any(case.is_sparse for case in dataset.cases)
-    given = (data.ignore_label, dataset.ignore_label, value_of_name, UNLABELLED if needed else None)
+    free = next(value for value in count(UNLABELLED, -1) if value not in dataset.label_names)
+    given = (data.ignore_label, dataset.ignore_label, value_of_name, free if needed else None)
     ignored = next((value for value in given if value is not None), None)
     if any(case.regions for case in dataset.cases):  # whose names are no label values
         return replace(dataset, ignore_label=ignored)

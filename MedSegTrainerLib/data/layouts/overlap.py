@@ -65,7 +65,7 @@ def with_regions(dataset: Dataset, root: Path) -> Dataset:
 def with_overlap(dataset: Dataset, wanted: bool | Auto) -> Dataset:
     """The data set with classes that overlap, or exclude each other, as the data say or as it is wanted.
 
-    Where they overlap, and where masks, regions or channels become a label map, classes are numbered from 1 on and
+    Where they overlap classes are numbered from 1 on; there, and where masks, regions or channels become a label map,
     voxels that nobody labelled are -1. Raises DataError where classes overlap and must not, and where too many do.
     """
     forms = _forms_of(dataset)
@@ -74,9 +74,12 @@ def with_overlap(dataset: Dataset, wanted: bool | Auto) -> Dataset:
     if wanted is False and _shared_values(forms.regions):
         refuse_regions(forms.regions, dataset.root / FILE)
     names = _names(dataset, forms, all_values=wanted is True)
-    numbered = _numbered(dataset, forms, names)
+    numbered = _numbered(dataset, forms, {name: number for number, name in enumerate(names, start=1)})
     shared = {} if wanted is False else _shared(numbered, forms)
     overlapping = wanted is True or bool(shared)
+    values = {name: value for value, name in dataset.label_names.items()}
+    if not overlapping and forms.masked and not forms.channelled and not forms.regions and values.keys() >= set(names):
+        numbered = _numbered(dataset, forms, {name: values[name] for name in names})  # those that the list gives
     if not overlapping and not (forms.regions or forms.channelled or forms.masked):
         return replace(dataset, overlapping=False, overlap="segments lie in layers, and none overlap")
     if overlapping and len(names) > MOST_CLASSES:
@@ -122,9 +125,8 @@ def _names(dataset: Dataset, forms: _Forms, *, all_values: bool) -> list[str]:
     return list(names)
 
 
-def _numbered(dataset: Dataset, forms: _Forms, names: Sequence[str]) -> Dataset:
-    """With the classes numbered from 1 on in all cases, whatever form their labels have."""
-    numbers = {name: number for number, name in enumerate(names, start=1)}
+def _numbered(dataset: Dataset, forms: _Forms, numbers: Mapping[str, int]) -> Dataset:
+    """With these numbers of the classes in all cases, whatever form their labels have."""
     value_of = {name: value for value, name in dataset.label_names.items()}
     if forms.channelled or not (dataset.label_names or forms.regions):
         value_of = {name: value_of.get(name, _own_value(name, number)) for name, number in numbers.items()}
@@ -155,7 +157,7 @@ def _values(dataset: Dataset) -> list[int]:
 
     def read(case: Case) -> set[int]:
         try:
-            return {int(value) for value in np.unique(sitk.GetArrayViewFromImage(read_label_map(case.label)))}
+            return {int(value) for value in np.unique(sitk.GetArrayFromImage(read_label_map(case.label)))}
         except DataError:  # checking the cases says what is wrong
             return set()
 

@@ -7,7 +7,7 @@ rotated patch are filled with anatomy. How far anything is varied stands in ``RA
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,11 @@ class AugmentationDraw:
         parts: dict[str, Any] = {name: value if value is None else value[chosen] for name, value in vars(self).items()}
         return AugmentationDraw(**parts)
 
+    def in_place(self) -> AugmentationDraw:
+        """The same intensities, but what is in the patch stays where it is."""
+        affine = torch.eye(3).expand_as(self.affine)
+        return replace(self, affine=affine, translation=torch.zeros_like(self.translation), elastic=None)
+
 
 def draw_augmentation(generator: np.random.Generator, batch: int, plan: Plan, strength: str) -> AugmentationDraw:
     """Draws the variation of a batch at a strength of ``RANGES``."""
@@ -131,8 +136,22 @@ def apply_augmentation(
     """Patches of the planned size from source regions.
 
     images: float32 (B, C, z, y, x) and labels: int16 (B, z, y, x) of ``source_size``.
-    Returns float32 (B, C, *patch) and int16 (B, *patch).
+    Returns float32 (B, C, *patch) and int16 (B, *patch). A patch is not moved where it would lose all of its labelled
+    voxels.
     """
+    varied, moved = _varied(images, labels, draw, plan)
+    if plan.ignore_label is None:
+        return varied, moved
+    empty = (moved < 0).flatten(1).all(1)
+    if empty.any():
+        still = _varied(images, labels, draw.in_place(), plan)
+        varied[empty], moved[empty] = still[0][empty], still[1][empty]
+    return varied, moved
+
+
+def _varied(
+    images: torch.Tensor, labels: torch.Tensor, draw: AugmentationDraw, plan: Plan
+) -> tuple[torch.Tensor, torch.Tensor]:
     grid = _sampling_grid(draw, plan, tuple(images.shape[2:]), images.device)
     warped = functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     shifted = (labels - IGNORE).to(torch.float32)[:, None]  # beyond the source grid_sample gives 0, which is IGNORE

@@ -38,6 +38,7 @@ from MedSegTrainerLib.imaging.read import file_stamps
 logger = logging.getLogger(__name__)
 
 PREPARING_VERSION = 4  # raise it when prepare_case does something else with the same plan
+KNOWN_PARTS_VERSION = 1  # the same of labels with voxels that nobody labelled
 PREPARING_FIELDS = ("dims", "spacing", "image_size", "normalization", "classes", "ignore_label")
 CASE_FILES = ("image.npy", "label.npy", "locations.npy", "geometry.json")
 # what reading says where a power loss left half a file, or somebody none
@@ -45,7 +46,8 @@ NOT_WHOLE = (OSError, ValueError, EOFError, TypeError, AttributeError, DataError
 
 
 class StoredCase(Protocol):
-    """A prepared case, wherever it is kept: image float32 (C, z, y, x), label (z, y, x), locations int32 (n, 4).
+    """A prepared case, wherever it is kept: image float32 (C, z, y, x), label (z, y, x), locations int32 (n, 4), as in
+    ``PreparedCase``.
 
     geometry: where its grid lies in the patient; it tells the size without a look at the arrays. unknown: indices of
     the classes that nobody looked for.
@@ -179,6 +181,8 @@ def cache_key(case: Case, plan: Plan) -> str:
     preparation = {name: values[name] for name in PREPARING_FIELDS}
     if plan.slice_axis != "z":  # else what earlier versions prepared is as good
         preparation["slice_axis"] = plan.slice_axis
+    if plan.ignore_label is not None:
+        preparation["known_parts"] = KNOWN_PARTS_VERSION
     if case.drawn is not None:
         preparation["drawn"] = sorted(case.drawn)
         preparation["label_codes"] = values["label_codes"]

@@ -2,7 +2,7 @@
 
 MixUp (Zhang et al. 2018, https://arxiv.org/abs/1710.09412) adds two images with weights that sum to 1 and
 asks for both labels with the same weights. CutMix (Yun et al. 2019, https://arxiv.org/abs/1905.04899)
-replaces a box of image and label by that of another patch.
+replaces a box of image and label by that of another patch; not where no labelled voxel would be left of it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def _cut(
         start = int(generator.integers(shape[axis] - length + 1))
         box[axis] = slice(start, start + length)
     in_images, in_labels = (slice(None), slice(None), *box), (slice(None), *box)
-    images, labels = images.clone(), labels.clone()
-    images[in_images] = images[in_images].roll(1, 0)
-    labels[in_labels] = labels[in_labels].roll(1, 0)
-    return images, labels
+    mixed, mixed_labels = images.clone(), labels.clone()
+    mixed[in_images] = images[in_images].roll(1, 0)
+    mixed_labels[in_labels] = labels[in_labels].roll(1, 0)
+    empty = (mixed_labels < 0).flatten(1).all(1)  # nothing of what is left was labelled
+    mixed[empty], mixed_labels[empty] = images[empty], labels[empty]
+    return mixed, mixed_labels

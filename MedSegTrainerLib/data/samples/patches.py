@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from MedSegTrainerLib.data.samples.cache import StoredCase
-from MedSegTrainerLib.data.samples.preprocess import IGNORE
+from MedSegTrainerLib.data.samples.preprocess import ANYWHERE, IGNORE
 from MedSegTrainerLib.hardware.device import stacked_on_device
 
 Triple = tuple[int, int, int]
@@ -45,8 +45,9 @@ def epoch_order(
 
 
 def rarity_weights(cases: Sequence[StoredCase]) -> np.ndarray:
-    """One weight a case, sum 1: a case counts as much as the rarest of its classes (1 / cases that have it)."""
-    present = [set(torch.unique(case.locations[:, 0]).tolist()) for case in cases]
+    """One weight a case, sum 1: a case counts as much as the rarest of its classes (1 / cases that have it);
+    of a class that nobody looked for in a case only the others tell."""
+    present = [classes_in(case) - {*case.unknown} for case in cases]
     having = {label: sum(label in own for own in present) for own in present for label in own}
     weights = np.array([max((1 / having[label] for label in own), default=1 / len(cases)) for own in present])
     normalised: np.ndarray = weights / weights.sum()
@@ -56,18 +57,30 @@ def rarity_weights(cases: Sequence[StoredCase]) -> np.ndarray:
 def draw_patch(
     generator: np.random.Generator, index: int, case: StoredCase, patch: Triple, oversampling: float
 ) -> PatchDraw:
-    """A patch of ``case``: with probability ``oversampling`` around a voxel of a random class, else anywhere."""
+    """A patch of ``case``: with probability ``oversampling`` around a voxel of a random class, else anywhere.
+
+    Where not all is labelled, one of the labelled voxels lies anywhere in the patch.
+    """
     size = case.geometry.size_zyx
-    locations = case.locations if generator.random() < oversampling else None
+    around_class = generator.random() < oversampling
     uniform = generator.random(3)
-    if locations is not None and len(locations) > 0:
-        classes = torch.unique(locations[:, 0]).numpy()
-        rows = torch.nonzero(locations[:, 0] == int(generator.choice(classes)))[:, 0]
-        point = locations[int(rows[int(generator.integers(len(rows)))]), 1:].tolist()
+    locations = case.locations
+    numbers = torch.unique(locations[:, 0]).numpy()
+    classes = numbers[numbers != ANYWHERE]
+    if around_class and len(classes):
+        point = _drawn_row(generator, locations, int(generator.choice(classes)))
+    elif ANYWHERE in numbers:
+        voxel = _drawn_row(generator, locations, ANYWHERE)
+        point = [at - int(part * p) + p // 2 for at, part, p in zip(voxel, uniform, patch, strict=True)]
     else:
         point = [float(part * length) for part, length in zip(uniform, size, strict=True)]
     center = [_inside(w, length, p) for w, length, p in zip(point, size, patch, strict=True)]
     return PatchDraw(case=index, center=(center[0], center[1], center[2]))
+
+
+def classes_in(case: StoredCase) -> set[int]:
+    """Indices of the classes that a prepared case has."""
+    return {int(number) for number in torch.unique(case.locations[:, 0]) if number != ANYWHERE}
 
 
 def cut_batch(
@@ -103,6 +116,13 @@ def cut_batch(
         stacked_on_device(images, device, pin=pin_memory),
         stacked_on_device(labels, device, pin=pin_memory),
     )
+
+
+def _drawn_row(generator: np.random.Generator, locations: torch.Tensor, index: int) -> list[float]:
+    """Coordinates of one of the voxels of a class."""
+    rows = torch.nonzero(locations[:, 0] == index)[:, 0]
+    point: list[float] = locations[int(rows[int(generator.integers(len(rows)))]), 1:].tolist()
+    return point
 
 
 def _inside(coordinate: float, length: int, patch: int) -> int:

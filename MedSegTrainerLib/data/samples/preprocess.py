@@ -17,6 +17,7 @@ from MedSegTrainerLib.data.checks.label_values import as_class
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.samples.normalize import normalize
 from MedSegTrainerLib.data.samples.overlapping_indices import overlapping_indices
+from MedSegTrainerLib.data.samples.resample_labels import resample_labels
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.hardware.main_memory import available_memory
 from MedSegTrainerLib.imaging.geometry import Geometry, resample, to_canonical
@@ -24,6 +25,7 @@ from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.imaging.size_limits import SMALL
 
 LOCATIONS_PER_CLASS = 2000
+ANYWHERE = 0
 IGNORE = -1  # class index of voxels that nobody labelled: they do not count in losses and scores
 
 
@@ -33,7 +35,8 @@ class PreparedCase:
 
     image: float32 (channels, z, y, x). label: uint8 or int16 class indices (z, y, x), 0 is background, -1 not labelled;
     what numbers beyond the classes mean stands in ``label_codes`` of the plan.
-    locations: int32 (n, 4): class index, z, y, x of up to 2000 voxels of each class.
+    locations: int32 (n, 4): class index, z, y, x of up to 2000 voxels of each class; where not all is labelled also of
+    up to 2000 voxels that are, be it as background, with the index ``ANYWHERE``.
     geometry: the network's grid.
     """
 
@@ -77,8 +80,8 @@ def prepare_case(case: Case, plan: Plan) -> PreparedCase:
     channels = read_channels(case.images)
     image, grid = prepare_image(channels, plan)
     labels = read_labels_onto(case, channels[0], plan.ignore_label)
-    label = resample(to_canonical(labels, plan.slice_axis), grid, is_label=True)
-    indices = class_indices(sitk.GetArrayViewFromImage(label), plan, case.drawn)
+    values = resample_labels(to_canonical(labels, plan.slice_axis), grid, plan.ignore_label)
+    indices = class_indices(values, plan, case.drawn)
     locations = _locations(indices, plan)
     return PreparedCase(image=image, label=indices, locations=locations, geometry=grid)
 
@@ -116,14 +119,20 @@ def class_indices(values: np.ndarray, plan: Plan, drawn: Collection[str] | None 
 
 
 def _locations(indices: np.ndarray, plan: Plan) -> np.ndarray:
-    """Evenly spread voxels of each class, as a patch is centred on them."""
+    """Evenly spread voxels of each class, as a patch is centred on them, and where not all is labelled of what is."""
     locations = []
     for index in range(1, len(plan.classes) + 1):
         numbers = [number for number, present in plan.present_classes().items() if index in present]
-        mask = indices == index if len(numbers) == 1 else np.isin(indices, numbers)
-        positions = np.flatnonzero(mask.ravel())
-        count = min(positions.size, LOCATIONS_PER_CLASS)
-        chosen = positions[np.linspace(0, positions.size - 1, count).astype(np.int64)]
-        coordinates = np.stack(np.unravel_index(chosen, indices.shape), axis=1)
-        locations.append(np.concatenate([np.full((len(chosen), 1), index), coordinates], axis=1))
+        locations.append(_spread(indices == index if len(numbers) == 1 else np.isin(indices, numbers), index))
+    known = indices != IGNORE
+    if not known.all():
+        locations.append(_spread(known, ANYWHERE))
     return np.concatenate(locations).astype(np.int32)
+
+
+def _spread(mask: np.ndarray, index: int) -> np.ndarray:
+    positions = np.flatnonzero(mask.ravel())
+    count = min(positions.size, LOCATIONS_PER_CLASS)
+    chosen = positions[np.linspace(0, positions.size - 1, count).astype(np.int64)]
+    coordinates = np.stack(np.unravel_index(chosen, mask.shape), axis=1)
+    return np.concatenate([np.full((len(chosen), 1), index), coordinates], axis=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -89,6 +89,22 @@ def cover_classes(split: Split, present: Mapping[str, frozenset[int]]) -> Split:
         return split
     reason = f"{len(train)} train, {len(val)} validate, exchanged so that both have every class that they can"
     return replace(split, train=train, val=val, reason=f"{split.reason}; {reason}")
+
+
+def without_cases(split: Split, names: Collection[str]) -> Split:
+    """The split without cases that teach and judge nothing; raises DataError where no training case is left."""
+    if not {*split.train, *split.val, *split.test} & set(names):
+        return split
+    train, val, test = (
+        tuple(name for name in part if name not in names) for part in (split.train, split.val, split.test)
+    )
+    if not train:
+        raise DataError(
+            f"Nothing is labelled in any of the training cases ({some(split.train)}). Label a part of them."
+        )
+    units = tuple(unit for unit in split.units if not set(unit.cases) & set(names))
+    reason = f"{split.reason}; without {some(sorted(names))}, in which nothing is labelled"
+    return replace(split, train=train, val=val, test=test, units=units, reason=reason)
 
 
 def missing_classes(split: Split, present: Mapping[str, frozenset[int]], names: Mapping[int, str]) -> Iterator[str]:

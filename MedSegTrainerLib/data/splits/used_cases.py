@@ -16,10 +16,11 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.data.dataset import Box, Case, Dataset, SliceAxis
+from MedSegTrainerLib.data.dataset import Case, Dataset, SliceAxis
 from MedSegTrainerLib.data.splits.split import Split
 from MedSegTrainerLib.errors import DataError, JobError, some
 from MedSegTrainerLib.files.json_input import read_json_file
+from MedSegTrainerLib.imaging.partly_labelled import Box
 from MedSegTrainerLib.imaging.read import file_stamps
 
 BLOCK = 1 << 20

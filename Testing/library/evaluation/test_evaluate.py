@@ -190,7 +190,8 @@ class TestEvaluate:
         assert document["cases"]["a"]["kidney"]["dice"] == 1
 
     def test_voxels_that_nobody_labelled_do_not_count(self, tmp_path: Path) -> None:
-        """The half of the kidney that is not labelled, and a wrong structure in the dark, change no number."""
+        """The half of the kidney that is not labelled, and a wrong structure in the dark, change no number; where the
+        kidney ends nobody knows."""
         prediction, reference = kidney(1), kidney()
         reference[3:] = 9
         prediction[5:] = 1
@@ -200,13 +201,29 @@ class TestEvaluate:
         prediction[3:], reference[3:] = 0, 0
         expected = evaluate([pair(tmp_path, prediction, reference, "b")], [KIDNEY], tmp_path / "b", ignore, title="t")
         a, b = actual["cases"]["a"]["kidney"], expected["cases"]["b"]["kidney"]
+        overlaps = ("dice", "iou", "precision", "recall")
+        assert {key: a[key] for key in overlaps} == {key: b[key] for key in overlaps}
         of_all = ("accuracy", "specificity")  # they count what is outside, too: the labelled part of it
-        assert {key: a[key] for key in a if key not in of_all} == {key: b[key] for key in b if key not in of_all}
+        assert all(a[key] is None and b[key] is not None for key in a if key not in (*overlaps, *of_all))
         labelled = 3 * 11 * 13
         assert a["accuracy"] == pytest.approx(1 - 10 / labelled)
         assert a["specificity"] == pytest.approx(1 - 5 / (labelled - 25))
         assert actual["cases"]["a"]["kidney"]["dice"] == pytest.approx(0.8)
-        assert not any(isinstance(event, Warned) for event in warned)
+        [note] = [event.message for event in warned if isinstance(event, Warned)]
+        assert "In 1 of 1 cases structures reach them (kidney)" in note and note in actual["notes"]
+
+    def test_a_structure_in_the_labelled_part_has_all_numbers(self, tmp_path: Path) -> None:
+        reference = kidney()
+        inside = [slice(max(0, int(at.min()) - 3), int(at.max()) + 4) for at in np.nonzero(reference)]
+        boxed = np.full_like(reference, 9)
+        boxed[tuple(inside)] = reference[tuple(inside)]
+        parts = [pair(tmp_path, kidney(1), reference), pair(tmp_path, kidney(1), boxed, "b")]
+        document = evaluate(parts, [KIDNEY], tmp_path / "out", ignore, title="t", ignore_label=9)
+        whole, box = (document["cases"][name]["kidney"] for name in "ab")
+        assert {key: box[key] for key in box if key not in ("accuracy", "specificity")} == {
+            key: whole[key] for key in whole if key not in ("accuracy", "specificity")
+        }
+        assert not document["notes"]
 
 
 class TestClassesFromFiles:

@@ -1,4 +1,4 @@
-"""Results of classes that overlap: layers as 3D Slicer writes them, or a channel a class; read again they are the same."""
+"""Results of classes that overlap: layers as 3D Slicer writes them, or a channel a class; read again the same."""
 
 from __future__ import annotations
 

@@ -105,8 +105,32 @@ class TestOverlap:
     def test_voxels_that_nobody_labelled_are_in_no_number(self) -> None:
         prediction, reference = np.zeros((2, 4, 5, 6), np.int32)
         prediction[0, 0, :2] = reference[0, 0, 1:3] = 1
-        values = measure(prediction, reference, [1], SPACING, voxels=10)[1]
+        unknown = np.ones((4, 5, 6), bool)
+        unknown.ravel()[:10] = False
+        values = measure(prediction, reference, [1], SPACING, unknown=unknown)[1]
         assert (values["accuracy"], values["specificity"]) == (8 / 10, 7 / 8)
+
+    def test_a_structure_that_reaches_them_has_no_size_and_no_surface(self) -> None:
+        """1 lies in a labelled box, 2 in drawn slices, 3 is found only; 2 alone touches what nobody labelled."""
+        prediction, reference = np.zeros((2, 9, 10, 8), np.int32)
+        unknown = np.zeros(reference.shape, bool)
+        unknown[:, 6:] = True
+        unknown[:, 7] = False
+        prediction[2:5, 1:4, 2:5] = reference[2:5, 1:5, 2:5] = 1
+        prediction[3:6, 7, 2:4] = reference[3:7, 7, 2:5] = 2
+        prediction[7, 3, 6] = 3
+        values = measure(prediction, reference, [1, 2, 3], SPACING, unknown=unknown)
+        plain = measure(prediction, reference, [1, 2, 3], SPACING)
+        assert values[1] == {**plain[1], "accuracy": values[1]["accuracy"], "specificity": values[1]["specificity"]}
+        assert {key for key, value in values[2].items() if value is None} == {
+            "surface_dice", "hd95_mm", "hd_mm", "asd_mm", "volume_ml", "predicted_volume_ml", "volume_error_ml",
+            "volume_error_percent",
+        }  # fmt: skip
+        assert values[2]["dice"] == plain[2]["dice"] == 2 * 6 / 18
+        assert [outcome(values[value]) for value in (1, 2, 3)] == ["found", "found", "extra"]
+        assert values[3]["volume_ml"] == 0
+        nothing = np.zeros(reference.shape, bool)
+        assert measure(prediction, reference, [1, 2, 3], SPACING, unknown=nothing) == plain
 
     @pytest.mark.parametrize("seed", range(3))
     def test_against_simpleitk(self, seed: int) -> None:

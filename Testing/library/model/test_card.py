@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from MedSegTrainerLib import __version__
-from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.plan import LabelCode, Plan
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.model.card import card_text
 from MedSegTrainerLib.model.package import ModelPackage, describe_package, read_card, save_ensemble, save_package
@@ -60,6 +60,15 @@ def test_the_curve_is_thinned_and_keeps_its_end(package: ModelPackage) -> None:
 
 def test_a_model_that_nobody_measured(package: ModelPackage) -> None:
     assert "nobody measured it" in card(replace(package, metrics={}, data={}, curves=[]))
+
+
+def test_classes_that_were_not_drawn_everywhere(package: ModelPackage) -> None:
+    summary = {name: {**metrics, "dice": {"mean": 0.9, "count": 1}} for name, metrics in SUMMARY.items()}
+    plan = replace(package.plan, label_codes=(LabelCode(unknown=(2,)),))
+    text = card(replace(package, plan=plan, metrics={**package.metrics, "summary": summary}))
+    assert "not drawn in all of them: cyst" in text
+    assert "cyst: Dice 0.900, in 1 of them" in text and "kidney: Dice 0.900, IoU 0.840\n" in text
+    assert "not drawn" not in card(package)
 
 
 def test_an_ensemble_is_told_as_a_whole(package: ModelPackage, tmp_path: Path) -> None:

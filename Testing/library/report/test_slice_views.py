@@ -83,6 +83,14 @@ class TestSliceViews:
         assert [view.position for view in slice_views(case, 12)] == [f"axial {n}/9" for n in (4, 5, 6, 7, 8)]
         assert [view.position for view in slice_views(case, 3)] == [f"axial {n}/9" for n in (4, 6, 8)]
 
+    def test_of_labelled_slices_no_other_ones(self) -> None:
+        """Coronal slices 2, 6 and 11, although axial ones are the thickest."""
+        prediction, reference = np.zeros((2, *SHAPE), np.int32)
+        reference[3:6, [1, 5, 10], 5:11] = 1
+        case = CaseArrays(prediction=prediction, reference=reference, image=None, spacing_zyx=SPACING, labelled_along=1)
+        assert [view.position for view in slice_views(case, 12)] == [f"coronal {n}/12" for n in (2, 6, 11)]
+        assert [view.position for view in slice_views(case, 2)] == ["coronal 2/12", "coronal 11/12"]
+
     def test_in_the_plane_of_the_thickest_slices(self) -> None:
         case = case_arrays()
         thick = CaseArrays(

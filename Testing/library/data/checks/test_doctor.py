@@ -65,7 +65,7 @@ class TestChecks:
         assert kinds([replace(one, stats=None) for one in several()]) == []
 
     def test_each_has_a_name(self) -> None:
-        assert len(set(CHECKS.values())) == len(CHECKS) == 27
+        assert len(set(CHECKS.values())) == len(CHECKS) == 28
 
     def test_many_values(self) -> None:
         crowd = scan(9, {value: 50 for value in range(300)})

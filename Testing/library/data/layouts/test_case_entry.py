@@ -58,11 +58,12 @@ def test_all_drawn_says_nothing(tmp_path: Path) -> None:
 
 
 def test_masks_of_classes(tmp_path: Path) -> None:
+    """Nobody can read these, so that nothing is known to overlap."""
     dataset = find(tmp_path, masked(), overlapping=True, ignore_label=-1)
     case = only(dataset)
     assert case.masks == {"spleen": tmp_path / "s.nii", "liver": tmp_path / "l.nii"}
     assert case.label == tmp_path / "s.nii" and case.label_files == (tmp_path / "s.nii", tmp_path / "l.nii")
-    assert (dataset.overlapping, dataset.ignore_label, dataset.label_names) == (True, -1, {2: "liver", 5: "spleen"})
+    assert (dataset.overlapping, dataset.ignore_label, dataset.label_names) == (False, -1, {2: "liver", 5: "spleen"})
 
 
 def test_masks_without_a_list_of_classes_are_numbered(tmp_path: Path) -> None:
@@ -83,6 +84,8 @@ def test_sparse_cases_get_an_ignore_label(tmp_path: Path) -> None:
     assert find(tmp_path, entry(labelled_slices="auto"), entry(name="b")).ignore_label == -1
     assert find(tmp_path, entry(labelled_box=[[0, 0, 0], [1, 1, 1]])).ignore_label == -1
     assert find(tmp_path, entry(labelled_slices="auto"), ignore_label=9).ignore_label == 9
+    classes = [{"value": -1, "name": "liver", "color": [1, 2, 3]}]
+    assert find(tmp_path, entry(labelled_slices="auto"), classes=classes).ignore_label == -2
 
 
 @pytest.mark.parametrize(

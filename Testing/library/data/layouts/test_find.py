@@ -159,19 +159,20 @@ class TestNnunet:
         ]
         assert [case.name for case in caught.value.dataset.cases] == ["a", "b"]
 
-    def test_a_region_of_values_is_refused(self, tmp_path: Path) -> None:
+    def test_regions_are_refused_where_classes_must_not_overlap(self, tmp_path: Path) -> None:
         touch(tmp_path, "imagesTr/a_0000.nii", "labelsTr/a.nii")
-        describe(tmp_path, labels={"whole tumor": [1, 2]})
+        describe(tmp_path, labels={"whole tumor": [1, 2], "core": 2})
         with pytest.raises(DataError, match=r"regions of several values \('whole tumor' \[1, 2\]\)") as caught:
-            find_cases(tmp_path)
+            find_cases(tmp_path, DataConfig(overlapping=False))
         assert str(tmp_path / "dataset.json") in str(caught.value)
+        assert "data.overlapping is false" in str(caught.value)
 
     def test_what_to_write_in_place_of_regions(self, tmp_path: Path) -> None:
         """Each value under the smallest region that has it."""
         touch(tmp_path, "imagesTr/a_0000.nii", "labelsTr/a.nii")
         describe(tmp_path, labels={"background": 0, "whole tumor": [1, 2, 3], "core": [2, 3], "enhancing": 3})
         with pytest.raises(DataError) as caught:
-            find_cases(tmp_path)
+            find_cases(tmp_path, DataConfig(overlapping=False))
         assert '{"background": 0, "whole tumor": 1, "core": 2, "enhancing": 3}' in str(caught.value)
 
     def test_names_that_end_in_four_digits_but_are_equal_are_pairs(self, tmp_path: Path) -> None:

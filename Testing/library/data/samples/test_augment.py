@@ -369,3 +369,24 @@ class TestSourceSize:
         assert source_size(plan, (30, 100, 100), "strong") == (1, 40, 50)
         assert source_size(plan, (30, 30, 100), "strong") == (1, 30, 50)
         assert source_size(replace(plan, architecture="UNet2D"), (30, 100, 100), "strong") == (1, 20, 25)
+
+
+def test_a_patch_keeps_something_that_was_labelled(tiny_plan: Plan, generator: np.random.Generator) -> None:
+    """A labelled plane at the patch's border, which every shift and turn may move out of it."""
+    plan = replace(with_patch(tiny_plan, (8, 12, 10), (1.0, 1.0, 1.0)), ignore_label=-1)
+    source = source_size(plan, (40, 40, 40), "strong")
+    images, labels = noise_batch(source, generator, 6)
+    labels[:] = IGNORE
+    labels[:, :, source[1] // 2 - 6] = 1  # the first plane of the patch
+    kept = 0
+    for _ in range(20):
+        draw = draw_augmentation(generator, 6, plan, "strong")
+        _, moved = apply_augmentation(images, labels, draw, replace(plan, ignore_label=None))
+        varied, known = apply_augmentation(images, labels, draw, plan)
+        empty = (moved < 0).flatten(1).all(1)
+        assert (known >= 0).flatten(1).any(1).all()
+        assert torch.equal(known[~empty], moved[~empty])
+        assert (known[empty][:, :, 0] == 1).all() and (known[empty][:, :, 1:] == IGNORE).all()
+        assert varied.shape == (6, 2, 8, 12, 10)
+        kept += int(empty.sum())
+    assert kept > 3

@@ -18,6 +18,7 @@ from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.samples.batches import epoch_batches
 from MedSegTrainerLib.data.samples.cache import CachedCase, build_cache
 from MedSegTrainerLib.data.samples.mixup_cutmix import Batch
+from MedSegTrainerLib.data.samples.patches import classes_in
 from MedSegTrainerLib.hardware.distributed import Ranks
 from MedSegTrainerLib.imaging.geometry import Geometry
 
@@ -145,3 +146,28 @@ def test_the_shares_of_ranks_are_the_batch_of_one(tiny_plan: Plan, cases: list[C
         for index in range(len(whole) if len(whole) == 2 else 3):
             together = torch.cat([share[index] for share in shares])
             torch.testing.assert_close(together, whole[index], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{}, {"mixup": 1.0}, {"cutmix": 1.0}, {"augmentation": False}])
+@pytest.mark.parametrize("dims", [3, 2])
+def test_every_patch_of_a_case_with_one_labelled_slice_has_a_part_of_it(
+    tiny_plan: Plan, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path, dims: int, settings: Any
+) -> None:
+    """From files on: coarser across the slice than it is thick; in 2D also slices that cross it."""
+    image, label = oblique_case
+    values = sitk.GetArrayFromImage(label)
+    values[:, :, np.arange(values.shape[2]) != 8] = 0  # x of the file is y of the patient
+    drawn = sitk.GetImageFromArray(values)
+    drawn.CopyInformation(label)
+    sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
+    sitk.WriteImage(drawn, str(tmp_path / "l.nrrd"))
+    case = Case(name="a", images=(tmp_path / "a.nrrd",), label=tmp_path / "l.nrrd", labelled_slices="auto")
+    classes = tuple(replace(item, value=value) for value, item in enumerate(tiny_plan.classes, start=1))
+    plan = replace(tiny_plan, spacing=(2.5, 1.7, 1.1), ignore_label=-1, classes=classes)
+    plan = replace(plan, dims=2, patch_size=(1, 8, 12), divisor=(1, 2, 2)) if dims == 2 else plan
+    cached = list(build_cache([case], plan, tmp_path / "cache", CPU).values())
+    known = np.flatnonzero((cached[0].label >= 0).any(dim=2).any(dim=0).numpy())
+    assert len(known) == 1 and classes_in(cached[0]) == {1, 2}
+    for oversampling in (0.0, 1.0):
+        for batch in some(plan, cached, count=25, foreground_oversampling=oversampling, **settings):
+            assert (batch[1] >= 0).flatten(1).any(1).all()

@@ -78,3 +78,12 @@ class TestCutMix:
         images, labels = batch()
         first, again, other = (mix(draw(seed), images, labels, mixup=0, cutmix=1)[0] for seed in (5, 5, 6))
         assert torch.equal(first, again) and not torch.equal(first, other)
+
+    def test_a_patch_does_not_lose_all_that_was_labelled(self) -> None:
+        for seed in range(40):
+            images, labels = batch(3)
+            labels[:2], labels[0, 0], labels[1, :, 5] = -1, 0, 1
+            cut, cut_labels = mix(draw(seed), images, labels, mixup=0, cutmix=1)[:2]
+            assert (cut_labels >= 0).flatten(1).any(1).all()
+            own = cut[:, 0] == images[:, 0]
+            assert torch.equal(cut_labels[own], labels[own])

@@ -9,7 +9,17 @@ import pytest
 import torch
 
 from MedSegTrainerLib.data.samples.cache import CachedCase
-from MedSegTrainerLib.data.samples.patches import IGNORE, PatchDraw, Triple, cut_batch, draw_patch, epoch_order
+from MedSegTrainerLib.data.samples.patches import (
+    ANYWHERE,
+    IGNORE,
+    PatchDraw,
+    Triple,
+    classes_in,
+    cut_batch,
+    draw_patch,
+    epoch_order,
+    rarity_weights,
+)
 from MedSegTrainerLib.imaging.geometry import Geometry
 
 CPU = torch.device("cpu")
@@ -137,3 +147,46 @@ class TestDrawPatch:
         )
         assert first == second
         assert len(set(first)) > 10
+
+
+def partly_labelled(generator: np.random.Generator, planes: list[int]) -> CachedCase:
+    """Labelled in a few planes along y, as class 1 in some of their voxels."""
+    case = make_case((9, 17, 13), generator)
+    label = torch.full(case.label.shape, IGNORE, dtype=torch.int16)
+    label[:, planes] = 0
+    label[3:6, planes, 4:9] = 1
+    positions = {1: (label == 1).nonzero(), ANYWHERE: (label >= 0).nonzero()}
+    rows = [torch.cat([torch.full((len(at), 1), index), at], dim=1) for index, at in positions.items()]
+    return replace(case, label=label, locations=torch.cat(rows).to(torch.int32))
+
+
+class TestPartlyLabelled:
+    @pytest.mark.parametrize("patch", [(3, 6, 5), (1, 4, 4), (12, 3, 20), (4, 1, 13)])
+    @pytest.mark.parametrize("planes", [[8], [0], [16], [2, 3, 11]])
+    @pytest.mark.parametrize("oversampling", [0.0, 1.0])
+    def test_every_patch_has_a_labelled_voxel(
+        self, generator: np.random.Generator, patch: Triple, planes: list[int], oversampling: float
+    ) -> None:
+        case = partly_labelled(generator, planes)
+        draws = [draw_patch(generator, 0, case, patch, oversampling) for _ in range(100)]
+        _, labels = cut_batch([case], draws, patch, CPU)
+        assert (labels != IGNORE).flatten(1).any(1).all()
+        if oversampling:
+            assert (labels == 1).flatten(1).any(1).all()
+
+    def test_the_slice_lies_anywhere_in_the_patch(self, generator: np.random.Generator) -> None:
+        case = partly_labelled(generator, [8])
+        draws = [draw_patch(generator, 0, case, (3, 6, 5), 0.0) for _ in range(300)]
+        _, labels = cut_batch([case], draws, (3, 6, 5), CPU)
+        places = (labels != IGNORE).any(dim=3).any(dim=1).nonzero()[:, 1]
+        assert torch.bincount(places, minlength=6).min() > 25
+
+    def test_no_class_is_counted_for_it(self, generator: np.random.Generator) -> None:
+        case = partly_labelled(generator, [8])
+        assert classes_in(case) == {1}
+        background = replace(case, locations=case.locations[case.locations[:, 0] == ANYWHERE])
+        assert classes_in(background) == set()
+        full = make_case((9, 17, 13), generator)
+        assert rarity_weights([case, full, background]).tolist() == pytest.approx(
+            [0.5 / 1.8333, 1 / 1.8333, 0.3333 / 1.8333], rel=1e-3
+        )

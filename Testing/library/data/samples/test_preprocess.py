@@ -13,6 +13,7 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.samples.preprocess import (
+    ANYWHERE,
     LOCATIONS_PER_CLASS,
     PreparedCase,
     class_indices,
@@ -143,8 +144,10 @@ class TestUnlabelled:
         assert prepared.label.dtype == np.int16
         assert np.array_equal(prepared.label == -1, both.label == 1)
         assert np.array_equal(prepared.label == 1, both.label == 2)
-        assert np.array_equal(prepared.locations[:, 1:], both.locations[both.locations[:, 0] == 2][:, 1:])
-        assert set(prepared.locations[:, 0]) == {1}
+        of_class, anywhere = (prepared.locations[prepared.locations[:, 0] == index] for index in (1, ANYWHERE))
+        assert (prepared.label[tuple(anywhere[:, 1:].T)] >= 0).all() and len(anywhere) == LOCATIONS_PER_CLASS
+        assert np.array_equal(of_class[:, 1:], both.locations[both.locations[:, 0] == 2][:, 1:])
+        assert set(prepared.locations[:, 0]) == {ANYWHERE, 1}
 
 
 class TestPrepareImage:

@@ -1,0 +1,58 @@
+"""References with a file for each class, as ``cases.json`` lists them, paired with predictions by names of cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from MedSegTrainerLib.data.layouts.case_list import case_list
+from MedSegTrainerLib.errors import DataError, some
+from MedSegTrainerLib.evaluation.file_pairs import Pair
+from MedSegTrainerLib.events import Emit, Warned
+from MedSegTrainerLib.imaging.label_source import LabelSource
+from MedSegTrainerLib.imaging.read import case_name, image_files
+
+
+def masked_pairs(predictions: Path, labels: Path, emit: Emit) -> list[Pair]:
+    """Predictions with the cases of the cases.json in a folder of references; [] where none of these has masks.
+
+    References without a prediction are told. Raises DataError for predictions without a case, and two of one name.
+    """
+    dataset = case_list(labels)
+    if dataset is None or not any(case.masks for case in dataset.cases):
+        return []
+    if not predictions.is_dir():
+        raise DataError(f"{predictions} is not a folder. Give the folder that holds the label maps.")
+    by_name = {case.name: case for case in dataset.cases}
+    files = image_files(predictions)
+    names = [case_name(path) for path in files]
+    wrong = sorted({name for name in names if name not in by_name or names.count(name) > 1})
+    if wrong or not files:
+        raise DataError(
+            f"The label maps in {predictions} and the cases of {labels} do not belong together one by one: "
+            f"{some(wrong) or 'there is no label map'}. Each needs the name of a case, once."
+        )
+    left = sorted(by_name.keys() - set(names))
+    if left:
+        emit(Warned(message=f"References without a prediction were left out: {some(left)}."))
+    return [
+        Pair(
+            name=name,
+            prediction=path,
+            reference=by_name[name].label,
+            image=by_name[name].images[0],
+            labels=replace(by_name[name].labels, ignored_value=dataset.ignore_label) if by_name[name].masks else None,
+        )
+        for name, path in sorted(zip(names, files, strict=True))
+    ]
+
+
+def with_masks(pairs: Sequence[Pair], masks: Mapping[str, Mapping[str, str]]) -> list[Pair]:
+    """The pairs of a list with the files of each class where their cases have them."""
+
+    def form(pair: Pair) -> Pair:
+        files = {name: Path(file) for name, file in masks.get(pair.name, {}).items()}
+        return replace(pair, labels=LabelSource(path=pair.reference, masks=files)) if files else pair
+
+    return [form(pair) for pair in pairs]
