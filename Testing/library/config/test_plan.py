@@ -82,5 +82,5 @@ class TestOverlapping:
             parse_plan(written(many))
 
     def test_there_is_no_channel_for_the_background(self, overlapping: Plan) -> None:
-        with pytest.raises(ModelError, match="network.out_channels = 3: the rest of the plan says 2"):
+        with pytest.raises(ModelError, match=r"network\.out_channels = 3: the rest of the plan says 2"):
             parse_plan(written(replace(overlapping, network={**overlapping.network, "out_channels": 3})))
