@@ -239,9 +239,9 @@ def predicted(folder: Any, volume: Any) -> list[Any]:
     import numpy as np
     import slicer
     from MedSegTrainerUI.jobs.job_list import job_classes
-    from MedSegTrainerUI.scene.import_segments import read_label_map
+    from MedSegTrainerUI.scene.label_files import read_layers
 
-    label_map = read_label_map(folder.previews / "latest.seg.nrrd")
+    label_map, *_ = read_layers(folder.previews / "latest.seg.nrrd")
     shape = slicer.util.arrayFromVolume(volume).shape
     voxels = np.indices(shape).reshape(3, -1)[::-1]
     to_labels = np.linalg.inv(label_map.ijk_to_ras) @ _ijk_to_ras(volume)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from MedSegTrainerLib.classes import LabelClass, unknown_classes
 from MedSegTrainerLib.data.layouts.case_list import FILE as CASE_LIST
-from MedSegTrainerLib.data.layouts.case_list import listed_names
-from MedSegTrainerLib.data.layouts.dataset_json import label_names, read_description
 from MedSegTrainerLib.data.layouts.drawn_classes import FILE, listed_drawn, read_drawn
 from MedSegTrainerLib.errors import DataError, UsageError, did_you_mean, some
-from MedSegTrainerLib.evaluation.file_pairs import IMAGE_FOLDER_OF, Pair
+from MedSegTrainerLib.evaluation.described_labels import places_beside
+from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.imaging.read import case_name
 
 Drawn = Mapping[str, tuple[str, ...]]
@@ -20,20 +19,10 @@ Drawn = Mapping[str, tuple[str, ...]]
 
 def drawn_beside(labels: Path) -> Drawn:
     """Case to the classes that were drawn in it, of a folder of references or a data set; {} where no file says it."""
-    for folder in _places(labels):
-        if (folder / FILE).is_file():
-            return read_drawn(folder / FILE)
-        if (folder / CASE_LIST).is_file():
-            return listed_drawn(folder / CASE_LIST)
-    return {}
-
-
-def described_names(labels: Path) -> dict[int, str]:
-    """Label value to name, as dataset.json or cases.json beside the references have it."""
-    for folder in _places(labels):
-        names = label_names(read_description(folder), folder) or listed_names(folder / CASE_LIST)
-        if names:
-            return names
+    for folder in places_beside(labels):
+        drawn = {**listed_drawn(folder / CASE_LIST), **read_drawn(folder / FILE)}
+        if drawn:
+            return drawn
     return {}
 
 
@@ -69,15 +58,13 @@ def unknown_values(pair: Pair, classes: Sequence[LabelClass]) -> tuple[int, ...]
     return tuple(classes[index - 1].value for index in unknown_classes([item.name for item in classes], pair.drawn))
 
 
-def drawn_note(not_drawn: Mapping[str, Sequence[int]], classes: Sequence[LabelClass], cases: int) -> str:
-    """A sentence for the reader. not_drawn: case to values of classes; cases: how many there are."""
-    missing = {item.name: sum(item.value in values for values in not_drawn.values()) for item in classes}
+def drawn_notes(not_drawn: Mapping[str, Sequence[int]], names: Mapping[int, str], cases: int) -> Iterator[str]:
+    """A sentence for the reader where there are such classes. not_drawn: case to values of classes; names: of values;
+    cases: how many there are."""
+    missing = {name: sum(value in values for values in not_drawn.values()) for value, name in names.items()}
     listed = [f"{name} in {cases - count} of {cases} cases" for name, count in missing.items() if count]
-    return f"Classes count in the cases in which somebody looked for them: {some(listed)}."
-
-
-def _places(labels: Path) -> list[Path]:
-    return [labels, labels.parent] if labels.name in IMAGE_FOLDER_OF else [labels]
+    if listed:
+        yield f"Classes count in the cases in which somebody looked for them: {some(listed)}."
 
 
 def _own(pair: Pair, drawn: Drawn) -> tuple[str, ...] | None:

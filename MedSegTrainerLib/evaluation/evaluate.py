@@ -13,13 +13,10 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass, default_color
-from MedSegTrainerLib.data.layouts.case_list import FILE as CASE_LIST
-from MedSegTrainerLib.data.layouts.case_list import listed_ignored
-from MedSegTrainerLib.data.layouts.dataset_json import ignored_value, read_description
-from MedSegTrainerLib.errors import some
 from MedSegTrainerLib.evaluation.csv_tables import case_table, summary_table
-from MedSegTrainerLib.evaluation.drawn_references import drawn_note, unknown_values
-from MedSegTrainerLib.evaluation.file_pairs import IMAGE_FOLDER_OF, Pair
+from MedSegTrainerLib.evaluation.cut_structures import cut_notes
+from MedSegTrainerLib.evaluation.drawn_references import drawn_notes, unknown_values
+from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.evaluation.label_values import EvaluatedValues
 from MedSegTrainerLib.evaluation.overlapping_pairs import compared_classes, forms_json, read_sides, unlabelled_value
 from MedSegTrainerLib.evaluation.segment_names import named_classes
@@ -31,15 +28,7 @@ from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.metrics.calibration import UncertaintyError
 from MedSegTrainerLib.metrics.confusion import Confusion
 from MedSegTrainerLib.metrics.known_voxels import without_unknown
-from MedSegTrainerLib.metrics.metrics import (
-    METRICS,
-    TOLERANCE_MM,
-    Values,
-    mean_dice,
-    measure,
-    outcome,
-    summarize,
-)
+from MedSegTrainerLib.metrics.metrics import METRICS, TOLERANCE_MM, Values, mean_dice, measure, outcome, summarize
 from MedSegTrainerLib.metrics.units import Length, common_length, length_of
 
 SCHEMA_VERSION = 1
@@ -153,19 +142,6 @@ def _write(
     return report
 
 
-def described_ignored(labels: Path, emit: Emit) -> int | None:
-    """What the dataset.json of the references calls 'ignore', or cases.json has as 'ignore_label'."""
-    root = labels.parent if labels.name in IMAGE_FOLDER_OF else labels
-    value = ignored_value(read_description(root))
-    if value is not None:
-        emit(Warned(message=f"Voxels of value {value} do not count: dataset.json of the references calls it 'ignore'."))
-        return value
-    listed = listed_ignored(root / CASE_LIST)
-    if listed is not None:
-        emit(Warned(message=f"Voxels of value {listed} do not count: it is 'ignore_label' in cases.json."))
-    return listed
-
-
 class _Notes:
     """Warnings that are emitted at once and kept for the report, each only once."""
 
@@ -244,41 +220,21 @@ def _measure_all(
         _add_uncertainty(measurements.uncertainty, pair, reference, sides, without_label, notes)
         eta = (time.monotonic() - began) / done * (len(pairs) - done)
         emit(Progress(done=done, total=len(pairs), eta_seconds=eta))
-    for message in _messages(measurements, classes, unknown, len(pairs)):
+    for message in _closing_notes(measurements, {item.value: item.name for item in classes}, unknown):
         notes.add(message)
     return _completed(
         _as_one_class(measurements) if not class_values and measurements.label_values.are_binary else measurements
     )
 
 
-def _messages(
-    measurements: _Measurements, classes: Sequence[LabelClass], unknown: Mapping[int, str], cases: int
-) -> Iterator[str]:
-    """What the reader should know of the labels; unknown: value that belongs to no class to a case that has it."""
-    names = {item.value: item.name for item in classes}
+def _closing_notes(measurements: _Measurements, names: Mapping[int, str], unknown: Mapping[int, str]) -> Iterator[str]:
+    """Sentences for the reader. unknown: values that were taken as background, with a case each."""
     if unknown:
         listed = ", ".join(f"{value} (in {case})" for value, case in sorted(unknown.items())[:NAMES_SHOWN])
         yield f"Label values that belong to no class were taken as background: {listed}."
-    yield from _cut_notes(measurements, names)
+    yield from cut_notes(measurements.values, names)
     yield from measurements.label_values.notes(names, unknown)
-    if measurements.not_drawn:
-        yield drawn_note(measurements.not_drawn, classes, cases)
-
-
-def _cut_notes(measurements: _Measurements, names: Mapping[int, str]) -> Iterator[str]:
-    """That distances and volumes are missing where only a part of a structure was labelled."""
-    cut = {
-        case: {value for value, one in values.items() if one["dice"] is not None and one["volume_ml"] is None}
-        for case, values in measurements.values.items()
-    }
-    values = sorted(set().union(*cut.values()))
-    if values:
-        cases = sum(map(bool, cut.values()))
-        yield (
-            f"Voxels that nobody labelled do not count. In {cases} of {len(cut)} cases structures reach them "
-            f"({some([names.get(value, f'label {value}') for value in values])}): how large these are, and where their "
-            "surface is, nobody knows there, and distances, surface Dice and volumes are left out."
-        )
+    yield from drawn_notes(measurements.not_drawn, names, len(measurements.values))
 
 
 def _add_uncertainty(

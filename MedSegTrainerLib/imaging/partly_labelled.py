@@ -80,7 +80,7 @@ def found_axis(filled: np.ndarray, axes: str) -> int:
     across = [axis for axis, size in enumerate(filled.shape) if size == 1]
     if across:
         return across[0]
-    runs = [_mean_run(filled, axis) for axis in range(3)]
+    runs = [mean_run(filled, axis) for axis in range(3)]
     shortest = [axis for axis in range(3) if runs[axis] <= min(runs) + SAME_RUN]
     if len(shortest) > 1:
         names = " and ".join(axes[axis] for axis in shortest)
@@ -98,8 +98,8 @@ def labelled_slices(filled: np.ndarray, axis: int) -> np.ndarray:
     return some
 
 
-def _mean_run(filled: np.ndarray, axis: int) -> float:
-    """Voxels that follow each other along the axis, in the mean over all such runs."""
+def mean_run(filled: np.ndarray, axis: int) -> float:
+    """Voxels of a mask that follow each other along the axis, in the mean over all such runs; the mask is not empty."""
     along = np.moveaxis(filled, axis, 0)
     begins = np.count_nonzero(along[0]) + np.count_nonzero(along[1:] & ~along[:-1])
     return float(np.count_nonzero(filled) / begins)

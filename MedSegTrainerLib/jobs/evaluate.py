@@ -8,14 +8,14 @@ from typing import Any
 
 from MedSegTrainerLib.config.job_settings import EvaluateConfig
 from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.evaluation.described_labels import described_ignored, described_names
 from MedSegTrainerLib.evaluation.drawn_references import (
     Drawn,
-    described_names,
     drawn_beside,
     drawn_in_file,
     with_drawn,
 )
-from MedSegTrainerLib.evaluation.evaluate import OutputSelection, described_ignored, evaluate
+from MedSegTrainerLib.evaluation.evaluate import OutputSelection, evaluate
 from MedSegTrainerLib.evaluation.file_pairs import Pair, listed_pairs, pair_folders, with_uncertainty
 from MedSegTrainerLib.evaluation.labelled_references import with_labelled_parts
 from MedSegTrainerLib.evaluation.masked_references import masked_pairs, with_masks

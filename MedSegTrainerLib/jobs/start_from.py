@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -27,6 +27,7 @@ from MedSegTrainerLib.training.start_weights import (
     MergedRow,
     fitting,
     relative_logits,
+    seen_above,
     stand_in,
     with_channels,
     with_classes,
@@ -87,69 +88,78 @@ def start_weights(
 ) -> dict[str, torch.Tensor]:
     """The weights that the training begins with, on the CPU.
 
-    shares: of the voxels that each class has. cases: that train; patches of them say what row stands for several.
+    shares: of the voxels that each class has. cases: that train; patches of them say what row stands for several, and
+    how far below the others a new class has to begin.
     """
-    old, weights = start.package.plan, start.package.weights
+    old = start.package.plan
     origins = origins_of(start.model, plan.channel_names, plan.class_names, config)
     torch.manual_seed(config.data.seed)
     fresh = build_network(plan.architecture, plan.network).state_dict()
-    converted = with_channels(weights, old, plan, origins)
-    merged = _merged_rows(converted, old, plan, config, origins, cases, device)
-    converted = with_classes(
-        converted,
-        old,
-        plan,
-        origins,
-        margins=[_margin(shares.get(name, 0.0)) for name in plan.class_names],
-        merged=merged,
-        fresh=fresh,
-    )
-    return fitting(converted, fresh)[0]
+    with_own_classes = with_channels(start.package.weights, old, plan, origins)
+
+    def levels_of(weights: Mapping[str, torch.Tensor], outputs: int) -> Iterator[list[torch.Tensor]]:
+        return _levels(weights, plan, outputs, config, cases, device)
+
+    merged: list[dict[int, MergedRow]] = []
+    if any(len(sources) > 1 for sources in origins.classes):
+        merged = _merged_rows(levels_of(with_own_classes, old.out_channels), old, plan, origins)
+    margins = [[_margin(shares.get(name, 0.0)) for name in plan.class_names]]
+
+    def converted() -> dict[str, torch.Tensor]:
+        made = with_classes(with_own_classes, old, plan, origins, margins=margins, merged=merged, fresh=fresh)
+        return fitting(made, fresh)[0]
+
+    if all(origins.classes):
+        return converted()
+    margins = _margins_below(levels_of(converted(), plan.out_channels), margins[0], plan, origins)
+    return converted()
 
 
 def _merged_rows(
-    weights: Mapping[str, torch.Tensor],
-    old: Plan,
-    plan: Plan,
-    config: TrainConfig,
-    origins: Origins,
-    cases: Sequence[StoredCase],
-    device: torch.device,
+    batches: Iterable[list[torch.Tensor]], old: Plan, plan: Plan, origins: Origins
 ) -> list[dict[int, MergedRow]]:
-    """For each level of logits, the rows that stand for several classes."""
+    """For each level of logits, the rows that stand for several classes. batches: what the model says of patches."""
     places = [place for place, sources in enumerate(origins.classes) if len(sources) > 1]
-    if not places:
-        return []
-    levels = _logits(weights, old, plan, config, cases, device)
-    return [
-        {place: stand_in(level, origins.classes[place], origins, overlapping=plan.overlapping) for place in places}
-        for level in levels
-    ]
+    rows = []
+    for level in zip(*batches, strict=True):
+        relative = torch.cat([relative_logits(logits, old) for logits in level])
+        relative = relative[:: -(-len(relative) // MOST_VOXELS)]
+        rows.append(
+            {
+                place: stand_in(relative, origins.classes[place], origins, overlapping=plan.overlapping)
+                for place in places
+            }
+        )
+    return rows
+
+
+def _margins_below(
+    batches: Iterable[list[torch.Tensor]], margins: Sequence[float], plan: Plan, origins: Origins
+) -> list[list[float]]:
+    """For each level, the margins with which no new class is the highest anywhere in patches."""
+    levels = []
+    for level in zip(*batches, strict=True):
+        seen = [seen_above(logits, origins, overlapping=plan.overlapping) for logits in level]
+        levels.append([margin + max(above) for margin, above in zip(margins, zip(*seen, strict=True), strict=True)])
+    return levels
 
 
 @torch.no_grad()
-def _logits(
+def _levels(
     weights: Mapping[str, torch.Tensor],
-    old: Plan,
     plan: Plan,
+    outputs: int,
     config: TrainConfig,
     cases: Sequence[StoredCase],
     device: torch.device,
-) -> list[torch.Tensor]:
-    """What the model says of patches of these cases: relative logits (voxels, classes) of each level."""
-    parameters = {**plan.network, "out_channels": old.network["out_channels"]}
-    network = build_network(plan.architecture, parameters)
+) -> Iterator[list[torch.Tensor]]:
+    """Logits of a network of ``plan`` with so many outputs, of patches of these cases: a batch with all its levels."""
+    network = build_network(plan.architecture, {**plan.network, "out_channels": outputs})
     network.load_state_dict(fitting(weights, network.state_dict())[0])
     network.to(device).eval()
     network.training = True  # of the whole alone: it gives all its levels, and no layer drops or counts anything
-    batches = epoch_batches(cases, plan, config.data, device, 0)
-    levels: list[list[torch.Tensor]] = []
-    for images, *_ in islice(batches, LOOKED_AT):
-        for level, logits in enumerate(network(images[:, :, 0] if plan.dims == 2 else images)):
-            levels = [*levels, []] if level == len(levels) else levels
-            levels[level].append(relative_logits(logits, old).cpu())
-    joined = [torch.cat(level) for level in levels]
-    return [level[:: -(-len(level) // MOST_VOXELS)] for level in joined]
+    for images, *_ in islice(epoch_batches(cases, plan, config.data, device, 0), LOOKED_AT):
+        yield [logits.float().cpu() for logits in network(images[:, :, 0] if plan.dims == 2 else images)]
 
 
 def _one_model(path: Path) -> ModelPackage:

@@ -177,6 +177,7 @@ def _case_row(case: Case, scan: CaseScan | None, findings: Sequence[Finding]) ->
         "name": case.name,
         "images": [str(path) for path in case.images],
         "label": str(case.label),
+        "is_plain": case.labels.is_plain,
         "counts": {severity: own.count(severity) for severity in SEVERITIES},
         "size": None,
         "spacing": None,

@@ -163,8 +163,8 @@ def _label_codes(fingerprint: Fingerprint, reasons: Reasons) -> tuple[LabelCode,
         for name, count in fingerprint.cases_drawn.items()
         if count < fingerprint.cases
     }
-    if drawn:
-        listed = some([f"{name}: {text}" for name, text in drawn.items()])
+    if fingerprint.unknown:
+        listed = some([f"{name}: {text}" for name, text in drawn.items()]) or "drawn in all that train or validate"
         reasons["unknown_classes"] = f"{listed}: marginal loss, as elsewhere a voxel without class may be one of them"
     if fingerprint.overlapping:
         return overlap_codes(fingerprint.combinations, len(fingerprint.classes), fingerprint.unknown)

@@ -168,9 +168,10 @@ def _size_misfits(start: StartModel, config: TrainConfig) -> list[str]:
         lines.append(
             f"data.slice_axis = {data.slice_axis}: {start.name} sees slices along {old.slice_axis}. Leave it out."
         )
-    if (data.image_size, config.network.img_size) != ("auto", "auto"):
-        setting = "data.image_size" if data.image_size != "auto" else "network.img_size"
-        value = data.image_size if data.image_size != "auto" else config.network.img_size
+    sizes = {"data.image_size": data.image_size, "network.img_size": config.network.img_size}
+    given = [(setting, value) for setting, value in sizes.items() if value != "auto"]
+    if given:
+        setting, value = given[0]
         size = old.image_size if old.dims == 2 else old.patch_size
         if (old.dims == 2 or fixed) and (size is None or edges(value, old.dims) != list(size)):
             sees = _times(size) if size else f"voxels of {_mm(old.spacing)} mm"

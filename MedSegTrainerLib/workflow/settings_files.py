@@ -36,7 +36,7 @@ def train_config(data: Path, config: Path | None, assignments: Sequence[str]) ->
     section["data_dir"] = str(data.resolve())
     for part, name in ((section, "split_file"), (chosen.get("start"), "model")):
         path = part.get(name) if isinstance(part, dict) else None
-        if isinstance(path, str) and path and "\0" not in path:
+        if isinstance(part, dict) and isinstance(path, str) and path and "\0" not in path:
             part[name] = str(Path(path).resolve())  # the process that trains is in another folder
     parsed: TrainConfig = parse_config(TrainConfig, chosen)
     return parsed

@@ -263,3 +263,38 @@ def test_the_command_is_content_with_healthy_cases(tmp_path: Path, capsys: Any) 
     assert page.count("data:image/jpeg;base64,") == 3
     assert "Augmentation is switched off." in page
     assert "http" not in page
+
+
+def test_the_document_says_what_was_drawn_in_each_case_and_where(tmp_path: Path, capsys: Any) -> None:
+    """3D Slicer takes its rows from it."""
+    folder = Folder(tmp_path / "data")
+    names = {key: name for key, name in NAMES.items() if key != "3"}
+    (folder.root / "dataset.json").write_text(json.dumps({"labels": {**names, "9": "ignore"}}), encoding="utf-8")
+    for number in range(3):
+        folder.write(f"good_{number}", patient(number))
+    (folder.root / "drawn.json").write_text(json.dumps({"good_1": ["left kidney"]}), encoding="utf-8")
+    command("verify", folder.root, "-o", tmp_path / "one", "--pictures", "0", "--set", "num_workers=1")
+    document = json.loads((tmp_path / "one" / "report" / "verify.json").read_text(encoding="utf-8"))
+    cases = {case["name"]: case for case in document["cases"]}
+    assert {name: case["drawn"] for name, case in cases.items()} == {
+        "good_0": None, "good_1": ["left kidney"], "good_2": None,
+    }  # fmt: skip
+    assert document["ignore_label"] == 9 and all(case["is_plain"] for case in cases.values())
+    listed = {"images": [str(folder.image("good_0"))], "label": str(folder.label("good_0"))}
+    entries = [
+        {"name": "slices", **listed, "labelled_slices": "y"},
+        {"name": "box", **listed, "labelled_box": [[0, 0, 1], [25, 21, 9]]},
+        {"name": "masks", "images": listed["images"], "masks": {"kidney": listed["label"]}},
+    ]
+    second = tmp_path / "second"
+    second.mkdir()
+    (second / "cases.json").write_text(json.dumps({"cases": entries[:2]}), encoding="utf-8")
+    command("verify", second, "-o", tmp_path / "two", "--pictures", "0", "--set", "num_workers=1")
+    document = json.loads((tmp_path / "two" / "report" / "verify.json").read_text(encoding="utf-8"))
+    cases = {case["name"]: case for case in document["cases"]}
+    assert (cases["slices"]["labelled_slices"], cases["slices"]["labelled_box"]) == ("y", None)
+    assert (cases["box"]["labelled_slices"], cases["box"]["labelled_box"]) == ("", [[0, 0, 1], [25, 21, 9]])
+    (second / "cases.json").write_text(json.dumps({"cases": entries[2:]}), encoding="utf-8")
+    command("verify", second, "-o", tmp_path / "three", "--pictures", "0", "--set", "num_workers=1")
+    document = json.loads((tmp_path / "three" / "report" / "verify.json").read_text(encoding="utf-8"))
+    assert [case["is_plain"] for case in document["cases"]] == [False]

@@ -270,7 +270,8 @@ def test_data_are_checked_and_taken_from_a_folder(
 def test_a_session_in_which_not_everything_is_drawn(
     home: Path, request: Any, wait_for: Any, make_segmentation: Any, screenshot: Any
 ) -> None:
-    """One case is drawn, in the second a segment is missing, in the third two slices are drawn: trained and applied."""
+    """One case is drawn, in the second a segment is missing, in the third two slices are drawn: trained, again from
+    that model, and applied."""
     played.leave_tested(home)
     widget = request.getfixturevalue("module_widget")
     panel = widget.panel
@@ -288,11 +289,31 @@ def test_a_session_in_which_not_everything_is_drawn(
     check_what_was_written(watch.folder.path / "data")
     wait_for(lambda: watch.best is not None, 10 * played.MINUTE)
     stop_and_keep(pictures, watch)
+    panel.parameters.model = str(start_from(pictures, watch).folder.path)
     segmentation = pictures.session.apply_to(played.load_hippocampus(DATA, FOURTH))
+    assert f"Started from {watch.name} (" in panel.apply.ui.cardLabel.text
     content = segmentation.GetSegmentation()
     assert {content.GetNthSegment(index).GetName() for index in range(content.GetNumberOfSegments())} == set(
         played.HIPPOCAMPUS
     )
+
+
+def start_from(pictures: Pictures, watch: Any) -> Any:
+    """Section 2: another training, from the model of the first; what watches it. Its first point is that model."""
+    panel, wait_for = pictures.session.panel, pictures.session.wait_for
+    pictures.session.open("train")
+    panel.train.start.models.choose(str(watch.folder.path))
+    assert panel.train.ui.startLabel.text == "Kept: Anterior, Posterior."
+    pictures("panel-start-again", "train")
+    again = pictures.session.start_training()
+    wait_for(lambda: not again.working or len(again.validations) > 1, 10 * played.MINUTE)
+    job = panel.train.job
+    assert again.validations and again.validations[0]["epoch"] == 0, job.ui.endingLabel.text
+    before = again.validations[0]["mean_dice"]
+    assert job.ui.startedLabel.text.startswith(f"started from {watch.name}: {before:.2f} -> ")
+    assert job.charts.nodes["validations"].GetTable().GetColumnByName("epoch").GetValue(0) == 0
+    stop_and_keep(pictures, again)
+    return again
 
 
 def draw_a_part(pictures: Pictures, make_segmentation: Any) -> None:

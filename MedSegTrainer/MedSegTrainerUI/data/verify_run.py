@@ -120,7 +120,18 @@ def read_findings(document: dict[str, Any]) -> list[Finding]:
 
 
 def read_cases(document: dict[str, Any]) -> list[CaseRow]:
-    """A row for each case; those that training would refuse have no check mark."""
+    """A row for each case; those that training would refuse have no check mark.
+
+    Raises DataError where classes overlap or have a file each: a row has one label map, whose values are the classes.
+    """
+    others = [case["name"] for case in document["cases"] if not case["is_plain"]]
+    if others:
+        raise DataError(
+            _(
+                "The classes of this folder overlap, or have a file each (first in {case}). Load its volumes and "
+                "segmentations into the scene and add them from there, or train it with the command line."
+            ).format(case=others[0])
+        )
     segments = tuple(item["name"] for item in document["classes"])
     values = tuple(item["value"] for item in document["classes"])
     rows = []

@@ -27,12 +27,11 @@ from MedSegTrainerUI.train.settings import (
     GROUPS,
     data_config,
     group_label,
-    load_settings,
     only_changes,
     read_changes,
-    save_settings,
     training_config,
 )
+from MedSegTrainerUI.train.settings_file import load_settings, save_settings
 from MedSegTrainerUI.train.settings_form import SettingsForm
 from MedSegTrainerUI.train.start_box import StartBox
 
@@ -177,15 +176,17 @@ class TrainSection:
     def load(self, path: Path) -> None:
         """Takes the settings of a file in place of those that were changed so far; a wrong file changes nothing."""
         try:
-            changes = load_settings(path)
+            changes, start = load_settings(path)
         except UsageError as error:
             self._on_refused(str(error))
             return
         self._on_changes(changes)
+        self.start.take_settings(start)
         self._on_refused("")
 
     def save(self, path: Path) -> None:
-        save_settings(path if path.suffix else path.with_suffix(".json"), self.changes())
+        values = {**self.changes(), **self.start.settings()}
+        save_settings(path if path.suffix else path.with_suffix(".json"), values)
 
     @report_errors
     def onReset(self) -> None:

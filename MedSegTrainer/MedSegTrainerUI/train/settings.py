@@ -1,4 +1,4 @@
-"""The settings of a training as a form needs them: kinds, limits and words of each, files, and the configuration.
+"""The settings of a training as a form needs them: kinds, limits and words of each, and the configuration.
 
 Everything follows from the dataclasses of ``MedSegTrainerLib.config``. Changed settings are kept as a flat mapping,
 ``{"loss.loss_type": "dice"}``. The job's own process checks what settings say together.
@@ -17,10 +17,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 
-from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import DataConfig, TrainConfig
-from MedSegTrainerLib.errors import UsageError, did_you_mean
-from MedSegTrainerLib.files.json_input import parse_json, read_json_file
+from MedSegTrainerLib.errors import UsageError
+from MedSegTrainerLib.files.json_input import parse_json
 
 BY_THE_PANEL = {
     "data.data_dir",
@@ -331,75 +330,20 @@ def training_config(
     values: dict[str, Any] = {"trainer.device": device, **({} if minutes else UNTIL_STOP), **changes, **(start or {})}
     values["data.data_dir"] = str(data_dir)
     values["trainer.budget"] = f"{minutes}m" if minutes else UNTIL_STOP_BUDGET
-    sections = _by_section(values)
+    sections = by_section(values)
     classes = get_type_hints(TrainConfig)
     return TrainConfig(**{section: classes[section](**given) for section, given in sections.items()})
 
 
 def data_config(changes: Mapping[str, Any]) -> DataConfig:
     """The settings of the data alone, as a training would have them."""
-    return DataConfig(**_by_section(changes).get("data", {}))
+    return DataConfig(**by_section(changes).get("data", {}))
 
 
-def _by_section(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def by_section(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Settings by their keys as the sections of a job."""
     sections: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
         section, _dot, name = key.partition(".")
         sections.setdefault(section, {})[name] = value
     return sections
-
-
-def save_settings(path: Path, changes: Mapping[str, Any]) -> None:
-    """As ``medsegtrainer train --config`` takes them: sections with the changed settings. Raises StorageError."""
-    atomic.write_json(path, _by_section(changes))
-
-
-def load_settings(path: Path) -> dict[str, Any]:
-    """The changed settings in a file: sections, bare keys, or a ``job.json``. Raises UsageError in one sentence."""
-    try:
-        document = read_json_file(path)
-    except OSError as error:
-        raise UsageError(_("{file} cannot be used: {reason}.").format(file=path.name, reason=error.strerror)) from None
-    if isinstance(document, dict) and {"kind", "config"} <= document.keys():
-        document = document["config"]
-    if not isinstance(document, dict):
-        raise UsageError(_("{file} holds no settings of a training.").format(file=path.name))
-    if "nodes" in document or "config" in document:
-        raise UsageError(
-            _("{file} is a workflow, which only the command line reads: save its settings by themselves.").format(
-                file=path.name
-            )
-        )
-    try:
-        return only_changes({key: parse_value(all_settings()[key], value) for key, value in _flat(document)})
-    except UsageError as error:
-        raise UsageError(_("{file} is not used. {problem}").format(file=path.name, problem=error)) from None
-
-
-def _flat(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Every setting of a file with its key; raises UsageError at the first that is not known."""
-    sections = {key.partition(".")[0] for key in all_settings()}
-    pointed = {name for name in document if name in sections}
-    pointed |= {key.partition(".")[0] for name in document if (key := full_key(name)) is not None}
-    for name, value in document.items():
-        if name in sections:
-            if not isinstance(value, dict):
-                raise UsageError(_("'{name}' must be an object with settings.").format(name=name))
-            for inner, inner_value in value.items():
-                yield from _known(f"{name}.{inner}", inner_value)
-            continue
-        homes = [key for key in (*all_settings(), *BY_THE_PANEL) if key.partition(".")[2] == name or key == name]
-        likely = [key for key in homes if key.partition(".")[0] in pointed] if len(homes) > 1 else homes
-        if len(homes) > 1 and len(likely) != 1:
-            keys = _(" or ").join(homes)
-            raise UsageError(_("'{name}' can be {keys}: write it in its section.").format(name=name, keys=keys))
-        yield from _known(likely[0] if likely else name, value)
-
-
-def _known(key: str, value: object) -> Iterator[tuple[str, Any]]:
-    if key in BY_THE_PANEL:
-        return  # which cases and how long is chosen in the panel
-    if key not in all_settings():
-        names = [name for known in all_settings() for name in (known, known.partition(".")[2])]
-        raise UsageError(_("'{key}' is no setting of a training.").format(key=key) + did_you_mean(key, names))
-    yield key, value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from slicer.i18n import tr as _
@@ -47,6 +48,20 @@ class StartBox:
         with self._section.panel.changing():
             if path != parameters.startModel:
                 parameters.startModel, parameters.startRename, parameters.startAdapt = path, "{}", False
+
+    def take_settings(self, settings: Mapping[str, Any]) -> None:
+        """Those of a file; where it does not say what to start from, that stays as it is."""
+        if "start.model" not in settings:
+            return
+        renamed: dict[str, list[str]] = {}
+        for entry in settings.get("start.rename", []):
+            old, _equals, name = entry.partition("=")
+            renamed.setdefault(name.strip(), []).append(old.strip())
+        self.take_model(settings["start.model"])
+        with self._section.panel.changing():
+            parameters = open_scene(self._section.parameters)
+            parameters.startRename = json.dumps(renamed)
+            parameters.startAdapt = settings.get("start.adapt", False)
 
     def refresh(self) -> None:
         parameters, ui = self._section.parameters, self.ui

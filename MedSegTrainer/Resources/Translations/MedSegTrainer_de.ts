@@ -2193,6 +2193,10 @@
         <source>The check ended without a word. Test the environment in section 5; {log} may tell more.</source>
         <translation>Die Prüfung endete ohne ein Wort. Die Umgebung in Abschnitt 5 testen; {log} sagt vielleicht mehr.</translation>
     </message>
+    <message>
+        <source>The classes of this folder overlap, or have a file each (first in {case}). Load its volumes and segmentations into the scene and add them from there, or train it with the command line.</source>
+        <translation>Die Klassen dieses Ordners überlappen sich oder haben je eine Datei (zuerst in {case}). Seine Volumina und Segmentierungen in die Szene laden und von dort hinzufügen oder ihn mit der Kommandozeile trainieren.</translation>
+    </message>
 </context>
 <context>
     <name>environment.build</name>
@@ -3701,6 +3705,9 @@
         <source>{label}: &apos;{value}&apos; is not possible. Possible is {range}.</source>
         <translation>{label}: „{value}“ ist nicht möglich. Möglich ist {range}.</translation>
     </message>
+</context>
+<context>
+    <name>train.settings_file</name>
     <message>
         <source>{file} cannot be used: {reason}.</source>
         <translation>{file} ist nicht verwendbar: {reason}.</translation>
@@ -3722,8 +3729,16 @@
         <translation>„{name}“ muss ein Objekt mit Einstellungen sein.</translation>
     </message>
     <message>
+        <source> or </source>
+        <translation> oder </translation>
+    </message>
+    <message>
         <source>&apos;{name}&apos; can be {keys}: write it in its section.</source>
         <translation>„{name}“ kann {keys} sein: es in seinen Abschnitt schreiben.</translation>
+    </message>
+    <message>
+        <source>&apos;{key}&apos; cannot be {value}.</source>
+        <translation>„{key}“ kann nicht {value} sein.</translation>
     </message>
     <message>
         <source>&apos;{key}&apos; is no setting of a training.</source>

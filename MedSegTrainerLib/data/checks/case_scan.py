@@ -23,7 +23,8 @@ class CaseScan:
     not the voxels that nobody labelled. combinations: where classes overlap, the same of their ``class_bits``; a voxel
     then counts for each of its classes in ``voxels``. stats: what only the data doctor looks at; None where nobody
     measured them. drawn: names of the classes that somebody looked for, None for all. known: how much of it is
-    labelled, None for all of it; labelled_slices: as the case has it.
+    labelled, None for all of it; labelled_slices: as the case has it. single_slices: axis of the patient along which
+    the labels are single slices, although all is labelled, '' where they are not.
     """
 
     name: str
@@ -37,6 +38,7 @@ class CaseScan:
     drawn: tuple[str, ...] | None = None
     known: KnownPart | None = None
     labelled_slices: str = ""
+    single_slices: str = ""
 
     @property
     def known_voxels(self) -> int:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.partly_labelled import mean_run
 
+FEWEST_SLICES, LEAST_RUN = 3, 3  # voxels that follow each other in the plane of a slice
 NOTHING = "nothing of it is labelled"
 
 
@@ -51,6 +54,19 @@ class KnownPart:
             return volume
         thickness = grid.spacing["xyz".index(self.axis)]
         return float((volume / thickness) ** 1.5) if self.slices == 1 else volume * (self.span - 1) / (self.slices - 1)
+
+
+def single_slices(labelled: np.ndarray) -> str:
+    """The axis of the patient along which labels, a mask (z, y, x) in canonical axes, are single slices and nothing
+    between them; '' where they are not."""
+    for box in ndimage.find_objects(labelled.astype(np.uint8)):
+        runs = [mean_run(labelled[box], axis) for axis in range(3)]
+        for axis, run in enumerate(runs):
+            slices = np.count_nonzero(labelled[box].any(axis=tuple({0, 1, 2} - {axis})))
+            others = [length for other, length in enumerate(runs) if other != axis]
+            if run == 1 and slices >= FEWEST_SLICES and min(others) >= LEAST_RUN:
+                return "zyx"[axis]
+    return ""
 
 
 def known_part(known: np.ndarray) -> KnownPart | None:

@@ -14,6 +14,7 @@ def partly_labelled(examined: Examined) -> Iterator[Finding]:
     """How much of a case is labelled; a warning where it is nothing, and where the slices look like a whole drawing."""
     for scan in examined.scans:
         if scan.known is None:
+            yield from _single_slices(scan)
             continue
         if not scan.known.slices:
             yield Finding(
@@ -40,6 +41,18 @@ def partly_labelled(examined: Examined) -> Iterator[Finding]:
                 "each other: those beyond count as not labelled, although perhaps nothing was there to draw.",
                 remedy="Leave labelled_slices out for a case in which all was drawn.",
             )
+
+
+def _single_slices(scan: CaseScan) -> Iterator[Finding]:
+    if scan.single_slices:
+        yield Finding(
+            case=scan.name,
+            severity="warning",
+            kind="single slices",
+            message=f"its labels are single slices along {scan.single_slices} with nothing between them, and what lies "
+            "between is learned as background.",
+            remedy="Where these slices alone were done: --set labelled_slices=auto, or labelled_slices in cases.json.",
+        )
 
 
 def _looks_whole(scan: CaseScan) -> bool:

@@ -16,7 +16,7 @@ from MedSegTrainerLib.data.checks.case_scan import CaseScan, Examined
 from MedSegTrainerLib.data.checks.case_statistics import find_specks, take_statistics
 from MedSegTrainerLib.data.checks.doctor import diagnose
 from MedSegTrainerLib.data.checks.hot_voxels import find_hot_voxels
-from MedSegTrainerLib.data.checks.known_part import known_part
+from MedSegTrainerLib.data.checks.known_part import known_part, single_slices
 from MedSegTrainerLib.data.checks.label_values import join_binary
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.errors import DataError
@@ -221,6 +221,7 @@ def _scan(
         combinations=combinations,
         stats=stats,
         known=known_part(known),
+        single_slices=single_slices(labelled) if known.all() else "",
     )
 
 

@@ -40,7 +40,7 @@ def with_drawn(dataset: Dataset, folder: Path, *, every_case: bool = True) -> Da
 
 
 def read_drawn(path: Path) -> dict[str, tuple[str, ...]]:
-    """Case to the names of the classes that were drawn in it; raises DataError for anything else."""
+    """Case to the classes that were drawn in it, {} without the file; raises DataError for anything else."""
     return {name: class_list(value, f"{path}: '{name}'") for name, value in read_object(path).items()}
 
 

@@ -45,8 +45,9 @@ def epoch_order(
 
 
 def rarity_weights(cases: Sequence[StoredCase]) -> np.ndarray:
-    """One weight a case, sum 1: a case counts as much as the rarest of its classes (1 / cases that have it)."""
-    present = [classes_in(case) for case in cases]
+    """One weight a case, sum 1: a case counts as much as the rarest of its classes (1 / cases that have it);
+    of a class that nobody looked for in a case only the others tell."""
+    present = [classes_in(case) - {*case.unknown} for case in cases]
     having = {label: sum(label in own for own in present) for own in present for label in own}
     weights = np.array([max((1 / having[label] for label in own), default=1 / len(cases)) for own in present])
     normalised: np.ndarray = weights / weights.sum()

@@ -11,6 +11,7 @@ import pytest
 
 from MedSegTrainerLib.api import evaluate
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.cli.main import main
 from MedSegTrainerLib.config.job_settings import EvaluateConfig
 from MedSegTrainerLib.errors import DataError, UsageError
 from MedSegTrainerLib.imaging.geometry import Geometry
@@ -71,13 +72,15 @@ def test_drawn_json_beside_the_folder_of_references(folder: Path) -> None:
 def test_cases_json_of_the_data_set(folder: Path) -> None:
     cases = [
         {"name": "two", "images": ["two.nii.gz"], "label": "labelsTr/two.nii.gz", "drawn": ["jaw"]},
-        {"name": "one"},
+        {"name": "one", "images": ["one.nii.gz"], "label": "labelsTr/one.nii.gz"},
     ]
     write(
         folder / "data" / "cases.json",
         {"cases": cases, "classes": [{"value": 2, "name": "larynx", "color": [1, 2, 3]}]},
     )
     assert evaluated(folder)["not_drawn"] == {"two": ["larynx"]}
+    write(folder / "data" / "drawn.json", {"one": ["larynx"]})
+    assert evaluated(folder)["not_drawn"] == {"one": ["jaw"], "two": ["larynx"]}
 
 
 def test_a_file_that_is_named_counts_alone(folder: Path) -> None:
@@ -115,3 +118,14 @@ def test_names_that_nothing_has_are_refused_with_near_ones(folder: Path) -> None
         evaluated(folder, drawn_file=str(other))
     with pytest.raises(UsageError, match=r"gone\.json does not exist"):
         evaluated(folder, drawn_file=str(folder / "gone.json"))
+
+
+def test_the_option_of_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call = ["evaluate", str(folder / "pred"), str(folder / "data"), "-o", str(folder / "out"), "--drawn"]
+    with pytest.raises(SystemExit, match="2"):
+        main([*call, str(folder / "gone.json")])
+    assert "gone.json does not exist" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="0"):
+        main([*call, str(write(folder / "mine.json", {"two": ["jaw"]}))])
+    assert json.loads((folder / "out" / "metrics.json").read_text())["not_drawn"] == {"two": ["larynx"]}
+    assert "somebody looked for them: larynx in 1 of 2 cases" in " ".join(capsys.readouterr().out.split())

@@ -434,6 +434,10 @@ class TestClassesThatWereNotDrawn:
         assert choice["value"] == ["anterior", "posterior"]
         assert choice["reason"].startswith("posterior: drawn in 24 of 60 cases: marginal loss")
 
+    def test_in_cases_that_neither_train_nor_validate(self) -> None:
+        plan = plan_for(replace(fingerprint(), cases_drawn={"anterior": 6, "posterior": 6}, unknown=((2,),)))
+        assert explain(plan)["unknown_classes"]["reason"].startswith("drawn in all that train or validate")
+
     def test_without_them_nothing_is_said(self) -> None:
         plan = plan_for(replace(fingerprint(), cases_drawn={"anterior": 6, "posterior": 6}))
         assert plan.label_codes == () and "unknown_classes" not in {*explain(plan), *plan.reasons}

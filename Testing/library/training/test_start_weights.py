@@ -17,9 +17,11 @@ from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.model.origins import Origins
 from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.training.start_weights import (
+    SLACK,
     MergedRow,
     fitting,
     relative_logits,
+    seen_above,
     stand_in,
     unfitting,
     with_channels,
@@ -70,16 +72,17 @@ def levels(plan: Plan, weights: dict[str, torch.Tensor], images: torch.Tensor) -
 
 
 def images_for(plan: Plan, channels: int) -> torch.Tensor:
-    edge = 16 if plan.architecture == PLANNED else 2 * (ARCHITECTURES[plan.architecture].divisor or 1)
-    return torch.randn(1, channels, *[edge] * plan.dims, generator=torch.Generator().manual_seed(1))
+    architecture = ARCHITECTURES[plan.architecture]
+    edge = architecture.divisor or 8
+    size = [2 * edge if architecture.is_fixed else edge] * (plan.dims - 1) + [2 * edge]
+    return torch.randn(1, channels, *size, generator=torch.Generator().manual_seed(1))
 
 
 def begun(old: Plan, plan: Plan, weights: dict[str, torch.Tensor], *classes: tuple[int, ...]) -> list[torch.Tensor]:
     """Logits of the network that begins as the model, on images of its own channels."""
     origins = Origins(classes=classes, channels=tuple(range(len(old.channel_names))))
-    made = with_classes(
-        weights, old, plan, origins, margins=[MARGIN] * len(classes), merged=[], fresh=weights_of(plan, 9)
-    )
+    below, fresh = [[MARGIN] * len(classes)], weights_of(plan, 9)
+    made = with_classes(weights, old, plan, origins, margins=below, merged=[], fresh=fresh)
     return levels(plan, made, images_for(old, len(old.channel_names)))
 
 
@@ -102,23 +105,29 @@ class TestClasses:
     @pytest.mark.parametrize("name", ALL)
     def test_a_new_class_is_nowhere_and_leaves_the_others_alone(self, plan_of: Callable[..., Plan], name: str) -> None:
         old, plan = plan_of(name), plan_of(name, classes=3)
-        weights = weights_of(old)
-        for then, now in zip(before(old, weights), begun(old, plan, weights, (1,), (), (2,)), strict=True):
+        weights, origins = weights_of(old), Origins(classes=((1,), (), (2,)), channels=(0, 1))
+        begins = begun(old, plan, weights, *origins.classes)
+        below = [[1, MARGIN + seen_above(logits, origins, overlapping=False)[1], 1] for logits in begins]
+        made = with_classes(weights, old, plan, origins, margins=below, merged=[], fresh=weights_of(plan, 9))
+        for then, now in zip(before(old, weights), levels(plan, made, images_for(old, 2)), strict=True):
             torch.testing.assert_close(now[:, [0, 1, 3]], then)
-            torch.testing.assert_close(now[:, 2], then[:, 0] - MARGIN)
             assert torch.equal(now[:, [0, 1, 3]].argmax(1), then.argmax(1)) and not (now.argmax(1) == 2).any()
-            change = now.softmax(1)[:, [0, 1, 3]] / then.softmax(1)
-            torch.testing.assert_close(change, (1 / (1 + then.softmax(1)[:, :1] * np.exp(-MARGIN))).expand_as(change))
+            assert (now[:, 2] < then.max(1).values - SLACK + 1e-3).all()
+            assert now[:, 2].std() > 0.1 * then.std()  # a row of its own, which tells the network what to learn
 
     @pytest.mark.parametrize("name", ALL)
-    def test_the_parts_of_a_class_add_up_to_it(self, plan_of: Callable[..., Plan], name: str) -> None:
+    def test_the_parts_of_a_class_add_up_to_it_but_for_their_noise(
+        self, plan_of: Callable[..., Plan], name: str
+    ) -> None:
         old, plan = plan_of(name), plan_of(name, classes=3)
         weights = weights_of(old)
-        for then, now in zip(before(old, weights), begun(old, plan, weights, (1,), (2,), (1,)), strict=True):
-            parts = now.softmax(1)
-            torch.testing.assert_close(parts[:, 1] + parts[:, 3], then.softmax(1)[:, 1], atol=0.01, rtol=0.05)
-            torch.testing.assert_close(parts[:, 2], then.softmax(1)[:, 2], atol=0.01, rtol=0.05)
-            assert not torch.equal(now[:, 1], now[:, 3])  # else they would stay equal
+        now = begun(old, plan, weights, (1,), (2,), (1,))
+        assert not torch.equal(now[0][:, 1], now[0][:, 3])  # else they would stay equal
+        middle = (now[0][:, 1] + now[0][:, 3]) / 2 + np.log(2)
+        then = before(old, weights)[0]
+        torch.testing.assert_close(now[0][:, [0, 2]], then[:, [0, 2]])
+        spread = (now[0][:, 1] - now[0][:, 3]).std()
+        assert (middle - then[:, 1]).abs().mean() < spread  # the mean of both lies where it was
 
     @pytest.mark.parametrize("name", LINEAR)
     def test_a_dropped_class_goes(self, plan_of: Callable[..., Plan], name: str) -> None:
@@ -140,7 +149,7 @@ class TestClasses:
         old, plan = plan_of(name, classes=3), plan_of(name, classes=2)
         weights, row = weights_of(old), MergedRow(coefficients=torch.tensor([0.7, 0.0, 0.6]).double(), bias=2.0)
         origins = Origins(classes=((2,), (1, 3)), channels=(0, 1))
-        made = with_classes(weights, old, plan, origins, margins=[1, 1], merged=[{1: row}], fresh=weights_of(plan))
+        made = with_classes(weights, old, plan, origins, margins=[[1, 1]], merged=[{1: row}], fresh=weights_of(plan))
         for then, now in zip(before(old, weights), levels(plan, made, images_for(old, 2)), strict=True):
             relative = then[:, 1:] - then[:, :1]
             torch.testing.assert_close(now[:, 2] - now[:, 0], 0.7 * relative[:, 0] + 0.6 * relative[:, 2] + 2)
@@ -154,7 +163,7 @@ class TestClasses:
         weights = weights_of(old)
         for then, now in zip(before(old, weights), begun(old, plan, weights, (1,), (), (2,)), strict=True):
             torch.testing.assert_close(now[:, [0, 2]], then[:, 1:] - then[:, :1])
-            torch.testing.assert_close(now[:, 1], torch.full_like(now[:, 1], -MARGIN))
+            assert now[:, 1].mean() == pytest.approx(-MARGIN, abs=3)
 
     @pytest.mark.parametrize("name", ["PlannedUNet", "SegResNet"])
     def test_classes_that_exclude_each_other_now(self, plan_of: Callable[..., Plan], name: str) -> None:
@@ -168,8 +177,9 @@ class TestClasses:
         old, plan = plan_of(PLANNED), plan_of(PLANNED, classes=3)
         weights = {name: value for name, value in weights_of(old).items() if "heads" not in name or "weight" in name}
         origins = Origins(classes=((1,), (2,), ()), channels=(0, 1))
-        made = with_classes(weights, old, plan, origins, margins=[MARGIN] * 3, merged=[], fresh={})
-        assert torch.equal(made["heads.0.weight"][[0, 1, 2, 3]], weights["heads.0.weight"][[0, 1, 2, 0]])
+        made = with_classes(weights, old, plan, origins, margins=[[MARGIN] * 3], merged=[], fresh={})
+        assert torch.equal(made["heads.0.weight"][:3], weights["heads.0.weight"])
+        assert made["heads.0.weight"].shape[0] == 4 and "heads.0.bias" not in made
 
 
 class TestChannels:
@@ -280,6 +290,11 @@ def test_on_a_real_volume_no_voxel_changes_its_class(
     weights = weights_of(old)
     then = levels(old, weights, volume)[0].argmax(1)
     assert len(then.unique()) == 3  # else it would say little
-    origins = Origins(classes=((1,), (2,), ()), channels=(0, 1))
-    made = with_classes(weights, old, plan, origins, margins=[MARGIN] * 3, merged=[], fresh=weights_of(plan, 9))
-    assert torch.equal(levels(plan, made, volume)[0].argmax(1), then)
+    origins, fresh = Origins(classes=((1,), (2,), ()), channels=(0, 1)), weights_of(plan, 9)
+    made = with_classes(weights, old, plan, origins, margins=[[0.0] * 3], merged=[], fresh=fresh)
+    patches = volume[..., 8:24, 8:40, 8:24]
+    below = [seen_above(logits, origins, overlapping=False) for logits in levels(plan, made, patches)]
+    made = with_classes(weights, old, plan, origins, margins=below, merged=[], fresh=fresh)
+    now = levels(plan, made, volume)[0].argmax(1)
+    assert torch.equal(levels(plan, made, patches)[0].argmax(1), levels(old, weights, patches)[0].argmax(1))
+    assert (now != then).double().mean() < 1e-3

@@ -224,7 +224,7 @@ def test_findings_of_a_check_come_into_their_rows_and_go_when_the_data_changes(t
 
 
 def test_the_cases_of_a_folder_become_rows(data, panel, folder):
-    known = {"drawn": ["tumor"], "labelled_slices": "", "labelled_box": [[0, 0, 1], [9, 9, 2]]}
+    known = {"is_plain": True, "drawn": ["tumor"], "labelled_slices": "", "labelled_box": [[0, 0, 1], [9, 9, 2]]}
     cases = [
         {
             "name": name,
@@ -248,6 +248,21 @@ def test_the_cases_of_a_folder_become_rows(data, panel, folder):
     assert row.ignore_label == 255 and texts(data.ui.pairsTable, DRAWN)[0] == "1 of 2, box: tumor"
     assert [(item.name, item.value) for item in panel.classes()] == [("liver", 2), ("tumor", 5)]
     assert not list(folder.glob("jobs/*"))
+
+
+def test_a_folder_of_overlapping_classes_is_refused_and_not_read_as_one_label_map(data, panel, folder):
+    case = {
+        "name": "a",
+        "images": ["/d/a.nii.gz"],
+        "label": "/d/liver.nii.gz",
+        "counts": {"error": 0},
+        "is_plain": False,
+    }
+    panel.environment = ReadyEnvironment({"cases": [case], "classes": [], "findings": [], "ignore_label": None})
+    data.addFolder("/d")
+    data.onTimer()
+    assert panel.rows() == []
+    assert data.ui.messageLabel.text.startswith("The classes of this folder overlap, or have a file each (first in a).")
 
 
 def test_a_check_that_cannot_start_leaves_nothing_behind(make_case, data, panel, folder):

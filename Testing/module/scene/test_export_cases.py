@@ -151,6 +151,27 @@ def test_voxels_outside_of_the_roi_are_ignored(rows, masks, make_roi, tmp_path):
     np.testing.assert_array_equal(labels["CT_01"], expected)
 
 
+def test_masks_of_overlapping_classes_are_ignored_outside_of_the_roi_too(
+    rows, masks, make_roi, make_segmentation, tmp_path
+):
+    whole = masks["liver"] | masks["tumor"]
+    volume = rows[0].volumes[0]
+    segmentation = make_segmentation("O", volume, {"liver": whole, "tumor": masks["tumor"]})
+    row = CaseRow(
+        name="O", volumes=rows[0].volumes, segmentation=segmentation, region="roi",
+        roi=make_roi(volume, (2, 1, 0), (6, 5, 2)),
+    )  # fmt: skip
+    export_cases([row], find_classes([row], {}), tmp_path / "data", overlap="masks")
+    document = json.loads((tmp_path / "data" / "cases.json").read_text())
+    assert (document["ignore_label"], document["overlapping"]) == (-1, True)
+    for name, drawn in (("liver", whole), ("tumor", masks["tumor"])):
+        written = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "data" / document["cases"][0]["masks"][name])))
+        inside = np.zeros(SHAPE, bool)
+        inside[:3, 1:6, 2:7] = True
+        np.testing.assert_array_equal(written == -1, ~inside)
+        np.testing.assert_array_equal(written > 0, drawn & inside)
+
+
 def test_a_roi_that_was_removed_is_refused_and_nothing_is_written(rows, tmp_path):
     with pytest.raises(DataError, match=r"CT_01: The ROI inside of which it was drawn is gone\. Choose another"):
         export_cases([replace(rows[0], region="roi")], find_classes(rows, {}), tmp_path / "data")

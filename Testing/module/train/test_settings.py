@@ -6,10 +6,8 @@ from MedSegTrainerUI.train.settings import (
     GROUPS,
     all_settings,
     full_key,
-    load_settings,
     parse_value,
     read_changes,
-    save_settings,
     show_value,
     training_config,
 )
@@ -17,7 +15,6 @@ from MedSegTrainerUI.train.settings_form import tooltip
 
 from MedSegTrainerLib.config import TrainConfig
 from MedSegTrainerLib.errors import UsageError
-from MedSegTrainerLib.files.json_input import LARGEST_BYTES
 
 
 def setting(key):
@@ -96,56 +93,6 @@ def test_a_configuration_is_made_of_the_changes(tmp_path):
     assert endless.trainer.lr_schedule == "plateau" and endless.trainer.validation_interval == 2
     assert endless.trainer.budget == "1000h"
     assert training_config({"trainer.device": "cpu"}, 5, tmp_path, "cuda:1").trainer.device == "cpu"
-
-
-def test_a_file_comes_back_as_it_was_saved(tmp_path):
-    changes = {"network.dims": 2, "optimizer.learning_rate": 0.01, "trainer.gradient_clip": None}
-    path = tmp_path / "a.json"
-    save_settings(path, changes)
-    assert json.loads(path.read_text())["optimizer"] == {"learning_rate": 0.01}
-    assert load_settings(path) == changes
-
-
-@pytest.mark.parametrize(
-    ("document", "changes"),
-    [
-        ({"learning_rate": "0.01", "loss_type": "dice"}, {"optimizer.learning_rate": 0.01, "loss.loss_type": "dice"}),
-        ({"loss_type": "focal", "gamma": 3}, {"loss.loss_type": "focal", "loss.gamma": 3.0}),
-        ({"schema_version": 1, "kind": "train", "config": {"trainer": {"epochs": 3, "budget": "5m"},
-          "data": {"data_dir": "/x", "seed": 42}}}, {"trainer.epochs": 3}),
-    ],
-)  # fmt: skip
-def test_files_may_have_bare_keys_and_may_be_a_job(tmp_path, document, changes):
-    path = tmp_path / "a.json"
-    path.write_text("\ufeff" + json.dumps(document), encoding="utf-8")
-    assert load_settings(path) == changes
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        ("no json", "wrong.json is not valid JSON: Expecting value"),
-        ('{"learning_rate": NaN}', "wrong.json is not valid JSON: nan is no finite number."),
-        ('{"trainer": {"epochs": 1e999}}', "wrong.json is not valid JSON: inf is no finite number."),
-        ('{"epochs": 3, "epochs": 4}', "wrong.json is not valid JSON: 'epochs' stands twice in one object."),
-        ("[" * 100 + "]" * 100, "wrong.json is not valid JSON: it is nested more than 64 levels deep."),
-        (" " * (LARGEST_BYTES + 1), "more than the 67108864 of any such file. It is not read."),
-        ("[1]", "wrong.json holds no settings of a training."),
-        ('{"nodes": []}', "wrong.json is a workflow"),
-        ('{"trainer": 3}', "'trainer' must be an object with settings."),
-        ('{"trainer": {"epoch": 3}}', "'trainer.epoch' is no setting of a training. Did you mean 'trainer.epochs'?"),
-        ('{"gamma": 3}', "'gamma' can be loss.gamma or trainer.gamma"),
-        ('{"epochs": "many"}', "Epochs: 'many' is not possible."),
-    ],
-)
-def test_wrong_files_are_refused_in_a_sentence(tmp_path, content, told):
-    path = tmp_path / "wrong.json"
-    path.write_text(content)
-    with pytest.raises(UsageError) as caught:
-        load_settings(path)
-    assert told in str(caught.value) and "\n" not in str(caught.value)
-    with pytest.raises(UsageError, match=r"gone\.json cannot be used: No such file"):
-        load_settings(tmp_path / "gone.json")
 
 
 def test_short_names_of_settings_are_found():

@@ -173,3 +173,20 @@ def test_it_survives_a_reload(panel, train, cases, make_model):
     assert again.ui.startSelector.currentText.startswith("liver-tumor, ")
     again.uiWidget.hide()
     again.cleanup()
+
+
+def test_it_is_saved_and_loaded_with_the_settings(panel, train, cases, make_model, tmp_path):
+    model = make_model(plan={"classes": [klass(1, "hepar"), klass(2, "lesion")]})
+    choose(train, model)
+    menu(train)[0].trigger()
+    menu(train)[1].trigger()
+    train.ui.adaptCheckBox.click()
+    train.save(tmp_path / "mine.json")
+    train.start.models.onModel(0)
+    assert panel.parameters.startModel == "" and panel.parameters.startRename == "{}"
+    train.load(tmp_path / "mine.json")
+    assert panel.parameters.startModel == str(model) and panel.parameters.startAdapt
+    assert told(train) == "Kept: liver (was hepar + lesion)."
+    (tmp_path / "other.json").write_text('{"trainer": {"epochs": 5}}')
+    train.load(tmp_path / "other.json")
+    assert panel.parameters.startModel == str(model), "the file says nothing of it"

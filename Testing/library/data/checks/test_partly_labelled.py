@@ -67,11 +67,14 @@ def test_real_coronal_slices_make_no_false_alarm(real: Dataset, shared_data: Pat
     assert new[0].message.startswith(f"labelled in {slices}, ") and new[0].message.endswith(" % of the voxels.")
 
 
-def test_without_the_key_the_same_files_are_another_thing(real: Dataset) -> None:
+def test_without_the_key_the_same_files_are_doubtful(real: Dataset, shared_data: Path) -> None:
     whole = replace(real, cases=tuple(replace(case, labelled_slices="") for case in real.cases))
-    scans = examine(whole).scans
-    assert all(scan.known is None for scan in scans)
-    assert scans[0].known_voxels == np.prod(scans[0].geometry.size_zyx)
+    examination = examine(whole)
+    assert all(scan.known is None for scan in examination.scans)
+    doubtful = [finding for finding in examination.findings if finding.kind == "single slices"]
+    assert len(doubtful) == CASES and "are single slices along y with" in doubtful[0].message
+    assert "--set labelled_slices=auto" in doubtful[0].remedy and doubtful[0].severity == "warning"
+    assert not any(scan.single_slices for scan in examine(fully_drawn(shared_data, real)).scans)
 
 
 def test_shares_are_of_what_is_labelled(real: Dataset, shared_data: Path) -> None:
