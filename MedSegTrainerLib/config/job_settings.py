@@ -127,7 +127,10 @@ class EvaluateConfig(JobConfig):
         {}, "The same of single references, by the name of the case."
     )
     labelled_boxes: dict[str, list[list[int]]] = setting(
-        {}, "First and last voxel (i, j, k) between which a reference is labelled, by the name of the case."
+        {},
+        "First and last voxel (i, j, k) between which a reference is labelled, by the name of the case.",
+        minimum=0,
+        maximum=2**31 - 1,
     )
     model: str = setting("", "Model that made the predictions: its classes name the values; without it the files do.")
     metrics: list[str] = setting([], "What to show and write, such as dice, iou, hd95; without any: everything.")

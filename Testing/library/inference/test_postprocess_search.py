@@ -48,6 +48,18 @@ class TestChoosing:
         assert not cyst.does_something and cyst.dice_before == cyst.dice_after == 1.0
         assert "liver: only the largest piece kept (Dice 0.900 -> 1.000 on 3 validation cases)" in liver.text()
 
+    def test_pieces_are_whole_where_slices_are_labelled(self) -> None:
+        """Every second plane is: a second liver is wrong in these, and each liver is one piece, not one a plane."""
+        result = CleaningStudy([LIVER, CYST])
+        known = np.zeros(reference().shape, bool)
+        known[::2] = True
+        for shift in range(3):
+            result.add(with_second_liver(shift), np.where(known, reference(), 0), SPACING, known=known)
+        liver, cyst = result.choose()
+        assert liver.largest_component and not liver.minimum_size_mm3 and liver.dice_after == 1.0
+        assert liver.dice_before == pytest.approx(2 * 72 / (72 + 72 + 16), abs=1e-6)
+        assert not cyst.does_something and cyst.dice_before == 1.0
+
     def test_of_a_class_only_the_cases_tell_in_which_it_was_drawn(self) -> None:
         """A second liver where nobody looked for one says nothing; two cases are too few to tell of the cyst."""
         result = CleaningStudy([LIVER, CYST])
