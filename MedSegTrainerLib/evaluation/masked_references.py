@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from MedSegTrainerLib.data.layouts.case_list import case_list
+from MedSegTrainerLib.data.layouts.case_list import FILE, case_list, lists_masks
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.events import Emit, Warned
@@ -19,8 +19,9 @@ def masked_pairs(predictions: Path, labels: Path, emit: Emit) -> list[Pair]:
 
     References without a prediction are told. Raises DataError for predictions without a case, and two of one name.
     """
-    dataset = case_list(labels)
-    if dataset is None or not any(case.masks for case in dataset.cases):
+    listed = any(lists_masks(folder / FILE) for folder in (labels, labels / "data"))
+    dataset = case_list(labels) if listed else None
+    if dataset is None:
         return []
     if not predictions.is_dir():
         raise DataError(f"{predictions} is not a folder. Give the folder that holds the label maps.")
