@@ -38,6 +38,7 @@ LARGEST = {
 }
 MOST_ENTRIES = 100  # of a list: levels, distances
 MOST_CODES = 4096  # of combinations of classes
+MOST_OVERLAPPING = 30  # bits of a voxel, one a class
 
 
 def parse_plan(values: dict[str, Any]) -> Plan:
@@ -139,6 +140,10 @@ def _classes(plan: Plan) -> Iterator[str]:
             yield f"classes: {item.name!r} is no name."
         if not all(0 <= part <= 255 for part in item.color):
             yield f"classes: {list(item.color)} is no color of 0 to 255."
+    if plan.overlapping and [item.value for item in plan.classes] != list(range(1, len(plan.classes) + 1)):
+        yield "classes: those that overlap must have the values 1, 2, 3 and so on."
+    if plan.overlapping and len(plan.classes) > MOST_OVERLAPPING:
+        yield f"classes: {len(plan.classes)} are too many to overlap; there may be {MOST_OVERLAPPING}."
 
 
 def _label_codes(plan: Plan) -> Iterator[str]:

@@ -72,7 +72,8 @@ def compared_classes(pairs: Sequence[Pair]) -> ComparedClasses | None:
     layered = [path for pair in pairs for path in (pair.prediction, pair.reference) if component_count(path) > 1]
     if not forms and not layered:
         return None
-    classes = _classes(pairs, forms, layered)
+    named = [pair.labels for pair in pairs if pair.labels and (not pair.labels.is_plain or pair.reference in layered)]
+    classes = _classes(pairs, named, layered)
     overlapping = any(overlapping_pairs(source) for pair in pairs for source in sources_of(pair, classes, None))
     if not overlapping and not forms and all(read_header(path) for path in layered):
         return None

@@ -52,11 +52,9 @@ def learning_choices(
     settings = schedule_settings(trainer, schedule)
     reasons["lr_schedule"] += f" ({settings})" if settings else ""
     rate = take("learning_rate", optimizer.learning_rate, presets.choose_rate(architecture, kind))
-    if config.start.model and optimizer.learning_rate == "auto" and config.start.rate_factor != 1:
+    if config.start.model and optimizer.learning_rate == "auto":
         rate *= config.start.rate_factor
-        reasons["learning_rate"] = (
-            f"{config.start.rate_factor:g} of that from nothing, as a trained model is to be kept"
-        )
+        reasons["learning_rate"] = _start_rate_reason(config.start.rate_factor)
     if "eta_min" in SCHEDULE_SETTINGS[schedule] and trainer.eta_min > rate and trainer.eta_min != TrainerConfig.eta_min:
         raise ConfigError(
             [f"trainer.eta_min = {trainer.eta_min:g}: above the learning rate, which is {rate:g}. Make it smaller."]
@@ -70,6 +68,15 @@ def learning_choices(
         "gradient_clip": take("gradient_clip", trainer.gradient_clip, presets.choose_clip(architecture)),
         "ema_decay": take("ema_decay", trainer.ema_decay, presets.choose_average(architecture)),
     }
+
+
+def _start_rate_reason(factor: float) -> str:
+    if factor != 1:
+        return f"{factor:g} of that from nothing, set by the configuration"
+    return (
+        "that from nothing: with a half or a quarter of it a trained model learned new classes later, and forgot the "
+        "others no less"
+    )
 
 
 def schedule_settings(trainer: TrainerConfig, schedule: str) -> str:

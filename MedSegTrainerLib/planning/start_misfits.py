@@ -162,33 +162,33 @@ def _spacing_misfits(start: StartModel, fingerprint: Fingerprint, config: TrainC
 def _size_misfits(start: StartModel, config: TrainConfig) -> list[str]:
     """Sizes and slices that are set to others than the model can take."""
     old, data = start.plan, config.data
-    fixed = ARCHITECTURES[old.architecture].is_fixed
     lines = []
     if data.slice_axis not in ("auto", old.slice_axis):
         lines.append(
             f"data.slice_axis = {data.slice_axis}: {start.name} sees slices along {old.slice_axis}. Leave it out."
         )
-    sizes = {"data.image_size": data.image_size, "network.img_size": config.network.img_size}
-    given = [(setting, value) for setting, value in sizes.items() if value != "auto"]
-    if given:
-        setting, value = given[0]
-        size = old.image_size if old.dims == 2 else old.patch_size
-        if (old.dims == 2 or fixed) and (size is None or edges(value, old.dims) != list(size)):
+    size = old.image_size if old.dims == 2 else old.patch_size
+    is_fixed = old.dims == 2 or ARCHITECTURES[old.architecture].is_fixed
+    for setting, value in (("data.image_size", data.image_size), ("network.img_size", config.network.img_size)):
+        if value != "auto" and is_fixed and (size is None or edges(value, old.dims) != list(size)):
             sees = _times(size) if size else f"voxels of {_mm(old.spacing)} mm"
             lines.append(f"{setting} = {value}: {start.name} sees {sees}. Leave it out, to keep that.")
-    elif data.patch_size != "auto":
-        patch = in_order(data.patch_size, old)
-        if fixed and patch != old.patch_size:
-            lines.append(
-                f"data.patch_size = {data.patch_size}: a {old.architecture} has a weight for each place of its patch, "
-                f"and that of {start.name} is {_times(old.patch_size)}. Leave it out."
-            )
-        elif any(edge % step for edge, step in zip(patch, old.divisor, strict=True)):
-            lines.append(
-                f"data.patch_size = {data.patch_size}: {start.name} takes multiples of {_times(old.divisor)} "
-                f"({', '.join(old.axes)}). Give such a patch, or leave it out."
-            )
-    return lines
+    return [*lines, *([] if data.patch_size == "auto" else _patch_misfits(start, data.patch_size))]
+
+
+def _patch_misfits(start: StartModel, wanted: Sequence[int]) -> list[str]:
+    old, patch = start.plan, in_order(wanted, start.plan)
+    if ARCHITECTURES[old.architecture].is_fixed and patch != old.patch_size:
+        return [
+            f"data.patch_size = {wanted}: a {old.architecture} has a weight for each place of its patch, and that of "
+            f"{start.name} is {_times(old.patch_size)}. Leave it out."
+        ]
+    if any(edge % step for edge, step in zip(patch, old.divisor, strict=True)):
+        return [
+            f"data.patch_size = {wanted}: {start.name} takes multiples of {_times(old.divisor)} "
+            f"({', '.join(old.axes)}). Give such a patch, or leave it out."
+        ]
+    return []
 
 
 def _channel_misfits(start: StartModel, missing: Sequence[str], fingerprint: Fingerprint) -> list[str]:

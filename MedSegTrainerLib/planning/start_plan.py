@@ -84,7 +84,7 @@ def keep(
     for name, lines in parts.items():
         if lines:
             reasons[name] += f"; not kept: {' '.join(line.removeprefix('start.model: ') for line in lines)}"
-    reasons["start_weights"] = _weights_text(model, chosen)
+    reasons["start_weights"] = f"{_weights_text(model, chosen)}; {_learning_text(config.start.frozen_share)}"
     return chosen, values
 
 
@@ -151,6 +151,12 @@ def _kept_normalization(
         own if source is None else model.plan.normalization[source]
         for own, source in zip(planned, channels, strict=True)
     )
+
+
+def _learning_text(frozen_share: float) -> str:
+    if frozen_share:
+        return f"for the first {frozen_share:.0%} of the training nothing but the last layer learns"
+    return "they learn from the first step, as holding all but the last layer at first brought nothing"
 
 
 def _weights_text(model: StartModel, chosen: NetworkPlan) -> str:

@@ -34,9 +34,9 @@ def train_config(data: Path, config: Path | None, assignments: Sequence[str]) ->
     chosen = with_settings(values, list(assignments))
     section = chosen.setdefault("data", {})
     section["data_dir"] = str(data.resolve())
-    for part, name in ((section, "split_file"), (chosen.get("start"), "model")):
-        path = part.get(name) if isinstance(part, dict) else None
-        if isinstance(part, dict) and isinstance(path, str) and path and "\0" not in path:
+    for part, name in ((section, "split_file"), (chosen.get("start", {}), "model")):
+        path = part.get(name)
+        if isinstance(path, str) and path and "\0" not in path:
             part[name] = str(Path(path).resolve())  # the process that trains is in another folder
     parsed: TrainConfig = parse_config(TrainConfig, chosen)
     return parsed

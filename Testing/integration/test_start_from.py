@@ -190,22 +190,23 @@ class TestChannels:
 def test_a_resume_needs_the_model_no_more(
     named: Path, model: JobFolder, config_for: Callable[..., TrainConfig], tmp_path: Path
 ) -> None:
-    """Ended before its first checkpoint, of which nothing is left but the copy; then again at its end."""
+    """Killed before its first checkpoint, of which nothing is left then but plan, cases and the copy of the model."""
     copy = shutil.copytree(model.path, tmp_path / "copy")
-    settings = [f"data.data_dir={named}", f"start.model={copy}", "epochs=2", "samples_per_volume=2"]
-    folder, whole = JobFolder(tmp_path / "killed"), JobFolder(tmp_path / "whole")
-    for job in (whole, folder):
-        job.create(config_for(*settings))
+    whole = JobFolder(tmp_path / "whole")
+    whole.create(config_for(f"data.data_dir={named}", f"start.model={copy}", "epochs=2", "samples_per_volume=2"))
     run_job(whole.path)
-    folder.request_stop("now")
-    folder.status_file.write_text('{"state": "starting", "heartbeat": 1e300}')
-    shutil.copytree(whole.start_model, folder.start_model)
+    killed = JobFolder(shutil.copytree(whole.path, tmp_path / "killed"))
+    for part in (killed.path / "checkpoints", killed.model, killed.report):
+        shutil.rmtree(part)
+    for part in (killed.events_file, killed.status_file):
+        part.unlink()
     shutil.rmtree(copy)
-    run_job(folder.path)
-    run_job(folder.path)  # its report once more
-    one, other = load_package(whole.path), load_package(folder.path)
-    assert one.training["lineage"] == other.training["lineage"] and one.training["epoch"] == other.training["epoch"]
+    run_job(killed.path)
+    one, other = load_package(whole.path), load_package(killed.path)
+    assert one.training == other.training and one.training["lineage"]
     assert all(torch.equal(other.weights[name], value) for name, value in one.weights.items())
+    run_job(killed.path)  # its report once more, from its last checkpoint
+    assert events(killed, "resumed")
 
 
 class TestCases:

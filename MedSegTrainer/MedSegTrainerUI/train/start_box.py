@@ -102,13 +102,12 @@ class StartBox:
     def settings(self) -> dict[str, Any]:
         """For the job, by their keys, with the classes as they are called now."""
         parameters = open_scene(self._section.parameters)
-        card = self.models.card(parameters.startModel)
-        if card is None:
+        if not parameters.startModel:
             return {}
-        names = [item.name for item in self._section.panel.classes()]
+        card, names = self.models.card(parameters.startModel), [item.name for item in self._section.panel.classes()]
         return {
             "start.model": parameters.startModel,
-            "start.rename": rename_entries(card, names, self._renamed()),
+            "start.rename": rename_entries(card, names, self._renamed()) if card is not None else [],
             "start.adapt": parameters.startAdapt,
         }
 

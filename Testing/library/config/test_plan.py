@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.config.plan import LabelCode, Plan
 from MedSegTrainerLib.config.plan_parsing import parse_plan
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.inference.predictor import describe_plan
@@ -56,3 +56,31 @@ def test_is_described_with_its_network_in_words(tiny_plan: Plan) -> None:
     network = {"embed_dim": 24, "window_size": 7, "norm": "group", "dropout": 0.1}
     swin = replace(tiny_plan, architecture="SwinUNETR", network=network)
     assert describe_plan(swin)["Network"] == "SwinUNETR, 3D, embed dim 24, window size 7, norm group, dropout 0.1"
+
+
+class TestOverlapping:
+    @pytest.fixture
+    def overlapping(self, tiny_plan: Plan) -> Plan:
+        classes = tuple(replace(item, value=value) for value, item in enumerate(tiny_plan.classes, start=1))
+        network = {**tiny_plan.network, "out_channels": len(classes)}
+        codes = (LabelCode(present=(1, 2)), LabelCode(present=(1,), unknown=(2,)))
+        return replace(tiny_plan, overlapping=True, classes=classes, network=network, label_codes=codes)
+
+    def test_comes_back_as_it_was(self, overlapping: Plan) -> None:
+        assert parse_plan(written(overlapping)) == overlapping
+        assert overlapping.present_classes() == {0: (), 1: (1,), 2: (2,), 3: (1, 2), 4: (1,)}
+
+    def test_numbers_of_classes_are_those_of_bits(self, overlapping: Plan) -> None:
+        far = replace(overlapping, classes=tuple(replace(item, value=90 + item.value) for item in overlapping.classes))
+        with pytest.raises(ModelError, match="must have the values 1, 2, 3 and so on"):
+            parse_plan(written(far))
+
+    def test_there_are_only_so_many_bits(self, overlapping: Plan) -> None:
+        classes = tuple(replace(overlapping.classes[0], value=n, name=f"class {n}") for n in range(1, 32))
+        many = replace(overlapping, classes=classes, network={**overlapping.network, "out_channels": 31})
+        with pytest.raises(ModelError, match="31 are too many to overlap; there may be 30"):
+            parse_plan(written(many))
+
+    def test_there_is_no_channel_for_the_background(self, overlapping: Plan) -> None:
+        with pytest.raises(ModelError, match=r"network\.out_channels = 3: the rest of the plan says 2"):
+            parse_plan(written(replace(overlapping, network={**overlapping.network, "out_channels": 3})))

@@ -165,3 +165,26 @@ def test_slices_along_another_axis(package: ModelPackage, tmp_path: Path) -> Non
     affine = np.array([[-4.0, 0, 0, -7], [0, 0, -depth, 20], [0, height, 0, 3], [0, 0, 0, 1]])  # RAS of (x, z, y)
     result = predict(bundle, MetaTensor(torch.from_numpy(noise[None]), affine=affine), axes="LSP")[0].numpy()
     assert np.array_equal(result, sitk.GetArrayFromImage(own).transpose(2, 0, 1)) and len(np.unique(result)) > 1
+
+
+def test_classes_that_overlap_are_channels(package: ModelPackage, tmp_path: Path) -> None:
+    """A sigmoid each, above one half, as this program has it."""
+    from monai.data import MetaTensor
+
+    network = {**package.plan.network, "out_channels": 2}
+    classes = tuple(replace(item, value=value) for value, item in enumerate(package.plan.classes, start=1))
+    plan = replace(package.plan, overlapping=True, classes=classes, network=network)
+    torch.manual_seed(3)
+    overlapping = ModelPackage(plan=plan, weights=build_network(plan.architecture, network).state_dict())
+    save_package(overlapping, tmp_path / "model")
+    bundle = export(tmp_path / "model", tmp_path / "bundle", "monai-bundle").path
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "kidney", "1": "cyst"}
+    z, y, x = plan.spacing
+    noise = np.random.default_rng(3).normal(size=(4, 8, 12)).astype(np.float32)
+    image = Geometry(size=(12, 8, 4), spacing=(x, y, z), origin=(7.0, -20.0, 3.0)).place(noise)
+    bits = sitk.GetArrayFromImage(Predictor(overlapping, torch.device("cpu")).predict([image]))
+    affine = np.array([[0, 0, -x, -7], [0, -y, 0, 20], [z, 0, 0, 3], [0, 0, 0, 1]])
+    result = predict(bundle, MetaTensor(torch.from_numpy(noise[None]), affine=affine)).numpy()
+    assert result.shape[0] == 2 and (bits == 3).any()
+    assert (result[0] == (bits & 1)).all() and (result[1] == (bits >> 1)).all()

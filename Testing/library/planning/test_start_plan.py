@@ -83,7 +83,7 @@ class TestKept:
         for name in ("network", "dims", "spacing", "patch_size", "normalization", "base_channels", "norm"):
             assert plan.reasons[name].startswith("kept: "), name
         assert plan.reasons["start_from"] == "organs"
-        assert plan.reasons["start_weights"] == "all weights are kept"
+        assert plan.reasons["start_weights"].startswith("all weights are kept; they learn from the first step")
 
     def test_time_makes_neither_network_nor_patch_another_one(self, model: StartModel) -> None:
         config = ("trainer.epochs=auto", "trainer.budget=1h")
@@ -134,11 +134,9 @@ class TestMisfits:
         for line in (
             "The configuration has 5 problems", "start.rename 'lever=cyst': the model has no class 'lever'",
             "network.base_channels = 8: organs has base_channels 6. Leave it out, to keep it.",
-            "organs was trained on voxels of 2.5 x 1.1 x 0.8 mm (z, y, x), and the images have 2.5 x 2 x 2 mm, "
-            "more than 1.5 times off",
-            "data.patch_size = [8, 15, 16]: organs takes multiples of",
-            "needs the channel T1, and the data have T2, CT",
-            "--adapt",
+            "organs was trained on voxels of 2.5 x 1.1 x 0.8 mm (z, y, x), and the images have 2.5 x 2 x 2 mm",
+            "more than 1.5 times off", "data.patch_size = [8, 15, 16]: organs takes multiples of",
+            "needs the channel T1, and the data have T2, CT", "--adapt",
         ):  # fmt: skip
             assert line in text, line
 

@@ -17,6 +17,7 @@ from MedSegTrainerLib.report.slice_pictures import (
     draw_columns,
     draw_planes,
     draw_slices,
+    overlap_differences,
     scale_bar_mm,
 )
 from MedSegTrainerLib.report.slice_views import case_views
@@ -123,6 +124,16 @@ class TestDifferences:
         assert masks == {
             "correct": [[0, 1, 0, 0, 0]], "confused": [[0, 0, 1, 0, 0]],
             "extra": [[0, 0, 0, 1, 0]], "missing": [[0, 0, 0, 0, 1]],
+        }  # fmt: skip
+
+    def test_of_classes_that_overlap(self) -> None:
+        """Too much and missing are whole classes of a voxel; both at once is confused."""
+        prediction = np.array([[0, 0b11, 0b11, 0b1, 0b1, 0b10]])
+        reference = np.array([[0, 0b11, 0b1, 0b11, 0b10, 0]])
+        masks = {kind: mask.astype(int).tolist() for kind, mask in overlap_differences(prediction, reference).items()}
+        assert masks == {
+            "correct": [[0, 1, 0, 0, 0, 0]], "confused": [[0, 0, 0, 0, 1, 0]],
+            "extra": [[0, 0, 1, 0, 0, 1]], "missing": [[0, 0, 0, 1, 0, 0]],
         }  # fmt: skip
 
 

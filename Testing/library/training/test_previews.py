@@ -155,3 +155,26 @@ class TestDraw:
             geometry=preview.geometry,
         )  # fmt: skip
         assert np.isfinite(picture(black)).all()
+
+
+class TestOverlap:
+    @pytest.fixture
+    def nested(self, preview: Preview) -> Preview:
+        """A cyst inside of the kidney, in the reference alone."""
+        reference = np.where(preview.reference > 0, 0b1, 0).astype(np.int32)
+        z, y, x = (int(at) for at in np.argwhere(reference > 0).mean(axis=0))
+        reference[z - 1 : z + 2, y - 1 : y + 2, x - 2 : x + 3] = 0b11
+        prediction = np.where(reference > 0, 0b1, 0).astype(np.int32)
+        return replace(preview, reference=reference, prediction=prediction, overlapping=True)
+
+    def test_is_written_in_layers(self, nested: Preview, tmp_path: Path) -> None:
+        classes = [replace(item, value=value) for value, item in enumerate(CLASSES, start=1)]
+        write_preview(replace(nested, prediction=nested.reference), b"png", classes, tmp_path, epoch=1)
+        written = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "latest.seg.nrrd")))
+        assert ((written[..., 0] == 1) == (nested.reference > 0)).all()
+        assert ((written[..., 1] == 2) == (nested.reference == 0b11)).all()
+
+    def test_nested_classes_are_both_seen(self, nested: Preview) -> None:
+        _, reference, prediction = panels(imread(io.BytesIO(draw_preview(nested, CLASSES)))[..., :3])
+        assert blue(reference).any() and red(reference).any()
+        assert red(prediction).any() and not blue(prediction).any()

@@ -129,3 +129,15 @@ def test_is_ct(name: str, low: float, high: float, expected: bool) -> None:
         name=name, low=low, high=high, percentile_00_5=0, percentile_99_5=1, mean=0, std=1
     )  # fmt: skip
     assert channel.is_ct is expected
+
+
+def test_classes_that_overlap_have_shares_that_add_up_to_more(scans: list[CaseScan]) -> None:
+    """A voxel counts for each of its classes, and once as a voxel."""
+    counts = {0: 300, 0b1: 50, 0b11: 40, 0b10: 10}
+    overlapping = [replace(scan, voxels={0: 300, 1: 90, 2: 50}, combinations=counts) for scan in scans]
+    data = replace(dataset({1: "organ", 2: "tumor"}), overlapping=True, overlap="as they do")
+    result = take_fingerprint(data, overlapping)
+    assert result.voxel_share == {"organ": 90 / 400, "tumor": 50 / 400}
+    assert result.background_share == 300 / 400
+    assert result.combinations == {(1, 2): 80}
+    assert (result.overlapping, result.overlap) == (True, "as they do")

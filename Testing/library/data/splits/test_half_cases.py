@@ -10,11 +10,13 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.data.case_labels import read_labels
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.data.splits.half_cases import first_half, joined, write_halves
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.label_maps import read_label_map, write_label_map
+from MedSegTrainerLib.imaging.overlapping_results import write_overlapping
 
 NAMES = {1: "bone", 2: "screw"}
 
@@ -89,3 +91,41 @@ def test_a_class_in_one_plane_leaves_a_plane_on_each_side() -> None:
 def test_nothing_to_cut() -> None:
     with pytest.raises(DataError, match="no labelled voxels"):
         first_half(np.zeros((3, 3, 3)))
+
+
+@pytest.fixture
+def overlapping(only: Dataset, tmp_path: Path) -> Dataset:
+    """The bone is all that is labelled, with the screw in it."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    values = sitk.GetArrayFromImage(read_label_map(only.cases[0].label))
+    files = {}
+    for name, mask in (("bone", values > 0), ("screw", values == 2)):
+        image = sitk.GetImageFromArray(mask.astype(np.uint8))
+        image.CopyInformation(read_label_map(only.cases[0].label))
+        files[name] = f"{name}.nrrd"
+        sitk.WriteImage(image, str(folder / files[name]))
+    case = {"name": "P 1", "images": [str(only.cases[0].images[0])], "masks": files}
+    (folder / "cases.json").write_text(json.dumps({"cases": [case]}))
+    return find_cases(folder)
+
+
+def test_halves_of_classes_that_overlap_are_masks(overlapping: Dataset, tmp_path: Path) -> None:
+    (case,) = overlapping.cases
+    halves = tmp_path / "halves"
+    ignored = write_halves(case, overlapping, halves, overlapping.ignore_label)
+    dataset = find_cases(halves)
+    assert dataset.overlapping and dataset.label_names == NAMES
+    whole = sitk.GetArrayFromImage(read_labels(case, None))
+    parts = [sitk.GetArrayFromImage(read_labels(one, dataset.ignore_label)) for one in dataset.cases]
+    assert ((parts[0] == -1) ^ (parts[1] == -1)).all()
+    assert (np.where(parts[0] != -1, parts[0], parts[1]) == whole).all()
+    assert all({0b1, 0b11} <= set(np.unique(part).tolist()) for part in parts)
+    classes = [LabelClass(value=value, name=name, color=(1, 2, 3)) for value, name in NAMES.items()]
+    for number, bits in enumerate((0b1, 0b10), start=1):
+        filled = sitk.GetImageFromArray(np.full(whole.shape, bits, np.int32))
+        write_overlapping(filled, tmp_path / f"{number}.seg.nrrd", classes)
+    predictions = [tmp_path / "1.seg.nrrd", tmp_path / "2.seg.nrrd"]
+    values = {name: value for value, name in NAMES.items()}
+    result = sitk.GetArrayFromImage(joined(case, halves, predictions, values, ignored))
+    assert (result == np.where(parts[0] != -1, 0b1, 0b10)).all()
