@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from MedSegTrainerLib.findings import Finding
 
 Part = Literal["train", "val", "test"]
-SliceAxis = Literal["", "auto", "x", "y", "z"]
+SliceAxis = Literal["", "none", "auto", "x", "y", "z"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,8 @@ class Case:
     of them. drawn: names of the classes that somebody looked for, None for all; of the others nothing is known but that
     they are not where another class was drawn. labelled_slices: the axis (x, y, z of the patient) whose slices are
     labelled where they have something in them and unknown where not; "auto" finds the axis, "" says that all is
-    labelled. labelled_box: first and last voxel (i, j, k) of the label map between which all is labelled, and outside
-    of which nothing is known; None for all of it.
+    labelled, as does "none" whatever the setting of this name says. labelled_box: first and last voxel (i, j, k) of the
+    label map between which all is labelled, and outside of which nothing is known; None for all of it.
 
     regions: class name to the values of the label map that belong to it, where a value may belong to several.
     overlapping: whether a voxel may have several classes; ``segment_values`` then numbers all classes from 1 on.
@@ -56,7 +56,7 @@ class Case:
     @property
     def is_sparse(self) -> bool:
         """Whether a part of its label map alone is labelled."""
-        return bool(self.labelled_slices) or self.labelled_box is not None
+        return not self.labels.part.is_all
 
     @property
     def label_files(self) -> tuple[Path, ...]:
@@ -73,7 +73,7 @@ class Case:
             regions=self.regions,
             overlapping=self.overlapping,
             ignored_value=self.ignored_value,
-            part=LabelledPart(slices=self.labelled_slices, box=self.labelled_box),
+            part=LabelledPart(slices=self.labelled_slices.removeprefix("none"), box=self.labelled_box),
         )
 
 

@@ -25,7 +25,7 @@ def with_labelled_parts(pairs: Sequence[Pair], config: EvaluateConfig) -> list[P
     usual = LabelledPart(slices="" if config.labelled_slices == "none" else config.labelled_slices)
 
     def one(pair: Pair) -> Pair:
-        part = told.get(pair.name) or told.get(case_name(pair.reference)) or usual
+        part = told.get(pair.name, told.get(case_name(pair.reference), usual))
         return pair if part.is_all else replace(pair, labels=replace(_source(pair), part=part))
 
     return [one(pair) for pair in pairs]
@@ -48,5 +48,5 @@ def _listed(labels: Path) -> Parts:
         entries = read_object(folder / FILE).get("cases")
         if isinstance(entries, list):
             cases = [case for entry in entries if (case := read_case_entry(entry, folder / FILE)) is not None]
-            return {case.name: case.labels.part for case in cases if case.is_sparse}
+            return {case.name: case.labels.part for case in cases if case.is_sparse or case.labelled_slices}
     return {}

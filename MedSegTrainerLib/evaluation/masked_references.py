@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from MedSegTrainerLib.data.layouts.case_list import FILE, case_list
-from MedSegTrainerLib.data.layouts.dataset_json import read_object
+from MedSegTrainerLib.data.layouts.case_list import FILE, case_list, lists_masks
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.events import Emit, Warned
@@ -20,7 +19,8 @@ def masked_pairs(predictions: Path, labels: Path, emit: Emit) -> list[Pair]:
 
     References without a prediction are told. Raises DataError for predictions without a case, and two of one name.
     """
-    dataset = case_list(labels) if _has_masks(labels) else None
+    listed = any(lists_masks(folder / FILE) for folder in (labels, labels / "data"))
+    dataset = case_list(labels) if listed else None
     if dataset is None:
         return []
     if not predictions.is_dir():
@@ -47,13 +47,6 @@ def masked_pairs(predictions: Path, labels: Path, emit: Emit) -> list[Pair]:
         )
         for name, path in sorted(zip(names, files, strict=True))
     ]
-
-
-def _has_masks(labels: Path) -> bool:
-    """Whether a case lists any; of label maps nothing else is read, as their images need not be there."""
-    lists = [read_object(folder / FILE).get("cases") for folder in (labels, labels / "data")]
-    entries = [entry for listed in lists if isinstance(listed, list) for entry in listed]
-    return any(isinstance(entry, dict) and entry.get("masks") for entry in entries)
 
 
 def with_masks(pairs: Sequence[Pair], masks: Mapping[str, Mapping[str, str]]) -> list[Pair]:

@@ -83,7 +83,7 @@ def _slice_axis(value: Any, name: str, path: Path) -> SliceAxis:
     if axis is None:
         raise DataError(
             f"{path}: 'labelled_slices' of {name} is {value!r}. Give the axis of the patient whose slices are "
-            "labelled: x (left to right), y (front to back) or z (feet to head), or auto."
+            "labelled: x (left to right), y (front to back) or z (feet to head), auto, or none where all is."
         )
     return axis
 

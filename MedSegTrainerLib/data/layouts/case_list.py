@@ -78,6 +78,12 @@ def case_list(root: Path) -> Dataset | None:
     return whole(dataset, message, [missing_file_finding(name, file) for name, file in missing])
 
 
+def lists_masks(path: Path) -> bool:
+    """Whether cases of such a file have a file for each class; nothing else of it is looked at."""
+    entries = read_object(path).get("cases")
+    return isinstance(entries, list) and any(isinstance(entry, dict) and entry.get("masks") for entry in entries)
+
+
 def listed_names(path: Path) -> dict[int, str]:
     """Label value to name of the ``classes`` of such a file; {} where there is none."""
     return _names([_label_class(entry, path) for entry in _list(read_object(path), "classes", path)], path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from MedSegTrainerLib.config.settings import DataConfig
-from MedSegTrainerLib.data.dataset import Dataset, IncompleteError, Part, SliceAxis
+from MedSegTrainerLib.data.dataset import Case, Dataset, IncompleteError, Part, SliceAxis
 from MedSegTrainerLib.data.layouts.case_folders import case_folders
 from MedSegTrainerLib.data.layouts.case_list import case_list
 from MedSegTrainerLib.data.layouts.class_names import join_names
@@ -80,11 +80,14 @@ def _completed(dataset: Dataset, data: DataConfig, *, every_case: bool = True) -
 
 def _with_slices(dataset: Dataset, setting: str) -> Dataset:
     """With the setting's ``labelled_slices`` in cases that say nothing of what is labelled in them."""
-    if setting == "none":
-        return dataset
-    axis = cast(SliceAxis, setting)
-    cases = [case if case.is_sparse else replace(case, labelled_slices=axis) for case in dataset.cases]
-    return replace(dataset, cases=tuple(cases))
+    usual = cast(SliceAxis, setting.removeprefix("none"))
+
+    def axis(case: Case) -> SliceAxis:
+        if case.labelled_slices == "none":
+            return ""
+        return case.labelled_slices if case.is_sparse else usual
+
+    return replace(dataset, cases=tuple(replace(case, labelled_slices=axis(case)) for case in dataset.cases))
 
 
 def _with_ignored(dataset: Dataset, data: DataConfig) -> Dataset:

@@ -74,6 +74,8 @@ def test_the_list_of_cases_goes_before(folder: Path) -> None:
     assert dice(folder) == pytest.approx({"one": IN_ALL, "two": IN_SLICES})
     cases_json(folder / "data" / "cases.json", labelled_box=[[0, 0, 2], [12, 10, 2]])
     assert dice(folder, labelled_slices="z") == pytest.approx({"one": IN_SLICES, "two": IN_SLICES})
+    cases_json(folder / "data" / "cases.json", labelled_slices="none")
+    assert dice(folder, labelled_slices="z") == pytest.approx({"one": IN_SLICES, "two": IN_ALL})
     assert dice(folder, ignore_label=7)["one"] == pytest.approx(IN_ALL)
 
 

@@ -112,3 +112,12 @@ def test_labelled_slices_of_the_settings(tmp_path: Path) -> None:
     assert [case.labelled_slices for case in dataset.cases] == ["y", "y"] and dataset.ignore_label == -1
     assert [case.labelled_slices for case in find_cases(tmp_path).cases] == ["", ""]
     assert find_cases(tmp_path, DataConfig(labelled_slices="auto", ignore_label=7)).ignore_label == 7
+    told = [{}, {"labelled_slices": "z"}, {"labelled_slices": "none"}, {"labelled_box": [[0, 0, 0], [1, 1, 1]]}]
+    entries = [
+        {"name": f"c{n}", "images": ["images/a.nii"], "label": "labels/a.nii", **one} for n, one in enumerate(told)
+    ]
+    write(tmp_path / "cases.json", {"cases": entries})
+    dataset = find_cases(tmp_path, DataConfig(labelled_slices="auto"))
+    assert [(case.labelled_slices, case.is_sparse) for case in dataset.cases] == [
+        ("auto", True), ("z", True), ("", False), ("", True),
+    ]  # fmt: skip
