@@ -52,6 +52,5 @@ def _cut(
     mixed, mixed_labels = images.clone(), labels.clone()
     mixed[in_images] = images[in_images].roll(1, 0)
     mixed_labels[in_labels] = labels[in_labels].roll(1, 0)
-    empty = (mixed_labels < 0).flatten(1).all(1)  # nothing of what is left was labelled
-    mixed[empty], mixed_labels[empty] = images[empty], labels[empty]
-    return mixed, mixed_labels
+    empty = (mixed_labels < 0).flatten(1).all(1).view(-1, 1, 1, 1)  # nothing of what is left was labelled
+    return torch.where(empty[:, None], images, mixed), torch.where(empty, labels, mixed_labels)
