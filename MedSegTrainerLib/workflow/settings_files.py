@@ -12,6 +12,7 @@ from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import ConfigError, UsageError, did_you_mean
 from MedSegTrainerLib.files.json_input import read_json_file
+from MedSegTrainerLib.model.description import read_description
 from MedSegTrainerLib.workflow.document import IGNORED_KEYS, NODE_KEYS, read_node, read_nodes, section_values
 from MedSegTrainerLib.workflow.links import read_links
 from MedSegTrainerLib.workflow.nodes import NODE_TYPES, SECTIONS, TRAINING_SECTIONS
@@ -23,7 +24,7 @@ MOST_VALUES = 5000  # of a document with settings; each unknown one is compared 
 def train_config(data: Path, config: Path | None, assignments: Sequence[str]) -> TrainConfig:
     """The training on a folder with the settings of a file, if any, and ``key=value`` assignments over them.
 
-    Raises UsageError or ConfigError with all problems.
+    Raises UsageError or ConfigError with all problems, and ModelError where there is no model to begin with.
     """
     values = {} if config is None else settings_of(read_object(config, "settings, in sections such as 'trainer'"))
     if any(assignment.partition("=")[0] in ("data_dir", "data.data_dir") for assignment in assignments):
@@ -39,6 +40,8 @@ def train_config(data: Path, config: Path | None, assignments: Sequence[str]) ->
         if isinstance(path, str) and path and "\0" not in path:
             part[name] = str(Path(path).resolve())  # the process that trains is in another folder
     parsed: TrainConfig = parse_config(TrainConfig, chosen)
+    if parsed.start.model:
+        read_description(Path(parsed.start.model))  # before there is a job
     return parsed
 
 

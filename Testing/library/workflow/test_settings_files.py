@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from MedSegTrainerLib.errors import ConfigError, UsageError
-from MedSegTrainerLib.workflow.settings_files import read_object, settings_of
+from MedSegTrainerLib.errors import ConfigError, ModelError, UsageError
+from MedSegTrainerLib.workflow.settings_files import read_object, settings_of, train_config
 
 
 def problems(fragment: dict[str, Any]) -> list[str]:
@@ -117,3 +117,8 @@ class TestFile:
             (tmp_path / "a.json").write_bytes(content)
         with pytest.raises(UsageError, match=message):
             read_object(tmp_path / "a.json", "settings")
+
+
+def test_a_model_to_begin_with_must_be_there_before_there_is_a_job(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"The model .*nowhere does not exist\. Check the path\."):
+        train_config(tmp_path, None, [f"start.model={tmp_path / 'nowhere'}"])
