@@ -112,9 +112,13 @@ def evaluate(
     }
     written = _restricted(document, selection)
     report = _write(document, written, chosen, selection, output_dir)
-    means = {name: {key: item["mean"] for key, item in numbers.items()} for name, numbers in written["summary"].items()}
-    emit(Measured(cases=len(measurements.values), metrics=means, report=str(report), length=written["length"]))
+    emit(_measured(written, len(measurements.values), report))
     return written
+
+
+def _measured(written: Mapping[str, Any], cases: int, report: Path) -> Measured:
+    means = {name: {key: item["mean"] for key, item in numbers.items()} for name, numbers in written["summary"].items()}
+    return Measured(cases=cases, metrics=means, report=str(report), length=written["length"])
 
 
 def _write(

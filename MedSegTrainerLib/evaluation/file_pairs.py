@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from MedSegTrainerLib.config.job_settings import EvaluateConfig
+from MedSegTrainerLib.data.case_labels import label_form
+from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.layouts.name_pairs import IMAGE_WORD, LABEL_WORD, pair_by_name
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.events import Emit, Warned
@@ -35,6 +37,18 @@ class Pair:
     uncertainty: Path | None = None
     drawn: tuple[str, ...] | None = None
     labels: LabelSource | None = None
+
+
+def case_pair(case: Case, prediction: Path, ignored: int | None) -> Pair:
+    """A case of a data set with its prediction. ignored: value of voxels that nobody labelled."""
+    return Pair(
+        name=case.name,
+        prediction=prediction,
+        reference=case.label,
+        image=case.images[0],
+        drawn=case.drawn,
+        labels=label_form(case, ignored),
+    )
 
 
 def pair_folders(predictions: Path, labels: Path, emit: Emit | None = None) -> list[Pair]:

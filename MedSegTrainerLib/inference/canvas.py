@@ -50,14 +50,9 @@ class Canvas:
     ) -> None:
         values = [0, *(item.value for item in classes)]
         self.values = np.array(values, np.result_type(*map(np.min_scalar_type, values)))
-        self.prepared, self.count, self.maps = prepared, len(values), maps
-        shape = prepared.canonical.size_zyx
-        self.labels = np.zeros(shape, self.values.dtype)
-        self.entropy = np.zeros(shape, np.float16) if maps.uncertainty else None
-        self.std = np.zeros(shape, np.float16) if with_variance else None
-        self.spool = None
-        if maps.probabilities and spool is not None:
-            self.spool = ProbabilitySpool(len(classes), shape, spool)
+        self.count, self.maps = len(values), maps
+        self.labels = np.zeros(prepared.canonical.size_zyx, self.values.dtype)
+        self.beside = _MapsBeside(prepared, len(classes), maps, with_variance=with_variance, spool=spool)
 
     def add(self, first: int, result: torch.Tensor) -> None:
         """Logits (classes, planes, y, x), background first, with the variance as a last channel where maps need it."""
@@ -70,16 +65,11 @@ class Canvas:
             return
         logs = functional.log_softmax(logits, dim=0)
         p = logs.exp()
-        if self.entropy is not None:
-            entropy = -(p * logs).sum(dim=0) / float(np.log(self.count))
-            self.entropy[planes] = entropy.clamp(0, 1).cpu().numpy()
-        if self.std is not None:
-            self.std[planes] = result[self.count].clamp(0, 1).sqrt().cpu().numpy()
-        if self.spool is not None:
-            self.spool.write(first, p[1:].cpu().numpy())
+        entropy = -(p * logs).sum(dim=0) / float(np.log(self.count)) if self.maps.uncertainty else None
+        self.beside.add(first, p[1:], entropy, result[self.count :])
 
     def prediction(self) -> Prediction:
-        return _finished(self)
+        return self.beside.prediction(self.labels)
 
 
 class OverlappingCanvas:
@@ -95,14 +85,9 @@ class OverlappingCanvas:
         with_variance: bool,
         spool: Path | None,
     ) -> None:
-        self.prepared, self.count, self.maps = prepared, len(classes), maps
-        shape = prepared.canonical.size_zyx
-        self.labels = np.zeros(shape, np.int32)
-        self.entropy = np.zeros(shape, np.float16) if maps.uncertainty else None
-        self.std = np.zeros(shape, np.float16) if with_variance else None
-        self.spool = None
-        if maps.probabilities and spool is not None:
-            self.spool = ProbabilitySpool(len(classes), shape, spool)
+        self.count, self.maps = len(classes), maps
+        self.labels = np.zeros(prepared.canonical.size_zyx, np.int32)
+        self.beside = _MapsBeside(prepared, len(classes), maps, with_variance=with_variance, spool=spool)
 
     def add(self, first: int, result: torch.Tensor) -> None:
         """Logits (classes, planes, y, x), with the variance as a last channel where maps need it."""
@@ -113,28 +98,44 @@ class OverlappingCanvas:
             self.labels[planes] += (of_class > 0).cpu().numpy() * np.int32(class_bit(index))
         if not self.maps.any:
             return
-        p = torch.sigmoid(logits)
-        if self.entropy is not None:
+        p, entropy = torch.sigmoid(logits), None
+        if self.maps.uncertainty:
             both = p * functional.logsigmoid(logits) + (1 - p) * functional.logsigmoid(-logits)
-            self.entropy[planes] = (-both.amin(dim=0) / math.log(2)).clamp(0, 1).cpu().numpy()
+            entropy = -both.amin(dim=0) / math.log(2)
+        self.beside.add(first, p, entropy, result[self.count :])
+
+    def prediction(self) -> Prediction:
+        return self.beside.prediction(self.labels)
+
+
+class _MapsBeside:
+    """Uncertainty and probabilities, as far as they are wanted."""
+
+    def __init__(
+        self, prepared: Prepared, classes: int, maps: MapSelection, *, with_variance: bool, spool: Path | None
+    ) -> None:
+        self.prepared, shape = prepared, prepared.canonical.size_zyx
+        self.entropy = np.zeros(shape, np.float16) if maps.uncertainty else None
+        self.std = np.zeros(shape, np.float16) if with_variance else None
+        self.spool = None
+        if maps.probabilities and spool is not None:
+            self.spool = ProbabilitySpool(classes, shape, spool)
+
+    def add(self, first: int, p: torch.Tensor, entropy: torch.Tensor | None, variance: torch.Tensor) -> None:
+        """Probabilities (classes, planes, y, x) without background; entropy (planes, y, x); variance (1 or 0, ...)."""
+        planes = slice(first, first + p.shape[1])
+        if self.entropy is not None and entropy is not None:
+            self.entropy[planes] = entropy.clamp(0, 1).cpu().numpy()
         if self.std is not None:
-            self.std[planes] = result[self.count].clamp(0, 1).sqrt().cpu().numpy()
+            self.std[planes] = variance[0].clamp(0, 1).sqrt().cpu().numpy()
         if self.spool is not None:
             self.spool.write(first, p.cpu().numpy())
 
-    def prediction(self) -> Prediction:
-        return _finished(self)
-
-
-def _finished(canvas: Canvas | OverlappingCanvas) -> Prediction:
-    to_image = partial(_onto_original, prepared=canvas.prepared)
-    return Prediction(
-        labels=to_image(canvas.labels),
-        to_image=to_image,
-        entropy=canvas.entropy,
-        std=canvas.std,
-        probabilities=canvas.spool,
-    )
+    def prediction(self, labels: np.ndarray) -> Prediction:
+        to_image = partial(_onto_original, prepared=self.prepared)
+        return Prediction(
+            labels=to_image(labels), to_image=to_image, entropy=self.entropy, std=self.std, probabilities=self.spool
+        )
 
 
 def _onto_original(array: np.ndarray, *, prepared: Prepared) -> sitk.Image:

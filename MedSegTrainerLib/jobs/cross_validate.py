@@ -12,17 +12,16 @@ OUT/
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from MedSegTrainerLib.config.job_settings import CrossValidateConfig
-from MedSegTrainerLib.data.case_labels import label_form
 from MedSegTrainerLib.data.splits.half_cases import joined
-from MedSegTrainerLib.evaluation.file_pairs import Pair
+from MedSegTrainerLib.evaluation.file_pairs import Pair, case_pair
 from MedSegTrainerLib.events import Emit, Warned
-from MedSegTrainerLib.imaging.label_source import LabelSource
 from MedSegTrainerLib.inference.result_files import write_result
 from MedSegTrainerLib.job import STOP_NOW, Outcome
 from MedSegTrainerLib.jobs.context import JobContext
@@ -69,14 +68,7 @@ def conclude(cross_validation: CrossValidation, done: Sequence[int], emit: Emit)
         _halved_pair(cross_validation, emit)
         if cross_validation.halved and len(done) == 2
         else [
-            Pair(
-                name=name,
-                prediction=path,
-                reference=_labels(cross_validation, name),
-                image=cross_validation.case(name).images[0],
-                drawn=cross_validation.case(name).drawn,
-                labels=_form(cross_validation, name, plan.ignore_label),
-            )
+            _pair(cross_validation, name, path, plan.ignore_label)
             for index in done
             for name, path in cross_validation.predictions(index).items()
         ]
@@ -119,17 +111,13 @@ def _mean_dice(summary: Mapping[str, Any]) -> float | None:
     return sum(defined) / len(defined) if defined else None
 
 
-def _labels(cross_validation: CrossValidation, name: str) -> Path:
-    return (
-        cross_validation.folder.path / "halves" / f"{name}.nii.gz"
-        if cross_validation.halved
-        else cross_validation.case(name).label
-    )
-
-
-def _form(cross_validation: CrossValidation, name: str, ignored: int | None) -> LabelSource | None:
-    """What the labels of a case mean, where its label map alone does not say it."""
-    return None if cross_validation.halved else label_form(cross_validation.case(name), ignored)
+def _pair(cross_validation: CrossValidation, name: str, prediction: Path, ignored: int | None) -> Pair:
+    """A case, or a half of the only one, whose labels were written as a label map of their own."""
+    pair = case_pair(cross_validation.case(name), prediction, ignored)
+    if not cross_validation.halved:
+        return pair
+    half = cross_validation.folder.path / "halves" / f"{name}.nii.gz"
+    return replace(pair, name=name, reference=half, labels=None)
 
 
 def _halved_pair(cross_validation: CrossValidation, emit: Emit) -> list[Pair]:
@@ -143,16 +131,7 @@ def _halved_pair(cross_validation: CrossValidation, emit: Emit) -> list[Pair]:
     labels = joined(case, cross_validation.folder.path / "halves", (first, second), values, ignored)
     output = cross_validation.folder.report / "predictions" / f"{case.name}.seg.nrrd"
     write_result(labels, output, plan)
-    return [
-        Pair(
-            name=case.name,
-            prediction=output,
-            reference=case.label,
-            image=case.images[0],
-            drawn=case.drawn,
-            labels=label_form(case, plan.ignore_label),
-        )
-    ]
+    return [case_pair(case, output, plan.ignore_label)]
 
 
 def _left_out(cross_validation: CrossValidation) -> list[str]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.case_labels import label_form, read_labels_onto
+from MedSegTrainerLib.data.case_labels import read_labels_onto
 from MedSegTrainerLib.data.checks.label_values import as_class
 from MedSegTrainerLib.data.dataset import Case
-from MedSegTrainerLib.evaluation.file_pairs import Pair
+from MedSegTrainerLib.evaluation.file_pairs import Pair, case_pair
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_maps import labelled_parts
 from MedSegTrainerLib.imaging.read import read_channels
@@ -43,16 +43,7 @@ def predict_files(
         labels = _predict(predictor, case, search if case.name in names else None)
         output = folder / f"{case.name}.seg.nrrd"
         write_result(labels, output, plan)
-        pairs.append(
-            Pair(
-                name=case.name,
-                prediction=output,
-                reference=case.label,
-                image=case.images[0],
-                drawn=case.drawn,
-                labels=label_form(case, plan.ignore_label),
-            )
-        )
+        pairs.append(case_pair(case, output, plan.ignore_label))
         count()
     others = names.isdisjoint(case.name for case in cases)
     for case in studied[:MOST_STUDIED] if others else []:
