@@ -115,6 +115,11 @@ def start_weights(
     return converted()
 
 
+def has_new_channels(start: StartFrom, plan: Plan, config: TrainConfig) -> bool:
+    """Whether the training has channels that the model had not."""
+    return None in origins_of(start.model, plan.channel_names, plan.class_names, config).channels
+
+
 def _merged_rows(
     batches: Iterable[list[torch.Tensor]], old: Plan, plan: Plan, origins: Origins
 ) -> list[dict[int, MergedRow]]:

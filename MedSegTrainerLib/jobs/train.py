@@ -30,7 +30,7 @@ from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.final_predictions import predict_files
 from MedSegTrainerLib.jobs.kept_settings import keep_settings
 from MedSegTrainerLib.jobs.stages import Scanned, counter, plan_training, prepare_cases, scan_data
-from MedSegTrainerLib.jobs.start_from import StartFrom, read_start, start_weights
+from MedSegTrainerLib.jobs.start_from import StartFrom, has_new_channels, read_start, start_weights
 from MedSegTrainerLib.model.description import DESCRIPTION
 from MedSegTrainerLib.model.lineage import UNCHANGED, best_epoch_text, case_entries, is_unchanged, lineage_lines
 from MedSegTrainerLib.model.package import ModelPackage, load_package, save_description
@@ -169,7 +169,8 @@ def _prepare(
             warn=lambda message: emit(Warned(message=message)), ranks=ranks,
         ),
         learner=learner, state=state, monitor=monitor, budget=budget, data=scanned.data,
-        begin_as=begin_as, history=ranks.first_does(lambda: _history(folder, start)),
+        begin_as=begin_as, has_new_channels=start is not None and has_new_channels(start, plan, config),
+        history=ranks.first_does(lambda: _history(folder, start)),
         dashboard=Dashboard(
             folder, plan, tensorboard=config.trainer.tensorboard and ranks.is_first, epoch=state.epoch
         ),

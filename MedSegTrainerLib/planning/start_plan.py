@@ -155,7 +155,8 @@ def _kept_normalization(
 
 def _learning_text(frozen_share: float) -> str:
     if frozen_share:
-        return f"for the first {frozen_share:.0%} of the training nothing but the last layer learns"
+        span = f"the first {frozen_share:.0%} of the training"
+        return f"for {span} nothing but the last layer learns, and the first one of new channels"
     return "they learn from the first step, as holding all but the last layer at first brought nothing"
 
 

@@ -31,6 +31,7 @@ class TrainingSession:
     ranks: the processes that train together; the first one alone writes to the folder.
     newest: train_loss, learning_rate and gradient_norm of the last epoch. data: what the images that it trains on are
     like, of ``data_profile.describe``. begin_as: weights of the model that it began as, None of one from nothing.
+    has_new_channels: whether there are some that the model had not.
     history: what the model tells of the cases and of the models before it, of ``lineage``.
     """
 
@@ -50,6 +51,7 @@ class TrainingSession:
     ranks: Ranks = ALONE
     data: dict[str, Any] = field(default_factory=dict)
     begin_as: Mapping[str, torch.Tensor] | None = None
+    has_new_channels: bool = False
     history: Mapping[str, Any] = field(default_factory=dict)
     newest: dict[str, float] = field(default_factory=dict)
     writer: CheckpointWriter = field(default_factory=CheckpointWriter)
@@ -69,17 +71,18 @@ class TrainingSession:
 
     @property
     def learning(self) -> frozenset[str] | None:
-        """Names of the weights that learn at this step, None for all: at first the last layer of a trained model."""
+        """Names of the weights that learn at this step, None for all: at first the outer layers of a trained model."""
         share = self.config.start.frozen_share
         is_held = self.begin_as is not None and self.state.step < share * self.state.total_steps
         return self.outer if is_held else None
 
     @cached_property
     def outer(self) -> frozenset[str]:
-        """Names of the weights that follow from channels and classes."""
+        """Names of the weights of the last layer, and where channels are new of the first one."""
         architecture, network = self.plan.architecture, self.plan.network
-        first, last = (varying_axes(architecture, network, name) for name in ("in_channels", "out_channels"))
-        return frozenset({*first, *last})
+        last = varying_axes(architecture, network, "out_channels")
+        first = varying_axes(architecture, network, "in_channels") if self.has_new_channels else {}
+        return frozenset({*last, *first})
 
     @property
     def is_over(self) -> bool:

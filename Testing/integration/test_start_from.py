@@ -100,6 +100,34 @@ def best_of(folder: JobFolder) -> dict[str, Any]:
     return next(event for event in events(folder, "validated") if event["epoch"] == best)
 
 
+def changed_weights(folder: JobFolder, before: dict[str, torch.Tensor]) -> set[str]:
+    """Names of the weights with which a training goes on that are others than these, or have another shape."""
+    now = torch.load(folder.checkpoint_file, weights_only=True)["network"]
+    return {name for name, value in now.items() if not torch.equal(value, before[name])}
+
+
+class TestHeldLayers:
+    """Only instance norm, so that no weight is a count of what was seen."""
+
+    def test_only_the_last_layers_learn(self, model: JobFolder, begun: Callable[..., JobFolder]) -> None:
+        weights = load_package(model.model).weights
+        layers = {name for name in weights if name.startswith("heads.")}
+        assert changed_weights(begun("start.frozen_share=1"), weights) == layers
+
+    def test_the_first_layer_learns_new_channels(
+        self, dataset: Path, model: JobFolder, begun: Callable[..., JobFolder], tmp_path: Path
+    ) -> None:
+        both = named_dataset(dataset, tmp_path / "both", {2: 1, 5: 2}, ("liver", "cyst"), channels=2)
+        weights = load_package(model.model).weights
+        changed = changed_weights(begun("start.frozen_share=1", data=both), weights)
+        body = {"encoder.0.0.body.0.weight", "encoder.0.0.shortcut.0.weight"}  # those that see channels
+        assert changed == body | {name for name in weights if name.startswith("heads.")}
+
+    def test_all_learn_where_nothing_is_held(self, model: JobFolder, begun: Callable[..., JobFolder]) -> None:
+        weights = load_package(model.model).weights
+        assert changed_weights(begun(), weights) == weights.keys()
+
+
 class TestNeverWorse:
     def test_the_model_as_it_came_is_the_first_point_and_stays_until_something_beats_it(
         self, model: JobFolder, begun: Callable[..., JobFolder]
