@@ -38,7 +38,8 @@ from MedSegTrainerLib.model.lineage import lineage
 from MedSegTrainerLib.model.package import load_members
 from MedSegTrainerLib.model.postprocessing import agreed, from_json
 from MedSegTrainerLib.suggestion.case_slices import case_slices, choose_axis
-from MedSegTrainerLib.suggestion.choose import choose, sees_anything
+from MedSegTrainerLib.suggestion.choose import choose
+from MedSegTrainerLib.suggestion.rankings import sees_anything
 from MedSegTrainerLib.suggestion.words import NOTHING_SEEN
 
 logger = logging.getLogger(__name__)
