@@ -105,6 +105,13 @@ def _add_loop(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--slices", type=int, default=5, metavar="N", help="drawn in a round (default: 5)")
     group.add_argument("--steps", type=int, default=500, metavar="N", help="of each training (default: 500)")
     group.add_argument("--loop-minutes", type=float, metavar="M", help="of each training, in place of --steps")
+    group.add_argument(
+        "--first-draw",
+        type=int,
+        default=0,
+        metavar="N",
+        help="to begin with, where processes share the draws (default: 0)",
+    )
     group.add_argument("--target", type=float, default=0.86, metavar="DICE", help="to count slices to (default: 0.86)")
 
 

@@ -78,7 +78,7 @@ def section(material: Material, arguments: argparse.Namespace) -> dict[str, Any]
     by_name = {case.name: case for case in dataset.cases}
     points: dict[str, list[list[dict[str, Any]]]] = {arm: [] for arm in arms}
     document: dict[str, Any] = {}
-    for number in range(arguments.draws):
+    for number in range(arguments.first_draw, arguments.first_draw + arguments.draws):
         chosen = random.Random(number).sample(sorted(split.train), min(arguments.cases, len(split.train)))
         draw = Draw(
             number=number,
