@@ -76,6 +76,7 @@ class JobView:
             "compared": lambda e: self._line(e["message"], "green"),
             "advised": self._advised,
             "recovered": lambda e: self._line(f"Note: {e['message']}", "yellow"),
+            "suggested": lambda e: self._line(f"{e['case']}, slice {e['slice']} along {e['axis']}: {e['message']}"),
             "measured": self._measured,
             "finished": self._end,
             "stopped": self._end,
