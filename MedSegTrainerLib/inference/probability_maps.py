@@ -78,7 +78,8 @@ class Prediction:
     """What a model predicts: ``labels`` on the grid of the image. Maps are (z, y, x) in canonical axes or None.
 
     entropy: of the mean probabilities, 0 (sure) to 1 (all classes alike). std: over the members (``ensemble``).
-    to_image: an array in canonical axes as an image on the grid of the input.
+    to_image: an array in canonical axes as an image on the grid of the input. agreement: of looks at the image, by class
+    (``agreement``), where it was asked for.
     """
 
     labels: sitk.Image
@@ -86,6 +87,7 @@ class Prediction:
     entropy: np.ndarray | None = None
     std: np.ndarray | None = None
     probabilities: ProbabilitySpool | None = None
+    agreement: list[float | None] | None = None
 
 
 def map_files(
