@@ -184,12 +184,18 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class CaseDone:
-    """An input was segmented, or could not be (``error``)."""
+    """An input was segmented, or could not be (``error``).
+
+    likely_dice: of its label map, the mean over the classes, with the bounds of its 90 % interval; None where unknown.
+    """
 
     name: str
     output: str | None = None
     seconds: float = 0.0
     error: str | None = None
+    likely_dice: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
