@@ -29,6 +29,7 @@ from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.model.package import ModelPackage, load_members, load_package
+from MedSegTrainerLib.results_file import CaseResult, read_results
 from MedSegTrainerLib.workflow.document import read_workflow
 from MedSegTrainerLib.workflow.jobs import jobs_of, run_jobs
 from MedSegTrainerLib.workflow.settings_files import read_object
@@ -80,6 +81,12 @@ def apply(model: AnyPath, inputs: Sequence[AnyPath], output: AnyPath, **settings
     _run(Path(output) / "job", config)
     events = EventReader(JobFolder(Path(output) / "job").events_file).read()
     return [Path(event["output"]) for event in events if event["kind"] == "case" and event["output"]]
+
+
+def results(output: AnyPath) -> list[CaseResult]:
+    """What ``apply`` said of the images whose label maps are in ``output``, worst first: the likely Dice with its 90 %
+    interval, of the image and of each class, with volumes, warnings and errors. Raises UsageError."""
+    return read_results(Path(output))
 
 
 def evaluate(predictions: AnyPath, labels: AnyPath, output: AnyPath, **settings: Any) -> dict[str, Any]:

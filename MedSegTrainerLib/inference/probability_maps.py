@@ -78,8 +78,8 @@ class Prediction:
     """What a model predicts: ``labels`` on the grid of the image. Maps are (z, y, x) in canonical axes or None.
 
     entropy: of the mean probabilities, 0 (sure) to 1 (all classes alike). std: over the members (``ensemble``).
-    to_image: an array in canonical axes as an image on the grid of the input. agreement: of looks at the image, by class
-    (``agreement``), where it was asked for.
+    to_image: an array in canonical axes as an image on the grid of the input. agreement: of looks at the image, of each
+    class (``agreement``), where it was asked for.
     """
 
     labels: sitk.Image
