@@ -30,6 +30,7 @@ from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.jobs.suggestions import FILE as SUGGESTIONS
 from MedSegTrainerLib.model.package import ModelPackage, load_members, load_package
+from MedSegTrainerLib.results_file import CaseResult, read_results
 from MedSegTrainerLib.workflow.document import read_workflow
 from MedSegTrainerLib.workflow.jobs import jobs_of, run_jobs
 from MedSegTrainerLib.workflow.settings_files import read_object
@@ -90,6 +91,12 @@ def suggest(model: AnyPath, inputs: Sequence[AnyPath], output: AnyPath, **settin
     _run(Path(output) / "job", parse_config(SuggestConfig, {**paths, **settings}))
     document: dict[str, Any] = read_json_file(Path(output) / SUGGESTIONS)
     return document
+
+
+def results(output: AnyPath) -> list[CaseResult]:
+    """What ``apply`` said of the images whose label maps are in ``output``, worst first: the likely Dice with its 90 %
+    interval, of the image and of each class, with volumes, warnings and errors. Raises UsageError."""
+    return read_results(Path(output))
 
 
 def evaluate(predictions: AnyPath, labels: AnyPath, output: AnyPath, **settings: Any) -> dict[str, Any]:

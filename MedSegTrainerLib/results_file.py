@@ -1,7 +1,7 @@
 """What ``apply`` says of the images it segmented: ``results.json`` and ``results.csv`` beside the label maps.
 
-A case is one image. Numbers that nobody knows are null. Cases come worst first: what failed, then the lowest likely Dice,
-at the end those of which nothing is known. Standard library only.
+A case is one image. Numbers that nobody knows are null. Cases come worst first: what failed, then the lowest likely
+Dice, at the end those of which nothing is known. Standard library only.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class ClassResult:
 
 @dataclass(frozen=True, kw_only=True)
 class CaseResult:
-    """An image. label_map: the file's name, '' where there is none. error: why not. The likely Dice is the mean over the
-    classes of which one is known."""
+    """An image. label_map: the file's name, '' where there is none. error: why not. The likely Dice is the mean over
+    the classes of which one is known."""
 
     name: str
     label_map: str = ""
@@ -69,7 +69,7 @@ def write_results(folder: Path, cases: Iterable[CaseResult]) -> None:
 
 
 def read_results(folder: Path) -> list[CaseResult]:
-    """The cases of a folder's ``results.json``, worst first. Raises UsageError where there is none, or it is damaged."""
+    """The cases in a folder's ``results.json``, worst first; raises UsageError where there is none, or a bad one."""
     path = folder / RESULTS
     try:
         document = read_json_file(path)

@@ -339,7 +339,9 @@ def _told(
 ) -> dict[str, dict[str, Any]] | None:
     """Of the cases and classes that were measured, what was said of them; None where nothing was."""
     told = {
-        case: {name: asdict(one) for name, one in by_class.items() if name in cases[case] and one.likely_dice is not None}
+        case: {
+            name: asdict(one) for name, one in by_class.items() if name in cases[case] and one.likely_dice is not None
+        }
         for case, by_class in likely.items()
         if case in cases
     }

@@ -1,10 +1,10 @@
 """How far looks at the same image agree, class by class: what a network says of an image, and of it slightly changed.
 
-Two numbers a class, of which the mean is taken. The Dice between its label maps of the image and of the image with a
-little noise, as training adds it (pairwise Dice between predictions: Roy et al., NeuroImage 2019; the robust baseline of
-Zenk et al., arXiv 2406.03323). And the soft Dice of its probabilities with their own label map, which costs nothing. Sums
-are taken over the windows as they go through the network, so that no further volume is held; where windows overlap a
-voxel counts as often as it is seen.
+Two numbers a class, of which the mean is taken. The Dice between its label maps of the image and of the image mirrored
+where the training mirrored and with a little noise, as the training adds it (pairwise Dice between predictions: Roy et
+al., NeuroImage 2019; the robust baseline of arXiv 2406.03323). And the soft Dice of its probabilities with their own
+label map, which costs nothing. Sums are taken over the windows as they go through the network, so that no further
+volume is held; where windows overlap a voxel counts as often as it is seen, and windows of one single value count once.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from collections.abc import Sequence
 
 import torch
 
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.samples.augment import RANGES
 from MedSegTrainerLib.inference.sliding_window import Network
+from MedSegTrainerLib.inference.tta import Transform
 
 NOISE = RANGES["standard"].noise[1]  # standard deviations of a window: the most that training adds
 SEED = 0
@@ -23,11 +25,11 @@ SEED = 0
 class Agreement:
     """Sums over the windows of one volume, of one network; ``dice`` is what they come to.
 
-    classes: how many, without background. overlapping: whether the logits are those of sigmoids.
+    plan: of the network, which says what its training mirrored.
     """
 
-    def __init__(self, classes: int, *, overlapping: bool) -> None:
-        self.classes, self.overlapping = classes, overlapping
+    def __init__(self, plan: Plan) -> None:
+        self.classes, self.overlapping, self.mirrored = len(plan.classes), plan.overlapping, mirrored_look(plan)
         self._sums: torch.Tensor | None = None  # (5, classes), where the network is: nobody waits for it
 
     def watch(self, network: Network) -> Network:
@@ -35,7 +37,7 @@ class Agreement:
 
         def watched(windows: torch.Tensor) -> torch.Tensor:
             logits = network(windows)
-            self.add(logits, network(noisy(windows)))
+            self.add(logits, self.mirrored.undo(network(self.mirrored.apply(noisy(windows)))))
             return logits
 
         return watched
@@ -66,6 +68,11 @@ class Agreement:
         highest = flat.max(dim=0).indices  # argmax over the first axis takes ten times as long on a CPU
         masks = torch.stack([highest == value for value in range(1, self.classes + 1)])
         return masks, torch.softmax(flat, dim=0)[1:]
+
+
+def mirrored_look(plan: Plan) -> Transform:
+    """The mirroring along all axes that the training mirrored, but for those that exchange sides of the body."""
+    return Transform(flips=tuple(axis for axis in plan.flip_axes if plan.axes[axis] not in plan.sides))
 
 
 def noisy(windows: torch.Tensor) -> torch.Tensor:

@@ -104,7 +104,8 @@ class Predictor:
     ) -> Prediction:
         """The label map, and the selected maps; probabilities wait in a temporary file in the folder ``spool``.
 
-        with_agreement: also looks at the image with noise, and says how far both agree; the label map stays the same.
+        with_agreement: also looks at the image slightly changed, and says how far both agree; the label map stays as
+        it is.
 
         Where memory runs out it begins anew with less; raises MedSegError where nothing is left to be made smaller.
         """
@@ -160,7 +161,9 @@ class Predictor:
             on_window(*((done, total) if len(parts) == 1 else (round(PARTS * sum(parts) / len(parts)), PARTS)))
 
         chunks = [
-            onto_grid(self._slabs(index, image, with_variance, partial(count, index), looks[index]), source, target, step)
+            onto_grid(
+                self._slabs(index, image, with_variance, partial(count, index), looks[index]), source, target, step
+            )
             for index, (image, source) in enumerate(zip(images, sources, strict=True))
         ]
         make = OverlappingCanvas if self.plan.overlapping else Canvas
@@ -171,12 +174,15 @@ class Predictor:
             joined = combine_groups(values, counts, with_variance=with_variance, overlapping=self.plan.overlapping)
             canvas.add(slabs[0][0], joined)
         prediction = canvas.prediction()
-        return replace(prediction, agreement=mean_agreement(sum(looks, []))) if with_agreement else prediction
+        return (
+            replace(prediction, agreement=mean_agreement([one for group in looks for one in group]))
+            if with_agreement
+            else prediction
+        )
 
     def _looks(self) -> list[list[Agreement]]:
         """Of each network one, by group."""
-        classes, overlapping = len(self.plan.classes), self.plan.overlapping
-        return [[Agreement(classes, overlapping=overlapping) for _ in group] for group in self.groups]
+        return [[Agreement(package.plan) for package in group] for group in self.groups]
 
     def _slabs(
         self, index: int, image: np.ndarray, with_variance: bool, on_window: OnWindow, looks: Sequence[Agreement]

@@ -1,4 +1,4 @@
-"""The best model on the files of held-out cases: their label maps, how far looks at them agree, which clean-up helps."""
+"""The best model on the files of held-out cases: their label maps, how far looks agree, and which clean-up helps."""
 
 from __future__ import annotations
 

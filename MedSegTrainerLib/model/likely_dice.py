@@ -1,8 +1,8 @@
-"""How good a label map probably is, told by how far looks at the image agree: learnt from the held-out cases of a model.
+"""How good a label map probably is, told by how far looks at its image agree, as the held-out cases of a model taught.
 
-Of each held-out case and class the model keeps a pair: the agreement (``inference.agreement``) and the true Dice. On the
-scale of log-odds a line is fitted to them, whose slope is drawn to 1, which is what few cases cannot tell; the interval
-is that of the next case of a Bayesian linear regression (Gelman et al., Bayesian Data Analysis, 3rd edition, section
+Of each held-out case and class the model keeps a pair: the agreement (``inference.agreement``) and the true Dice. On
+the scale of log-odds a line is fitted to them, whose slope is drawn to 1, as few cases cannot tell it; the interval is
+that of the next case of a Bayesian linear regression (Gelman et al., Bayesian Data Analysis, 3rd edition, section
 14.2), so it is wide where cases are few, and wider where an image agrees less than any of them.
 """
 

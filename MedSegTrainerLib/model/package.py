@@ -51,7 +51,7 @@ class ModelPackage:
     data: what its training images were like, as ``data_profile.describe`` gives it.
     curves: a point for each validation.
     postprocessing: what clean-up of label maps helps each class (``postprocessing.to_json``), with figures.
-    likely_dice: how far looks at held-out cases agreed, and their true Dice (``likely_dice.to_json``); {} of older models.
+    likely_dice: how far looks at held-out cases agreed, and their Dice (``likely_dice.to_json``); {} of older models.
     """
 
     plan: Plan
