@@ -130,7 +130,7 @@ def _places(
     numbers: Mapping[int, Mapping[str, int]],
     classes: Sequence[LabelClass | SegmentClass],
 ) -> dict[str, Place | None]:
-    """numbers: of the segments in each layer, by their names. Of two segments with one name the import fills the first."""
+    """numbers: of the segments in each layer, by their names; of two with one name the import fills the first."""
     known: dict[str, Place] = {same_name(item.name): (0, item.value) for item in classes}
     if numbers:
         absent = dict.fromkeys(known, (0, 0))

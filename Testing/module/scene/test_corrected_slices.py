@@ -163,7 +163,7 @@ def test_of_a_copy_that_is_gone_or_another_nothing_is_believed(make_result, labe
     copy = tmp_path / "results" / "CT.seg.nrrd"
     content = copy.read_bytes()
     copy.unlink()
-    with pytest.raises(DataError, match="is not there.*I looked at all of it"):
+    with pytest.raises(DataError, match=r"is not there.*I looked at all of it"):
         facts(row)
     copy.write_bytes(content[:-1] + b"?")
     with pytest.raises(DataError, match="another file now"):
