@@ -118,6 +118,8 @@ def _training(data: AnyPath, settings: Mapping[str, Any]) -> dict[str, Any]:
     if "data_dir" in values.setdefault("data", {}):
         raise UsageError(f"data_dir: the folder with the data is {data} already. Leave one of them out.")
     values["data"]["data_dir"] = _absolute(data)
+    if isinstance(values["data"].get("cache_dir"), str) and values["data"]["cache_dir"]:
+        values["data"]["cache_dir"] = _absolute(values["data"]["cache_dir"])
     return values
 
 

@@ -113,6 +113,18 @@ class Best:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Compared:
+    """How good a training made the model that it began as; ``start`` is that model as it came, ``best`` the best epoch.
+
+    Each is {'val_dice': mean Dice, 'dice': {class: Dice}, 'cases': [...]}, on the same held-out cases.
+    """
+
+    message: str
+    start: dict[str, Any]
+    best: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Advised:
     """What the curves say, as the training guide reads them: ``finding`` is a key of ``advisor.FINDINGS``.
 
@@ -224,6 +236,7 @@ EVENT_KINDS: dict[str, type] = {
     "epoch": Epoch,
     "validated": Validated,
     "best": Best,
+    "compared": Compared,
     "resumed": Resumed,
     "advised": Advised,
     "recovered": Recovered,

@@ -73,6 +73,7 @@ class JobView:
             "found": self._finding,
             "case": self._case,
             "resumed": lambda e: self._line(f"Going on after epoch {e['epoch']}"),
+            "compared": lambda e: self._line(e["message"], "green"),
             "advised": self._advised,
             "recovered": lambda e: self._line(f"Note: {e['message']}", "yellow"),
             "measured": self._measured,
