@@ -11,6 +11,7 @@ from typing import Protocol
 import slicer
 from slicer.i18n import tr as _
 
+from MedSegTrainerUI.scene.result_origin import results_in
 from MedSegTrainerUI.scene.segment_layers import segment_ids, segment_name, segment_volumes
 from MedSegTrainerUI.shared.messages import report_errors
 from MedSegTrainerUI.shared.slice_views import jump_to, views_with
@@ -51,6 +52,12 @@ class ResultView:
     def clear(self) -> None:
         """Another run begins."""
         self._list([])
+
+    def restore(self) -> None:
+        """Where nothing is listed, such as in a scene that was loaded: the results in it."""
+        if not self._ids:
+            nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+            self._list([node.GetID() for node in results_in(nodes)])
 
     def add(self, node: Node) -> None:
         if node.GetID() not in self._ids:

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import MedSegError
+from MedSegTrainerUI.apply.add_result import AddResult
 from MedSegTrainerUI.apply.applied_results import AppliedResults
 from MedSegTrainerUI.apply.result_view import ResultView, open_segment_editor
 from MedSegTrainerUI.apply.run import ApplyRun, ApplyTask, find_runs, start_run
@@ -41,6 +42,7 @@ class ApplySection:
         self.run: ApplyRun | None = None
         self.waiting = WaitingResults(self)
         self.shown = ResultView(self, open_segment_editor)
+        self.adding = AddResult(self)
         self.models = ModelChooser(self, self.ui.modelSelector, self.ui.modelButton, panel.jobs.all)
         self._restoring = False
         self._results = AppliedResults()
@@ -88,12 +90,14 @@ class ApplySection:
             self.ui.outputSelector.setCurrentNode(parameters.outputSegmentation)
         finally:
             self._restoring = False
+        self.shown.restore()
 
     def tell(self, text: str, severity: str = "error") -> None:
         show_message(self.ui.messageLabel, text, severity)
 
     def cleanup(self) -> None:
         self.run = self.parameters = None
+        self.adding.cleanup()
 
     # -- showing
 
@@ -103,6 +107,7 @@ class ApplySection:
         self._show_run()
         self.waiting.refresh()
         self.shown.refresh()
+        self.adding.refresh()
 
     def _show_model(self) -> None:
         """The list of models, the chosen one and its card."""
