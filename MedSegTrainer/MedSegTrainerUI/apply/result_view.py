@@ -150,15 +150,6 @@ class ResultView:
         selector.blockSignals(blocked)
 
 
-def open_segment_editor(segmentation: SegmentationNode, volume: VolumeNode) -> None:
-    """Changes to Slicer's Segment Editor. Raises RuntimeError where Slicer has no window."""
-    slicer.util.selectModule("SegmentEditor")
-    editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
-    editor.setSegmentationNode(segmentation)
-    if volume is not None:
-        editor.setSourceVolumeNode(volume)
-
-
 def _cells(node: Node, segment_id: str, ml: float) -> list[Cell]:
     color = node.GetSegmentation().GetSegment(segment_id).GetColor()
     swatch = tuple(round(255 * part) for part in color)

@@ -9,38 +9,34 @@ from __future__ import annotations
 import shutil
 import socket
 import time
-import zlib
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import ApplyConfig
-from MedSegTrainerLib.errors import DataError, JobError, MedSegError
+from MedSegTrainerLib.errors import JobError, MedSegError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import STOP_NOW, JobFolder
-from MedSegTrainerUI.jobs.job_list import JobList, safe_name
+from MedSegTrainerUI.jobs.job_list import JobList, case_names
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
 from MedSegTrainerUI.jobs.process import TreeEnd
 from MedSegTrainerUI.models.model_card import ModelCard
 from MedSegTrainerUI.models.model_list import model_name
 from MedSegTrainerUI.panel_view import PanelView
+from MedSegTrainerUI.scene.found_volume import ENTRY_KEYS, find_volume, volume_entry
 from MedSegTrainerUI.scene.import_segments import import_segments
-from MedSegTrainerUI.scene.volumes import export_channel, export_volume, volume_array, volume_geometry
+from MedSegTrainerUI.scene.volumes import export_channel, export_volume
 from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
 
 RECORD = "scene.json"
 SUFFIX = ".seg.nrrd"
 GRACE_SECONDS = 8.0  # between the request to stop and the end of the process
-SAME_PLACE_MM = 1e-3
-MOST_VOXELS = 1_000_000
-CASE_KEYS = {"volume", "name", "imported", "size", "ijk_to_ras", "voxels"}
+CASE_KEYS = ENTRY_KEYS | {"imported"}
 FINISHED_KEPT = 5  # jobs whose results are in the scene; older ones are deleted
 
 
@@ -183,7 +179,7 @@ class ApplyRun:
 def start_run(panel: PanelView, task: ApplyTask) -> ApplyRun:
     """Exports the volumes and starts the job; where that fails nothing is left behind. Raises MedSegError."""
     remove_finished(panel.jobs)
-    names = _case_names([volumes[0].GetName() for volumes in task.cases])
+    names = case_names([volumes[0].GetName() for volumes in task.cases])
     title = model_name(task.card.path)
     folder = panel.jobs.new(f"apply-{title}-{names[0]}")
     data = folder.path / "data"
@@ -196,7 +192,9 @@ def start_run(panel: PanelView, task: ApplyTask) -> ApplyRun:
         "title": title,
         "classes": [asdict(item) for item in task.card.classes],
         "output": task.output.GetID() if task.output is not None else "",
-        "cases": {name: _entry(volumes[0]) for name, volumes in zip(names, task.cases, strict=True)},
+        "cases": {
+            name: {**volume_entry(volumes[0]), "imported": ""} for name, volumes in zip(names, task.cases, strict=True)
+        },
     }
     config = ApplyConfig(
         model=str(task.card.path),
@@ -248,75 +246,6 @@ def remove_finished(jobs: JobList) -> None:
         kept += 1
         if kept > FINISHED_KEPT and not folder.status().is_alive():
             shutil.rmtree(folder.path, ignore_errors=True)
-
-
-def find_volume(entry: Mapping[str, Any], *, same_scene: bool) -> VolumeNode:
-    """The volume that a case was made from: in the same scene by its ID, else by its voxels, whatever it is called.
-
-    In another scene the ID, and even the name, may be that of another patient. Raises DataError where it is not there.
-    """
-    same_id = slicer.mrmlScene.GetNodeByID(entry["volume"]) if same_scene else None
-    if same_id is not None and same_id.IsA("vtkMRMLScalarVolumeNode"):
-        if _is_as(same_id, entry):
-            return same_id
-        raise DataError(
-            _(
-                "The volume {name} has other voxels than when the model was applied, so that the result does not fit. "
-                "Apply the model again; where it is a sequence, show that frame again and import the result, which is "
-                "kept."
-            ).format(name=same_id.GetName())
-        )
-    for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
-        if _is_as(node, entry):
-            return node
-    raise DataError(
-        _("The volume {name} is not in the scene. The result is kept: load the volume, then import it.").format(
-            name=entry["name"]
-        )
-    )
-
-
-def _voxels(volume: VolumeNode) -> int:
-    """A number that tells volumes of the same size apart: a checksum of a million voxels at most."""
-    values = volume_array(volume).ravel()
-    return zlib.crc32(np.ascontiguousarray(values[:: values.size // MOST_VOXELS + 1]).tobytes())
-
-
-def _is_as(volume: VolumeNode, entry: Mapping[str, Any]) -> bool:
-    """Whether it lies where the volume of a case lay, with the same voxels."""
-    try:
-        geometry = volume_geometry(volume)
-    except MedSegError:
-        return False
-    lies_there = list(geometry.size) == entry["size"] and np.allclose(
-        geometry.ijk_to_ras, entry["ijk_to_ras"], rtol=0, atol=SAME_PLACE_MM
-    )
-    return bool(lies_there) and _voxels(volume) == entry["voxels"]
-
-
-def _entry(volume: VolumeNode) -> dict[str, Any]:
-    geometry = volume_geometry(volume)
-    return {
-        "volume": volume.GetID(),
-        "name": volume.GetName(),
-        "imported": "",
-        "size": [int(count) for count in geometry.size],
-        "ijk_to_ras": geometry.ijk_to_ras.tolist(),
-        "voxels": _voxels(volume),
-    }
-
-
-def _case_names(names: Sequence[str]) -> list[str]:
-    """Names for files, all different also where capitals do not count."""
-    case_names: list[str] = []
-    for name in names:
-        base, number = safe_name(name), 1
-        free = base
-        while free.casefold() in {other.casefold() for other in case_names}:
-            number += 1
-            free = f"{base}-{number}"
-        case_names.append(free)
-    return case_names
 
 
 def _read_record(folder: JobFolder) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerUI.apply.applied_results import AppliedResults
-from MedSegTrainerUI.apply.result_view import ResultView, open_segment_editor
+from MedSegTrainerUI.apply.result_view import ResultView
 from MedSegTrainerUI.apply.run import ApplyRun, ApplyTask, find_runs, start_run
 from MedSegTrainerUI.apply.volume_chooser import VolumeChooser
 from MedSegTrainerUI.apply.waiting_results import WaitingResults
@@ -24,6 +24,7 @@ from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.segment_classes import same_name
 from MedSegTrainerUI.shared.messages import report_errors, show_message
 from MedSegTrainerUI.shared.node_choice import keep_readable, let_go
+from MedSegTrainerUI.shared.segment_editor import open_segment_editor
 from MedSegTrainerUI.slicer_types import Node
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
-from MedSegTrainerUI.apply.result_view import ResultView, open_segment_editor
+from MedSegTrainerUI.apply.result_view import ResultView
 
 SHAPE = (6, 8, 10)
 
@@ -150,13 +150,3 @@ def test_what_is_removed_from_the_scene_goes(section, view, results, scene):
     for act in (section.ui.editButton.click, section.ui.solidButton.click, view.refresh):
         act()
     assert view.node() is None and section.ui.shownFrame.isHidden() and section.told == []
-
-
-def test_without_a_window_there_is_no_editor(results):
-    if slicer.util.mainWindow() is not None:
-        open_segment_editor(results[0][1], results[0][0])
-        editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
-        assert editor.segmentationNode() is results[0][1] and editor.sourceVolumeNode() is results[0][0]
-    else:
-        with pytest.raises(RuntimeError, match="main window"):
-            open_segment_editor(results[0][1], results[0][0])
