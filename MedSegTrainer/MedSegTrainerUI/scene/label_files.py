@@ -35,6 +35,7 @@ def read_layers(path: Path) -> list[LabelMap]:
     """The layers of a file: one of a label map. Raises DataError."""
     header = _header(path)
     layered = re.search(r"^dimension: *4$", header, re.MULTILINE) is not None
+    path = Path(path)
     nifti = path.name.lower().endswith(NIFTI)
     storage = slicer.vtkMRMLVolumeArchetypeStorageNode() if nifti else slicer.vtkMRMLNRRDStorageNode()
     node = slicer.vtkMRMLVectorVolumeNode() if layered else slicer.vtkMRMLLabelMapVolumeNode()
