@@ -181,6 +181,16 @@ class CaseDone:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Suggested:
+    """A slice should be drawn next, and why. ``slice``, from 0, and ``axis`` are those of ``suggestions.json``."""
+
+    case: str
+    axis: str
+    slice: int
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """Results of the final evaluation: class to metric to mean; ``length`` as in ``metrics.json``."""
 
@@ -230,6 +240,7 @@ EVENT_KINDS: dict[str, type] = {
     "rates": RatesTried,
     "found": Found,
     "case": CaseDone,
+    "suggested": Suggested,
     "measured": Measured,
     "finished": Finished,
     "stopped": Stopped,

@@ -75,6 +75,7 @@ class JobView:
             "resumed": lambda e: self._line(f"Going on after epoch {e['epoch']}"),
             "advised": self._advised,
             "recovered": lambda e: self._line(f"Note: {e['message']}", "yellow"),
+            "suggested": lambda e: self._line(f"{e['case']}, slice {e['slice']} along {e['axis']}: {e['message']}"),
             "measured": self._measured,
             "finished": self._end,
             "stopped": self._end,
