@@ -15,6 +15,7 @@ from slicer.i18n import tr as _
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI.apply.likely_dice import Likely, by_likely, interval_text, likely_cells, likely_tip, recall_likely
 from MedSegTrainerUI.apply.statistics import StatisticsRun, show_table
+from MedSegTrainerUI.scene.result_origin import results_in
 from MedSegTrainerUI.scene.segment_layers import segment_ids, segment_name, segment_volumes
 from MedSegTrainerUI.scene.uncertainty_view import has_map, hide_map, is_shown, show_map
 from MedSegTrainerUI.shared.messages import allow, report_errors
@@ -69,6 +70,12 @@ class ResultView:
     def clear(self) -> None:
         """Another run begins."""
         self._ids, self._chosen, self._statistics = [], "", None
+
+    def restore(self) -> None:
+        """Where nothing is listed, such as in a scene that was loaded: the results in it."""
+        if not self._ids:
+            nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+            self._ids = [node.GetID() for node in results_in(nodes)]
 
     def add(self, node: Node) -> None:
         if node.GetID() not in self._ids:

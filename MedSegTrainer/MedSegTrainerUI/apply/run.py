@@ -32,6 +32,8 @@ from MedSegTrainerUI.models.recorded_classes import classes_record, recorded_cla
 from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.scene.found_volume import ENTRY_KEYS, find_volume, volume_entry
 from MedSegTrainerUI.scene.import_segments import import_segments
+from MedSegTrainerUI.scene.prediction_copy import mark_result
+from MedSegTrainerUI.scene.result_origin import Origin, origin_of
 from MedSegTrainerUI.scene.uncertainty_view import remember_map
 from MedSegTrainerUI.scene.volumes import export_channel, export_volume
 from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
@@ -39,7 +41,8 @@ from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
 RECORD = "scene.json"
 SUFFIX = ".seg.nrrd"
 CASE_KEYS = ENTRY_KEYS | {"imported"}
-FINISHED_KEPT = 5  # jobs whose results are in the scene; older ones are deleted
+FINISHED_KEPT = 5  # jobs whose results are in the scene; of older ones the copies of what the model drew are left
+COPIES_KEPT = 100  # jobs of which these are left; older ones are deleted where the scene has none of their results
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +148,10 @@ class ApplyRun:
         try:
             volume = find_volume(entry, same_scene=self.same_scene)
             name = slicer.mrmlScene.GenerateUniqueName(_("{volume} segmentation").format(volume=volume.GetName()))
-            node = import_segments(
-                self.label_file(case), recorded_classes(self.record), volume, self._output(), name=name
-            )
+            channels = [find_volume(one, same_scene=self.same_scene) for one in entry.get("channels", ())]
+            classes = recorded_classes(self.record)
+            node = import_segments(self.label_file(case), classes, volume, self._output(), name=name)
+            mark_result(node, self._origin(case), classes, channels)
         except MedSegError as error:
             self.failed[case] = str(error)
             raise
@@ -178,6 +182,14 @@ class ApplyRun:
         done = _("Segmented: {names}.").format(names=", ".join(self.volume_names))
         return " ".join([done, *warned]), "warning" if warned else "note"
 
+    def _origin(self, case: str) -> Origin:
+        return Origin(
+            model=str(self.record["model"]),
+            job=self.folder.path.name,
+            case=case,
+            prediction=str(self.label_file(case)),
+        )
+
     def _output(self) -> SegmentationNode:
         """The segmentation that was chosen; None for a new one, and where another scene was opened meanwhile."""
         node = (
@@ -203,7 +215,12 @@ def start_run(panel: PanelView, task: ApplyTask) -> ApplyRun:
         "classes": classes_record(task.card.classes),
         "output": task.output.GetID() if task.output is not None else "",
         "cases": {
-            name: {**volume_entry(volumes[0]), "imported": ""} for name, volumes in zip(names, task.cases, strict=True)
+            name: {
+                **volume_entry(volumes[0]),
+                "imported": "",
+                "channels": [volume_entry(volume) for volume in volumes[1:]],
+            }
+            for name, volumes in zip(names, task.cases, strict=True)
         },
     }
     config = ApplyConfig(
@@ -236,6 +253,8 @@ def find_runs(jobs: JobList) -> list[ApplyRun]:
         record = _read_record(folder)
         if record is None:
             continue
+        if all(entry["imported"] for entry in record["cases"].values()) and not folder.status().is_alive():
+            continue  # quickly: there may be many
         run = ApplyRun(folder, record)
         run.poll()
         if run.watch.working or run.waiting():
@@ -244,15 +263,35 @@ def find_runs(jobs: JobList) -> list[ApplyRun]:
 
 
 def remove_finished(jobs: JobList) -> None:
-    """Deletes all but the newest jobs whose results are in the scene."""
+    """Of all but the newest jobs whose results are in the scene the copies of what the model drew are kept alone, by
+    which it is known what was corrected; of very many the oldest are deleted."""
     kept = 0
+    in_scene = {
+        origin.job for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode") if (origin := origin_of(node))
+    }
     for folder in jobs.all():
         record = _read_record(folder)
         if record is None or not all(entry["imported"] for entry in record["cases"].values()):
             continue
         kept += 1
-        if kept > FINISHED_KEPT and not folder.status().is_alive():
+        if kept <= FINISHED_KEPT or folder.status().is_alive():
+            continue
+        if kept > COPIES_KEPT and folder.path.name not in in_scene:
             shutil.rmtree(folder.path, ignore_errors=True)
+        else:
+            _keep_copies(folder)
+
+
+def _keep_copies(folder: JobFolder) -> None:
+    """Deletes all else that is large."""
+    kept = {folder.job_file, folder.status_file, folder.path / RECORD, folder.path / "results"}
+    for path in [*folder.path.iterdir(), *(folder.path / "results").glob("*")]:
+        if path in kept or path.name.endswith(SUFFIX):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _read_record(folder: JobFolder) -> dict[str, Any] | None:
@@ -261,7 +300,7 @@ def _read_record(folder: JobFolder) -> dict[str, Any] | None:
         return None
     try:
         record = read_json_file(folder.path / RECORD, JobError)
-        complete = {"title", "classes", "output"} <= record.keys() and all(
+        complete = {"model", "title", "classes", "output"} <= record.keys() and all(
             case.keys() >= CASE_KEYS for case in record["cases"].values()
         )
         return record if complete else None

@@ -11,6 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import MedSegError
+from MedSegTrainerUI.apply.add_result import AddResult
 from MedSegTrainerUI.apply.applied_results import AppliedResults
 from MedSegTrainerUI.apply.many_volumes import ManyVolumes
 from MedSegTrainerUI.apply.result_view import ResultView
@@ -43,6 +44,7 @@ class ApplySection:
         self.run: ApplyRun | None = None
         self.waiting = WaitingResults(self)
         self.shown = ResultView(self, open_segment_editor)
+        self.adding = AddResult(self)
         self.models = ModelChooser(self, self.ui.modelSelector, self.ui.modelButton, panel.jobs.all)
         self._restoring = False
         self._results = AppliedResults()
@@ -93,6 +95,7 @@ class ApplySection:
             self.ui.outputSelector.setCurrentNode(parameters.outputSegmentation)
         finally:
             self._restoring = False
+        self.shown.restore()
 
     def tell(self, text: str, severity: str = "error") -> None:
         show_message(self.ui.messageLabel, text, severity)
@@ -100,6 +103,7 @@ class ApplySection:
     def cleanup(self) -> None:
         self.run = self.parameters = None
         self.many.cleanup()
+        self.adding.cleanup()
 
     # -- showing
 
@@ -110,6 +114,7 @@ class ApplySection:
         self.waiting.refresh()
         self.many.refresh()
         self.shown.refresh()
+        self.adding.refresh()
 
     def _show_model(self) -> None:
         """The list of models, the chosen one and its card."""

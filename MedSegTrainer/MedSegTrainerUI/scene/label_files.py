@@ -62,6 +62,12 @@ def read_layers(path: Path) -> list[LabelMap]:
     ]
 
 
+def layer_numbers(path: Path) -> dict[int, dict[str, int]]:
+    """The numbers of the segments in each layer of a file, by their names; empty for one label map."""
+    header = _header(path)
+    return _segments(header) if re.search(r"^dimension: *4$", header, re.MULTILINE) else {}
+
+
 def _header(path: Path) -> str:
     """Text of the header; '' where the file cannot be read or is no NRRD file."""
     try:

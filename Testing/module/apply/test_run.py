@@ -255,7 +255,7 @@ class TestEnd:
         assert not process_exists(child.pid) and run.end_text()[1] == "note"
 
 
-def test_old_results_are_deleted_but_the_newest_and_those_not_imported(panel, card, make_volume, pixels):
+def test_of_old_results_the_copies_are_kept_of_the_newest_and_those_not_imported_all(panel, card, make_volume, pixels):
     volume = make_volume("CT", pixels)
     runs = []
     for index in range(8):
@@ -268,4 +268,5 @@ def test_old_results_are_deleted_but_the_newest_and_those_not_imported(panel, ca
         os.utime(run.folder.job_file, (1000 + index,) * 2)
         runs.append(run)
     remove_finished(panel.jobs)
-    assert [run.folder.path.exists() for run in runs] == [True, False, False, True, True, True, True, True]
+    assert [run.folder.events_file.exists() for run in runs] == [True, False, False, True, True, True, True, True]
+    assert all(run.label_file(f"CT{index}").exists() for index, run in enumerate(runs))
