@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NAMES = ("train", "augment", "preprocess", "infer", "stages", "limit", "nnunet")
 """Modules of ``benchmarks``, each with ``comparisons(material)`` of two sides that share one table, or with
 ``section(material, arguments)``, a part of the document of its own, and ``show(section)``, its table; or with both."""
-ON_REQUEST = ("dice", "labels", "loop")  # take too long to be done unasked
+ON_REQUEST = ("dice", "labels", "loop", "sure")  # take too long to be done unasked
 VOLUME, SMOKE_VOLUME = (96, 160, 160), (24, 64, 64)  # (z, y, x)
 
 
@@ -52,6 +52,7 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     _add_dice(parser.add_argument_group("dice: time to the Dice of MONAI's DynUNet recipe"))
     _add_labels(parser.add_argument_group("labels: what gaps in labels cost, on --data with its --split-file"))
     _add_loop(parser.add_argument_group("loop: Dice over slices that are drawn as suggested; takes options of labels"))
+    _add_sure(parser.add_argument_group("sure: the likely Dice of a model's results, on the --data it was trained on"))
     arguments = parser.parse_args(argv)
     arguments.only = arguments.only.split(",")
     unknown = [name for name in arguments.only if name not in NAMES + ON_REQUEST]
@@ -113,6 +114,16 @@ def _add_loop(group: argparse._ArgumentGroup) -> None:
         help="to begin with, where processes share the draws (default: 0)",
     )
     group.add_argument("--target", type=float, default=0.86, metavar="DICE", help="to count slices to (default: 0.86)")
+
+
+def _add_sure(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--model", type=Path, metavar="MODEL", help="a model folder, its zip, or the job that trained it"
+    )
+    group.add_argument("--divisions", type=int, default=10, metavar="N", help="into halves (default: 10)")
+    group.add_argument(
+        "--window-overlap", type=float, default=0.5, metavar="SHARE", help="of neighbouring windows (default: 0.5)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
