@@ -47,23 +47,11 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def read(data: Path, tmp_path: Path) -> Callable[..., argparse.Namespace]:
     def make(*words: str) -> argparse.Namespace:
-        fixed = ["--only", "loop", "--smoke", "--data", str(data), "--split-file", str(tmp_path / "split.json")]
-        fixed += [
-            "--fold",
-            "0",
-            "--draws",
-            "1",
-            "--first-cases",
-            "1",
-            "--slices",
-            "2",
-            "--steps",
-            "3",
-            "--device",
-            "cpu",
-        ]
-        fixed += ["-o", str(tmp_path / "bench.json")]
-        return bench.read_arguments([*fixed, *words])
+        fixed = (
+            f"--only loop --smoke --fold 0 --draws 1 --first-cases 1 --slices 2 --steps 3 --device cpu --data {data} "
+        )
+        fixed += f"--split-file {tmp_path / 'split.json'} -o {tmp_path / 'bench.json'}"
+        return bench.read_arguments([*fixed.split(), *words])
 
     return make
 
@@ -74,7 +62,7 @@ def draw(data: Path, read: Callable[..., argparse.Namespace]) -> Draw:
     cases = dataset.cases
     return Draw(
         number=0, dataset=dataset, whole=cases[:1], pool=cases[1:4], held_out=cases[4:], arguments=read(),
-        material=material(),
+        material=material(), cache=data.parent / "cache",
     )  # fmt: skip
 
 
