@@ -160,7 +160,7 @@ def _round(
     data = _write_cases(draw, drawn, place / "data")
     began = time.monotonic()
     given = [*_settings_of(draw, len(draw.whole) + len(drawn), seed), f"data.cache_dir={draw.cache}"]
-    job = run_training(place, given if start is None else [*given, f"start.model={start}"])
+    run_training(place, given if start is None else [*given, f"start.model={start}"])
     trained = time.monotonic()
     dice = _judge(place / "job", draw)
     point = {
