@@ -114,7 +114,7 @@ class TestBuildCache:
     def test_counts_each_case(self, cases: list[Case], plan: Plan, folder: Path) -> None:
         seen: list[int] = []
         for _ in range(2):
-            build_cache(cases, plan, folder, CPU, lambda: seen.append(1))
+            build_cache(cases, plan, folder, CPU, seen.append)
         assert len(seen) == 4
 
     def test_a_changed_slice_of_a_folder_is_prepared_anew(
