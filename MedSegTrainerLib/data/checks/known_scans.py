@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.cache_folder import is_whole, mark_used
+from MedSegTrainerLib.cache_folder import discard, is_whole, mark_used
 from MedSegTrainerLib.data.checks.case_scan import CaseScan
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.shared_cases import SharedCases
@@ -31,13 +31,16 @@ def find_scan(shared: SharedCases, case: Case, ignore_label: int | None, *, thor
     try:
         values = read_json_file(path / "scan.json", DataError)
         foreground = np.load(path / "foreground.npy", allow_pickle=False)
-        scan = CaseScan(
-            foreground=foreground,
-            **{name: kind.validate_python(values[name]) for name, kind in KINDS_OF_VALUES.items()},
-        )
+        told = {name: kind.validate_python(values[name]) for name, kind in KINDS_OF_VALUES.items()}
+        scan = CaseScan(foreground=foreground, **told)
+        if (
+            foreground.dtype != np.float32
+            or foreground.shape[:-1] != (len(scan.low),)
+            or len(scan.high) != len(scan.low)
+        ):
+            raise ValueError
     except (OSError, DataError, ValueError, KeyError, TypeError):
-        return None
-    if foreground.dtype != np.float32 or foreground.ndim != 2 or len(foreground) != len(case.images) > 1:
+        discard(path)
         return None
     mark_used(path)
     return replace(scan, name=case.name, drawn=case.drawn, labelled_slices=case.labelled_slices)

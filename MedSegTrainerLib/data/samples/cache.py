@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.cache_folder import KINDS, hold, is_whole, mark_used, release
+from MedSegTrainerLib.cache_folder import KINDS, discard, hold, is_whole, mark_used, release
 from MedSegTrainerLib.classes import unknown_classes
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import Auto
@@ -89,6 +89,12 @@ class Place:
     prepare: Callable[[], None]
     is_shared: bool = False
 
+    def prepare_anew(self) -> None:
+        """In place of what is damaged there."""
+        if self.is_shared:
+            discard(self.path)
+        self.prepare()
+
     def is_there(self) -> bool:
         """Whether it was prepared before; what others share is looked at in full, and held."""
         if not self.is_shared:
@@ -130,7 +136,7 @@ class MappedCase:
             return _read(path, part, mapped=True)
         except NOT_WHOLE as error:
             _log_damaged(path, error)
-            self.place.prepare()
+            self.place.prepare_anew()
             return _read(path, part, mapped=True)
 
 
@@ -167,7 +173,7 @@ def build_cache(
         except NOT_WHOLE as error:
             _log_damaged(place.path, error)
             is_new = True
-            place.prepare()
+            place.prepare_anew()
             cached = _load(case.name, place, plan.cache, device)
         if place.is_shared:
             mark_used(place.path)
