@@ -25,6 +25,7 @@ from MedSegTrainerUI.jobs.job_list import JobList
 from MedSegTrainerUI.panel_view import SectionView
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.case_rows import CaseRow, read_rows
+from MedSegTrainerUI.scene.result_origin import is_result
 from MedSegTrainerUI.scene.segment_classes import SegmentClass, find_classes
 from MedSegTrainerUI.shared.row_breaks import RowBreaks
 from MedSegTrainerUI.shared.section_folding import SectionFolding
@@ -117,7 +118,8 @@ class Panel(VTKObservationMixin):
             ended.state == "finished" or (ended.state == "stopped" and ended.measured is not None)
         )
         added = {row.segmentation for row in self.all_rows()}
-        waiting = any(node not in added for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"))
+        drawn = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        waiting = any(node not in added and not is_result(node) for node in drawn)
         return {
             "environment": self.environment.ready,
             "data": bool(self.rows()) and self.data.ready and not waiting,

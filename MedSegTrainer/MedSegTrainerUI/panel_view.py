@@ -36,7 +36,8 @@ class EnvironmentView(Protocol):
 
 
 class DataView(Protocol):
-    """The training data, for the other sections. classes: those to learn, as they were when last looked at."""
+    """The training data, for the other sections. classes: those to learn, as they were when last looked at. add: rows,
+    in place of those of the same volumes. look_again: with the next refresh, whatever the scene says."""
 
     @property
     def classes(self) -> Sequence[SegmentClass]: ...
@@ -44,6 +45,10 @@ class DataView(Protocol):
     def problem(self) -> str: ...
 
     def tell(self, text: str, severity: str = "error") -> None: ...
+
+    def add(self, new: Sequence[CaseRow]) -> None: ...
+
+    def look_again(self) -> None: ...
 
 
 class PanelView(Protocol):

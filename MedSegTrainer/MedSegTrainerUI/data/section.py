@@ -247,7 +247,7 @@ class DataSection:
         known = {row.segmentation for row in self.rows}
         new = [pair for pair in pairs.rows if pair.segmentation not in known]
         if new:
-            self._add(new)
+            self.add(new)
         self.tell(*pairs_message(pairs, len(new)))
 
     @report_errors
@@ -258,7 +258,7 @@ class DataSection:
         if not volumes:  # a volume that was checked is gone, of which its chooser does not tell
             raise DataError(_("Choose a volume on the left first."))
         segmentation = ui.segmentationSelector.currentNode()
-        self._add([CaseRow(name=volumes[0].GetName(), volumes=volumes, segmentation=segmentation)])
+        self.add([CaseRow(name=volumes[0].GetName(), volumes=volumes, segmentation=segmentation)])
         for volume in volumes:
             ui.volumesSelector.setCheckState(volume, qt.Qt.Unchecked)
 
@@ -279,7 +279,7 @@ class DataSection:
         use = self.ui.pairsTable.item(row, column).checkState() == qt.Qt.Checked
         self.write([replace(one, use=use) if index == row else one for index, one in enumerate(self.rows)])
 
-    def _add(self, new: Sequence[CaseRow]) -> None:
+    def add(self, new: Sequence[CaseRow]) -> None:
         """Rows of the same volumes are replaced: that is how a segmentation is exchanged."""
         replaced = [(row.images, row.volumes) for row in new]
         kept = [row for row in self.rows if (row.images, row.volumes) not in replaced]
@@ -340,7 +340,7 @@ class DataSection:
         self._chosen = None
         if check.source:
             rows, self._doctor = check.cases()
-            self._add(rows)
+            self.add(rows)
             self._doctored, self._chosen = self._content(), None
             return
         self._doctor = check.findings()
