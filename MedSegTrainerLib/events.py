@@ -193,12 +193,28 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class CaseDone:
-    """An input was segmented, or could not be (``error``)."""
+    """An input was segmented, or could not be (``error``).
+
+    likely_dice: of its label map, the mean over the classes, with the bounds of its 90 % interval; None where unknown.
+    """
 
     name: str
     output: str | None = None
     seconds: float = 0.0
     error: str | None = None
+    likely_dice: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggested:
+    """A slice should be drawn next, and why. ``slice``, from 0, and ``axis`` are those of ``suggestions.json``."""
+
+    case: str
+    axis: str
+    slice: int
+    message: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,6 +269,7 @@ EVENT_KINDS: dict[str, type] = {
     "rates": RatesTried,
     "found": Found,
     "case": CaseDone,
+    "suggested": Suggested,
     "measured": Measured,
     "finished": Finished,
     "stopped": Stopped,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from MedSegTrainerLib.config.job_settings import ApplyConfig, CrossValidateConfig, FindRateConfig
+from MedSegTrainerLib.config.job_settings import ApplyConfig, CrossValidateConfig, FindRateConfig, SuggestConfig
 from MedSegTrainerLib.config.loss_terms import LOSS_TERMS
 from MedSegTrainerLib.config.network_settings import network_problems
 from MedSegTrainerLib.config.parsing import shortened
@@ -147,3 +147,13 @@ def rate_contradictions(config: FindRateConfig) -> list[str]:
 def apply_contradictions(config: ApplyConfig) -> list[str]:
     """A single device, and several asked for."""
     return _device_problems("device", config.device, config.devices)
+
+
+def suggest_contradictions(config: SuggestConfig) -> list[str]:
+    """Slices of an image drawn along another axis than the one that is asked for."""
+    return [
+        f"slice_axis = '{config.slice_axis}' and drawn.{name}.axis = '{drawn.axis}': the slices of an image must be "
+        "drawn along one axis. Leave slice_axis at 'auto', or finish that image first."
+        for name, drawn in config.drawn.items()
+        if drawn.slices and config.slice_axis not in ("auto", drawn.axis)
+    ]

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -34,6 +35,8 @@ from MedSegTrainerLib.jobs.stages import Scanned, counter, plan_training, prepar
 from MedSegTrainerLib.jobs.start_from import StartFrom, has_new_channels, read_start, start_weights
 from MedSegTrainerLib.model.before_after import before_after, before_after_text
 from MedSegTrainerLib.model.description import DESCRIPTION
+from MedSegTrainerLib.model.likely_dice import held_out_points, leave_one_out
+from MedSegTrainerLib.model.likely_dice import to_json as points_to_json
 from MedSegTrainerLib.model.lineage import UNCHANGED, best_epoch_text, case_entries, is_unchanged, lineage_lines
 from MedSegTrainerLib.model.package import ModelPackage, load_package, save_description
 from MedSegTrainerLib.model.postprocessing import to_json
@@ -228,7 +231,7 @@ def _final_report(session: TrainingSession, scanned: Scanned) -> str:
     count = counter("apply", f"Applying the best model to the {kind} cases ({len(names)})", len(names), emit)
     session.owner.update(stage="report", progress=1.0, epoch=session.state.epoch)
     predictor = Predictor(package, session.device, warn=lambda message: emit(Warned(message=message)))
-    pairs, cleanings = predict_files(
+    held_out = predict_files(
         predictor,
         scanned.cases(names),
         scanned.cases(split.val),
@@ -236,17 +239,17 @@ def _final_report(session: TrainingSession, scanned: Scanned) -> str:
         count,
         is_late=lambda: session.budget.is_used_up,
     )
-    package = replace(package, postprocessing=to_json(cleanings))
+    points = partial(held_out_points, session.plan.classes, held_out.agreements)
     facts = {
         **describe_plan(session.plan),
         "Cases": split.reason,
         "Best epoch": best_epoch_text(package.training),
         **({"Dice on the validation cases": changed} if changed else {}),
         **_facts_of_start(package, split),
-        "Clean-up": "; ".join(item.text() for item in cleanings if item.does_something) or "none",
+        "Clean-up": "; ".join(item.text() for item in held_out.cleanings if item.does_something) or "none",
     }
     document = evaluate(
-        pairs,
+        held_out.pairs,
         session.plan.classes,
         folder.report,
         emit,
@@ -256,9 +259,16 @@ def _final_report(session: TrainingSession, scanned: Scanned) -> str:
         advice=advice,
         ignore_label=session.plan.ignore_label,
         overlapping=session.plan.overlapping,
+        likely=lambda results: leave_one_out(points(results)),
     )
     measured = {f"{kind}_cases": list(names), "summary": document["summary"], "measured_on": kind}
-    save_description(replace(package, metrics={**package.metrics, **measured}), folder.model)
+    package = replace(
+        package,
+        metrics={**package.metrics, **measured},
+        postprocessing=to_json(held_out.cleanings),
+        likely_dice=points_to_json(points(document)),
+    )
+    save_description(package, folder.model)
     return f"Trained.{f' Dice {changed}.' if changed else ''} Report: {folder.report / 'report.html'}"
 
 

@@ -6,7 +6,7 @@ import math
 import re
 import shutil
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,6 +177,19 @@ def safe_name(name: str) -> str:
     """Letters, digits, ``-`` and ``_`` of the Latin alphabet: no file system and no image reader stumbles over them."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9_]+", "-", plain).strip("-_")[:LONGEST_NAME].strip("-_") or "job"
+
+
+def case_names(names: Sequence[str]) -> list[str]:
+    """Names for files, all different also where capitals do not count."""
+    different: list[str] = []
+    for name in names:
+        base, number = safe_name(name), 1
+        free = base
+        while free.casefold() in {other.casefold() for other in different}:
+            number += 1
+            free = f"{base}-{number}"
+        different.append(free)
+    return different
 
 
 def weight_count(folder: JobFolder) -> int | None:

@@ -383,12 +383,13 @@ class TestViews:
         assert slice_views.layers() == before
         assert self.shown() == {"one segmentation": False, "two segmentation": True, "three segmentation": False}
         assert message(section).count("one segmentation, three segmentation") == 1
-        selector = section.ui.shownSelector
-        assert [selector.itemText(index) for index in range(selector.count)] == [
+        table = section.ui.resultsTable
+        assert [table.item(row, 0).text() for row in range(table.rowCount)] == [
             "one segmentation", "two segmentation", "three segmentation"
         ]  # fmt: skip
         section.setParameterNode(None)
-        assert selector.count == 0, "in another scene the same ID is another node"
+        section.refresh()
+        assert section.shown.node() is None, "in another scene the same ID is another node"
 
     def test_what_the_user_chose_as_output_stays_as_he_has_it(
         self, section, panel, make_model, make_volume, make_segmentation, pixels, slice_views
