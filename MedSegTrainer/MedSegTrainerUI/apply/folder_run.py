@@ -31,7 +31,8 @@ from MedSegTrainerUI.models.recorded_classes import classes_record
 from MedSegTrainerUI.panel_view import PanelView
 
 RECORD = "many.json"
-RECORD_KEYS = {"title", "classes", "source", "output", "series"}
+COPIES = "results"  # of results that were loaded, by which it is told what was corrected since
+RECORD_KEYS = {"title", "model", "classes", "source", "output", "series"}
 LINK_SECONDS = 0.015  # a piece of the work that is done between two clicks of the user
 FINISHED_KEPT = 3
 DONE = object()
@@ -229,7 +230,8 @@ def _remove_finished(jobs: JobList) -> None:
     """Deletes all but the newest jobs; their results lie elsewhere and stay."""
     ended = [one for one in jobs.all() if _read_record(one) is not None and not one.status().is_alive()]
     for folder in ended[FINISHED_KEPT:]:
-        shutil.rmtree(folder.path, ignore_errors=True)
+        if not (folder.path / COPIES).exists():
+            shutil.rmtree(folder.path, ignore_errors=True)
 
 
 def _read_record(folder: JobFolder) -> dict[str, Any] | None:
