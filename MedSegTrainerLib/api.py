@@ -30,6 +30,7 @@ from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.jobs.suggestions import FILE as SUGGESTIONS
 from MedSegTrainerLib.model.package import ModelPackage, load_members, load_package
+from MedSegTrainerLib.results_file import CaseResult, read_results
 from MedSegTrainerLib.workflow.document import read_workflow
 from MedSegTrainerLib.workflow.jobs import jobs_of, run_jobs
 from MedSegTrainerLib.workflow.settings_files import read_object
@@ -92,6 +93,12 @@ def suggest(model: AnyPath, inputs: Sequence[AnyPath], output: AnyPath, **settin
     return document
 
 
+def results(output: AnyPath) -> list[CaseResult]:
+    """What ``apply`` said of the images whose label maps are in ``output``, worst first: the likely Dice with its 90 %
+    interval, of the image and of each class, with volumes, warnings and errors. Raises UsageError."""
+    return read_results(Path(output))
+
+
 def evaluate(predictions: AnyPath, labels: AnyPath, output: AnyPath, **settings: Any) -> dict[str, Any]:
     """Compares two folders of label maps and returns what ``metrics.json`` holds; the report lies beside it."""
     paths = {"predictions": _absolute(predictions), "labels": _absolute(labels), "output_dir": _absolute(output)}
@@ -128,6 +135,8 @@ def _training(data: AnyPath, settings: Mapping[str, Any]) -> dict[str, Any]:
     if "data_dir" in values.setdefault("data", {}):
         raise UsageError(f"data_dir: the folder with the data is {data} already. Leave one of them out.")
     values["data"]["data_dir"] = _absolute(data)
+    if isinstance(values["data"].get("cache_dir"), str) and values["data"]["cache_dir"]:
+        values["data"]["cache_dir"] = _absolute(values["data"]["cache_dir"])
     return values
 
 

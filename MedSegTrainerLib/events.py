@@ -113,6 +113,18 @@ class Best:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Compared:
+    """How good a training made the model that it began as; ``start`` is that model as it came, ``best`` the best epoch.
+
+    Each is {'val_dice': mean Dice, 'dice': {class: Dice}, 'cases': [...]}, on the same held-out cases.
+    """
+
+    message: str
+    start: dict[str, Any]
+    best: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Advised:
     """What the curves say, as the training guide reads them: ``finding`` is a key of ``advisor.FINDINGS``.
 
@@ -172,12 +184,18 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class CaseDone:
-    """An input was segmented, or could not be (``error``)."""
+    """An input was segmented, or could not be (``error``).
+
+    likely_dice: of its label map, the mean over the classes, with the bounds of its 90 % interval; None where unknown.
+    """
 
     name: str
     output: str | None = None
     seconds: float = 0.0
     error: str | None = None
+    likely_dice: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +252,7 @@ EVENT_KINDS: dict[str, type] = {
     "epoch": Epoch,
     "validated": Validated,
     "best": Best,
+    "compared": Compared,
     "resumed": Resumed,
     "advised": Advised,
     "recovered": Recovered,

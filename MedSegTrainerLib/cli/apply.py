@@ -49,6 +49,9 @@ Uncertainty = Annotated[
     bool,
     typer.Option("--uncertainty", help="Write how unsure the result is, and how far mirrorings and models differ."),
 ]
+NoLikelyDice = Annotated[
+    bool, typer.Option("--no-likely-dice", help="Do not look twice to say how good each result probably is: faster.")
+]
 NoPostprocess = Annotated[
     bool, typer.Option("--no-postprocess", help="Without the clean-up that helped when the model was trained.")
 ]
@@ -75,6 +78,7 @@ def apply(
     overlap: Overlap = 0.5,
     probabilities: Probabilities = False,
     uncertainty: Uncertainty = False,
+    no_likely_dice: NoLikelyDice = False,
     no_postprocess: NoPostprocess = False,
     overwrite: Overwrite = False,
     largest_component: LargestComponent = False,
@@ -90,8 +94,8 @@ def apply(
             raise UsageError(f"{path} does not exist. Check the path.")
     values = {
         "model": str(model.resolve()), "models": [str(path.resolve()) for path in more_models or []],
-        "probabilities": probabilities, "uncertainty": uncertainty, "postprocess": not no_postprocess,
-        "overwrite": overwrite, "tta_transforms": transforms or "auto",
+        "probabilities": probabilities, "uncertainty": uncertainty, "likely_dice": not no_likely_dice,
+        "postprocess": not no_postprocess, "overwrite": overwrite, "tta_transforms": transforms or "auto",
         "inputs": [str(path.resolve()) for path in inputs],
         "output_dir": str(output.resolve()), "output_format": output_format,
         "tta": tta or bool(transforms), "device": device, "devices": devices, "overlap": overlap,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
@@ -19,12 +19,14 @@ from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.files.plain_text import plain
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
 from MedSegTrainerLib.job_logging import EVENTS, LogReader, is_log_line
+from MedSegTrainerLib.results_file import advice
 
 if TYPE_CHECKING:
     from MedSegTrainerLib.metrics.units import Length
 
 Event = Mapping[str, Any]
 POLL_SECONDS = 0.2
+WORST_SHOWN = 10  # of the images that were segmented; results.csv has all
 SECONDS_BETWEEN_LINES = 60  # of progress where there is no terminal: a log file, a scheduler
 CLASSES_ON_A_LINE = 6
 FINDINGS_OF_A_SORT = 5
@@ -63,6 +65,7 @@ class JobView:
         self._epoch_now = ""
         self._last_line = 0.0
         self._findings: Counter[str] = Counter()
+        self._likely: list[Event] = []
         self._handlers: dict[str, Callable[[Event], None]] = {
             "stage": self._stage,
             "progress": self._progress,
@@ -73,6 +76,7 @@ class JobView:
             "found": self._finding,
             "case": self._case,
             "resumed": lambda e: self._line(f"Going on after epoch {e['epoch']}"),
+            "compared": lambda e: self._line(e["message"], "green"),
             "advised": self._advised,
             "recovered": lambda e: self._line(f"Note: {e['message']}", "yellow"),
             "suggested": lambda e: self._line(f"{e['case']}, slice {e['slice']} along {e['axis']}: {e['message']}"),
@@ -155,6 +159,8 @@ class JobView:
             self._line(f"{event['name']} could not be segmented: see the end", "red")
         else:
             self._line(f"{event['name']} -> {event['output']}")
+            if event.get("likely_dice") is not None:
+                self._likely.append(event)
 
     def _measured(self, event: Event) -> None:
         self._remove_bar()
@@ -162,12 +168,18 @@ class JobView:
 
     def _end(self, event: Event) -> None:
         self._remove_bar()
+        self._show_likely()
         self._line(event["message"], "bold")
         self.ended = True
 
     def _fail(self, event: Event) -> None:
         self._remove_bar()
+        self._show_likely()
         self.failure, self.ended = event, True
+
+    def _show_likely(self) -> None:
+        if self._likely:
+            self.console.print(likely_table(self._likely), highlight=False)
 
     def _remove_bar(self) -> None:
         if self._task is not None:
@@ -266,6 +278,20 @@ def metrics_table(metrics: Mapping[str, Mapping[str, float | None]], length: Len
     for name, values in metrics.items():
         means = [display_value(values[key], key, length) for key in titles]
         table.add_row(Text(plain(name)), *("-" if mean is None else f"{mean:.3f}" for mean in means))
+    return table
+
+
+def likely_table(cases: Sequence[Event]) -> Table:
+    """The likely Dice of images that were segmented, worst first, with words for those that somebody should look at."""
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for title in ("worst first", "likely Dice", "9 of 10 between", ""):
+        table.add_column(title, justify="right" if "Dice" in title else "left", no_wrap=title != "")
+    ordered = sorted(cases, key=lambda case: float(case["likely_dice"]))
+    for case in ordered[:WORST_SHOWN]:
+        between = f"{case['low']:.2f} and {case['high']:.2f}"
+        table.add_row(Text(plain(case["name"])), f"{case['likely_dice']:.2f}", between, advice(case["likely_dice"]))
+    if len(ordered) > WORST_SHOWN:
+        table.add_row(f"... and {len(ordered) - WORST_SHOWN} better ones", "", "", "see results.csv")
     return table
 
 

@@ -78,6 +78,9 @@ class ApplyConfig(JobConfig):
     uncertainty: bool = setting(
         False, "Write how unsure the result is: its entropy, and how far mirrorings and models disagree."
     )
+    likely_dice: bool = setting(
+        True, "Say how good each result probably is, as learnt from the held-out cases when the model was trained."
+    )
     postprocess: bool = setting(True, "Clean up as it helped on the validation cases when the model was trained.")
     largest_component: bool = setting(False, "Keep the largest connected piece of each class only.")
     fill_holes: bool = setting(False, "Fill background that is enclosed on all sides.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from MedSegTrainerLib.metrics.confusion import Confusion
 from MedSegTrainerLib.metrics.known_voxels import without_unknown
 from MedSegTrainerLib.metrics.metrics import METRICS, TOLERANCE_MM, Values, mean_dice, measure, outcome, summarize
 from MedSegTrainerLib.metrics.units import Length, common_length, length_of
+from MedSegTrainerLib.model.likely_dice import Likely
 
 SCHEMA_VERSION = 1
 FILE_SIDES = ("prediction", "reference", "image", "uncertainty")
@@ -47,6 +48,7 @@ class OutputSelection:
 
 
 EVERYTHING = OutputSelection()
+LikelyOf = Callable[[Mapping[str, Any]], Mapping[str, Mapping[str, Likely]]]
 
 
 def evaluate(
@@ -65,6 +67,7 @@ def evaluate(
     tolerance_mm: float = TOLERANCE_MM,
     overlapping: bool = False,
     label_names: Mapping[int, str] | None = None,
+    likely: LikelyOf = lambda results: {},
 ) -> dict[str, Any]:
     """Measures every pair and writes ``metrics.json``, ``metrics.csv``, ``summary.csv`` and ``report.html``.
 
@@ -75,7 +78,8 @@ def evaluate(
     should know. ignore_label: voxels of this value in a reference are taken as background on both sides
     and counted nowhere. tolerance_mm: of surface Dice. overlapping: whether the given classes do; without classes the
     files say it. There is no confusion table then. label_names: of values that no file names, where ``classes`` is
-    None.
+    None. likely: what was said of the Dice before it was known, by case and class, given what was measured (``cases``
+    and ``not_drawn`` of the document).
     Returns the document of ``metrics.json``. Its ``length`` is ``pixels`` or ``voxels`` where no file says how large
     they are: each is taken for 1 mm then, so that ``_mm`` counts them and ``_ml`` thousands of them.
     Raises DataError for unreadable files and for a prediction and a reference on different grids, StorageError where
@@ -92,6 +96,7 @@ def evaluate(
         pairs, named, classes is not None, ignore_label, tolerance_mm, emit, warnings, overlapping=overlapping
     )
     chosen = _distinct(named if classes is not None else _classes_of(measurements.values, named))
+    results = _results(measurements, chosen, overlapping=overlapping)
     document = {
         "schema_version": SCHEMA_VERSION,
         "title": title,
@@ -103,7 +108,8 @@ def evaluate(
         "notes": warnings.messages,
         "metrics": list(selection.metrics),
         "per_case": selection.per_case,
-        **_results(measurements, chosen, overlapping=overlapping),
+        **results,
+        "likely_dice": _told(likely(results), results["cases"]),
         "overlapping": overlapping,
         "label_forms": forms_json(pairs, named, ignore_label, overlapping=overlapping),
         "files": {pair.name: {side: _text(getattr(pair, side)) for side in FILE_SIDES} for pair in pairs},
@@ -326,6 +332,20 @@ def _results(measurements: _Measurements, classes: Sequence[LabelClass], *, over
         "confusion": None if overlapping else measurements.confusion.to_json(classes),
         "uncertainty": measurements.uncertainty.to_json(),
     }
+
+
+def _told(
+    likely: Mapping[str, Mapping[str, Likely]], cases: Mapping[str, Mapping[str, Values]]
+) -> dict[str, dict[str, Any]] | None:
+    """Of the cases and classes that were measured, what was said of them; None where nothing was."""
+    told = {
+        case: {
+            name: asdict(one) for name, one in by_class.items() if name in cases[case] and one.likely_dice is not None
+        }
+        for case, by_class in likely.items()
+        if case in cases
+    }
+    return {case: by_class for case, by_class in told.items() if by_class} or None
 
 
 def _overall(

@@ -41,15 +41,18 @@ def averaged(
     with_variance: bool,
     devices: Sequence[torch.device] = (),
     overlapping: bool = False,
+    watched: Sequence[Network] = (),
 ) -> Network:
     """All networks on all transforms of a window as one network.
 
     with_variance: adds the variance (the square of the standard deviation) as a last channel; a single prediction
     without it is passed on as it is: its logits. devices: of each network (``member_results``). overlapping: the
-    logits are those of sigmoids, not of one softmax.
+    logits are those of sigmoids, not of one softmax. watched: the same networks, which somebody looks at while they see
+    the first transform (``Agreement.watch``).
     """
+    first = watched or networks
     if len(networks) * len(transforms) == 1 and not with_variance and transforms[0] == IDENTITY:
-        return networks[0]
+        return first[0]
     count = len(networks) * len(transforms)
     pairs = 2 if overlapping else 1  # p and 1 - p vary alike
 
@@ -59,7 +62,7 @@ def averaged(
         squares: torch.Tensor | float = 0.0
         for transform in transforms:
             seen = transform.apply(windows)
-            for result in member_results(networks, seen, devices):
+            for result in member_results(first if transform == transforms[0] else networks, seen, devices):
                 logits = transform.undo(result.float())
                 logs = functional.logsigmoid(logits) if overlapping else functional.log_softmax(logits, dim=1)
                 mean = logs if mean is None else torch.logaddexp(mean, logs)

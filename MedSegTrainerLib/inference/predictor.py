@@ -19,6 +19,7 @@ from MedSegTrainerLib.data.samples.preprocess import prepare_image
 from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
+from MedSegTrainerLib.inference.agreement import Agreement, mean_agreement
 from MedSegTrainerLib.inference.canvas import Canvas, OverlappingCanvas, Prepared
 from MedSegTrainerLib.inference.ensemble import averaged, combine_groups, grouped, on_device, preparation_key
 from MedSegTrainerLib.inference.memory_fallback import Placement, lighter
@@ -98,14 +99,19 @@ class Predictor:
         on_window: OnWindow = lambda done, total: None,
         maps: MapSelection = NO_MAPS,
         spool: Path | None = None,
+        *,
+        with_agreement: bool = False,
     ) -> Prediction:
         """The label map, and the selected maps; probabilities wait in a temporary file in the folder ``spool``.
+
+        with_agreement: also looks at the image slightly changed, and says how far both agree; the label map stays as
+        it is.
 
         Where memory runs out it begins anew with less; raises MedSegError where nothing is left to be made smaller.
         """
         while True:
             try:
-                return self._attempt(prepared, on_window, maps, spool)
+                return self._attempt(prepared, on_window, maps, spool, with_agreement)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -134,12 +140,20 @@ class Predictor:
         free_memory(self.placement.device)
 
     @torch.inference_mode()
-    def _attempt(self, prepared: Prepared, on_window: OnWindow, maps: MapSelection, spool: Path | None) -> Prediction:
+    def _attempt(
+        self,
+        prepared: Prepared,
+        on_window: OnWindow,
+        maps: MapSelection,
+        spool: Path | None,
+        with_agreement: bool,
+    ) -> Prediction:
         with_variance = maps.uncertainty and self.result_count > 1
         target, channels = prepared.canonical.size_zyx, self.plan.out_channels + with_variance
         images = [prepared.images[preparation_key(plan)] for plan in self.trained]
         sources = [(image.shape[1], image.shape[2], image.shape[3]) for image in images]
         step = min(planes_at_once(channels, source, target) for source in sources)
+        looks = self._looks() if with_agreement else [[] for _ in self.groups]
         parts = [0.0] * len(images)
 
         def count(index: int, done: int, total: int) -> None:
@@ -147,7 +161,9 @@ class Predictor:
             on_window(*((done, total) if len(parts) == 1 else (round(PARTS * sum(parts) / len(parts)), PARTS)))
 
         chunks = [
-            onto_grid(self._slabs(index, image, with_variance, partial(count, index)), source, target, step)
+            onto_grid(
+                self._slabs(index, image, with_variance, partial(count, index), looks[index]), source, target, step
+            )
             for index, (image, source) in enumerate(zip(images, sources, strict=True))
         ]
         make = OverlappingCanvas if self.plan.overlapping else Canvas
@@ -157,20 +173,30 @@ class Predictor:
             values = [values for _, values in slabs]
             joined = combine_groups(values, counts, with_variance=with_variance, overlapping=self.plan.overlapping)
             canvas.add(slabs[0][0], joined)
-        return canvas.prediction()
+        prediction = canvas.prediction()
+        return (
+            replace(prediction, agreement=mean_agreement([one for group in looks for one in group]))
+            if with_agreement
+            else prediction
+        )
+
+    def _looks(self) -> list[list[Agreement]]:
+        """Of each network one, by group."""
+        return [[Agreement(package.plan) for package in group] for group in self.groups]
 
     def _slabs(
-        self, index: int, image: np.ndarray, with_variance: bool, on_window: OnWindow
+        self, index: int, image: np.ndarray, with_variance: bool, on_window: OnWindow, looks: Sequence[Agreement]
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        plan, placement = self.placement.plans[index], self.placement
+        plan, placement, networks = self.placement.plans[index], self.placement, self.networks[index]
         return predict_slabs(
             with_neighbours(torch.from_numpy(image).to(placement.device), plan.neighbour_slices),
             averaged(
-                self.networks[index],
+                networks,
                 self.transforms,
                 with_variance=with_variance,
                 devices=self.member_devices[index],
                 overlapping=plan.overlapping,
+                watched=[look.watch(network) for look, network in zip(looks, networks, strict=bool(looks))],
             ),
             channels=plan.out_channels + with_variance,
             patch=plan.patch_size,

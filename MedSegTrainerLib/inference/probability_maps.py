@@ -83,6 +83,7 @@ class Prediction:
 
     entropy: of the mean probabilities, 0 (sure) to 1 (all classes alike). std: over the members (``ensemble``).
     to_image: an array in canonical axes as an image on the grid of the input. slice_sums: along canonical axes.
+    agreement: of looks at the image, by class (``agreement``), where it was asked for.
     """
 
     labels: sitk.Image
@@ -91,6 +92,7 @@ class Prediction:
     std: np.ndarray | None = None
     probabilities: ProbabilitySpool | None = None
     slice_sums: SliceSums | None = None
+    agreement: list[float | None] | None = None
 
 
 def map_files(

@@ -38,12 +38,16 @@ from MedSegTrainerLib.inference.tta import choose_transforms
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, Outcome
 from MedSegTrainerLib.jobs.apply_inputs import Input, find_inputs
 from MedSegTrainerLib.jobs.apply_record import ABSENT, BY_HAND, SAME, ApplyRecord, model_checksum, recipe
+from MedSegTrainerLib.jobs.apply_results import ApplyResults, case_figures, class_results, likely_by_value
 from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.image_progress import UNITS_PER_CASE, image_progress
 from MedSegTrainerLib.jobs.pipeline import StopAskedError, overlapped
 from MedSegTrainerLib.model.data_profile import combine, unlike_text, unlike_training
+from MedSegTrainerLib.model.likely_dice import from_json as points_from_json
+from MedSegTrainerLib.model.likely_dice import joined_points
 from MedSegTrainerLib.model.package import load_members
 from MedSegTrainerLib.model.postprocessing import Cleaning, agreed, from_json, to_json
+from MedSegTrainerLib.results_file import CaseResult
 
 logger = logging.getLogger(__name__)
 
@@ -94,8 +98,9 @@ def run_apply(config: ApplyConfig, context: JobContext) -> Outcome:
     context.owner.update(state="running", stage="apply")
     for task in tasks:
         if task not in left:
-            emit(CaseDone(name=task.item.name, output=str(task.output)))
+            work.tell(record.result(task.output) or _unknown(task), str(task.output))
     failures, done = work.all_of(left)
+    work.results.write()
     if done < len(left):
         done_in_all = len(tasks) - len(left) + done
         return Outcome(
@@ -104,6 +109,19 @@ def run_apply(config: ApplyConfig, context: JobContext) -> Outcome:
     if failures:
         raise DataError(f"{len(failures)} of {len(tasks)} images were not segmented:\n" + "\n".join(failures))
     return Outcome(message=f"{len(tasks)} label maps are in {config.output_dir}", result=config.output_dir)
+
+
+def _unknown(task: Task) -> CaseResult:
+    """Of a label map that is there, made by a version that said nothing of it."""
+    return CaseResult(name=task.item.name, label_map=task.output.name, image=str(task.item.files[0]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _About:
+    """What is known of an image before it is segmented. is_unlike: those of the training."""
+
+    warnings: list[str]
+    is_unlike: bool
 
 
 class _Work:
@@ -122,6 +140,9 @@ class _Work:
         self.folder, self.emit, self.context, self.total = context.folder, context.emit, context, total
         self.maps = MapSelection(probabilities=config.probabilities, uncertainty=config.uncertainty)
         self.data = combine([package.data for package in predictor.packages])
+        points = joined_points([package.likely_dice for package in predictor.packages]) if config.likely_dice else {}
+        self.points, self.said = points_from_json(points), dict[Path, CaseResult]()
+        self.results = ApplyResults(record.folder, record.kept_results())
         self.next_index, self.started = 0, time.monotonic()
 
     def all_of(self, tasks: Sequence[Task]) -> tuple[list[str], int]:
@@ -131,14 +152,20 @@ class _Work:
             count += 1
             item, output = done.item.item, done.item.output
             if done.error is None:
-                self.emit(CaseDone(name=item.name, output=str(output), seconds=round(done.seconds, 2)))
+                self.tell(self.said.pop(output), str(output), round(done.seconds, 2))
                 continue
             reason = failure_text(done.error, self.folder)
             failures.append(reason if str(item.files[0]) in reason else f"{item.files[0]}: {reason}")
-            self.emit(CaseDone(name=item.name, error=failures[-1]))
+            self.tell(CaseResult(name=item.name, image=str(item.files[0]), error=failures[-1]))
         return failures, count
 
-    def read(self, task: Task) -> tuple[Prepared, list[str]]:
+    def tell(self, result: CaseResult, output: str | None = None, seconds: float = 0.0) -> None:
+        """Writes what is known of an image, and says that it is done, or that it failed."""
+        self.results.add(result)
+        figures = {key: getattr(result, key) for key in ("likely_dice", "low", "high")}
+        self.emit(CaseDone(name=result.name, output=output, seconds=seconds, error=result.error or None, **figures))
+
+    def read(self, task: Task) -> tuple[Prepared, _About]:
         channels = read_channels(task.item.files)
         refuse_several_slices(channels[0].GetSize(), task.output)
         self.predictor.refuse_other_channels(channels)
@@ -146,13 +173,14 @@ class _Work:
         two_placements = _two_placements(task, Geometry.of(channels[0]))
         warnings = [f"{task.item.name}: {text}" for text in (filled, *clipping_text(channels), two_placements) if text]
         unlike = unlike_text(task.item.name, unlike_training(channels, self.predictor.plan, self.data))
-        return self.predictor.prepare(channels), [*warnings, *([unlike] if unlike else [])]
+        about = _About(warnings=[*warnings, *([unlike] if unlike else [])], is_unlike=unlike is not None)
+        return self.predictor.prepare(channels), about
 
-    def predict(self, task: Task, content: tuple[Prepared, list[str]]) -> tuple[Prediction, list[str]]:
-        prepared, warnings = content
+    def predict(self, task: Task, content: tuple[Prepared, _About]) -> tuple[Prediction, _About]:
+        prepared, about = content
         if self.folder.stop_requested():
             raise StopAskedError
-        for message in warnings:
+        for message in about.warnings:
             self.emit(Warned(message=message))
         show = image_progress(self.context, self.next_index, self.total, self.started)
         self.next_index += 1
@@ -162,17 +190,31 @@ class _Work:
             if done < windows and self.folder.stop_requested():
                 raise StopAskedError
 
-        return self.predictor.segment(prepared, on_window, self.maps, self.record.folder), warnings
+        prediction = self.predictor.segment(
+            prepared, on_window, self.maps, self.record.folder, with_agreement=bool(self.points)
+        )
+        return prediction, about
 
-    def write(self, task: Task, content: tuple[Prediction, list[str]]) -> None:
-        prediction, warnings = content
+    def write(self, task: Task, content: tuple[Prediction, _About]) -> None:
+        prediction, about = content
         self.record.begin(task.maps.values())
         image = task.item.files[0]
         write_maps(prediction, task.maps, self.predictor.plan.classes, image)
         plan = self.predictor.plan
         labels = cleaned_up(prediction.labels, self.cleanings, overlapping=plan.overlapping)
-        write_result(cleaned(labels, self.config, plan), task.output, plan, image)
-        self.record.add(task.output, task.maps.values(), task.recipe, warnings)
+        labels = cleaned(labels, self.config, plan)
+        write_result(labels, task.output, plan, image)
+        likely = likely_by_value(plan.classes, self.points, prediction.agreement, unlike=about.is_unlike)
+        result = CaseResult(
+            name=task.item.name,
+            label_map=task.output.name,
+            image=str(image),
+            warnings=about.warnings,
+            classes=class_results(labels, image, plan.classes, likely, overlapping=plan.overlapping),
+            **case_figures(likely),
+        )
+        self.record.add(task.output, task.maps.values(), task.recipe, result)
+        self.said[task.output] = result
 
 
 def failure_text(error: Exception, folder: JobFolder) -> str:

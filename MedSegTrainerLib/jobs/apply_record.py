@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.files.json_input import parse_json
 from MedSegTrainerLib.model.package import ModelPackage
+from MedSegTrainerLib.results_file import CaseResult, case_from_json
 
 RECORD = "made.jsonl"
 ABSENT, SAME, OTHER, BY_HAND = "absent", "same", "other", "by hand"
@@ -32,6 +34,7 @@ class ApplyRecord:
         self.folder, self.path = folder, folder / RECORD
         self.contents: dict[str, str] = {}  # file to what identifies its content, or '' while it is being made
         self.recipes: dict[str, str] = {}  # label map to recipe
+        self.results: dict[str, CaseResult] = {}  # label map to what was said of it
         lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
         for line in lines:
             try:
@@ -56,12 +59,22 @@ class ApplyRecord:
         if files:
             self._append({"files": files})
 
-    def add(self, label_map: Path, maps: Iterable[Path], recipe: str, warnings: Sequence[str] = ()) -> None:
-        """Says that all files of a result are whole; ``warnings``: those of the image, for who looks later."""
+    def kept_results(self) -> list[CaseResult]:
+        """What was said of the label maps that are still there as they were made."""
+        paths = {name: self.folder / name for name in self.results}
+        return [self.results[name] for name, path in paths.items() if path.is_file() and self._is_ours(path)]
+
+    def result(self, label_map: Path) -> CaseResult | None:
+        """What was said of a label map when it was made; None of older versions."""
+        return self.results.get(self._name(label_map))
+
+    def add(self, label_map: Path, maps: Iterable[Path], recipe: str, result: CaseResult) -> None:
+        """Says that all files of a result are whole; ``result``: what is known of it, for who looks later."""
         files = {self._name(file): f"{file.stat().st_size} bytes" for file in maps}
         files[self._name(label_map)] = checksum(label_map)
-        notes = {"warnings": list(warnings)} if warnings else {}
-        self._append({"label_map": self._name(label_map), "recipe": recipe, "files": files, **notes})
+        notes = {"warnings": result.warnings} if result.warnings else {}
+        line = {"label_map": self._name(label_map), "recipe": recipe, "files": files, **notes, "result": asdict(result)}
+        self._append(line)
 
     def _is_ours(self, file: Path) -> bool:
         content = self.contents.get(self._name(file))
@@ -76,6 +89,9 @@ class ApplyRecord:
         files = {str(name): str(content) for name, content in line["files"].items()}
         if "recipe" in line:
             self.recipes[str(line["label_map"])] = str(line["recipe"])
+            result = case_from_json(line.get("result"))
+            if result is not None and result.label_map == line["label_map"]:
+                self.results[result.label_map] = result
         self.contents |= files
 
     def _append(self, line: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ from MedSegTrainerLib.job import STOP_NOW, Outcome
 from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.fold_scheduler import FoldRuns, fold_workers
 from MedSegTrainerLib.jobs.folds import CrossValidation, prepare
+from MedSegTrainerLib.model.likely_dice import from_json, joined_points, leave_one_out
 from MedSegTrainerLib.model.package import load_package, save_ensemble
 
 
@@ -89,6 +90,7 @@ def conclude(cross_validation: CrossValidation, done: Sequence[int], emit: Emit)
         ignore_label=plan.ignore_label,
         overlapping=plan.overlapping,
         notes=_left_out(cross_validation),
+        likely=lambda results: leave_one_out(from_json(joined_points([member.likely_dice for member in members]))),
     )
     text = next_case_text(document["overall"]["case_mean_dice"], halves=scores if cross_validation.halved else ())
     cases = sorted(names)

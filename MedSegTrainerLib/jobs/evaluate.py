@@ -21,6 +21,7 @@ from MedSegTrainerLib.evaluation.labelled_references import with_labelled_parts
 from MedSegTrainerLib.evaluation.masked_references import masked_pairs, with_masks
 from MedSegTrainerLib.evaluation.overlapping_pairs import with_forms
 from MedSegTrainerLib.evaluation.segment_names import named_classes
+from MedSegTrainerLib.evaluation.told_results import told_beside
 from MedSegTrainerLib.events import Emit
 from MedSegTrainerLib.job import Outcome
 from MedSegTrainerLib.jobs.context import JobContext
@@ -59,6 +60,7 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
         pairs = masked_pairs(predictions, labels, listen) or pair_folders(predictions, labels, listen)
     pairs = with_labelled_parts(with_forms(pairs), config)
     pairs = with_uncertainty(pairs, predictions, config.uncertainty, listen)
+    told = told_beside(predictions, pairs, listen)
     output_dir = Path(config.output_dir)
     facts = {"Predictions": config.predictions, "References": config.labels or "those of the data set"}
     classes, ignored, overlapping = None, config.ignore_label, False
@@ -91,6 +93,7 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
         tolerance_mm=config.surface_tolerance_mm,
         overlapping=overlapping,
         label_names=names,
+        likely=lambda results: told,
     )
     return str(output_dir / "report.html")
 

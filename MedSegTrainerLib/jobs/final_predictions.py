@@ -1,8 +1,9 @@
-"""The best model on the files of held-out cases: their label maps, and which clean-up of them helps."""
+"""The best model on the files of held-out cases: their label maps, how far looks agree, and which clean-up helps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -16,10 +17,21 @@ from MedSegTrainerLib.imaging.label_maps import labelled_parts
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.inference.postprocess_search import CleaningStudy, cleaned_up
 from MedSegTrainerLib.inference.predictor import Predictor
+from MedSegTrainerLib.inference.probability_maps import Prediction
 from MedSegTrainerLib.inference.result_files import read_result, write_result
 from MedSegTrainerLib.model.postprocessing import Cleaning
 
 MOST_STUDIED = 10  # validation cases that are predicted for the sake of the clean-up alone
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Held-out cases as files, what was done to each class of them, and by the name of the case how far looks at it
+    agreed on each class (``inference.agreement``)."""
+
+    pairs: list[Pair]
+    cleanings: list[Cleaning]
+    agreements: dict[str, list[float | None]]
 
 
 def predict_files(
@@ -30,19 +42,20 @@ def predict_files(
     count: Callable[[], None],
     *,
     is_late: Callable[[], bool] = lambda: False,
-) -> tuple[list[Pair], list[Cleaning]]:
-    """Writes the label maps of ``cases`` into the folder, and says what to do to each class of them, which was done.
+) -> HeldOut:
+    """Writes the label maps of ``cases`` into the folder, cleaned up as it helps.
 
     studied: the validation cases that the clean-up is chosen with. Where they are not ``cases``, the first few are
     predicted too, until it is late. count: called after each of ``cases``.
     """
     plan, search = predictor.plan, CleaningStudy(predictor.plan.classes, overlapping=predictor.plan.overlapping)
     names = {case.name for case in studied}
-    pairs = []
+    pairs, agreements = [], {}
     for case in cases:
-        labels = _predict(predictor, case, search if case.name in names else None)
+        prediction = _predict(predictor, case, search if case.name in names else None, with_agreement=True)
+        agreements[case.name] = prediction.agreement or []
         output = folder / f"{case.name}.seg.nrrd"
-        write_result(labels, output, plan)
+        write_result(prediction.labels, output, plan)
         pairs.append(case_pair(case, output, plan.ignore_label))
         count()
     others = names.isdisjoint(case.name for case in cases)
@@ -55,13 +68,16 @@ def predict_files(
         for pair in pairs:
             labels = cleaned_up(read_result(pair.prediction, plan), cleanings, overlapping=plan.overlapping)
             write_result(labels, pair.prediction, plan)
-    return pairs, cleanings
+    return HeldOut(pairs=pairs, cleanings=cleanings, agreements=agreements)
 
 
-def _predict(predictor: Predictor, case: Case, search: CleaningStudy | None) -> sitk.Image:
-    """The label map of a case, which goes into the study where there is one."""
+def _predict(
+    predictor: Predictor, case: Case, search: CleaningStudy | None, *, with_agreement: bool = False
+) -> Prediction:
+    """What the model predicts of a case, whose label map goes into the study where there is one."""
     channels = read_channels(case.images)
-    labels = predictor.predict(channels)
+    prediction = predictor.segment(predictor.prepare(channels), with_agreement=with_agreement)
+    labels = prediction.labels
     if search is not None:
         reference = read_labels_onto(case, channels[0], predictor.plan.ignore_label)
         predicted, expected = sitk.GetArrayFromImage(labels), sitk.GetArrayFromImage(reference)
@@ -70,4 +86,4 @@ def _predict(predictor: Predictor, case: Case, search: CleaningStudy | None) -> 
         _, expected = labelled_parts(predicted, expected, ignored)
         expected = as_class(expected, [item.value for item in predictor.plan.classes])
         search.add(predicted, expected, Geometry.of(labels).spacing_zyx, case.drawn, known)
-    return labels
+    return prediction

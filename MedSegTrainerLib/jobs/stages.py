@@ -57,15 +57,16 @@ def scan_data(
     """Finds, divides and reads the cases; raises DataError with all that is wrong, and warns of what is doubtful.
 
     folder: of a training job, which goes on with the cases that it began with. start: the model that it begins as,
-    whose cases are not held out.
+    whose held-out cases stay held out, and whose others train.
     """
-    dataset, split = cases_of_job(config.data, folder, emit, start.trained if start else None)
+    of_job = cases_of_job(config.data, folder, emit, start.cases if start else None)
+    dataset, split = of_job.dataset, of_job.split
     used = [case for case in dataset.cases if case.name in {*split.train, *split.val, *split.test}]
     count = counter("scan", f"Checking {len(used)} cases ({dataset.layout})", len(used), emit)
     ignored = dataset.ignore_label
     is_new = folder is not None and not folder.used_cases_file.exists()
     with ThreadPoolExecutor(max_workers=1) as beside:  # at the same time: the disk gives the bytes once for both
-        record = beside.submit(record_cases, dataset, split) if is_new else None
+        record = beside.submit(record_cases, dataset, split, of_job.contents) if is_new else None
         examination = examine_cases(
             used, count, num_workers=config.data.num_workers, ignore_label=ignored, label_names=dataset.label_names
         )

@@ -38,8 +38,9 @@ from MedSegTrainerLib.model.lineage import lineage
 from MedSegTrainerLib.model.package import load_members
 from MedSegTrainerLib.model.postprocessing import agreed, from_json
 from MedSegTrainerLib.suggestion.case_slices import case_slices, choose_axis
-from MedSegTrainerLib.suggestion.choose import choose, sees_anything
-from MedSegTrainerLib.suggestion.words import NOTHING_SEEN
+from MedSegTrainerLib.suggestion.choose import choose
+from MedSegTrainerLib.suggestion.rankings import sees_anything
+from MedSegTrainerLib.suggestion.words import nothing_seen_text
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +186,7 @@ def _suggest(config: SuggestConfig, predictor: Predictor, looked_at: Sequence[Lo
     cases, plan = [one.slices for one in looked_at], predictor.plan
     rounds = min(len(lineage(package.training)) for package in predictor.packages)
     picks = choose(cases, config.ranking, config.count, config.seed, rounds)
-    notes = [] if sees_anything(cases) else [NOTHING_SEEN]
+    notes = [] if sees_anything(cases) else [nothing_seen_text(config.ranking)]
     if len(picks) < config.count:
         notes.append(f"{len(picks)} slices are suggested, not {config.count}: no more are there that nobody has drawn.")
     for note in notes:

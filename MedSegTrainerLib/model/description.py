@@ -28,6 +28,7 @@ HEAD, ENTRIES = (
         "data": dict,
         "curves": list,
         "postprocessing": list,
+        "likely_dice": dict,
     },
 )
 NOT_READ = (  # of a zip that is damaged or locked, whatever it is compressed with

@@ -34,6 +34,7 @@ from MedSegTrainerLib.model.description import (
     parse_description,
     read_description,
 )
+from MedSegTrainerLib.model.likely_dice import joined_points, refuse_misfits
 from MedSegTrainerLib.model.postprocessing import from_json
 from MedSegTrainerLib.model.weights_file import load_weights
 from MedSegTrainerLib.networks import build_network
@@ -50,6 +51,7 @@ class ModelPackage:
     data: what its training images were like, as ``data_profile.describe`` gives it.
     curves: a point for each validation.
     postprocessing: what clean-up of label maps helps each class (``postprocessing.to_json``), with figures.
+    likely_dice: how far looks at held-out cases agreed, and their Dice (``likely_dice.to_json``); {} of older models.
     """
 
     plan: Plan
@@ -59,6 +61,7 @@ class ModelPackage:
     data: dict[str, Any] = field(default_factory=dict)
     curves: list[dict[str, Any]] = field(default_factory=list)
     postprocessing: list[dict[str, Any]] = field(default_factory=list)
+    likely_dice: dict[str, Any] = field(default_factory=dict)
 
     def build(self) -> nn.Module:
         """The network with its weights, in evaluation mode; raises ModelError where they do not fit."""
@@ -95,7 +98,13 @@ def save_ensemble(
         _write_weights(member, folder, name)
     data = combine([member.data for member in members])
     combined = replace(
-        members[0], training=dict(training), metrics=dict(metrics), data=data, curves=[], postprocessing=[]
+        members[0],
+        training=dict(training),
+        metrics=dict(metrics),
+        data=data,
+        curves=[],
+        postprocessing=[],
+        likely_dice=joined_points([member.likely_dice for member in members]),
     )
     listed = [{"weights": name, **_entries(member)} for member, name in zip(members, names, strict=True)]
     _write_description(members, {**_head(), **_entries(combined), "members": listed}, folder)
@@ -155,6 +164,7 @@ def _entries(package: ModelPackage) -> dict[str, Any]:
         "data": package.data,
         "curves": package.curves,
         "postprocessing": package.postprocessing,
+        **({"likely_dice": package.likely_dice} if package.likely_dice else {}),
     }
 
 
@@ -181,6 +191,7 @@ def _member(entry: Mapping[str, Any], opened: Opened, path: Path) -> ModelPackag
         cleaned = {item.value for item in from_json(attributes.get("postprocessing", []))}
         if cleaned - {item.value for item in plan.classes}:
             raise ModelError("postprocessing cleans classes that the plan does not have")
+        refuse_misfits(attributes.get("likely_dice", {}), [item.value for item in plan.classes])
         shapes = state_shapes(plan.architecture, plan.network)
     except ModelError as error:
         raise damaged(path, str(error)) from None

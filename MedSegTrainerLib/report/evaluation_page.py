@@ -19,6 +19,7 @@ from MedSegTrainerLib.metrics.units import SHORT, display_metric
 from MedSegTrainerLib.report.bland_altman import agreement, draw_agreement, draw_volumes
 from MedSegTrainerLib.report.curves import draw_curves
 from MedSegTrainerLib.report.formatting import hex_color, number, signed
+from MedSegTrainerLib.report.likely_plot import draw_likely, likely_text, told_and_measured
 from MedSegTrainerLib.report.plots import draw_boxes, draw_confusion, draw_uncertainty, percent, uncertainty_text
 from MedSegTrainerLib.report.selected_cases import show_cases, worst_first
 from MedSegTrainerLib.report.slice_pictures import ERROR_COLORS, ERROR_TITLES
@@ -79,6 +80,7 @@ def render(document: Mapping[str, Any]) -> str:
         **_volumes(document, colors),
         **_confusion(document),
         **_uncertainty(document),
+        **_likely(document, colors),
         curves=Markup(draw_curves(document["curves"], colors)) if document["curves"] else None,
         assignments=assignments([Remedy(**remedy) for advice in document["advice"] for remedy in advice["remedies"]]),
     )
@@ -152,6 +154,13 @@ def _confusion(document: Mapping[str, Any]) -> dict[str, Any]:
         "confusion": Markup(draw_confusion(table["labels"], row_shares(table))),
         "confusions": largest_confusions(table, CONFUSIONS_LISTED),
     }
+
+
+def _likely(document: Mapping[str, Any], colors: Mapping[str, str]) -> dict[str, Any]:
+    told = told_and_measured(document)
+    if not told:
+        return {"likely": None, "likely_text": ""}
+    return {"likely": Markup(draw_likely(told, colors)), "likely_text": likely_text(told)}
 
 
 def _uncertainty(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,8 @@ TEXT_STYLE: dict[str, Any] = {
     "fontsize": 7.5,
     "path_effects": [withStroke(linewidth=2, foreground="#000000")],
 }
-OPACITY = 0.45
+OPACITY, MOST_OPAQUE = 0.45, 0.85
+LEAST_BRIGHTEST = 0.1  # an uncertainty below it is none, however sure the model is elsewhere
 PREDICTED_LINE = "#ffffff"
 NO_IMAGE_GREY = 0.11
 AIR_HU = -900  # a volume that goes as low as this is CT in Hounsfield units
@@ -262,9 +263,9 @@ def _show_outline(ax: Axes, view: View, classes: Sequence[LabelClass], brightest
     """The prediction as lines over the image, and where ``brightest`` is given the uncertainty in colours under them:
     the more opaque, the less sure."""
     if brightest is not None and view.uncertainty is not None:
-        strength = np.clip(view.uncertainty / brightest, 0, 1)
+        strength = np.clip(view.uncertainty / max(brightest, LEAST_BRIGHTEST), 0, 1)
         layer = colormaps["magma"](strength)
-        layer[..., 3] = strength**0.5
+        layer[..., 3] = strength * MOST_OPAQUE
         ax.imshow(layer, extent=_extent(view), interpolation="nearest")
     for item in classes:
         _outline(ax, view, view.where(view.prediction, item.value), _rgb(item))

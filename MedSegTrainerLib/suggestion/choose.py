@@ -11,7 +11,7 @@ import numpy as np
 
 from MedSegTrainerLib.config.rankings import RANKINGS
 from MedSegTrainerLib.suggestion.case_slices import CaseSlices
-from MedSegTrainerLib.suggestion.rankings import Scores, Turn
+from MedSegTrainerLib.suggestion.rankings import Scores, Turn, sees_anything
 from MedSegTrainerLib.suggestion.spread import Spread
 
 UNLIKE_SHARE = 3  # of so many slices one is in an image that is unlike all so far, where there is one
@@ -49,7 +49,7 @@ def choose(cases: Sequence[CaseSlices], ranking: str, count: int, seed: int, rou
         place = _best(scores, spread, unlike) if unlike_left else None
         is_unlike = place is not None
         unlike_left -= is_unlike
-        place = place or _best_of_all(scores, spread)
+        place = place or _best_of_all(cases, scores, spread)
         if place is None:
             break
         spread.take(*place)
@@ -57,15 +57,11 @@ def choose(cases: Sequence[CaseSlices], ranking: str, count: int, seed: int, rou
     return picks
 
 
-def sees_anything(cases: Sequence[CaseSlices]) -> bool:
-    """Whether the model sees any class in any image."""
-    return any(bool(case.seen.any()) for case in cases)
-
-
-def _best_of_all(scores: Scores, spread: Spread) -> tuple[int, int] | None:
-    """The highest score where a slice may be suggested; less is asked for where none may."""
-    everywhere = [True] * len(scores.of_case)
-    anything = Scores(of_case=[np.where(np.isfinite(of), of, -1.0) for of in scores.of_case])
+def _best_of_all(cases: Sequence[CaseSlices], scores: Scores, spread: Spread) -> tuple[int, int] | None:
+    """The highest score where a slice may be suggested; less is asked for where none may, and in the end any slice by
+    its entropy."""
+    everywhere = [True] * len(cases)
+    anything = Scores(of_case=[case.entropy for case in cases])
     while True:
         place = _best(scores, spread, everywhere)
         if place is not None:

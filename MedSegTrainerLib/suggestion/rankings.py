@@ -40,12 +40,14 @@ class Scores:
 
 
 def random_foreground(turn: Turn) -> Scores:
-    """Each image alike, and in it each slice in which the model sees something."""
+    """Each image alike, and in it each slice in which the model sees something; each slice where it sees nothing in any
+    image."""
     order = turn.generator.permutation(len(turn.cases))
+    blind = not sees_anything(turn.cases)
     scores = []
     for case, place in zip(turn.cases, order, strict=True):
         chance = place + turn.generator.random(len(case.seen))
-        scores.append(np.where(case.seen, chance, -np.inf))
+        scores.append(np.where(case.seen | blind, chance, -np.inf))
     return Scores(of_case=scores)
 
 
@@ -72,6 +74,11 @@ def class_order(cases: Sequence[CaseSlices]) -> list[int]:
     predicted = sum(case.voxels.sum(axis=1) * case.axis.voxel_mm2 for case in cases)
     share = in_doubt / np.maximum(predicted, NOTHING)
     return [int(index) for index in np.argsort(-share, kind="stable")]
+
+
+def sees_anything(cases: Sequence[CaseSlices]) -> bool:
+    """Whether the model sees any class in any image."""
+    return any(bool(case.seen.any()) for case in cases)
 
 
 def unsure_area(case: CaseSlices) -> np.ndarray:

@@ -20,8 +20,8 @@ class Spread:
     def __init__(self, cases: Sequence[CaseSlices], count: int) -> None:
         self.cases, self.count = cases, count
         free = sum(not case.drawn.all() for case in cases)
-        self.share = math.ceil(count / free) if free else 0
-        self.gaps = [_gap(case, self.share) for case in cases]
+        self.share = max(1, count // free) if free else 0
+        self.gaps = [_gap(case, math.ceil(count / max(1, free))) for case in cases]
         self.taken: list[list[int]] = [[] for _ in cases]
 
     def open_slices(self, index: int) -> np.ndarray:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from MedSegTrainerLib.config.rankings import RANKINGS
 from MedSegTrainerLib.suggestion.case_slices import CaseSlices
 from MedSegTrainerLib.suggestion.choose import Pick
 
 NEARLY_AS_MUCH = 0.8  # of the doubt about the class that a slice was chosen for: others are named too
 MOST_NAMED = 3
-NOTHING_SEEN = (
-    "The model sees none of its classes in any of these images, so that nothing tells where drawing helps most: slices "
-    "are chosen {how}. See that the images are of the kind that the model was trained on, or draw what it is to find."
-)
+
+
+def nothing_seen_text(ranking: str) -> str:
+    """A note where the model sees no class in any image. ranking: that was asked for."""
+    how = "at random" if RANKINGS[ranking].reason == "random" else "by their entropy alone"
+    return (
+        f"The model sees none of its classes in any of these images, so slices are chosen {how}. See that the images "
+        "are of the kind that the model was trained on; else draw what it is to find in some of them."
+    )
 
 
 def reason_text(pick: Pick, case: CaseSlices, names: Sequence[str], unseen: Sequence[int] = ()) -> str:

@@ -206,7 +206,7 @@ def _measure_files(learner: Learner, cases: Sequence[Case], folder: JobFolder, w
     with watch.stage("inference"):
         if cases:
             predictor = Predictor(ModelPackage(plan=plan, weights=learner.average.weights), learner.device)
-            pairs, _ = predict_files(predictor, cases, cases, folder.report / "predictions", lambda: None)
+            pairs = predict_files(predictor, cases, cases, folder.report / "predictions", lambda: None).pairs
     with watch.stage("report"):
         if pairs:
             evaluate(pairs, plan.classes, folder.report, _unheard, title="bench", ignore_label=plan.ignore_label)

@@ -11,6 +11,17 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.jobs.apply_record import ABSENT, BY_HAND, OTHER, SAME, ApplyRecord, model_checksum, recipe
 from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
+from MedSegTrainerLib.results_file import CaseResult, ClassResult
+
+RESULT = CaseResult(
+    name="a",
+    label_map="a.nrrd",
+    warnings=["a is unlike the training images"],
+    likely_dice=0.8,
+    low=0.6,
+    high=0.9,
+    classes=[ClassResult(name="liver", likely_dice=0.8, low=0.6, high=0.9, volume_ml=1421.3)],
+)
 
 
 @pytest.fixture
@@ -25,9 +36,18 @@ def files(tmp_path: Path) -> tuple[Path, list[Path]]:
 
 class TestApplyRecord:
     def test_the_same_recipe_is_the_same_result(self, tmp_path: Path, files: tuple[Path, list[Path]]) -> None:
-        ApplyRecord(tmp_path).add(*files, "r1")
+        ApplyRecord(tmp_path).add(*files, "r1", RESULT)
         assert ApplyRecord(tmp_path).state(*files, "r1") == SAME
         assert ApplyRecord(tmp_path).state(*files, "r2") == OTHER
+
+    def test_what_was_said_of_a_result_is_kept_while_it_is_as_it_was_made(
+        self, tmp_path: Path, files: tuple[Path, list[Path]]
+    ) -> None:
+        ApplyRecord(tmp_path).add(*files, "r1", RESULT)
+        assert ApplyRecord(tmp_path).result(files[0]) == RESULT
+        assert ApplyRecord(tmp_path).kept_results() == [RESULT]
+        files[0].write_bytes(b"LABELS")
+        assert ApplyRecord(tmp_path).kept_results() == []
 
     def test_what_nobody_noted_was_made_by_hand(self, tmp_path: Path, files: tuple[Path, list[Path]]) -> None:
         assert ApplyRecord(tmp_path).state(*files, "r1") == BY_HAND
@@ -37,7 +57,7 @@ class TestApplyRecord:
     def test_what_was_changed_since_counts_as_made_by_hand(
         self, tmp_path: Path, files: tuple[Path, list[Path]]
     ) -> None:
-        ApplyRecord(tmp_path).add(*files, "r1")
+        ApplyRecord(tmp_path).add(*files, "r1", RESULT)
         files[0].write_bytes(b"LABELS")  # of the same length
         assert ApplyRecord(tmp_path).state(*files, "r1") == BY_HAND
 
@@ -47,15 +67,15 @@ class TestApplyRecord:
         assert ApplyRecord(tmp_path).state(*files, "r1") == ABSENT
 
     def test_a_missing_part_is_not_the_same(self, tmp_path: Path, files: tuple[Path, list[Path]]) -> None:
-        ApplyRecord(tmp_path).add(*files, "r1")
+        ApplyRecord(tmp_path).add(*files, "r1", RESULT)
         files[1][0].unlink()
         assert ApplyRecord(tmp_path).state(*files, "r1") == OTHER
 
     def test_a_torn_line_is_passed_over(self, tmp_path: Path, files: tuple[Path, list[Path]]) -> None:
-        ApplyRecord(tmp_path).add(*files, "r1")
+        ApplyRecord(tmp_path).add(*files, "r1", RESULT)
         with (tmp_path / "made.jsonl").open("ab") as stream:
             stream.write(b'{"label_map": "a.nr')
-        ApplyRecord(tmp_path).add(files[0], [], "r2")
+        ApplyRecord(tmp_path).add(files[0], [], "r2", RESULT)
         assert ApplyRecord(tmp_path).state(files[0], [], "r2") == SAME
 
 
