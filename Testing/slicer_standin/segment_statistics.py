@@ -115,7 +115,10 @@ def _sizes(plugin: str, inside: np.ndarray, voxel: float) -> dict[str, Any]:
 
 
 def _intensities(node: Any, segment: str, volume: Any) -> dict[str, Any]:
+    displays = set(slicer.util.getNodesByClass("vtkMRMLLabelMapVolumeDisplayNode"))
     inside = slicer.util.arrayFromSegmentBinaryLabelmap(node, segment, volume) > 0
+    for left in set(slicer.util.getNodesByClass("vtkMRMLLabelMapVolumeDisplayNode")) - displays:
+        slicer.mrmlScene.RemoveNode(left)
     values = slicer.util.arrayFromVolume(volume)[inside]
     sizes = _sizes(SCALARS, inside, float(np.prod(volume.GetSpacing())))
     if not values.size:

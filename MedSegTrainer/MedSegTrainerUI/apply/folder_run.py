@@ -21,7 +21,8 @@ from MedSegTrainerLib.config import ApplyConfig
 from MedSegTrainerLib.errors import JobError, MedSegError, StorageError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerUI.apply.likely_dice import RESULTS, CaseResult, file_stamp, read_results
+from MedSegTrainerLib.results_file import RESULTS, CaseResult, read_results
+from MedSegTrainerUI.apply.likely_dice import file_stamp
 from MedSegTrainerUI.jobs.job_list import JobList
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
 from MedSegTrainerUI.jobs.stop_request import StopRequest
@@ -98,7 +99,7 @@ class FolderRun:
         return self.read()
 
     def read(self) -> bool:
-        """Reads the results where they have changed since. Raises JobError."""
+        """Reads the results where they have changed since. Raises UsageError."""
         stamp = file_stamp(self.output / RESULTS)
         if stamp is None or stamp == self._stamp:
             return False

@@ -214,6 +214,7 @@ class NextToLabel:
         _go_to(one, volume)
         self.tell(_told(own, prediction), "note")
         self.panel.show_result(prediction)
+        self.panel.refresh()
         self.edit(own, volume)
 
     # -- following the job

@@ -70,7 +70,7 @@ def _load(segmentation: SegmentationNode, volume: VolumeNode) -> Node:
         raise DataError(
             _("There is no uncertainty of {name} any more: apply the model again.").format(name=segmentation.GetName())
         )
-    name = slicer.mrmlScene.GenerateUniqueName(_("{volume} uncertainty").format(volume=volume.GetName()))
+    name = _("{volume} uncertainty").format(volume=volume.GetName())
     try:
         node = slicer.util.loadVolume(file, {"name": name, "show": False, "singleFile": True})
     except RuntimeError:
