@@ -101,7 +101,7 @@ class ManyVolumes:
         self._restoring = True
         try:
             self.ui.sourceSelector.setCurrentIndex(int(parameters.manySource == DICOM))
-            self.ui.formatSelector.setCurrentIndex(max(0, self.ui.formatSelector.findData(parameters.manyFormat)))
+            self.ui.formatSelector.setCurrentIndex(int(parameters.manyFormat == FORMATS[1]))
             self.ui.folderPathLineEdit.setCurrentPath(parameters.manyFolder)
             self.ui.outputPathLineEdit.setCurrentPath(parameters.manyOutput)
         finally:
@@ -139,7 +139,6 @@ class ManyVolumes:
             "Volumes in millilitres and mean intensities of all segments, in a table of the scene: loads one result "
             "after the other."
         ))  # fmt: skip
-        allow(ui.showFolderButton, "", _("Opens the folder with the results."))
         if run is not None and self.working:
             ui.stopButton.enabled = not run.stopping
             ui.manyProgressBar.value = round(1000 * run.watch.progress)

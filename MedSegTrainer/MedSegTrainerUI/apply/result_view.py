@@ -127,9 +127,6 @@ class ResultView:
             "Nothing is drawn where it is sure."
         ))  # fmt: skip
         ui.unsureButton.checked = is_shown(node)
-        allow(ui.statisticsButton, "", _(
-            "Volumes in millilitres and mean intensities of the segments of all these results, in a table of the scene."
-        ))  # fmt: skip
 
     def node(self) -> SegmentationNode:
         """The chosen segmentation, None where there is none."""

@@ -27,6 +27,7 @@ from MedSegTrainerUI.shared.tables import Cell, ChangedCells, prepare
 from MedSegTrainerUI.slicer_types import SegmentationNode, Ui, VolumeNode
 
 VOLUME, SLICE, WHY = range(3)
+NAME_WIDTH = 90  # pixels: the rest is for the words beside it
 Edit = Callable[[SegmentationNode, VolumeNode], None]
 
 
@@ -56,7 +57,7 @@ class NextToLabel:
         ui = self.ui
         ui.suggestionsTable.setColumnCount(3)
         ui.suggestionsTable.setHorizontalHeaderLabels([_("Volume"), _("Slice"), _("Why")])
-        prepare(ui.suggestionsTable, [VOLUME, WHY])
+        prepare(ui.suggestionsTable, [WHY], {VOLUME: NAME_WIDTH})
         self._cells = ChangedCells(ui.suggestionsTable)
         ui.suggestButton.connect("clicked(bool)", self.onSuggest)
         ui.suggestStopButton.connect("clicked(bool)", self.onStop)
@@ -102,7 +103,7 @@ class NextToLabel:
         ui, card, cases = self.ui, self._model(), self._cases()
         reason = self._why_not(card, cases)
         ui.suggestLabel.text = reason or _(
-            "{model} looks at {count} volumes that are not drawn, or in slices only."
+            "{model} looks at the volumes that are not drawn, or in slices only: {count}."
         ).format(model=model_name(card.path) if card else "", count=len(cases))
         tip = _("The model segments them, and says where drawing would teach it most. That takes as long as Apply.")
         allow(ui.suggestButton, reason, tip)

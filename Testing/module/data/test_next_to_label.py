@@ -120,7 +120,7 @@ def ask(panel, next_, *suggestions):
 def test_what_is_missing_is_said(panel, next_, make_volume, make_segmentation, environment, volume):
     ui = next_.ui
     panel.refresh()
-    assert ui.suggestLabel.text == "liver-tumor looks at 1 volumes that are not drawn, or in slices only."
+    assert ui.suggestLabel.text == "liver-tumor looks at the volumes that are not drawn, or in slices only: 1."
     assert ui.suggestButton.enabled
     make_segmentation("CT-seg", volume, {"liver": np.ones(SHAPE)})
     panel.refresh()
@@ -211,7 +211,7 @@ def test_a_case_that_is_drawn_everywhere_and_maps_are_not_looked_at(
     next_.ui.suggestionsTable.cellClicked(0, 0)
     assert next_.opened[0][1] is other
     panel.refresh()
-    assert next_.ui.suggestLabel.text == "liver-tumor looks at 1 volumes that are not drawn, or in slices only."
+    assert next_.ui.suggestLabel.text == "liver-tumor looks at the volumes that are not drawn, or in slices only: 1."
 
 
 def test_a_failure_is_one_message(panel, next_, volume, environment):
