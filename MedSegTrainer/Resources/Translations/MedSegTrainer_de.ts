@@ -77,7 +77,7 @@
     </message>
     <message>
         <source>Uncertainty</source>
-        <translation type="unfinished"></translation>
+        <translation>Unsicherheit</translation>
     </message>
     <message>
         <source>Keeps for each result where the model was unsure: a volume that can be shown below it.</source>
@@ -97,7 +97,7 @@
     </message>
     <message>
         <source>Many volumes</source>
-        <translation type="unfinished"></translation>
+        <translation>Viele Volumina</translation>
     </message>
     <message>
         <source>Applies the model to all images of a folder, or to patients of the DICOM database, without loading them.</source>
@@ -137,7 +137,7 @@
     </message>
     <message>
         <source>Show uncertainty</source>
-        <translation type="unfinished"></translation>
+        <translation>Unsicherheit zeigen</translation>
     </message>
     <message>
         <source>Shows where the model is unsure, under the segments: from red, a little, to white, very. Nothing is drawn where it is sure.</source>
@@ -304,7 +304,7 @@
     </message>
     <message>
         <source>Next to label</source>
-        <translation type="unfinished"></translation>
+        <translation>Als Nächstes zeichnen</translation>
     </message>
     <message>
         <source>Where drawing would help most, as a model that you have trained sees it.</source>
@@ -2030,7 +2030,7 @@
     </message>
     <message>
         <source>Likely Dice</source>
-        <translation type="unfinished"></translation>
+        <translation>Dice vermutlich</translation>
     </message>
     <message>
         <source>Result</source>
@@ -2132,7 +2132,7 @@
     </message>
     <message>
         <source>{model} is being applied to many images.</source>
-        <translation type="unfinished"></translation>
+        <translation>{model} wird auf viele Bilder angewendet.</translation>
     </message>
     <message>
         <source>Choose a model.</source>
@@ -2579,7 +2579,7 @@
     </message>
     <message>
         <source>axial</source>
-        <translation type="unfinished">axial</translation>
+        <translation>axial</translation>
     </message>
     <message>
         <source>coronal</source>
