@@ -76,7 +76,7 @@ class TestEstimate:
             inside.append(low <= dice <= high)
         assert 0.85 <= np.mean(inside) <= 0.95
 
-    def test_many_cases_teach_the_slope_and_few_keep_to_1(self) -> None:
+    def test_many_cases_teach_the_slope_and_few_keep_to_what_is_usual(self) -> None:
         many, few = points(*drawn(200, 0, slope=0.3)), points((0.92, 0.88), (0.921, 0.87))
         fall = [known(estimate(taught, 0.92))[0] - known(estimate(taught, 0.7))[0] for taught in (many, few)]
         assert fall[0] < 0.15 < 0.25 < fall[1]
