@@ -18,7 +18,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from MedSegTrainerLib.config.job_settings import ApplyConfig, CrossValidateConfig, EvaluateConfig
+from MedSegTrainerLib.config.job_settings import ApplyConfig, CrossValidateConfig, EvaluateConfig, SuggestConfig
 from MedSegTrainerLib.config.overrides import with_settings
 from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import JobConfig, TrainConfig
@@ -28,6 +28,7 @@ from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.run import run_job
+from MedSegTrainerLib.jobs.suggestions import FILE as SUGGESTIONS
 from MedSegTrainerLib.model.package import ModelPackage, load_members, load_package
 from MedSegTrainerLib.results_file import CaseResult, read_results
 from MedSegTrainerLib.workflow.document import read_workflow
@@ -83,6 +84,15 @@ def apply(model: AnyPath, inputs: Sequence[AnyPath], output: AnyPath, **settings
     return [Path(event["output"]) for event in events if event["kind"] == "case" and event["output"]]
 
 
+def suggest(model: AnyPath, inputs: Sequence[AnyPath], output: AnyPath, **settings: Any) -> dict[str, Any]:
+    """Says which slices of images (files or folders of them) to draw next and returns what ``suggestions.json`` holds;
+    a page with pictures, predictions and uncertainty lie beside it. Settings: those of ``SuggestConfig``."""
+    paths = {"model": _absolute(model), "inputs": [_absolute(path) for path in inputs], "output_dir": _absolute(output)}
+    _run(Path(output) / "job", parse_config(SuggestConfig, {**paths, **settings}))
+    document: dict[str, Any] = read_json_file(Path(output) / SUGGESTIONS)
+    return document
+
+
 def results(output: AnyPath) -> list[CaseResult]:
     """What ``apply`` said of the images whose label maps are in ``output``, worst first: the likely Dice with its 90 %
     interval, of the image and of each class, with volumes, warnings and errors. Raises UsageError."""
@@ -125,6 +135,8 @@ def _training(data: AnyPath, settings: Mapping[str, Any]) -> dict[str, Any]:
     if "data_dir" in values.setdefault("data", {}):
         raise UsageError(f"data_dir: the folder with the data is {data} already. Leave one of them out.")
     values["data"]["data_dir"] = _absolute(data)
+    if isinstance(values["data"].get("cache_dir"), str) and values["data"]["cache_dir"]:
+        values["data"]["cache_dir"] = _absolute(values["data"]["cache_dir"])
     return values
 
 

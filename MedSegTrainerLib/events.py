@@ -47,6 +47,15 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """The cases of a stage ('scan' or 'prepare') are ready: so many were ``prepared`` now, and ``found`` were there."""
+
+    stage: str
+    prepared: int
+    found: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """``done`` of ``total`` units of the current stage are finished."""
 
@@ -110,6 +119,18 @@ class Best:
     mean_dice: float | None
     monitor: str = "val_dice"
     value: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """How good a training made the model that it began as; ``start`` is that model as it came, ``best`` the best epoch.
+
+    Each is {'val_dice': mean Dice, 'dice': {class: Dice}, 'cases': [...]}, on the same held-out cases.
+    """
+
+    message: str
+    start: dict[str, Any]
+    best: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +208,16 @@ class CaseDone:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Suggested:
+    """A slice should be drawn next, and why. ``slice``, from 0, and ``axis`` are those of ``suggestions.json``."""
+
+    case: str
+    axis: str
+    slice: int
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """Results of the final evaluation: class to metric to mean; ``length`` as in ``metrics.json``."""
 
@@ -225,17 +256,20 @@ EVENT_KINDS: dict[str, type] = {
     "started": Started,
     "stage": Stage,
     "progress": Progress,
+    "prepared": Prepared,
     "planned": Planned,
     "warned": Warned,
     "epoch": Epoch,
     "validated": Validated,
     "best": Best,
+    "compared": Compared,
     "resumed": Resumed,
     "advised": Advised,
     "recovered": Recovered,
     "rates": RatesTried,
     "found": Found,
     "case": CaseDone,
+    "suggested": Suggested,
     "measured": Measured,
     "finished": Finished,
     "stopped": Stopped,

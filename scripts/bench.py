@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NAMES = ("train", "augment", "preprocess", "infer", "stages", "limit", "nnunet")
 """Modules of ``benchmarks``, each with ``comparisons(material)`` of two sides that share one table, or with
 ``section(material, arguments)``, a part of the document of its own, and ``show(section)``, its table; or with both."""
-ON_REQUEST = ("dice", "labels", "sure")  # take too long to be done unasked
+ON_REQUEST = ("dice", "labels", "loop", "sure")  # take too long to be done unasked
 VOLUME, SMOKE_VOLUME = (96, 160, 160), (24, 64, 64)  # (z, y, x)
 
 
@@ -32,7 +32,13 @@ def main() -> int:
 
 def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="how often each side is timed (default: 7)")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=7,
+        metavar="N",
+        help="how often each side is timed, or slices are drawn (default: 7)",
+    )
     parser.add_argument("--only", default=",".join(NAMES), metavar="NAMES", help="of " + ",".join(NAMES + ON_REQUEST))
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="a folder with labelled volumes of your own")
@@ -45,6 +51,7 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     _add_dice(parser.add_argument_group("dice: time to the Dice of MONAI's DynUNet recipe"))
     _add_labels(parser.add_argument_group("labels: what gaps in labels cost, on --data with its --split-file"))
+    _add_loop(parser.add_argument_group("loop: Dice over slices that are drawn as suggested; takes options of labels"))
     _add_sure(parser.add_argument_group("sure: the likely Dice of a model's results, on the --data it was trained on"))
     arguments = parser.parse_args(argv)
     arguments.only = arguments.only.split(",")
@@ -85,13 +92,28 @@ def _add_dice(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_labels(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--arms", nargs="+", metavar="ARM", default=["complete"], help="see benchmarks/labels.py")
+    group.add_argument("--arms", nargs="+", metavar="ARM", help="see benchmarks/labels.py; of loop: rankings")
     group.add_argument("--draws", type=int, default=5, metavar="N", help="of training cases and seeds (default: 5)")
     group.add_argument("--cases", type=int, default=40, metavar="N", help="that a draw trains on (default: 40)")
     group.add_argument("--epochs", type=int, default=75, metavar="N", help="of each training (default: 75)")
     group.add_argument("--samples", type=int, default=80, metavar="N", help="patches of an epoch (default: 80)")
     group.add_argument("--slice-axis", choices=("x", "y", "z"), default="y", help="of drawn slices (default: y)")
     group.add_argument("--set", action="append", metavar="NAME=VALUE", default=[], help="setting of all trainings")
+
+
+def _add_loop(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--first-cases", type=int, default=3, metavar="N", help="that are drawn whole (default: 3)")
+    group.add_argument("--slices", type=int, default=5, metavar="N", help="drawn in a round (default: 5)")
+    group.add_argument("--steps", type=int, default=500, metavar="N", help="of each training (default: 500)")
+    group.add_argument("--loop-minutes", type=float, metavar="M", help="of each training, in place of --steps")
+    group.add_argument(
+        "--first-draw",
+        type=int,
+        default=0,
+        metavar="N",
+        help="to begin with, where processes share the draws (default: 0)",
+    )
+    group.add_argument("--target", type=float, default=0.86, metavar="DICE", help="to count slices to (default: 0.86)")
 
 
 def _add_sure(group: argparse._ArgumentGroup) -> None:

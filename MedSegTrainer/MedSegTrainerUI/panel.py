@@ -25,11 +25,12 @@ from MedSegTrainerUI.jobs.job_list import JobList
 from MedSegTrainerUI.panel_view import SectionView
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.case_rows import CaseRow, read_rows
+from MedSegTrainerUI.scene.result_origin import is_result
 from MedSegTrainerUI.scene.segment_classes import SegmentClass, find_classes
 from MedSegTrainerUI.shared.row_breaks import RowBreaks
 from MedSegTrainerUI.shared.section_folding import SectionFolding
 from MedSegTrainerUI.shared.tab_order import set_tab_order
-from MedSegTrainerUI.slicer_types import Node, Widget
+from MedSegTrainerUI.slicer_types import Node, SegmentationNode, Widget
 from MedSegTrainerUI.train.section import TrainSection
 
 TIMER_MILLISECONDS = 500
@@ -92,6 +93,10 @@ class Panel(VTKObservationMixin):
         """The classes to train, as the user named, merged and left them out."""
         return find_classes(self.rows(), self.class_names())
 
+    def show_result(self, segmentation: SegmentationNode) -> None:
+        """What a model drew, and another section brought into the scene, is listed in section 3."""
+        self.apply.shown.add(segmentation)
+
     def setParameterNode(self, parameters: Parameters | None) -> None:
         """Parameters or None, while the scene is being closed."""
         before = self.train.job.watched
@@ -117,7 +122,8 @@ class Panel(VTKObservationMixin):
             ended.state == "finished" or (ended.state == "stopped" and ended.measured is not None)
         )
         added = {row.segmentation for row in self.all_rows()}
-        waiting = any(node not in added for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"))
+        drawn = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        waiting = any(node not in added and not is_result(node) for node in drawn)
         return {
             "environment": self.environment.ready,
             "data": bool(self.rows()) and self.data.ready and not waiting,

@@ -15,7 +15,7 @@ from MedSegTrainerUI.jobs.job_list import JobList
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.segment_classes import SegmentClass
-from MedSegTrainerUI.slicer_types import Widget
+from MedSegTrainerUI.slicer_types import SegmentationNode, Widget
 
 
 class EnvironmentView(Protocol):
@@ -36,7 +36,8 @@ class EnvironmentView(Protocol):
 
 
 class DataView(Protocol):
-    """The training data, for the other sections. classes: those to learn, as they were when last looked at."""
+    """The training data, for the other sections. classes: those to learn, as they were when last looked at. add: rows,
+    in place of those of the same volumes. look_again: with the next refresh, whatever the scene says."""
 
     @property
     def classes(self) -> Sequence[SegmentClass]: ...
@@ -44,6 +45,10 @@ class DataView(Protocol):
     def problem(self) -> str: ...
 
     def tell(self, text: str, severity: str = "error") -> None: ...
+
+    def add(self, new: Sequence[CaseRow]) -> None: ...
+
+    def look_again(self) -> None: ...
 
 
 class PanelView(Protocol):
@@ -75,6 +80,8 @@ class PanelView(Protocol):
     def classes(self) -> list[SegmentClass]: ...
 
     def changing(self) -> AbstractContextManager[None]: ...
+
+    def show_result(self, segmentation: SegmentationNode) -> None: ...
 
     def refresh(self) -> None: ...
 

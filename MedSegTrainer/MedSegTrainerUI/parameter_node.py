@@ -30,6 +30,9 @@ class Parameters:
     refused ("refuse").
     startModel: the model that a training begins with, '' for none. startRename: JSON object, a class to the classes of
     that model that it was, by other names. startAdapt: what of the model does not fit is left.
+    uncertainty: whether results get a map of how unsure they are. manySource: what many images are, those of a folder
+    ("folder") or series of the DICOM database ("dicom"); manyFolder, manyOutput: paths, '' for none; manyFormat: the
+    type of the files.
     checkJob, trainingJob: names in the folder of jobs: the newest check of the data, and the training that is watched.
     """
 
@@ -48,6 +51,11 @@ class Parameters:
     largestComponent: bool = False
     fillHoles: bool = False
     minimumSize: float = 0.0
+    uncertainty: bool = False
+    manySource: str = "folder"
+    manyFolder: str = ""
+    manyOutput: str = ""
+    manyFormat: str = "seg.nrrd"
     outputSegmentation: vtkMRMLSegmentationNode
     evaluatePrediction: vtkMRMLSegmentationNode
     evaluateReference: vtkMRMLSegmentationNode

@@ -12,6 +12,7 @@ import typer
 from MedSegTrainerLib.cli.options import (
     Adapt,
     Budget,
+    Cache,
     ConfigFile,
     Data,
     Device,
@@ -69,6 +70,7 @@ def plan(
     start_from: StartModel = None,
     rename: Rename = None,
     adapt: Adapt = False,
+    cache: Cache = None,
     settings: Settings = None,
 ) -> None:
     """Show what training would do, and why, without doing it."""
@@ -81,6 +83,7 @@ def plan(
         folds=folds,
         val_split=val_split,
         split_file=split_file,
+        cache_dir=cache,
     ) + start_assignments(start_from, rename, adapt)
     resolved = read_train_config(data, config, [*given, *(settings or [])])
 

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from MedSegTrainerLib import __version__
-from MedSegTrainerLib.cli import apply, data, evaluate, jobs, machine, models, support, train
+from MedSegTrainerLib.cli import apply, data, evaluate, jobs, machine, models, suggest, support, train
 from MedSegTrainerLib.cli.shared import console, error_console
 from MedSegTrainerLib.cli.verbose import with_verbose
 from MedSegTrainerLib.errors import MedSegError, UsageError, system_error_text
@@ -25,6 +25,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plan": data.plan,
     "find-lr": train.find_lr,
     "apply": apply.apply,
+    "suggest": suggest.suggest,
     "evaluate": evaluate.evaluate,
     "compare": evaluate.compare,
     "card": models.card,

@@ -87,5 +87,13 @@ Rename = Annotated[
 Adapt = Annotated[
     bool, typer.Option("--adapt", help="Go on with what can be kept where that model does not fit the data.")
 ]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        metavar="DIR",
+        help="Folder shared by jobs, where prepared cases are found again by the content of their files.",
+    ),
+]
 NewJob = Annotated[Path, typer.Option("-o", "--output", metavar="JOB", help="New folder for model, curves and report.")]
 Job = Annotated[Path, typer.Argument(help="Job folder: the -o of train, or the folder 'job' in the -o of apply.")]

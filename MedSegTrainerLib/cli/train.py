@@ -14,6 +14,7 @@ from MedSegTrainerLib.cli.options import (
     DATA_HELP,
     Adapt,
     Budget,
+    Cache,
     ConfigFile,
     Data,
     Device,
@@ -63,6 +64,7 @@ def train(
     start_from: StartModel = None,
     rename: Rename = None,
     adapt: Adapt = False,
+    cache: Cache = None,
     settings: Settings = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the job in the output folder.")] = False,
     create: Annotated[
@@ -84,6 +86,7 @@ def train(
         folds=folds,
         val_split=val_split,
         split_file=split_file,
+        cache_dir=cache,
         devices=None if resume else devices,
     ) + start_assignments(start_from, rename, adapt)
     if resume:
@@ -123,6 +126,7 @@ def cross_validate(
     split_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON list of folds, each with two lists 'train' and 'val'.")
     ] = None,
+    cache: Cache = None,
     settings: Settings = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the folds in the output folder.")] = False,
 ) -> None:
@@ -132,7 +136,15 @@ def cross_validate(
     segmented by the model that did not see it. With up to four cases each is held out once, a single one is cut into
     halves. Apply the result, an ensemble of all folds, as any other model.
     """
-    given = as_assignments(type=model, budget=budget, epochs=epochs, device=device, folds=folds, split_file=split_file)
+    given = as_assignments(
+        type=model,
+        budget=budget,
+        epochs=epochs,
+        device=device,
+        folds=folds,
+        split_file=split_file,
+        cache_dir=cache,
+    )
     if resume:
         if data is not None or config is not None or given or settings:
             raise UsageError(
@@ -169,6 +181,7 @@ def find_lr(
     folds: Folds = None,
     val_split: ValSplit = None,
     split_file: SplitFile = None,
+    cache: Cache = None,
     settings: Settings = None,
     steps: Annotated[int, typer.Option(metavar="N", help="Steps of training, each with a higher rate.")] = 200,
     lowest: Annotated[float, typer.Option(metavar="RATE", help="Learning rate to begin with.")] = 1e-7,
@@ -188,6 +201,7 @@ def find_lr(
         folds=folds,
         val_split=val_split,
         split_file=split_file,
+        cache_dir=cache,
     ) + (settings or [])
     values = {
         "train": asdict(read_train_config(data, config, given)),

@@ -3,8 +3,10 @@
 from MedSegTrainerLib.config.job_settings import (
     ApplyConfig,
     CrossValidateConfig,
+    DrawnSlices,
     EvaluateConfig,
     FindRateConfig,
+    SuggestConfig,
     VerifyConfig,
     job_document,
 )
@@ -21,7 +23,7 @@ from MedSegTrainerLib.config.settings import (
 )
 
 __all__ = [
-    "SCHEMA_VERSION", "ApplyConfig", "Auto", "CrossValidateConfig", "DataConfig", "EvaluateConfig",
-    "FindRateConfig", "JobConfig", "LossConfig", "NetworkConfig", "OptimizerConfig", "TrainConfig", "TrainerConfig",
-    "VerifyConfig", "job_document",
+    "SCHEMA_VERSION", "ApplyConfig", "Auto", "CrossValidateConfig", "DataConfig", "DrawnSlices",
+    "EvaluateConfig", "FindRateConfig", "JobConfig", "LossConfig", "NetworkConfig", "OptimizerConfig", "SuggestConfig",
+    "TrainConfig", "TrainerConfig", "VerifyConfig", "job_document",
 ]  # fmt: skip

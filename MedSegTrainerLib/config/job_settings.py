@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from MedSegTrainerLib.config.rankings import RANKINGS
 from MedSegTrainerLib.config.result_formats import RESULT_FORMATS
 from MedSegTrainerLib.config.settings import MOST_DEVICES, SCHEMA_VERSION, Auto, JobConfig, TrainConfig, setting
 
 if TYPE_CHECKING:  # a type checker knows no names that come from a registry
     FormatName = str
+    RankingName = str
 else:
     FormatName = Literal[tuple(RESULT_FORMATS)]
+    RankingName = Literal[tuple(RANKINGS)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +96,44 @@ class ApplyConfig(JobConfig):
         minimum=1,
         maximum=MOST_DEVICES,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnSlices:
+    """Slices of an image that somebody has drawn. axis: of the patient, across them. slices: along the axis of the
+    file's own array that is nearest to it, counted from 0."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    axis: Literal["x", "y", "z"]
+    slices: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuggestConfig(JobConfig):
+    """A job of kind ``suggest``: which slices of which images should be drawn next."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+    KIND: ClassVar[str] = "suggest"
+    CHECK: ClassVar[str] = "MedSegTrainerLib.config.contradictions:suggest_contradictions"
+
+    model: str = setting("", "Model package: a folder, its zip, a job folder, or that of a cross-validation.")
+    models: list[str] = setting([], "More models of the same classes, which are averaged with it.")
+    inputs: list[str] = setting([], "Images, or folders of images.")
+    cases: dict[str, list[str]] = setting({}, "More inputs, under names of their own: a file for each channel.")
+    output_dir: str = setting("", "Where the suggestions go, with predictions and uncertainty of all images.")
+    count: int = setting(5, "How many slices are suggested.", minimum=1, maximum=1000)
+    ranking: RankingName = setting("class-stratified", "How they are chosen.")
+    slice_axis: Literal["auto", "x", "y", "z"] = setting(
+        "auto",
+        "Axis of the patient across the slices; 'auto': of an image with drawn slices theirs, else that of the slices "
+        "a 2D model sees, else that of the thickest slices.",
+    )
+    drawn: dict[str, DrawnSlices] = setting(
+        {}, "Slices that are drawn already and never suggested, by the name of the image."
+    )
+    seed: int = setting(0, "Every random draw follows from this number.", minimum=0, maximum=2**53)
+    device: str = setting("auto", "auto, cpu, cuda, cuda:1, ... or mps.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,6 +132,13 @@ class DataConfig:
         "auto", "Axis of the patient along which slices of a 2D network lie; 'auto': that of the thickest slices."
     )
     cache: Literal["auto", "disk", "memory", "device"] = setting("auto", "Where preprocessed volumes are kept.")
+    cache_dir: str = setting(
+        "",
+        "Folder shared by jobs, where prepared cases are found again by the content of their files. Empty: none.",
+    )
+    cache_gb: float = setting(
+        20.0, "Size of that folder in GB; what was not used for longest goes first.", minimum=0, maximum=1e6
+    )
     num_workers: int | Auto = setting(
         "auto", "Volumes that are read and prepared at the same time.", minimum=0, maximum=512
     )

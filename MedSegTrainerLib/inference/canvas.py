@@ -19,6 +19,7 @@ from MedSegTrainerLib.imaging.class_bits import class_bit
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.inference.ensemble import InputKey
 from MedSegTrainerLib.inference.probability_maps import MapSelection, Prediction, ProbabilitySpool
+from MedSegTrainerLib.inference.slice_sums import SliceSums
 
 NO_NUMBERS = (
     "The network's result is no number at some voxels, and no label map was written. Its weights or the intensities of "
@@ -109,7 +110,7 @@ class OverlappingCanvas:
 
 
 class _MapsBeside:
-    """Uncertainty and probabilities, as far as they are wanted."""
+    """Uncertainty, probabilities and sums over slices, as far as they are wanted."""
 
     def __init__(
         self, prepared: Prepared, classes: int, maps: MapSelection, *, with_variance: bool, spool: Path | None
@@ -117,6 +118,7 @@ class _MapsBeside:
         self.prepared, shape = prepared, prepared.canonical.size_zyx
         self.entropy = np.zeros(shape, np.float16) if maps.uncertainty else None
         self.std = np.zeros(shape, np.float16) if with_variance else None
+        self.slice_sums = SliceSums(classes, shape) if maps.slice_sums else None
         self.spool = None
         if maps.probabilities and spool is not None:
             self.spool = ProbabilitySpool(classes, shape, spool)
@@ -128,14 +130,17 @@ class _MapsBeside:
             self.entropy[planes] = entropy.clamp(0, 1).cpu().numpy()
         if self.std is not None:
             self.std[planes] = variance[0].clamp(0, 1).sqrt().cpu().numpy()
+        if self.slice_sums is not None:
+            self.slice_sums.add(first, p)
         if self.spool is not None:
             self.spool.write(first, p.cpu().numpy())
 
     def prediction(self, labels: np.ndarray) -> Prediction:
         to_image = partial(_onto_original, prepared=self.prepared)
         return Prediction(
-            labels=to_image(labels), to_image=to_image, entropy=self.entropy, std=self.std, probabilities=self.spool
-        )
+            labels=to_image(labels), to_image=to_image, entropy=self.entropy, std=self.std, probabilities=self.spool,
+            slice_sums=self.slice_sums,
+        )  # fmt: skip
 
 
 def _onto_original(array: np.ndarray, *, prepared: Prepared) -> sitk.Image:

@@ -19,6 +19,7 @@ import SimpleITK as sitk
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.imaging.write import write_volume
+from MedSegTrainerLib.inference.slice_sums import SliceSums
 
 FULL = np.iinfo(np.uint16).max  # a probability of 1 in a spool: steps of 0.000015
 ENTROPY, STD = "entropy", "spread"  # in the names of files
@@ -27,12 +28,15 @@ PROBABILITY_FOLDER, UNCERTAINTY_FOLDER = "probabilities", "uncertainty"
 
 @dataclass(frozen=True, kw_only=True)
 class MapSelection:
+    """slice_sums: not a map, but what all slices come to (``Prediction.slice_sums``)."""
+
     probabilities: bool = False
     uncertainty: bool = False
+    slice_sums: bool = False
 
     @property
     def any(self) -> bool:
-        return self.probabilities or self.uncertainty
+        return self.probabilities or self.uncertainty or self.slice_sums
 
 
 NO_MAPS = MapSelection()
@@ -78,8 +82,8 @@ class Prediction:
     """What a model predicts: ``labels`` on the grid of the image. Maps are (z, y, x) in canonical axes or None.
 
     entropy: of the mean probabilities, 0 (sure) to 1 (all classes alike). std: over the members (``ensemble``).
-    to_image: an array in canonical axes as an image on the grid of the input. agreement: of looks at the image, of each
-    class (``agreement``), where it was asked for.
+    to_image: an array in canonical axes as an image on the grid of the input. slice_sums: along canonical axes.
+    agreement: of looks at the image, by class (``agreement``), where it was asked for.
     """
 
     labels: sitk.Image
@@ -87,6 +91,7 @@ class Prediction:
     entropy: np.ndarray | None = None
     std: np.ndarray | None = None
     probabilities: ProbabilitySpool | None = None
+    slice_sums: SliceSums | None = None
     agreement: list[float | None] | None = None
 
 

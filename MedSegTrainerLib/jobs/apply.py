@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from MedSegTrainerLib.config.result_formats import RESULT_FORMATS
 from MedSegTrainerLib.data.checks.hot_voxels import clipping_text
 from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError, system_error_text
-from MedSegTrainerLib.events import CaseDone, Progress, Stage, Warned
+from MedSegTrainerLib.events import CaseDone, Stage, Warned
 from MedSegTrainerLib.hardware.device import choose_device, describe, devices_of_models
 from MedSegTrainerLib.hardware.memory import is_out_of_memory
 from MedSegTrainerLib.imaging.geometry import Geometry
@@ -40,6 +40,7 @@ from MedSegTrainerLib.jobs.apply_inputs import Input, find_inputs
 from MedSegTrainerLib.jobs.apply_record import ABSENT, BY_HAND, SAME, ApplyRecord, model_checksum, recipe
 from MedSegTrainerLib.jobs.apply_results import ApplyResults, case_figures, class_results, likely_by_value
 from MedSegTrainerLib.jobs.context import JobContext
+from MedSegTrainerLib.jobs.image_progress import UNITS_PER_CASE, image_progress
 from MedSegTrainerLib.jobs.pipeline import StopAskedError, overlapped
 from MedSegTrainerLib.model.data_profile import combine, unlike_text, unlike_training
 from MedSegTrainerLib.model.likely_dice import from_json as points_from_json
@@ -49,8 +50,6 @@ from MedSegTrainerLib.model.postprocessing import Cleaning, agreed, from_json, t
 from MedSegTrainerLib.results_file import CaseResult
 
 logger = logging.getLogger(__name__)
-
-UNITS_PER_CASE = 1000  # progress counts parts of a case, so that one large volume moves too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +182,7 @@ class _Work:
             raise StopAskedError
         for message in about.warnings:
             self.emit(Warned(message=message))
-        show = _progress(self.context, self.next_index, self.total, self.started)
+        show = image_progress(self.context, self.next_index, self.total, self.started)
         self.next_index += 1
 
         def on_window(done: int, windows: int) -> None:
@@ -318,20 +317,3 @@ def _announced(total: int, left: int, cleanings: Sequence[Cleaning]) -> str:
     present = f", {total - left} of {total} are there already" if left < total else ""
     done = f". Clean-up that helped on validation cases: {'; '.join(c.text() for c in cleanings)}" if cleanings else ""
     return f"Segmenting images ({left}{present}){done}"
-
-
-def _progress(context: JobContext, index: int, total: int, began: float) -> Callable[[int, int], None]:
-    """Tells, once a second, how far the image with this index is, and how long the rest takes at the same pace."""
-    last = 0.0
-
-    def show(done: int, windows: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last > 1 or done == windows:
-            last = now
-            reached, all_of_it = int(UNITS_PER_CASE * (index + done / windows)), total * UNITS_PER_CASE
-            eta = round((now - began) / reached * (all_of_it - reached), 1) if reached else None
-            context.emit(Progress(done=reached, total=all_of_it, eta_seconds=eta))
-            context.owner.update(progress=reached / all_of_it, eta_seconds=eta)
-
-    return show

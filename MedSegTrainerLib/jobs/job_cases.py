@@ -3,49 +3,60 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from MedSegTrainerLib.config.settings import DataConfig
+from MedSegTrainerLib.data.case_contents import CaseRecord, contents_of
 from MedSegTrainerLib.data.dataset import Dataset, IncompleteError
 from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.data.splits.split import Split, split_dataset
-from MedSegTrainerLib.data.splits.used_cases import UsedCases, content_of_cases, read_used_cases
+from MedSegTrainerLib.data.splits.used_cases import UsedCases, read_used_cases
 from MedSegTrainerLib.errors import JobError, some
 from MedSegTrainerLib.events import Emit, Warned
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.model.description import DESCRIPTION
-from MedSegTrainerLib.model.lineage import TrainedCases
+from MedSegTrainerLib.model.lineage import EarlierCases
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobCases:
+    """Data set and division of a training. contents: of the cases whose files were read for it, by name."""
+
+    dataset: Dataset
+    split: Split
+    contents: Mapping[str, CaseRecord] = field(default_factory=dict)
 
 
 def cases_of_job(
-    config: DataConfig, folder: JobFolder | None, emit: Emit, trained: TrainedCases | None = None
-) -> tuple[Dataset, Split]:
-    """Data set and division of a training; raises DataError where the cases that it began with are others now.
+    config: DataConfig, folder: JobFolder | None, emit: Emit, earlier: EarlierCases | None = None
+) -> JobCases:
+    """The cases of a training; raises DataError where those that it began with are others now.
 
-    folder: of its job, None where there is none yet. trained: cases of the model that it begins as, which are held out
-    only where nothing else is there to be, or somebody wants it so; that is warned of.
+    folder: of its job, None where there is none yet. earlier: cases of the model that it begins as. Those that it held
+    out stay held out; those that trained it are held out only where nothing else is there to be, or somebody wants it
+    so; that is warned of.
     """
     used = None if folder is None else read_used_cases(folder.used_cases_file)
     if used is not None:
-        dataset, split = cases_as_begun(used, config, emit, "train"), used.split
-        seen = trained.among(used.cases) if trained else frozenset()
+        dataset, split, contents = cases_as_begun(used, config, emit, "train"), used.split, used.cases
+        parts = earlier.parts_of(contents) if earlier else {}
     else:
         dataset = find_cases(Path(config.data_dir), config)
-        seen = trained.among(content_of_cases(dataset)) if trained else frozenset()
-        split = split_dataset(dataset, config, seen)
-    judged_before = sorted(seen & {*split.val, *split.test})
+        contents = contents_of(dataset) if earlier or config.cache_dir else {}
+        parts = earlier.parts_of(contents) if earlier else {}
+        split = split_dataset(dataset, config, parts)
+    judged_before = sorted(name for name in {*split.val, *split.test} if parts.get(name) == "train")
     if judged_before:
         emit(Warned(message=_seen_before(judged_before)))
         split = replace(split, trained_before=tuple(judged_before))
-    if used is not None or folder is None:
-        return dataset, split
-    if folder.checkpoint_file.exists() or (folder.model / DESCRIPTION).exists():
+    is_begun = folder is not None and (folder.checkpoint_file.exists() or (folder.model / DESCRIPTION).exists())
+    if used is None and folder is not None and is_begun:
         split = _split_of_model(folder, dataset, split)
         emit(Warned(message=BEGUN_BEFORE.format(where=dataset.root)))
-    return dataset, split
+    return JobCases(dataset=dataset, split=split, contents=contents)
 
 
 def _seen_before(names: Sequence[str]) -> str:

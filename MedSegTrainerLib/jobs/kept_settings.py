@@ -17,7 +17,7 @@ from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
 
 MAY_CHANGE = {
-    "data": ("data_dir", "patient_table", "num_workers", "pin_memory"),
+    "data": ("data_dir", "patient_table", "num_workers", "pin_memory", "cache_dir", "cache_gb"),
     "trainer": (
         "device",
         "devices",

@@ -70,6 +70,11 @@ JOB_KINDS: dict[str, JobKind] = {
         runner="MedSegTrainerLib.jobs.apply:run_apply",
         has_training_settings=False,
     ),
+    "suggest": JobKind(
+        settings="MedSegTrainerLib.config.job_settings:SuggestConfig",
+        runner="MedSegTrainerLib.jobs.suggest:run_suggest",
+        has_training_settings=False,
+    ),
     "evaluate": JobKind(
         settings="MedSegTrainerLib.config.job_settings:EvaluateConfig",
         runner="MedSegTrainerLib.jobs.evaluate:run_evaluate",

@@ -18,11 +18,12 @@ from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.model.description import DESCRIPTION
-from MedSegTrainerLib.model.lineage import TrainedCases, lineage_of, trained_cases
+from MedSegTrainerLib.model.lineage import EarlierCases, earlier_cases, lineage_of
 from MedSegTrainerLib.model.origins import Origins
 from MedSegTrainerLib.model.package import ModelPackage, load_members, load_package, save_package
 from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.planning.start_misfits import StartModel, origins_of
+from MedSegTrainerLib.planning.start_speed import step_seconds
 from MedSegTrainerLib.training.start_weights import (
     MergedRow,
     fitting,
@@ -48,11 +49,13 @@ class StartFrom:
 
     @property
     def model(self) -> StartModel:
-        return StartModel(name=self.name, plan=self.package.plan, data=self.package.data)
+        package = self.package
+        seconds = step_seconds(package.curves, package.plan)
+        return StartModel(name=self.name, plan=package.plan, data=package.data, step_seconds=seconds)
 
     @property
-    def trained(self) -> TrainedCases:
-        return trained_cases(self.lineage)
+    def cases(self) -> EarlierCases:
+        return earlier_cases(self.lineage)
 
 
 def read_start(config: TrainConfig, folder: JobFolder | None = None) -> StartFrom | None:
@@ -72,7 +75,8 @@ def read_start(config: TrainConfig, folder: JobFolder | None = None) -> StartFro
             save_package(package, folder.start_model)
     name, training, plan = _name(path), package.training, package.plan
     try:
-        lineage = lineage_of(training, package.metrics.get("val_dice"), plan.class_names, name, str(training["when"]))
+        dice, when = package.metrics.get("val_dice"), str(training["when"])
+        lineage = lineage_of(training, dice, plan.class_names, name, when, package.curves)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     return StartFrom(name=name, package=package, lineage=lineage)

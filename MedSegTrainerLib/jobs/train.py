@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,7 +20,7 @@ from MedSegTrainerLib.data.splits.split import Split
 from MedSegTrainerLib.data.splits.used_cases import read_used_cases
 from MedSegTrainerLib.errors import DataError, JobError, TrainingError, some
 from MedSegTrainerLib.evaluation.evaluate import evaluate
-from MedSegTrainerLib.events import EventReader, Resumed, Stage, Warned
+from MedSegTrainerLib.events import Compared, Emit, EventReader, Resumed, Stage, Warned
 from MedSegTrainerLib.files.typed import fits
 from MedSegTrainerLib.guide.advisor import advise, history_from_events, news
 from MedSegTrainerLib.guide.remedies import facts_of
@@ -32,6 +33,7 @@ from MedSegTrainerLib.jobs.final_predictions import predict_files
 from MedSegTrainerLib.jobs.kept_settings import keep_settings
 from MedSegTrainerLib.jobs.stages import Scanned, counter, plan_training, prepare_cases, scan_data
 from MedSegTrainerLib.jobs.start_from import StartFrom, has_new_channels, read_start, start_weights
+from MedSegTrainerLib.model.before_after import before_after, before_after_text
 from MedSegTrainerLib.model.description import DESCRIPTION
 from MedSegTrainerLib.model.likely_dice import held_out_points, leave_one_out
 from MedSegTrainerLib.model.likely_dice import to_json as points_to_json
@@ -172,7 +174,8 @@ def _prepare(
             warn=lambda message: emit(Warned(message=message)), ranks=ranks,
         ),
         learner=learner, state=state, monitor=monitor, budget=budget, data=scanned.data,
-        begin_as=begin_as, has_new_channels=start is not None and has_new_channels(start, plan, config),
+        begin_as=begin_as, came_as=_came_as(folder) if state.step else {},
+        has_new_channels=start is not None and has_new_channels(start, plan, config),
         history=ranks.first_does(lambda: _history(folder, start)),
         dashboard=Dashboard(
             folder, plan, tensorboard=config.trainer.tensorboard and ranks.is_first, epoch=state.epoch
@@ -185,6 +188,14 @@ def _history(folder: JobFolder, start: StartFrom | None) -> dict[str, Any]:
     used = read_used_cases(folder.used_cases_file)
     cases = case_entries(used.cases, used.split) if used is not None else {}
     return {"when": time.strftime("%Y-%m-%d"), "cases": cases, **({"lineage": start.lineage} if start else {})}
+
+
+def _came_as(folder: JobFolder) -> dict[str, Any]:
+    """How good the model that a resumed training began as is, as its own model tells."""
+    if not (folder.model / DESCRIPTION).exists():
+        return {}
+    entries = before_after(load_package(folder.model).metrics)
+    return entries[0] if entries else {}
 
 
 def _restore_best(state: TrainingState, plan: Plan, folder: JobFolder, monitor: Monitor) -> None:
@@ -207,8 +218,10 @@ def _final_report(session: TrainingSession, scanned: Scanned) -> str:
     names, kind = (split.test, "test") if split.test else (split.val, "validation")
     if not (folder.model / DESCRIPTION).exists():
         raise JobError("The training was stopped before its first validation: there is no model yet. Resume it.")
+    package = load_package(folder.model)
+    changed = _tell_change(package.metrics, emit)
     curves = [point for point in CurvePoints(folder.events_file).read() if "minutes" in point]
-    package = replace(load_package(folder.model), curves=curves)
+    package = replace(package, curves=curves)
     save_description(package, folder.model)
     advice = _last_printed(session)
     if is_unchanged(package.training):
@@ -231,6 +244,7 @@ def _final_report(session: TrainingSession, scanned: Scanned) -> str:
         **describe_plan(session.plan),
         "Cases": split.reason,
         "Best epoch": best_epoch_text(package.training),
+        **({"Dice on the validation cases": changed} if changed else {}),
         **_facts_of_start(package, split),
         "Clean-up": "; ".join(item.text() for item in held_out.cleanings if item.does_something) or "none",
     }
@@ -255,7 +269,16 @@ def _final_report(session: TrainingSession, scanned: Scanned) -> str:
         likely_dice=points_to_json(points(document)),
     )
     save_description(package, folder.model)
-    return f"Trained. Report: {folder.report / 'report.html'}"
+    return f"Trained.{f' Dice {changed}.' if changed else ''} Report: {folder.report / 'report.html'}"
+
+
+def _tell_change(metrics: Mapping[str, Any], emit: Emit) -> str:
+    """Emits how good the model is beside the one that the training began as; returns it as a text, '' of no such."""
+    entries = before_after(metrics)
+    text = before_after_text(*entries) if entries else ""
+    if entries and text:
+        emit(Compared(message=f"Dice on the same held-out cases: {text}", start=entries[0], best=entries[1]))
+    return text
 
 
 def _facts_of_start(package: ModelPackage, split: Split) -> dict[str, str]:

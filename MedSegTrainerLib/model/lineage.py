@@ -2,7 +2,7 @@
 
 ``cases`` has an entry for each case, {"images": [...], "label": ..., "part": "train", "val" or "test"}, with the
 SHA-256 of the files. ``lineage`` lists the models before, the first one first: {"name", "when", "dice", "classes",
-"cases"}.
+"cases", "minutes"}, of which "minutes" of training are not there where nobody knows them.
 """
 
 from __future__ import annotations
@@ -11,30 +11,34 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from MedSegTrainerLib.data.case_contents import CaseRecord
 from MedSegTrainerLib.data.splits.split import Split
-from MedSegTrainerLib.data.splits.used_cases import CaseRecord
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.files.typed import fits
 
 MOST_MODELS = 100  # before a model
 NAMES_LISTED = 12
+PARTS = ("train", "val", "test")
 UNCHANGED = "No epoch of this training was better than the model that it began as"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedCases:
-    """Cases that trained a model or one before it. contents: of their images."""
+class EarlierCases:
+    """The part that cases had in the trainings of a model and of those before it, by name and by the content of their
+    images: 'train' where any of them trained on it, else the part in the last one."""
 
-    names: frozenset[str] = frozenset()
-    contents: frozenset[str] = field(default_factory=frozenset, repr=False)
+    by_name: Mapping[str, str] = field(default_factory=dict)
+    by_content: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def among(self, cases: Mapping[str, CaseRecord]) -> frozenset[str]:
-        """The names of these cases that trained: by their own name, or as one of the same images."""
-        return frozenset(
-            name
-            for name, case in cases.items()
-            if name in self.names or any(image.content in self.contents for image in case.images)
-        )
+    def parts_of(self, cases: Mapping[str, CaseRecord]) -> dict[str, str]:
+        """Name to part of those of the cases that were there: by the content of their images, else by their name."""
+        parts = {}
+        for name, case in cases.items():
+            contents = [self.by_content[image.content] for image in case.images if image.content in self.by_content]
+            found = contents or [self.by_name[name] for _ in range(name in self.by_name)]
+            if found:
+                parts[name] = "train" if "train" in found else found[0]
+        return parts
 
 
 def case_entries(cases: Mapping[str, CaseRecord], split: Split) -> dict[str, dict[str, Any]]:
@@ -49,11 +53,17 @@ def case_entries(cases: Mapping[str, CaseRecord], split: Split) -> dict[str, dic
 
 
 def lineage_of(
-    training: Mapping[str, Any], dice: object, classes: Sequence[str], name: str, when: str
+    training: Mapping[str, Any],
+    dice: object,
+    classes: Sequence[str],
+    name: str,
+    when: str,
+    curves: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """``training.lineage`` of a model that begins as the one with this ``training``, Dice and classes.
 
-    when: it was made, as YYYY-MM-DD. Raises ModelError where what the model tells of its training is damaged.
+    when: it was made, as YYYY-MM-DD. curves: of the model, whose last point tells how long it trained. Raises
+    ModelError where what the model tells of its training is damaged.
     """
     before = lineage(training)
     cases = training.get("cases") or {
@@ -62,16 +72,22 @@ def lineage_of(
         for case in training.get(key, [])
     }
     figure = dice if isinstance(dice, (int, float)) else None
-    return [*before, {"name": name, "when": when, "dice": figure, "classes": list(classes), "cases": cases}]
+    entry = {"name": name, "when": when, "dice": figure, "classes": list(classes), "cases": cases}
+    minutes = [point["minutes"] for point in curves if isinstance(point.get("minutes"), (int, float))]
+    return [*before, {**entry, "minutes": minutes[-1]} if minutes else entry]
 
 
-def trained_cases(models: Sequence[Mapping[str, Any]]) -> TrainedCases:
-    """What the models of a lineage were trained on; cases that were only held out are not among them."""
-    trained = [(name, case) for name, case in _cases_of(models) if case["part"] == "train"]
-    return TrainedCases(
-        names=frozenset(name for name, _ in trained),
-        contents=frozenset(content for _, case in trained for content in case["images"]),
-    )
+def earlier_cases(models: Sequence[Mapping[str, Any]]) -> EarlierCases:
+    """What became of the cases of the models of a lineage, the first one first."""
+    by_name: dict[str, str] = {}
+    by_content: dict[str, str] = {}
+    for name, case in _cases_of(models):
+        if case["part"] not in PARTS:
+            continue
+        for known, key in ((by_name, name), *((by_content, content) for content in case["images"])):
+            if known.get(key) != "train":
+                known[key] = case["part"]
+    return EarlierCases(by_name=by_name, by_content=by_content)
 
 
 def lineage(training: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -92,6 +108,8 @@ def lineage_lines(training: Mapping[str, Any]) -> list[str]:
         trained = sorted(name for name, case in entry["cases"].items() if case["part"] == "train")
         dice = entry.get("dice")
         figure = f", Dice {dice:.3f}" if isinstance(dice, (int, float)) else ""
+        minutes = entry.get("minutes")
+        figure += f", {minutes:.1f} min" if isinstance(minutes, (int, float)) else ""
         lines.append(f"{entry['name']}, of {entry['when']}: {', '.join(entry['classes'])}{figure}")
         lines.append(f"trained on {len(trained)} cases{': ' if trained else ''}{_listed(trained)}")
     return lines

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
@@ -35,6 +36,8 @@ TITLES = {
     "contours": "Outlines",
     "errors": "Differences",
     "uncertainty": "Uncertainty (bright: unsure)",
+    "outline": "Prediction",
+    "unsure": "Uncertainty (bright: unsure)",
 }
 WIDTH_INCHES, COLUMN_INCHES, DPI, JPEG_QUALITY = 9.0, 2.2, 150, 80
 TITLE_INCHES, GAP_INCHES = 0.3, 0.06
@@ -45,7 +48,8 @@ TEXT_STYLE: dict[str, Any] = {
     "fontsize": 7.5,
     "path_effects": [withStroke(linewidth=2, foreground="#000000")],
 }
-OPACITY = 0.45
+OPACITY, MOST_OPAQUE = 0.45, 0.85
+LEAST_BRIGHTEST = 0.1  # an uncertainty below it is none, however sure the model is elsewhere
 PREDICTED_LINE = "#ffffff"
 NO_IMAGE_GREY = 0.11
 AIR_HU = -900  # a volume that goes as low as this is CT in Hounsfield units
@@ -111,6 +115,8 @@ def draw_columns(
                 _show_errors(ax, view)
             elif column == "contours":
                 _show_contours(ax, view, classes)
+            elif column in ("outline", "unsure"):
+                _show_outline(ax, view, classes, brightest if column == "unsure" else None)
             elif column != "image":
                 _show_labels(ax, view, view.reference if column == "reference" else view.prediction, classes, opacity)
         _annotate(axes, view)
@@ -251,6 +257,18 @@ def _show_contours(ax: Axes, view: View, classes: Sequence[LabelClass]) -> None:
         _outline(ax, view, view.where(view.reference, item.value), _rgb(item))
     for item in classes:
         _outline(ax, view, view.where(view.prediction, item.value), to_rgb(PREDICTED_LINE), broken=True)
+
+
+def _show_outline(ax: Axes, view: View, classes: Sequence[LabelClass], brightest: float | None) -> None:
+    """The prediction as lines over the image, and where ``brightest`` is given the uncertainty in colours under them:
+    the more opaque, the less sure."""
+    if brightest is not None and view.uncertainty is not None:
+        strength = np.clip(view.uncertainty / max(brightest, LEAST_BRIGHTEST), 0, 1)
+        layer = colormaps["magma"](strength)
+        layer[..., 3] = strength * MOST_OPAQUE
+        ax.imshow(layer, extent=_extent(view), interpolation="nearest")
+    for item in classes:
+        _outline(ax, view, view.where(view.prediction, item.value), _rgb(item))
 
 
 def _show_uncertainty(ax: Axes, view: View, brightest: float) -> None:

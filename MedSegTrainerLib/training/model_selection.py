@@ -7,6 +7,7 @@ from typing import Any
 from MedSegTrainerLib.events import Best, EventReader, Validated
 from MedSegTrainerLib.guide.advisor import news
 from MedSegTrainerLib.guide.remedies import facts_of
+from MedSegTrainerLib.model.before_after import figures
 from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.training.early_stopping import note_improvement
 from MedSegTrainerLib.training.lr_schedule import plateau_patience, plateau_reductions
@@ -23,6 +24,8 @@ def validate(session: TrainingSession) -> None:
     metrics: dict[str, float | None] = {**session.newest, **(scores.metrics if scores else {})}
     if scores is not None:
         _emit_scores(session, scores, metrics)
+        if session.begin_as is not None and session.state.step == 0:
+            session.came_as = _figures(session, scores)
     _follow_plateau(session, metrics)
     _save_if_best(session, scores, metrics)
     if session.ranks.is_first:
@@ -114,6 +117,8 @@ def _save_model(session: TrainingSession, scores: ValidationScores | None, value
     metrics: dict[str, Any] = (
         {} if scores is None else {"val_dice": scores.mean, "val_dice_per_class": scores.per_class}
     )
+    if scores is not None and session.came_as:
+        metrics |= {"start": session.came_as, "best": _figures(session, scores)}
     if value is not None:
         metrics |= {"monitor": session.monitor.name, "monitored": value}
     weights = session.learner.average.weights
@@ -121,3 +126,7 @@ def _save_model(session: TrainingSession, scores: ValidationScores | None, value
         ModelPackage(plan=session.plan, weights=weights, training=details, metrics=metrics, data=session.data),
         session.folder.model,
     )
+
+
+def _figures(session: TrainingSession, scores: ValidationScores) -> dict[str, Any]:
+    return figures(scores.mean, scores.per_class, [case.name for case in session.validator.cases])

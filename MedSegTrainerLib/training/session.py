@@ -32,7 +32,9 @@ class TrainingSession:
     newest: train_loss, learning_rate and gradient_norm of the last epoch. data: what the images that it trains on are
     like, of ``data_profile.describe``. begin_as: weights of the model that it began as, None of one from nothing.
     has_new_channels: whether there are some that the model had not.
-    history: what the model tells of the cases and of the models before it, of ``lineage``.
+    history: what the model tells of the cases and of the models before it, of ``lineage``. came_as: how good the model
+    that it began as is on the held-out cases, of ``before_after.figures``; {} where it began from nothing, or as long
+    as nobody knows.
     """
 
     plan: Plan
@@ -53,6 +55,7 @@ class TrainingSession:
     begin_as: Mapping[str, torch.Tensor] | None = None
     has_new_channels: bool = False
     history: Mapping[str, Any] = field(default_factory=dict)
+    came_as: dict[str, Any] = field(default_factory=dict)
     newest: dict[str, float] = field(default_factory=dict)
     writer: CheckpointWriter = field(default_factory=CheckpointWriter)
     next_look: int = 0  # at this step, to see whether somebody wants it to stop

@@ -184,6 +184,9 @@ def _assign(values: Values, assignments: Sequence[Assignment], problems: list[st
 
 def _find_paths(values: Values, folder: Path, problems: list[str]) -> None:
     """Replaces what names a file or folder by its absolute path."""
+    data = values.get("data", {})
+    if isinstance(data.get("cache_dir"), str) and data["cache_dir"] and "\0" not in data["cache_dir"]:
+        data["cache_dir"] = str(Path(data["cache_dir"]).resolve())  # made where it is not there
     for section, key in (
         ("data", "data_dir"),
         ("data", "split_file"),

@@ -35,7 +35,7 @@ def train_config(data: Path, config: Path | None, assignments: Sequence[str]) ->
     chosen = with_settings(values, list(assignments))
     section = chosen.setdefault("data", {})
     section["data_dir"] = str(data.resolve())
-    for part, name in ((section, "split_file"), (chosen.get("start", {}), "model")):
+    for part, name in ((section, "split_file"), (section, "cache_dir"), (chosen.get("start", {}), "model")):
         path = part.get(name)
         if isinstance(path, str) and path and "\0" not in path:
             part[name] = str(Path(path).resolve())  # the process that trains is in another folder

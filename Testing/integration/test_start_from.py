@@ -238,13 +238,43 @@ def test_a_resume_needs_the_model_no_more(
 
 
 class TestCases:
-    def test_those_that_trained_it_are_not_held_out(self, model: JobFolder, begun: Callable[..., JobFolder]) -> None:
-        """Three of six trained it, under other names now; chance alone would hold one of them out."""
+    def test_those_that_it_held_out_still_are(self, model: JobFolder, begun: Callable[..., JobFolder]) -> None:
+        """Without them chance would hold out three others."""
         folder = begun("data.fold=none", "val_split=0.5")
         used = json.loads(folder.used_cases_file.read_text())
-        trained = load_package(model.path).training["train_cases"]
-        assert not {*used["val"], *used["test"]} & set(trained)
-        assert "none of the 4 that trained the model" in used["reason"]
+        before = load_package(model.path).training
+        assert (used["train"], used["val"]) == (before["train_cases"], before["val_cases"])
+        assert "2 of 6 cases validate, as they were held out when the model to begin with was trained" in used["reason"]
+
+    def test_those_that_trained_it_are_not_held_out(
+        self, named: Path, model: JobFolder, begun: Callable[..., JobFolder], tmp_path: Path
+    ) -> None:
+        """Without those that it held out, a new one is."""
+        data = Path(shutil.copytree(named, tmp_path / "fewer"))
+        first, second = load_package(model.path).training["val_cases"]
+        (data / "imagesTr" / f"{first}_0000.nii.gz").unlink()
+        (data / "labelsTr" / f"{first}.nii.gz").unlink()
+        image = sitk.ReadImage(str(data / "imagesTr" / f"{second}_0000.nii.gz"))
+        (data / "imagesTr" / f"{second}_0000.nii.gz").unlink()
+        (data / "labelsTr" / f"{second}.nii.gz").rename(data / "labelsTr" / "new.nii.gz")
+        sitk.WriteImage(image + 1, str(data / "imagesTr" / "new_0000.nii.gz"))
+        used = json.loads(begun("data.fold=none", "val_split=0.5", data=data).used_cases_file.read_text())
+        assert used["val"] == ["new"] and "none of the 4 that trained the model" in used["reason"]
+
+    def test_before_and_after_are_of_the_same_cases(self, model: JobFolder, begun: Callable[..., JobFolder]) -> None:
+        folder = begun("data.fold=none", "learning_rate=1e-3")
+        metrics, came = load_package(folder.path).metrics, events(folder, "validated")[0]
+        assert came["epoch"] == 0 and metrics["start"]["val_dice"] == came["mean_dice"]
+        assert metrics["start"]["dice"] == came["dice"]
+        assert metrics["best"] == {
+            "val_dice": metrics["val_dice"], "dice": metrics["val_dice_per_class"], "cases": metrics["start"]["cases"]
+        }  # fmt: skip
+        assert metrics["start"]["cases"] == load_package(model.path).training["val_cases"]
+        [told] = events(folder, "compared")
+        change = f"{metrics['val_dice']:.2f}, was {came['mean_dice']:.2f}"
+        assert (told["start"], told["best"]) == (metrics["start"], metrics["best"]) and change in told["message"]
+        assert f"Trained. Dice {change}; " in events(folder, "finished")[0]["message"]
+        assert change in (folder.report / "report.html").read_text()
 
     def test_a_fold_that_holds_them_out_is_told_everywhere(
         self, model: JobFolder, begun: Callable[..., JobFolder]

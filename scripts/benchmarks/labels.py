@@ -24,7 +24,7 @@ from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import DataConfig
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.layouts.find import find_cases
-from MedSegTrainerLib.data.splits.split import split_dataset
+from MedSegTrainerLib.data.splits.split import Split, split_dataset
 from MedSegTrainerLib.errors import JobError, UsageError
 from MedSegTrainerLib.evaluation.evaluate import evaluate
 from MedSegTrainerLib.evaluation.file_pairs import Pair
@@ -100,21 +100,18 @@ ARMS: dict[str, Callable[[Drawing], Iterator[Case]]] = {
 def section(material: Material, arguments: argparse.Namespace) -> dict[str, Any]:
     """Trains every arm in every draw, one after the other; raises MedSegError."""
     folder = arguments.output.resolve().parent / f"{arguments.output.stem}-labels" / time.strftime("%Y%m%d-%H%M%S")
-    dataset = find_cases(arguments.data or material.cases[0].label.parent.parent)
-    given = None if arguments.split_file is None else str(arguments.split_file)
-    split = split_dataset(dataset, DataConfig(split_file=given, fold=arguments.fold))
-    if not split.val:
-        raise UsageError(f"No case is held out ({split.reason}). Give --split-file, or more cases.")
-    unknown = [name for name in arguments.arms if name not in ARMS]
+    dataset, split = dataset_and_split(material, arguments)
+    arms = ["complete"] if arguments.arms is None else arguments.arms
+    unknown = [name for name in arms if name not in ARMS]
     if unknown:
         raise UsageError(f"--arms {unknown[0]} is unknown; there are {', '.join(ARMS)}.")
     by_name = {case.name: case for case in dataset.cases}
     held_out = [by_name[name] for name in split.val]
-    results: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arguments.arms}
+    results: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arms}
     for draw in range(arguments.draws):
         count = min(arguments.cases, len(split.train))
         chosen = random.Random(draw).sample(sorted(split.train), count)
-        for arm in arguments.arms:
+        for arm in arms:
             place = folder / f"{arm}-{draw}"
             drawing = Drawing(
                 dataset=dataset,
@@ -135,6 +132,33 @@ def section(material: Material, arguments: argparse.Namespace) -> dict[str, Any]
         "arms": results,
         "files": str(folder),
     }
+
+
+def dataset_and_split(material: Material, arguments: argparse.Namespace) -> tuple[Dataset, Split]:
+    """The data and which cases of it are held out; raises UsageError where none is."""
+    dataset = find_cases(arguments.data or material.cases[0].label.parent.parent)
+    given = None if arguments.split_file is None else str(arguments.split_file)
+    split = split_dataset(dataset, DataConfig(split_file=given, fold=arguments.fold))
+    if not split.val:
+        raise UsageError(f"No case is held out ({split.reason}). Give --split-file, or more cases.")
+    return dataset, split
+
+
+def run_training(place: Path, given: Sequence[str]) -> JobFolder:
+    """A job in a process of its own, on ``data`` in a folder, as ``job`` in it; raises JobError where it fails."""
+    folder = JobFolder(place / "job")
+
+    def start(environment: Mapping[str, str]) -> Any:
+        folder.create(train_config(place / "data", None, [*given]))
+        return folder.start(environment=environment)
+
+    def check() -> None:
+        status = folder.status()
+        if status.state != "finished":
+            raise JobError(f"The training in {folder.path} did not come to its end: {status.message}")
+
+    run_lanes([[Work(name=place.name, start=start, check=check)]], [None])
+    return folder
 
 
 def _changed(case: Case, drawing: Drawing, change: Callable[[np.ndarray], np.ndarray]) -> Path:
@@ -190,18 +214,9 @@ def _train(place: Path, arguments: argparse.Namespace, draw: int, cases: int, ma
         *(SMOKE if arguments.smoke else ()),
         *arguments.set,
     ]
-    folder = JobFolder(place / "job")
-
-    def start(environment: Mapping[str, str]) -> Any:
-        folder.create(train_config(place / "data", None, given))
-        return folder.start(environment=environment)
-
-    def check() -> None:
-        status = folder.status()
-        if status.state != "finished" or not folder.report.exists():
-            raise JobError(f"The training in {folder.path} ended without a report: {status.message}")
-
-    run_lanes([[Work(name=place.name, start=start, check=check)]], [None])
+    folder = run_training(place, given)
+    if not folder.report.exists():
+        raise JobError(f"The training in {folder.path} ended without a report.")
 
 
 def _dice(place: Path, held_out: Sequence[Case], dataset: Dataset, arm: str) -> dict[str, Any]:

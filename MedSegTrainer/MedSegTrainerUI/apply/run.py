@@ -7,54 +7,54 @@ name, after Slicer was closed, or in a scene that was saved and loaded again.
 from __future__ import annotations
 
 import shutil
-import socket
 import time
-import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config import ApplyConfig
-from MedSegTrainerLib.errors import DataError, JobError, MedSegError
+from MedSegTrainerLib.duration import format_duration
+from MedSegTrainerLib.errors import JobError, MedSegError
 from MedSegTrainerLib.files.json_input import read_json_file
-from MedSegTrainerLib.job import STOP_NOW, JobFolder
-from MedSegTrainerUI.jobs.job_list import JobList, safe_name
+from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.results_file import RESULTS, read_results
+from MedSegTrainerUI.apply.likely_dice import file_stamp, remember_likely
+from MedSegTrainerUI.jobs.job_list import JobList, case_names
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
-from MedSegTrainerUI.jobs.process import TreeEnd
+from MedSegTrainerUI.jobs.stop_request import StopRequest
 from MedSegTrainerUI.models.model_card import ModelCard
 from MedSegTrainerUI.models.model_list import model_name
+from MedSegTrainerUI.models.recorded_classes import classes_record, recorded_classes
 from MedSegTrainerUI.panel_view import PanelView
+from MedSegTrainerUI.scene.found_volume import ENTRY_KEYS, find_volume, volume_entry
 from MedSegTrainerUI.scene.import_segments import import_segments
-from MedSegTrainerUI.scene.volumes import export_channel, export_volume, volume_array, volume_geometry
+from MedSegTrainerUI.scene.prediction_copy import mark_result
+from MedSegTrainerUI.scene.result_origin import Origin, origin_of
+from MedSegTrainerUI.scene.uncertainty_view import remember_map
+from MedSegTrainerUI.scene.volumes import export_channel, export_volume
 from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
 
 RECORD = "scene.json"
 SUFFIX = ".seg.nrrd"
-GRACE_SECONDS = 8.0  # between the request to stop and the end of the process
-SAME_PLACE_MM = 1e-3
-MOST_VOXELS = 1_000_000
-CASE_KEYS = {"volume", "name", "imported", "size", "ijk_to_ras", "voxels"}
-FINISHED_KEPT = 5  # jobs whose results are in the scene; older ones are deleted
+CASE_KEYS = ENTRY_KEYS | {"imported"}
+FINISHED_KEPT = 5  # jobs whose results are in the scene; of older ones the copies of what the model drew are left
+COPIES_KEPT = 100  # jobs of which these are left; older ones are deleted where the scene has none of their results
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyTask:
-    """What to do. cases: the volumes of each, one a channel. output: an existing segmentation (of one case) or None."""
+    """What to do. cases: the volumes of each, one a channel. output: an existing segmentation (of one case) or None.
+    options: further settings of the job."""
 
     card: ModelCard
     cases: tuple[tuple[VolumeNode, ...], ...]
     output: SegmentationNode = None
-    tta: bool = False
-    largest_component: bool = False
-    fill_holes: bool = False
-    minimum_size_mm3: float = 0.0
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ApplyRun:
@@ -68,9 +68,10 @@ class ApplyRun:
         self.folder, self.record = folder, record
         self.watch = JobWatch(folder)
         self.failed: dict[str, str] = {}  # case to why its result could not be imported
-        self._cancelled: float | None = None
-        self._end: TreeEnd | None = None
+        self._stop = StopRequest(self.watch)
         self._cleaned = False
+        self._nodes: dict[str, SegmentationNode] = {}  # results that this session imported
+        self._stamp: object = None
 
     @property
     def title(self) -> str:
@@ -97,25 +98,42 @@ class ApplyRun:
 
     @property
     def cancelled(self) -> bool:
-        return self._cancelled is not None
+        return self._stop.asked
 
     def poll(self) -> None:
         """Reads what is new; goes on with a cancellation."""
         self.watch.poll()
-        if self._cancelled is not None and self.watch.working:
-            self._press(self._cancelled)
+        self._stop.poll()
         if not self.working and not self._cleaned:
             self._cleaned = True
             shutil.rmtree(self.folder.path / "data", ignore_errors=True)  # copies of the volumes
 
+    def follow_likely(self) -> bool:
+        """Tells the imported results how good they probably are, which the job writes after them; whether it did."""
+        stamp = file_stamp(self.results / RESULTS)
+        if stamp is None or stamp == self._stamp or not self._nodes:
+            return False
+        for case in read_results(self.results):
+            node = self._nodes.get(case.name)
+            if node is not None and node.GetScene() is not None:
+                remember_likely(node, case)
+        self._stamp = stamp
+        return True
+
     def cancel(self) -> None:
         """Asks the process to stop; ``poll`` ends it where it does not."""
-        if self._cancelled is None:
-            self._cancelled = time.monotonic()
-            self.folder.request_stop(STOP_NOW)
+        self._stop.ask()
+
+    @property
+    def results(self) -> Path:
+        return self.folder.path / "results"
 
     def label_file(self, case: str) -> Path:
-        return self.folder.path / "results" / (case + SUFFIX)
+        return self.results / (case + SUFFIX)
+
+    def _map(self, case: str) -> Path | None:
+        file = self.results / "uncertainty" / f"{case}_entropy.nrrd"
+        return file if file.exists() else None
 
     def waiting(self) -> list[str]:
         """Cases whose result is there and is not in the scene yet."""
@@ -131,12 +149,18 @@ class ApplyRun:
         try:
             volume = find_volume(entry, same_scene=self.same_scene)
             name = slicer.mrmlScene.GenerateUniqueName(_("{volume} segmentation").format(volume=volume.GetName()))
-            node = import_segments(self.label_file(case), self._classes(), volume, self._output(), name=name)
+            channels = [find_volume(one, same_scene=self.same_scene) for one in entry.get("channels", ())]
+            classes = recorded_classes(self.record)
+            node = import_segments(self.label_file(case), classes, volume, self._output(), name=name)
+            mark_result(node, self._origin(case), classes, channels)
         except MedSegError as error:
             self.failed[case] = str(error)
             raise
         self.failed.pop(case, None)
+        remember_map(node, self._map(case))
         entry["imported"] = node.GetID()
+        self._nodes[case] = node
+        self._stamp = None
         atomic.write_json(self.folder.path / RECORD, self.record)
         return node
 
@@ -159,6 +183,14 @@ class ApplyRun:
         done = _("Segmented: {names}.").format(names=", ".join(self.volume_names))
         return " ".join([done, *warned]), "warning" if warned else "note"
 
+    def _origin(self, case: str) -> Origin:
+        return Origin(
+            model=str(self.record["model"]),
+            job=self.folder.path.name,
+            case=case,
+            prediction=str(self.label_file(case)),
+        )
+
     def _output(self) -> SegmentationNode:
         """The segmentation that was chosen; None for a new one, and where another scene was opened meanwhile."""
         node = (
@@ -166,24 +198,11 @@ class ApplyRun:
         )
         return node if node is not None and node.IsA("vtkMRMLSegmentationNode") else None
 
-    def _classes(self) -> list[LabelClass]:
-        return [LabelClass(**{**item, "color": tuple(item["color"])}) for item in self.record["classes"]]
-
-    def _press(self, since: float) -> None:
-        """A process that just starts takes the request away, and one in the midst of a volume does not look for it."""
-        if self.folder.stop_requested() is None:
-            self.folder.request_stop(STOP_NOW)
-        status = self.watch.status
-        if self._end is not None:
-            self._end.poll()
-        elif time.monotonic() - since > GRACE_SECONDS and status.pid and status.host == socket.gethostname():
-            self._end = TreeEnd(status.pid)
-
 
 def start_run(panel: PanelView, task: ApplyTask) -> ApplyRun:
     """Exports the volumes and starts the job; where that fails nothing is left behind. Raises MedSegError."""
     remove_finished(panel.jobs)
-    names = _case_names([volumes[0].GetName() for volumes in task.cases])
+    names = case_names([volumes[0].GetName() for volumes in task.cases])
     title = model_name(task.card.path)
     folder = panel.jobs.new(f"apply-{title}-{names[0]}")
     data = folder.path / "data"
@@ -194,19 +213,23 @@ def start_run(panel: PanelView, task: ApplyTask) -> ApplyRun:
     record = {
         "model": str(task.card.path),
         "title": title,
-        "classes": [asdict(item) for item in task.card.classes],
+        "classes": classes_record(task.card.classes),
         "output": task.output.GetID() if task.output is not None else "",
-        "cases": {name: _entry(volumes[0]) for name, volumes in zip(names, task.cases, strict=True)},
+        "cases": {
+            name: {
+                **volume_entry(volumes[0]),
+                "imported": "",
+                "channels": [volume_entry(volume) for volume in volumes[1:]],
+            }
+            for name, volumes in zip(names, task.cases, strict=True)
+        },
     }
     config = ApplyConfig(
         model=str(task.card.path),
         cases={name: [str(file) for file in group] for name, group in files.items()},
         output_dir=str(folder.path / "results"),
-        tta=task.tta,
-        largest_component=task.largest_component,
-        fill_holes=task.fill_holes,
-        minimum_size_mm3=task.minimum_size_mm3,
         device=panel.environment.device,
+        **task.options,
     )
     try:
         folder.create(config)
@@ -231,6 +254,8 @@ def find_runs(jobs: JobList) -> list[ApplyRun]:
         record = _read_record(folder)
         if record is None:
             continue
+        if all(entry["imported"] for entry in record["cases"].values()) and not folder.status().is_alive():
+            continue  # quickly: there may be many
         run = ApplyRun(folder, record)
         run.poll()
         if run.watch.working or run.waiting():
@@ -239,84 +264,35 @@ def find_runs(jobs: JobList) -> list[ApplyRun]:
 
 
 def remove_finished(jobs: JobList) -> None:
-    """Deletes all but the newest jobs whose results are in the scene."""
+    """Of all but the newest jobs whose results are in the scene the copies of what the model drew are kept alone, by
+    which it is known what was corrected; of very many the oldest are deleted."""
     kept = 0
+    in_scene = {
+        origin.job for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode") if (origin := origin_of(node))
+    }
     for folder in jobs.all():
         record = _read_record(folder)
         if record is None or not all(entry["imported"] for entry in record["cases"].values()):
             continue
         kept += 1
-        if kept > FINISHED_KEPT and not folder.status().is_alive():
+        if kept <= FINISHED_KEPT or folder.status().is_alive():
+            continue
+        if kept > COPIES_KEPT and folder.path.name not in in_scene:
             shutil.rmtree(folder.path, ignore_errors=True)
+        else:
+            _keep_copies(folder)
 
 
-def find_volume(entry: Mapping[str, Any], *, same_scene: bool) -> VolumeNode:
-    """The volume that a case was made from: in the same scene by its ID, else by its voxels, whatever it is called.
-
-    In another scene the ID, and even the name, may be that of another patient. Raises DataError where it is not there.
-    """
-    same_id = slicer.mrmlScene.GetNodeByID(entry["volume"]) if same_scene else None
-    if same_id is not None and same_id.IsA("vtkMRMLScalarVolumeNode"):
-        if _is_as(same_id, entry):
-            return same_id
-        raise DataError(
-            _(
-                "The volume {name} has other voxels than when the model was applied, so that the result does not fit. "
-                "Apply the model again; where it is a sequence, show that frame again and import the result, which is "
-                "kept."
-            ).format(name=same_id.GetName())
-        )
-    for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
-        if _is_as(node, entry):
-            return node
-    raise DataError(
-        _("The volume {name} is not in the scene. The result is kept: load the volume, then import it.").format(
-            name=entry["name"]
-        )
-    )
-
-
-def _voxels(volume: VolumeNode) -> int:
-    """A number that tells volumes of the same size apart: a checksum of a million voxels at most."""
-    values = volume_array(volume).ravel()
-    return zlib.crc32(np.ascontiguousarray(values[:: values.size // MOST_VOXELS + 1]).tobytes())
-
-
-def _is_as(volume: VolumeNode, entry: Mapping[str, Any]) -> bool:
-    """Whether it lies where the volume of a case lay, with the same voxels."""
-    try:
-        geometry = volume_geometry(volume)
-    except MedSegError:
-        return False
-    lies_there = list(geometry.size) == entry["size"] and np.allclose(
-        geometry.ijk_to_ras, entry["ijk_to_ras"], rtol=0, atol=SAME_PLACE_MM
-    )
-    return bool(lies_there) and _voxels(volume) == entry["voxels"]
-
-
-def _entry(volume: VolumeNode) -> dict[str, Any]:
-    geometry = volume_geometry(volume)
-    return {
-        "volume": volume.GetID(),
-        "name": volume.GetName(),
-        "imported": "",
-        "size": [int(count) for count in geometry.size],
-        "ijk_to_ras": geometry.ijk_to_ras.tolist(),
-        "voxels": _voxels(volume),
-    }
-
-
-def _case_names(names: Sequence[str]) -> list[str]:
-    """Names for files, all different also where capitals do not count."""
-    case_names: list[str] = []
-    for name in names:
-        base, number = safe_name(name), 1
-        free = base
-        while free.casefold() in {other.casefold() for other in case_names}:
-            number += 1
-            free = f"{base}-{number}"
-        case_names.append(free)
-    return case_names
+def _keep_copies(folder: JobFolder) -> None:
+    """Deletes all else that is large."""
+    kept = {folder.job_file, folder.status_file, folder.path / RECORD, folder.path / "results"}
+    for path in [*folder.path.iterdir(), *(folder.path / "results").glob("*")]:
+        if path in kept or path.name.endswith(SUFFIX):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _read_record(folder: JobFolder) -> dict[str, Any] | None:
@@ -325,9 +301,19 @@ def _read_record(folder: JobFolder) -> dict[str, Any] | None:
         return None
     try:
         record = read_json_file(folder.path / RECORD, JobError)
-        complete = {"title", "classes", "output"} <= record.keys() and all(
+        complete = {"model", "title", "classes", "output"} <= record.keys() and all(
             case.keys() >= CASE_KEYS for case in record["cases"].values()
         )
         return record if complete else None
     except (OSError, JobError, KeyError, TypeError, AttributeError):
         return None
+
+
+def progress_text(watch: JobWatch, stopping: bool) -> str:
+    """What the bar of a run says."""
+    if stopping:
+        return _("stopping")
+    if watch.progress <= 0:
+        return _("starting")
+    eta = watch.eta_seconds
+    return "%p %" if eta is None else _("{time} left").format(time=format_duration(eta))

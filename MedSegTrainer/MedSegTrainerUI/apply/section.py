@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import MedSegError
+from MedSegTrainerUI.apply.add_result import AddResult
 from MedSegTrainerUI.apply.applied_results import AppliedResults
-from MedSegTrainerUI.apply.result_view import ResultView, open_segment_editor
-from MedSegTrainerUI.apply.run import ApplyRun, ApplyTask, find_runs, start_run
+from MedSegTrainerUI.apply.many_volumes import ManyVolumes
+from MedSegTrainerUI.apply.result_view import ResultView
+from MedSegTrainerUI.apply.run import ApplyRun, ApplyTask, find_runs, progress_text, start_run
 from MedSegTrainerUI.apply.volume_chooser import VolumeChooser
 from MedSegTrainerUI.apply.waiting_results import WaitingResults
 from MedSegTrainerUI.models.model_card import ModelCard, card_html, card_tooltip, read_card
@@ -24,6 +26,7 @@ from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.segment_classes import same_name
 from MedSegTrainerUI.shared.messages import report_errors, show_message
 from MedSegTrainerUI.shared.node_choice import keep_readable, let_go
+from MedSegTrainerUI.shared.segment_editor import open_segment_editor
 from MedSegTrainerUI.slicer_types import Node
 
 
@@ -41,12 +44,14 @@ class ApplySection:
         self.run: ApplyRun | None = None
         self.waiting = WaitingResults(self)
         self.shown = ResultView(self, open_segment_editor)
+        self.adding = AddResult(self)
         self.models = ModelChooser(self, self.ui.modelSelector, self.ui.modelButton, panel.jobs.all)
         self._restoring = False
         self._results = AppliedResults()
         self.volumes = VolumeChooser(self.ui, self.onVolumes)
         self._connect()
         self._adopt()
+        self.many = ManyVolumes(self)
 
     def _connect(self) -> None:
         ui = self.ui
@@ -58,6 +63,7 @@ class ApplySection:
             ("fillHoles", ui.holesCheckBox, "toggled(bool)"),
             ("largestComponent", ui.largestCheckBox, "toggled(bool)"),
             ("minimumSize", ui.minimumSpinBox, "valueChanged(double)"),
+            ("uncertainty", ui.uncertaintyCheckBox, "toggled(bool)"),
         ):
             widget.connect(signal, functools.partial(self.onOption, name))
         ui.applyButton.connect("clicked(bool)", self.onApply)
@@ -74,6 +80,7 @@ class ApplySection:
 
     def setParameterNode(self, parameters: Parameters | None) -> None:
         self.parameters = parameters
+        self.many.setParameterNode(parameters)
         if parameters is None:
             self.shown.clear()
             for run in (self.run, *self.waiting.runs):
@@ -88,12 +95,15 @@ class ApplySection:
             self.ui.outputSelector.setCurrentNode(parameters.outputSegmentation)
         finally:
             self._restoring = False
+        self.shown.restore()
 
     def tell(self, text: str, severity: str = "error") -> None:
         show_message(self.ui.messageLabel, text, severity)
 
     def cleanup(self) -> None:
         self.run = self.parameters = None
+        self.many.cleanup()
+        self.adding.cleanup()
 
     # -- showing
 
@@ -102,7 +112,9 @@ class ApplySection:
         self._show_options()
         self._show_run()
         self.waiting.refresh()
+        self.many.refresh()
         self.shown.refresh()
+        self.adding.refresh()
 
     def _show_model(self) -> None:
         """The list of models, the chosen one and its card."""
@@ -127,6 +139,7 @@ class ApplySection:
             self._restoring = True  # the spin box rounds
             ui.ttaCheckBox.checked, ui.holesCheckBox.checked = parameters.tta, parameters.fillHoles
             ui.largestCheckBox.checked, ui.minimumSpinBox.value = parameters.largestComponent, parameters.minimumSize
+            ui.uncertaintyCheckBox.checked = parameters.uncertainty
             self._restoring = False
         mirrors = self.card is None or self.card.mirrors
         ui.ttaCheckBox.enabled = mirrors
@@ -156,7 +169,7 @@ class ApplySection:
                 _("It is being stopped.") if run.cancelled else _("Stops; finished volumes are kept.")
             )
             ui.progressBar.value = round(1000 * run.watch.progress)
-            ui.progressBar.setFormat(_progress_text(run))
+            ui.progressBar.setFormat(progress_text(run.watch, run.cancelled))
 
     def _why_not(self) -> str:
         """Why nothing can be applied now; '' when it can."""
@@ -166,6 +179,8 @@ class ApplySection:
             return _("{model} is being applied to {names}.").format(
                 model=self.run.title, names=", ".join(self.run.volume_names)
             )
+        if self.many.run is not None and self.many.working:
+            return _("{model} is being applied to many images.").format(model=self.many.run.title)
         if not self.panel.environment.ready:
             return self.panel.environment.problem
         if self.card is None:
@@ -218,11 +233,19 @@ class ApplySection:
             card=card,
             cases=cases,
             output=parameters.outputSegmentation if len(cases) == 1 else None,
-            tta=parameters.tta and card.mirrors,
-            largest_component=parameters.largestComponent,
-            fill_holes=parameters.fillHoles,
-            minimum_size_mm3=parameters.minimumSize,
+            options=self.options(card),
         )
+
+    def options(self, card: ModelCard) -> dict[str, Any]:
+        """Settings of a job that applies this model."""
+        parameters = open_scene(self.parameters)
+        return {
+            "tta": parameters.tta and card.mirrors,
+            "largest_component": parameters.largestComponent,
+            "fill_holes": parameters.fillHoles,
+            "minimum_size_mm3": parameters.minimumSize,
+            "uncertainty": parameters.uncertainty,
+        }
 
     def _may_overwrite(self, task: ApplyTask) -> bool:
         """Asks first: it may be the segmentation of another volume."""
@@ -256,10 +279,14 @@ class ApplySection:
 
     @report_errors
     def onTimer(self) -> None:
+        self.many.onTimer()
+        self.shown.onTimer()
         run = self.run
         if run is None:
             return
         run.poll()
+        if run.follow_likely():
+            self.shown.refresh()
         ready = [case for case in run.waiting() if case not in run.failed] if self.parameters is not None else []
         if ready:
             self._import(run, ready[0])  # one at a time: large ones take a second
@@ -276,6 +303,7 @@ class ApplySection:
 
     def _finish(self, run: ApplyRun) -> None:
         self.run = None
+        run.follow_likely()
         text, severity = run.end_text()
         if run.failed:
             text, severity = " ".join(dict.fromkeys(run.failed.values())), "error"
@@ -285,12 +313,3 @@ class ApplySection:
         self.waiting.keep_or_forget(run)
         self.tell(text + self._results.text(), severity)
         self.panel.refresh()
-
-
-def _progress_text(run: ApplyRun) -> str:
-    if run.cancelled:
-        return _("stopping")
-    if run.watch.progress <= 0:
-        return _("starting")
-    eta = run.watch.eta_seconds
-    return "%p %" if eta is None else _("{time} left").format(time=format_duration(eta))

@@ -57,12 +57,12 @@ class WaitingResults:
             self.ui.discardButton.toolTip = _("Removes these results; they can be brought back.")
 
     def keep_or_forget(self, run: ApplyRun) -> None:
-        """Results that are not in the scene are offered again; a run that left none, and failed, is deleted."""
+        """Results that are not in the scene are offered again; a run that was cancelled and left none is deleted."""
         if run in self.runs:
             self.runs.remove(run)
         if run.waiting():
             self.runs.insert(0, run)
-        elif run.cancelled:
+        elif run.cancelled and not any(entry["imported"] for entry in run.record["cases"].values()):
             shutil.rmtree(run.folder.path, ignore_errors=True)
 
     @report_errors

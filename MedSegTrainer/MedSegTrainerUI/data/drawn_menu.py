@@ -14,8 +14,9 @@ from slicer.i18n import tr as _
 from MedSegTrainerUI.data.drawn_texts import direction_name, state_name
 from MedSegTrainerUI.data.tables import DRAWN
 from MedSegTrainerUI.panel_view import PanelView
-from MedSegTrainerUI.scene.case_rows import CaseRow
+from MedSegTrainerUI.scene.case_rows import Axis, CaseRow
 from MedSegTrainerUI.scene.drawn_classes import State, class_states, has_voxels, set_looked_for
+from MedSegTrainerUI.scene.result_origin import accept, is_result
 from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.shared.messages import report_errors
 from MedSegTrainerUI.shared.tables import selected_rows
@@ -94,6 +95,25 @@ class DrawnMenu:
                 _add(menu, text, states == {state}, functools.partial(self.onState, item, state))
 
     def _add_regions(self, rows: Sequence[CaseRow]) -> None:
+        results = [row for row in rows if is_result(row.segmentation)]
+        if results:
+            self._add_corrected(results)
+        if len(results) < len(rows):
+            self._add_drawn([row for row in rows if row not in results])
+
+    def _add_corrected(self, rows: Sequence[CaseRow]) -> None:
+        """What a model drew counts only where somebody has looked at it."""
+        slices = self._submenu(_("Made by a model: drawn in the slices that were corrected"))
+        axes: tuple[Axis, ...] = ("", "z", "y", "x")
+        for axis in axes:
+            text = _("{direction} slices").format(direction=direction_name(axis)) if axis else ""
+            is_so = all(row.region == "corrected" and row.axis == axis for row in rows)
+            act = functools.partial(self.onCorrected, axis)
+            _add(slices, text or _("Direction found from what was changed"), is_so, act)
+        everything = all(row.region == "everywhere" for row in rows)
+        _add(self.menu, _("Made by a model: I looked at all of it"), everything, self.onAccepted)
+
+    def _add_drawn(self, rows: Sequence[CaseRow]) -> None:
         regions = {(row.region, row.axis, row.roi) for row in rows}
 
         def add(menu: QtObject, text: str, **region: Any) -> None:
@@ -133,8 +153,26 @@ class DrawnMenu:
 
     @report_errors
     def onRegion(self, region: dict[str, Any]) -> None:
-        changed = self._selected()
+        changed = [row for row in self._selected() if not is_result(row.segmentation)]
         self._section.write([replace(row, **region) if row in changed else row for row in self._section.rows])
+
+    @report_errors
+    def onCorrected(self, axis: Axis) -> None:
+        """Of the selected results: not all of it was looked at, but slices of this direction, "" for any."""
+        changed = self._results()
+        for row in changed:
+            accept(row.segmentation, False)
+        self._section.write([replace(row, axis=axis) if row in changed else row for row in self._section.rows])
+
+    @report_errors
+    def onAccepted(self, accepted: bool) -> None:
+        self._section.look_again()
+        with self._section.panel.changing():
+            for row in self._results():
+                accept(row.segmentation, accepted)
+
+    def _results(self) -> list[CaseRow]:
+        return [row for row in self._selected() if is_result(row.segmentation)]
 
 
 def _add(menu: QtObject, text: str, is_so: bool, act: Callable[[bool], None]) -> None:

@@ -6,17 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
+from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI.data import class_decisions as class_names
 from MedSegTrainerUI.scene.case_checks import Finding, check_row, check_together, row_overlaps
 from MedSegTrainerUI.scene.case_drawing import Drawing, look_at
 from MedSegTrainerUI.scene.case_rows import CaseRow
+from MedSegTrainerUI.scene.corrected_slices import compare
 from MedSegTrainerUI.scene.export_labels import Overlap
 from MedSegTrainerUI.scene.segment_classes import ClassFinder, SegmentClass, segments_of_row
 from MedSegTrainerUI.scene.segment_layers import count_layer, segment_ids, stored_layers
 
 SEGMENTS_AT_ONCE = 200  # looked at in one call, and the rest of the row
 VOXELS_OF_A_SEGMENT = 30_000  # to count so many voxels takes as long as to look at one segment more
+COMPARED = 4  # times as long as to count voxels it takes to unpack and compare them
 
 
 class DataLook:
@@ -61,6 +65,7 @@ class DataLook:
         self.classes = learned.classes()
         self.leftOut = class_names.left_out(self._names, all_names.classes())
         for row in self._used:
+            yield from _compare(row)
             self.findings += check_row(row, self.classes, overlap=self._overlap)
             self.overlapping = self.overlapping or bool(row_overlaps(row, self.classes))
             self.drawings[row.name] = look_at(row, self.classes)
@@ -75,3 +80,11 @@ def _count_voxels(row: CaseRow) -> Iterator[float]:
         for layer in stored_layers(row.segmentation, segment_ids(row.segmentation)):
             for voxels in count_layer(layer.image):
                 yield voxels / VOXELS_OF_A_SEGMENT
+
+
+def _compare(row: CaseRow) -> Iterator[float]:
+    """The same of a result of a model, whose copy is as large; what is wrong with it the check of the row tells."""
+    if row.region == "corrected" and row.volumes:
+        with suppress(DataError):
+            for voxels in compare(row):
+                yield COMPARED * voxels / VOXELS_OF_A_SEGMENT

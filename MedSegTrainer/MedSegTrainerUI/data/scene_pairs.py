@@ -17,6 +17,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI.scene.case_rows import CaseRow, free_name
+from MedSegTrainerUI.scene.result_origin import is_result
 from MedSegTrainerUI.scene.volumes import VolumeGeometry, image_array, matrix_array, volume_geometry
 from MedSegTrainerUI.slicer_types import Node, Scene, SegmentationNode, VolumeNode
 
@@ -36,24 +37,28 @@ class Pairs:
     """``rows``: volumes with their segmentations, in the order of the scene; the rest are nodes that found no partner.
 
     ``label_maps`` are volumes that hold labels: they are no images, and have to be made segmentations first.
+    ``results`` were made by a model: nobody has drawn them.
     """
 
     rows: tuple[CaseRow, ...]
     volumes: tuple[VolumeNode, ...]
     segmentations: tuple[SegmentationNode, ...]
     label_maps: tuple[VolumeNode, ...]
+    results: tuple[SegmentationNode, ...]
 
 
 def pair_all(scene: Scene) -> Pairs:
-    """Every volume and segmentation of a scene, but hidden ones; each is in one pair at most."""
+    """Every volume and segmentation of a scene, but hidden ones and results of a model; each is in one pair at most."""
     nodes = [node for node in _nodes(scene, "vtkMRMLScalarVolumeNode") if not node.GetHideFromEditors()]
     labels = [node for node in nodes if is_label_map(node)]
     volumes = [node for node in nodes if node not in labels and not node.IsA("vtkMRMLVectorVolumeNode")]
-    segmentations = [
+    drawings = [
         node
         for node in _nodes(scene, "vtkMRMLSegmentationNode")
         if not node.GetHideFromEditors() and node.GetSegmentation() is not None
     ]
+    results = [node for node in drawings if is_result(node)]
+    segmentations = [node for node in drawings if node not in results]
     partner: Partners = {}
     for belongs in (_drawn_on, _same_name, _same_place):
         _match(partner, volumes, segmentations, belongs)
@@ -67,6 +72,7 @@ def pair_all(scene: Scene) -> Pairs:
         volumes=tuple(volume for volume in volumes if volume not in partner),
         segmentations=tuple(node for node in segmentations if node not in partner.values()),
         label_maps=tuple(labels),
+        results=tuple(results),
     )
 
 
@@ -75,6 +81,10 @@ def pairs_message(pairs: Pairs, new: int) -> tuple[str, str]:
     if pairs.label_maps:
         names = ", ".join(node.GetName() for node in pairs.label_maps)
         text = _("{names}: label maps are added when they were converted to segmentations, in the Data module.")
+        return text.format(names=names), "note"
+    if pairs.results and not new:
+        names = ", ".join(node.GetName() for node in pairs.results)
+        text = _("{names}: what a model drew is added with 'Add to training data' in section 3, when it was corrected.")
         return text.format(names=names), "note"
     if new:
         return "", "note"

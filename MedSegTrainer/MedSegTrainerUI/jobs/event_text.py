@@ -132,6 +132,28 @@ def start_text(watch: JobWatch, name: str) -> str:
     return _("started from {name}: {before:.2f} -> {now:.2f}").format(name=name, before=came, now=now)
 
 
+def compared_text(event: Event | None) -> str:
+    """``On the same held-out cases: 0.84, was 0.81; spleen 0.70, was 0.58``; '' where nothing was compared.
+
+    Of several classes those come first that have changed most.
+    """
+    try:
+        start, best = (event or {})["start"], (event or {})["best"]
+        pairs = [(name, start["dice"].get(name), now) for name, now in best["dice"].items() if now is not None]
+        pairs.sort(key=lambda pair: -abs(pair[2] - (pair[1] or 0.0)))
+        texts = [_changed_text(start["val_dice"], best["val_dice"])]
+        texts += [f"{name} {_changed_text(was, now)}" for name, was, now in pairs if len(best["dice"]) > 1]
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return ""
+    more = ", ..." if len(texts) > CLASSES_ON_A_LINE + 1 else ""
+    figures = "; ".join(texts[: CLASSES_ON_A_LINE + 1]) + more
+    return _("Dice on the same held-out cases: {figures}").format(figures=figures)
+
+
+def _changed_text(before: float | None, now: float) -> str:
+    return f"{now:.2f}" if before is None else _("{now:.2f}, was {before:.2f}").format(now=now, before=before)
+
+
 def progress_text(watch: JobWatch) -> str:
     """What the job is doing, how far it is, and how long it will take."""
     if watch.state == "starting":

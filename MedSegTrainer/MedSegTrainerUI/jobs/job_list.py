@@ -6,7 +6,7 @@ import math
 import re
 import shutil
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.job_status import ACTIVE_STATES
 
 LONGEST_NAME = 60
+CACHE = "cache"  # the folder beside the jobs that they share
 LONGEST_HEADER = 1 << 24
 UNTIL_STOP_SECONDS = 100 * 3600  # nobody chooses that long a budget: it stands for "until I stop"
 
@@ -31,6 +32,11 @@ class JobList:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
 
+    @property
+    def cache(self) -> Path:
+        """Where the trainings keep the cases that they have prepared; it need not exist yet."""
+        return self.root / CACHE
+
     def folder(self, name: str) -> JobFolder:
         return JobFolder(self.root / name)
 
@@ -38,7 +44,7 @@ class JobList:
         """A folder that is not there yet, named like ``name`` as far as every file system can; nothing is written."""
         base = safe_name(name)
         number = 1
-        while (path := self.root / (base if number == 1 else f"{base}-{number}")).exists():
+        while (path := self.root / (base if number == 1 else f"{base}-{number}")).exists() or path == self.cache:
             number += 1
         return JobFolder(path)
 
@@ -79,7 +85,8 @@ def not_removed(path: Path, error: OSError) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class JobSummary:
-    """A job in a line. ``state`` as in ``Status``, or died; ``dice``: of the best model; seconds since 1970."""
+    """A job in a line. ``state`` as in ``Status``, or died; ``dice``: of the best model; seconds since 1970.
+    started_from: name of the training in the same folder that it began as, '' for none."""
 
     name: str
     kind: str
@@ -87,6 +94,7 @@ class JobSummary:
     classes: tuple[str, ...]
     dice: float | None
     created: float
+    started_from: str = ""
 
 
 class JobSummaries:
@@ -116,13 +124,24 @@ def summarize(folder: JobFolder) -> JobSummary:
     """Reads what is needed for a line; a broken job is ``failed``."""
     status = folder.status()
     state = "died" if status.state in ACTIVE_STATES and not status.is_alive() else status.state
+    model = Path()
     try:
-        kind = str(folder.read_document().get("kind"))
+        document = folder.read_document()
+        kind, model = str(document.get("kind")), Path(start_model(document))
         created = folder.job_file.stat().st_mtime
     except (MedSegError, OSError):
         kind, created, state = status.kind, 0.0, "failed"
     names = tuple(item["name"] for item in job_classes(folder))
-    return JobSummary(name=folder.path.name, kind=kind, state=state, classes=names, dice=status.best, created=created)
+    model = model.parent if model.name == "model" else model
+    return JobSummary(
+        name=folder.path.name,
+        kind=kind,
+        state=state,
+        classes=names,
+        dice=status.best,
+        created=created,
+        started_from=model.name if model.parent == folder.path.parent else "",
+    )
 
 
 def job_classes(folder: JobFolder) -> list[dict[str, Any]]:
@@ -158,6 +177,19 @@ def safe_name(name: str) -> str:
     """Letters, digits, ``-`` and ``_`` of the Latin alphabet: no file system and no image reader stumbles over them."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9_]+", "-", plain).strip("-_")[:LONGEST_NAME].strip("-_") or "job"
+
+
+def case_names(names: Sequence[str]) -> list[str]:
+    """Names for files, all different also where capitals do not count."""
+    different: list[str] = []
+    for name in names:
+        base, number = safe_name(name), 1
+        free = base
+        while free.casefold() in {other.casefold() for other in different}:
+            number += 1
+            free = f"{base}-{number}"
+        different.append(free)
+    return different
 
 
 def weight_count(folder: JobFolder) -> int | None:

@@ -36,9 +36,9 @@ class JobWatch:
     their order: epochs and validations (by epoch, without ``per_case``), warnings, findings, cases. advice: finding to
     its newest event. per_case: Dice of each class of each held-out case, at the newest validation. plan: choice to
     {'value', 'reason'}. stage: the newest event of its kind. best: the newest event of its kind, or None. measured: the
-    event with the final numbers. outcome: the event that ended the job (finished, stopped, failed), None while it goes
-    on. rewinds: how often points of the curves were taken back. news: the newest events worth a line; ``news_count``
-    counts all of them.
+    event with the final numbers. compared: the event with those of the model that it began as beside them. outcome: the
+    event that ended the job (finished, stopped, failed), None while it goes on. rewinds: how often points of the curves
+    were taken back. news: the newest events worth a line; ``news_count`` counts all of them.
     """
 
     def __init__(self, folder: JobFolder) -> None:
@@ -57,6 +57,7 @@ class JobWatch:
         self.stage: Event = {"name": "", "message": "", "total": 0}
         self.best: Event | None = None
         self.measured: Event | None = None
+        self.compared: Event | None = None
         self.outcome: Event | None = None
         self.rewinds = 0
         self.news: deque[Event] = deque(maxlen=NEWS_KEPT)
@@ -85,6 +86,7 @@ class JobWatch:
             "found": self.findings.append,
             "case": self.cases.append,
             "measured": lambda e: setattr(self, "measured", e),
+            "compared": lambda e: setattr(self, "compared", e),
             "finished": self._ended,
             "stopped": self._ended,
             "failed": self._ended,

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from MedSegTrainerUI.jobs.event_text import size_text, state_word, when_text
 from MedSegTrainerUI.jobs.job_list import JobList, JobSummaries, JobSummary
 from MedSegTrainerUI.jobs.job_trash import JobTrash, RemovedJob
+from MedSegTrainerUI.jobs.training_lines import lines_of
 from MedSegTrainerUI.slicer_types import Widget
 
 MOST_ROWS = 500
@@ -20,7 +21,8 @@ READ_AT_ONCE = 15  # jobs whose files are read in one call
 
 @dataclass(frozen=True, kw_only=True)
 class JobRow:
-    """``removed`` None: a training that is in the list; ``cells`` are the texts of its columns."""
+    """``removed`` None: trainings of one line that are in the list, of which ``name`` is the newest; ``cells`` are the
+    texts of its columns."""
 
     name: str
     cells: tuple[str, ...]
@@ -39,6 +41,7 @@ class JobTable:
         self._table, self._jobs, self._trash = table, jobs, trash
         self._summaries = JobSummaries()
         self._displayed: list[JobRow] = []
+        self._lines: list[list[JobSummary]] = []
         self.complete = False
         table.setColumnCount(5)
         table.setHorizontalHeaderLabels([_("Training"), _("State"), _("Dice"), _("Classes"), _("Started")])
@@ -49,16 +52,24 @@ class JobTable:
         table.verticalHeader().setVisible(False)
 
     def refresh(self, watched: str) -> int:
-        """Reads the folder again; returns how many trainings it holds. ``watched``: the one that is shown.
+        """Reads the folder again; returns how many lines of trainings it holds. ``watched``: the one that is shown.
 
         ``complete`` tells whether all were read: of many only some are read in one call.
         """
         summaries, self.complete = self._summaries.read(self._jobs.all()[:MOST_ROWS], READ_AT_ONCE)
-        rows = [_row(one, one.name == watched) for one in summaries if one.kind == "train"]
+        self._lines = lines_of([one for one in summaries if one.kind == "train"])
+        rows = [_row(line, any(one.name == watched for one in line)) for line in self._lines]
         expected = [*rows, *(_removed_row(one) for one in self._trash.items())]
         if expected != self._displayed:
             self._fill(expected)
         return len(rows)
+
+    def line(self) -> list[JobSummary]:
+        """The trainings of the chosen row, the newest first; empty where none is chosen, or it was removed."""
+        row = self.chosen()
+        if row is None or row.removed is not None:
+            return []
+        return next((line for line in self._lines if line[0].name == row.name), [])
 
     def chosen(self) -> JobRow | None:
         row = self._table.currentRow()
@@ -111,9 +122,12 @@ class JobTable:
             self._table.setItem(index, column, item)
 
 
-def _row(summary: JobSummary, watched: bool) -> JobRow:
+def _row(line: Sequence[JobSummary], watched: bool) -> JobRow:
+    """The newest of a line stands for all of it."""
+    summary = line[0]
+    name = summary.name if len(line) == 1 else _("{name} ({n} versions)").format(name=summary.name, n=len(line))
     dice = "-" if summary.dice is None else f"{summary.dice:.2f}"
-    cells = (summary.name, state_word(summary.state), dice, ", ".join(summary.classes), when_text(summary.created))
+    cells = (name, state_word(summary.state), dice, ", ".join(summary.classes), when_text(summary.created))
     return JobRow(name=summary.name, cells=cells, watched=watched)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from MedSegTrainerLib.model.description import DESCRIPTION, SCHEMA_VERSION, Desc
 NANOSECONDS = 1e9
 CLASSES_SHOWN = 12
 LOW_DICE = 0.7
+PARTS = ("train_cases", "val_cases", "test_cases")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,8 @@ class ModelCard:
     dims: 2 or 3. members: of an ensemble, how many; else 0. channels: names of the images it takes, in order. spacing:
     mm (z, y, x). image_size: pixels (y, x) that 2D images are resized to, or None. mirrors: whether it was trained with
     mirror images. trained, held_out: numbers of cases. dice: class to mean Dice, None where not known; ``mean_dice``
-    over them. made: seconds since 1970. lineage: the models that it began as, the nearest first.
+    over them. made: seconds since 1970. lineage: the models that it began as, the nearest first. cases: names of all
+    that it was trained or measured on. minutes: how long it trained, None where nobody knows.
     """
 
     path: Path
@@ -55,6 +57,8 @@ class ModelCard:
     mean_dice: float | None
     made: float
     lineage: tuple[Ancestor, ...]
+    cases: tuple[str, ...]
+    minutes: float | None
 
 
 def read_card(path: Path) -> ModelCard:
@@ -180,7 +184,15 @@ def _card(path: Path, document: dict[str, Any], made: float) -> ModelCard:
         mean_dice=mean,
         made=made,
         lineage=tuple(_ancestor(entry) for entry in reversed(training.get("lineage", []))),
+        cases=tuple(str(name) for part in PARTS for name in training.get(part, [])),
+        minutes=_minutes(document.get("curves", [])),
     )
+
+
+def _minutes(curves: Sequence[Mapping[str, Any]]) -> float | None:
+    """Those of the last point of the curves."""
+    known = [minutes for point in curves if (minutes := _number(point.get("minutes"))) is not None]
+    return known[-1] if known else None
 
 
 def _ancestor(entry: Mapping[str, Any]) -> Ancestor:

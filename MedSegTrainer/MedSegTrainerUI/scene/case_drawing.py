@@ -14,8 +14,8 @@ from MedSegTrainerUI.scene.segment_classes import SegmentClass
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """``states``: by the name of the class. axis, slices: of the patient, and how many were drawn; "" and 0 where that
-    is not known."""
+    """``states``: by the name of the class. axis, slices: of the patient, and how many were drawn or corrected; ""
+    and 0 where that is not known."""
 
     states: Mapping[str, State]
     axis: str = ""
@@ -25,7 +25,7 @@ class Drawing:
 def look_at(row: CaseRow, classes: Sequence[SegmentClass]) -> Drawing:
     """Of a row; nothing is counted that was counted before."""
     states = class_states(row, classes)
-    if row.segmentation is None or not row.volumes or row.region != "slices":
+    if row.segmentation is None or not row.volumes or row.region not in ("slices", "corrected"):
         return Drawing(states=states, axis=row.axis)
     try:
         facts = region_facts(row, drawn_classes(row, classes))

@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 import slicer
 
+from MedSegTrainerUI.scene.result_origin import is_accepted, is_result
 from MedSegTrainerUI.slicer_types import Node, RoiNode, SegmentationNode, VolumeNode
 
 PARAMETER = "rows"
-Region = Literal["everywhere", "slices", "roi", "box"]
+Region = Literal["everywhere", "slices", "corrected", "roi", "box"]
 Axis = Literal["", "x", "y", "z"]
 Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 NOT_IN_NAMES = '/\\:*?"<>|'
@@ -30,9 +31,10 @@ class CaseRow:
     their numbers in its label maps, ``drawn`` those classes that were looked for (None: all), and ``ignore_label`` the
     value of voxels that nobody labelled.
 
-    region: where the case was labelled: everywhere, in the slices that have something in them, inside ``roi`` (a
-    vtkMRMLMarkupsROINode, None where it was removed), or, on disk alone, in the voxels ``box`` (first and last i, j,
-    k). axis: along which the slices lie one behind the other, of the patient; "": to be found from what is drawn.
+    region: where the case was labelled: everywhere, in the slices that have something in them, in those where what a
+    model had drawn was corrected, inside ``roi`` (a vtkMRMLMarkupsROINode, None where it was removed), or, on disk
+    alone, in the voxels ``box`` (first and last i, j, k). axis: along which the slices lie one behind the other, of the
+    patient; "": to be found from what is drawn.
     """
 
     name: str
@@ -52,7 +54,10 @@ class CaseRow:
 
 
 def read_rows(parameterNode: Node) -> list[CaseRow]:
-    """The remembered rows in their order; a row of which a node was removed from the scene is not among them."""
+    """The remembered rows in their order; a row of which a node was removed from the scene is not among them.
+
+    Of a result of a model nobody labelled but what was corrected or accepted, whatever is remembered of the row.
+    """
     rows = []
     for index, entry in enumerate(_entries(parameterNode)):
         volumes = tuple(
@@ -65,6 +70,8 @@ def read_rows(parameterNode: Node) -> list[CaseRow]:
         values = {key: entry[key] for key in ("name", "use", "label")}
         roi = parameterNode.GetNodeReference(_roi_role(index))
         known = {**values, **lists, **_labelled(entry)}
+        if is_result(segmentation):
+            known["region"] = "everywhere" if is_accepted(segmentation) else "corrected"
         rows.append(CaseRow(volumes=volumes, segmentation=segmentation, roi=roi, **known))
     return rows
 

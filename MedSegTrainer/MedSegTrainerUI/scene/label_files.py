@@ -1,4 +1,4 @@
-"""Label maps in NRRD files: one number a voxel, or segments that overlap in layers, each of which is a label map."""
+"""Label maps in NRRD or NIfTI files: one number a voxel, or (NRRD) segments that overlap in layers of label maps."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI.scene.volumes import matrix_array
 
 LONGEST_HEADER = 1 << 20  # bytes
+NIFTI = (".nii", ".nii.gz")
 SEGMENT_FIELD = re.compile(r"^(Segment\d+)_(?:(Name):=(.*)|(LabelValue|Layer):=(\d+))$", re.MULTILINE)
 
 
@@ -34,10 +35,14 @@ def read_layers(path: Path) -> list[LabelMap]:
     """The layers of a file: one of a label map. Raises DataError."""
     header = _header(path)
     layered = re.search(r"^dimension: *4$", header, re.MULTILINE) is not None
-    storage = slicer.vtkMRMLNRRDStorageNode()
+    path = Path(path)
+    nifti = path.name.lower().endswith(NIFTI)
+    storage = slicer.vtkMRMLVolumeArchetypeStorageNode() if nifti else slicer.vtkMRMLNRRDStorageNode()
     node = slicer.vtkMRMLVectorVolumeNode() if layered else slicer.vtkMRMLLabelMapVolumeNode()
     storage.SetFileName(str(path))
-    image = node.GetImageData() if header and storage.ReadData(node) else None
+    if nifti:
+        storage.SetSingleFile(True)
+    image = node.GetImageData() if (header or nifti) and path.exists() and storage.ReadData(node) else None
     if image is None or image.GetPointData().GetScalars() is None:
         raise DataError(_("{path} cannot be read. Is the file there and complete?").format(path=path))
     if image.GetScalarType() in (vtk.VTK_FLOAT, vtk.VTK_DOUBLE):
@@ -55,6 +60,12 @@ def read_layers(path: Path) -> list[LabelMap]:
         LabelMap(array=voxels[..., layer], ijk_to_ras=place, numbers=numbers.get(layer, {}) if count > 1 else None)
         for layer in range(count)
     ]
+
+
+def layer_numbers(path: Path) -> dict[int, dict[str, int]]:
+    """The numbers of the segments in each layer of a file, by their names; empty for one label map."""
+    header = _header(path)
+    return _segments(header) if re.search(r"^dimension: *4$", header, re.MULTILINE) else {}
 
 
 def _header(path: Path) -> str:

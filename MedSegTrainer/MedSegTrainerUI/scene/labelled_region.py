@@ -1,4 +1,5 @@
-"""Where a case of the scene was labelled, as voxels of its volume: in slices that hold something, or inside a ROI."""
+"""Where a case of the scene was labelled, as voxels of its volume: in slices that hold something or were corrected, or
+inside a ROI."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI.scene.case_rows import CaseRow
+from MedSegTrainerUI.scene.corrected_slices import changed_part, result_state
 from MedSegTrainerUI.scene.export_labels import drawn_part, state_of
 from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.scene.segment_layers import Part
@@ -28,7 +30,8 @@ MOST_REMEMBERED = 200  # cases
 class RegionFacts:
     """What is drawn where a case was labelled. axis: of the slices, of the patient, "" where it is not slices.
 
-    slices: how many have something in them. voxels: drawn in the whole volume; inside: where it was labelled.
+    slices: how many have something in them, or were corrected. voxels: drawn in the whole volume, or corrected; inside:
+    where it was labelled.
     """
 
     axis: str
@@ -44,15 +47,16 @@ def region_facts(row: CaseRow, classes: Sequence[SegmentClass]) -> RegionFacts:
     """Of the segments of the classes; looked at again only when they, their place or the region has changed.
 
     Raises DataError where the region is none: the ROI is gone, has no size or does not meet the volume, nothing is
-    drawn in any slice, or the direction of the slices cannot be told.
+    drawn or corrected in any slice, or the direction of the slices cannot be told.
     """
-    volume = row.volumes[0]
+    volume, corrected = row.volumes[0], row.region == "corrected"
     place = array_axis(volume, "x"), array_axis(volume, "y"), row.axis, row.region
     box = _to_roi(row.roi, volume).tobytes() if row.region == "roi" else b""
-    key = state_of(row.segmentation, volume, classes), place, box
+    key = result_state(row) if corrected else state_of(row.segmentation, volume, classes), place, box
     if key not in _facts:
+        part = changed_part(row) if corrected else drawn_part(row.segmentation, volume, classes)
         try:
-            _facts[key] = _look(row, drawn_part(row.segmentation, volume, classes))
+            _facts[key] = _look(row, part)
         except DataError as error:
             _facts[key] = error
         if len(_facts) > MOST_REMEMBERED:
@@ -68,7 +72,12 @@ def labelled_voxels(row: CaseRow, there: np.ndarray) -> np.ndarray:
 
     Raises DataError as ``region_facts`` does.
     """
-    if row.region == "slices":
+    if row.region == "corrected":
+        part = changed_part(row)
+        there = np.zeros(there.shape, bool)
+        if part is not None:
+            there[part.region] = part.array
+    if row.region in ("slices", "corrected"):
         axis = _slices_axis(row, there)
         others = tuple(one for one in range(3) if one != axis)
         return np.broadcast_to(there.any(axis=others, keepdims=True), there.shape)
@@ -118,21 +127,32 @@ def _look(row: CaseRow, part: Part | None) -> RegionFacts:
 
 
 def _slices_axis(row: CaseRow, there: np.ndarray) -> int:
+    corrected = row.region == "corrected"
     if not there.any():
-        raise DataError(
-            _("Drawn in slices, and no slice has anything in it. Draw one, or say that it is done everywhere.")
-        )
+        nothing = _("Drawn in slices, and no slice has anything in it. Draw one, or say that it is done everywhere.")
+        raise DataError(not_looked_at() if corrected else nothing)
     if row.axis:
         return array_axis(row.volumes[0], row.axis)
     axis = find_slices_axis(there)
     if axis is None:
-        raise DataError(
-            _(
-                "Which slices were drawn cannot be told from what is there: axial, coronal or sagittal ones. Choose it "
-                "with a click in the column 'Drawn'."
-            )
+        drawn = _(
+            "Which slices were drawn cannot be told from what is there: axial, coronal or sagittal ones. Choose it "
+            "with a click in the column 'Drawn'."
         )
+        changed = _(
+            "Which slices were corrected cannot be told from what was changed: axial, coronal or sagittal ones. Choose "
+            "it with a click in the column 'Drawn'."
+        )
+        raise DataError(changed if corrected else drawn)
     return axis
+
+
+def not_looked_at() -> str:
+    """Of a result that would teach the network nothing but what it says already."""
+    return _(
+        "Nobody has corrected this result of a model: it would only learn what it says already. Correct some slices in "
+        "the Segment Editor, or look at all of it and say so ('I looked at all of it')."
+    )
 
 
 def _ends(there: np.ndarray, axis: int) -> float:

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
-from MedSegTrainerUI.jobs.event_text import dice_text, ending, progress_text, start_text
+from MedSegTrainerUI.jobs.event_text import compared_text, dice_text, ending, progress_text, start_text
 from MedSegTrainerUI.jobs.job_bar import set_bar
 from MedSegTrainerUI.jobs.job_list import job_classes, start_model
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
@@ -228,7 +228,7 @@ class JobSection:
         """Everything that follows from the watched job; the work is bounded, however long the job is."""
         watch = self.watched
         if watch is None:
-            for label in (self.ui.endingLabel, self.ui.warningLabel):
+            for label in (self.ui.endingLabel, self.ui.warningLabel, self.ui.comparedLabel):
                 show_message(label, "")
             self.refresh()
             return
@@ -242,6 +242,7 @@ class JobSection:
         self.ui.startedLabel.visible = bool(model)
         self.ui.startedLabel.text = start_text(watch, model_name(Path(model)))
         self.ui.startedLabel.toolTip = model
+        show_message(self.ui.comparedLabel, compared_text(watch.compared), "note")
         show_message(self.ui.endingLabel, *ending(watch))
         warnings = [str(event["message"]) for event in watch.warnings[-WARNINGS_SHOWN:]]
         show_message(self.ui.warningLabel, "\n".join(dict.fromkeys(warnings)), "warning")
@@ -262,9 +263,15 @@ class JobSection:
             self.previewBox.ended()
             self.tell("")
             self.trainings.look_again()
-            if self.parameters is not None and not self.parameters.model and watch.folder.model.exists():
-                self.parameters.model = str(watch.folder.path)
+            self._offer_model(watch)
         self.panel.refresh()
+
+    def _offer_model(self, watch: JobWatch) -> None:
+        """To section 3, where nothing is chosen, or the model that the training has gone on from."""
+        if self.parameters is None or not watch.folder.model.exists():
+            return
+        if self.parameters.model in ("", start_model(watch.document)):
+            self.parameters.model = str(watch.folder.path)
 
     def _show_charts(self, watch: JobWatch) -> None:
         has_points = bool(watch.epochs or watch.validations)

@@ -22,6 +22,7 @@ from MedSegTrainerUI.scene.export_labels import overlap_choice
 from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.shared.messages import report_errors, show_message
 from MedSegTrainerUI.shared.tab_order import set_tab_order
+from MedSegTrainerUI.train.continue_button import ContinueButton
 from MedSegTrainerUI.train.job_view import JobSection
 from MedSegTrainerUI.train.settings import (
     GROUPS,
@@ -50,6 +51,7 @@ class TrainSection:
         self.ui.jobFrame.layout().addWidget(self.job.uiWidget)
         self.form = SettingsForm(self.ui.settingsContents, self._on_changes, self._on_refused)
         self.start = StartBox(self)
+        self.going_on = ContinueButton(self, self.start, self.job, self.begin)
         self._weights: tuple[str, int | None] = ("", None)
         self._explained: dict[str, Any] | None = None
         self._radios = {
@@ -84,11 +86,9 @@ class TrainSection:
         self._radios[self.parameters.duration].checked = True
         watch = self.job.watched
         is_working = watch is not None and watch.working
-        self.ui.startButton.enabled = not is_working
-        self.ui.startButton.toolTip = (
-            _("A training is running. Stop it first, or wait until it is done.")
-            if is_working
-            else _("Exports the cases and trains beside Slicer; you can go on working, or close Slicer.")
+        self.going_on.refresh(
+            _("A training is running. Stop it first, or wait until it is done.") if is_working else "",
+            _("Exports the cases and trains beside Slicer; you can go on working, or close Slicer."),
         )
         changes = self.changes()
         self.ui.changedLabel.text = _("{count} changed").format(count=len(changes)) if changes else _("all as planned")
@@ -194,6 +194,14 @@ class TrainSection:
 
     @report_errors
     def onStart(self) -> None:
+        """From what was chosen; where that is a model of these rows, it goes on from the newest of its line."""
+        if open_scene(self.parameters).startModel and self.going_on.path():
+            self.going_on.onContinue()
+        else:
+            self.begin()
+
+    @report_errors
+    def begin(self) -> None:
         self.tell("")
         problem = self._problem()
         if problem:
@@ -207,7 +215,8 @@ class TrainSection:
         rows, classes = self.panel.rows(), self.panel.classes()
         folder = self.panel.jobs.new("-".join(item.name for item in classes[:NAMES_IN_A_JOB]))
         minutes, device = open_scene(self.parameters).duration.value, self.panel.environment.device
-        config = training_config(self.changes(), minutes, folder.path / "data", device, self.start.settings())
+        settings = {"data.cache_dir": str(self.panel.jobs.cache), **self.changes()}
+        config = training_config(settings, minutes, folder.path / "data", device, self.start.settings())
         try:
             self._is_exporting(_("the cases"))
             folder.create(config)

@@ -15,6 +15,7 @@ from MedSegTrainerUI.jobs.job_trash import JobTrash, RemovedJob
 from MedSegTrainerUI.jobs.undo_offer import UndoOffer
 from MedSegTrainerUI.shared.messages import report_errors
 from MedSegTrainerUI.train.job_protocol import JobView
+from MedSegTrainerUI.train.version_table import VersionTable
 
 LIST_SECONDS = 5.0
 Offer = tuple[bool, str]  # whether a button can be pressed; why not, or what it does
@@ -27,6 +28,7 @@ class TrainingList:
         self._section, self.ui, self.panel = section, section.ui, section.panel
         self.trash = JobTrash(self.panel.jobs)
         self.table = JobTable(self.ui.jobsTable, self.panel.jobs, self.trash)
+        self.versions = VersionTable(self.ui.versionsTable, self.panel.jobs)
         self._due = 0.0
         self.undo = UndoOffer(self.ui, self.trash)
         self.ui.jobsButton.collapsed = True
@@ -38,11 +40,14 @@ class TrainingList:
             "removeButton": self.onRemove,
             "restoreButton": self.onRestore,
             "undoButton": self.onUndo,
+            "backButton": self.onBack,
         }.items():
             getattr(self.ui, name).connect("clicked()", slot)
         self.ui.jobsButton.connect("contentsCollapsed(bool)", self.onCollapsed)
         self.ui.jobsTable.connect("itemSelectionChanged()", self.refresh)
         self.ui.jobsTable.connect("cellDoubleClicked(int,int)", self.onWatch)
+        self.ui.versionsTable.connect("itemSelectionChanged()", self.refresh)
+        self.ui.versionsTable.connect("cellDoubleClicked(int,int)", self.onWatch)
 
     def tell(self, text: str, severity: str = "error") -> None:
         self._section.tell(text, severity)
@@ -67,8 +72,11 @@ class TrainingList:
 
     def refresh(self) -> None:
         """What can be done with the chosen one."""
+        parameters, line = self._section.parameters, self.table.line()
+        self.versions.show(line, parameters.model if parameters is not None else "")
         row, folder = self.table.chosen(), self._folder()
         buttons = _offers(folder)
+        self.ui.backButton.visible = len(line) > 1
         buttons["restoreButton"] = (False, _("Brings back what was removed: choose it at the end of the list."))
         self.ui.removeButton.text = _("Remove")
         if row is not None and row.removed is not None:
@@ -114,6 +122,21 @@ class TrainingList:
             self.tell(_("{name} is chosen in the section Apply.").format(name=folder.path.name), "note")
 
     @report_errors
+    def onBack(self) -> None:
+        """The chosen version is the one to apply and to go on from."""
+        folder, parameters = self._folder(), self._section.parameters
+        if folder is None or parameters is None:
+            return
+        path = str(folder.path)
+        with self.panel.changing():
+            parameters.model = path
+            if parameters.startModel:
+                parameters.startModel, parameters.startRename, parameters.startAdapt = path, "{}", False
+            self._section.follow(folder)
+        text = _("{name} is the version that section 3 applies and that Continue goes on from.")
+        self.tell(text.format(name=folder.path.name), "note")
+
+    @report_errors
     def onRemove(self) -> None:
         row, folder = self.table.chosen(), self._folder()
         if row is not None and row.removed is not None:
@@ -151,9 +174,12 @@ class TrainingList:
         self.panel.refresh()
 
     def _folder(self) -> JobFolder | None:
-        """Of the chosen training; None where it was removed."""
-        row = self.table.chosen()
-        return self.panel.jobs.folder(row.name) if row is not None and row.removed is None else None
+        """Of the chosen training, of several versions the chosen one; None where it was removed."""
+        row, line = self.table.chosen(), self.table.line()
+        if row is None or row.removed is not None:
+            return None
+        version = self.versions.chosen() if len(line) > 1 else ""
+        return self.panel.jobs.folder(version if version in [one.name for one in line] else row.name)
 
 
 def _offers(folder: JobFolder | None) -> dict[str, Offer]:
@@ -163,6 +189,7 @@ def _offers(folder: JobFolder | None) -> dict[str, Offer]:
         "jobResumeButton": (True, _("Goes on where it ended.")),
         "reportButton": (True, _("Opens its report in the browser.")),
         "useButton": (True, _("Chooses its model in the section Apply.")),
+        "backButton": (True, _("Makes this version the one that is applied, and that a training goes on from.")),
         "removeButton": (True, _("Removes it with its model and its report; it can be brought back.")),
     }
     if folder is None:
@@ -176,5 +203,5 @@ def _offers(folder: JobFolder | None) -> dict[str, Offer]:
     if not (folder.report / "report.html").exists():
         buttons["reportButton"] = (False, _("The report is written when a training ends properly."))
     if not folder.model.exists():
-        buttons["useButton"] = (False, _("It has no model yet."))
+        buttons["useButton"] = buttons["backButton"] = (False, _("It has no model yet."))
     return buttons

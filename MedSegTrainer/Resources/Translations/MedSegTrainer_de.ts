@@ -76,6 +76,14 @@
         <translation>Spiegelbilder mitteln</translation>
     </message>
     <message>
+        <source>Uncertainty</source>
+        <translation>Unsicherheit</translation>
+    </message>
+    <message>
+        <source>Keeps for each result where the model was unsure: a volume that can be shown below it.</source>
+        <translation>Behält zu jedem Ergebnis, wo das Modell unsicher war: ein Volumen, das darunter gezeigt werden kann.</translation>
+    </message>
+    <message>
         <source>Appl&amp;y</source>
         <translation>An&amp;wenden</translation>
     </message>
@@ -88,12 +96,20 @@
         <translation>Abbrechen</translation>
     </message>
     <message>
-        <source>The results of the last run. The chosen one is shown in the slice views, over its volume.</source>
-        <translation>Die Ergebnisse des letzten Laufs. Das gewählte wird in den Schichtansichten über seinem Volumen gezeigt.</translation>
+        <source>Many volumes</source>
+        <translation>Viele Volumina</translation>
     </message>
     <message>
-        <source>How large each segment is, in millilitres. A click shows it in the slice views.</source>
-        <translation>Wie groß jedes Segment ist, in Millilitern. Ein Klick zeigt es in den Schichtansichten.</translation>
+        <source>Applies the model to all images of a folder, or to patients of the DICOM database, without loading them.</source>
+        <translation>Wendet das Modell auf alle Bilder eines Ordners oder auf Patienten der DICOM-Datenbank an, ohne sie zu laden.</translation>
+    </message>
+    <message>
+        <source>The results of the last run, those that need a look first. The chosen one is shown in the slice views, over its volume.</source>
+        <translation>Die Ergebnisse des letzten Laufs; die man ansehen sollte, stehen vorn. Das gewählte wird in den Schichtansichten über seinem Volumen gezeigt.</translation>
+    </message>
+    <message>
+        <source>How large each segment is, in millilitres, and how good it probably is. A click shows it in the slice views.</source>
+        <translation>Wie groß jedes Segment ist, in Millilitern, und wie gut es vermutlich ist. Ein Klick zeigt es in den Schichtansichten.</translation>
     </message>
     <message>
         <source>3D</source>
@@ -118,6 +134,38 @@
     <message>
         <source>Opens the Segment Editor on this result.</source>
         <translation>Öffnet dieses Ergebnis im Segment-Editor.</translation>
+    </message>
+    <message>
+        <source>Show uncertainty</source>
+        <translation>Unsicherheit zeigen</translation>
+    </message>
+    <message>
+        <source>Shows where the model is unsure, under the segments: from red, a little, to white, very. Nothing is drawn where it is sure.</source>
+        <translation>Zeigt unter den Segmenten, wo das Modell unsicher ist: von Rot, ein wenig, bis Weiß, sehr. Wo es sicher ist, wird nichts gezeichnet.</translation>
+    </message>
+    <message>
+        <source>Statistics</source>
+        <translation>Statistik</translation>
+    </message>
+    <message>
+        <source>Volumes in millilitres and mean intensities of the segments of all these results, in a table of the scene.</source>
+        <translation>Volumina in Millilitern und mittlere Intensitäten der Segmente all dieser Ergebnisse, in einer Tabelle der Szene.</translation>
+    </message>
+    <message>
+        <source>Whether you looked at every slice and it is right now: then all of it counts as drawn.</source>
+        <translation>Ob Sie jede Schicht angesehen haben und alles jetzt stimmt: Dann gilt das Ganze als gezeichnet.</translation>
+    </message>
+    <message>
+        <source>I looked at all of it</source>
+        <translation>Ich habe alles angesehen</translation>
+    </message>
+    <message>
+        <source>Makes a row of it in section 1. Slices that you have corrected count as drawn, or all of it where you say so on the left; the rest is unknown to the training.</source>
+        <translation>Macht daraus eine Zeile in Abschnitt 1. Schichten, die Sie verbessert haben, gelten als gezeichnet, oder alles, wo Sie es links sagen; der Rest ist dem Training unbekannt.</translation>
+    </message>
+    <message>
+        <source>Add to training data</source>
+        <translation>Zu den Trainingsdaten</translation>
     </message>
     <message>
         <source>Adds the segments to the volumes they belong to, which must be in the scene.</source>
@@ -262,6 +310,14 @@
         <source>&amp;Check data</source>
         <translation>Daten pr&amp;üfen</translation>
     </message>
+    <message>
+        <source>Next to label</source>
+        <translation>Als Nächstes zeichnen</translation>
+    </message>
+    <message>
+        <source>Where drawing would help most, as a model that you have trained sees it.</source>
+        <translation>Wo Zeichnen am meisten hilft, wie ein trainiertes Modell es sieht.</translation>
+    </message>
 </context>
 <context>
     <name>EnvironmentSection</name>
@@ -300,6 +356,14 @@
     <message>
         <source>Folder of wheels:</source>
         <translation>Wheel-Ordner:</translation>
+    </message>
+    <message>
+        <source>Prepared cases:</source>
+        <translation>Vorbereitete Fälle:</translation>
+    </message>
+    <message>
+        <source>Clear</source>
+        <translation>Leeren</translation>
     </message>
     <message>
         <source>What was done while the environment was set up or tested, line by line.</source>
@@ -472,6 +536,14 @@
         <translation>Alle Trainings auf diesem Rechner, das neueste zuerst. Ein Doppelklick zeigt die Kurven.</translation>
     </message>
     <message>
+        <source>The versions of the chosen training, each of which has gone on from one before it. The buttons are for the chosen one.</source>
+        <translation>Die Versionen des gewählten Trainings, von denen jede eine frühere fortsetzt. Die Knöpfe gelten für die gewählte.</translation>
+    </message>
+    <message>
+        <source>Go back to this version</source>
+        <translation>Zurück zu dieser Version</translation>
+    </message>
+    <message>
         <source>Watch</source>
         <translation>Ansehen</translation>
     </message>
@@ -510,6 +582,97 @@
     <message>
         <source>without names</source>
         <translation>ohne Namen</translation>
+    </message>
+</context>
+<context>
+    <name>ManyVolumes</name>
+    <message>
+        <source>Images:</source>
+        <translation>Bilder:</translation>
+    </message>
+    <message>
+        <source>Where the images lie: they need not be loaded into the scene.</source>
+        <translation>Wo die Bilder liegen: Sie müssen nicht in die Szene geladen sein.</translation>
+    </message>
+    <message>
+        <source>Folder:</source>
+        <translation>Ordner:</translation>
+    </message>
+    <message>
+        <source>All images in it are segmented: NIfTI, NRRD, MetaImage files, and folders with DICOM slices.</source>
+        <translation>Alle Bilder darin werden segmentiert: NIfTI-, NRRD-, MetaImage-Dateien und Ordner mit DICOM-Schichten.</translation>
+    </message>
+    <message>
+        <source>Results:</source>
+        <translation>Ergebnisse:</translation>
+    </message>
+    <message>
+        <source>The folder for the results. Left empty: the folder &apos;segmentations&apos; beside the images.</source>
+        <translation>Der Ordner für die Ergebnisse. Leer gelassen: der Ordner &apos;segmentations&apos; bei den Bildern.</translation>
+    </message>
+    <message>
+        <source>Files:</source>
+        <translation>Dateien:</translation>
+    </message>
+    <message>
+        <source>Segmentations hold names and colours; label maps are read by every other program.</source>
+        <translation>Segmentierungen enthalten Namen und Farben; Label-Karten liest jedes andere Programm.</translation>
+    </message>
+    <message>
+        <source>Overwrite earlier results</source>
+        <translation>Frühere Ergebnisse überschreiben</translation>
+    </message>
+    <message>
+        <source>Makes results again that this module made before with another model or other settings. Files that were made or changed by hand always stay.</source>
+        <translation>Macht Ergebnisse neu, die dieses Modul mit einem anderen Modell oder anderen Einstellungen gemacht hat. Von Hand gemachte oder geänderte Dateien bleiben immer.</translation>
+    </message>
+    <message>
+        <source>Search: patient, series, CT</source>
+        <translation>Suche: Patient, Serie, CT</translation>
+    </message>
+    <message>
+        <source>Shows only series that have these words in patient, study, description or modality.</source>
+        <translation>Zeigt nur Serien, die diese Wörter in Patient, Studie, Beschreibung oder Modalität haben.</translation>
+    </message>
+    <message>
+        <source>Choose all</source>
+        <translation>Alle wählen</translation>
+    </message>
+    <message>
+        <source>Chooses all series that the search finds; pressed again, none of them.</source>
+        <translation>Wählt alle Serien, die die Suche findet; noch einmal gedrückt, keine davon.</translation>
+    </message>
+    <message>
+        <source>The series of images in the DICOM database. Those with a check mark are segmented.</source>
+        <translation>Die Bildserien der DICOM-Datenbank. Die mit Häkchen werden segmentiert.</translation>
+    </message>
+    <message>
+        <source>Apply to all</source>
+        <translation>Auf alle anwenden</translation>
+    </message>
+    <message>
+        <source>Stop</source>
+        <translation>Stopp</translation>
+    </message>
+    <message>
+        <source>What is finished stays. Apply to all goes on where it was.</source>
+        <translation>Was fertig ist, bleibt. &apos;Auf alle anwenden&apos; macht dort weiter.</translation>
+    </message>
+    <message>
+        <source>The results of the last run, those that need a look first. A click loads image and result.</source>
+        <translation>Die Ergebnisse des letzten Laufs; die man ansehen sollte, stehen vorn. Ein Klick lädt Bild und Ergebnis.</translation>
+    </message>
+    <message>
+        <source>Statistics of all</source>
+        <translation>Statistik aller</translation>
+    </message>
+    <message>
+        <source>Show folder</source>
+        <translation>Ordner zeigen</translation>
+    </message>
+    <message>
+        <source>Opens the folder with the results.</source>
+        <translation>Öffnet den Ordner mit den Ergebnissen.</translation>
     </message>
 </context>
 <context>
@@ -888,6 +1051,22 @@
     <message>
         <source>Where preprocessed volumes are kept.</source>
         <translation>Wo vorverarbeitete Volumina aufbewahrt werden.</translation>
+    </message>
+    <message>
+        <source>Cache dir</source>
+        <translation>Cache-Ordner</translation>
+    </message>
+    <message>
+        <source>Folder shared by jobs, where prepared cases are found again by the content of their files. Empty: none.</source>
+        <translation>Ordner, den Aufträge teilen und in dem vorbereitete Fälle am Inhalt ihrer Dateien wiedergefunden werden. Leer: keiner.</translation>
+    </message>
+    <message>
+        <source>Cache gb</source>
+        <translation>Cache-Größe (GB)</translation>
+    </message>
+    <message>
+        <source>Size of that folder in GB; what was not used for longest goes first.</source>
+        <translation>Größe dieses Ordners in GB; was am längsten nicht gebraucht wurde, weicht zuerst.</translation>
     </message>
     <message>
         <source>Num workers</source>
@@ -1493,6 +1672,25 @@
     </message>
 </context>
 <context>
+    <name>NextToLabel</name>
+    <message>
+        <source>Suggest slices</source>
+        <translation>Schichten vorschlagen</translation>
+    </message>
+    <message>
+        <source>Stop</source>
+        <translation>Stopp</translation>
+    </message>
+    <message>
+        <source>Stops, without suggestions.</source>
+        <translation>Hält an, ohne Vorschläge.</translation>
+    </message>
+    <message>
+        <source>Where drawing would help most. A click shows the slice, and opens the Segment Editor on what the model drew there.</source>
+        <translation>Wo Zeichnen am meisten hilft. Ein Klick zeigt die Schicht und öffnet den Segment Editor mit dem, was das Modell dort gezeichnet hat.</translation>
+    </message>
+</context>
+<context>
     <name>TrainSection</name>
     <message>
         <source>How long?</source>
@@ -1607,8 +1805,47 @@
         <translation>Alle Einstellungen auf ihre Vorgaben.</translation>
     </message>
     <message>
+        <source>Co&amp;ntinue</source>
+        <translation>&amp;Fortsetzen</translation>
+    </message>
+    <message>
         <source>&amp;Start training</source>
         <translation>&amp;Training starten</translation>
+    </message>
+</context>
+<context>
+    <name>apply.add_result</name>
+    <message>
+        <source>A model made no part of this segmentation.</source>
+        <translation>An dieser Segmentierung stammt nichts von einem Modell.</translation>
+    </message>
+    <message>
+        <source>Whether you looked at every slice and it is right now: then all of it counts as drawn.</source>
+        <translation>Ob Sie jede Schicht angesehen haben und alles jetzt stimmt: Dann gilt das Ganze als gezeichnet.</translation>
+    </message>
+    <message>
+        <source>Makes a row of it in section 1. Slices that you have corrected count as drawn, or all of it where you say so on the left; the rest is unknown to the training.</source>
+        <translation>Macht daraus eine Zeile in Abschnitt 1. Schichten, die Sie verbessert haben, gelten als gezeichnet, oder alles, wo Sie es links sagen; der Rest ist dem Training unbekannt.</translation>
+    </message>
+    <message>
+        <source>It is being compared with what the model drew.</source>
+        <translation>Es wird mit dem verglichen, was das Modell gezeichnet hat.</translation>
+    </message>
+    <message>
+        <source>The volume of {name} is not in the scene any more. Load it again.</source>
+        <translation>Das Volumen von {name} ist nicht mehr in der Szene. Es wieder laden.</translation>
+    </message>
+    <message>
+        <source>{volume} is in the table already, with {segmentation}. Take that row out of section 1 first, if this one is to be learned in its place.</source>
+        <translation>{volume} ist schon in der Tabelle, mit {segmentation}. Diese Zeile zuerst aus Abschnitt 1 nehmen, wenn stattdessen dieses Ergebnis gelernt werden soll.</translation>
+    </message>
+    <message>
+        <source>{name} is in section 1; what you corrected since counts too.</source>
+        <translation>{name} ist in Abschnitt 1; was Sie seither verbessert haben, zählt mit.</translation>
+    </message>
+    <message>
+        <source>{name} was added in section 1: what you looked at counts as drawn.</source>
+        <translation>{name} kam in Abschnitt 1 hinzu: Was Sie angesehen haben, gilt als gezeichnet.</translation>
     </message>
 </context>
 <context>
@@ -1616,6 +1853,185 @@
     <message>
         <source>Hidden, as the slice views show other volumes: {names}. A click on a segment below shows it.</source>
         <translation>Ausgeblendet, weil die Schichtansichten andere Volumina zeigen: {names}. Ein Klick auf ein Segment unten zeigt es.</translation>
+    </message>
+</context>
+<context>
+    <name>apply.dicom_series</name>
+    <message>
+        <source>The series {name} has no files in the DICOM database: import it again.</source>
+        <translation>Die Serie {name} hat keine Dateien in der DICOM-Datenbank: Sie neu importieren.</translation>
+    </message>
+    <message>
+        <source>This Slicer was built without its DICOM module, so that no series can be loaded.</source>
+        <translation>Dieser Slicer wurde ohne sein DICOM-Modul gebaut, so dass keine Serie geladen werden kann.</translation>
+    </message>
+    <message>
+        <source>The series cannot be loaded: it is not in the DICOM database any more, or no volume.</source>
+        <translation>Die Serie lässt sich nicht laden: Sie ist nicht mehr in der DICOM-Datenbank oder kein Volumen.</translation>
+    </message>
+</context>
+<context>
+    <name>apply.folder_run</name>
+    <message>
+        <source>Stopped. {done} are segmented; Apply to all goes on with the others.</source>
+        <translation>Angehalten. {done} sind segmentiert; &apos;Auf alle anwenden&apos; macht mit den anderen weiter.</translation>
+    </message>
+    <message>
+        <source>{done} segmented, {failed} not: the table says why. The others are in {folder}.</source>
+        <translation>{done} segmentiert, {failed} nicht: Die Tabelle sagt, warum. Die anderen liegen in {folder}.</translation>
+    </message>
+    <message>
+        <source>The process ended without a word. Test the environment in section 5, then press Apply to all: it goes on where it was; {log} may tell more.</source>
+        <translation>Der Prozess endete ohne ein Wort. Die Umgebung in Abschnitt 5 testen, dann &apos;Auf alle anwenden&apos; drücken: Es geht dort weiter; {log} sagt vielleicht mehr.</translation>
+    </message>
+    <message>
+        <source>{done} segmented, in {folder}.</source>
+        <translation>{done} segmentiert, in {folder}.</translation>
+    </message>
+    <message>
+        <source>{path} is in the DICOM database, and not on the disk. Import the series again.</source>
+        <translation>{path} steht in der DICOM-Datenbank und liegt nicht auf der Platte. Die Serie neu importieren.</translation>
+    </message>
+</context>
+<context>
+    <name>apply.folder_table</name>
+    <message>
+        <source>A click loads image and result.</source>
+        <translation>Ein Klick lädt Bild und Ergebnis.</translation>
+    </message>
+    <message>
+        <source>{volume} segmentation</source>
+        <translation>{volume} Segmentierung</translation>
+    </message>
+    <message>
+        <source>{path} is not there any more.</source>
+        <translation>{path} ist nicht mehr da.</translation>
+    </message>
+    <message>
+        <source>{path} cannot be loaded into Slicer.</source>
+        <translation>{path} lässt sich nicht in Slicer laden.</translation>
+    </message>
+</context>
+<context>
+    <name>apply.likely_dice</name>
+    <message>
+        <source>not known</source>
+        <translation>nicht bekannt</translation>
+    </message>
+    <message>
+        <source>look at this one: {names} probably below {dice}</source>
+        <translation>ansehen: {names} vermutlich unter {dice}</translation>
+    </message>
+    <message>
+        <source>look at this one: probably below {dice}</source>
+        <translation>ansehen: vermutlich unter {dice}</translation>
+    </message>
+    <message>
+        <source>perhaps below {dice}</source>
+        <translation>vielleicht unter {dice}</translation>
+    </message>
+    <message>
+        <source>probably good</source>
+        <translation>vermutlich gut</translation>
+    </message>
+    <message>
+        <source>How good it is, nobody knows: the model was made by an earlier version, or no case was held out when it was trained.</source>
+        <translation>Wie gut es ist, weiß niemand: Das Modell stammt von einer früheren Version, oder beim Training wurde kein Fall zurückgehalten.</translation>
+    </message>
+    <message>
+        <source>The Dice that is expected of what the model drew, and where it lies in 9 of 10 cases: {text}</source>
+        <translation>Der Dice, der von der Zeichnung des Modells zu erwarten ist, und wo er in 9 von 10 Fällen liegt: {text}</translation>
+    </message>
+</context>
+<context>
+    <name>apply.many_volumes</name>
+    <message>
+        <source>Images in a folder</source>
+        <translation>Bilder in einem Ordner</translation>
+    </message>
+    <message>
+        <source>Series of the DICOM database</source>
+        <translation>Serien der DICOM-Datenbank</translation>
+    </message>
+    <message>
+        <source>Segmentations (.seg.nrrd)</source>
+        <translation>Segmentierungen (.seg.nrrd)</translation>
+    </message>
+    <message>
+        <source>Label maps (.nii.gz)</source>
+        <translation>Label-Karten (.nii.gz)</translation>
+    </message>
+    <message>
+        <source>Volume</source>
+        <translation>Volumen</translation>
+    </message>
+    <message>
+        <source>Likely Dice</source>
+        <translation>Dice vermutlich</translation>
+    </message>
+    <message>
+        <source>Segments all of them, one after the other. You can go on working meanwhile.</source>
+        <translation>Segmentiert sie alle nacheinander. Man kann derweil weiterarbeiten.</translation>
+    </message>
+    <message>
+        <source>Volumes in millilitres and mean intensities of all segments, in a table of the scene: loads one result after the other.</source>
+        <translation>Volumina in Millilitern und mittlere Intensitäten aller Segmente, in einer Tabelle der Szene: Lädt ein Ergebnis nach dem anderen.</translation>
+    </message>
+    <message>
+        <source>collecting the series</source>
+        <translation>die Serien werden gesammelt</translation>
+    </message>
+    <message>
+        <source>They are being measured.</source>
+        <translation>Sie werden gerade gemessen.</translation>
+    </message>
+    <message>
+        <source>Wait until all are segmented, or press Stop.</source>
+        <translation>Warten, bis alle segmentiert sind, oder Stopp drücken.</translation>
+    </message>
+    <message>
+        <source>The scene is being closed.</source>
+        <translation>Die Szene wird geschlossen.</translation>
+    </message>
+    <message>
+        <source>{model} is being applied to many images.</source>
+        <translation>{model} wird auf viele Bilder angewendet.</translation>
+    </message>
+    <message>
+        <source>{model} is being applied to {names}.</source>
+        <translation>{model} wird auf {names} angewendet.</translation>
+    </message>
+    <message>
+        <source>Choose a model.</source>
+        <translation>Ein Modell wählen.</translation>
+    </message>
+    <message>
+        <source>The model takes {count} volumes a case, and a series is one. Load them, and apply it above.</source>
+        <translation>Das Modell braucht {count} Volumina je Fall, und eine Serie ist eines. Sie laden und es oben anwenden.</translation>
+    </message>
+    <message>
+        <source>Slicer has no DICOM database yet: open its DICOM module, and import images there.</source>
+        <translation>Slicer hat noch keine DICOM-Datenbank: Sein DICOM-Modul öffnen und dort Bilder importieren.</translation>
+    </message>
+    <message>
+        <source>Choose series in the table.</source>
+        <translation>Serien in der Tabelle wählen.</translation>
+    </message>
+    <message>
+        <source>Choose a folder for the results.</source>
+        <translation>Einen Ordner für die Ergebnisse wählen.</translation>
+    </message>
+    <message>
+        <source>Choose a folder with images.</source>
+        <translation>Einen Ordner mit Bildern wählen.</translation>
+    </message>
+    <message>
+        <source>{path} is no folder. Choose another one.</source>
+        <translation>{path} ist kein Ordner. Einen anderen wählen.</translation>
+    </message>
+    <message>
+        <source>Measured: {done} of {count}.</source>
+        <translation>Gemessen: {done} von {count}.</translation>
     </message>
 </context>
 <context>
@@ -1627,6 +2043,30 @@
     <message>
         <source>ml</source>
         <translation>ml</translation>
+    </message>
+    <message>
+        <source>Likely Dice</source>
+        <translation>Dice vermutlich</translation>
+    </message>
+    <message>
+        <source>Result</source>
+        <translation>Ergebnis</translation>
+    </message>
+    <message>
+        <source>There is none: tick Uncertainty above, and apply the model again.</source>
+        <translation>Es gibt keine: oben &apos;Unsicherheit&apos; ankreuzen und das Modell noch einmal anwenden.</translation>
+    </message>
+    <message>
+        <source>Shows where the model is unsure, under the segments: from red, a little, to white, very. Nothing is drawn where it is sure.</source>
+        <translation>Zeigt unter den Segmenten, wo das Modell unsicher ist: von Rot, ein wenig, bis Weiß, sehr. Wo es sicher ist, wird nichts gezeichnet.</translation>
+    </message>
+    <message>
+        <source>The volume of this result is not in the scene any more.</source>
+        <translation>Das Volumen dieses Ergebnisses ist nicht mehr in der Szene.</translation>
+    </message>
+    <message>
+        <source>It is not in the scene any more.</source>
+        <translation>Es ist nicht mehr in der Szene.</translation>
     </message>
     <message>
         <source>A click shows it in the slice views.</source>
@@ -1652,12 +2092,16 @@
         <translation>Segmentiert: {names}.</translation>
     </message>
     <message>
-        <source>The volume {name} has other voxels than when the model was applied, so that the result does not fit. Apply the model again; where it is a sequence, show that frame again and import the result, which is kept.</source>
-        <translation>Das Volumen {name} hat andere Voxel als bei der Anwendung des Modells, sodass das Ergebnis nicht passt. Das Modell noch einmal anwenden; bei einer Sequenz dasselbe Bild wieder zeigen und das Ergebnis importieren, das aufbewahrt ist.</translation>
+        <source>stopping</source>
+        <translation>stoppt</translation>
     </message>
     <message>
-        <source>The volume {name} is not in the scene. The result is kept: load the volume, then import it.</source>
-        <translation>Das Volumen {name} ist nicht in der Szene. Das Ergebnis ist aufbewahrt: das Volumen laden, dann importieren.</translation>
+        <source>starting</source>
+        <translation>startet</translation>
+    </message>
+    <message>
+        <source>{time} left</source>
+        <translation>noch {time}</translation>
     </message>
 </context>
 <context>
@@ -1703,6 +2147,10 @@
         <translation>{model} wird auf {names} angewendet.</translation>
     </message>
     <message>
+        <source>{model} is being applied to many images.</source>
+        <translation>{model} wird auf viele Bilder angewendet.</translation>
+    </message>
+    <message>
         <source>Choose a model.</source>
         <translation>Ein Modell wählen.</translation>
     </message>
@@ -1722,17 +2170,47 @@
         <source>The scene was closed meanwhile. The results are kept: load the volumes, then import them.</source>
         <translation>Die Szene wurde inzwischen geschlossen. Die Ergebnisse sind aufbewahrt: die Volumina laden, dann importieren.</translation>
     </message>
+</context>
+<context>
+    <name>apply.series_chooser</name>
     <message>
-        <source>stopping</source>
-        <translation>stoppt</translation>
+        <source>Patient</source>
+        <translation>Patient</translation>
     </message>
     <message>
-        <source>starting</source>
-        <translation>startet</translation>
+        <source>Series</source>
+        <translation>Serie</translation>
     </message>
     <message>
-        <source>{time} left</source>
-        <translation>noch {time}</translation>
+        <source>Kind</source>
+        <translation>Art</translation>
+    </message>
+    <message>
+        <source>Reading the DICOM database: {count} series</source>
+        <translation>Die DICOM-Datenbank wird gelesen: {count} Serien</translation>
+    </message>
+    <message>
+        <source>{chosen} chosen of {count} series.</source>
+        <translation>{chosen} von {count} Serien gewählt.</translation>
+    </message>
+    <message>
+        <source>The first {count} are shown: search for others.</source>
+        <translation>Die ersten {count} werden gezeigt: Andere suchen.</translation>
+    </message>
+</context>
+<context>
+    <name>apply.statistics</name>
+    <message>
+        <source>Segment statistics</source>
+        <translation>Segmentstatistik</translation>
+    </message>
+    <message>
+        <source>Slicer&apos;s module Segment Statistics is not there. Switch it on in Slicer&apos;s settings, and restart Slicer.</source>
+        <translation>Das Modul Segment Statistics von Slicer ist nicht da. Es in den Einstellungen von Slicer einschalten und Slicer neu starten.</translation>
+    </message>
+    <message>
+        <source>The volumes and mean intensities are in the table {name}.</source>
+        <translation>Die Volumina und mittleren Intensitäten stehen in der Tabelle {name}.</translation>
     </message>
 </context>
 <context>
@@ -1950,6 +2428,22 @@
         <translation>Hier nicht gezeichnet</translation>
     </message>
     <message>
+        <source>Made by a model: drawn in the slices that were corrected</source>
+        <translation>Von einem Modell: gezeichnet in den verbesserten Schichten</translation>
+    </message>
+    <message>
+        <source>{direction} slices</source>
+        <translation>{direction}e Schichten</translation>
+    </message>
+    <message>
+        <source>Direction found from what was changed</source>
+        <translation>Richtung aus dem gefunden, was geändert wurde</translation>
+    </message>
+    <message>
+        <source>Made by a model: I looked at all of it</source>
+        <translation>Von einem Modell: Ich habe alles angesehen</translation>
+    </message>
+    <message>
         <source>Drawn everywhere in the volume</source>
         <translation>Überall im Volumen gezeichnet</translation>
     </message>
@@ -1960,10 +2454,6 @@
     <message>
         <source>Direction found from what is drawn</source>
         <translation>Richtung aus dem Gezeichneten gefunden</translation>
-    </message>
-    <message>
-        <source>{direction} slices</source>
-        <translation>{direction}e Schichten</translation>
     </message>
     <message>
         <source>Drawn inside a ROI: there is none, make one in the module Markups</source>
@@ -1977,6 +2467,26 @@
 <context>
     <name>data.drawn_texts</name>
     <message>
+        <source>{n} of {all}</source>
+        <translation>{n} von {all}</translation>
+    </message>
+    <message>
+        <source>A click changes it.</source>
+        <translation>Ein Klick ändert es.</translation>
+    </message>
+    <message>
+        <source>1 corrected slice</source>
+        <translation>1 verbesserte Schicht</translation>
+    </message>
+    <message>
+        <source>{n} corrected slices</source>
+        <translation>{n} verbesserte Schichten</translation>
+    </message>
+    <message>
+        <source>looked at all of it</source>
+        <translation>alles angesehen</translation>
+    </message>
+    <message>
         <source>slices</source>
         <translation>Schichten</translation>
     </message>
@@ -1989,20 +2499,24 @@
         <translation>Kasten</translation>
     </message>
     <message>
-        <source>{n} of {all}</source>
-        <translation>{n} von {all}</translation>
-    </message>
-    <message>
-        <source>A click changes it.</source>
-        <translation>Ein Klick ändert es.</translation>
-    </message>
-    <message>
         <source>Drawn in the slices that have something in them: {n} {direction} ones.</source>
         <translation>In den Schichten gezeichnet, in denen etwas ist ({direction}): {n}.</translation>
     </message>
     <message>
         <source>Drawn in the slices that have something in them.</source>
         <translation>In den Schichten gezeichnet, in denen etwas ist.</translation>
+    </message>
+    <message>
+        <source>A model drew it: only slices that were corrected count as drawn, {n} up to now.</source>
+        <translation>Ein Modell hat es gezeichnet: Nur verbesserte Schichten gelten als gezeichnet, bisher {n}.</translation>
+    </message>
+    <message>
+        <source>A model drew it: only slices that were corrected count as drawn, {n} {direction} ones up to now.</source>
+        <translation>Ein Modell hat es gezeichnet: Nur verbesserte Schichten gelten als gezeichnet, bisher {n} {direction}e.</translation>
+    </message>
+    <message>
+        <source>A model drew it, and you looked at all of it.</source>
+        <translation>Ein Modell hat es gezeichnet, und Sie haben alles angesehen.</translation>
     </message>
     <message>
         <source>Drawn inside the ROI {name}.</source>
@@ -2054,6 +2568,73 @@
     </message>
 </context>
 <context>
+    <name>data.next_to_label</name>
+    <message>
+        <source>Volume</source>
+        <translation>Volumen</translation>
+    </message>
+    <message>
+        <source>Slice</source>
+        <translation>Schicht</translation>
+    </message>
+    <message>
+        <source>Why</source>
+        <translation>Warum</translation>
+    </message>
+    <message>
+        <source>{model} looks at the volumes that are not drawn, or in slices only: {count}.</source>
+        <translation>{model} sieht sich die Volumina an, die nicht oder nur in Schichten gezeichnet sind: {count}.</translation>
+    </message>
+    <message>
+        <source>The model segments them, and says where drawing would teach it most. That takes as long as Apply.</source>
+        <translation>Das Modell segmentiert sie und sagt, wo es aus einer Zeichnung am meisten lernt. Das dauert so lange wie Anwenden.</translation>
+    </message>
+    <message>
+        <source>stopping</source>
+        <translation>stoppt</translation>
+    </message>
+    <message>
+        <source>axial</source>
+        <translation>axial</translation>
+    </message>
+    <message>
+        <source>coronal</source>
+        <translation>koronal</translation>
+    </message>
+    <message>
+        <source>sagittal</source>
+        <translation>sagittal</translation>
+    </message>
+    <message>
+        <source>A click shows it, and opens the Segment Editor.</source>
+        <translation>Ein Klick zeigt sie und öffnet den Segment Editor.</translation>
+    </message>
+    <message>
+        <source>The scene is being closed.</source>
+        <translation>Die Szene wird geschlossen.</translation>
+    </message>
+    <message>
+        <source>{model} is looking at the volumes.</source>
+        <translation>{model} sieht sich die Volumina an.</translation>
+    </message>
+    <message>
+        <source>Train a model first, or choose one in section 3: it says what it is unsure about.</source>
+        <translation>Erst ein Modell trainieren oder in Abschnitt 3 wählen: Es sagt, worin es unsicher ist.</translation>
+    </message>
+    <message>
+        <source>Load volumes that are not drawn yet: there is none, and no case that is drawn in slices only.</source>
+        <translation>Volumina laden, die noch nicht gezeichnet sind: Es gibt keines, und keinen Fall, der nur in Schichten gezeichnet ist.</translation>
+    </message>
+    <message>
+        <source>Correct this slice completely in the Segment Editor. Then press &apos;Add to training data&apos; in section 3: only the slices that you have corrected are learned.</source>
+        <translation>Diese Schicht im Segment Editor vollständig korrigieren. Dann in Abschnitt 3 &apos;Zu den Trainingsdaten&apos; drücken: Nur die korrigierten Schichten werden gelernt.</translation>
+    </message>
+    <message>
+        <source>Draw this slice completely in the Segment Editor. The outline is what the model would draw.</source>
+        <translation>Diese Schicht im Segment Editor vollständig zeichnen. Der Umriss ist, was das Modell zeichnen würde.</translation>
+    </message>
+</context>
+<context>
     <name>data.overlap_row</name>
     <message>
         <source>each is learned whole</source>
@@ -2101,6 +2682,10 @@
         <translation>{names}: Labelmaps werden hinzugefügt, wenn sie im Modul „Daten“ in Segmentierungen umgewandelt sind.</translation>
     </message>
     <message>
+        <source>{names}: what a model drew is added with &apos;Add to training data&apos; in section 3, when it was corrected.</source>
+        <translation>{names}: Was ein Modell gezeichnet hat, kommt mit „Zu den Trainingsdaten“ in Abschnitt 3 hinzu, wenn es verbessert ist.</translation>
+    </message>
+    <message>
         <source>Every segmented volume of the scene is in the table already.</source>
         <translation>Jedes segmentierte Volumen der Szene ist schon in der Tabelle.</translation>
     </message>
@@ -2122,6 +2707,21 @@
     <message>
         <source>Folder with labelled volumes</source>
         <translation>Ordner mit segmentierten Volumina</translation>
+    </message>
+</context>
+<context>
+    <name>data.suggest_run</name>
+    <message>
+        <source>It ended without a word. Test the environment in section 5, then try again; {log} may tell more.</source>
+        <translation>Es endete ohne ein Wort. Die Umgebung in Abschnitt 5 testen, dann noch einmal versuchen; {log} sagt vielleicht mehr.</translation>
+    </message>
+    <message>
+        <source>{volume} segmentation</source>
+        <translation>{volume} Segmentierung</translation>
+    </message>
+    <message>
+        <source>A volume was removed from the scene. Ask for suggestions again.</source>
+        <translation>Ein Volumen wurde aus der Szene entfernt. Die Vorschläge neu anfordern.</translation>
     </message>
 </context>
 <context>
@@ -2384,6 +2984,37 @@
     <message>
         <source>Loading and unpacking packages: {done} of about {expected}</source>
         <translation>Lädt und entpackt Pakete: {done} von etwa {expected}</translation>
+    </message>
+</context>
+<context>
+    <name>environment.cache_row</name>
+    <message>
+        <source>What trainings have prepared of the cases, in {folder}. A training that goes on, and one on the same cases, finds it there. What was not used for longest is deleted when it becomes too large.</source>
+        <translation>Was Trainings von den Fällen vorbereitet haben, in {folder}. Ein Training, das fortgesetzt wird, und eines an denselben Fällen findet es dort. Was am längsten nicht gebraucht wurde, wird gelöscht, wenn es zu viel wird.</translation>
+    </message>
+    <message>
+        <source>It is being cleared.</source>
+        <translation>Es wird geleert.</translation>
+    </message>
+    <message>
+        <source>There is nothing to clear.</source>
+        <translation>Es gibt nichts zu leeren.</translation>
+    </message>
+    <message>
+        <source>Deletes what was prepared; the next training prepares its cases again. Models and jobs stay.</source>
+        <translation>Löscht das Vorbereitete; das nächste Training bereitet seine Fälle wieder vor. Modelle und Aufträge bleiben.</translation>
+    </message>
+    <message>
+        <source>Delete the prepared cases ({size})? The next training prepares its cases again.</source>
+        <translation>Die vorbereiteten Fälle ({size}) löschen? Das nächste Training bereitet seine Fälle wieder vor.</translation>
+    </message>
+    <message>
+        <source>Clear the cache</source>
+        <translation>Vorbereitetes löschen</translation>
+    </message>
+    <message>
+        <source>{size} were freed.</source>
+        <translation>{size} wurden frei.</translation>
     </message>
 </context>
 <context>
@@ -2747,6 +3378,14 @@
         <translation>ausgegangen von {name}: {before:.2f} -&gt; {now:.2f}</translation>
     </message>
     <message>
+        <source>Dice on the same held-out cases: {figures}</source>
+        <translation>Dice an denselben Validierungsfällen: {figures}</translation>
+    </message>
+    <message>
+        <source>{now:.2f}, was {before:.2f}</source>
+        <translation>{now:.2f}, vorher {before:.2f}</translation>
+    </message>
+    <message>
         <source>Starting: PyTorch is being loaded ...</source>
         <translation>Startet: PyTorch wird geladen ...</translation>
     </message>
@@ -2854,6 +3493,10 @@
     <message>
         <source>Started</source>
         <translation>Gestartet</translation>
+    </message>
+    <message>
+        <source>{name} ({n} versions)</source>
+        <translation>{name} ({n} Versionen)</translation>
     </message>
     <message>
         <source>removed, {size}</source>
@@ -3229,6 +3872,21 @@
     </message>
 </context>
 <context>
+    <name>scene.corrected_slices</name>
+    <message>
+        <source>The volume {name} has other voxels than when the model was applied. Apply it again.</source>
+        <translation>Das Volumen {name} hat andere Voxel als bei der Anwendung des Modells. Es noch einmal anwenden.</translation>
+    </message>
+    <message>
+        <source>{name} has surfaces in place of voxels: which slices were corrected cannot be told.</source>
+        <translation>{name} hat Oberflächen anstelle von Voxeln: Welche Schichten verbessert sind, ist nicht zu erkennen.</translation>
+    </message>
+    <message>
+        <source>{name} has other voxels than its volume, or lies under another transform: which slices were corrected cannot be told.</source>
+        <translation>{name} hat andere Voxel als sein Volumen oder liegt unter einer anderen Transformation: Welche Schichten verbessert sind, ist nicht zu erkennen.</translation>
+    </message>
+</context>
+<context>
     <name>scene.export_cases</name>
     <message>
         <source>{folder} is not empty. Choose another folder.</source>
@@ -3271,6 +3929,17 @@
     </message>
 </context>
 <context>
+    <name>scene.found_volume</name>
+    <message>
+        <source>The volume {name} has other voxels than when the model was applied, so that the result does not fit. Apply the model again; where it is a sequence, show that frame again and import the result, which is kept.</source>
+        <translation>Das Volumen {name} hat andere Voxel als bei der Anwendung des Modells, sodass das Ergebnis nicht passt. Das Modell noch einmal anwenden; bei einer Sequenz dasselbe Bild wieder zeigen und das Ergebnis importieren, das aufbewahrt ist.</translation>
+    </message>
+    <message>
+        <source>The volume {name} is not in the scene. The result is kept: load the volume, then import it.</source>
+        <translation>Das Volumen {name} ist nicht in der Szene. Das Ergebnis ist aufbewahrt: das Volumen laden, dann importieren.</translation>
+    </message>
+</context>
+<context>
     <name>scene.import_segments</name>
     <message>
         <source>{name} is made of surfaces, which cannot take voxels. Choose a new segmentation, or make the binary labelmap its source in the Segmentations module.</source>
@@ -3303,6 +3972,14 @@
         <translation>Welche Schichten gezeichnet sind, ist nicht zu erkennen: axiale, koronale oder sagittale. Es mit einem Klick in der Spalte „Zeichnung“ wählen.</translation>
     </message>
     <message>
+        <source>Which slices were corrected cannot be told from what was changed: axial, coronal or sagittal ones. Choose it with a click in the column &apos;Drawn&apos;.</source>
+        <translation>Welche Schichten verbessert sind, ist an den Änderungen nicht zu erkennen: axiale, koronale oder sagittale. Es mit einem Klick in der Spalte „Zeichnung“ wählen.</translation>
+    </message>
+    <message>
+        <source>Nobody has corrected this result of a model: it would only learn what it says already. Correct some slices in the Segment Editor, or look at all of it and say so (&apos;I looked at all of it&apos;).</source>
+        <translation>Niemand hat dieses Ergebnis eines Modells verbessert: Es würde nur lernen, was es schon sagt. Einige Schichten im Segment-Editor verbessern, oder alles ansehen und das sagen („Ich habe alles angesehen“).</translation>
+    </message>
+    <message>
         <source>The ROI inside of which it was drawn is gone. Choose another with a click in the column &apos;Drawn&apos;.</source>
         <translation>Die ROI, in der gezeichnet ist, gibt es nicht mehr. Mit einem Klick in der Spalte „Zeichnung“ eine andere wählen.</translation>
     </message>
@@ -3316,10 +3993,52 @@
     </message>
 </context>
 <context>
+    <name>scene.prediction_copy</name>
+    <message>
+        <source>The copy of what the model drew is damaged.</source>
+        <translation>Die Kopie dessen, was das Modell gezeichnet hat, ist beschädigt.</translation>
+    </message>
+    <message>
+        <source>these segments were moved here from a result of a model</source>
+        <translation>Diese Segmente wurden aus dem Ergebnis eines Modells hierher verschoben</translation>
+    </message>
+    <message>
+        <source>{path} is another file now</source>
+        <translation>{path} ist jetzt eine andere Datei</translation>
+    </message>
+    <message>
+        <source>the copy of what the model drew, {path}, is not there</source>
+        <translation>Die Kopie dessen, was das Modell gezeichnet hat, {path}, ist nicht da</translation>
+    </message>
+    <message>
+        <source>Which slices were corrected cannot be told: {why}. Look at all of it and say so (&apos;I looked at all of it&apos;, in the column &apos;Drawn&apos;), or take the check mark away.</source>
+        <translation>Welche Schichten verbessert sind, ist nicht zu erkennen: {why}. Alles ansehen und das sagen („Ich habe alles angesehen“, in der Spalte „Zeichnung“), oder den Haken wegnehmen.</translation>
+    </message>
+    <message>
+        <source>{path} is no label map that a model wrote</source>
+        <translation>{path} ist keine Labelmap, die ein Modell geschrieben hat</translation>
+    </message>
+</context>
+<context>
     <name>scene.segment_layers</name>
     <message>
         <source>The segments of {name} cannot be turned into voxels. Create their binary labelmap in the Segmentations module.</source>
         <translation>Die Segmente von {name} lassen sich nicht in Voxel umwandeln. Im Modul „Segmentierungen“ ihre binäre Labelmap erzeugen.</translation>
+    </message>
+</context>
+<context>
+    <name>scene.uncertainty_view</name>
+    <message>
+        <source>There is no uncertainty of {name} any more: apply the model again.</source>
+        <translation>Es gibt zu {name} keine Unsicherheit mehr: Das Modell noch einmal anwenden.</translation>
+    </message>
+    <message>
+        <source>{volume} uncertainty</source>
+        <translation>{volume} Unsicherheit</translation>
+    </message>
+    <message>
+        <source>{path} cannot be read. Is the file there and complete?</source>
+        <translation>{path} lässt sich nicht lesen. Ist die Datei da und vollständig?</translation>
     </message>
 </context>
 <context>
@@ -3411,6 +4130,21 @@
     <message>
         <source>epoch</source>
         <translation>Epoche</translation>
+    </message>
+</context>
+<context>
+    <name>train.continue_button</name>
+    <message>
+        <source>Co&amp;ntinue</source>
+        <translation>&amp;Fortsetzen</translation>
+    </message>
+    <message>
+        <source>&amp;Start training</source>
+        <translation>&amp;Training starten</translation>
+    </message>
+    <message>
+        <source>Goes on from {name} with the rows of now: {count}, of which {new} are new. What was prepared for it is not prepared again, and the cases that were held out stay so.</source>
+        <translation>Setzt {name} mit den jetzigen Zeilen fort: {count}, davon neu: {new}. Was dafür vorbereitet wurde, wird nicht noch einmal vorbereitet, und die Validierungsfälle bleiben dieselben.</translation>
     </message>
 </context>
 <context>
@@ -3884,6 +4618,10 @@
         <translation>{name} ist im Abschnitt „Anwenden“ gewählt.</translation>
     </message>
     <message>
+        <source>{name} is the version that section 3 applies and that Continue goes on from.</source>
+        <translation>{name} ist die Version, die Abschnitt 3 anwendet und von der „Fortsetzen“ ausgeht.</translation>
+    </message>
+    <message>
         <source>Delete the training {name} with its model and its report for good? This cannot be undone.</source>
         <translation>Das Training {name} mit seinem Modell und seinem Bericht endgültig löschen? Das lässt sich nicht rückgängig machen.</translation>
     </message>
@@ -3906,6 +4644,10 @@
     <message>
         <source>Chooses its model in the section Apply.</source>
         <translation>Wählt sein Modell im Abschnitt „Anwenden“.</translation>
+    </message>
+    <message>
+        <source>Makes this version the one that is applied, and that a training goes on from.</source>
+        <translation>Macht diese Version zu der, die angewandt wird und von der ein Training ausgeht.</translation>
     </message>
     <message>
         <source>Removes it with its model and its report; it can be brought back.</source>
@@ -3934,6 +4676,33 @@
     <message>
         <source>It has no model yet.</source>
         <translation>Es hat noch kein Modell.</translation>
+    </message>
+</context>
+<context>
+    <name>train.version_table</name>
+    <message>
+        <source>Version</source>
+        <translation>Version</translation>
+    </message>
+    <message>
+        <source>Cases</source>
+        <translation>Fälle</translation>
+    </message>
+    <message>
+        <source>Minutes</source>
+        <translation>Minuten</translation>
+    </message>
+    <message>
+        <source>Dice</source>
+        <translation>Dice</translation>
+    </message>
+    <message>
+        <source>Started</source>
+        <translation>Gestartet</translation>
+    </message>
+    <message>
+        <source>{text}. The model that section 3 applies.</source>
+        <translation>{text}. Das Modell, das Abschnitt 3 anwendet.</translation>
     </message>
 </context>
 </TS>

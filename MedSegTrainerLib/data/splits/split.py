@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from MedSegTrainerLib.imaging.class_bits import classes_of
 
 LEAVE_ONE_OUT = 4  # so few cases, or patients, are each held out once in a cross-validation
 THREADS = 4
+NO_PARTS: Mapping[str, str] = MappingProxyType({})
 IMAGE_PREFIX = re.compile(r"^(image|img)[_-]", re.IGNORECASE)
 
 
@@ -44,11 +46,13 @@ class Split:
     trained_before: tuple[str, ...] = ()
 
 
-def split_dataset(dataset: Dataset, config: DataConfig, trained: frozenset[str] = frozenset()) -> Split:
+def split_dataset(dataset: Dataset, config: DataConfig, parts: Mapping[str, str] = NO_PARTS) -> Split:
     """Divides the cases of a data set: as the configuration says, else as the folders of the data set do.
 
-    Reads the label maps where classes decide (``split_by`` stratified). trained: cases that trained the model that a
-    training begins as; where chance divides, they are not held out as long as there are others.
+    Reads the label maps where classes decide (``split_by`` stratified). parts: name to part ('train', 'val' or 'test')
+    of the cases that the model that a training begins as knows. Where nobody divides them by hand, those that it held
+    out stay held out and all others train; where it held none of them out, chance divides, and cases that trained it
+    are not held out as long as there are others.
     """
     names = [case.name for case in dataset.cases]
     if config.split_file is not None:
@@ -66,14 +70,42 @@ def split_dataset(dataset: Dataset, config: DataConfig, trained: frozenset[str] 
     if not rest:
         raise DataError(f"{dataset.root}: all cases are test cases. Move some to train.")
     units = [
-        replace(unit, only_trains=not trained.isdisjoint(unit.cases))
+        replace(unit, only_trains=any(parts.get(name) == "train" for name in unit.cases))
         for unit in _units(rest, config, dataset.ignore_label)
     ]
+    split = _as_before(units, config, parts) or _divide(units, replace(config, test_split=0.0) if test else config)
     if not test:
-        return _divide(units, config)
-    split = _divide(units, replace(config, test_split=0.0))
+        return split
     reason = f"{split.reason}, {len(test)} test, as the data set says"
-    return replace(split, test=tuple(test), reason=reason)
+    return replace(split, test=tuple(sorted({*test, *split.test})), reason=reason)
+
+
+def _as_before(units: Sequence[Unit], config: DataConfig, parts: Mapping[str, str]) -> Split | None:
+    """The division in which cases that were held out still are; None where none of them was, where nothing would be
+    left to train on, and where somebody asks for a fold or for shares.
+
+    All cases of a patient of whom one was held out are, but those that trained.
+    """
+    if config.fold is not None or config.train_split != "auto" or config.val_split == 0:
+        return None
+    now: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    for unit in units:
+        held_out = sorted({parts.get(name, "train") for name in unit.cases} - {"train"}, reverse=True)  # val, test
+        for name in unit.cases:
+            new = held_out[0] if held_out else "train"
+            now[parts.get(name, new)].append(name)
+    train, val, test = (tuple(sorted(now[part])) for part in ("train", "val", "test"))
+    if not val:
+        val, test = test, ()
+    if not train or not val:
+        return None
+    new_names = [name for name in train if name not in parts]
+    aside = f", {len(test)} are kept aside for the final report" if test else ""
+    reason = (
+        f"{len(val)} of {count_cases(units)} cases validate{aside}, as they were held out when the model to begin with "
+        f"was trained; {len(train)} train, {len(new_names)} of them new"
+    )
+    return Split(train=train, val=val, test=test, reason=reason)
 
 
 def cover_classes(split: Split, present: Mapping[str, frozenset[int]]) -> Split:

@@ -6,49 +6,19 @@ is refused: a model must not be judged on what it trained on, nor go on with oth
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.data.dataset import Case, Dataset, SliceAxis
+from MedSegTrainerLib.data.case_contents import THREADS, CaseRecord, changes, record_case
+from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.splits.split import Split
 from MedSegTrainerLib.errors import DataError, JobError, some
 from MedSegTrainerLib.files.json_input import read_json_file
-from MedSegTrainerLib.imaging.partly_labelled import Box
-from MedSegTrainerLib.imaging.read import file_stamps
-
-BLOCK = 1 << 20
-THREADS = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileRecord:
-    """An image or label map. path: below the data folder where it lies there. stamp: of name, size and time of change
-    of its files; where it is the same they are not read again. content: SHA-256 of their bytes."""
-
-    path: str
-    stamp: str
-    content: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaseRecord:
-    """Files of a case, and what it says of them: as the fields of ``Case`` have it. ``label`` is the first of its
-    masks, where each class has a file of its own."""
-
-    images: tuple[FileRecord, ...]
-    label: FileRecord
-    segment_values: dict[str, int]
-    masks: dict[str, FileRecord] = field(default_factory=dict)
-    drawn: tuple[str, ...] | None = None
-    labelled_slices: SliceAxis = ""
-    labelled_box: Box | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,9 +70,9 @@ class UsedCases:
         today = {case.name: case for case in dataset.cases}
         remaining = [name for name in self.cases if name in today]
         with ThreadPoolExecutor(max_workers=THREADS) as pool:
-            changes = pool.map(lambda name: _changes(self.cases[name], today[name]), remaining)
+            found = pool.map(lambda name: changes(self.cases[name], today[name]), remaining)
             by_change = {"no longer there, or no longer whole": [name for name in self.cases if name not in today]}
-            for name, kinds in zip(remaining, changes, strict=True):
+            for name, kinds in zip(remaining, found, strict=True):
                 for kind in kinds:
                     by_change.setdefault(kind, []).append(name)
         lines = [f"\n  - {kind}: {some(names)}" for kind, names in by_change.items() if names]
@@ -117,12 +87,13 @@ class UsedCases:
         return replace(dataset, cases=tuple(kept), label_names=self.label_names)
 
 
-def record_cases(dataset: Dataset, split: Split) -> UsedCases:
-    """Reads the bytes of all files of the divided cases; raises OSError."""
+def record_cases(dataset: Dataset, split: Split, known: Mapping[str, CaseRecord] | None = None) -> UsedCases:
+    """Reads the bytes of the files of those divided cases whose contents are not known yet; raises OSError."""
     names = {*split.train, *split.val, *split.test}
     used = [case for case in dataset.cases if case.name in names]
+    read = {} if known is None else known
     with ThreadPoolExecutor(max_workers=THREADS) as pool:
-        records = list(pool.map(lambda case: _record(case, dataset.root), used))
+        records = list(pool.map(lambda case: read.get(case.name) or record_case(case, dataset.root), used))
     return UsedCases(
         train=split.train,
         val=split.val,
@@ -133,13 +104,6 @@ def record_cases(dataset: Dataset, split: Split) -> UsedCases:
         cases={case.name: record for case, record in zip(used, records, strict=True)},
         overlapping=dataset.overlapping,
     )
-
-
-def content_of_cases(dataset: Dataset) -> dict[str, CaseRecord]:
-    """All cases of a data set by their names, whatever part they will be in; raises OSError."""
-    with ThreadPoolExecutor(max_workers=THREADS) as pool:
-        records = pool.map(lambda case: _record(case, dataset.root), dataset.cases)
-    return {case.name: record for case, record in zip(dataset.cases, records, strict=True)}
 
 
 def read_used_cases(path: Path) -> UsedCases | None:
@@ -158,64 +122,7 @@ def read_used_cases(path: Path) -> UsedCases | None:
     return used
 
 
-def _record(case: Case, root: Path) -> CaseRecord:
-    images = tuple(_file_record(path, root) for path in case.images)
-    files = {path: _file_record(path, root) for path in case.label_files}
-    return CaseRecord(
-        images=images,
-        label=files[case.label],
-        segment_values=dict(case.segment_values),
-        masks={name: files[path] for name, path in case.masks.items()},
-        drawn=case.drawn,
-        labelled_slices=case.labelled_slices,
-        labelled_box=case.labelled_box,
-    )
-
-
 def _as_recorded(case: Case, record: CaseRecord) -> Case:
     """With the numbers that the classes had, and without classes that only cases added later have."""
     regions = {name: values for name, values in case.regions.items() if name in record.segment_values}
     return replace(case, segment_values=record.segment_values, regions=regions)
-
-
-def _file_record(path: Path, root: Path) -> FileRecord:
-    inside = path.is_relative_to(root)
-    return FileRecord(
-        path=path.relative_to(root).as_posix() if inside else str(path), stamp=_stamp(path), content=_content(path)
-    )
-
-
-def _changes(record: CaseRecord, case: Case) -> list[str]:
-    if len(record.images) != len(case.images):
-        return ["another number of image files"]
-    if record.masks.keys() != case.masks.keys():
-        return ["masks of other classes"]
-    pairs = [("label map changed", record.label, case.label)]
-    pairs += [(f"mask of {name} changed", then, case.masks[name]) for name, then in record.masks.items()]
-    pairs += [("image changed", then, now) for then, now in zip(record.images, case.images, strict=True)]
-    changed = [kind for kind, then, now in pairs if then.stamp != _stamp(now) and then.content != _content(now)]
-    told = (
-        ("other classes were drawn", _as_set(record.drawn), _as_set(case.drawn)),
-        ("other labelled slices", record.labelled_slices, case.labelled_slices),
-        ("another labelled box", record.labelled_box, case.labelled_box),
-    )
-    changed += [kind for kind, before, today in told if before != today]
-    return list(dict.fromkeys(changed))
-
-
-def _as_set(names: Sequence[str] | None) -> frozenset[str] | None:
-    return None if names is None else frozenset(names)
-
-
-def _stamp(path: Path) -> str:
-    stamps = [(Path(name).name, size, changed) for name, size, changed in file_stamps(path)]
-    return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
-
-
-def _content(path: Path) -> str:
-    content = hashlib.sha256()
-    for name, _, _ in file_stamps(path):
-        with Path(name).open("rb") as stream:
-            while block := stream.read(BLOCK):
-                content.update(block)
-    return content.hexdigest()

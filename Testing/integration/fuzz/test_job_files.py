@@ -140,8 +140,8 @@ def holds(read: Any, given: Any) -> bool:
 
 
 def used_cases(root: Path) -> None:
-    dataset, split = cases_of_job(config_of(root).data, JobFolder(root / "job"), silent)
-    assert {*split.train, *split.val} <= {case.name for case in dataset.cases}
+    found = cases_of_job(config_of(root).data, JobFolder(root / "job"), silent)
+    assert {*found.split.train, *found.split.val} <= {case.name for case in found.dataset.cases}
 
 
 def numbered(root: Path) -> None:

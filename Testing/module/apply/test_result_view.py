@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
-from MedSegTrainerUI.apply.result_view import ResultView, open_segment_editor
+from MedSegTrainerUI.apply.result_view import ResultView
 
 SHAPE = (6, 8, 10)
 
@@ -95,8 +95,7 @@ def test_a_result_that_arrives_changes_no_view_and_a_click_shows_it(section, vie
     place = node.GetSegmentCenterRAS(node.GetSegmentation().GetNthSegmentID(1))
     matrix = next(iter(slice_views.nodes.values())).GetSliceToRAS()
     assert [matrix.GetElement(row, 3) for row in range(3)] == pytest.approx(place)
-    section.ui.shownSelector.setCurrentIndex(1)
-    section.ui.shownSelector.activated(1)
+    section.ui.resultsTable.cellClicked(1, 0)
     assert set(slice_views.layers().values()) == {(results[1][0].GetID(), None)} and visible(results) == [False, True]
     section.ui.shownTable.cellClicked(2, 0)
     assert section.told == [], "an empty segment has no centre"
@@ -131,7 +130,8 @@ def test_in_3d_with_the_opacity_that_is_chosen(section, view, results):
 def test_edit_opens_the_editor_on_it_over_its_volume(section, view, results, slice_views):
     view.add(results[0][1])
     view.add(results[1][1])
-    section.ui.shownSelector.setCurrentIndex(1)
+    view.refresh()
+    section.ui.resultsTable.cellClicked(1, 0)
     section.ui.editButton.click()
     assert section.opened == [(results[1][1], results[1][0])]
     assert set(slice_views.layers().values()) == {(results[1][0].GetID(), None)}
@@ -140,23 +140,14 @@ def test_edit_opens_the_editor_on_it_over_its_volume(section, view, results, sli
 def test_what_is_removed_from_the_scene_goes(section, view, results, scene):
     for _volume, node in results:
         view.add(node)
-    section.ui.shownSelector.setCurrentIndex(1)
+    view.refresh()
+    section.ui.resultsTable.cellClicked(1, 0)
     scene.RemoveNode(results[0][1])
     view.refresh()
-    assert section.ui.shownSelector.count == 1 and view.node() is results[1][1]
+    assert section.ui.resultsTable.rowCount == 1 and view.node() is results[1][1]
     scene.RemoveNode(results[1][0])
     section.ui.shownTable.cellClicked(0, 0)
     scene.RemoveNode(results[1][1])
     for act in (section.ui.editButton.click, section.ui.solidButton.click, view.refresh):
         act()
     assert view.node() is None and section.ui.shownFrame.isHidden() and section.told == []
-
-
-def test_without_a_window_there_is_no_editor(results):
-    if slicer.util.mainWindow() is not None:
-        open_segment_editor(results[0][1], results[0][0])
-        editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
-        assert editor.segmentationNode() is results[0][1] and editor.sourceVolumeNode() is results[0][0]
-    else:
-        with pytest.raises(RuntimeError, match="main window"):
-            open_segment_editor(results[0][1], results[0][0])

@@ -8,9 +8,10 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import slicer
-from MedSegTrainerUI.apply.run import GRACE_SECONDS, ApplyTask, find_runs, remove_finished, start_run
+from MedSegTrainerUI.apply.run import ApplyTask, find_runs, remove_finished, start_run
 from MedSegTrainerUI.jobs.job_list import JobList
 from MedSegTrainerUI.jobs.process import start_detached
+from MedSegTrainerUI.jobs.stop_request import GRACE_SECONDS
 from MedSegTrainerUI.models.model_card import read_card
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.export_labels import label_map
@@ -100,7 +101,8 @@ def test_round_trip_under_a_transform_and_another_name(panel, card, make_volume,
     )
     volume = make_volume("CT 04", pixels, transform=transform)
     before = slicer.mrmlScene.GetNumberOfNodes()
-    run = start_run(panel, ApplyTask(card=card, cases=((volume,),), tta=True, fill_holes=True, minimum_size_mm3=5))
+    options = {"tta": True, "fill_holes": True, "minimum_size_mm3": 5}
+    run = start_run(panel, ApplyTask(card=card, cases=((volume,),), options=options))
     assert slicer.mrmlScene.GetNumberOfNodes() == before
     config = run.folder.read_document()["config"]
     assert config["model"] == str(card.path) and config["tta"] and config["fill_holes"]
@@ -248,12 +250,12 @@ class TestEnd:
         run.cancel()
         run.poll()
         assert run.working and child.poll() is None, "it has time to stop by itself"
-        run._cancelled -= GRACE_SECONDS + 1
+        run._stop._since -= GRACE_SECONDS + 1
         wait_for(lambda: (run.poll(), not run.working)[1], 15000)
         assert not process_exists(child.pid) and run.end_text()[1] == "note"
 
 
-def test_old_results_are_deleted_but_the_newest_and_those_not_imported(panel, card, make_volume, pixels):
+def test_of_old_results_the_copies_are_kept_of_the_newest_and_those_not_imported_all(panel, card, make_volume, pixels):
     volume = make_volume("CT", pixels)
     runs = []
     for index in range(8):
@@ -266,4 +268,5 @@ def test_old_results_are_deleted_but_the_newest_and_those_not_imported(panel, ca
         os.utime(run.folder.job_file, (1000 + index,) * 2)
         runs.append(run)
     remove_finished(panel.jobs)
-    assert [run.folder.path.exists() for run in runs] == [True, False, False, True, True, True, True, True]
+    assert [run.folder.events_file.exists() for run in runs] == [True, False, False, True, True, True, True, True]
+    assert all(run.label_file(f"CT{index}").exists() for index, run in enumerate(runs))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -318,7 +318,7 @@ class TestTrainedBefore:
     def split(count: int, trained: list[str], **settings: Any) -> Split:
         cases = tuple(Case(name=name, images=(Path(name),), label=Path(name)) for name in MANY[:count])
         return split_dataset(
-            Dataset(root=Path("data"), layout="", cases=cases), DataConfig(**settings), frozenset(trained)
+            Dataset(root=Path("data"), layout="", cases=cases), DataConfig(**settings), dict.fromkeys(trained, "train")
         )
 
     def test_they_only_train(self) -> None:
@@ -347,3 +347,58 @@ class TestTrainedBefore:
         split = self.split(10, MANY[:8])
         present = {name: frozenset({1, 2} if name in MANY[:8] else {1}) for name in MANY[:10]}
         assert not set(cover_classes(split, present).val) & set(MANY[:8])
+
+
+class TestHeldOutBefore:
+    """Cases that were held out when the model to begin with was trained stay held out, whatever is added."""
+
+    BEFORE: ClassVar = {**dict.fromkeys("abc", "train"), **dict.fromkeys("xy", "val"), "z": "test"}
+
+    def split(self, names: str, parts: dict[str, str] | None = None, **settings: Any) -> Split:
+        cases = tuple(Case(name=name, images=(Path(name),), label=Path(name)) for name in names)
+        data = Dataset(root=Path("data"), layout="", cases=cases)
+        return split_dataset(data, DataConfig(**settings), self.BEFORE if parts is None else parts)
+
+    def test_they_are_held_out_and_all_others_train(self) -> None:
+        split = self.split("zyxwcba")
+        assert (split.train, split.val, split.test) == (("a", "b", "c", "w"), ("x", "y"), ("z",))
+        assert split.reason == (
+            "2 of 7 cases validate, 1 are kept aside for the final report, as they were held out when the model to "
+            "begin with was trained; 4 train, 1 of them new"
+        )
+
+    def test_classes_exchange_none_of_them(self) -> None:
+        split = self.split("abcxy")
+        present = {name: frozenset({1, 2} if name == "x" else {1}) for name in "abcxy"}
+        assert cover_classes(split, present) == split
+
+    def test_where_the_validation_cases_are_gone_those_kept_aside_validate(self) -> None:
+        split = self.split("abz")
+        assert (split.val, split.test) == (("z",), ())
+
+    @pytest.mark.parametrize("names", ["abcuvw", "xyz"])
+    def test_where_none_is_there_or_nothing_would_train_chance_divides(self, names: str) -> None:
+        parts = {name: part for name, part in self.BEFORE.items() if part == "train"}
+        assert self.split(names) == self.split(names, parts)
+
+    @pytest.mark.parametrize("settings", [{"fold": 0, "folds": 2}, {"val_split": 0.0}, {"train_split": 0.5}])
+    def test_who_divides_by_hand_is_obeyed(self, settings: dict[str, Any]) -> None:
+        parts = {name: part for name, part in self.BEFORE.items() if part == "train"}
+        assert self.split("abcxyz", **settings) == self.split("abcxyz", parts, **settings)
+
+    def test_new_cases_of_a_patient_who_was_held_out_are_too(self) -> None:
+        parts = {"p1_a": "train", "p2_a": "val", "p3_a": "train", "p3_b": "val"}
+        names = [*parts, "p1_b", "p2_b", "p4_a"]
+        cases = tuple(Case(name=name, images=(Path(name),), label=Path(name)) for name in names)
+        data = Dataset(root=Path("data"), layout="", cases=cases)
+        split = split_dataset(data, DataConfig(patient_pattern="^(p[0-9])"), parts)
+        assert split.val == ("p2_a", "p2_b", "p3_b") and split.train == ("p1_a", "p1_b", "p3_a", "p4_a")
+
+    def test_what_the_data_set_keeps_aside_stays_there(self) -> None:
+        cases = [case(name) for name in "abxz"] + [case("t", "test")]
+        split = split_dataset(dataset(*cases), DataConfig(), self.BEFORE)
+        assert (split.train, split.val, split.test) == (("a", "b"), ("x",), ("t", "z"))
+
+    def test_what_the_data_set_divides_is_divided_so(self) -> None:
+        cases = [case("a"), case("x"), case("v", "val")]
+        assert split_dataset(dataset(*cases), DataConfig(), self.BEFORE).val == ("v",)

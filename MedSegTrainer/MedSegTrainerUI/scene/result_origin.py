@@ -1,0 +1,120 @@
+"""Where a result of a model came from: attributes of its segmentation node, and a tag on each of its segments.
+
+They are saved with the scene. What is remembered of the segments are their IDs, so that they may be renamed; the tag
+goes with a segment that is moved into another segmentation, where nobody knows any more what the model had drawn.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import slicer
+import vtk
+
+from MedSegTrainerUI.scene.segment_layers import segment_ids
+from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
+
+PREFIX = "MedSegTrainer."
+TAG = PREFIX + "Predicted"
+CHANNEL = PREFIX + "channel"
+Place = tuple[int, int]  # of a segment in the copy: the layer, and the number there
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """model: its path. job: name of the folder that made it. case: its name there. prediction: the copy of the label
+    map that was imported, "" where it is not known. time: seconds since 1970."""
+
+    model: str
+    job: str
+    case: str
+    prediction: str
+    time: float = 0.0
+
+
+def remember_origin(
+    segmentation: SegmentationNode,
+    origin: Origin,
+    places: Mapping[str, Place | None],
+    checksum: str,
+    channels: Sequence[VolumeNode] = (),
+) -> None:
+    """places: as ``places_of`` gives them. checksum: of the copy. channels: the further volumes of the case, behind the
+    one that the segmentation lies on. What was accepted of an earlier result in the node is accepted no more."""
+    texts = {
+        "model": origin.model, "job": origin.job, "case": origin.case, "prediction": origin.prediction,
+        "time": repr(origin.time or time.time()), "checksum": checksum, "segments": json.dumps(places), "accepted": "",
+    }  # fmt: skip
+    with slicer.util.NodeModify(segmentation):
+        for name, text in texts.items():
+            segmentation.SetAttribute(PREFIX + name, text)
+        for number, volume in enumerate(channels, start=1):
+            segmentation.SetNodeReferenceID(f"{CHANNEL}{number}", volume.GetID())
+        content = segmentation.GetSegmentation()
+        for segment_id in (one for one, place in places.items() if place is not None):
+            content.GetSegment(segment_id).SetTag(TAG, "1")
+
+
+def is_result(segmentation: SegmentationNode) -> bool:
+    """Whether a model made it, or a segment in it."""
+    return segmentation is not None and origin_of(segmentation) is not None
+
+
+def origin_of(segmentation: SegmentationNode) -> Origin | None:
+    """None where no model made it."""
+    texts = {name: segmentation.GetAttribute(PREFIX + name) for name in ("model", "job", "case", "prediction")}
+    if texts["prediction"]:
+        made = segmentation.GetAttribute(PREFIX + "time") or "0"
+        return Origin(time=float(made), **{name: text or "" for name, text in texts.items()})
+    content = segmentation.GetSegmentation()
+    if content is None:
+        return None
+    moved = any(content.GetSegment(one).GetTag(TAG, vtk.reference("")) for one in segment_ids(segmentation))
+    return Origin(model="", job="", case="", prediction="") if moved else None
+
+
+def is_accepted(segmentation: SegmentationNode) -> bool:
+    """Whether somebody has said that he looked at all of it."""
+    return bool(segmentation.GetAttribute(PREFIX + "accepted"))
+
+
+def accept(segmentation: SegmentationNode, accepted: bool) -> None:
+    segmentation.SetAttribute(PREFIX + "accepted", "1" if accepted else "")
+
+
+def places_of(segmentation: SegmentationNode) -> Mapping[str, Place | None]:
+    """Where in the copy the segments are that were there when it was imported, by their IDs; None for what was there
+    before."""
+    try:
+        places = json.loads(segmentation.GetAttribute(PREFIX + "segments") or "{}")
+        return {str(one): None if place is None else (int(place[0]), int(place[1])) for one, place in places.items()}
+    except (ValueError, TypeError, AttributeError, IndexError, KeyError):
+        return {}
+
+
+def copy_checksum(segmentation: SegmentationNode) -> str:
+    """That of the file that was imported."""
+    return str(segmentation.GetAttribute(PREFIX + "checksum") or "")
+
+
+def volumes_of(segmentation: SegmentationNode) -> tuple[VolumeNode, ...]:
+    """The volumes of the case, the first is the one it lies on; empty where that, or any other, is gone."""
+    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+    volumes = [segmentation.GetNodeReference(role), *_channels(segmentation)]
+    return () if None in volumes else tuple(volumes)
+
+
+def results_in(nodes: Sequence[SegmentationNode]) -> list[SegmentationNode]:
+    """Those that a model made and that can be compared, the newest last."""
+    made = [(origin.time, node) for node in nodes if (origin := origin_of(node)) is not None and origin.prediction]
+    return [node for _time, node in sorted(made, key=lambda one: one[0])]
+
+
+def _channels(segmentation: SegmentationNode) -> Iterator[VolumeNode]:
+    number = 1
+    while segmentation.GetNodeReferenceID(f"{CHANNEL}{number}"):
+        yield segmentation.GetNodeReference(f"{CHANNEL}{number}")
+        number += 1

@@ -1,0 +1,1 @@
+"""Which slices of which images should be drawn next."""
