@@ -1,10 +1,10 @@
 """How good a label map probably is, told by how far looks at its image agree, as the held-out cases of a model taught.
 
 Of each held-out case and class the model keeps a pair: the agreement (``inference.agreement``) and the true Dice. On
-the scale of log-odds a line is fitted to them, whose slope is drawn to ``SLOPE``, as cases that are all good cannot tell
-it: looks share errors, so a Dice falls faster than their agreement. The interval is that of the next case of a Bayesian
-linear regression (Gelman et al., Bayesian Data Analysis, 3rd edition, section 14.2), so it is wide where cases are few,
-and wider where an image agrees less than any of them.
+the scale of log-odds a line is fitted to them, whose slope is drawn to ``SLOPE``, as cases that are all good cannot
+tell it: looks share errors, so that the Dice falls faster than their agreement. The interval is that of the next case
+of a Bayesian linear regression (Gelman et al., Bayesian Data Analysis, 3rd edition, section 14.2): it is wide where
+cases are few, and wider where an image agrees less than any of them.
 """
 
 from __future__ import annotations
