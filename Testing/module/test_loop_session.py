@@ -125,22 +125,22 @@ def test_it_goes_around_and_around(
     loop.correct(result, volume, organ, (9, 13))
     loop.add()
     table = panel.data.ui.pairsTable
-    assert played.visible_rows(table, 3)[3] == "2 corrected slices: organ" and panel.data.problem() == ""
+    assert played.visible_rows(table, 3)[3] == "2 corrected slices" and panel.data.problem() == ""
     loop.session.open("apply")
-    screenshot(widget.parent, "panel-add-result")
+    screenshot(widget.parent, "loop-add-result")
 
     save_and_load(panel, tmp_path / "in the middle.mrb")
     panel.data.problem()
-    assert played.visible_rows(table, 3)[3] == "2 corrected slices: organ"
+    assert played.visible_rows(table, 3)[3] == "2 corrected slices"
     assert panel.apply.shown.node() is panel.rows()[3].segmentation, "it is offered again"
     loop.session.open("train")
-    screenshot(widget.parent, "panel-continue")
+    screenshot(widget.parent, "loop-continue")
     second = loop.go_on()
     assert started_from(second) == first.name
     assert stored_planes(second, "phantom_3") == ([9, 13], {NOBODY, 0, 1})
     loop.finish(second, 3)
     see_before_and_after(panel)
-    screenshot(widget.parent, "panel-before-after")
+    screenshot(widget.parent, "loop-before-after")
 
     volume, organ = make_phantom(4)  # and once more
     assert panel.parameters.model == str(second.folder.path), "section 3 applies the newest of the line"
@@ -179,7 +179,7 @@ def go_back(panel: Any, versions: list[str], widget: Any, screenshot: Any) -> No
     assert [text.partition(": ")[2] for text in played.visible_rows(ui.versionsTable, 0)] == versions
     assert played.visible_rows(ui.versionsTable, 1) == ["4", "3", "2"]
     ui.versionsTable.setCurrentCell(1, 0)
-    screenshot(widget.parent, "panel-versions")
+    screenshot(widget.parent, "loop-versions")
     ui.backButton.click()
     assert Path(panel.parameters.model).name == versions[1]
     assert Path(panel.train.going_on.path()).name == versions[1]

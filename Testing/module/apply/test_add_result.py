@@ -55,11 +55,11 @@ def test_two_corrected_slices_make_a_row_of_two_slices(panel, make_result, wait_
     add(panel, wait_for)
     (row,) = panel.rows()
     assert (row.volumes, row.segmentation, row.region) == ((volume,), node, "corrected")
-    assert drawn_text(panel) == "2 corrected slices: liver" and panel.data.problem() == ""
+    assert drawn_text(panel) == "2 corrected slices" and panel.data.problem() == ""
     assert "2 axial ones" in panel.data.ui.pairsTable.item(0, 3).toolTip()
     erase(node, volume, 6)
     add(panel, wait_for)
-    assert len(panel.rows()) == 1 and drawn_text(panel) == "3 corrected slices: liver"
+    assert len(panel.rows()) == 1 and drawn_text(panel) == "3 corrected slices"
     assert "what you corrected since counts too" in panel.apply.ui.messageLabel.text
 
 
@@ -75,7 +75,7 @@ def test_with_the_tick_all_of_it_is_drawn(panel, make_result, wait_for):
     _volume, node = make_result()
     panel.apply.ui.acceptedCheckBox.click()
     add(panel, wait_for)
-    assert panel.rows()[0].region == "everywhere" and drawn_text(panel) == "looked at all of it: liver"
+    assert panel.rows()[0].region == "everywhere" and drawn_text(panel) == "looked at all of it"
     panel.apply.ui.acceptedCheckBox.click()
     assert panel.rows()[0].region == "corrected" and "Nobody has corrected" in panel.data.problem()
     accept(node, True)
