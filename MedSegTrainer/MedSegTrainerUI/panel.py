@@ -30,7 +30,7 @@ from MedSegTrainerUI.scene.segment_classes import SegmentClass, find_classes
 from MedSegTrainerUI.shared.row_breaks import RowBreaks
 from MedSegTrainerUI.shared.section_folding import SectionFolding
 from MedSegTrainerUI.shared.tab_order import set_tab_order
-from MedSegTrainerUI.slicer_types import Node, Widget
+from MedSegTrainerUI.slicer_types import Node, SegmentationNode, Widget
 from MedSegTrainerUI.train.section import TrainSection
 
 TIMER_MILLISECONDS = 500
@@ -92,6 +92,10 @@ class Panel(VTKObservationMixin):
     def classes(self) -> list[SegmentClass]:
         """The classes to train, as the user named, merged and left them out."""
         return find_classes(self.rows(), self.class_names())
+
+    def show_result(self, segmentation: SegmentationNode) -> None:
+        """What a model drew, and another section brought into the scene, is listed in section 3."""
+        self.apply.shown.add(segmentation)
 
     def setParameterNode(self, parameters: Parameters | None) -> None:
         """Parameters or None, while the scene is being closed."""

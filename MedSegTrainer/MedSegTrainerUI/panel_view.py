@@ -15,7 +15,7 @@ from MedSegTrainerUI.jobs.job_list import JobList
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.segment_classes import SegmentClass
-from MedSegTrainerUI.slicer_types import Widget
+from MedSegTrainerUI.slicer_types import SegmentationNode, Widget
 
 
 class EnvironmentView(Protocol):
@@ -80,6 +80,8 @@ class PanelView(Protocol):
     def classes(self) -> list[SegmentClass]: ...
 
     def changing(self) -> AbstractContextManager[None]: ...
+
+    def show_result(self, segmentation: SegmentationNode) -> None: ...
 
     def refresh(self) -> None: ...
 

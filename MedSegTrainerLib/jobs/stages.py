@@ -130,7 +130,8 @@ def plan_training(
     device = device_of(device, ranks)
     if warning:
         emit(Warned(message=warning))
-    emit(Stage(name="plan", message="Measuring training steps on this device"))
+    measuring = "Planning" if start else "Measuring training steps on this device"
+    emit(Stage(name="plan", message=measuring))
     torch.manual_seed(config.data.seed)
     model = start.model if start else None
     plan = make_plan(scanned.fingerprint, config, scanned.split, device, seconds_left, ranks.count, model)

@@ -239,11 +239,16 @@ for turn in range(60):
 """
 
 
-def test_processes_write_and_delete_at_the_same_time(tmp_path: Path) -> None:
+def test_processes_write_delete_and_die_at_the_same_time(tmp_path: Path) -> None:
     commands = [[sys.executable, "-c", BUSY, str(tmp_path / "shared"), str(step)] for step in (1, 2, 3)]
     processes = [subprocess.Popen(command, cwd=LIBRARY, stderr=subprocess.PIPE) for command in commands]
+    killed = subprocess.Popen(commands[0], cwd=LIBRARY, stderr=subprocess.DEVNULL)
+    while not list((tmp_path / "shared").glob("scans/*")) and killed.poll() is None:
+        time.sleep(0.001)
+    killed.kill()
+    killed.wait()
     for process in processes:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors.decode()
-    entries = list((tmp_path / "shared" / "scans").iterdir())
+    entries = [path for path in (tmp_path / "shared" / "scans").iterdir() if not path.name.startswith(".tmp")]
     assert entries and all(map(is_whole, entries)) and len(entries) <= 7

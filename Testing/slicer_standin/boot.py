@@ -29,6 +29,10 @@ def boot() -> None:
     for name, item in qt_modules.widget_classes().items():
         if name.startswith("q"):
             setattr(slicer, name, item)
+    from . import dicom_database, segment_statistics
+
+    dicom_database.install()
+    segment_statistics.install()
     slicer.qSlicerScriptedLoadableModule = mrml.Module
     _install_python_layer()
     from .module_loading import qSlicerScriptedLoadableModuleWidget

@@ -21,7 +21,8 @@ from MedSegTrainerLib.config import ApplyConfig
 from MedSegTrainerLib.errors import JobError, MedSegError, StorageError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerUI.apply.likely_dice import RESULTS, CaseResult, file_stamp, read_results
+from MedSegTrainerLib.results_file import RESULTS, CaseResult, read_results
+from MedSegTrainerUI.apply.likely_dice import file_stamp
 from MedSegTrainerUI.jobs.job_list import JobList
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
 from MedSegTrainerUI.jobs.stop_request import StopRequest
@@ -31,7 +32,8 @@ from MedSegTrainerUI.models.recorded_classes import classes_record
 from MedSegTrainerUI.panel_view import PanelView
 
 RECORD = "many.json"
-RECORD_KEYS = {"title", "classes", "source", "output", "series"}
+COPIES = "results"  # of results that were loaded, by which it is told what was corrected since
+RECORD_KEYS = {"title", "model", "classes", "source", "output", "series"}
 LINK_SECONDS = 0.015  # a piece of the work that is done between two clicks of the user
 FINISHED_KEPT = 3
 DONE = object()
@@ -97,7 +99,7 @@ class FolderRun:
         return self.read()
 
     def read(self) -> bool:
-        """Reads the results where they have changed since. Raises JobError."""
+        """Reads the results where they have changed since. Raises UsageError."""
         stamp = file_stamp(self.output / RESULTS)
         if stamp is None or stamp == self._stamp:
             return False
@@ -229,7 +231,8 @@ def _remove_finished(jobs: JobList) -> None:
     """Deletes all but the newest jobs; their results lie elsewhere and stay."""
     ended = [one for one in jobs.all() if _read_record(one) is not None and not one.status().is_alive()]
     for folder in ended[FINISHED_KEPT:]:
-        shutil.rmtree(folder.path, ignore_errors=True)
+        if not (folder.path / COPIES).exists():
+            shutil.rmtree(folder.path, ignore_errors=True)
 
 
 def _read_record(folder: JobFolder) -> dict[str, Any] | None:

@@ -9,12 +9,17 @@ import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.results_file import CaseResult
 from MedSegTrainerUI.apply.dicom_series import load_series
-from MedSegTrainerUI.apply.folder_run import FolderRun
-from MedSegTrainerUI.apply.likely_dice import CaseResult, likely_cells, remember_likely
+from MedSegTrainerUI.apply.folder_run import COPIES, FolderRun
+from MedSegTrainerUI.apply.likely_dice import likely_cells, remember_likely
 from MedSegTrainerUI.models.recorded_classes import recorded_classes
 from MedSegTrainerUI.scene.import_segments import import_segments
+from MedSegTrainerUI.scene.label_files import read_layers
+from MedSegTrainerUI.scene.prediction_copy import mark_result
+from MedSegTrainerUI.scene.result_origin import Origin
 from MedSegTrainerUI.scene.uncertainty_view import remember_map
+from MedSegTrainerUI.scene.volumes import array_image, write_image
 from MedSegTrainerUI.shared.tables import DOT_COLORS, Cell
 from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
 
@@ -30,7 +35,7 @@ def case_rows(results: Sequence[CaseResult]) -> list[list[Cell]]:
         if case.error:
             cells = [Cell(tip=case.error, dot=DOT_COLORS["error"]), Cell(text=case.error, tip=case.error)]
         else:
-            cells = likely_cells(case.likely, {one.name: one.likely for one in case.classes})
+            cells = likely_cells(case)
         rows.append([Cell(text=case.name, tip=case.error or tip), *cells])
     return rows
 
@@ -57,7 +62,8 @@ class LoadedCase:
         if not _is_there(self._segmentation):
             name = slicer.mrmlScene.GenerateUniqueName(_("{volume} segmentation").format(volume=self._volume.GetName()))
             classes = recorded_classes(self.run.record)
-            self._segmentation = import_segments(self.case.label_map, classes, self._volume, name=name)
+            self._segmentation = import_segments(self._label_map(), classes, self._volume, name=name)
+            mark_result(self._segmentation, self._origin(), classes)
             remember_likely(self._segmentation, self.case)
             remember_map(self._segmentation, self._map())
         return self._segmentation, self._volume
@@ -69,6 +75,20 @@ class LoadedCase:
                 if _is_there(node):
                     slicer.mrmlScene.RemoveNode(node)
             self._segmentation = self._volume = None
+
+    def _label_map(self) -> Path:
+        return self.run.output / self.case.label_map
+
+    def _origin(self) -> Origin:
+        """Corrections are told by comparing with NRRD: of another file a copy is made in the folder of the job."""
+        copy = self._label_map()
+        if not copy.name.endswith(".nrrd"):
+            (layer,) = read_layers(copy)
+            copy = self.run.folder.path / COPIES / f"{self.name}.seg.nrrd"
+            write_image(array_image(layer.array), layer.ijk_to_ras, copy, compressed=True)
+        return Origin(
+            model=str(self.run.record["model"]), job=self.run.folder.path.name, case=self.name, prediction=str(copy)
+        )
 
     def _load_volume(self) -> VolumeNode:
         uid = self.run.record["series"].get(self.case.name)

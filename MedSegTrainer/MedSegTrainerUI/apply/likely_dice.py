@@ -1,69 +1,24 @@
-"""How good results probably are, read from what ``apply`` wrote beside them, and what to say about it.
-
-The likely Dice of a result goes with its segmentation, as an attribute of the node, into saved scenes.
-"""
+"""How good results probably are, in words and numbers for tables, and kept with their segmentations in the scene."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import JobError
-from MedSegTrainerLib.files.json_input import parse_json, read_json_file
+from MedSegTrainerLib.files.json_input import parse_json
+from MedSegTrainerLib.results_file import LOOK_BELOW, CaseResult, ClassResult, case_from_json
 from MedSegTrainerUI.shared.tables import DOT_COLORS, Cell
 from MedSegTrainerUI.slicer_types import SegmentationNode
 
-RESULTS = "results.json"
 ATTRIBUTE = "MedSegTrainer.likelyDice"
-LOW_DICE = 0.7  # below it a result is one to look at
-
-
-@dataclass(frozen=True, kw_only=True)
-class Likely:
-    """The Dice that is expected, 0 to 1, with its 90 % interval; None where nobody knows."""
-
-    dice: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassResult:
-    """Of one class of a result."""
-
-    name: str
-    likely: Likely
-    volume_ml: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaseResult:
-    """Of one image. label_map: the file, which is not there where ``error`` says why. likely: the mean of classes."""
-
-    name: str
-    label_map: Path
-    image: str
-    warnings: tuple[str, ...]
-    error: str
-    likely: Likely
-    classes: tuple[ClassResult, ...]
-
-
-def read_results(folder: Path) -> list[CaseResult]:
-    """What ``apply`` says of its results in a folder, failed ones first, then the worst. Raises JobError."""
-    document = read_json_file(folder / RESULTS, JobError)
-    try:
-        cases = [_case(item, folder) for item in document["cases"]]
-    except (KeyError, TypeError, ValueError, AttributeError):
-        text = _("{path} is not as MedSegTrainer writes it. Apply the model again.")
-        raise JobError(text.format(path=folder / RESULTS)) from None
-    return sorted(cases, key=_badness)
+UNKNOWN = CaseResult(name="")
+NAME_WIDTH = 115  # pixels of a table for the name of a result: the rest is for the words beside it
 
 
 def file_stamp(path: Path) -> tuple[int, int] | None:
@@ -77,70 +32,71 @@ def file_stamp(path: Path) -> tuple[int, int] | None:
 
 def remember_likely(segmentation: SegmentationNode, case: CaseResult) -> None:
     """Keeps it with the node; where nothing is known there is no attribute."""
-    known = case.likely.dice is not None
-    text = json.dumps(
-        {"likely": asdict(case.likely), "classes": {one.name: asdict(one.likely) for one in case.classes}}
-    )
-    segmentation.SetAttribute(ATTRIBUTE, text if known else None)
+    known = case.likely_dice is not None
+    segmentation.SetAttribute(ATTRIBUTE, json.dumps(asdict(case)) if known else None)
 
 
-def recall_likely(segmentation: SegmentationNode) -> tuple[Likely, dict[str, Likely]]:
-    """Of a result and of each class by its name; nothing where the node has none, or one that cannot be read."""
+def recall_likely(segmentation: SegmentationNode) -> CaseResult:
+    """Of a result; ``UNKNOWN`` where the node has none, or one that cannot be read."""
+    text = segmentation.GetAttribute(ATTRIBUTE)
+    if not text:
+        return UNKNOWN
     try:
-        document = parse_json(segmentation.GetAttribute(ATTRIBUTE) or "", ATTRIBUTE, JobError)
-        classes = {str(name): _likely(item, "dice") for name, item in document["classes"].items()}
-        return _likely(document["likely"], "dice"), classes
-    except (JobError, KeyError, TypeError, ValueError, AttributeError):
-        return Likely(), {}
+        return case_from_json(parse_json(text, ATTRIBUTE, JobError)) or UNKNOWN
+    except JobError:
+        return UNKNOWN
 
 
-def look_text(likely: Likely, classes: Mapping[str, Likely]) -> tuple[str, str]:
+def class_of(case: CaseResult, name: str) -> ClassResult:
+    """Of a segment by its name; without numbers where nobody knows."""
+    return next((one for one in case.classes if one.name == name), ClassResult(name=name))
+
+
+def look_text(case: CaseResult) -> tuple[str, str]:
     """What to do with a result, in words, and how urgent: a severity of tables, '' where all is well."""
-    if likely.dice is None:
+    if case.likely_dice is None:
         return _("not known"), "note"
-    low = [name for name, one in classes.items() if one.dice is not None and one.dice < LOW_DICE]
-    if low and len(low) < len(classes):
+    low = [one for one in case.classes if one.likely_dice is not None and one.likely_dice < LOOK_BELOW]
+    if low and len(low) < len(case.classes):
+        worst = min(one.likely_dice for one in low if one.likely_dice is not None)
         text = _("look at this one: {names} probably below {dice}")
-        return text.format(names=", ".join(low), dice=LOW_DICE), "error"
-    if low or likely.dice < LOW_DICE:
-        return _("look at this one: probably below {dice}").format(dice=LOW_DICE), "error"
-    doubtful = [one.low for one in (likely, *classes.values()) if one.low is not None]
-    if doubtful and min(doubtful) < LOW_DICE:
-        return _("perhaps below {dice}").format(dice=LOW_DICE), "warning"
+        return text.format(names=", ".join(one.name for one in low), dice=_above(worst)), "error"
+    if case.likely_dice < LOOK_BELOW:
+        return _("look at this one: probably below {dice}").format(dice=_above(case.likely_dice)), "error"
+    lowest = [case.low, *(one.low for one in case.classes)]
+    if any(low is not None and low < LOOK_BELOW for low in lowest):
+        return _("perhaps below {dice}").format(dice=LOOK_BELOW), "warning"
     return _("probably good"), ""
 
 
-def interval_text(likely: Likely) -> str:
+def interval_text(one: CaseResult | ClassResult) -> str:
     """As 0.71 (0.52-0.85); '' where nobody knows."""
-    if likely.dice is None:
+    if one.likely_dice is None:
         return ""
-    if likely.low is None or likely.high is None:
-        return f"{likely.dice:.2f}"
-    return f"{likely.dice:.2f} ({likely.low:.2f}\N{EN DASH}{likely.high:.2f})"
+    if one.low is None or one.high is None:
+        return f"{one.likely_dice:.2f}"
+    return f"{one.likely_dice:.2f} ({one.low:.2f}\N{EN DASH}{one.high:.2f})"
 
 
-def likely_tip(likely: Likely, classes: Mapping[str, Likely]) -> str:
+def likely_tip(one: CaseResult | ClassResult) -> str:
     """The numbers with their intervals, a class a line."""
-    if likely.dice is None:
+    if one.likely_dice is None:
         return _(
             "How good it is, nobody knows: the model was made by an earlier version, or no case was held out when it "
             "was trained."
         )
-    lines = [
-        _("The Dice that is expected of it, and where it lies in 9 of 10 cases: {text}").format(
-            text=interval_text(likely)
-        )
-    ]
-    lines += [f"{name}: {interval_text(one)}" for name, one in classes.items() if one.dice is not None]
+    text = _("The Dice that is expected of what the model drew, and where it lies in 9 of 10 cases: {text}")
+    lines = [text.format(text=interval_text(one))]
+    if isinstance(one, CaseResult):
+        lines += [f"{item.name}: {interval_text(item)}" for item in one.classes if item.likely_dice is not None]
     return "\n".join(lines)
 
 
-def likely_cells(likely: Likely, classes: Mapping[str, Likely]) -> list[Cell]:
+def likely_cells(case: CaseResult) -> list[Cell]:
     """Two cells of a table: the number, and the words."""
-    text, severity = look_text(likely, classes)
-    tip = likely_tip(likely, classes)
-    number = "" if likely.dice is None else f"{likely.dice:.2f}"
-    known = likely.dice is not None
+    text, severity = look_text(case)
+    tip, known = likely_tip(case), case.likely_dice is not None
+    number = f"{case.likely_dice:.2f}" if known else ""
     return [
         Cell(text=number, tip=tip, right=True, dot=DOT_COLORS[severity] if known else None),
         Cell(text=text, tip=tip, faint=not known),
@@ -151,42 +107,12 @@ def by_likely(items: Sequence[SegmentationNode]) -> list[SegmentationNode]:
     """The worst first; those of which nothing is known stay in their order, behind."""
 
     def dice(node: SegmentationNode) -> float:
-        known = recall_likely(node)[0].dice
+        known = recall_likely(node).likely_dice
         return math.inf if known is None else known
 
     return sorted(items, key=dice)
 
 
-def _badness(case: CaseResult) -> tuple[int, float]:
-    if case.error:
-        return 0, 0.0
-    return (1, case.likely.dice) if case.likely.dice is not None else (2, 0.0)
-
-
-def _case(item: Mapping[str, Any], folder: Path) -> CaseResult:
-    return CaseResult(
-        name=str(item["name"]),
-        label_map=folder / str(item["label_map"]),
-        image=str(item["image"]),
-        warnings=tuple(str(text) for text in item["warnings"]),
-        error=str(item["error"] or ""),
-        likely=_likely(item, "likely_dice"),
-        classes=tuple(
-            ClassResult(
-                name=str(one["name"]), likely=_likely(one, "likely_dice"), volume_ml=_number(one.get("volume_ml"))
-            )
-            for one in item["classes"]
-        ),
-    )
-
-
-def _likely(item: Mapping[str, Any], name: str) -> Likely:
-    return Likely(dice=_number(item[name]), low=_number(item["low"]), high=_number(item["high"]))
-
-
-def _number(value: object) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(value)
-    return float(value)
+def _above(dice: float) -> str:
+    """The next tenth."""
+    return f"{max(0.1, math.ceil(dice * 10) / 10):.1f}"

@@ -15,6 +15,7 @@ from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerUI.apply.dicom_series import dicom_database, series_files
 from MedSegTrainerUI.apply.folder_run import FolderRun, FolderTask, find_folder_run, start_folder_run
 from MedSegTrainerUI.apply.folder_table import DICE, LOOK, VOLUME, LoadedCase, case_rows
+from MedSegTrainerUI.apply.likely_dice import NAME_WIDTH
 from MedSegTrainerUI.apply.result_view import ResultSection, ResultView
 from MedSegTrainerUI.apply.run import ApplyRun, progress_text
 from MedSegTrainerUI.apply.series_chooser import SeriesChooser
@@ -68,7 +69,7 @@ class ManyVolumes:
         ui.formatSelector.addItem(_("Label maps (.nii.gz)"), FORMATS[1])
         ui.casesTable.setColumnCount(3)
         ui.casesTable.setHorizontalHeaderLabels([_("Volume"), _("Likely Dice"), ""])
-        prepare(ui.casesTable, [VOLUME, LOOK], {DICE: 0})
+        prepare(ui.casesTable, [LOOK], {VOLUME: NAME_WIDTH, DICE: 0})
         self._cells = ChangedCells(ui.casesTable)
         ui.sourceSelector.connect("activated(int)", self.onSource)
         ui.formatSelector.connect("activated(int)", self.onFormat)
@@ -100,7 +101,7 @@ class ManyVolumes:
         self._restoring = True
         try:
             self.ui.sourceSelector.setCurrentIndex(int(parameters.manySource == DICOM))
-            self.ui.formatSelector.setCurrentIndex(max(0, self.ui.formatSelector.findData(parameters.manyFormat)))
+            self.ui.formatSelector.setCurrentIndex(int(parameters.manyFormat == FORMATS[1]))
             self.ui.folderPathLineEdit.setCurrentPath(parameters.manyFolder)
             self.ui.outputPathLineEdit.setCurrentPath(parameters.manyOutput)
         finally:
@@ -138,7 +139,6 @@ class ManyVolumes:
             "Volumes in millilitres and mean intensities of all segments, in a table of the scene: loads one result "
             "after the other."
         ))  # fmt: skip
-        allow(ui.showFolderButton, "", _("Opens the folder with the results."))
         if run is not None and self.working:
             ui.stopButton.enabled = not run.stopping
             ui.manyProgressBar.value = round(1000 * run.watch.progress)
@@ -288,9 +288,8 @@ class ManyVolumes:
         try:
             self.run.poll(self.panel)
         except MedSegError:
-            self._followed = self.run.working
-            if not self.run.working:
-                self.run = None
+            if not self.run.folder.job_file.exists():  # it could not be started
+                self.run, self._followed = None, False
             raise
         finally:
             self._show_run()

@@ -6,14 +6,23 @@ A result that arrives changes no view here; a click of the user does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError
-from MedSegTrainerUI.apply.likely_dice import Likely, by_likely, interval_text, likely_cells, likely_tip, recall_likely
+from MedSegTrainerLib.results_file import CaseResult
+from MedSegTrainerUI.apply.likely_dice import (
+    NAME_WIDTH,
+    by_likely,
+    class_of,
+    interval_text,
+    likely_cells,
+    likely_tip,
+    recall_likely,
+)
 from MedSegTrainerUI.apply.statistics import StatisticsRun, show_table
 from MedSegTrainerUI.scene.result_origin import results_in
 from MedSegTrainerUI.scene.segment_layers import segment_ids, segment_name, segment_volumes
@@ -60,7 +69,7 @@ class ResultView:
         self._segments = ChangedCells(ui.shownTable)
         ui.resultsTable.setColumnCount(3)
         ui.resultsTable.setHorizontalHeaderLabels([_("Result"), _("Likely Dice"), ""])
-        prepare(ui.resultsTable, [RESULT, LOOK], {DICE: 0})
+        prepare(ui.resultsTable, [LOOK], {RESULT: NAME_WIDTH, DICE: 0})
         self._results = ChangedCells(ui.resultsTable)
         ui.resultsTable.connect("cellClicked(int,int)", self.onResult)
 
@@ -80,6 +89,7 @@ class ResultView:
     def add(self, node: Node) -> None:
         if node.GetID() not in self._ids:
             self._ids.append(node.GetID())
+        self._chosen = self._chosen or node.GetID()
 
     def show_this(self, node: Node) -> None:
         """The user wants to see it: it is chosen, and comes into the views."""
@@ -100,7 +110,7 @@ class ResultView:
             return
         self._results.fill([_result_cells(one) for one in nodes], 1)
         self.ui.resultsTable.selectRow(self._ids.index(self._chosen))
-        likely = recall_likely(node)[1]
+        likely = recall_likely(node)
         cells = [_cells(node, one, ml, likely) for one, ml in segment_volumes(node).items()]
         self._segments.fill(cells, 1)
         self._show_controls(node)
@@ -117,9 +127,6 @@ class ResultView:
             "Nothing is drawn where it is sure."
         ))  # fmt: skip
         ui.unsureButton.checked = is_shown(node)
-        allow(ui.statisticsButton, "", _(
-            "Volumes in millilitres and mean intensities of the segments of all these results, in a table of the scene."
-        ))  # fmt: skip
 
     def node(self) -> SegmentationNode:
         """The chosen segmentation, None where there is none."""
@@ -241,18 +248,18 @@ class InScene:
 
 def _result_cells(node: SegmentationNode) -> list[Cell]:
     tip = _("A click shows it in the slice views.")
-    return [Cell(text=node.GetName(), tip=f"{node.GetName()}\n{tip}"), *likely_cells(*recall_likely(node))]
+    return [Cell(text=node.GetName(), tip=f"{node.GetName()}\n{tip}"), *likely_cells(recall_likely(node))]
 
 
-def _cells(node: Node, segment_id: str, ml: float, likely: Mapping[str, Likely]) -> list[Cell]:
+def _cells(node: Node, segment_id: str, ml: float, likely: CaseResult) -> list[Cell]:
     color = node.GetSegmentation().GetSegment(segment_id).GetColor()
     swatch = tuple(round(255 * part) for part in color)
     tip = _("A click shows it in the slice views.")
-    own = likely.get(segment_name(node, segment_id), Likely())
+    own = class_of(likely, segment_name(node, segment_id))
     return [
         Cell(text=segment_name(node, segment_id), tip=tip, swatch=(swatch[0], swatch[1], swatch[2]), faint=ml == 0),
         Cell(text=format_ml(ml), tip=tip, right=True, faint=ml == 0),
-        Cell(text=interval_text(own), tip=likely_tip(own, {}), right=True),
+        Cell(text=interval_text(own), tip=likely_tip(own), right=True),
     ]
 
 

@@ -22,7 +22,8 @@ from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import JobError, MedSegError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
-from MedSegTrainerUI.apply.likely_dice import RESULTS, file_stamp, read_results, remember_likely
+from MedSegTrainerLib.results_file import RESULTS, read_results
+from MedSegTrainerUI.apply.likely_dice import file_stamp, remember_likely
 from MedSegTrainerUI.jobs.job_list import JobList, case_names
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
 from MedSegTrainerUI.jobs.stop_request import StopRequest

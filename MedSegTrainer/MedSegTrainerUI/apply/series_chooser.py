@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import qt
@@ -59,10 +60,10 @@ class SeriesChooser:
     def names(self) -> dict[str, str]:
         """What the results of the chosen series are called, by their UIDs: the same names at every run."""
         plain = {one.uid: safe_name(one.name) for one in self.series}
-        shared = [name.casefold() for name in plain.values()]
+        shared = Counter(name.casefold() for name in plain.values())
         return {
             one.uid: plain[one.uid]
-            if shared.count(plain[one.uid].casefold()) == 1
+            if shared[plain[one.uid].casefold()] == 1
             else f"{plain[one.uid]}-{zlib.crc32(one.uid.encode()):08x}"
             for one in self.chosen()
         }

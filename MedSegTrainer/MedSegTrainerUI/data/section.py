@@ -15,6 +15,7 @@ from MedSegTrainerUI.data.blocking_problem import Problem, find_problem, repair_
 from MedSegTrainerUI.data.buttons import DataState, allow_buttons
 from MedSegTrainerUI.data.class_table import ClassTable
 from MedSegTrainerUI.data.drawn_menu import DrawnMenu
+from MedSegTrainerUI.data.next_to_label import NextToLabel
 from MedSegTrainerUI.data.overlap_row import OverlapRow
 from MedSegTrainerUI.data.row_scan import DataLook
 from MedSegTrainerUI.data.row_viewer import RowViewer
@@ -32,6 +33,7 @@ from MedSegTrainerUI.scene.segment_classes import SegmentClass
 from MedSegTrainerUI.shared import tables as shared_tables
 from MedSegTrainerUI.shared.messages import report_errors, show_message
 from MedSegTrainerUI.shared.node_choice import keep_readable, let_go
+from MedSegTrainerUI.shared.segment_editor import open_segment_editor
 from MedSegTrainerUI.slicer_types import VolumeNode
 
 FEWEST_ROWS = 3  # of cases, that there is room for
@@ -84,6 +86,7 @@ class DataSection:
         let_go(ui.segmentationSelector)
         keep_readable(ui.segmentationSelector)
         keep_readable(ui.volumesSelector)
+        self.next = NextToLabel(self, open_segment_editor)
         self._viewer, self._drawnMenu, self._overlapRow = RowViewer(self), DrawnMenu(self), OverlapRow(self)
         ui.reportLabel.connect("linkActivated(QString)", self.onReport)
         self.tell("")
@@ -93,6 +96,7 @@ class DataSection:
         self._more.stop()
         self.parameters = parameters
         self._chosen = None
+        self.next.setParameterNode(parameters)
         if parameters is not None:
             self._watch.start()
         elif self._check is not None:
@@ -121,10 +125,12 @@ class DataSection:
     def cleanup(self) -> None:
         self._watch.stop()
         self._more.stop()
+        self.next.cleanup()
         self.parameters = None
 
     @report_errors
     def onTimer(self) -> None:
+        self.next.onTimer()
         if self._check is None:
             return
         if self._check.poll():
@@ -221,6 +227,7 @@ class DataSection:
         text = status_text(self.rows, self.classes, self._blocking(), self._look.done)
         ui.statusLabel.text = self._check.progress_text if self._check else text
         self._enable()
+        self.next.refresh()
 
     def _enable(self) -> None:
         environment = self.panel.environment

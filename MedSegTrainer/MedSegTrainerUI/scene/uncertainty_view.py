@@ -14,6 +14,7 @@ from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI.slicer_types import Node, SegmentationNode, VolumeNode
 
 FILE_ATTRIBUTE = "MedSegTrainer.uncertainty"
+MAP_ATTRIBUTE = "MedSegTrainer.isUncertainty"
 ROLE = "MedSegTrainer.uncertainty"
 COLORS_NAME = "MedSegTrainer uncertainty"
 COLORS = 256
@@ -30,6 +31,11 @@ def has_map(segmentation: SegmentationNode) -> bool:
     """Whether there is something to show."""
     file = segmentation.GetAttribute(FILE_ATTRIBUTE)
     return _node_of(segmentation) is not None or bool(file and Path(file).exists())
+
+
+def is_map(volume: VolumeNode) -> bool:
+    """Whether a volume is such a map, and no image."""
+    return bool(volume.GetAttribute(MAP_ATTRIBUTE))
 
 
 def is_shown(segmentation: SegmentationNode) -> bool:
@@ -64,7 +70,7 @@ def _load(segmentation: SegmentationNode, volume: VolumeNode) -> Node:
         raise DataError(
             _("There is no uncertainty of {name} any more: apply the model again.").format(name=segmentation.GetName())
         )
-    name = slicer.mrmlScene.GenerateUniqueName(_("{volume} uncertainty").format(volume=volume.GetName()))
+    name = _("{volume} uncertainty").format(volume=volume.GetName())
     try:
         node = slicer.util.loadVolume(file, {"name": name, "show": False, "singleFile": True})
     except RuntimeError:
@@ -72,6 +78,7 @@ def _load(segmentation: SegmentationNode, volume: VolumeNode) -> Node:
     if node.GetStorageNode() is not None:  # with the scene it is saved anew: the job's folder may go
         slicer.mrmlScene.RemoveNode(node.GetStorageNode())
     node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    node.SetAttribute(MAP_ATTRIBUTE, "1")
     _color(node)
     hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
     item, beside = hierarchy.GetItemByDataNode(node), hierarchy.GetItemByDataNode(volume)

@@ -76,6 +76,14 @@
         <translation>Spiegelbilder mitteln</translation>
     </message>
     <message>
+        <source>Uncertainty</source>
+        <translation>Unsicherheit</translation>
+    </message>
+    <message>
+        <source>Keeps for each result where the model was unsure: a volume that can be shown below it.</source>
+        <translation>Behält zu jedem Ergebnis, wo das Modell unsicher war: ein Volumen, das darunter gezeigt werden kann.</translation>
+    </message>
+    <message>
         <source>Appl&amp;y</source>
         <translation>An&amp;wenden</translation>
     </message>
@@ -88,12 +96,20 @@
         <translation>Abbrechen</translation>
     </message>
     <message>
-        <source>The results of the last run. The chosen one is shown in the slice views, over its volume.</source>
-        <translation>Die Ergebnisse des letzten Laufs. Das gewählte wird in den Schichtansichten über seinem Volumen gezeigt.</translation>
+        <source>Many volumes</source>
+        <translation>Viele Volumina</translation>
     </message>
     <message>
-        <source>How large each segment is, in millilitres. A click shows it in the slice views.</source>
-        <translation>Wie groß jedes Segment ist, in Millilitern. Ein Klick zeigt es in den Schichtansichten.</translation>
+        <source>Applies the model to all images of a folder, or to patients of the DICOM database, without loading them.</source>
+        <translation>Wendet das Modell auf alle Bilder eines Ordners oder auf Patienten der DICOM-Datenbank an, ohne sie zu laden.</translation>
+    </message>
+    <message>
+        <source>The results of the last run, those that need a look first. The chosen one is shown in the slice views, over its volume.</source>
+        <translation>Die Ergebnisse des letzten Laufs; die man ansehen sollte, stehen vorn. Das gewählte wird in den Schichtansichten über seinem Volumen gezeigt.</translation>
+    </message>
+    <message>
+        <source>How large each segment is, in millilitres, and how good it probably is. A click shows it in the slice views.</source>
+        <translation>Wie groß jedes Segment ist, in Millilitern, und wie gut es vermutlich ist. Ein Klick zeigt es in den Schichtansichten.</translation>
     </message>
     <message>
         <source>3D</source>
@@ -118,6 +134,22 @@
     <message>
         <source>Opens the Segment Editor on this result.</source>
         <translation>Öffnet dieses Ergebnis im Segment-Editor.</translation>
+    </message>
+    <message>
+        <source>Show uncertainty</source>
+        <translation>Unsicherheit zeigen</translation>
+    </message>
+    <message>
+        <source>Shows where the model is unsure, under the segments: from red, a little, to white, very. Nothing is drawn where it is sure.</source>
+        <translation>Zeigt unter den Segmenten, wo das Modell unsicher ist: von Rot, ein wenig, bis Weiß, sehr. Wo es sicher ist, wird nichts gezeichnet.</translation>
+    </message>
+    <message>
+        <source>Statistics</source>
+        <translation>Statistik</translation>
+    </message>
+    <message>
+        <source>Volumes in millilitres and mean intensities of the segments of all these results, in a table of the scene.</source>
+        <translation>Volumina in Millilitern und mittlere Intensitäten der Segmente all dieser Ergebnisse, in einer Tabelle der Szene.</translation>
     </message>
     <message>
         <source>Whether you looked at every slice and it is right now: then all of it counts as drawn.</source>
@@ -277,6 +309,14 @@
     <message>
         <source>&amp;Check data</source>
         <translation>Daten pr&amp;üfen</translation>
+    </message>
+    <message>
+        <source>Next to label</source>
+        <translation>Als Nächstes zeichnen</translation>
+    </message>
+    <message>
+        <source>Where drawing would help most, as a model that you have trained sees it.</source>
+        <translation>Wo Zeichnen am meisten hilft, wie ein trainiertes Modell es sieht.</translation>
     </message>
 </context>
 <context>
@@ -542,6 +582,97 @@
     <message>
         <source>without names</source>
         <translation>ohne Namen</translation>
+    </message>
+</context>
+<context>
+    <name>ManyVolumes</name>
+    <message>
+        <source>Images:</source>
+        <translation>Bilder:</translation>
+    </message>
+    <message>
+        <source>Where the images lie: they need not be loaded into the scene.</source>
+        <translation>Wo die Bilder liegen: Sie müssen nicht in die Szene geladen sein.</translation>
+    </message>
+    <message>
+        <source>Folder:</source>
+        <translation>Ordner:</translation>
+    </message>
+    <message>
+        <source>All images in it are segmented: NIfTI, NRRD, MetaImage files, and folders with DICOM slices.</source>
+        <translation>Alle Bilder darin werden segmentiert: NIfTI-, NRRD-, MetaImage-Dateien und Ordner mit DICOM-Schichten.</translation>
+    </message>
+    <message>
+        <source>Results:</source>
+        <translation>Ergebnisse:</translation>
+    </message>
+    <message>
+        <source>The folder for the results. Left empty: the folder &apos;segmentations&apos; beside the images.</source>
+        <translation>Der Ordner für die Ergebnisse. Leer gelassen: der Ordner &apos;segmentations&apos; bei den Bildern.</translation>
+    </message>
+    <message>
+        <source>Files:</source>
+        <translation>Dateien:</translation>
+    </message>
+    <message>
+        <source>Segmentations hold names and colours; label maps are read by every other program.</source>
+        <translation>Segmentierungen enthalten Namen und Farben; Label-Karten liest jedes andere Programm.</translation>
+    </message>
+    <message>
+        <source>Overwrite earlier results</source>
+        <translation>Frühere Ergebnisse überschreiben</translation>
+    </message>
+    <message>
+        <source>Makes results again that this module made before with another model or other settings. Files that were made or changed by hand always stay.</source>
+        <translation>Macht Ergebnisse neu, die dieses Modul mit einem anderen Modell oder anderen Einstellungen gemacht hat. Von Hand gemachte oder geänderte Dateien bleiben immer.</translation>
+    </message>
+    <message>
+        <source>Search: patient, series, CT</source>
+        <translation>Suche: Patient, Serie, CT</translation>
+    </message>
+    <message>
+        <source>Shows only series that have these words in patient, study, description or modality.</source>
+        <translation>Zeigt nur Serien, die diese Wörter in Patient, Studie, Beschreibung oder Modalität haben.</translation>
+    </message>
+    <message>
+        <source>Choose all</source>
+        <translation>Alle wählen</translation>
+    </message>
+    <message>
+        <source>Chooses all series that the search finds; pressed again, none of them.</source>
+        <translation>Wählt alle Serien, die die Suche findet; noch einmal gedrückt, keine davon.</translation>
+    </message>
+    <message>
+        <source>The series of images in the DICOM database. Those with a check mark are segmented.</source>
+        <translation>Die Bildserien der DICOM-Datenbank. Die mit Häkchen werden segmentiert.</translation>
+    </message>
+    <message>
+        <source>Apply to all</source>
+        <translation>Auf alle anwenden</translation>
+    </message>
+    <message>
+        <source>Stop</source>
+        <translation>Stopp</translation>
+    </message>
+    <message>
+        <source>What is finished stays. Apply to all goes on where it was.</source>
+        <translation>Was fertig ist, bleibt. &apos;Auf alle anwenden&apos; macht dort weiter.</translation>
+    </message>
+    <message>
+        <source>The results of the last run, those that need a look first. A click loads image and result.</source>
+        <translation>Die Ergebnisse des letzten Laufs; die man ansehen sollte, stehen vorn. Ein Klick lädt Bild und Ergebnis.</translation>
+    </message>
+    <message>
+        <source>Statistics of all</source>
+        <translation>Statistik aller</translation>
+    </message>
+    <message>
+        <source>Show folder</source>
+        <translation>Ordner zeigen</translation>
+    </message>
+    <message>
+        <source>Opens the folder with the results.</source>
+        <translation>Öffnet den Ordner mit den Ergebnissen.</translation>
     </message>
 </context>
 <context>
@@ -1541,6 +1672,25 @@
     </message>
 </context>
 <context>
+    <name>NextToLabel</name>
+    <message>
+        <source>Suggest slices</source>
+        <translation>Schichten vorschlagen</translation>
+    </message>
+    <message>
+        <source>Stop</source>
+        <translation>Stopp</translation>
+    </message>
+    <message>
+        <source>Stops, without suggestions.</source>
+        <translation>Hält an, ohne Vorschläge.</translation>
+    </message>
+    <message>
+        <source>Where drawing would help most. A click shows the slice, and opens the Segment Editor on what the model drew there.</source>
+        <translation>Wo Zeichnen am meisten hilft. Ein Klick zeigt die Schicht und öffnet den Segment Editor mit dem, was das Modell dort gezeichnet hat.</translation>
+    </message>
+</context>
+<context>
     <name>TrainSection</name>
     <message>
         <source>How long?</source>
@@ -1706,6 +1856,185 @@
     </message>
 </context>
 <context>
+    <name>apply.dicom_series</name>
+    <message>
+        <source>The series {name} has no files in the DICOM database: import it again.</source>
+        <translation>Die Serie {name} hat keine Dateien in der DICOM-Datenbank: Sie neu importieren.</translation>
+    </message>
+    <message>
+        <source>This Slicer was built without its DICOM module, so that no series can be loaded.</source>
+        <translation>Dieser Slicer wurde ohne sein DICOM-Modul gebaut, so dass keine Serie geladen werden kann.</translation>
+    </message>
+    <message>
+        <source>The series cannot be loaded: it is not in the DICOM database any more, or no volume.</source>
+        <translation>Die Serie lässt sich nicht laden: Sie ist nicht mehr in der DICOM-Datenbank oder kein Volumen.</translation>
+    </message>
+</context>
+<context>
+    <name>apply.folder_run</name>
+    <message>
+        <source>Stopped. {done} are segmented; Apply to all goes on with the others.</source>
+        <translation>Angehalten. {done} sind segmentiert; &apos;Auf alle anwenden&apos; macht mit den anderen weiter.</translation>
+    </message>
+    <message>
+        <source>{done} segmented, {failed} not: the table says why. The others are in {folder}.</source>
+        <translation>{done} segmentiert, {failed} nicht: Die Tabelle sagt, warum. Die anderen liegen in {folder}.</translation>
+    </message>
+    <message>
+        <source>The process ended without a word. Test the environment in section 5, then press Apply to all: it goes on where it was; {log} may tell more.</source>
+        <translation>Der Prozess endete ohne ein Wort. Die Umgebung in Abschnitt 5 testen, dann &apos;Auf alle anwenden&apos; drücken: Es geht dort weiter; {log} sagt vielleicht mehr.</translation>
+    </message>
+    <message>
+        <source>{done} segmented, in {folder}.</source>
+        <translation>{done} segmentiert, in {folder}.</translation>
+    </message>
+    <message>
+        <source>{path} is in the DICOM database, and not on the disk. Import the series again.</source>
+        <translation>{path} steht in der DICOM-Datenbank und liegt nicht auf der Platte. Die Serie neu importieren.</translation>
+    </message>
+</context>
+<context>
+    <name>apply.folder_table</name>
+    <message>
+        <source>A click loads image and result.</source>
+        <translation>Ein Klick lädt Bild und Ergebnis.</translation>
+    </message>
+    <message>
+        <source>{volume} segmentation</source>
+        <translation>{volume} Segmentierung</translation>
+    </message>
+    <message>
+        <source>{path} is not there any more.</source>
+        <translation>{path} ist nicht mehr da.</translation>
+    </message>
+    <message>
+        <source>{path} cannot be loaded into Slicer.</source>
+        <translation>{path} lässt sich nicht in Slicer laden.</translation>
+    </message>
+</context>
+<context>
+    <name>apply.likely_dice</name>
+    <message>
+        <source>not known</source>
+        <translation>nicht bekannt</translation>
+    </message>
+    <message>
+        <source>look at this one: {names} probably below {dice}</source>
+        <translation>ansehen: {names} vermutlich unter {dice}</translation>
+    </message>
+    <message>
+        <source>look at this one: probably below {dice}</source>
+        <translation>ansehen: vermutlich unter {dice}</translation>
+    </message>
+    <message>
+        <source>perhaps below {dice}</source>
+        <translation>vielleicht unter {dice}</translation>
+    </message>
+    <message>
+        <source>probably good</source>
+        <translation>vermutlich gut</translation>
+    </message>
+    <message>
+        <source>How good it is, nobody knows: the model was made by an earlier version, or no case was held out when it was trained.</source>
+        <translation>Wie gut es ist, weiß niemand: Das Modell stammt von einer früheren Version, oder beim Training wurde kein Fall zurückgehalten.</translation>
+    </message>
+    <message>
+        <source>The Dice that is expected of what the model drew, and where it lies in 9 of 10 cases: {text}</source>
+        <translation>Der Dice, der von der Zeichnung des Modells zu erwarten ist, und wo er in 9 von 10 Fällen liegt: {text}</translation>
+    </message>
+</context>
+<context>
+    <name>apply.many_volumes</name>
+    <message>
+        <source>Images in a folder</source>
+        <translation>Bilder in einem Ordner</translation>
+    </message>
+    <message>
+        <source>Series of the DICOM database</source>
+        <translation>Serien der DICOM-Datenbank</translation>
+    </message>
+    <message>
+        <source>Segmentations (.seg.nrrd)</source>
+        <translation>Segmentierungen (.seg.nrrd)</translation>
+    </message>
+    <message>
+        <source>Label maps (.nii.gz)</source>
+        <translation>Label-Karten (.nii.gz)</translation>
+    </message>
+    <message>
+        <source>Volume</source>
+        <translation>Volumen</translation>
+    </message>
+    <message>
+        <source>Likely Dice</source>
+        <translation>Dice vermutlich</translation>
+    </message>
+    <message>
+        <source>Segments all of them, one after the other. You can go on working meanwhile.</source>
+        <translation>Segmentiert sie alle nacheinander. Man kann derweil weiterarbeiten.</translation>
+    </message>
+    <message>
+        <source>Volumes in millilitres and mean intensities of all segments, in a table of the scene: loads one result after the other.</source>
+        <translation>Volumina in Millilitern und mittlere Intensitäten aller Segmente, in einer Tabelle der Szene: Lädt ein Ergebnis nach dem anderen.</translation>
+    </message>
+    <message>
+        <source>collecting the series</source>
+        <translation>die Serien werden gesammelt</translation>
+    </message>
+    <message>
+        <source>They are being measured.</source>
+        <translation>Sie werden gerade gemessen.</translation>
+    </message>
+    <message>
+        <source>Wait until all are segmented, or press Stop.</source>
+        <translation>Warten, bis alle segmentiert sind, oder Stopp drücken.</translation>
+    </message>
+    <message>
+        <source>The scene is being closed.</source>
+        <translation>Die Szene wird geschlossen.</translation>
+    </message>
+    <message>
+        <source>{model} is being applied to many images.</source>
+        <translation>{model} wird auf viele Bilder angewendet.</translation>
+    </message>
+    <message>
+        <source>{model} is being applied to {names}.</source>
+        <translation>{model} wird auf {names} angewendet.</translation>
+    </message>
+    <message>
+        <source>Choose a model.</source>
+        <translation>Ein Modell wählen.</translation>
+    </message>
+    <message>
+        <source>The model takes {count} volumes a case, and a series is one. Load them, and apply it above.</source>
+        <translation>Das Modell braucht {count} Volumina je Fall, und eine Serie ist eines. Sie laden und es oben anwenden.</translation>
+    </message>
+    <message>
+        <source>Slicer has no DICOM database yet: open its DICOM module, and import images there.</source>
+        <translation>Slicer hat noch keine DICOM-Datenbank: Sein DICOM-Modul öffnen und dort Bilder importieren.</translation>
+    </message>
+    <message>
+        <source>Choose series in the table.</source>
+        <translation>Serien in der Tabelle wählen.</translation>
+    </message>
+    <message>
+        <source>Choose a folder for the results.</source>
+        <translation>Einen Ordner für die Ergebnisse wählen.</translation>
+    </message>
+    <message>
+        <source>Choose a folder with images.</source>
+        <translation>Einen Ordner mit Bildern wählen.</translation>
+    </message>
+    <message>
+        <source>{path} is no folder. Choose another one.</source>
+        <translation>{path} ist kein Ordner. Einen anderen wählen.</translation>
+    </message>
+    <message>
+        <source>Measured: {done} of {count}.</source>
+        <translation>Gemessen: {done} von {count}.</translation>
+    </message>
+</context>
+<context>
     <name>apply.result_view</name>
     <message>
         <source>Segment</source>
@@ -1714,6 +2043,30 @@
     <message>
         <source>ml</source>
         <translation>ml</translation>
+    </message>
+    <message>
+        <source>Likely Dice</source>
+        <translation>Dice vermutlich</translation>
+    </message>
+    <message>
+        <source>Result</source>
+        <translation>Ergebnis</translation>
+    </message>
+    <message>
+        <source>There is none: tick Uncertainty above, and apply the model again.</source>
+        <translation>Es gibt keine: oben &apos;Unsicherheit&apos; ankreuzen und das Modell noch einmal anwenden.</translation>
+    </message>
+    <message>
+        <source>Shows where the model is unsure, under the segments: from red, a little, to white, very. Nothing is drawn where it is sure.</source>
+        <translation>Zeigt unter den Segmenten, wo das Modell unsicher ist: von Rot, ein wenig, bis Weiß, sehr. Wo es sicher ist, wird nichts gezeichnet.</translation>
+    </message>
+    <message>
+        <source>The volume of this result is not in the scene any more.</source>
+        <translation>Das Volumen dieses Ergebnisses ist nicht mehr in der Szene.</translation>
+    </message>
+    <message>
+        <source>It is not in the scene any more.</source>
+        <translation>Es ist nicht mehr in der Szene.</translation>
     </message>
     <message>
         <source>A click shows it in the slice views.</source>
@@ -1739,12 +2092,16 @@
         <translation>Segmentiert: {names}.</translation>
     </message>
     <message>
-        <source>The volume {name} has other voxels than when the model was applied, so that the result does not fit. Apply the model again; where it is a sequence, show that frame again and import the result, which is kept.</source>
-        <translation>Das Volumen {name} hat andere Voxel als bei der Anwendung des Modells, sodass das Ergebnis nicht passt. Das Modell noch einmal anwenden; bei einer Sequenz dasselbe Bild wieder zeigen und das Ergebnis importieren, das aufbewahrt ist.</translation>
+        <source>stopping</source>
+        <translation>stoppt</translation>
     </message>
     <message>
-        <source>The volume {name} is not in the scene. The result is kept: load the volume, then import it.</source>
-        <translation>Das Volumen {name} ist nicht in der Szene. Das Ergebnis ist aufbewahrt: das Volumen laden, dann importieren.</translation>
+        <source>starting</source>
+        <translation>startet</translation>
+    </message>
+    <message>
+        <source>{time} left</source>
+        <translation>noch {time}</translation>
     </message>
 </context>
 <context>
@@ -1790,6 +2147,10 @@
         <translation>{model} wird auf {names} angewendet.</translation>
     </message>
     <message>
+        <source>{model} is being applied to many images.</source>
+        <translation>{model} wird auf viele Bilder angewendet.</translation>
+    </message>
+    <message>
         <source>Choose a model.</source>
         <translation>Ein Modell wählen.</translation>
     </message>
@@ -1809,17 +2170,47 @@
         <source>The scene was closed meanwhile. The results are kept: load the volumes, then import them.</source>
         <translation>Die Szene wurde inzwischen geschlossen. Die Ergebnisse sind aufbewahrt: die Volumina laden, dann importieren.</translation>
     </message>
+</context>
+<context>
+    <name>apply.series_chooser</name>
     <message>
-        <source>stopping</source>
-        <translation>stoppt</translation>
+        <source>Patient</source>
+        <translation>Patient</translation>
     </message>
     <message>
-        <source>starting</source>
-        <translation>startet</translation>
+        <source>Series</source>
+        <translation>Serie</translation>
     </message>
     <message>
-        <source>{time} left</source>
-        <translation>noch {time}</translation>
+        <source>Kind</source>
+        <translation>Art</translation>
+    </message>
+    <message>
+        <source>Reading the DICOM database: {count} series</source>
+        <translation>Die DICOM-Datenbank wird gelesen: {count} Serien</translation>
+    </message>
+    <message>
+        <source>{chosen} chosen of {count} series.</source>
+        <translation>{chosen} von {count} Serien gewählt.</translation>
+    </message>
+    <message>
+        <source>The first {count} are shown: search for others.</source>
+        <translation>Die ersten {count} werden gezeigt: Andere suchen.</translation>
+    </message>
+</context>
+<context>
+    <name>apply.statistics</name>
+    <message>
+        <source>Segment statistics</source>
+        <translation>Segmentstatistik</translation>
+    </message>
+    <message>
+        <source>Slicer&apos;s module Segment Statistics is not there. Switch it on in Slicer&apos;s settings, and restart Slicer.</source>
+        <translation>Das Modul Segment Statistics von Slicer ist nicht da. Es in den Einstellungen von Slicer einschalten und Slicer neu starten.</translation>
+    </message>
+    <message>
+        <source>The volumes and mean intensities are in the table {name}.</source>
+        <translation>Die Volumina und mittleren Intensitäten stehen in der Tabelle {name}.</translation>
     </message>
 </context>
 <context>
@@ -2177,6 +2568,73 @@
     </message>
 </context>
 <context>
+    <name>data.next_to_label</name>
+    <message>
+        <source>Volume</source>
+        <translation>Volumen</translation>
+    </message>
+    <message>
+        <source>Slice</source>
+        <translation>Schicht</translation>
+    </message>
+    <message>
+        <source>Why</source>
+        <translation>Warum</translation>
+    </message>
+    <message>
+        <source>{model} looks at the volumes that are not drawn, or in slices only: {count}.</source>
+        <translation>{model} sieht sich die Volumina an, die nicht oder nur in Schichten gezeichnet sind: {count}.</translation>
+    </message>
+    <message>
+        <source>The model segments them, and says where drawing would teach it most. That takes as long as Apply.</source>
+        <translation>Das Modell segmentiert sie und sagt, wo es aus einer Zeichnung am meisten lernt. Das dauert so lange wie Anwenden.</translation>
+    </message>
+    <message>
+        <source>stopping</source>
+        <translation>stoppt</translation>
+    </message>
+    <message>
+        <source>axial</source>
+        <translation>axial</translation>
+    </message>
+    <message>
+        <source>coronal</source>
+        <translation>koronal</translation>
+    </message>
+    <message>
+        <source>sagittal</source>
+        <translation>sagittal</translation>
+    </message>
+    <message>
+        <source>A click shows it, and opens the Segment Editor.</source>
+        <translation>Ein Klick zeigt sie und öffnet den Segment Editor.</translation>
+    </message>
+    <message>
+        <source>The scene is being closed.</source>
+        <translation>Die Szene wird geschlossen.</translation>
+    </message>
+    <message>
+        <source>{model} is looking at the volumes.</source>
+        <translation>{model} sieht sich die Volumina an.</translation>
+    </message>
+    <message>
+        <source>Train a model first, or choose one in section 3: it says what it is unsure about.</source>
+        <translation>Erst ein Modell trainieren oder in Abschnitt 3 wählen: Es sagt, worin es unsicher ist.</translation>
+    </message>
+    <message>
+        <source>Load volumes that are not drawn yet: there is none, and no case that is drawn in slices only.</source>
+        <translation>Volumina laden, die noch nicht gezeichnet sind: Es gibt keines, und keinen Fall, der nur in Schichten gezeichnet ist.</translation>
+    </message>
+    <message>
+        <source>Correct this slice completely in the Segment Editor. Then press &apos;Add to training data&apos; in section 3: only the slices that you have corrected are learned.</source>
+        <translation>Diese Schicht im Segment Editor vollständig korrigieren. Dann in Abschnitt 3 &apos;Zu den Trainingsdaten&apos; drücken: Nur die korrigierten Schichten werden gelernt.</translation>
+    </message>
+    <message>
+        <source>Draw this slice completely in the Segment Editor. The outline is what the model would draw.</source>
+        <translation>Diese Schicht im Segment Editor vollständig zeichnen. Der Umriss ist, was das Modell zeichnen würde.</translation>
+    </message>
+</context>
+<context>
     <name>data.overlap_row</name>
     <message>
         <source>each is learned whole</source>
@@ -2249,6 +2707,21 @@
     <message>
         <source>Folder with labelled volumes</source>
         <translation>Ordner mit segmentierten Volumina</translation>
+    </message>
+</context>
+<context>
+    <name>data.suggest_run</name>
+    <message>
+        <source>It ended without a word. Test the environment in section 5, then try again; {log} may tell more.</source>
+        <translation>Es endete ohne ein Wort. Die Umgebung in Abschnitt 5 testen, dann noch einmal versuchen; {log} sagt vielleicht mehr.</translation>
+    </message>
+    <message>
+        <source>{volume} segmentation</source>
+        <translation>{volume} Segmentierung</translation>
+    </message>
+    <message>
+        <source>A volume was removed from the scene. Ask for suggestions again.</source>
+        <translation>Ein Volumen wurde aus der Szene entfernt. Die Vorschläge neu anfordern.</translation>
     </message>
 </context>
 <context>
@@ -3456,6 +3929,17 @@
     </message>
 </context>
 <context>
+    <name>scene.found_volume</name>
+    <message>
+        <source>The volume {name} has other voxels than when the model was applied, so that the result does not fit. Apply the model again; where it is a sequence, show that frame again and import the result, which is kept.</source>
+        <translation>Das Volumen {name} hat andere Voxel als bei der Anwendung des Modells, sodass das Ergebnis nicht passt. Das Modell noch einmal anwenden; bei einer Sequenz dasselbe Bild wieder zeigen und das Ergebnis importieren, das aufbewahrt ist.</translation>
+    </message>
+    <message>
+        <source>The volume {name} is not in the scene. The result is kept: load the volume, then import it.</source>
+        <translation>Das Volumen {name} ist nicht in der Szene. Das Ergebnis ist aufbewahrt: das Volumen laden, dann importieren.</translation>
+    </message>
+</context>
+<context>
     <name>scene.import_segments</name>
     <message>
         <source>{name} is made of surfaces, which cannot take voxels. Choose a new segmentation, or make the binary labelmap its source in the Segmentations module.</source>
@@ -3540,6 +4024,21 @@
     <message>
         <source>The segments of {name} cannot be turned into voxels. Create their binary labelmap in the Segmentations module.</source>
         <translation>Die Segmente von {name} lassen sich nicht in Voxel umwandeln. Im Modul „Segmentierungen“ ihre binäre Labelmap erzeugen.</translation>
+    </message>
+</context>
+<context>
+    <name>scene.uncertainty_view</name>
+    <message>
+        <source>There is no uncertainty of {name} any more: apply the model again.</source>
+        <translation>Es gibt zu {name} keine Unsicherheit mehr: Das Modell noch einmal anwenden.</translation>
+    </message>
+    <message>
+        <source>{volume} uncertainty</source>
+        <translation>{volume} Unsicherheit</translation>
+    </message>
+    <message>
+        <source>{path} cannot be read. Is the file there and complete?</source>
+        <translation>{path} lässt sich nicht lesen. Ist die Datei da und vollständig?</translation>
     </message>
 </context>
 <context>

@@ -1,83 +1,23 @@
-import json
-import os
 import shutil
-import socket
-import time
 import zipfile
-from contextlib import contextmanager
-from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import pytest
 import qt
 import slicer
+from fake_apply import ApplyPanel
 from MedSegTrainerUI.apply.section import ApplySection
-from MedSegTrainerUI.jobs.job_list import JobList
 from MedSegTrainerUI.jobs.job_trash import JobTrash
 from MedSegTrainerUI.parameter_node import Parameters
-from MedSegTrainerUI.scene.label_files import read_layers
-from MedSegTrainerUI.scene.volumes import array_image, write_image
 from tooltips import tooltip
 
 from MedSegTrainerLib.errors import JobError
-from MedSegTrainerLib.events import EventLog, Failed, Finished, Progress, Stage
-from MedSegTrainerLib.job_status import Status
-
-
-class Panel:
-    """A panel of one section, with an environment that starts nothing; ``play`` does the work of the process."""
-
-    def __init__(self, root, module):
-        self.jobs, self.environment = JobList(root), self
-        self.device = "cuda:1"
-        self.ready, self.problem, self.error, self.entered = True, "", None, True
-        self._module = module
-        self.section = None
-        self.folder = None
-
-    def resourcePath(self, name):
-        return str(Path(self._module.path).parent / "Resources" / name)
-
-    @contextmanager
-    def changing(self):
-        yield
-        self.refresh()
-
-    def refresh(self):
-        if self.section is not None:
-            self.section.refresh()
-
-    def open(self):
-        self.section = ApplySection(self)
-        self.section.setParameterNode(Parameters(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")))
-        self.refresh()
-        return self.section
-
-    def start(self, folder):
-        if self.error:
-            raise self.error
-        self.folder = folder
-        self.status(state="running", stage="apply")
-
-    def status(self, **fields):
-        now = {"kind": "apply", "host": socket.gethostname(), "pid": os.getpid(), "heartbeat": time.time() + 1}
-        self.folder.status_file.write_text(json.dumps(asdict(Status(**{**now, **fields}))))
-
-    def play(self, case):
-        """Above 100 is class 1, above 200 class 2."""
-        stored = read_layers(self.folder.read_document()["config"]["cases"][case][0])[0]
-        labels = (stored.array > 100).astype(np.uint8) + (stored.array > 200)
-        write_image(array_image(labels), stored.ijk_to_ras, self.folder.path / "results" / f"{case}.seg.nrrd")
-
-    def end(self, event=None):
-        EventLog(self.folder.events_file)(event or Finished(message="done", result=""))
-        self.status(state="finished")
+from MedSegTrainerLib.events import EventLog, Failed, Progress, Stage
 
 
 @pytest.fixture
 def panel(scene, medsegtrainer, tmp_path):
-    made = Panel(tmp_path / "jobs", medsegtrainer)
+    made = ApplyPanel(tmp_path / "jobs", medsegtrainer)
     yield made
     if made.section is not None:
         made.section.cleanup()
