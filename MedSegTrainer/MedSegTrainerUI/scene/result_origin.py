@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import slicer
@@ -43,16 +43,18 @@ def remember_origin(
     channels: Sequence[VolumeNode] = (),
 ) -> None:
     """places: as ``places_of`` gives them. checksum: of the copy. channels: the further volumes of the case, behind the
-    one that the segmentation lies on. What was accepted of an earlier result in the node is accepted no more."""
+    one that the segmentation lies on, None for one that is gone. What was accepted of an earlier result in the node is
+    accepted no more."""
     texts = {
         "model": origin.model, "job": origin.job, "case": origin.case, "prediction": origin.prediction,
         "time": repr(origin.time or time.time()), "checksum": checksum, "segments": json.dumps(places), "accepted": "",
+        "channels": str(len(channels)),
     }  # fmt: skip
     with slicer.util.NodeModify(segmentation):
         for name, text in texts.items():
             segmentation.SetAttribute(PREFIX + name, text)
         for number, volume in enumerate(channels, start=1):
-            segmentation.SetNodeReferenceID(f"{CHANNEL}{number}", volume.GetID())
+            segmentation.SetNodeReferenceID(f"{CHANNEL}{number}", volume.GetID() if volume is not None else None)
         content = segmentation.GetSegmentation()
         for segment_id in (one for one, place in places.items() if place is not None):
             content.GetSegment(segment_id).SetTag(TAG, "1")
@@ -113,8 +115,7 @@ def results_in(nodes: Sequence[SegmentationNode]) -> list[SegmentationNode]:
     return [node for _time, node in sorted(made, key=lambda one: one[0])]
 
 
-def _channels(segmentation: SegmentationNode) -> Iterator[VolumeNode]:
-    number = 1
-    while segmentation.GetNodeReferenceID(f"{CHANNEL}{number}"):
-        yield segmentation.GetNodeReference(f"{CHANNEL}{number}")
-        number += 1
+def _channels(segmentation: SegmentationNode) -> list[VolumeNode]:
+    """None in place of those that are gone: references to them went with them, so that their number is remembered."""
+    count = int(segmentation.GetAttribute(PREFIX + "channels") or 0)
+    return [segmentation.GetNodeReference(f"{CHANNEL}{number}") for number in range(1, count + 1)]
