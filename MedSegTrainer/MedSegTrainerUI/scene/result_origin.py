@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import slicer
 import vtk
 
-from MedSegTrainerUI.scene.segment_layers import segment_ids
-from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
+from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode, VtkObject
 
 PREFIX = "MedSegTrainer."
 TAG = PREFIX + "Predicted"
 CHANNEL = PREFIX + "channel"
+MOST_REMEMBERED = 1000  # segmentations
+_moved: OrderedDict[int, bool] = OrderedDict()  # by modification time, which VTK gives to one object only
 Place = tuple[int, int]  # of a segment in the copy: the layer, and the number there
 
 
@@ -74,8 +76,7 @@ def origin_of(segmentation: SegmentationNode) -> Origin | None:
     content = segmentation.GetSegmentation()
     if content is None:
         return None
-    moved = any(content.GetSegment(one).GetTag(TAG, vtk.reference("")) for one in segment_ids(segmentation))
-    return Origin(model="", job="", case="", prediction="") if moved else None
+    return Origin(model="", job="", case="", prediction="") if _holds_moved(content) else None
 
 
 def is_accepted(segmentation: SegmentationNode) -> bool:
@@ -113,6 +114,16 @@ def results_in(nodes: Sequence[SegmentationNode]) -> list[SegmentationNode]:
     """Those that a model made and that can be compared, the newest last."""
     made = [(origin.time, node) for node in nodes if (origin := origin_of(node)) is not None and origin.prediction]
     return [node for _time, node in sorted(made, key=lambda one: one[0])]
+
+
+def _holds_moved(content: VtkObject) -> bool:
+    """Whether a segment came here from a result: looked at again only where segments came or went."""
+    key = content.GetMTime()
+    if key not in _moved:
+        _moved[key] = any(content.GetSegment(one).GetTag(TAG, vtk.reference("")) for one in content.GetSegmentIDs())
+        if len(_moved) > MOST_REMEMBERED:
+            _moved.popitem(last=False)
+    return _moved[key]
 
 
 def _channels(segmentation: SegmentationNode) -> list[VolumeNode]:
