@@ -127,3 +127,30 @@ def test_a_scene_that_is_closed_meanwhile_gets_no_row(panel, make_result, wait_f
     slicer.mrmlScene.RemoveNode(node)
     wait_for(lambda: panel.apply.adding._row is None)
     assert panel.rows() == []
+
+
+def test_a_scene_that_is_loaded_goes_on_and_on_another_computer_takes_the_tick_alone(
+    panel, make_result, wait_for, tmp_path
+):
+    volume, node = make_result()
+    erase(node, volume, 3, 5)
+    add(panel, wait_for)
+    assert slicer.util.saveScene(str(tmp_path / "saved.mrb"))
+    slicer.mrmlScene.Clear()
+    slicer.util.loadScene(str(tmp_path / "saved.mrb"))
+    (row,) = panel.rows()
+    assert row.region == "corrected" and panel.data.problem() == "" and drawn_text(panel) == "2 corrected slices"
+    assert panel.apply.shown.node() is row.segmentation and panel.apply.ui.shownFrame.isVisibleTo(panel.apply.uiWidget)
+    erase(row.segmentation, row.volumes[0], 6)
+    add(panel, wait_for)
+    assert drawn_text(panel) == "3 corrected slices"
+    (tmp_path / "results" / "CT.seg.nrrd").unlink()
+    erase(row.segmentation, row.volumes[0], 7)
+    panel.data.look_again()
+    panel.refresh()
+    assert "is not there" in panel.data.problem() and "I looked at all of it" in panel.data.problem()
+    panel.apply.ui.addResultButton.click()
+    wait_for(lambda: panel.apply.adding._row is None)
+    assert "is not there" in panel.apply.ui.messageLabel.text
+    panel.apply.ui.acceptedCheckBox.click()
+    assert panel.rows()[0].region == "everywhere" and panel.data.problem() == ""
