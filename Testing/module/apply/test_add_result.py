@@ -56,6 +56,9 @@ def test_two_corrected_slices_make_a_row_of_two_slices(panel, make_result, wait_
     (row,) = panel.rows()
     assert (row.volumes, row.segmentation, row.region) == ((volume,), node, "corrected")
     assert drawn_text(panel) == "2 corrected slices" and panel.data.problem() == ""
+    assert panel.apply.ui.messageLabel.text == (
+        "CT was added in section 1: slices that you have corrected count as drawn, 2 up to now."
+    )
     assert "2 axial ones" in panel.data.ui.pairsTable.item(0, 3).toolTip()
     erase(node, volume, 6)
     add(panel, wait_for)
@@ -81,6 +84,19 @@ def test_with_the_tick_all_of_it_is_drawn(panel, make_result, wait_for):
     accept(node, True)
     panel.data.look_again()
     assert panel.data.ui.pairsTable.rowCount >= 1 and panel.rows()[0].region == "everywhere"
+
+
+def test_slices_of_no_clear_direction_are_added_and_asked_for(panel, make_result, wait_for):
+    volume, node = make_result()
+    segment = node.GetSegmentation().GetNthSegmentID(0)
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(node, segment, volume).copy()
+    mask[3:6, 4:7, 5:8] = 0  # as a ball does it
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, segment, volume)
+    add(panel, wait_for)
+    assert "CT was added in section 1. Which slices were corrected cannot" in panel.apply.ui.messageLabel.text
+    assert "cannot be told from what was changed" in panel.data.problem()
+    played.choose_drawn(panel, 0, "Made by a model", "coronal slices")
+    assert panel.data.problem() == "" and drawn_text(panel) == "3 corrected slices"
 
 
 def test_chosen_by_hand_it_is_treated_by_the_same_rules(panel, make_result):
