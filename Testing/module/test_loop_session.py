@@ -15,6 +15,7 @@ import slicer
 
 SHAPE = (24, 32, 32)
 LONGEST_SECONDS = 0.05  # of the processor, for the callbacks of one tick of the timer
+PATIENCE = 20 * played.MINUTE  # for each job, of which the longest takes one on two free cores
 NOBODY = -1  # in label maps, where nobody has labelled
 
 
@@ -49,9 +50,9 @@ class Loop:
     def finish(self, watch: Any, points: int) -> Any:
         """Lets a training go on until its curve has so many points, and keeps its best model."""
         job = self.panel.train.job
-        self.wait_for(lambda: not watch.working or len(watch.validations) >= points, 10 * played.MINUTE)
+        self.wait_for(lambda: not watch.working or len(watch.validations) >= points, PATIENCE)
         job.ui.stopKeepButton.click()
-        self.wait_for(lambda: not watch.working, 5 * played.MINUTE)
+        self.wait_for(lambda: not watch.working, PATIENCE)
         assert watch.folder.model.exists(), job.ui.endingLabel.text
         return watch
 
@@ -77,7 +78,7 @@ class Loop:
         self.panel.refresh()
         assert data.next.ui.suggestButton.enabled, data.next.ui.suggestLabel.text
         data.next.ui.suggestButton.click()
-        self.wait_for(lambda: not data.next.working, 10 * played.MINUTE)
+        self.wait_for(lambda: not data.next.working, PATIENCE)
         assert data.next.suggestions, data.next.ui.suggestMessageLabel.text
         data.next.ui.suggestionsTable.cellClicked(0, 0)
         ((segmentation, volume),) = opened

@@ -4349,6 +4349,10 @@
         <translation>das Netz ist das des Modells</translation>
     </message>
     <message>
+        <source>{count} cases, and those that were held out stay so</source>
+        <translation>{count} Fälle, und die Validierungsfälle bleiben dieselben</translation>
+    </message>
+    <message>
         <source>{cases}; {chosen}.</source>
         <translation>{cases}; {chosen}.</translation>
     </message>
