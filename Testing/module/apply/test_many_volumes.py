@@ -1,6 +1,7 @@
 """A folder, and series of the DICOM database, applied from section 3; the process is played, its files are real."""
 
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -292,15 +293,16 @@ class TestStatistics:
         )
         assert not slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
 
-    def test_without_slicers_module(self, section, many, folder, panel, monkeypatch):
-        import sys
-
-        monkeypatch.setitem(sys.modules, "SegmentStatistics", None)
+    def test_without_slicers_module(self, section, many, folder, panel):
         start(section, folder)
         play(panel, list(DICE))
         finish(many, panel)
         many.ui.allStatisticsButton.click()
-        section.onTimer()
+        module, sys.modules["SegmentStatistics"] = sys.modules["SegmentStatistics"], None
+        try:
+            section.onTimer()
+        finally:
+            sys.modules["SegmentStatistics"] = module
         assert "Segment Statistics is not there" in told(many)
         assert not slicer.util.getNodesByClass("vtkMRMLTableNode")
 
