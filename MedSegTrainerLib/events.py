@@ -47,6 +47,15 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """The cases of a stage ('scan' or 'prepare') are ready: so many were ``prepared`` now, and ``found`` were there."""
+
+    stage: str
+    prepared: int
+    found: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """``done`` of ``total`` units of the current stage are finished."""
 
@@ -247,6 +256,7 @@ EVENT_KINDS: dict[str, type] = {
     "started": Started,
     "stage": Stage,
     "progress": Progress,
+    "prepared": Prepared,
     "planned": Planned,
     "warned": Warned,
     "epoch": Epoch,

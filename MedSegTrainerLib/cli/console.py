@@ -69,6 +69,7 @@ class JobView:
         self._handlers: dict[str, Callable[[Event], None]] = {
             "stage": self._stage,
             "progress": self._progress,
+            "prepared": self._prepared,
             "planned": lambda e: self._line(plan_line(e["choices"])),
             "warned": lambda e: self._line(f"Note: {e['message']}", "yellow"),
             "epoch": self._epoch,
@@ -107,6 +108,12 @@ class JobView:
         self._line(f"{event['message']} ...")
         self._task = self.bar.add_task("", total=event["total"] or None)
         self._last_line = event["time"]
+
+    def _prepared(self, event: Event) -> None:
+        """Only what saved time is told."""
+        if event["found"]:
+            done = {"scan": "checked", "prepare": "prepared"}[event["stage"]]
+            self._line(f"           {done} now: {event['prepared']}, found: {event['found']}")
 
     def _progress(self, event: Event) -> None:
         eta = event.get("eta_seconds")

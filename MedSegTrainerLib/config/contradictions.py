@@ -11,7 +11,7 @@ from MedSegTrainerLib.config.job_settings import ApplyConfig, CrossValidateConfi
 from MedSegTrainerLib.config.loss_terms import LOSS_TERMS
 from MedSegTrainerLib.config.network_settings import network_problems
 from MedSegTrainerLib.config.parsing import shortened
-from MedSegTrainerLib.config.settings import Auto, LossConfig, StartConfig, TrainConfig, TrainerConfig
+from MedSegTrainerLib.config.settings import Auto, DataConfig, LossConfig, StartConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.duration import parse_duration
 from MedSegTrainerLib.errors import UsageError
 
@@ -19,22 +19,15 @@ MOST_RATES = 16  # branches of a DeepLabV3Plus
 
 
 def training_contradictions(config: TrainConfig) -> list[str]:
-    data, loss, trainer = config.data, config.loss, config.trainer
-    problems = []
-    if data.fold is not None and data.fold >= data.folds and data.split_file is None:
-        problems.append(f"data.fold = {data.fold}: with {data.folds} folds it is 0 to {data.folds - 1}.")
-    shares = [share for share in (data.train_split, data.val_split, data.test_split) if share != "auto"]
-    total = sum(shares)
-    if data.fold is None and data.split_file is None and total > 1 + 1e-6:
-        problems.append(f"data.train_split + val_split + test_split = {total:g}: must not exceed 1.")
-    problems += _start_problems(config.start) + _loss_problems(loss) + _folder_problems(trainer.checkpoint_dir)
-    if data.ignore_label == 0:
-        problems.append("data.ignore_label = 0: 0 is background. Give voxels that nobody labelled another value.")
-    for name, length in (("spacing", 3), ("patch_size", 3)):
-        value = getattr(data, name)
-        if value != "auto" and len(value) != length:
-            problems.append(f"data.{name} = {shortened(value)}: give three positive numbers (z, y, x).")
-    problems += network_problems(config)
+    loss, trainer = config.loss, config.trainer
+    problems = [
+        *_division_problems(config.data),
+        *_start_problems(config.start),
+        *_loss_problems(loss),
+        *_folder_problems(trainer.checkpoint_dir),
+        *_data_problems(config.data),
+        *network_problems(config),
+    ]
     if len(config.optimizer.betas) != 2:
         problems.append(f"optimizer.betas = {shortened(config.optimizer.betas)}: give two numbers.")
     rates = config.network.aspp_rates
@@ -46,6 +39,30 @@ def training_contradictions(config: TrainConfig) -> list[str]:
             parse_duration(trainer.budget)
         except UsageError as error:
             problems.append(f"trainer.budget = {trainer.budget!r}: {error}")
+    return problems
+
+
+def _division_problems(data: DataConfig) -> list[str]:
+    problems = []
+    if data.fold is not None and data.fold >= data.folds and data.split_file is None:
+        problems.append(f"data.fold = {data.fold}: with {data.folds} folds it is 0 to {data.folds - 1}.")
+    shares = [share for share in (data.train_split, data.val_split, data.test_split) if share != "auto"]
+    total = sum(shares)
+    if data.fold is None and data.split_file is None and total > 1 + 1e-6:
+        problems.append(f"data.train_split + val_split + test_split = {total:g}: must not exceed 1.")
+    return problems
+
+
+def _data_problems(data: DataConfig) -> list[str]:
+    problems = []
+    if data.ignore_label == 0:
+        problems.append("data.ignore_label = 0: 0 is background. Give voxels that nobody labelled another value.")
+    if data.cache_dir and ("\0" in data.cache_dir or not Path(data.cache_dir).is_absolute()):
+        problems.append(f"data.cache_dir = {shortened(data.cache_dir)!r}: give the whole path of the folder.")
+    for name, length in (("spacing", 3), ("patch_size", 3)):
+        value = getattr(data, name)
+        if value != "auto" and len(value) != length:
+            problems.append(f"data.{name} = {shortened(value)}: give three positive numbers (z, y, x).")
     return problems
 
 

@@ -10,7 +10,8 @@ from MedSegTrainerLib.config.result_formats import RESULT_FORMATS
 from MedSegTrainerLib.config.settings import MOST_DEVICES, SCHEMA_VERSION, Auto, JobConfig, TrainConfig, setting
 
 if TYPE_CHECKING:  # a type checker knows no names that come from a registry
-    FormatName = RankingName = str
+    FormatName = str
+    RankingName = str
 else:
     FormatName = Literal[tuple(RESULT_FORMATS)]
     RankingName = Literal[tuple(RANKINGS)]

@@ -75,20 +75,24 @@ def record_case(case: Case, root: Path) -> CaseRecord:
 
 def changes(record: CaseRecord, case: Case) -> list[str]:
     """What of the case is not as it was recorded, in words; reads files whose stamp is another one."""
-    if len(record.images) != len(case.images):
-        return ["another number of image files"]
-    if record.masks.keys() != case.masks.keys():
-        return ["masks of other classes"]
-    pairs = [("label map changed", record.label, case.label)]
-    pairs += [(f"mask of {name} changed", then, case.masks[name]) for name, then in record.masks.items()]
-    pairs += [("image changed", then, now) for then, now in zip(record.images, case.images, strict=True)]
-    changed = [kind for kind, then, now in pairs if then.stamp != _stamp(now) and then.content != _content(now)]
     told = (
         ("other classes were drawn", _as_set(record.drawn), _as_set(case.drawn)),
         ("other labelled slices", record.labelled_slices, case.labelled_slices),
         ("another labelled box", record.labelled_box, case.labelled_box),
     )
-    changed += [kind for kind, before, today in told if before != today]
+    if len(record.images) != len(case.images):
+        return ["another number of image files"]
+    if record.masks.keys() != case.masks.keys():
+        return ["masks of other classes"]
+    return [*changed_files(record, case), *(kind for kind, before, today in told if before != today)]
+
+
+def changed_files(record: CaseRecord, case: Case) -> list[str]:
+    """Which files of a case, as many as were recorded, are others now; reads those whose stamp is another one."""
+    pairs = [("label map changed", record.label, case.label)]
+    pairs += [(f"mask of {name} changed", then, case.masks[name]) for name, then in record.masks.items()]
+    pairs += [("image changed", then, now) for then, now in zip(record.images, case.images, strict=True)]
+    changed = [kind for kind, then, now in pairs if then.stamp != _stamp(now) and then.content != _content(now)]
     return list(dict.fromkeys(changed))
 
 

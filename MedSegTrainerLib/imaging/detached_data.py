@@ -40,6 +40,16 @@ def refuse_files_elsewhere(path: Path) -> None:
             raise DataError(f"{path} takes its voxels from '{name}': {problem}") from None
 
 
+def has_files_beside(path: Path) -> bool:
+    """Whether a header takes voxels from other files, or may do so: it cannot be read."""
+    if not path.name.lower().endswith(HEADER_SUFFIXES):
+        return False
+    try:
+        return bool(_data_files(path))
+    except (OSError, DataError):
+        return True
+
+
 def _data_files(path: Path) -> list[str]:
     """The names of other files that a header takes voxels from, as they stand there; [] where they follow it."""
     with path.open("rb") as stream:

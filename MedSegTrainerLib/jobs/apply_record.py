@@ -68,12 +68,15 @@ class ApplyRecord:
         """What was said of a label map when it was made; None of older versions."""
         return self.results.get(self._name(label_map))
 
-    def add(self, label_map: Path, maps: Iterable[Path], recipe: str, result: CaseResult) -> None:
-        """Says that all files of a result are whole; ``result``: what is known of it, for who looks later."""
+    def add(self, label_map: Path, maps: Iterable[Path], recipe: str, result: CaseResult | None = None) -> None:
+        """Says that all files of a result are whole; ``result``: what is known of it, for who looks later, None where
+        that is nothing."""
         files = {self._name(file): f"{file.stat().st_size} bytes" for file in maps}
         files[self._name(label_map)] = checksum(label_map)
-        notes = {"warnings": result.warnings} if result.warnings else {}
-        line = {"label_map": self._name(label_map), "recipe": recipe, "files": files, **notes, "result": asdict(result)}
+        line: dict[str, Any] = {"label_map": self._name(label_map), "recipe": recipe, "files": files}
+        if result is not None:
+            line |= {"warnings": result.warnings} if result.warnings else {}
+            line["result"] = asdict(result)
         self._append(line)
 
     def _is_ours(self, file: Path) -> bool:

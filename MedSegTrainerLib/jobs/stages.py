@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from MedSegTrainerLib.cache_folder import SharedFolder
 from MedSegTrainerLib.classes import class_names
 from MedSegTrainerLib.config.network_settings import network_settings, requested_classes
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.config.settings import TrainConfig
+from MedSegTrainerLib.config.settings import DataConfig, TrainConfig
+from MedSegTrainerLib.data.case_contents import CaseRecord
 from MedSegTrainerLib.data.checks.drawn_classes import undrawn_classes
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, take_fingerprint
 from MedSegTrainerLib.data.checks.scan import examine_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
-from MedSegTrainerLib.data.samples.cache import StoredCase, build_cache, open_cache
+from MedSegTrainerLib.data.samples.cache import StoredCase, build_cache, open_cache, places_of
+from MedSegTrainerLib.data.shared_cases import SharedCases
 from MedSegTrainerLib.data.splits.split import Split, cover_classes, missing_classes, without_cases
 from MedSegTrainerLib.data.splits.used_cases import record_cases
-from MedSegTrainerLib.events import Emit, Planned, Progress, Stage, Warned
+from MedSegTrainerLib.events import Emit, Planned, Prepared, Progress, Stage, Warned
 from MedSegTrainerLib.findings import refuse_errors, warning_lines
 from MedSegTrainerLib.hardware.device import choose_device
 from MedSegTrainerLib.hardware.distributed import ALONE, Ranks, device_of
@@ -39,11 +43,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Scanned:
-    """A data set that was read once and found usable."""
+    """A data set that was read once and found usable. shared: the folder in which its cases are found again, None
+    without one."""
 
     dataset: Dataset
     split: Split
     fingerprint: Fingerprint
+    shared: SharedCases | None = None
     data: dict[str, Any] = field(default_factory=dict)  # of data_profile.describe
 
     def cases(self, names: Sequence[str]) -> list[Case]:
@@ -64,13 +70,21 @@ def scan_data(
     used = [case for case in dataset.cases if case.name in {*split.train, *split.val, *split.test}]
     count = counter("scan", f"Checking {len(used)} cases ({dataset.layout})", len(used), emit)
     ignored = dataset.ignore_label
+    shared = _open_shared(config.data, of_job.contents)
     is_new = folder is not None and not folder.used_cases_file.exists()
     with ThreadPoolExecutor(max_workers=1) as beside:  # at the same time: the disk gives the bytes once for both
         record = beside.submit(record_cases, dataset, split, of_job.contents) if is_new else None
         examination = examine_cases(
-            used, count, num_workers=config.data.num_workers, ignore_label=ignored, label_names=dataset.label_names
+            used,
+            count,
+            num_workers=config.data.num_workers,
+            ignore_label=ignored,
+            label_names=dataset.label_names,
+            shared=shared,
         )
     refuse_errors(examination.findings)
+    if shared is not None:
+        emit(Prepared(stage="scan", prepared=len(used) - examination.known, found=examination.known))
     for line in warning_lines(examination.findings):
         emit(Warned(message=line))
     named = class_names([value for scan in examination.scans for value in scan.voxels], dataset.label_names)
@@ -89,7 +103,15 @@ def scan_data(
     for line in (*missing_classes(split, present, names), *([monitor_text(config.trainer, why)] if why else [])):
         emit(Warned(message=line))
     data = describe([scan for scan in seen if scan.name in split.train], [item.name for item in fingerprint.channels])
-    return Scanned(dataset=dataset, split=split, fingerprint=fingerprint, data=data)
+    return Scanned(dataset=dataset, split=split, fingerprint=fingerprint, shared=shared, data=data)
+
+
+def _open_shared(config: DataConfig, contents: Mapping[str, CaseRecord]) -> SharedCases | None:
+    if not config.cache_dir:
+        return None
+    folder = SharedFolder(Path(config.cache_dir), round(config.cache_gb * 1e9))
+    folder.open()
+    return SharedCases(folder=folder, contents=contents)
 
 
 def plan_training(
@@ -108,7 +130,8 @@ def plan_training(
     device = device_of(device, ranks)
     if warning:
         emit(Warned(message=warning))
-    emit(Stage(name="plan", message="Measuring training steps on this device"))
+    measuring = "Planning" if start else "Measuring training steps on this device"
+    emit(Stage(name="plan", message=measuring))
     torch.manual_seed(config.data.seed)
     model = start.model if start else None
     plan = make_plan(scanned.fingerprint, config, scanned.split, device, seconds_left, ranks.count, model)
@@ -181,28 +204,37 @@ def prepare_cases(
     emit: Emit,
     ranks: Ranks = ALONE,
 ) -> dict[str, StoredCase]:
-    """These cases as the network sees them, by name, from the job's cache where they are in it.
+    """These cases as the network sees them, by name, from the shared folder or the job's cache where they are in it.
 
     Several ranks prepare a part of them each.
     """
 
-    def prepare(chosen: Sequence[str], on_case: Callable[[], None]) -> dict[str, StoredCase]:
-        return build_cache(
-            scanned.cases(chosen),
-            plan,
-            folder.cache,
-            device,
-            on_case,
-            num_workers=config.data.num_workers,
-        )
+    def prepare(chosen: Sequence[str], on_case: Callable[[], None]) -> tuple[dict[str, StoredCase], int]:
+        """And how many were prepared now."""
+        new: list[bool] = []
+
+        def note(is_new: bool) -> None:
+            new.append(is_new)
+            on_case()
+
+        cases, workers = scanned.cases(chosen), config.data.num_workers
+        built = build_cache(cases, plan, folder.cache, device, note, num_workers=workers, shared=scanned.shared)
+        return built, sum(new)
 
     ranks.first_does(lambda: open_cache(folder.cache))
     own = names[ranks.rank :: ranks.count]
-    count = counter("prepare", f"Preparing {len(names)} volumes", len(own), emit)
+    there = sum(place.path.is_dir() for place in places_of(scanned.cases(names), plan, folder.cache, scanned.shared))
+    found = f", {there} of them from an earlier time" if there else ""
+    count = counter("prepare", f"Preparing {len(names)} volumes{found}", len(own), emit)
     if ranks.count > 1:
-        prepare(own, count)
+        _, made = prepare(own, count)
+        made = sum(ranks.gather(made))
         ranks.wait()
-    return prepare(names, count if ranks.count == 1 else lambda: None)
+        built, _ = prepare(names, lambda: None)
+    else:
+        built, made = prepare(names, count)
+    emit(Prepared(stage="prepare", prepared=made, found=len(names) - made))
+    return built
 
 
 def counter(name: str, message: str, total: int, emit: Emit) -> Callable[[], None]:

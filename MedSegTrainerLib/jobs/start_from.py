@@ -23,6 +23,7 @@ from MedSegTrainerLib.model.origins import Origins
 from MedSegTrainerLib.model.package import ModelPackage, load_members, load_package, save_package
 from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.planning.start_misfits import StartModel, origins_of
+from MedSegTrainerLib.planning.start_speed import step_seconds
 from MedSegTrainerLib.training.start_weights import (
     MergedRow,
     fitting,
@@ -48,7 +49,9 @@ class StartFrom:
 
     @property
     def model(self) -> StartModel:
-        return StartModel(name=self.name, plan=self.package.plan, data=self.package.data)
+        package = self.package
+        seconds = step_seconds(package.curves, package.plan)
+        return StartModel(name=self.name, plan=package.plan, data=package.data, step_seconds=seconds)
 
     @property
     def cases(self) -> EarlierCases:

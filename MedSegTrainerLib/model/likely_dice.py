@@ -26,8 +26,8 @@ COVERAGE = 0.9
 SLOPE, SLOPE_SPREAD = 1.0, 0.5  # of the line before any case was seen: mean and standard deviation
 LEAST_SPREAD = 0.1  # of cases about the line, in log-odds: alike by chance
 LOWEST, HIGHEST = 0.01, 0.995  # Dice and agreements beyond tell nothing more
-STEPS = 64  # of agreements, among which the bounds are made monotone
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+UNLIKE_LOWER, UNLIKE_WIDER = 0.3, 0.5  # of images unlike the training: log-odds, and share of the way to the bound
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,16 +99,25 @@ class _Line:
             spread=max(spread, LEAST_SPREAD),
         )
 
-    def at(self, agreement: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Log-odds of the likely Dice and of its bounds, for log-odds of agreements."""
+    def at(self, agreement: float) -> tuple[float, float, float]:
+        """Log-odds of the likely Dice and of its bounds, for the log-odds of an agreement.
+
+        Far from all cases the bounds of a regression turn back, as nobody knows the slope: there they stay as they are.
+        """
         away = agreement - self.mean[0]
         middle = self.mean[1] + self.slope * away
         if self.count == 1:
-            return middle, np.full_like(middle, -np.inf), np.full_like(middle, np.inf)
-        drawn = (self.spread / SLOPE_SPREAD) ** 2
-        error = self.spread * np.sqrt(1 + 1 / self.count + away**2 / (drawn + self.sum_squares))
-        reach = float(stats.t.ppf((1 + COVERAGE) / 2, self.count - 1)) * error
-        return middle, middle - reach, middle + reach
+            return middle, -math.inf, math.inf
+        reach = float(stats.t.ppf((1 + COVERAGE) / 2, self.count - 1)) * self.spread
+        known, own = (self.spread / SLOPE_SPREAD) ** 2 + self.sum_squares, 1 + 1 / self.count
+        steep = reach**2 - self.slope**2 * known
+        turn = self.slope * known * math.sqrt(own / steep) if steep > 0 else math.inf
+        low, high = min(away, turn), max(away, -turn)
+        return (
+            middle,
+            self.mean[1] + self.slope * low - reach * math.sqrt(own + low**2 / known),
+            self.mean[1] + self.slope * high + reach * math.sqrt(own + high**2 / known),
+        )
 
 
 def estimate(points: ClassPoints, agreement: float | None, *, unlike: bool = False) -> Likely:
@@ -120,17 +129,10 @@ def estimate(points: ClassPoints, agreement: float | None, *, unlike: bool = Fal
         return NOTHING_FOUND if points.is_always_there else UNKNOWN
     if points.line is None:
         return UNKNOWN
-    here = _log_odds(agreement)
-    grid = np.linspace(_log_odds(0.0), _log_odds(1.0), STEPS)
-    below, above = np.append(grid[grid < here], here), np.append(here, grid[grid > here])
-    middle = float(points.line.at(np.array([here]))[0][0])
-    low, high = float(points.line.at(below)[1].max()), float(points.line.at(above)[2].min())
+    middle, low, high = points.line.at(_log_odds(agreement))
     if unlike:
         middle, low = middle - UNLIKE_LOWER, low - UNLIKE_LOWER - UNLIKE_WIDER * (middle - low)
     return Likely(likely_dice=_share(middle), low=_share(low), high=_share(high))
-
-
-UNLIKE_LOWER, UNLIKE_WIDER = 0.3, 0.5
 
 
 def of_case(classes: Sequence[Likely]) -> Likely:

@@ -28,6 +28,7 @@ from MedSegTrainerLib.planning.schedule import fit_to_time, share_for_time
 from MedSegTrainerLib.planning.shapes import Triple, median_size, patch_voxels
 from MedSegTrainerLib.planning.start_misfits import StartModel
 from MedSegTrainerLib.planning.start_plan import Start, begin, keep
+from MedSegTrainerLib.planning.start_speed import as_before
 from MedSegTrainerLib.planning.step_memory import refuse_too_large
 
 BATCH_VOXELS_CPU = 200_000
@@ -71,6 +72,7 @@ def make_plan(
         plan.reasons["patch_size"] += reason
     windows = len(split.val) * len(window_starts(size, plan.patch_size, config.data.overlap))
     refuse_wrong_plan(plan)  # now, not when the model of it is read
+    known = as_before(plan, model, config, device, seconds_left) if model is not None and devices == 1 else None
     return fit_to_time(
         plan,
         config,
@@ -79,6 +81,7 @@ def make_plan(
         validation_windows=windows,
         seconds_left=seconds_left,
         devices=devices,
+        known=known,
     )
 
 

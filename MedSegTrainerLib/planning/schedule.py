@@ -35,11 +35,13 @@ def fit_to_time(
     validation_windows: int,
     seconds_left: float | None,
     devices: int = 1,
+    known: tuple[Plan, float, str] | None = None,
 ) -> Plan:
     """The plan with arithmetic, width, epochs, warm-up and validation interval settled.
 
     ``validation_windows`` go through the network in one validation. What does not fit into the device's memory is
-    made smaller; raises TrainingError where nothing fits. ``devices`` share each batch and the windows.
+    made smaller; raises TrainingError where nothing fits. ``devices`` share each batch and the windows. known: the plan
+    with its arithmetic, the seconds of a step and the reason, so that none is measured.
     """
     if devices > 1:
         alone = replace(plan, batch_size=-(-plan.batch_size // devices))
@@ -53,6 +55,23 @@ def fit_to_time(
         )
         batch = plan.batch_size if fitted.batch_size == alone.batch_size else fitted.batch_size * devices
         return replace(fitted, batch_size=batch)
+    if known is None:
+        plan, seconds, reasons = _measured(plan, config, device, seconds_left)
+    else:
+        plan, seconds, reason = known
+        reasons = {**plan.reasons, "arithmetic": reason}
+    epochs, reasons["epochs"] = _epochs(plan, config, train_cases, seconds, seconds_left)
+    warmup = config.trainer.warmup_epochs
+    if warmup == "auto":
+        warmup, reasons["warmup_epochs"] = choose_warmup(plan.architecture, epochs)
+    interval, reasons["validation_interval"] = _validation_interval(plan, config, epochs, seconds, validation_windows)
+    return replace(plan, epochs=epochs, warmup_epochs=float(warmup), validation_interval=interval, reasons=reasons)
+
+
+def _measured(
+    plan: Plan, config: TrainConfig, device: torch.device, seconds_left: float | None
+) -> tuple[Plan, float, dict[str, str]]:
+    """The plan with arithmetic and width settled, the seconds of a step, and all reasons."""
     plan, seconds, reason = fit_to_memory(plan, lambda smaller: fastest_arithmetic(smaller, config, device))
     reasons = {**plan.reasons, "arithmetic": reason}
     seconds *= plan.batch_parts * config.trainer.gradient_accumulation_steps
@@ -60,12 +79,7 @@ def fit_to_time(
         plan, seconds, reasons["base_channels"] = _widen(plan, config, device, seconds, seconds_left)
     plan, seconds, more = _compiled(plan, config, device, seconds, seconds_left)
     reasons["arithmetic"] += more
-    epochs, reasons["epochs"] = _epochs(plan, config, train_cases, seconds, seconds_left)
-    warmup = config.trainer.warmup_epochs
-    if warmup == "auto":
-        warmup, reasons["warmup_epochs"] = choose_warmup(plan.architecture, epochs)
-    interval, reasons["validation_interval"] = _validation_interval(plan, config, epochs, seconds, validation_windows)
-    return replace(plan, epochs=epochs, warmup_epochs=float(warmup), validation_interval=interval, reasons=reasons)
+    return plan, seconds, reasons
 
 
 def share_for_time(

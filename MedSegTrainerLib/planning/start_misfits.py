@@ -26,11 +26,13 @@ OF_SIZES = ("img_size",)
 
 @dataclass(frozen=True, kw_only=True)
 class StartModel:
-    """A trained model as planning sees it. data: of ``data_profile.describe``, {} where nobody knows."""
+    """A trained model as planning sees it. data: of ``data_profile.describe``, {} where nobody knows. step_seconds: how
+    long a step of its training took, None where nobody knows."""
 
     name: str
     plan: Plan
     data: Mapping[str, Any]
+    step_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,5 +43,6 @@ def draw_suggestion(case: CaseArrays, axis: str, index: int, classes: Sequence[L
     plane = PLANES["zyx".index(axis)]
     figure = draw_columns(case, [cut(case, plane, index, WHOLE)], ("outline", "unsure"), classes)
     stream = io.BytesIO()
-    figure.savefig(stream, format="jpeg", dpi=DPI, facecolor=BACKGROUND, pil_kwargs={"quality": QUALITY})
+    options = {"quality": QUALITY, "subsampling": 0}  # lines keep their colours
+    figure.savefig(stream, format="jpeg", dpi=DPI, facecolor=BACKGROUND, pil_kwargs=options)
     return stream.getvalue()

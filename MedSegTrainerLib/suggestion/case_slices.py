@@ -52,7 +52,7 @@ class CaseSlices:
     @property
     def seen(self) -> np.ndarray:
         """(n,): in which slices the model sees any class."""
-        found: np.ndarray = self.voxels.any(axis=0)
+        found: np.ndarray = np.asarray(self.voxels.any(axis=0))
         return found
 
 

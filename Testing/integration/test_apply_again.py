@@ -12,12 +12,13 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.config.job_settings import ApplyConfig
-from MedSegTrainerLib.errors import UsageError
+from MedSegTrainerLib.errors import DataError, UsageError
 from MedSegTrainerLib.events import EventReader
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.model.package import load_package, save_description
+from MedSegTrainerLib.results_file import read_results
 
 
 def apply(model: Path, out: Path, dataset: Path, *names: str, **settings: Any) -> list[dict[str, Any]]:
@@ -45,6 +46,21 @@ class TestAgain:
         assert seconds_of(events)["case_0"] == 0 < seconds_of(events)["case_1"]
         (stage,) = [event["message"] for event in events if event["kind"] == "stage"]
         assert "1 of 2 are there already" in stage
+
+    def test_what_was_said_of_a_result_stays_with_it(self, trained: JobFolder, dataset: Path, tmp_path: Path) -> None:
+        """Also of images that this run knows nothing of, and of one that could not be read there is the reason."""
+        apply(trained.model, tmp_path, dataset, "case_0")
+        (first,) = read_results(tmp_path)
+        broken = tmp_path / "broken.nii.gz"
+        broken.write_bytes(b"no image")
+        with pytest.raises(DataError, match="1 of 2 images were not segmented"):
+            inputs = [str(dataset / "images" / "case_1.nii.gz"), str(broken)]
+            apply(trained.model, tmp_path, dataset, inputs=inputs)
+        failed, *others = read_results(tmp_path)
+        assert failed.name == "broken" and "broken.nii.gz" in failed.error and failed.likely_dice is None
+        assert first in others and {case.name for case in others} == {"case_0", "case_1"}
+        events = apply(trained.model, tmp_path, dataset, "case_0")
+        assert [e["likely_dice"] for e in events if e["kind"] == "case"] == [first.likely_dice] != [None]
 
     def test_other_settings_need_a_word(self, trained: JobFolder, dataset: Path, tmp_path: Path) -> None:
         apply(trained.model, tmp_path, dataset, "case_0")

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from MedSegTrainerLib.imaging.label_maps import read_label_map
 from MedSegTrainerLib.imaging.seg_nrrd import read_header
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.run import run_job
-from MedSegTrainerLib.model.package import load_package
+from MedSegTrainerLib.model.likely_dice import from_json
+from MedSegTrainerLib.model.package import load_package, save_package
+from MedSegTrainerLib.results_file import read_results
 
 ROOT = Path(__file__).resolve().parents[2]
 VALUES = {0, 2, 5}  # background, liver and cyst
@@ -87,6 +90,22 @@ class TestTraining:
         assert (trained.report / "metrics.csv").exists()
         assert metrics["overall"]["mean_dice"] > 0.7
 
+    def test_held_out_cases_teach_what_an_agreement_means(self, trained: JobFolder) -> None:
+        """Their true Dice is that of the report, and none of them was told there by itself: one of two says nothing."""
+        package = load_package(trained.model)
+        metrics = json.loads((trained.report / "metrics.json").read_text())
+        taught = from_json(package.likely_dice)
+        assert [item.value for item in taught] == sorted(VALUES - {0})
+        for item in taught:
+            assert {point.case: point.dice for point in item.points} == {
+                case: values[item.name]["dice"] for case, values in metrics["cases"].items()
+            }
+            assert all(point.agreement is None or 0.3 < point.agreement <= 1 for point in item.points)
+        told = metrics["likely_dice"]
+        assert set(told) == set(package.training["val_cases"])
+        assert all((one["low"], one["high"]) == (0.0, 1.0) for by_class in told.values() for one in by_class.values())
+        assert "Likely against true Dice" in (trained.report / "report.html").read_text(encoding="utf-8")
+
     def test_nothing_temporary_is_left(self, trained: JobFolder) -> None:
         assert list(trained.path.rglob(".tmp-*")) == []
 
@@ -109,6 +128,39 @@ def applied(trained: JobFolder, dataset: Path, tmp_path_factory: pytest.TempPath
     assert [event["name"] for event in events(job) if event["kind"] == "case"] == ["case_0", "case_3"]
     assert job.status().state == "finished"
     return out
+
+
+class TestLikelyDice:
+    def test_every_result_has_one(self, applied: Path, trained: JobFolder) -> None:
+        cases = read_results(applied)
+        assert {case.name for case in cases} == {"case_0", "case_3"}
+        told = {event["name"]: event for event in events(JobFolder(applied / "job")) if event["kind"] == "case"}
+        for case in cases:
+            assert case.likely_dice is not None and case.low is not None and case.high is not None
+            assert 0.5 < case.likely_dice < 1 and case.low <= case.likely_dice <= case.high
+            assert [item.name for item in case.classes] == ["label 2", "label 5"]
+            assert all(item.volume_ml and item.volume_ml > 0 for item in case.classes)
+            assert (told[case.name]["likely_dice"], told[case.name]["low"]) == (case.likely_dice, case.low)
+        assert cases == sorted(cases, key=lambda case: case.likely_dice or 0)
+        assert (applied / "results.csv").read_text().startswith("case,class,likely_dice,low,high,volume_ml,")
+
+    def test_it_can_be_left_out_and_older_models_have_none(
+        self, trained: JobFolder, dataset: Path, tmp_path: Path
+    ) -> None:
+        older = tmp_path / "older"
+        save_package(replace(load_package(trained.model), likely_dice={}), older)
+        assert "likely_dice" not in json.loads((older / "model.json").read_text())
+        image = str(dataset / "images" / "case_0.nii.gz")
+        for number, (model, wanted) in enumerate(((older, True), (trained.model, False))):
+            out = tmp_path / f"out_{number}"
+            job = JobFolder(out / "job")
+            job.create(
+                ApplyConfig(model=str(model), inputs=[image], output_dir=str(out), device="cpu", likely_dice=wanted)
+            )
+            run_job(job.path)
+            (case,) = read_results(out)
+            assert case.likely_dice is None and case.classes[0].likely_dice is None
+            assert case.classes[0].volume_ml and case.label_map == "case_0.seg.nrrd"
 
 
 class TestApplying:

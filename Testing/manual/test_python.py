@@ -15,7 +15,7 @@ from markdown_pages import CONTRIBUTING, Block, every_block
 from small_case import write_ball
 
 from MedSegTrainerLib import api
-from MedSegTrainerLib.config import ApplyConfig, EvaluateConfig, TrainConfig
+from MedSegTrainerLib.config import ApplyConfig, EvaluateConfig, SuggestConfig, TrainConfig
 from MedSegTrainerLib.config.overrides import with_settings
 from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.errors import ConfigError
@@ -23,7 +23,8 @@ from MedSegTrainerLib.errors import ConfigError
 BLOCKS = [(where, block) for where, block in every_block("python") if not where.startswith(CONTRIBUTING.name)]
 SECONDS = "4s"  # in place of the minutes that a page says
 each_block = pytest.mark.parametrize(("where", "block"), BLOCKS, ids=[where for where, _ in BLOCKS])
-TRAININGS, OTHERS = ("train", "cross_validate"), {"apply": ApplyConfig, "evaluate": EvaluateConfig}
+TRAININGS = ("train", "cross_validate")
+OTHERS = {"apply": ApplyConfig, "evaluate": EvaluateConfig, "suggest": SuggestConfig}
 
 
 def imported(tree: ast.AST) -> dict[str, Any]:

@@ -25,7 +25,7 @@ SAME = {  # words of both languages, and names
     "ROI", "axial", "sagittal",
     "Alpha", "Betas", "Checkpoints", "Cutmix", "Dice", "Dimension", "Dropout", "Eta min", "Fold", "Folds", "Gamma",
     "MedSegTrainer", "Mixup", "Momentum", "Nesterov", "Norm", "PyTorch", "Segment", "T max", "Training", "Trainings",
-    "ok",
+    "Version", "ok",
 }  # fmt: skip
 
 

@@ -51,7 +51,8 @@ Drawn = dict[str, dict[str, Any]]  # as ``SuggestConfig.drawn``
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """A user: the cases that are drawn whole, the volumes to draw in, and what judges the models."""
+    """A user: the cases that are drawn whole, the volumes to draw in, and what judges the models. cache: of all his
+    trainings."""
 
     number: int
     dataset: Dataset
@@ -60,6 +61,7 @@ class Draw:
     held_out: tuple[Case, ...]
     arguments: argparse.Namespace
     material: Material
+    cache: Path
 
 
 def section(material: Material, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -88,6 +90,7 @@ def section(material: Material, arguments: argparse.Namespace) -> dict[str, Any]
             held_out=tuple(by_name[name] for name in split.val),
             arguments=arguments,
             material=material,
+            cache=folder / "cache",
         )
         for arm, curve in _curves(draw, arms, folder / f"draw-{number}").items():
             points[arm].append(curve)
@@ -156,7 +159,8 @@ def _round(
     shutil.rmtree(place / "job", ignore_errors=True)
     data = _write_cases(draw, drawn, place / "data")
     began = time.monotonic()
-    run_training(place, [*_settings_of(draw, len(draw.whole) + len(drawn), seed), *_start(start)])
+    given = [*_settings_of(draw, len(draw.whole) + len(drawn), seed), f"data.cache_dir={draw.cache}"]
+    run_training(place, given if start is None else [*given, f"start.model={start}"])
     trained = time.monotonic()
     dice = _judge(place / "job", draw)
     point = {
@@ -255,10 +259,6 @@ def _settings_of(draw: Draw, cases: int, seed: int) -> Iterator[str]:
         yield f"trainer.budget={60 * arguments.loop_minutes:.0f}s"
     yield from SMOKE if arguments.smoke else ()
     yield from arguments.set
-
-
-def _start(job: Path | None) -> list[str]:
-    return [] if job is None else [f"start.model={job}"]
 
 
 def _judge(job: Path, draw: Draw) -> dict[str, float]:

@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MedSegTrainerUI.environment.build_messages import expected_size, gigabytes, has_nvidia
+from MedSegTrainerUI.environment.cache_row import CacheRow
 from MedSegTrainerUI.environment.environment import Environment
 from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.parameter_node import Parameters
@@ -38,6 +39,7 @@ class EnvironmentSection:
         self._log_size = -1
         self._filling = False
         self._shown_python = self._shown_wheels = ""
+        self.cache = CacheRow(self, panel.jobs.cache)
         self.ui.logButton.collapsed = True
         self.ui.logButton.visible = False  # until there is something to read
         for button, slot in (
@@ -60,6 +62,7 @@ class EnvironmentSection:
 
     def cleanup(self) -> None:
         """A set-up that runs goes on; the next panel shows it."""
+        self.cache.cleanup()
 
     def tell(self, text: str, severity: str = "error") -> None:
         self._message = (text, severity)
@@ -70,6 +73,7 @@ class EnvironmentSection:
         self._ticks += 1
         if not self.environment.busy and self._ticks % IDLE_TICKS:
             return
+        self.cache.look()
         changed = self.environment.poll()
         if self.environment.busy:
             self._show_progress()
@@ -86,6 +90,7 @@ class EnvironmentSection:
         self._show_message()
         self._show_buttons()
         self._show_choices()
+        self.cache.show()
         if environment.busy:
             self._show_progress()
         self._show_log()

@@ -29,7 +29,7 @@ class ContinueButton:
         """why_not: why no training can be started now, '' where one can."""
         path, chosen = self.path(), self._chosen()
         goes_on, ui = bool(path and chosen), self.ui
-        ui.startButton.text = _("&Continue") if goes_on else _("&Start training")
+        ui.startButton.text = _("Co&ntinue") if goes_on else _("&Start training")
         ui.continueButton.visible = bool(path) and not chosen
         for button, tip in (
             (ui.startButton, self._tip(path) if goes_on else start_tip),

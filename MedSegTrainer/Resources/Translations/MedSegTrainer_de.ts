@@ -152,12 +152,20 @@
         <translation>Volumina in Millilitern und mittlere Intensitäten der Segmente all dieser Ergebnisse, in einer Tabelle der Szene.</translation>
     </message>
     <message>
+        <source>Whether you looked at every slice and it is right now: then all of it counts as drawn.</source>
+        <translation>Ob Sie jede Schicht angesehen haben und alles jetzt stimmt: Dann gilt das Ganze als gezeichnet.</translation>
+    </message>
+    <message>
         <source>I looked at all of it</source>
-        <translation type="unfinished"></translation>
+        <translation>Ich habe alles angesehen</translation>
+    </message>
+    <message>
+        <source>Makes a row of it in section 1. Slices that you have corrected count as drawn, or all of it where you say so on the left; the rest is unknown to the training.</source>
+        <translation>Macht daraus eine Zeile in Abschnitt 1. Schichten, die Sie verbessert haben, gelten als gezeichnet, oder alles, wo Sie es links sagen; der Rest ist dem Training unbekannt.</translation>
     </message>
     <message>
         <source>Add to training data</source>
-        <translation type="unfinished"></translation>
+        <translation>Zu den Trainingsdaten</translation>
     </message>
     <message>
         <source>Adds the segments to the volumes they belong to, which must be in the scene.</source>
@@ -350,6 +358,14 @@
         <translation>Wheel-Ordner:</translation>
     </message>
     <message>
+        <source>Prepared cases:</source>
+        <translation>Vorbereitete Fälle:</translation>
+    </message>
+    <message>
+        <source>Clear</source>
+        <translation>Leeren</translation>
+    </message>
+    <message>
         <source>What was done while the environment was set up or tested, line by line.</source>
         <translation>Was beim Einrichten oder Testen der Umgebung getan wurde, Zeile für Zeile.</translation>
     </message>
@@ -521,11 +537,11 @@
     </message>
     <message>
         <source>The versions of the chosen training, each of which has gone on from one before it. The buttons are for the chosen one.</source>
-        <translation type="unfinished"></translation>
+        <translation>Die Versionen des gewählten Trainings, von denen jede eine frühere fortsetzt. Die Knöpfe gelten für die gewählte.</translation>
     </message>
     <message>
         <source>Go back to this version</source>
-        <translation type="unfinished"></translation>
+        <translation>Zurück zu dieser Version</translation>
     </message>
     <message>
         <source>Watch</source>
@@ -1038,19 +1054,19 @@
     </message>
     <message>
         <source>Cache dir</source>
-        <translation type="unfinished"></translation>
+        <translation>Cache-Ordner</translation>
     </message>
     <message>
         <source>Folder shared by jobs, where prepared cases are found again by the content of their files. Empty: none.</source>
-        <translation type="unfinished"></translation>
+        <translation>Ordner, den Aufträge teilen und in dem vorbereitete Fälle am Inhalt ihrer Dateien wiedergefunden werden. Leer: keiner.</translation>
     </message>
     <message>
         <source>Cache gb</source>
-        <translation type="unfinished"></translation>
+        <translation>Cache-Größe (GB)</translation>
     </message>
     <message>
         <source>Size of that folder in GB; what was not used for longest goes first.</source>
-        <translation type="unfinished"></translation>
+        <translation>Größe dieses Ordners in GB; was am längsten nicht gebraucht wurde, weicht zuerst.</translation>
     </message>
     <message>
         <source>Num workers</source>
@@ -1789,8 +1805,8 @@
         <translation>Alle Einstellungen auf ihre Vorgaben.</translation>
     </message>
     <message>
-        <source>&amp;Continue</source>
-        <translation type="unfinished"></translation>
+        <source>Co&amp;ntinue</source>
+        <translation>&amp;Fortsetzen</translation>
     </message>
     <message>
         <source>&amp;Start training</source>
@@ -1801,35 +1817,35 @@
     <name>apply.add_result</name>
     <message>
         <source>A model made no part of this segmentation.</source>
-        <translation type="unfinished"></translation>
+        <translation>An dieser Segmentierung stammt nichts von einem Modell.</translation>
     </message>
     <message>
         <source>Whether you looked at every slice and it is right now: then all of it counts as drawn.</source>
-        <translation type="unfinished"></translation>
+        <translation>Ob Sie jede Schicht angesehen haben und alles jetzt stimmt: Dann gilt das Ganze als gezeichnet.</translation>
     </message>
     <message>
         <source>Makes a row of it in section 1. Slices that you have corrected count as drawn, or all of it where you say so on the left; the rest is unknown to the training.</source>
-        <translation type="unfinished"></translation>
+        <translation>Macht daraus eine Zeile in Abschnitt 1. Schichten, die Sie verbessert haben, gelten als gezeichnet, oder alles, wo Sie es links sagen; der Rest ist dem Training unbekannt.</translation>
     </message>
     <message>
         <source>It is being compared with what the model drew.</source>
-        <translation type="unfinished"></translation>
+        <translation>Es wird mit dem verglichen, was das Modell gezeichnet hat.</translation>
     </message>
     <message>
         <source>The volume of {name} is not in the scene any more. Load it again.</source>
-        <translation type="unfinished"></translation>
+        <translation>Das Volumen von {name} ist nicht mehr in der Szene. Es wieder laden.</translation>
     </message>
     <message>
         <source>{volume} is in the table already, with {segmentation}. Take that row out of section 1 first, if this one is to be learned in its place.</source>
-        <translation type="unfinished"></translation>
+        <translation>{volume} ist schon in der Tabelle, mit {segmentation}. Diese Zeile zuerst aus Abschnitt 1 nehmen, wenn stattdessen dieses Ergebnis gelernt werden soll.</translation>
     </message>
     <message>
         <source>{name} is in section 1; what you corrected since counts too.</source>
-        <translation type="unfinished"></translation>
+        <translation>{name} ist in Abschnitt 1; was Sie seither verbessert haben, zählt mit.</translation>
     </message>
     <message>
         <source>{name} was added in section 1: what you looked at counts as drawn.</source>
-        <translation type="unfinished"></translation>
+        <translation>{name} kam in Abschnitt 1 hinzu: Was Sie angesehen haben, gilt als gezeichnet.</translation>
     </message>
 </context>
 <context>
@@ -2413,7 +2429,7 @@
     </message>
     <message>
         <source>Made by a model: drawn in the slices that were corrected</source>
-        <translation type="unfinished"></translation>
+        <translation>Von einem Modell: gezeichnet in den verbesserten Schichten</translation>
     </message>
     <message>
         <source>{direction} slices</source>
@@ -2421,11 +2437,11 @@
     </message>
     <message>
         <source>Direction found from what was changed</source>
-        <translation type="unfinished"></translation>
+        <translation>Richtung aus dem gefunden, was geändert wurde</translation>
     </message>
     <message>
         <source>Made by a model: I looked at all of it</source>
-        <translation type="unfinished"></translation>
+        <translation>Von einem Modell: Ich habe alles angesehen</translation>
     </message>
     <message>
         <source>Drawn everywhere in the volume</source>
@@ -2460,15 +2476,15 @@
     </message>
     <message>
         <source>1 corrected slice</source>
-        <translation type="unfinished"></translation>
+        <translation>1 verbesserte Schicht</translation>
     </message>
     <message>
         <source>{n} corrected slices</source>
-        <translation type="unfinished"></translation>
+        <translation>{n} verbesserte Schichten</translation>
     </message>
     <message>
         <source>looked at all of it</source>
-        <translation type="unfinished"></translation>
+        <translation>alles angesehen</translation>
     </message>
     <message>
         <source>slices</source>
@@ -2492,15 +2508,15 @@
     </message>
     <message>
         <source>A model drew it: only slices that were corrected count as drawn, {n} up to now.</source>
-        <translation type="unfinished"></translation>
+        <translation>Ein Modell hat es gezeichnet: Nur verbesserte Schichten gelten als gezeichnet, bisher {n}.</translation>
     </message>
     <message>
         <source>A model drew it: only slices that were corrected count as drawn, {n} {direction} ones up to now.</source>
-        <translation type="unfinished"></translation>
+        <translation>Ein Modell hat es gezeichnet: Nur verbesserte Schichten gelten als gezeichnet, bisher {n} {direction}e.</translation>
     </message>
     <message>
         <source>A model drew it, and you looked at all of it.</source>
-        <translation type="unfinished"></translation>
+        <translation>Ein Modell hat es gezeichnet, und Sie haben alles angesehen.</translation>
     </message>
     <message>
         <source>Drawn inside the ROI {name}.</source>
@@ -2667,7 +2683,7 @@
     </message>
     <message>
         <source>{names}: what a model drew is added with &apos;Add to training data&apos; in section 3, when it was corrected.</source>
-        <translation type="unfinished"></translation>
+        <translation>{names}: Was ein Modell gezeichnet hat, kommt mit „Zu den Trainingsdaten“ in Abschnitt 3 hinzu, wenn es verbessert ist.</translation>
     </message>
     <message>
         <source>Every segmented volume of the scene is in the table already.</source>
@@ -2968,6 +2984,37 @@
     <message>
         <source>Loading and unpacking packages: {done} of about {expected}</source>
         <translation>Lädt und entpackt Pakete: {done} von etwa {expected}</translation>
+    </message>
+</context>
+<context>
+    <name>environment.cache_row</name>
+    <message>
+        <source>What trainings have prepared of the cases, in {folder}. A training that goes on, and one on the same cases, finds it there. What was not used for longest is deleted when it becomes too large.</source>
+        <translation>Was Trainings von den Fällen vorbereitet haben, in {folder}. Ein Training, das fortgesetzt wird, und eines an denselben Fällen findet es dort. Was am längsten nicht gebraucht wurde, wird gelöscht, wenn es zu viel wird.</translation>
+    </message>
+    <message>
+        <source>It is being cleared.</source>
+        <translation>Es wird geleert.</translation>
+    </message>
+    <message>
+        <source>There is nothing to clear.</source>
+        <translation>Es gibt nichts zu leeren.</translation>
+    </message>
+    <message>
+        <source>Deletes what was prepared; the next training prepares its cases again. Models and jobs stay.</source>
+        <translation>Löscht das Vorbereitete; das nächste Training bereitet seine Fälle wieder vor. Modelle und Aufträge bleiben.</translation>
+    </message>
+    <message>
+        <source>Delete the prepared cases ({size})? The next training prepares its cases again.</source>
+        <translation>Die vorbereiteten Fälle ({size}) löschen? Das nächste Training bereitet seine Fälle wieder vor.</translation>
+    </message>
+    <message>
+        <source>Clear the cache</source>
+        <translation>Vorbereitetes löschen</translation>
+    </message>
+    <message>
+        <source>{size} were freed.</source>
+        <translation>{size} wurden frei.</translation>
     </message>
 </context>
 <context>
@@ -3332,11 +3379,11 @@
     </message>
     <message>
         <source>Dice on the same held-out cases: {figures}</source>
-        <translation type="unfinished"></translation>
+        <translation>Dice an denselben Validierungsfällen: {figures}</translation>
     </message>
     <message>
         <source>{now:.2f}, was {before:.2f}</source>
-        <translation type="unfinished"></translation>
+        <translation>{now:.2f}, vorher {before:.2f}</translation>
     </message>
     <message>
         <source>Starting: PyTorch is being loaded ...</source>
@@ -3449,7 +3496,7 @@
     </message>
     <message>
         <source>{name} ({n} versions)</source>
-        <translation type="unfinished"></translation>
+        <translation>{name} ({n} Versionen)</translation>
     </message>
     <message>
         <source>removed, {size}</source>
@@ -3828,15 +3875,15 @@
     <name>scene.corrected_slices</name>
     <message>
         <source>The volume {name} has other voxels than when the model was applied. Apply it again.</source>
-        <translation type="unfinished"></translation>
+        <translation>Das Volumen {name} hat andere Voxel als bei der Anwendung des Modells. Es noch einmal anwenden.</translation>
     </message>
     <message>
         <source>{name} has surfaces in place of voxels: which slices were corrected cannot be told.</source>
-        <translation type="unfinished"></translation>
+        <translation>{name} hat Oberflächen anstelle von Voxeln: Welche Schichten verbessert sind, ist nicht zu erkennen.</translation>
     </message>
     <message>
         <source>{name} has other voxels than its volume, or lies under another transform: which slices were corrected cannot be told.</source>
-        <translation type="unfinished"></translation>
+        <translation>{name} hat andere Voxel als sein Volumen oder liegt unter einer anderen Transformation: Welche Schichten verbessert sind, ist nicht zu erkennen.</translation>
     </message>
 </context>
 <context>
@@ -3926,11 +3973,11 @@
     </message>
     <message>
         <source>Which slices were corrected cannot be told from what was changed: axial, coronal or sagittal ones. Choose it with a click in the column &apos;Drawn&apos;.</source>
-        <translation type="unfinished"></translation>
+        <translation>Welche Schichten verbessert sind, ist an den Änderungen nicht zu erkennen: axiale, koronale oder sagittale. Es mit einem Klick in der Spalte „Zeichnung“ wählen.</translation>
     </message>
     <message>
         <source>Nobody has corrected this result of a model: it would only learn what it says already. Correct some slices in the Segment Editor, or look at all of it and say so (&apos;I looked at all of it&apos;).</source>
-        <translation type="unfinished"></translation>
+        <translation>Niemand hat dieses Ergebnis eines Modells verbessert: Es würde nur lernen, was es schon sagt. Einige Schichten im Segment-Editor verbessern, oder alles ansehen und das sagen („Ich habe alles angesehen“).</translation>
     </message>
     <message>
         <source>The ROI inside of which it was drawn is gone. Choose another with a click in the column &apos;Drawn&apos;.</source>
@@ -3949,27 +3996,27 @@
     <name>scene.prediction_copy</name>
     <message>
         <source>The copy of what the model drew is damaged.</source>
-        <translation type="unfinished"></translation>
+        <translation>Die Kopie dessen, was das Modell gezeichnet hat, ist beschädigt.</translation>
     </message>
     <message>
         <source>these segments were moved here from a result of a model</source>
-        <translation type="unfinished"></translation>
+        <translation>Diese Segmente wurden aus dem Ergebnis eines Modells hierher verschoben</translation>
     </message>
     <message>
         <source>{path} is another file now</source>
-        <translation type="unfinished"></translation>
+        <translation>{path} ist jetzt eine andere Datei</translation>
     </message>
     <message>
         <source>the copy of what the model drew, {path}, is not there</source>
-        <translation type="unfinished"></translation>
+        <translation>Die Kopie dessen, was das Modell gezeichnet hat, {path}, ist nicht da</translation>
     </message>
     <message>
         <source>Which slices were corrected cannot be told: {why}. Look at all of it and say so (&apos;I looked at all of it&apos;, in the column &apos;Drawn&apos;), or take the check mark away.</source>
-        <translation type="unfinished"></translation>
+        <translation>Welche Schichten verbessert sind, ist nicht zu erkennen: {why}. Alles ansehen und das sagen („Ich habe alles angesehen“, in der Spalte „Zeichnung“), oder den Haken wegnehmen.</translation>
     </message>
     <message>
         <source>{path} is no label map that a model wrote</source>
-        <translation type="unfinished"></translation>
+        <translation>{path} ist keine Labelmap, die ein Modell geschrieben hat</translation>
     </message>
 </context>
 <context>
@@ -4088,16 +4135,16 @@
 <context>
     <name>train.continue_button</name>
     <message>
-        <source>&amp;Continue</source>
-        <translation type="unfinished"></translation>
+        <source>Co&amp;ntinue</source>
+        <translation>&amp;Fortsetzen</translation>
     </message>
     <message>
         <source>&amp;Start training</source>
-        <translation type="unfinished">&amp;Training starten</translation>
+        <translation>&amp;Training starten</translation>
     </message>
     <message>
         <source>Goes on from {name} with the rows of now: {count}, of which {new} are new. What was prepared for it is not prepared again, and the cases that were held out stay so.</source>
-        <translation type="unfinished"></translation>
+        <translation>Setzt {name} mit den jetzigen Zeilen fort: {count}, davon neu: {new}. Was dafür vorbereitet wurde, wird nicht noch einmal vorbereitet, und die Validierungsfälle bleiben dieselben.</translation>
     </message>
 </context>
 <context>
@@ -4572,7 +4619,7 @@
     </message>
     <message>
         <source>{name} is the version that section 3 applies and that Continue goes on from.</source>
-        <translation type="unfinished"></translation>
+        <translation>{name} ist die Version, die Abschnitt 3 anwendet und von der „Fortsetzen“ ausgeht.</translation>
     </message>
     <message>
         <source>Delete the training {name} with its model and its report for good? This cannot be undone.</source>
@@ -4600,7 +4647,7 @@
     </message>
     <message>
         <source>Makes this version the one that is applied, and that a training goes on from.</source>
-        <translation type="unfinished"></translation>
+        <translation>Macht diese Version zu der, die angewandt wird und von der ein Training ausgeht.</translation>
     </message>
     <message>
         <source>Removes it with its model and its report; it can be brought back.</source>
@@ -4635,27 +4682,27 @@
     <name>train.version_table</name>
     <message>
         <source>Version</source>
-        <translation type="unfinished"></translation>
+        <translation>Version</translation>
     </message>
     <message>
         <source>Cases</source>
-        <translation type="unfinished">Fälle</translation>
+        <translation>Fälle</translation>
     </message>
     <message>
         <source>Minutes</source>
-        <translation type="unfinished"></translation>
+        <translation>Minuten</translation>
     </message>
     <message>
         <source>Dice</source>
-        <translation type="unfinished">Dice</translation>
+        <translation>Dice</translation>
     </message>
     <message>
         <source>Started</source>
-        <translation type="unfinished">Gestartet</translation>
+        <translation>Gestartet</translation>
     </message>
     <message>
         <source>{text}. The model that section 3 applies.</source>
-        <translation type="unfinished"></translation>
+        <translation>{text}. Das Modell, das Abschnitt 3 anwendet.</translation>
     </message>
 </context>
 </TS>

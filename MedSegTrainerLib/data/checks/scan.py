@@ -17,8 +17,10 @@ from MedSegTrainerLib.data.checks.case_statistics import find_specks, take_stati
 from MedSegTrainerLib.data.checks.doctor import diagnose
 from MedSegTrainerLib.data.checks.hot_voxels import find_hot_voxels
 from MedSegTrainerLib.data.checks.known_part import known_part, single_slices
+from MedSegTrainerLib.data.checks.known_scans import find_scan, keep_scan
 from MedSegTrainerLib.data.checks.label_values import join_binary
 from MedSegTrainerLib.data.dataset import Case
+from MedSegTrainerLib.data.shared_cases import SharedCases
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.findings import Finding, from_error, refuse_errors
 from MedSegTrainerLib.imaging.class_bits import class_counts
@@ -36,10 +38,12 @@ ORTHONORMAL = "orthonormal"  # ITK's word where a NIfTI file has axes that are n
 
 @dataclass(frozen=True, kw_only=True)
 class Examination:
-    """Scans of the cases that can be used, in their order, and everything found wrong with any."""
+    """Scans of the cases that can be used, in their order, and everything found wrong with any. known: how many of them
+    an earlier job had read."""
 
     scans: list[CaseScan] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    known: int = 0
 
 
 def thread_count(num_workers: int | Auto) -> int:
@@ -73,15 +77,19 @@ def examine_cases(
     ignore_label: int | None = None,
     label_names: Mapping[int, str] | None = None,
     thorough: bool = False,
+    shared: SharedCases | None = None,
 ) -> Examination:
     """Reads every case and runs the doctor's checks; ``on_case`` is called after each case.
 
-    label_names: those that the data set gives values. thorough: looks for what takes longer than reading, too.
+    label_names: those that the data set gives values. thorough: looks for what takes longer than reading, too. shared:
+    where what an earlier job found in unchanged cases is looked for, and kept; a case with findings is always read.
     """
     examination = Examination()
+    known = 0
     with ThreadPoolExecutor(max_workers=thread_count(num_workers)) as pool:
-        for future in [pool.submit(_examine, case, ignore_label, thorough) for case in cases]:
+        for future in [pool.submit(_examine_once, case, ignore_label, thorough, shared) for case in cases]:
             one = future.result()
+            known += one.known
             examination.scans.extend(one.scans)
             examination.findings.extend(one.findings)
             on_case()
@@ -94,7 +102,19 @@ def examine_cases(
         images={case.name: case.images for case in cases},
         ignore_label=ignore_label,
     )
-    return Examination(scans=scans, findings=[*examination.findings, *joined, *diagnose(examined)])
+    return Examination(scans=scans, findings=[*examination.findings, *joined, *diagnose(examined)], known=known)
+
+
+def _examine_once(case: Case, ignore_label: int | None, thorough: bool, shared: SharedCases | None) -> Examination:
+    if shared is None:
+        return _examine(case, ignore_label, thorough)
+    scan = find_scan(shared, case, ignore_label, thorough=thorough)
+    if scan is not None:
+        return Examination(scans=[scan], known=1)
+    examination = _examine(case, ignore_label, thorough)
+    if examination.scans and not examination.findings:
+        keep_scan(shared, case, examination.scans[0], ignore_label, thorough=thorough)
+    return examination
 
 
 def _examine(case: Case, ignore_label: int | None, thorough: bool) -> Examination:

@@ -16,18 +16,20 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from MedSegTrainerLib import atomic
+from MedSegTrainerLib.cache_folder import KINDS, discard, hold, is_whole, mark_used, release
 from MedSegTrainerLib.classes import unknown_classes
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import Auto
 from MedSegTrainerLib.data.checks.scan import thread_count
 from MedSegTrainerLib.data.dataset import Case
-from MedSegTrainerLib.data.samples.preprocess import prepare_case
+from MedSegTrainerLib.data.samples.preprocess import PreparedCase, prepare_case
+from MedSegTrainerLib.data.shared_cases import SharedCases
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.files.typed import fits
@@ -40,7 +42,7 @@ logger = logging.getLogger(__name__)
 PREPARING_VERSION = 4  # raise it when prepare_case does something else with the same plan
 KNOWN_PARTS_VERSION = 1  # the same of labels with voxels that nobody labelled
 PREPARING_FIELDS = ("dims", "spacing", "image_size", "normalization", "classes", "ignore_label")
-CASE_FILES = ("image.npy", "label.npy", "locations.npy", "geometry.json")
+CASE_FILES = KINDS["prepared"]
 # what reading says where a power loss left half a file, or somebody none
 NOT_WHOLE = (OSError, ValueError, EOFError, TypeError, AttributeError, DataError)
 
@@ -80,17 +82,38 @@ class CachedCase:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a prepared case lies. ``prepare`` writes it there; it raises DataError and StorageError."""
+
+    path: Path
+    prepare: Callable[[], None]
+    is_shared: bool = False
+
+    def prepare_anew(self) -> None:
+        """In place of what is damaged there."""
+        if self.is_shared:
+            discard(self.path)
+        self.prepare()
+
+    def is_there(self) -> bool:
+        """Whether it was prepared before; what others share is looked at in full, and held."""
+        if not self.is_shared:
+            return self.path.is_dir()
+        hold(self.path)
+        return is_whole(self.path)
+
+
+@dataclass(frozen=True, kw_only=True)
 class MappedCase:
     """A prepared case on disk: each look at an array maps its file anew, and closes it when the array is let go.
 
-    The tensors are the caller's own: what is written to them does not reach the disk. ``prepare`` writes the folder
-    ``place`` again, for whoever deleted it in the meantime; it raises DataError and StorageError.
+    The tensors are the caller's own: what is written to them does not reach the disk. Where its folder was deleted in
+    the meantime it is prepared again, which raises DataError and StorageError.
     """
 
     name: str
-    path: Path
+    place: Place
     geometry: Geometry
-    prepare: Callable[[], None]
     unknown: tuple[int, ...] = ()
 
     @property
@@ -106,12 +129,20 @@ class MappedCase:
         return self._mapped("locations")
 
     def _mapped(self, part: str) -> torch.Tensor:
+        path = self.place.path
+        if self.place.is_shared:
+            hold(path)
         try:
-            return _read(self.path, part, mapped=True)
+            return _read(path, part, mapped=True)
         except NOT_WHOLE as error:
-            _log_damaged(self.path, error)
-            self.prepare()
-            return _read(self.path, part, mapped=True)
+            _log_damaged(path, error)
+            self.place.prepare_anew()
+            return _read(path, part, mapped=True)
+
+
+def places_of(cases: Sequence[Case], plan: Plan, folder: Path, shared: SharedCases | None = None) -> list[Place]:
+    """Where each case lies, prepared as the plan wants it: in the shared folder, else in the ``folder`` of the job."""
+    return [_shared_place(case, plan, shared) or _own_place(case, plan, folder) for case in cases]
 
 
 def build_cache(
@@ -119,33 +150,43 @@ def build_cache(
     plan: Plan,
     folder: Path,
     device: torch.device,
-    on_case: Callable[[], None] = lambda: None,
+    on_case: Callable[[bool], None] = lambda is_new: None,
     *,
     num_workers: int | Auto = "auto",
+    shared: SharedCases | None = None,
 ) -> dict[str, StoredCase]:
-    """Prepared cases by name; those whose files and plan have not changed since are taken from ``folder``.
+    """Prepared cases by name; those whose files and plan have not changed since are taken from ``folder``, or from the
+    folder that is shared, where there is one.
 
-    num_workers: cases that are prepared at the same time.
+    on_case: called after each case with whether it was prepared now. num_workers: cases that are prepared at the same
+    time.
     """
     with atomic.storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
-    def one(case: Case) -> StoredCase:
-        path = folder / cache_key(case, plan)
-        prepare = partial(_write, case, plan, path)
-        if not path.is_dir():
-            prepare()
+    def one(case: Case, place: Place) -> StoredCase:
+        is_new = not place.is_there()
+        if is_new:
+            place.prepare()
         try:
-            cached = _load(case.name, path, plan.cache, device, prepare)
+            cached = _load(case.name, place, plan.cache, device)
         except NOT_WHOLE as error:
-            _log_damaged(path, error)
-            prepare()
-            cached = _load(case.name, path, plan.cache, device, prepare)
-        on_case()
+            _log_damaged(place.path, error)
+            is_new = True
+            place.prepare_anew()
+            cached = _load(case.name, place, plan.cache, device)
+        if place.is_shared:
+            mark_used(place.path)
+            if not isinstance(cached, MappedCase):
+                release(place.path)
+        on_case(is_new)
         return replace(cached, unknown=unknown_classes(plan.class_names, case.drawn))
 
     with ThreadPoolExecutor(max_workers=thread_count(num_workers)) as pool:
-        return {cached.name: cached for cached in pool.map(one, cases)}
+        built = {cached.name: cached for cached in pool.map(one, cases, places_of(cases, plan, folder, shared))}
+    if shared is not None:
+        shared.folder.keep_within()
+    return built
 
 
 def open_cache(folder: Path) -> None:
@@ -178,14 +219,7 @@ def cache_key(case: Case, plan: Plan) -> str:
     """A folder name that changes when the files of the case or the way of preparing them do."""
     files = [stamp for path in (*case.images, *case.label_files) for stamp in file_stamps(path)]
     values = plan.to_json()
-    preparation = {name: values[name] for name in PREPARING_FIELDS}
-    if plan.slice_axis != "z":  # else what earlier versions prepared is as good
-        preparation["slice_axis"] = plan.slice_axis
-    if plan.ignore_label is not None:
-        preparation["known_parts"] = KNOWN_PARTS_VERSION
-    if case.drawn is not None:
-        preparation["drawn"] = sorted(case.drawn)
-        preparation["label_codes"] = values["label_codes"]
+    preparation = _preparation(case, plan)
     if not case.labels.is_plain:
         preparation["overlapping"], preparation["label_codes"] = case.overlapping, values["label_codes"]
         preparation["masks"] = {name: str(path) for name, path in sorted(case.masks.items())}
@@ -198,6 +232,41 @@ def cache_key(case: Case, plan: Plan) -> str:
     return f"{case.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
+def _preparation(case: Case, plan: Plan) -> dict[str, Any]:
+    """What of the plan a prepared case follows from; in an order that the names of folders follow from."""
+    values = plan.to_json()
+    preparation = {name: values[name] for name in PREPARING_FIELDS}
+    if plan.slice_axis != "z":  # else what earlier versions prepared is as good
+        preparation["slice_axis"] = plan.slice_axis
+    if plan.ignore_label is not None:
+        preparation["known_parts"] = KNOWN_PARTS_VERSION
+    if case.drawn is not None:
+        preparation["drawn"] = sorted(case.drawn)
+        preparation["label_codes"] = values["label_codes"]
+    return preparation
+
+
+def _own_place(case: Case, plan: Plan, folder: Path) -> Place:
+    path = folder / cache_key(case, plan)
+    return Place(path=path, prepare=partial(_write, case, plan, path))
+
+
+def _shared_place(case: Case, plan: Plan, shared: SharedCases | None) -> Place | None:
+    """None of a case that is not shared."""
+    if shared is None:
+        return None
+    codes = plan.to_json()["label_codes"]
+    follows_from = {"version": PREPARING_VERSION, "label_codes": codes, **_preparation(case, plan)}
+    path = shared.entry("prepared", case, follows_from)
+
+    def prepare() -> None:
+        assert path is not None
+        prepared = prepare_case(case, plan)
+        shared.store(path, case, partial(_write_files, prepared))
+
+    return None if path is None else Place(path=path, prepare=prepare, is_shared=True)
+
+
 def _write(case: Case, plan: Plan, path: Path) -> None:
     """Prepares the case and writes its folder, in place of what is left of an earlier one."""
     prepared = prepare_case(case, plan)
@@ -205,13 +274,17 @@ def _write(case: Case, plan: Plan, path: Path) -> None:
     with atomic.storage_errors(path):
         try:
             temporary.mkdir(parents=True)
-            for name in ("image", "label", "locations"):
-                _save(temporary / f"{name}.npy", getattr(prepared, name))
-            atomic.write_json(temporary / "geometry.json", asdict(prepared.geometry))
+            _write_files(prepared, temporary)
             shutil.rmtree(path, ignore_errors=True)
             temporary.replace(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_files(prepared: PreparedCase, folder: Path) -> None:
+    for name in ("image", "label", "locations"):
+        _save(folder / f"{name}.npy", getattr(prepared, name))
+    atomic.write_json(folder / "geometry.json", asdict(prepared.geometry))
 
 
 def _log_damaged(path: Path, error: Exception) -> None:
@@ -236,14 +309,13 @@ def _save(path: Path, array: np.ndarray) -> None:
         stream.write(array.data)
 
 
-def _load(
-    name: str, path: Path, cache: str, device: torch.device, prepare: Callable[[], None]
-) -> CachedCase | MappedCase:
+def _load(name: str, place: Place, cache: str, device: torch.device) -> CachedCase | MappedCase:
     """The case, as it is kept in the end; raises one of ``NOT_WHOLE`` where a file is not."""
+    path = place.path
     image, label, locations = (_read(path, part, mapped=cache == "disk") for part in ("image", "label", "locations"))
     geometry = _geometry(path / "geometry.json", tuple(label.shape))
     if cache == "disk":
-        return MappedCase(name=name, path=path, geometry=geometry, prepare=prepare)
+        return MappedCase(name=name, place=place, geometry=geometry)
     if cache == "device":
         image, label = image.to(device), label.to(device)
     return CachedCase(name=name, image=image, label=label, locations=locations, geometry=geometry)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from MedSegTrainerLib.cli.console import JobView, metrics_table, plan_line, plan_table, watch
+from MedSegTrainerLib.cli.console import WORST_SHOWN, JobView, metrics_table, plan_line, plan_table, watch
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import JobError, MedSegError
 from MedSegTrainerLib.events import (
@@ -165,6 +165,25 @@ class TestJobView:
             "a -> out/a.seg.nrrd",
             "b could not be segmented: see the end",
         ]
+
+    def test_the_likely_dice_of_results_worst_first(self) -> None:
+        cases = [
+            CaseDone(name="good", output="o", likely_dice=0.93, low=0.9, high=0.95),
+            CaseDone(name="p[0]7", output="o", likely_dice=0.64, low=0.4, high=0.8),
+            CaseDone(name="unknown", output="o"),
+        ]
+        for end in (
+            Finished(message="3 label maps", result="o"),
+            Failed(message="1 failed", error="DataError", exit_code=3),
+        ):
+            lines = [" ".join(line.split()) for line in printed(*cases, end)]
+            assert lines[3:6] == [
+                "worst first likely Dice 9 of 10 between",
+                "p[0]7 0.64 0.40 and 0.80 look at this one: probably below 0.7",
+                "good 0.93 0.90 and 0.95",
+            ]
+        many = [CaseDone(name=f"p{i}", output="o", likely_dice=0.5, low=0.4, high=0.8) for i in range(WORST_SHOWN + 2)]
+        assert any("and 2 better ones" in line for line in printed(*many, Finished(message="done", result="o")))
 
     def test_findings_of_the_doctor_come_with_the_remedy(self) -> None:
         lines = printed(

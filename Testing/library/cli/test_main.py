@@ -26,6 +26,7 @@ COMMANDS = (
     "find-lr",
     "workflow",
     "apply",
+    "suggest",
     "evaluate",
     "compare",
     "status",

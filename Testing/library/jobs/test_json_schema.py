@@ -14,8 +14,10 @@ from jsonschema import Draft202012Validator
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config.job_settings import (
     ApplyConfig,
+    DrawnSlices,
     EvaluateConfig,
     FindRateConfig,
+    SuggestConfig,
     job_document,
 )
 from MedSegTrainerLib.config.settings import JobConfig, OptimizerConfig, TrainConfig
@@ -52,8 +54,9 @@ class TestJob:
             FindRateConfig(train=TrainConfig(optimizer=OptimizerConfig(eps=1e-6)), steps=50),
             ApplyConfig(model="m", inputs=["a.nii.gz"], output_dir="out"),
             EvaluateConfig(predictions="p", labels="l", output_dir="out"),
+            SuggestConfig(model="m", inputs=["a.nii.gz"], drawn={"a": DrawnSlices(axis="z", slices=[1])}),
         ],
-        ids=["train", "train with values", "find-lr", "apply", "evaluate"],
+        ids=["train", "train with values", "find-lr", "apply", "evaluate", "suggest"],
     )
     def test_what_is_written_fits(self, config: JobConfig, tmp_path: Path) -> None:
         folder = JobFolder(tmp_path / "job")

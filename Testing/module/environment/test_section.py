@@ -36,7 +36,7 @@ FALL = (
 class Panel:
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
-        self.jobs = SimpleNamespace(all=list)
+        self.jobs = SimpleNamespace(all=list, cache=environment.folder.parent / "jobs" / "cache")
         self.section: Any = None
 
     def resourcePath(self, name: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +14,14 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from MedSegTrainerLib.cache_folder import SharedFolder, clear, size_of
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.plan import LabelCode, Plan
-from MedSegTrainerLib.data.dataset import Case
-from MedSegTrainerLib.data.samples.cache import StoredCase, build_cache, cache_key, choose_place, open_cache
+from MedSegTrainerLib.data.case_contents import contents_of
+from MedSegTrainerLib.data.dataset import Case, Dataset
+from MedSegTrainerLib.data.samples.cache import StoredCase, build_cache, cache_key, choose_place, open_cache, places_of
 from MedSegTrainerLib.data.samples.preprocess import ANYWHERE, prepare_case
+from MedSegTrainerLib.data.shared_cases import SharedCases
 from MedSegTrainerLib.errors import DataError, StorageError
 from MedSegTrainerLib.hardware.main_memory import available_memory
 
@@ -114,7 +119,7 @@ class TestBuildCache:
     def test_counts_each_case(self, cases: list[Case], plan: Plan, folder: Path) -> None:
         seen: list[int] = []
         for _ in range(2):
-            build_cache(cases, plan, folder, CPU, lambda: seen.append(1))
+            build_cache(cases, plan, folder, CPU, seen.append)
         assert len(seen) == 4
 
     def test_a_changed_slice_of_a_folder_is_prepared_anew(
@@ -295,3 +300,108 @@ def test_another_image_size_is_prepared_anew(cases: list[Case], plan: Plan, fold
         for n in (20, 30)
     ]
     assert [max(size) for size in sizes] == [20, 30]
+
+
+class TestSharedByJobs:
+    """Found by content in a folder of several jobs, and made again where anything of it is not whole."""
+
+    @pytest.fixture
+    def copies(self, cases: list[Case], tmp_path: Path) -> list[Case]:
+        """The same contents as another job exports them."""
+        (tmp_path / "other").mkdir()
+        made = []
+        for number, case in enumerate(cases):
+            image, label = (
+                shutil.copy(path, tmp_path / "other" / f"{number}{path.name}") for path in (*case.images, case.label)
+            )
+            made.append(replace(case, name=f"patient {number}", images=(Path(image),), label=Path(label)))
+        return made
+
+    @staticmethod
+    def shared(root: Path, cases: list[Case], most_bytes: int = 10**9) -> SharedCases:
+        folder = SharedFolder(root / "shared", most_bytes)
+        folder.open()
+        return SharedCases(folder=folder, contents=contents_of(Dataset(root=root, layout="", cases=tuple(cases))))
+
+    @staticmethod
+    def build(
+        cases: list[Case], plan: Plan, tmp_path: Path, shared: SharedCases | None
+    ) -> tuple[dict[str, StoredCase], list[bool]]:
+        """The cases, and whether each was prepared now."""
+        new: list[bool] = []
+        return build_cache(cases, plan, tmp_path / "job", CPU, new.append, num_workers=1, shared=shared), new
+
+    @pytest.mark.parametrize("kept", ["disk", "memory", "device"])
+    def test_a_second_job_prepares_nothing(
+        self, cases: list[Case], copies: list[Case], plan: Plan, tmp_path: Path, kept: str
+    ) -> None:
+        plan = replace(plan, cache=kept)
+        alone, _ = self.build(cases, plan, tmp_path, None)
+        first, new = self.build(cases, plan, tmp_path, self.shared(tmp_path, cases))
+        second, found = self.build(copies, plan, tmp_path, self.shared(tmp_path, copies))
+        assert (new, found) == ([True, True], [False, False]) and list(second) == ["patient 0", "patient 1"]
+        for case, copy in zip(cases, copies, strict=True):
+            for other in (first[case.name], second[copy.name]):
+                assert torch.equal(other.image, alone[case.name].image)
+                assert torch.equal(other.label, alone[case.name].label)
+                assert torch.equal(other.locations, alone[case.name].locations)
+                assert other.geometry == alone[case.name].geometry
+
+    def test_another_plan_prepares_anew(self, cases: list[Case], plan: Plan, tmp_path: Path) -> None:
+        shared = self.shared(tmp_path, cases)
+        plans = [
+            plan,
+            replace(plan, spacing=(2.5, 1.1, 0.4)),
+            replace(plan, ignore_label=1),
+            replace(plan, slice_axis="x"),
+        ]
+        assert [self.build(cases, other, tmp_path, shared)[1] for other in plans] == [[True, True]] * 4
+        assert self.build([replace(case, drawn=("box",)) for case in cases], plan, tmp_path, shared)[1] == [True, True]
+
+    @pytest.mark.parametrize("kept", ["disk", "memory"])
+    @pytest.mark.parametrize("damage", ["a bit", "the end", "a file", "the place", "another's"])
+    def test_what_is_damaged_is_made_again(
+        self, cases: list[Case], plan: Plan, tmp_path: Path, kept: str, damage: str
+    ) -> None:
+        plan, shared = replace(plan, cache=kept), self.shared(tmp_path, cases)
+        first, _ = self.build(cases, plan, tmp_path, shared)
+        expected = first["a"].image.clone()
+        path = places_of(cases, plan, tmp_path, shared)[0].path
+        content = (path / "image.npy").read_bytes()
+        if damage == "a bit":
+            (path / "image.npy").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        elif damage == "the end":
+            (path / "image.npy").write_bytes(content[:-100])
+        elif damage == "a file":
+            (path / "geometry.json").unlink()
+        elif damage == "the place":
+            (path / "geometry.json").write_text((path / "geometry.json").read_text().replace("size", "length"))
+        else:  # with checksums that fit
+            (path / "image.npy").write_bytes(b"no array")
+            sums = json.loads((path / "sums.json").read_text())
+            sums["image.npy"] = [8, zlib.crc32(b"no array")]
+            (path / "sums.json").write_text(json.dumps(sums))
+        again, new = self.build(cases, plan, tmp_path, shared)
+        assert new == [True, False] and torch.equal(again["a"].image, expected)
+        assert self.build(cases, plan, tmp_path, shared)[1] == [False, False]
+
+    def test_on_disk_it_stays_while_it_is_looked_at_and_is_made_again_where_it_was_taken(
+        self, cases: list[Case], plan: Plan, tmp_path: Path
+    ) -> None:
+        plan, shared = replace(plan, cache="disk"), self.shared(tmp_path, cases, most_bytes=0)
+        built, _ = self.build(cases, plan, tmp_path, shared)
+        shared.folder.keep_within()
+        assert all(place.is_there() for place in places_of(cases, plan, tmp_path, shared))
+        expected = built["a"].image.clone()
+        assert clear(shared.folder.path) > 0
+        assert torch.equal(built["a"].image, expected) and size_of(shared.folder.path) > 0
+
+    def test_in_memory_nothing_beyond_the_bound_stays(self, cases: list[Case], plan: Plan, tmp_path: Path) -> None:
+        plan, shared = replace(plan, cache="memory"), self.shared(tmp_path, cases, most_bytes=0)
+        built, new = self.build(cases, plan, tmp_path, shared)
+        assert new == [True, True] and built["a"].image.numel() and size_of(shared.folder.path) == 0
+
+    def test_a_case_that_cannot_be_shared_is_the_jobs_own(self, cases: list[Case], plan: Plan, tmp_path: Path) -> None:
+        shared = replace(self.shared(tmp_path, cases), contents={})
+        assert self.build(cases, plan, tmp_path, shared)[1] == [True, True]
+        assert size_of(shared.folder.path) == 0 and len(prepared_folders(tmp_path / "job")) == 2
