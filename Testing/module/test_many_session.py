@@ -46,7 +46,7 @@ def session(folder: Path, scene: Any, medsegtrainer: Any, tmp_path: Path, reques
 
 def train(session: Any, make_segmentation: Any) -> None:
     """A network too small to be good, stopped when it is in section 3."""
-    panel, settings = session.panel, {**played.SMALL, "trainer.epochs": "6"}
+    panel, settings = session.panel, {**played.SMALL, "trainer.epochs": "2"}
     for name in TRAINING:
         volume = played.load_hippocampus(DATA, name)
         played.load_hippocampus_label(DATA, name, volume, make_segmentation)

@@ -103,8 +103,8 @@ class FolderRun:
         stamp = file_stamp(self.output / RESULTS)
         if stamp is None or stamp == self._stamp:
             return False
+        self._stamp = stamp  # first: what cannot be read is told once
         self.results = read_results(self.output)
-        self._stamp = stamp
         return True
 
     def stop(self) -> None:
