@@ -19,6 +19,8 @@ from MedSegTrainerLib.cache_folder import (
     SUMS,
     SharedFolder,
     clear,
+    clear_entries,
+    entry_sizes,
     hold,
     is_whole,
     mark_used,
@@ -195,6 +197,16 @@ class TestOnlyItsOwn:
         (tmp_path / "file").write_text("")
         with pytest.raises(StorageError, match="file"):
             SharedFolder(tmp_path / "file", LARGE).open()
+
+
+def test_size_and_clearing_come_in_pieces(shared: SharedFolder) -> None:
+    """For a panel that must not stand still."""
+    paths = [stored(shared, number) for number in range(3)]
+    sizes = list(entry_sizes(shared.path))
+    assert len(sizes) == 3 and sum(sizes) == size_of(shared.path)
+    pieces = clear_entries(shared.path)
+    assert next(pieces) > 0 and sum(path.exists() for path in paths) == 2
+    assert sum(pieces) > 0 and size_of(shared.path) == 0
 
 
 def test_half_an_entry_of_a_process_that_died_goes_when_it_is_old(shared: SharedFolder) -> None:
