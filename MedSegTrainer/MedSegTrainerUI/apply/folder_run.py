@@ -120,7 +120,7 @@ class FolderRun:
         failed = sum(bool(case.error) for case in self.results)
         done = len(self.results) - failed
         if self.stopping or outcome.get("kind") == "stopped":
-            text = _("Stopped. {done} are segmented; Apply to all goes on with the others.")
+            text = _("Stopped: {done} segmented. Apply to all goes on with the others.")
             return text.format(done=done), "note"
         if failed and outcome.get("kind") in ("failed", "finished"):
             text = _("{done} segmented, {failed} not: the table says why. The others are in {folder}.")

@@ -1873,8 +1873,8 @@
 <context>
     <name>apply.folder_run</name>
     <message>
-        <source>Stopped. {done} are segmented; Apply to all goes on with the others.</source>
-        <translation>Angehalten. {done} sind segmentiert; &apos;Auf alle anwenden&apos; macht mit den anderen weiter.</translation>
+        <source>Stopped: {done} segmented. Apply to all goes on with the others.</source>
+        <translation>Angehalten: {done} segmentiert. &apos;Auf alle anwenden&apos; macht mit den anderen weiter.</translation>
     </message>
     <message>
         <source>{done} segmented, {failed} not: the table says why. The others are in {folder}.</source>
@@ -1972,6 +1972,10 @@
     <message>
         <source>Segments all of them, one after the other. You can go on working meanwhile.</source>
         <translation>Segmentiert sie alle nacheinander. Man kann derweil weiterarbeiten.</translation>
+    </message>
+    <message>
+        <source>The {count} worst of {all} are shown; results.csv in the folder has all of them.</source>
+        <translation>Gezeigt werden die {count} schlechtesten von {all}; alle stehen in results.csv im Ordner.</translation>
     </message>
     <message>
         <source>Volumes in millilitres and mean intensities of all segments, in a table of the scene: loads one result after the other.</source>

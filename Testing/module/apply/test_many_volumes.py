@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -200,7 +201,7 @@ class TestFolder:
         assert panel.folder.stop_requested() == "now" and not many.ui.stopButton.enabled
         assert many.ui.manyProgressBar.format == "stopping"
         finish(many, panel, Stopped(message="Stopped after 1 of 4.", how="now"))
-        assert told(many) == "Stopped. 1 are segmented; Apply to all goes on with the others."
+        assert told(many) == "Stopped: 1 segmented. Apply to all goes on with the others."
         assert table(many.ui.casesTable) == [["p1", "0.91", "probably good"]] and many.ui.applyAllButton.enabled
         first = panel.folder
         many.ui.applyAllButton.click()
@@ -255,6 +256,19 @@ class TestFolder:
             output = play(panel, list(DICE))
             finish(many, panel)
         assert len(panel.jobs.all()) == folder_run.FINISHED_KEPT + 1 and (output / "p1.seg.nrrd").exists()
+
+    def test_of_thousands_of_results_the_worst_are_shown_at_once(self, section, many, folder, panel):
+        start(section, folder)
+        output = folder_run.Path(panel.folder.read_document()["config"]["output_dir"])
+        classes = [ClassResult(name=f"class {number}", likely_dice=0.5) for number in range(10)]
+        cases = [CaseResult(name=f"case {n:04d}", likely_dice=n / 4000, classes=classes) for n in range(3000)]
+        write_results(output, cases)
+        many.run.read()
+        began = time.thread_time()
+        section.refresh()
+        assert time.thread_time() - began < 0.05
+        assert many.ui.casesTable.rowCount == 100 and many.ui.casesTable.item(0, 0).text() == "case 0000"
+        assert "of 3000; results.csv" in many.ui.moreLabel.text and not many.ui.moreLabel.isHidden()
 
     def test_a_result_that_is_gone_is_told(self, section, many, folder, panel):
         start(section, folder)
