@@ -439,3 +439,16 @@ def test_pictures(section, many, folder, panel, screenshot):
     finish(many, panel, Failed(message="1 of 4 images were not segmented", error="DataError", exit_code=1))
     many.ui.casesTable.cellClicked(1, 0)
     picture("many-results")
+
+
+def test_a_saved_scene_has_the_choice(scene, request, folder, tmp_path):
+    qt.QSettings().setValue("MedSegTrainer/Folder", str(tmp_path / "home"))
+    panel = request.getfixturevalue("module_widget").panel
+    many = panel.apply.many
+    many.ui.folderPathLineEdit.setCurrentPath(str(folder))
+    assert panel.parameters.manyFolder == str(folder)
+    slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    scene.Clear()
+    assert panel.parameters.manyFolder == ""
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    assert panel.parameters.manyFolder == str(folder) == many.ui.folderPathLineEdit.currentPath
