@@ -139,9 +139,7 @@ class ManyVolumes:
         if results is not self._shown:
             self._shown = results
             self._cells.fill(case_rows(results[:MOST_SHOWN]), 3)
-            more = _(
-                "The {count} worst of {all} are shown; results.csv in the folder has all of them."
-            )
+            more = _("The {count} worst of {all} are shown; results.csv in the folder has all of them.")
             ui.moreLabel.text = more.format(count=MOST_SHOWN, all=len(results))
             ui.moreLabel.visible = len(results) > MOST_SHOWN
         allow(ui.allStatisticsButton, self._why_no_statistics(), _(

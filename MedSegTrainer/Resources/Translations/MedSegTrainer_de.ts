@@ -1935,12 +1935,12 @@
         <translation>vermutlich gut</translation>
     </message>
     <message>
-        <source>How good it is, nobody knows: the model was made by an earlier version, or no case was held out when it was trained.</source>
-        <translation>Wie gut es ist, weiß niemand: Das Modell stammt von einer früheren Version, oder beim Training wurde kein Fall zurückgehalten.</translation>
-    </message>
-    <message>
         <source>The Dice that is expected of what the model drew, and where it lies in 9 of 10 cases: {text}</source>
         <translation>Der Dice, der von der Zeichnung des Modells zu erwarten ist, und wo er in 9 von 10 Fällen liegt: {text}</translation>
+    </message>
+    <message>
+        <source>How good it is, nobody knows: the model was made by an earlier version, or no case was held out when it was trained.</source>
+        <translation>Wie gut es ist, weiß niemand: Das Modell stammt von einer früheren Version, oder beim Training wurde kein Fall zurückgehalten.</translation>
     </message>
 </context>
 <context>
