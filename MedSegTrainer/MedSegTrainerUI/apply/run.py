@@ -114,11 +114,11 @@ class ApplyRun:
         stamp = file_stamp(self.results / RESULTS)
         if stamp is None or stamp == self._stamp or not self._nodes:
             return False
+        self._stamp = stamp  # first: what cannot be read is told once
         for case in read_results(self.results):
             node = self._nodes.get(case.name)
             if node is not None and node.GetScene() is not None:
                 remember_likely(node, case)
-        self._stamp = stamp
         return True
 
     def cancel(self) -> None:
