@@ -194,7 +194,13 @@ class LossConfig:
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     loss_type: LossName = setting("auto", "Loss function.")
-    smooth: float = setting(1.0, "Added to numerator and denominator of the Dice term.", minimum=0, maximum=1e6)
+    smooth: float = setting(
+        1e-5,
+        "Added to numerator and denominator of the Dice term. With 1 and more, patches that lack a rare class push it "
+        "away for good.",
+        minimum=0,
+        maximum=1e6,
+    )
     alpha: float | list[float] = setting(
         0.25,
         "Weight of the focal term: one number, or one a class, background first.",

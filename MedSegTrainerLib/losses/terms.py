@@ -25,7 +25,9 @@ def dice_term(sums: ClassSums, smooth: float) -> torch.Tensor:
     """1 - Dice, averaged over the classes without background that somebody looked for in the sample.
 
     Dice = (2 |X and Y| + smooth) / (|X| + |Y| + smooth), with softmax probabilities for X
-    (training guide, "Dice Loss"; Milletari et al. 2016). Like MONAI's DiceLoss without background.
+    (training guide, "Dice Loss"; Milletari et al. 2016). Like MONAI's DiceLoss without background. Where a sample lacks
+    a class this is smooth / (|X| + smooth), whose gradient pushes the class away until |X| is far below ``smooth``
+    voxels: with a small one, as by default here and in nnU-Net, that is next to nothing.
     """
     assert sums.overlap is not None and sums.predicted is not None
     smooth = max(smooth, SMALLEST_SMOOTH)

@@ -71,7 +71,7 @@ class TestAgainstMonai:
     @pytest.mark.parametrize("weights", [None, WEIGHTS])
     def test_combined_is_the_mean_over_samples(self, weights: list[float] | None) -> None:
         logits, target = logits_and_target(batch=3)
-        config = LossConfig(loss_type="combined", dice_weight=0.7, ce_weight=0.4, class_weights=weights)
+        config = LossConfig(loss_type="combined", smooth=1.0, dice_weight=0.7, ce_weight=0.4, class_weights=weights)
         loss = build_loss(config, 4, CPU)([logits], target)
         given = None if weights is None else torch.tensor(weights)
         both = DiceCELoss(
@@ -105,7 +105,7 @@ class TestByHand:
     def test_dice(self) -> None:
         """Two voxels of class 1 and one of background: (2 * 1.4 + 1) / (1.5 + 2 + 1)."""
         logits = logits_of([[0.2, 0.8], [0.4, 0.6], [0.9, 0.1]])
-        assert float(one_term("dice", 2)([logits], torch.tensor([[1, 1, 0]]))) == pytest.approx(1 - 3.8 / 4.5)
+        assert float(one_term("dice", 2, smooth=1.0)([logits], torch.tensor([[1, 1, 0]]))) == pytest.approx(1 - 3.8 / 4.5)
 
     def test_dice_is_the_mean_over_samples_and_classes(self) -> None:
         logits = torch.cat(
@@ -113,8 +113,18 @@ class TestByHand:
         )
         first = (2 * 0.7 + 1) / (0.8 + 1 + 1), (2 * 0.4 + 1) / (0.5 + 1 + 1)
         second = 1 / (0.5 + 1), (2 * 0.5 + 1) / (0.6 + 1 + 1)  # the second sample has no class 1
-        loss = one_term("dice", 3)([logits], torch.tensor([[1, 2], [2, 0]]))
+        loss = one_term("dice", 3, smooth=1.0)([logits], torch.tensor([[1, 2], [2, 0]]))
         assert float(loss) == pytest.approx(1 - (sum(first) + sum(second)) / 4)
+
+    def test_a_sample_that_lacks_a_class_does_not_push_it_away(self) -> None:
+        """With a smooth of 1, small classes that few patches show never came: larynx and oesophagus of head-neck."""
+        pushes = []
+        for smooth in (1.0, LossConfig().smooth):
+            logits = logits_of([[0.9, 0.1]] * 40).requires_grad_()
+            one_term("dice", 2, smooth=smooth)([logits], torch.zeros((1, 40), dtype=torch.int64)).backward()
+            assert logits.grad is not None
+            pushes.append(float(logits.grad[:, 1].abs().sum()))
+        assert pushes[1] < 1e-4 * pushes[0]
 
     def test_cross_entropy(self) -> None:
         logits, target = logits_of([[0.2, 0.8], [0.4, 0.6], [0.9, 0.1]]), torch.tensor([[1, 0, 0]])
