@@ -129,6 +129,8 @@ def hold(path: Path) -> None:
     """For the next hour the entry is not taken from this process."""
     with suppress(OSError):
         marker = path / IN_USE
+        if path.is_symlink() or marker.is_symlink():
+            return
         if not marker.exists():
             marker.touch()
         elif time.time() - marker.stat().st_mtime > MARKED_SECONDS:

@@ -123,10 +123,7 @@ class Best:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """How good a training made the model that it began as; ``start`` is that model as it came, ``best`` the best epoch.
-
-    Each is {'val_dice': mean Dice, 'dice': {class: Dice}, 'cases': [...]}, on the same held-out cases.
-    """
+    """The model as it came (``start``) and the best epoch, on the same held-out cases; each as in ``model.json``."""
 
     message: str
     start: dict[str, Any]

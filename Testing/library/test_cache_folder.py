@@ -183,7 +183,8 @@ class TestOnlyItsOwn:
         whole = stored(shared, 1)
         link = shared.entry("scans", key(2))
         link.symlink_to(whole, target_is_directory=True)
-        assert not is_whole(link)
+        hold(link)
+        assert not is_whole(link) and not (whole / IN_USE).exists()
         with pytest.raises(StorageError, match="Remove it"):
             shared.store(link, writing())
         assert link.is_symlink() and not list(link.parent.glob(".tmp*"))
