@@ -20,6 +20,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from MedSegTrainerLib import atomic
@@ -153,7 +154,12 @@ def discard(path: Path) -> bool:
 
 def size_of(folder: Path) -> int:
     """Bytes of what jobs wrote into a shared folder; 0 where there is none."""
-    return sum(map(_bytes_in, [*_entries(folder), *_abandoned(folder)]))
+    return sum(entry_sizes(folder))
+
+
+def entry_sizes(folder: Path) -> Iterator[int]:
+    """Bytes of each entry of a shared folder, also of those that processes which died left half-written."""
+    yield from map(_bytes_in, chain(_entries(folder), _abandoned(folder)))
 
 
 def clear(folder: Path) -> int:
@@ -162,14 +168,18 @@ def clear(folder: Path) -> int:
     A job that works makes again what it misses. What the system does not let go, as Windows does with files that are
     looked at, stays, and so does everything that no job wrote.
     """
-    freed = 0
+    return sum(clear_entries(folder))
+
+
+def clear_entries(folder: Path) -> Iterator[int]:
+    """``clear``, an entry a step: yields the bytes that were freed."""
     for path in _entries(folder):
         size = _bytes_in(path)
-        freed += size if discard(path) else 0
+        yield size if discard(path) else 0
     for path in _abandoned(folder):
-        freed += _bytes_in(path)
+        size = _bytes_in(path)
         _delete_files(path)
-    return freed
+        yield size
 
 
 def _entries(folder: Path) -> Iterator[Path]:

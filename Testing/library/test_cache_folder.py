@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ from MedSegTrainerLib.cache_folder import (
     SUMS,
     SharedFolder,
     clear,
+    clear_entries,
+    entry_sizes,
     hold,
     is_whole,
     mark_used,
@@ -88,6 +91,11 @@ def test_a_damaged_entry_is_none_and_is_replaced(shared: SharedFolder, damage: s
     assert not is_whole(path)
     stored(shared, 1, b"z" * 500)
     assert is_whole(path) and content.read_bytes() == b"z" * 500
+
+
+def test_it_goes_to_the_processes_that_train_together(shared: SharedFolder) -> None:
+    copy = pickle.loads(pickle.dumps(shared))
+    assert (copy.path, copy.most_bytes) == (shared.path, LARGE) and is_whole(stored(copy, 1))
 
 
 def test_one_that_is_whole_stays(shared: SharedFolder) -> None:
@@ -195,6 +203,16 @@ class TestOnlyItsOwn:
         (tmp_path / "file").write_text("")
         with pytest.raises(StorageError, match="file"):
             SharedFolder(tmp_path / "file", LARGE).open()
+
+
+def test_size_and_clearing_come_in_pieces(shared: SharedFolder) -> None:
+    """For a panel that must not stand still."""
+    paths = [stored(shared, number) for number in range(3)]
+    sizes = list(entry_sizes(shared.path))
+    assert len(sizes) == 3 and sum(sizes) == size_of(shared.path)
+    pieces = clear_entries(shared.path)
+    assert next(pieces) > 0 and sum(path.exists() for path in paths) == 2
+    assert sum(pieces) > 0 and size_of(shared.path) == 0
 
 
 def test_half_an_entry_of_a_process_that_died_goes_when_it_is_old(shared: SharedFolder) -> None:

@@ -92,9 +92,6 @@ class SegmentStatisticsLogic:
                 column.InsertNextValue(float("nan") if value is None else value)
             table.AddColumn(column)
 
-    def showTable(self, table: Any) -> None:
-        slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpTableView)
-
     def _is_enabled(self, plugin: str) -> bool:
         return bool(self._parameters.GetParameter(f"{plugin}.enabled") == "True")
 

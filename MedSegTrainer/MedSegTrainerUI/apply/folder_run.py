@@ -103,8 +103,8 @@ class FolderRun:
         stamp = file_stamp(self.output / RESULTS)
         if stamp is None or stamp == self._stamp:
             return False
+        self._stamp = stamp  # first: what cannot be read is told once
         self.results = read_results(self.output)
-        self._stamp = stamp
         return True
 
     def stop(self) -> None:
@@ -120,7 +120,7 @@ class FolderRun:
         failed = sum(bool(case.error) for case in self.results)
         done = len(self.results) - failed
         if self.stopping or outcome.get("kind") == "stopped":
-            text = _("Stopped. {done} are segmented; Apply to all goes on with the others.")
+            text = _("Stopped: {done} segmented. Apply to all goes on with the others.")
             return text.format(done=done), "note"
         if failed and outcome.get("kind") in ("failed", "finished"):
             text = _("{done} segmented, {failed} not: the table says why. The others are in {folder}.")

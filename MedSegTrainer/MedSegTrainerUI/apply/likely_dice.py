@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.files.json_input import parse_json
 from MedSegTrainerLib.results_file import LOOK_BELOW, CaseResult, ClassResult, case_from_json
-from MedSegTrainerUI.shared.tables import DOT_COLORS, Cell
+from MedSegTrainerUI.shared.tables import DOT_COLORS, Cell, format_ml
 from MedSegTrainerUI.slicer_types import SegmentationNode
 
 ATTRIBUTE = "MedSegTrainer.likelyDice"
@@ -79,16 +79,17 @@ def interval_text(one: CaseResult | ClassResult) -> str:
 
 
 def likely_tip(one: CaseResult | ClassResult) -> str:
-    """The numbers with their intervals, a class a line."""
-    if one.likely_dice is None:
-        return _(
-            "How good it is, nobody knows: the model was made by an earlier version, or no case was held out when it "
-            "was trained."
-        )
+    """The numbers with their intervals; of a case also how large each class is, a class a line."""
     text = _("The Dice that is expected of what the model drew, and where it lies in 9 of 10 cases: {text}")
-    lines = [text.format(text=interval_text(one))]
-    if isinstance(one, CaseResult):
-        lines += [f"{item.name}: {interval_text(item)}" for item in one.classes if item.likely_dice is not None]
+    unknown = _(
+        "How good it is, nobody knows: the model was made by an earlier version, or no case was held out when it "
+        "was trained."
+    )
+    lines = [unknown if one.likely_dice is None else text.format(text=interval_text(one))]
+    for item in one.classes if isinstance(one, CaseResult) else ():
+        ml = "" if item.volume_ml is None else f"{format_ml(item.volume_ml)} ml"
+        if facts := ", ".join(filter(None, (interval_text(item), ml))):
+            lines.append(f"{item.name}: {facts}")
     return "\n".join(lines)
 
 

@@ -29,6 +29,7 @@ from MedSegTrainerUI.shared.tables import ChangedCells, prepare
 BESIDE = "segmentations"  # the folder for the results, beside the images
 FOLDER, DICOM = "folder", "dicom"
 FORMATS = ("seg.nrrd", "nii.gz")
+MOST_SHOWN = 100  # rows: a table of thousands takes long to fill
 
 
 class ApplyingSection(ResultSection, Protocol):
@@ -56,6 +57,7 @@ class ManyVolumes:
         self._followed = False  # whether the end of the run is still to be told
         self._loaded: dict[str, LoadedCase] = {}
         self._statistics: StatisticsRun | None = None
+        self._shown: object = None  # the results that the table has
         self._restoring = False
         self.series = SeriesChooser(self.ui, self.refresh)
         self._connect()
@@ -132,9 +134,14 @@ class ManyVolumes:
     def _show_run(self) -> None:
         ui, run = self.ui, self.run
         ui.manyProgressBar.visible = ui.stopButton.visible = self.working
-        rows = case_rows(run.results) if run is not None else []
-        ui.casesTable.visible = ui.allStatisticsButton.visible = ui.showFolderButton.visible = bool(rows)
-        self._cells.fill(rows, 3)
+        results = run.results if run is not None else []
+        ui.casesTable.visible = ui.allStatisticsButton.visible = ui.showFolderButton.visible = bool(results)
+        if results is not self._shown:
+            self._shown = results
+            self._cells.fill(case_rows(results[:MOST_SHOWN]), 3)
+            more = _("The {count} worst of {all} are shown; results.csv in the folder has all of them.")
+            ui.moreLabel.text = more.format(count=MOST_SHOWN, all=len(results))
+            ui.moreLabel.visible = len(results) > MOST_SHOWN
         allow(ui.allStatisticsButton, self._why_no_statistics(), _(
             "Volumes in millilitres and mean intensities of all segments, in a table of the scene: loads one result "
             "after the other."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import slicer
@@ -39,7 +40,7 @@ def add_statistics(table: Node, name: str, segmentation: SegmentationNode, volum
     Columns are those of Segment Statistics: sizes of the label map, and intensities of the volume in it. Surfaces are
     not measured, since making them takes long.
     """
-    logic = _logic()
+    logic = _logic_class()()
     parameters = logic.getParameterNode()
     try:
         parameters.SetParameter("Segmentation", segmentation.GetID())
@@ -58,43 +59,53 @@ def show_table(table: Node) -> None:
     """In the views, where there are any; the layout becomes one with a table."""
     layouts = slicer.app.layoutManager()
     if layouts is not None:
-        _logic_class()().showTable(table)
+        layouts.setLayout(slicer.modules.tables.logic().GetLayoutWithTable(layouts.layout))
+        application = slicer.app.applicationLogic()
+        application.GetSelectionNode().SetActiveTableID(table.GetID())
+        application.PropagateTableSelection()
 
 
 def _append(table: Node, name: str, rows: Any) -> int:
-    content, count = table.GetTable(), rows.GetNumberOfRows()
+    """Adds the rows of a vtkTable; columns that only one of both has are empty in the others' rows."""
+    content, count = table.GetTable(), int(rows.GetNumberOfRows())
     before = content.GetNumberOfRows()
     changed = table.StartModify()
-    columns = [rows.GetColumn(index) for index in range(rows.GetNumberOfColumns())]
-    _column(content, RESULT_COLUMN, vtk.vtkStringArray, before)
-    for column in columns:
-        _column(content, column.GetName(), type(column), before)
-    for row in range(count):
-        content.InsertNextBlankRow()
-        content.SetValueByName(before + row, RESULT_COLUMN, vtk.vtkVariant(name))
-        for column in columns:
-            content.SetValueByName(before + row, column.GetName(), rows.GetValueByName(row, column.GetName()))
+    _add_column(content, RESULT_COLUMN, vtk.vtkStringArray(), before)
+    for source in (rows.GetColumn(index) for index in range(rows.GetNumberOfColumns())):
+        if content.GetColumnByName(source.GetName()) is None:
+            column = source.NewInstance()
+            column.SetNumberOfComponents(source.GetNumberOfComponents())
+            _add_column(content, source.GetName(), column, before)
+    for index in range(content.GetNumberOfColumns()):
+        column = content.GetColumn(index)
+        source = rows.GetColumnByName(column.GetName())
+        for row in range(count):
+            if source is not None:
+                column.InsertNextTuple(row, source)
+            else:
+                _insert(column, name if column.GetName() == RESULT_COLUMN else "")
     table.SetUseColumnTitleAsColumnHeader(False)
     table.SetLocked(True)
     table.Modified()
     table.EndModify(changed)
-    return int(count)
+    return count
 
 
-def _column(content: Any, name: str, kind: Callable[[], Any], rows: int) -> None:
-    """Adds a column where it is not there; rows of before have no value in it."""
-    if content.GetColumnByName(name) is not None:
+def _add_column(content: Any, name: str, column: Any, rows: int) -> None:
+    if content.GetColumnByName(name) is None:
+        column.SetName(name)
+        for _row in range(rows):
+            _insert(column, "")
+        content.AddColumn(column)
+
+
+def _insert(column: Any, text: str) -> None:
+    """A row that has no number."""
+    if not column.IsNumeric():
+        column.InsertNextValue(text)
         return
-    column = kind()
-    column.SetName(name)
-    column.SetNumberOfValues(rows)
-    if column.IsNumeric():
-        column.Fill(float("nan") if column.GetDataType() in (vtk.VTK_FLOAT, vtk.VTK_DOUBLE) else 0)
-    content.AddColumn(column)
-
-
-def _logic() -> Any:
-    return _logic_class()()
+    real = column.GetDataType() in (vtk.VTK_FLOAT, vtk.VTK_DOUBLE)
+    column.InsertNextTuple([math.nan if real else 0] * column.GetNumberOfComponents())
 
 
 def _logic_class() -> Any:

@@ -50,6 +50,7 @@ class NextToLabel:
         self.ui = slicer.util.childWidgetVariables(self.uiWidget)
         section.ui.nextButton.layout().addWidget(self.uiWidget)
         section.ui.nextButton.collapsed = True
+        section.ui.nextButton.connect("contentsCollapsed(bool)", self.onFold)
         self.run: SuggestRun | None = None
         self._followed = False  # whether the end of the run is still to be told
         self.suggestions: list[Suggestion] = []
@@ -99,7 +100,14 @@ class NextToLabel:
 
     # -- showing
 
+    @report_errors
+    def onFold(self, folded: bool) -> None:
+        self.refresh()
+
     def refresh(self) -> None:
+        """Looks through the scene, but not while nobody sees it: a scene can have many segments."""
+        if self._section.ui.nextButton.collapsed:
+            return
         ui, card, cases = self.ui, self._model(), self._cases()
         reason = self._why_not(card, cases)
         ui.suggestLabel.text = reason or _(

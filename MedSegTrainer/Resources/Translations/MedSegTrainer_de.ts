@@ -1844,8 +1844,16 @@
         <translation>{name} ist in Abschnitt 1; was Sie seither verbessert haben, zählt mit.</translation>
     </message>
     <message>
-        <source>{name} was added in section 1: what you looked at counts as drawn.</source>
-        <translation>{name} kam in Abschnitt 1 hinzu: Was Sie angesehen haben, gilt als gezeichnet.</translation>
+        <source>{name} was added in section 1: all of it counts as drawn.</source>
+        <translation>{name} kam in Abschnitt 1 hinzu: Alles gilt als gezeichnet.</translation>
+    </message>
+    <message>
+        <source>{name} was added in section 1. {problem}</source>
+        <translation>{name} kam in Abschnitt 1 hinzu. {problem}</translation>
+    </message>
+    <message>
+        <source>{name} was added in section 1: slices that you have corrected count as drawn, {n} up to now.</source>
+        <translation>{name} kam in Abschnitt 1 hinzu: Schichten, die Sie verbessert haben, gelten als gezeichnet, bisher {n}.</translation>
     </message>
 </context>
 <context>
@@ -1873,8 +1881,8 @@
 <context>
     <name>apply.folder_run</name>
     <message>
-        <source>Stopped. {done} are segmented; Apply to all goes on with the others.</source>
-        <translation>Angehalten. {done} sind segmentiert; &apos;Auf alle anwenden&apos; macht mit den anderen weiter.</translation>
+        <source>Stopped: {done} segmented. Apply to all goes on with the others.</source>
+        <translation>Angehalten: {done} segmentiert. &apos;Auf alle anwenden&apos; macht mit den anderen weiter.</translation>
     </message>
     <message>
         <source>{done} segmented, {failed} not: the table says why. The others are in {folder}.</source>
@@ -1935,12 +1943,12 @@
         <translation>vermutlich gut</translation>
     </message>
     <message>
-        <source>How good it is, nobody knows: the model was made by an earlier version, or no case was held out when it was trained.</source>
-        <translation>Wie gut es ist, weiß niemand: Das Modell stammt von einer früheren Version, oder beim Training wurde kein Fall zurückgehalten.</translation>
-    </message>
-    <message>
         <source>The Dice that is expected of what the model drew, and where it lies in 9 of 10 cases: {text}</source>
         <translation>Der Dice, der von der Zeichnung des Modells zu erwarten ist, und wo er in 9 von 10 Fällen liegt: {text}</translation>
+    </message>
+    <message>
+        <source>How good it is, nobody knows: the model was made by an earlier version, or no case was held out when it was trained.</source>
+        <translation>Wie gut es ist, weiß niemand: Das Modell stammt von einer früheren Version, oder beim Training wurde kein Fall zurückgehalten.</translation>
     </message>
 </context>
 <context>
@@ -1972,6 +1980,10 @@
     <message>
         <source>Segments all of them, one after the other. You can go on working meanwhile.</source>
         <translation>Segmentiert sie alle nacheinander. Man kann derweil weiterarbeiten.</translation>
+    </message>
+    <message>
+        <source>The {count} worst of {all} are shown; results.csv in the folder has all of them.</source>
+        <translation>Gezeigt werden die {count} schlechtesten von {all}; alle stehen in results.csv im Ordner.</translation>
     </message>
     <message>
         <source>Volumes in millilitres and mean intensities of all segments, in a table of the scene: loads one result after the other.</source>
@@ -4339,6 +4351,10 @@
     <message>
         <source>the network is that of the model</source>
         <translation>das Netz ist das des Modells</translation>
+    </message>
+    <message>
+        <source>{count} cases, and those that were held out stay so</source>
+        <translation>{count} Fälle, und die Validierungsfälle bleiben dieselben</translation>
     </message>
     <message>
         <source>{cases}; {chosen}.</source>

@@ -68,6 +68,8 @@ def test_numbers_and_their_interval():
     assert number.text == "0.55" and number.dot == (198, 40, 50) and "probably below" in words.text
     assert "tumor: 0.55 (0.30" in number.tip and "earlier version" in likely_tip(case())
     assert likely_cells(case())[0].dot is None
+    assert "liver: 0.93 (0.90\N{EN DASH}0.95), 1400 ml" in likely_tip(case(0.93, LIVER))
+    assert likely_tip(case(None, ClassResult(name="liver", volume_ml=2.5))).endswith("\nliver: 2.5 ml")
 
 
 def test_the_worst_is_first(scene):

@@ -1,6 +1,8 @@
 """A folder, and series of the DICOM database, applied from section 3; the process is played, its files are real."""
 
 import shutil
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -199,7 +201,7 @@ class TestFolder:
         assert panel.folder.stop_requested() == "now" and not many.ui.stopButton.enabled
         assert many.ui.manyProgressBar.format == "stopping"
         finish(many, panel, Stopped(message="Stopped after 1 of 4.", how="now"))
-        assert told(many) == "Stopped. 1 are segmented; Apply to all goes on with the others."
+        assert told(many) == "Stopped: 1 segmented. Apply to all goes on with the others."
         assert table(many.ui.casesTable) == [["p1", "0.91", "probably good"]] and many.ui.applyAllButton.enabled
         first = panel.folder
         many.ui.applyAllButton.click()
@@ -255,6 +257,19 @@ class TestFolder:
             finish(many, panel)
         assert len(panel.jobs.all()) == folder_run.FINISHED_KEPT + 1 and (output / "p1.seg.nrrd").exists()
 
+    def test_of_thousands_of_results_the_worst_are_shown_at_once(self, section, many, folder, panel):
+        start(section, folder)
+        output = folder_run.Path(panel.folder.read_document()["config"]["output_dir"])
+        classes = [ClassResult(name=f"class {number}", likely_dice=0.5) for number in range(10)]
+        cases = [CaseResult(name=f"case {n:04d}", likely_dice=n / 4000, classes=classes) for n in range(3000)]
+        write_results(output, cases)
+        many.run.read()
+        began = time.thread_time()
+        section.refresh()
+        assert time.thread_time() - began < 0.05
+        assert many.ui.casesTable.rowCount == 100 and many.ui.casesTable.item(0, 0).text() == "case 0000"
+        assert "of 3000; results.csv" in many.ui.moreLabel.text and not many.ui.moreLabel.isHidden()
+
     def test_a_result_that_is_gone_is_told(self, section, many, folder, panel):
         start(section, folder)
         output = play(panel, list(DICE))
@@ -292,15 +307,16 @@ class TestStatistics:
         )
         assert not slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
 
-    def test_without_slicers_module(self, section, many, folder, panel, monkeypatch):
-        import sys
-
-        monkeypatch.setitem(sys.modules, "SegmentStatistics", None)
+    def test_without_slicers_module(self, section, many, folder, panel):
         start(section, folder)
         play(panel, list(DICE))
         finish(many, panel)
         many.ui.allStatisticsButton.click()
-        section.onTimer()
+        module, sys.modules["SegmentStatistics"] = sys.modules["SegmentStatistics"], None
+        try:
+            section.onTimer()
+        finally:
+            sys.modules["SegmentStatistics"] = module
         assert "Segment Statistics is not there" in told(many)
         assert not slicer.util.getNodesByClass("vtkMRMLTableNode")
 
@@ -423,3 +439,16 @@ def test_pictures(section, many, folder, panel, screenshot):
     finish(many, panel, Failed(message="1 of 4 images were not segmented", error="DataError", exit_code=1))
     many.ui.casesTable.cellClicked(1, 0)
     picture("many-results")
+
+
+def test_a_saved_scene_has_the_choice(scene, request, folder, tmp_path):
+    qt.QSettings().setValue("MedSegTrainer/Folder", str(tmp_path / "home"))
+    panel = request.getfixturevalue("module_widget").panel
+    many = panel.apply.many
+    many.ui.folderPathLineEdit.setCurrentPath(str(folder))
+    assert panel.parameters.manyFolder == str(folder)
+    slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    scene.Clear()
+    assert panel.parameters.manyFolder == ""
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    assert panel.parameters.manyFolder == str(folder) == many.ui.folderPathLineEdit.currentPath

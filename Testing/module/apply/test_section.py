@@ -9,10 +9,13 @@ from fake_apply import ApplyPanel
 from MedSegTrainerUI.apply.section import ApplySection
 from MedSegTrainerUI.jobs.job_trash import JobTrash
 from MedSegTrainerUI.parameter_node import Parameters
+from MedSegTrainerUI.scene.label_files import read_layers
+from MedSegTrainerUI.scene.volumes import array_image, write_image
 from tooltips import tooltip
 
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.events import EventLog, Failed, Progress, Stage
+from MedSegTrainerLib.results_file import CaseResult, ClassResult, write_results
 
 
 @pytest.fixture
@@ -263,6 +266,87 @@ class TestRun:
         assert section.ui.applyButton.enabled
         section.onApply()
         assert len(panel.folder.read_document()["config"]["cases"]["T1-of-Ann"]) == 2
+
+
+class TestHowSure:
+    def finish(self, section, panel, dice):
+        """The process writes label maps, and how good they probably are, worst first."""
+        for name in dice:
+            panel.play(name)
+        cases = [
+            CaseResult(
+                name=name, label_map=f"{name}.seg.nrrd", likely_dice=value, low=value - 0.1, high=value + 0.1,
+                classes=[ClassResult(name="liver", likely_dice=0.9, low=0.8, high=0.95),
+                         ClassResult(name="tumor", likely_dice=value, low=value - 0.1, high=value + 0.1)],
+            )
+            for name, value in dice.items()
+        ]  # fmt: skip
+        write_results(panel.folder.path / "results", cases)
+        panel.end()
+        tick(section, 3 + len(dice))
+
+    def test_the_worst_result_is_first_with_words(self, section, panel, make_model, make_volume, pixels):
+        dice = {"one": 0.85, "two": 0.42, "three": 0.95}
+        choose(section, make_model(), *(make_volume(name, pixels + number) for number, name in enumerate(dice)))
+        section.onApply()
+        self.finish(section, panel, dice)
+        table, segments = section.ui.resultsTable, section.ui.shownTable
+        rows = [[table.item(row, column).text() for column in range(3)] for row in range(3)]
+        assert rows == [
+            ["two segmentation", "0.42", "look at this one: tumor probably below 0.5"],
+            ["one segmentation", "0.85", "probably good"],
+            ["three segmentation", "0.95", "probably good"],
+        ]
+        assert "tumor: 0.42 (0.32" in table.item(0, 2).toolTip()
+        table.cellClicked(0, 0)
+        assert section.shown.node().GetName() == "two segmentation"
+        assert [segments.item(row, 2).text() for row in range(2)] == [
+            "0.90 (0.80\N{EN DASH}0.95)", "0.42 (0.32\N{EN DASH}0.52)"
+        ]  # fmt: skip
+
+    def test_what_another_version_wrote_hides_no_result(self, section, panel, make_model, make_volume, pixels):
+        choose(section, make_model(), make_volume("CT", pixels))
+        section.onApply()
+        panel.play("CT")
+        (panel.folder.path / "results" / "results.json").write_text('{"schema_version": 99}')
+        tick(section, 2)
+        assert [node.GetName() for node in segmentations()] == ["CT segmentation"]
+        panel.end()
+        tick(section, 3)
+        assert section.run is None and section.ui.resultsTable.item(0, 2).text() == "not known"
+
+    def test_uncertainty_is_shown_on_request(self, section, panel, make_model, make_volume, pixels, slice_views):
+        volume = make_volume("CT", pixels)
+        choose(section, make_model(), volume)
+        section.onApply()
+        assert panel.folder.read_document()["config"]["uncertainty"] is False
+        self.finish(section, panel, {"CT": 0.9})
+        assert not section.ui.unsureButton.enabled and "tick Uncertainty above" in tooltip(section.ui.unsureButton)
+        section.ui.uncertaintyCheckBox.click()
+        section.onApply()
+        assert panel.folder.read_document()["config"]["uncertainty"] is True
+        stored = read_layers(panel.folder.read_document()["config"]["cases"]["CT"][0])[0]
+        unsure = array_image((stored.array > 0).astype(np.float32))
+        write_image(unsure, stored.ijk_to_ras, panel.folder.path / "results" / "uncertainty" / "CT_entropy.nrrd")
+        self.finish(section, panel, {"CT": 0.9})
+        section.ui.unsureButton.click()
+        map_node = slicer.util.getNode("CT uncertainty")
+        assert set(slice_views.layers().values()) == {(volume.GetID(), map_node.GetID())}
+        assert section.ui.unsureButton.checked
+        section.ui.unsureButton.click()
+        assert set(slice_views.layers().values()) == {(volume.GetID(), None)} and not section.ui.unsureButton.checked
+
+    def test_statistics_of_all_results(self, section, panel, make_model, make_volume, pixels):
+        choose(section, make_model(), *(make_volume(name, pixels + n) for n, name in enumerate(("one", "two"))))
+        section.onApply()
+        self.finish(section, panel, {"one": 0.8, "two": 0.9})
+        section.ui.statisticsButton.click()
+        tick(section, 2)
+        (node,) = slicer.util.getNodesByClass("vtkMRMLTableNode")
+        column = node.GetTable().GetColumnByName("Result")
+        assert [column.GetValue(row) for row in range(4)] == ["one segmentation"] * 2 + ["two segmentation"] * 2
+        assert slicer.util.arrayFromTableColumn(node, "Mean") == pytest.approx([150, 250, 151, 251])
+        assert node.GetName() in message(section)
 
 
 class TestViews:

@@ -86,6 +86,7 @@ def next_(panel, environment):
     opened = []
     panel.data.next.edit = lambda *nodes: opened.append(nodes)
     panel.data.next.opened = opened
+    panel.data.ui.nextButton.collapsed = False
     panel.refresh()
     return panel.data.next
 
@@ -255,6 +256,7 @@ def test_suggestions_are_there_again_after_slicer_was_closed(panel, next_, volum
     opened = []
     again = NextToLabel(panel.data, lambda *nodes: opened.append(nodes))
     panel.data.parameters = Parameters(scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"))
+    panel.data.ui.nextButton.collapsed = False
     again.refresh()
     assert rows(again) == [["CT", "axial 4", "the model is unsure about the liver here"]] and not again.working
     again.ui.suggestionsTable.cellClicked(0, 0)
