@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
-from scipy import stats
+from scipy.special import stdtrit
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import ModelError
@@ -109,7 +109,7 @@ class _Line:
         middle = self.mean[1] + self.slope * away
         if self.count == 1:
             return middle, -math.inf, math.inf
-        reach = float(stats.t.ppf((1 + COVERAGE) / 2, self.count - 1)) * self.spread
+        reach = float(stdtrit(self.count - 1, (1 + COVERAGE) / 2)) * self.spread
         known, own = (self.spread / SLOPE_SPREAD) ** 2 + self.sum_squares, 1 + 1 / self.count
         steep = reach**2 - self.slope**2 * known
         turn = self.slope * known * math.sqrt(own / steep) if steep > 0 else math.inf
