@@ -46,7 +46,7 @@ def changed_part(row: CaseRow) -> Part | None:
 
 def compare(row: CaseRow) -> Iterator[int]:
     """What ``changed_part`` does, in steps: yields the voxels of each; none where it is known. Where the segments are
-    changed between two steps, it begins again with the next call."""
+    changed between two steps, it begins again."""
     key = result_state(row)
     while key not in _known:
         boxes: list[Part] = []
