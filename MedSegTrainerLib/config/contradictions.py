@@ -58,7 +58,7 @@ def _data_problems(data: DataConfig) -> list[str]:
     if data.ignore_label == 0:
         problems.append("data.ignore_label = 0: 0 is background. Give voxels that nobody labelled another value.")
     if data.cache_dir and ("\0" in data.cache_dir or not Path(data.cache_dir).is_absolute()):
-        problems.append(f"data.cache_dir = {shortened(data.cache_dir)!r}: give the whole path of the folder.")
+        problems.append(f"data.cache_dir = {shortened(data.cache_dir)}: give the whole path of the folder.")
     for name, length in (("spacing", 3), ("patch_size", 3)):
         value = getattr(data, name)
         if value != "auto" and len(value) != length:

@@ -4,7 +4,8 @@ Two numbers a class, of which the mean is taken. The Dice between its label maps
 where the training mirrored and with a little noise, as the training adds it (pairwise Dice between predictions: Roy et
 al., NeuroImage 2019; the robust baseline of arXiv 2406.03323). And the soft Dice of its probabilities with their own
 label map, which costs nothing. Sums are taken over the windows as they go through the network, so that no further
-volume is held; where windows overlap a voxel counts as often as it is seen, and windows of one single value count once.
+volume is held; where windows overlap a voxel counts as often as it is seen. Windows in which the network finds nothing
+are not looked at again and count nowhere: a larger field of view changes nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ class Agreement:
 
         def watched(windows: torch.Tensor) -> torch.Tensor:
             logits = network(windows)
-            self.add(logits, self.mirrored.undo(network(self.mirrored.apply(noisy(windows)))))
+            found = self._find_something(logits)
+            if bool(found.any()):
+                again = self.mirrored.apply(noisy(windows[found]))
+                self.add(logits[found], self.mirrored.undo(network(again)))
             return logits
 
         return watched
@@ -59,6 +63,12 @@ class Agreement:
         soft = torch.where(first > 0, 2 * inside / (first + probability).clamp(min=1e-9), 0)
         means = ((pairwise + soft) / 2).tolist()
         return [mean if found else None for mean, found in zip(means, (first + second).tolist(), strict=True)]
+
+    def _find_something(self, logits: torch.Tensor) -> torch.Tensor:
+        """Whether any class is in each window."""
+        if self.overlapping:
+            return (logits > 0).flatten(1).any(dim=1)
+        return (logits[:, 1:].amax(dim=1) > logits[:, 0]).flatten(1).any(dim=1)
 
     def _seen(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Where each class is, and its probability: (classes, voxels)."""

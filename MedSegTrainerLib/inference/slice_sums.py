@@ -1,16 +1,17 @@
-"""How unsure a prediction is of each class in each slice along each axis, added up as its planes come."""
+"""How much of each slice along each axis is probably wrong, class by class, added up as the planes of a result come."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import torch
 
 
 class SliceSums:
-    """``along[axis]`` (classes, slices): the entropy of each class against all else in bits, added up over the voxels
-    of a slice across that axis (z, y, x) of the canonical array."""
+    """``along[axis]`` (classes, slices): voxels of a slice across that axis (z, y, x) of the canonical array that are
+    expected to be wrong about a class, if its probabilities are right: the sum of the smaller one of p and 1 - p.
+
+    In place of entropy, which a large background with small probabilities outweighs.
+    """
 
     def __init__(self, classes: int, shape: tuple[int, int, int]) -> None:
         self.along = [np.zeros((classes, length)) for length in shape]
@@ -18,12 +19,7 @@ class SliceSums:
     def add(self, first: int, p: torch.Tensor) -> None:
         """Probabilities (classes, planes, y, x) of the planes from ``first`` on."""
         for index, of_class in enumerate(p):  # class by class: less memory than all at once
-            entropy = binary_entropy(of_class).double()
-            self.along[0][index, first : first + len(entropy)] += entropy.sum(dim=(1, 2)).cpu().numpy()
-            self.along[1][index] += entropy.sum(dim=(0, 2)).cpu().numpy()
-            self.along[2][index] += entropy.sum(dim=(0, 1)).cpu().numpy()
-
-
-def binary_entropy(p: torch.Tensor) -> torch.Tensor:
-    """Of being there with probability p or not, in bits: 0 where p is 0 or 1."""
-    return -(torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p)) / math.log(2)
+            wrong = torch.minimum(of_class, 1 - of_class).double()
+            self.along[0][index, first : first + len(wrong)] += wrong.sum(dim=(1, 2)).cpu().numpy()
+            self.along[1][index] += wrong.sum(dim=(0, 2)).cpu().numpy()
+            self.along[2][index] += wrong.sum(dim=(0, 1)).cpu().numpy()

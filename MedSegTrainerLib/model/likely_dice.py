@@ -1,9 +1,10 @@
 """How good a label map probably is, told by how far looks at its image agree, as the held-out cases of a model taught.
 
 Of each held-out case and class the model keeps a pair: the agreement (``inference.agreement``) and the true Dice. On
-the scale of log-odds a line is fitted to them, whose slope is drawn to 1, as few cases cannot tell it; the interval is
-that of the next case of a Bayesian linear regression (Gelman et al., Bayesian Data Analysis, 3rd edition, section
-14.2), so it is wide where cases are few, and wider where an image agrees less than any of them.
+the scale of log-odds a line is fitted to them, whose slope is drawn to ``SLOPE``, as cases that are all good cannot
+tell it: looks share errors, so that the Dice falls faster than their agreement. The interval is that of the next case
+of a Bayesian linear regression (Gelman et al., Bayesian Data Analysis, 3rd edition, section 14.2): it is wide where
+cases are few, and wider where an image agrees less than any of them.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from MedSegTrainerLib.errors import ModelError
 
 SCHEMA_VERSION = 1
 COVERAGE = 0.9
-SLOPE, SLOPE_SPREAD = 1.0, 0.5  # of the line before any case was seen: mean and standard deviation
+SLOPE, SLOPE_SPREAD = 1.5, 0.5  # of the line before any case was seen: mean and standard deviation, as measured
 LEAST_SPREAD = 0.1  # of cases about the line, in log-odds: alike by chance
 LOWEST, HIGHEST = 0.01, 0.995  # Dice and agreements beyond tell nothing more
-UNLIKE_LOWER, UNLIKE_WIDER = 0.3, 0.5  # of images unlike the training: log-odds, and share of the way to the bound
+UNLIKE_LOWER, UNLIKE_WIDER = 0.1, 0.5  # of images unlike the training: log-odds, and share of the way to the bound
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 
 

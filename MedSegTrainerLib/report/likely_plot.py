@@ -44,7 +44,7 @@ def told_and_measured(document: Mapping[str, Any]) -> list[Told]:
 def draw_likely(told: list[Told], colors: Mapping[str, str]) -> str:
     """An ``<svg>``: likely Dice with its interval from left to right, true Dice from below to above; on the broken line
     both are the same."""
-    figure = Figure(figsize=(SIDE + 1.6, SIDE), layout="constrained")
+    figure = Figure(figsize=(SIDE + 1.6, SIDE), layout="compressed")
     FigureCanvasSVG(figure)
     ax = figure.subplots()
     lowest = max(0.0, min(min(one.likely, one.dice) for one in told) - 0.08)

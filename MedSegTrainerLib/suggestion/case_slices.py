@@ -37,9 +37,9 @@ class SliceAxis:
 
 @dataclass(frozen=True, kw_only=True)
 class CaseSlices:
-    """Of n slices. entropy (n,): mean over the voxels of a slice. unsure (classes, n): the same of each class against
-    all else, in bits. voxels (classes, n): predicted. drawn (n,): whether somebody has drawn the slice. unlike: in what
-    the image is unlike those of the training."""
+    """Of n slices. entropy (n,): mean over the voxels of a slice. unsure (classes, n): share of the slice that is
+    expected to be wrong about a class. voxels (classes, n): predicted. drawn (n,): whether somebody has drawn the
+    slice. unlike: in what the image is unlike those of the training."""
 
     name: str
     axis: SliceAxis

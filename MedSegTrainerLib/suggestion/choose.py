@@ -21,7 +21,8 @@ WITHOUT_FOREGROUND = "entropy"  # what is ranked by where the model sees nothing
 @dataclass(frozen=True, kw_only=True)
 class Pick:
     """A slice of ``cases[case]``. class_index: of the class that it was chosen for, or that is meant by it; None where
-    there is none. score: mean entropy of the slice, of that class where it was chosen for one."""
+    there is none. score: where it was chosen for a class the share of the slice that is expected to be wrong about it,
+    else the mean entropy of the slice."""
 
     case: int
     slice: int

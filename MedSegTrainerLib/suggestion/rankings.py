@@ -1,8 +1,9 @@
 """Scores of slices, by which the next one to draw is chosen: at random, by entropy, or class by class with noise.
 
 Class by class follows ClaSP PE (arXiv:2601.13677): each class has its turn, and the logarithm of a score gets Gumbel
-noise of scale 1 / beta (as PowerBALD, arXiv:2101.03552), so that early rounds explore and late ones exploit. Here beta
-doubles with each training that the model went through before.
+noise of scale 1 / beta (as PowerBALD, arXiv:2101.03552), so that early rounds explore and late ones exploit. Unlike
+there, the score is the area that is expected to be wrong (``SliceSums``), not entropy, and beta doubles with each
+training that the model went through before.
 """
 
 from __future__ import annotations
@@ -57,22 +58,22 @@ def mean_entropy(turn: Turn) -> Scores:
 
 
 def class_stratified(turn: Turn) -> Scores:
-    """The slice with the largest area in doubt about the class whose turn it is, after noise."""
+    """The slice with the largest area that is probably wrong about the class whose turn it is, after noise."""
     chosen = class_order(turn.cases)[turn.number % len(turn.cases[0].unsure)]
     beta = FIRST_BETA * 2 ** min(turn.rounds, MOST_ROUNDS)
     scores = []
     for case in turn.cases:
-        area_mm2 = unsure_area(case)[chosen]
+        area_mm2 = wrong_area(case)[chosen]
         noise = turn.generator.gumbel(0, 1 / beta, len(area_mm2))
         scores.append(np.log(np.maximum(area_mm2, NOTHING)) + noise)
     return Scores(of_case=scores, class_index=chosen)
 
 
 def class_order(cases: Sequence[CaseSlices]) -> list[int]:
-    """Indices of the classes, first those about which the model is most in doubt for their size."""
-    in_doubt = sum(unsure_area(case).sum(axis=1) for case in cases)
+    """Indices of the classes, first those of which most is probably wrong for their size."""
+    wrong = sum(wrong_area(case).sum(axis=1) for case in cases)
     predicted = sum(case.voxels.sum(axis=1) * case.axis.voxel_mm2 for case in cases)
-    share = in_doubt / np.maximum(predicted, NOTHING)
+    share = wrong / np.maximum(predicted, NOTHING)
     return [int(index) for index in np.argsort(-share, kind="stable")]
 
 
@@ -81,6 +82,6 @@ def sees_anything(cases: Sequence[CaseSlices]) -> bool:
     return any(bool(case.seen.any()) for case in cases)
 
 
-def unsure_area(case: CaseSlices) -> np.ndarray:
-    """(classes, n): mm2 of a slice in doubt, a voxel counts for its entropy."""
+def wrong_area(case: CaseSlices) -> np.ndarray:
+    """(classes, n): mm2 of a slice that are expected to be wrong."""
     return np.asarray(case.unsure * case.axis.voxels * case.axis.voxel_mm2)

@@ -70,9 +70,11 @@ class TimeBudget:
         """Mean seconds of the steps from ``begin`` to this one, their share of the validations included."""
         return max(self.seconds_trained, SHORTEST_TIME) / max(1, step - self._first_step)
 
-    def steps_to_next_look(self, step: int) -> int:
-        """After how many steps to look at the clock again, at least one."""
-        return max(1, int(LOOK_SECONDS / self.step_seconds(step)))
+    def steps_to_next_look(self, step: int, total_steps: int) -> int:
+        """After how many steps to look at the clock again, at least one; with a budget before the last of the planned
+        ones, which may be far too few."""
+        steps = int(LOOK_SECONDS / self.step_seconds(step))
+        return max(1, steps if self.deadline is None else min(steps, (total_steps - step) // 2))
 
     def total_steps(self, step: int, planned: int) -> int:
         """How many steps there will be in all, ``step`` of which are done: without a budget those that are planned.

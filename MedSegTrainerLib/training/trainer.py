@@ -202,7 +202,7 @@ def _check_progress(session: TrainingSession) -> str | None:
     if ranks.is_first:
         _emit_progress(session)
         stopped = session.folder.stop_requested()
-    pause = session.budget.steps_to_next_look(state.step)
+    pause = session.budget.steps_to_next_look(state.step, state.total_steps)
     state.total_steps, pause, stopped = ranks.broadcast((state.total_steps, pause, stopped))
     session.next_look = state.step + pause
     return stopped

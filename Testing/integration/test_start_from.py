@@ -232,6 +232,7 @@ def test_a_resume_needs_the_model_no_more(
     run_job(killed.path)
     one, other = load_package(whole.path), load_package(killed.path)
     assert one.training == other.training and one.training["lineage"]
+    assert one.metrics["start"] == other.metrics["start"] and one.metrics["best"] == other.metrics["best"]
     assert all(torch.equal(other.weights[name], value) for name, value in one.weights.items())
     run_job(killed.path)  # its report once more, from its last checkpoint
     assert events(killed, "resumed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -90,6 +91,11 @@ def test_a_damaged_entry_is_none_and_is_replaced(shared: SharedFolder, damage: s
     assert not is_whole(path)
     stored(shared, 1, b"z" * 500)
     assert is_whole(path) and content.read_bytes() == b"z" * 500
+
+
+def test_it_goes_to_the_processes_that_train_together(shared: SharedFolder) -> None:
+    copy = pickle.loads(pickle.dumps(shared))
+    assert (copy.path, copy.most_bytes) == (shared.path, LARGE) and is_whole(stored(copy, 1))
 
 
 def test_one_that_is_whole_stays(shared: SharedFolder) -> None:

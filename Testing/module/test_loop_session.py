@@ -15,6 +15,7 @@ import slicer
 
 SHAPE = (24, 32, 32)
 LONGEST_SECONDS = 0.05  # of the processor, for the callbacks of one tick of the timer
+PATIENCE = 20 * played.MINUTE  # for each job, of which the longest takes one on two free cores
 NOBODY = -1  # in label maps, where nobody has labelled
 
 
@@ -49,13 +50,13 @@ class Loop:
     def finish(self, watch: Any, points: int) -> Any:
         """Lets a training go on until its curve has so many points, and keeps its best model."""
         job = self.panel.train.job
-        self.wait_for(lambda: not watch.working or len(watch.validations) >= points, 10 * played.MINUTE)
+        self.wait_for(lambda: not watch.working or len(watch.validations) >= points, PATIENCE)
         job.ui.stopKeepButton.click()
-        self.wait_for(lambda: not watch.working, 5 * played.MINUTE)
+        self.wait_for(lambda: not watch.working, PATIENCE)
         assert watch.folder.model.exists(), job.ui.endingLabel.text
         return watch
 
-    def correct(self, result: Any, volume: Any, truth: np.ndarray, planes: tuple[int, int]) -> None:
+    def correct(self, result: Any, volume: Any, truth: np.ndarray, planes: tuple[int, ...]) -> None:
         """Draws the organ anew in these axial slices, as it really is but for a corner that the model cannot have."""
         segment = result.GetSegmentation().GetSegmentIdBySegmentName("organ")
         mask = slicer.util.arrayFromSegmentBinaryLabelmap(result, segment, volume).copy()
@@ -67,6 +68,25 @@ class Loop:
     def add(self) -> None:
         self.panel.apply.ui.addResultButton.click()
         self.wait_for(lambda: self.panel.apply.adding._row is None)
+
+    def draw_what_is_suggested(self) -> Any:
+        """Section 1, Next to label, for the cases of which two slices are drawn: a suggestion is clicked, and its slice
+        corrected in the segmentation that the Segment Editor is opened on."""
+        data, opened = self.panel.data, []
+        data.next.edit = lambda *nodes: opened.append(nodes)
+        data.ui.nextButton.collapsed = False
+        self.panel.refresh()
+        assert data.next.ui.suggestButton.enabled, data.next.ui.suggestLabel.text
+        data.next.ui.suggestButton.click()
+        self.wait_for(lambda: not data.next.working, PATIENCE)
+        assert data.next.suggestions, data.next.ui.suggestMessageLabel.text
+        data.next.ui.suggestionsTable.cellClicked(0, 0)
+        ((segmentation, volume),) = opened
+        suggestion = data.next.suggestions[0]
+        assert suggestion.axis == "z", "the direction in which these cases are drawn"
+        self.correct(segmentation, volume, np.zeros(SHAPE, bool), (suggestion.slice,))
+        data.look_again()
+        return segmentation
 
     def go_on(self) -> Any:
         """Presses Continue, whichever of the two buttons is called so; what watches the training."""
@@ -125,22 +145,23 @@ def test_it_goes_around_and_around(
     loop.correct(result, volume, organ, (9, 13))
     loop.add()
     table = panel.data.ui.pairsTable
-    assert played.visible_rows(table, 3)[3] == "2 corrected slices: organ" and panel.data.problem() == ""
+    assert played.visible_rows(table, 3)[3] == "2 corrected slices" and panel.data.problem() == ""
     loop.session.open("apply")
-    screenshot(widget.parent, "panel-add-result")
+    screenshot(widget.parent, "loop-add-result")
 
     save_and_load(panel, tmp_path / "in the middle.mrb")
     panel.data.problem()
-    assert played.visible_rows(table, 3)[3] == "2 corrected slices: organ"
+    assert played.visible_rows(table, 3)[3] == "2 corrected slices"
     assert panel.apply.shown.node() is panel.rows()[3].segmentation, "it is offered again"
     loop.session.open("train")
-    screenshot(widget.parent, "panel-continue")
+    screenshot(widget.parent, "loop-continue")
     second = loop.go_on()
     assert started_from(second) == first.name
     assert stored_planes(second, "phantom_3") == ([9, 13], {NOBODY, 0, 1})
     loop.finish(second, 3)
+    assert prepared_anew(second) == 1, "the other three were found"
     see_before_and_after(panel)
-    screenshot(widget.parent, "panel-before-after")
+    screenshot(widget.parent, "loop-before-after")
 
     volume, organ = make_phantom(4)  # and once more
     assert panel.parameters.model == str(second.folder.path), "section 3 applies the newest of the line"
@@ -148,17 +169,20 @@ def test_it_goes_around_and_around(
     loop.correct(result, volume, organ, (10, 12))
     loop.add()
     assert [row.region for row in panel.rows()] == 3 * ["everywhere"] + 2 * ["corrected"]
+    drawn_on = loop.draw_what_is_suggested()
+    assert drawn_on in [row.segmentation for row in panel.rows()[3:]]
+    assert panel.data.problem() == ""
     third = loop.go_on()
     assert started_from(third) == second.name
-    assert stored_planes(third, "phantom_4")[0] == [10, 12] and stored_planes(third, "phantom_3")[0] == [9, 13]
+    drawn = {name: set(stored_planes(third, name)[0]) for name in ("phantom_3", "phantom_4")}
+    assert drawn["phantom_3"] >= {9, 13} and drawn["phantom_4"] >= {10, 12} and sum(map(len, drawn.values())) == 5
     loop.finish(third, 3)
     see_before_and_after(panel)
-    prepared = [event for event in read_events(third) if event.get("kind") == "prepared"]
+    assert prepared_anew(third) == len({drawn_on, panel.rows()[4].segmentation}), "what was drawn on since, and no more"
     go_back(panel, [third.name, second.name, first.name], widget, screenshot)
     with (tmp_path / "timings.txt").open("w") as stream:
         stream.write(timings.describe())
     assert max(timings.callbacks(1)) < LONGEST_SECONDS, timings.describe()
-    assert prepared is not None
 
 
 def see_before_and_after(panel: Any) -> None:
@@ -166,8 +190,10 @@ def see_before_and_after(panel: Any) -> None:
     assert label.visible and label.text.startswith("Dice on the same held-out cases: ") and ", was " in label.text
 
 
-def read_events(watch: Any) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in watch.folder.events_file.read_text().splitlines()]
+def prepared_anew(watch: Any) -> int:
+    """Cases that a training did not find prepared."""
+    events = [json.loads(line) for line in watch.folder.events_file.read_text().splitlines()]
+    return sum(event["prepared"] for event in events if event["kind"] == "prepared" and event["stage"] == "prepare")
 
 
 def go_back(panel: Any, versions: list[str], widget: Any, screenshot: Any) -> None:
@@ -179,7 +205,7 @@ def go_back(panel: Any, versions: list[str], widget: Any, screenshot: Any) -> No
     assert [text.partition(": ")[2] for text in played.visible_rows(ui.versionsTable, 0)] == versions
     assert played.visible_rows(ui.versionsTable, 1) == ["4", "3", "2"]
     ui.versionsTable.setCurrentCell(1, 0)
-    screenshot(widget.parent, "panel-versions")
+    screenshot(widget.parent, "loop-versions")
     ui.backButton.click()
     assert Path(panel.parameters.model).name == versions[1]
     assert Path(panel.train.going_on.path()).name == versions[1]

@@ -13,7 +13,7 @@ from MedSegTrainerUI.apply.result_view import ResultSection, ResultView
 from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.scene.case_rows import CaseRow, Region
 from MedSegTrainerUI.scene.corrected_slices import changed_part, compare
-from MedSegTrainerUI.scene.labelled_region import not_looked_at
+from MedSegTrainerUI.scene.labelled_region import not_looked_at, region_facts
 from MedSegTrainerUI.scene.result_origin import accept, is_accepted, is_result, volumes_of
 from MedSegTrainerUI.shared.messages import allow, report_errors
 from MedSegTrainerUI.slicer_types import SegmentationNode
@@ -138,5 +138,16 @@ class AddResult:
             self.tell(_("{name} is in section 1; what you corrected since counts too.").format(name=row.name), "note")
             return
         self.panel.data.add([row])
-        text = _("{name} was added in section 1: what you looked at counts as drawn.")
-        self.tell(text.format(name=row.name), "note")
+        self.tell(*_told(row))
+
+
+def _told(row: CaseRow) -> tuple[str, str]:
+    """What of a row that was added counts as drawn, and the severity of that."""
+    if row.region == "everywhere":
+        return _("{name} was added in section 1: all of it counts as drawn.").format(name=row.name), "note"
+    try:
+        slices = region_facts(row, ()).slices
+    except DataError as error:  # the direction of the slices is not clear
+        return _("{name} was added in section 1. {problem}").format(name=row.name, problem=error), "warning"
+    text = _("{name} was added in section 1: slices that you have corrected count as drawn, {n} up to now.")
+    return text.format(name=row.name, n=slices), "note"

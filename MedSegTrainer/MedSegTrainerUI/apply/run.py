@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from slicer.i18n import tr as _
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.config import ApplyConfig
 from MedSegTrainerLib.duration import format_duration
-from MedSegTrainerLib.errors import JobError, MedSegError
+from MedSegTrainerLib.errors import DataError, JobError, MedSegError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.results_file import RESULTS, read_results
@@ -149,7 +150,7 @@ class ApplyRun:
         try:
             volume = find_volume(entry, same_scene=self.same_scene)
             name = slicer.mrmlScene.GenerateUniqueName(_("{volume} segmentation").format(volume=volume.GetName()))
-            channels = [find_volume(one, same_scene=self.same_scene) for one in entry.get("channels", ())]
+            channels = [self._channel(one) for one in entry.get("channels", ())]
             classes = recorded_classes(self.record)
             node = import_segments(self.label_file(case), classes, volume, self._output(), name=name)
             mark_result(node, self._origin(case), classes, channels)
@@ -182,6 +183,12 @@ class ApplyRun:
         warned = [str(event["message"]) for event in self.watch.warnings]
         done = _("Segmented: {names}.").format(names=", ".join(self.volume_names))
         return " ".join([done, *warned]), "warning" if warned else "note"
+
+    def _channel(self, entry: Mapping[str, Any]) -> VolumeNode:
+        """A further volume of a case; None where it is gone, which the result does not need."""
+        with suppress(DataError):
+            return find_volume(entry, same_scene=self.same_scene)
+        return None
 
     def _origin(self, case: str) -> Origin:
         return Origin(

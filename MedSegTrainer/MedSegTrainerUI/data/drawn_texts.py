@@ -14,8 +14,10 @@ from MedSegTrainerUI.shared.tables import Cell
 
 
 def drawn_cell(row: CaseRow, drawing: Drawing | None, segments: Sequence[str]) -> Cell:
-    """How many classes were looked for, where it is not each, and which. drawing: None where the row was not looked at,
-    of which only its ``segments`` are known."""
+    """How many classes were looked for, where it is not each, and which, but of a result of a model.
+
+    drawing: None where the row was not looked at, of which only its ``segments`` are known.
+    """
     if drawing is None or not row.use:
         return Cell(text=", ".join(segments), tip="\n".join(segments), faint=not row.use)
     known = [name for name, state in drawing.states.items() if state != "not drawn"]
@@ -23,9 +25,11 @@ def drawn_cell(row: CaseRow, drawing: Drawing | None, segments: Sequence[str]) -
     missing = len(known) < len(drawing.states)
     number = _("{n} of {all}").format(n=len(known), all=len(drawing.states)) if missing else ""
     before = ", ".join(text for text in (number, where) if text)
-    names = ", ".join(known)
+    names = "" if is_result(row.segmentation) else ", ".join(known)  # a model drew all classes that it knows
     tip = [*_class_lines(drawing), region_line(row, drawing), _("A click changes it.")]
-    return Cell(text=f"{before}: {names}" if before else names, tip="\n".join(tip if row.images == () else tip[:-1]))
+    return Cell(
+        text=": ".join(text for text in (before, names) if text), tip="\n".join(tip if row.images == () else tip[:-1])
+    )
 
 
 def _where(row: CaseRow, drawing: Drawing) -> str:

@@ -52,6 +52,8 @@ def _event_text(event: Event) -> str:
         return f"{event['severity']}: {where}{event['message']} {event['remedy']}"
     if kind == "case":
         return f"{event['name']}: {event['error'] or event['output']}"
+    if kind == "compared":
+        return compared_text(event)
     if kind in ("warned", "advised", "recovered", "finished", "stopped", "failed"):
         return str(event["message"])
     return ""

@@ -69,8 +69,9 @@ def mark_result(
     """To be called when the file ``origin.prediction`` was imported into the node as ``classes``, before anybody
     changes it: what differs from it later was drawn by the user.
 
-    channels: the further volumes of the case, behind the one that the segmentation lies on. Segments that are no
-    classes were there before: they are left out of every comparison. Raises DataError where the copy cannot be read.
+    channels: the further volumes of the case, behind the one that the segmentation lies on; None for one that is gone.
+    Segments that are no classes were there before: they are left out of every comparison. Raises DataError where the
+    copy cannot be read.
     """
     path = Path(origin.prediction)
     places = _places(segmentation, layer_numbers(path), classes)

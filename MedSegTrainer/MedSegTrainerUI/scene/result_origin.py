@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import slicer
 import vtk
 
-from MedSegTrainerUI.scene.segment_layers import segment_ids
-from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
+from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode, VtkObject
 
 PREFIX = "MedSegTrainer."
 TAG = PREFIX + "Predicted"
 CHANNEL = PREFIX + "channel"
+MOST_REMEMBERED = 1000  # segmentations
+_moved: OrderedDict[int, bool] = OrderedDict()  # by modification time, which VTK gives to one object only
 Place = tuple[int, int]  # of a segment in the copy: the layer, and the number there
 
 
@@ -43,16 +45,18 @@ def remember_origin(
     channels: Sequence[VolumeNode] = (),
 ) -> None:
     """places: as ``places_of`` gives them. checksum: of the copy. channels: the further volumes of the case, behind the
-    one that the segmentation lies on. What was accepted of an earlier result in the node is accepted no more."""
+    one that the segmentation lies on, None for one that is gone. What was accepted of an earlier result in the node is
+    accepted no more."""
     texts = {
         "model": origin.model, "job": origin.job, "case": origin.case, "prediction": origin.prediction,
         "time": repr(origin.time or time.time()), "checksum": checksum, "segments": json.dumps(places), "accepted": "",
+        "channels": str(len(channels)),
     }  # fmt: skip
     with slicer.util.NodeModify(segmentation):
         for name, text in texts.items():
             segmentation.SetAttribute(PREFIX + name, text)
         for number, volume in enumerate(channels, start=1):
-            segmentation.SetNodeReferenceID(f"{CHANNEL}{number}", volume.GetID())
+            segmentation.SetNodeReferenceID(f"{CHANNEL}{number}", volume.GetID() if volume is not None else None)
         content = segmentation.GetSegmentation()
         for segment_id in (one for one, place in places.items() if place is not None):
             content.GetSegment(segment_id).SetTag(TAG, "1")
@@ -72,8 +76,7 @@ def origin_of(segmentation: SegmentationNode) -> Origin | None:
     content = segmentation.GetSegmentation()
     if content is None:
         return None
-    moved = any(content.GetSegment(one).GetTag(TAG, vtk.reference("")) for one in segment_ids(segmentation))
-    return Origin(model="", job="", case="", prediction="") if moved else None
+    return Origin(model="", job="", case="", prediction="") if _holds_moved(content) else None
 
 
 def is_accepted(segmentation: SegmentationNode) -> bool:
@@ -113,8 +116,17 @@ def results_in(nodes: Sequence[SegmentationNode]) -> list[SegmentationNode]:
     return [node for _time, node in sorted(made, key=lambda one: one[0])]
 
 
-def _channels(segmentation: SegmentationNode) -> Iterator[VolumeNode]:
-    number = 1
-    while segmentation.GetNodeReferenceID(f"{CHANNEL}{number}"):
-        yield segmentation.GetNodeReference(f"{CHANNEL}{number}")
-        number += 1
+def _holds_moved(content: VtkObject) -> bool:
+    """Whether a segment came here from a result: looked at again only where segments came or went."""
+    key = content.GetMTime()
+    if key not in _moved:
+        _moved[key] = any(content.GetSegment(one).GetTag(TAG, vtk.reference("")) for one in content.GetSegmentIDs())
+        if len(_moved) > MOST_REMEMBERED:
+            _moved.popitem(last=False)
+    return _moved[key]
+
+
+def _channels(segmentation: SegmentationNode) -> list[VolumeNode]:
+    """None in place of those that are gone: references to them went with them, so that their number is remembered."""
+    count = int(segmentation.GetAttribute(PREFIX + "channels") or 0)
+    return [segmentation.GetNodeReference(f"{CHANNEL}{number}") for number in range(1, count + 1)]

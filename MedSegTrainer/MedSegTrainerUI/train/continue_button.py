@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from MedSegTrainerUI.jobs.job_list import start_model
 from MedSegTrainerUI.models.model_card import ModelCard
 from MedSegTrainerUI.models.model_list import model_name
+from MedSegTrainerUI.shared.messages import report_errors
 from MedSegTrainerUI.train.job_view import JobSection
 from MedSegTrainerUI.train.start_box import StartBox, StartSection
 
@@ -53,6 +54,10 @@ class ContinueButton:
             shown = str(watch.folder.path)
         return next((path for path in (shown, chosen) if path and self._knows_rows(path)), "")
 
+    def tell(self, text: str, severity: str = "error") -> None:
+        self._section.tell(text, severity)
+
+    @report_errors
     def onContinue(self) -> None:
         """The model becomes the one that the training starts from, for all to see."""
         path = self.path()

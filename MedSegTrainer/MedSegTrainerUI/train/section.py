@@ -296,7 +296,10 @@ class TrainSection:
             chosen = _("the network is {name}, as set under Advanced").format(name=network)
         elif self.parameters is not None and self.parameters.startModel:
             chosen = _("the network is that of the model")
-        text = _("{cases}; {chosen}.").format(cases=split_text(count, changes), chosen=chosen)
+        cases = split_text(count, changes)
+        if self.parameters is not None and self.parameters.startModel and self.going_on.path():
+            cases = _("{count} cases, and those that were held out stay so").format(count=count)
+        text = _("{cases}; {chosen}.").format(cases=cases, chosen=chosen)
         if "trainer.epochs" in changes:
             epochs = changes["trainer.epochs"]
             text += _(" It takes {epochs} epochs, as set under Advanced, however long that is.").format(epochs=epochs)

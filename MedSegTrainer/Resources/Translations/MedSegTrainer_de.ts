@@ -1844,8 +1844,16 @@
         <translation>{name} ist in Abschnitt 1; was Sie seither verbessert haben, zählt mit.</translation>
     </message>
     <message>
-        <source>{name} was added in section 1: what you looked at counts as drawn.</source>
-        <translation>{name} kam in Abschnitt 1 hinzu: Was Sie angesehen haben, gilt als gezeichnet.</translation>
+        <source>{name} was added in section 1: all of it counts as drawn.</source>
+        <translation>{name} kam in Abschnitt 1 hinzu: Alles gilt als gezeichnet.</translation>
+    </message>
+    <message>
+        <source>{name} was added in section 1. {problem}</source>
+        <translation>{name} kam in Abschnitt 1 hinzu. {problem}</translation>
+    </message>
+    <message>
+        <source>{name} was added in section 1: slices that you have corrected count as drawn, {n} up to now.</source>
+        <translation>{name} kam in Abschnitt 1 hinzu: Schichten, die Sie verbessert haben, gelten als gezeichnet, bisher {n}.</translation>
     </message>
 </context>
 <context>
@@ -4343,6 +4351,10 @@
     <message>
         <source>the network is that of the model</source>
         <translation>das Netz ist das des Modells</translation>
+    </message>
+    <message>
+        <source>{count} cases, and those that were held out stay so</source>
+        <translation>{count} Fälle, und die Validierungsfälle bleiben dieselben</translation>
     </message>
     <message>
         <source>{cases}; {chosen}.</source>

@@ -17,6 +17,7 @@ from MedSegTrainerLib.events import (
     KIND_OF,
     Advised,
     CaseDone,
+    Compared,
     Epoch,
     EventLog,
     Failed,
@@ -24,6 +25,7 @@ from MedSegTrainerLib.events import (
     Found,
     Measured,
     Planned,
+    Prepared,
     Progress,
     Recovered,
     Resumed,
@@ -96,6 +98,19 @@ class TestJobView:
             "liver  0.910  0.840      0.900   0.920    1.500   0.400",
             "Trained. Report: job/report.html",
         ]
+
+    def test_what_was_found_and_what_became_better_is_told(self) -> None:
+        figures = {"val_dice": 0.8, "dice": {}, "cases": []}
+        assert printed(
+            Prepared(stage="scan", prepared=1, found=5),
+            Prepared(stage="prepare", prepared=0, found=6),
+            Prepared(stage="prepare", prepared=6, found=0),
+            Compared(message="Dice on the same held-out cases: 0.84, was 0.81", start=figures, best=figures),
+        ) == [
+            "           checked now: 1, found: 5",
+            "           prepared now: 0, found: 6",
+            "Dice on the same held-out cases: 0.84, was 0.81",
+        ]  # fmt: skip
 
     def test_without_a_terminal_no_control_characters_are_written(self) -> None:
         console = recorded(terminal=False)

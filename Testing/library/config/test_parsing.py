@@ -97,6 +97,7 @@ class TestProblems:
             ({"optimizer": {"betas": [0.9, 1.5]}}, "optimizer.betas = 1.5: must be at most 0.9999999."),
             ({"optimizer": {"learning_rate": "nan"}}, "optimizer.learning_rate = nan: must be a finite number."),
             ({"optimizer": {"learning_rate": "inf"}}, "optimizer.learning_rate = inf: must be a finite number."),
+            ({"data": {"cache_dir": "shared"}}, "data.cache_dir = 'shared': give the whole path of the folder."),
             (
                 {"data": {"ignore_label": 0}},
                 "data.ignore_label = 0: 0 is background. Give voxels that nobody labelled another value.",

@@ -107,6 +107,23 @@ class TestLook:
         bright(windows)
         assert agreement.dice() == [pytest.approx(1.0, abs=1e-3), None]
 
+    def test_windows_without_any_class_are_not_looked_at_again(self, tiny_plan: Plan) -> None:
+        for overlapping in (False, True):
+            agreement, calls = Agreement(replace(tiny_plan, flip_axes=(), overlapping=overlapping)), []
+
+            def bright(seen: torch.Tensor, calls: list[int] = calls, o: bool = overlapping) -> torch.Tensor:
+                calls.append(len(seen))
+                classes = [seen, seen - 99]
+                return torch.cat(classes if o else [torch.zeros_like(seen), *classes], dim=1)
+
+            watched = agreement.watch(bright)
+            watched(torch.full((3, 1, 2, 4, 5), -1.0))
+            assert calls == [3] and agreement.dice() == [None, None]
+            mixed = torch.full((3, 1, 2, 4, 5), -1.0)
+            mixed[1] = 9.0
+            assert watched(mixed).shape[0] == 3
+            assert calls == [3, 3, 1] and agreement.dice() == [pytest.approx(1.0, abs=1e-3), None]
+
 
 class TestPredictor:
     def test_the_result_stays_as_it_is_to_the_last_bit(self, tiny_plan: Plan, volume: sitk.Image) -> None:

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
-from MedSegTrainerLib.inference.slice_sums import SliceSums, binary_entropy
+from MedSegTrainerLib.inference.slice_sums import SliceSums
 
 
-def test_the_entropy_of_being_there_or_not() -> None:
-    p = torch.tensor([0.0, 0.5, 1.0, 0.11])
-    expected = [0, 1, 0, -(0.11 * np.log2(0.11) + 0.89 * np.log2(0.89))]
-    assert binary_entropy(p).tolist() == pytest.approx(expected)
+def test_voxels_that_are_expected_to_be_wrong() -> None:
+    """By hand: one with 0.5, one with 0.1 and one with 0.8 are 0.8 wrong voxels, sure ones none."""
+    p = torch.tensor([0.5, 0.1, 0.8, 0.0, 1.0]).reshape(1, 1, 1, 5)
+    sums = SliceSums(1, (1, 1, 5))
+    sums.add(0, p)
+    np.testing.assert_allclose(sums.along[0], [[0.8]], rtol=1e-6)
+    np.testing.assert_allclose(sums.along[2], [[0.5, 0.1, 0.2, 0, 0]], rtol=1e-6)
+
+
+def test_as_many_as_there_are_where_probabilities_are_right() -> None:
+    """Truth drawn by the probabilities themselves."""
+    generator = np.random.default_rng(1)
+    p = generator.uniform(size=(1, 6, 80, 90))
+    wrong = (generator.uniform(size=p.shape) < p) != (p > 0.5)
+    sums = SliceSums(1, (6, 80, 90))
+    sums.add(0, torch.from_numpy(p))
+    np.testing.assert_allclose(sums.along[0][0], wrong[0].sum(axis=(1, 2)), rtol=0.1)
 
 
 def test_sums_along_every_axis_whatever_the_planes_that_come_together() -> None:
     p = torch.rand((2, 7, 4, 5), generator=torch.Generator().manual_seed(0))
-    whole = binary_entropy(p).numpy().astype(float)
+    whole = np.minimum(p.numpy(), 1 - p.numpy()).astype(float)
     for steps in ([7], [1, 3, 3]):
         sums, first = SliceSums(2, (7, 4, 5)), 0
         for count in steps:

@@ -116,3 +116,11 @@ def test_this_computer_and_the_list_of_cases(tmp_path: Path) -> None:
     (tmp_path / "used_cases.json").write_text(json.dumps(listed), encoding="utf-8")
     result, _ = anonymized({"log.txt": f"Vogel, HM and Lang_Ida of {socket.gethostname()}"}, tmp_path)
     assert result["log.txt"] == "case-3, case-1 and case-2 of host-1"
+
+
+def test_images_of_which_slices_are_drawn(tmp_path: Path) -> None:
+    """Before any event has told their names."""
+    drawn = {"Schmidt_Eva": {"axis": "z", "slices": [4]}}
+    texts = {"job.json": json.dumps({"kind": "suggest", "config": {"drawn": drawn}})}
+    result, _ = anonymized(texts, tmp_path)
+    assert json.loads(result["job.json"])["config"]["drawn"] == {"case-1": {"axis": "z", "slices": [4]}}

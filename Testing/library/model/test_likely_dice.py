@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class TestEstimate:
         for pairs in (drawn(3, seed), drawn(30, seed), [(0.9, 0.95), (0.95, 0.9), (0.97, 0.6)]):
             taught = points(*pairs)
             told = [known(estimate(taught, share)) for share in np.linspace(0, 1, 201)]
-            for before, after in zip(told, told[1:], strict=False):
+            for before, after in pairwise(told):
                 assert all(a <= b for a, b in zip(before, after, strict=True))
             assert all(0 <= low <= middle <= high <= 1 for middle, low, high in told)
 
@@ -76,7 +77,7 @@ class TestEstimate:
             inside.append(low <= dice <= high)
         assert 0.85 <= np.mean(inside) <= 0.95
 
-    def test_many_cases_teach_the_slope_and_few_keep_to_1(self) -> None:
+    def test_many_cases_teach_the_slope_and_few_keep_to_what_is_usual(self) -> None:
         many, few = points(*drawn(200, 0, slope=0.3)), points((0.92, 0.88), (0.921, 0.87))
         fall = [known(estimate(taught, 0.92))[0] - known(estimate(taught, 0.7))[0] for taught in (many, few)]
         assert fall[0] < 0.15 < 0.25 < fall[1]

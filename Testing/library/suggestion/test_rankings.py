@@ -55,7 +55,7 @@ def test_entropy_is_that_of_the_slice(make_case: Make) -> None:
 
 class TestClassStratified:
     def test_classes_take_turns_and_the_one_most_in_doubt_for_its_size_begins(self, make_case: Make) -> None:
-        """Doubt over predicted area: 100 voxels of 2 mm2 with 0.2 bits are 40 mm2."""
+        """Of a slice of 100 voxels of 2 mm2 a share of 0.2 is 40 mm2, and 400 voxels are 800 mm2."""
         voxels = np.array([[400, 400], [10, 10], [100, 100]])
         case = make_case("a", [[0.2, 0.2], [0.1, 0.1], [0.2, 0.2]], voxels=voxels)
         assert class_order([case]) == [1, 2, 0]

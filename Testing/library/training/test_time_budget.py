@@ -95,14 +95,26 @@ def test_how_many_steps_there_will_be(
 def test_a_clock_that_stood_still_divides_nothing_by_nothing(clock: Clock) -> None:
     budget = TimeBudget(100, STARTED, clock)
     assert budget.total_steps(1, 40) == 80
-    assert budget.steps_to_next_look(1) >= 1
+    assert budget.steps_to_next_look(1, 40) >= 1
 
 
 @pytest.mark.parametrize(("step_seconds", "steps"), [(0.1, 20), (0.9, 2), (5.0, 1)])
 def test_the_next_look_is_in_about_two_seconds(clock: Clock, step_seconds: float, steps: int) -> None:
     budget = TimeBudget(None, STARTED, clock)
     clock.now += 10 * step_seconds
-    assert budget.steps_to_next_look(10) == steps
+    assert budget.steps_to_next_look(10, 12) == steps
+
+
+def test_far_too_few_planned_steps_do_not_end_a_training(clock: Clock) -> None:
+    """The speed of another day is only a guess: 12 steps were planned where 600 fit."""
+    budget = TimeBudget(68, STARTED, clock)
+    step, total, look = 0, 12, 0
+    while step < total:
+        step, clock.now = step + 1, clock.now + 0.1
+        if step >= look:
+            total = budget.total_steps(step, total)
+            look = step + budget.steps_to_next_look(step, total)
+    assert 590 <= step <= 600
 
 
 def test_what_a_user_is_told(clock: Clock) -> None:

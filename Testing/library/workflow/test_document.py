@@ -350,6 +350,14 @@ class TestPaths:
             == f"loader.data_dir = 'data': neither {paths[0]} nor {paths[1]} exists. Give the folder with --data."
         )
 
+    def test_the_folder_that_jobs_share_need_not_exist(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        document = training()
+        document["nodes"][0]["config"]["cache_dir"] = "shared"
+        assert read(document, folder).data.cache_dir == str((tmp_path / "shared").resolve())
+
     def test_the_folder_of_the_command_line_replaces_that_of_the_loader(self, folder: Path) -> None:
         document = training()
         document["nodes"][0]["config"]["data_dir"] = "gone"

@@ -122,3 +122,13 @@ class TestFile:
 def test_a_model_to_begin_with_must_be_there_before_there_is_a_job(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"The model .*nowhere does not exist\. Check the path\."):
         train_config(tmp_path, None, [f"start.model={tmp_path / 'nowhere'}"])
+
+
+def test_the_folder_that_jobs_share_need_not_exist_and_counts_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that trains is in another folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    config = train_config(Path("data"), None, ["cache_dir=shared", "cache_gb=3"])
+    assert (config.data.cache_dir, config.data.cache_gb) == (str((tmp_path / "shared").resolve()), 3.0)

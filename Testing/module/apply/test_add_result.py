@@ -55,11 +55,14 @@ def test_two_corrected_slices_make_a_row_of_two_slices(panel, make_result, wait_
     add(panel, wait_for)
     (row,) = panel.rows()
     assert (row.volumes, row.segmentation, row.region) == ((volume,), node, "corrected")
-    assert drawn_text(panel) == "2 corrected slices: liver" and panel.data.problem() == ""
+    assert drawn_text(panel) == "2 corrected slices" and panel.data.problem() == ""
+    assert panel.apply.ui.messageLabel.text == (
+        "CT was added in section 1: slices that you have corrected count as drawn, 2 up to now."
+    )
     assert "2 axial ones" in panel.data.ui.pairsTable.item(0, 3).toolTip()
     erase(node, volume, 6)
     add(panel, wait_for)
-    assert len(panel.rows()) == 1 and drawn_text(panel) == "3 corrected slices: liver"
+    assert len(panel.rows()) == 1 and drawn_text(panel) == "3 corrected slices"
     assert "what you corrected since counts too" in panel.apply.ui.messageLabel.text
 
 
@@ -75,12 +78,25 @@ def test_with_the_tick_all_of_it_is_drawn(panel, make_result, wait_for):
     _volume, node = make_result()
     panel.apply.ui.acceptedCheckBox.click()
     add(panel, wait_for)
-    assert panel.rows()[0].region == "everywhere" and drawn_text(panel) == "looked at all of it: liver"
+    assert panel.rows()[0].region == "everywhere" and drawn_text(panel) == "looked at all of it"
     panel.apply.ui.acceptedCheckBox.click()
     assert panel.rows()[0].region == "corrected" and "Nobody has corrected" in panel.data.problem()
     accept(node, True)
     panel.data.look_again()
     assert panel.data.ui.pairsTable.rowCount >= 1 and panel.rows()[0].region == "everywhere"
+
+
+def test_slices_of_no_clear_direction_are_added_and_asked_for(panel, make_result, wait_for):
+    volume, node = make_result()
+    segment = node.GetSegmentation().GetNthSegmentID(0)
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(node, segment, volume).copy()
+    mask[3:6, 4:7, 5:8] = 0  # as a ball does it
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, segment, volume)
+    add(panel, wait_for)
+    assert "CT was added in section 1. Which slices were corrected cannot" in panel.apply.ui.messageLabel.text
+    assert "cannot be told from what was changed" in panel.data.problem()
+    played.choose_drawn(panel, 0, "Made by a model", "coronal slices")
+    assert panel.data.problem() == "" and drawn_text(panel) == "3 corrected slices"
 
 
 def test_chosen_by_hand_it_is_treated_by_the_same_rules(panel, make_result):
@@ -127,3 +143,30 @@ def test_a_scene_that_is_closed_meanwhile_gets_no_row(panel, make_result, wait_f
     slicer.mrmlScene.RemoveNode(node)
     wait_for(lambda: panel.apply.adding._row is None)
     assert panel.rows() == []
+
+
+def test_a_scene_that_is_loaded_goes_on_and_on_another_computer_takes_the_tick_alone(
+    panel, make_result, wait_for, tmp_path
+):
+    volume, node = make_result()
+    erase(node, volume, 3, 5)
+    add(panel, wait_for)
+    assert slicer.util.saveScene(str(tmp_path / "saved.mrb"))
+    slicer.mrmlScene.Clear()
+    slicer.util.loadScene(str(tmp_path / "saved.mrb"))
+    (row,) = panel.rows()
+    assert row.region == "corrected" and panel.data.problem() == "" and drawn_text(panel) == "2 corrected slices"
+    assert panel.apply.shown.node() is row.segmentation and panel.apply.ui.shownFrame.isVisibleTo(panel.apply.uiWidget)
+    erase(row.segmentation, row.volumes[0], 6)
+    add(panel, wait_for)
+    assert drawn_text(panel) == "3 corrected slices"
+    (tmp_path / "results" / "CT.seg.nrrd").unlink()
+    erase(row.segmentation, row.volumes[0], 7)
+    panel.data.look_again()
+    panel.refresh()
+    assert "is not there" in panel.data.problem() and "I looked at all of it" in panel.data.problem()
+    panel.apply.ui.addResultButton.click()
+    wait_for(lambda: panel.apply.adding._row is None)
+    assert "is not there" in panel.apply.ui.messageLabel.text
+    panel.apply.ui.acceptedCheckBox.click()
+    assert panel.rows()[0].region == "everywhere" and panel.data.problem() == ""

@@ -16,6 +16,7 @@ from MedSegTrainerUI.models.model_card import read_card
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.export_labels import label_map
 from MedSegTrainerUI.scene.label_files import read_layers
+from MedSegTrainerUI.scene.result_origin import origin_of, volumes_of
 from MedSegTrainerUI.scene.segment_classes import find_classes
 from MedSegTrainerUI.scene.volumes import array_image, write_image
 
@@ -140,6 +141,28 @@ def test_channels_lie_on_the_voxels_of_the_first(panel, card, make_volume, pixel
     assert len(files) == 2
     one, two = (read_layers(file)[0] for file in files)
     assert one.array.shape == two.array.shape == pixels.shape and np.allclose(one.ijk_to_ras, two.ijk_to_ras)
+
+
+def test_a_result_tells_where_it_came_from(panel, card, make_volume, pixels):
+    first, second = make_volume("T1", pixels), make_volume("T2", pixels)
+    run = start_run(panel, ApplyTask(card=card, cases=((first, second),)))
+    segment(run.folder, "T1")
+    began = time.time()
+    node = run.import_result("T1")
+    origin = origin_of(node)
+    assert (origin.model, origin.job, origin.case) == (str(card.path), run.folder.path.name, "T1")
+    assert origin.prediction == str(run.label_file("T1")) and began <= origin.time <= time.time()
+    assert volumes_of(node) == (first, second)
+    slicer.mrmlScene.RemoveNode(second)
+    assert volumes_of(node) == (), "of a case without one of its channels nothing can be learned"
+
+
+def test_a_result_comes_also_where_a_further_channel_is_gone(panel, card, make_volume, pixels):
+    first, second = make_volume("T1", pixels), make_volume("T2", pixels + 1)
+    run = start_run(panel, ApplyTask(card=card, cases=((first, second),)))
+    segment(run.folder, "T1")
+    slicer.mrmlScene.RemoveNode(second)
+    assert volumes_of(run.import_result("T1")) == ()
 
 
 def test_an_existing_segmentation_keeps_its_other_segments(panel, card, make_volume, make_segmentation, pixels):

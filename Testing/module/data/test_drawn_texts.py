@@ -45,3 +45,28 @@ def test_a_row_that_was_not_looked_at_or_is_not_used_shows_its_segments():
         "Segment_1",
         True,
     )
+
+
+def test_of_a_result_the_corrected_slices_are_shown(make_result_row):
+    row = make_result_row("corrected")
+    drawn = Drawing(states={"liver": "drawn"}, axis="y", slices=2)
+    cell = cell_of(row, drawn)
+    assert cell.text == "2 corrected slices"
+    assert "only slices that were corrected count as drawn, 2 coronal ones up to now." in cell.tip
+    assert cell_of(row, replace(drawn, slices=1)).text == "1 corrected slice"
+    assert cell_of(row, replace(drawn, axis="", slices=0)).text == "0 corrected slices"
+    assert cell_of(row, replace(drawn, states={"liver": "drawn", "cyst": "not drawn"})).text == (
+        "1 of 2, 2 corrected slices"
+    )
+    whole = cell_of(replace(row, region="everywhere"), drawn)
+    assert whole.text == "looked at all of it" and "you looked at all of it" in whole.tip
+
+
+@pytest.fixture
+def make_result_row(scene):
+    def make(region):
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "result")
+        node.SetAttribute("MedSegTrainer.prediction", "somewhere")
+        return CaseRow(name="A", segmentation=node, region=region)
+
+    return make

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import slicer
-from MedSegTrainerUI.data.scene_pairs import is_label_map, pair_all
+from MedSegTrainerUI.data.scene_pairs import is_label_map, pair_all, pairs_message
 
 SHAPE = (3, 4, 5)
 
@@ -29,6 +29,19 @@ def segmentation(scene):
 
 def names(rows):
     return [(row.name, row.volumes[0].GetName(), row.segmentation.GetName()) for row in rows]
+
+
+def test_what_a_model_drew_is_left_out(image, segmentation):
+    volume = image("CT_01")
+    mine = segmentation("mine", volume)
+    result = segmentation("result", volume)
+    result.SetAttribute("MedSegTrainer.prediction", "somewhere")
+    segmentation("CT_02-seg", image("CT_02")).SetAttribute("MedSegTrainer.prediction", "somewhere")
+    pairs = pair_all(slicer.mrmlScene)
+    assert names(pairs.rows) == [("CT_01", "CT_01", "mine")] and result in pairs.results and mine not in pairs.results
+    text, severity = pairs_message(pairs, 0)
+    assert "result, CT_02-seg: what a model drew is added with" in text and severity == "note"
+    assert pairs_message(pairs, 1) == ("", "note")
 
 
 def test_a_segmentation_belongs_to_the_volume_it_was_drawn_on(image, segmentation):

@@ -3,6 +3,7 @@ import time
 import pytest
 from MedSegTrainerUI.jobs.event_text import (
     class_legend,
+    compared_text,
     dice_text,
     event_line,
     plan_sentence,
@@ -41,6 +42,23 @@ def test_dice_of_many_classes_is_cut():
     assert dice_text(0.87, {"liver": 0.94, "tumor": 0.8, "cyst": None}) == "0.87 (liver 0.94, tumor 0.80)"
     assert dice_text(0.87, {"liver": 0.87}) == "0.87" and dice_text(None, {}) == "-"
     assert dice_text(0.5, {str(n): 0.5 for n in range(7)}).endswith("5 0.50, ...)")
+
+
+def test_before_and_after_are_told_what_changed_most_first():
+    start = {"val_dice": 0.81, "dice": {"liver": 0.94, "spleen": 0.58, "cyst": None}, "cases": ["a"]}
+    best = {"val_dice": 0.84, "dice": {"liver": 0.95, "spleen": 0.70, "cyst": 0.3}, "cases": ["a"]}
+    told = "Dice on the same held-out cases: 0.84, was 0.81; cyst 0.30; spleen 0.70, was 0.58; liver 0.95, was 0.94"
+    assert compared_text({"start": start, "best": best}) == told
+    assert event_line({"kind": "compared", "time": 0, "start": start, "best": best}).endswith(f"  {told}")
+    one = {"val_dice": 0.84, "dice": {"liver": 0.84}, "cases": ["a"]}
+    assert compared_text({"start": {**one, "val_dice": 0.8}, "best": one}).endswith(": 0.84, was 0.80")
+    many = {"val_dice": 0.5, "dice": {str(number): 0.5 for number in range(9)}, "cases": ["a"]}
+    assert compared_text({"start": many, "best": many}).endswith("5 0.50, was 0.50, ...")
+
+
+@pytest.mark.parametrize("event", [None, {}, {"start": {}, "best": {}}, {"start": None, "best": {"val_dice": None}}])
+def test_what_was_not_compared_is_not_told(event):
+    assert compared_text(event) == ""
 
 
 def test_times_are_as_people_say_them():

@@ -191,6 +191,16 @@ def test_a_segment_that_is_moved_elsewhere_takes_along_that_a_model_drew_it(make
         facts(replace(row, segmentation=other))
 
 
+def test_a_result_that_is_saved_as_a_file_and_loaded_is_still_one(make_result, labels, tmp_path):
+    row = make_result(labels)
+    path = tmp_path / "saved.seg.nrrd"
+    assert slicer.util.saveNode(row.segmentation, str(path))
+    loaded = slicer.util.loadSegmentation(str(path))
+    assert loaded is not row.segmentation and is_result(loaded)
+    with pytest.raises(DataError, match="moved here from a result"):
+        facts(replace(row, segmentation=loaded))
+
+
 def test_a_row_of_a_result_is_read_by_what_was_done_to_it_whatever_was_written(make_result, labels):
     row = make_result(labels)
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")

@@ -54,6 +54,7 @@ def test_it_goes_on_around_and_around_from_the_newest(panel, train, job, ui, cas
     job.follow(second)
     panel.refresh()
     assert buttons(ui) == ["Continue"] and panel.parameters.startModel == str(first.path), "not silently"
+    assert ui.planLabel.text.startswith("3 cases, and those that were held out stay so; the network is that of")
     ui.startButton.click()
     assert started_from(panel) == panel.parameters.startModel == str(second.path)
 

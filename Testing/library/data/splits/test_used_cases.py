@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from MedSegTrainerLib.data.case_contents import contents_of
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.splits.split import Split
 from MedSegTrainerLib.data.splits.used_cases import UsedCases, read_used_cases, record_cases
@@ -49,6 +50,14 @@ def test_what_is_known_comes_back(tmp_path: Path) -> None:
     }
     reordered = changed(data, drawn=("spleen", "liver"))
     assert used.as_at_start(reordered, "").cases[0].drawn == ("spleen", "liver")
+
+
+def test_what_was_read_for_the_division_is_not_read_again(tmp_path: Path) -> None:
+    data = dataset(tmp_path)
+    contents = contents_of(data)
+    for path in tmp_path.glob("*.nii"):
+        path.unlink()
+    assert record_cases(data, SPLIT, contents).cases == contents
 
 
 @pytest.mark.parametrize(
