@@ -124,11 +124,12 @@ def measure(session: Any, many: Any) -> None:
 
 
 def suggest(session: Any, model: str) -> None:
-    """Section 1, Next to label: two volumes that nobody has drawn; a suggestion is clicked."""
+    """Section 1, Next to label: volumes that nobody has drawn, and what a model drew on; a suggestion is clicked."""
     panel, opened = session.panel, []
     panel.apply.models.choose(model)
     session.open("data")
-    volumes = {name: played.load_hippocampus(DATA, name) for name in UNDRAWN}
+    for name in UNDRAWN:
+        played.load_hippocampus(DATA, name)
     panel.data.next.edit = lambda *nodes: opened.append(nodes)
     panel.data.ui.nextButton.collapsed = False
     panel.refresh()
@@ -137,11 +138,12 @@ def suggest(session: Any, model: str) -> None:
     ui.suggestButton.click()
     session.wait_for(lambda: not panel.data.next.working, 10 * played.MINUTE)
     assert panel.data.next.suggestions, ui.suggestMessageLabel.text
-    assert {one.case for one in panel.data.next.suggestions} >= set(UNDRAWN)
+    cases = {one.case for one in panel.data.next.suggestions}
+    assert cases >= set(UNDRAWN) and not cases & set(TRAINING)
     ui.suggestionsTable.cellClicked(0, 0)
     assert len(opened) == 1, ui.suggestMessageLabel.text
     segmentation, volume = opened[0]
-    assert volume is volumes[panel.data.next.suggestions[0].case] and panel.apply.shown.node() is not None
+    assert volume.GetName() == panel.data.next.suggestions[0].case and panel.apply.shown.node() is not None
     view = slicer.util.getNodesByClass("vtkMRMLSliceNode")[0].GetSliceToRAS()
     center = [view.GetElement(row, 3) for row in range(3)]
     assert center == pytest.approx(panel.data.next.suggestions[0].center, abs=1e-3)
