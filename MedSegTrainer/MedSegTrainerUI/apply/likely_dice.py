@@ -18,7 +18,7 @@ from MedSegTrainerUI.slicer_types import SegmentationNode
 
 ATTRIBUTE = "MedSegTrainer.likelyDice"
 UNKNOWN = CaseResult(name="")
-NAME_WIDTH = 115  # pixels of a table for the name of a result: the rest is for the words beside it
+NAME_WIDTH = 105  # pixels of a table for the name of a result: the rest is for the words beside it
 
 
 def file_stamp(path: Path) -> tuple[int, int] | None:

@@ -1678,6 +1678,10 @@
         <translation>Schichten vorschlagen</translation>
     </message>
     <message>
+        <source>The model segments them, and says where drawing would teach it most. That takes as long as Apply.</source>
+        <translation>Das Modell segmentiert sie und sagt, wo es aus einer Zeichnung am meisten lernt. Das dauert so lange wie Anwenden.</translation>
+    </message>
+    <message>
         <source>Stop</source>
         <translation>Stopp</translation>
     </message>

@@ -423,13 +423,18 @@ class TestDicom:
 def test_pictures(section, many, folder, panel, screenshot):
     section.uiWidget.setFixedWidth(420)
     section.uiWidget.show()
+    line = many.ui.folderPathLineEdit
 
     def picture(name):
+        blocked = line.blockSignals(True)
+        line.setCurrentPath("/data/patients")
         slicer.app.processEvents()
         section.uiWidget.adjustSize()
-        return screenshot(section.uiWidget, name)
+        screenshot(section.uiWidget, name)
+        line.setCurrentPath(str(folder))
+        line.blockSignals(blocked)
 
-    many.ui.folderPathLineEdit.setCurrentPath(str(folder))
+    line.setCurrentPath(str(folder))
     picture("many-ready")
     many.ui.applyAllButton.click()
     play(panel, list(DICE))
@@ -437,8 +442,9 @@ def test_pictures(section, many, folder, panel, screenshot):
     section.onTimer()
     picture("many-running")
     finish(many, panel, Failed(message="1 of 4 images were not segmented", error="DataError", exit_code=1))
+    many.ui.casesTable.selectRow(1)
     many.ui.casesTable.cellClicked(1, 0)
-    picture("many-results")
+    picture("panel-many")
 
 
 def test_a_saved_scene_has_the_choice(scene, request, folder, tmp_path):

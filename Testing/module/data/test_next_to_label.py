@@ -27,6 +27,8 @@ class SuggestingEnvironment:
 
     ready, problem, device = True, "", "cpu"
 
+    texts = ("the model is unsure about the liver here",)
+
     def __init__(self):
         self.folder = None
 
@@ -42,7 +44,7 @@ class SuggestingEnvironment:
         """suggestions: case, axis, slice and voxel (i, j, k)."""
         results = Path(self.config["output_dir"])
         entries = []
-        for case, axis, number, voxel in suggestions:
+        for index, (case, axis, number, voxel) in enumerate(suggestions):
             image = sitk.ReadImage(self.config["cases"][case][0])
             values = sitk.GetArrayFromImage(image)
             for kind, made in (("predictions", (values > 240).astype(np.uint8)), ("uncertainty", values / 480)):
@@ -55,7 +57,7 @@ class SuggestingEnvironment:
             entries.append({
                 "case": case, "images": self.config["cases"][case], "axis": axis, "slice": number,
                 "center_ras": [-x, -y, z], "class": "liver", "reason": "unsure", "score": 0.5,
-                "text": "the model is unsure about the liver here", "prediction": f"predictions/{case}.seg.nrrd",
+                "text": self.texts[index % len(self.texts)], "prediction": f"predictions/{case}.seg.nrrd",
                 "uncertainty": f"uncertainty/{case}.nii.gz",
             })  # fmt: skip
         document = {"schema_version": 1, "ranking": "class-stratified", "seed": 0, "suggestions": entries}
@@ -273,13 +275,16 @@ def test_old_jobs_go_but_those_whose_predictions_are_in_the_scene(panel, next_, 
     shutil.rmtree(kept)
 
 
-def test_pictures(panel, next_, volume, screenshot):
-    panel.data.uiWidget.setFixedWidth(420)
+def test_pictures(panel, next_, make_volume, screenshot, environment):
+    for number in (4, 5):
+        make_volume(f"CT_0{number}", np.arange(480, dtype=np.int16).reshape(SHAPE) + number)
+    panel.data.uiWidget.setFixedWidth(440)
     panel.data.uiWidget.show()
-    panel.data.ui.nextButton.collapsed = False
-    ask(panel, next_, ("CT", "z", 4, (3, 5, 4)), ("CT", "x", 2, (2, 1, 1)))
+    environment.texts = ("the model is unsure about the tumor here", "unlike all cases so far", environment.texts[0])
+    ask(panel, next_, ("CT_04", "z", 4, (3, 5, 4)), ("CT_05", "z", 2, (2, 1, 2)), ("CT_05", "z", 5, (2, 1, 5)))
+    next_.ui.suggestionsTable.selectRow(0)
     next_.ui.suggestionsTable.cellClicked(0, 0)
     slicer.app.processEvents()
     panel.data.uiWidget.adjustSize()
-    screenshot(panel.data.uiWidget, "next-to-label")
+    screenshot(panel.data.ui.nextButton, "panel-next")
     panel.data.uiWidget.hide()
