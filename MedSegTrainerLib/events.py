@@ -97,7 +97,6 @@ class Validated:
     """Whole held-out volumes were segmented. ``dice`` maps a class to its mean over the cases, None where none has it.
 
     mean_dice: None where no case has any class.
-
     ``metrics`` holds every number that ``trainer.monitor`` can name: train_loss, val_loss, val_dice, val_iou,
     val_accuracy, val_precision, val_recall, learning_rate, gradient_norm, and val_dice/CLASS, val_iou/CLASS, ...
     """
