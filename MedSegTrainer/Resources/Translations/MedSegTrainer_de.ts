@@ -1928,7 +1928,7 @@
     <name>apply.likely_dice</name>
     <message>
         <source>not known</source>
-        <translation>nicht bekannt</translation>
+        <translation>unbekannt</translation>
     </message>
     <message>
         <source>look at this one: {names} probably below {dice}</source>

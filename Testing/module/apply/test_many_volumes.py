@@ -268,7 +268,7 @@ class TestFolder:
         section.refresh()
         assert time.thread_time() - began < 0.05
         assert many.ui.casesTable.rowCount == 100 and many.ui.casesTable.item(0, 0).text() == "case 0000"
-        assert "of 3000; results.csv" in many.ui.moreLabel.text and not many.ui.moreLabel.isHidden()
+        assert "100 worst of 3000 are shown" in many.ui.moreLabel.text and not many.ui.moreLabel.isHidden()
 
     def test_a_result_that_is_gone_is_told(self, section, many, folder, panel):
         start(section, folder)
