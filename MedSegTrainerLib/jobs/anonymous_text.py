@@ -35,7 +35,7 @@ NUMBERED = re.compile(r"case-\d+(?:_\d{4}|\.seg)?")  # of a channel, as nnU-Net 
 
 
 LISTED = "{}[]"  # the field that a list stands in, for what is in the list
-OF_CASES = ("cases", "drawn", "per_case", "case_mean_dice")  # fields with an object whose own fields are named as cases are
+OF_CASES = ("cases", "drawn", "per_case", "case_mean_dice")  # objects whose fields are named as cases are
 OF_A_CASE = ("case", *map(LISTED.format, ("train", "val", "test", "unused")))
 
 
