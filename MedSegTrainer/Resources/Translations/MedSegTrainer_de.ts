@@ -1979,7 +1979,7 @@
     </message>
     <message>
         <source>Likely Dice</source>
-        <translation>Dice vermutlich</translation>
+        <translation>Dice etwa</translation>
     </message>
     <message>
         <source>Segments all of them, one after the other. You can go on working meanwhile.</source>
@@ -2062,7 +2062,7 @@
     </message>
     <message>
         <source>Likely Dice</source>
-        <translation>Dice vermutlich</translation>
+        <translation>Dice etwa</translation>
     </message>
     <message>
         <source>Result</source>
