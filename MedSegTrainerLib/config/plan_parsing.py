@@ -256,7 +256,13 @@ def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
     """A plan of an earlier version: its only network was the planned one, and its strides said the divisor."""
     if not isinstance(values, dict):
         raise ModelError(f"The plan must be an object, not {type(values).__name__}.")
-    added = {"ignore_label": None, "neighbour_slices": 0, "batch_parts": 1, "compiled": False, "sides": {}}
+    added: dict[str, Any] = {
+        "ignore_label": None,
+        "neighbour_slices": 0,
+        "batch_parts": 1,
+        "compiled": False,
+        "sides": {},
+    }
     added |= {"slice_axis": "z", "overlapping": False, "label_codes": [], "foreground_oversampling": 0.33}
     values = {**added, **values}
     network = values.get("network")
