@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.config.settings import LossConfig
+from MedSegTrainerLib.config.settings import DataConfig, LossConfig
 
 AXES = {"z": "zyx", "y": "yzx", "x": "xzy"}  # of an array whose slices lie one after the other along an axis
 MethodName = Literal["none", "zscore", "minmax", "percentile", "ct"]
@@ -92,6 +92,7 @@ class Plan:
     slice_axis: Literal["z", "y", "x"] = "z"
     overlapping: bool = False
     label_codes: tuple[LabelCode, ...] = ()
+    foreground_oversampling: float = 0.33
 
     @property
     def axes(self) -> str:
@@ -106,6 +107,11 @@ class Plan:
     def out_channels(self) -> int:
         """Logits a voxel: one for the background and for each class, or where classes overlap one for each class."""
         return len(self.classes) + (not self.overlapping)
+
+    def oversampling(self, data: DataConfig) -> float:
+        """Share of patches around a voxel of a class; ``data`` of jobs of earlier versions has the number itself."""
+        given = data.foreground_oversampling
+        return self.foreground_oversampling if given == "auto" else given
 
     def present_classes(self) -> dict[int, tuple[int, ...]]:
         """For each number of a prepared label, which classes are there: indices from 1 on, () for background."""

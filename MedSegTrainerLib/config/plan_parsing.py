@@ -89,6 +89,8 @@ def _numbers(plan: Plan) -> Iterator[str]:
     for name in ("learning_rate", "weight_decay", "warmup_epochs", "gradient_clip", "ema_decay"):
         if (getattr(plan, name) or 0) < 0:
             yield f"{name} = {getattr(plan, name)}: must be at least 0."
+    if not 0 <= plan.foreground_oversampling <= 1:
+        yield f"foreground_oversampling = {plan.foreground_oversampling}: must be 0 to 1."
     try:
         parse_config(LossConfig, asdict(plan.loss))
     except ConfigError as error:
@@ -254,8 +256,15 @@ def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
     """A plan of an earlier version: its only network was the planned one, and its strides said the divisor."""
     if not isinstance(values, dict):
         raise ModelError(f"The plan must be an object, not {type(values).__name__}.")
-    added = {"ignore_label": None, "neighbour_slices": 0, "batch_parts": 1, "compiled": False}
-    values = {**added, "sides": {}, "slice_axis": "z", "overlapping": False, "label_codes": [], **values}
+    added: dict[str, Any] = {
+        "ignore_label": None,
+        "neighbour_slices": 0,
+        "batch_parts": 1,
+        "compiled": False,
+        "sides": {},
+    }
+    added |= {"slice_axis": "z", "overlapping": False, "label_codes": [], "foreground_oversampling": 0.33}
+    values = {**added, **values}
     network = values.get("network")
     if "divisor" in values or not isinstance(network, dict) or "strides" not in network:
         return values

@@ -99,8 +99,12 @@ class DataConfig:
     case_sampling: Literal["uniform", "weighted"] = setting(
         "uniform", "All cases alike, or those with rare classes more often."
     )
-    foreground_oversampling: float = setting(
-        0.33, "Share of patches centred on a voxel of a class drawn at random.", minimum=0, maximum=1
+    foreground_oversampling: float | Auto = setting(
+        "auto",
+        "Share of patches centred on a voxel of a class drawn at random; auto: 0.33, and 0.8 where a model that the "
+        "training begins with has to learn further classes.",
+        minimum=0,
+        maximum=1,
     )
     normalize: bool = setting(True, "Whether intensities are normalised.")
     normalization_type: Literal["auto", "zscore", "minmax", "percentile", "ct"] = setting(

@@ -87,7 +87,7 @@ def facts_of(config: TrainConfig, plan: Plan, cases: int) -> TrainingFacts:
         optimizer_type=plan.optimizer_type, learning_rate=plan.learning_rate, lr_schedule=plan.lr_schedule,
         warmup_epochs=plan.warmup_epochs, weight_decay=plan.weight_decay, gradient_clip=plan.gradient_clip,
         mixed_precision=plan.mixed_precision, batch_size=plan.batch_size, augmentation=data.augmentation,
-        augmentation_strength=data.augmentation_strength, foreground_oversampling=data.foreground_oversampling,
+        augmentation_strength=data.augmentation_strength, foreground_oversampling=plan.oversampling(data),
         case_sampling=data.case_sampling, architecture=plan.architecture,
         network=network_settings(plan.architecture, plan.network), loss=plan.loss, epochs=plan.epochs,
         early_stopping=trainer.early_stopping, cases=cases, class_names=plan.class_names,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import TrainConfig
@@ -17,6 +18,7 @@ from MedSegTrainerLib.data.samples.batches import epoch_batches
 from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.losses.segmentation_loss import shrunk
 from MedSegTrainerLib.model.description import DESCRIPTION
 from MedSegTrainerLib.model.lineage import EarlierCases, earlier_cases, lineage_of
 from MedSegTrainerLib.model.origins import Origins
@@ -24,9 +26,11 @@ from MedSegTrainerLib.model.package import ModelPackage, load_members, load_pack
 from MedSegTrainerLib.networks import build_network
 from MedSegTrainerLib.planning.start_misfits import StartModel, origins_of
 from MedSegTrainerLib.planning.start_speed import step_seconds
+from MedSegTrainerLib.training.fitted_rows import SeenVoxels, fitted_row, offsets_of_known, with_rows
 from MedSegTrainerLib.training.start_weights import (
     MergedRow,
     fitting,
+    last_layers,
     relative_logits,
     seen_above,
     stand_in,
@@ -35,6 +39,7 @@ from MedSegTrainerLib.training.start_weights import (
 )
 
 LOOKED_AT = 8  # batches of patches, for the rows of classes that become one
+FITTED_ON = 32  # batches of patches, for the rows of new classes
 MOST_VOXELS = 20_000
 RAREST, MOST_COMMON = 1e-4, 0.1  # share of the voxels that a new class begins with
 
@@ -116,7 +121,7 @@ def start_weights(
     if all(origins.classes):
         return converted()
     margins = _margins_below(levels_of(converted(), plan.out_channels), margins[0], plan, origins)
-    return converted()
+    return _with_fitted_rows(converted(), plan, origins, config, cases, device)
 
 
 def has_new_channels(start: StartFrom, plan: Plan, config: TrainConfig) -> bool:
@@ -163,12 +168,58 @@ def _levels(
     device: torch.device,
 ) -> Iterator[list[torch.Tensor]]:
     """Logits of a network of ``plan`` with so many outputs, of patches of these cases: a batch with all its levels."""
+    network = _network(weights, plan, outputs, device)
+    for images, *_ in islice(epoch_batches(cases, plan, config.data, device, 0), LOOKED_AT):
+        yield [logits.float().cpu() for logits in network(images[:, :, 0] if plan.dims == 2 else images)]
+
+
+def _network(weights: Mapping[str, torch.Tensor], plan: Plan, outputs: int, device: torch.device) -> nn.Module:
+    """That gives all its levels, while no layer drops or counts anything."""
     network = build_network(plan.architecture, {**plan.network, "out_channels": outputs})
     network.load_state_dict(fitting(weights, network.state_dict())[0])
     network.to(device).eval()
-    network.training = True  # of the whole alone: it gives all its levels, and no layer drops or counts anything
-    for images, *_ in islice(epoch_batches(cases, plan, config.data, device, 0), LOOKED_AT):
-        yield [logits.float().cpu() for logits in network(images[:, :, 0] if plan.dims == 2 else images)]
+    network.training = True  # of the whole alone
+    return network
+
+
+@torch.no_grad()
+def _with_fitted_rows(
+    weights: dict[str, torch.Tensor],
+    plan: Plan,
+    origins: Origins,
+    config: TrainConfig,
+    cases: Sequence[StoredCase],
+    device: torch.device,
+) -> dict[str, torch.Tensor]:
+    """The weights with rows of the last layers that tell new classes from all else in patches of these cases."""
+    layers, hidden = last_layers(plan)
+    if hidden or any(weights[f"{name}.weight"][0, 0].numel() > 1 or f"{name}.bias" not in weights for name in layers):
+        return weights  # a row is no combination of the maps at a voxel, or cannot be moved
+    network = _network(weights, plan, plan.out_channels, device)
+    found: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+    for name in layers:
+        network.get_submodule(name).register_forward_hook(
+            lambda _, maps, logits, name=name: found.update({name: (maps[0].float().cpu(), logits.float().cpu())})
+        )
+    new = [place for place, sources in enumerate(origins.classes) if not sources]
+    seen = {name: {place: SeenVoxels() for place in new} for name in layers}
+    settings = replace(config.data, mixup=0.0, cutmix=0.0)
+    for images, labels, *_ in islice(epoch_batches(cases, plan, settings, device, 0), FITTED_ON):
+        network(images[:, :, 0] if plan.dims == 2 else images)
+        targets = (labels[:, 0] if plan.dims == 2 else labels).cpu()
+        for name, (maps, logits) in found.items():
+            offsets = offsets_of_known(logits, origins, overlapping=plan.overlapping)
+            level = shrunk(targets, maps.shape[2:])
+            for place, voxels in seen[name].items():
+                voxels.add(maps, offsets, level, *_numbers(plan, place + 1))
+    rows = {name: {place: fitted_row(voxels) for place, voxels in of.items()} for name, of in seen.items()}
+    return with_rows(weights, rows, overlapping=plan.overlapping)
+
+
+def _numbers(plan: Plan, index: int) -> tuple[list[int], list[int]]:
+    """The numbers of prepared labels with which a class is there, and with which nobody knows."""
+    unknown = [number for number, code in enumerate(plan.label_codes, len(plan.classes) + 1) if index in code.unknown]
+    return [number for number, there in plan.present_classes().items() if index in there], unknown
 
 
 def _one_model(path: Path) -> ModelPackage:

@@ -58,7 +58,7 @@ class SegmentationLoss:
         shares = [0.5**level for level in range(len(logits))]
         for share, level in zip(shares, logits, strict=True):
             at_full = ramped if level is logits[0] else {}
-            sums = self._sums(level, _shrink(target, level.shape[2:]), {*weights, *at_full})
+            sums = self._sums(level, shrunk(target, level.shape[2:]), {*weights, *at_full})
             for name, weight in weights.items():
                 total = total + share / sum(shares) * weight * self.terms[name](sums).mean()
             for name, weight in at_full.items():
@@ -157,8 +157,8 @@ def _may_be_unknown(target: torch.Tensor, classes: int) -> bool:
     return target.device.type != "cpu" or int(target.max()) >= classes
 
 
-def _shrink(target: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """Targets at a lower resolution: the voxel nearest to each centre."""
+def shrunk(target: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Targets (B, *spatial) at a lower resolution, of this size: the voxel nearest to each centre."""
     for axis, (length, reduced) in enumerate(zip(target.shape[1:], size, strict=True), start=1):
         step = length // reduced
         if step > 1:

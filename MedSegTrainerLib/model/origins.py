@@ -82,7 +82,7 @@ def _class_phrases(old: Sequence[str], new: Sequence[str], origins: Origins) -> 
     for name, sources in zip(new, origins.classes, strict=True):
         before = [old[index - 1] for index in sources]
         if not before:
-            yield f"new: {name}, which begins as rare as it is, beside the background"
+            yield f"new: {name}, which begins as what tells it best in the maps of the model"
         elif len(before) > 1:
             yield f"{name}: {', '.join(before)} in one"
         elif shares[sources[0]] > 1:

@@ -27,13 +27,14 @@ from MedSegTrainerLib.planning.optimization import learning_choices
 from MedSegTrainerLib.planning.schedule import fit_to_time, share_for_time
 from MedSegTrainerLib.planning.shapes import Triple, median_size, patch_voxels
 from MedSegTrainerLib.planning.start_misfits import StartModel
-from MedSegTrainerLib.planning.start_plan import Start, begin, keep
+from MedSegTrainerLib.planning.start_plan import Start, begin, keep, new_classes
 from MedSegTrainerLib.planning.start_speed import as_before
 from MedSegTrainerLib.planning.step_memory import refuse_too_large
 
 BATCH_VOXELS_CPU = 200_000
 BATCH_VOXELS_GPU = 4_500_000
 SEEN = 0.5  # of the median volume, by a patch that is smaller because there is little time
+FOREGROUND, FOR_NEW_CLASSES = 0.33, 0.8  # share of patches around a voxel of a class
 EPOCH_SAMPLES = 100  # small data sets are seen several times in an epoch
 MOST_SAMPLES = 4  # of a volume in an epoch, where the number of epochs is given
 
@@ -135,6 +136,7 @@ def _unmeasured(
         flip_axes=_flip_axes(config, dims, chosen.slice_axis, fingerprint, reasons),
         sides=_sides(fingerprint),
         overlapping=fingerprint.overlapping,
+        foreground_oversampling=_oversampling(config, fingerprint, start, reasons),
         cache=cache,
         steps_per_epoch=max(1, len(split.train) * samples // (batch * config.trainer.gradient_accumulation_steps)),
         reasons=reasons,
@@ -234,6 +236,20 @@ def _batch_size(
     if devices > 1:
         reasons["batch_size"] = f"{batch} on each of {devices} devices: {reasons['batch_size']}"
     return batch * devices
+
+
+def _oversampling(config: TrainConfig, fingerprint: Fingerprint, start: Start | None, reasons: Reasons) -> float:
+    """Share of patches around a voxel of a class."""
+    given, new = config.data.foreground_oversampling, new_classes(start, fingerprint, config) if start else []
+    if given != "auto":
+        reasons["foreground_oversampling"] = "set by the configuration"
+        return given
+    if new:
+        reasons["foreground_oversampling"] = (
+            f"most patches show a class, since the model has to learn {', '.join(new)}: with a third of them larynx "
+            "was not found at all after three minutes of 10 head-neck cases, and with four fifths at a Dice of 0.6"
+        )
+    return FOR_NEW_CLASSES if new else FOREGROUND
 
 
 def _samples_per_volume(config: TrainConfig, cases: int, patch: Triple, volume: Triple, reasons: Reasons) -> int:

@@ -49,6 +49,14 @@ def begin(model: StartModel, fingerprint: Fingerprint, config: TrainConfig) -> t
     return start, replace(config, network=replace(config.network, **asked))
 
 
+def new_classes(start: Start, fingerprint: Fingerprint, config: TrainConfig) -> list[str]:
+    """Names of the classes that the model has to learn beside those it knows; none where it knows nothing."""
+    channels, classes = ([item.name for item in items] for items in (fingerprint.channels, fingerprint.classes))
+    origins = origins_of(start.model, channels, classes, config)
+    new = [name for name, sources in zip(classes, origins.classes, strict=True) if not sources]
+    return new if start.has_network and any(origins.classes) else []
+
+
 def keep(
     start: Start,
     planned: NetworkPlan,

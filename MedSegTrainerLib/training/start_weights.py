@@ -5,10 +5,10 @@ each class has a sigmoid of its own, z_0 is 0: sigmoid(z) is the softmax of 0 an
 to the background's, r_c = z_c - z_0, and put together anew:
 
 - a class that stays, or has another name, keeps its row;
-- a new class begins as the background, which its voxels were to the model before (Cermelli et al. 2020,
-  https://arxiv.org/abs/2002.00718, who divide the background evenly), with a bias m below it and noise u as a row:
-  z = z_0 - m + u x. m is the logarithm of the odds of its voxels, or more where the noise would be seen
-  (``seen_above``);
+- a new class gets the row that tells it best from real patches (``fitted_rows``). Where none can be fitted it begins as
+  the background, which its voxels were to the model before (Cermelli et al. 2020, https://arxiv.org/abs/2002.00718, who
+  divide the background evenly), with a bias m below it and noise u as a row: z = z_0 - m + u x. m is the logarithm of
+  the odds of its voxels, or more where the noise would be seen (``seen_above``);
 - a class that is divided among k gives each its row with log k less, so that their probabilities add up to its own,
   and noise of its own;
 - classes that become one have a logit log(sum exp z_c), which is no row. ``stand_in`` finds the nearest one;
@@ -82,7 +82,7 @@ def with_classes(
     a network that was never trained, for what has none.
     """
     result = dict(weights)
-    layers, hidden = _last_layers(old)
+    layers, hidden = last_layers(old)
     order = _hidden_order(weights, layers, old.out_channels, plan.out_channels) if hidden else []
     for name in hidden:
         beginning = fresh[name].to(weights[name]) if name in fresh else None
@@ -191,7 +191,7 @@ def _channel_order(old: Plan, plan: Plan, origins: Origins) -> list[int | None]:
     return order
 
 
-def _last_layers(old: Plan) -> tuple[list[str], list[str]]:
+def last_layers(old: Plan) -> tuple[list[str], list[str]]:
     """Names of the layers whose rows are logits, and of entries before them that are as many as the classes too."""
     varying = varying_axes(old.architecture, old.network, "out_channels")
     square = [name.removesuffix(".weight") for name, axes in varying.items() if axes == (0, 1)]

@@ -157,7 +157,9 @@ class TestClasses:
     ) -> None:
         data = named_dataset(dataset, tmp_path / "more", {2: 2, 5: 1}, ("cyst", "liver", "table"))
         folder = begun(data=data)
-        assert events(folder, "validated")[0]["dice"] == pytest.approx({**best_of(model)["dice"], "table": 0})
+        first = events(folder, "validated")[0]["dice"]
+        assert {name: first[name] for name in ("cyst", "liver")} == pytest.approx(best_of(model)["dice"], abs=1e-3)
+        assert first["table"] > 0  # it was looked for in the maps that the model makes
         reasons = json.loads(folder.plan_file.read_text())["reasons"]
         assert reasons["start_classes"].startswith("kept: cyst, liver; new: table")
 

@@ -75,7 +75,7 @@ def _monai_loader(material: Material, size: Triple) -> DataLoader:
         for case in material.cached
     ]
     batch = material.plan.batch_size
-    transforms = _transforms(material.plan, size, material.config.data.foreground_oversampling)
+    transforms = _transforms(material.plan, size, material.plan.oversampling(material.config.data))
     entries = [volumes[i % len(volumes)] for i in range(batch)]
     return DataLoader(Dataset(entries, transforms), batch_size=batch, num_workers=0)
 

@@ -97,7 +97,7 @@ class DividedStep:
             generator = np.random.default_rng((data.seed, 2, self.epoch, self.count))
             first = self.count * plan.batch_size
             chosen = [int(self.order[(first + i) % len(self.order)]) for i in range(plan.batch_size)]
-            share = data.foreground_oversampling
+            share = plan.oversampling(data)
             draws = [draw_patch(generator, i, self.cases[i], plan.patch_size, share) for i in chosen]
         with watch.stage(self.cut_stage):
             images, labels = cut_batch(self.cases, draws, self.size, device, plan.neighbour_slices)

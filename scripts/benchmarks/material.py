@@ -42,7 +42,7 @@ class Material:
     def batch(self, size: Triple, generator: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Images (B, C, z, y, x) and int16 labels (B, z, y, x), drawn as in training, on the device."""
         chosen = [int(i) for i in generator.integers(len(self.cached), size=self.plan.batch_size)]
-        share = self.config.data.foreground_oversampling
+        share = self.plan.oversampling(self.config.data)
         draws = [draw_patch(generator, i, self.cached[i], self.plan.patch_size, share) for i in chosen]
         return cut_batch(self.cached, draws, size, self.device)
 

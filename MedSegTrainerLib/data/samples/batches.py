@@ -42,7 +42,7 @@ def epoch_batches(
     while True:
         generator = np.random.default_rng((config.seed, 2, epoch, count))
         chosen = [int(order[(count * plan.batch_size + i) % len(order)]) for i in range(plan.batch_size)]
-        draws = [draw_patch(generator, i, cases[i], plan.patch_size, config.foreground_oversampling) for i in chosen]
+        draws = [draw_patch(generator, i, cases[i], plan.patch_size, plan.oversampling(config)) for i in chosen]
         images, labels = cut_batch(cases, draws[cut], size, device, plan.neighbour_slices, pin_memory=config.pin_memory)
         if config.augmentation:
             draw = draw_augmentation(generator, plan.batch_size, plan, strength)

@@ -43,8 +43,8 @@ class TestClasses:
         rename = ["left kidney=kidney", "right kidney=kidney", "spleen=front", "spleen=back"]
         text = class_text(OLD, new, Origins(classes=class_origins(OLD, new, rename)[0], channels=()))
         assert text == (
-            "kept: liver; kidney: left kidney, right kidney in one; new: larynx, which begins as rare as it is, beside "
-            "the background; front: a part of spleen; back: a part of spleen"
+            "kept: liver; kidney: left kidney, right kidney in one; new: larynx, which begins as what tells it best "
+            "in the maps of the model; front: a part of spleen; back: a part of spleen"
         )
         dropped = class_text(
             OLD, ["milt"], Origins(classes=class_origins(OLD, ["milt"], ["spleen=milt"])[0], channels=())

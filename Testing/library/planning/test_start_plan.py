@@ -83,6 +83,7 @@ class TestKept:
         for name in ("network", "dims", "spacing", "patch_size", "normalization", "base_channels", "norm"):
             assert plan.reasons[name].startswith("kept: "), name
         assert plan.reasons["start_from"] == "organs"
+        assert plan.foreground_oversampling == 0.33  # no class is new
         assert plan.reasons["start_weights"].startswith("all weights are kept; they learn from the first step")
 
     def test_time_makes_neither_network_nor_patch_another_one(self, model: StartModel) -> None:
@@ -112,6 +113,7 @@ class TestKept:
         assert plan.network["in_channels"] == 2 and plan.network["out_channels"] == 3
         assert plan.reasons["start_classes"].startswith("kept: cyst; new: spleen")
         assert plan.reasons["start_classes"].endswith("dropped: liver")
+        assert plan.foreground_oversampling == 0.8 and "learn spleen" in plan.reasons["foreground_oversampling"]
         assert plan.reasons["start_channels"] == "kept: T1; new: T2, at weight 0 until it is learned"
         assert "of what is new" in plan.reasons["normalization"]
 
