@@ -156,6 +156,7 @@ def suggest(session: Any, model: str) -> None:
     assert voxel[int(directions.argmax())] == pytest.approx(panel.data.next.suggestions[0].slice, abs=0.5)
 
 
+@pytest.mark.slow  # a training and thirteen volumes
 @pytest.mark.usefixtures("slice_views", "torch_python")
 def test_a_folder_of_twelve_and_what_to_draw_next(
     session: Any, folder: Path, make_segmentation: Any, tmp_path: Path, screenshot: Any
