@@ -57,8 +57,8 @@ class Loop:
         return watch
 
     def correct(self, result: Any, volume: Any, truth: np.ndarray, planes: tuple[int, ...]) -> None:
-        """Draws the organ anew in these axial slices, as it really is but for a corner that the model cannot have, larger
-        than two slices are thick, so that their direction is clear."""
+        """Draws the organ anew in these axial slices, as it really is but for a corner that the model cannot have: one
+        that is larger than the slices are far apart, so that their direction is clear."""
         segment = result.GetSegmentation().GetSegmentIdBySegmentName("organ")
         mask = slicer.util.arrayFromSegmentBinaryLabelmap(result, segment, volume).copy()
         for plane in planes:
