@@ -19,6 +19,7 @@ from MedSegTrainerLib.model.package import load_package
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "Resources" / "workflows"
 SLICES = 6
+BESIDE = ("made.jsonl", "results.csv", "results.json")  # label maps
 HEIGHT, WIDTH = 40, 48
 QUICK: dict[str, Any] = {"trainer.device": "cpu", "mixed_precision": False, "channels_last": False, "batch_size": 2}
 
@@ -123,7 +124,7 @@ class TestTesting:
         path.write_text(json.dumps(document), encoding="utf-8")
         results = workflow(path, tmp_path / "out", photographs)
         names = [f"slice_{index}" for index in range(SLICES)]
-        label_maps = sorted(p.name for p in results["Label maps"].iterdir() if p.name != "made.jsonl")
+        label_maps = sorted(p.name for p in results["Label maps"].iterdir() if p.name not in BESIDE)
         assert label_maps == [f"{name}.{suffix}" for name in names]
         assert sorted(p.name for p in results["Pictures"].iterdir()) == [f"{name}.png" for name in names]
         metrics = json.loads((results["Report"].parent / "metrics.json").read_text(encoding="utf-8"))

@@ -24,7 +24,7 @@ CATALOGUES = sorted(TRANSLATIONS.glob("*.ts"))
 SAME = {  # words of both languages, and names
     "ROI", "axial", "sagittal",
     "Alpha", "Betas", "Checkpoints", "Cutmix", "Dice", "Dimension", "Dropout", "Eta min", "Fold", "Folds", "Gamma",
-    "MedSegTrainer", "Mixup", "Momentum", "Nesterov", "Norm", "PyTorch", "Segment", "T max", "Training", "Trainings",
+    "MedSegTrainer", "Mixup", "Momentum", "Nesterov", "Norm", "Patient", "PyTorch", "Segment", "T max", "Training", "Trainings",
     "Version", "ok",
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+SMOOTH = 1e-5
 SLOPE = 0.01
 ONES = (1, 1, 1)
 
@@ -96,7 +97,7 @@ def _dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     one_hot = functional.one_hot(target, logits.shape[1]).permute(0, 4, 1, 2, 3).float()
     axes = (2, 3, 4)
     overlap = (probabilities * one_hot).sum(axes)
-    dice = (2 * overlap + 1) / (probabilities.sum(axes) + one_hot.sum(axes) + 1)
+    dice = (2 * overlap + SMOOTH) / (probabilities.sum(axes) + one_hot.sum(axes) + SMOOTH)
     return 1 - dice[:, 1:].mean()
 
 

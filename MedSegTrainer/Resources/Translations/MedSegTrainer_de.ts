@@ -953,8 +953,8 @@
         <translation>Vordergrundanteil</translation>
     </message>
     <message>
-        <source>Share of patches centred on a voxel of a class drawn at random.</source>
-        <translation>Anteil der Ausschnitte um ein Voxel einer zufällig gezogenen Klasse.</translation>
+        <source>Share of patches centred on a voxel of a class drawn at random; auto: 0.33, and 0.8 where a model that the training begins with has to learn further classes.</source>
+        <translation>Anteil der Ausschnitte um ein Voxel einer zufällig gewählten Klasse; auto: 0.33, und 0.8, wo ein Modell, mit dem das Training beginnt, weitere Klassen lernen muss.</translation>
     </message>
     <message>
         <source>Normalize</source>
@@ -1281,8 +1281,8 @@
         <translation>Glättung</translation>
     </message>
     <message>
-        <source>Added to numerator and denominator of the Dice term.</source>
-        <translation>Zu Zähler und Nenner des Dice-Terms addiert.</translation>
+        <source>Added to numerator and denominator of the Dice term. With 1 and more, patches that lack a rare class push it away for good.</source>
+        <translation>Wird zu Zähler und Nenner des Dice-Anteils addiert. Mit 1 und mehr drängen Ausschnitte, in denen eine seltene Klasse fehlt, sie für immer zurück.</translation>
     </message>
     <message>
         <source>Alpha</source>

@@ -100,6 +100,7 @@ def into_a_training(place: Any) -> Words:
     return ["apply", place.root / "job", place.image(), "-o", place.root]
 
 
+RESULTS = ("out/results.csv", "out/results.json")  # which say what failed, and why
 LABEL_MAPS = tuple(f"out/case_{index}.seg.nrrd" for index in (0, 2, 3))
 APPLY = {
     "no model": (lambda p: apply_itself(p, p.image(), model=p.root / "m"), ("m does not exist", "Check"), 2),
@@ -146,7 +147,7 @@ APPLY = {
         1,
         "out/job",
     ),
-    "too many channels": (more_channels, ("two.nrrd", "2 channels", "needs 1"), 1, "out/job"),
+    "too many channels": (more_channels, ("two.nrrd", "2 channels", "needs 1"), 1, "out/job", RESULTS),
     "a folder without images": (lambda p: apply(p, p.trained / "model"), ("model holds no image files",), 2, "out/job"),
     "two inputs of one name": (two_of_one_name, ("named case_1", "more", "output folder"), 2, "out/job"),
     "results over labels": (over_labels_by_hand, ("4 of 4", "labels", "Choose another"), 2, "out/job"),
@@ -157,7 +158,7 @@ APPLY = {
         ("1 of 4 images were not segmented", "case_1.nii.gz cannot be read", "Replace"),
         1,
         "out/job",
-        (*LABEL_MAPS, "out/made.jsonl"),
+        (*LABEL_MAPS, "out/made.jsonl", *RESULTS),
     ),
 }
 
