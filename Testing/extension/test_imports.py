@@ -15,9 +15,9 @@ ROOT = package.ROOT
 MODULE_FILE = ROOT / "MedSegTrainer" / "MedSegTrainer.py"
 LIBRARY, UI = ROOT / "MedSegTrainerLib", ROOT / "MedSegTrainer" / "MedSegTrainerUI"
 OPEN_TO_THE_MODULE = (
-    "atomic", "cache_folder", "classes", "config", "duration", "errors", "events", "files", "event_lines", "findings", "job",
-    "job_lock", "job_logging", "job_status", "model.before_after", "model.description",
-    "processes", "results_file",
+    "atomic", "cache_folder", "classes", "config", "duration", "errors", "events", "files", "event_lines", "findings",
+    "job", "job_lock", "job_logging", "job_status", "model.before_after", "model.description", "processes",
+    "results_file",
 )  # fmt: skip
 OF_SLICER = {"slicer", "qt", "ctk", "vtk", "mrml", "sitkUtils", "teem", "PythonQt"}
 FOREIGN_TO_SLICER = {

@@ -24,8 +24,8 @@ CATALOGUES = sorted(TRANSLATIONS.glob("*.ts"))
 SAME = {  # words of both languages, and names
     "ROI", "axial", "sagittal",
     "Alpha", "Betas", "Checkpoints", "Cutmix", "Dice", "Dimension", "Dropout", "Eta min", "Fold", "Folds", "Gamma",
-    "MedSegTrainer", "Mixup", "Momentum", "Nesterov", "Norm", "Patient", "PyTorch", "Segment", "T max", "Training", "Trainings",
-    "Version", "ok",
+    "MedSegTrainer", "Mixup", "Momentum", "Nesterov", "Norm", "Patient", "PyTorch", "Segment", "T max", "Training",
+    "Trainings", "Version", "ok",
 }  # fmt: skip
 
 
