@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from MedSegTrainerLib.config.job_settings import EvaluateConfig
+from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.evaluation.described_labels import described_ignored, described_names
 from MedSegTrainerLib.evaluation.drawn_references import (
@@ -63,18 +64,15 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
     told = told_beside(predictions, pairs, listen)
     output_dir = Path(config.output_dir)
     facts = {"Predictions": config.predictions, "References": config.labels or "those of the data set"}
-    classes, ignored, overlapping = None, config.ignore_label, False
+    ignored = config.ignore_label
     if ignored is None and config.labels:
         ignored = described_ignored(labels, listen)
-    if config.model:
-        from MedSegTrainerLib.model.package import load_members  # torch, which an evaluation of files must not wait for
-
-        plan = load_members(Path(config.model))[0].plan
-        overlapping = plan.overlapping
-        classes = plan.classes
+    plan = _plan_of_model(config.model) if config.model else None
+    classes, overlapping = (plan.classes, plan.overlapping) if plan is not None else (None, False)
+    if plan is not None:
+        facts["Model"] = config.model
         if ignored is None and not overlapping:  # else it is that of labels in memory
             ignored = plan.ignore_label
-        facts["Model"] = config.model
     drawn = _drawn(config, pairs)
     names = described_names(labels) if drawn and config.labels else {}
     if drawn:
@@ -96,6 +94,12 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
         likely=lambda results: told,
     )
     return str(output_dir / "report.html")
+
+
+def _plan_of_model(path: str) -> Plan:
+    from MedSegTrainerLib.model.package import load_members  # torch, which an evaluation of files must not wait for
+
+    return load_members(Path(path))[0].plan
 
 
 def _drawn(config: EvaluateConfig, pairs: Sequence[Pair]) -> Drawn:
