@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +23,7 @@ from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.results_file import RESULTS, CaseResult, read_results
 from MedSegTrainerUI.apply.likely_dice import file_stamp
 from MedSegTrainerUI.jobs.job_list import JobList
-from MedSegTrainerUI.jobs.job_monitor import JobWatch
-from MedSegTrainerUI.jobs.stop_request import StopRequest
+from MedSegTrainerUI.jobs.prepared_job import PreparedJob
 from MedSegTrainerUI.models.model_card import ModelCard
 from MedSegTrainerUI.models.model_list import model_name
 from MedSegTrainerUI.models.recorded_classes import classes_record
@@ -36,7 +34,6 @@ COPIES = "results"  # of results that were loaded, by which it is told what was 
 RECORD_KEYS = {"title", "model", "classes", "source", "output", "series"}
 LINK_SECONDS = 0.015  # a piece of the work that is done between two clicks of the user
 FINISHED_KEPT = 3
-DONE = object()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +51,13 @@ class FolderTask:
 
 
 class FolderRun:
-    """A job of kind apply on many images, from its folder alone. preparing: series are being linked."""
+    """A job of kind apply on many images, from its folder alone; while it is made ready, series are being linked."""
 
     def __init__(self, folder: JobFolder, record: dict[str, Any], links: Iterator[None] | None = None) -> None:
         self.folder, self.record = folder, record
-        self.watch = JobWatch(folder)
+        self.job = PreparedJob(folder, links, LINK_SECONDS)
+        self.watch = self.job.watch
         self.results: list[CaseResult] = []
-        self._links = links
-        self._stop = StopRequest(self.watch)
         self._stamp: object = None
         self._cleaned = False
 
@@ -74,26 +70,13 @@ class FolderRun:
     def output(self) -> Path:
         return Path(self.record["output"])
 
-    @property
-    def preparing(self) -> bool:
-        return self._links is not None
-
-    @property
-    def working(self) -> bool:
-        return self.preparing or self.watch.working or not self.watch.caught_up
-
-    @property
-    def stopping(self) -> bool:
-        return self._stop.asked
-
     def poll(self, panel: PanelView) -> bool:
         """Goes on with what there is to do; whether the results are others. Raises MedSegError, and has ended then."""
-        if self._links is not None:
-            self._prepare(panel)
+        was_preparing = self.job.preparing
+        self.job.poll(panel)
+        if was_preparing:
             return False
-        self.watch.poll()
-        self._stop.poll()
-        if not self.working and not self._cleaned:
+        if not self.job.working and not self._cleaned:
             self._cleaned = True
             shutil.rmtree(self.folder.path / "data", ignore_errors=True)  # links to series
         return self.read()
@@ -107,19 +90,12 @@ class FolderRun:
         self.results = read_results(self.output)
         return True
 
-    def stop(self) -> None:
-        """What is finished stays; the job can be started again."""
-        if self._links is not None:
-            self._forget()
-        else:
-            self._stop.ask()
-
     def end_text(self) -> tuple[str, str]:
         """How it ended, as a sentence and its severity."""
         outcome = self.watch.outcome or {}
         failed = sum(bool(case.error) for case in self.results)
         done = len(self.results) - failed
-        if self.stopping or outcome.get("kind") == "stopped":
+        if self.job.stopping or outcome.get("kind") == "stopped":
             text = _("Stopped: {done} segmented. Apply to all goes on with the others.")
             return text.format(done=done), "note"
         if failed and outcome.get("kind") in ("failed", "finished"):
@@ -134,23 +110,6 @@ class FolderRun:
             )
             return text.format(log=self.folder.log_file), "error"
         return _("{done} segmented, in {folder}.").format(done=done, folder=self.output), "note"
-
-    def _prepare(self, panel: PanelView) -> None:
-        until = time.perf_counter() + LINK_SECONDS
-        assert self._links is not None
-        try:
-            while time.perf_counter() < until:
-                if next(self._links, DONE) is DONE:
-                    self._links = None
-                    self.watch.expect_start(panel.environment.start(self.folder))
-                    return
-        except BaseException:
-            self._forget()
-            raise
-
-    def _forget(self) -> None:
-        self._links = None
-        shutil.rmtree(self.folder.path, ignore_errors=True)
 
 
 def start_folder_run(panel: PanelView, task: FolderTask) -> FolderRun:

@@ -88,7 +88,7 @@ class ManyVolumes:
     def _adopt(self) -> None:
         """Goes on with what was running when Slicer was closed, or shows the results of the last run."""
         self.run = find_folder_run(self.panel.jobs)
-        self._followed = self.run is not None and self.run.working
+        self._followed = self.run is not None and self.run.job.working
         self._box.collapsed = not self._followed
 
     @property
@@ -147,10 +147,10 @@ class ManyVolumes:
             "after the other."
         ))  # fmt: skip
         if run is not None and self.working:
-            ui.stopButton.enabled = not run.stopping
+            ui.stopButton.enabled = not run.job.stopping
             ui.manyProgressBar.value = round(1000 * run.watch.progress)
             preparing = _("collecting the series")
-            ui.manyProgressBar.setFormat(preparing if run.preparing else progress_text(run.watch, run.stopping))
+            ui.manyProgressBar.setFormat(preparing if run.job.preparing else progress_text(run.watch, run.job.stopping))
 
     def _why_no_statistics(self) -> str:
         if self._statistics is not None:
@@ -251,9 +251,7 @@ class ManyVolumes:
     def onStop(self) -> None:
         if self.run is None:
             return
-        was_preparing = self.run.preparing
-        self.run.stop()
-        if was_preparing:
+        if self.run.job.stop():
             self.run, self._followed = None, False
         self.panel.refresh()
 
@@ -300,7 +298,7 @@ class ManyVolumes:
             raise
         finally:
             self._show_run()
-        if not self.run.working:
+        if not self.run.job.working:
             self._followed = False
             self.tell(*self.run.end_text())
             self.panel.refresh()

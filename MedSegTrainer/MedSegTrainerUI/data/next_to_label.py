@@ -71,7 +71,7 @@ class NextToLabel:
         self.run = find_suggest_run(self.panel.jobs)
         if self.run is None:
             return
-        self._followed = self.run.working
+        self._followed = self.run.job.working
         self._section.ui.nextButton.collapsed = not self._followed
         if not self._followed:
             try:
@@ -89,13 +89,13 @@ class NextToLabel:
     def setParameterNode(self, parameters: Parameters | None) -> None:
         if parameters is None and self.run is not None:
             self.run.same_scene = False
-            if self.run.preparing:
-                self.run.stop()
+            if self.run.job.preparing:
+                self.run.job.stop()
                 self.run, self._followed = None, False
 
     def cleanup(self) -> None:
-        if self.run is not None and self.run.preparing:
-            self.run.forget()
+        if self.run is not None and self.run.job.preparing:
+            self.run.job.forget()
         self.run, self._followed = None, False
 
     # -- showing
@@ -124,9 +124,9 @@ class NextToLabel:
         ui = self.ui
         ui.suggestProgressBar.visible = ui.suggestStopButton.visible = self.working
         if self.run is not None and self.working:
-            ui.suggestStopButton.enabled = not self.run.stopping
+            ui.suggestStopButton.enabled = not self.run.job.stopping
             ui.suggestProgressBar.value = round(1000 * self.run.watch.progress)
-            ui.suggestProgressBar.setFormat(_("stopping") if self.run.stopping else "%p %")
+            ui.suggestProgressBar.setFormat(_("stopping") if self.run.job.stopping else "%p %")
 
     def _row(self, one: Suggestion) -> list[Cell]:
         assert self.run is not None
@@ -200,9 +200,7 @@ class NextToLabel:
     @report_errors
     def onStop(self) -> None:
         if self.run is not None:
-            was_preparing = self.run.preparing
-            self.run.stop()
-            if was_preparing:
+            if self.run.job.stop():
                 self.run, self._followed = None, False
             self.panel.refresh()
 
@@ -233,13 +231,13 @@ class NextToLabel:
         if self.run is None or not self._followed:
             return
         try:
-            self.run.poll(self.panel)
+            self.run.job.poll(self.panel)
         except MedSegError:
             self.run, self._followed = None, False
             self.panel.refresh()
             raise
         self._show_run()
-        if self.run.working:
+        if self.run.job.working:
             return
         self._followed = False
         try:

@@ -19,8 +19,7 @@ from MedSegTrainerLib.errors import DataError, JobError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerUI.jobs.job_list import JobList, case_names
-from MedSegTrainerUI.jobs.job_monitor import JobWatch
-from MedSegTrainerUI.jobs.stop_request import StopRequest
+from MedSegTrainerUI.jobs.prepared_job import PreparedJob
 from MedSegTrainerUI.models.model_card import ModelCard
 from MedSegTrainerUI.models.model_list import model_name
 from MedSegTrainerUI.models.recorded_classes import classes_record, recorded_classes
@@ -62,7 +61,7 @@ class Suggestion:
 
 
 class SuggestRun:
-    """A job of kind suggest, from its folder alone. preparing: volumes are being exported, one at each ``poll``.
+    """A job of kind suggest, from its folder alone; while it is made ready, volumes are being exported.
 
     same_scene: whether the scene is still that in which it was started, so that node IDs mean the same.
     """
@@ -70,50 +69,13 @@ class SuggestRun:
     def __init__(self, folder: JobFolder, record: dict[str, Any], exports: Iterator[None] | None = None) -> None:
         self.folder, self.record = folder, record
         self.same_scene = exports is not None
-        self.watch = JobWatch(folder)
-        self._exports = exports
-        self._stop = StopRequest(self.watch)
+        self.job = PreparedJob(folder, exports)
+        self.watch = self.job.watch
 
     @property
     def title(self) -> str:
         """The name of the model."""
         return str(self.record["title"])
-
-    @property
-    def preparing(self) -> bool:
-        return self._exports is not None
-
-    @property
-    def working(self) -> bool:
-        return self.preparing or self.watch.working or not self.watch.caught_up
-
-    @property
-    def stopping(self) -> bool:
-        return self._stop.asked
-
-    def poll(self, panel: PanelView) -> None:
-        """Goes on with what there is to do. Raises MedSegError; nothing is left of the job then."""
-        if self._exports is None:
-            self.watch.poll()
-            self._stop.poll()
-            return
-        try:
-            if next(self._exports, self) is self:
-                self._exports = None
-                self.watch.expect_start(panel.environment.start(self.folder))
-        except BaseException:
-            self.forget()
-            raise
-
-    def stop(self) -> None:
-        if self.preparing:
-            self.forget()
-        else:
-            self._stop.ask()
-
-    def forget(self) -> None:
-        self._exports = None
-        shutil.rmtree(self.folder.path, ignore_errors=True)
 
     def volume_name(self, case: str) -> str:
         return str(self.record["cases"][case]["name"])
@@ -186,7 +148,7 @@ def start_suggest_run(panel: PanelView, card: ModelCard, cases: Sequence[Unlabel
     try:
         folder.create(config)
     except BaseException:
-        run.forget()
+        run.job.forget()
         raise
     return run
 

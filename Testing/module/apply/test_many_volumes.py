@@ -371,8 +371,8 @@ class TestDicom:
         ui.outputPathLineEdit.setCurrentPath(str(tmp_path / "out"))
         ui.chooseAllButton.click()
         ui.applyAllButton.click()
-        assert listed.run.preparing and panel.folder is None
-        while listed.run.preparing:
+        assert listed.run.job.preparing and panel.folder is None
+        while listed.run.job.preparing:
             section.onTimer()
         config = panel.folder.read_document()["config"]
         assert list(config["cases"]) == ["Doe-Ann-20260301-abdomen-CT", "Roe-Bob-20260301-abdomen-CT"]

@@ -112,7 +112,7 @@ def ask(panel, next_, *suggestions):
     """Presses the button, and lets the job answer."""
     panel.refresh()
     next_.ui.suggestButton.click()
-    while next_.run is not None and next_.run.preparing:
+    while next_.run is not None and next_.run.job.preparing:
         panel.data.onTimer()
     if suggestions:
         panel.environment.answer(*suggestions)
@@ -238,7 +238,7 @@ def test_what_no_job_wrote_is_told(panel, next_, volume, environment):
 def test_stop_while_volumes_are_exported(panel, next_, volume):
     panel.refresh()
     next_.ui.suggestButton.click()
-    assert next_.run.preparing
+    assert next_.run.job.preparing
     next_.ui.suggestStopButton.click()
     assert not next_.working and panel.jobs.all() == []
 
