@@ -20,6 +20,7 @@ from MedSegTrainerLib.files.typed import filled
 
 SCHEMA_VERSION = 1
 RESULTS, TABLE = "results.json", "results.csv"
+FILES = (RESULTS, TABLE)
 LOOK_BELOW = 0.7  # likely Dice: below it somebody should look first
 
 

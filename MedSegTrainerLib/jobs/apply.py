@@ -47,7 +47,7 @@ from MedSegTrainerLib.model.likely_dice import from_json as points_from_json
 from MedSegTrainerLib.model.likely_dice import joined_points
 from MedSegTrainerLib.model.package import load_members
 from MedSegTrainerLib.model.postprocessing import Cleaning, agreed, from_json, to_json
-from MedSegTrainerLib.results_file import CaseResult
+from MedSegTrainerLib.results_file import FILES, CaseResult
 
 logger = logging.getLogger(__name__)
 
@@ -89,11 +89,14 @@ def run_apply(config: ApplyConfig, context: JobContext) -> Outcome:
     record = ApplyRecord(Path(config.output_dir))
     tasks = _tasks(config, inputs, predictor, cleanings)
     left = _refuse_to_overwrite(tasks, record, config.overwrite)
+    tables = [record.folder / name for name in FILES]
+    record.refuse_others(tables)
     if config.uncertainty and predictor.result_count == 1:
         warnings.append("One model without --tta has no spread: of the uncertainty only the entropy is written.")
     for message in filter(None, (warning, fewer, *warnings)):
         emit(Warned(message=message))
     work = _Work(config, predictor, cleanings, record, context, len(left))
+    record.begin(tables)
     emit(Stage(name="apply", message=_announced(len(tasks), len(left), cleanings), total=len(left) * UNITS_PER_CASE))
     context.owner.update(state="running", stage="apply")
     for task in tasks:
@@ -101,6 +104,7 @@ def run_apply(config: ApplyConfig, context: JobContext) -> Outcome:
             work.tell(record.result(task.output) or _unknown(task), str(task.output))
     failures, done = work.all_of(left)
     work.results.write()
+    record.end(tables)
     if done < len(left):
         done_in_all = len(tasks) - len(left) + done
         return Outcome(

@@ -53,6 +53,15 @@ class ApplyRecord:
         whole = len(present) == len(files) and all(self.contents[self._name(file)] for file in files)
         return SAME if whole and self.recipes.get(self._name(label_map)) == recipe else OTHER
 
+    def refuse_others(self, files: Iterable[Path]) -> None:
+        """Raises UsageError where files that are going to be written are there, and not as they were written last."""
+        others = [file for file in files if file.exists() and not self._is_ours(file)]
+        if others:
+            raise UsageError(
+                f"{others[0]} is there already and stays as it is: this program did not write it, or somebody changed "
+                "it since. Rename it, or choose another output folder."
+            )
+
     def begin(self, maps: Iterable[Path]) -> None:
         """Says that these files are going to be made, so that what a dying process leaves of them counts as ours."""
         files = {self._name(file): "" for file in maps}
@@ -78,6 +87,10 @@ class ApplyRecord:
             line |= {"warnings": result.warnings} if result.warnings else {}
             line["result"] = asdict(result)
         self._append(line)
+
+    def end(self, files: Iterable[Path]) -> None:
+        """Says that files which were begun are as they shall be."""
+        self._append({"files": {self._name(file): checksum(file) for file in files}})
 
     def _is_ours(self, file: Path) -> bool:
         content = self.contents.get(self._name(file))

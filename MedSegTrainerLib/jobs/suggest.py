@@ -81,13 +81,13 @@ def run_suggest(config: SuggestConfig, context: JobContext) -> Outcome:
         for item in inputs
     ]
     _refuse_to_overwrite(tasks, record)
-    remove_suggestions(output)
+    remove_suggestions(record)
     message = f"Looking at images ({len(tasks)})"
     context.emit(Stage(name="suggest", message=message, total=len(tasks) * UNITS_PER_CASE))
     context.owner.update(state="running", stage="suggest")
     work = _Work(config, predictor, record, context, len(tasks))
     failures, count = work.all_of(tasks)
-    suggested = _suggest(config, predictor, work.looked_at, context)
+    suggested = _suggest(config, predictor, work.looked_at, record, context)
     if count < len(tasks):
         message = f"Stopped after {count} of {len(tasks)} images. {suggested}"
         return Outcome(message=message, result=config.output_dir, stopped=STOP_NOW)
@@ -179,7 +179,13 @@ class _Work:
         )
 
 
-def _suggest(config: SuggestConfig, predictor: Predictor, looked_at: Sequence[LookedAt], context: JobContext) -> str:
+def _suggest(
+    config: SuggestConfig,
+    predictor: Predictor,
+    looked_at: Sequence[LookedAt],
+    record: ApplyRecord,
+    context: JobContext,
+) -> str:
     """Chooses, writes and tells; returns what it came to in a sentence."""
     if not looked_at:
         return "No image was looked at, and nothing is suggested."
@@ -191,7 +197,7 @@ def _suggest(config: SuggestConfig, predictor: Predictor, looked_at: Sequence[Lo
         notes.append(f"{len(picks)} slices are suggested, not {config.count}: no more are there that nobody has drawn.")
     for note in notes:
         context.emit(Warned(message=note))
-    document = write_suggestions(config, plan, looked_at, picks, notes)
+    document = write_suggestions(config, plan, looked_at, picks, notes, record)
     for item in document["suggestions"]:
         context.emit(Suggested(case=item["case"], axis=item["axis"], slice=item["slice"], message=item["text"]))
     return f"{len(picks)} suggestions are in {config.output_dir}"

@@ -20,6 +20,7 @@ from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.imaging.read import read_channels, read_file
 from MedSegTrainerLib.inference.result_files import read_result
 from MedSegTrainerLib.jobs.apply_inputs import Input
+from MedSegTrainerLib.jobs.apply_record import ApplyRecord
 from MedSegTrainerLib.report.case_arrays import CaseArrays
 from MedSegTrainerLib.report.suggestion_page import draw_suggestion, render_suggestions
 from MedSegTrainerLib.suggestion.case_slices import CaseSlices
@@ -43,15 +44,23 @@ class LookedAt:
     uncertainty: Path
 
 
-def remove_suggestions(output: Path) -> None:
-    """Those of a time before must not lie beside new predictions."""
-    for name in (FILE, PAGE):
-        with atomic.storage_errors(output / name):
-            (output / name).unlink(missing_ok=True)
+def remove_suggestions(record: ApplyRecord) -> None:
+    """Those of a time before must not lie beside new predictions; raises UsageError where they are somebody else's."""
+    files = [record.folder / name for name in (FILE, PAGE)]
+    record.refuse_others(files)
+    record.begin(files)
+    for file in files:
+        with atomic.storage_errors(file):
+            file.unlink(missing_ok=True)
 
 
 def write_suggestions(
-    config: SuggestConfig, plan: Plan, looked_at: Sequence[LookedAt], picks: Sequence[Pick], notes: Sequence[str]
+    config: SuggestConfig,
+    plan: Plan,
+    looked_at: Sequence[LookedAt],
+    picks: Sequence[Pick],
+    notes: Sequence[str],
+    record: ApplyRecord,
 ) -> dict[str, Any]:
     """Writes both files and returns the document. Raises StorageError."""
     output = Path(config.output_dir)
@@ -73,6 +82,7 @@ def write_suggestions(
     }
     atomic.write_json(output / FILE, document)
     atomic.write_bytes(output / PAGE, render_suggestions(document, pictures, plan.classes).encode())
+    record.end([output / FILE, output / PAGE])
     return document
 
 

@@ -95,12 +95,18 @@ def over_the_images(place: Any) -> Words:
     return ["apply", place.trained, place.data / "images", "-o", place.data / "images", "--format", "nii.gz"]
 
 
+def over_a_table(place: Any) -> Words:
+    words = apply(place)
+    (place.out / "results.csv").write_text("patient,age\n", encoding="utf-8")
+    return words
+
+
 def into_a_training(place: Any) -> Words:
     place.trained.rename(place.root / "job")
     return ["apply", place.root / "job", place.image(), "-o", place.root]
 
 
-RESULTS = ("out/results.csv", "out/results.json")  # which say what failed, and why
+RECORDS = ("out/made.jsonl", "out/results.csv", "out/results.json")  # which say what failed, and why
 LABEL_MAPS = tuple(f"out/case_{index}.seg.nrrd" for index in (0, 2, 3))
 APPLY = {
     "no model": (lambda p: apply_itself(p, p.image(), model=p.root / "m"), ("m does not exist", "Check"), 2),
@@ -147,18 +153,19 @@ APPLY = {
         1,
         "out/job",
     ),
-    "too many channels": (more_channels, ("two.nrrd", "2 channels", "needs 1"), 1, "out/job", RESULTS),
+    "too many channels": (more_channels, ("two.nrrd", "2 channels", "needs 1"), 1, "out/job", RECORDS),
     "a folder without images": (lambda p: apply(p, p.trained / "model"), ("model holds no image files",), 2, "out/job"),
     "two inputs of one name": (two_of_one_name, ("named case_1", "more", "output folder"), 2, "out/job"),
     "results over labels": (over_labels_by_hand, ("4 of 4", "labels", "Choose another"), 2, "out/job"),
     "results over the images": (over_the_images, ("4 of 4", "images", "Choose another"), 2, "data/images/job"),
+    "somebody's table in the way": (over_a_table, ("results.csv", "did not write it", "Rename"), 2, "out/job"),
     "results into a training": (into_a_training, ("job already holds a trained job", "Choose another folder")),
     "an unreadable image among good ones": (
         one_unreadable,
         ("1 of 4 images were not segmented", "case_1.nii.gz cannot be read", "Replace"),
         1,
         "out/job",
-        (*LABEL_MAPS, "out/made.jsonl", *RESULTS),
+        (*LABEL_MAPS, *RECORDS),
     ),
 }
 

@@ -297,6 +297,16 @@ class TestTheJob:
             run(model, images, out)
         assert corrected.read_bytes() == content and (out / "suggestions.json").exists()
 
+    @pytest.mark.parametrize("name", ["suggestions.json", "suggestions.html"])
+    def test_a_file_of_somebody_else_stays(self, model: Path, images: Path, tmp_path: Path, name: str) -> None:
+        (tmp_path / "out").mkdir()
+        mine = tmp_path / "out" / name
+        mine.write_text("my own", encoding="utf-8")
+        with pytest.raises(UsageError, match=rf"{name} is there already and stays as it is"):
+            run(model, images, tmp_path / "out")
+        assert mine.read_text(encoding="utf-8") == "my own"
+        assert {path.name for path in (tmp_path / "out").iterdir()} == {name, "job"}
+
     def test_nothing_to_look_at(self, model: Path, images: Path, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="no image to look at"):
             run(model, images, tmp_path / "out", inputs=[])
