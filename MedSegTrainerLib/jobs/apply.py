@@ -186,14 +186,8 @@ class _Work:
             raise StopAskedError
         for message in about.warnings:
             self.emit(Warned(message=message))
-        show = image_progress(self.context, self.next_index, self.total, self.started)
+        on_window = image_progress(self.context, self.next_index, self.total, self.started)
         self.next_index += 1
-
-        def on_window(done: int, windows: int) -> None:
-            show(done, windows)
-            if done < windows and self.folder.stop_requested():
-                raise StopAskedError
-
         prediction = self.predictor.segment(
             prepared, on_window, self.maps, self.record.folder, with_agreement=bool(self.points)
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from MedSegTrainerLib.events import Progress
 from MedSegTrainerLib.jobs.context import JobContext
+from MedSegTrainerLib.jobs.pipeline import StopAskedError
 
 UNITS_PER_CASE = 1000  # progress counts parts of a case, so that one large volume moves too
 
@@ -14,7 +15,8 @@ UNITS_PER_CASE = 1000  # progress counts parts of a case, so that one large volu
 def image_progress(context: JobContext, index: int, total: int, began: float) -> Callable[[int, int], None]:
     """Tells, once a second, how far the image with this index is, and how long the rest takes at the same pace.
 
-    The function takes windows that are done, and all of the image.
+    The function takes windows that are done, and all of the image. It raises StopAskedError in the midst of an image
+    where somebody asked for the end.
     """
     last = 0.0
 
@@ -27,5 +29,7 @@ def image_progress(context: JobContext, index: int, total: int, began: float) ->
             eta = round((now - began) / reached * (all_of_it - reached), 1) if reached else None
             context.emit(Progress(done=reached, total=all_of_it, eta_seconds=eta))
             context.owner.update(progress=reached / all_of_it, eta_seconds=eta)
+        if done < windows and context.folder.stop_requested():
+            raise StopAskedError
 
     return show

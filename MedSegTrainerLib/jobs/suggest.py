@@ -135,19 +135,12 @@ class _Work:
 
     def predict(self, task: Task, content: tuple[Prepared, list[str], list[str]]) -> tuple[Prediction, list[str]]:
         prepared, warnings, unlike = content
-        folder = self.context.folder
-        if folder.stop_requested():
+        if self.context.folder.stop_requested():
             raise StopAskedError
         for message in warnings:
             self.context.emit(Warned(message=message))
-        show = image_progress(self.context, self.next_index, self.total, self.started)
+        on_window = image_progress(self.context, self.next_index, self.total, self.started)
         self.next_index += 1
-
-        def on_window(done: int, windows: int) -> None:
-            show(done, windows)
-            if done < windows and folder.stop_requested():
-                raise StopAskedError
-
         return self.predictor.segment(prepared, on_window, MAPS), unlike
 
     def write(self, task: Task, content: tuple[Prediction, list[str]]) -> None:
