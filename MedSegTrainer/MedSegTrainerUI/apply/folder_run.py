@@ -73,7 +73,7 @@ class FolderRun:
     def poll(self, panel: PanelView) -> bool:
         """Goes on with what there is to do; whether the results are others. Raises MedSegError, and has ended then."""
         was_preparing = self.job.preparing
-        self.job.poll(panel)
+        self.job.poll(panel.environment.start)
         if was_preparing:
             return False
         if not self.job.working and not self._cleaned:

@@ -231,7 +231,7 @@ class NextToLabel:
         if self.run is None or not self._followed:
             return
         try:
-            self.run.job.poll(self.panel)
+            self.run.job.poll(self.panel.environment.start)
         except MedSegError:
             self.run, self._followed = None, False
             self.panel.refresh()

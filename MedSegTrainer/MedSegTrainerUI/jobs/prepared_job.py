@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
 from MedSegTrainerUI.jobs.stop_request import StopRequest
-from MedSegTrainerUI.panel_view import PanelView
 
 DONE = object()
 
@@ -35,8 +35,9 @@ class PreparedJob:
     def stopping(self) -> bool:
         return self._stop.asked
 
-    def poll(self, panel: PanelView) -> None:
-        """Goes on with what there is to do. Raises MedSegError where it could not begin; nothing is left of it then."""
+    def poll(self, start: Callable[[JobFolder], subprocess.Popen[bytes]]) -> None:
+        """Goes on with what there is to do. start: what begins the job, when its files are ready. Raises MedSegError
+        where it could not begin; nothing is left of it then."""
         if self._pieces is None:
             self.watch.poll()
             self._stop.poll()
@@ -47,7 +48,7 @@ class PreparedJob:
                 if time.perf_counter() >= until:
                     return
             self._pieces = None
-            self.watch.expect_start(panel.environment.start(self.folder))
+            self.watch.expect_start(start(self.folder))
         except BaseException:
             self.forget()
             raise
