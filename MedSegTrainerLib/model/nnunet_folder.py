@@ -23,6 +23,7 @@ from MedSegTrainerLib.model.description import DESCRIPTION, LARGEST, NOT_READ, S
 from MedSegTrainerLib.model.nnunet_plans import configuration_names, plan_entries
 from MedSegTrainerLib.model.nnunet_summary import joined_metrics, summary_metrics
 
+JOB = "job.json"  # of this program
 PLANS, DATASET, SUMMARY = "plans.json", "dataset.json", "validation/summary.json"
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")  # the first that any fold has
 FOLD = re.compile(r"fold_(\d{1,3}|all)")
@@ -72,6 +73,12 @@ class NnunetFolder:
             raise refused(self.path, str(error).rstrip(".")) from None
 
     @property
+    def file(self) -> Path:
+        """The file that tells when the model was written: the first checkpoint, or the zip."""
+        first = self.files[next(iter(self.folds.values()), PLANS)]
+        return first if isinstance(first, Path) else self.path
+
+    @property
     def folds(self) -> dict[str, str]:
         """Name of each fold to its checkpoint: those that end in a number, else ``fold_all``, as nnU-Net takes them."""
         for checkpoint in CHECKPOINTS:
@@ -91,7 +98,7 @@ def find_nnunet(path: Path) -> NnunetFolder | None:
     is none. Raises DescriptionError where there are several, or a zip cannot be read."""
     if path.is_file():
         return _in_zip(path)
-    if not path.is_dir() or (path / DESCRIPTION).exists():
+    if not path.is_dir() or any((path / name).exists() for name in (DESCRIPTION, JOB)):
         return None
     one = FOLD.fullmatch(path.name) is not None and (path.parent / PLANS).is_file()
     roots = [path.parent] if one else _roots(path)
@@ -109,15 +116,9 @@ def describe_nnunet(folder: NnunetFolder) -> dict[str, Any]:
 
     The axes that may be mirrored stand in the checkpoint alone; here they are all.
     """
-    return document_of(folder, *identity(folder), mirror_axes=None)
-
-
-def document_of(
-    folder: NnunetFolder, trainer: str, configuration: str, *, mirror_axes: tuple[int, ...] | None
-) -> dict[str, Any]:
-    """What ``model.json`` would hold of a model of this trainer and configuration; raises DescriptionError."""
+    trainer, configuration = identity(folder)
     plans, dataset = (_object(folder, name) for name in (PLANS, DATASET))
-    entries, problems = plan_entries(plans, dataset, configuration, trainer, mirror_axes)
+    entries, problems = plan_entries(plans, dataset, configuration, trainer)
     if not folder.folds:
         problems.append(f"no fold_0, fold_1, ... has a {' or '.join(CHECKPOINTS)}.")
     if len(folder.folds) > MOST_FOLDS:
@@ -146,7 +147,7 @@ def document_of(
         }
         for fold, checkpoint in folder.folds.items()
     ]
-    document = {"schema_version": SCHEMA_VERSION, "made_by": "nnU-Net", **members[0]}
+    document = {"schema_version": SCHEMA_VERSION, **members[0]}
     del document["weights"]
     if len(members) > 1:
         document |= {

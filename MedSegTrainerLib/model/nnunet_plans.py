@@ -7,15 +7,23 @@ before and after the network (Isensee et al. 2021, https://doi.org/10.1038/s4159
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from MedSegTrainerLib.errors import did_you_mean
+from MedSegTrainerLib.errors import ModelError, did_you_mean
 from MedSegTrainerLib.files.typed import fits
+from MedSegTrainerLib.model.nnunet_architecture import parameters_from_plans
 from MedSegTrainerLib.model.nnunet_labels import channel_names, class_entries
-from MedSegTrainerLib.model.nnunet_network import network_entries
 
-READERS = ("SimpleITKIO", "NibabelIO", "NaturalImage2DIO", "Tiff3DIO")  # of which the array is as the file has it
+READERS = {  # to the sides towards which x, y and z of their arrays grow; None: as the file has it
+    "SimpleITKIO": None,
+    "NibabelIO": None,
+    "NibabelIOWithReorient": "RAS",
+    "NaturalImage2DIO": None,
+    "Tiff3DIO": None,
+}
+TRAINER_NORMS = {"nnUNetTrainerBN": "batch"}  # trainers that build another network than the plans name
+WITHOUT_HEADS = ("nnUNetTrainerNoDeepSupervision",)  # whose coarse logits were never learned
 PREPROCESSOR, LABEL_MANAGER = "DefaultPreprocessor", "LabelManager"
 RESAMPLING = "resample_data_or_seg_to_shape"
 LINEAR_RESAMPLING = "resample_torch_fornnunet"  # linear in planes, nearest along a coarse axis
@@ -43,12 +51,10 @@ Values = Mapping[str, Any]
 Problems = list[str]
 
 
-def plan_entries(
-    plans: Values, dataset: Values, configuration: str, trainer: str, mirror_axes: Sequence[int] | None
-) -> tuple[dict[str, Any], Problems]:
+def plan_entries(plans: Values, dataset: Values, configuration: str, trainer: str) -> tuple[dict[str, Any], Problems]:
     """The values of a plan, as ``Plan.to_json`` has them, and everything that speaks against it.
 
-    mirror_axes: of patches, as the checkpoint allows them for inference; None: all.
+    Every axis may be mirrored, since only a checkpoint says which may not.
     """
     problems: Problems = []
     settings = _resolved(plans, configuration, problems)
@@ -59,10 +65,9 @@ def plan_entries(
     classes = class_entries(dataset, problems)
     outputs = len(classes["classes"]) + (not classes["overlapping"])
     dims = len(settings["patch_size"])
-    network = network_entries(settings, trainer, len(channels), outputs, problems)
+    network = _network(settings, trainer, len(channels), outputs, problems)
     grid = _grid(plans, settings, network, problems)
     normalization = _normalization(plans, settings, len(channels), problems)
-    axes = range(dims) if mirror_axes is None else mirror_axes
     entries = {
         "dims": dims,
         "image_size": None,
@@ -71,13 +76,30 @@ def plan_entries(
         "normalization": normalization,
         "channel_names": channels,
         **classes,
-        "flip_axes": sorted(axis + 3 - dims for axis in axes),
+        "flip_axes": list(range(3 - dims, 3)),
         **network,
         **LEARNING,
         "preparation": _preparation(plans, settings, problems),
         "reasons": _reasons(plans, configuration),
     }
     return entries, problems
+
+
+def _network(settings: Values, trainer: str, channels: int, outputs: int, problems: Problems) -> dict[str, Any]:
+    """``architecture`` and ``network``; {} where they are none of ours."""
+    try:
+        architecture, parameters = parameters_from_plans(
+            settings, in_channels=channels, out_channels=outputs, norm=TRAINER_NORMS.get(trainer)
+        )
+    except ModelError as error:
+        problems.append(str(error))
+        return {}
+    if parameters["dims"] != len(settings["patch_size"]):
+        problems.append(f"its network is {parameters['dims']}D, and patch_size is {settings['patch_size']}.")
+        return {}
+    if trainer in WITHOUT_HEADS:
+        parameters["deep_supervision"] = False
+    return {"architecture": architecture, "network": parameters}
 
 
 def configuration_names(plans: Values) -> list[str]:
@@ -121,7 +143,7 @@ def _refuse_special(plans: Values, settings: Values, configuration: str, problem
             f"'{settings['previous_stage']!s:.60}'. Take a model of one stage, such as 3d_fullres."
         )
     expected = {
-        "image_reader_writer": (plans.get("image_reader_writer", READERS[0]), READERS),
+        "image_reader_writer": (plans.get("image_reader_writer", "SimpleITKIO"), READERS),
         "label_manager": (plans.get("label_manager", LABEL_MANAGER), (LABEL_MANAGER,)),
         "preprocessor_name": (settings.get("preprocessor_name", PREPROCESSOR), (PREPROCESSOR,)),
     }
@@ -181,6 +203,7 @@ def _preparation(plans: Values, settings: Values, problems: Problems) -> dict[st
     if not fits(transpose, list[int]) or sorted(transpose) != [0, 1, 2]:
         problems.append(f"plans.json: transpose_forward is {transpose!r:.60}, and must have 0, 1 and 2.")
     return {
+        "orientation": READERS.get(str(plans.get("image_reader_writer"))),
         "transpose": transpose,
         "crop_to_nonzero": True,
         "image": _resampling(settings, "data", problems),
