@@ -20,7 +20,10 @@ def card(model: Annotated[Path, typer.Argument(help="A model folder, its zip, or
 
 def import_model(
     source: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="An nnU-Net model: its folder, that of its data set or of a fold, or a zip.")
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="An nnU-Net model: its folder, that of its data set or of a fold, or a zip."
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="New folder of the model.")],
 ) -> None:

@@ -130,7 +130,11 @@ def _provenance(plan: Plan, training: Mapping[str, Any], members: int, made_by: 
 
 def _imported(about: Mapping[str, Any]) -> str:
     """The program that trained a model, and in its words how."""
-    named = [str(about[key]).replace("fold_", "fold ") for key in ("trainer", "plans", "configuration", "fold") if key in about]
+    named = [
+        str(about[key]).replace("fold_", "fold ")
+        for key in ("trainer", "plans", "configuration", "fold")
+        if key in about
+    ]
     count = about.get("epochs")
     epochs = [] if count is None else ["1 epoch" if count == 1 else f"{count} epochs"]
     return ", ".join([f"by {about['from']}", *named, *epochs])

@@ -25,7 +25,16 @@ from MedSegTrainerLib.model.checkpoint_file import NUMPY_SCALARS, NUMPY_TYPES, r
 
 CODES = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "u8": "Q", "u4": "I", "b1": "?"}
 PREFIX = "module."  # of a network that several GPUs trained together
-UNREADABLE = (RuntimeError, LookupError, TypeError, ValueError, AttributeError, EOFError, OSError, pickle.UnpicklingError)
+UNREADABLE = (
+    RuntimeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    EOFError,
+    OSError,
+    pickle.UnpicklingError,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,7 +87,9 @@ class NnunetFolder:
                 for name in self.files
                 if name.endswith(f"/{checkpoint}") and FOLD.fullmatch(name.split("/")[0]) and name.count("/") == 1
             }
-            numbered = sorted((fold for fold in found if fold != "fold_all"), key=lambda fold: int(fold[len("fold_") :]))
+            numbered = sorted(
+                (fold for fold in found if fold != "fold_all"), key=lambda fold: int(fold[len("fold_") :])
+            )
             if found:
                 return {fold: found[fold] for fold in numbered or found}
         return {}

@@ -40,8 +40,8 @@ LEARNING = {  # nnU-Net's recipe, for a training that goes on
     "warmup_epochs": 0.0,
     "gradient_clip": 12.0,
     "ema_decay": None,
-    "mixed_precision": True,
-    "channels_last": False,
+    "mixed_precision": False,  # 16 bits would change labels
+    "channels_last": True,
     "steps_per_epoch": 250,
     "epochs": 1000,
     "validation_interval": 1,
@@ -168,7 +168,9 @@ def _grid(plans: Values, settings: Values, network: Values, problems: Problems) 
 def _normalization(plans: Values, settings: Values, channels: int, problems: Problems) -> list[dict[str, Any]]:
     schemes, masks = settings.get("normalization_schemes"), settings.get("use_mask_for_norm")
     if not fits(schemes, list[str]) or not fits(masks, list[bool]) or not len(schemes) == len(masks) == channels:
-        problems.append(f"normalization_schemes and use_mask_for_norm must have an entry for each of {channels} channels.")
+        problems.append(
+            f"normalization_schemes and use_mask_for_norm must have an entry for each of {channels} channels."
+        )
         return []
     properties = plans.get("foreground_intensity_properties_per_channel")
     entries = []
