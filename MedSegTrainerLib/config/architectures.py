@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 PLANNED = "PlannedUNet"  # what 'auto' is
+NNUNET = ("PlainConvUNet", "ResEncUNet")  # nnU-Net's, with its own rule for their levels
 SMALLEST_MAP_VOXELS = 4  # at the coarsest level: of one voxel, instance norm makes 0 whatever it was
 Family = Literal["unet", "deeplab", "transformer"]
 
@@ -53,6 +54,14 @@ ARCHITECTURES: dict[str, Architecture] = {
     PLANNED: Architecture(
         builder="MedSegTrainerLib.networks.planned_unet:PlannedUNet", family="unet", dims=(2, 3), divisor=None,
         settings={"base_channels": 16, **CONVOLUTIONAL, "deep_supervision": "auto"}, gives_list=True,
+    ),
+    "PlainConvUNet": Architecture(
+        builder="MedSegTrainerLib.networks.nnunet_unet:plain_conv_unet", family="unet", dims=(2, 3), divisor=None,
+        settings={"base_channels": 32, **CONVOLUTIONAL, "deep_supervision": "auto"}, gives_list=True,
+    ),
+    "ResEncUNet": Architecture(
+        builder="MedSegTrainerLib.networks.nnunet_unet:res_enc_unet", family="unet", dims=(2, 3), divisor=None,
+        settings={"base_channels": 32, **CONVOLUTIONAL, "deep_supervision": "auto"}, gives_list=True,
     ),
     "UNet2D": Architecture(
         builder="MedSegTrainerLib.networks.monai_networks:unet_2d", family="unet", dims=(2,), divisor=16,

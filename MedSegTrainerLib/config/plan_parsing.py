@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, NNUNET
 from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import LossConfig
@@ -29,6 +29,7 @@ MOST_EDGE, MOST_VOXELS = 2**15, 2**27  # along an axis of a patch, and in all of
 # what building a network costs beside its weights, which are compared with their file: modules, and tables of places
 LARGEST = {
     "blocks": 1000,
+    "decoder_blocks": 1000,
     "num_layers": 1000,
     "aspp_rates": 100,
     "window_size": 16,
@@ -207,8 +208,11 @@ def _network(plan: Plan) -> Iterator[str]:
     for name, value in expected.items():
         if plan.network.get(name, value) != value:
             yield f"network.{name} = {plan.network[name]}: the rest of the plan says {value}."
-    if plan.architecture == PLANNED:
-        yield from _levels(plan)
+    if architecture.divisor is None:
+        wrong = [*_levels(plan)]
+        yield from wrong
+        if plan.architecture in NNUNET and not wrong:
+            yield from _nnunet_levels(plan.network)
 
 
 def _parameters(network: Mapping[str, Any]) -> Iterator[str]:
@@ -220,18 +224,18 @@ def _parameters(network: Mapping[str, Any]) -> Iterator[str]:
             yield f"network.{name}: {len(leaves)} entries are too many."
         elif not all(isinstance(leaf, (int, float, str)) for leaf in leaves):
             yield f"network.{name} = {_short(value)}: must be numbers or words."
-        elif name == "deep_supervision" and not isinstance(value, bool):
+        elif name in ("deep_supervision", "conv_bias") and not isinstance(value, bool):
             yield f"network.{name} = {_short(value)}: must be true or false."
         elif any(not isinstance(leaf, str) and not 0 <= leaf <= limit for leaf in leaves):
             yield f"network.{name} = {_short(value)}: must be 0 to {limit:g}."
 
 
 def _levels(plan: Plan) -> Iterator[str]:
-    """What the parameters of the planned U-Net must be to one another."""
+    """What the parameters of a U-Net that is planned around its patch must be to one another."""
     parts = {name: plan.network.get(name) for name in ("features", "strides", "kernels", "blocks")}
     lengths = {len(part) if isinstance(part, list) else 0 for part in parts.values()}
     if len(lengths) > 1 or 0 in lengths:
-        yield f"network: a {PLANNED} needs features, strides, kernels and blocks, with one entry a level each."
+        yield f"network: {plan.architecture} needs features, strides, kernels and blocks, with one entry a level each."
         return
     for name in ("strides", "kernels"):
         if not all(_is_axes(entry, plan.dims) for entry in parts[name] or ()):
@@ -242,6 +246,19 @@ def _levels(plan: Plan) -> Iterator[str]:
     steps = [math.prod(axis) for axis in zip(*(parts["strides"] or ()), strict=True)]
     if any(edge % step for edge, step in zip(plan.patch_size[3 - plan.dims :], steps, strict=True)):
         yield f"network.strides = {parts['strides']}: the patch, {list(plan.patch_size)}, is no multiple of them."
+
+
+def _nnunet_levels(network: Mapping[str, Any]) -> Iterator[str]:
+    """The same for what nnU-Net's networks have beside."""
+    levels, decoder = len(network["features"]), network.get("decoder_blocks")
+    if levels < 2 or not isinstance(decoder, list) or len(decoder) != levels - 1:
+        yield f"network.decoder_blocks = {_short(decoder)}: must be one a level but the last, of {levels} (2 at least)."
+        return
+    for name in ("features", "blocks", "decoder_blocks"):
+        if not all(type(count) is int and count >= 1 for count in network[name]):
+            yield f"network.{name} = {_short(network[name])}: must be whole numbers from 1 on."
+    if max(network["strides"][0]) > 1:
+        yield f"network.strides = {network['strides']}: the first level must keep the resolution."
 
 
 def _is_axes(entry: Any, dims: int) -> bool:
