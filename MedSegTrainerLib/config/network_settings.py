@@ -46,8 +46,9 @@ def chosen_settings(config: NetworkConfig) -> dict[str, Any]:
 
 def network_settings(architecture: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a network was built with, from its parameters, for people to read."""
-    settings = {"base_channels": parameters["features"][0]} if architecture == PLANNED else {}
-    settings |= {name: parameters[name] for name in ARCHITECTURES[architecture].settings if name in parameters}
+    entry = ARCHITECTURES[architecture]
+    settings = {"base_channels": parameters["features"][0]} if entry.divisor is None else {}
+    settings |= {name: parameters[name] for name in entry.settings if name in parameters}
     return settings
 
 

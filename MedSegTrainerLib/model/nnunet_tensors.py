@@ -133,7 +133,7 @@ def _differences(given: Mapping[str, Any], shapes: Mapping[str, Shape]) -> Itera
 
 def _fits(value: Any, shape: tuple[int, ...], kind: torch.dtype) -> bool:
     """Whether it is a tensor with a number of its own for each place: an expanded one would take more than its file."""
-    if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_quantized:
+    if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_quantized or value.is_meta:
         return False
     same_kind = value.is_floating_point() == kind.is_floating_point and not value.is_complex()
     held = value.untyped_storage().nbytes()
