@@ -3652,7 +3652,7 @@
     </message>
     <message>
         <source>Trained with {program} on {n} volumes</source>
-        <translation>Mit {program} an {n} Volumen trainiert</translation>
+        <translation>Mit {program} an {n} Volumina trainiert</translation>
     </message>
     <message>
         <source>Trained with {program}</source>
