@@ -18,6 +18,29 @@ def card(model: Annotated[Path, typer.Argument(help="A model folder, its zip, or
     console.print(plain(read_card(model)), highlight=False, markup=False)
 
 
+def import_model(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="An nnU-Net model: its folder, that of its data set or of a fold, or a zip."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="New folder of the model.")],
+) -> None:
+    """Make a model of another program one of this program.
+
+    What it says is read as data and nothing of it is run. Every command that takes a model also takes an nnU-Net model
+    as it is; the new folder is smaller, opens faster, and can be given to others.
+    """
+    from MedSegTrainerLib.model.import_model import import_model as import_other_model
+    from MedSegTrainerLib.model.package import read_card
+
+    members = import_other_model(source, output)
+    console.print(plain(read_card(output)), highlight=False, markup=False)
+    count = f"an ensemble of {len(members)} folds" if len(members) > 1 else "a model"
+    console.print(f"{output} holds {count}.", highlight=False, markup=False)
+
+
 def export(
     model: Annotated[Path, typer.Argument(help="A model folder, its zip, or the job that made it.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="New file; monai-bundle: new folder.")],

@@ -24,6 +24,7 @@ from MedSegTrainerLib.files.json_input import read_json_file
 SPACING = 1e-3, 1e3  # mm
 LABEL_VALUES = -(2**31), 2**31 - 1
 LARGEST_NUMBER = 1e12
+ORDERS = range(6)  # of splines
 MOST_EDGE, MOST_VOXELS = 2**15, 2**27  # along an axis of a patch, and in all of it
 # what building a network costs beside its weights, which are compared with their file: modules, and tables of places
 LARGEST = {
@@ -59,7 +60,7 @@ def parse_plan(values: dict[str, Any]) -> Plan:
 
 def refuse_wrong_plan(plan: Plan) -> None:
     """Raises ModelError with everything that is wrong with a plan."""
-    checks = (_numbers, _grid, _channels, _classes, _label_codes, _network)
+    checks = (_numbers, _grid, _preparation, _channels, _classes, _label_codes, _network)
     problems = [problem for check in checks for problem in check(plan)]
     if problems:
         raise _wrong(problems)
@@ -120,11 +121,37 @@ def _grid(plan: Plan) -> Iterator[str]:
         yield f"flip_axes = {list(plan.flip_axes)}: must be of 0, 1 and 2, each once."
 
 
+def _preparation(plan: Plan) -> Iterator[str]:
+    preparation = plan.preparation
+    masked = any(channel.masked for channel in plan.normalization)
+    if preparation is None:
+        if masked:
+            yield "normalization: what is masked needs a preparation."
+        return
+    if sorted(preparation.transpose) != [0, 1, 2]:
+        yield f"preparation.transpose = {list(preparation.transpose)}: must be 0, 1 and 2 in some order."
+    for name in ("image", "logits"):
+        resampling = getattr(preparation, name)
+        if not (resampling.order in ORDERS and resampling.order_z in ORDERS):
+            yield f"preparation.{name}: orders {resampling.order} and {resampling.order_z} must be 0 to {ORDERS[-1]}."
+    if preparation.orientation is not None and not is_orientation(preparation.orientation):
+        yield f"preparation.orientation = {_short(preparation.orientation)}: must be three letters such as RAS."
+    if plan.slice_axis != "z" or plan.image_size is not None:
+        yield "preparation: cannot be together with an image_size or another slice_axis than z."
+
+
+def is_orientation(code: str) -> bool:
+    """Whether each letter names another axis of the patient, such as ``LPS``."""
+    return len(code) == 3 and all(len(set(code) & set(axis)) == 1 for axis in ("LR", "PA", "SI"))
+
+
 def _channels(plan: Plan) -> Iterator[str]:
     if not plan.normalization or len(plan.channel_names) != len(plan.normalization):
         counts = f"{len(plan.normalization)} and {len(plan.channel_names)}"
         yield f"normalization and channel_names: must have one entry a channel, and have {counts}."
     for entry in plan.normalization:
+        if entry.masked and entry.method != "zscore":
+            yield f"normalization: {entry.method} takes no numbers of a part of the volume, so it cannot be masked."
         if entry.low > entry.high or entry.std < 0:
             yield f"normalization: low {entry.low:g} to high {entry.high:g} with deviation {entry.std:g} is no range."
     yield from (f"channel_names: {name!r} is no name." for name in plan.channel_names if not _is_plain(name))
@@ -281,7 +308,7 @@ def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
         "sides": {},
     }
     added |= {"slice_axis": "z", "overlapping": False, "label_codes": [], "foreground_oversampling": 0.33}
-    values = {**added, **values}
+    values = {**added, "preparation": None, **values}
     network = values.get("network")
     if "divisor" in values or not isinstance(network, dict) or "strides" not in network:
         return values

@@ -34,7 +34,7 @@ from MedSegTrainerLib.export.tracing import (
     traced,
 )
 from MedSegTrainerLib.inference.ensemble import grouped
-from MedSegTrainerLib.model.description import read_description
+from MedSegTrainerLib.model.any_description import read_description
 from MedSegTrainerLib.model.package import load_members
 
 INPUT, OUTPUT = "image", "logits"

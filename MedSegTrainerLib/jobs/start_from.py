@@ -19,6 +19,7 @@ from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.losses.segmentation_loss import shrunk
+from MedSegTrainerLib.model.any_description import written_file
 from MedSegTrainerLib.model.description import DESCRIPTION
 from MedSegTrainerLib.model.lineage import EarlierCases, earlier_cases, lineage_of
 from MedSegTrainerLib.model.origins import Origins
@@ -247,7 +248,7 @@ def _margin(share: float) -> float:
 
 
 def _day(path: Path) -> str:
-    """When a model of an earlier version was written, YYYY-MM-DD."""
-    places = (path / "model" / DESCRIPTION, path / DESCRIPTION, path)
-    written = next(place for place in places if place.is_file()).stat().st_mtime
-    return time.strftime("%Y-%m-%d", time.localtime(written))
+    """When a model of an earlier version, or of another program, was written, YYYY-MM-DD."""
+    file = written_file(path)
+    assert file is not None, "it was read"
+    return time.strftime("%Y-%m-%d", time.localtime(file.stat().st_mtime))

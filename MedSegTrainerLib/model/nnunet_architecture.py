@@ -1,4 +1,5 @@
-"""How nnU-Net's plans describe a network, old form and new, as one of ours and back: class names are only looked up.
+"""How nnU-Net's plans describe a network, old form and new, as one of ours and back: class names are only looked up;
+standard library only.
 
 Forms after nnU-Net 2.8.1, ``utilities/plans_handling/plans_handler.py``. A class that is in none of the tables here
 is another network than its name says, and is refused.
@@ -11,9 +12,9 @@ from typing import Any
 
 from MedSegTrainerLib.config.architectures import NNUNET
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.networks.instance_norm import EPSILON, SLOPE
 
 PLAIN, RESIDUAL = NNUNET
+EPSILON, SLOPE = 1e-5, 0.01  # of the norm, and of PyTorch's leaky ReLU: what ``networks/instance_norm.py`` has
 PACKAGE = "dynamic_network_architectures.architectures"
 NETWORKS = {
     f"{PACKAGE}.unet.PlainConvUNet": PLAIN,

@@ -21,7 +21,7 @@ from MedSegTrainerLib.data.splits.split import Split
 from MedSegTrainerLib.errors import ConfigError, some
 from MedSegTrainerLib.guide.tables import choose_batch
 from MedSegTrainerLib.hardware.device import describe
-from MedSegTrainerLib.inference.sliding_window import window_starts
+from MedSegTrainerLib.inference.window_layout import layout_of
 from MedSegTrainerLib.planning.network import plan_network
 from MedSegTrainerLib.planning.optimization import learning_choices
 from MedSegTrainerLib.planning.schedule import fit_to_time, share_for_time
@@ -71,7 +71,7 @@ def make_plan(
         share, reason = share_for_time(plan_with, smallest, config, device, seconds_left, devices)
         plan = plan_with(share)
         plan.reasons["patch_size"] += reason
-    windows = len(split.val) * len(window_starts(size, plan.patch_size, config.data.overlap))
+    windows = len(split.val) * len(layout_of(plan).starts(size, plan.patch_size, config.data.overlap))
     refuse_wrong_plan(plan)  # now, not when the model of it is read
     known = as_before(plan, model, config, device, seconds_left) if model is not None and devices == 1 else None
     return fit_to_time(

@@ -14,7 +14,8 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.model.description import DESCRIPTION, SCHEMA_VERSION, DescriptionError, read_description
+from MedSegTrainerLib.model.any_description import read_description, written_file
+from MedSegTrainerLib.model.description import SCHEMA_VERSION, DescriptionError
 
 NANOSECONDS = 1e9
 CLASSES_SHOWN = 12
@@ -107,14 +108,12 @@ def _damaged(path: Path) -> str:
 
 def model_stamp(path: Path) -> tuple[int, int] | None:
     """When the model was written (nanoseconds since 1970) and how many bytes; None where there is none any more."""
-    for file in (path / "model" / DESCRIPTION, path / DESCRIPTION, path):
-        try:
-            if file.is_file():
-                about = file.stat()
-                return about.st_mtime_ns, about.st_size
-        except OSError:
-            continue
-    return None
+    try:
+        file = written_file(path)
+        about = file.stat() if file is not None else None
+    except (OSError, ModelError):
+        return None
+    return None if about is None else (about.st_mtime_ns, about.st_size)
 
 
 def card_html(card: ModelCard) -> str:
