@@ -136,28 +136,29 @@ def describe_nnunet(folder: NnunetFolder) -> dict[str, Any]:
     }
     if isinstance(dataset.get("numTraining"), int):
         about["cases"] = dataset["numTraining"]
-    names = [item["name"] for item in entries["classes"]]
-    members = [
-        {
-            "weights": checkpoint,
-            "plan": entries,
-            "training": {"imported": {**about, "fold": fold}},
-            "metrics": _metrics(folder, fold, names),
-            "data": {},
-            "curves": [],
-            "postprocessing": [],
-        }
-        for fold, checkpoint in folder.folds.items()
-    ]
+    members = [_member(folder, fold, entries, about) for fold in folder.folds]
     document = {"schema_version": SCHEMA_VERSION, **members[0]}
     del document["weights"]
-    if len(members) > 1:
-        document |= {
-            "training": {"imported": {**about, "fold": ", ".join(folder.folds)}},
-            "metrics": joined_metrics([member["metrics"] for member in members]),
-            "members": members,
-        }
-    return document
+    if len(members) == 1:
+        return document
+    together = {
+        "training": {"imported": {**about, "fold": ", ".join(folder.folds)}},
+        "metrics": joined_metrics([member["metrics"] for member in members]),
+    }
+    return {**document, **together, "members": members}
+
+
+def _member(folder: NnunetFolder, fold: str, plan: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
+    """What ``model.json`` would hold of a fold."""
+    return {
+        "weights": folder.folds[fold],
+        "plan": plan,
+        "training": {"imported": {**about, "fold": fold}},
+        "metrics": _metrics(folder, fold, [item["name"] for item in plan["classes"]]),
+        "data": {},
+        "curves": [],
+        "postprocessing": [],
+    }
 
 
 def identity(folder: NnunetFolder) -> tuple[str, str]:

@@ -110,7 +110,7 @@ def configuration_names(plans: Values) -> list[str]:
 
 def _resolved(plans: Values, name: str, problems: Problems) -> dict[str, Any]:
     """A configuration with what it inherits."""
-    configurations = plans.get("configurations")
+    configurations: Any = plans.get("configurations")
     if not fits(configurations, dict[str, dict[str, Any]]):
         problems.append("plans.json has no configurations.")
         return {}
@@ -128,7 +128,8 @@ def _resolved(plans: Values, name: str, problems: Problems) -> dict[str, Any]:
         chain.append(parent)
         merged = {**configurations[parent], **merged}
         parent = configurations[parent].get("inherits_from")
-    patch, spacing = merged.get("patch_size"), merged.get("spacing")
+    patch: Any = merged.get("patch_size")
+    spacing: Any = merged.get("spacing")
     if not fits(patch, list[int]) or len(patch) not in (2, 3) or not fits(spacing, list[float]):
         problems.append(f"the configuration '{name}' needs patch_size and spacing along 2 or 3 axes.")
     elif len(spacing) != len(patch):
@@ -158,7 +159,7 @@ def _grid(plans: Values, settings: Values, network: Values, problems: Problems) 
     divisor = [math.prod(axis) for axis in zip(*strides, strict=True)]
     if len(patch) == 3:
         return {"spacing": spacing, "patch_size": patch, "divisor": divisor}
-    median = plans.get("original_median_spacing_after_transp")
+    median: Any = plans.get("original_median_spacing_after_transp")
     if not fits(median, list[float]) or len(median) != 3:
         problems.append("plans.json: original_median_spacing_after_transp must have 3 numbers.")
         median = [1.0]
@@ -166,7 +167,8 @@ def _grid(plans: Values, settings: Values, network: Values, problems: Problems) 
 
 
 def _normalization(plans: Values, settings: Values, channels: int, problems: Problems) -> list[dict[str, Any]]:
-    schemes, masks = settings.get("normalization_schemes"), settings.get("use_mask_for_norm")
+    schemes: Any = settings.get("normalization_schemes")
+    masks: Any = settings.get("use_mask_for_norm")
     if not fits(schemes, list[str]) or not fits(masks, list[bool]) or not len(schemes) == len(masks) == channels:
         problems.append(
             f"normalization_schemes and use_mask_for_norm must have an entry for each of {channels} channels."
@@ -187,7 +189,7 @@ def _normalization(plans: Values, settings: Values, channels: int, problems: Pro
 def _one_normalization(scheme: str, mask: bool, properties: Any) -> dict[str, Any] | None:
     if scheme == "CTNormalization":
         keys = ("percentile_00_5", "percentile_99_5", "mean", "std")
-        numbers = [properties.get(key) for key in keys] if isinstance(properties, dict) else [None]
+        numbers: Any = [properties.get(key) for key in keys] if isinstance(properties, dict) else [None]
         if not fits(numbers, list[float]):
             return None
         return {"method": "ct", **dict(zip(("low", "high", "mean", "std"), map(float, numbers), strict=True))}
@@ -201,7 +203,7 @@ def _one_normalization(scheme: str, mask: bool, properties: Any) -> dict[str, An
 
 
 def _preparation(plans: Values, settings: Values, problems: Problems) -> dict[str, Any]:
-    transpose = plans.get("transpose_forward", [0, 1, 2])
+    transpose: Any = plans.get("transpose_forward", [0, 1, 2])
     if not fits(transpose, list[int]) or sorted(transpose) != [0, 1, 2]:
         problems.append(f"plans.json: transpose_forward is {transpose!r:.60}, and must have 0, 1 and 2.")
     return {

@@ -17,7 +17,7 @@ from MedSegTrainerLib.config.network_settings import (
     requested_classes,
     requested_dims,
 )
-from MedSegTrainerLib.config.plan import AXES
+from MedSegTrainerLib.config.plan import AXES, Preparation
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, along_slice_axis
 from MedSegTrainerLib.errors import ConfigError
@@ -57,6 +57,7 @@ class NetworkPlan:
     neighbour_slices: int
     architecture: str
     network: dict[str, Any]
+    preparation: Preparation | None = None
 
 
 def plan_network(

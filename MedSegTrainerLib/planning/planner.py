@@ -27,7 +27,7 @@ from MedSegTrainerLib.planning.optimization import learning_choices
 from MedSegTrainerLib.planning.schedule import fit_to_time, share_for_time
 from MedSegTrainerLib.planning.shapes import Triple, median_size, patch_voxels
 from MedSegTrainerLib.planning.start_misfits import StartModel
-from MedSegTrainerLib.planning.start_plan import Start, begin, keep, new_classes
+from MedSegTrainerLib.planning.start_plan import Start, begin, keep, kept_flip_axes, new_classes
 from MedSegTrainerLib.planning.start_speed import as_before
 from MedSegTrainerLib.planning.step_memory import refuse_too_large
 
@@ -133,7 +133,11 @@ def _unmeasured(
         classes=fingerprint.classes,
         ignore_label=fingerprint.ignore_label,
         label_codes=_label_codes(fingerprint, reasons),
-        flip_axes=_flip_axes(config, dims, chosen.slice_axis, fingerprint, reasons),
+        flip_axes=(
+            _flip_axes(config, dims, chosen.slice_axis, fingerprint, reasons)
+            if start is None or chosen.preparation is None
+            else kept_flip_axes(start, config, _sides(fingerprint), reasons)
+        ),
         sides=_sides(fingerprint),
         overlapping=fingerprint.overlapping,
         foreground_oversampling=_oversampling(config, fingerprint, start, reasons),
