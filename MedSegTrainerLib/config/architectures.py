@@ -100,3 +100,12 @@ ARCHITECTURES: dict[str, Architecture] = {
         has_img_size=True, is_fixed_traced=True, memory_row=2,  # its windows are counted when it is traced
     ),
 }  # fmt: skip
+
+
+def is_planned(architecture: str) -> bool:
+    """Whether a network is planned around its patch. These learn with the same settings, measured for ``PLANNED``.
+
+    In two minutes of the hippocampus on one core PlainConvUNet with 8 ``base_channels`` had a mean Dice of 0.44 on
+    held-out cases with them, and 0.11 after more than twice the steps by the guide's rows.
+    """
+    return ARCHITECTURES[architecture].divisor is None

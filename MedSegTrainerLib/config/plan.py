@@ -142,9 +142,7 @@ class Plan:
 
         With a preparation they are axes of the file, or of its ``orientation``.
         """
-        if self.preparation is not None:
-            return "".join("zyx"[axis] for axis in self.preparation.transpose)
-        return AXES[self.slice_axis]
+        return axis_order(self.slice_axis, self.preparation)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -181,3 +179,10 @@ class Plan:
             if not channel["masked"]:
                 del channel["masked"]
         return values
+
+
+def axis_order(slice_axis: str, preparation: Preparation | None) -> str:
+    """``Plan.axes``, of its two parts."""
+    if preparation is not None:
+        return "".join("zyx"[axis] for axis in preparation.transpose)
+    return AXES[slice_axis]

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from MedSegTrainerLib.config.architectures import ARCHITECTURES, NNUNET
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, NNUNET, is_planned
 from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import LossConfig
@@ -208,7 +208,7 @@ def _network(plan: Plan) -> Iterator[str]:
     for name, value in expected.items():
         if plan.network.get(name, value) != value:
             yield f"network.{name} = {plan.network[name]}: the rest of the plan says {value}."
-    if architecture.divisor is None:
+    if is_planned(plan.architecture):
         wrong = [*_levels(plan)]
         yield from wrong
         if plan.architecture in NNUNET and not wrong:

@@ -17,13 +17,14 @@ from MedSegTrainerLib.config.network_settings import (
     requested_classes,
     requested_dims,
 )
-from MedSegTrainerLib.config.plan import AXES, Preparation
+from MedSegTrainerLib.config.plan import AXES, Preparation, axis_order
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, along_slice_axis
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.guide.network_choice import Situation, objection, recommended_network
 from MedSegTrainerLib.hardware.device import memory_bytes
 from MedSegTrainerLib.hardware.main_memory import available_memory
+from MedSegTrainerLib.planning.nnunet_preparation import REASON, nnunet_preparation
 from MedSegTrainerLib.planning.nnunet_topology import nnunet_parameters, nnunet_topology
 from MedSegTrainerLib.planning.shapes import (
     Spacing,
@@ -59,6 +60,11 @@ class NetworkPlan:
     network: dict[str, Any]
     preparation: Preparation | None = None
 
+    @property
+    def axes(self) -> str:
+        """As of ``Plan``."""
+        return axis_order(self.slice_axis, self.preparation)
+
 
 def plan_network(
     fingerprint: Fingerprint,
@@ -92,16 +98,20 @@ def plan_network(
         raise ConfigError([f"network.type = {name}: {_no_levels(patch)}"])
     step = ARCHITECTURES[name].divisor or 1
     divisor = topology.divisor if topology else (1 if dims == 2 else step, step, step)
+    preparation = None
+    if name in NNUNET and fingerprint.dims == 3 and box is None and not config.network.neighbour_slices:
+        preparation, reasons["preparation"] = nnunet_preparation(slice_axis), REASON
     return NetworkPlan(
         dims=dims,
         spacing=spacing,
-        slice_axis=slice_axis,
+        slice_axis="z" if preparation else slice_axis,
         image_size=box,
         patch_size=patch,
         divisor=divisor,
         neighbour_slices=config.network.neighbour_slices,
         architecture=name,
         network=_parameters(fingerprint, config, dims, patch, topology, reasons),
+        preparation=preparation,
     )
 
 

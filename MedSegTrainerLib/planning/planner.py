@@ -65,7 +65,7 @@ def make_plan(
 
     plan = plan_with(1.0)
     refuse_too_large(plan, config, device)
-    size = median_size(along_slice_axis(fingerprint, plan.slice_axis), plan.spacing, 3)
+    size = median_size(along_slice_axis(fingerprint, plan.axes[0]), plan.spacing, 3)
     if seconds_left is not None and start is None and _may_shrink(plan, config, size):
         smallest = SEEN * math.prod(size[3 - plan.dims :]) / patch_voxels(plan.dims, device)
         share, reason = share_for_time(plan_with, smallest, config, device, seconds_left, devices)
@@ -117,7 +117,7 @@ def _unmeasured(
     if start is not None:
         chosen, normalization = keep(start, chosen, normalization, fingerprint, config, reasons)
     dims, patch, architecture = chosen.dims, chosen.patch_size, chosen.architecture
-    size = median_size(along_slice_axis(fingerprint, chosen.slice_axis), chosen.spacing, 3)
+    size = median_size(along_slice_axis(fingerprint, chosen.axes[0]), chosen.spacing, 3)
     batch = _batch_size(config, architecture, dims, patch, device, reasons, devices, share)
     samples = _samples_per_volume(config, len(split.train), patch, size, reasons)
     bytes_needed = fingerprint.cases * int(np.prod(size)) * (4 * len(normalization) + 1)
@@ -134,7 +134,7 @@ def _unmeasured(
         ignore_label=fingerprint.ignore_label,
         label_codes=_label_codes(fingerprint, reasons),
         flip_axes=(
-            _flip_axes(config, dims, chosen.slice_axis, fingerprint, reasons)
+            _flip_axes(config, dims, chosen.axes[0], fingerprint, reasons)
             if start is None or chosen.preparation is None
             else kept_flip_axes(start, config, _sides(fingerprint), reasons)
         ),
