@@ -49,8 +49,8 @@ for added in ARCHITECTURES.keys() - {PLANNED, *NNUNET, *SMALL}:  # with its own 
     SIZES[added] = (edge,) * dims
 ODD = {"UNet2D": (45, 83), "UNet3D": (17, 35, 46)}  # not multiples of anything
 REFUSED = {  # by planning, which never lets them come up: see planning/test_network.py
-    "VNet": (20, 48, 32), "SegResNet": (12, 20, 16), "SegResNetDS": (12, 20, 16), "TransUNet": (48, 80), "UNETR": (32, 48, 32),
-    "SwinUNETR": (32, 48, 32),
+    "VNet": (20, 48, 32), "SegResNet": (12, 20, 16), "SegResNetDS": (12, 20, 16), "TransUNet": (48, 80),
+    "UNETR": (32, 48, 32), "SwinUNETR": (32, 48, 32),
 }  # fmt: skip
 
 
