@@ -11,7 +11,9 @@ from MedSegTrainerLib.cli.shared import console
 from MedSegTrainerLib.files.plain_text import plain
 
 
-def card(model: Annotated[Path, typer.Argument(help="A model folder, its zip, or the job that made it.")]) -> None:
+def card(
+    model: Annotated[Path, typer.Argument(help="A model folder, also of nnU-Net, its zip, or the job that made it.")],
+) -> None:
     """Say what a model finds, in which images, how good it is and how it was made."""
     from MedSegTrainerLib.model.package import read_card
 
@@ -42,7 +44,7 @@ def import_model(
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="A model folder, its zip, or the job that made it.")],
+    model: Annotated[Path, typer.Argument(help="A model folder, also of nnU-Net, its zip, or the job that made it.")],
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="New file; monai-bundle, nnunet: new folder.")
     ],

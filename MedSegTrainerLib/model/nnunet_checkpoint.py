@@ -104,9 +104,10 @@ def checkpoint_of(content: Mapping[str, Any]) -> NnunetCheckpoint:
         configuration = arguments.get("configuration")
     if not isinstance(trainer, str) or not isinstance(configuration, str):
         raise ModelError("it names no trainer and configuration")
-    axes = content.get("inference_allowed_mirroring_axes") or ()
-    if not isinstance(axes, (tuple, list)) or len({*axes}) < len(axes) or not {*axes} <= {0, 1, 2}:
-        raise ModelError(f"its inference_allowed_mirroring_axes are {axes!r:.60}, and must be of 0, 1 and 2")
+    given = content.get("inference_allowed_mirroring_axes")
+    axes = [] if given is None else list(given) if isinstance(given, (tuple, list)) else [given]
+    if not all(type(axis) is int and axis in (0, 1, 2) for axis in axes) or len(set(axes)) < len(axes):
+        raise ModelError(f"its inference_allowed_mirroring_axes are {given!r:.60}, and must be of 0, 1 and 2")
     epochs = content.get("current_epoch")
     return NnunetCheckpoint(
         weights={name.removeprefix(PREFIX): value for name, value in weights.items()},

@@ -39,7 +39,7 @@ class ModelCard:
 
     dims: 2 or 3. members: of an ensemble, how many; else 0. channels: names of the images it takes, in order. spacing:
     mm (z, y, x). image_size: pixels (y, x) that 2D images are resized to, or None. mirrors: whether it was trained with
-    mirror images. trained, held_out: numbers of cases. dice: class to mean Dice, None where not known; ``mean_dice``
+    mirror images. trained, held_out: numbers of cases. imported: the program that made it, '' where that is this one. dice: class to mean Dice, None where not known; ``mean_dice``
     over them. made: seconds since 1970. lineage: the models that it began as, the nearest first. cases: names of all
     that it was trained or measured on. minutes: how long it trained, None where nobody knows.
     """
@@ -60,6 +60,7 @@ class ModelCard:
     lineage: tuple[Ancestor, ...]
     cases: tuple[str, ...]
     minutes: float | None
+    imported: str
 
 
 def read_card(path: Path) -> ModelCard:
@@ -81,8 +82,14 @@ def _reason(path: Path, error: DescriptionError) -> str:
         return _("The model {path} is not there any more. Choose another one, or train it again.").format(path=path)
     if error.problem == "untrained":
         return _("The job {name} has made no model yet. Train it first.").format(name=path.name)
+    if error.problem == "foreign":
+        text = _("{path} is an nnU-Net model that cannot be used here: {reason}.")
+        return text.format(path=path, reason=error.detail)
     if error.problem == "no_model":
-        text = _("{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file.")
+        text = _(
+            "{path} holds no model. Choose a folder with model.json and weights.safetensors, a model folder of nnU-Net, "
+            "or the zip file of one."
+        )
         return text.format(path=path)
     if error.problem == "zip_without_model":
         return _("{path} is a zip file without a model. Choose the zip of a model folder.").format(path=path)
@@ -156,6 +163,9 @@ def when(seconds: float) -> str:
 def _card(path: Path, document: dict[str, Any], made: float) -> ModelCard:
     plan, training, metrics = document["plan"], document.get("training", {}), document.get("metrics", {})
     order = {"x": "xzy", "y": "yzx"}.get(plan.get("slice_axis", "z"), "zyx")  # of a 2D model that sees other slices
+    imported = training.get("imported", {})
+    if plan.get("preparation"):  # of another program, with axes of its own
+        order = "".join("zyx"[axis] for axis in plan["preparation"]["transpose"])
     z, y, x = (float(plan["spacing"][order.index(axis)]) for axis in "zyx")
     size = plan.get("image_size")
     classes = tuple(
@@ -177,7 +187,7 @@ def _card(path: Path, document: dict[str, Any], made: float) -> ModelCard:
         spacing=(z, y, x),
         image_size=(int(size[0]), int(size[1])) if size else None,
         mirrors=bool(plan.get("flip_axes")),
-        trained=len(training.get("train_cases", [])),
+        trained=int(imported.get("cases", 0)) if imported else len(training.get("train_cases", [])),
         held_out=held_out,
         dice=dice,
         mean_dice=mean,
@@ -185,6 +195,7 @@ def _card(path: Path, document: dict[str, Any], made: float) -> ModelCard:
         lineage=tuple(_ancestor(entry) for entry in reversed(training.get("lineage", []))),
         cases=tuple(str(name) for part in PARTS for name in training.get(part, [])),
         minutes=_minutes(document.get("curves", [])),
+        imported=str(imported.get("from", "")),
     )
 
 
@@ -232,6 +243,8 @@ def _class_html(item: LabelClass, dice: float | None) -> str:
 
 
 def _quality(card: ModelCard) -> str:
+    if card.mean_dice is None and card.imported:
+        return _("How good it is was not told by {program}. Check its results.").format(program=card.imported)
     if card.mean_dice is None:
         return _("How good it is was not measured: all volumes were trained on. Check its results.")
     text = _("Mean Dice {dice:.2f} on {n} volumes it was not trained on.").format(dice=card.mean_dice, n=card.held_out)
@@ -243,10 +256,11 @@ def _quality(card: ModelCard) -> str:
 def _training(card: ModelCard) -> str:
     z, y, x = card.spacing
     names = ", ".join(name for name in card.channels if not name.startswith("channel "))
-    parts = [
-        _("Trained {when} on {n} volumes").format(when=when(card.made), n=card.trained)
-        + (f" ({names})" if names else "")
-    ]
+    trained = _("Trained {when} on {n} volumes").format(when=when(card.made), n=card.trained)
+    if card.imported:
+        text = _("Trained with {program} on {n} volumes") if card.trained else _("Trained with {program}")
+        trained = text.format(program=card.imported, n=card.trained)
+    parts = [trained + (f" ({names})" if names else "")]
     if card.image_size is not None:
         parts.append(_("images of {x} x {y} pixels").format(y=card.image_size[0], x=card.image_size[1]))
     else:
@@ -262,7 +276,9 @@ def _lineage(card: ModelCard) -> str:
 
 
 def _ancestor_text(one: Ancestor) -> str:
-    parts = [one.made, _("1 volume") if one.cases == 1 else _("{n} volumes").format(n=one.cases)]
+    parts = [one.made]
+    if one.cases:
+        parts.append(_("1 volume") if one.cases == 1 else _("{n} volumes").format(n=one.cases))
     if one.dice is not None:
         parts.append(_("Dice {dice:.2f}").format(dice=one.dice))
     return f"{one.name} ({', '.join(parts)})"
