@@ -47,15 +47,18 @@ def import_model(
 
 def export(
     model: Annotated[Path, typer.Argument(help="A model folder, also of nnU-Net, its zip, or the job that made it.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="New file; monai-bundle: new folder.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="New file; monai-bundle, nnunet: new folder.")
+    ],
     form: Annotated[
-        str, typer.Option("--format", metavar="TYPE", help="onnx, torchscript, torch-export, or monai-bundle.")
+        str, typer.Option("--format", metavar="TYPE", help="onnx, torchscript, torch-export, monai-bundle or nnunet.")
     ] = "onnx",
 ) -> None:
     """Write a model as a file for other programs.
 
     The file is the network: prepared patches go in, logits come out. A MONAI bundle also prepares the images and
-    writes the label maps, with MONAI alone. Of an ensemble the file is all networks and their mean. Each is compared
+    writes the label maps, with MONAI alone; a folder in nnU-Net's form does so with nnU-Net. Of an ensemble the file is
+    all networks and their mean, and the folder has a fold for each. Each is compared
     with the original, and kept where they agree.
     """
     from MedSegTrainerLib.export.formats import export as export_model
@@ -65,8 +68,6 @@ def export(
     console.print(f"Writing and comparing {output} ...{slow}", highlight=False, markup=False)
     exported = export_model(model, output, form)
     sizes = "any size that is a multiple of the model's divisor" if exported.is_dynamic else "patches of one size"
-    message = (
-        f"{exported.path} takes {sizes}. Largest difference of a logit: {exported.difference:.1g} "
-        f"({TOLERANCE:g} is allowed)."
-    )
+    first = f"{exported.path} is run by: {exported.usage}\n" if exported.usage else f"{exported.path} takes {sizes}. "
+    message = f"{first}Largest difference of a logit: {exported.difference:.1g} ({TOLERANCE:g} is allowed)."
     console.print(message, highlight=False, markup=False)

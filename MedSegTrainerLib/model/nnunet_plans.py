@@ -17,6 +17,7 @@ from MedSegTrainerLib.model.nnunet_labels import channel_names, class_entries
 
 READERS = {  # to the sides towards which x, y and z of their arrays grow; None: as the file has it
     "SimpleITKIO": None,
+    "SimpleITKIOWithReorient": "RAS",
     "NibabelIO": None,
     "NibabelIOWithReorient": "RAS",
     "NaturalImage2DIO": None,
