@@ -5,7 +5,6 @@ They are found by where they lie along the normal of the planes, never by names 
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 from pydicom.datadict import dictionary_description
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.tag import Tag
 
 from MedSegTrainerLib.errors import DataError, some
-from MedSegTrainerLib.imaging.dicom import is_dicom, series_files
-from MedSegTrainerLib.imaging.dicom_warnings import quiet_dicom
+from MedSegTrainerLib.imaging.dicom import series_files
+from MedSegTrainerLib.imaging.dicom_dataset import FunctionalGroups, read_dataset, read_in_words
 from MedSegTrainerLib.imaging.geometry import Geometry
 
 ONE_SERIES = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
@@ -38,10 +35,6 @@ MAY_BE_EMPTY = (  # type 2 of PS3.3: must be there, and programs that make a fil
 BESIDE = 0.25  # of the distance between slices that a plane may lie from its slice
 SHIFTED = 1.0  # pixels that it may lie beside it
 TURNED = 1e-2  # of a direction cosine
-UNREADABLE = (
-    InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError,
-    struct.error,
-)  # fmt: skip
 INSTEAD = "or write another format, such as seg.nrrd or nii.gz."
 
 
@@ -60,7 +53,7 @@ def source_planes(path: Path, grid: Geometry) -> SourcePlanes:
     Raises DataError where it is no DICOM image, lacks what a SEG must refer to (all missing tags are named), or has no
     plane for some slice of the grid.
     """
-    with quiet_dicom():
+    with read_in_words(path):
         return _find_planes(path, grid)
 
 
@@ -71,16 +64,18 @@ def _find_planes(path: Path, grid: Geometry) -> SourcePlanes:
     _refuse_several(path, headers)
     slices = [_slice_at(plane, grid) for plane in planes]
     found = [index for index in slices if index is not None]
-    if sorted(found) != list(range(grid.size[2])):
+    is_one_file = len(headers) == 1
+    if sorted(found) != list(range(grid.size[2])) or (is_one_file and len(found) < len(slices)):
         single = sum(count == 1 for count in Counter(found).values())
         raise DataError(
             f"{path}: of the {grid.size[2]} slices of the label map {single} lie where one slice of the DICOM image "
             "is, and a DICOM segmentation refers to one for each. Give the series that was segmented, " + INSTEAD
         )
-    if len(headers) == 1:
-        return SourcePlanes(instances=(_completed(headers[0], planes, grid),), slices=tuple(found))
+    plane = planes[slices.index(0)]
+    if is_one_file:
+        return SourcePlanes(instances=(_completed(headers[0], plane, grid),), slices=tuple(found))
     by_slice = {index: header for header, index in zip(headers, slices, strict=True) if index is not None}
-    instances = tuple(_completed(by_slice[index], planes, grid) for index in sorted(by_slice))
+    instances = tuple(_completed(by_slice[index], plane, grid) for index in sorted(by_slice))
     return SourcePlanes(instances=instances, slices=tuple(sorted(by_slice)))
 
 
@@ -106,9 +101,9 @@ def _largest_series(path: Path, grid: Geometry) -> list[Dataset]:
 
 def _header(path: Path) -> Dataset | None:
     """None for what is no DICOM file."""
-    try:  # without a preamble too: series_files knows that it is DICOM
-        return pydicom.dcmread(path, stop_before_pixels=True, force=is_dicom(path))
-    except UNREADABLE:
+    try:
+        return read_dataset(path, pixels=False)
+    except DataError:
         return None
 
 
@@ -117,25 +112,14 @@ def _frames(header: Dataset) -> int:
 
 
 def _planes_of(header: Dataset) -> list[dict[str, Any]]:
-    """What each plane of a file has of ``OF_PLANE``, said of itself or of all frames."""
-    if _frames(header) == 1 and "PerFrameFunctionalGroupsSequence" not in header:
-        return [_values(header, OF_PLANE)]
-    shared = [item for item in header.get("SharedFunctionalGroupsSequence") or []][:1]
-    own = [[item] for item in header.get("PerFrameFunctionalGroupsSequence") or []] or [[]]
-    return [_values_of_groups([*shared, *item]) for item in own]
-
-
-def _values_of_groups(groups: Sequence[Dataset]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for group in groups:
-        for name, sequence in OF_PLANE.items():
-            if _has(group, sequence):
-                values |= _values(group[sequence].value[0], [name])
-    return values
-
-
-def _values(dataset: Dataset, names: Sequence[str] | Mapping[str, str]) -> dict[str, Any]:
-    return {name: dataset[name].value for name in names if _has(dataset, name)}
+    """What each plane of a file has of ``OF_PLANE``."""
+    groups = FunctionalGroups(header)
+    if not groups.frames and _frames(header) == 1:
+        return [{name: header[name].value for name in OF_PLANE if _has(header, name)}]
+    return [
+        {name: item[name].value for name, group in OF_PLANE.items() if _has(item := groups.item(frame, group), name)}
+        for frame in range(_frames(header))
+    ]
 
 
 def _has(dataset: Dataset, name: str) -> bool:
@@ -189,9 +173,9 @@ def _slice_at(plane: Mapping[str, Any], grid: Geometry) -> int | None:
     return index if inside else None
 
 
-def _completed(header: Dataset, planes: Sequence[Mapping[str, Any]], grid: Geometry) -> Dataset:
+def _completed(header: Dataset, plane: Mapping[str, Any], grid: Geometry) -> Dataset:
     """The header with what a SEG takes over from it in one form: whatever may be empty is there, orientation and size
-    of the pixels are said once for all planes (their last digits may differ), and so is the distance of the grid."""
+    of the pixels are those of one plane (last digits may differ), and the distance of slices is that of the grid."""
     for name in MAY_BE_EMPTY:
         header.setdefault(name, "")
     where = header
@@ -199,10 +183,10 @@ def _completed(header: Dataset, planes: Sequence[Mapping[str, Any]], grid: Geome
         shared = header.setdefault("SharedFunctionalGroupsSequence", [Dataset()]).value[0]
         orientation, where = Dataset(), Dataset()
         shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [where]
-        orientation.ImageOrientationPatient = planes[0]["ImageOrientationPatient"]
+        orientation.ImageOrientationPatient = plane["ImageOrientationPatient"]
     else:
-        header.ImageOrientationPatient = planes[0]["ImageOrientationPatient"]
-    where.PixelSpacing = planes[0]["PixelSpacing"]
+        header.ImageOrientationPatient = plane["ImageOrientationPatient"]
+    where.PixelSpacing = plane["PixelSpacing"]
     if not where.get("SliceThickness"):
         where.SliceThickness = f"{grid.spacing[2]:.10g}"
     if grid.size[2] > 1:

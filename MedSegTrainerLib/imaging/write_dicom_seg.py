@@ -25,7 +25,7 @@ from MedSegTrainerLib import __version__, atomic
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.class_bits import has_class
-from MedSegTrainerLib.imaging.dicom_warnings import quiet_dicom
+from MedSegTrainerLib.imaging.dicom_dataset import without_warnings
 from MedSegTrainerLib.imaging.segment_codes import Code, segment_codes
 from MedSegTrainerLib.imaging.source_planes import SourcePlanes
 
@@ -66,7 +66,7 @@ def write_dicom_seg(
     array = sitk.GetArrayViewFromImage(labels)[list(source.slices)]
     pixels = _stacked(array, classes) if overlapping else _renumbered(array, classes, numbers)
     try:
-        with quiet_dicom():
+        with without_warnings():
             segmentation = _segmentation(pixels, classes, numbers, source, maker, kind)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         series = source.instances[0].get("SeriesInstanceUID", "")
@@ -75,7 +75,7 @@ def write_dicom_seg(
             "seg.nrrd or nii.gz."
         ) from None
     segmentation.ContentCreatorName = ""  # of type 2: must be there, and a program has none
-    with quiet_dicom():
+    with without_warnings():
         atomic.write_with(path, lambda stream: segmentation.save_as(stream, enforce_file_format=True))
 
 

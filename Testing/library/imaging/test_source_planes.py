@@ -10,10 +10,12 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.read import read_file
 from MedSegTrainerLib.imaging.source_planes import source_planes
+from MedSegTrainerLib.imaging.write_dicom_seg import Maker, write_dicom_seg
 
 Writer = Callable[..., Path]
 
@@ -152,3 +154,62 @@ class TestRefused:
         sitk.WriteImage(volume, str(tmp_path / "a.nii.gz"))
         with pytest.raises(DataError, match=r"a.nii.gz is no DICOM image with slices of 17 x 13 pixels"):
             source_planes(tmp_path / "a.nii.gz", Geometry.of(volume))
+
+
+class TestFrames:
+    """A file of several frames, in an order of its own, made of the series."""
+
+    ORDER = (4, 0, 8, 2, 6, 1, 3, 5, 7)
+
+    @pytest.fixture
+    def file(self, folder: Path, tmp_path: Path) -> Path:
+        slices = sorted(map(pydicom.dcmread, folder.iterdir()), key=lambda one: int(one.SOPInstanceUID.split(".")[-1]))
+        many = pydicom.dcmread(next(folder.iterdir()))
+        for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+            del many[name]
+        many.file_meta.MediaStorageSOPClassUID = many.SOPClassUID = pydicom.uid.EnhancedCTImageStorage
+        many.file_meta.MediaStorageSOPInstanceUID = many.SOPInstanceUID = "1.2.3.5"
+        many.NumberOfFrames = len(self.ORDER)
+        many.PixelData = b"".join(slices[index].PixelData for index in self.ORDER)
+        many.PerFrameFunctionalGroupsSequence = [groups_of(slices[index]) for index in self.ORDER]
+        many.save_as(tmp_path / "many.dcm", enforce_file_format=True)
+        return tmp_path / "many.dcm"
+
+    def test_each_frame_has_its_slice(self, file: Path, volume: sitk.Image) -> None:
+        planes = source_planes(file, Geometry.of(volume))
+        assert planes.slices == self.ORDER and len(planes.instances) == 1
+
+    def test_the_segmentation_lies_where_its_frames_lie(self, file: Path, volume: sitk.Image, tmp_path: Path) -> None:
+        labels = np.zeros((9, 13, 17), np.uint8)
+        for index in range(9):
+            labels[index, index : index + 3, 2:5] = 1
+        grid = Geometry.of(volume)
+        classes = [LabelClass(value=1, name="a", color=(9, 9, 9))]
+        path = tmp_path / "a.seg.dcm"
+        write_dicom_seg(grid.place(labels), path, classes, source_planes(file, grid), Maker(name="m"))
+        dataset = pydicom.dcmread(path)
+        for frame, pixels in zip(dataset.PerFrameFunctionalGroupsSequence, dataset.pixel_array, strict=True):
+            source = frame.DerivationImageSequence[0].SourceImageSequence[0]
+            index = self.ORDER[int(source.ReferencedFrameNumber) - 1]
+            position = frame.PlanePositionSequence[0].ImagePositionPatient
+            assert np.allclose(position, volume.TransformIndexToPhysicalPoint((0, 0, index)))
+            assert np.array_equal(pixels, labels[index])
+
+    def test_a_frame_that_lies_elsewhere(self, file: Path, volume: sitk.Image) -> None:
+        with pytest.raises(DataError, match="of the 8 slices of the label map 8 lie where one slice"):
+            source_planes(file, Geometry.of(volume[:, :, :8]))
+
+
+def groups_of(one: pydicom.Dataset) -> pydicom.Dataset:
+    """The functional groups of a frame that lies where a slice lies."""
+    groups = pydicom.Dataset()
+    for sequence, names in (
+        ("PlanePositionSequence", ["ImagePositionPatient"]),
+        ("PlaneOrientationSequence", ["ImageOrientationPatient"]),
+        ("PixelMeasuresSequence", ["PixelSpacing", "SliceThickness"]),
+    ):
+        item = pydicom.Dataset()
+        for name in names:
+            setattr(item, name, one[name].value)
+        setattr(groups, sequence, [item])
+    return groups
