@@ -46,6 +46,9 @@ class Maker:
     way: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC"
 
 
+BY_HAND = Maker(name="drawn by hand", way="MANUAL")
+
+
 def write_dicom_seg(
     labels: sitk.Image,
     path: Path,

@@ -55,6 +55,8 @@ from MedSegTrainerLib.results_file import FILES, CaseResult
 
 logger = logging.getLogger(__name__)
 
+NRRD = "nrrd"  # the folder for what 3D Slicer opens, beside label maps of other formats
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -213,6 +215,8 @@ class _Work:
         plan = self.predictor.plan
         labels = cleaned_up(prediction.labels, self.cleanings, overlapping=plan.overlapping)
         labels = cleaned(labels, self.config, plan)
+        if NRRD in task.maps:
+            write_result(labels, task.maps[NRRD], plan, image)
         if self.segmentation and about.source is not None:
             write_dicom_result(labels, task.output, plan, about.source, self.maker, self.segmentation)
         else:
@@ -302,6 +306,8 @@ def _tasks(
             requested_maps,
             with_std=predictor.result_count > 1,
         )
+        if config.nrrd_beside:
+            maps[NRRD] = output / NRRD / f"{item.name}.seg.nrrd"
         label_map = output / f"{item.name}.{files.suffix}"
         if predictor.plan.overlapping:
             refuse_one_number(label_map)

@@ -37,16 +37,29 @@ def test_it_is_the_result_that_other_formats_hold(
     assert array.any()
     dataset = pydicom.dcmread(found)
     assert dataset.SegmentSequence[-1].SegmentAlgorithmName == "liver and cyst"
-    segmentation = highdicom.seg.segread(found)
-    instances = {f"1.2.3.4.{index + 1}": index for index in range(len(array))}
-    is_binary = output_format == "dicom-seg"
-    by_value = {2: 1, 5: 2} if is_binary else {2: 2, 5: 5}
-    uids = list(instances)
-    pixels = segmentation.get_pixels_by_source_instance(uids, combine_segments=True, assert_missing_frames_are_empty=True)
+    by_value = {2: 1, 5: 2} if output_format == "dicom-seg" else {2: 2, 5: 5}
+    pixels = highdicom.seg.segread(found).get_pixels_by_source_instance(
+        [f"1.2.3.4.{index + 1}" for index in range(len(array))],
+        combine_segments=True,
+        assert_missing_frames_are_empty=True,
+    )
     for value, number in by_value.items():
         assert np.array_equal(pixels == number, array == value)
     (case,) = read_results(tmp_path / "seg")
     assert case.label_map == "patient.seg.dcm" and case.classes[0].volume_ml
+
+
+def test_what_slicer_opens_lies_beside_it(trained: JobFolder, series: Path, tmp_path: Path) -> None:
+    settings = {"device": "cpu", "output_format": "dicom-seg", "nrrd_beside": True}
+    apply(trained.path, [series], tmp_path / "out", **settings)
+    beside = tmp_path / "out" / "nrrd" / "patient.seg.nrrd"
+    (plain,) = apply(trained.path, [series], tmp_path / "plain", device="cpu")
+    assert beside.read_bytes() == plain.read_bytes()
+    beside.unlink()
+    with pytest.raises(UsageError, match="--overwrite"):
+        apply(trained.path, [series], tmp_path / "out", **settings)
+    apply(trained.path, [series], tmp_path / "out", overwrite=True, **settings)
+    assert beside.is_file()
 
 
 def test_the_same_is_kept_and_the_other_type_is_not_taken_for_it(

@@ -20,8 +20,11 @@ from MedSegTrainerLib import __version__
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.class_bits import to_bits
+from MedSegTrainerLib.imaging.dicom_seg import seg_classes
 from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_source import LabelSource, place_labels
 from MedSegTrainerLib.imaging.read import read_file
+from MedSegTrainerLib.imaging.segment_codes import segment_codes
 from MedSegTrainerLib.imaging.source_planes import source_planes
 from MedSegTrainerLib.imaging.write_dicom_seg import Maker, SegmentationType, refuse_unwritable, write_dicom_seg
 
@@ -162,6 +165,39 @@ class TestRoundTrip:
         path = written(placed(0 * labels, np.eye(3), (1.0, 1.0, 2.0)), tmp_path, write_series, kind)
         segmentation = highdicom.seg.segread(path)
         assert not segmentation.pixel_array.any() and segmentation.segment_numbers[-1] in (2, 5)
+
+
+class TestReadAgain:
+    """By this program, on the grid of the series that it belongs to."""
+
+    @pytest.mark.parametrize("direction", RIGHT_HANDED, ids=axes_text)
+    def test_it_is_the_label_map(
+        self, labels: np.ndarray, direction: np.ndarray, tmp_path: Path, write_series: Writer
+    ) -> None:
+        path = written(placed(labels, TURNED @ direction, (0.75, 1.5, 2.5)), tmp_path, write_series)
+        grid, source = read_file(tmp_path / "series"), LabelSource(path=path, numbers={"Gefäße": 2, "left kidney": 5})
+        found = place_labels(source, grid, tmp_path / "series").image
+        assert not Geometry.of(found).disagreements(Geometry.of(grid))
+        assert np.array_equal(sitk.GetArrayViewFromImage(found), labels)
+
+    def test_overlap(self, labels: np.ndarray, tmp_path: Path, write_series: Writer) -> None:
+        classes = [LabelClass(value=n, name=f"c{n}", color=(n, 80, 90)) for n in (1, 2)]
+        bits = to_bits([labels > 0, np.roll(labels, 1, axis=1) == 5])
+        path = written(
+            placed(bits, TURNED, (0.75, 1.5, 2.5)), tmp_path, write_series, classes=classes, overlapping=True
+        )
+        grid = read_file(tmp_path / "series")
+        source = LabelSource(path=path, numbers={"c1": 1, "c2": 2}, overlapping=True)
+        assert np.array_equal(sitk.GetArrayViewFromImage(place_labels(source, grid).image), bits)
+
+    def test_names_colours_and_codes(self, labels: np.ndarray, tmp_path: Path, write_series: Writer) -> None:
+        path = written(placed(labels, TURNED, (0.75, 1.5, 2.5)), tmp_path, write_series)
+        vessels, kidney = seg_classes(path)
+        assert (vessels.name, kidney.name) == ("Gefäße", "left kidney")
+        assert segment_codes(kidney.terminology) == segment_codes(KIDNEY)
+        assert segment_codes(vessels.terminology) == segment_codes("")
+        for found, item in zip((vessels, kidney), CLASSES, strict=True):
+            assert np.abs(np.array(found.color) - item.color).max() <= 1
 
 
 class TestContent:
