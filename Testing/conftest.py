@@ -223,3 +223,44 @@ def write_frames() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def write_structures() -> Callable[..., Path]:
+    """Writes contours as an RTSTRUCT of the series 1.2.3.4: name to polygons, each a slice z and its corners (n, 2) as
+    x and y in voxels of the grid. further: elements of the object."""
+
+    def write(
+        path: Path, grid: Geometry, structures: Mapping[str, Sequence[tuple[int, Sequence[tuple[float, float]]]]],
+        kind: str = "CLOSED_PLANAR", **further: Any,
+    ) -> Path:  # fmt: skip
+        axes = np.array(grid.direction).reshape(3, 3) * np.array(grid.spacing)
+
+        def contour(z: int, corners: Sequence[tuple[float, float]]) -> pydicom.Dataset:
+            points = np.array([(*corner, z) for corner in corners]) @ axes.T + np.array(grid.origin)
+            return item(ContourGeometricType=kind, NumberOfContourPoints=len(points),
+                        ContourData=[float(f"{part:.10g}") for part in points.ravel()])  # fmt: skip
+
+        series = item(SeriesInstanceUID="1.2.3.4", ContourImageSequence=[])
+        study = item(ReferencedSOPInstanceUID="1.2.3", RTReferencedSeriesSequence=[series])
+        dataset = new_object(
+            "481.3", Modality="RTSTRUCT", StructureSetLabel="A",
+            ReferencedFrameOfReferenceSequence=[
+                item(FrameOfReferenceUID="1.2.5", RTReferencedStudySequence=[study])
+            ],
+            StructureSetROISequence=[item(ROINumber=n, ROIName=name) for n, name in enumerate(structures)],
+            ROIContourSequence=[
+                item(ReferencedROINumber=n, ROIDisplayColor=[200, 10 * n, 3],
+                     ContourSequence=[contour(z, corners) for z, corners in polygons])
+                for n, polygons in enumerate(structures.values())
+            ],
+            RTROIObservationsSequence=[
+                item(ReferencedROINumber=n, RTROIIdentificationCodeSequence=code("10200004", f"Kind of {name}"))
+                for n, name in enumerate(structures)
+            ],
+        )  # fmt: skip
+        dataset.update(item(**further))
+        dataset.save_as(path, enforce_file_format=True)
+        return path
+
+    return write
