@@ -38,9 +38,7 @@ RESULT_FORMATS: dict[str, ResultFormat] = {
     "mha": ResultFormat(suffix="mha"),
     "png": ResultFormat(suffix="png", map_suffix="nrrd", note="2D"),
     "npy": ResultFormat(suffix="npy", writer="MedSegTrainerLib.imaging.numpy_files:write_array"),
-    "dicom-seg": ResultFormat(
-        suffix="seg.dcm", map_suffix="nrrd", note="of DICOM images", segmentation="BINARY"
-    ),
+    "dicom-seg": ResultFormat(suffix="seg.dcm", map_suffix="nrrd", note="of DICOM images", segmentation="BINARY"),
     "dicom-seg-labelmap": ResultFormat(
         suffix="seg.dcm", map_suffix="nrrd", note="the newer form", segmentation="LABELMAP"
     ),
