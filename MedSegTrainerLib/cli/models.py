@@ -24,7 +24,9 @@ def import_model(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="MODEL", help="An nnU-Net model: its folder, that of its data set or of a fold, or a zip."
+            metavar="MODEL",
+            help="An nnU-Net model: its folder, that of its data set or of a fold, or a zip. Or a model.pt of MONAI's "
+            "Auto3DSeg (SegResNet).",
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="New folder of the model.")],

@@ -29,7 +29,8 @@ class Architecture:
     network, and what 'auto' is for them. has_img_size: whether ``network.img_size`` names its patch. is_fixed: whether
     it learns a value for each place of the patch and so takes no other size; ``img_size`` is then a parameter too.
     is_fixed_traced: whether it takes other sizes, but not after it was traced for an export. is_multi_scale: whether
-    its authors train on images of many sizes. steps: settings that must be multiples of a number.
+    its authors train on images of many sizes. of_imported: further parameters, which are the builder's own but in
+    models of other programs. steps: settings that must be multiples of a number.
 
     family: its row in the guide's tables by model type. memory_row: the first row of the guide's table by memory that
     names it: 0 for under 8 GB, 1 for 8 to 16 GB, 2 for over 16 GB.
@@ -45,6 +46,7 @@ class Architecture:
     is_fixed: bool = False
     is_fixed_traced: bool = False
     is_multi_scale: bool = False
+    of_imported: tuple[str, ...] = ()
     steps: Mapping[str, int] = field(default_factory=dict)
     memory_row: Literal[0, 1, 2] = 0
 
@@ -78,6 +80,11 @@ ARCHITECTURES: dict[str, Architecture] = {
     "SegResNet": Architecture(
         builder="MedSegTrainerLib.networks.monai_networks:seg_res_net", family="unet", dims=(2, 3), divisor=8,
         settings={"init_filters": 8, "norm": "group", "dropout": 0.0},
+    ),
+    "SegResNetDS": Architecture(
+        builder="MedSegTrainerLib.networks.seg_res_net_ds:SegResNetDS", family="unet", dims=(3,), divisor=16,
+        settings={"init_filters": 32, "norm": "instance", "deep_supervision": True}, gives_list=True, memory_row=1,
+        of_imported=("blocks", "levels_judged", "resolution"),
     ),
     "DeepLabV3Plus": Architecture(
         builder="MedSegTrainerLib.networks.deeplab:DeepLabV3Plus", family="deeplab", dims=(2,), divisor=16,

@@ -9,12 +9,13 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.settings import DataConfig, LossConfig
 
 AXES = {"z": "zyx", "y": "yzx", "x": "xzy"}  # of an array whose slices lie one after the other along an axis
-MethodName = Literal["none", "zscore", "minmax", "percentile", "ct"]
+MethodName = Literal["none", "zscore", "minmax", "percentile", "ct", "sigmoid"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Normalization:
     """``ct`` clips to [low, high] and subtracts ``mean`` and divides by ``std`` of the training foreground;
+    ``sigmoid`` scales [low, high] to [-1, 1] and bends all to 0 to 1 by 1 / (1 + exp(-x)), as MONAI's Auto3DSeg does;
     the other methods take their numbers from each volume.
 
     masked: mean and deviation of ``zscore`` are of the voxels that are not 0 in every channel, with what these

@@ -118,7 +118,9 @@ def _provenance(plan: Plan, training: Mapping[str, Any], members: int, made_by: 
         lines[0] = f"an ensemble of {members} models: {lines[0]}"
     patches = f"patches of {' x '.join(map(str, plan.patch_size))} voxels"
     if "imported" in training:
-        return [*lines, patches, _imported(training["imported"]), *([f"read by {made_by}"] if made_by else [])]
+        about = training["imported"]
+        told = [_imported(about), *([str(about["differences"])] if "differences" in about else [])]
+        return [*lines, patches, *told, *([f"read by {made_by}"] if made_by else [])]
     lines.append(f"{patches}, {plan.loss.loss_type} loss")
     lines.append(f"{plan.optimizer_type}, learning rate {plan.learning_rate:g}, {plan.lr_schedule}")
     if is_unchanged(training):

@@ -219,10 +219,11 @@ def _is_fold(folder: Path) -> bool:
 
 
 def _in_zip(path: Path) -> NnunetFolder | None:
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {PurePosixPath(info.filename): info for info in archive.infolist() if not info.is_dir()}
+    except NOT_READ:
         return None
-    with _archive(path) as archive:
-        members = {PurePosixPath(info.filename): info for info in archive.infolist() if not info.is_dir()}
     members = {name: info for name, info in members.items() if not name.is_absolute() and ".." not in name.parts}
     folds = {name.parent.parent for name in members if name.name in CHECKPOINTS and FOLD.fullmatch(name.parent.name)}
     roots = {name.parent: name.parent for name in members if name.name == PLANS and name.parent in folds}
@@ -236,7 +237,8 @@ def _in_zip(path: Path) -> NnunetFolder | None:
 def _single(roots: Mapping[PurePosixPath, Result], path: Path) -> Result | None:
     if len(roots) > 1:
         named = ", ".join(str(root) for root in sorted(roots)[:MOST_NAMED])
-        raise refused(path, f"it holds {len(roots)} models ({named}), and one is needed. Give its folder")
+        how = "Unpack it, and give the folder of one" if path.is_file() else "Give its folder"
+        raise refused(path, f"it holds {len(roots)} models ({named}), and one is needed. {how}")
     return next(iter(roots.values()), None)
 
 

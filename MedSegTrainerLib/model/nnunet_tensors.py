@@ -14,12 +14,12 @@ import torch
 
 from MedSegTrainerLib.config.architectures import NNUNET
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.model.weights_file import LARGEST_WEIGHT, is_sane, named
-from MedSegTrainerLib.networks.state_shapes import Shape, state_shapes
+from MedSegTrainerLib.model.given_tensors import fitted
+from MedSegTrainerLib.model.weights_file import named
+from MedSegTrainerLib.networks.state_shapes import state_shapes
 
-REPEATED = re.compile(r"decoder\.encoder\.|.*\.all_modules\.")
+UNUSED = re.compile(r"decoder\.encoder\.|.*\.all_modules\.|decoder\.seg_layers\.[0-9]{1,2}\.(weight|bias)$")
 WRAPPED = "module."  # what several processes put before every name, and nnU-Net takes away again
-UNUSED_HEAD = re.compile(r"decoder\.seg_layers\.[0-9]{1,2}\.(weight|bias)")
 HALVES = {"first": "conv1", "second": "conv2"}
 
 
@@ -34,15 +34,10 @@ def from_nnunet(
     shapes = state_shapes(architecture, parameters)
     names = their_names(architecture, parameters, shapes)
     given = {str(name).removeprefix(WRAPPED): value for name, value in network_weights.items()}
-    given = {name: value for name, value in given.items() if not REPEATED.match(name)}
-    problems = list(_differences(given, {theirs: shapes[ours] for ours, theirs in names.items()}))
-    if problems:
-        raise ModelError("; ".join(problems))
-    weights = {ours: given[theirs].detach().to(shapes[ours][1]).contiguous() for ours, theirs in names.items()}
-    wrong = [names[ours] for ours, value in weights.items() if not is_sane(ours, value)]
-    if wrong:
-        raise ModelError(f"weights that are NaN, infinite or beyond {LARGEST_WEIGHT:g}: {named(wrong)}")
-    return weights
+    wanted = {theirs: shapes[ours] for ours, theirs in names.items()}
+    given = {name: value for name, value in given.items() if name in wanted or not UNUSED.match(name)}
+    found = fitted(given, wanted)
+    return {ours: found[theirs] for ours, theirs in names.items()}
 
 
 def to_nnunet(
@@ -113,34 +108,3 @@ def _unused_heads(parameters: Mapping[str, Any], there: Mapping[str, torch.Tenso
             heads[f"{name}.weight"] = torch.zeros(outputs, features[level], *[1] * parameters["dims"])
             heads[f"{name}.bias"] = torch.zeros(outputs)
     return heads
-
-
-def _differences(given: Mapping[str, Any], shapes: Mapping[str, Shape]) -> Iterator[str]:
-    missing = sorted(shapes.keys() - given.keys())
-    extra = sorted(name for name in given.keys() - shapes.keys() if not UNUSED_HEAD.fullmatch(name))
-    if missing:
-        yield f"missing: {named(missing)}"
-    if extra:
-        yield f"not of this network: {named(extra)}"
-    other = [
-        f"{name} ({_described(given[name])} instead of {list(shape)})"
-        for name, (shape, kind) in sorted(shapes.items())
-        if name in given and not _fits(given[name], shape, kind)
-    ]
-    if other:
-        yield f"of another shape or type: {named(other)}"
-
-
-def _fits(value: Any, shape: tuple[int, ...], kind: torch.dtype) -> bool:
-    """Whether it is a tensor with a number of its own for each place: an expanded one would take more than its file."""
-    if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_quantized or value.is_meta:
-        return False
-    same_kind = value.is_floating_point() == kind.is_floating_point and not value.is_complex()
-    held = value.untyped_storage().nbytes()
-    return same_kind and tuple(value.shape) == shape and value.numel() * value.element_size() <= held
-
-
-def _described(value: Any) -> str:
-    if not isinstance(value, torch.Tensor):
-        return type(value).__name__
-    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"

@@ -20,6 +20,9 @@ def normalize(array: np.ndarray, scheme: Normalization, mask: np.ndarray | None 
         return values
     if scheme.method == "ct":
         return (np.clip(values, scheme.low, scheme.high) - np.float32(scheme.mean)) / np.float32(max(scheme.std, 1e-6))
+    if scheme.method == "sigmoid":
+        scaled = 2 * (values - np.float32(scheme.low)) / np.float32(max(scheme.high - scheme.low, 1e-6)) - 1
+        return 1 / (1 + np.exp(-scaled.clip(-80, 80)))
     if scheme.method == "zscore":
         return (values - values.mean()) / max(float(values.std()), 1e-6)
     if scheme.method in ("minmax", "percentile"):

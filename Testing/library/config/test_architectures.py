@@ -43,7 +43,7 @@ class TestRegistry:
             *(["dims"] if len(entry.dims) > 1 else []),
             *(["img_size"] if entry.is_fixed else []),
         }
-        assert parameters == {"in_channels", "out_channels", *own}
+        assert parameters == {"in_channels", "out_channels", *own, *entry.of_imported}
 
     def test_each_setting_belongs_to_some_network(self) -> None:
         known = {setting for one in ARCHITECTURES.values() for setting in one.settings}

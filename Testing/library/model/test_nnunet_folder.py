@@ -88,10 +88,12 @@ class TestPlaces:
         assert found is not None
         assert found.folds == {"fold_all": "fold_all/checkpoint_best.pth"}
 
-    def test_several_models_are_named(self, folder: Path) -> None:
+    def test_several_models_are_named(self, folder: Path, tmp_path: Path) -> None:
         shutil.copytree(folder, folder.parent / "nnUNetTrainer__nnUNetPlans__2d")
         with pytest.raises(ModelError, match=r"2 models \(.*nnUNetTrainer__nnUNetPlans__2d.*Give its folder"):
             read_description(folder.parent)
+        with pytest.raises(ModelError, match=r"2 models .*Unpack it"):
+            read_description(zipped(folder.parent, tmp_path / "both.zip", ""))
 
     def test_anything_else_is_none(self, tmp_path: Path) -> None:
         (tmp_path / "plans.json").write_text("{}")
