@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from pydicom.config import disable_value_validation
 
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.hardware.main_memory import available_memory
@@ -32,11 +33,19 @@ _QUIET = RLock()  # filters of warnings belong to the whole process
 
 
 @contextmanager
+def without_warnings() -> Iterator[None]:
+    """Values that break a rule of DICOM, as many archives hold them, are read and written as they are. Warnings of
+    pydicom and highdicom are not shown: they repeat values, such as what the patient is called."""
+    with _QUIET, warnings.catch_warnings(), disable_value_validation():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
 def read_in_words(path: Path) -> Iterator[None]:
-    """Raises DataError for a file that pydicom cannot make sense of; its warnings are not shown."""
+    """Raises DataError for a file that pydicom cannot make sense of."""
     try:
-        with _QUIET, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with without_warnings():
             yield
     except UNREADABLE as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
