@@ -1134,11 +1134,11 @@
     </message>
     <message>
         <source>Kept share</source>
-        <translation type="unfinished"></translation>
+        <translation>Behaltener Anteil</translation>
     </message>
     <message>
         <source>Share of the weights that it began with in the model that is judged and kept, as a mean of both; 0: none.</source>
-        <translation type="unfinished"></translation>
+        <translation>Anteil der Gewichte, mit denen es begann, am Modell, das beurteilt und behalten wird, als Mittel aus beiden; 0: keiner.</translation>
     </message>
     <message>
         <source>Type</source>
