@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import json
 import locale
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
@@ -99,6 +100,169 @@ def write_series() -> Callable[..., Path]:
             with same_locale():
                 writer.Execute(piece)
         return folder
+
+    return write
+
+
+def new_object(sop_class: str, **elements: Any) -> pydicom.Dataset:
+    """What every DICOM object has, and these elements; 1.2.3, 1.2.3.4 and 1.2.5 are those of ``write_series``."""
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = f"1.2.840.10008.5.1.4.1.1.{sop_class}"
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = pydicom.uid.generate_uid(entropy_srcs=["a"])
+    dataset.PatientName = dataset.PatientID = "P1"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.FrameOfReferenceUID = "1.2.3", "1.2.9", "1.2.5"
+    dataset.update(item(**elements))
+    return dataset
+
+
+def item(**elements: Any) -> pydicom.Dataset:
+    """An item of a sequence with elements by their keywords; what is None is left out."""
+    dataset = pydicom.Dataset()
+    for keyword, value in elements.items():
+        if value is not None:
+            setattr(dataset, keyword, value)
+    return dataset
+
+
+def code(value: str, meaning: str, scheme: str = "SCT") -> list[pydicom.Dataset]:
+    return [item(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)]
+
+
+@pytest.fixture
+def write_seg() -> Callable[..., Path]:
+    """Writes masks (z, y, x) of named segments as a DICOM SEG that refers to the series 1.2.3.4; frames without a voxel
+    are left out. The axes of the grid must be right-handed.
+
+    kind: BINARY, LABELMAP or FRACTIONAL, whose masks are shares of voxels. order: the frames' places in the file, from
+    those by segment and slice. step: whether the distance between slices stands in it. elements: further ones.
+    """
+
+    def write(
+        path: Path, grid: Geometry, masks: Mapping[str, np.ndarray], kind: str = "BINARY",
+        order: Callable[[list[Any]], list[Any]] = list, step: bool = True, **elements: Any,
+    ) -> Path:  # fmt: skip
+        axes = np.array(grid.direction).reshape(3, 3)
+        arrays = dict(enumerate(masks.values(), start=1))
+        if kind == "LABELMAP":
+            arrays = {0: np.max([number * (mask > 0) for number, mask in arrays.items()], axis=0)}
+        frames = order([(n, z) for n, mask in arrays.items() for z in range(len(mask)) if mask[z].any()])
+        scale = 200 if kind == "FRACTIONAL" else 1
+        pixels = np.array([np.rint(arrays[n][z] * scale) for n, z in frames]).astype(np.uint8)
+        bits = 1 if kind == "BINARY" else 8
+        packed = np.packbits(pixels.ravel(), bitorder="little") if bits == 1 else pixels
+        data = packed.tobytes() + b"\0" * (packed.nbytes % 2)
+        measures = item(PixelSpacing=[grid.spacing[1], grid.spacing[0]], SliceThickness=9.0,
+                        SpacingBetweenSlices=grid.spacing[2] if step else None)  # fmt: skip
+        orientation = item(ImageOrientationPatient=axes[:, :2].T.ravel().tolist())
+        seg = new_object(
+            "66.7" if kind == "LABELMAP" else "66.4", Modality="SEG", SegmentationType=kind, NumberOfFrames=len(frames),
+            Rows=grid.size[1], Columns=grid.size[0], SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2",
+            BitsAllocated=bits, BitsStored=bits, HighBit=bits - 1, PixelRepresentation=0, PixelData=data,
+            MaximumFractionalValue=scale if kind == "FRACTIONAL" else None,
+            ReferencedSeriesSequence=[item(SeriesInstanceUID="1.2.3.4")],
+            SegmentSequence=[
+                item(SegmentNumber=number, SegmentLabel=name,
+                     RecommendedDisplayCIELabValue=[30000 + number, 40000, 20000],
+                     SegmentedPropertyCategoryCodeSequence=code("123037004", "Anatomical Structure"),
+                     SegmentedPropertyTypeCodeSequence=code("10200004", f"Kind of {name}"))
+                for number, name in enumerate(masks, start=1)
+            ],
+            SharedFunctionalGroupsSequence=[
+                item(PlaneOrientationSequence=[orientation], PixelMeasuresSequence=[measures])
+            ],
+            PerFrameFunctionalGroupsSequence=[
+                item(
+                    PlanePositionSequence=[item(ImagePositionPatient=[float(f"{part:.10g}") for part in
+                                                grid.origin + axes[:, 2] * grid.spacing[2] * z])],
+                    SegmentIdentificationSequence=[item(ReferencedSegmentNumber=n)] if n else None,
+                )
+                for n, z in frames
+            ],
+        )  # fmt: skip
+        seg.update(item(**elements))
+        seg.save_as(path, enforce_file_format=True)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_frames() -> Callable[..., Path]:
+    """Writes a volume as a multi-frame CT, whose z axis must be the normal of its slices.
+
+    order: slices in the order of the frames. scales: slope and intercept for all, or one for each slice; the values
+    stored are those of the volume.
+    """
+
+    def write(
+        path: Path, image: sitk.Image, order: Callable[[list[int]], list[int]] = list,
+        scales: Sequence[tuple[float, float]] = ((1, 0),), **elements: Any,
+    ) -> Path:  # fmt: skip
+        slices = order(list(range(image.GetSize()[2])))
+        axes = np.array(image.GetDirection()).reshape(3, 3)
+        spacing = image.GetSpacing()
+        frames = new_object(
+            "2.1", Modality="CT", NumberOfFrames=len(slices), Rows=image.GetSize()[1], Columns=image.GetSize()[0],
+            SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2", BitsAllocated=16, BitsStored=16, HighBit=15,
+            PixelRepresentation=1, PixelData=sitk.GetArrayFromImage(image)[slices].astype(np.int16).tobytes(),
+            SharedFunctionalGroupsSequence=[
+                item(PlaneOrientationSequence=[item(ImageOrientationPatient=axes[:, :2].T.ravel().tolist())],
+                     PixelMeasuresSequence=[item(PixelSpacing=[spacing[1], spacing[0]], SliceThickness=9.0)])
+            ],
+            PerFrameFunctionalGroupsSequence=[
+                item(PlanePositionSequence=[item(ImagePositionPatient=[float(f"{part:.10g}") for part in
+                                                 image.TransformIndexToPhysicalPoint((0, 0, z))])],
+                     PixelValueTransformationSequence=[
+                         item(RescaleSlope=scale[0], RescaleIntercept=scale[1], RescaleType="HU")])
+                for z in slices for scale in [scales[z % len(scales)]]
+            ],
+        )  # fmt: skip
+        frames.update(item(**elements))
+        frames.save_as(path, enforce_file_format=True)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_structures() -> Callable[..., Path]:
+    """Writes contours as an RTSTRUCT of the series 1.2.3.4: name to polygons, each a slice z and its corners (n, 2) as
+    x and y in voxels of the grid. further: elements of the object."""
+
+    def write(
+        path: Path, grid: Geometry, structures: Mapping[str, Sequence[tuple[int, Sequence[tuple[float, float]]]]],
+        kind: str = "CLOSED_PLANAR", **further: Any,
+    ) -> Path:  # fmt: skip
+        axes = np.array(grid.direction).reshape(3, 3) * np.array(grid.spacing)
+
+        def contour(z: int, corners: Sequence[tuple[float, float]]) -> pydicom.Dataset:
+            points = np.array([(*corner, z) for corner in corners]) @ axes.T + np.array(grid.origin)
+            return item(ContourGeometricType=kind, NumberOfContourPoints=len(points),
+                        ContourData=[float(f"{part:.10g}") for part in points.ravel()])  # fmt: skip
+
+        series = item(SeriesInstanceUID="1.2.3.4", ContourImageSequence=[])
+        study = item(ReferencedSOPInstanceUID="1.2.3", RTReferencedSeriesSequence=[series])
+        dataset = new_object(
+            "481.3", Modality="RTSTRUCT", StructureSetLabel="A",
+            ReferencedFrameOfReferenceSequence=[
+                item(FrameOfReferenceUID="1.2.5", RTReferencedStudySequence=[study])
+            ],
+            StructureSetROISequence=[item(ROINumber=n, ROIName=name) for n, name in enumerate(structures)],
+            ROIContourSequence=[
+                item(ReferencedROINumber=n, ROIDisplayColor=[200, 10 * n, 3],
+                     ContourSequence=[contour(z, corners) for z, corners in polygons])
+                for n, polygons in enumerate(structures.values())
+            ],
+            RTROIObservationsSequence=[
+                item(ReferencedROINumber=n, RTROIIdentificationCodeSequence=code("10200004", f"Kind of {name}"))
+                for n, name in enumerate(structures)
+            ],
+        )  # fmt: skip
+        dataset.update(item(**further))
+        dataset.save_as(path, enforce_file_format=True)
+        return path
 
     return write
 

@@ -14,7 +14,9 @@ import SimpleITK as sitk
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.findings import Finding
 from MedSegTrainerLib.imaging.class_bits import IGNORED, MOST_CLASSES, class_bit
+from MedSegTrainerLib.imaging.dicom_labels import lacks_grid
 from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_components import component_name
 from MedSegTrainerLib.imaging.label_grid import Placed, place_on_grid
 from MedSegTrainerLib.imaging.label_maps import (
     is_placeless,
@@ -23,9 +25,8 @@ from MedSegTrainerLib.imaging.label_maps import (
     read_label_map,
     read_numbers,
 )
-from MedSegTrainerLib.imaging.numpy_files import ARRAY_SUFFIXES
 from MedSegTrainerLib.imaging.partly_labelled import ALL_OF_IT, LabelledPart, mark_unlabelled
-from MedSegTrainerLib.imaging.read import VOLUME_SUFFIXES, as_volume, image_suffix, refuse_unreadable
+from MedSegTrainerLib.imaging.read import as_volume, read_channels
 from MedSegTrainerLib.imaging.seg_nrrd import Segment, refuse_equal_names
 
 Pair = tuple[str, str]
@@ -41,7 +42,7 @@ class LabelSource:
     map with named segments, to the value that they get. masks: class name to the file with its voxels. regions: class
     name to the values of the label map that belong to it. overlapping: whether a voxel may have several classes, which
     are then numbered from 1 on. ignored_value: of voxels that nobody labelled, in the files. part: what of them is
-    labelled, as far as the files do not say it.
+    labelled, as far as the files do not say it. image: what is labelled, for contours that have no grid of their own.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class LabelSource:
     overlapping: bool = False
     ignored_value: int | None = None
     part: LabelledPart = ALL_OF_IT
+    image: Path | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -80,6 +82,7 @@ class LabelSource:
             "ignored_value": self.ignored_value,
             "labelled_slices": self.part.slices,
             "labelled_box": self.part.box,
+            "image": None if self.image is None else str(self.image),
         }
 
     @classmethod
@@ -92,6 +95,7 @@ class LabelSource:
             overlapping=document["overlapping"],
             ignored_value=document["ignored_value"],
             part=LabelledPart(slices=document["labelled_slices"], box=document["labelled_box"]),
+            image=None if document.get("image") is None else Path(document["image"]),
         )
 
     @property
@@ -106,7 +110,7 @@ def read_labels(source: LabelSource) -> sitk.Image:
     Raises DataError where a file cannot be read, has values of no class, or classes overlap that must not, and where
     the labelled part of it cannot be found.
     """
-    labels = _read_all(source)
+    labels = _read_all(source, _grid_of_image(source))
     return labels if source.part.is_all else _marked(labels, source, Geometry.of(labels))
 
 
@@ -115,7 +119,7 @@ def place_labels(source: LabelSource, grid: sitk.Image, grid_path: Path | None =
     placed = _place_all(source, grid, grid_path)
     if source.part.is_all or Geometry.of(placed.image).disagreements(Geometry.of(grid)):
         return placed
-    own = Geometry.of(_read_all(source) if source.part.box else placed.image)
+    own = Geometry.of(_read_all(source, grid) if source.part.box else placed.image)
     return replace(placed, image=_marked(placed.image, source, own))
 
 
@@ -127,12 +131,18 @@ def _marked(labels: sitk.Image, source: LabelSource, own: Geometry) -> sitk.Imag
         raise DataError(f"{source.path}: {error}") from None
 
 
-def _read_all(source: LabelSource) -> sitk.Image:
-    """As if all of the files were labelled."""
+def _grid_of_image(source: LabelSource) -> sitk.Image | None:
+    """The image, where the labels need its grid."""
+    needed = source.image is not None and not source.masks and lacks_grid(source.path)
+    return read_channels([source.image])[0] if needed and source.image else None
+
+
+def _read_all(source: LabelSource, image: sitk.Image | None = None) -> sitk.Image:
+    """As if all of the files were labelled. image: what they are labels of, where that is at hand."""
     if source.is_plain:
-        return read_label_map(source.path, source.numbers)
+        return read_label_map(source.path, source.numbers, image)
     if not source.masks:
-        return _composed(source)
+        return _composed(source, image)
     grid = read_label_map(source.path)
     return _of_masks(source, grid, source.path).image
 
@@ -142,7 +152,7 @@ def _place_all(source: LabelSource, grid: sitk.Image, grid_path: Path | None) ->
         return place_label_map(source.path, grid, source.numbers, grid_path)
     if source.masks:
         return _of_masks(source, grid, grid_path)
-    labels = _read_all(source)
+    labels = _read_all(source, grid)
     if is_placeless(source.path):
         if labels.GetSize() == grid.GetSize():
             labels.CopyInformation(grid)
@@ -152,6 +162,9 @@ def _place_all(source: LabelSource, grid: sitk.Image, grid_path: Path | None) ->
 
 def read_pair(prediction: LabelSource, reference: LabelSource) -> tuple[sitk.Image, sitk.Image]:
     """Labels of both; those whose files do not say where they lie, or hold a part only, on the other's grid."""
+    if not reference.masks and lacks_grid(reference.path):
+        predicted = read_labels(prediction)
+        return predicted, place_labels(reference, predicted, prediction.path).image
     expected = read_labels(reference)
     predicted = place_labels(prediction, expected, reference.path).image
     if Geometry.of(predicted).disagreements(Geometry.of(expected)):
@@ -175,30 +188,6 @@ def overlapping_pairs(source: LabelSource) -> dict[Pair, int]:
     return shared
 
 
-def component_count(path: Path) -> int:
-    """Layers or channels of a label file, by its header where that tells; 1 where it cannot be read."""
-    suffix = image_suffix(path)
-    if suffix not in (*VOLUME_SUFFIXES, *ARRAY_SUFFIXES) or path.is_dir():
-        return 1
-    try:
-        refuse_unreadable(path)
-        if suffix in ARRAY_SUFFIXES:
-            size, components = read_numbers(path).GetSize(), 1
-        else:
-            reader = sitk.ImageFileReader()
-            reader.SetFileName(str(path))
-            reader.ReadImageInformation()
-            size, components = reader.GetSize(), reader.GetNumberOfComponents()
-    except (DataError, RuntimeError, ValueError, OSError):  # reading the label map says what is wrong
-        return 1
-    return components * int(np.prod(size[3:], dtype=int))
-
-
-def component_name(number: int, names: Mapping[int, str]) -> str:
-    """What the channel of a label file is called, counted from 1."""
-    return names.get(number, f"label {number}")
-
-
 def _class_masks(source: LabelSource) -> Masks:
     """Names and voxels of the classes; of masks all must have one grid."""
     if source.masks:
@@ -206,7 +195,7 @@ def _class_masks(source: LabelSource) -> Masks:
         for name, path in source.masks.items():
             yield name, _mask_on(path, grid, source.path, source.ignored_value)[0]
         return
-    yield from _content(source.path, source).classes
+    yield from _content(source.path, source, _grid_of_image(source)).classes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,21 +207,21 @@ class _Content:
     ignored: np.ndarray
 
 
-def _content(path: Path, source: LabelSource) -> _Content:
-    stored = read_numbers(path)
+def _content(path: Path, source: LabelSource, image: sitk.Image | None = None) -> _Content:
+    stored = read_numbers(path, image)
     segments = named_segments(stored, path)
     if segments:
         return _of_segments(as_volume(stored), segments, source, path)
     if _components(stored) > 1:
         return _of_components(stored, source, path)
-    image = read_label_map(path)
-    values = sitk.GetArrayViewFromImage(image)
+    labels = read_label_map(path)
+    values = sitk.GetArrayViewFromImage(labels)
     ignored = np.zeros(values.shape, bool) if source.ignored_value is None else values == source.ignored_value
-    return _Content(grid=image, classes=list(_region_masks(values, source, path)), ignored=ignored)
+    return _Content(grid=labels, classes=list(_region_masks(values, source, path)), ignored=ignored)
 
 
-def _composed(source: LabelSource) -> sitk.Image:
-    content = _content(source.path, source)
+def _composed(source: LabelSource, image: sitk.Image | None) -> sitk.Image:
+    content = _content(source.path, source, image)
     labels = np.zeros(content.ignored.shape, np.int32)
     for name, mask in content.classes:
         _add(labels, mask, name, source)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import SimpleITK as sitk
 
@@ -27,13 +28,15 @@ from MedSegTrainerLib.imaging.not_finite import with_padding_filled
 from MedSegTrainerLib.imaging.overlapping_results import refuse_one_number
 from MedSegTrainerLib.imaging.qform_sform import forms_apart
 from MedSegTrainerLib.imaging.read import file_stamps, read_channels
+from MedSegTrainerLib.imaging.source_planes import SourcePlanes, source_planes
+from MedSegTrainerLib.imaging.write_dicom_seg import Maker, refuse_unwritable
 from MedSegTrainerLib.inference.canvas import Prepared
 from MedSegTrainerLib.inference.class_by_class import each_class
 from MedSegTrainerLib.inference.postprocess import clean_up
 from MedSegTrainerLib.inference.postprocess_search import cleaned_up
 from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.inference.probability_maps import MapSelection, Prediction, map_files, write_maps
-from MedSegTrainerLib.inference.result_files import write_result
+from MedSegTrainerLib.inference.result_files import write_dicom_result, write_result
 from MedSegTrainerLib.inference.tta import choose_transforms
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, Outcome
 from MedSegTrainerLib.jobs.apply_inputs import Input, find_inputs
@@ -43,6 +46,7 @@ from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.image_progress import UNITS_PER_CASE, image_progress
 from MedSegTrainerLib.jobs.pipeline import StopAskedError, overlapped
 from MedSegTrainerLib.model.data_profile import combine, unlike_text, unlike_training
+from MedSegTrainerLib.model.description import model_name
 from MedSegTrainerLib.model.likely_dice import from_json as points_from_json
 from MedSegTrainerLib.model.likely_dice import joined_points
 from MedSegTrainerLib.model.package import load_members
@@ -50,6 +54,8 @@ from MedSegTrainerLib.model.postprocessing import Cleaning, agreed, from_json, t
 from MedSegTrainerLib.results_file import FILES, CaseResult
 
 logger = logging.getLogger(__name__)
+
+NRRD = "nrrd"  # the folder for what 3D Slicer opens, beside label maps of other formats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,10 +128,12 @@ def _unknown(task: Task) -> CaseResult:
 
 @dataclass(frozen=True, kw_only=True)
 class _About:
-    """What is known of an image before it is segmented. is_unlike: those of the training."""
+    """What is known of an image before it is segmented. is_unlike: those of the training. source: what a DICOM
+    segmentation refers to, None for other formats."""
 
     warnings: list[str]
     is_unlike: bool
+    source: SourcePlanes | None
 
 
 class _Work:
@@ -147,6 +155,8 @@ class _Work:
         points = joined_points([package.likely_dice for package in predictor.packages]) if config.likely_dice else {}
         self.points, self.said = points_from_json(points), dict[Path, CaseResult]()
         self.results = ApplyResults(record.folder, record.kept_results())
+        self.segmentation = RESULT_FORMATS[config.output_format].segmentation
+        self.maker = Maker(name=model_name(Path(config.model)))
         self.next_index, self.started = 0, time.monotonic()
 
     def all_of(self, tasks: Sequence[Task]) -> tuple[list[str], int]:
@@ -178,7 +188,11 @@ class _Work:
         clipped = clipping_text(channels) if self.predictor.plan.preparation is None else []
         warnings = [f"{task.item.name}: {text}" for text in (filled, *clipped, two_placements) if text]
         unlike = unlike_text(task.item.name, unlike_training(channels, self.predictor.plan, self.data))
-        about = _About(warnings=[*warnings, *([unlike] if unlike else [])], is_unlike=unlike is not None)
+        about = _About(
+            warnings=[*warnings, *([unlike] if unlike else [])],
+            is_unlike=unlike is not None,
+            source=source_planes(task.item.files[0], Geometry.of(channels[0])) if self.segmentation else None,
+        )
         return self.predictor.prepare(channels), about
 
     def predict(self, task: Task, content: tuple[Prepared, _About]) -> tuple[Prediction, _About]:
@@ -202,7 +216,12 @@ class _Work:
         plan = self.predictor.plan
         labels = cleaned_up(prediction.labels, self.cleanings, overlapping=plan.overlapping)
         labels = cleaned(labels, self.config, plan)
-        write_result(labels, task.output, plan, image)
+        if NRRD in task.maps:
+            write_result(labels, task.maps[NRRD], plan, image)
+        if self.segmentation and about.source is not None:
+            write_dicom_result(labels, task.output, plan, about.source, self.maker, self.segmentation)
+        else:
+            write_result(labels, task.output, plan, image)
         likely = likely_by_value(plan.classes, self.points, prediction.agreement, unlike=about.is_unlike)
         result = CaseResult(
             name=task.item.name,
@@ -265,7 +284,7 @@ def _tasks(
     files = RESULT_FORMATS[config.output_format]
     output = Path(config.output_dir)
     requested_maps = MapSelection(probabilities=config.probabilities, uncertainty=config.uncertainty)
-    settings = {
+    settings: dict[str, Any] = {
         "transforms": [asdict(transform) for transform in predictor.transforms],
         "overlap": config.overlap,
         "cleanings": to_json(cleanings),
@@ -273,6 +292,9 @@ def _tasks(
         "fill_holes": config.fill_holes,
         "minimum_size_mm3": config.minimum_size_mm3,
     }
+    if files.segmentation:
+        refuse_unwritable(predictor.plan.classes, files.segmentation, overlapping=predictor.plan.overlapping)
+        settings["segmentation"] = files.segmentation
     models = [model_checksum(package) for package in predictor.packages]
     tasks = []
     for item in inputs:
@@ -285,6 +307,8 @@ def _tasks(
             requested_maps,
             with_std=predictor.result_count > 1,
         )
+        if config.nrrd_beside:
+            maps[NRRD] = output / NRRD / f"{item.name}.seg.nrrd"
         label_map = output / f"{item.name}.{files.suffix}"
         if predictor.plan.overlapping:
             refuse_one_number(label_map)
