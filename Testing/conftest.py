@@ -274,6 +274,8 @@ NNUNET_RESAMPLING = {
     }.items()
 }
 
+    return write
+
 
 @pytest.fixture(scope="session")
 def write_nnunet() -> Callable[..., Path]:
