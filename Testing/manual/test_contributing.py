@@ -17,7 +17,7 @@ else:
     import tomli as tomllib
 
 LIBRARY, PANEL = ROOT / "MedSegTrainerLib", ROOT / "MedSegTrainer" / "MedSegTrainerUI"
-BEHAVIOURS = 25
+BEHAVIOURS = 26
 FILE = re.compile(r"`([\w/]+\.py)`(?: \(((?:`\w+`(?:, )?)+)\))?")
 
 

@@ -1133,6 +1133,14 @@
         <translation>Anteil des Trainings, in dem nur die letzte Schicht lernt und bei neuen Kanälen die erste.</translation>
     </message>
     <message>
+        <source>Kept share</source>
+        <translation>Behaltener Anteil</translation>
+    </message>
+    <message>
+        <source>Share of the weights that it began with in the model that is judged and kept, as a mean of both; 0: none.</source>
+        <translation>Anteil der Gewichte, mit denen es begann, am Modell, das beurteilt und behalten wird, als Mittel aus beiden; 0: keiner.</translation>
+    </message>
+    <message>
         <source>Type</source>
         <translation>Art</translation>
     </message>
@@ -3622,8 +3630,12 @@
         <translation>{name} hat noch kein Modell hervorgebracht. Es zuerst trainieren.</translation>
     </message>
     <message>
-        <source>{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file.</source>
-        <translation>{path} enthält kein Modell. Einen Ordner mit model.json und weights.safetensors wählen oder seine Zip-Datei.</translation>
+        <source>{path} is an nnU-Net model that cannot be used here: {reason}.</source>
+        <translation>{path} ist ein Modell von nnU-Net, das hier nicht verwendet werden kann: {reason}.</translation>
+    </message>
+    <message>
+        <source>{path} holds no model. Choose a folder with model.json and weights.safetensors, a model folder of nnU-Net, or the zip file of one.</source>
+        <translation>{path} enthält kein Modell. Einen Ordner mit model.json und weights.safetensors, einen Modellordner von nnU-Net oder die Zip-Datei von einem wählen.</translation>
     </message>
     <message>
         <source>{path} is a zip file without a model. Choose the zip of a model folder.</source>
@@ -3674,6 +3686,10 @@
         <translation>gestern {time}</translation>
     </message>
     <message>
+        <source>How good it is was not told by {program}. Check its results.</source>
+        <translation>Wie gut es ist, hat {program} nicht mitgeteilt. Die Ergebnisse prüfen.</translation>
+    </message>
+    <message>
         <source>How good it is was not measured: all volumes were trained on. Check its results.</source>
         <translation>Wie gut es ist, wurde nicht gemessen: An allen Volumina wurde trainiert. Seine Ergebnisse prüfen.</translation>
     </message>
@@ -3692,6 +3708,14 @@
     <message>
         <source>Trained {when} on {n} volumes</source>
         <translation>{when} an {n} Volumina trainiert</translation>
+    </message>
+    <message>
+        <source>Trained with {program} on {n} volumes</source>
+        <translation>Mit {program} an {n} Volumina trainiert</translation>
+    </message>
+    <message>
+        <source>Trained with {program}</source>
+        <translation>Mit {program} trainiert</translation>
     </message>
     <message>
         <source>images of {x} x {y} pixels</source>
