@@ -264,6 +264,8 @@ def write_structures() -> Callable[..., Path]:
         dataset.save_as(path, enforce_file_format=True)
         return path
 
+    return write
+
 
 NNUNET_RESAMPLING = {
     key: value
@@ -273,8 +275,6 @@ NNUNET_RESAMPLING = {
         f"resampling_fn_{what}_kwargs": {"is_seg": False, "order": order, "order_z": 0, "force_separate_z": None},
     }.items()
 }
-
-    return write
 
 
 @pytest.fixture(scope="session")
