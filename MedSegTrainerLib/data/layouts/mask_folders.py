@@ -62,6 +62,7 @@ def mask_folders(root: Path, data: DataConfig) -> Dataset | None:
     refuse_different([(each.path, each.channels) for each in found])
     drawn = read_drawn(root / DRAWN)
     names = list(found[0].channels)
+    is_named = all(each.channels.keys() == found[0].channels.keys() for each in found)  # ct.nii.gz says what it is
     description = read_description(root)
     channels = f"; channels {', '.join(names)}" if len(names) > 1 else ""
     dataset = Dataset(
@@ -69,7 +70,7 @@ def mask_folders(root: Path, data: DataConfig) -> Dataset | None:
         layout=f"a folder for each case with a mask for each class ({len(classes)} classes{channels})",
         cases=tuple(_case(each, classes, is_told=each.path.name in drawn) for each in found),
         label_names=_numbers(classes, label_names(description, root)),
-        channel_names=channel_names(description, root) or (tuple(names) if len(names) > 1 else ()),
+        channel_names=channel_names(description, root) or (tuple(names) if is_named else ()),
     )
     return whole(dataset, message, findings)
 

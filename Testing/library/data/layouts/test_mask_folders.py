@@ -46,6 +46,7 @@ def test_masks_become_one_label_map(tmp_path: Path) -> None:
     dataset = find_cases(tmp_path)
     assert dataset.layout == "a folder for each case with a mask for each class (3 classes)"
     assert dataset.label_names == {1: "kidney_left", 2: "liver", 3: "spleen"}
+    assert dataset.channel_names == ("ct",)
     assert [case.name for case in dataset.cases] == ["s0000", "s0001"]
     assert [path.name for path in dataset.cases[1].images] == ["ct.nii.gz"]
     assert (dataset.overlapping, dataset.cases[0].drawn) == (False, None)
