@@ -10,6 +10,7 @@ from typing import cast
 
 from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.data.dataset import Case, Dataset, IncompleteError, Part, SliceAxis
+from MedSegTrainerLib.data.layouts.bids import bids
 from MedSegTrainerLib.data.layouts.case_folders import case_folders
 from MedSegTrainerLib.data.layouts.case_list import case_list
 from MedSegTrainerLib.data.layouts.class_names import join_names
@@ -66,6 +67,7 @@ LAYOUTS: dict[str, Callable[[Path, DataConfig], Dataset | None]] = {
     "Decathlon": lambda root, data: decathlon(root),
     "images and labels": lambda root, data: two_folders(root),
     "images beside masks": lambda root, data: one_folder(root),
+    "BIDS": bids,
     "a folder of masks for each case": mask_folders,
     "a folder for each case": case_folders,
     "NPZ files": lambda root, data: array_files(root),

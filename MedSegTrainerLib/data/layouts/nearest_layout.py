@@ -20,8 +20,8 @@ EXPECTED = (
     "Expected one of: images/ and labels/ (or masks/) with equal file names; image_0001.* beside mask_0001.*, or "
     "CASE_image.* beside CASE_label.*; a folder for each case with image.* and mask.* (also DICOM); a Decathlon folder "
     "with dataset.json; an nnU-Net folder with imagesTr/CASE_0000.* and labelsTr/CASE.*; CASE/ct.* with "
-    "CASE/segmentations/CLASS.*; NPZ files with image and label; cases.json; or train/, val/ and test/ with one of "
-    "these."
+    "CASE/segmentations/CLASS.*; NPZ files with image and label; BIDS with derivatives/**/*_dseg.*; cases.json; or "
+    "train/, val/ and test/ with one of these."
 )
 
 
