@@ -7,8 +7,10 @@ import locale
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
@@ -97,5 +99,89 @@ def write_series() -> Callable[..., Path]:
             with same_locale():
                 writer.Execute(piece)
         return folder
+
+    return write
+
+
+def new_object(sop_class: str, **elements: Any) -> pydicom.Dataset:
+    """What every DICOM object has, and these elements; 1.2.3, 1.2.3.4 and 1.2.5 are those of ``write_series``."""
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = f"1.2.840.10008.5.1.4.1.1.{sop_class}"
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = pydicom.uid.generate_uid(entropy_srcs=["a"])
+    dataset.PatientName = dataset.PatientID = "P1"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.FrameOfReferenceUID = "1.2.3", "1.2.9", "1.2.5"
+    dataset.update(item(**elements))
+    return dataset
+
+
+def item(**elements: Any) -> pydicom.Dataset:
+    """An item of a sequence with elements by their keywords; what is None is left out."""
+    dataset = pydicom.Dataset()
+    for keyword, value in elements.items():
+        if value is not None:
+            setattr(dataset, keyword, value)
+    return dataset
+
+
+def code(value: str, meaning: str, scheme: str = "SCT") -> list[pydicom.Dataset]:
+    return [item(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)]
+
+
+@pytest.fixture
+def write_seg() -> Callable[..., Path]:
+    """Writes masks (z, y, x) of named segments as a DICOM SEG that refers to the series 1.2.3.4; frames without a voxel
+    are left out. The axes of the grid must be right-handed.
+
+    kind: BINARY, LABELMAP or FRACTIONAL, whose masks are shares of voxels. order: the frames' places in the file, from
+    those by segment and slice. step: whether the distance between slices stands in it. elements: further ones.
+    """
+
+    def write(
+        path: Path, grid: Geometry, masks: Mapping[str, np.ndarray], kind: str = "BINARY",
+        order: Callable[[list[Any]], list[Any]] = list, step: bool = True, **elements: Any,
+    ) -> Path:  # fmt: skip
+        axes = np.array(grid.direction).reshape(3, 3)
+        arrays = dict(enumerate(masks.values(), start=1))
+        if kind == "LABELMAP":
+            arrays = {0: np.max([number * (mask > 0) for number, mask in arrays.items()], axis=0)}
+        frames = order([(n, z) for n, mask in arrays.items() for z in range(len(mask)) if mask[z].any()])
+        scale = 200 if kind == "FRACTIONAL" else 1
+        pixels = np.array([np.rint(arrays[n][z] * scale) for n, z in frames]).astype(np.uint8)
+        bits = 1 if kind == "BINARY" else 8
+        packed = np.packbits(pixels.ravel(), bitorder="little") if bits == 1 else pixels
+        data = packed.tobytes() + b"\0" * (packed.nbytes % 2)
+        measures = item(PixelSpacing=[grid.spacing[1], grid.spacing[0]], SliceThickness=9.0,
+                        SpacingBetweenSlices=grid.spacing[2] if step else None)  # fmt: skip
+        orientation = item(ImageOrientationPatient=axes[:, :2].T.ravel().tolist())
+        seg = new_object(
+            "66.7" if kind == "LABELMAP" else "66.4", Modality="SEG", SegmentationType=kind, NumberOfFrames=len(frames),
+            Rows=grid.size[1], Columns=grid.size[0], SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2",
+            BitsAllocated=bits, BitsStored=bits, HighBit=bits - 1, PixelRepresentation=0, PixelData=data,
+            MaximumFractionalValue=scale if kind == "FRACTIONAL" else None,
+            ReferencedSeriesSequence=[item(SeriesInstanceUID="1.2.3.4")],
+            SegmentSequence=[
+                item(SegmentNumber=number, SegmentLabel=name,
+                     RecommendedDisplayCIELabValue=[30000 + number, 40000, 20000],
+                     SegmentedPropertyCategoryCodeSequence=code("123037004", "Anatomical Structure"),
+                     SegmentedPropertyTypeCodeSequence=code("10200004", f"Kind of {name}"))
+                for number, name in enumerate(masks, start=1)
+            ],
+            SharedFunctionalGroupsSequence=[
+                item(PlaneOrientationSequence=[orientation], PixelMeasuresSequence=[measures])
+            ],
+            PerFrameFunctionalGroupsSequence=[
+                item(
+                    PlanePositionSequence=[item(ImagePositionPatient=[float(f"{part:.10g}") for part in
+                                                grid.origin + axes[:, 2] * grid.spacing[2] * z])],
+                    SegmentIdentificationSequence=[item(ReferencedSegmentNumber=n)] if n else None,
+                )
+                for n, z in frames
+            ],
+            **elements,
+        )  # fmt: skip
+        seg.save_as(path, enforce_file_format=True)
+        return path
 
     return write

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from MedSegTrainerLib import __version__
-from MedSegTrainerLib.cli import apply, data, evaluate, jobs, machine, models, suggest, support, train
+from MedSegTrainerLib.cli import apply, data, dicom, evaluate, jobs, machine, models, suggest, support, train
 from MedSegTrainerLib.cli.shared import console, error_console
 from MedSegTrainerLib.cli.verbose import with_verbose
 from MedSegTrainerLib.errors import MedSegError, UsageError, system_error_text
@@ -31,6 +31,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": evaluate.compare,
     "card": models.card,
     "export": models.export,
+    "to-dicom": dicom.to_dicom,
     "workflow": train.workflow,
     "status": jobs.status,
     "stop": jobs.stop,

@@ -68,7 +68,12 @@ class ApplyConfig(JobConfig):
     cases: dict[str, list[str]] = setting({}, "More inputs, under names of their own: a file for each channel.")
     output_dir: str = setting("", "Where the label maps go, named after the inputs.")
     output_format: FormatName = setting(
-        "seg.nrrd", "File type of the label maps; png: of 2D images only; nifti: another word for nii.gz."
+        "seg.nrrd",
+        "File type of the label maps; png: of 2D images only; nifti: another word for nii.gz; dicom-seg: DICOM "
+        "segmentations of DICOM images, a frame for each slice of each segment; dicom-seg-labelmap: a frame a slice.",
+    )
+    nrrd_beside: bool = setting(
+        False, "Write a .seg.nrrd of each result into the folder nrrd, too: what 3D Slicer opens where they are DICOM."
     )
     tta: bool = setting(False, "Average over the mirrorings the model was trained with.")
     tta_transforms: list[Literal["flip_x", "flip_y", "flip_z", "rotate90", "rotate180", "rotate270"]] | Auto = setting(

@@ -6,6 +6,7 @@ A new format is an entry here, and a file with its writer where ITK has none.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,8 +15,9 @@ class ResultFormat:
 
     suffix: of label maps, without the first dot. map_suffix: of maps with fractions, the same unless given. note: what
     is special about it, for the help. writer: "module:function" of an ``sitk.Image`` and a stream that takes bytes; ''
-    where ITK writes what the suffix says. same_as: the format that it is only another word for. is_bids: whether label
-    maps lie and are described as a derivative data set of BIDS, else beside each other under the names of the images.
+    where ITK writes what the suffix says. same_as: the format that it is only another word for. segmentation: the type
+    of a DICOM segmentation, which needs the DICOM series of the image; '' for files that stand alone. is_bids: whether
+    label maps lie and are described as a derivative data set of BIDS, else beside each other under the images' names.
     """
 
     suffix: str
@@ -23,6 +25,7 @@ class ResultFormat:
     note: str = ""
     writer: str = ""
     same_as: str = ""
+    segmentation: Literal["", "BINARY", "LABELMAP"] = ""
     is_bids: bool = False
 
     @property
@@ -38,6 +41,10 @@ RESULT_FORMATS: dict[str, ResultFormat] = {
     "mha": ResultFormat(suffix="mha"),
     "png": ResultFormat(suffix="png", map_suffix="nrrd", note="2D"),
     "npy": ResultFormat(suffix="npy", writer="MedSegTrainerLib.imaging.numpy_files:write_array"),
+    "dicom-seg": ResultFormat(suffix="seg.dcm", map_suffix="nrrd", note="of DICOM images", segmentation="BINARY"),
+    "dicom-seg-labelmap": ResultFormat(
+        suffix="seg.dcm", map_suffix="nrrd", note="the newer form", segmentation="LABELMAP"
+    ),
 }
 
 

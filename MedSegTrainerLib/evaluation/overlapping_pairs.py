@@ -25,7 +25,7 @@ from MedSegTrainerLib.imaging.label_source import (
     overlapping_pairs,
     read_pair,
 )
-from MedSegTrainerLib.imaging.seg_nrrd import read_header
+from MedSegTrainerLib.imaging.segment_headers import read_header
 
 Sources = tuple[LabelSource, LabelSource]  # of the prediction and of the reference
 

@@ -10,7 +10,8 @@ from MedSegTrainerLib.classes import LabelClass, classes_from_values
 from MedSegTrainerLib.data.layouts.class_names import choose_values
 from MedSegTrainerLib.errors import some
 from MedSegTrainerLib.evaluation.file_pairs import Pair
-from MedSegTrainerLib.imaging.seg_nrrd import Segment, read_header
+from MedSegTrainerLib.imaging.seg_nrrd import Segment
+from MedSegTrainerLib.imaging.segment_headers import read_header
 
 Named = Mapping[str, Sequence[Segment]]  # the segments of each case's file; [] where it names none
 

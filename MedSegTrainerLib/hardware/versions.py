@@ -8,8 +8,8 @@ import platform
 from MedSegTrainerLib import __version__
 
 DISTRIBUTIONS = (
-    "torch", "monai", "numpy", "scipy", "SimpleITK", "pillow", "einops", "safetensors", "pydantic", "typer", "rich",
-    "jinja2", "matplotlib", "tensorboard", "onnx", "onnxruntime",
+    "torch", "monai", "numpy", "scipy", "SimpleITK", "pydicom", "highdicom", "pillow", "einops", "safetensors",
+    "pydantic", "typer", "rich", "jinja2", "matplotlib", "tensorboard", "onnx", "onnxruntime",
 )  # fmt: skip
 
 

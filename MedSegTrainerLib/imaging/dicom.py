@@ -6,6 +6,7 @@ files, structure sets, reports. Rescale slope and intercept are applied, so CT c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +18,20 @@ from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.imaging.file_formats import START, looks_like_dicom
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-CLASS_TAG = b"\x02\x00\x02\x00UI"  # (0002,0002) Media Storage SOP Class UID, always explicit little endian
+# (0002,0002) Media Storage SOP Class UID, or in a file without preamble (0008,0016), whose type need not stand there
+CLASS_ELEMENT = re.compile(rb"(?:\x02\0\x02\0UI..|\x08\0\x16\0(?:UI..|.\0\0\0))([0-9.]+[\0 ]?)", re.DOTALL)
 HEAD_BYTES = 1024
 # SOP classes that are no images: DICOMDIR, presentation states, reports, documents, raw data, segmentations,
 # RT structure sets, plans and records (PS3.6, annex A)
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 OTHERS = ("9.", "11.", "66", "88.", "104.", "481.3", "481.4", "481.5", "481.6", "481.7", "481.8", "481.9")
 NO_IMAGES = ("1.2.840.10008.1.3.10", *(STORAGE + part for part in OTHERS))
-SEGMENTATIONS = {STORAGE + "66.4": "DICOM segmentation (SEG)", STORAGE + "481.3": "structure set (RTSTRUCT)"}
-EXPORT = "Export it as .seg.nrrd or NIfTI, for instance with 3D Slicer."
+SEGMENTATIONS = {
+    STORAGE + "66.4": "DICOM segmentation (SEG)",
+    STORAGE + "66.7": "DICOM segmentation (SEG)",
+    STORAGE + "481.3": "structure set (RTSTRUCT)",
+}
+LABELS = "which is labels and no image"
 FILMS = tuple(STORAGE + part for part in ("3.", "6.", "12.", "77.1."))  # ultrasound, X-ray, endoscopes
 VOLUME = (
     "where each lies and how its values are scaled is not read, so that slices would come to lie in wrong places. "
@@ -83,9 +89,9 @@ def read_series(folder: Path) -> sitk.Image:
     files = series_files(folder)
     headers = [header for header in map(_read_header, files) if header is not None]
     if not headers:
-        kinds = sorted({SEGMENTATIONS[kind] for kind in map(_storage_class, files) if kind in SEGMENTATIONS})
-        content = f" but a {kinds[0]}. {EXPORT}" if kinds else ". Give the folder with the slices."
-        raise DataError(f"{folder} holds no DICOM image{content}")
+        kinds = sorted({SEGMENTATIONS[kind] for kind in map(storage_class, files) if kind in SEGMENTATIONS})
+        content = f" but a {kinds[0]}, {LABELS}" if kinds else ""
+        raise DataError(f"{folder} holds no DICOM image{content}. Give the folder with the slices.")
     slices = _largest_series(headers, folder)
     for item in slices:
         _refuse_frames(item.path, item.size)
@@ -110,9 +116,9 @@ def read_series(folder: Path) -> sitk.Image:
 
 def read_dicom(path: Path) -> sitk.Image:
     """One file with one slice; raises DataError where it is damaged, no image, or holds several frames."""
-    kind = _storage_class(path)
+    kind = storage_class(path)
     if kind in SEGMENTATIONS:
-        raise DataError(f"{path} is a {SEGMENTATIONS[kind]}, which is not read. {EXPORT}")
+        raise DataError(f"{path} is a {SEGMENTATIONS[kind]}, {LABELS}. Give the folder with the slices.")
     reader = _reader(path)
     try:
         reader.ReadImageInformation()
@@ -125,14 +131,14 @@ def read_dicom(path: Path) -> sitk.Image:
 def _refuse_frames(path: Path, size: tuple[int, ...]) -> None:
     """Raises DataError for several frames: ITK places them by the first, in their order in the file, with one slope."""
     if len(size) > 2 and size[2] > 1:
-        film = (_storage_class(path) + ".").startswith(FILMS)
+        film = (storage_class(path) + ".").startswith(FILMS)
         raise DataError(f"{path} is a DICOM file of {size[2]} frames: {FILM if film else VOLUME}")
 
 
 def images_in(folder: Path) -> list[Path]:
     """The images of a folder with DICOM files: the folder itself, or its files where each is a series of its own."""
     series: set[str] = set()
-    files = [path for path in series_files(folder) if not _storage_class(path).startswith(NO_IMAGES)]
+    files = [path for path in series_files(folder) if is_image_class(storage_class(path))]
     for path in files:
         header = _read_header(path)
         if header is None or header.series in series:
@@ -150,7 +156,7 @@ def _reader(path: Path) -> sitk.ImageFileReader:
 
 def _read_header(path: Path) -> Slice | None:
     """None for what is no image; raises DataError for an image that cannot be read."""
-    if _storage_class(path).startswith(NO_IMAGES):
+    if not is_image_class(storage_class(path)):
         return None
     reader = _reader(path)
     try:
@@ -174,15 +180,16 @@ def _read_header(path: Path) -> Slice | None:
     )
 
 
-def _storage_class(path: Path) -> str:
+def is_image_class(name: str) -> bool:
+    """Whether objects of a SOP class are images; those that do not say what they are may be."""
+    return not name.startswith(NO_IMAGES)
+
+
+def storage_class(path: Path) -> str:
     """The kind of object that a file says it is; '' where it does not."""
     with path.open("rb") as stream:
-        head = stream.read(HEAD_BYTES)
-    start = head.find(CLASS_TAG)
-    if start < 0:
-        return ""
-    length = int.from_bytes(head[start + 6 : start + 8], "little")
-    return head[start + 8 : start + 8 + length].decode("ascii", "replace").strip("\0 ")
+        match = CLASS_ELEMENT.search(stream.read(HEAD_BYTES))
+    return "" if match is None else match[1].decode("ascii").strip("\0 ")
 
 
 def _largest_series(headers: Sequence[Slice], folder: Path) -> list[Slice]:

@@ -11,6 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.findings import Finding, Severity
+from MedSegTrainerLib.imaging.dicom_labels import is_label_object
 from MedSegTrainerLib.imaging.geometry import Geometry, index_map
 from MedSegTrainerLib.imaging.qform_sform import read_forms
 
@@ -44,7 +45,7 @@ def place_on_grid(image: sitk.Image, path: Path, grid: sitk.Image, grid_path: Pa
     if not part.disagreements(whole):
         return Placed(image=image)
     values = sitk.GetArrayViewFromImage(image)
-    segmentation = is_label and path.name.lower().endswith(SEGMENTATION_SUFFIXES)
+    segmentation = is_label and (path.name.lower().endswith(SEGMENTATION_SUFFIXES) or is_label_object(path))
     if segmentation and values.size == 1 and not values.any():  # how 3D Slicer saves empty segments
         return Placed(image=whole.place(np.zeros(whole.size_zyx, values.dtype)))
     for voxel_map in _voxel_maps(part, path, whole, grid_path):

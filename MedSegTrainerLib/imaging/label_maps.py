@@ -10,6 +10,8 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.imaging.dicom import DICOM_SUFFIXES
+from MedSegTrainerLib.imaging.dicom_labels import label_file
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_grid import Placed, place_on_grid
 from MedSegTrainerLib.imaging.numpy_files import ARRAY_SUFFIXES, has_geometry, read_array
@@ -34,16 +36,18 @@ ROUNDING, ROUNDED = 1e-3, "rounded"
 JPEG_LOW, JPEG_HIGH = 64, 191  # at quality 75 a binary mask comes back within 45 of 0 and 255
 
 
-def read_label_map(path: Path, segment_values: Mapping[str, int] | None = None) -> sitk.Image:
+def read_label_map(
+    path: Path, segment_values: Mapping[str, int] | None = None, grid: sitk.Image | None = None
+) -> sitk.Image:
     """A 3D image of int32 label values.
 
     Whole numbers stored as floats are accepted, and the numbers of a palette. What lies within 0.001 of whole numbers,
     as scaling leaves it, is rounded; ``ROUNDED`` in the metadata of the image is then such a value. Of a JPEG, which
     holds no exact numbers, only 0 and 255 are accepted. segment_values: the value that each segment of a ``.seg.nrrd``
-    gets, by its name; layers become one label map. Raises DataError for other values, several components, colours,
-    values beyond 32 bits, or segments that overlap.
+    or a DICOM segmentation gets, by its name; layers become one label map. grid: as ``read_numbers`` takes it. Raises
+    DataError for other values, several components, colours, values beyond 32 bits, or segments that overlap.
     """
-    stored = read_numbers(path)
+    stored = read_numbers(path, grid)
     segments = named_segments(stored, path)
     if segments:
         stored = to_label_map(stored, segments, segment_values or {}, path)
@@ -80,7 +84,7 @@ def place_label_map(
     path: Path, grid: sitk.Image, segment_values: Mapping[str, int] | None = None, grid_path: Path | None = None
 ) -> Placed:
     """``read_label_map_onto``, and what had to be done for it."""
-    labels = read_label_map(path, segment_values)
+    labels = read_label_map(path, segment_values, grid)
     if is_placeless(path):
         if labels.GetSize() == grid.GetSize():
             labels.CopyInformation(grid)
@@ -136,9 +140,18 @@ def refuse_several_slices(size: Sequence[int], path: Path) -> None:
         raise DataError(f"A PNG file holds one slice, and {path.name} would have {size[2]}. Write nii.gz or seg.nrrd.")
 
 
-def read_numbers(path: Path) -> sitk.Image:
-    """The file as it is, a photograph as the numbers its pixels stand for."""
+def read_numbers(path: Path, grid: sitk.Image | None = None) -> sitk.Image:
+    """The file as it is, a photograph as the numbers its pixels stand for, DICOM SEG as a ``.seg.nrrd``.
+
+    grid: the image that is labelled; what DICOM leaves open of where labels lie is taken from it.
+    """
     suffix = image_suffix(path)
+    if suffix in (None, *DICOM_SUFFIXES) and (path.is_dir() or path.is_file()):
+        refuse_unreadable(path)
+        found = label_file(path)
+        if found is not None:
+            file, kind = found
+            return kind.read(file, None if grid is None else Geometry.of(grid))
     if suffix in ARRAY_SUFFIXES:
         refuse_unreadable(path)
         return read_array(path, "label")

@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.findings import Finding
 from MedSegTrainerLib.imaging.class_bits import IGNORED, MOST_CLASSES, class_bit
+from MedSegTrainerLib.imaging.dicom_labels import label_file
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_grid import Placed, place_on_grid
 from MedSegTrainerLib.imaging.label_maps import (
@@ -115,7 +116,7 @@ def place_labels(source: LabelSource, grid: sitk.Image, grid_path: Path | None =
     placed = _place_all(source, grid, grid_path)
     if source.part.is_all or Geometry.of(placed.image).disagreements(Geometry.of(grid)):
         return placed
-    own = Geometry.of(_read_all(source) if source.part.box else placed.image)
+    own = Geometry.of(_read_all(source, grid) if source.part.box else placed.image)
     return replace(placed, image=_marked(placed.image, source, own))
 
 
@@ -127,12 +128,12 @@ def _marked(labels: sitk.Image, source: LabelSource, own: Geometry) -> sitk.Imag
         raise DataError(f"{source.path}: {error}") from None
 
 
-def _read_all(source: LabelSource) -> sitk.Image:
-    """As if all of the files were labelled."""
+def _read_all(source: LabelSource, image: sitk.Image | None = None) -> sitk.Image:
+    """As if all of the files were labelled. image: what they are labels of, where that is at hand."""
     if source.is_plain:
-        return read_label_map(source.path, source.numbers)
+        return read_label_map(source.path, source.numbers, image)
     if not source.masks:
-        return _composed(source)
+        return _composed(source, image)
     grid = read_label_map(source.path)
     return _of_masks(source, grid, source.path).image
 
@@ -142,7 +143,7 @@ def _place_all(source: LabelSource, grid: sitk.Image, grid_path: Path | None) ->
         return place_label_map(source.path, grid, source.numbers, grid_path)
     if source.masks:
         return _of_masks(source, grid, grid_path)
-    labels = _read_all(source)
+    labels = _read_all(source, grid)
     if is_placeless(source.path):
         if labels.GetSize() == grid.GetSize():
             labels.CopyInformation(grid)
@@ -177,6 +178,13 @@ def overlapping_pairs(source: LabelSource) -> dict[Pair, int]:
 
 def component_count(path: Path) -> int:
     """Layers or channels of a label file, by its header where that tells; 1 where it cannot be read."""
+    try:
+        found = label_file(path)
+        if found is not None:
+            file, kind = found
+            return len(kind.classes(file)) if kind.may_overlap(file) else 1
+    except (DataError, OSError):
+        return 1
     suffix = image_suffix(path)
     if suffix not in (*VOLUME_SUFFIXES, *ARRAY_SUFFIXES) or path.is_dir():
         return 1
@@ -218,21 +226,21 @@ class _Content:
     ignored: np.ndarray
 
 
-def _content(path: Path, source: LabelSource) -> _Content:
-    stored = read_numbers(path)
+def _content(path: Path, source: LabelSource, image: sitk.Image | None = None) -> _Content:
+    stored = read_numbers(path, image)
     segments = named_segments(stored, path)
     if segments:
         return _of_segments(as_volume(stored), segments, source, path)
     if _components(stored) > 1:
         return _of_components(stored, source, path)
-    image = read_label_map(path)
-    values = sitk.GetArrayViewFromImage(image)
+    labels = read_label_map(path)
+    values = sitk.GetArrayViewFromImage(labels)
     ignored = np.zeros(values.shape, bool) if source.ignored_value is None else values == source.ignored_value
-    return _Content(grid=image, classes=list(_region_masks(values, source, path)), ignored=ignored)
+    return _Content(grid=labels, classes=list(_region_masks(values, source, path)), ignored=ignored)
 
 
-def _composed(source: LabelSource) -> sitk.Image:
-    content = _content(source.path, source)
+def _composed(source: LabelSource, image: sitk.Image | None) -> sitk.Image:
+    content = _content(source.path, source, image)
     labels = np.zeros(content.ignored.shape, np.int32)
     for name, mask in content.classes:
         _add(labels, mask, name, source)

@@ -1,9 +1,9 @@
 """Results as a derivative data set of BIDS: ``sub-01/anat/sub-01_desc-medseg_dseg.nii.gz`` with what describes them.
 
-    dataset_description.json            what made them, of which data set
-    desc-medseg_dseg.tsv                names and colours of the label values
-    .bidsignore                         the other files of 'apply', which are none of BIDS
-    sub-01/anat/..._dseg.json           the images that a label map was made of
+dataset_description.json            what made them, of which data set
+desc-medseg_dseg.tsv                names and colours of the label values
+.bidsignore                         the other files of 'apply', which are none of BIDS
+sub-01/anat/..._dseg.json           the images that a label map was made of
 """
 
 from __future__ import annotations
@@ -58,6 +58,14 @@ def refuse_equal_places(places: Sequence[tuple[str, Path]]) -> None:
                 "named after its subject, and not after the kind of image. Give one kind of images a time, each with "
                 "an output folder of its own."
             )
+
+
+def refuse_overlapping(overlapping: bool) -> None:
+    """Raises UsageError for classes of which a voxel may have several: a ``dseg`` holds one number a voxel."""
+    if overlapping:
+        raise UsageError(
+            "The classes of this model overlap, and a dseg of BIDS holds one number a voxel. Give --format nii.gz."
+        )
 
 
 def refuse_other_data_set(folder: Path) -> None:

@@ -10,6 +10,8 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.imaging.label_maps import read_label_map, write_label_map
 from MedSegTrainerLib.imaging.label_source import LabelSource, read_labels
 from MedSegTrainerLib.imaging.overlapping_results import write_overlapping
+from MedSegTrainerLib.imaging.source_planes import SourcePlanes
+from MedSegTrainerLib.imaging.write_dicom_seg import Maker, SegmentationType, write_dicom_seg
 
 
 def write_result(labels: sitk.Image, path: Path, plan: Plan, like: Path | None = None) -> None:
@@ -19,6 +21,13 @@ def write_result(labels: sitk.Image, path: Path, plan: Plan, like: Path | None =
         write_overlapping(labels, path, plan.classes, like)
     else:
         write_label_map(labels, path, plan.classes, like)
+
+
+def write_dicom_result(
+    labels: sitk.Image, path: Path, plan: Plan, source: SourcePlanes, maker: Maker, kind: SegmentationType
+) -> None:
+    """Writes the same as a DICOM segmentation that refers to the planes of its image."""
+    write_dicom_seg(labels, path, plan.classes, source, maker, kind=kind, overlapping=plan.overlapping)
 
 
 def read_result(path: Path, plan: Plan) -> sitk.Image:

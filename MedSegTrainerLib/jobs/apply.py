@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import SimpleITK as sitk
 
@@ -27,11 +28,14 @@ from MedSegTrainerLib.imaging.not_finite import with_padding_filled
 from MedSegTrainerLib.imaging.overlapping_results import refuse_one_number
 from MedSegTrainerLib.imaging.qform_sform import forms_apart
 from MedSegTrainerLib.imaging.read import file_stamps, read_channels
+from MedSegTrainerLib.imaging.source_planes import SourcePlanes, source_planes
+from MedSegTrainerLib.imaging.write_dicom_seg import Maker, refuse_unwritable
 from MedSegTrainerLib.inference.bids_results import (
     bids_place,
     describe_results,
     refuse_equal_places,
     refuse_other_data_set,
+    refuse_overlapping,
     sidecar_of,
     write_sidecar,
 )
@@ -41,7 +45,7 @@ from MedSegTrainerLib.inference.postprocess import clean_up
 from MedSegTrainerLib.inference.postprocess_search import cleaned_up
 from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.inference.probability_maps import MapSelection, Prediction, map_files, write_maps
-from MedSegTrainerLib.inference.result_files import write_result
+from MedSegTrainerLib.inference.result_files import write_dicom_result, write_result
 from MedSegTrainerLib.inference.tta import choose_transforms
 from MedSegTrainerLib.job import STOP_NOW, JobFolder, Outcome
 from MedSegTrainerLib.jobs.apply_inputs import Input, find_inputs
@@ -51,6 +55,7 @@ from MedSegTrainerLib.jobs.context import JobContext
 from MedSegTrainerLib.jobs.image_progress import UNITS_PER_CASE, image_progress
 from MedSegTrainerLib.jobs.pipeline import StopAskedError, overlapped
 from MedSegTrainerLib.model.data_profile import combine, unlike_text, unlike_training
+from MedSegTrainerLib.model.description import model_name
 from MedSegTrainerLib.model.likely_dice import from_json as points_from_json
 from MedSegTrainerLib.model.likely_dice import joined_points
 from MedSegTrainerLib.model.package import load_members
@@ -58,7 +63,9 @@ from MedSegTrainerLib.model.postprocessing import Cleaning, agreed, from_json, t
 from MedSegTrainerLib.results_file import FILES, CaseResult
 
 logger = logging.getLogger(__name__)
+
 SIDECAR = "sidecar"  # among the files of a case: what BIDS says of its label map
+NRRD = "nrrd"  # the folder for what 3D Slicer opens, beside label maps of other formats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,10 +141,12 @@ def _unknown(task: Task) -> CaseResult:
 
 @dataclass(frozen=True, kw_only=True)
 class _About:
-    """What is known of an image before it is segmented. is_unlike: those of the training."""
+    """What is known of an image before it is segmented. is_unlike: those of the training. source: what a DICOM
+    segmentation refers to, None for other formats."""
 
     warnings: list[str]
     is_unlike: bool
+    source: SourcePlanes | None
 
 
 class _Work:
@@ -159,6 +168,8 @@ class _Work:
         points = joined_points([package.likely_dice for package in predictor.packages]) if config.likely_dice else {}
         self.points, self.said = points_from_json(points), dict[Path, CaseResult]()
         self.results = ApplyResults(record.folder, record.kept_results())
+        self.segmentation = RESULT_FORMATS[config.output_format].segmentation
+        self.maker = Maker(name=model_name(Path(config.model)))
         self.next_index, self.started = 0, time.monotonic()
 
     def all_of(self, tasks: Sequence[Task]) -> tuple[list[str], int]:
@@ -189,7 +200,11 @@ class _Work:
         two_placements = _two_placements(task, Geometry.of(channels[0]))
         warnings = [f"{task.item.name}: {text}" for text in (filled, *clipping_text(channels), two_placements) if text]
         unlike = unlike_text(task.item.name, unlike_training(channels, self.predictor.plan, self.data))
-        about = _About(warnings=[*warnings, *([unlike] if unlike else [])], is_unlike=unlike is not None)
+        about = _About(
+            warnings=[*warnings, *([unlike] if unlike else [])],
+            is_unlike=unlike is not None,
+            source=source_planes(task.item.files[0], Geometry.of(channels[0])) if self.segmentation else None,
+        )
         return self.predictor.prepare(channels), about
 
     def predict(self, task: Task, content: tuple[Prepared, _About]) -> tuple[Prediction, _About]:
@@ -213,9 +228,14 @@ class _Work:
         plan = self.predictor.plan
         labels = cleaned_up(prediction.labels, self.cleanings, overlapping=plan.overlapping)
         labels = cleaned(labels, self.config, plan)
-        write_result(labels, task.output, plan, image)
         if SIDECAR in task.maps:
             write_sidecar(task.maps[SIDECAR], task.item.files)
+        if NRRD in task.maps:
+            write_result(labels, task.maps[NRRD], plan, image)
+        if self.segmentation and about.source is not None:
+            write_dicom_result(labels, task.output, plan, about.source, self.maker, self.segmentation)
+        else:
+            write_result(labels, task.output, plan, image)
         likely = likely_by_value(plan.classes, self.points, prediction.agreement, unlike=about.is_unlike)
         result = CaseResult(
             name=task.item.name,
@@ -278,7 +298,7 @@ def _tasks(
     files = RESULT_FORMATS[config.output_format]
     output = Path(config.output_dir)
     requested_maps = MapSelection(probabilities=config.probabilities, uncertainty=config.uncertainty)
-    settings = {
+    settings: dict[str, Any] = {
         "transforms": [asdict(transform) for transform in predictor.transforms],
         "overlap": config.overlap,
         "cleanings": to_json(cleanings),
@@ -286,8 +306,12 @@ def _tasks(
         "fill_holes": config.fill_holes,
         "minimum_size_mm3": config.minimum_size_mm3,
     }
+    if files.segmentation:
+        refuse_unwritable(predictor.plan.classes, files.segmentation, overlapping=predictor.plan.overlapping)
+        settings["segmentation"] = files.segmentation
     models = [model_checksum(package) for package in predictor.packages]
     if files.is_bids:
+        refuse_overlapping(predictor.plan.overlapping)
         refuse_other_data_set(output)
         refuse_equal_places([(item.name, _place(item, files)) for item in inputs])
     tasks = []
@@ -301,6 +325,8 @@ def _tasks(
             requested_maps,
             with_std=predictor.result_count > 1,
         )
+        if config.nrrd_beside:
+            maps[NRRD] = output / NRRD / f"{item.name}.seg.nrrd"
         label_map = output / _place(item, files)
         if files.is_bids:
             maps[SIDECAR] = sidecar_of(label_map)

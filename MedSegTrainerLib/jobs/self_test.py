@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # torch takes seconds, and may be what is missing
 
 # what the library imports, by the names of import; each is loaded, because a package can be there and be broken
 PACKAGES = (
-    "torch", "monai", "einops", "numpy", "scipy", "SimpleITK", "PIL", "safetensors", "pydantic", "typer", "rich",
-    "jinja2", "matplotlib", "tensorboard",
+    "torch", "monai", "einops", "numpy", "scipy", "SimpleITK", "pydicom", "highdicom", "PIL", "safetensors",
+    "pydantic", "typer", "rich", "jinja2", "matplotlib", "tensorboard",
 )  # fmt: skip
 MATRIX = 256
 LARGEST_ERROR = 0.03  # relative, of a product in bfloat16, which has 8 bits

@@ -157,6 +157,13 @@ def _refuse_large(path: Path, name: str, size: int) -> None:
         raise DescriptionError("damaged", f"{path}: {name} claims {size} bytes. It is not opened.")
 
 
+def model_name(path: Path) -> str:
+    """What a model is called: the name of its job, folder or zip."""
+    folder = path.resolve()
+    folder = folder.parent if folder.name == "model" else folder
+    return folder.stem if folder.suffix.lower() == ".zip" else folder.name
+
+
 def _folder_of(path: Path) -> Path:
     if not path.exists():
         raise DescriptionError("gone", f"The model {path} does not exist. Check the path.")

@@ -24,7 +24,7 @@ FOREIGN_TO_SLICER = {
     "torch", "monai", "einops", "safetensors", "pydantic", "typer", "rich", "jinja2", "matplotlib", "tensorboard",
     "nibabel", "pandas", "psutil", "PIL",
 }  # fmt: skip
-HEAVY = FOREIGN_TO_SLICER | {"numpy", "scipy", "SimpleITK", "vtk"}
+HEAVY = FOREIGN_TO_SLICER | {"numpy", "scipy", "SimpleITK", "pydicom", "highdicom", "vtk"}
 
 
 def imports(tree: ast.AST) -> Iterator[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,6 +16,7 @@ import numpy as np
 import slicer
 from MedSegTrainerUI.apply.section import ApplySection
 from MedSegTrainerUI.jobs.job_list import JobList
+from MedSegTrainerUI.jobs.process import keep
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.label_files import read_layers
 from MedSegTrainerUI.scene.volumes import array_image, write_image
@@ -32,6 +35,7 @@ class ApplyPanel:
         self._module = module
         self.section = None
         self.folder = None
+        self.commands = []
 
     def resourcePath(self, name):
         return str(Path(self._module.path).parent / "Resources" / name)
@@ -56,6 +60,14 @@ class ApplyPanel:
             raise self.error
         self.folder = folder
         self.status(state="running", stage="apply")
+
+    def start_command(self, arguments, output):
+        """The real library, in the Python of the tests; ``commands`` has what was asked for."""
+        self.commands.append(arguments)
+        command = [os.environ.get("MEDSEG_PYTHON") or sys.executable, "-m", "MedSegTrainerLib", *arguments]
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        keep(process)
+        return process
 
     def status(self, **fields):
         now = {"kind": "apply", "host": socket.gethostname(), "pid": os.getpid(), "heartbeat": time.time() + 1}

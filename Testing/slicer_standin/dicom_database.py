@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 import types
 from pathlib import Path
 from typing import Any, ClassVar
 
-import SimpleITK as sitk
+import pydicom
 import slicer
 from PySide6 import QtCore
 
 PATIENT, NAME = "0010|0020", "0010|0010"
-STUDY, SERIES = "0020|000d", "0020|000e"
+STUDY, SERIES, INSTANCE = "0020|000d", "0020|000e", "0008|0018"
 FIELDS = {"Modality": "0008|0060", "SeriesDescription": "0008|103e", "SeriesNumber": "0020|0011",
           "StudyDate": "0008|0020", "StudyDescription": "0008|1030"}  # fmt: skip
 
@@ -24,23 +26,30 @@ class ctkDICOMDatabase(QtCore.QObject):
     databaseChanged = QtCore.Signal()
     isOpen = QtCore.Property(bool, lambda self: self._open)
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str = "") -> None:
+        """folder: where files are kept that are stored in it."""
         super().__init__()
+        self._folder = Path(folder or tempfile.mkdtemp(prefix="dicom-database-"))
         self._open = True
         self._files: dict[str, dict[str, str]] = {}
         self._patients: dict[str, str] = {}  # ID and name to number
 
-    def insert(self, path: str, storeFile: bool = False, generateThumbnail: bool = False) -> None:
-        """A file stays where it is."""
-        reader = sitk.ImageFileReader()
-        reader.SetImageIO("GDCMImageIO")
-        reader.SetFileName(path)
-        reader.ReadImageInformation()
-        tags = {key: reader.GetMetaData(key).strip() for key in reader.GetMetaDataKeys()}
+    def insert(self, path: str, storeFile: bool = True, generateThumbnail: bool = True) -> None:
+        """A file that is not stored stays where it is."""
+        tags = _tags(path)
+        if storeFile:
+            path = str(shutil.copy(path, self._folder / f"{tags[INSTANCE]}.dcm"))
         patient = f"{tags.get(PATIENT, '')}/{tags.get(NAME, '')}"
         self._patients.setdefault(patient, str(len(self._patients) + 1))
         self._files[path] = {**tags, "patient": self._patients[patient]}
         self.databaseChanged.emit()
+
+    def fileForInstance(self, sopInstanceUID: str) -> str:
+        return next((path for path, tags in self._files.items() if tags.get(INSTANCE) == sopInstanceUID), "")
+
+    def fileValue(self, fileName: str, tag: str) -> str:
+        """Of any file, by a tag such as "0008,0018"."""
+        return _tags(fileName).get(tag.replace(",", "|").lower(), "")
 
     def closeDatabase(self) -> None:
         self._open = False
@@ -99,10 +108,18 @@ class DICOMUtils:
             node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", _name(uid))
             if storage.ReadData(node):
                 node.CreateDefaultDisplayNodes()
+                instances = (slicer.dicomDatabase.fileValue(file, "0008,0018") for file in files)
+                node.SetAttribute("DICOM.instanceUIDs", " ".join(instances))
                 loaded.append(node.GetID())
             else:
                 slicer.mrmlScene.RemoveNode(node)
         return loaded
+
+
+def _tags(path: str) -> dict[str, str]:
+    """The texts of the elements of a file, by tags such as "0008|0018"."""
+    dataset = pydicom.dcmread(path, stop_before_pixels=True)
+    return {f"{one.tag.group:04x}|{one.tag.element:04x}": str(one.value).strip() for one in dataset if one.VR != "SQ"}
 
 
 def _name(uid: str) -> str:
@@ -114,7 +131,7 @@ def open_database(files: list[Path]) -> ctkDICOMDatabase:
     """``slicer.dicomDatabase`` with these files, for a test."""
     slicer.dicomDatabase = ctkDICOMDatabase()
     for file in files:
-        slicer.dicomDatabase.insert(str(file))
+        slicer.dicomDatabase.insert(str(file), False)
     return slicer.dicomDatabase
 
 

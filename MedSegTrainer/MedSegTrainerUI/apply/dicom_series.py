@@ -13,6 +13,8 @@ from slicer.i18n import tr as _
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerUI.slicer_types import VolumeNode
 
+INSTANCES = "DICOM.instanceUIDs"  # attribute of volumes that the DICOM module loaded
+INSTANCE_TAG = "0008,0018"
 NO_IMAGES = {"SEG", "SR", "PR", "KO", "DOC", "REG", "RTSTRUCT", "RTPLAN", "RTRECORD", "RWV", "FID", "ANN", "PLAN"}
 
 
@@ -68,6 +70,28 @@ def series_files(database: Any, series: Series) -> list[Path]:
         text = _("The series {name} has no files in the DICOM database: import it again.")
         raise DataError(text.format(name=series.name))
     return files
+
+
+def came_from_database(volume: VolumeNode) -> bool:
+    """Whether a volume of the scene was loaded from DICOM, as Slicer remembers it."""
+    return volume is not None and bool(volume.GetAttribute(INSTANCES))
+
+
+def volume_files(database: Any, volume: VolumeNode) -> list[Path]:
+    """The files of the database that a volume was loaded from. Raises DataError where some are gone."""
+    instances = (volume.GetAttribute(INSTANCES) or "").split()
+    files = [Path(file) for file in map(database.fileForInstance, instances) if file]
+    if len(files) < len(instances) or not files:
+        text = _("{count} of the {all} slices of {volume} are not in the DICOM database any more: import them again.")
+        raise DataError(text.format(count=len(instances) - len(files), all=len(instances), volume=volume.GetName()))
+    return list(dict.fromkeys(files))
+
+
+def add_to_database(database: Any, file: Path) -> None:
+    """Copies a file into the database. Raises DataError where it is not there afterwards."""
+    database.insert(str(file), True)
+    if not database.fileForInstance(database.fileValue(str(file), INSTANCE_TAG)):
+        raise DataError(_("Slicer's DICOM database did not take the segmentation: its log says why."))
 
 
 def load_series(uid: str) -> VolumeNode:

@@ -30,6 +30,7 @@ from MedSegTrainerUI.models.recorded_classes import classes_record
 from MedSegTrainerUI.panel_view import PanelView
 
 RECORD = "many.json"
+BESIDE = "nrrd"  # the library's folder for what Slicer opens where results are DICOM
 COPIES = "results"  # of results that were loaded, by which it is told what was corrected since
 RECORD_KEYS = {"title", "model", "classes", "source", "output", "series"}
 LINK_SECONDS = 0.015  # a piece of the work that is done between two clicks of the user
@@ -112,6 +113,11 @@ class FolderRun:
         return _("{done} segmented, in {folder}.").format(done=done, folder=self.output), "note"
 
 
+def is_dicom(output_format: str) -> bool:
+    """Whether results are DICOM segmentations, which Slicer does not open by itself."""
+    return output_format.startswith("dicom")
+
+
 def start_folder_run(panel: PanelView, task: FolderTask) -> FolderRun:
     """Starts the job, or begins to link the series that it is about. Raises MedSegError; nothing is left then."""
     _remove_finished(panel.jobs)
@@ -132,9 +138,10 @@ def start_folder_run(panel: PanelView, task: FolderTask) -> FolderRun:
         output_dir=str(task.output),
         output_format=task.output_format,
         device=panel.environment.device,
+        nrrd_beside=is_dicom(task.output_format),
         **task.options,
     )
-    run = FolderRun(folder, record, _link(task.files, folder.path / "data") if task.series else None)
+    run = FolderRun(folder, record, link_series(task.files, folder.path / "data") if task.series else None)
     try:
         folder.create(config)
         atomic.write_json(folder.path / RECORD, record)
@@ -164,7 +171,7 @@ def find_folder_run(jobs: JobList) -> FolderRun | None:
     return None
 
 
-def _link(files: Iterable[tuple[str, list[Path]]], data: Path) -> Iterator[None]:
+def link_series(files: Iterable[tuple[str, list[Path]]], data: Path) -> Iterator[None]:
     """Links the files of each case into a folder of its name, or copies them where the disk is another one.
 
     Names are numbers in the order of the paths: the same series is known again by them. Raises StorageError.

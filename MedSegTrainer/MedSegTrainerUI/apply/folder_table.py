@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.results_file import CaseResult
 from MedSegTrainerUI.apply.dicom_series import load_series
-from MedSegTrainerUI.apply.folder_run import COPIES, FolderRun
+from MedSegTrainerUI.apply.folder_run import BESIDE, COPIES, FolderRun
 from MedSegTrainerUI.apply.likely_dice import likely_cells, remember_likely
 from MedSegTrainerUI.models.recorded_classes import recorded_classes
 from MedSegTrainerUI.scene.import_segments import import_segments
@@ -77,6 +77,9 @@ class LoadedCase:
             self._segmentation = self._volume = None
 
     def _label_map(self) -> Path:
+        """Of DICOM segmentations what the library wrote beside them."""
+        if self.case.label_map.endswith(".dcm"):
+            return self.run.output / BESIDE / f"{self.name}.seg.nrrd"
         return self.run.output / self.case.label_map
 
     def _origin(self) -> Origin:

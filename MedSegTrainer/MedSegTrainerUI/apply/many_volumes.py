@@ -28,7 +28,7 @@ from MedSegTrainerUI.shared.tables import ChangedCells, prepare
 
 BESIDE = "segmentations"  # the folder for the results, beside the images
 FOLDER, DICOM = "folder", "dicom"
-FORMATS = ("seg.nrrd", "nii.gz")
+FORMATS = ("seg.nrrd", "nii.gz", "dicom-seg")
 MOST_SHOWN = 100  # rows: a table of thousands takes long to fill
 
 
@@ -69,6 +69,7 @@ class ManyVolumes:
         ui.sourceSelector.addItem(_("Series of the DICOM database"), DICOM)
         ui.formatSelector.addItem(_("Segmentations (.seg.nrrd)"), FORMATS[0])
         ui.formatSelector.addItem(_("Label maps (.nii.gz)"), FORMATS[1])
+        ui.formatSelector.addItem(_("DICOM segmentations of DICOM series"), FORMATS[2])
         ui.casesTable.setColumnCount(3)
         ui.casesTable.setHorizontalHeaderLabels([_("Volume"), _("Likely Dice"), ""])
         prepare(ui.casesTable, [LOOK], {VOLUME: NAME_WIDTH, DICE: 0})
@@ -103,7 +104,8 @@ class ManyVolumes:
         self._restoring = True
         try:
             self.ui.sourceSelector.setCurrentIndex(int(parameters.manySource == DICOM))
-            self.ui.formatSelector.setCurrentIndex(int(parameters.manyFormat == FORMATS[1]))
+            known = parameters.manyFormat in FORMATS
+            self.ui.formatSelector.setCurrentIndex(FORMATS.index(parameters.manyFormat) if known else 0)
             self.ui.folderPathLineEdit.setCurrentPath(parameters.manyFolder)
             self.ui.outputPathLineEdit.setCurrentPath(parameters.manyOutput)
         finally:

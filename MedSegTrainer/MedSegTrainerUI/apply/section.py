@@ -16,6 +16,7 @@ from MedSegTrainerUI.apply.applied_results import AppliedResults
 from MedSegTrainerUI.apply.many_volumes import ManyVolumes
 from MedSegTrainerUI.apply.result_view import ResultView
 from MedSegTrainerUI.apply.run import ApplyRun, ApplyTask, find_runs, progress_text, start_run
+from MedSegTrainerUI.apply.save_as_dicom import SaveAsDicom
 from MedSegTrainerUI.apply.volume_chooser import VolumeChooser
 from MedSegTrainerUI.apply.waiting_results import WaitingResults
 from MedSegTrainerUI.models.model_card import ModelCard, card_html, card_tooltip, read_card
@@ -45,6 +46,7 @@ class ApplySection:
         self.waiting = WaitingResults(self)
         self.shown = ResultView(self, open_segment_editor)
         self.adding = AddResult(self)
+        self.dicom = SaveAsDicom(self)
         self.models = ModelChooser(self, self.ui.modelSelector, self.ui.modelButton, panel.jobs.all)
         self._restoring = False
         self._results = AppliedResults()
@@ -104,6 +106,7 @@ class ApplySection:
         self.run = self.parameters = None
         self.many.cleanup()
         self.adding.cleanup()
+        self.dicom.cleanup()
 
     # -- showing
 
@@ -115,6 +118,7 @@ class ApplySection:
         self.many.refresh()
         self.shown.refresh()
         self.adding.refresh()
+        self.dicom.refresh()
 
     def _show_model(self) -> None:
         """The list of models, the chosen one and its card."""
@@ -281,6 +285,7 @@ class ApplySection:
     def onTimer(self) -> None:
         self.many.onTimer()
         self.shown.onTimer()
+        self.dicom.onTimer()
         run = self.run
         if run is None:
             return

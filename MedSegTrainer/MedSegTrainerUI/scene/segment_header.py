@@ -1,4 +1,4 @@
-"""Names and colours of segments in the header of a NRRD file."""
+"""Names, colours and codes of segments in the header of a NRRD file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from MedSegTrainerUI.scene.segment_classes import SegmentClass
 def name_segments(
     path: Path, classes: Sequence[SegmentClass | LabelClass], layer_of: Mapping[int, int] | None = None
 ) -> None:
-    """Puts names and colours of the classes into the header of a NRRD file, as segmentation files have them.
+    """Puts names, colours and codes of the classes into the header of a NRRD file, as segmentation files have them.
 
     layer_of: the layer of each class by its value; without it all lie in one. VTK takes two layers for complex numbers
     and three for colours: here they get the kind that Slicer gives them.
@@ -31,6 +31,8 @@ def name_segments(
             ("Layer", (layer_of or {}).get(item.value, 0)),
         ):
             lines.append(f"Segment{index}_{key}:={value}\n")
+        if item.terminology:
+            lines.append(f"Segment{index}_Tags:=TerminologyEntry:{item.terminology}|\n")
     header, end, voxels = path.read_bytes().partition(b"\n\n")
     header = re.sub(rb"\nkinds: \S+ domain domain domain", b"\nkinds: list domain domain domain", header)
     atomic.write_bytes(path, header + b"\n" + "".join(lines).encode() + end[1:] + voxels)

@@ -152,6 +152,14 @@
         <translation>Volumina in Millilitern und mittlere Intensitäten der Segmente all dieser Ergebnisse, in einer Tabelle der Szene.</translation>
     </message>
     <message>
+        <source>Save as DICOM</source>
+        <translation>Als DICOM speichern</translation>
+    </message>
+    <message>
+        <source>Saves the segments as a DICOM segmentation of the series into Slicer&apos;s DICOM database, from where they can be exported and sent.</source>
+        <translation>Speichert die Segmente als DICOM-Segmentierung der Serie in Slicers DICOM-Datenbank, von wo sie exportiert und versendet werden können.</translation>
+    </message>
+    <message>
         <source>Whether you looked at every slice and it is right now: then all of it counts as drawn.</source>
         <translation>Ob Sie jede Schicht angesehen haben und alles jetzt stimmt: Dann gilt das Ganze als gezeichnet.</translation>
     </message>
@@ -1874,6 +1882,14 @@
         <translation>Die Serie {name} hat keine Dateien in der DICOM-Datenbank: Sie neu importieren.</translation>
     </message>
     <message>
+        <source>{count} of the {all} slices of {volume} are not in the DICOM database any more: import them again.</source>
+        <translation>{count} der {all} Schichten von {volume} sind nicht mehr in der DICOM-Datenbank: Sie neu importieren.</translation>
+    </message>
+    <message>
+        <source>Slicer&apos;s DICOM database did not take the segmentation: its log says why.</source>
+        <translation>Slicers DICOM-Datenbank hat die Segmentierung nicht angenommen: Ihr Protokoll sagt, warum.</translation>
+    </message>
+    <message>
         <source>This Slicer was built without its DICOM module, so that no series can be loaded.</source>
         <translation>Dieser Slicer wurde ohne sein DICOM-Modul gebaut, so dass keine Serie geladen werden kann.</translation>
     </message>
@@ -1972,6 +1988,10 @@
     <message>
         <source>Label maps (.nii.gz)</source>
         <translation>Label-Karten (.nii.gz)</translation>
+    </message>
+    <message>
+        <source>DICOM segmentations of DICOM series</source>
+        <translation>DICOM-Segmentierungen von DICOM-Serien</translation>
     </message>
     <message>
         <source>Volume</source>
@@ -2118,6 +2138,37 @@
     <message>
         <source>{time} left</source>
         <translation>noch {time}</translation>
+    </message>
+</context>
+<context>
+    <name>apply.save_as_dicom</name>
+    <message>
+        <source>Saves the segments as a DICOM segmentation of the series into Slicer&apos;s DICOM database, from where they can be exported and sent.</source>
+        <translation>Speichert die Segmente als DICOM-Segmentierung der Serie in Slicers DICOM-Datenbank, von wo sie exportiert und versendet werden können.</translation>
+    </message>
+    <message>
+        <source>It is being saved.</source>
+        <translation>Es wird gerade gespeichert.</translation>
+    </message>
+    <message>
+        <source>The volume of this result is not in the scene any more.</source>
+        <translation>Das Volumen dieses Ergebnisses ist nicht mehr in der Szene.</translation>
+    </message>
+    <message>
+        <source>{volume} was not loaded from Slicer&apos;s DICOM database, so that there is no series to refer to.</source>
+        <translation>{volume} wurde nicht aus Slicers DICOM-Datenbank geladen, so dass es keine Serie gibt, auf die verwiesen werden könnte.</translation>
+    </message>
+    <message>
+        <source>{name} is in Slicer&apos;s DICOM database now, as a segmentation of its series.</source>
+        <translation>{name} ist jetzt in Slicers DICOM-Datenbank, als Segmentierung der zugehörigen Serie.</translation>
+    </message>
+    <message>
+        <source>The result was not saved as DICOM: {reason}</source>
+        <translation>Das Ergebnis wurde nicht als DICOM gespeichert: {reason}</translation>
+    </message>
+    <message>
+        <source>{name} has no segments.</source>
+        <translation>{name} hat keine Segmente.</translation>
     </message>
 </context>
 <context>

@@ -9,7 +9,8 @@ from dataclasses import replace
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.dataset import Dataset
 from MedSegTrainerLib.errors import DataError, some
-from MedSegTrainerLib.imaging.seg_nrrd import Segment, read_header
+from MedSegTrainerLib.imaging.seg_nrrd import Segment
+from MedSegTrainerLib.imaging.segment_headers import read_header
 
 
 def join_names(dataset: Dataset) -> Dataset:

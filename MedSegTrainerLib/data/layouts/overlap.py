@@ -28,7 +28,7 @@ from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.imaging.class_bits import IGNORED, MOST_CLASSES
 from MedSegTrainerLib.imaging.label_maps import read_label_map
 from MedSegTrainerLib.imaging.label_source import Pair, component_count, component_name, number_of, overlapping_pairs
-from MedSegTrainerLib.imaging.seg_nrrd import read_header
+from MedSegTrainerLib.imaging.segment_headers import read_header
 
 THREADS = 4
 

@@ -212,8 +212,8 @@ class TestWrongSeries:
         content = path.read_bytes()
         place = content.find(old) - 2
         path.write_bytes(content[:place] + len(new).to_bytes(2, "little") + new + content[place + 2 + len(old) :])
-        assert "holds no DICOM image but a structure set (RTSTRUCT). Export it as .seg.nrrd" in self.refused(folder)
-        with pytest.raises(DataError, match=r"is a structure set \(RTSTRUCT\), which is not read"):
+        assert "holds no DICOM image but a structure set (RTSTRUCT), which is labels" in self.refused(folder)
+        with pytest.raises(DataError, match=r"is a structure set \(RTSTRUCT\), which is labels and no image"):
             read_file(path)
 
     def test_a_file_that_only_says_that_it_is_dicom(self, tmp_path: Path) -> None:

@@ -194,6 +194,25 @@ class TestFolder:
         assert volume.GetName() == "p1" and np.array_equal(array, (pixels() > 100) & (pixels() < 200))
         assert folder_run.Path(origin_of(node).prediction).name == "p1.seg.nrrd", "a copy that can be compared"
 
+    def test_dicom_segmentations_are_shown_by_what_lies_beside_them(self, section, many, folder, panel):
+        many.ui.formatSelector.setCurrentIndex(2)
+        many.ui.formatSelector.activated(2)
+        start(section, folder)
+        config = panel.folder.read_document()["config"]
+        assert config["output_format"] == "dicom-seg" and config["nrrd_beside"]
+        output = play(panel, list(DICE))
+        (output / "nrrd").mkdir()
+        for name in DICE:
+            (output / f"{name}.seg.nrrd").rename(output / "nrrd" / f"{name}.seg.nrrd")
+        write_results(output, [case(name, folder, "seg.dcm") for name in DICE])
+        finish(many, panel)
+        many.ui.casesTable.cellClicked(0, 0)
+        (node,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        volume = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+        array = slicer.util.arrayFromSegmentBinaryLabelmap(node, node.GetSegmentation().GetNthSegmentID(1), volume)
+        assert volume.GetName() == "p2" and np.array_equal(array, pixels(1) > 200)
+        assert origin_of(node).prediction == str(output / "nrrd" / "p2.seg.nrrd")
+
     def test_stop_and_go_on(self, section, many, folder, panel):
         start(section, folder)
         play(panel, ["p1"])
