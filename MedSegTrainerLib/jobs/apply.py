@@ -86,7 +86,7 @@ def run_apply(config: ApplyConfig, context: JobContext) -> Outcome:
     """
     emit = context.emit
     packages = [member for path in (config.model, *config.models) for member in load_members(Path(path))]
-    inputs = find_inputs([Path(name) for name in config.inputs], len(packages[0].plan.normalization))
+    inputs = find_inputs([Path(name) for name in config.inputs], packages[0].plan.channel_names)
     inputs += [Input(name=name, files=tuple(map(Path, files))) for name, files in config.cases.items()]
     device, warning = choose_device(config.device)
     swaps = why_not_mirror(packages[0].plan.class_names)
