@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import locale
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -179,9 +179,88 @@ def write_seg() -> Callable[..., Path]:
                 )
                 for n, z in frames
             ],
-            **elements,
         )  # fmt: skip
+        seg.update(item(**elements))
         seg.save_as(path, enforce_file_format=True)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_frames() -> Callable[..., Path]:
+    """Writes a volume as a multi-frame CT, whose z axis must be the normal of its slices.
+
+    order: slices in the order of the frames. scales: slope and intercept for all, or one for each slice; the values
+    stored are those of the volume.
+    """
+
+    def write(
+        path: Path, image: sitk.Image, order: Callable[[list[int]], list[int]] = list,
+        scales: Sequence[tuple[float, float]] = ((1, 0),), **elements: Any,
+    ) -> Path:  # fmt: skip
+        slices = order(list(range(image.GetSize()[2])))
+        axes = np.array(image.GetDirection()).reshape(3, 3)
+        spacing = image.GetSpacing()
+        frames = new_object(
+            "2.1", Modality="CT", NumberOfFrames=len(slices), Rows=image.GetSize()[1], Columns=image.GetSize()[0],
+            SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2", BitsAllocated=16, BitsStored=16, HighBit=15,
+            PixelRepresentation=1, PixelData=sitk.GetArrayFromImage(image)[slices].astype(np.int16).tobytes(),
+            SharedFunctionalGroupsSequence=[
+                item(PlaneOrientationSequence=[item(ImageOrientationPatient=axes[:, :2].T.ravel().tolist())],
+                     PixelMeasuresSequence=[item(PixelSpacing=[spacing[1], spacing[0]], SliceThickness=9.0)])
+            ],
+            PerFrameFunctionalGroupsSequence=[
+                item(PlanePositionSequence=[item(ImagePositionPatient=[float(f"{part:.10g}") for part in
+                                                 image.TransformIndexToPhysicalPoint((0, 0, z))])],
+                     PixelValueTransformationSequence=[
+                         item(RescaleSlope=scale[0], RescaleIntercept=scale[1], RescaleType="HU")])
+                for z in slices for scale in [scales[z % len(scales)]]
+            ],
+        )  # fmt: skip
+        frames.update(item(**elements))
+        frames.save_as(path, enforce_file_format=True)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_structures() -> Callable[..., Path]:
+    """Writes contours as an RTSTRUCT of the series 1.2.3.4: name to polygons, each a slice z and its corners (n, 2) as
+    x and y in voxels of the grid. further: elements of the object."""
+
+    def write(
+        path: Path, grid: Geometry, structures: Mapping[str, Sequence[tuple[int, Sequence[tuple[float, float]]]]],
+        kind: str = "CLOSED_PLANAR", **further: Any,
+    ) -> Path:  # fmt: skip
+        axes = np.array(grid.direction).reshape(3, 3) * np.array(grid.spacing)
+
+        def contour(z: int, corners: Sequence[tuple[float, float]]) -> pydicom.Dataset:
+            points = np.array([(*corner, z) for corner in corners]) @ axes.T + np.array(grid.origin)
+            return item(ContourGeometricType=kind, NumberOfContourPoints=len(points),
+                        ContourData=[float(f"{part:.10g}") for part in points.ravel()])  # fmt: skip
+
+        series = item(SeriesInstanceUID="1.2.3.4", ContourImageSequence=[])
+        study = item(ReferencedSOPInstanceUID="1.2.3", RTReferencedSeriesSequence=[series])
+        dataset = new_object(
+            "481.3", Modality="RTSTRUCT", StructureSetLabel="A",
+            ReferencedFrameOfReferenceSequence=[
+                item(FrameOfReferenceUID="1.2.5", RTReferencedStudySequence=[study])
+            ],
+            StructureSetROISequence=[item(ROINumber=n, ROIName=name) for n, name in enumerate(structures)],
+            ROIContourSequence=[
+                item(ReferencedROINumber=n, ROIDisplayColor=[200, 10 * n, 3],
+                     ContourSequence=[contour(z, corners) for z, corners in polygons])
+                for n, polygons in enumerate(structures.values())
+            ],
+            RTROIObservationsSequence=[
+                item(ReferencedROINumber=n, RTROIIdentificationCodeSequence=code("10200004", f"Kind of {name}"))
+                for n, name in enumerate(structures)
+            ],
+        )  # fmt: skip
+        dataset.update(item(**further))
+        dataset.save_as(path, enforce_file_format=True)
         return path
 
     return write

@@ -74,6 +74,7 @@ class Case:
             overlapping=self.overlapping,
             ignored_value=self.ignored_value,
             part=LabelledPart(slices=self.labelled_slices.removeprefix("none"), box=self.labelled_box),
+            image=self.images[0] if self.images else None,
         )
 
 

@@ -16,11 +16,10 @@ from MedSegTrainerLib.evaluation.file_pairs import IMAGE_FOLDER_OF, Pair
 from MedSegTrainerLib.imaging.class_bits import MOST_CLASSES
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.grid_remedies import Volume, difference
+from MedSegTrainerLib.imaging.label_components import component_count, component_name
 from MedSegTrainerLib.imaging.label_maps import read_label_pair
 from MedSegTrainerLib.imaging.label_source import (
     LabelSource,
-    component_count,
-    component_name,
     number_of,
     overlapping_pairs,
     read_pair,

@@ -12,7 +12,8 @@ from MedSegTrainerLib.classes import LabelClass, classes_from_values
 from MedSegTrainerLib.errors import DataError, UsageError
 from MedSegTrainerLib.imaging.class_bits import MOST_CLASSES
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.imaging.label_source import LabelSource, component_count, place_labels
+from MedSegTrainerLib.imaging.label_components import component_count
+from MedSegTrainerLib.imaging.label_source import LabelSource, place_labels
 from MedSegTrainerLib.imaging.read import read_file
 from MedSegTrainerLib.imaging.segment_headers import read_header
 from MedSegTrainerLib.imaging.source_planes import source_planes

@@ -1,4 +1,4 @@
-"""DICOM: a folder with the slices of a series as a volume, or a file with one slice.
+"""DICOM: a folder with the slices of a series as a volume, or a file with one slice or with all frames of a volume.
 
 Slices are ordered by where they lie, not by name or number. What is not an image of the series stays out: other
 files, structure sets, reports. Rescale slope and intercept are applied, so CT comes in Hounsfield units.
@@ -15,7 +15,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.errors import DataError, some
+from MedSegTrainerLib.imaging.dicom_frames import read_frames, tells_of_frames
 from MedSegTrainerLib.imaging.file_formats import START, looks_like_dicom
+from MedSegTrainerLib.imaging.plane_order import Planes, in_order
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 # (0002,0002) Media Storage SOP Class UID, or in a file without preamble (0008,0016), whose type need not stand there
@@ -34,14 +36,13 @@ SEGMENTATIONS = {
 LABELS = "which is labels and no image"
 FILMS = tuple(STORAGE + part for part in ("3.", "6.", "12.", "77.1."))  # ultrasound, X-ray, endoscopes
 VOLUME = (
-    "where each lies and how its values are scaled is not read, so that slices would come to lie in wrong places. "
-    "Convert it to NIfTI with dcm2niix, or load it in 3D Slicer and save the volume as NIfTI or NRRD."
+    "where each lies does not stand in it (Per-Frame Functional Groups), so that slices would come to lie in wrong "
+    "places. Convert it to NIfTI with dcm2niix, or load it in 3D Slicer and save the volume as NIfTI or NRRD."
 )
+SEVERAL = "one of several of its series, and each such file is a volume. Put it into a folder of its own."
 FILM = "the pictures of a film or a set, not slices of a volume. Save those that matter as PNG files, one a frame."
 FEW_FILES = 30  # looked at in a folder before it is taken for one without DICOM
 SCOUT = 0.5  # a series with fewer than this share of the slices of the largest is a scout or a key image
-UNEVEN = 0.1  # of the distance between slices
-SHIFTED = 0.5  # of a pixel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +94,11 @@ def read_series(folder: Path) -> sitk.Image:
         content = f" but a {kinds[0]}, {LABELS}" if kinds else ""
         raise DataError(f"{folder} holds no DICOM image{content}. Give the folder with the slices.")
     slices = _largest_series(headers, folder)
-    for item in slices:
-        _refuse_frames(item.path, item.size)
     if len(slices) == 1:
         return read_dicom(slices[0].path)
+    framed = next((item for item in slices if _frames(item.size) > 1), None)
+    if framed is not None:
+        raise DataError(f"{framed.path} is a DICOM file of {_frames(framed.size)} frames: {SEVERAL}")
     ordered, gap = _in_order(slices, folder)
     reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")
@@ -115,24 +117,29 @@ def read_series(folder: Path) -> sitk.Image:
 
 
 def read_dicom(path: Path) -> sitk.Image:
-    """One file with one slice; raises DataError where it is damaged, no image, or holds several frames."""
+    """One file with one slice, or with the frames of a volume.
+
+    Raises DataError where it is damaged, no image, or does not tell where its frames lie.
+    """
     kind = storage_class(path)
     if kind in SEGMENTATIONS:
         raise DataError(f"{path} is a {SEGMENTATIONS[kind]}, {LABELS}. Give the folder with the slices.")
     reader = _reader(path)
     try:
         reader.ReadImageInformation()
-        _refuse_frames(path, reader.GetSize())
-        return reader.Execute()
+        frames = _frames(reader.GetSize())
+        if frames == 1:
+            return reader.Execute()
     except RuntimeError as error:
         raise DataError(f"{path} cannot be read as DICOM: {_reason(error)} Export it again.") from None
+    film = (kind + ".").startswith(FILMS)
+    if film or not tells_of_frames(path):  # ITK would place them by the first, in their order, with one slope
+        raise DataError(f"{path} is a DICOM file of {frames} frames: {FILM if film else VOLUME}")
+    return read_frames(path)
 
 
-def _refuse_frames(path: Path, size: tuple[int, ...]) -> None:
-    """Raises DataError for several frames: ITK places them by the first, in their order in the file, with one slope."""
-    if len(size) > 2 and size[2] > 1:
-        film = (storage_class(path) + ".").startswith(FILMS)
-        raise DataError(f"{path} is a DICOM file of {size[2]} frames: {FILM if film else VOLUME}")
+def _frames(size: tuple[int, ...]) -> int:
+    return size[2] if len(size) > 2 else 1
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -210,7 +217,7 @@ def _largest_series(headers: Sequence[Slice], folder: Path) -> list[Slice]:
 
 
 def _count(group: Sequence[Slice]) -> int:
-    return sum(header.size[2] if len(header.size) > 2 else 1 for header in group)
+    return sum(_frames(header.size) for header in group)
 
 
 def _in_order(slices: Sequence[Slice], folder: Path) -> tuple[list[Slice], float]:
@@ -218,44 +225,16 @@ def _in_order(slices: Sequence[Slice], folder: Path) -> tuple[list[Slice], float
     without = [item.path.name for item in slices if item.position is None]
     if without:
         raise DataError(f"{folder}: {some(without)} do not tell where they lie (Image Position). Export them again.")
-    normal = _normal(slices[0])
-    ordered = sorted(slices, key=lambda item: float(_position(item) @ normal))
-    positions = np.array([_position(item) for item in ordered])
-    along = positions @ normal
-    gaps = np.diff(along)
-    if gaps.min() < 1e-3:
-        raise DataError(
-            f"{folder}: {int((gaps < 1e-3).sum())} slices lie where another one lies (first: "
-            f"{ordered[int(gaps.argmin()) + 1].path.name}). Are there several time points or echoes? Keep one of them."
-        )
-    typical = float(np.median(gaps))
-    _refuse_gaps(ordered, along, gaps, typical, folder)
-    gap = float((along[-1] - along[0]) / (len(ordered) - 1))
-    offsets = positions - positions[0]
-    drift = np.linalg.norm(offsets - np.outer(offsets @ normal, normal), axis=1)
-    if drift.max() > SHIFTED * min(slices[0].spacing[:2]):
-        raise DataError(
-            f"{folder}: the slices are shifted against each other by up to {drift.max():.2f} mm (a tilted gantry). "
-            "Resample the series to a straight volume, for instance in 3D Slicer, and give that."
-        )
-    return ordered, gap
-
-
-def _refuse_gaps(ordered: Sequence[Slice], along: np.ndarray, gaps: np.ndarray, typical: float, folder: Path) -> None:
-    expected = along[0] + np.arange(len(along)) * (along[-1] - along[0]) / (len(along) - 1)
-    if np.abs(along - expected).max() <= UNEVEN * typical:
-        return
-    wide = int(gaps.argmax())
-    between = f"between {ordered[wide].path.name} and {ordered[wide + 1].path.name}"
-    if gaps[wide] > 1.5 * typical:
-        raise DataError(
-            f"{folder}: slices are missing {between}: {gaps[wide]:.4g} mm apart, and {typical:.4g} mm elsewhere. "
-            "Add them, or export the whole series again."
-        )
-    raise DataError(
-        f"{folder}: the slices lie unevenly, {gaps.min():.4g} to {gaps.max():.4g} mm apart (widest {between}). "
-        "Resample the series to even slices, for instance in 3D Slicer, and give that."
+    row, column = _in_plane(slices[0])
+    planes = Planes(
+        names=[item.path.name for item in slices],
+        positions=np.array([_position(item) for item in slices]),
+        row=row,
+        column=column,
+        pixel=min(slices[0].spacing[:2]),
     )
+    order, gap = in_order(planes, folder)
+    return [slices[index] for index in order], gap
 
 
 def _position(item: Slice) -> np.ndarray:

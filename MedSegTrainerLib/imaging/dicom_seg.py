@@ -48,6 +48,13 @@ def may_overlap(path: Path) -> bool:
         return not apart and len(_classes(dataset)) > 1
 
 
+def segmented_series(path: Path) -> list[str]:
+    """The UIDs of the series that a SEG, by what stands in it, was made of."""
+    dataset = read_dataset(path, pixels=False)
+    with read_in_words(path):
+        return [str(one.SeriesInstanceUID) for one in dataset.get("ReferencedSeriesSequence") or []]
+
+
 def read_seg(path: Path, grid: Geometry | None = None) -> sitk.Image:
     """Labels in as few layers as overlap needs, with the fields of a ``.seg.nrrd`` that name them.
 
@@ -57,10 +64,10 @@ def read_seg(path: Path, grid: Geometry | None = None) -> sitk.Image:
     """
     dataset = read_dataset(path)
     with read_in_words(path):
+        classes = _classes(dataset)
         kind = str(dataset.get("SegmentationType"))
         if kind not in TYPES:
             raise DataError(f"{path} is a segmentation of type {kind}, and {some(TYPES)} are read. Export it as one.")
-        classes = _classes(dataset)
         stack = _stack(dataset, path, grid)
         refuse_beyond_memory(path, int(np.prod(stack.grid.size)), " x ".join(map(str, stack.grid.size)) + " voxels")
         slabs = _labelmap_slabs if kind == "LABELMAP" else _segment_slabs
@@ -113,7 +120,7 @@ def _segment_slabs(dataset: pydicom.Dataset, stack: FrameStack, numbers: Sequenc
     owner = {frame: number for number, frames in frames_of.items() for frame in frames}
     for frame, pixels in zip(order, _pixels(dataset, order), strict=True):
         place = stack.slices[frame]
-        yield owner[frame], slice(place, place + 1), (2 * pixels.astype(int) >= largest)[None]
+        yield owner[frame], (slice(place, place + 1),), (2 * pixels.astype(int) >= largest)[None]
 
 
 def _labelmap_slabs(dataset: pydicom.Dataset, stack: FrameStack, numbers: Sequence[int], path: Path) -> Iterator[Slab]:
@@ -122,7 +129,7 @@ def _labelmap_slabs(dataset: pydicom.Dataset, stack: FrameStack, numbers: Sequen
     for frame, pixels in zip(order, _pixels(dataset, order), strict=True):
         values[stack.slices[frame]] = pixels
     for number in numbers:
-        yield number, slice(None), values == number
+        yield number, (), values == number
 
 
 def _pixels(dataset: pydicom.Dataset, order: Sequence[int]) -> Iterator[np.ndarray]:

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.dicom import DICOM_SUFFIXES
-from MedSegTrainerLib.imaging.dicom_labels import label_file
+from MedSegTrainerLib.imaging.dicom_labels import label_file, lacks_grid
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_grid import Placed, place_on_grid
 from MedSegTrainerLib.imaging.numpy_files import ARRAY_SUFFIXES, has_geometry, read_array
@@ -102,6 +102,9 @@ def read_label_pair(
     prediction: Path, reference: Path, segment_values: Mapping[str, int] | None = None
 ) -> tuple[sitk.Image, sitk.Image]:
     """Both label maps; the one whose file does not say where it lies, or holds a part only, on the other's grid."""
+    if lacks_grid(reference):
+        predicted = read_label_map(prediction, segment_values)
+        return predicted, read_label_map_onto(reference, predicted, segment_values, prediction)
     expected = read_label_map(reference, segment_values)
     predicted = read_label_map_onto(prediction, expected, segment_values, reference)
     if Geometry.of(predicted).disagreements(Geometry.of(expected)):

@@ -14,8 +14,9 @@ import SimpleITK as sitk
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.findings import Finding
 from MedSegTrainerLib.imaging.class_bits import IGNORED, MOST_CLASSES, class_bit
-from MedSegTrainerLib.imaging.dicom_labels import label_file
+from MedSegTrainerLib.imaging.dicom_labels import lacks_grid
 from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_components import component_name
 from MedSegTrainerLib.imaging.label_grid import Placed, place_on_grid
 from MedSegTrainerLib.imaging.label_maps import (
     is_placeless,
@@ -24,9 +25,8 @@ from MedSegTrainerLib.imaging.label_maps import (
     read_label_map,
     read_numbers,
 )
-from MedSegTrainerLib.imaging.numpy_files import ARRAY_SUFFIXES
 from MedSegTrainerLib.imaging.partly_labelled import ALL_OF_IT, LabelledPart, mark_unlabelled
-from MedSegTrainerLib.imaging.read import VOLUME_SUFFIXES, as_volume, image_suffix, refuse_unreadable
+from MedSegTrainerLib.imaging.read import as_volume, read_channels
 from MedSegTrainerLib.imaging.seg_nrrd import Segment, refuse_equal_names
 
 Pair = tuple[str, str]
@@ -42,7 +42,7 @@ class LabelSource:
     map with named segments, to the value that they get. masks: class name to the file with its voxels. regions: class
     name to the values of the label map that belong to it. overlapping: whether a voxel may have several classes, which
     are then numbered from 1 on. ignored_value: of voxels that nobody labelled, in the files. part: what of them is
-    labelled, as far as the files do not say it.
+    labelled, as far as the files do not say it. image: what is labelled, for contours that have no grid of their own.
     """
 
     path: Path
@@ -52,6 +52,7 @@ class LabelSource:
     overlapping: bool = False
     ignored_value: int | None = None
     part: LabelledPart = ALL_OF_IT
+    image: Path | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -81,6 +82,7 @@ class LabelSource:
             "ignored_value": self.ignored_value,
             "labelled_slices": self.part.slices,
             "labelled_box": self.part.box,
+            "image": None if self.image is None else str(self.image),
         }
 
     @classmethod
@@ -93,6 +95,7 @@ class LabelSource:
             overlapping=document["overlapping"],
             ignored_value=document["ignored_value"],
             part=LabelledPart(slices=document["labelled_slices"], box=document["labelled_box"]),
+            image=None if document.get("image") is None else Path(document["image"]),
         )
 
     @property
@@ -107,7 +110,7 @@ def read_labels(source: LabelSource) -> sitk.Image:
     Raises DataError where a file cannot be read, has values of no class, or classes overlap that must not, and where
     the labelled part of it cannot be found.
     """
-    labels = _read_all(source)
+    labels = _read_all(source, _grid_of_image(source))
     return labels if source.part.is_all else _marked(labels, source, Geometry.of(labels))
 
 
@@ -126,6 +129,12 @@ def _marked(labels: sitk.Image, source: LabelSource, own: Geometry) -> sitk.Imag
         return mark_unlabelled(labels, source.part, source.unlabelled, own)
     except DataError as error:
         raise DataError(f"{source.path}: {error}") from None
+
+
+def _grid_of_image(source: LabelSource) -> sitk.Image | None:
+    """The image, where the labels need its grid."""
+    needed = source.image is not None and not source.masks and lacks_grid(source.path)
+    return read_channels([source.image])[0] if needed and source.image else None
 
 
 def _read_all(source: LabelSource, image: sitk.Image | None = None) -> sitk.Image:
@@ -153,6 +162,9 @@ def _place_all(source: LabelSource, grid: sitk.Image, grid_path: Path | None) ->
 
 def read_pair(prediction: LabelSource, reference: LabelSource) -> tuple[sitk.Image, sitk.Image]:
     """Labels of both; those whose files do not say where they lie, or hold a part only, on the other's grid."""
+    if not reference.masks and lacks_grid(reference.path):
+        predicted = read_labels(prediction)
+        return predicted, place_labels(reference, predicted, prediction.path).image
     expected = read_labels(reference)
     predicted = place_labels(prediction, expected, reference.path).image
     if Geometry.of(predicted).disagreements(Geometry.of(expected)):
@@ -176,37 +188,6 @@ def overlapping_pairs(source: LabelSource) -> dict[Pair, int]:
     return shared
 
 
-def component_count(path: Path) -> int:
-    """Layers or channels of a label file, by its header where that tells; 1 where it cannot be read."""
-    try:
-        found = label_file(path)
-        if found is not None:
-            file, kind = found
-            return len(kind.classes(file)) if kind.may_overlap(file) else 1
-    except (DataError, OSError):
-        return 1
-    suffix = image_suffix(path)
-    if suffix not in (*VOLUME_SUFFIXES, *ARRAY_SUFFIXES) or path.is_dir():
-        return 1
-    try:
-        refuse_unreadable(path)
-        if suffix in ARRAY_SUFFIXES:
-            size, components = read_numbers(path).GetSize(), 1
-        else:
-            reader = sitk.ImageFileReader()
-            reader.SetFileName(str(path))
-            reader.ReadImageInformation()
-            size, components = reader.GetSize(), reader.GetNumberOfComponents()
-    except (DataError, RuntimeError, ValueError, OSError):  # reading the label map says what is wrong
-        return 1
-    return components * int(np.prod(size[3:], dtype=int))
-
-
-def component_name(number: int, names: Mapping[int, str]) -> str:
-    """What the channel of a label file is called, counted from 1."""
-    return names.get(number, f"label {number}")
-
-
 def _class_masks(source: LabelSource) -> Masks:
     """Names and voxels of the classes; of masks all must have one grid."""
     if source.masks:
@@ -214,7 +195,7 @@ def _class_masks(source: LabelSource) -> Masks:
         for name, path in source.masks.items():
             yield name, _mask_on(path, grid, source.path, source.ignored_value)[0]
         return
-    yield from _content(source.path, source).classes
+    yield from _content(source.path, source, _grid_of_image(source)).classes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,42 +11,41 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.seg_nrrd import segment_fields
 
-Slab = tuple[int, slice, np.ndarray]  # value of the segment, slices of the volume, and its voxels there
+Part = tuple[slice, ...]
+Slab = tuple[int, Part, np.ndarray]  # value of the segment, a part of the volume, and its voxels there
 
 
 def layered_image(grid: Geometry, classes: Sequence[LabelClass], slabs: Iterable[Slab]) -> sitk.Image:
     """An image whose components are the layers, with the fields by which ``read_segments`` finds the classes in it.
 
-    slabs: boolean arrays (n, y, x) for n slices of the grid; all of one segment follow each other.
+    slabs: boolean arrays (z, y, x) of a part of the grid.
     """
     kind = np.uint8 if max([one.value for one in classes], default=0) < 256 else np.uint16
     layers = [np.zeros(grid.size_zyx, kind)]
     layer_of: dict[int, int] = {}
+    parts: dict[int, list[Part]] = {}
     for value, where, mask in slabs:
         layer = layer_of.setdefault(value, 0)
-        if (mask & (layers[layer][where] != 0) & (layers[layer][where] != value)).any():
-            layer = _moved(layers, layer, value, where, mask)
-            layer_of[value] = layer
+        there = layers[layer][where]
+        if (mask & (there != 0) & (there != value)).any():
+            own = [(part, layers[layer][part] == value) for part in parts.get(value, [])]
+            for part, taken in own:
+                layers[layer][part][taken] = 0
+            layer = layer_of[value] = _free_layer(layers, layer + 1, [*own, (where, mask)])
+            for part, taken in own:
+                layers[layer][part][taken] = value
         layers[layer][where][mask] = value
-    image = grid.place(layers[0]) if len(layers) == 1 else _vectors(grid, layers)
+        parts.setdefault(value, []).append(where)
+    image = grid.place(layers[0]) if len(layers) == 1 else sitk.Compose([grid.place(layer) for layer in layers])
     for key, text in segment_fields(grid.size, classes, layer_of).items():
         image.SetMetaData(key, text)
     return image
 
 
-def _moved(layers: list[np.ndarray], old: int, value: int, where: slice, mask: np.ndarray) -> int:
-    """Takes a segment to the first further layer where it covers no other; that layer."""
-    own = layers[old] == value
-    layers[old][own] = 0
-    for layer in range(old + 1, len(layers)):
-        if not layers[layer][own].any() and not layers[layer][where][mask].any():
-            break
-    else:
-        layers.append(np.zeros_like(layers[0]))
-        layer = len(layers) - 1
-    layers[layer][own] = value
-    return layer
-
-
-def _vectors(grid: Geometry, layers: Sequence[np.ndarray]) -> sitk.Image:
-    return sitk.Compose([grid.place(layer) for layer in layers])
+def _free_layer(layers: list[np.ndarray], first: int, masks: Sequence[tuple[Part, np.ndarray]]) -> int:
+    """The first layer from ``first`` on where none of these voxels is taken, which may be a new one."""
+    for layer in range(first, len(layers)):
+        if not any(layers[layer][part][mask].any() for part, mask in masks):
+            return layer
+    layers.append(np.zeros_like(layers[0]))
+    return len(layers) - 1

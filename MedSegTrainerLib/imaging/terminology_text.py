@@ -27,6 +27,12 @@ def terminology_text(segment: Any) -> str:
     return "~".join([CONTEXT, *codes[:3], REGION_CONTEXT, *codes[3:]])
 
 
+def kind_text(kind: Any) -> str:
+    """The text for the code of a structure alone, whose category is then "Tissue"; '' for None."""
+    tissue = {"CodingSchemeDesignator": "SCT", "CodeValue": "85756007", "CodeMeaning": "Tissue"}
+    return "" if kind is None else "~".join([CONTEXT, _code(tissue), _code(kind), "^^", REGION_CONTEXT, "^^", "^^"])
+
+
 def code_meaning(segment: Any) -> str:
     """What the type of a segment is called, '' where nothing says it."""
     kind = _first(segment, "SegmentedPropertyTypeCodeSequence")

@@ -80,7 +80,10 @@ TABLE: dict[str, Row] = {
     "btcv_names": Row(says=("4 cases, layout imagesTr/ and labelsTr/",)),
     "dicom_labels": Row(
         code=1,
-        says=("c0.dcm is a structure set (RTSTRUCT)", "c1.dcm is a DICOM segmentation (SEG)", "Export it as .seg.nrrd"),
+        says=(
+            "c0.dcm cannot be read as DICOM: it has no structures",
+            "c1.dcm cannot be read as DICOM: it has no segments",
+        ),
     ),
     "interleaved_echoes": Row(code=1, says=("There are DICOM files in series/ and no label map",)),
     "multiframe": Row(code=1, says=("There are DICOM files and no label map",)),
@@ -113,7 +116,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {  # folder to the files of tests that t
     "ct_wrong_scale": ("integration/test_odd_images.py",),
     "exif_180": ("library/imaging/test_photos.py",),
     "interleaved_echoes": ("library/imaging/test_dicom.py",),
-    "multiframe": ("library/imaging/test_dicom.py",),
+    "multiframe": ("library/imaging/test_dicom_frames.py", "library/imaging/test_dicom.py"),
     "nan_inf_image": ("integration/test_odd_images.py",),
     "nnunet_channel_name": ("library/evaluation/test_file_pairs.py",),
     "nrrd_ras_cropped_seg": ("integration/test_case_places.py",),

@@ -12,7 +12,9 @@ from typing import Any, get_args, get_type_hints
 
 import bench
 import demo
+import pydicom
 import pytest
+import SimpleITK as sitk
 import typer
 from markdown_pages import PAGES, ROOT, every_block
 from small_case import write_ball
@@ -229,6 +231,23 @@ class TestRun:
         assert "finished" in capsys.readouterr().out
         assert run(["stop", "JOB"]) == 1
         assert "Nothing to stop" in capsys.readouterr().err
+
+    def test_labels_become_dicom(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_series: Callable[..., Path]
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        write_ball(tmp_path, tmp_path / "labels", 0)
+        write_series(sitk.Cast(sitk.ReadImage("case_0.nii.gz"), sitk.sitkInt16), tmp_path / "SERIES")
+        labels = sitk.ReadImage("labels/case_0.nii.gz")
+        for name in ("my.seg.nrrd", "corrected.seg.nrrd"):
+            sitk.WriteImage(labels, name)
+        lines = [words[1:] for _, words in BASH if words[:2] == ["medsegtrainer", "to-dicom"]]
+        assert len(lines) == 2
+        for words in lines:
+            assert run(words) == 0, words
+        types = [str(pydicom.dcmread(f"{name}.seg.dcm").SegmentSequence[0].SegmentAlgorithmType)
+                 for name in ("my", "corrected")]  # fmt: skip
+        assert types == ["MANUAL", "SEMIAUTOMATIC"]
 
     def test_what_only_writes_or_checks(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

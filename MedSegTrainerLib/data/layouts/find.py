@@ -15,6 +15,7 @@ from MedSegTrainerLib.data.layouts.case_folders import case_folders
 from MedSegTrainerLib.data.layouts.case_list import case_list
 from MedSegTrainerLib.data.layouts.class_names import join_names
 from MedSegTrainerLib.data.layouts.dataset_json import IGNORE, label_names, read_description
+from MedSegTrainerLib.data.layouts.dicom_studies import dicom_studies
 from MedSegTrainerLib.data.layouts.drawn_classes import checked_drawn, with_drawn
 from MedSegTrainerLib.data.layouts.flat_folders import (
     array_files,
@@ -71,6 +72,7 @@ LAYOUTS: dict[str, Callable[[Path, DataConfig], Dataset | None]] = {
     "a folder of masks for each case": mask_folders,
     "a folder for each case": case_folders,
     "NPZ files": lambda root, data: array_files(root),
+    "DICOM series with segmentations": lambda root, data: dicom_studies(root),
 }
 
 

@@ -26,8 +26,9 @@ from MedSegTrainerLib.data.layouts.dataset_json import (
 )
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.imaging.class_bits import IGNORED, MOST_CLASSES
+from MedSegTrainerLib.imaging.label_components import component_count, component_name
 from MedSegTrainerLib.imaging.label_maps import read_label_map
-from MedSegTrainerLib.imaging.label_source import Pair, component_count, component_name, number_of, overlapping_pairs
+from MedSegTrainerLib.imaging.label_source import Pair, number_of, overlapping_pairs
 from MedSegTrainerLib.imaging.segment_headers import read_header
 
 THREADS = 4

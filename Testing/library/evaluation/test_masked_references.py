@@ -49,7 +49,8 @@ def test_folders_of_masks(folders: tuple[Path, Path], tmp_path: Path) -> None:
     config = EvaluateConfig(predictions=str(folders[0]), labels=str(folders[1]), output_dir=str(tmp_path / "report"))
     evaluate_files(config, events.append)
     metrics = read_json_file(tmp_path / "report" / "metrics.json")
-    dice = {(case, name): entry["dice"] for case, classes in metrics["cases"].items() for name, entry in classes.items()}
+    cases = metrics["cases"].items()
+    dice = {(case, name): entry["dice"] for case, classes in cases for name, entry in classes.items()}
     assert dice == {("s1", "kidney"): None, **{(case, organ): 1.0 for case in ("s1", "s2")
                     for organ in ("kidney", "liver", "spleen") if (case, organ) != ("s1", "kidney")}}  # fmt: skip
 

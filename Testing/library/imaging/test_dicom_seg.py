@@ -16,8 +16,9 @@ import SimpleITK as sitk
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.dicom_seg import may_overlap, read_seg, seg_classes
 from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_components import component_count
 from MedSegTrainerLib.imaging.label_maps import read_label_map, read_label_map_onto
-from MedSegTrainerLib.imaging.label_source import LabelSource, component_count, overlapping_pairs, place_labels
+from MedSegTrainerLib.imaging.label_source import LabelSource, overlapping_pairs, place_labels
 from MedSegTrainerLib.imaging.segment_headers import read_header
 
 Writer = Callable[..., Path]

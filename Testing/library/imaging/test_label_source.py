@@ -11,9 +11,9 @@ import SimpleITK as sitk
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.class_bits import IGNORED
 from MedSegTrainerLib.imaging.geometry import Geometry
+from MedSegTrainerLib.imaging.label_components import component_count
 from MedSegTrainerLib.imaging.label_source import (
     LabelSource,
-    component_count,
     overlapping_pairs,
     place_labels,
     read_labels,
