@@ -6,6 +6,7 @@ segment where at least half of it does (PS3.3, A.51 and C.8.20).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def read_seg(path: Path, grid: Geometry | None = None) -> sitk.Image:
         if kind not in TYPES:
             raise DataError(f"{path} is a segmentation of type {kind}, and {some(TYPES)} are read. Export it as one.")
         stack = _stack(dataset, path, grid)
-        refuse_beyond_memory(path, int(np.prod(stack.grid.size)), " x ".join(map(str, stack.grid.size)) + " voxels")
+        refuse_beyond_memory(path, math.prod(stack.grid.size), " x ".join(map(str, stack.grid.size)) + " voxels")
         slabs = _labelmap_slabs if kind == "LABELMAP" else _segment_slabs
         return layered_image(stack.grid, classes, slabs(dataset, stack, [one.value for one in classes], path))
 
