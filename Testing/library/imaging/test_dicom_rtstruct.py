@@ -200,7 +200,7 @@ class TestRealFiles:
         ],
     )  # fmt: skip
     def test_as_matplotlib_fills_them(self, name: str, grid: Geometry, shared_data: Path) -> None:
-        """A lung with vessels left out: all structures at 0.98 Dice and above; the body is left out, as it takes long."""
+        """A lung with vessels left out: structures at 0.98 Dice and above; the body is left out, as it takes long."""
         path = shared_data / "dicom_objects" / name
         if not path.is_file():
             pytest.skip(f"needs {path}")
