@@ -3,7 +3,7 @@ a folder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,17 +27,18 @@ from MedSegTrainerLib.imaging.geometry import Geometry
 class LabelKind:
     """How one kind of object is read. classes: its segments, from its header. may_overlap: whether they can have voxels
     in common. sources: UIDs of the series that are labelled. read: an image as a ``.seg.nrrd`` is one, fit for a grid
-    where one is given. has_grid: whether it says itself which voxels there are."""
+    where one is given, with the segments of these names, or all without any. has_grid: whether it says itself which
+    voxels there are."""
 
     classes: Callable[[Path], list[LabelClass]]
     may_overlap: Callable[[Path], bool]
     sources: Callable[[Path], list[str]]
-    read: Callable[[Path, Geometry | None], sitk.Image]
+    read: Callable[[Path, Geometry | None, Collection[str]], sitk.Image]
     has_grid: bool = True
 
 
-def _read_structures(path: Path, grid: Geometry | None) -> sitk.Image:
-    return read_structures(path, Geometry.of(read_series(_series_folder(path))) if grid is None else grid)
+def _read_structures(path: Path, grid: Geometry | None, names: Collection[str]) -> sitk.Image:
+    return read_structures(path, Geometry.of(read_series(_series_folder(path))) if grid is None else grid, names)
 
 
 SEG = LabelKind(classes=seg_classes, may_overlap=may_overlap, sources=segmented_series, read=read_seg)

@@ -1,13 +1,15 @@
-"""Whether DICOM labels were made of the image that they lie on, by the UIDs of series and frame of reference."""
+"""What is to be told of DICOM labels: that they were made of another series, or have more segments than classes."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pydicom
 
+from MedSegTrainerLib.errors import some
 from MedSegTrainerLib.findings import Finding
-from MedSegTrainerLib.imaging.dicom import is_dicom, is_image_class, series_files, storage_class
+from MedSegTrainerLib.imaging.dicom import KIND_NAMES, is_dicom, is_image_class, series_files, storage_class
 from MedSegTrainerLib.imaging.dicom_dataset import read_dataset
 from MedSegTrainerLib.imaging.dicom_labels import label_file
 
@@ -31,6 +33,25 @@ def other_origin(label: Path, image: Path | None) -> Finding | None:
         kind="labels of another series",
         message=f"its labels say that they were made of another series ({sources[0]}), in another frame of reference.",
         remedy="Check that they are of this image: they were put where they say they lie.",
+    )
+
+
+def left_out(label: Path, classes: Collection[str]) -> Finding | None:
+    """A note, without its case, on the segments that are none of these classes; None where there are no classes."""
+    found = label_file(label) if classes else None
+    if found is None:
+        return None
+    file, kind = found
+    known = {name.casefold() for name in classes}
+    others = [one.name for one in kind.classes(file) if one.name.casefold() not in known]
+    if not others:
+        return None
+    return Finding(
+        severity="note",
+        kind="segments that are no classes",
+        message=f"its {KIND_NAMES[storage_class(file)]} has segments that are none of the classes, and were left out: "
+        f"{some(others)}.",
+        remedy="Right where they do not matter; a class under another name must be renamed.",
     )
 
 
