@@ -53,7 +53,7 @@ def bids(root: Path, data: DataConfig) -> Dataset | None:
     subjects = sorted(path for path in root.glob(SUBJECTS) if path.is_dir())
     *_, last = data.label_name.split("_")
     suffix = last if last and "-" not in last else LABELS
-    found = sorted(_label_files(root, suffix), key=lambda label: label.path) if subjects else []
+    found = sorted(label_files(root, suffix), key=lambda label: label.path) if subjects else []
     if suffix != LABELS:  # whoever names files otherwise may mean another layout
         found = [label for label in found if has_image(label.path, label.name, root)]
     if not found:
@@ -87,7 +87,8 @@ def _case(label: LabelFile, channels: Mapping[str, Path]) -> Case:
     return Case(name=label.case, images=tuple(channels.values()), label=label.path, patient=subject)
 
 
-def _label_files(root: Path, suffix: str) -> Iterator[LabelFile]:
+def label_files(root: Path, suffix: str = LABELS) -> Iterator[LabelFile]:
+    """The label maps of a data set, or of a derivative of one; () of other folders."""
     for folder in (root / "derivatives", *root.glob(SUBJECTS)):
         for path in folder.rglob(f"*_{suffix}.*"):
             name = read_name(path)
