@@ -30,6 +30,7 @@ from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.run import run_job
 from MedSegTrainerLib.jobs.suggestions import FILE as SUGGESTIONS
+from MedSegTrainerLib.model.import_model import import_model as import_other_model
 from MedSegTrainerLib.model.package import ModelPackage, load_members, load_package
 from MedSegTrainerLib.results_file import CaseResult, read_results
 from MedSegTrainerLib.workflow.document import read_workflow
@@ -92,6 +93,12 @@ def suggest(model: AnyPath, inputs: Sequence[AnyPath], output: AnyPath, **settin
     _run(Path(output) / "job", parse_config(SuggestConfig, {**paths, **settings}))
     document: dict[str, Any] = read_json_file(Path(output) / SUGGESTIONS)
     return document
+
+
+def import_model(model: AnyPath, output: AnyPath) -> list[ModelPackage]:
+    """Makes a model of nnU-Net (a folder or zip) or of MONAI's Auto3DSeg (``model.pt``) one of this program in a new
+    folder, and returns its members. Raises MedSegError."""
+    return list(import_other_model(Path(model), Path(output)))
 
 
 def results(output: AnyPath) -> list[CaseResult]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import locale
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -262,5 +263,82 @@ def write_structures() -> Callable[..., Path]:
         dataset.update(item(**further))
         dataset.save_as(path, enforce_file_format=True)
         return path
+
+    return write
+
+
+NNUNET_RESAMPLING = {
+    key: value
+    for what, order in (("data", 3), ("probabilities", 1))
+    for key, value in {
+        f"resampling_fn_{what}": "resample_data_or_seg_to_shape",
+        f"resampling_fn_{what}_kwargs": {"is_seg": False, "order": order, "order_z": 0, "force_separate_z": None},
+    }.items()
+}
+
+
+@pytest.fixture(scope="session")
+def write_nnunet() -> Callable[..., Path]:
+    """Writes a model of two classes into a folder as nnU-Net leaves it, with its NumPy scalars, and returns that of its
+    trainer. parameters: of a tiny network, as our plans have them."""
+
+    def write(
+        results: Path, *, folds: int = 1, architecture: str = "PlainConvUNet", epochs: int = 5, **parameters: Any
+    ) -> Path:
+        import torch  # which Slicer's Python, where this file is read too, does not have
+
+        from MedSegTrainerLib.model.nnunet_architecture import plans_from_parameters
+        from MedSegTrainerLib.model.nnunet_tensors import to_nnunet
+        from MedSegTrainerLib.networks import build_network
+
+        parameters = {
+            "dims": 3, "in_channels": 1, "out_channels": 3, "features": [4, 6, 8], "blocks": [1, 2, 1],
+            "strides": [[1, 1, 1], [1, 2, 2], [2, 2, 2]], "kernels": [[1, 3, 3], [3, 3, 3], [3, 3, 3]],
+            "decoder_blocks": [2, 1], "deep_supervision": True, "conv_bias": True, "norm": "instance", "slope": 0.01,
+            "dropout": 0.0, **parameters,
+        }  # fmt: skip
+        dims = parameters["dims"]
+        configuration = {3: "3d_fullres", 2: "2d"}[dims]
+        folder = results / "Dataset004_Organs" / f"nnUNetTrainer__nnUNetPlans__{configuration}"
+        folder.mkdir(parents=True)
+        plans = {
+            "dataset_name": "Dataset004_Organs", "plans_name": "nnUNetPlans", "image_reader_writer": "SimpleITKIO",
+            "original_median_spacing_after_transp": [2.5, 1.1, 0.8], "transpose_forward": [0, 1, 2],
+            "transpose_backward": [0, 1, 2], "label_manager": "LabelManager",
+            "foreground_intensity_properties_per_channel": {
+                "0": {"mean": 110.0, "std": 40.0, "percentile_00_5": 20.0, "percentile_99_5": 300.0}
+            },
+            "configurations": {
+                configuration: {
+                    "preprocessor_name": "DefaultPreprocessor", "batch_size": 2, "patch_size": [8, 12, 16][3 - dims :],
+                    "spacing": [2.5, 1.1, 0.8][3 - dims :], "normalization_schemes": ["ZScoreNormalization"],
+                    "use_mask_for_norm": [True], **NNUNET_RESAMPLING,
+                    "architecture": plans_from_parameters(architecture, parameters),
+                }
+            },
+        }  # fmt: skip
+        dataset = {
+            "channel_names": {"0": "MR"}, "labels": {"background": 0, "liver": 1, "cyst": 2}, "numTraining": 7,
+            "file_ending": ".nii.gz",
+        }  # fmt: skip
+        for name, content in (("plans", plans), ("dataset", dataset)):
+            (folder / f"{name}.json").write_text(json.dumps(content))
+        for fold in range(folds):
+            torch.manual_seed(fold)
+            state = build_network(architecture, parameters).state_dict()
+            checkpoint = {
+                "network_weights": to_nnunet(state, architecture, parameters),
+                "optimizer_state": {"state": {0: {"momentum_buffer": torch.ones(3)}}, "param_groups": [{"lr": 0.01}]},
+                "grad_scaler_state": None, "logging": {"mean_fg_dice": [np.float64(0.5), np.float32(0.6)]},
+                "_best_ema": np.float64(0.7), "current_epoch": epochs, "trainer_name": "nnUNetTrainer",
+                "init_args": {
+                    "plans": plans, "configuration": configuration, "fold": fold, "dataset_json": dataset,
+                    "device": torch.device("cpu"),
+                },
+                "inference_allowed_mirroring_axes": tuple(range(dims)),
+            }  # fmt: skip
+            (folder / f"fold_{fold}").mkdir()
+            torch.save(checkpoint, folder / f"fold_{fold}" / "checkpoint_final.pth")
+        return folder
 
     return write

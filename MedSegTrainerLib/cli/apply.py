@@ -15,7 +15,9 @@ from MedSegTrainerLib.config.result_formats import format_names
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.job import JobFolder
 
-TrainedModel = Annotated[Path, typer.Argument(help="A model folder, its zip, or the job that trained it.")]
+TrainedModel = Annotated[
+    Path, typer.Argument(help="A model folder, also of nnU-Net, its zip, or the job that trained it.")
+]
 Images = Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Images, or folders of images.")]
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for the label maps.")]
 MoreModels = Annotated[

@@ -30,6 +30,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate,
     "compare": evaluate.compare,
     "card": models.card,
+    "import": models.import_model,
     "export": models.export,
     "to-dicom": dicom.to_dicom,
     "workflow": train.workflow,

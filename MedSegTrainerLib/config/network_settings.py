@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED, Architecture
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED, Architecture, is_planned
 from MedSegTrainerLib.config.settings import Auto, NetworkConfig, TrainConfig
 
 COMMON = (  # settings that every network has
@@ -46,7 +46,7 @@ def chosen_settings(config: NetworkConfig) -> dict[str, Any]:
 
 def network_settings(architecture: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a network was built with, from its parameters, for people to read."""
-    settings = {"base_channels": parameters["features"][0]} if architecture == PLANNED else {}
+    settings = {"base_channels": parameters["features"][0]} if is_planned(architecture) else {}
     settings |= {name: parameters[name] for name in ARCHITECTURES[architecture].settings if name in parameters}
     return settings
 

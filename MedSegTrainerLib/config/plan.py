@@ -9,13 +9,18 @@ from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.config.settings import DataConfig, LossConfig
 
 AXES = {"z": "zyx", "y": "yzx", "x": "xzy"}  # of an array whose slices lie one after the other along an axis
-MethodName = Literal["none", "zscore", "minmax", "percentile", "ct"]
+MethodName = Literal["none", "zscore", "minmax", "percentile", "ct", "sigmoid"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Normalization:
     """``ct`` clips to [low, high] and subtracts ``mean`` and divides by ``std`` of the training foreground;
-    the other methods take their numbers from each volume."""
+    ``sigmoid`` scales [low, high] to [-1, 1] and bends all to 0 to 1 by 1 / (1 + exp(-x)), as MONAI's Auto3DSeg does;
+    the other methods take their numbers from each volume.
+
+    masked: mean and deviation of ``zscore`` are of the voxels that are not 0 in every channel, with what these
+    enclose, and the others stay 0 (nnU-Net's ``use_mask_for_norm``).
+    """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
@@ -24,6 +29,42 @@ class Normalization:
     high: float = 0.0
     mean: float = 0.0
     std: float = 1.0
+    masked: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resampling:
+    """How values come onto another grid: splines of ``order``, or where one axis is much coarser than the others in its
+    planes only, and along it with ``order_z``.
+
+    separate_z: ``auto`` where voxels of either grid are more than 3 times as long as wide, as nnU-Net does it.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    order: int
+    order_z: int
+    separate_z: Literal["auto", "always", "never"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """What comes before and after the network where a model of another program says so.
+
+    orientation: towards which sides x, y and z of the array grow, e.g. ``RAS``; None: as the file has it. transpose:
+    the axes of the array (z, y, x) in the order in which the network sees them. crop_to_nonzero: the box around voxels
+    that are not 0 in every channel is all that it sees. Intensities are normalised before ``image`` brings them onto
+    the network's grid; ``logits`` brings its results back. These are averaged over windows, mirrorings and models of
+    equal plans before they become probabilities, and windows lie, fade and are filled up as in nnU-Net.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    image: Resampling
+    logits: Resampling
+    transpose: tuple[int, int, int] = (0, 1, 2)
+    orientation: str | None = None
+    crop_to_nonzero: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +83,7 @@ class LabelCode:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Spatial values are (z, y, x), or in the order of ``axes`` where ``slice_axis`` is not z; spacing in mm.
+    """Spatial values are (z, y, x), or in the order of ``axes`` where that is another; spacing in mm.
 
     ``reasons`` maps the name of a choice to why it was made.
     In 2D ``patch_size[0]`` is 1. ``divisor``: what each axis of a window must be a multiple of. ``image_size``:
@@ -54,6 +95,7 @@ class Plan:
     ``sides``: names of axes to what a mirror image along them would do to classes that have a side.
     ``overlapping``: a voxel may have several classes, so each has a sigmoid of its own instead of one softmax of all.
     ``label_codes``: of prepared labels, what the numbers len(classes) + 1, len(classes) + 2, ... mean.
+    ``preparation``: None where axes are the patient's and everything is as this program plans it.
     """
 
     dims: int
@@ -93,11 +135,15 @@ class Plan:
     overlapping: bool = False
     label_codes: tuple[LabelCode, ...] = ()
     foreground_oversampling: float = 0.33
+    preparation: Preparation | None = None
 
     @property
     def axes(self) -> str:
-        """The axes of arrays and of every spatial value: 'zyx', or another one first where slices lie along it."""
-        return AXES[self.slice_axis]
+        """The axes of arrays and of every spatial value: 'zyx', or another one first where slices lie along it.
+
+        With a preparation they are axes of the file, or of its ``orientation``.
+        """
+        return axis_order(self.slice_axis, self.preparation)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -125,4 +171,19 @@ class Plan:
         return tuple(name for index, name in enumerate(self.class_names, start=1) if index in indices)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """What ``parse_plan`` reads. Without a preparation the same as earlier versions wrote, which names of prepared
+        cases and checksums of models follow from."""
+        values = asdict(self)
+        if self.preparation is None:
+            del values["preparation"]
+        for channel in values["normalization"]:
+            if not channel["masked"]:
+                del channel["masked"]
+        return values
+
+
+def axis_order(slice_axis: str, preparation: Preparation | None) -> str:
+    """``Plan.axes``, of its two parts."""
+    if preparation is not None:
+        return "".join("zyx"[axis] for axis in preparation.transpose)
+    return AXES[slice_axis]

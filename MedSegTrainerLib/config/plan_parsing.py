@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, NNUNET, is_planned
 from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import LossConfig
@@ -24,10 +24,12 @@ from MedSegTrainerLib.files.json_input import read_json_file
 SPACING = 1e-3, 1e3  # mm
 LABEL_VALUES = -(2**31), 2**31 - 1
 LARGEST_NUMBER = 1e12
+ORDERS = range(6)  # of splines
 MOST_EDGE, MOST_VOXELS = 2**15, 2**27  # along an axis of a patch, and in all of it
 # what building a network costs beside its weights, which are compared with their file: modules, and tables of places
 LARGEST = {
     "blocks": 1000,
+    "decoder_blocks": 1000,
     "num_layers": 1000,
     "aspp_rates": 100,
     "window_size": 16,
@@ -58,7 +60,7 @@ def parse_plan(values: dict[str, Any]) -> Plan:
 
 def refuse_wrong_plan(plan: Plan) -> None:
     """Raises ModelError with everything that is wrong with a plan."""
-    checks = (_numbers, _grid, _channels, _classes, _label_codes, _network)
+    checks = (_numbers, _grid, _preparation, _channels, _classes, _label_codes, _network)
     problems = [problem for check in checks for problem in check(plan)]
     if problems:
         raise _wrong(problems)
@@ -119,11 +121,37 @@ def _grid(plan: Plan) -> Iterator[str]:
         yield f"flip_axes = {list(plan.flip_axes)}: must be of 0, 1 and 2, each once."
 
 
+def _preparation(plan: Plan) -> Iterator[str]:
+    preparation = plan.preparation
+    masked = any(channel.masked for channel in plan.normalization)
+    if preparation is None:
+        if masked:
+            yield "normalization: what is masked needs a preparation."
+        return
+    if sorted(preparation.transpose) != [0, 1, 2]:
+        yield f"preparation.transpose = {list(preparation.transpose)}: must be 0, 1 and 2 in some order."
+    for name in ("image", "logits"):
+        resampling = getattr(preparation, name)
+        if not (resampling.order in ORDERS and resampling.order_z in ORDERS):
+            yield f"preparation.{name}: orders {resampling.order} and {resampling.order_z} must be 0 to {ORDERS[-1]}."
+    if preparation.orientation is not None and not is_orientation(preparation.orientation):
+        yield f"preparation.orientation = {_short(preparation.orientation)}: must be three letters such as RAS."
+    if plan.slice_axis != "z" or plan.image_size is not None:
+        yield "preparation: cannot be together with an image_size or another slice_axis than z."
+
+
+def is_orientation(code: str) -> bool:
+    """Whether each letter names another axis of the patient, such as ``LPS``."""
+    return len(code) == 3 and all(len(set(code) & set(axis)) == 1 for axis in ("LR", "PA", "SI"))
+
+
 def _channels(plan: Plan) -> Iterator[str]:
     if not plan.normalization or len(plan.channel_names) != len(plan.normalization):
         counts = f"{len(plan.normalization)} and {len(plan.channel_names)}"
         yield f"normalization and channel_names: must have one entry a channel, and have {counts}."
     for entry in plan.normalization:
+        if entry.masked and entry.method != "zscore":
+            yield f"normalization: {entry.method} takes no numbers of a part of the volume, so it cannot be masked."
         if entry.low > entry.high or entry.std < 0:
             yield f"normalization: low {entry.low:g} to high {entry.high:g} with deviation {entry.std:g} is no range."
     yield from (f"channel_names: {name!r} is no name." for name in plan.channel_names if not _is_plain(name))
@@ -180,8 +208,11 @@ def _network(plan: Plan) -> Iterator[str]:
     for name, value in expected.items():
         if plan.network.get(name, value) != value:
             yield f"network.{name} = {plan.network[name]}: the rest of the plan says {value}."
-    if plan.architecture == PLANNED:
-        yield from _levels(plan)
+    if is_planned(plan.architecture):
+        wrong = [*_levels(plan)]
+        yield from wrong
+        if plan.architecture in NNUNET and not wrong:
+            yield from _nnunet_levels(plan.network)
 
 
 def _parameters(network: Mapping[str, Any]) -> Iterator[str]:
@@ -193,18 +224,18 @@ def _parameters(network: Mapping[str, Any]) -> Iterator[str]:
             yield f"network.{name}: {len(leaves)} entries are too many."
         elif not all(isinstance(leaf, (int, float, str)) for leaf in leaves):
             yield f"network.{name} = {_short(value)}: must be numbers or words."
-        elif name == "deep_supervision" and not isinstance(value, bool):
+        elif name in ("deep_supervision", "conv_bias") and not isinstance(value, bool):
             yield f"network.{name} = {_short(value)}: must be true or false."
         elif any(not isinstance(leaf, str) and not 0 <= leaf <= limit for leaf in leaves):
             yield f"network.{name} = {_short(value)}: must be 0 to {limit:g}."
 
 
 def _levels(plan: Plan) -> Iterator[str]:
-    """What the parameters of the planned U-Net must be to one another."""
+    """What the parameters of a U-Net that is planned around its patch must be to one another."""
     parts = {name: plan.network.get(name) for name in ("features", "strides", "kernels", "blocks")}
     lengths = {len(part) if isinstance(part, list) else 0 for part in parts.values()}
     if len(lengths) > 1 or 0 in lengths:
-        yield f"network: a {PLANNED} needs features, strides, kernels and blocks, with one entry a level each."
+        yield f"network: {plan.architecture} needs features, strides, kernels and blocks, with one entry a level each."
         return
     for name in ("strides", "kernels"):
         if not all(_is_axes(entry, plan.dims) for entry in parts[name] or ()):
@@ -215,6 +246,19 @@ def _levels(plan: Plan) -> Iterator[str]:
     steps = [math.prod(axis) for axis in zip(*(parts["strides"] or ()), strict=True)]
     if any(edge % step for edge, step in zip(plan.patch_size[3 - plan.dims :], steps, strict=True)):
         yield f"network.strides = {parts['strides']}: the patch, {list(plan.patch_size)}, is no multiple of them."
+
+
+def _nnunet_levels(network: Mapping[str, Any]) -> Iterator[str]:
+    """The same for what nnU-Net's networks have beside."""
+    levels, decoder = len(network["features"]), network.get("decoder_blocks")
+    if levels < 2 or not isinstance(decoder, list) or len(decoder) != levels - 1:
+        yield f"network.decoder_blocks = {_short(decoder)}: must be one a level but the last, of {levels} (2 at least)."
+        return
+    for name in ("features", "blocks", "decoder_blocks"):
+        if not all(type(count) is int and count >= 1 for count in network[name]):
+            yield f"network.{name} = {_short(network[name])}: must be whole numbers from 1 on."
+    if max(network["strides"][0]) > 1:
+        yield f"network.strides = {network['strides']}: the first level must keep the resolution."
 
 
 def _is_axes(entry: Any, dims: int) -> bool:
@@ -264,7 +308,7 @@ def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
         "sides": {},
     }
     added |= {"slice_axis": "z", "overlapping": False, "label_codes": [], "foreground_oversampling": 0.33}
-    values = {**added, **values}
+    values = {**added, "preparation": None, **values}
     network = values.get("network")
     if "divisor" in values or not isinstance(network, dict) or "strides" not in network:
         return values

@@ -90,8 +90,15 @@ def sources_of(pair: Pair, classes: Sequence[LabelClass], ignored: int | None, *
     numbers = {item.name: item.value for item in classes}
     given = pair.labels or LabelSource(path=pair.reference)
     own = ignored if given.ignored_value is None else given.ignored_value
-    reference = replace(given, path=pair.reference, numbers=numbers, overlapping=overlapping, ignored_value=own)
-    return LabelSource(path=pair.prediction, numbers=numbers, overlapping=overlapping), reference
+    image = given.image or pair.image
+    reference = replace(
+        given, path=pair.reference, numbers=numbers, overlapping=overlapping, ignored_value=own,
+        image=image or pair.prediction,
+    )  # fmt: skip
+    prediction = LabelSource(
+        path=pair.prediction, numbers=numbers, overlapping=overlapping, image=image or pair.reference
+    )
+    return prediction, reference
 
 
 def unlabelled_value(pair: Pair, ignored: int | None, *, overlapping: bool) -> int | None:

@@ -1,4 +1,4 @@
-"""A trained network as a file for other programs: TorchScript, ``torch.export``, ONNX, or a MONAI bundle.
+"""A trained network for other programs: TorchScript, ``torch.export``, ONNX, a MONAI bundle, or nnU-Net's folder.
 
 What is exported maps (B, channels, z, y, x) float32 images, as ``data.samples.preprocess`` makes them, to logits
 (B, classes, z, y, x); of a 2D network (B, channels, y, x) to (B, classes, y, x). The first class is background and the
@@ -34,7 +34,7 @@ from MedSegTrainerLib.export.tracing import (
     traced,
 )
 from MedSegTrainerLib.inference.ensemble import grouped
-from MedSegTrainerLib.model.description import read_description
+from MedSegTrainerLib.model.any_description import read_description
 from MedSegTrainerLib.model.package import load_members
 
 INPUT, OUTPUT = "image", "logits"
@@ -42,7 +42,7 @@ NO_ONNX = "ONNX files need the packages onnx, onnxscript and onnxruntime: pip in
 
 
 def export(model: Path, output: Path, form: str) -> Exported:
-    """Writes a model or ensemble in one of ``FORMATS`` to a new file (of a MONAI bundle: folder).
+    """Writes a model or ensemble in one of ``FORMATS`` to a new file (of a MONAI bundle and nnU-Net: folder).
 
     Raises UsageError for an unknown format, a file that is there, or a package of Python that is missing, and
     ModelError where the network cannot be exported, the result does not agree with it, or the members of an ensemble
@@ -126,11 +126,18 @@ def _bundle(members: Members, output: Path) -> Exported:
     return write_bundle(members, output)
 
 
+def _nnunet(members: Members, output: Path) -> Exported:
+    from MedSegTrainerLib.export.nnunet_model import write_nnunet
+
+    return write_nnunet(members, output)
+
+
 FORMATS: dict[str, Callable[[Members, Path], Exported]] = {
     "torchscript": _torchscript,
     "torch-export": _torch_export,
     "onnx": _onnx,
     "monai-bundle": _bundle,
+    "nnunet": _nnunet,
 }
 
 

@@ -44,10 +44,13 @@ def write_bundle(members: Sequence[ModelPackage], output: Path) -> Exported:
     """Writes the bundle of a model, or of an ensemble whose members see the same images, into a new folder, whole or
     not at all.
 
-    Raises ModelError for networks on neighbouring slices or on 2D images that are resized, for which MONAI has no
-    transforms, and where the exported network does not agree with the original.
+    Raises ModelError for networks on neighbouring slices, on 2D images that are resized or on what nnU-Net's splines
+    make of images, for which MONAI has no transforms, and where the exported network does not agree with the original.
     """
     plan = members[0].plan
+    if plan.preparation is not None:
+        instead = "--format onnx or torchscript, or of a model with nnU-Net's network: --format nnunet"
+        raise ModelError(f"MONAI bundles cannot prepare images as nnU-Net does. Export the network alone: {instead}.")
     if plan.neighbour_slices or plan.image_size is not None:
         what = "neighbouring slices as channels" if plan.neighbour_slices else "2D images that are resized to be seen"
         raise ModelError(f"MONAI bundles know no {what}. Export the network alone: --format onnx or torchscript.")

@@ -27,11 +27,13 @@ class Exported:
     """A file (or folder) that was written, and the largest difference of a logit from the original.
 
     is_dynamic: whether it takes images of any size that is a multiple of the plan's divisor, else of the patch alone.
+    usage: how it is used, where that is another program that prepares images itself.
     """
 
     path: Path
     difference: float
     is_dynamic: bool
+    usage: str = ""
 
 
 class Logits(nn.Module):

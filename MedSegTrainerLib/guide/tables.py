@@ -1,7 +1,8 @@
 """The training guide's selection tables as data, and each choice with the row it comes from.
 
 A network that is chosen by name gets what the guide says, as it stands. The planned U-Net has settings of its own,
-measured to be better where training is short; its reasons name the row that they depart from.
+measured to be better where training is short, and nnU-Net's networks take them too; the reasons name the row that
+they depart from.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED, Family
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED, Family, is_planned
 
 FAMILY_NAMES = {
     "unet": "U-Net, V-Net, SegResNet",
@@ -94,7 +95,7 @@ def choose_loss(
     and 0.84 against 0.84 and 0.83 after 810.
     """
     row, imbalance = loss_row(shares, smallest_voxels, dims)
-    if architecture != PLANNED or row not in PLANNED_LOSS_WHY:
+    if not is_planned(architecture) or row not in PLANNED_LOSS_WHY:
         return LOSS_ROWS[row], f"guide, '{row}': {imbalance}"
     general = "general medical imaging"
     return LOSS_ROWS[general], f"guide, '{general}', in spite of '{row}' ({imbalance}): {PLANNED_LOSS_WHY[row]}"
@@ -105,7 +106,7 @@ def choose_optimizer(architecture: str, cases: int) -> tuple[str, str]:
     family = family_of(architecture)
     kind, _ = OPTIMIZER_ROWS[family]
     row = f"'{FAMILY_NAMES[family]}: {kind}'"
-    if architecture == PLANNED:
+    if is_planned(architecture):
         return "AdamW", f"guide, {row}; with decoupled weight decay (AdamW) it generalises better"
     if kind == "Adam" and cases > LARGE_DATASET:
         return "AdamW", f"guide, 'large dataset (>{LARGE_DATASET} cases): SGD or AdamW': {cases} cases"
@@ -116,7 +117,7 @@ def choose_rate(architecture: str, kind: str) -> tuple[float, str]:
     """``learning_rate`` for a network and its optimizer."""
     family = family_of(architecture)
     row_kind, row_rate = OPTIMIZER_ROWS[family]
-    if architecture == PLANNED:
+    if is_planned(architecture):
         if kind == "SGD":
             return PLANNED_RATE[kind], "guide, 'SGD: 1e-2 (typical)'"
         return PLANNED_RATE[kind], (
@@ -135,9 +136,10 @@ def choose_decay(architecture: str, kind: str, cases: int, parameters: int) -> t
     """
     low, high = WEIGHT_DECAY[kind]
     span = f"guide, '{kind}: {low:g} to {high:g}'"
-    if architecture == PLANNED:
+    if is_planned(architecture):
         if PLANNED_DECAY[kind] > high:
-            return PLANNED_DECAY[kind], f"AdamW's own default, as in all measurements of this network; {span}"
+            network = "this network" if architecture == PLANNED else PLANNED
+            return PLANNED_DECAY[kind], f"AdamW's own default, as in all measurements of {network}; {span}"
         return PLANNED_DECAY[kind], span
     if cases < SMALL_DATASET:
         return high, f"{span}, more for smaller data sets: {cases} cases"
@@ -153,9 +155,9 @@ def choose_schedule(architecture: str, kind: str, *, averaged: bool = True) -> t
     minutes, 0.886 and 0.883; ``phantom``, 3 minutes, 0.878 and 0.875; membranes (2D), 3 minutes, 0.945 and 0.943.
     """
     family = family_of(architecture)
-    if architecture == PLANNED and averaged and kind != "SGD":
+    if is_planned(architecture) and averaged and kind != "SGD":
         return "constant", "averaging the weights settles them as a falling rate would, and the rate keeps its speed"
-    if architecture == PLANNED:
+    if is_planned(architecture):
         return ("polynomial" if kind == "SGD" else "cosine"), "falls to nearly zero at the end of the training"
     if kind == "SGD":
         return "polynomial", "guide, 'DeepLabV3+: polynomial decay'; SGD needs a schedule"
@@ -167,7 +169,7 @@ def choose_schedule(architecture: str, kind: str, *, averaged: bool = True) -> t
 def choose_clip(architecture: str) -> tuple[float, str]:
     """``gradient_clip``, a limit of the norm."""
     family = family_of(architecture)
-    if architecture == PLANNED:
+    if is_planned(architecture):
         return PLANNED_CLIP, "only what explodes; guide, 'CNN models: 5.0 (if needed)' would hold back a high rate"
     row = "Transformer models: 1.0" if family == "transformer" else "CNN models: 5.0 (if needed)"
     return CLIP[family], f"guide, '{row}'"
@@ -198,7 +200,7 @@ def choose_epochs(architecture: str, cases: int) -> tuple[int, str]:
 
 def choose_warmup(architecture: str, epochs: int) -> tuple[float, str]:
     """``warmup_epochs`` of a training of so many epochs."""
-    if architecture == PLANNED:
+    if is_planned(architecture):
         share, most, origin = (
             PLANNED_WARMUP_SHARE,
             PLANNED_MOST_WARMUP,

@@ -63,10 +63,14 @@ class Geometry:
     def resized(self, spacing: tuple[float, float, float]) -> Geometry:
         """The same box sampled with another spacing (x, y, z); the voxel borders of the box coincide."""
         size = tuple(max(1, round(n * old / new)) for n, old, new in zip(self.size, self.spacing, spacing, strict=True))
+        return self.with_size((size[0], size[1], size[2]))
+
+    def with_size(self, size: tuple[int, int, int]) -> Geometry:
+        """The same box with another number of voxels (x, y, z)."""
         exact = np.array(self.size) * self.spacing / np.array(size)
         shift = self._rotation() @ ((exact - np.array(self.spacing)) / 2)
         return Geometry(
-            size=(size[0], size[1], size[2]),
+            size=size,
             spacing=_triple(exact),
             origin=_triple(np.array(self.origin) + shift),
             direction=self.direction,

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.findings import Finding
 from MedSegTrainerLib.imaging.class_bits import IGNORED, MOST_CLASSES, class_bit
-from MedSegTrainerLib.imaging.dicom_labels import lacks_grid
+from MedSegTrainerLib.imaging.dicom_labels import is_label_object, lacks_grid
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_components import component_name
 from MedSegTrainerLib.imaging.label_grid import Placed, place_on_grid
@@ -132,9 +132,11 @@ def _marked(labels: sitk.Image, source: LabelSource, own: Geometry) -> sitk.Imag
 
 
 def _grid_of_image(source: LabelSource) -> sitk.Image | None:
-    """The image, where the labels need its grid."""
-    needed = source.image is not None and not source.masks and lacks_grid(source.path)
-    return read_channels([source.image])[0] if needed and source.image else None
+    """The image, or other labels of it, where the labels need their grid."""
+    image = source.image
+    if image is None or source.masks or not lacks_grid(source.path) or lacks_grid(image):
+        return None
+    return as_volume(read_numbers(image)) if is_label_object(image) else read_channels([image])[0]
 
 
 def _read_all(source: LabelSource, image: sitk.Image | None = None) -> sitk.Image:

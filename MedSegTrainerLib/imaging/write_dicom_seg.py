@@ -23,7 +23,7 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from MedSegTrainerLib import __version__, atomic
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.errors import DataError
+from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.imaging.class_bits import has_class
 from MedSegTrainerLib.imaging.dicom_dataset import without_warnings
 from MedSegTrainerLib.imaging.segment_codes import Code, segment_codes
@@ -35,6 +35,7 @@ SERIES_NUMBER = 300  # behind those of scanners, as 3D Slicer does it
 LONGEST_TEXT = 64  # LO of PS3.5, table 6.2-1
 MOST_SEGMENTS = 65535
 UTF_8 = "ISO_IR 192"
+SOURCE_LACKS = (ValueError, TypeError, KeyError, AttributeError)  # how highdicom says it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +69,17 @@ def write_dicom_seg(
     numbers = segment_numbers(classes, kind)
     array = sitk.GetArrayViewFromImage(labels)[list(source.slices)]
     pixels = _stacked(array, classes) if overlapping else _renumbered(array, classes, numbers)
+    segments = [_description(item, numbers[item.value], maker) for item in classes]
     try:
         with without_warnings():
-            segmentation = _segmentation(pixels, classes, numbers, source, maker, kind)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        series = source.instances[0].get("SeriesInstanceUID", "")
+            segmentation = _segmentation(pixels, segments, source, maker, kind)
+    except SOURCE_LACKS as error:
+        first = source.instances[0]
+        unknown = isinstance(error, KeyError)
+        reason = f"SOP Class UID (0008,0016) {first.get('SOPClassUID')} is no kind of image" if unknown else error
         raise DataError(
-            f"No DICOM segmentation of the series {series} can be made: {error}. Write another format, such as "
-            "seg.nrrd or nii.gz."
+            f"No DICOM segmentation of the series {first.get('SeriesInstanceUID')} can be made: {reason}. Write "
+            "another format, such as seg.nrrd or nii.gz."
         ) from None
     segmentation.ContentCreatorName = ""  # of type 2: must be there, and a program has none
     with without_warnings():
@@ -84,8 +88,7 @@ def write_dicom_seg(
 
 def _segmentation(
     pixels: np.ndarray,
-    classes: Sequence[LabelClass],
-    numbers: dict[int, int],
+    segments: Sequence[SegmentDescription],
     source: SourcePlanes,
     maker: Maker,
     kind: SegmentationType,
@@ -94,7 +97,7 @@ def _segmentation(
         source_images=source.instances,
         pixel_array=pixels,
         segmentation_type=kind,
-        segment_descriptions=[_description(item, numbers[item.value], maker) for item in classes],
+        segment_descriptions=segments,
         series_instance_uid=highdicom.UID(),
         series_number=SERIES_NUMBER,
         series_description=_text(f"Segmentation: {maker.name}"),
@@ -120,13 +123,14 @@ def refuse_unwritable(classes: Sequence[LabelClass], kind: SegmentationType, *, 
     bad = [item.name for item in classes if len(item.name) > LONGEST_TEXT or "\\" in item.name]
     if bad:
         raise DataError(
-            f"A segment's label in DICOM has at most {LONGEST_TEXT} letters and no backslash, and the class "
-            f"'{bad[0]}' is another. Write another format, such as seg.nrrd, or rename the class."
+            f"A segment's label in DICOM has at most {LONGEST_TEXT} letters and no backslash, and classes are called "
+            f"{some(bad)}. Write another format, such as seg.nrrd, or rename them."
         )
-    if max(segment_numbers(classes, kind).values()) > MOST_SEGMENTS:
+    beyond = [str(one) for one in segment_numbers(classes, kind).values() if not 1 <= one <= MOST_SEGMENTS]
+    if beyond:
         raise DataError(
-            f"A segment's number in DICOM is at most {MOST_SEGMENTS}, and the largest value of a class is "
-            f"{max(item.value for item in classes)}. Write BINARY (dicom-seg), which numbers them anew."
+            f"A segment's number in DICOM is 1 to {MOST_SEGMENTS}, and classes have the values {some(beyond)}. "
+            "Write BINARY (dicom-seg), which numbers them anew."
         )
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 from torch.nn import functional
 
 from MedSegTrainerLib.classes import LabelClass
+from MedSegTrainerLib.data.samples.arrangement import Arrangement
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.class_bits import class_bit
-from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.inference.ensemble import InputKey
 from MedSegTrainerLib.inference.probability_maps import MapSelection, Prediction, ProbabilitySpool
 from MedSegTrainerLib.inference.slice_sums import SliceSums
@@ -29,12 +27,10 @@ NO_NUMBERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """An image as the networks see it: float32 (channels, z, y, x) by ``preparation_key``; the grid it came on, and the
-    same grid with canonical axes, in the order of the plan."""
+    """An image as the networks see it: float32 (channels, z, y, x) by ``preparation_key``; and how it lies."""
 
     images: dict[InputKey, np.ndarray]
-    original: Geometry
-    canonical: Geometry
+    arrangement: Arrangement
 
 
 class Canvas:
@@ -52,7 +48,7 @@ class Canvas:
         values = [0, *(item.value for item in classes)]
         self.values = np.array(values, np.result_type(*map(np.min_scalar_type, values)))
         self.count, self.maps = len(values), maps
-        self.labels = np.zeros(prepared.canonical.size_zyx, self.values.dtype)
+        self.labels = np.zeros(prepared.arrangement.region.size_zyx, self.values.dtype)
         self.beside = _MapsBeside(prepared, len(classes), maps, with_variance=with_variance, spool=spool)
 
     def add(self, first: int, result: torch.Tensor) -> None:
@@ -87,7 +83,7 @@ class OverlappingCanvas:
         spool: Path | None,
     ) -> None:
         self.count, self.maps = len(classes), maps
-        self.labels = np.zeros(prepared.canonical.size_zyx, np.int32)
+        self.labels = np.zeros(prepared.arrangement.region.size_zyx, np.int32)
         self.beside = _MapsBeside(prepared, len(classes), maps, with_variance=with_variance, spool=spool)
 
     def add(self, first: int, result: torch.Tensor) -> None:
@@ -115,7 +111,7 @@ class _MapsBeside:
     def __init__(
         self, prepared: Prepared, classes: int, maps: MapSelection, *, with_variance: bool, spool: Path | None
     ) -> None:
-        self.prepared, shape = prepared, prepared.canonical.size_zyx
+        self.arrangement, shape = prepared.arrangement, prepared.arrangement.region.size_zyx
         self.entropy = np.zeros(shape, np.float16) if maps.uncertainty else None
         self.std = np.zeros(shape, np.float16) if with_variance else None
         self.slice_sums = SliceSums(classes, shape) if maps.slice_sums else None
@@ -136,21 +132,9 @@ class _MapsBeside:
             self.spool.write(first, p.cpu().numpy())
 
     def prediction(self, labels: np.ndarray) -> Prediction:
-        to_image = partial(_onto_original, prepared=self.prepared)
+        arrangement = self.arrangement
         return Prediction(
-            labels=to_image(labels), to_image=to_image, entropy=self.entropy, std=self.std, probabilities=self.spool,
-            slice_sums=self.slice_sums,
+            labels=arrangement.restored(labels), to_image=arrangement.restored, entropy=self.entropy, std=self.std,
+            probabilities=self.spool,
+            slice_sums=None if self.slice_sums is None else self.slice_sums.along_patient(arrangement),
         )  # fmt: skip
-
-
-def _onto_original(array: np.ndarray, *, prepared: Prepared) -> sitk.Image:
-    """Canonical axes back to those of the image, with its geometry to the last digit."""
-    original = prepared.original
-    turned = sitk.DICOMOrient(prepared.canonical.place(array), original.orientation())
-    if turned.GetSize() != original.size:
-        msg = f"The result has size {turned.GetSize()}, the image {original.size}"
-        raise AssertionError(msg)
-    turned.SetSpacing(original.spacing)
-    turned.SetOrigin(original.origin)
-    turned.SetDirection(original.direction)
-    return turned

@@ -1,9 +1,10 @@
 """Several predictions for the same windows, averaged: members of an ensemble, and transforms of test-time augmentation.
 
 The mean is that of the probabilities, given as its logarithm, which takes the place of logits; where classes overlap it
-is given as the logit of each. The standard deviation of a voxel is the root of the variances of the class probabilities
-over the members, added up over the classes: 0 where all agree, below 1 always. Classes that overlap are a pair of
-probabilities each, of being there and not, and their sum may be above 1 where many classes are unsure at once.
+is given as the logit of each. Plans of another program have the mean of the logits themselves. The standard deviation
+of a voxel is the root of the variances of the class probabilities over the members, added up over the classes: 0 where
+all agree, below 1 always. Classes that overlap are a pair of probabilities each, of being there and not, and their sum
+may be above 1 where many classes are unsure at once.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch.nn import functional
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.hardware.device import Precision
+from MedSegTrainerLib.inference.running_means import MeanLogits, MeanProbabilities
 from MedSegTrainerLib.inference.sliding_window import Network
 from MedSegTrainerLib.inference.tta import IDENTITY, Transform
 from MedSegTrainerLib.model.package import ModelPackage
@@ -41,43 +43,28 @@ def averaged(
     with_variance: bool,
     devices: Sequence[torch.device] = (),
     overlapping: bool = False,
+    of_logits: bool = False,
     watched: Sequence[Network] = (),
 ) -> Network:
     """All networks on all transforms of a window as one network.
 
     with_variance: adds the variance (the square of the standard deviation) as a last channel; a single prediction
     without it is passed on as it is: its logits. devices: of each network (``member_results``). overlapping: the
-    logits are those of sigmoids, not of one softmax. watched: the same networks, which somebody looks at while they see
-    the first transform (``Agreement.watch``).
+    logits are those of sigmoids, not of one softmax. of_logits: these are averaged, not the probabilities. watched: the
+    same networks, which somebody looks at while they see the first transform (``Agreement.watch``).
     """
     first = watched or networks
     if len(networks) * len(transforms) == 1 and not with_variance and transforms[0] == IDENTITY:
         return first[0]
-    count = len(networks) * len(transforms)
-    pairs = 2 if overlapping else 1  # p and 1 - p vary alike
+    kind = MeanLogits if of_logits else MeanProbabilities
 
     def average(windows: torch.Tensor) -> torch.Tensor:
-        mean: torch.Tensor | None = None
-        absent: torch.Tensor | None = None
-        squares: torch.Tensor | float = 0.0
+        mean = kind(with_variance=with_variance, overlapping=overlapping)
         for transform in transforms:
             seen = transform.apply(windows)
             for result in member_results(first if transform == transforms[0] else networks, seen, devices):
-                logits = transform.undo(result.float())
-                logs = functional.logsigmoid(logits) if overlapping else functional.log_softmax(logits, dim=1)
-                mean = logs if mean is None else torch.logaddexp(mean, logs)
-                if overlapping:
-                    others = functional.logsigmoid(-logits)
-                    absent = others if absent is None else torch.logaddexp(absent, others)
-                if with_variance:
-                    squares = squares + pairs * logs.exp().square_().sum(dim=1, keepdim=True)
-        assert mean is not None
-        mean = mean - math.log(count)
-        shown = mean if absent is None else mean - (absent - math.log(count))
-        if not with_variance:
-            return shown
-        variance = squares / count - pairs * mean.exp().square_().sum(dim=1, keepdim=True)
-        return torch.cat([shown, variance.clamp(min=0)], dim=1)
+                mean.add(transform.undo(result.float()))
+        return mean.result()
 
     return average
 
@@ -149,7 +136,7 @@ def window_key(plan: Plan) -> InputKey:
 
 def preparation_key(plan: Plan) -> InputKey:
     """What two plans have in common that make the same of an image (``data.preprocess.prepare_image``)."""
-    return plan.dims, plan.spacing, plan.image_size, plan.normalization, plan.slice_axis
+    return plan.dims, plan.spacing, plan.image_size, plan.normalization, plan.slice_axis, plan.preparation
 
 
 def _refuse_others(first: Plan, plan: Plan, number: int) -> None:
@@ -163,9 +150,22 @@ def _refuse_others(first: Plan, plan: Plan, number: int) -> None:
         ("classes", *([(c.value, c.name) for c in p.classes] for p in (first, plan))),
         ("numbers of channels", len(first.normalization), len(plan.normalization)),
         ("axes of slices", first.slice_axis, plan.slice_axis),
+        ("ways from the file to the network and back", _way(first), _way(plan)),
     ):
         if one != other:
             raise ModelError(
                 f"Models can be averaged where they have the same {what}, and model {number} has {other}, the first "
                 f"{one}. Apply them one by one."
             )
+
+
+def _way(plan: Plan) -> str:
+    """What all models that are averaged must do alike: which box of an image they see, and how results come back."""
+    way = plan.preparation
+    if way is None:
+        return "this program's own"
+    cropped = "cropped to what is not 0" if way.crop_to_nonzero else "not cropped"
+    return (
+        f"axes {way.orientation or 'of the file'} in the order {list(way.transpose)}, {cropped}, and logits by splines "
+        f"of order {way.logits.order} and {way.logits.order_z} ({way.logits.separate_z})"
+    )

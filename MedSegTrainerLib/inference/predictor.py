@@ -14,11 +14,13 @@ import torch
 
 from MedSegTrainerLib.config.network_settings import network_settings
 from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.data.samples.arrangement import arrangement_of
 from MedSegTrainerLib.data.samples.neighbour_slices import with_neighbours
-from MedSegTrainerLib.data.samples.preprocess import prepare_image
+from MedSegTrainerLib.data.samples.preprocess import network_spacing, prepare_image
 from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
-from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
+from MedSegTrainerLib.imaging.axis_resampling import LINEAR, AxisOrders, axis_orders
+from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.inference.agreement import Agreement, mean_agreement
 from MedSegTrainerLib.inference.canvas import Canvas, OverlappingCanvas, Prepared
 from MedSegTrainerLib.inference.ensemble import averaged, combine_groups, grouped, on_device, preparation_key
@@ -27,6 +29,7 @@ from MedSegTrainerLib.inference.probability_maps import NO_MAPS, MapSelection, P
 from MedSegTrainerLib.inference.slab_resampling import onto_grid, planes_at_once
 from MedSegTrainerLib.inference.sliding_window import predict_slabs
 from MedSegTrainerLib.inference.tta import IDENTITY, Transform
+from MedSegTrainerLib.inference.window_layout import layout_of
 from MedSegTrainerLib.model.package import ModelPackage
 
 PARTS = 1000  # of a volume, in which progress is counted where models cut different windows
@@ -76,11 +79,9 @@ class Predictor:
         """The part that needs no device; raises DataError for another number of channels than the model has."""
         self.refuse_other_channels(channels)
         plans = {preparation_key(plan): plan for plan in self.trained}
-        return Prepared(
-            images={key: prepare_image(channels, plan)[0] for key, plan in plans.items()},
-            original=Geometry.of(channels[0]),
-            canonical=Geometry.of(to_canonical(channels[0], self.plan.slice_axis)),
-        )
+        arrangement = arrangement_of(channels, self.plan)
+        images = {key: prepare_image(channels, plan, arrangement)[0] for key, plan in plans.items()}
+        return Prepared(images=images, arrangement=arrangement)
 
     def refuse_other_channels(self, channels: Sequence[sitk.Image]) -> None:
         """Raises DataError where an image has not as many channels as the model."""
@@ -149,7 +150,8 @@ class Predictor:
         with_agreement: bool,
     ) -> Prediction:
         with_variance = maps.uncertainty and self.result_count > 1
-        target, channels = prepared.canonical.size_zyx, self.plan.out_channels + with_variance
+        region = prepared.arrangement.region
+        target, channels = region.size_zyx, self.plan.out_channels + with_variance
         images = [prepared.images[preparation_key(plan)] for plan in self.trained]
         sources = [(image.shape[1], image.shape[2], image.shape[3]) for image in images]
         step = min(planes_at_once(channels, source, target) for source in sources)
@@ -162,7 +164,11 @@ class Predictor:
 
         chunks = [
             onto_grid(
-                self._slabs(index, image, with_variance, partial(count, index), looks[index]), source, target, step
+                self._slabs(index, image, with_variance, partial(count, index), looks[index]),
+                source,
+                target,
+                step,
+                _orders_back(self.trained[index], region),
             )
             for index, (image, source) in enumerate(zip(images, sources, strict=True))
         ]
@@ -196,6 +202,7 @@ class Predictor:
                 with_variance=with_variance,
                 devices=self.member_devices[index],
                 overlapping=plan.overlapping,
+                of_logits=plan.preparation is not None,
                 watched=[look.watch(network) for look, network in zip(looks, networks, strict=bool(looks))],
             ),
             channels=plan.out_channels + with_variance,
@@ -204,7 +211,15 @@ class Predictor:
             batch=plan.batch_size,
             on_window=on_window,
             keep_on=placement.sums_on,
+            layout=layout_of(plan),
         )
+
+
+def _orders_back(plan: Plan, region: Geometry) -> AxisOrders:
+    """Of the splines that bring results of a network onto the grid of the image."""
+    if plan.preparation is None:
+        return LINEAR
+    return axis_orders(plan.preparation.logits, network_spacing(region, plan), region.spacing_zyx)
 
 
 def windows_at_once(plan: Plan, device: torch.device) -> int:

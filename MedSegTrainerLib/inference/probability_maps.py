@@ -19,7 +19,6 @@ import SimpleITK as sitk
 from MedSegTrainerLib import atomic
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.imaging.write import write_volume
-from MedSegTrainerLib.inference.slice_sums import SliceSums
 
 FULL = np.iinfo(np.uint16).max  # a probability of 1 in a spool: steps of 0.000015
 ENTROPY, STD = "entropy", "spread"  # in the names of files
@@ -79,10 +78,10 @@ class ProbabilitySpool:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What a model predicts: ``labels`` on the grid of the image. Maps are (z, y, x) in canonical axes or None.
+    """What a model predicts: ``labels`` on the grid of the image. Maps are (z, y, x) in the axes of the plan or None.
 
     entropy: of the mean probabilities, 0 (sure) to 1 (all classes alike). std: over the members (``ensemble``).
-    to_image: an array in canonical axes as an image on the grid of the input. slice_sums: along canonical axes.
+    to_image: such an array as an image on the grid of the input. slice_sums: ``SliceSums.along_patient``.
     agreement: of looks at the image, by class (``agreement``), where it was asked for.
     """
 
@@ -91,7 +90,7 @@ class Prediction:
     entropy: np.ndarray | None = None
     std: np.ndarray | None = None
     probabilities: ProbabilitySpool | None = None
-    slice_sums: SliceSums | None = None
+    slice_sums: dict[str, np.ndarray] | None = None
     agreement: list[float | None] | None = None
 
 

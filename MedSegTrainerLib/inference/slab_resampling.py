@@ -2,7 +2,7 @@
 
 Both grids lie over the same box with parallel axes, so that linear interpolation is one step along z and one in the
 plane; beyond the centres of the border voxels these are repeated. It gives what ``geometry.resample`` gives for the
-whole volume, and needs memory for some planes only.
+whole volume, and needs memory for some planes only. Plans of another program may want other orders.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch.nn import functional
+
+from MedSegTrainerLib.imaging.axis_resampling import LINEAR, AxisOrders, axis_matrix
 
 Triple = tuple[int, int, int]
 Slabs = Iterator[tuple[int, torch.Tensor]]
@@ -25,16 +27,16 @@ def planes_at_once(channels: int, source: Triple, target: Triple) -> int:
     return int(min(target[0], max(1, LARGEST_CHUNK // (4 * channels * plane))))
 
 
-def onto_grid(slabs: Slabs, source: Triple, target: Triple, step: int) -> Slabs:
+def onto_grid(slabs: Slabs, source: Triple, target: Triple, step: int, orders: AxisOrders = LINEAR) -> Slabs:
     """Slabs (channels, planes, y, x) of a ``source`` grid as float32 chunks of ``step`` planes of the ``target`` grid.
 
     Slabs come from low z to high without gaps, and each is used before the next one is taken; chunks go the same way,
-    with the index of their first plane.
+    with the index of their first plane. Splines of an order above 1 need all planes at once, and memory for them.
     """
-    positions = ((np.arange(target[0]) + 0.5) * source[0] / target[0] - 0.5).clip(0, source[0] - 1)
-    low = np.floor(positions).astype(int)
-    high = np.minimum(low + 1, source[0] - 1)
-    share = torch.from_numpy((positions - low).astype(np.float32))
+    if max(orders.of) > 1:
+        yield from _by_splines(slabs, source, target, step, orders)
+        return
+    low, high, share = _neighbours(source[0], target[0], orders.of[0])
     kept: list[torch.Tensor] = []  # planes of earlier slabs that chunks still need, from ``kept_from`` on
     kept_from = done = 0
     for first, slab in slabs:
@@ -47,11 +49,24 @@ def onto_grid(slabs: Slabs, source: Triple, target: Triple, step: int) -> Slabs:
             weight = share[done:stop].to(chunk.device)[None, :, None, None]
             if bool(weight.any()):
                 chunk = torch.lerp(chunk, _picked(high[done:stop], slab, first, kept, kept_from), weight)
-            yield done, _in_plane(chunk, target)
+            yield done, _in_plane(chunk, target, orders)
             done = stop
         needed = int(low[done]) if done < target[0] else end
         kept = [_plane(i, slab, first, kept, kept_from).clone() for i in range(needed, end)]
         kept_from = needed
+
+
+def _neighbours(source: int, target: int, order: int) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
+    """Of each voxel of an axis the two of the source on its sides and the share of the second, which of order 0 are the
+    nearest one."""
+    positions = ((np.arange(target) + 0.5) * source / target - 0.5).clip(0, source - 1)
+    if order == 0:
+        positions = np.floor(positions + 0.5)
+    low = np.floor(positions).astype(int)
+    high = np.minimum(low + 1, source - 1)
+    if order == 0:
+        high = low
+    return low, high, torch.from_numpy((positions - low).astype(np.float32))
 
 
 def _picked(
@@ -65,7 +80,24 @@ def _plane(index: int, slab: torch.Tensor, first: int, kept: list[torch.Tensor],
     return slab[:, index - first] if index >= first else kept[index - kept_from]
 
 
-def _in_plane(planes: torch.Tensor, target: Triple) -> torch.Tensor:
+def _in_plane(planes: torch.Tensor, target: Triple, orders: AxisOrders) -> torch.Tensor:
+    for axis in (1, 2):
+        if orders.of[axis] == 0 and planes.shape[axis + 1] != target[axis]:
+            nearest = _neighbours(planes.shape[axis + 1], target[axis], 0)[0]
+            planes = planes.index_select(axis + 1, torch.from_numpy(nearest).to(planes.device))
     if tuple(planes.shape[2:]) == target[1:]:
         return planes
     return functional.interpolate(planes, size=target[1:], mode="bilinear", align_corners=False)
+
+
+def _by_splines(slabs: Slabs, source: Triple, target: Triple, step: int, orders: AxisOrders) -> Slabs:
+    """``onto_grid`` by matrices. Overshoots of splines stay: no class wins by them that would not have won before."""
+    whole = torch.cat([slab.float().clone() for _, slab in slabs], dim=1)
+    of_z, of_y, of_x = (
+        torch.from_numpy(axis_matrix(n, m, order)).to(whole.device)
+        for n, m, order in zip(source, target, orders.of, strict=True)
+    )
+    whole = whole.flatten(2)
+    for first in range(0, target[0], step):
+        planes = (of_z[first : first + step] @ whole).unflatten(2, source[1:])
+        yield first, of_y @ planes @ of_x.T

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
-from torch.nn import functional
 
-Triple = tuple[int, int, int]
+from MedSegTrainerLib.inference.window_layout import OWN, Triple, WindowLayout
+
 Network = Callable[[torch.Tensor], torch.Tensor]
 Values = tuple[float, ...]
 
-SIGMA = 1 / 8  # of the window; nnU-Net's and MONAI's value
 LARGEST_SUMS = 1 << 30  # bytes that the sums over windows take in 32 bits; beyond it they are kept in 16
 MANY_BATCHES = 4  # in a layer of windows, from which on a last batch that is not full costs little
 MOST_CACHED = 8  # values that empty windows have, whose results are kept
@@ -29,6 +27,7 @@ def predict_volume(
     batch: int,
     on_window: Callable[[int, int], None] = lambda done, total: None,
     keep_on: torch.device | None = None,
+    layout: WindowLayout = OWN,
 ) -> torch.Tensor:
     """Logits (classes, z, y, x) of an image (C, z, y, x), both float32.
 
@@ -45,6 +44,7 @@ def predict_volume(
         batch=batch,
         on_window=on_window,
         keep_on=keep_on,
+        layout=layout,
     )
     whole: torch.Tensor | None = None
     for first, slab in slabs:
@@ -67,6 +67,7 @@ def predict_slabs(
     batch: int,
     on_window: Callable[[int, int], None] = lambda done, total: None,
     keep_on: torch.device | None = None,
+    layout: WindowLayout = OWN,
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """What ``predict_volume`` gives, from low z to high in slabs: the first plane and (channels, planes, y, x).
 
@@ -76,40 +77,20 @@ def predict_slabs(
     alike: of those with the same value only the first goes through the network.
     """
     shape = (image.shape[1], image.shape[2], image.shape[3])
-    padded, offset = _pad_to(image, patch)
-    starts = window_starts(tuple(padded.shape[1:]), patch, overlap)
+    padded, offset = layout.pad(image, patch)
+    starts = layout.starts(tuple(padded.shape[1:]), patch, overlap)
     if len(starts) == 1:
         total = network(padded[None])[0].float()
         on_window(1, 1)
         yield 0, total[_place(offset, shape)]
         return
-    for first, slab in _rolling(padded, network, channels, patch, starts, batch, on_window, keep_on or image.device):
+    kept_on = keep_on or image.device
+    fade = layout.fade(patch, starts, kept_on)
+    for first, slab in _rolling(padded, network, channels, fade, starts, batch, on_window, kept_on):
         low, high = max(first, offset[0]), min(first + slab.shape[1], offset[0] + shape[0])
         if low < high:
             inside = _place((low - first, *offset[1:]), (high - low, *shape[1:]))
             yield low - offset[0], slab[inside]
-
-
-def window_starts(shape: Sequence[int], window: Triple, overlap: float) -> list[Triple]:
-    """First voxel of each window, evenly spread; every voxel is covered, neighbours overlap at least so much."""
-    axes = []
-    for length, size in zip(shape, window, strict=True):
-        count = 1 if length <= size else 1 + -(-(length - size) // max(1, int(size * (1 - overlap))))
-        axes.append([round(i * (length - size) / max(1, count - 1)) for i in range(count)])
-    return [(z, y, x) for z, y, x in itertools.product(*axes)]
-
-
-def gaussian_weights(window: Triple, starts: Sequence[Triple], device: torch.device) -> torch.Tensor:
-    """(z, y, x) weights, 1 at the centre and never 0; they fade along the axes on which windows overlap."""
-    weights = torch.ones(window, device=device)
-    for axis, length in enumerate(window):
-        if len({start[axis] for start in starts}) == 1:
-            continue
-        position = torch.arange(length, device=device) - (length - 1) / 2
-        shape = [1, 1, 1]
-        shape[axis] = length
-        weights = weights * torch.exp(-0.5 * (position / (length * SIGMA)) ** 2).view(shape)
-    return weights.clamp(min=1e-4)
 
 
 def only_value(window: torch.Tensor) -> Values | None:
@@ -125,20 +106,21 @@ def _rolling(
     image: torch.Tensor,
     network: Network,
     channels: int,
-    window: Triple,
+    fade: torch.Tensor,
     starts: list[Triple],
     batch: int,
     on_window: Callable[[int, int], None],
     keep_on: torch.device,
 ) -> Iterator[tuple[int, torch.Tensor]]:
-    """Slabs of the weighted means; ``starts`` rise along z, so that planes below the next window are finished."""
+    """Slabs of the means of windows with the weights ``fade`` (z, y, x); ``starts`` rise along z, so that planes below
+    the next window are finished."""
+    window = (fade.shape[0], fade.shape[1], fade.shape[2])
     values = {start: only_value(image[_place(start, window)]) for start in starts}  # before a GPU has other work
     parts = _in_parts(starts, values, batch)
     height = max(part[-1][0] + window[0] - part[0][0] for part in parts)
     shape = (channels, height, *image.shape[2:])
     dtype = torch.float32 if 4 * math.prod(shape) <= LARGEST_SUMS else torch.float16
     total, weight = torch.zeros(shape, dtype=dtype, device=keep_on), torch.zeros(shape[1:], device=keep_on)
-    fade = gaussian_weights(window, starts, keep_on)
     cache: dict[Values, torch.Tensor] = {}
     base = done = 0
     for part in parts:
@@ -214,16 +196,3 @@ def _move_down(sums: torch.Tensor, planes: int) -> None:
 def _place(start: Triple, size: Sequence[int]) -> tuple[slice, ...]:
     """Index of a region of (C, z, y, x)."""
     return (slice(None), *(slice(s, s + w) for s, w in zip(start, size, strict=True)))
-
-
-def _pad_to(image: torch.Tensor, window: Triple) -> tuple[torch.Tensor, Triple]:
-    """The image repeated at its borders until it is as large as a window, and where the original starts.
-
-    It lies as in training: the voxel ``n // 2`` of volume and window coincide.
-    """
-    before = [max(0, w // 2 - n // 2) if w > n else 0 for n, w in zip(image.shape[1:], window, strict=True)]
-    after = [max(0, w - n - b) for n, w, b in zip(image.shape[1:], window, before, strict=True)]
-    if any(before) or any(after):
-        pads = [pad for pair in zip(reversed(before), reversed(after), strict=True) for pad in pair]
-        image = functional.pad(image[None], pads, mode="replicate")[0]
-    return image, (before[0], before[1], before[2])

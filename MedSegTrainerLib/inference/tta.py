@@ -45,10 +45,13 @@ def choose_transforms(
     """What to average over, the image as it is first, and what the user should know of it.
 
     Every combination of the mirrorings, and each turn by itself. ``swaps`` says what a left-right mirror image does to
-    classes with a side: then neither mirrorings along x nor turns are used. With several plans all must allow it.
+    classes with a side: then neither mirrorings along x nor turns are used. With several plans all must allow it. Where
+    another program planned the training, what it mirrored is known from its plan alone.
     """
     if not config.tta:
         return (IDENTITY,), []
+    if plans[0].preparation is not None:
+        swaps = None
     trained = tuple(axis for axis in plans[0].flip_axes if all(axis in plan.flip_axes for plan in plans))
     sides = {
         **({"x": swaps} if swaps else {}),

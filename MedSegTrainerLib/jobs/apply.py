@@ -198,7 +198,8 @@ class _Work:
         self.predictor.refuse_other_channels(channels)
         channels, filled = with_padding_filled(task.item.files, channels)
         two_placements = _two_placements(task, Geometry.of(channels[0]))
-        warnings = [f"{task.item.name}: {text}" for text in (filled, *clipping_text(channels), two_placements) if text]
+        clipped = clipping_text(channels) if self.predictor.plan.preparation is None else []
+        warnings = [f"{task.item.name}: {text}" for text in (filled, *clipped, two_placements) if text]
         unlike = unlike_text(task.item.name, unlike_training(channels, self.predictor.plan, self.data))
         about = _About(
             warnings=[*warnings, *([unlike] if unlike else [])],

@@ -161,7 +161,7 @@ def explain(plan: Plan) -> dict[str, dict[str, Any]]:
         **({"ignore_label": plan.ignore_label} if "ignore_label" in plan.reasons else {}),
         **({"overlapping": plan.overlapping} if "overlapping" in plan.reasons else {}),
         **network_settings(plan.architecture, plan.network),
-        **({"slice_axis": plan.slice_axis} if "slice_axis" in plan.reasons else {}),
+        **({"slice_axis": plan.axes[0]} if "slice_axis" in plan.reasons else {}),
         **({"neighbour_slices": plan.neighbour_slices} if plan.neighbour_slices else {}),
         "spacing": [round(mm, 3) for mm in plan.spacing],
         **({"image_size": list(plan.image_size)} if plan.image_size else {}), "patch_size": list(plan.patch_size),

@@ -19,6 +19,7 @@ from MedSegTrainerLib.data.samples.cache import StoredCase
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.losses.segmentation_loss import shrunk
+from MedSegTrainerLib.model.any_description import written_file
 from MedSegTrainerLib.model.description import DESCRIPTION
 from MedSegTrainerLib.model.lineage import EarlierCases, earlier_cases, lineage_of
 from MedSegTrainerLib.model.origins import Origins
@@ -78,7 +79,7 @@ def read_start(config: TrainConfig, folder: JobFolder | None = None) -> StartFro
         package.training.setdefault("when", _day(path))
         if folder is not None:
             save_package(package, folder.start_model)
-    name, training, plan = _name(path), package.training, package.plan
+    name, training, plan = _name(path, package), package.training, package.plan
     try:
         dice, when = package.metrics.get("val_dice"), str(training["when"])
         lineage = lineage_of(training, dice, plan.class_names, name, when, package.curves)
@@ -226,7 +227,7 @@ def _one_model(path: Path) -> ModelPackage:
     members = load_members(path)
     if len(members) > 1:
         folds = path / "folds"
-        one = folds / "0" if folds.is_dir() else "JOB/folds/0"
+        one = folds / "0" if folds.is_dir() else "FOLDER/fold_0" if "imported" in members[0].training else "JOB/folds/0"
         raise ModelError(
             f"{path} is an ensemble of {len(members)} models, and a training begins as one. Take one fold of it, such "
             f"as {one}."
@@ -234,8 +235,11 @@ def _one_model(path: Path) -> ModelPackage:
     return members[0]
 
 
-def _name(path: Path) -> str:
-    """What people call a model: the name of its job, or of its file."""
+def _name(path: Path, package: ModelPackage) -> str:
+    """What people call a model: the name of its job, or of its file, or of what it was trained on elsewhere."""
+    imported = package.training.get("imported")
+    if isinstance(imported, dict):
+        return ", ".join(str(imported[key]) for key in ("dataset", "configuration") if imported.get(key)) or path.name
     job = path.parent if path.name == "model" else path
     return f"{job.parent.parent.name}, fold {job.name}" if job.parent.name == "folds" else job.name
 
@@ -247,7 +251,7 @@ def _margin(share: float) -> float:
 
 
 def _day(path: Path) -> str:
-    """When a model of an earlier version was written, YYYY-MM-DD."""
-    places = (path / "model" / DESCRIPTION, path / DESCRIPTION, path)
-    written = next(place for place in places if place.is_file()).stat().st_mtime
-    return time.strftime("%Y-%m-%d", time.localtime(written))
+    """When a model of an earlier version, or of another program, was written, YYYY-MM-DD."""
+    file = written_file(path)
+    assert file is not None, "it was read"
+    return time.strftime("%Y-%m-%d", time.localtime(file.stat().st_mtime))

@@ -156,7 +156,7 @@ class _Work:
             axis,
             sitk.GetArrayViewFromImage(labels),
             sitk.GetArrayViewFromImage(entropy),
-            prediction.slice_sums.along[plan.axes.index(axis.name)],
+            prediction.slice_sums[axis.name],
             [item.value for item in plan.classes],
             drawn.slices if drawn else (),
             unlike,

@@ -67,7 +67,10 @@ def _needs(plan: Plan, data: Mapping[str, Any]) -> list[str]:
 
 
 def _data(plan: Plan, training: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
-    lines = [f"{len(training.get('train_cases', []))} cases"]
+    imported = training.get("imported", {})
+    count = imported.get("cases", "an unknown number of") if imported else len(training.get("train_cases", []))
+    of_data = f" of {imported['dataset']}" if imported.get("dataset") else ""
+    lines = [f"{count} cases{of_data}"]
     if plan.partly_drawn:
         lines.append(f"not drawn in all of them: {', '.join(plan.partly_drawn)}")
     for key, what, unit in (("spacing_mm", "voxels", "mm"), ("size_voxels", "sizes", "voxels")):
@@ -85,7 +88,8 @@ def _quality(plan: Plan, training: Mapping[str, Any], metrics: Mapping[str, Any]
     if not summary:
         dice = metrics.get("val_dice_per_class") or {}
         lines = [f"{name}: Dice {value:.3f}" for name, value in dice.items() if value is not None]
-        return lines or ["nobody measured it: all cases were trained on"]
+        unknown = "nobody measured it: all cases were trained on"
+        return lines or ["whoever made it does not say" if "imported" in training else unknown]
     where = str(metrics.get("measured_on", "test"))
     cases = metrics.get("test_cases" if where == "test" else "validation_cases", training.get("val_cases", []))
     population = MEASURED_ON.get(where, where)
@@ -112,10 +116,27 @@ def _provenance(plan: Plan, training: Mapping[str, Any], members: int, made_by: 
     lines = [f"{plan.architecture}, {plan.dims}D, {', '.join(options).replace('_', ' ')}"]
     if members > 1:
         lines[0] = f"an ensemble of {members} models: {lines[0]}"
-    lines.append(f"patches of {' x '.join(map(str, plan.patch_size))} voxels, {plan.loss.loss_type} loss")
+    patches = f"patches of {' x '.join(map(str, plan.patch_size))} voxels"
+    if "imported" in training:
+        about = training["imported"]
+        told = [_imported(about), *([str(about["differences"])] if "differences" in about else [])]
+        return [*lines, patches, *told, *([f"read by {made_by}"] if made_by else [])]
+    lines.append(f"{patches}, {plan.loss.loss_type} loss")
     lines.append(f"{plan.optimizer_type}, learning rate {plan.learning_rate:g}, {plan.lr_schedule}")
     if is_unchanged(training):
         lines.append(f"{UNCHANGED[0].lower()}{UNCHANGED[1:]}")
     elif "epoch" in training:
         lines.append(f"best after {training['epoch']} epochs, {training.get('steps')} steps")
     return [*lines, *([f"with {made_by}"] if made_by else [])]
+
+
+def _imported(about: Mapping[str, Any]) -> str:
+    """The program that trained a model, and in its words how."""
+    named = [
+        str(about[key]).replace("fold_", "fold ")
+        for key in ("trainer", "plans", "configuration", "fold")
+        if key in about
+    ]
+    count = about.get("epochs")
+    epochs = [] if count is None else ["1 epoch" if count == 1 else f"{count} epochs"]
+    return ", ".join([f"by {about['from']}", *named, *epochs])

@@ -19,7 +19,7 @@ from MedSegTrainerLib.imaging.geometry import Geometry
 SCHEMA_VERSION = 1
 VOLUME_SAMPLES = 20_000
 SPACING_FACTOR, EXTENT_FACTOR = 1.5, 1.5  # beyond the smallest and largest of the training: augmentation reaches less
-FIXED_SCALES = ("ct", "none")  # other normalisations forgive a new scale
+FIXED_SCALES = ("ct", "sigmoid", "none")  # other normalisations forgive a new scale
 INTENSITY_SLACK, SCALED_SLACK = 0.25, 1.0  # of the training's range
 NARROW, SCALED_NARROW = 4.0, 20.0  # times less than the narrowest of the training
 FLAT = 0.01  # deviation within the range that a CT model looks at, as a share of it: a body has more

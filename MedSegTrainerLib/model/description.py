@@ -42,13 +42,16 @@ NOT_READ = (  # of a zip that is damaged or locked, whatever it is compressed wi
     OSError,
 )
 Opened = Callable[[str], AbstractContextManager[tuple[IO[bytes], int]]]
-Problem = Literal["gone", "untrained", "no_model", "zip_without_model", "no_zip", "unreachable", "damaged", "version"]
+Problem = Literal[
+    "gone", "untrained", "no_model", "zip_without_model", "no_zip", "unreachable", "damaged", "version", "foreign"
+]
 
 
 class DescriptionError(ModelError):
     """Why there is no model to read; ``problem`` names it for a program that says it in another language.
 
-    detail: the format version of the model where that is the problem, what the system said of a zip out of reach.
+    detail: the format version of the model where that is the problem, what the system said of a zip out of reach, why
+    a model of another program ("foreign") cannot be used.
     """
 
     def __init__(self, problem: Problem, message: str, detail: object = None) -> None:
@@ -57,16 +60,8 @@ class DescriptionError(ModelError):
         self.detail = detail
 
 
-def read_description(path: Path) -> dict[str, Any]:
-    """What ``model.json`` holds of a package in a folder, a zip or a job.
-
-    Raises DescriptionError, and OSError where a file in a folder cannot be read.
-    """
-    with open_package(path) as opened:
-        return parse_description(opened, path)
-
-
 def parse_description(opened: Opened, path: Path) -> dict[str, Any]:
+    """What ``model.json`` holds of an opened package; raises DescriptionError."""
     with opened(DESCRIPTION) as (stream, size):
         text = stream.read(size)
     try:

@@ -111,7 +111,8 @@ def lineage_lines(training: Mapping[str, Any]) -> list[str]:
         minutes = entry.get("minutes")
         figure += f", {minutes:.1f} min" if isinstance(minutes, (int, float)) else ""
         lines.append(f"{entry['name']}, of {entry['when']}: {', '.join(entry['classes'])}{figure}")
-        lines.append(f"trained on {len(trained)} cases{': ' if trained else ''}{_listed(trained)}")
+        listed = f"{len(trained)} cases{': ' if trained else ''}{_listed(trained)}"
+        lines.append(f"trained on {listed if entry['cases'] else 'cases that it does not name'}")
     return lines
 
 

@@ -20,6 +20,7 @@ from MedSegTrainerLib import __version__, atomic
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.plan_parsing import parse_plan
 from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.model.any_description import read_description
 from MedSegTrainerLib.model.card import card_page, card_text
 from MedSegTrainerLib.model.data_profile import combine, refuse_malformed
 from MedSegTrainerLib.model.description import (
@@ -32,9 +33,10 @@ from MedSegTrainerLib.model.description import (
     damaged,
     open_package,
     parse_description,
-    read_description,
 )
 from MedSegTrainerLib.model.likely_dice import joined_points, refuse_misfits
+from MedSegTrainerLib.model.nnunet_folder import find_nnunet
+from MedSegTrainerLib.model.nnunet_weights import load_folds
 from MedSegTrainerLib.model.postprocessing import from_json
 from MedSegTrainerLib.model.weights_file import load_weights
 from MedSegTrainerLib.networks import build_network
@@ -119,10 +121,14 @@ def load_package(path: Path) -> ModelPackage:
 
 
 def load_members(path: Path) -> list[ModelPackage]:
-    """The models of an ensemble, from its folder, its zip or its job; a single model is a list of one.
+    """The models of an ensemble, from its folder, its zip or its job, or the folds of an nnU-Net model; a single model
+    is a list of one.
 
     Raises ModelError.
     """
+    nnunet = find_nnunet(path)
+    if nnunet is not None:
+        return [ModelPackage(**vars(fold)) for fold in load_folds(nnunet)]
     with open_package(path) as opened:
         document = parse_description(opened, path)
         entries = document.get("members") or [{**document, "weights": WEIGHTS}]

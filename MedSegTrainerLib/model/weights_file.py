@@ -43,9 +43,9 @@ def load_weights(stream: IO[bytes], size: int, shapes: Mapping[str, Shape]) -> d
         weights = safetensors.torch.load(head + text + stream.read(size - LENGTH_BYTES - length))
     except (SafetensorError, KeyError, ValueError) as error:
         raise ModelError(str(error)) from None
-    wrong = [name for name, value in weights.items() if not _is_sane(name, value)]
+    wrong = [name for name, value in weights.items() if not is_sane(name, value)]
     if wrong:
-        raise ModelError(f"weights that are NaN, infinite or beyond {LARGEST_WEIGHT:g}: {_some(wrong)}")
+        raise ModelError(f"weights that are NaN, infinite or beyond {LARGEST_WEIGHT:g}: {named(wrong)}")
     return weights
 
 
@@ -55,9 +55,9 @@ def _differences(header: Any, shapes: Mapping[str, Shape], held: int) -> Iterato
     )
     missing, extra = sorted(shapes.keys() - entries.keys()), sorted(entries.keys() - shapes.keys())
     if missing:
-        yield f"missing: {_some(missing)}"
+        yield f"missing: {named(missing)}"
     if extra:
-        yield f"not of this network: {_some(extra)}"
+        yield f"not of this network: {named(extra)}"
     other, ends = [], [0]
     for name in sorted(shapes.keys() & entries.keys()):
         shape, kind = shapes[name]
@@ -68,18 +68,20 @@ def _differences(header: Any, shapes: Mapping[str, Shape], held: int) -> Iterato
         offsets = entry.get("data_offsets")
         ends += [end for end in offsets if isinstance(end, int)] if isinstance(offsets, list) else []
     if other:
-        yield f"of another shape or type: {_some(other)}"
+        yield f"of another shape or type: {named(other)}"
     elif not missing and not extra and max(ends) != held:
         yield f"it holds {held} bytes of weights and its header promises {max(ends)}"
 
 
-def _is_sane(name: str, value: torch.Tensor) -> bool:
+def is_sane(name: str, value: torch.Tensor) -> bool:
+    """Whether a weight or statistic is made of numbers that a trained network has."""
     if not value.is_floating_point() or value.numel() == 0:
         return True
     largest = float(value.abs().max())  # NaN where any is
     return largest <= (LARGEST_STATISTIC if ".running_" in f".{name}" else LARGEST_WEIGHT)
 
 
-def _some(names: Sequence[str]) -> str:
+def named(names: Sequence[str]) -> str:
+    """The first few names of weights, and how many more there are."""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(name[:100] for name in names[:MOST_NAMED]) + more

@@ -20,6 +20,7 @@ from MedSegTrainerLib.networks.layers import is_exported, without_gaps
 EPSILON = 1e-5
 MOST_GROUPS = 8
 SLOPE = 0.01  # of the leaky ReLU
+NO_ACTIVATION = 1.0  # as a slope
 
 
 class InstanceNorm(nn.Module):
@@ -38,45 +39,51 @@ class InstanceNorm(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.device.type == "cpu" and not is_exported():
-            return _NormActPerSample.apply(x, self.weight, self.bias, None, 1.0)  # type: ignore[no-untyped-call]
+            return _NormActPerSample.apply(x, self.weight, self.bias, None, NO_ACTIVATION)  # type: ignore[no-untyped-call]
         return functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=EPSILON)
 
 
 class InstanceNormAct(nn.Module):
-    """Normalises (B, C, *spatial) over space, adds ``shortcut`` of the same shape, and applies a leaky ReLU."""
+    """Normalises (B, C, *spatial) over space, adds ``shortcut`` of the same shape, and applies a leaky ReLU.
 
-    def __init__(self, channels: int) -> None:
+    slope: of its negative side; 0 is a ReLU, ``NO_ACTIVATION`` none.
+    """
+
+    def __init__(self, channels: int, slope: float = SLOPE) -> None:
         super().__init__()
+        self.slope = slope
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: torch.Tensor, shortcut: torch.Tensor | None = None) -> torch.Tensor:
         if x.device.type == "cpu" and not is_exported():
-            return _NormActPerSample.apply(x, self.weight, self.bias, shortcut, SLOPE)  # type: ignore[no-untyped-call]
+            return _NormActPerSample.apply(x, self.weight, self.bias, shortcut, self.slope)  # type: ignore[no-untyped-call]
         normed = functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=EPSILON)
-        return functional.leaky_relu_(normed if shortcut is None else normed + shortcut, SLOPE)
+        summed = normed if shortcut is None else normed + shortcut
+        return summed if self.slope == NO_ACTIVATION else functional.leaky_relu_(summed, self.slope)
 
 
 class AnyNormAct(nn.Module):
     """The same with a normalisation of PyTorch's that keeps the shape."""
 
-    def __init__(self, norm: nn.Module) -> None:
+    def __init__(self, norm: nn.Module, slope: float = SLOPE) -> None:
         super().__init__()
         self.norm = norm
+        self.slope = slope
 
     def forward(self, x: torch.Tensor, shortcut: torch.Tensor | None = None) -> torch.Tensor:
         normed = self.norm(x)
-        return functional.leaky_relu(normed if shortcut is None else normed + shortcut, SLOPE)
+        return functional.leaky_relu(normed if shortcut is None else normed + shortcut, self.slope)
 
 
-def norm_act(name: str, channels: int, dims: int) -> nn.Module:
+def norm_act(name: str, channels: int, dims: int, slope: float = SLOPE) -> nn.Module:
     """``instance``, ``group`` (Wu and He 2018) or ``batch`` (Ioffe and Szegedy 2015), with sum and activation."""
     if name == "instance":
-        return InstanceNormAct(channels)
+        return InstanceNormAct(channels, slope)
     if name == "group":
-        return AnyNormAct(nn.GroupNorm(math.gcd(channels, MOST_GROUPS), channels))
+        return AnyNormAct(nn.GroupNorm(math.gcd(channels, MOST_GROUPS), channels), slope)
     if name == "batch":
-        return AnyNormAct(nn.BatchNorm3d(channels) if dims == 3 else nn.BatchNorm2d(channels))
+        return AnyNormAct(nn.BatchNorm3d(channels) if dims == 3 else nn.BatchNorm2d(channels), slope)
     msg = f"'{name}' is no normalisation; there are instance, group and batch"
     raise ValueError(msg)
 
@@ -112,7 +119,7 @@ def with_fast_instance_norms(network: nn.Module) -> nn.Module:
 
 
 class _NormActPerSample(torch.autograd.Function):
-    """``slope`` 1.0 has no activation."""
+    """``slope`` NO_ACTIVATION has no activation."""
 
     @staticmethod
     def forward(
@@ -132,9 +139,9 @@ class _NormActPerSample(torch.autograd.Function):
             torch.native_batch_norm(x[i : i + 1], weight, bias, None, None, True, 0.0, EPSILON, out=into)
         if shortcut is not None:
             out += shortcut
-        if slope != 1.0:
+        if slope != NO_ACTIVATION:
             functional.leaky_relu_(out, slope)
-        ctx.save_for_backward(x, weight, mean, inverse, None if slope == 1.0 else out)
+        ctx.save_for_backward(x, weight, mean, inverse, None if slope == NO_ACTIVATION else out)
         ctx.has_shortcut, ctx.slope = shortcut is not None, slope
         return out
 

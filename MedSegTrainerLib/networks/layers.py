@@ -92,11 +92,13 @@ def upsample_and_join(up: nn.Module, x: torch.Tensor, skip: torch.Tensor) -> tor
     """
     if not (is_rows(x) and is_rows(skip)):
         return torch.cat([up(x), skip], dim=1)
-    weight, bias = up.get_parameter("weight"), up.get_parameter("bias")
+    weight, bias = up.get_parameter("weight"), up.bias
     block, outputs = weight.shape[2:], weight.shape[1]
     dims = len(block)
     matrix = weight.movedim((0, 1), (-1, -2)).flatten(0, dims)  # (block * outputs, C)
-    rows = functional.linear(x.movedim(1, -1), matrix, bias.repeat(block.numel()))
+    rows = functional.linear(
+        x.movedim(1, -1), matrix, bias.repeat(block.numel()) if isinstance(bias, torch.Tensor) else None
+    )
     blocks = rows.unflatten(-1, (*block, outputs))  # (B, *spatial, *block, outputs)
     order = [axis for i in range(dims) for axis in (1 + i, 1 + dims + i)]
     fine = blocks.permute(0, *order, 2 * dims + 1)  # (B, z, block z, y, block y, x, block x, outputs)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from MedSegTrainerLib.config.architectures import ARCHITECTURES, SMALLEST_MAP_VOXELS
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, NNUNET, SMALLEST_MAP_VOXELS
 from MedSegTrainerLib.config.network_settings import (
     architecture_name,
     chosen_settings,
@@ -17,13 +17,15 @@ from MedSegTrainerLib.config.network_settings import (
     requested_classes,
     requested_dims,
 )
-from MedSegTrainerLib.config.plan import AXES
+from MedSegTrainerLib.config.plan import AXES, Preparation, axis_order
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, along_slice_axis
 from MedSegTrainerLib.errors import ConfigError
 from MedSegTrainerLib.guide.network_choice import Situation, objection, recommended_network
 from MedSegTrainerLib.hardware.device import memory_bytes
 from MedSegTrainerLib.hardware.main_memory import available_memory
+from MedSegTrainerLib.planning.nnunet_preparation import REASON, nnunet_preparation
+from MedSegTrainerLib.planning.nnunet_topology import nnunet_parameters, nnunet_topology
 from MedSegTrainerLib.planning.shapes import (
     Spacing,
     Topology,
@@ -56,6 +58,12 @@ class NetworkPlan:
     neighbour_slices: int
     architecture: str
     network: dict[str, Any]
+    preparation: Preparation | None = None
+
+    @property
+    def axes(self) -> str:
+        """As of ``Plan``."""
+        return axis_order(self.slice_axis, self.preparation)
 
 
 def plan_network(
@@ -86,18 +94,24 @@ def plan_network(
     box = (image_edges[0], image_edges[1]) if image_edges and dims == 2 else None
     spacing = _spacing(fingerprint, config, dims, slice_axis, image_edges, device, reasons)
     patch, topology = _patch(fingerprint, config, dims, slice_axis, spacing, image_edges, device, reasons, share)
+    if name in NNUNET and topology and len(topology.strides) < 2:
+        raise ConfigError([f"network.type = {name}: {_no_levels(patch)}"])
     step = ARCHITECTURES[name].divisor or 1
     divisor = topology.divisor if topology else (1 if dims == 2 else step, step, step)
+    preparation = None
+    if name in NNUNET and fingerprint.dims == 3 and box is None and not config.network.neighbour_slices:
+        preparation, reasons["preparation"] = nnunet_preparation(slice_axis), REASON
     return NetworkPlan(
         dims=dims,
         spacing=spacing,
-        slice_axis=slice_axis,
+        slice_axis="z" if preparation else slice_axis,
         image_size=box,
         patch_size=patch,
         divisor=divisor,
         neighbour_slices=config.network.neighbour_slices,
         architecture=name,
         network=_parameters(fingerprint, config, dims, patch, topology, reasons),
+        preparation=preparation,
     )
 
 
@@ -255,30 +269,38 @@ def _patch(
     reasons: Reasons,
     share: float,
 ) -> tuple[Triple, Topology | None]:
-    """The patch, and the topology of the planned U-Net, None for the others."""
+    """The patch, and the topology of networks that are planned around it, None for the others."""
     name = architecture_name(config.network)
     step = ARCHITECTURES[name].divisor
+    rule = nnunet_topology if name in NNUNET else choose_topology
     given = config.data.patch_size
     if given != "auto":
         first, rows, columns = _in_order(given, slice_axis)
         patch = (1 if dims == 2 else first, rows, columns)
         reasons["patch_size"] = "set by the configuration"
         if step is None:  # kept to the voxel, and the network must do
-            return patch, topology_for_patch(patch, spacing, dims)
+            return patch, topology_for_patch(patch, spacing, dims, rule)
     elif image_edges:
         patch = _whole(fingerprint, dims, spacing, image_edges, reasons)
         if step is None:
-            topology = choose_topology(patch, spacing, dims)
+            topology = rule(patch, spacing, dims)
             return _triple(round_up(n, d) for n, d in zip(patch, topology.divisor, strict=True)), topology
     else:
         voxels, size = patch_voxels(dims, device), median_size(fingerprint, spacing, dims)
         if step is None:
-            patch, topology = choose_patch(size, spacing, dims, int(share * voxels))
+            patch, topology = choose_patch(size, spacing, dims, int(share * voxels), rule)
             reasons["patch_size"] = _coverage(patch, size, int(share * voxels), share)
             return patch, topology
         patch = choose_fixed_patch(size, spacing, dims, voxels, step)
         reasons["patch_size"] = _coverage(patch, size, voxels, 1.0)
     return _fitted(patch, dims, name, step, reasons), None
+
+
+def _no_levels(patch: Triple) -> str:
+    return (
+        f"no axis of a patch of {_times(patch)} voxels can be halved, and nnU-Net's networks need two levels. Give a "
+        "larger data.patch_size of even numbers, or take --model auto."
+    )
 
 
 def _coverage(patch: Triple, size: Triple, voxels: int, share: float) -> str:
@@ -350,8 +372,11 @@ def _parameters(
             **({"img_size": list(patch[3 - dims :])} if architecture.is_fixed else {}),
             **settings,
         }
-    deep = len(topology.strides) > 2 if settings["deep_supervision"] == "auto" else settings["deep_supervision"]
-    planned = network_parameters(topology, settings["base_channels"], dims, channels, classes, deep)
+    deep = settings["deep_supervision"] in ("auto", True)
+    if name in NNUNET:
+        planned = nnunet_parameters(name, topology, settings["base_channels"], dims, channels, classes, deep)
+    else:
+        planned = network_parameters(topology, settings["base_channels"], dims, channels, classes, deep)
     return {**planned, "norm": settings["norm"], "dropout": settings["dropout"]}
 
 

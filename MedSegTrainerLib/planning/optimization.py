@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from MedSegTrainerLib.config.architectures import PLANNED
+from MedSegTrainerLib.config.architectures import is_planned
 from MedSegTrainerLib.config.loss_terms import LOSS_TERMS
 from MedSegTrainerLib.config.settings import LossConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.data.checks.fingerprint import Fingerprint
@@ -117,6 +117,6 @@ def _smallest_object(fingerprint: Fingerprint, dims: int) -> float:
 
 
 def _parameters(architecture: str, network: dict[str, Any]) -> int:
-    if architecture == PLANNED:
+    if is_planned(architecture):
         return 0  # its weight decay does not follow from its size, and building it takes time
     return count_weights(architecture, network)

@@ -21,13 +21,13 @@ from MedSegTrainerLib.data.splits.split import Split
 from MedSegTrainerLib.errors import ConfigError, some
 from MedSegTrainerLib.guide.tables import choose_batch
 from MedSegTrainerLib.hardware.device import describe
-from MedSegTrainerLib.inference.sliding_window import window_starts
+from MedSegTrainerLib.inference.window_layout import layout_of
 from MedSegTrainerLib.planning.network import plan_network
 from MedSegTrainerLib.planning.optimization import learning_choices
 from MedSegTrainerLib.planning.schedule import fit_to_time, share_for_time
 from MedSegTrainerLib.planning.shapes import Triple, median_size, patch_voxels
 from MedSegTrainerLib.planning.start_misfits import StartModel
-from MedSegTrainerLib.planning.start_plan import Start, begin, keep, new_classes
+from MedSegTrainerLib.planning.start_plan import Start, begin, keep, kept_flip_axes, new_classes
 from MedSegTrainerLib.planning.start_speed import as_before
 from MedSegTrainerLib.planning.step_memory import refuse_too_large
 
@@ -65,13 +65,13 @@ def make_plan(
 
     plan = plan_with(1.0)
     refuse_too_large(plan, config, device)
-    size = median_size(along_slice_axis(fingerprint, plan.slice_axis), plan.spacing, 3)
+    size = median_size(along_slice_axis(fingerprint, plan.axes[0]), plan.spacing, 3)
     if seconds_left is not None and start is None and _may_shrink(plan, config, size):
         smallest = SEEN * math.prod(size[3 - plan.dims :]) / patch_voxels(plan.dims, device)
         share, reason = share_for_time(plan_with, smallest, config, device, seconds_left, devices)
         plan = plan_with(share)
         plan.reasons["patch_size"] += reason
-    windows = len(split.val) * len(window_starts(size, plan.patch_size, config.data.overlap))
+    windows = len(split.val) * len(layout_of(plan).starts(size, plan.patch_size, config.data.overlap))
     refuse_wrong_plan(plan)  # now, not when the model of it is read
     known = as_before(plan, model, config, device, seconds_left) if model is not None and devices == 1 else None
     return fit_to_time(
@@ -117,7 +117,7 @@ def _unmeasured(
     if start is not None:
         chosen, normalization = keep(start, chosen, normalization, fingerprint, config, reasons)
     dims, patch, architecture = chosen.dims, chosen.patch_size, chosen.architecture
-    size = median_size(along_slice_axis(fingerprint, chosen.slice_axis), chosen.spacing, 3)
+    size = median_size(along_slice_axis(fingerprint, chosen.axes[0]), chosen.spacing, 3)
     batch = _batch_size(config, architecture, dims, patch, device, reasons, devices, share)
     samples = _samples_per_volume(config, len(split.train), patch, size, reasons)
     bytes_needed = fingerprint.cases * int(np.prod(size)) * (4 * len(normalization) + 1)
@@ -133,7 +133,11 @@ def _unmeasured(
         classes=fingerprint.classes,
         ignore_label=fingerprint.ignore_label,
         label_codes=_label_codes(fingerprint, reasons),
-        flip_axes=_flip_axes(config, dims, chosen.slice_axis, fingerprint, reasons),
+        flip_axes=(
+            _flip_axes(config, dims, chosen.axes[0], fingerprint, reasons)
+            if start is None or chosen.preparation is None
+            else kept_flip_axes(start, config, _sides(fingerprint), reasons)
+        ),
         sides=_sides(fingerprint),
         overlapping=fingerprint.overlapping,
         foreground_oversampling=_oversampling(config, fingerprint, start, reasons),

@@ -7,7 +7,7 @@ in minutes. All triples are (z, y, x).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -40,6 +40,12 @@ class Topology:
         """What each axis of a patch must be a multiple of."""
         product = np.prod(np.array(self.strides), axis=0)
         return int(product[0]), int(product[1]), int(product[2])
+
+
+class TopologyRule(Protocol):
+    """What makes levels for a patch; ``levels`` at most."""
+
+    def __call__(self, patch: Triple, spacing: Spacing, dims: int, levels: int | None = None) -> Topology: ...
 
 
 def patch_voxels(dims: int, device: torch.device) -> int:
@@ -77,14 +83,14 @@ def median_size(fingerprint: Fingerprint, spacing: Spacing, dims: int) -> Triple
     return (1 if dims == 2 else z), y, x
 
 
-def choose_patch(size: Triple, spacing: Spacing, dims: int, voxels: int) -> tuple[Triple, Topology]:
+def choose_patch(size: Triple, spacing: Spacing, dims: int, voxels: int, rule: TopologyRule) -> tuple[Triple, Topology]:
     """The largest patch of at most ``voxels`` in the proportions of the median volume, and its topology.
 
     Axes are shrunk where they are longest relative to the volume until the patch fits.
     """
     patch = [1 if dims == 2 else size[0], size[1], size[2]]
     while True:
-        topology = choose_topology((patch[0], patch[1], patch[2]), spacing, dims)
+        topology = rule((patch[0], patch[1], patch[2]), spacing, dims)
         rounded = [round_up(length, step) for length, step in zip(patch, topology.divisor, strict=True)]
         if np.prod(rounded) <= voxels:
             return (rounded[0], rounded[1], rounded[2]), topology
@@ -108,12 +114,12 @@ def round_up(length: int, step: int) -> int:
     return -(-length // step) * step
 
 
-def choose_topology(patch: Triple, spacing: Spacing, dims: int) -> Topology:
+def choose_topology(patch: Triple, spacing: Spacing, dims: int, levels: int | None = None) -> Topology:
     """Halves each axis while it stays long enough and is not coarser than twice the finest one."""
     length, mm = np.array(patch, dtype=float), np.array(spacing)
     strides: list[Triple] = [(1, 1, 1)]
     kernels = [_kernel(mm, dims)]
-    while len(strides) < MOST_LEVELS[dims]:
+    while len(strides) < min(MOST_LEVELS[dims], levels or MOST_LEVELS[dims]):
         possible = length / 2 >= SMALLEST_MAP
         if dims == 2:
             possible[0] = False
@@ -127,16 +133,12 @@ def choose_topology(patch: Triple, spacing: Spacing, dims: int) -> Topology:
     return Topology(strides=tuple(strides), kernels=tuple(kernels))
 
 
-def topology_for_patch(patch: Triple, spacing: Spacing, dims: int) -> Topology:
+def topology_for_patch(patch: Triple, spacing: Spacing, dims: int, rule: TopologyRule) -> Topology:
     """The deepest topology a given patch can take as it stands (every axis a multiple of its strides)."""
-    topology = choose_topology(patch, spacing, dims)
-    levels = len(topology.strides)
-    while levels > 1:
-        cut = Topology(strides=topology.strides[:levels], kernels=topology.kernels[:levels])
-        if all(length % step == 0 for length, step in zip(patch, cut.divisor, strict=True)):
-            return cut
-        levels -= 1
-    return Topology(strides=topology.strides[:1], kernels=topology.kernels[:1])
+    topology = rule(patch, spacing, dims)
+    while any(length % step for length, step in zip(patch, topology.divisor, strict=True)):
+        topology = rule(patch, spacing, dims, levels=len(topology.strides) - 1)
+    return topology
 
 
 def network_parameters(

@@ -149,13 +149,17 @@ def _spacing_misfits(start: StartModel, fingerprint: Fingerprint, config: TrainC
     median = np.median(along_slice_axis(fingerprint, old.slice_axis).spacings, axis=0)
     low = high = np.array(old.spacing)
     if start.data.get("schema_version") == SCHEMA_VERSION:
-        order = ["zyx".index(axis) for axis in old.axes]
+        order = [0, 1, 2] if old.preparation else ["zyx".index(axis) for axis in old.axes]
         low, high = (np.array(start.data["spacing_mm"][row])[order] for row in (0, 2))
+    elif old.preparation is not None:  # whose axes are those of the files, in whatever order
+        low = high = np.sort(old.spacing[3 - old.dims :])
+        median, seen = np.sort(median)[: old.dims], [*range(old.dims)]
     if not _is_off(median, low, high, seen):
         return []
     was = _mm(low) if np.allclose(low, high) else f"{_mm(low)} to {_mm(high)}"
+    axes = "the finest first" if old.preparation and not start.data else ", ".join(old.axes)
     return [
-        f"start.model: {start.name} was trained on voxels of {was} mm ({', '.join(old.axes)}), and the images have "
+        f"start.model: {start.name} was trained on voxels of {was} mm ({axes}), and the images have "
         f"{_mm(median)} mm, more than {SPACING_FACTOR:g} times off. A model of such images would fit, or these "
         "resampled."
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -88,11 +88,13 @@ def keep(
         values = tuple(normalization)
     else:
         values = _kept_normalization(model, origins.channels, normalization, reasons)
+    if chosen.preparation is None:
+        values = tuple(replace(entry, masked=False) for entry in values)
     parts = {"network": misfits.network, "spacing": misfits.grid, "normalization": misfits.normalization}
     for name, lines in parts.items():
         if lines:
             reasons[name] += f"; not kept: {' '.join(line.removeprefix('start.model: ') for line in lines)}"
-    reasons["start_weights"] = f"{_weights_text(model, chosen)}; {_learning_text(config.start.frozen_share)}"
+    reasons["start_weights"] = f"{_weights_text(model, chosen)}; {_learning_text(config)}"
     return chosen, values
 
 
@@ -139,7 +141,15 @@ def _kept_grid(
         edges = [round_up(edge, step) for edge, step in zip(planned.patch_size, old.divisor, strict=True)]
         patch = edges[0], edges[1], edges[2]
         reasons["patch_size"] = f"set by the configuration; that of {model.name} is {list(old.patch_size)}"
-    kept = replace(chosen, spacing=spacing, image_size=old.image_size, slice_axis=old.slice_axis)
+    if old.preparation is not None:
+        reasons["preparation"] = f"kept: axes, cropping and resampling as {model.name} has them"
+    kept = replace(
+        chosen,
+        spacing=spacing,
+        image_size=old.image_size,
+        slice_axis=old.slice_axis,
+        preparation=old.preparation,
+    )
     return _with_patch(kept, patch)
 
 
@@ -161,11 +171,28 @@ def _kept_normalization(
     )
 
 
-def _learning_text(frozen_share: float) -> str:
-    if frozen_share:
-        span = f"the first {frozen_share:.0%} of the training"
-        return f"for {span} nothing but the last layer learns, and the first one of new channels"
-    return "they learn from the first step, as holding all but the last layer at first brought nothing"
+def kept_flip_axes(start: Start, config: TrainConfig, sides: Mapping[str, str], reasons: Reasons) -> tuple[int, ...]:
+    """Axes of patches that may be mirrored, where arrays have the axes of files, so that nobody knows which is left."""
+    plan, wanted = start.model.plan, config.data.flip_axes
+    if wanted != "auto":
+        reasons["flip_axes"] = f"set by the configuration: axes of the files, {', '.join(plan.axes)}"
+        axes = {axis for axis, name in enumerate(plan.axes) if name in wanted}
+        return tuple(sorted(axes - ({0} if plan.dims == 2 else set())))
+    if sides:
+        reasons["flip_axes"] = f"none: {'; '.join(sides.values())}"
+        return ()
+    reasons["flip_axes"] = f"kept: those of {start.model.name}"
+    return plan.flip_axes
+
+
+def _learning_text(config: TrainConfig) -> str:
+    start = config.start
+    learning = "they learn from the first step, as holding all but the last layer at first brought nothing"
+    if start.frozen_share:
+        span = f"the first {start.frozen_share:.0%} of the training"
+        learning = f"for {span} nothing but the last layer learns, and the first one of new channels"
+    kept = f"; the model that is kept has {start.kept_share:.0%} of them, so that it forgets less"
+    return learning + (kept if start.kept_share else "")
 
 
 def _weights_text(model: StartModel, chosen: NetworkPlan) -> str:

@@ -24,6 +24,7 @@ from MedSegTrainerLib.hardware.memory import free_memory, is_out_of_memory
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
 from MedSegTrainerLib.inference.memory_fallback import Placement, lighter
 from MedSegTrainerLib.inference.sliding_window import predict_volume
+from MedSegTrainerLib.inference.window_layout import layout_of
 from MedSegTrainerLib.losses.overlapping_loss import state_table
 from MedSegTrainerLib.losses.plan_loss import plan_loss
 from MedSegTrainerLib.metrics.counts import Overlap
@@ -163,6 +164,7 @@ class Validator:
             overlap=self.overlap,
             batch=max(1, plan.batch_size // self.ranks.count),
             keep_on=self.placement.sums_on,
+            layout=layout_of(plan),
         )
 
     def _place_on(self, placement: Placement) -> None:

@@ -12,7 +12,7 @@ from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import TrainConfig
 from MedSegTrainerLib.errors import ConfigError, UsageError, did_you_mean
 from MedSegTrainerLib.files.json_input import read_json_file
-from MedSegTrainerLib.model.description import read_description
+from MedSegTrainerLib.model.any_description import read_description
 from MedSegTrainerLib.workflow.document import IGNORED_KEYS, NODE_KEYS, read_node, read_nodes, section_values
 from MedSegTrainerLib.workflow.links import read_links
 from MedSegTrainerLib.workflow.nodes import NODE_TYPES, SECTIONS, TRAINING_SECTIONS

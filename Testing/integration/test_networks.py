@@ -26,6 +26,7 @@ NETWORKS: dict[str, tuple[str, ...]] = {
     "VNet": ("network.type=VNet", "base_channels=4"),
     "SegResNet": ("network.type=SegResNet", "init_filters=4", "dimension=3d"),
     "SegResNet in 2D": ("network.type=SegResNet", "init_filters=4", "dimension=2d"),
+    "SegResNetDS": ("network.type=SegResNetDS", "init_filters=4"),
     "DeepLabV3Plus": ("network.type=DeepLabV3Plus", "base_channels=8", "num_classes=3"),
     "TransUNet": ("network.type=TransUNet", "base_channels=8", "image_size=40", *TOKENS),
     "UNETR": ("network.type=UNETR", "img_size=32", *TOKENS),

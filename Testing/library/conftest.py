@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.config.architectures import ARCHITECTURES
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, NNUNET
 from MedSegTrainerLib.config.plan import Normalization, Plan
 from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.model.package import ModelPackage
 from MedSegTrainerLib.networks import build_network
 
+sys.path.append(str(Path(__file__).resolve().parent))  # what several files share lies beside them
 FEW = {"base_channels": 8, "init_filters": 4, "embed_dim": 24, "num_heads": 2, "num_layers": 2}
+FEW_LEVELS: dict[str, Any] = {
+    "dims": 3, "features": [4, 8], "strides": [[1, 1, 1], [1, 2, 2]], "kernels": [[3, 3, 3]] * 2, "blocks": [1, 2],
+    "decoder_blocks": [1], "deep_supervision": True,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +30,8 @@ def small_parameters() -> Callable[[str], dict[str, Any]]:
     """Parameters of a registered network, but the planned one, with few feature maps."""
 
     def make(name: str) -> dict[str, Any]:
+        if name in NNUNET:
+            return {"in_channels": 2, "out_channels": 3, **FEW_LEVELS}
         architecture = ARCHITECTURES[name]
         dims, edge = architecture.dims[-1], 2 * (architecture.divisor or 1)
         return {

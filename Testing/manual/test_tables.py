@@ -51,12 +51,15 @@ def test_networks() -> None:
 @pytest.mark.parametrize(
     ("column", "names"),
     [
-        (1, ["PlannedUNet"]), (2, ["UNet2D", "UNet3D", "VNet", "SegResNet"]), (3, ["DeepLabV3Plus"]),
-        (4, ["TransUNet", "UNETR", "SwinUNETR"]),
+        (1, ["PlannedUNet", "PlainConvUNet", "ResEncUNet"]), (2, ["UNet2D", "UNet3D", "VNet", "SegResNet"]),
+        (3, ["DeepLabV3Plus"]), (4, ["TransUNet", "UNETR", "SwinUNETR"]),
     ],
 )  # fmt: skip
 def test_what_is_taken_where_nothing_is_set(column: int, names: list[str]) -> None:
-    rows = {row[0].partition(" (")[0]: row[column] for row in table("TRAINING.md", "| planned U-Net (`auto`)")}
+    rows = {
+        row[0].partition(" (")[0]: row[column]
+        for row in table("TRAINING.md", "| planned U-Net (`auto`), PlainConvUNet, ResEncUNet")
+    }
     for name in names:
         kind, of_many = (presets.choose_optimizer(name, cases)[0] for cases in (10, 501))
         assert rows["optimizer"] == (kind if of_many == kind else f"{kind}; {of_many} above 500 cases")

@@ -25,7 +25,8 @@ from benchmarks.material import Material
 from MedSegTrainerLib.config import ApplyConfig
 from MedSegTrainerLib.errors import MedSegError
 from MedSegTrainerLib.inference.predictor import windows_at_once
-from MedSegTrainerLib.inference.sliding_window import only_value, window_starts
+from MedSegTrainerLib.inference.sliding_window import only_value
+from MedSegTrainerLib.inference.window_layout import window_starts
 from MedSegTrainerLib.job import KEEP_FREED_MEMORY
 
 MANY_WINDOWS = 1000  # take so long that a single round is steady

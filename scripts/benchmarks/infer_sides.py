@@ -21,6 +21,7 @@ import torch
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.plan_parsing import parse_plan
+from MedSegTrainerLib.data.samples.arrangement import Arrangement
 from MedSegTrainerLib.data.samples.patches import Triple
 from MedSegTrainerLib.hardware.device import synchronize
 from MedSegTrainerLib.imaging.geometry import Geometry
@@ -58,7 +59,9 @@ def ours(plan: Plan, device: torch.device, overlap: float) -> Run:
     def run(image: np.ndarray) -> np.ndarray:
         z, y, x = image.shape[1:]
         grid = Geometry(size=(x, y, z))
-        prepared = Prepared(images={preparation_key(plan): image}, original=grid, canonical=grid)
+        prepared = Prepared(
+            images={preparation_key(plan): image}, arrangement=Arrangement(original=grid, whole=grid, region=grid)
+        )
         return sitk.GetArrayFromImage(predictor.segment(prepared).labels)
 
     return run

@@ -18,6 +18,8 @@ CLASSES_IN_A_LEGEND = 20
 SECONDS_IN_DAY = 86400
 NETWORKS = {
     "PlannedUNet": "U-Net",
+    "PlainConvUNet": "nnU-Net's U-Net",
+    "ResEncUNet": "nnU-Net's residual U-Net",
     "UNet2D": "U-Net",
     "UNet3D": "U-Net",
     "DeepLabV3Plus": "DeepLabV3+",

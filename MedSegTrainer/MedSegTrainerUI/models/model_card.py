@@ -14,7 +14,8 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.errors import ModelError
-from MedSegTrainerLib.model.description import DESCRIPTION, SCHEMA_VERSION, DescriptionError, read_description
+from MedSegTrainerLib.model.any_description import read_description, written_file
+from MedSegTrainerLib.model.description import SCHEMA_VERSION, DescriptionError
 
 NANOSECONDS = 1e9
 CLASSES_SHOWN = 12
@@ -36,11 +37,12 @@ class Ancestor:
 class ModelCard:
     """A model in facts.
 
-    dims: 2 or 3. members: of an ensemble, how many; else 0. channels: names of the images it takes, in order. spacing:
-    mm (z, y, x). image_size: pixels (y, x) that 2D images are resized to, or None. mirrors: whether it was trained with
-    mirror images. trained, held_out: numbers of cases. dice: class to mean Dice, None where not known; ``mean_dice``
-    over them. made: seconds since 1970. lineage: the models that it began as, the nearest first. cases: names of all
-    that it was trained or measured on. minutes: how long it trained, None where nobody knows.
+    dims: 2 or 3. members: of an ensemble, how many; else 0. channels: names of the images it takes, in order.
+    spacing: mm (z, y, x). image_size: pixels (y, x) that 2D images are resized to, or None. mirrors: whether it was
+    trained with mirror images. trained, held_out: numbers of cases. imported: the program that made it, '' where that
+    is this one. dice: class to mean Dice, None where not known; ``mean_dice`` over them. made: seconds since 1970.
+    lineage: the models that it began as, the nearest first. cases: names of all that it was trained or measured on.
+    minutes: how long it trained, None where nobody knows.
     """
 
     path: Path
@@ -59,6 +61,7 @@ class ModelCard:
     lineage: tuple[Ancestor, ...]
     cases: tuple[str, ...]
     minutes: float | None
+    imported: str
 
 
 def read_card(path: Path) -> ModelCard:
@@ -80,8 +83,14 @@ def _reason(path: Path, error: DescriptionError) -> str:
         return _("The model {path} is not there any more. Choose another one, or train it again.").format(path=path)
     if error.problem == "untrained":
         return _("The job {name} has made no model yet. Train it first.").format(name=path.name)
+    if error.problem == "foreign":
+        text = _("{path} is an nnU-Net model that cannot be used here: {reason}.")
+        return text.format(path=path, reason=error.detail)
     if error.problem == "no_model":
-        text = _("{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file.")
+        text = _(
+            "{path} holds no model. Choose a folder with model.json and weights.safetensors, a model folder of "
+            "nnU-Net, or the zip file of one."
+        )
         return text.format(path=path)
     if error.problem == "zip_without_model":
         return _("{path} is a zip file without a model. Choose the zip of a model folder.").format(path=path)
@@ -107,14 +116,12 @@ def _damaged(path: Path) -> str:
 
 def model_stamp(path: Path) -> tuple[int, int] | None:
     """When the model was written (nanoseconds since 1970) and how many bytes; None where there is none any more."""
-    for file in (path / "model" / DESCRIPTION, path / DESCRIPTION, path):
-        try:
-            if file.is_file():
-                about = file.stat()
-                return about.st_mtime_ns, about.st_size
-        except OSError:
-            continue
-    return None
+    try:
+        file = written_file(path)
+        about = file.stat() if file is not None else None
+    except (OSError, ModelError):
+        return None
+    return None if about is None else (about.st_mtime_ns, about.st_size)
 
 
 def card_html(card: ModelCard) -> str:
@@ -157,6 +164,9 @@ def when(seconds: float) -> str:
 def _card(path: Path, document: dict[str, Any], made: float) -> ModelCard:
     plan, training, metrics = document["plan"], document.get("training", {}), document.get("metrics", {})
     order = {"x": "xzy", "y": "yzx"}.get(plan.get("slice_axis", "z"), "zyx")  # of a 2D model that sees other slices
+    imported = training.get("imported", {})
+    if plan.get("preparation"):  # of another program, with axes of its own
+        order = "".join("zyx"[axis] for axis in plan["preparation"]["transpose"])
     z, y, x = (float(plan["spacing"][order.index(axis)]) for axis in "zyx")
     size = plan.get("image_size")
     classes = tuple(
@@ -178,7 +188,7 @@ def _card(path: Path, document: dict[str, Any], made: float) -> ModelCard:
         spacing=(z, y, x),
         image_size=(int(size[0]), int(size[1])) if size else None,
         mirrors=bool(plan.get("flip_axes")),
-        trained=len(training.get("train_cases", [])),
+        trained=int(imported.get("cases", 0)) if imported else len(training.get("train_cases", [])),
         held_out=held_out,
         dice=dice,
         mean_dice=mean,
@@ -186,6 +196,7 @@ def _card(path: Path, document: dict[str, Any], made: float) -> ModelCard:
         lineage=tuple(_ancestor(entry) for entry in reversed(training.get("lineage", []))),
         cases=tuple(str(name) for part in PARTS for name in training.get(part, [])),
         minutes=_minutes(document.get("curves", [])),
+        imported=str(imported.get("from", "")),
     )
 
 
@@ -233,6 +244,8 @@ def _class_html(item: LabelClass, dice: float | None) -> str:
 
 
 def _quality(card: ModelCard) -> str:
+    if card.mean_dice is None and card.imported:
+        return _("How good it is was not told by {program}. Check its results.").format(program=card.imported)
     if card.mean_dice is None:
         return _("How good it is was not measured: all volumes were trained on. Check its results.")
     text = _("Mean Dice {dice:.2f} on {n} volumes it was not trained on.").format(dice=card.mean_dice, n=card.held_out)
@@ -244,10 +257,11 @@ def _quality(card: ModelCard) -> str:
 def _training(card: ModelCard) -> str:
     z, y, x = card.spacing
     names = ", ".join(name for name in card.channels if not name.startswith("channel "))
-    parts = [
-        _("Trained {when} on {n} volumes").format(when=when(card.made), n=card.trained)
-        + (f" ({names})" if names else "")
-    ]
+    trained = _("Trained {when} on {n} volumes").format(when=when(card.made), n=card.trained)
+    if card.imported:
+        text = _("Trained with {program} on {n} volumes") if card.trained else _("Trained with {program}")
+        trained = text.format(program=card.imported, n=card.trained)
+    parts = [trained + (f" ({names})" if names else "")]
     if card.image_size is not None:
         parts.append(_("images of {x} x {y} pixels").format(y=card.image_size[0], x=card.image_size[1]))
     else:
@@ -263,7 +277,9 @@ def _lineage(card: ModelCard) -> str:
 
 
 def _ancestor_text(one: Ancestor) -> str:
-    parts = [one.made, _("1 volume") if one.cases == 1 else _("{n} volumes").format(n=one.cases)]
+    parts = [one.made]
+    if one.cases:
+        parts.append(_("1 volume") if one.cases == 1 else _("{n} volumes").format(n=one.cases))
     if one.dice is not None:
         parts.append(_("Dice {dice:.2f}").format(dice=one.dice))
     return f"{one.name} ({', '.join(parts)})"

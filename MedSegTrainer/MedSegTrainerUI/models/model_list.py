@@ -88,5 +88,8 @@ def model_title(card: ModelCard) -> str:
 
 
 def model_name(path: Path) -> str:
-    """The name of the job or file; a folder that is called ``model`` is named after the one it lies in."""
+    """The name of the job or file; a folder that is called ``model`` is named after the one it lies in, and one that
+    nnU-Net called TRAINER__PLANS__CONFIGURATION also after its data set."""
+    if path.name.count("__") == 2:
+        return f"{path.parent.name}, {path.name.split('__')[2]}"
     return path.parent.name if path.name == "model" else path.stem if path.suffix.lower() == ".zip" else path.name

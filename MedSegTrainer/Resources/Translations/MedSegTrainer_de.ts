@@ -809,8 +809,16 @@
         <translation>Labelname</translation>
     </message>
     <message>
-        <source>Name of the label map in a folder for each case, without the suffix.</source>
-        <translation>Name der Labelmap im Ordner jedes Falls, ohne Endung.</translation>
+        <source>Name of the label map in a folder for each case, without the suffix; or of the folder with its masks.</source>
+        <translation>Name der Labelmap im Ordner jedes Falls, ohne Endung; oder des Ordners mit seinen Masken.</translation>
+    </message>
+    <message>
+        <source>Mask names</source>
+        <translation>Namen der Masken</translation>
+    </message>
+    <message>
+        <source>Classes to take where each case has a folder with a mask for each; empty: all of them.</source>
+        <translation>Klassen, die zu nehmen sind, wo jeder Fall einen Ordner mit einer Maske für jede hat; leer: alle.</translation>
     </message>
     <message>
         <source>Train split</source>
@@ -1131,6 +1139,14 @@
     <message>
         <source>Share of the training in which nothing but the last layer learns, and the first one of new channels.</source>
         <translation>Anteil des Trainings, in dem nur die letzte Schicht lernt und bei neuen Kanälen die erste.</translation>
+    </message>
+    <message>
+        <source>Kept share</source>
+        <translation>Behaltener Anteil</translation>
+    </message>
+    <message>
+        <source>Share of the weights that it began with in the model that is judged and kept, as a mean of both; 0: none.</source>
+        <translation>Anteil der Gewichte, mit denen es begann, am Modell, das beurteilt und behalten wird, als Mittel aus beiden; 0: keiner.</translation>
     </message>
     <message>
         <source>Type</source>
@@ -3622,8 +3638,12 @@
         <translation>{name} hat noch kein Modell hervorgebracht. Es zuerst trainieren.</translation>
     </message>
     <message>
-        <source>{path} holds no model. Choose a folder with model.json and weights.safetensors, or its zip file.</source>
-        <translation>{path} enthält kein Modell. Einen Ordner mit model.json und weights.safetensors wählen oder seine Zip-Datei.</translation>
+        <source>{path} is an nnU-Net model that cannot be used here: {reason}.</source>
+        <translation>{path} ist ein Modell von nnU-Net, das hier nicht verwendet werden kann: {reason}.</translation>
+    </message>
+    <message>
+        <source>{path} holds no model. Choose a folder with model.json and weights.safetensors, a model folder of nnU-Net, or the zip file of one.</source>
+        <translation>{path} enthält kein Modell. Einen Ordner mit model.json und weights.safetensors, einen Modellordner von nnU-Net oder die Zip-Datei von einem wählen.</translation>
     </message>
     <message>
         <source>{path} is a zip file without a model. Choose the zip of a model folder.</source>
@@ -3674,6 +3694,10 @@
         <translation>gestern {time}</translation>
     </message>
     <message>
+        <source>How good it is was not told by {program}. Check its results.</source>
+        <translation>Wie gut es ist, hat {program} nicht mitgeteilt. Die Ergebnisse prüfen.</translation>
+    </message>
+    <message>
         <source>How good it is was not measured: all volumes were trained on. Check its results.</source>
         <translation>Wie gut es ist, wurde nicht gemessen: An allen Volumina wurde trainiert. Seine Ergebnisse prüfen.</translation>
     </message>
@@ -3692,6 +3716,14 @@
     <message>
         <source>Trained {when} on {n} volumes</source>
         <translation>{when} an {n} Volumina trainiert</translation>
+    </message>
+    <message>
+        <source>Trained with {program} on {n} volumes</source>
+        <translation>Mit {program} an {n} Volumina trainiert</translation>
+    </message>
+    <message>
+        <source>Trained with {program}</source>
+        <translation>Mit {program} trainiert</translation>
     </message>
     <message>
         <source>images of {x} x {y} pixels</source>

@@ -1,4 +1,4 @@
-"""From files to what the network sees: canonical axes, the planned spacing, normalised intensities."""
+"""From files to what the network sees: axes in the planned order, the planned spacing, normalised intensities."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
+from scipy import ndimage
 
 from MedSegTrainerLib.classes import unknown_classes
-from MedSegTrainerLib.config.plan import LabelCode, Plan
+from MedSegTrainerLib.config.plan import LabelCode, Plan, Preparation
 from MedSegTrainerLib.data.case_labels import read_labels_onto
 from MedSegTrainerLib.data.checks.hot_voxels import without_hot_voxels
 from MedSegTrainerLib.data.checks.label_values import as_class
 from MedSegTrainerLib.data.dataset import Case
+from MedSegTrainerLib.data.samples.arrangement import Arrangement, arranged, arrangement_of, nonzero
 from MedSegTrainerLib.data.samples.normalize import normalize
 from MedSegTrainerLib.data.samples.overlapping_indices import overlapping_indices
 from MedSegTrainerLib.data.samples.resample_labels import resample_labels
 from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.hardware.main_memory import available_memory
-from MedSegTrainerLib.imaging.geometry import Geometry, resample, to_canonical
+from MedSegTrainerLib.imaging.axis_resampling import axis_orders, resample_axes
+from MedSegTrainerLib.imaging.geometry import Geometry, resample
 from MedSegTrainerLib.imaging.read import read_channels
 from MedSegTrainerLib.imaging.size_limits import SMALL
 
@@ -46,19 +49,39 @@ class PreparedCase:
     geometry: Geometry
 
 
-def prepare_image(channels: Sequence[sitk.Image], plan: Plan) -> tuple[np.ndarray, Geometry]:
+def prepare_image(
+    channels: Sequence[sitk.Image], plan: Plan, arrangement: Arrangement | None = None
+) -> tuple[np.ndarray, Geometry]:
     """Channels as float32 (channels, z, y, x) on the network's grid, and that grid; axes in the order of the plan.
 
-    Raises DataError where that takes more memory than is free.
+    arrangement: ``arrangement_of`` them, where it is known. Raises DataError where that takes more memory than is free.
     """
-    grid = network_grid(Geometry.of(to_canonical(channels[0], plan.slice_axis)), plan)
+    arrangement = arrangement or arrangement_of(channels, plan)
+    grid = network_grid(arrangement.region, plan)
     _refuse_beyond_memory(grid, len(channels))
     image = np.empty((len(channels), *grid.size_zyx), np.float32)
-    for target, channel, normalization in zip(image, channels, plan.normalization, strict=True):
-        plain = without_hot_voxels(sitk.Cast(channel, sitk.sitkFloat32))
-        resampled = resample(to_canonical(plain, plan.slice_axis), grid, is_label=False)
+    plain = (sitk.Cast(channel, sitk.sitkFloat32) for channel in channels)
+    if plan.preparation is not None:
+        parts = [arrangement.part(arranged(channel, plan)) for channel in plain]
+        _fill_as_elsewhere(image, parts, arrangement.region, plan, plan.preparation)
+        return image, grid
+    for target, channel, normalization in zip(image, plain, plan.normalization, strict=True):
+        resampled = resample(arranged(without_hot_voxels(channel), plan), grid, is_label=False)
         target[...] = normalize(sitk.GetArrayViewFromImage(resampled), normalization)
     return image, grid
+
+
+def _fill_as_elsewhere(
+    image: np.ndarray, parts: Sequence[sitk.Image], region: Geometry, plan: Plan, preparation: Preparation
+) -> None:
+    """``image`` (channels, z, y, x) from the channels in the region as another program makes it of them: normalised
+    first, so that what is 0 around the patient is not mixed with it before."""
+    arrays = [sitk.GetArrayViewFromImage(part) for part in parts]
+    is_masked = any(channel.masked for channel in plan.normalization)
+    mask = ndimage.binary_fill_holes(nonzero(arrays)) if is_masked else None
+    orders = axis_orders(preparation.image, region.spacing_zyx, network_spacing(region, plan))
+    for target, array, normalization in zip(image, arrays, plan.normalization, strict=True):
+        target[...] = resample_axes(normalize(array, normalization, mask), target.shape, orders)
 
 
 def _refuse_beyond_memory(grid: Geometry, channels: int) -> None:
@@ -78,9 +101,10 @@ def _times(values: tuple[float, ...]) -> str:
 def prepare_case(case: Case, plan: Plan) -> PreparedCase:
     """Reads and prepares image and label of a case."""
     channels = read_channels(case.images)
-    image, grid = prepare_image(channels, plan)
+    arrangement = arrangement_of(channels, plan)
+    image, grid = prepare_image(channels, plan, arrangement)
     labels = read_labels_onto(case, channels[0], plan.ignore_label)
-    values = resample_labels(to_canonical(labels, plan.slice_axis), grid, plan.ignore_label)
+    values = resample_labels(arrangement.part(arranged(labels, plan)), grid, plan.ignore_label)
     indices = class_indices(values, plan, case.drawn)
     locations = _locations(indices, plan)
     return PreparedCase(image=image, label=indices, locations=locations, geometry=grid)
@@ -88,11 +112,21 @@ def prepare_case(case: Case, plan: Plan) -> PreparedCase:
 
 def network_grid(geometry: Geometry, plan: Plan) -> Geometry:
     """The grid of the planned spacing, or image size, over the same box; in 2D the slices stay where they are."""
-    z, y, x = plan.spacing  # or what stands in their places, in the geometry too
+    z, y, x = network_spacing(geometry, plan)
+    if plan.preparation is None:
+        return geometry.resized((x, y, z))
+    edges = zip(geometry.spacing_zyx, (z, y, x), geometry.size_zyx, strict=True)
+    depth, rows, columns = (max(1, round(old / new * n)) for old, new, n in edges)  # in nnU-Net's order: .5 is near
+    return geometry.with_size((columns, rows, depth))
+
+
+def network_spacing(geometry: Geometry, plan: Plan) -> tuple[float, float, float]:
+    """Edges (z, y, x, or what stands in their places) in mm that the voxels of an image on this grid are to have."""
+    z, y, x = plan.spacing
     if plan.image_size is not None:
         scale = min(length / n for length, n in zip(plan.image_size, geometry.size_zyx[1:], strict=True))
         y, x = geometry.spacing_zyx[1] / scale, geometry.spacing_zyx[2] / scale
-    return geometry.resized((x, y, geometry.spacing[2] if plan.dims == 2 else z))
+    return geometry.spacing[2] if plan.dims == 2 else z, y, x
 
 
 def class_indices(values: np.ndarray, plan: Plan, drawn: Collection[str] | None = None) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from MedSegTrainerLib.config.plan import LabelCode, Plan
+from MedSegTrainerLib.config.plan import LabelCode, Plan, Preparation, Resampling
 from MedSegTrainerLib.config.plan_parsing import parse_plan
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.inference.predictor import describe_plan
@@ -84,3 +84,48 @@ class TestOverlapping:
     def test_there_is_no_channel_for_the_background(self, overlapping: Plan) -> None:
         with pytest.raises(ModelError, match=r"network\.out_channels = 3: the rest of the plan says 2"):
             parse_plan(written(replace(overlapping, network={**overlapping.network, "out_channels": 3})))
+
+
+class TestPreparation:
+    @pytest.fixture
+    def prepared(self, tiny_plan: Plan) -> Plan:
+        preparation = Preparation(
+            image=Resampling(order=3, order_z=0), logits=Resampling(order=1, order_z=0), transpose=(1, 0, 2),
+            orientation="RAS",
+        )  # fmt: skip
+        channels = tuple(replace(channel, method="zscore", masked=True) for channel in tiny_plan.normalization)
+        return replace(tiny_plan, preparation=preparation, normalization=channels)
+
+    def test_comes_back_as_it_was(self, prepared: Plan) -> None:
+        assert parse_plan(written(prepared)) == prepared
+        assert prepared.axes == "yzx"
+
+    def test_a_plan_without_one_is_written_as_before_there_were_any(self, tiny_plan: Plan) -> None:
+        values = written(tiny_plan)
+        assert "preparation" not in values and "masked" not in values["normalization"][0]
+        assert parse_plan(values).preparation is None and tiny_plan.axes == "zyx"
+
+    def test_all_that_is_wrong_is_told_at_once(self, prepared: Plan) -> None:
+        values = written(replace(prepared, slice_axis="x"))
+        values["preparation"] |= {"transpose": [0, 0, 2], "orientation": "RAL", "image": {"order": 9, "order_z": -1}}
+        values["normalization"][0]["method"] = "minmax"
+        with pytest.raises(ModelError) as refusal:
+            parse_plan(values)
+        for problem in (
+            "preparation.transpose = [0, 0, 2]: must be 0, 1 and 2 in some order",
+            "preparation.orientation = 'RAL': must be three letters such as RAS",
+            "preparation.image: orders 9 and -1 must be 0 to 5",
+            "preparation: cannot be together with an image_size or another slice_axis than z",
+            "normalization: minmax takes no numbers of a part of the volume, so it cannot be masked",
+        ):
+            assert problem in str(refusal.value)
+
+    def test_what_it_does_not_know_is_refused(self, prepared: Plan) -> None:
+        values = written(prepared)
+        values["preparation"]["logits"]["mode"] = "mirror"
+        with pytest.raises(ModelError, match=r"preparation\.logits\.mode"):
+            parse_plan(values)
+
+    def test_masked_needs_one(self, prepared: Plan) -> None:
+        with pytest.raises(ModelError, match="what is masked needs a preparation"):
+            parse_plan(written(replace(prepared, preparation=None)))

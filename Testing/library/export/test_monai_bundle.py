@@ -14,12 +14,14 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.export.formats import export
 from MedSegTrainerLib.export.tracing import Logits, example
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.inference.predictor import Predictor
 from MedSegTrainerLib.model.package import ModelPackage, save_package
 from MedSegTrainerLib.networks import build_network
+from MedSegTrainerLib.planning.nnunet_preparation import nnunet_preparation
 
 
 @pytest.fixture
@@ -188,3 +190,11 @@ def test_classes_that_overlap_are_channels(package: ModelPackage, tmp_path: Path
     result = predict(bundle, MetaTensor(torch.from_numpy(noise[None]), affine=affine)).numpy()
     assert result.shape[0] == 2 and (bits == 3).any()
     assert (result[0] == (bits & 1)).all() and (result[1] == (bits >> 1)).all()
+
+
+def test_images_prepared_as_in_nnunet_are_refused(package: ModelPackage, tmp_path: Path) -> None:
+    plan = replace(package.plan, preparation=nnunet_preparation("z"))
+    save_package(replace(package, plan=plan), tmp_path / "model")
+    with pytest.raises(ModelError, match="MONAI bundles cannot prepare images as nnU-Net does"):
+        export(tmp_path / "model", tmp_path / "bundle", "monai-bundle")
+    assert not (tmp_path / "bundle").exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, NNUNET, PLANNED
 from MedSegTrainerLib.config.settings import LossConfig, OptimizerConfig, TrainerConfig
 from MedSegTrainerLib.guide import tables as presets
 
@@ -18,7 +18,7 @@ class TestFamilies:
 
     @pytest.mark.parametrize(
         ("name", "family"),
-        [(PLANNED, "unet"), ("VNet", "unet"), ("SegResNet", "unet"), ("DeepLabV3Plus", "deeplab"),
+        [(PLANNED, "unet"), (NNUNET[0], "unet"), ("VNet", "unet"), ("SegResNet", "unet"), ("DeepLabV3Plus", "deeplab"),
          ("TransUNet", "transformer"), ("UNETR", "transformer"), ("SwinUNETR", "transformer")],
     )  # fmt: skip
     def test_of_a_network(self, name: str, family: str) -> None:
@@ -79,6 +79,7 @@ class TestOptimizer:
             (DEEPLAB, 900, "SGD", 1e-2, "DeepLabV3+"),
             (TRANSFORMER, 60, "AdamW", 1e-4, "TransUNet, UNETR, Swin-UNETR"),
             (PLANNED, 60, "AdamW", 2e-3, "U-Net, V-Net, SegResNet"),
+            (NNUNET[0], 60, "AdamW", 2e-3, "U-Net, V-Net, SegResNet"),
         ],
     )
     def test_by_model_and_cases(self, name: str, cases: int, kind: str, rate: float, word: str) -> None:
@@ -103,6 +104,7 @@ class TestOptimizer:
             (TRANSFORMER, "AdamW", 120, 6e7, 1e-4),
             (TRANSFORMER, "AdamW", 30, 6e7, 1e-3),
             (PLANNED, "AdamW", 120, 0, 1e-2),
+            (NNUNET[1], "AdamW", 30, 0, 1e-2),
             (PLANNED, "Adam", 120, 0, 1e-5),
             (PLANNED, "SGD", 120, 0, 1e-4),
         ],
@@ -125,7 +127,9 @@ class TestOptimizer:
     def test_schedule(self, name: str, kind: str, schedule: str) -> None:
         assert presets.choose_schedule(name, kind)[0] == schedule
 
-    @pytest.mark.parametrize(("name", "clip"), [(CNN, 5.0), (DEEPLAB, 5.0), (TRANSFORMER, 1.0), (PLANNED, 12.0)])
+    @pytest.mark.parametrize(
+        ("name", "clip"), [(CNN, 5.0), (DEEPLAB, 5.0), (TRANSFORMER, 1.0), (PLANNED, 12.0), (NNUNET[1], 12.0)]
+    )
     def test_clip(self, name: str, clip: float) -> None:
         chosen, reason = presets.choose_clip(name)
         assert chosen == clip

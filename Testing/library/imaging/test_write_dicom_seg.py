@@ -315,7 +315,7 @@ class TestRefused:
     def test_values_that_are_no_numbers_of_segments(self) -> None:
         classes = [LabelClass(value=70_000, name="a", color=(1, 2, 3))]
         refuse_unwritable(classes, "BINARY", overlapping=False)
-        with pytest.raises(DataError, match="at most 65535, and the largest value of a class is 70000"):
+        with pytest.raises(DataError, match="is 1 to 65535, and classes have the values 70000"):
             refuse_unwritable(classes, "LABELMAP", overlapping=False)
 
     def test_an_image_of_a_kind_that_nothing_refers_to(
@@ -326,6 +326,6 @@ class TestRefused:
         planes = source_planes(series, Geometry.of(read_file(series)))
         for one in planes.instances:
             one.SOPClassUID = "1.2.3.4.5.6"
-        with pytest.raises(DataError, match=r"series 1\.2\.3\.4 .*seg\.nrrd"):
+        with pytest.raises(DataError, match=r"series 1\.2\.3\.4 .*1\.2\.3\.4\.5\.6 is no kind of image\..*seg\.nrrd"):
             write_dicom_seg(image, tmp_path / "a.seg.dcm", CLASSES, planes, MAKER)
         assert not (tmp_path / "a.seg.dcm").exists()

@@ -13,9 +13,9 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from MedSegTrainerLib.config.plan import Plan
+from MedSegTrainerLib.data.samples.arrangement import arrangement_of
 from MedSegTrainerLib.errors import DataError, MedSegError
 from MedSegTrainerLib.imaging.geometry import Geometry, to_canonical
-from MedSegTrainerLib.inference.canvas import Prepared, _onto_original
 from MedSegTrainerLib.inference.predictor import CPU_VOXELS, Predictor, windows_at_once
 from MedSegTrainerLib.inference.probability_maps import MapSelection
 from MedSegTrainerLib.inference.tta import IDENTITY, Transform
@@ -90,7 +90,7 @@ class TestOnTheGridOfTheImage:
     SHORT_AXIS = (0.598664, 0.236250, -0.768114, 0.562794, 0.585590, 0.605160, 0.569970, -0.826360, 0.209242)
 
     @pytest.mark.parametrize("handed", [1, -1], ids=["right-handed", "left-handed"])
-    def test_any_direction(self, handed: int) -> None:
+    def test_any_direction(self, tiny_plan: Plan, handed: int) -> None:
         """Also where two axes are nearest to the same side of the patient, as in a short axis of the heart."""
         turns = [np.reshape(self.SHORT_AXIS, (3, 3)), *Rotation.random(60, random_state=1).as_matrix()]
         array = np.arange(4 * 5 * 6, dtype=np.int32).reshape(6, 5, 4)
@@ -98,8 +98,8 @@ class TestOnTheGridOfTheImage:
             direction = tuple((turn @ np.diag([1, 1, handed])).ravel())
             grid = Geometry(size=(4, 5, 6), spacing=(1.2, 1.3, 2.5), origin=(-20, 15, 33), direction=direction)
             canonical = to_canonical(grid.place(array))
-            prepared = Prepared(images={}, original=grid, canonical=Geometry.of(canonical))
-            back = _onto_original(sitk.GetArrayFromImage(canonical), prepared=prepared)
+            arrangement = arrangement_of([grid.place(array)], tiny_plan)
+            back = arrangement.restored(sitk.GetArrayFromImage(canonical))
             assert Geometry.of(back) == grid
             assert np.array_equal(sitk.GetArrayViewFromImage(back), array)
 

@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from MedSegTrainerLib.imaging.axis_resampling import AxisOrders, resample_axes
 from MedSegTrainerLib.imaging.geometry import Geometry, resample
 from MedSegTrainerLib.inference.slab_resampling import Triple, onto_grid, planes_at_once
 
@@ -40,6 +41,29 @@ def test_as_simpleitk(source: Triple, target: Triple, step: int, high: int) -> N
     assert [first for first, _ in chunks] == list(range(0, target[0], step))
     actual = torch.cat([values for _, values in chunks], dim=1)
     np.testing.assert_allclose(actual.numpy(), np.stack(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "orders",
+    [
+        AxisOrders(of=(0, 1, 1), alone=0),
+        AxisOrders(of=(1, 0, 1), alone=1),
+        AxisOrders(of=(1, 1, 0), alone=2),
+        AxisOrders(of=(0, 0, 0)),
+        AxisOrders(of=(3, 3, 3)),
+        AxisOrders(of=(1, 3, 3), alone=0),
+    ],
+)
+@pytest.mark.parametrize(("source", "target"), [((7, 9, 11), (13, 20, 9)), ((9, 6, 8), (5, 6, 17))])
+@pytest.mark.parametrize("step", [2, 100])
+def test_other_orders_as_the_whole_volume(source: Triple, target: Triple, step: int, orders: AxisOrders) -> None:
+    """A smooth volume, in which splines overshoot little."""
+    z, y, x = torch.meshgrid(*(torch.linspace(-1, 1, n) for n in source), indexing="ij")
+    volume = torch.stack([z * y - x, x + 2 * y])
+    expected = np.stack([resample_axes(part.numpy(), target, orders) for part in volume])
+    chunks = list(onto_grid(slabs(volume, [2] * (source[0] // 2) + [1]), source, target, step, orders))
+    assert [first for first, _ in chunks] == list(range(0, target[0], step))
+    np.testing.assert_allclose(torch.cat([values for _, values in chunks], dim=1).numpy(), expected, atol=0.05)
 
 
 def test_sixteen_bits_come_as_thirty_two() -> None:

@@ -8,14 +8,8 @@ import pytest
 import torch
 from monai.inferers import sliding_window_inference
 
-from MedSegTrainerLib.inference.sliding_window import (
-    Triple,
-    gaussian_weights,
-    only_value,
-    predict_slabs,
-    predict_volume,
-    window_starts,
-)
+from MedSegTrainerLib.inference.sliding_window import only_value, predict_slabs, predict_volume
+from MedSegTrainerLib.inference.window_layout import Triple, gaussian_weights, window_starts
 
 
 def image(*size: int, channels: int = 2) -> torch.Tensor:

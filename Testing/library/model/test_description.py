@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from MedSegTrainerLib.model.description import DESCRIPTION, WEIGHTS, DescriptionError, read_description
+from MedSegTrainerLib.model.any_description import read_description
+from MedSegTrainerLib.model.description import DESCRIPTION, WEIGHTS, DescriptionError
 
 
 def problem(path: Path) -> str:

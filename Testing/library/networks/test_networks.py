@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from MedSegTrainerLib.config.architectures import ARCHITECTURES, PLANNED
+from MedSegTrainerLib.config.architectures import ARCHITECTURES, NNUNET, PLANNED
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.settings import LossConfig
 from MedSegTrainerLib.errors import ModelError
@@ -29,6 +29,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "UNet2D": {"base_channels": 6}, "UNet3D": {"base_channels": 4},
     "VNet": {"base_channels": 4, "dims": 3}, "VNet 2D": {"base_channels": 4, "dims": 2},
     "SegResNet": {"init_filters": 4, "dims": 3}, "SegResNet 2D": {"init_filters": 6, "dims": 2},
+    "SegResNetDS": {"init_filters": 4, "deep_supervision": False},
     "DeepLabV3Plus": {"base_channels": 8, "aspp_rates": [1, 2]},
     "TransUNet": {"base_channels": 8, "img_size": [32, 80], **TOKENS}, "UNETR": {"img_size": [16, 48, 32], **TOKENS},
     "SwinUNETR": {"embed_dim": 12, "window_size": 4},
@@ -36,9 +37,9 @@ SMALL: dict[str, dict[str, Any]] = {
 FLAT, DEEP = (32, 80), (16, 48, 32)
 SIZES: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("UNet2D", "VNet 2D", "SegResNet 2D", "DeepLabV3Plus", "TransUNet"), FLAT),
-    **dict.fromkeys(("UNet3D", "VNet", "SegResNet", "UNETR"), DEEP), "SwinUNETR": (32, 32, 64),
+    **dict.fromkeys(("UNet3D", "VNet", "SegResNet", "SegResNetDS", "UNETR"), DEEP), "SwinUNETR": (32, 32, 64),
 }  # fmt: skip
-for added in ARCHITECTURES.keys() - {PLANNED, *SMALL}:  # with its own defaults
+for added in ARCHITECTURES.keys() - {PLANNED, *NNUNET, *SMALL}:  # with its own defaults
     entry = ARCHITECTURES[added]
     dims, edge = entry.dims[-1], 2 * (entry.divisor or 1)
     SMALL[added] = {
@@ -48,8 +49,8 @@ for added in ARCHITECTURES.keys() - {PLANNED, *SMALL}:  # with its own defaults
     SIZES[added] = (edge,) * dims
 ODD = {"UNet2D": (45, 83), "UNet3D": (17, 35, 46)}  # not multiples of anything
 REFUSED = {  # by planning, which never lets them come up: see planning/test_network.py
-    "VNet": (20, 48, 32), "SegResNet": (12, 20, 16), "TransUNet": (48, 80), "UNETR": (32, 48, 32),
-    "SwinUNETR": (32, 48, 32),
+    "VNet": (20, 48, 32), "SegResNet": (12, 20, 16), "SegResNetDS": (12, 20, 16), "TransUNet": (48, 80),
+    "UNETR": (32, 48, 32), "SwinUNETR": (32, 48, 32),
 }  # fmt: skip
 
 
@@ -211,6 +212,7 @@ PUBLISHED: dict[str, tuple[int, tuple[int, ...], int, float | None, float | None
     "UNet3D": (2, (96, 96, 96), 22_625_314, None, None),
     "VNet": (1, (96, 96, 96), 45_597_507, 45.6, None),
     "SegResNet": (2, (96, 96, 96), 1_176_186, 1.18, 15.6),
+    "SegResNetDS": (2, (96, 96, 96), 87_164_200, None, None),
     "DeepLabV3Plus": (2, (256, 256), 12_323_026, None, None),
     "TransUNet": (2, (224, 224), 45_921_570, None, None),
     "UNETR": (14, (96, 96, 96), 92_786_094, 92.8, 82.6),

@@ -49,6 +49,37 @@ def refusal(fingerprint: Fingerprint, *settings: str) -> str:
     return "\n".join(caught.value.problems)
 
 
+class TestNnunet:
+    @pytest.mark.parametrize(
+        ("name", "blocks", "decoder"),
+        [("PlainConvUNet", [2, 2, 2, 2], [2, 2, 2]), ("ResEncUNet", [1, 3, 4, 6], [1, 1, 1])],
+    )
+    def test_levels_by_its_rule(self, name: str, blocks: list[int], decoder: list[int]) -> None:
+        plan, reasons = planned(HIPPOCAMPUS, f"network.type={name}")
+        assert (plan.architecture, plan.patch_size, plan.divisor) == (name, (40, 56, 40), (8, 8, 8))
+        assert (plan.network["blocks"], plan.network["decoder_blocks"]) == (blocks, decoder)
+        assert plan.network["features"] == [32, 64, 128, 256] and plan.network["kernels"] == [[3, 3, 3]] * 4
+        assert plan.network["deep_supervision"] is True and plan.network["norm"] == "instance"
+        assert reasons["network"] == "set by the configuration"
+        build_network(plan.architecture, plan.network)
+
+    def test_its_settings(self) -> None:
+        settings = ("base_channels=6", "norm=batch", "dropout=0.2", "deep_supervision=false", "dims=2")
+        plan, _ = planned(HIPPOCAMPUS, "network.type=PlainConvUNet", *settings)
+        assert plan.network["features"] == [6, 12, 24, 48] and plan.network["dims"] == 2
+        assert (plan.network["norm"], plan.network["dropout"]) == ("batch", 0.2)
+        assert plan.network["deep_supervision"] is False and plan.patch_size[0] == 1
+
+    def test_a_given_patch_is_kept(self) -> None:
+        plan, _ = planned(HIPPOCAMPUS, "network.type=ResEncUNet", "patch_size=[24, 36, 40]")
+        assert (plan.patch_size, plan.divisor) == ((24, 36, 40), (4, 4, 4))
+
+    @pytest.mark.parametrize("setting", ["patch_size=[25, 35, 41]", "image_size=6"])
+    def test_a_patch_without_levels_is_refused(self, setting: str) -> None:
+        text = refusal(HIPPOCAMPUS, "network.type=PlainConvUNet", setting)
+        assert "network.type = PlainConvUNet: no axis of a patch of" in text and "--model auto" in text
+
+
 class TestVolumes:
     def test_image_size_is_the_patch_but_no_larger_than_the_volumes(self) -> None:
         plan, reasons = planned(HIPPOCAMPUS, "network.type=SwinUNETR", "image_size=96", "embed_dim=12")

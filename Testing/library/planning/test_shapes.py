@@ -104,7 +104,7 @@ class TestPatch:
     @pytest.mark.parametrize("voxels", [VOXELS, PATCH_VOXELS_GPU[3], 5000])
     @pytest.mark.parametrize(("size", "spacing"), SHAPES, ids=list(VOLUMES))
     def test_fits_strides_limit_and_volume(self, size: Triple, spacing: Spacing, voxels: int) -> None:
-        patch, topology = choose_patch(size, spacing, 3, voxels)
+        patch, topology = choose_patch(size, spacing, 3, voxels, choose_topology)
         assert [p % d for p, d in zip(patch, topology.divisor, strict=True)] == [0, 0, 0]
         assert np.prod(patch) <= voxels
         assert all(p < n + d for p, n, d in zip(patch, size, topology.divisor, strict=True))
@@ -113,24 +113,24 @@ class TestPatch:
     @pytest.mark.parametrize("voxels", [PATCH_VOXELS_CPU[2], PATCH_VOXELS_GPU[2]])
     @pytest.mark.parametrize(("size", "spacing"), SHAPES, ids=list(VOLUMES))
     def test_in_2d_it_has_one_slice(self, size: Triple, spacing: Spacing, voxels: int) -> None:
-        patch, topology = choose_patch((1, *size[1:]), spacing, 2, voxels)
+        patch, topology = choose_patch((1, *size[1:]), spacing, 2, voxels, choose_topology)
         assert patch[0] == 1
         assert {stride[0] for stride in topology.strides} == {1}
         assert np.prod(patch) <= voxels
         assert [p % d for p, d in zip(patch, topology.divisor, strict=True)] == [0, 0, 0]
 
     def test_covers_a_volume_that_fits(self) -> None:
-        patch, _ = choose_patch((36, 50, 35), (1.0, 1.0, 1.0), 3, VOXELS)
+        patch, _ = choose_patch((36, 50, 35), (1.0, 1.0, 1.0), 3, VOXELS, choose_topology)
         assert patch == (40, 56, 40)
 
     def test_is_about_a_cube_of_anatomy_where_the_volume_is_too_large(self) -> None:
-        patch, _ = choose_patch((100, 512, 512), (5.0, 0.8, 0.8), 3, VOXELS)
+        patch, _ = choose_patch((100, 512, 512), (5.0, 0.8, 0.8), 3, VOXELS, choose_topology)
         millimetres = np.array(patch) * (5.0, 0.8, 0.8)
         assert millimetres.max() < 2 * millimetres.min()
 
     def test_a_coarse_axis_that_cannot_shrink_leaves_it_to_the_others(self) -> None:
         """Four slices 100 mm apart are longest in mm, and as few as a patch may have."""
-        patch, _ = choose_patch((4, 512, 400), (100.0, 0.5, 0.5), 3, VOXELS)
+        patch, _ = choose_patch((4, 512, 400), (100.0, 0.5, 0.5), 3, VOXELS, choose_topology)
         assert patch[0] == 4 and np.prod(patch) <= VOXELS
 
 
@@ -170,14 +170,14 @@ class TestTopology:
         [((16, 32, 48), (4, 8, 8)), ((10, 30, 30), (2, 2, 2)), ((15, 31, 33), (1, 1, 1)), ((8, 12, 40), (2, 2, 8))],
     )
     def test_for_a_given_patch_it_is_as_deep_as_the_patch_allows(self, patch: Triple, divisor: Triple) -> None:
-        assert topology_for_patch(patch, (1.0, 1.0, 1.0), 3).divisor == divisor
+        assert topology_for_patch(patch, (1.0, 1.0, 1.0), 3, choose_topology).divisor == divisor
 
 
 class TestNetworkParameters:
     @pytest.mark.parametrize(("dims", "name"), list(itertools.product((2, 3), VOLUMES)))
     def test_make_a_network_that_takes_the_patch(self, dims: int, name: str) -> None:
         size, spacing = VOLUMES[name]
-        patch, topology = choose_patch(size if dims == 3 else (1, *size[1:]), spacing, dims, 6000)
+        patch, topology = choose_patch(size if dims == 3 else (1, *size[1:]), spacing, dims, 6000, choose_topology)
         network = build_network("PlannedUNet", network_parameters(topology, 4, dims, 2, 3, True)).train()
         shape = patch if dims == 3 else patch[1:]
         logits = network(torch.randn(1, 2, *shape))

@@ -5,6 +5,7 @@ import zipfile
 
 import pytest
 from MedSegTrainerUI.models.model_card import card_html, card_tooltip, model_stamp, read_card, when
+from MedSegTrainerUI.models.model_list import model_name
 
 from MedSegTrainerLib.errors import ModelError
 
@@ -14,6 +15,34 @@ def zipped(folder, path, names=("model.json", "weights.safetensors")):
         for name in names:
             archive.write(folder / name, f"inside/{name}")
     return path
+
+
+@pytest.fixture
+def make_nnunet(tmp_path):
+    """A model folder as nnU-Net leaves it, with a checkpoint that nobody opens; ``changes`` are of its plans.json."""
+
+    def make(**changes):
+        folder = tmp_path / "Dataset004_Organs" / "nnUNetTrainer__nnUNetPlans__3d_fullres"
+        (folder / "fold_0").mkdir(parents=True)
+        (folder / "fold_0" / "checkpoint_final.pth").write_bytes(b"none")
+        resampling = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
+        configuration = {
+            "patch_size": [8, 16, 16], "spacing": [2.5, 1.1, 0.8], "batch_size": 2,
+            "normalization_schemes": ["ZScoreNormalization"], "use_mask_for_norm": [False],
+            **{f"resampling_fn_{what}": "resample_data_or_seg_to_shape" for what in ("data", "probabilities")},
+            **{f"resampling_fn_{what}_kwargs": resampling for what in ("data", "probabilities")},
+            "UNet_class_name": "PlainConvUNet", "UNet_base_num_features": 4, "unet_max_num_features": 8,
+            "n_conv_per_stage_encoder": [1, 1], "n_conv_per_stage_decoder": [1],
+            "conv_kernel_sizes": [[3, 3, 3], [3, 3, 3]], "pool_op_kernel_sizes": [[1, 1, 1], [2, 2, 2]],
+        }  # fmt: skip
+        plans = {"configurations": {"3d_fullres": configuration}, "transpose_forward": [1, 0, 2], **changes}
+        labels = {"background": 0, "liver": 1, "cyst": 2}
+        dataset = {"channel_names": {"0": "MR"}, "labels": labels, "numTraining": 7, "file_ending": ".nii.gz"}
+        (folder / "plans.json").write_text(json.dumps(plans))
+        (folder / "dataset.json").write_text(json.dumps(dataset))
+        return folder
+
+    return make
 
 
 class TestReading:
@@ -109,6 +138,28 @@ class TestNoModel:
         archive.write_bytes(archive.read_bytes()[:-40])
         with pytest.raises(ModelError, match="or a damaged one"):
             read_card(archive)
+
+
+class TestOfNnunet:
+    def test_a_folder_is_a_model(self, make_nnunet):
+        folder = make_nnunet()
+        card = read_card(folder)
+        assert [(item.name, item.value) for item in card.classes] == [("liver", 1), ("cyst", 2)]
+        assert (card.trained, card.imported, card.dims) == (7, "nnU-Net", 3)
+        assert card.spacing == (1.1, 2.5, 0.8), "z, y, x of the file, although the network sees y first"
+        assert "Trained with nnU-Net on 7 volumes (MR), 0.8 x 2.5 x 1.1 mm." in card_html(card)
+        assert "was not told by nnU-Net" in card_html(card)
+        assert model_stamp(folder) and model_stamp(folder) == model_stamp(folder.parent)
+
+    def test_why_it_cannot_be_used_is_told(self, make_nnunet):
+        folder = make_nnunet(image_reader_writer="MyReader")
+        with pytest.raises(
+            ModelError, match="an nnU-Net model that cannot be used here: image_reader_writer is 'MyReader'"
+        ):
+            read_card(folder)
+
+    def test_it_is_named_after_its_data_set(self, make_nnunet):
+        assert model_name(make_nnunet()) == "Dataset004_Organs, 3d_fullres"
 
 
 class TestWords:
