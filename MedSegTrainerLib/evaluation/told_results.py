@@ -21,12 +21,13 @@ def told_beside(predictions: Path, pairs: Sequence[Pair], emit: Emit) -> dict[st
     except UsageError as error:
         emit(Warned(message=f"The likely Dice is left out: {error}"))
         return {}
+    places = {pair.name: pair.prediction.relative_to(predictions).as_posix() for pair in pairs}
     return {
-        pair.name: {
+        name: {
             item.name: Likely(likely_dice=item.likely_dice, low=item.low, high=item.high)
-            for item in cases[pair.prediction.name].classes
+            for item in cases[place].classes
             if None not in (item.likely_dice, item.low, item.high)
         }
-        for pair in pairs
-        if pair.prediction.name in cases
+        for name, place in places.items()
+        if place in cases
     }

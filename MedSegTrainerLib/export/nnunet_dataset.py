@@ -1,7 +1,7 @@
 """A data set as nnU-Net's: ``imagesTr/CASE_0000.nii.gz``, ``labelsTr/CASE.nii.gz``, ``dataset.json`` and the division.
 
-``splits_final.json`` lies beside ``dataset.json``, where nnU-Net's planning takes it from (2.5 and later). Cases kept
-for a test lie in ``imagesTs`` and ``labelsTs``.
+``splits_final.json`` lies beside ``dataset.json``, where nnU-Net's planning takes it from (2.8.1). Cases kept for a
+test lie in ``imagesTs`` and ``labelsTs``.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from typing import Any
 from MedSegTrainerLib import __version__, atomic
 from MedSegTrainerLib.classes import LabelClass
 from MedSegTrainerLib.data.layouts.bids_names import LABELS, joined, read_name
+from MedSegTrainerLib.data.layouts.bids_sidecar import MANUAL, SOURCES
 from MedSegTrainerLib.data.layouts.bids_table import table_text
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.files.json_input import read_json_file
@@ -101,15 +102,11 @@ def describe_results(folder: Path, model: str, classes: Sequence[LabelClass], im
     atomic.write_bytes(folder / ".bidsignore", "".join(f"{name}\n" for name in OTHER_FILES).encode())
 
 
-def sidecar_of(label_map: Path) -> Path:
-    return label_map.with_name(label_map.name.partition(".")[0] + ".json")
-
-
 def write_sidecar(path: Path, images: Sequence[Path]) -> None:
     """Says that a label map was not drawn by hand, and of which images it was made; raises StorageError."""
     with atomic.storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_json(path, {"Manual": False, "Sources": [_source(image) for image in images]})
+    atomic.write_json(path, {MANUAL: False, SOURCES: [_source(image) for image in images]})
 
 
 def _root_of(image: Path) -> Path | None:

@@ -17,6 +17,7 @@ from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.result_formats import RESULT_FORMATS, ResultFormat
 from MedSegTrainerLib.data.checks.hot_voxels import clipping_text
 from MedSegTrainerLib.data.checks.laterality import why_not_mirror
+from MedSegTrainerLib.data.layouts.bids_sidecar import sidecar_of
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError, system_error_text
 from MedSegTrainerLib.events import CaseDone, Stage, Warned
 from MedSegTrainerLib.hardware.device import choose_device, describe, devices_of_models
@@ -36,7 +37,6 @@ from MedSegTrainerLib.inference.bids_results import (
     refuse_equal_places,
     refuse_other_data_set,
     refuse_overlapping,
-    sidecar_of,
     write_sidecar,
 )
 from MedSegTrainerLib.inference.canvas import Prepared

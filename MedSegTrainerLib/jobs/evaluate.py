@@ -9,6 +9,7 @@ from typing import Any
 from MedSegTrainerLib.config.job_settings import EvaluateConfig
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.errors import ConfigError
+from MedSegTrainerLib.evaluation.bids_pairs import bids_pairs
 from MedSegTrainerLib.evaluation.described_labels import described_ignored, described_names
 from MedSegTrainerLib.evaluation.drawn_references import (
     Drawn,
@@ -58,7 +59,8 @@ def evaluate_files(config: EvaluateConfig, emit: Emit) -> str:
     if config.references:
         pairs = with_masks(listed_pairs(config), config.masks)
     else:
-        pairs = masked_pairs(predictions, labels, listen) or pair_folders(predictions, labels, listen)
+        finders = (bids_pairs, masked_pairs, pair_folders)
+        pairs = next(filter(None, (find(predictions, labels, listen) for find in finders)))
     pairs = with_labelled_parts(with_forms(pairs), config)
     pairs = with_uncertainty(pairs, predictions, config.uncertainty, listen)
     told = told_beside(predictions, pairs, listen)

@@ -11,9 +11,10 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.api import apply
+from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.data.case_labels import read_labels
 from MedSegTrainerLib.data.layouts.find import find_cases
-from MedSegTrainerLib.errors import UsageError
+from MedSegTrainerLib.errors import DataError, UsageError
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.results_file import read_results
 
@@ -51,7 +52,9 @@ def test_a_derivative_of_the_data_set(trained: JobFolder, dataset: Path, raw: Pa
     sidecar = json.loads((output / "sub-01/anat/sub-01_desc-medseg_dseg.json").read_text())
     assert sidecar == {"Manual": False, "Sources": ["bids:raw:sub-01/anat/sub-01_T1w.nii.gz"]}
     assert {case.label_map for case in read_results(output)} == {f.relative_to(output).as_posix() for f in files}
-    again = find_cases(raw)
+    with pytest.raises(DataError, match="no label map was drawn or corrected by hand"):
+        find_cases(raw)
+    again = find_cases(raw, DataConfig(label_name="desc-medseg"))
     assert again.layout == "BIDS (T1w; 2 of 2 subjects have label maps)"
     assert again.label_names == {2: "label 2", 5: "label 5"}  # names that the model has of data without names
     np.testing.assert_array_equal(sitk.GetArrayFromImage(read_labels(again.cases[1], None)), expected)

@@ -18,7 +18,8 @@ from MedSegTrainerLib.data.checks.fingerprint import Fingerprint, take_fingerpri
 from MedSegTrainerLib.data.checks.scan import scan_cases
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.layouts.find import find_cases
-from MedSegTrainerLib.data.splits.split import Split, split_dataset
+from MedSegTrainerLib.data.splits.split import Split, fold_splits, split_dataset
+from MedSegTrainerLib.export.dataset_formats import export_data
 from MedSegTrainerLib.imaging.geometry import to_canonical
 from MedSegTrainerLib.imaging.label_maps import read_label_map, write_label_map
 from MedSegTrainerLib.imaging.read import read_channels
@@ -74,6 +75,12 @@ def case_folder(image: sitk.Image, label: sitk.Image, name: str, root: Path) -> 
 def nnunet(image: sitk.Image, label: sitk.Image, name: str, root: Path) -> None:
     save(image, root / "imagesTr" / f"{name}_0000.nii.gz")
     save(label, root / "labelsTr" / f"{name}.nii.gz")
+
+
+def masks(image: sitk.Image, label: sitk.Image, name: str, root: Path) -> None:
+    save(image, root / name / "mri.nii.gz")
+    for value, structure in NAMES.items():
+        save(sitk.Cast(label == value, sitk.sitkUInt8), root / name / "segmentations" / f"{structure}.nii.gz")
 
 
 def npy(image: sitk.Image, label: sitk.Image, name: str, root: Path) -> None:
@@ -162,6 +169,26 @@ def test_named_segments_with_other_values(
     dataset = replace(find_cases(tmp_path), channel_names=("MRI",))
     assert dataset.label_names == NAMES
     agree(look(dataset), expected)
+
+
+def test_masks_of_classes_and_what_is_written_of_them_for_nnunet(
+    volumes: dict[str, tuple[sitk.Image, sitk.Image]], expected: tuple[Fingerprint, Split], tmp_path: Path
+) -> None:
+    data, output = tmp_path / "data", tmp_path / "Dataset004_Hippocampus"
+    for name, (image, label) in volumes.items():
+        masks(image, label, name, data)
+    describe(data)
+    dataset = find_cases(data)
+    assert dataset.overlap == "no classes overlap in any case"
+    agree(look(replace(dataset, overlap="")), expected)
+    export_data(data, output, "nnunet", DataConfig(folds=4), lambda event: None)
+    written = find_cases(output)
+    assert written.layout == "nnU-Net"
+    agree(look(written), expected)
+    folds = DataConfig(split_file=str(output / "splits_final.json"))
+    assert [split.val for split in fold_splits(written, folds)] == [
+        split.val for split in fold_splits(dataset, DataConfig(folds=4))
+    ]
 
 
 def test_dicom(

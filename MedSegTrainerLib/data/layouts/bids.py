@@ -2,7 +2,8 @@
 
 A label map belongs to the images of its subject and session that have its other entities (``run-2``), too: to those
 that its JSON sidecar names as ``Sources``, whose suffix its ``space`` names, or of several kinds those on its own grid.
-Names of the classes are those of ``dseg.tsv``. Subjects without label map are not labelled yet.
+Names of the classes are those of ``dseg.tsv``. Subjects without label map are not labelled yet, and label maps whose
+sidecar says that a program made them (``"Manual": false``) are taken where somebody asks for them alone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.data.dataset import Case, Dataset
 from MedSegTrainerLib.data.layouts.bids_images import channels_of, has_image
 from MedSegTrainerLib.data.layouts.bids_names import LABELS, BidsName, asks_for, joined, read_name
+from MedSegTrainerLib.data.layouts.bids_sidecar import is_by_program
 from MedSegTrainerLib.data.layouts.bids_table import read_table, table_of
 from MedSegTrainerLib.data.layouts.case_folders import refuse_different
 from MedSegTrainerLib.data.layouts.flat_folders import whole
@@ -28,7 +30,7 @@ from MedSegTrainerLib.findings import Finding
 from MedSegTrainerLib.imaging.label_maps import read_label_map
 from MedSegTrainerLib.imaging.read import image_suffix
 
-SUBJECTS = "sub-*"
+SUBJECTS, ENDING = "sub-*", f"_{LABELS}"
 THREADS = 4
 
 
@@ -53,12 +55,13 @@ def bids(root: Path, data: DataConfig) -> Dataset | None:
     subjects = sorted(path for path in root.glob(SUBJECTS) if path.is_dir())
     *_, last = data.label_name.split("_")
     suffix = last if last and "-" not in last else LABELS
-    found = sorted(_label_files(root, suffix), key=lambda label: label.path) if subjects else []
+    found = sorted(label_files(root, suffix), key=lambda label: label.path) if subjects else []
     if suffix != LABELS:  # whoever names files otherwise may mean another layout
         found = [label for label in found if has_image(label.path, label.name, root)]
     if not found:
         return None
-    labels = _one_a_case(_wanted(found, data, root), root)
+    wanted = _wanted(found, data, root)
+    labels = _one_a_case(wanted, data, root)
     channels = {label.path: channels_of(label.path, label.name, root, data.image_names) for label in labels}
     findings = [_no_image(label, data) for label in labels if not channels[label.path]]
     message = (
@@ -70,10 +73,11 @@ def bids(root: Path, data: DataConfig) -> Dataset | None:
         refuse_different([(root / label.case, channels[label.path]) for label in labelled])
     classes = _classes([label.path for label in labelled], root)
     names = list(channels[labelled[0].path]) if labelled else []
+    left_out = f"; {len(found) - len(wanted)} others are not taken" if len(wanted) < len(found) else ""
     with_labels = {label.name.entities["sub"] for label in labelled}
     dataset = Dataset(
         root=root,
-        layout=f"BIDS ({', '.join(names)}; {len(with_labels)} of {len(subjects)} subjects have label maps)",
+        layout=f"BIDS ({', '.join(names)}; {len(with_labels)} of {len(subjects)} subjects have label maps{left_out})",
         cases=tuple(sorted((_case(label, channels[label.path]) for label in labelled), key=lambda case: case.name)),
         label_names={item.value: item.name for item in classes},
         channel_names=tuple(names),
@@ -87,7 +91,8 @@ def _case(label: LabelFile, channels: Mapping[str, Path]) -> Case:
     return Case(name=label.case, images=tuple(channels.values()), label=label.path, patient=subject)
 
 
-def _label_files(root: Path, suffix: str) -> Iterator[LabelFile]:
+def label_files(root: Path, suffix: str = LABELS) -> Iterator[LabelFile]:
+    """The label maps of a data set, or of a derivative of one; () of other folders."""
     for folder in (root / "derivatives", *root.glob(SUBJECTS)):
         for path in folder.rglob(f"*_{suffix}.*"):
             name = read_name(path)
@@ -96,24 +101,30 @@ def _label_files(root: Path, suffix: str) -> Iterator[LabelFile]:
 
 
 def _wanted(labels: Sequence[LabelFile], data: DataConfig, root: Path) -> list[LabelFile]:
-    """Those that the settings ask for; all without them."""
-    wanted = [label for label in labels if not data.label_name or asks_for(data.label_name, label.name)]
+    """Those that the settings ask for; without them those that no program made: results are no truth."""
+    if data.label_name:
+        wanted = [label for label in labels if asks_for(data.label_name, label.name)]
+    else:
+        wanted = [label for label in labels if not is_by_program(label.path)]
     if not wanted:
+        named = f"is named {data.label_name}" if data.label_name else "was drawn or corrected by hand, as they say"
         raise DataError(
-            f"{root}: no label map is named {data.label_name}. There are {some(_kinds(labels))}: data.label_name takes "
-            "one of these."
+            f"{root}: no label map {named}. There are {some(_kinds(labels))}. To take such, name them: "
+            f"--set label_name={_kinds(labels)[0]}"
         )
     return wanted
 
 
-def _one_a_case(labels: Sequence[LabelFile], root: Path) -> list[LabelFile]:
-    """Of several those that lie in the space of an image; raises DataError where that is not one."""
+def _one_a_case(labels: Sequence[LabelFile], data: DataConfig, root: Path) -> list[LabelFile]:
+    """Of several those that are named just as the settings say, and that lie in the space of an image; raises DataError
+    where that is not one."""
     by_case: dict[str, list[LabelFile]] = {}
     for label in labels:
         by_case.setdefault(label.case, []).append(label)
     for case, found in by_case.items():
         if len(found) > 1:
-            by_case[case] = [label for label in found if has_image(label.path, label.name, root)] or found
+            exact = [label for label in found if data.label_name in (_kind(label), _kind(label).removesuffix(ENDING))]
+            by_case[case] = [one for one in exact or found if has_image(one.path, one.name, root)] or found
     several = {case: found for case, found in by_case.items() if len(found) > 1}
     if several:
         case, found = next(iter(several.items()))
@@ -126,12 +137,13 @@ def _one_a_case(labels: Sequence[LabelFile], root: Path) -> list[LabelFile]:
 
 
 def _kinds(labels: Sequence[LabelFile]) -> list[str]:
-    """What distinguishes label maps of one case: their names without those of the case."""
-    kinds = {
-        joined({key: value for key, value in label.name.entities.items() if key not in label.name.source}, LABELS)
-        for label in labels
-    }
-    return sorted(kinds, key=lambda kind: (kind == LABELS, kind))
+    return sorted({_kind(label) for label in labels})
+
+
+def _kind(label: LabelFile) -> str:
+    """What distinguishes label maps of one case: the name without that of the case."""
+    own = {key: value for key, value in label.name.entities.items() if key not in label.name.source}
+    return joined(own, label.name.suffix)
 
 
 def _no_image(label: LabelFile, data: DataConfig) -> Finding:

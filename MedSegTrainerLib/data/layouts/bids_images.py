@@ -9,8 +9,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from MedSegTrainerLib.data.layouts.bids_names import LABELS, BidsName, asks_for, joined, read_name
+from MedSegTrainerLib.data.layouts.bids_sidecar import source_names
 from MedSegTrainerLib.errors import DataError, some
-from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.imaging.read import image_files
 
 NO_IMAGES = frozenset({LABELS, "mask", "probseg", "defacemask", "xfm", "boldref"})
@@ -27,7 +27,7 @@ def channels_of(label: Path, name: BidsName, root: Path, wanted: Sequence[str]) 
     if wanted:
         chosen = {want: [image for image in candidates if asks_for(want, image[1])] for want in wanted}
         return _single(chosen, label) if all(chosen.values()) else {}
-    sources = _sources(label)
+    sources = source_names(label)
     named = [image for image in candidates if image[0].name in sources]
     in_space = [image for image in candidates if image[1].suffix == name.entities.get("space")]
     kinds: dict[str, list[Image]] = {}
@@ -80,16 +80,6 @@ def _apart(images: Sequence[Image], kind: str) -> str:
     first, *others = (name for _, name in images)
     own = {key: value for key, value in first.entities.items() if any(o.entities.get(key) != value for o in others)}
     return joined(own, first.suffix) if own else kind
-
-
-def _sources(label: Path) -> set[str]:
-    """Names of the files that the label map was drawn on, by the sidecar beside it."""
-    sidecar = label.with_name(label.name.partition(".")[0] + ".json")
-    if not sidecar.is_file():
-        return set()
-    document = read_json_file(sidecar, DataError)
-    listed = document.get("Sources") if isinstance(document, dict) else None
-    return {str(source).rpartition("/")[2] for source in listed} if isinstance(listed, list) else set()
 
 
 def _grid(path: Path) -> tuple[tuple[int, ...], np.ndarray] | None:

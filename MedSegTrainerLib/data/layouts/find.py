@@ -24,7 +24,7 @@ from MedSegTrainerLib.data.layouts.flat_folders import (
     one_folder,
     two_folders,
 )
-from MedSegTrainerLib.data.layouts.mask_folders import mask_folders
+from MedSegTrainerLib.data.layouts.mask_folders import join_masks, mask_folders
 from MedSegTrainerLib.data.layouts.nearest_layout import what_is_missing
 from MedSegTrainerLib.data.layouts.nnunet_list import nnunet_list
 from MedSegTrainerLib.data.layouts.overlap import with_overlap, with_regions
@@ -58,6 +58,7 @@ def find_cases(root: Path, data: DataConfig | None = None) -> Dataset:
         raise
     if dataset is None:
         raise DataError(f"No labelled images found in {root}. {what_is_missing(root)}")
+    _refuse_other_masks(dataset, data)
     return _completed(dataset, data)
 
 
@@ -84,6 +85,15 @@ def _completed(dataset: Dataset, data: DataConfig, *, every_case: bool = True) -
     drawn = with_drawn(join_names(dataset), dataset.root, every_case=every_case)
     known = checked_drawn(_with_ignored(_with_slices(drawn, data.labelled_slices), data))
     return with_overlap(known, data.overlapping)
+
+
+def _refuse_other_masks(dataset: Dataset, data: DataConfig) -> None:
+    """Raises DataError where ``mask_names`` would be passed over."""
+    if data.mask_names and any(not case.masks or not set(case.masks) <= set(data.mask_names) for case in dataset.cases):
+        raise DataError(
+            f"{dataset.root}: data.mask_names takes classes of folders with a mask for each, and this is: "
+            f"{dataset.layout}. Leave it out, or list the masks in cases.json."
+        )
 
 
 def _with_slices(dataset: Dataset, setting: str) -> Dataset:
@@ -131,7 +141,8 @@ def _parts(root: Path, data: DataConfig) -> Dataset | None:
     if "train" not in folders or len(folders) < 2:
         return None
     recognised = {part: _recognise(folder, data) for part, folder in folders.items()}
-    parts = {part: with_drawn(dataset, folders[part]) for part, dataset in recognised.items() if dataset is not None}
+    found = {part: with_drawn(dataset, folders[part]) for part, dataset in recognised.items() if dataset is not None}
+    parts = join_masks(found, root)
     if "train" not in parts:
         return None
     if "val" in folders and "val" not in parts:

@@ -7,12 +7,12 @@ that it was looked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from MedSegTrainerLib.config.settings import DataConfig
-from MedSegTrainerLib.data.dataset import Case, Dataset
+from MedSegTrainerLib.data.dataset import Case, Dataset, Part
 from MedSegTrainerLib.data.layouts.case_folders import case_channels, is_label_file, refuse_different
 from MedSegTrainerLib.data.layouts.dataset_json import channel_names, label_names, read_description
 from MedSegTrainerLib.data.layouts.drawn_classes import FILE as DRAWN
@@ -27,6 +27,8 @@ from MedSegTrainerLib.imaging.read import case_name, image_files
 MASK_FOLDERS = (
     "segmentations", "segmentation", "masks", "mask", "labels", "label", "segs", "seg", "structures",
 )  # fmt: skip
+
+LAYOUT = "a folder for each case with a mask for each class"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +62,14 @@ def mask_folders(root: Path, data: DataConfig) -> Dataset | None:
     message, findings = _incomplete(found, classes)
     found = [each for each in whole_cases if not each.masks.keys().isdisjoint(classes)]
     refuse_different([(each.path, each.channels) for each in found])
-    drawn = read_drawn(root / DRAWN)
     names = list(found[0].channels)
     is_named = all(each.channels.keys() == found[0].channels.keys() for each in found)  # ct.nii.gz says what it is
     description = read_description(root)
     channels = f"; channels {', '.join(names)}" if len(names) > 1 else ""
     dataset = Dataset(
         root=root,
-        layout=f"a folder for each case with a mask for each class ({len(classes)} classes{channels})",
-        cases=tuple(_case(each, classes, is_told=each.path.name in drawn) for each in found),
+        layout=f"{LAYOUT} ({len(classes)} classes{channels})",
+        cases=with_unknown([_case(each, classes) for each in found], classes, root),
         label_names=_numbers(classes, label_names(description, root)),
         channel_names=channel_names(description, root) or (tuple(names) if is_named else ()),
     )
@@ -92,16 +93,33 @@ def _folder_of_masks(folder: Path, name: str) -> Path | None:
     return next((folders[one] for one in wanted if one in folders and not holds_series(folders[one])), None)
 
 
-def _case(folder: MaskFolder, classes: Sequence[str], *, is_told: bool) -> Case:
-    """is_told: whether somebody says which classes were looked for."""
+def _case(folder: MaskFolder, classes: Sequence[str]) -> Case:
     masks = {name: folder.masks[name] for name in classes if name in folder.masks}
-    return Case(
-        name=folder.path.name,
-        images=tuple(folder.channels.values()),
-        label=next(iter(masks.values())),
-        masks=masks,
-        drawn=None if is_told or len(masks) == len(classes) else tuple(masks),
-    )
+    images = tuple(folder.channels.values())
+    return Case(name=folder.path.name, images=images, label=next(iter(masks.values())), masks=masks)
+
+
+def with_unknown(cases: Sequence[Case], classes: Sequence[str], root: Path) -> tuple[Case, ...]:
+    """The cases, in which classes without mask are unknown where nobody says which were looked for."""
+    told = read_drawn(root / DRAWN)
+
+    def one(case: Case) -> Case:
+        is_known = case.drawn is not None or case.name in told or case.masks.keys() >= set(classes)
+        return case if is_known else replace(case, drawn=tuple(case.masks))
+
+    return tuple(map(one, cases))
+
+
+def join_masks(parts: Mapping[Part, Dataset], root: Path) -> dict[Part, Dataset]:
+    """Parts of a data set below ``root`` with the classes of all of them, where all have this layout."""
+    if not all(dataset.layout.startswith(LAYOUT) for dataset in parts.values()):
+        return dict(parts)
+    classes = list(dict.fromkeys(name for dataset in parts.values() for name in dataset.label_names.values()))
+    numbers = _numbers(sorted(classes), label_names(read_description(root), root))
+    return {
+        part: replace(dataset, cases=with_unknown(dataset.cases, classes, root), label_names=numbers)
+        for part, dataset in parts.items()
+    }
 
 
 def _classes(folders: Sequence[MaskFolder], wanted: Sequence[str], root: Path) -> list[str]:

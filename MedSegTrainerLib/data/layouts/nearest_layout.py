@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from MedSegTrainerLib.data.layouts.bids_names import LABELS, joined, read_name
 from MedSegTrainerLib.data.layouts.flat_folders import IMAGE_FOLDERS, LABEL_FOLDERS
 from MedSegTrainerLib.data.layouts.name_pairs import is_label_name
 from MedSegTrainerLib.errors import some
@@ -112,6 +113,20 @@ def _dicom(content: Content) -> str:
     )
 
 
+def _subjects(content: Content) -> str:
+    """BIDS without label maps."""
+    images = [path for path in content.files if len(path.parts) > 2 and image_suffix(path)]
+    of_subjects = ((path, read_name(path)) for path in images if path.parts[0].startswith("sub-"))
+    path, name = next((pair for pair in of_subjects if pair[1]), (Path(), None))
+    if name is None:
+        return ""
+    return (
+        f"There are images of BIDS, such as {path.as_posix()}, and no label maps of them: put these into "
+        f"derivatives/labels/{path.parent.as_posix()}/{joined(name.source)}_{LABELS}.nii.gz, or say how they are "
+        "named: data.label_name."
+    )
+
+
 def _deeper(content: Content) -> str:
     deep = [path for path in content.files if len(path.parts) > 2 and image_suffix(path)]
     if not deep or content.images() or any(content.images(Path(folder.name)) for folder in content.folders):
@@ -137,4 +152,12 @@ def _side_by_side(content: Content) -> str:
     return f"None of its {len(names)} image files is named as a label map ({some(names)}). Name them CASE_label.*."
 
 
-HINTS: tuple[Callable[[Content], str], ...] = (_foreign, _masks_of_classes, _one_side, _dicom, _deeper, _side_by_side)
+HINTS: tuple[Callable[[Content], str], ...] = (
+    _foreign,
+    _masks_of_classes,
+    _one_side,
+    _dicom,
+    _subjects,
+    _deeper,
+    _side_by_side,
+)

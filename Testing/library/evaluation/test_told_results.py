@@ -23,6 +23,14 @@ def test_by_the_file_that_is_evaluated(tmp_path: Path) -> None:
     assert told == {"a": {"liver": Likely(likely_dice=0.9, low=0.8, high=0.95)}} and events == []
 
 
+def test_files_in_folders_as_bids_has_them(tmp_path: Path) -> None:
+    classes = [ClassResult(name="liver", likely_dice=0.9, low=0.8, high=0.95)]
+    write_results(tmp_path, [CaseResult(name="sub-1_T1w", label_map="sub-1/anat/sub-1_dseg.nii.gz", classes=classes)])
+    path = tmp_path / "sub-1" / "anat" / "sub-1_dseg.nii.gz"
+    told = told_beside(tmp_path, [Pair(name="sub-1", prediction=path, reference=path, image=None)], lambda event: None)
+    assert told["sub-1"]["liver"].likely_dice == 0.9
+
+
 def test_nothing_beside_and_something_damaged(tmp_path: Path) -> None:
     events: list[Any] = []
     assert told_beside(tmp_path, [pair(tmp_path, "a")], events.append) == {} and events == []

@@ -89,6 +89,23 @@ class TestNnunet:
         assert described(folder)["labels"] == {"background": 0, "a": 1, "b": 2, "ignore": 3}
         assert labels_of(folder, "c0")[2, 5, 4] == 3
 
+    def test_what_lies_outside_of_a_box_is_ignored(self, write_cases: WriteCases, blocks: Blocks) -> None:
+        data = write_cases({f"c{n}": blocks(1, 2) for n in range(5)})
+        cases = [
+            {"name": f"c{n}", "images": [f"images/c{n}.nrrd"], "label": f"labels/c{n}.nrrd"}
+            | ({"labelled_box": [[0, 0, 0], [8, 5, 4]]} if n == 1 else {})
+            for n in range(5)
+        ]
+        (data / "cases.json").write_text(json.dumps({"cases": cases}))
+        folder, _, _ = nnunet(data)
+        assert described(folder)["labels"] == {"background": 0, "label 1": 1, "label 2": 2, "ignore": 3}
+        expected = blocks(1, 2)
+        expected[:, 6:] = 3
+        np.testing.assert_array_equal(
+            sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "labelsTr" / "c1.nii.gz"))), expected
+        )
+        assert 3 not in sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "labelsTr" / "c2.nii.gz")))
+
     def test_classes_that_were_not_drawn_are_ignored(self, write_cases: WriteCases, blocks: Blocks) -> None:
         data = write_cases({f"c{n}": blocks(1, 2) for n in range(5)}, labels={"a": 1, "b": 2})
         drawn = {"c1": ["a"], "c2": []}

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from MedSegTrainerLib.data.layouts.bids_sidecar import sidecar_of
 from MedSegTrainerLib.errors import UsageError
-from MedSegTrainerLib.inference.bids_results import bids_place, refuse_equal_places, refuse_overlapping, sidecar_of
+from MedSegTrainerLib.inference.bids_results import bids_place, refuse_equal_places, refuse_overlapping
 
 
 @pytest.mark.parametrize(

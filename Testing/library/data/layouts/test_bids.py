@@ -118,6 +118,30 @@ class TestWhichLabelMap:
         assert "1 cases have several label maps, such as sub-01" in str(caught.value)
         assert "--set label_name=desc-aseg_dseg" in str(caught.value)
 
+    def test_a_plain_name_among_others(self, tmp_path: Path) -> None:
+        put(tmp_path, subject(1, "T1w.nii.gz"), subject(1, "dseg.nii.gz", folder=MANUAL))
+        put(tmp_path, subject(1, "desc-aseg_dseg.nii.gz", folder=MANUAL))
+        with pytest.raises(DataError, match="--set label_name=desc-aseg_dseg"):
+            find_cases(tmp_path)
+        assert files(find_cases(tmp_path, DataConfig(label_name="dseg")))["sub-01"][1] == "sub-01_dseg.nii.gz"
+
+    def test_results_of_programs_are_taken_by_name_alone(self, tmp_path: Path) -> None:
+        put(tmp_path, subject(1, "T1w.nii.gz"), subject(1, "desc-medseg_dseg.nii.gz", folder=MANUAL))
+        sidecar = tmp_path / subject(1, "desc-medseg_dseg.json", folder=MANUAL)
+        sidecar.write_text(json.dumps({"Manual": False}))
+        with pytest.raises(DataError) as caught:
+            find_cases(tmp_path)
+        assert "no label map was drawn or corrected by hand, as they say" in str(caught.value)
+        assert "--set label_name=desc-medseg_dseg" in str(caught.value)
+        assert len(find_cases(tmp_path, DataConfig(label_name="desc-medseg")).cases) == 1
+        put(tmp_path, subject(1, "dseg.nii.gz", folder=MANUAL))
+        found = find_cases(tmp_path)
+        assert files(found)["sub-01"][1] == "sub-01_dseg.nii.gz"
+        assert found.layout == "BIDS (T1w; 1 of 1 subjects have label maps; 1 others are not taken)"
+        sidecar.write_text(json.dumps({"Manual": True}))
+        with pytest.raises(DataError, match="several label maps"):
+            find_cases(tmp_path)
+
     def test_one_in_the_space_of_a_template_is_none_of_the_image(self, tmp_path: Path) -> None:
         put(tmp_path, subject(1, "T1w.nii.gz"), subject(1, "dseg.nii.gz", folder=MANUAL))
         put(tmp_path, subject(1, "space-MNI152NLin2009cAsym_dseg.nii.gz", folder=MANUAL))

@@ -87,6 +87,20 @@ def test_a_class_without_mask_is_unknown_there(tmp_path: Path) -> None:
     assert [case.drawn for case in dataset.cases] == [None, ("kidney_left", "spleen")]
 
 
+def test_parts_have_the_classes_of_all(tmp_path: Path) -> None:
+    """The left kidney is in no case of val: it is unknown there, and numbers are the same."""
+    totalsegmentator(tmp_path / "train")
+    totalsegmentator(tmp_path / "val", cases=1)
+    (tmp_path / "val" / "s0000" / "segmentations" / "kidney_left.nii.gz").unlink()
+    dataset = find_cases(tmp_path)
+    assert dataset.label_names == {1: "kidney_left", 2: "liver", 3: "spleen"}
+    assert {case.name: case.drawn for case in dataset.cases} == {
+        "train_s0000": None, "train_s0001": None, "val_s0000": ("liver", "spleen"),
+    }  # fmt: skip
+    labels = sitk.GetArrayFromImage(read_labels(dataset.cases[2], dataset.ignore_label))
+    assert labels[CLASSES["spleen"]] == 3
+
+
 def test_that_it_was_looked_for_can_be_said(tmp_path: Path) -> None:
     totalsegmentator(tmp_path)
     (tmp_path / "s0001" / "segmentations" / "liver.nii.gz").unlink()
@@ -155,6 +169,14 @@ class TestWrong:
         totalsegmentator(tmp_path)
         message = self.error(tmp_path, mask_names=["livre", "spleen"])
         assert "data.mask_names asks for livre" in message and "Did you mean 'liver'?" in message
+
+    def test_classes_of_another_layout(self, tmp_path: Path) -> None:
+        put(tmp_path / "images" / "a.nii.gz", (0, 0, 0))
+        put(tmp_path / "labels" / "a.nii.gz", (0, 0, 0))
+        message = self.error(tmp_path, mask_names=["liver"])
+        assert (
+            "data.mask_names takes classes of folders with a mask for each, and this is: images/ and labels/" in message
+        )
 
     def test_no_class_in_a_case(self, tmp_path: Path) -> None:
         totalsegmentator(tmp_path)

@@ -46,6 +46,10 @@ def test_nothing(tmp_path: Path) -> None:
             ["Of img, annotations, gt nobody knows which belong together", "keep one of each"],
         ),
         (["sub-1/anat/T1/a.nii.gz"], ["Images lie deeper, such as sub-1/anat/T1/a.nii.gz", "cases.json"]),
+        (
+            ["sub-1/anat/sub-1_acq-a_T1w.nii.gz"],
+            ["There are images of BIDS", "derivatives/labels/sub-1/anat/sub-1_acq-a_dseg.nii.gz", "data.label_name"],
+        ),
         (["series/a.dcm"], ["There are DICOM files in series/ and no label map"]),
         (
             ["a_T1w.nii.gz", "a_T2w.nii.gz", "a_mask.nii.gz"],
