@@ -22,7 +22,7 @@ import torch
 from MedSegTrainerLib import __version__, atomic
 from MedSegTrainerLib.config.architectures import NNUNET
 from MedSegTrainerLib.config.plan import Normalization, Plan, Preparation, Resampling
-from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.errors import ModelError, UsageError
 from MedSegTrainerLib.export.tracing import Exported, Logits, check, quiet
 from MedSegTrainerLib.model.nnunet_architecture import plans_from_parameters
 from MedSegTrainerLib.model.nnunet_folder import DATASET, PLANS
@@ -46,9 +46,11 @@ FILE_ENDING = ".nii.gz"
 def write_nnunet(members: Sequence[ModelPackage], output: Path) -> Exported:
     """Writes the folder of a model, or of an ensemble whose members see the same images, whole or not at all.
 
-    Raises ModelError with everything that nnU-Net cannot do, and where the folder, read again, is another model.
+    Raises UsageError for a name that says something else, and ModelError with everything that nnU-Net cannot do, and
+    where the folder, read again, is another model.
     """
     plan = members[0].plan
+    _refuse_misleading_name(output.name, _configuration(plan))
     problems = [*_problems(plan)]
     if problems:
         raise ModelError("nnU-Net cannot run this model: " + "; ".join(problems) + ".")
@@ -70,6 +72,16 @@ def write_nnunet(members: Sequence[ModelPackage], output: Path) -> Exported:
     folds = " ".join(map(str, range(len(members))))
     command = f"nnUNetv2_predict_from_modelfolder -i IMAGES -o OUT -m {output} -f {folds}"
     return Exported(path=output, difference=difference, is_dynamic=False, usage=f"{command}{_label_text(plan)}")
+
+
+def _refuse_misleading_name(name: str, configuration: str) -> None:
+    """Who reads TRAINER__PLANS__CONFIGURATION takes it at its word."""
+    parts = name.split("__")
+    if len(parts) == 3 and parts[2] == configuration and parts[0] != TRAINER:
+        raise UsageError(
+            f"A model of nnU-Net in {name} would be taken for one of the trainer {parts[0]}. Call the folder "
+            f"{TRAINER}__{PLANS_NAME}__{configuration}, or something without two '__'."
+        )
 
 
 def _problems(plan: Plan) -> Iterator[str]:

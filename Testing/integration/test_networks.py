@@ -22,6 +22,8 @@ TOKENS = ("embed_dim=24", "num_heads=2", "num_layers=2")
 NETWORKS: dict[str, tuple[str, ...]] = {
     "PlannedUNet, slices with neighbours": ("network.type=auto", "neighbour_slices=1"),
     "UNet2D, slices with neighbours": ("network.type=UNet2D", "base_channels=4", "neighbour_slices=2"),
+    "PlainConvUNet": ("network.type=PlainConvUNet", "base_channels=4"),
+    "ResEncUNet, slices along x": ("network.type=ResEncUNet", "base_channels=4", "dims=2", "slice_axis=x"),
     "UNet3D": ("network.type=UNet3D", "base_channels=4"),
     "VNet": ("network.type=VNet", "base_channels=4"),
     "SegResNet": ("network.type=SegResNet", "init_filters=4", "dimension=3d"),

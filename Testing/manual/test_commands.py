@@ -232,6 +232,22 @@ class TestRun:
         assert run(["stop", "JOB"]) == 1
         assert "Nothing to stop" in capsys.readouterr().err
 
+    def test_a_model_for_nnunet(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Each command of the manual that exports one, of a network that nnU-Net has."""
+        monkeypatch.chdir(folder)
+        small = "--set base_channels=2 --set epochs=1"
+        assert run(f"train DATA -o NNUNET --model ResEncUNet {small}".split()) == 0
+        lines = [words[1:] for _, words in BASH if words[-2:] == ["--format", "nnunet"]]
+        assert len(lines) > 1
+        for words in lines:
+            assert run(["NNUNET" if word == "JOB" else word for word in words]) == 0, words
+            output = Path(words[words.index("-o") + 1])
+            assert (output / "fold_0" / "checkpoint_final.pth").is_file()
+            assert f"-i IMAGES -o OUT -m {output} -f 0" in capsys.readouterr().out.replace("\n", " ")
+            shutil.rmtree(output)
+
     def test_labels_become_dicom(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_series: Callable[..., Path]
     ) -> None:

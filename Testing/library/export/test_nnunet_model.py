@@ -12,7 +12,7 @@ import torch
 from nnunet_reference import fill, reference_network
 
 from MedSegTrainerLib.config.plan import Normalization, Plan
-from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.errors import ModelError, UsageError
 from MedSegTrainerLib.export.formats import export
 from MedSegTrainerLib.export.nnunet_model import write_nnunet
 from MedSegTrainerLib.export.tracing import Exported
@@ -146,6 +146,13 @@ class TestRefused:
     )  # fmt: skip
     def test_what_nnunet_cannot_do(self, tiny_plan: Plan, tmp_path: Path, changed: dict[str, Any], words: str) -> None:
         assert words in self.refusal(nnunet_plan(tiny_plan, **changed), tmp_path)
+
+    def test_a_folder_whose_name_says_something_else(self, tiny_plan: Plan, tmp_path: Path) -> None:
+        package = model_of(nnunet_plan(tiny_plan))
+        with pytest.raises(UsageError, match="would be taken for one of the trainer mine"):
+            write_nnunet([package], tmp_path / "mine__plans__3d_fullres")
+        for name in ("nnUNetTrainer__nnUNetPlans__3d_fullres", "mine__plans__2d", "my__model"):
+            assert load_members(write_nnunet([package], tmp_path / name).path)
 
     @pytest.mark.parametrize("name", ["background", "ignore"])
     def test_a_class_with_a_name_that_means_something(self, tiny_plan: Plan, tmp_path: Path, name: str) -> None:

@@ -74,6 +74,19 @@ class TestNnunet:
         plan, _ = planned(HIPPOCAMPUS, "network.type=ResEncUNet", "patch_size=[24, 36, 40]")
         assert (plan.patch_size, plan.divisor) == ((24, 36, 40), (4, 4, 4))
 
+    def test_images_are_prepared_as_nnunet_does(self) -> None:
+        plan, reasons = planned(HIPPOCAMPUS, "network.type=PlainConvUNet", "dims=2", "slice_axis=x")
+        assert plan.preparation is not None and plan.preparation.orientation == "RAS"
+        assert (plan.preparation.transpose, plan.axes, plan.slice_axis) == ((2, 0, 1), "xzy", "z")
+        assert "export --format nnunet" in reasons["preparation"]
+
+    @pytest.mark.parametrize("settings", [("type=auto",), ("type=ResEncUNet", "dims=2", "neighbour_slices=1")])
+    def test_what_nnunet_does_not_know_is_prepared_as_ever(self, settings: tuple[str, ...]) -> None:
+        plan, reasons = planned(HIPPOCAMPUS, *(f"network.{setting}" for setting in settings))
+        assert plan.preparation is None and "preparation" not in reasons
+        assert planned(IMAGES, "network.type=PlainConvUNet")[0].preparation is None
+        assert planned(HIPPOCAMPUS, "network.type=PlainConvUNet", "dims=2", "image_size=40")[0].preparation is None
+
     @pytest.mark.parametrize("setting", ["patch_size=[25, 35, 41]", "image_size=6"])
     def test_a_patch_without_levels_is_refused(self, setting: str) -> None:
         text = refusal(HIPPOCAMPUS, "network.type=PlainConvUNet", setting)
@@ -223,9 +236,8 @@ class TestReason:
 class TestParameters:
     @pytest.mark.parametrize("name", ARCHITECTURES)
     def test_build_the_network(self, name: str) -> None:
-        width = {"SwinUNETR": "embed_dim=12", "UNETR": "embed_dim=24", "SegResNet": "init_filters=4"}.get(
-            name, "base_channels=4"
-        )
+        usual = "init_filters=4" if "init_filters" in ARCHITECTURES[name].settings else "base_channels=4"
+        width = {"SwinUNETR": "embed_dim=12", "UNETR": "embed_dim=24"}.get(name, usual)
         fingerprint = HIPPOCAMPUS if ARCHITECTURES[name].dims != (2,) else IMAGES
         plan, reasons = planned(fingerprint, f"network.type={name}", width)
         build_network(plan.architecture, plan.network)
