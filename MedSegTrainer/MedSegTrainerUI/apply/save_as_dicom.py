@@ -17,11 +17,11 @@ from typing import Any, Protocol
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError, JobError
+from MedSegTrainerLib.model.description import model_name
 from MedSegTrainerUI.apply.dicom_series import add_to_database, came_from_database, dicom_database, volume_files
 from MedSegTrainerUI.apply.folder_run import link_series
 from MedSegTrainerUI.apply.result_view import ResultSection, ResultView
 from MedSegTrainerUI.jobs.process import end_process_tree
-from MedSegTrainerUI.models.model_list import model_name
 from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.corrected_slices import changed_part, compare
