@@ -95,6 +95,7 @@ def _segmentation(
 ) -> Segmentation:
     return Segmentation(
         source_images=source.instances,
+        further_source_images=source.further or None,
         pixel_array=pixels,
         segmentation_type=kind,
         segment_descriptions=segments,
