@@ -264,6 +264,8 @@ def write_structures() -> Callable[..., Path]:
         dataset.save_as(path, enforce_file_format=True)
         return path
 
+    return write
+
 
 NNUNET_RESAMPLING = {
     key: value

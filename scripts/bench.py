@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NAMES = ("train", "augment", "preprocess", "infer", "stages", "limit", "nnunet")
 """Modules of ``benchmarks``, each with ``comparisons(material)`` of two sides that share one table, or with
 ``section(material, arguments)``, a part of the document of its own, and ``show(section)``, its table; or with both."""
-ON_REQUEST = ("dice", "labels", "loop", "sure")  # take too long to be done unasked
+ON_REQUEST = ("dice", "labels", "loop", "sure", "nnunet-apply")  # take too long to be done unasked
 VOLUME, SMOKE_VOLUME = (96, 160, 160), (24, 64, 64)  # (z, y, x)
 
 
@@ -179,7 +179,9 @@ def _measure(arguments: argparse.Namespace, device: torch.device) -> dict[str, A
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"benchmarks.{name}")  # only those asked for: some need more than others
+    return importlib.import_module(
+        f"benchmarks.{name.replace('-', '_')}"
+    )  # only those asked for: some need more than others
 
 
 def _show(document: dict[str, Any]) -> None:

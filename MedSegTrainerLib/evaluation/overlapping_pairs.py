@@ -141,7 +141,7 @@ def forms_json(
 
 
 def _classes(pairs: Sequence[Pair], forms: Sequence[LabelSource], layered: Sequence[Path]) -> list[LabelClass]:
-    names = dict.fromkeys(name for form in forms for name in (*form.regions, *form.masks, *form.numbers))
+    names = dict.fromkeys(name for form in forms for name in (*form.regions, *form.numbers, *form.masks))
     looks: dict[str, LabelClass] = {}
     files = [pair.prediction for pair in pairs] + [pair.reference for pair in pairs]
     for one in (one for path in files for one in read_header(path)):

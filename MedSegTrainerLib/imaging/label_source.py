@@ -274,10 +274,24 @@ def _of_masks(source: LabelSource, grid: sitk.Image, grid_path: Path | None) -> 
             return placed
         finding = finding or placed.finding
         mask, unknown = _split(sitk.GetArrayViewFromImage(placed.image), source.ignored_value)
+        finding = finding or _several_values(sitk.GetArrayViewFromImage(placed.image)[mask], name)
         _add(labels, mask, name, source)
         ignored |= unknown
     labels[ignored] = IGNORED
     return Placed(image=_on_grid(labels, grid), finding=finding)
+
+
+def _several_values(values: np.ndarray, name: str) -> Finding | None:
+    """What to tell of a mask whose voxels have several values: it may be the label map of several classes."""
+    different = np.unique(values) if values.size and values.min() != values.max() else values[:0]
+    if not different.size:
+        return None
+    return Finding(
+        severity="warning",
+        kind="mask of several values",
+        message=f"its mask of '{name}' has the values {some(list(map(str, different)))}, and all are '{name}'.",
+        remedy="Right where they number the pieces of it. Where they are classes, give the file as label map.",
+    )
 
 
 def _mask_on(path: Path, grid: sitk.Image, grid_path: Path, ignored: int | None) -> tuple[np.ndarray, np.ndarray]:

@@ -70,7 +70,9 @@ def section(material: Material, arguments: argparse.Namespace) -> dict[str, Any]
     if material.smoke and not alone:
         return {"left_out": "nnU-Net is not installed for a smoke run; --only nnunet does it"}
     try:
-        return measure(material, arguments.data, arguments.rounds, [_python(), str(FOLDER / "nnunet_process.py")])
+        return measure(
+            material, arguments.data, arguments.rounds, [python_of_nnunet(), str(FOLDER / "nnunet_process.py")]
+        )
     except MedSegError as error:
         if alone:
             raise
@@ -128,7 +130,7 @@ def _variant_text(variant: dict[str, Any]) -> str:
     )
 
 
-def _python() -> str:
+def python_of_nnunet() -> str:
     """Of nnU-Net's environment; raises UsageError where it cannot be made."""
     if sys.version_info[:2] < OLDEST_PYTHON:
         raise UsageError("nnU-Net's packages need Python {}.{} or newer.".format(*OLDEST_PYTHON))
