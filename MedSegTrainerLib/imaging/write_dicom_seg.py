@@ -82,6 +82,8 @@ def write_dicom_seg(
             "another format, such as seg.nrrd or nii.gz."
         ) from None
     segmentation.ContentCreatorName = ""  # of type 2: must be there, and a program has none
+    with atomic.storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with without_warnings():
         atomic.write_with(path, lambda stream: segmentation.save_as(stream, enforce_file_format=True))
 
