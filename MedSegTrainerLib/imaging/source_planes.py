@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +41,34 @@ INSTEAD = "or write another format, such as seg.nrrd or nii.gz."
 @dataclass(frozen=True, kw_only=True)
 class SourcePlanes:
     """instances: headers without pixels; those of a series in the order of the grid, or the one file with all frames.
-    slices: for each instance, or each frame, the slice of the grid (index of z) that lies there."""
+    slices: for each instance, or each frame, the slice of the grid (index of z) that lies there. further: those of the
+    other channels, which were looked at too."""
 
     instances: tuple[Dataset, ...]
     slices: tuple[int, ...]
+    further: tuple[Dataset, ...] = ()
 
 
-def source_planes(path: Path, grid: Geometry) -> SourcePlanes:
+def source_planes(path: Path, grid: Geometry, channels: Sequence[Path] = ()) -> SourcePlanes:
     """The planes of a DICOM file, or of the series in a folder, that the volume with this grid was read from.
 
+    channels: the files of the other channels on this grid; what is DICOM of the same study is referred to.
     Raises DataError where it is no DICOM image, lacks what a SEG must refer to (all missing tags are named), or has no
     plane for some slice of the grid.
     """
     with read_in_words(path):
-        return _find_planes(path, grid)
+        found = _find_planes(path, grid)
+    study = found.instances[0].StudyInstanceUID
+    return replace(found, further=tuple(one for channel in channels for one in _further(channel, grid, study)))
+
+
+def _further(path: Path, grid: Geometry, study: str) -> list[Dataset]:
+    """The instances of a channel; none where it is no DICOM that can be referred to."""
+    try:
+        with read_in_words(path):
+            return [one for one in _find_planes(path, grid).instances if one.StudyInstanceUID == study]
+    except DataError:
+        return []
 
 
 def _find_planes(path: Path, grid: Geometry) -> SourcePlanes:

@@ -82,6 +82,8 @@ def write_dicom_seg(
             "another format, such as seg.nrrd or nii.gz."
         ) from None
     segmentation.ContentCreatorName = ""  # of type 2: must be there, and a program has none
+    with atomic.storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with without_warnings():
         atomic.write_with(path, lambda stream: segmentation.save_as(stream, enforce_file_format=True))
 
@@ -95,6 +97,7 @@ def _segmentation(
 ) -> Segmentation:
     return Segmentation(
         source_images=source.instances,
+        further_source_images=source.further or None,
         pixel_array=pixels,
         segmentation_type=kind,
         segment_descriptions=segments,

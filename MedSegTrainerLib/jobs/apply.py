@@ -204,9 +204,13 @@ class _Work:
         about = _About(
             warnings=[*warnings, *([unlike] if unlike else [])],
             is_unlike=unlike is not None,
-            source=source_planes(task.item.files[0], Geometry.of(channels[0])) if self.segmentation else None,
+            source=self._source(task, Geometry.of(channels[0])),
         )
         return self.predictor.prepare(channels), about
+
+    def _source(self, task: Task, grid: Geometry) -> SourcePlanes | None:
+        """What a DICOM segmentation refers to; raises DataError where that is missing, before anything is segmented."""
+        return source_planes(task.item.files[0], grid, task.item.files[1:]) if self.segmentation else None
 
     def predict(self, task: Task, content: tuple[Prepared, _About]) -> tuple[Prediction, _About]:
         prepared, about = content

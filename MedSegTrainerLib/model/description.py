@@ -153,10 +153,11 @@ def _refuse_large(path: Path, name: str, size: int) -> None:
 
 
 def model_name(path: Path) -> str:
-    """What a model is called: the name of its job, folder or zip."""
-    folder = path.resolve()
-    folder = folder.parent if folder.name == "model" else folder
-    return folder.stem if folder.suffix.lower() == ".zip" else folder.name
+    """The name of the job or file; a folder that is called ``model`` is named after the one it lies in, and one that
+    nnU-Net called TRAINER__PLANS__CONFIGURATION also after its data set."""
+    if path.name.count("__") == 2:
+        return f"{path.parent.name}, {path.name.split('__')[2]}"
+    return path.parent.name if path.name == "model" else path.stem if path.suffix.lower() == ".zip" else path.name
 
 
 def _folder_of(path: Path) -> Path:

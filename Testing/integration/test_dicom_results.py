@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.api import apply
+from MedSegTrainerLib.api import apply, evaluate
 from MedSegTrainerLib.errors import DataError, UsageError
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.results_file import read_results
@@ -47,6 +48,20 @@ def test_it_is_the_result_that_other_formats_hold(
         assert np.array_equal(pixels == number, array == value)
     (case,) = read_results(tmp_path / "seg")
     assert case.label_map == "patient.seg.dcm" and case.classes[0].volume_ml
+
+
+@pytest.mark.parametrize("output_format", ["dicom-seg", "dicom-seg-labelmap"])
+def test_it_is_evaluated_as_other_formats_are(
+    trained: JobFolder, dataset: Path, series: Path, tmp_path: Path, output_format: str
+) -> None:
+    (tmp_path / "labels").mkdir()
+    shutil.copy(dataset / "labels" / "case_1.nii.gz", tmp_path / "labels" / "patient.nii.gz")
+    dice = []
+    for name in ("seg.nrrd", output_format):
+        apply(trained.path, [series], tmp_path / name, device="cpu", output_format=name)
+        found = evaluate(tmp_path / name, tmp_path / "labels", tmp_path / f"report {name}", model=str(trained.path))
+        dice.append({one: values["dice"]["mean"] for one, values in found["summary"].items()})
+    assert dice[0] == dice[1] and len(dice[0]) == 2 and max(dice[0].values()) > 0.5
 
 
 def test_what_slicer_opens_lies_beside_it(trained: JobFolder, series: Path, tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ from MedSegTrainerLib.config import ApplyConfig
 from MedSegTrainerLib.errors import JobError, MedSegError, StorageError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.model.description import model_name
 from MedSegTrainerLib.results_file import RESULTS, CaseResult, read_results
 from MedSegTrainerUI.apply.likely_dice import file_stamp
 from MedSegTrainerUI.jobs.job_list import JobList
 from MedSegTrainerUI.jobs.prepared_job import PreparedJob
 from MedSegTrainerUI.models.model_card import ModelCard
-from MedSegTrainerUI.models.model_list import model_name
 from MedSegTrainerUI.models.recorded_classes import classes_record
 from MedSegTrainerUI.panel_view import PanelView
 

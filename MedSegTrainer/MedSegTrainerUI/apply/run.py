@@ -23,13 +23,13 @@ from MedSegTrainerLib.duration import format_duration
 from MedSegTrainerLib.errors import DataError, JobError, MedSegError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.model.description import model_name
 from MedSegTrainerLib.results_file import RESULTS, read_results
 from MedSegTrainerUI.apply.likely_dice import file_stamp, remember_likely
 from MedSegTrainerUI.jobs.job_list import JobList, case_names
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
 from MedSegTrainerUI.jobs.stop_request import StopRequest
 from MedSegTrainerUI.models.model_card import ModelCard
-from MedSegTrainerUI.models.model_list import model_name
 from MedSegTrainerUI.models.recorded_classes import classes_record, recorded_classes
 from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.scene.found_volume import ENTRY_KEYS, find_volume, volume_entry

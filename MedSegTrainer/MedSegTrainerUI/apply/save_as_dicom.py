@@ -17,11 +17,11 @@ from typing import Any, Protocol
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError, JobError
+from MedSegTrainerLib.model.description import model_name
 from MedSegTrainerUI.apply.dicom_series import add_to_database, came_from_database, dicom_database, volume_files
 from MedSegTrainerUI.apply.folder_run import link_series
 from MedSegTrainerUI.apply.result_view import ResultSection, ResultView
 from MedSegTrainerUI.jobs.process import end_process_tree
-from MedSegTrainerUI.models.model_list import model_name
 from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.scene.case_rows import CaseRow
 from MedSegTrainerUI.scene.corrected_slices import changed_part, compare
@@ -33,7 +33,7 @@ from MedSegTrainerUI.slicer_types import SegmentationNode, VolumeNode
 
 SECONDS = 0.015  # of work between two clicks of the user
 LONGEST_REASON = 600
-DONE = object()
+DONE, WAITING = object(), object()  # of the pieces: nothing is left to do; a process works
 
 
 class SavingSection(ResultSection, Protocol):
@@ -48,7 +48,7 @@ class SaveAsDicom:
 
     def __init__(self, section: SavingSection) -> None:
         self._section, self.ui = section, section.ui
-        self._pieces: Generator[None, None, None] | None = None
+        self._pieces: Generator[object, None, None] | None = None
         self.ui.dicomButton.connect("clicked(bool)", self.onSave)
 
     def tell(self, text: str, severity: str = "error") -> None:
@@ -100,8 +100,8 @@ class SaveAsDicom:
             return
         until, pieces = time.perf_counter() + SECONDS, self._pieces
         try:
-            while next(pieces, DONE) is not DONE:
-                if time.perf_counter() >= until:
+            while (step := next(pieces, DONE)) is not DONE:
+                if step is WAITING or time.perf_counter() >= until:
                     return
         except BaseException:
             self._end()
@@ -112,7 +112,7 @@ class SaveAsDicom:
         self._pieces = None
         self._section.panel.refresh()
 
-    def _save(self, node: SegmentationNode, volume: VolumeNode, database: Any) -> Generator[None, None, None]:
+    def _save(self, node: SegmentationNode, volume: VolumeNode, database: Any) -> Generator[object, None, None]:
         """All that there is to do, in pieces. Raises MedSegError."""
         files = volume_files(database, volume)
         folder = Path(tempfile.mkdtemp(prefix="MedSegTrainer-"))
@@ -129,13 +129,13 @@ class SaveAsDicom:
         text = _("{name} is in Slicer's DICOM database now, as a segmentation of its series.")
         self.tell(text.format(name=node.GetName()), "note")
 
-    def _run(self, words: Sequence[str]) -> Iterator[None]:
+    def _run(self, words: Sequence[str]) -> Iterator[object]:
         """A command of the library until it has ended. Raises JobError with what it printed where it failed."""
         with tempfile.TemporaryFile() as output:
             process = self._section.panel.environment.start_command(words, output)
             try:
                 while process.poll() is None:
-                    yield
+                    yield WAITING
             finally:
                 _end_process(process)
             output.seek(0)

@@ -85,6 +85,7 @@ class ApplySection:
         self.many.setParameterNode(parameters)
         if parameters is None:
             self.shown.clear()
+            self.dicom.cleanup()
             for run in (self.run, *self.waiting.runs):
                 if run is not None:
                     run.same_scene = False

@@ -11,9 +11,9 @@ import vtk
 from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import DataError, MedSegError, ModelError
+from MedSegTrainerLib.model.description import model_name
 from MedSegTrainerUI.data.suggest_run import Suggestion, SuggestRun, Unlabelled, find_suggest_run, start_suggest_run
 from MedSegTrainerUI.models.model_card import ModelCard, model_stamp, read_card
-from MedSegTrainerUI.models.model_list import model_name
 from MedSegTrainerUI.panel_view import PanelView, open_scene
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.scene.case_rows import CaseRow

@@ -18,10 +18,10 @@ from MedSegTrainerLib.config.job_settings import DrawnSlices
 from MedSegTrainerLib.errors import DataError, JobError
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.model.description import model_name
 from MedSegTrainerUI.jobs.job_list import JobList, case_names
 from MedSegTrainerUI.jobs.prepared_job import PreparedJob
 from MedSegTrainerUI.models.model_card import ModelCard
-from MedSegTrainerUI.models.model_list import model_name
 from MedSegTrainerUI.models.recorded_classes import classes_record, recorded_classes
 from MedSegTrainerUI.panel_view import PanelView
 from MedSegTrainerUI.scene.drawn_slices import SliceNumbers

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import ModelError
 from MedSegTrainerLib.job import JobFolder
+from MedSegTrainerLib.model.description import model_name
 from MedSegTrainerUI.models.model_card import ModelCard, model_stamp, read_card, when
 
 SETTING = "MedSegTrainer/RecentModels"  # JSON in one text: lists come back from QSettings in several forms
@@ -85,11 +86,3 @@ def model_title(card: ModelCard) -> str:
     if card.mean_dice is not None:
         parts.append(_("Dice {dice:.2f}").format(dice=card.mean_dice))
     return ", ".join(parts)
-
-
-def model_name(path: Path) -> str:
-    """The name of the job or file; a folder that is called ``model`` is named after the one it lies in, and one that
-    nnU-Net called TRAINER__PLANS__CONFIGURATION also after its data set."""
-    if path.name.count("__") == 2:
-        return f"{path.parent.name}, {path.name.split('__')[2]}"
-    return path.parent.name if path.name == "model" else path.stem if path.suffix.lower() == ".zip" else path.name

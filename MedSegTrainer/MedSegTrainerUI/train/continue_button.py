@@ -10,9 +10,9 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
+from MedSegTrainerLib.model.description import model_name
 from MedSegTrainerUI.jobs.job_list import start_model
 from MedSegTrainerUI.models.model_card import ModelCard
-from MedSegTrainerUI.models.model_list import model_name
 from MedSegTrainerUI.shared.messages import report_errors
 from MedSegTrainerUI.train.job_view import JobSection
 from MedSegTrainerUI.train.start_box import StartBox, StartSection

@@ -12,12 +12,12 @@ from slicer.i18n import tr as _
 
 from MedSegTrainerLib.errors import JobError
 from MedSegTrainerLib.job import STOP_KEEP_BEST, STOP_NOW, JobFolder
+from MedSegTrainerLib.model.description import model_name
 from MedSegTrainerUI.jobs.event_text import compared_text, dice_text, ending, progress_text, start_text
 from MedSegTrainerUI.jobs.job_bar import set_bar
 from MedSegTrainerUI.jobs.job_list import job_classes, start_model
 from MedSegTrainerUI.jobs.job_monitor import JobWatch
 from MedSegTrainerUI.jobs.log_view import JobLog
-from MedSegTrainerUI.models.model_list import model_name
 from MedSegTrainerUI.panel_view import PanelView, open_scene
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.shared.messages import report_errors, show_message

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from slicer.i18n import tr as _
 
+from MedSegTrainerLib.model.description import model_name
 from MedSegTrainerUI.models.model_card import ModelCard
 from MedSegTrainerUI.models.model_chooser import ModelChooser, why_no_model
-from MedSegTrainerUI.models.model_list import model_name
 from MedSegTrainerUI.panel_view import PanelView, open_scene
 from MedSegTrainerUI.parameter_node import Parameters
 from MedSegTrainerUI.shared.messages import report_errors, show_message

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import highdicom
 import numpy as np
 import pydicom
 import pytest
@@ -78,6 +79,23 @@ def test_a_label_map_without_names(case: tuple[Path, sitk.Image], tmp_path: Path
     write_segmentation(tmp_path / "a.nii.gz", series, tmp_path / "a.dcm", BY_HAND)
     assert [item.name for item in seg_classes(tmp_path / "a.dcm")] == ["label 1", "label 2"]
     assert pydicom.dcmread(tmp_path / "a.dcm").SegmentSequence[0].SegmentAlgorithmType == "MANUAL"
+
+
+def test_a_real_one_with_overlap_comes_back_as_it_was(shared_data: Path, tmp_path: Path) -> None:
+    """Made by dcmqi; read, and written again, by this program; compared by highdicom."""
+    folder = shared_data / "dicom_objects" / "dcmqi"
+    original, again = folder / "partial_overlaps.dcm", tmp_path / "new" / "again.dcm"
+    write_segmentation(original, folder / "ct-3slice", again, Maker(name="my model"))
+    first, second = highdicom.seg.segread(original), highdicom.seg.segread(again)
+    assert second.SegmentsOverlap == "YES"
+    volumes = first.get_volume(), second.get_volume()
+    assert np.array_equal(volumes[0].array, volumes[1].array) and volumes[0].array.any(axis=(0, 1, 2)).all()
+    assert np.array_equal(volumes[0].affine, volumes[1].affine)
+    for number in first.segment_numbers:
+        old, new = first.get_segment_description(number), second.get_segment_description(number)
+        assert (old.segment_label, old.segmented_property_type) == (new.segment_label, new.segmented_property_type)
+        assert old.segmented_property_category == new.segmented_property_category
+        assert np.abs(np.subtract(old.RecommendedDisplayCIELabValue, new.RecommendedDisplayCIELabValue)).max() < 800
 
 
 class TestRefused:

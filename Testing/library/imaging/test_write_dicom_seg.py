@@ -222,6 +222,22 @@ class TestContent:
             ]  # fmt: skip
             assert source.ReferencedSOPInstanceUID == f"1.2.3.4.{slice_index + 1}"
 
+    def test_other_channels_are_further_sources(self, image: sitk.Image, tmp_path: Path, write_series: Writer) -> None:
+        """Where they are DICOM of the same study."""
+        path = written(image, tmp_path, write_series)
+        other = write_series(sitk.Cast(image, sitk.sitkInt16), tmp_path / "other", "1.2.8")
+        elsewhere = write_series(image, tmp_path / "elsewhere", "1.2.9", {"0020|000d": "1.2.333"})
+        sitk.WriteImage(image, str(tmp_path / "a.nii.gz"))
+        grid = Geometry.of(read_file(tmp_path / "series"))
+        planes = source_planes(tmp_path / "series", grid, [other, elsewhere, tmp_path / "a.nii.gz"])
+        write_dicom_seg(image, path, CLASSES, planes, MAKER)
+        dataset = pydicom.dcmread(path)
+        assert {one.SeriesInstanceUID for one in dataset.ReferencedSeriesSequence} == {"1.2.3.4", "1.2.8"}
+        for frame in dataset.PerFrameFunctionalGroupsSequence:
+            sources = frame.DerivationImageSequence[0].SourceImageSequence
+            first, second = (one.ReferencedSOPInstanceUID.rpartition(".") for one in sources)
+            assert (first[0], second[0]) == ("1.2.3.4", "1.2.8") and first[2] == second[2]
+
     @pytest.mark.parametrize(("kind", "numbers"), [("BINARY", (1, 2)), ("LABELMAP", (2, 5))])
     def test_names_colours_and_codes(
         self, image: sitk.Image, kind: SegmentationType, numbers: tuple[int, int], tmp_path: Path, write_series: Writer

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from MedSegTrainerLib.model.any_description import read_description
-from MedSegTrainerLib.model.description import DESCRIPTION, WEIGHTS, DescriptionError
+from MedSegTrainerLib.model.description import DESCRIPTION, WEIGHTS, DescriptionError, model_name
 
 
 def problem(path: Path) -> str:
@@ -60,3 +60,14 @@ def test_zips(tmp_path: Path) -> None:
 def test_descriptions(model: Path, document: str, name: str) -> None:
     (model / DESCRIPTION).write_text(document)
     assert problem(model) == name
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("jobs/liver/model", "liver"), ("jobs/liver", "liver"), ("liver v1.2.zip", "liver v1.2"),
+        ("Dataset004_Organs/nnUNetTrainer__nnUNetPlans__2d", "Dataset004_Organs, 2d"),
+    ],
+)  # fmt: skip
+def test_a_model_is_called_as_people_named_it(path: str, name: str) -> None:
+    assert model_name(Path("/somewhere") / path) == name

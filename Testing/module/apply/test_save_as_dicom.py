@@ -68,7 +68,7 @@ def add_result(panel, volume, folder):
 
 def save(panel, wait_for):
     panel.section.ui.dicomButton.click()
-    wait_for(lambda: panel.section.onTimer() or panel.section.dicom._pieces is None, 60_000)
+    wait_for(lambda: panel.section.onTimer() or panel.section.dicom._pieces is None, 180_000)
 
 
 def saved():
@@ -114,16 +114,16 @@ def test_what_somebody_corrected_is_not_called_the_models_alone(panel, result, w
 def test_nothing_is_left_beside_the_database(panel, result, wait_for):
     panel.section.ui.dicomButton.click()
     assert not panel.section.ui.dicomButton.enabled and tooltip(panel.section.ui.dicomButton) == "It is being saved."
-    wait_for(lambda: panel.section.onTimer() or bool(panel.commands) or panel.section.dicom._pieces is None, 60_000)
+    wait_for(lambda: panel.section.onTimer() or bool(panel.commands) or panel.section.dicom._pieces is None, 180_000)
     folder = type(panel.jobs.root)(panel.commands[0][1]).parent
     assert (folder / "series").is_dir()
-    wait_for(lambda: panel.section.onTimer() or panel.section.dicom._pieces is None, 60_000)
+    wait_for(lambda: panel.section.onTimer() or panel.section.dicom._pieces is None, 180_000)
     assert not folder.exists() and saved()
 
 
 def test_a_panel_that_is_closed_meanwhile_leaves_nothing(panel, result, wait_for):
     panel.section.ui.dicomButton.click()
-    wait_for(lambda: panel.section.onTimer() or bool(panel.commands), 60_000)
+    wait_for(lambda: panel.section.onTimer() or bool(panel.commands), 180_000)
     folder = type(panel.jobs.root)(panel.commands[0][1]).parent
     panel.section.dicom.cleanup()
     assert not folder.exists()
@@ -174,3 +174,11 @@ class TestNotNow:
         slicer.dicomDatabase.closeDatabase()
         panel.refresh()
         assert not panel.section.ui.dicomButton.enabled
+
+
+def test_a_scene_that_is_closed_meanwhile(panel, result, wait_for):
+    panel.section.ui.dicomButton.click()
+    wait_for(lambda: panel.section.onTimer() or bool(panel.commands), 180_000)
+    folder = type(panel.jobs.root)(panel.commands[0][1]).parent
+    panel.section.setParameterNode(None)
+    assert not folder.exists() and dicom_database().seriesForStudy("1.9") == ("1.9.1",)

@@ -5,9 +5,9 @@ import zipfile
 
 import pytest
 from MedSegTrainerUI.models.model_card import card_html, card_tooltip, model_stamp, read_card, when
-from MedSegTrainerUI.models.model_list import model_name
 
 from MedSegTrainerLib.errors import ModelError
+from MedSegTrainerLib.model.description import model_name
 
 
 def zipped(folder, path, names=("model.json", "weights.safetensors")):
