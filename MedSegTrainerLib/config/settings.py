@@ -386,11 +386,6 @@ class StartConfig:
         0.0, "Share of the training in which nothing but the last layer learns, and the first one of new channels.",
         minimum=0, maximum=1,
     )  # fmt: skip
-    kept_share: float = setting(
-        0.25,
-        "Share of the weights that it began with in the model that is judged and kept, as a mean of both; 0: none.",
-        minimum=0, maximum=1,
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

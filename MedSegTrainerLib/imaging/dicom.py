@@ -28,7 +28,7 @@ HEAD_BYTES = 1024
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 OTHERS = ("9.", "11.", "66", "88.", "104.", "481.3", "481.4", "481.5", "481.6", "481.7", "481.8", "481.9")
 NO_IMAGES = ("1.2.840.10008.1.3.10", *(STORAGE + part for part in OTHERS))
-SEGMENTATIONS = {
+KIND_NAMES = {
     STORAGE + "66.4": "DICOM segmentation (SEG)",
     STORAGE + "66.7": "DICOM segmentation (SEG)",
     STORAGE + "481.3": "structure set (RTSTRUCT)",
@@ -90,7 +90,7 @@ def read_series(folder: Path) -> sitk.Image:
     files = series_files(folder)
     headers = [header for header in map(_read_header, files) if header is not None]
     if not headers:
-        kinds = sorted({SEGMENTATIONS[kind] for kind in map(storage_class, files) if kind in SEGMENTATIONS})
+        kinds = sorted({KIND_NAMES[kind] for kind in map(storage_class, files) if kind in KIND_NAMES})
         content = f" but a {kinds[0]}, {LABELS}" if kinds else ""
         raise DataError(f"{folder} holds no DICOM image{content}. Give the folder with the slices.")
     slices = _largest_series(headers, folder)
@@ -122,8 +122,8 @@ def read_dicom(path: Path) -> sitk.Image:
     Raises DataError where it is damaged, no image, or does not tell where its frames lie.
     """
     kind = storage_class(path)
-    if kind in SEGMENTATIONS:
-        raise DataError(f"{path} is a {SEGMENTATIONS[kind]}, {LABELS}. Give the folder with the slices.")
+    if kind in KIND_NAMES:
+        raise DataError(f"{path} is a {KIND_NAMES[kind]}, {LABELS}. Give the folder with the slices.")
     reader = _reader(path)
     try:
         reader.ReadImageInformation()

@@ -25,8 +25,9 @@ from MedSegTrainerLib.hardware.main_memory import available_memory
 
 # what pydicom raises at values and structures that cannot be
 UNREADABLE = (
-    pydicom.errors.InvalidDicomError, AttributeError, ArithmeticError, AssertionError, EOFError, LookupError,
-    NotImplementedError, OSError, RecursionError, RuntimeError, TypeError, ValueError, struct.error, zlib.error,
+    pydicom.errors.BytesLengthException, pydicom.errors.InvalidDicomError, ArithmeticError, AssertionError,
+    AttributeError, EOFError, LookupError, NotImplementedError, OSError, RecursionError, RuntimeError, TypeError,
+    ValueError, struct.error, zlib.error,
 )  # fmt: skip
 CHUNK, HEAD_BYTES = 1 << 20, 2048
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # the transfer syntax

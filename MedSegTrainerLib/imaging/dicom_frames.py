@@ -6,6 +6,7 @@ units; in PET they may differ from frame to frame (PS3.3, C.7.6.16).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,7 +50,7 @@ def read_frames(path: Path) -> sitk.Image:
         planes, spacing = frame_planes(dataset, path)
         order, gap = in_order(planes, path)
         size = (int(dataset.Columns), int(dataset.Rows), len(order))
-        refuse_beyond_memory(path, int(np.prod(size)) * FLOAT_BYTES, " x ".join(map(str, size)) + " voxels")
+        refuse_beyond_memory(path, math.prod(size) * FLOAT_BYTES, " x ".join(map(str, size)) + " voxels")
         scales = _scales(dataset, len(order))
         if dataset.get("Modality") not in SCALED_BY_FRAME:
             _refuse_different(scales, path)

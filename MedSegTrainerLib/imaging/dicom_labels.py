@@ -3,7 +3,7 @@ a folder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,17 +27,18 @@ from MedSegTrainerLib.imaging.geometry import Geometry
 class LabelKind:
     """How one kind of object is read. classes: its segments, from its header. may_overlap: whether they can have voxels
     in common. sources: UIDs of the series that are labelled. read: an image as a ``.seg.nrrd`` is one, fit for a grid
-    where one is given. has_grid: whether it says itself which voxels there are."""
+    where one is given, with the segments of these names, or all without any. has_grid: whether it says itself which
+    voxels there are."""
 
     classes: Callable[[Path], list[LabelClass]]
     may_overlap: Callable[[Path], bool]
     sources: Callable[[Path], list[str]]
-    read: Callable[[Path, Geometry | None], sitk.Image]
+    read: Callable[[Path, Geometry | None, Collection[str]], sitk.Image]
     has_grid: bool = True
 
 
-def _read_structures(path: Path, grid: Geometry | None) -> sitk.Image:
-    return read_structures(path, Geometry.of(read_series(_series_folder(path))) if grid is None else grid)
+def _read_structures(path: Path, grid: Geometry | None, names: Collection[str]) -> sitk.Image:
+    return read_structures(path, Geometry.of(read_series(_series_folder(path))) if grid is None else grid, names)
 
 
 SEG = LabelKind(classes=seg_classes, may_overlap=may_overlap, sources=segmented_series, read=read_seg)
@@ -54,22 +55,24 @@ def label_file(path: Path) -> tuple[Path, LabelKind] | None:
 
     Raises DataError for a folder with several.
     """
-    if not path.is_dir():
-        kind = LABEL_KINDS.get(storage_class(path)) if is_dicom(path) else None
-        return None if kind is None else (path, kind)
-    classes = {file: storage_class(file) for file in series_files(path)}
-    found = [file for file, name in classes.items() if name in LABEL_KINDS]
-    if not found or any(is_image_class(name) for name in classes.values()):
-        return None
+    found = _label_files(path)
     if len(found) > 1:
         names = some([file.name for file in found])
         raise DataError(f"{path} holds several DICOM segmentations: {names}. Give the one to take, or keep it alone.")
-    return found[0], LABEL_KINDS[classes[found[0]]]
+    return next(iter(found.items()), None)
 
 
 def is_label_object(path: Path) -> bool:
-    """Whether a path is a SEG or RTSTRUCT, or a folder with one alone."""
-    return label_file(path) is not None
+    """Whether a path is a SEG or RTSTRUCT, or a folder of DICOM with such objects and no images."""
+    return bool(_label_files(path))
+
+
+def _label_files(path: Path) -> dict[Path, LabelKind]:
+    files = series_files(path) if path.is_dir() else [path] if is_dicom(path) else []
+    classes = {file: storage_class(file) for file in files}
+    if any(is_image_class(name) for name in classes.values()):
+        return {}
+    return {file: LABEL_KINDS[name] for file, name in classes.items() if name in LABEL_KINDS}
 
 
 def lacks_grid(path: Path) -> bool:

@@ -6,7 +6,7 @@ Contours of a structure in one slice are filled together by the even-odd rule, s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from MedSegTrainerLib.errors import DataError
 from MedSegTrainerLib.imaging.dicom_dataset import read_dataset, read_in_words
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.polygons import fill_polygons
-from MedSegTrainerLib.imaging.segment_layers import Slab, layered_image
+from MedSegTrainerLib.imaging.segment_layers import Slab, layered_image, only_named
 from MedSegTrainerLib.imaging.terminology_text import kind_text
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "INTERPOLATED_PLANAR")
@@ -58,13 +58,16 @@ def source_series(path: Path) -> list[str]:
         ]
 
 
-def read_structures(path: Path, grid: Geometry) -> sitk.Image:
+def read_structures(path: Path, grid: Geometry, names: Collection[str] = ()) -> sitk.Image:
     """Labels on ``grid``, in as few layers as overlap needs, with the fields of a ``.seg.nrrd`` that name them.
 
-    Raises DataError where it is damaged, or contours do not lie in slices of the grid, beyond it, or in every second
-    slice only.
+    names: the structures to read, whatever letters are large; all where empty. Raises DataError where it is damaged, or
+    contours of theirs do not lie in slices of the grid, beyond it, or in every second slice only.
     """
-    structures = _read(path)
+    found = {one.item.value: one for one in _read(path)}
+    structures = [found[item.value] for item in only_named([one.item for one in found.values()], names)]
+    if not structures:
+        return layered_image(grid, [], [])
     axis = _slice_axis([one for item in structures for one in item.contours], grid, path)
     slabs = (slab for one in structures for slab in _slabs(one, grid, axis, path))
     return layered_image(grid, [one.item for one in structures], slabs)

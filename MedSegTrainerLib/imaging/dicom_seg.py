@@ -6,7 +6,8 @@ segment where at least half of it does (PS3.3, A.51 and C.8.20).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.imaging.dicom_dataset import FunctionalGroups, read_dataset, read_in_words
 from MedSegTrainerLib.imaging.frame_stack import FrameStack, stack_frames
 from MedSegTrainerLib.imaging.geometry import Geometry
-from MedSegTrainerLib.imaging.segment_layers import Slab, layered_image
+from MedSegTrainerLib.imaging.segment_layers import Slab, layered_image, only_named
 from MedSegTrainerLib.imaging.size_limits import refuse_beyond_memory
 from MedSegTrainerLib.imaging.terminology_text import code_meaning, terminology_text
 
@@ -55,21 +56,21 @@ def segmented_series(path: Path) -> list[str]:
         return [str(one.SeriesInstanceUID) for one in dataset.get("ReferencedSeriesSequence") or []]
 
 
-def read_seg(path: Path, grid: Geometry | None = None) -> sitk.Image:
+def read_seg(path: Path, grid: Geometry | None = None, names: Collection[str] = ()) -> sitk.Image:
     """Labels in as few layers as overlap needs, with the fields of a ``.seg.nrrd`` that name them.
 
     It lies on a grid of its own, from the first to the last slice that has a frame, with the distance between slices
-    of ``grid`` where the frames fit on it. Raises DataError where it is damaged, is of a slide, or its frames lie on
-    no grid.
+    of ``grid`` where the frames fit on it. names: the segments to read, whatever letters are large; all where empty.
+    Raises DataError where it is damaged, is of a slide, or its frames lie on no grid.
     """
     dataset = read_dataset(path)
     with read_in_words(path):
-        classes = _classes(dataset)
+        classes = only_named(_classes(dataset), names)
         kind = str(dataset.get("SegmentationType"))
         if kind not in TYPES:
             raise DataError(f"{path} is a segmentation of type {kind}, and {some(TYPES)} are read. Export it as one.")
         stack = _stack(dataset, path, grid)
-        refuse_beyond_memory(path, int(np.prod(stack.grid.size)), " x ".join(map(str, stack.grid.size)) + " voxels")
+        refuse_beyond_memory(path, math.prod(stack.grid.size), " x ".join(map(str, stack.grid.size)) + " voxels")
         slabs = _labelmap_slabs if kind == "LABELMAP" else _segment_slabs
         return layered_image(stack.grid, classes, slabs(dataset, stack, [one.value for one in classes], path))
 
@@ -107,14 +108,16 @@ def _stack(dataset: pydicom.Dataset, path: Path, grid: Geometry | None) -> Frame
 def _segment_slabs(dataset: pydicom.Dataset, stack: FrameStack, numbers: Sequence[int], path: Path) -> Iterator[Slab]:
     """Frames of one segment each, in the order of the segments."""
     frames_of: dict[int, list[int]] = {number: [] for number in numbers}
+    known = {int(item.SegmentNumber) for item in dataset.SegmentSequence}
     groups = FunctionalGroups(dataset)
     for frame in range(len(stack.slices)):
         number = groups.item(frame, "SegmentIdentificationSequence").get("ReferencedSegmentNumber")
-        if number not in frames_of:
+        if number in frames_of:
+            frames_of[number].append(frame)
+        elif number not in known:
             raise DataError(
                 f"{path}: frame {frame + 1} is of segment {number}, which it does not name. Export it again."
             )
-        frames_of[number].append(frame)
     largest = 1 if dataset.SegmentationType == "BINARY" else int(dataset.MaximumFractionalValue)
     order = [frame for frames in frames_of.values() for frame in frames]
     owner = {frame: number for number, frames in frames_of.items() for frame in frames}
@@ -135,6 +138,8 @@ def _labelmap_slabs(dataset: pydicom.Dataset, stack: FrameStack, numbers: Sequen
 def _pixels(dataset: pydicom.Dataset, order: Sequence[int]) -> Iterator[np.ndarray]:
     """Frames (rows, columns) in this order; of those of a bit a voxel the next one begins in the midst of a byte."""
     shape = int(dataset.Rows), int(dataset.Columns)
+    if not order:
+        return
     if dataset.BitsAllocated != 1 or dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         yield from iter_pixels(dataset, indices=list(order))
         return

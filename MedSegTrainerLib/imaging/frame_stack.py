@@ -34,6 +34,11 @@ def frame_planes(dataset: pydicom.Dataset, path: Path) -> tuple[Planes, tuple[fl
     groups = FunctionalGroups(dataset)
     if not dataset.get("Rows") or not dataset.get("Columns"):
         raise DataError(f"{path} has no size (Rows, Columns). Export it again.")
+    if not 1 <= count <= max(1, len(groups.frames)):
+        raise DataError(
+            f"{path} has {count} frames by its header, and tells of {len(groups.frames)} where they lie. Export it "
+            "again."
+        )
     places = (
         ("PlanePositionSequence", "ImagePositionPatient", 3, "Image Position"),
         ("PlaneOrientationSequence", "ImageOrientationPatient", 6, "Image Orientation"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,7 @@ def read_label_map(
     or a DICOM segmentation gets, by its name; layers become one label map. grid: as ``read_numbers`` takes it. Raises
     DataError for other values, several components, colours, values beyond 32 bits, or segments that overlap.
     """
-    stored = read_numbers(path, grid)
+    stored = read_numbers(path, grid, segment_values or ())
     segments = named_segments(stored, path)
     if segments:
         stored = to_label_map(stored, segments, segment_values or {}, path)
@@ -143,10 +143,11 @@ def refuse_several_slices(size: Sequence[int], path: Path) -> None:
         raise DataError(f"A PNG file holds one slice, and {path.name} would have {size[2]}. Write nii.gz or seg.nrrd.")
 
 
-def read_numbers(path: Path, grid: sitk.Image | None = None) -> sitk.Image:
+def read_numbers(path: Path, grid: sitk.Image | None = None, names: Collection[str] = ()) -> sitk.Image:
     """The file as it is, a photograph as the numbers its pixels stand for, DICOM SEG as a ``.seg.nrrd``.
 
-    grid: the image that is labelled; what DICOM leaves open of where labels lie is taken from it.
+    grid: the image that is labelled; what DICOM leaves open of where labels lie is taken from it. names: the
+    segments to take of DICOM, which often has more than classes; all where empty.
     """
     suffix = image_suffix(path)
     if suffix in (None, *DICOM_SUFFIXES) and (path.is_dir() or path.is_file()):
@@ -154,7 +155,7 @@ def read_numbers(path: Path, grid: sitk.Image | None = None) -> sitk.Image:
         found = label_file(path)
         if found is not None:
             file, kind = found
-            return kind.read(file, None if grid is None else Geometry.of(grid))
+            return kind.read(file, None if grid is None else Geometry.of(grid), names)
     if suffix in ARRAY_SUFFIXES:
         refuse_unreadable(path)
         return read_array(path, "label")

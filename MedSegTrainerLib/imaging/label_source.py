@@ -25,6 +25,7 @@ from MedSegTrainerLib.imaging.label_maps import (
     read_label_map,
     read_numbers,
 )
+from MedSegTrainerLib.imaging.label_origin import left_out, other_origin
 from MedSegTrainerLib.imaging.partly_labelled import ALL_OF_IT, LabelledPart, mark_unlabelled
 from MedSegTrainerLib.imaging.read import as_volume, read_channels
 from MedSegTrainerLib.imaging.seg_nrrd import Segment, refuse_equal_names
@@ -117,6 +118,9 @@ def read_labels(source: LabelSource) -> sitk.Image:
 def place_labels(source: LabelSource, grid: sitk.Image, grid_path: Path | None = None) -> Placed:
     """``read_labels`` on the grid of an image, where they belong there, and what had to be done for it."""
     placed = _place_all(source, grid, grid_path)
+    if placed.finding is None and not source.masks:
+        found = other_origin(source.path, grid_path) or left_out(source.path, source.numbers)
+        placed = replace(placed, finding=found)
     if source.part.is_all or Geometry.of(placed.image).disagreements(Geometry.of(grid)):
         return placed
     own = Geometry.of(_read_all(source, grid) if source.part.box else placed.image)
@@ -210,7 +214,7 @@ class _Content:
 
 
 def _content(path: Path, source: LabelSource, image: sitk.Image | None = None) -> _Content:
-    stored = read_numbers(path, image)
+    stored = read_numbers(path, image, source.numbers)
     segments = named_segments(stored, path)
     if segments:
         return _of_segments(as_volume(stored), segments, source, path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import SimpleITK as sitk
@@ -13,6 +13,12 @@ from MedSegTrainerLib.imaging.seg_nrrd import segment_fields
 
 Part = tuple[slice, ...]
 Slab = tuple[int, Part, np.ndarray]  # value of the segment, a part of the volume, and its voxels there
+
+
+def only_named(classes: Sequence[LabelClass], names: Collection[str]) -> list[LabelClass]:
+    """Those of these names, whatever letters are large; all where there are no names."""
+    wanted = {name.casefold() for name in names}
+    return [one for one in classes if not wanted or one.name.casefold() in wanted]
 
 
 def layered_image(grid: Geometry, classes: Sequence[LabelClass], slabs: Iterable[Slab]) -> sitk.Image:

@@ -11,6 +11,7 @@ from pathlib import Path
 from MedSegTrainerLib.errors import UsageError, some
 from MedSegTrainerLib.files.regular_file import refuse_unnameable
 from MedSegTrainerLib.imaging.dicom import holds_series, images_in
+from MedSegTrainerLib.imaging.dicom_labels import is_label_object
 from MedSegTrainerLib.imaging.read import case_name, image_files
 from MedSegTrainerLib.jobs.bids_inputs import bids_inputs
 from MedSegTrainerLib.jobs.case_inputs import case_inputs
@@ -38,7 +39,7 @@ def find_inputs(paths: Sequence[Path], channel_names: Sequence[str]) -> list[Inp
     for path in paths:
         refuse_unnameable(path, UsageError)
         if path.is_dir():
-            inside = images_in(path) if holds_series(path) else image_files(path)
+            inside = images_in(path) if holds_series(path) else _images(path)
             found = {} if inside else bids_inputs(path, channel_names) or case_inputs(path, len(channel_names))
             of_cases += [Input(name=name, files=own) for name, own in found.items()]
             if not inside and not found:
@@ -69,6 +70,11 @@ def _grouped(files: Sequence[Path], channels: int) -> list[Input]:
     return [Input(name=name, files=tuple(sorted(group))) for name, group in grouped.items()]
 
 
+def _images(folder: Path) -> list[Path]:
+    """Image files and DICOM series of a folder, without DICOM segmentations and structure sets of them."""
+    return [path for path in image_files(folder) if not is_label_object(path)]
+
+
 def _same_name(name: str, files: Sequence[Path]) -> UsageError:
     return UsageError(
         f"Several inputs are named {name}, and their results would overwrite each other: {', '.join(map(str, files))}. "
@@ -79,7 +85,7 @@ def _same_name(name: str, files: Sequence[Path]) -> UsageError:
 def _refuse_deeper(folder: Path) -> None:
     """Raises UsageError that names the folders below which hold images, such as PATIENT/STUDY/SERIES."""
     below = [path for path in islice(folder.rglob("*"), MOST_FOLDERS) if path.is_dir()]
-    holding = [path for path in sorted(below) if holds_series(path) or image_files(path)]
+    holding = [path for path in sorted(below) if holds_series(path) or _images(path)]
     upper = [str(path) for path in holding if path.parent not in holding]
     if upper:
         raise UsageError(f"{folder} holds no image files itself, but folders in it do. Give those: {some(upper)}")

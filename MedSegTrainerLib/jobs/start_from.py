@@ -227,7 +227,8 @@ def _one_model(path: Path) -> ModelPackage:
     members = load_members(path)
     if len(members) > 1:
         folds = path / "folds"
-        one = folds / "0" if folds.is_dir() else "FOLDER/fold_0" if "imported" in members[0].training else "JOB/folds/0"
+        own = folds / "0" if folds.is_dir() else "JOB/folds/0"
+        one = own if "imported" not in members[0].training else "fold_0 in nnU-Net's folder"
         raise ModelError(
             f"{path} is an ensemble of {len(members)} models, and a training begins as one. Take one fold of it, such "
             f"as {one}."

@@ -29,6 +29,7 @@ CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")  # the first that 
 FOLD = re.compile(r"fold_(\d{1,3}|all)")
 PLACES = (PLANS, f"*/{PLANS}", f"Dataset*/*/{PLANS}")  # below what is given
 MOST_FOLDS, MOST_NAMED = 100, 5
+UNSUSPECTED, MOST_PACKED = 64 << 20, 100  # bytes in a zip, and times that weights can be packed
 LARGEST_CHECKPOINT = LARGEST[WEIGHTS]
 Files = Mapping[str, Any]
 Result = TypeVar("Result")
@@ -54,7 +55,7 @@ class NnunetFolder:
             size = where.stat().st_size
         else:
             size = where.file_size
-        if size > largest:
+        if size > largest or (not isinstance(where, Path) and size > UNSUSPECTED + MOST_PACKED * where.compress_size):
             raise refused(self.path, f"{name} claims {size} bytes. It is not opened")
         if isinstance(where, Path):
             with where.open("rb") as stream:

@@ -18,7 +18,7 @@ Problems = list[str]
 
 def class_entries(dataset: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
     """``classes``, ``overlapping`` and ``ignore_label`` of a plan; adds to ``problems`` what is wrong."""
-    labels = dataset.get("labels")
+    labels = _as_numbers(dataset.get("labels"))
     if not fits(labels, dict[str, int | list[int]]) or not labels:
         problems.append("dataset.json: labels must pair names with whole numbers, or with lists of them.")
         return {"classes": [], "overlapping": False, "ignore_label": None}
@@ -54,3 +54,12 @@ def channel_names(dataset: Mapping[str, Any], problems: Problems) -> list[str]:
         problems.append("dataset.json: channel_names must pair '0', '1', ... with names.")
         return []
     return [names[str(place)] for place in range(len(names))]
+
+
+def _as_numbers(value: Any) -> Any:
+    """Labels with their numbers as numbers: nnU-Net takes them as texts too."""
+    if isinstance(value, dict):
+        return {name: _as_numbers(number) for name, number in value.items()}
+    if isinstance(value, list):
+        return [_as_numbers(number) for number in value]
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 else value

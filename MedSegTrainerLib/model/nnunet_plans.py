@@ -150,7 +150,7 @@ def _refuse_special(plans: Values, settings: Values, configuration: str, problem
         "preprocessor_name": (settings.get("preprocessor_name", PREPROCESSOR), (PREPROCESSOR,)),
     }
     for key, (found, known) in expected.items():
-        if found not in known:
+        if not isinstance(found, str) or found not in known:
             problems.append(f"{key} is {found!r:.100}, and known are {', '.join(known)}.")
 
 

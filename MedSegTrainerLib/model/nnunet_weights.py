@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import IO, Any
 
 import torch
@@ -38,7 +39,7 @@ def load_folds(folder: NnunetFolder) -> list[Fold]:
         raise refused(folder.path, str(error).rstrip(".")) from None
     entries = document.get("members", [document])
     folds = [
-        read_checkpoint(folder, name, lambda stream, size, entry=entry: _fold(stream, size, entry, plan))  # type: ignore[misc]
+        read_checkpoint(folder, name, partial(_fold, entry=entry, plan=plan))
         for name, entry in zip(folder.folds.values(), entries, strict=True)
     ]
     return [replace(fold, plan=folds[0].plan) for fold in folds]

@@ -94,7 +94,7 @@ def keep(
     for name, lines in parts.items():
         if lines:
             reasons[name] += f"; not kept: {' '.join(line.removeprefix('start.model: ') for line in lines)}"
-    reasons["start_weights"] = f"{_weights_text(model, chosen)}; {_learning_text(config)}"
+    reasons["start_weights"] = f"{_weights_text(model, chosen)}; {_learning_text(config.start.frozen_share)}"
     return chosen, values
 
 
@@ -185,14 +185,11 @@ def kept_flip_axes(start: Start, config: TrainConfig, sides: Mapping[str, str], 
     return plan.flip_axes
 
 
-def _learning_text(config: TrainConfig) -> str:
-    start = config.start
-    learning = "they learn from the first step, as holding all but the last layer at first brought nothing"
-    if start.frozen_share:
-        span = f"the first {start.frozen_share:.0%} of the training"
-        learning = f"for {span} nothing but the last layer learns, and the first one of new channels"
-    kept = f"; the model that is kept has {start.kept_share:.0%} of them, so that it forgets less"
-    return learning + (kept if start.kept_share else "")
+def _learning_text(frozen_share: float) -> str:
+    if frozen_share:
+        span = f"the first {frozen_share:.0%} of the training"
+        return f"for {span} nothing but the last layer learns, and the first one of new channels"
+    return "they learn from the first step, as holding all but the last layer at first brought nothing"
 
 
 def _weights_text(model: StartModel, chosen: NetworkPlan) -> str:

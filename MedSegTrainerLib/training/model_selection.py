@@ -20,7 +20,7 @@ def validate(session: TrainingSession) -> None:
     with session.budget.validating():
         session.ranks.broadcast_tensors(list(session.learner.average.weights.values()))  # statistics of norms differ
         session.validator.show(session.ranks.first_does(session.folder.preview_requested))
-        scores = session.validator.score(session.judged_weights) if session.validator.cases else None
+        scores = session.validator.score(session.learner.average.weights) if session.validator.cases else None
     metrics: dict[str, float | None] = {**session.newest, **(scores.metrics if scores else {})}
     if scores is not None:
         _emit_scores(session, scores, metrics)
@@ -121,7 +121,7 @@ def _save_model(session: TrainingSession, scores: ValidationScores | None, value
         metrics |= {"start": session.came_as, "best": _figures(session, scores)}
     if value is not None:
         metrics |= {"monitor": session.monitor.name, "monitored": value}
-    weights = session.judged_weights
+    weights = session.learner.average.weights
     save_package(
         ModelPackage(plan=session.plan, weights=weights, training=details, metrics=metrics, data=session.data),
         session.folder.model,

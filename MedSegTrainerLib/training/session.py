@@ -79,19 +79,6 @@ class TrainingSession:
         is_held = self.begin_as is not None and self.state.step < share * self.state.total_steps
         return self.outer if is_held else None
 
-    @property
-    def judged_weights(self) -> dict[str, torch.Tensor]:
-        """What is judged and kept: the average of the training, or of one that began as a trained model a mean of that
-        and of what it began with, a w_0 + (1 - a) w, which forgets less of what the model knew and is no worse at what
-        is new (Wortsman et al. 2022, https://arxiv.org/abs/2109.01903)."""
-        average, share = self.learner.average.weights, self.config.start.kept_share
-        if self.begin_as is None or not share:
-            return average
-        return {
-            name: torch.lerp(value, self.begin_as[name].to(value), share) if value.is_floating_point() else value
-            for name, value in average.items()
-        }
-
     @cached_property
     def outer(self) -> frozenset[str]:
         """Names of the weights of the last layer, and where channels are new of the first one."""

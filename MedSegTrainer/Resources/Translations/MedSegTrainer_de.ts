@@ -1141,14 +1141,6 @@
         <translation>Anteil des Trainings, in dem nur die letzte Schicht lernt und bei neuen Kanälen die erste.</translation>
     </message>
     <message>
-        <source>Kept share</source>
-        <translation>Behaltener Anteil</translation>
-    </message>
-    <message>
-        <source>Share of the weights that it began with in the model that is judged and kept, as a mean of both; 0: none.</source>
-        <translation>Anteil der Gewichte, mit denen es begann, am Modell, das beurteilt und behalten wird, als Mittel aus beiden; 0: keiner.</translation>
-    </message>
-    <message>
         <source>Type</source>
         <translation>Art</translation>
     </message>

@@ -153,6 +153,17 @@ def plans_of_a_gigabyte(folder: Path) -> Path:
     return path
 
 
+def weights_of_zeros(folder: Path) -> Path:
+    path = folder.parent / "model.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("plans.json", "dataset.json"):
+            archive.write(folder / name, name)
+        with archive.open(FOLD, "w") as stream:
+            for _ in range(100):
+                stream.write(bytes(1 << 20))
+    return path
+
+
 def a_pipe(folder: Path) -> None:
     (folder / FOLD).unlink()
     os.mkfifo(folder / FOLD)
@@ -278,6 +289,7 @@ HOSTILE: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "plans of the first version": (plans_of_the_first_version, ("holds no model",)),
     "no data set, and a pickle of clean-up": (postprocessing_that_runs, ("dataset.json is missing",)),
     "a zip with names that lead out": (names_that_lead_out, ("lacks model.json",)),
+    "a zip with weights like a bomb": (weights_of_zeros, ("checkpoint_final.pth claims", "not opened")),
     "a zip with plans like a bomb": (plans_of_a_gigabyte, ("plans.json claims", "not opened")),
 }  # fmt: skip
 

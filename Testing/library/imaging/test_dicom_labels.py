@@ -14,6 +14,7 @@ from MedSegTrainerLib.imaging.dicom_index import index_dicom, series_uid
 from MedSegTrainerLib.imaging.dicom_labels import SEG, STRUCTURES, is_label_object, label_file, lacks_grid
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_components import component_count
+from MedSegTrainerLib.imaging.label_maps import read_numbers
 from MedSegTrainerLib.imaging.read import read_file
 from MedSegTrainerLib.imaging.segment_headers import read_header
 
@@ -82,3 +83,20 @@ def test_the_index_knows_series_and_other_objects(
     assert index.series == {uid: tmp_path / "deep" / "er" for uid in ("1.7.1", "1.7.2", "1.7.3")}
     assert set(index.others) == {seg, structures}
     assert series_uid(seg) == "1.2.9"
+
+
+def test_whatever_bytes_are_wrong_it_ends_in_words(
+    seg: Path, structures: Path, mask: np.ndarray, oblique_geometry: Geometry, generator: np.random.Generator
+) -> None:
+    grid, refused = oblique_geometry.place(mask), 0
+    for turn in range(60):
+        content = bytearray((structures if turn % 2 else seg).read_bytes())
+        for place in generator.integers(132, len(content) - 8, 2).tolist():
+            content[place : place + 2] = generator.bytes(int(generator.integers(0, 4)))
+        (seg.parent / "wrong.dcm").write_bytes(content)
+        try:
+            read_numbers(seg.parent / "wrong.dcm", grid)
+        except DataError as error:
+            refused += "wrong.dcm" in str(error)
+        read_header(seg.parent / "wrong.dcm")
+    assert refused > 20

@@ -18,6 +18,7 @@ from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_components import component_count
 from MedSegTrainerLib.imaging.label_maps import read_label_map, read_label_map_onto, read_label_pair
 from MedSegTrainerLib.imaging.label_source import LabelSource, overlapping_pairs, place_labels, read_labels, read_pair
+from MedSegTrainerLib.imaging.seg_nrrd import read_segments, text_fields
 
 Writer = Callable[..., Path]
 Polygons = list[tuple[int, list[tuple[float, float]]]]
@@ -199,18 +200,23 @@ class TestRealFiles:
         ],
     )  # fmt: skip
     def test_as_matplotlib_fills_them(self, name: str, grid: Geometry, shared_data: Path) -> None:
-        """Lungs with vessels left out, a body in several parts: all structures at 0.98 Dice and above."""
+        """A lung with vessels left out: structures at 0.98 Dice and above; the body is left out, as it takes long."""
         path = shared_data / "dicom_objects" / name
         if not path.is_file():
             pytest.skip(f"needs {path}")
-        found = values(read_structures(path, grid))
+        image = read_structures(path, grid)
+        found = sitk.GetArrayViewFromImage(image).reshape(*grid.size_zyx, -1)
+        layers = [one.layer for one in read_segments(text_fields(image), found.shape[-1])]
         dataset = pydicom.dcmread(path)
         drawn = [roi for roi in dataset.ROIContourSequence if roi.get("ContourSequence")]
+        names = {roi.ROINumber: roi.ROIName for roi in dataset.StructureSetROISequence}
         for number, roi in enumerate(drawn, start=1):
+            if names[roi.ReferencedROINumber] == "BODY":
+                continue
             expected = np.zeros(grid.size_zyx, bool)
             for contour in roi.ContourSequence:
                 _toggle(expected, np.array(contour.ContourData, float).reshape(-1, 3), grid)
-            mask = (found == number).any(axis=-1) if found.ndim == 4 else found == number
+            mask = found[..., layers[number - 1]] == number
             assert expected.any()
             assert 2 * (mask & expected).sum() / (mask.sum() + expected.sum()) >= 0.98
 

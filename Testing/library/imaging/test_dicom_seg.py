@@ -177,7 +177,8 @@ class TestDamage:
         [
             ({"PixelData": b"\1\2"}, "pixel data end before frame 5"),
             ({"Rows": 0}, r"has no size \(Rows, Columns\)"),
-            ({"NumberOfFrames": 7}, "do not tell where they lie"),
+            ({"NumberOfFrames": 7}, "has 7 frames by its header, and tells of 5 where they lie"),
+            ({"NumberOfFrames": 2**31 - 1}, "has 2147483647 frames by its header"),
             ({"SegmentSequence": []}, "it has no segments"),
             ({"SharedFunctionalGroupsSequence": []}, r"\(Image Orientation, Pixel Spacing\)"),
             ({"TotalPixelMatrixRows": 9}, "of a slide under a microscope"),

@@ -95,6 +95,17 @@ class TestInputs:
         assert str(caught.value).endswith(f"Give those: {tmp_path / 'patient' / 'study'}")
         assert [item.name for item in find_inputs([tmp_path / "patient" / "study"], ["CT"])] == ["series"]
 
+    def test_segmentations_beside_a_series_are_no_images(
+        self, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path, write_series: Callable[..., Path],
+        write_seg: Callable[..., Path],
+    ) -> None:  # fmt: skip
+        image, label = oblique_case
+        series = write_series(sitk.Cast(image, sitk.sitkInt16), tmp_path / "CT")
+        (tmp_path / "SEG").mkdir()
+        for name in ("SEG/1.dcm", "SEG/2.dcm", "CT/3.dcm"):
+            write_seg(tmp_path / name, Geometry.of(label), {"a": sitk.GetArrayFromImage(label)})
+        assert [item.files for item in find_inputs([tmp_path], ["CT"])] == [(series,)]
+
     def test_a_dicom_folder_for_each_channel(
         self, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path, write_series: Callable[..., Path]
     ) -> None:

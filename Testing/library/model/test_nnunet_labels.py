@@ -21,6 +21,12 @@ def test_numbers_count_and_not_the_order_of_the_file() -> None:
     assert classes(labels) == ([(1, "liver"), (2, "cyst")], False, None, [])
 
 
+def test_numbers_may_be_texts() -> None:
+    expected = [(1, "liver"), (2, "cyst")]
+    assert classes({"background": "0", "liver": "1", "cyst": "2"}) == (expected, False, None, [])
+    assert classes({"background": 0, "liver": ["1", "2"], "cyst": "2"}) == (expected, True, None, [])
+
+
 def test_what_is_ignored_is_no_class() -> None:
     assert classes({"background": 0, "liver": 1, "ignore": 2}) == ([(1, "liver")], False, 2, [])
 

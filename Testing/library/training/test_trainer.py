@@ -12,7 +12,7 @@ import torch
 
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.config.plan_parsing import parse_plan
-from MedSegTrainerLib.config.settings import DataConfig, StartConfig, TrainConfig, TrainerConfig
+from MedSegTrainerLib.config.settings import DataConfig, TrainConfig, TrainerConfig
 from MedSegTrainerLib.data.samples.cache import CachedCase
 from MedSegTrainerLib.errors import TrainingError
 from MedSegTrainerLib.events import Epoch, Progress, Validated, Warned
@@ -148,27 +148,6 @@ def test_other_errors_are_not_taken_for_it(tiny_plan: Plan, tmp_path: Path) -> N
     with pytest.raises((RuntimeError, IndexError, ValueError)):
         fit(session)
     assert not (tmp_path / "plan.json").exists()
-
-
-@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_a_trained_model_stays_in_what_is_kept(tiny_plan: Plan, tmp_path: Path, share: float) -> None:
-    """Wortsman et al. 2022: of every weight the mean, as many parts of it as it began with as are set."""
-    session = training_on(tiny_plan, 10**6, tmp_path, [])
-    session.config = replace(session.config, start=StartConfig(kept_share=share))
-    session.validator = Validator([], tiny_plan, torch.device("cpu"))
-    begun = {name: value.clone() for name, value in session.learner.network.state_dict().items()}
-    session.begin_as = begun
-    assert fit(session) is None
-    kept, learned = load_package(tmp_path / "model").weights, session.learner.average.weights
-    assert any(not torch.equal(learned[name], begun[name]) for name in begun)
-    for name, value in kept.items():
-        torch.testing.assert_close(value, share * begun[name] + (1 - share) * learned[name], rtol=1e-5, atol=1e-7)
-
-
-def test_what_began_from_nothing_is_kept_as_it_was_learned(tiny_plan: Plan, tmp_path: Path) -> None:
-    session = training_on(tiny_plan, 10**6, tmp_path, [])
-    session.config = replace(session.config, start=StartConfig(kept_share=1.0))
-    assert session.judged_weights is session.learner.average.weights
 
 
 @pytest.mark.parametrize("held_out", [0, 1])

@@ -34,6 +34,13 @@ def test_models_of_jobs_come_before_recent_ones_and_what_is_gone_is_left_out(sce
     assert entries[0].title.startswith("liver, today ") and entries[0].title.endswith(", Dice 0.87")
 
 
+def test_a_folder_of_nnunet_is_a_model_like_any_other(scene, make_nnunet):
+    folder = make_nnunet()
+    remember_model(str(folder))
+    (entry,) = ModelList().entries([])
+    assert entry.path == str(folder) and entry.title.startswith("Dataset004_Organs, 3d_fullres, today ")
+
+
 def test_the_chosen_model_stays_in_the_list_when_it_was_removed(scene, tmp_path):
     (entry,) = ModelList().entries([], str(tmp_path / "gone"))
     assert entry.title == "gone (no model)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from MedSegTrainerLib.data.case_labels import read_labels_onto
+from MedSegTrainerLib.data.case_labels import place_labels, read_labels_onto
 from MedSegTrainerLib.data.dataset import IncompleteError
 from MedSegTrainerLib.data.layouts.find import find_cases
 from MedSegTrainerLib.errors import DataError
@@ -121,4 +122,48 @@ def test_two_segmentations_of_a_series(
         archive / "P3" / "y.dcm", oblique_geometry, {"organ": organ}, ReferencedSeriesSequence=series_item("1.9.3")
     )
     with pytest.raises(DataError, match=r"x\.dcm and .*y\.dcm are both labels of the series in .*P3\. Keep one"):
+        find_cases(archive)
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_classes_that_are_listed_are_taken_alone(
+    overlapping: bool, archive: Path, oblique_geometry: Geometry, organ: np.ndarray, image: sitk.Image,
+    write_series: Writer, write_structures: Writer,
+) -> None:  # fmt: skip
+    """A structure set often has more, with other names in each patient."""
+    corners = [(3.5, 2.5), (13.5, 2.5), (13.5, 9.5), (3.5, 9.5)]
+    whole = [(z, corners) for z in range(2, 7)]
+    write_series(image, archive / "P4" / "a", uid="1.2.3.4")
+    further = {"body": whole} if overlapping else {}
+    write_structures(archive / "P4" / "rt.dcm", oblique_geometry, {"PTV": whole, "ORGAN": whole, **further})
+    labels = {"background": 0, "organ": 1, **({"body": 2} if overlapping else {})}
+    (archive / "dataset.json").write_text(json.dumps({"labels": labels}))
+    dataset = find_cases(archive)
+    assert dataset.overlapping == overlapping and dataset.label_names[1] == "organ"
+    case = dataset.cases[3]
+    placed = place_labels(case, read_channels(case.images)[0], None)
+    found = sitk.GetArrayFromImage(placed.image)
+    assert np.unique(found).tolist() == [0, 3 if overlapping else 1] and (found > 0).sum() == organ.sum()
+    assert placed.finding is not None
+    assert "structure set (RTSTRUCT) has segments that are none of the classes" in placed.finding.message
+    assert placed.finding.message.endswith("left out: PTV.")
+
+
+def test_a_patient_without_any_listed_class(
+    archive: Path, oblique_geometry: Geometry, organ: np.ndarray, write_seg: Writer
+) -> None:
+    write_seg(
+        archive / "P3" / "x.dcm", oblique_geometry, {"cyst": organ}, ReferencedSeriesSequence=series_item("1.9.3")
+    )
+    (archive / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "organ": 1}}))
+    case = find_cases(archive).cases[2]
+    placed = place_labels(case, read_channels(case.images)[0], None)
+    assert not sitk.GetArrayFromImage(placed.image).any()
+    assert placed.finding is not None and placed.finding.message.endswith("left out: cyst.")
+
+
+def test_a_list_that_names_nothing_of_them(archive: Path) -> None:
+    """The numbers of segments say nothing, so that none may become the class of that number."""
+    (archive / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "kidney": 1}}))
+    with pytest.raises(DataError, match=r"name none of the classes kidney\. They name Organ.* Give the classes"):
         find_cases(archive)
