@@ -24,7 +24,8 @@ from MedSegTrainerLib.config.parsing import parse_config
 from MedSegTrainerLib.config.settings import JobConfig, TrainConfig
 from MedSegTrainerLib.errors import UsageError
 from MedSegTrainerLib.evaluation.compare import compare as compare_evaluations
-from MedSegTrainerLib.events import EventReader
+from MedSegTrainerLib.events import EventReader, log_event
+from MedSegTrainerLib.export.dataset_formats import export_data as export_dataset
 from MedSegTrainerLib.files.json_input import read_json_file
 from MedSegTrainerLib.job import JobFolder
 from MedSegTrainerLib.jobs.run import run_job
@@ -120,6 +121,13 @@ def compare(first: AnyPath, second: AnyPath, output: AnyPath, **settings: Any) -
     Each is a ``metrics.json``, its folder, or a job with a report. Settings: ``metrics`` (names), ``seed``.
     """
     return compare_evaluations(Path(first), Path(second), Path(output), **settings)
+
+
+def export_data(data: AnyPath, output: AnyPath, form: str = "nnunet", **settings: Any) -> list[str]:
+    """Writes a labelled folder as a data set for other programs (``form``: those of ``export-data``) and returns
+    sentences about what it wrote; ``settings`` as those of ``train``, such as ``folds=5``. Raises MedSegError."""
+    config: TrainConfig = parse_config(TrainConfig, _training(data, settings))
+    return export_dataset(Path(data), Path(output), form, config.data, log_event)
 
 
 def workflow(document: AnyPath, output: AnyPath, data: AnyPath | None = None, **settings: Any) -> dict[str, Path]:

@@ -23,6 +23,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "cross-validate": train.cross_validate,
     "verify": data.verify,
     "plan": data.plan,
+    "export-data": data.export_data,
     "find-lr": train.find_lr,
     "apply": apply.apply,
     "suggest": suggest.suggest,

@@ -12,8 +12,8 @@ from MedSegTrainerLib.workflow.nodes import NETWORKS
 
 DATA_HELP = (
     "Folder with labelled volumes or 2D images: images/ and labels/ (or masks/) with equal file names, image_0001.png "
-    "beside mask_0001.png, a Medical Segmentation Decathlon folder with dataset.json, or nnU-Net's imagesTr/ and "
-    "labelsTr/."
+    "beside mask_0001.png, a folder for each case with a label map or a folder of masks, a Medical Segmentation "
+    "Decathlon folder with dataset.json, or nnU-Net's imagesTr/ and labelsTr/."
 )
 Data = Annotated[Path, typer.Argument(help=DATA_HELP)]
 Device = Annotated[

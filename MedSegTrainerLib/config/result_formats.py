@@ -16,7 +16,8 @@ class ResultFormat:
     suffix: of label maps, without the first dot. map_suffix: of maps with fractions, the same unless given. note: what
     is special about it, for the help. writer: "module:function" of an ``sitk.Image`` and a stream that takes bytes; ''
     where ITK writes what the suffix says. same_as: the format that it is only another word for. segmentation: the type
-    of a DICOM segmentation, which needs the DICOM series of the image; '' for files that stand alone.
+    of a DICOM segmentation, which needs the DICOM series of the image; '' for files that stand alone. is_bids: whether
+    label maps lie and are described as a derivative data set of BIDS, else beside each other under the images' names.
     """
 
     suffix: str
@@ -25,6 +26,7 @@ class ResultFormat:
     writer: str = ""
     same_as: str = ""
     segmentation: Literal["", "BINARY", "LABELMAP"] = ""
+    is_bids: bool = False
 
     @property
     def suffix_of_maps(self) -> str:
@@ -35,6 +37,7 @@ RESULT_FORMATS: dict[str, ResultFormat] = {
     "seg.nrrd": ResultFormat(suffix="seg.nrrd", map_suffix="nrrd", note="keeps names and colours"),
     "nii.gz": ResultFormat(suffix="nii.gz"),
     "nifti": ResultFormat(suffix="nii.gz", same_as="nii.gz"),
+    "bids": ResultFormat(suffix="nii.gz", note="NIfTI as a BIDS derivative", is_bids=True),
     "mha": ResultFormat(suffix="mha"),
     "png": ResultFormat(suffix="png", map_suffix="nrrd", note="2D"),
     "npy": ResultFormat(suffix="npy", writer="MedSegTrainerLib.imaging.numpy_files:write_array"),

@@ -49,7 +49,12 @@ class DataConfig:
     image_names: list[str] = setting(
         [], "Names of the image files in a folder for each case, one a channel, without the suffix: ['t1', 't2']."
     )
-    label_name: str = setting("", "Name of the label map in a folder for each case, without the suffix.")
+    label_name: str = setting(
+        "", "Name of the label map in a folder for each case, without the suffix; or of the folder with its masks."
+    )
+    mask_names: list[str] = setting(
+        [], "Classes to take where each case has a folder with a mask for each; empty: all of them."
+    )
     train_split: float | Auto = setting(
         "auto", "Share of the cases to train on; 'auto' is what the others leave (0.7).", minimum=0, maximum=1
     )

@@ -1,4 +1,4 @@
-"""References with a file for each class, as ``cases.json`` lists them, paired with predictions by names of cases."""
+"""References with a file for each class, in ``cases.json`` or the folders of cases, paired by names of cases."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from MedSegTrainerLib.config.settings import DataConfig
+from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.layouts.case_list import FILE, case_list, lists_masks
+from MedSegTrainerLib.data.layouts.mask_folders import mask_folders
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.evaluation.file_pairs import Pair
 from MedSegTrainerLib.events import Emit, Warned
@@ -15,12 +18,13 @@ from MedSegTrainerLib.imaging.read import case_name, image_files
 
 
 def masked_pairs(predictions: Path, labels: Path, emit: Emit) -> list[Pair]:
-    """Predictions with the cases of the cases.json in a folder of references; [] where none of these has masks.
+    """Predictions with the cases in a folder of references, of its cases.json or in a folder for each; [] where none of
+    these has masks.
 
     References without a prediction are told. Raises DataError for predictions without a case, and two of one name.
     """
     listed = any(lists_masks(folder / FILE) for folder in (labels, labels / "data"))
-    dataset = case_list(labels) if listed else None
+    dataset = case_list(labels) if listed else mask_folders(labels, DataConfig()) if labels.is_dir() else None
     if dataset is None:
         return []
     if not predictions.is_dir():
@@ -37,16 +41,23 @@ def masked_pairs(predictions: Path, labels: Path, emit: Emit) -> list[Pair]:
     left = sorted(by_name.keys() - set(names))
     if left:
         emit(Warned(message=f"References without a prediction were left out: {some(left)}."))
+    numbers = {} if listed else {name: value for value, name in dataset.label_names.items()}
     return [
-        Pair(
-            name=name,
-            prediction=path,
-            reference=by_name[name].label,
-            image=by_name[name].images[0],
-            labels=replace(by_name[name].labels, ignored_value=dataset.ignore_label) if by_name[name].masks else None,
-        )
+        _pair(by_name[name], path, dataset.ignore_label, numbers)
         for name, path in sorted(zip(names, files, strict=True))
     ]
+
+
+def _pair(case: Case, prediction: Path, ignored: int | None, numbers: Mapping[str, int]) -> Pair:
+    """numbers: of classes of which a case may lack the mask."""
+    return Pair(
+        name=case.name,
+        prediction=prediction,
+        reference=case.label,
+        image=case.images[0],
+        drawn=case.drawn,
+        labels=replace(case.labels, ignored_value=ignored, numbers=numbers) if case.masks else None,
+    )
 
 
 def with_masks(pairs: Sequence[Pair], masks: Mapping[str, Mapping[str, str]]) -> list[Pair]:

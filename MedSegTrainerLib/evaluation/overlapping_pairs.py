@@ -90,8 +90,15 @@ def sources_of(pair: Pair, classes: Sequence[LabelClass], ignored: int | None, *
     numbers = {item.name: item.value for item in classes}
     given = pair.labels or LabelSource(path=pair.reference)
     own = ignored if given.ignored_value is None else given.ignored_value
-    reference = replace(given, path=pair.reference, numbers=numbers, overlapping=overlapping, ignored_value=own)
-    return LabelSource(path=pair.prediction, numbers=numbers, overlapping=overlapping), reference
+    image = given.image or pair.image
+    reference = replace(
+        given, path=pair.reference, numbers=numbers, overlapping=overlapping, ignored_value=own,
+        image=image or pair.prediction,
+    )  # fmt: skip
+    prediction = LabelSource(
+        path=pair.prediction, numbers=numbers, overlapping=overlapping, image=image or pair.reference
+    )
+    return prediction, reference
 
 
 def unlabelled_value(pair: Pair, ignored: int | None, *, overlapping: bool) -> int | None:
@@ -134,7 +141,7 @@ def forms_json(
 
 
 def _classes(pairs: Sequence[Pair], forms: Sequence[LabelSource], layered: Sequence[Path]) -> list[LabelClass]:
-    names = dict.fromkeys(name for form in forms for name in (*form.regions, *form.masks, *form.numbers))
+    names = dict.fromkeys(name for form in forms for name in (*form.regions, *form.numbers, *form.masks))
     looks: dict[str, LabelClass] = {}
     files = [pair.prediction for pair in pairs] + [pair.reference for pair in pairs]
     for one in (one for path in files for one in read_header(path)):

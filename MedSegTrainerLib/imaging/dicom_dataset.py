@@ -6,6 +6,7 @@ in the shared ones (PS3.3, C.7.6.16).
 
 from __future__ import annotations
 
+import logging
 import struct
 import warnings
 import zlib
@@ -29,6 +30,7 @@ UNREADABLE = (
 )  # fmt: skip
 CHUNK, HEAD_BYTES = 1 << 20, 2048
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # the transfer syntax
+logging.getLogger("pydicom").setLevel(logging.ERROR)  # it logs each of its warnings too
 _QUIET = RLock()  # filters of warnings belong to the whole process
 
 
@@ -57,14 +59,14 @@ def read_dataset(path: Path, *, pixels: bool = True) -> pydicom.Dataset:
 
     Raises DataError where it is damaged, or unpacks to more than memory holds.
     """
+    refuse_bomb(path, available_memory())
     with read_in_words(path):
-        _refuse_bomb(path)
         return pydicom.dcmread(path, stop_before_pixels=not pixels, force=True)
 
 
-def _refuse_bomb(path: Path) -> None:
-    """A deflated file is counted before pydicom unpacks all of it."""
-    with path.open("rb") as stream:
+def refuse_bomb(path: Path, free: int) -> None:
+    """Raises DataError where a deflated file, which pydicom unpacks as a whole, has more than ``free`` bytes."""
+    with read_in_words(path), path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
         if DEFLATED not in head:
             return
@@ -72,7 +74,7 @@ def _refuse_bomb(path: Path) -> None:
         if head[128:136] != b"DICM\x02\0\0\0":
             raise ValueError("it is deflated and has no preamble")
         stream.seek(144 + length)
-        inflate, size, free = zlib.decompressobj(-zlib.MAX_WBITS), 0, available_memory()
+        inflate, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
         packed = stream.read(CHUNK)
         while packed and not inflate.eof:
             size += len(inflate.decompress(packed, CHUNK))

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.findings import Finding
 from MedSegTrainerLib.imaging.class_bits import IGNORED, MOST_CLASSES, class_bit
-from MedSegTrainerLib.imaging.dicom_labels import lacks_grid
+from MedSegTrainerLib.imaging.dicom_labels import is_label_object, lacks_grid
 from MedSegTrainerLib.imaging.geometry import Geometry
 from MedSegTrainerLib.imaging.label_components import component_name
 from MedSegTrainerLib.imaging.label_grid import Placed, place_on_grid
@@ -132,9 +132,11 @@ def _marked(labels: sitk.Image, source: LabelSource, own: Geometry) -> sitk.Imag
 
 
 def _grid_of_image(source: LabelSource) -> sitk.Image | None:
-    """The image, where the labels need its grid."""
-    needed = source.image is not None and not source.masks and lacks_grid(source.path)
-    return read_channels([source.image])[0] if needed and source.image else None
+    """The image, or other labels of it, where the labels need their grid."""
+    image = source.image
+    if image is None or source.masks or not lacks_grid(source.path) or lacks_grid(image):
+        return None
+    return as_volume(read_numbers(image)) if is_label_object(image) else read_channels([image])[0]
 
 
 def _read_all(source: LabelSource, image: sitk.Image | None = None) -> sitk.Image:
@@ -272,10 +274,24 @@ def _of_masks(source: LabelSource, grid: sitk.Image, grid_path: Path | None) -> 
             return placed
         finding = finding or placed.finding
         mask, unknown = _split(sitk.GetArrayViewFromImage(placed.image), source.ignored_value)
+        finding = finding or _several_values(sitk.GetArrayViewFromImage(placed.image)[mask], name)
         _add(labels, mask, name, source)
         ignored |= unknown
     labels[ignored] = IGNORED
     return Placed(image=_on_grid(labels, grid), finding=finding)
+
+
+def _several_values(values: np.ndarray, name: str) -> Finding | None:
+    """What to tell of a mask whose voxels have several values: it may be the label map of several classes."""
+    different = np.unique(values) if values.size and values.min() != values.max() else values[:0]
+    if not different.size:
+        return None
+    return Finding(
+        severity="warning",
+        kind="mask of several values",
+        message=f"its mask of '{name}' has the values {some(list(map(str, different)))}, and all are '{name}'.",
+        remedy="Right where they number the pieces of it. Where they are classes, give the file as label map.",
+    )
 
 
 def _mask_on(path: Path, grid: sitk.Image, grid_path: Path, ignored: int | None) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 
 from MedSegTrainerLib.config.job_settings import ApplyConfig
 from MedSegTrainerLib.config.plan import Plan
-from MedSegTrainerLib.config.result_formats import RESULT_FORMATS
+from MedSegTrainerLib.config.result_formats import RESULT_FORMATS, ResultFormat
 from MedSegTrainerLib.data.checks.hot_voxels import clipping_text
 from MedSegTrainerLib.data.checks.laterality import why_not_mirror
 from MedSegTrainerLib.errors import DataError, MedSegError, UsageError, system_error_text
@@ -30,6 +30,15 @@ from MedSegTrainerLib.imaging.qform_sform import forms_apart
 from MedSegTrainerLib.imaging.read import file_stamps, read_channels
 from MedSegTrainerLib.imaging.source_planes import SourcePlanes, source_planes
 from MedSegTrainerLib.imaging.write_dicom_seg import Maker, refuse_unwritable
+from MedSegTrainerLib.inference.bids_results import (
+    bids_place,
+    describe_results,
+    refuse_equal_places,
+    refuse_other_data_set,
+    refuse_overlapping,
+    sidecar_of,
+    write_sidecar,
+)
 from MedSegTrainerLib.inference.canvas import Prepared
 from MedSegTrainerLib.inference.class_by_class import each_class
 from MedSegTrainerLib.inference.postprocess import clean_up
@@ -55,6 +64,7 @@ from MedSegTrainerLib.results_file import FILES, CaseResult
 
 logger = logging.getLogger(__name__)
 
+SIDECAR = "sidecar"  # among the files of a case: what BIDS says of its label map
 NRRD = "nrrd"  # the folder for what 3D Slicer opens, beside label maps of other formats
 
 
@@ -76,7 +86,7 @@ def run_apply(config: ApplyConfig, context: JobContext) -> Outcome:
     """
     emit = context.emit
     packages = [member for path in (config.model, *config.models) for member in load_members(Path(path))]
-    inputs = find_inputs([Path(name) for name in config.inputs], len(packages[0].plan.normalization))
+    inputs = find_inputs([Path(name) for name in config.inputs], packages[0].plan.channel_names)
     inputs += [Input(name=name, files=tuple(map(Path, files))) for name, files in config.cases.items()]
     device, warning = choose_device(config.device)
     swaps = why_not_mirror(packages[0].plan.class_names)
@@ -103,6 +113,9 @@ def run_apply(config: ApplyConfig, context: JobContext) -> Outcome:
         emit(Warned(message=message))
     work = _Work(config, predictor, cleanings, record, context, len(left))
     record.begin(tables)
+    if RESULT_FORMATS[config.output_format].is_bids:
+        images = [task.item.files[0] for task in tasks]
+        describe_results(record.folder, model_name(Path(config.model)), predictor.plan.classes, images)
     emit(Stage(name="apply", message=_announced(len(tasks), len(left), cleanings), total=len(left) * UNITS_PER_CASE))
     context.owner.update(state="running", stage="apply")
     for task in tasks:
@@ -216,6 +229,8 @@ class _Work:
         plan = self.predictor.plan
         labels = cleaned_up(prediction.labels, self.cleanings, overlapping=plan.overlapping)
         labels = cleaned(labels, self.config, plan)
+        if SIDECAR in task.maps:
+            write_sidecar(task.maps[SIDECAR], task.item.files)
         if NRRD in task.maps:
             write_result(labels, task.maps[NRRD], plan, image)
         if self.segmentation and about.source is not None:
@@ -225,7 +240,7 @@ class _Work:
         likely = likely_by_value(plan.classes, self.points, prediction.agreement, unlike=about.is_unlike)
         result = CaseResult(
             name=task.item.name,
-            label_map=task.output.name,
+            label_map=task.output.relative_to(self.record.folder).as_posix(),
             image=str(image),
             warnings=about.warnings,
             classes=class_results(labels, image, plan.classes, likely, overlapping=plan.overlapping),
@@ -296,6 +311,10 @@ def _tasks(
         refuse_unwritable(predictor.plan.classes, files.segmentation, overlapping=predictor.plan.overlapping)
         settings["segmentation"] = files.segmentation
     models = [model_checksum(package) for package in predictor.packages]
+    if files.is_bids:
+        refuse_overlapping(predictor.plan.overlapping)
+        refuse_other_data_set(output)
+        refuse_equal_places([(item.name, _place(item, files)) for item in inputs])
     tasks = []
     for item in inputs:
         stamps = [stamp for file in item.files if file.exists() for stamp in file_stamps(file)]
@@ -309,11 +328,19 @@ def _tasks(
         )
         if config.nrrd_beside:
             maps[NRRD] = output / NRRD / f"{item.name}.seg.nrrd"
-        label_map = output / f"{item.name}.{files.suffix}"
+        label_map = output / _place(item, files)
+        if files.is_bids:
+            maps[SIDECAR] = sidecar_of(label_map)
         if predictor.plan.overlapping:
             refuse_one_number(label_map)
         tasks.append(Task(item=item, output=label_map, maps=maps, recipe=recipe(models, settings, stamps)))
     return tasks
+
+
+def _place(item: Input, files: ResultFormat) -> Path:
+    """Where its label map lies below the output folder."""
+    name = f"{item.name}.{files.suffix}"
+    return bids_place(item.name, item.files[0], files.suffix) if files.is_bids else Path(name)
 
 
 def _refuse_to_overwrite(tasks: Sequence[Task], record: ApplyRecord, overwrite: bool) -> list[Task]:

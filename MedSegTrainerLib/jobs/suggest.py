@@ -62,7 +62,7 @@ def run_suggest(config: SuggestConfig, context: JobContext) -> Outcome:
     """Looks at every image and writes ``suggestions.json`` and ``suggestions.html``, and beside them the prediction and
     the uncertainty of each image. Raises MedSegError at the end when any failed, after the others were suggested of."""
     packages = [member for path in (config.model, *config.models) for member in load_members(Path(path))]
-    inputs = find_inputs([Path(name) for name in config.inputs], len(packages[0].plan.normalization))
+    inputs = find_inputs([Path(name) for name in config.inputs], packages[0].plan.channel_names)
     inputs += [Input(name=name, files=tuple(map(Path, files))) for name, files in config.cases.items()]
     _refuse_unknown(config, inputs)
     device, warning = choose_device(config.device)

@@ -16,8 +16,9 @@ MODULE_FILE = ROOT / "MedSegTrainer" / "MedSegTrainer.py"
 LIBRARY, UI = ROOT / "MedSegTrainerLib", ROOT / "MedSegTrainer" / "MedSegTrainerUI"
 OPEN_TO_THE_MODULE = (
     "atomic", "cache_folder", "classes", "config", "duration", "errors", "events", "files", "event_lines", "findings",
-    "job", "job_lock", "job_logging", "job_status", "model.before_after", "model.description", "processes",
-    "results_file",
+    "job", "job_lock", "job_logging", "job_status", "model.any_description", "model.before_after",
+    "model.checkpoint_file", "model.description", "model.nnunet_architecture", "model.nnunet_folder",
+    "model.nnunet_labels", "model.nnunet_plans", "model.nnunet_summary", "processes", "results_file",
 )  # fmt: skip
 OF_SLICER = {"slicer", "qt", "ctk", "vtk", "mrml", "sitkUtils", "teem", "PythonQt"}
 FOREIGN_TO_SLICER = {

@@ -89,7 +89,7 @@ TABLE: dict[str, Row] = {
     "multiframe": Row(code=1, says=("There are DICOM files and no label map",)),
     "not_gz": Row(code=1, says=("labels/c1.nii is packed NIfTI, and its name says .nii. Rename it to c1.nii.gz.",)),
     "stray_in_imagesTr": Row(code=1, says=("1 of 5 images in", "without channel number: c4.", "CASE_0000")),
-    "totalseg_folder": Row(code=1, says=("a mask for each class (liver.nii.gz, spleen.nii.gz)", "Merge them into")),
+    "totalseg_folder": Row(says=("a mask for each class (2 classes)", "liver 1 4", "spleen 2 4", "out_channels 3")),
     "seg_named_by_case": Row(
         says=("Every class is in one case only, and named after it: 'c0-label' in c0", "the same name in all cases")
     ),

@@ -35,6 +35,7 @@ SCRIPT_PARSERS: dict[str, Callable[[list[str]], Any]] = {
 TRAINS = ("train", "cross-validate", "find-lr", "plan")  # take the settings of a training
 NETWORKS = get_args(get_type_hints(NetworkConfig)["type"])
 OF_OTHERS = {"--add", "--disable_tta", "--extra-index-url", "--nnodes"}  # options of pip, torchrun and nnU-Net
+OF_OTHERS |= {"--fast", "--ml", "--roi_subset", "--task"}  # of TotalSegmentator
 SETTING = re.compile(r"--set ('[^']+'|\"[^\"]+\"|\S+)")
 
 

@@ -17,7 +17,7 @@ else:
     import tomli as tomllib
 
 LIBRARY, PANEL = ROOT / "MedSegTrainerLib", ROOT / "MedSegTrainer" / "MedSegTrainerUI"
-BEHAVIOURS = 24
+BEHAVIOURS = 27
 FILE = re.compile(r"`([\w/]+\.py)`(?: \(((?:`\w+`(?:, )?)+)\))?")
 
 

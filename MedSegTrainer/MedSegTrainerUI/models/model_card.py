@@ -37,12 +37,12 @@ class Ancestor:
 class ModelCard:
     """A model in facts.
 
-    dims: 2 or 3. members: of an ensemble, how many; else 0. channels: names of the images it takes, in order. spacing:
-    mm (z, y, x). image_size: pixels (y, x) that 2D images are resized to, or None. mirrors: whether it was trained with
-    mirror images. trained, held_out: numbers of cases. imported: the program that made it, '' where that is this one.
-    dice: class to mean Dice, None where not known; ``mean_dice`` over them. made: seconds since 1970. lineage: models
-    that it began as, the nearest first. cases: names of all that it was trained or measured on. minutes: how long it
-    trained, None where nobody knows.
+    dims: 2 or 3. members: of an ensemble, how many; else 0. channels: names of the images it takes, in order.
+    spacing: mm (z, y, x). image_size: pixels (y, x) that 2D images are resized to, or None. mirrors: whether it was
+    trained with mirror images. trained, held_out: numbers of cases. imported: the program that made it, '' where that
+    is this one. dice: class to mean Dice, None where not known; ``mean_dice`` over them. made: seconds since 1970.
+    lineage: the models that it began as, the nearest first. cases: names of all that it was trained or measured on.
+    minutes: how long it trained, None where nobody knows.
     """
 
     path: Path

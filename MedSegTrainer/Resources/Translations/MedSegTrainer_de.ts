@@ -809,8 +809,16 @@
         <translation>Labelname</translation>
     </message>
     <message>
-        <source>Name of the label map in a folder for each case, without the suffix.</source>
-        <translation>Name der Labelmap im Ordner jedes Falls, ohne Endung.</translation>
+        <source>Name of the label map in a folder for each case, without the suffix; or of the folder with its masks.</source>
+        <translation>Name der Labelmap im Ordner jedes Falls, ohne Endung; oder des Ordners mit seinen Masken.</translation>
+    </message>
+    <message>
+        <source>Mask names</source>
+        <translation>Namen der Masken</translation>
+    </message>
+    <message>
+        <source>Classes to take where each case has a folder with a mask for each; empty: all of them.</source>
+        <translation>Klassen, die zu nehmen sind, wo jeder Fall einen Ordner mit einer Maske für jede hat; leer: alle.</translation>
     </message>
     <message>
         <source>Train split</source>
@@ -1134,11 +1142,11 @@
     </message>
     <message>
         <source>Kept share</source>
-        <translation type="unfinished"></translation>
+        <translation>Behaltener Anteil</translation>
     </message>
     <message>
         <source>Share of the weights that it began with in the model that is judged and kept, as a mean of both; 0: none.</source>
-        <translation type="unfinished"></translation>
+        <translation>Anteil der Gewichte, mit denen es begann, am Modell, das beurteilt und behalten wird, als Mittel aus beiden; 0: keiner.</translation>
     </message>
     <message>
         <source>Type</source>

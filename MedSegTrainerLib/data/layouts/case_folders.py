@@ -10,7 +10,7 @@ have alike; files named as label maps are none. The name of the case may stand b
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def case_folders(root: Path, data: DataConfig) -> Dataset | None:
     _refuse_several(folders)
     message, findings = _incomplete(folders, data)
     folders = [each for each in folders if each.channels and each.labels]
-    _refuse_different(folders)
+    refuse_different([(each.path, each.channels) for each in folders])
     names = list(folders[0].channels)
     description = read_description(root)
     channel_titles = channel_names(description, root) or (tuple(names) if len(names) > 1 else ())
@@ -74,13 +74,16 @@ def _read_case_folder(folder: Path, data: DataConfig) -> CaseFolder:
     if data.label_name:
         labels = [path for path in files if _is_named(path, folder, data.label_name)]
     else:
-        labels = [path for path in files if _is_label(path, folder)]
-    others = [] if data.image_names else [path for path in files if _is_label(path, folder)]
-    rest = {_short(path, folder): path for path in files if path not in (*labels, *others)}
-    return CaseFolder(path=folder, channels=_channels(rest, folder, data.image_names), labels=tuple(labels))
+        labels = [path for path in files if is_label_file(path, folder)]
+    others = [] if data.image_names else [path for path in files if is_label_file(path, folder)]
+    rest = [path for path in files if path not in (*labels, *others)]
+    return CaseFolder(path=folder, channels=case_channels(rest, folder, data.image_names), labels=tuple(labels))
 
 
-def _channels(files: dict[str, Path], folder: Path, names: Sequence[str]) -> dict[str, Path]:
+def case_channels(paths: Sequence[Path], folder: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Channel to image file of a case's folder, in order; ``paths``: its image files without label maps. names: those
+    to take, where somebody says it."""
+    files = {_short(path, folder): path for path in paths}
     if names:
         return {name: path for name in names for path in files.values() if _is_named(path, folder, name)}
     exact = [name for name in IMAGE_NAMES if name in files]
@@ -94,7 +97,8 @@ def _channels(files: dict[str, Path], folder: Path, names: Sequence[str]) -> dic
     return {name: chosen[name] for name in sorted(chosen, key=lambda name: (len(name) if name.isdigit() else 99, name))}
 
 
-def _is_label(path: Path, folder: Path) -> bool:
+def is_label_file(path: Path, folder: Path) -> bool:
+    """Whether a file of a case's folder is named as a label map."""
     return path.name.lower().endswith(SLICER_SUFFIX) or _short(path, folder) in LABEL_NAMES
 
 
@@ -143,15 +147,16 @@ def _incomplete(folders: Sequence[CaseFolder], data: DataConfig) -> tuple[str, l
     return f"{folders[0].path.parent}: {counts}. {remedy}", findings
 
 
-def _refuse_different(folders: Sequence[CaseFolder]) -> None:
-    """Several channels must have the same names everywhere; a single one may be named at will."""
-    first = folders[0]
-    for folder in folders[1:]:
-        if len(folder.channels) != len(first.channels) or (
-            len(first.channels) > 1 and folder.channels.keys() != first.channels.keys()
-        ):
+def refuse_different(folders: Sequence[tuple[Path, Mapping[str, Path]]]) -> None:
+    """Raises DataError where folders of cases, with their channels, have different ones.
+
+    Several channels must have the same names everywhere; a single one may be named at will.
+    """
+    first, channels = folders[0]
+    for folder, others in folders[1:]:
+        if len(others) != len(channels) or (len(channels) > 1 and others.keys() != channels.keys()):
             raise DataError(
-                f"{first.path.parent}: the cases have different images: {', '.join(first.channels)} in "
-                f"{first.path.name}, {', '.join(folder.channels)} in {folder.path.name}. "
+                f"{first.parent}: the cases have different images: {', '.join(channels)} in {first.name}, "
+                f"{', '.join(others)} in {folder.name}. "
                 "Give all of them the same, or name those to take: data.image_names."
             )

@@ -10,6 +10,7 @@ from typing import cast
 
 from MedSegTrainerLib.config.settings import DataConfig
 from MedSegTrainerLib.data.dataset import Case, Dataset, IncompleteError, Part, SliceAxis
+from MedSegTrainerLib.data.layouts.bids import bids
 from MedSegTrainerLib.data.layouts.case_folders import case_folders
 from MedSegTrainerLib.data.layouts.case_list import case_list
 from MedSegTrainerLib.data.layouts.class_names import join_names
@@ -23,7 +24,9 @@ from MedSegTrainerLib.data.layouts.flat_folders import (
     one_folder,
     two_folders,
 )
+from MedSegTrainerLib.data.layouts.mask_folders import mask_folders
 from MedSegTrainerLib.data.layouts.nearest_layout import what_is_missing
+from MedSegTrainerLib.data.layouts.nnunet_list import nnunet_list
 from MedSegTrainerLib.data.layouts.overlap import with_overlap, with_regions
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.files.regular_file import refuse_unnameable
@@ -60,10 +63,13 @@ def find_cases(root: Path, data: DataConfig | None = None) -> Dataset:
 
 LAYOUTS: dict[str, Callable[[Path, DataConfig], Dataset | None]] = {
     "list of cases": lambda root, data: case_list(root),
+    "list of nnU-Net": lambda root, data: nnunet_list(root),
     "nnU-Net": lambda root, data: nnunet(root),
     "Decathlon": lambda root, data: decathlon(root),
     "images and labels": lambda root, data: two_folders(root),
     "images beside masks": lambda root, data: one_folder(root),
+    "BIDS": bids,
+    "a folder of masks for each case": mask_folders,
     "a folder for each case": case_folders,
     "NPZ files": lambda root, data: array_files(root),
     "DICOM series with segmentations": lambda root, data: dicom_studies(root),

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from MedSegTrainerLib.data.dataset import Case, Dataset, IncompleteError
 from MedSegTrainerLib.data.layouts.dataset_json import channel_names, inside, label_names, read_description
-from MedSegTrainerLib.data.layouts.name_pairs import IMAGE_WORD, LABEL_WORD, pair_by_name
+from MedSegTrainerLib.data.layouts.name_pairs import IMAGE_WORD, is_label_name, pair_by_name
 from MedSegTrainerLib.errors import DataError, some
 from MedSegTrainerLib.files.regular_file import refuse_no_file
 from MedSegTrainerLib.findings import Finding
+from MedSegTrainerLib.imaging.label_grid import SEGMENTATION_SUFFIXES
 from MedSegTrainerLib.imaging.numpy_files import holds_case
 from MedSegTrainerLib.imaging.read import case_name, image_files
 
 STRAY = "Name them CASE_0000 (nnU-Net's first channel) like the others, or move them away."
 CHANNEL = re.compile(r"(.+)_(\d{4})")
+USUAL_FOLDERS = (("images", "labels"), ("images", "masks"), ("imagesTr", "labelsTr"))
+IMAGE_FOLDERS = ("image", "images", "img", "imgs", "imagestr", "volume", "volumes", "scans")
+LABEL_FOLDERS = (
+    "label", "labels", "mask", "masks", "labelstr", "seg", "segs", "segmentation", "segmentations", "annotations", "gt",
+)  # fmt: skip
 
 
 def nnunet(root: Path) -> Dataset | None:
@@ -31,7 +38,7 @@ def nnunet(root: Path) -> Dataset | None:
             channels.setdefault(numbered[1], {})[int(numbered[2])] = path
         else:
             strays[case_name(path)] = path
-    by_name = _by_name(labels)
+    by_name = files_by_name(labels)
     if not channels.keys() & by_name.keys():
         return None
     problem, findings = unpaired(set(channels) - set(strays), set(by_name) - set(strays), images, labels)
@@ -98,27 +105,41 @@ def decathlon(root: Path) -> Dataset | None:
 
 
 def two_folders(root: Path) -> Dataset | None:
-    """``images/`` and ``labels/`` or ``masks/`` (also ``imagesTr``/``labelsTr``), paired by equal names."""
-    for images_name, labels_name in (("images", "labels"), ("images", "masks"), ("imagesTr", "labelsTr")):
-        images, labels = root / images_name, root / labels_name
-        if not images.is_dir() or not labels.is_dir():
-            continue
-        image_of, label_of = _by_name(images), _by_name(labels)
+    """``images/`` and ``labels/`` or ``masks/`` (also ``imagesTr``/``labelsTr``, ``img``/``label`` and others), paired
+    by equal names, or by what is left of them without the words for image and label map."""
+    for images, labels in _folder_pairs(root):
+        image_of, label_of = files_by_name(images), files_by_name(labels)
         if not image_of and not label_of:
             continue
         if not image_of.keys() & label_of.keys():
             image_of, label_of = pair_by_name(image_of, label_of)
         message, findings = unpaired(set(image_of), set(label_of), images, labels)
-        return whole(_pairs(root, f"{images_name}/ and {labels_name}/", image_of, label_of), message, findings)
+        return whole(_pairs(root, f"{images.name}/ and {labels.name}/", image_of, label_of), message, findings)
     return None
 
 
+def _folder_pairs(root: Path) -> Iterator[tuple[Path, Path]]:
+    """Folders for images and for label maps, those with the usual names first."""
+    for images, labels in USUAL_FOLDERS:
+        if (root / images).is_dir() and (root / labels).is_dir():
+            yield root / images, root / labels
+    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    image_folders = [path for path in folders if path.name.lower() in IMAGE_FOLDERS]
+    label_folders = [path for path in folders if path.name.lower() in LABEL_FOLDERS]
+    if len(image_folders) == len(label_folders) == 1:  # of several nobody knows which is meant
+        yield image_folders[0], label_folders[0]
+
+
 def one_folder(root: Path) -> Dataset | None:
-    """``image_0001.ext`` beside ``mask_0001.ext``, ``CASE_image.ext`` or ``CASE_T1w.ext`` beside ``CASE_label.ext``."""
-    files = _by_name(root)
-    images = {name: path for name, path in files.items() if IMAGE_WORD.search(name)}
-    labels = {name: path for name, path in files.items() if LABEL_WORD.search(name) and name not in images}
+    """``image_0001.ext`` beside ``mask_0001.ext``, ``volume-0.ext`` beside ``segmentation-0.ext``, ``CASE.ext``,
+    ``CASE_image.ext`` or ``CASE_T1w.ext`` beside ``CASE_label.ext``, ``CASE_seg.ext`` or ``CASE.seg.nrrd``."""
+    found = image_files(root)
+    segmentations = _named(path for path in found if path.name.lower().endswith(SEGMENTATION_SUFFIXES))
+    files = _named(path for path in found if path not in segmentations.values())
+    labels = {name: path for name, path in files.items() if is_label_name(name)}
+    images = {name: path for name, path in files.items() if IMAGE_WORD.search(name) and name not in labels}
     others = {name: path for name, path in files.items() if name not in labels}
+    labels |= {name: path for name, path in segmentations.items() if name not in labels}
     image_of, label_of = pair_by_name(images or others, labels)
     if not image_of.keys() & label_of.keys() or (not images and image_of.keys() != label_of.keys()):
         return None
@@ -221,10 +242,14 @@ def _pairs(root: Path, layout: str, image_of: dict[str, Path], label_of: dict[st
     )
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
+def files_by_name(folder: Path) -> dict[str, Path]:
     """The image files of a folder by case name; two of one name are refused, for one would be lost unseen."""
+    return _named(image_files(folder))
+
+
+def _named(files: Iterable[Path]) -> dict[str, Path]:
     path_of: dict[str, Path] = {}
-    for path in image_files(folder):
+    for path in files:
         other = path_of.setdefault(case_name(path), path)
         if other is not path:
             raise DataError(f"{other} and {path.name} have the same case name. Keep one, or rename the other.")

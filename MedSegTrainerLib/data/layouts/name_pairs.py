@@ -6,13 +6,21 @@ import re
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 
-IMAGE_WORD = re.compile(r"^(image|img)([_-]|(?=\d))|[_-](image|img)$", re.IGNORECASE)
-LABEL_WORD = re.compile(
-    r"^(mask|label|labels|seg)([_-]|(?=\d))|[_-](mask|label|labels|seg|segmentation|gt)$", re.IGNORECASE
-)
+IMAGE_START, IMAGE_END = r"^(image|img|volume)([_-]|(?=\d))", r"[_-](image|img)$"
+LABEL_START = r"^(mask|label|labels|seg|segmentation)([_-]|(?=\d))"
+LABEL_END = r"[_-](mask|label|labels|seg|segmentation|gt)$"
+IMAGE_WORD = re.compile(f"{IMAGE_START}|{IMAGE_END}", re.IGNORECASE)
+LABEL_WORD = re.compile(f"{LABEL_START}|{LABEL_END}", re.IGNORECASE)
 
 File = TypeVar("File")
 Other = TypeVar("Other")
+
+
+def is_label_name(name: str) -> bool:
+    """Whether a file is named as a label map; of two words that say what it is, the last one counts (image_1_seg)."""
+    if IMAGE_WORD.search(name):
+        return re.search(LABEL_END, name, re.IGNORECASE) is not None
+    return LABEL_WORD.search(name) is not None
 
 
 def pair_by_name(images: Mapping[str, File], labels: Mapping[str, Other]) -> tuple[dict[str, File], dict[str, Other]]:

@@ -8,22 +8,20 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from MedSegTrainerLib.data.layouts.name_pairs import LABEL_WORD
+from MedSegTrainerLib.data.layouts.flat_folders import IMAGE_FOLDERS, LABEL_FOLDERS
+from MedSegTrainerLib.data.layouts.name_pairs import is_label_name
 from MedSegTrainerLib.errors import some
 from MedSegTrainerLib.imaging.dicom import holds_series
 from MedSegTrainerLib.imaging.file_formats import FOREIGN, foreign_suffix
 from MedSegTrainerLib.imaging.read import image_suffix
 
 MOST_FILES, DEEPEST = 5000, 4
-IMAGE_FOLDERS = ("image", "images", "img", "imgs", "imagestr", "volumes", "scans")
-LABEL_FOLDERS = (
-    "label", "labels", "mask", "masks", "labelstr", "seg", "segs", "segmentation", "segmentations", "annotations", "gt",
-)  # fmt: skip
 EXPECTED = (
     "Expected one of: images/ and labels/ (or masks/) with equal file names; image_0001.* beside mask_0001.*, or "
     "CASE_image.* beside CASE_label.*; a folder for each case with image.* and mask.* (also DICOM); a Decathlon folder "
-    "with dataset.json; an nnU-Net folder with imagesTr/CASE_0000.* and labelsTr/CASE.*; NPZ files with image and "
-    "label; cases.json; or train/, val/ and test/ with one of these."
+    "with dataset.json; an nnU-Net folder with imagesTr/CASE_0000.* and labelsTr/CASE.*; CASE/ct.* with "
+    "CASE/segmentations/CLASS.*; NPZ files with image and label; BIDS with derivatives/**/*_dseg.*; cases.json; or "
+    "train/, val/ and test/ with one of these."
 )
 
 
@@ -79,18 +77,15 @@ def _foreign(content: Content) -> str:
 
 
 def _masks_of_classes(content: Content) -> str:
-    """A file for each class, as TotalSegmentator writes them: s0001/ct.nii.gz and s0001/segmentations/liver.nii.gz."""
+    """A file for each class in a folder whose name does not say it: s0001/ct.nii.gz and s0001/organs/liver.nii.gz."""
     for case in content.folders:
         inner = sorted({path.parent for path in content.files if path.parent.parent == Path(case.name)})
         for folder in inner:
             masks = [path.name for path in content.images(folder)]
             if masks and content.images(Path(case.name)):
                 return (
-                    f"{folder}/ seems to hold a mask for each class ({some(masks)}), and a case needs one label map "
-                    f"with a number for each class. Merge them into {case.name}/mask.nii.gz: 1 where the first mask is "
-                    "set, 2 where the second is, in the same order in every case (3D Slicer: load them as "
-                    "segmentations, copy the segments into one, save it as .seg.nrrd), and name "
-                    "the classes in dataset.json."
+                    f"{folder}/ seems to hold a mask for each class ({some(masks)}). Name such folders segmentations/, "
+                    f"or give their name: --set label_name={folder.name}"
                 )
     return ""
 
@@ -100,7 +95,7 @@ def _one_side(content: Content) -> str:
     images = [folder.name for folder in content.folders if folder.name.lower() in IMAGE_FOLDERS]
     labels = [folder.name for folder in content.folders if folder.name.lower() in LABEL_FOLDERS]
     if images and labels:
-        return f"Name the folders images/ and labels/, not {images[0]}/ and {labels[0]}/, and their files alike."
+        return f"Of {some([*images, *labels])} nobody knows which belong together: keep one of each."
     if images:
         return f"The label maps of {images[0]}/ are missing: put them into labels/ under the names of their images."
     return f"The images of {labels[0]}/ are missing: put them into images/ under their names." if labels else ""
@@ -132,7 +127,7 @@ def _side_by_side(content: Content) -> str:
     names = [path.name for path in content.images()]
     if not names:
         return ""
-    labels = [path.name for path in content.images() if LABEL_WORD.search(path.name.split(".")[0])]
+    labels = [path.name for path in content.images() if is_label_name(path.name.split(".")[0])]
     if labels:
         return (
             f"Of {len(names)} image files {len(labels)} are named as label maps ({some(labels)}), and the names of the "

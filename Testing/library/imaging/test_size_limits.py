@@ -28,7 +28,7 @@ def nifti(tmp_path: Path, size: int) -> bytes:
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mha", "a.nrrd"])
 def test_what_a_file_cannot_hold(tmp_path: Path, name: str) -> None:
     contents = {
-        "a.nii": nifti(tmp_path, 1500), "a.nii.gz": gzip.compress(nifti(tmp_path, 1500)), "a.mha": MHA.encode(),
+        "a.nii": nifti(tmp_path, 500), "a.nii.gz": gzip.compress(nifti(tmp_path, 500)), "a.mha": MHA.encode(),
         "a.nrrd": NRRD.encode(),
     }  # fmt: skip
     (tmp_path / name).write_bytes(contents[name])

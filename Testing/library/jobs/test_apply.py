@@ -79,8 +79,8 @@ class TestInputs:
         series = write_series(volume, tmp_path / "patient.1")
         for name in ("a", "b"):
             sitk.WriteImage(volume, str(tmp_path / f"{name}.nii.gz"))
-        assert [(item.name, item.files) for item in find_inputs([series], 1)] == [("patient.1", (series,))]
-        inputs = find_inputs([tmp_path], 1)
+        assert [(item.name, item.files) for item in find_inputs([series], ["CT"])] == [("patient.1", (series,))]
+        inputs = find_inputs([tmp_path], ["CT"])
         assert {item.name: item.files for item in inputs} == {
             "a": (tmp_path / "a.nii.gz",), "b": (tmp_path / "b.nii.gz",), "patient.1": (series,),
         }  # fmt: skip
@@ -91,16 +91,16 @@ class TestInputs:
         """As a CD or an archive has them."""
         write_series(sitk.Cast(oblique_case[0], sitk.sitkInt16), tmp_path / "patient" / "study" / "series")
         with pytest.raises(UsageError) as caught:
-            find_inputs([tmp_path / "patient"], 1)
+            find_inputs([tmp_path / "patient"], ["CT"])
         assert str(caught.value).endswith(f"Give those: {tmp_path / 'patient' / 'study'}")
-        assert [item.name for item in find_inputs([tmp_path / "patient" / "study"], 1)] == ["series"]
+        assert [item.name for item in find_inputs([tmp_path / "patient" / "study"], ["CT"])] == ["series"]
 
     def test_a_dicom_folder_for_each_channel(
         self, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path, write_series: Callable[..., Path]
     ) -> None:
         volume = sitk.Cast(oblique_case[0], sitk.sitkInt16)
         folders = tuple(write_series(volume, tmp_path / f"p_000{channel}") for channel in range(2))
-        (one,) = find_inputs([tmp_path], 2)
+        (one,) = find_inputs([tmp_path], ["T1", "T2"])
         assert (one.name, one.files) == ("p", folders)
 
 

@@ -81,6 +81,18 @@ class TestTwoFolders:
             "img_0002": (["images/img_0002.png"], "masks/mask_0002.tif"),
         }
 
+    @pytest.mark.parametrize(("images", "labels"), [("img", "label"), ("Images", "GT"), ("volumes", "segmentations")])
+    def test_folders_as_public_sets_name_them(self, tmp_path: Path, images: str, labels: str) -> None:
+        touch(tmp_path, f"{images}/img0001.nii.gz", f"{images}/img0002.nii.gz")
+        touch(tmp_path, f"{labels}/label0001.nii.gz", f"{labels}/label0002.nii.gz")
+        dataset = find_cases(tmp_path)
+        assert dataset.layout == f"{images}/ and {labels}/"
+        assert pairs(dataset)["img0002"] == ([f"{images}/img0002.nii.gz"], f"{labels}/label0002.nii.gz")
+
+    def test_usual_folders_come_first(self, tmp_path: Path) -> None:
+        touch(tmp_path, "images/a.nii", "labels/a.nii", "img/b.nii", "gt/b.nii")
+        assert list(pairs(find_cases(tmp_path))) == ["a"]
+
     def test_equal_names_come_first(self, tmp_path: Path) -> None:
         touch(tmp_path, "images/seg_1.png", "images/1.png", "labels/seg_1.png", "labels/1.png")
         assert pairs(find_cases(tmp_path))["seg_1"] == (["images/seg_1.png"], "labels/seg_1.png")
@@ -104,6 +116,21 @@ class TestOneFolder:
         assert dataset.layout == "image_* and mask_* files"
         assert pairs(dataset) == {f"image_000{n}": ([f"image_000{n}.png"], f"mask_000{n}.png") for n in (1, 2)}
         assert dataset.label_names == {1: "cell"}
+
+    @pytest.mark.parametrize(
+        ("image", "label"),
+        [
+            ("volume-{}.nii", "segmentation-{}.nii"),  # LiTS
+            ("case_{}.nii.gz", "case_{}_seg.nii.gz"),
+            ("image_{}.nii.gz", "image_{}_seg.nii.gz"),
+            ("Case{}.mhd", "Case{}_segmentation.mhd"),  # PROMISE12
+            ("case_{}.nrrd", "case_{}.seg.nrrd"),  # 3D Slicer
+        ],
+    )
+    def test_names_of_public_sets(self, tmp_path: Path, image: str, label: str) -> None:
+        touch(tmp_path, *(name.format(number) for number in (0, 10, 1) for name in (image, label)))
+        found = pairs(find_cases(tmp_path))
+        assert list(found.values()) == [([image.format(n)], label.format(n)) for n in (0, 1, 10)]
 
     def test_a_mask_without_its_image_is_named(self, tmp_path: Path) -> None:
         touch(tmp_path, "image_1.png", "mask_1.png", "mask_2.png")

@@ -36,12 +36,15 @@ def test_nothing(tmp_path: Path) -> None:
         (["images/a.hdr", "images/a.img", "labels/a.hdr", "labels/a.img"], ["Analyze", "fslchfiletype"]),
         (["images/a.mgz", "labels/a.mgz"], ["FreeSurfer's MGZ", "mri_convert"]),
         (
-            ["s1/ct.nii.gz", "s1/segmentations/liver.nii.gz", "s1/segmentations/spleen.nii.gz"],
-            ["s1/segmentations/ seems to hold a mask for each class (liver.nii.gz, spleen.nii.gz)", "s1/mask.nii.gz"],
+            ["s1/ct.nii.gz", "s1/organs/liver.nii.gz", "s1/organs/spleen.nii.gz"],
+            ["s1/organs/ seems to hold a mask for each class (liver.nii.gz, spleen.nii.gz)", "--set label_name=organs"],
         ),
         (["images/a.nii.gz"], ["The label maps of images/ are missing"]),
         (["labelsTr/a.nii.gz"], ["The images of labelsTr/ are missing"]),
-        (["img/a.png", "annotations/a.png"], ["Name the folders images/ and labels/, not img/ and annotations/"]),
+        (
+            ["img/a.png", "annotations/a.png", "gt/a.png"],
+            ["Of img, annotations, gt nobody knows which belong together", "keep one of each"],
+        ),
         (["sub-1/anat/T1/a.nii.gz"], ["Images lie deeper, such as sub-1/anat/T1/a.nii.gz", "cases.json"]),
         (["series/a.dcm"], ["There are DICOM files in series/ and no label map"]),
         (
