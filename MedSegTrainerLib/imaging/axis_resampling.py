@@ -56,8 +56,18 @@ def axis_orders(resampling: Resampling, source_mm: Sequence[float], target_mm: S
 def axis_matrix(source: int, target: int, order: int) -> np.ndarray:
     """float32 (target, source): values along an axis of ``target`` voxels from those of ``source``."""
     impulses = np.eye(source)
+    if order == 0:
+        return impulses[nearest_voxels(source, target)].astype(np.float32)
     matrix: np.ndarray = ndimage.zoom(impulses, (target / source, 1), order=order, mode="nearest", grid_mode=True)
     return matrix.astype(np.float32)
+
+
+def nearest_voxels(source: int, target: int) -> np.ndarray:
+    """Which of ``source`` voxels is nearest to the centre of each of ``target`` ones; half-way, rounding decides as in
+    nnU-Net, which computes it in this order."""
+    places = source / target * (np.arange(target) + 0.5) - 0.5
+    nearest: np.ndarray = np.floor(places + 0.5).astype(int).clip(0, source - 1)
+    return nearest
 
 
 def resample_axes(array: np.ndarray, size: Sequence[int], orders: AxisOrders) -> np.ndarray:

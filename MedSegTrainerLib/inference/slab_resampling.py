@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from MedSegTrainerLib.imaging.axis_resampling import LINEAR, AxisOrders, axis_matrix
+from MedSegTrainerLib.imaging.axis_resampling import LINEAR, AxisOrders, nearest_voxels, resample_axes
 
 Triple = tuple[int, int, int]
 Slabs = Iterator[tuple[int, torch.Tensor]]
@@ -34,7 +34,7 @@ def onto_grid(slabs: Slabs, source: Triple, target: Triple, step: int, orders: A
     with the index of their first plane. Splines of an order above 1 need all planes at once, and memory for them.
     """
     if max(orders.of) > 1:
-        yield from _by_splines(slabs, source, target, step, orders)
+        yield from _by_splines(slabs, target, step, orders)
         return
     low, high, share = _neighbours(source[0], target[0], orders.of[0])
     kept: list[torch.Tensor] = []  # planes of earlier slabs that chunks still need, from ``kept_from`` on
@@ -59,13 +59,12 @@ def onto_grid(slabs: Slabs, source: Triple, target: Triple, step: int, orders: A
 def _neighbours(source: int, target: int, order: int) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
     """Of each voxel of an axis the two of the source on its sides and the share of the second, which of order 0 are the
     nearest one."""
-    positions = ((np.arange(target) + 0.5) * source / target - 0.5).clip(0, source - 1)
     if order == 0:
-        positions = np.floor(positions + 0.5)
+        nearest = nearest_voxels(source, target)
+        return nearest, nearest, torch.zeros(target)
+    positions = ((np.arange(target) + 0.5) * source / target - 0.5).clip(0, source - 1)
     low = np.floor(positions).astype(int)
     high = np.minimum(low + 1, source - 1)
-    if order == 0:
-        high = low
     return low, high, torch.from_numpy((positions - low).astype(np.float32))
 
 
@@ -83,21 +82,18 @@ def _plane(index: int, slab: torch.Tensor, first: int, kept: list[torch.Tensor],
 def _in_plane(planes: torch.Tensor, target: Triple, orders: AxisOrders) -> torch.Tensor:
     for axis in (1, 2):
         if orders.of[axis] == 0 and planes.shape[axis + 1] != target[axis]:
-            nearest = _neighbours(planes.shape[axis + 1], target[axis], 0)[0]
+            nearest = nearest_voxels(planes.shape[axis + 1], target[axis])
             planes = planes.index_select(axis + 1, torch.from_numpy(nearest).to(planes.device))
     if tuple(planes.shape[2:]) == target[1:]:
         return planes
     return functional.interpolate(planes, size=target[1:], mode="bilinear", align_corners=False)
 
 
-def _by_splines(slabs: Slabs, source: Triple, target: Triple, step: int, orders: AxisOrders) -> Slabs:
-    """``onto_grid`` by matrices. Overshoots of splines stay: no class wins by them that would not have won before."""
-    whole = torch.cat([slab.float().clone() for _, slab in slabs], dim=1)
-    of_z, of_y, of_x = (
-        torch.from_numpy(axis_matrix(n, m, order)).to(whole.device)
-        for n, m, order in zip(source, target, orders.of, strict=True)
-    )
-    whole = whole.flatten(2)
+def _by_splines(slabs: Slabs, target: Triple, step: int, orders: AxisOrders) -> Slabs:
+    """``onto_grid`` in main memory, class by class: what a spline overshoots depends on all of a class."""
+    whole = torch.cat([slab.float().cpu().clone() for _, slab in slabs], dim=1)
+    result = torch.empty((len(whole), *target))
+    for index, of_class in enumerate(whole.numpy()):
+        result[index] = torch.from_numpy(resample_axes(of_class, target, orders))
     for first in range(0, target[0], step):
-        planes = (of_z[first : first + step] @ whole).unflatten(2, source[1:])
-        yield first, of_y @ planes @ of_x.T
+        yield first, result[:, first : first + step]

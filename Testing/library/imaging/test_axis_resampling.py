@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from MedSegTrainerLib.config.plan import Resampling
-from MedSegTrainerLib.imaging.axis_resampling import AxisOrders, axis_matrix, axis_orders, resample_axes
+from MedSegTrainerLib.imaging.axis_resampling import AxisOrders, axis_matrix, axis_orders, nearest_voxels, resample_axes
 
 SHAPE = (7, 12, 9)
 
@@ -51,6 +51,14 @@ def test_of_the_same_size_nothing_changes(volume: np.ndarray) -> None:
 def test_rows_of_a_matrix_are_shares() -> None:
     for order in range(6):
         np.testing.assert_allclose(axis_matrix(9, 14, order).sum(axis=1), 1, atol=1e-5)
+
+
+def test_half_way_rounding_decides_as_in_map_coordinates() -> None:
+    """Of 52 voxels the middle one of 23 lies between two: which is taken changes a whole slice."""
+    for source, target in ((52, 23), (7, 2), (30, 12), (5, 15), (99, 9), (3, 8)):
+        places = float(source) / target * (np.arange(target) + 0.5) - 0.5
+        expected = ndimage.map_coordinates(np.arange(source), [places], order=0, mode="nearest")
+        assert np.array_equal(nearest_voxels(source, target), expected)
 
 
 CUBIC = Resampling(order=3, order_z=0)

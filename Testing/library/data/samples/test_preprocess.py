@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from MedSegTrainerLib.classes import LabelClass
-from MedSegTrainerLib.config.plan import Normalization, Plan
+from MedSegTrainerLib.config.plan import Normalization, Plan, Preparation, Resampling
 from MedSegTrainerLib.data.dataset import Case
 from MedSegTrainerLib.data.samples.preprocess import (
     ANYWHERE,
@@ -220,3 +220,62 @@ class TestClassIndices:
         image = sitk.Image(oblique_geometry.size, sitk.sitkUInt8)
         image.SetDirection(oblique_geometry.direction)
         assert to_canonical(image).GetSize() != image.GetSize()
+
+
+class TestAsElsewhere:
+    """A plan of another program: axes of the file, cropped to what is not 0, normalised before it is resampled."""
+
+    @pytest.fixture
+    def elsewhere(self, plan: Plan) -> Plan:
+        preparation = Preparation(
+            image=Resampling(order=3, order_z=0), logits=Resampling(order=1, order_z=0), transpose=(2, 0, 1)
+        )
+        masked = (Normalization(method="zscore", masked=True),)
+        return replace(plan, spacing=(0.9, 1.3, 1.0), preparation=preparation, normalization=masked)
+
+    @pytest.fixture
+    def case(self, oblique_case: tuple[sitk.Image, sitk.Image], tmp_path: Path) -> Case:
+        """Of the oblique case only a box is left, whose label is as bright as its number."""
+        label = sitk.GetArrayFromImage(oblique_case[1]).astype(np.int16)
+        values = np.zeros(label.shape, np.float32)
+        box = tuple(slice(max(0, one.min() - 1), one.max() + 2) for one in np.nonzero(label))
+        values[box] = 10 + 5 * label[box]
+        image = sitk.GetImageFromArray(values)
+        image.CopyInformation(oblique_case[1])
+        return write(tmp_path / "box", image, oblique_case[1])
+
+    def test_labels_lie_on_the_image(self, elsewhere: Plan, case: Case) -> None:
+        prepared = prepare_case(case, elsewhere)
+        image, label = prepared.image[0], prepared.label
+        assert image.shape == label.shape == prepared.geometry.size_zyx
+        assert {int(index) for index in np.unique(label)} == {0, 1, 2}
+        bright = [float(np.median(image[label == index])) for index in (0, 2, 1)]  # index 1 is the value 2
+        assert bright[0] < bright[1] < bright[2]
+
+    def test_every_voxel_knows_where_it_lies(self, elsewhere: Plan, case: Case) -> None:
+        prepared = prepare_case(case, elsewhere)
+        original = sitk.ReadImage(str(case.label))
+        places = [
+            grid.TransformContinuousIndexToPhysicalPoint([float(np.mean(one)) for one in reversed(np.nonzero(mask))])
+            for grid, mask in (
+                (original, sitk.GetArrayFromImage(original) > 0),
+                (prepared.geometry.place(prepared.label), prepared.label > 0),
+            )
+        ]
+        assert np.linalg.norm(np.subtract(*places)) < 0.5
+
+    def test_mean_and_deviation_are_those_of_the_mask_before_resampling(self, elsewhere: Plan, case: Case) -> None:
+        unchanged = sitk.ReadImage(str(case.images[0]))
+        x, y, z = unchanged.GetSpacing()
+        same = replace(elsewhere, spacing=(x, z, y))
+        (image, _), values = prepare_image([unchanged], same), sitk.GetArrayFromImage(unchanged)
+        inside = values[values != 0]
+        box = values[np.ix_(*(np.unique(one) for one in np.nonzero(values)))]
+        expected = np.where(box != 0, (box - inside.mean()) / inside.std(), 0).transpose(2, 0, 1)
+        np.testing.assert_allclose(image[0], expected, atol=1e-5)
+
+    def test_nothing_is_clipped_that_the_other_program_does_not_clip(self, elsewhere: Plan, case: Case) -> None:
+        hot = sitk.ReadImage(str(case.images[0]))
+        hot[hot.GetSize()[0] // 2, hot.GetSize()[1] // 2, hot.GetSize()[2] // 2] = 1e7
+        image, _ = prepare_image([hot], replace(elsewhere, normalization=(Normalization(method="none"),)))
+        assert image.max() > 1e6
