@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,11 @@ import bench
 from benchmarks import nnunet, nnunet_process
 from benchmarks.material import Material, prepare
 from benchmarks.nnunet_steps import NnunetSteps
-from benchmarks.plain_conv_unet import PlainConvUNet
 from rich.console import Console
 
-from MedSegTrainerLib.config.architectures import ARCHITECTURES
 from MedSegTrainerLib.errors import MedSegError
+from MedSegTrainerLib.networks.nnunet_unet import NnunetUNet
+from MedSegTrainerLib.training.learner import Learner
 
 FAKE = Path(__file__).parent / "fake_nnunet.py"
 CPU = torch.device("cpu")
@@ -98,9 +97,6 @@ class TestSection:
         names = ("RAW", "PREPROCESSED", "RESULTS", "N_PROC_DA", "DEF_N_PROC")
         assert given["variables"].keys() == {f"NNUNET_{name}" for name in names}
 
-    def test_the_library_has_no_network_more_afterwards(self, measured: object) -> None:
-        assert nnunet.NETWORK not in ARCHITECTURES
-
     def test_another_network_than_its_default_is_refused(self, material: Material) -> None:
         facts = {"network": "ResidualEncoderUNet"}
         with pytest.raises(MedSegError, match="ResidualEncoderUNet"):
@@ -151,31 +147,17 @@ class TestProcess:
         assert trainer.network is wrapped
 
 
-class TestPlainConvUNet:
-    def test_computes_what_nnunets_default_is_in_plain_pytorch(self) -> None:
-        ours = _network().eval()
-        images = torch.randn(2, 1, 8, 16, 24)
-        torch.testing.assert_close(ours(images)[0], _plainly(ours, images)[0], rtol=1e-4, atol=1e-4)
-
-    def test_in_training_it_judges_all_levels_of_the_decoder_but_the_coarsest(self) -> None:
-        network = _network(features=[4, 6, 8, 8], strides=[[1] * 3, [1, 2, 2], [2] * 3, [2] * 3]).train()
-        images = torch.randn(2, 1, 8, 16, 24)
-        got, expected = network(images), _plainly(network, images)
-        assert [tuple(logits.shape[2:]) for logits in got] == [(8, 16, 24), (8, 8, 12)]
-        for one, other in zip(got, expected, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
-
-    def test_a_plan_of_nnunet_becomes_this_network(self, material: Material, measured: Measured) -> None:
-        plan = nnunet._their_plan(material.plan, measured[0]["theirs"])
-        learner = nnunet._learner(plan, material)
-        assert isinstance(learner.network, PlainConvUNet)
-        assert plan.divisor == (2, 4, 4)
-        images, labels = replace(material, plan=plan).batch(plan.patch_size, np.random.default_rng(0))
-        assert images.shape == (3, 1, 8, 16, 24)
-        losses = [float(learner.step([(images, labels.clamp(min=0))], 1, 1e-3)[0]) for _ in range(6)]
-        assert losses[-1] < losses[0]
-        convolutions = [len([m for m in stage if isinstance(m, nn.Conv3d)]) for stage in learner.network.decoder]
-        assert convolutions == [2, 1]  # nnU-Net names the coarsest first
+def test_a_plan_of_nnunet_becomes_this_network(material: Material, measured: Measured) -> None:
+    plan = nnunet._their_plan(material.plan, measured[0]["theirs"])
+    learner = Learner(plan, material.config, material.device)
+    assert isinstance(learner.network, NnunetUNet)
+    assert plan.divisor == (2, 4, 4)
+    images, labels = replace(material, plan=plan).batch(plan.patch_size, np.random.default_rng(0))
+    assert images.shape == (3, 1, 8, 16, 24)
+    losses = [float(learner.step([(images, labels.clamp(min=0))], 1, 1e-3)[0]) for _ in range(6)]
+    assert losses[-1] < losses[0]
+    convolutions = [len([m for m in stage.modules() if isinstance(m, nn.Conv3d)]) for stage in learner.network.decoder]
+    assert convolutions == [2, 1]  # nnU-Net names the coarsest first
 
 
 class _Trainer:
@@ -192,43 +174,3 @@ class _Trainer:
         loss = (logits - logits).sum()
         loss.backward()
         return {"loss": loss.detach().float().numpy()}
-
-
-def _network(
-    features: Sequence[int] = (4, 6, 8), strides: Sequence[Sequence[int]] = ([1] * 3, [2] * 3, [1, 2, 2])
-) -> PlainConvUNet:
-    torch.manual_seed(0)
-    network = PlainConvUNet(
-        in_channels=1, out_channels=5, features=features, strides=strides,
-        kernels=[[1, 3, 3], *([[3] * 3] * (len(features) - 1))], convolutions=[2] * len(features),
-        decoder_convolutions=[2, 1, 2][: len(features) - 1], deep_supervision=True,
-    )  # fmt: skip
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.ndim == 1:
-                parameter.add_(0.3 * torch.randn(parameter.shape))
-    return network
-
-
-def _plainly(network: PlainConvUNet, x: torch.Tensor) -> list[torch.Tensor]:
-    """The same weights in PyTorch's own words."""
-    functional = nn.functional
-
-    def stack(stage: Any, x: torch.Tensor) -> torch.Tensor:
-        for conv, norm in zip(stage[::2], stage[1::2], strict=True):
-            x = functional.conv3d(x, conv.weight, conv.bias, conv.stride, conv.padding)
-            x = functional.leaky_relu(functional.instance_norm(x, weight=norm.weight, bias=norm.bias, eps=1e-5), 0.01)
-        return x
-
-    skips = []
-    for stage in network.encoder:
-        x = stack(stage, x)
-        skips.append(x)
-    logits = []
-    for i in reversed(range(len(network.up))):
-        up: Any = network.up[i]
-        up = functional.conv_transpose3d(x, up.weight, up.bias, up.stride)
-        x = stack(network.decoder[i], torch.cat([up, skips[i]], dim=1))
-        if i < len(network.heads):
-            logits.append(functional.conv3d(x, network.heads[i].weight, network.heads[i].bias))
-    return logits[::-1]

@@ -25,10 +25,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.material import Material
 from benchmarks.nnunet_steps import NnunetSteps
-from benchmarks.plain_conv_unet import PlainConvUNet
 from benchmarks.timing import Comparison, Side, compare
 from MedSegTrainerLib import atomic
-from MedSegTrainerLib.config.architectures import ARCHITECTURES, Architecture
 from MedSegTrainerLib.config.plan import Plan
 from MedSegTrainerLib.data.checks.fingerprint import take_fingerprint
 from MedSegTrainerLib.data.checks.scan import scan_cases
@@ -188,13 +186,14 @@ def _their_plan(plan: Plan, facts: dict[str, Any]) -> Plan:
         raise MedSegError(f"nnU-Net planned a {facts['network']}, and this comparison knows {NETWORK} only.")
     kwargs, strides = facts["kwargs"], facts["kwargs"]["strides"]
     network = {
+        "dims": 3,
         "in_channels": facts["in_channels"],
         "out_channels": facts["out_channels"],
         "features": kwargs["features_per_stage"],
         "strides": strides,
         "kernels": kwargs["kernel_sizes"],
-        "convolutions": kwargs["n_conv_per_stage"],
-        "decoder_convolutions": kwargs["n_conv_per_stage_decoder"][::-1],
+        "blocks": kwargs["n_conv_per_stage"],
+        "decoder_blocks": kwargs["n_conv_per_stage_decoder"][::-1],
         "deep_supervision": True,
     }
     z, y, x = (math.prod(axis) for axis in zip(*strides, strict=True))
@@ -211,7 +210,7 @@ def _their_plan(plan: Plan, facts: dict[str, Any]) -> Plan:
 
 def _row(name: str, work: str, material: Material, plan: Plan, theirs: NnunetSteps, rounds: int) -> dict[str, Any]:
     """Milliseconds of a step of both, what they did in it, and how much faster ours is by each measure."""
-    learner = _learner(plan, material)
+    learner = Learner(plan, material.config, material.device)
     images, labels = replace(material, plan=plan).batch(plan.patch_size, np.random.default_rng(0))
     batch = (images, labels.clamp(min=0))  # what lies outside the volume is background, as nnU-Net has it
     with FlopCounterMode(display=False) as counter:
@@ -231,22 +230,6 @@ def _row(name: str, work: str, material: Material, plan: Plan, theirs: NnunetSte
     for key, unit in (("per_patch", "patches"), ("per_voxel", "voxels"), ("per_gflop", "gflop")):
         row[key] = row["ratio"] * row["ours"][unit] / row["theirs"][unit]
     return row
-
-
-def _learner(plan: Plan, material: Material) -> Learner:
-    # for this moment: the library offers no such network
-    ARCHITECTURES[NETWORK] = Architecture(
-        builder=f"{PlainConvUNet.__module__}:{PlainConvUNet.__name__}",
-        family="unet",
-        dims=(2, 3),
-        divisor=None,
-        settings={},
-        gives_list=True,
-    )
-    try:
-        return Learner(plan, material.config, material.device)
-    finally:
-        del ARCHITECTURES[NETWORK]
 
 
 def _count(side: dict[str, Any], patches: int, patch_size: Sequence[int], gflop: float) -> None:
