@@ -37,10 +37,10 @@ RESULT_FORMATS: dict[str, ResultFormat] = {
     "seg.nrrd": ResultFormat(suffix="seg.nrrd", map_suffix="nrrd", note="keeps names and colours"),
     "nii.gz": ResultFormat(suffix="nii.gz"),
     "nifti": ResultFormat(suffix="nii.gz", same_as="nii.gz"),
-    "bids": ResultFormat(suffix="nii.gz", note="NIfTI as a BIDS derivative", is_bids=True),
     "mha": ResultFormat(suffix="mha"),
     "png": ResultFormat(suffix="png", map_suffix="nrrd", note="2D"),
     "npy": ResultFormat(suffix="npy", writer="MedSegTrainerLib.imaging.numpy_files:write_array"),
+    "bids": ResultFormat(suffix="nii.gz", note="NIfTI as a BIDS derivative", is_bids=True),
     "dicom-seg": ResultFormat(suffix="seg.dcm", map_suffix="nrrd", note="of DICOM images", segmentation="BINARY"),
     "dicom-seg-labelmap": ResultFormat(
         suffix="seg.dcm", map_suffix="nrrd", note="the newer form", segmentation="LABELMAP"

@@ -14,6 +14,7 @@ STARTED = time.time()  # loading the libraries is part of the time, as it is of 
 
 import json  # noqa: E402
 import sys  # noqa: E402
+import warnings  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -114,7 +115,7 @@ def prepare(task: Task) -> Training:
     labelled = transforms.Compose([*_preprocessing(recipe, BOTH), *_augmentation(recipe)])
     cached = CacheDataset(task.train, labelled, num_workers=4, progress=False)
     unlabelled = transforms.Compose(_preprocessing(recipe, ("image",)))
-    loaded = [transforms.LoadImaged("label"), transforms.EnsureChannelFirstd("label")]
+    loaded = [load_imaged("label"), transforms.EnsureChannelFirstd("label")]
     held_out = CacheDataset(task.val, transforms.Compose([unlabelled, *loaded]), num_workers=4, progress=False)
     network = build_network(recipe, len(task.train[0]["image"]), len(task.classes) + 1).to(device)
     return Training(
@@ -161,11 +162,18 @@ def levels(patch: Sequence[int], spacing: Sequence[float]) -> tuple[list[list[in
         lengths = [length * by for length, by in zip(lengths, stride, strict=True)]
 
 
+def load_imaged(keys: str | Sequence[str]) -> transforms.LoadImaged:
+    """MONAI's reader. It tries all that it has, and where pydicom is there one warns that nvImageCodec is not."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
+        return transforms.LoadImaged(keys)
+
+
 def _preprocessing(recipe: Recipe, keys: Sequence[str]) -> list[Any]:
     modes = ["bilinear", "nearest"][: len(keys)]
     resample = [transforms.Spacingd(keys, pixdim=recipe.spacing, mode=modes)] if recipe.resample else []
     return [
-        transforms.LoadImaged(keys),
+        load_imaged(keys),
         transforms.EnsureChannelFirstd(keys),
         transforms.Orientationd(keys, axcodes="RAS", labels=None),
         transforms.CropForegroundd(keys, source_key="image", allow_smaller=True),

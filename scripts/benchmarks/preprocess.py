@@ -11,13 +11,13 @@ from monai.transforms import (
     Compose,
     EnsureChannelFirstd,
     FgBgToIndicesd,
-    LoadImaged,
     NormalizeIntensityd,
     Orientationd,
     ScaleIntensityRanged,
     Spacingd,
 )
 
+from benchmarks.dynunet import load_imaged
 from benchmarks.material import Material
 from benchmarks.timing import Comparison, Side
 from MedSegTrainerLib.config.plan import Normalization, Plan
@@ -65,7 +65,7 @@ def _transforms(plan: Plan) -> Compose:
     z, y, x = plan.spacing
     return Compose(
         [
-            LoadImaged(BOTH),
+            load_imaged(BOTH),
             EnsureChannelFirstd(BOTH),
             Orientationd(BOTH, axcodes="LPS", labels=RAS_AFFINE),
             Spacingd(BOTH, pixdim=(x, y, z), mode=("bilinear", "nearest")),

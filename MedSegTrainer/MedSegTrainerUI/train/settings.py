@@ -125,6 +125,8 @@ class Setting:
             parts.append(_("a whole number{limits}") if float not in self.types else _("a number{limits}"))
         if self.items in (int, float):
             parts.append(_("several numbers{limits}, with commas between"))
+        elif self.items is str:
+            parts.append(_("names, with commas between"))
         elif isinstance(self.items, tuple):
             parts.append(_("several of {words}, with commas between").format(words=", ".join(map(str, self.items))))
         if str in self.types:
@@ -262,6 +264,8 @@ def _list(setting: Setting, value: object) -> Parsed:
     if setting.items in (int, float):
         parts = [_as_number(part, whole=setting.items is int) for part in parts]
         right = bool(parts) and all(part is not None and _is_within(setting, part) for part in parts)
+    elif setting.items is str:
+        right = all(isinstance(part, str) for part in parts)
     else:
         right = isinstance(setting.items, tuple) and all(part in setting.items for part in parts)
     return (True, list(parts)) if right else NOTHING

@@ -4511,6 +4511,10 @@
         <translation>mehrere Zahlen{limits}, mit Kommas dazwischen</translation>
     </message>
     <message>
+        <source>names, with commas between</source>
+        <translation>Namen, durch Kommas getrennt</translation>
+    </message>
+    <message>
         <source>several of {words}, with commas between</source>
         <translation>mehrere von {words}, mit Kommas dazwischen</translation>
     </message>

@@ -45,7 +45,7 @@ def child(script: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)  # against a hang
 
 
-def without_room(place: Any, words: Words, says: tuple[str, ...], fails: str) -> None:
+def without_room(place: Any, words: Words, says: tuple[str, ...], fails: str, writes: tuple[str, ...] = ()) -> None:
     before = place.snapshot()
     ended = child(LIMITED, str(ROOM), *words)
     everything = ended.stdout + ended.stderr
@@ -54,7 +54,7 @@ def without_room(place: Any, words: Words, says: tuple[str, ...], fails: str) ->
         everything
     )
     assert "Traceback" not in everything
-    place.check_nothing_lost(before, fails)
+    place.check_nothing_lost(before, fails, writes)
 
 
 @needs_a_limit
@@ -75,7 +75,7 @@ def test_full_disk_while_applying(place: Any) -> None:
     document["plan"]["classes"][0]["terminology"] = "x" * ROOM  # stands in the header, which is not compressed
     model.write_text(json.dumps(document))
     words = ["apply", place.trained, place.image(), "-o", place.out, "--device", "cpu"]
-    without_room(place, words, ("case_1.seg.nrrd", "disk"), "out/job")
+    without_room(place, words, ("case_1.seg.nrrd", "disk"), "out/job", ("out/made.jsonl",))  # the record
 
 
 @needs_a_limit
