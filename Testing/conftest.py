@@ -277,14 +277,34 @@ NNUNET_RESAMPLING = {
 }
 
 
+def nnunet_plans(configuration: str, dims: int, architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """``plans.json`` with one configuration, of images of one channel with voxels of 2.5 x 1.1 x 0.8 mm."""
+    return {
+        "dataset_name": "Dataset004_Organs", "plans_name": "nnUNetPlans", "image_reader_writer": "SimpleITKIO",
+        "original_median_spacing_after_transp": [2.5, 1.1, 0.8], "transpose_forward": [0, 1, 2],
+        "transpose_backward": [0, 1, 2], "label_manager": "LabelManager",
+        "foreground_intensity_properties_per_channel": {
+            "0": {"mean": 110.0, "std": 40.0, "percentile_00_5": 20.0, "percentile_99_5": 300.0}
+        },
+        "configurations": {
+            configuration: {
+                "preprocessor_name": "DefaultPreprocessor", "batch_size": 2, "patch_size": [8, 12, 16][3 - dims :],
+                "spacing": [2.5, 1.1, 0.8][3 - dims :], "normalization_schemes": ["ZScoreNormalization"],
+                "use_mask_for_norm": [True], **NNUNET_RESAMPLING, "architecture": architecture,
+            }
+        },
+    }  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def write_nnunet() -> Callable[..., Path]:
     """Writes a model of two classes into a folder as nnU-Net leaves it, with its NumPy scalars, and returns that of its
     trainer. parameters: of a tiny network, as our plans have them."""
 
     def write(
-        results: Path, *, folds: int = 1, architecture: str = "PlainConvUNet", epochs: int = 5, **parameters: Any
-    ) -> Path:
+        results: Path, *, folds: int = 1, architecture: str = "PlainConvUNet", epochs: int = 5,
+        trainer: str = "nnUNetTrainer", **parameters: Any,
+    ) -> Path:  # fmt: skip
         import torch  # which Slicer's Python, where this file is read too, does not have
 
         from MedSegTrainerLib.model.nnunet_architecture import plans_from_parameters
@@ -299,24 +319,9 @@ def write_nnunet() -> Callable[..., Path]:
         }  # fmt: skip
         dims = parameters["dims"]
         configuration = {3: "3d_fullres", 2: "2d"}[dims]
-        folder = results / "Dataset004_Organs" / f"nnUNetTrainer__nnUNetPlans__{configuration}"
+        folder = results / "Dataset004_Organs" / f"{trainer}__nnUNetPlans__{configuration}"
         folder.mkdir(parents=True)
-        plans = {
-            "dataset_name": "Dataset004_Organs", "plans_name": "nnUNetPlans", "image_reader_writer": "SimpleITKIO",
-            "original_median_spacing_after_transp": [2.5, 1.1, 0.8], "transpose_forward": [0, 1, 2],
-            "transpose_backward": [0, 1, 2], "label_manager": "LabelManager",
-            "foreground_intensity_properties_per_channel": {
-                "0": {"mean": 110.0, "std": 40.0, "percentile_00_5": 20.0, "percentile_99_5": 300.0}
-            },
-            "configurations": {
-                configuration: {
-                    "preprocessor_name": "DefaultPreprocessor", "batch_size": 2, "patch_size": [8, 12, 16][3 - dims :],
-                    "spacing": [2.5, 1.1, 0.8][3 - dims :], "normalization_schemes": ["ZScoreNormalization"],
-                    "use_mask_for_norm": [True], **NNUNET_RESAMPLING,
-                    "architecture": plans_from_parameters(architecture, parameters),
-                }
-            },
-        }  # fmt: skip
+        plans = nnunet_plans(configuration, dims, plans_from_parameters(architecture, parameters))
         dataset = {
             "channel_names": {"0": "MR"}, "labels": {"background": 0, "liver": 1, "cyst": 2}, "numTraining": 7,
             "file_ending": ".nii.gz",
@@ -330,7 +335,7 @@ def write_nnunet() -> Callable[..., Path]:
                 "network_weights": to_nnunet(state, architecture, parameters),
                 "optimizer_state": {"state": {0: {"momentum_buffer": torch.ones(3)}}, "param_groups": [{"lr": 0.01}]},
                 "grad_scaler_state": None, "logging": {"mean_fg_dice": [np.float64(0.5), np.float32(0.6)]},
-                "_best_ema": np.float64(0.7), "current_epoch": epochs, "trainer_name": "nnUNetTrainer",
+                "_best_ema": np.float64(0.7), "current_epoch": epochs, "trainer_name": trainer,
                 "init_args": {
                     "plans": plans, "configuration": configuration, "fold": fold, "dataset_json": dataset,
                     "device": torch.device("cpu"),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from MedSegTrainerLib.networks.instance_norm import SLOPE
-from MedSegTrainerLib.planning.shapes import MOST_FEATURES, SMALLEST_MAP, Spacing, Topology, Triple
+from MedSegTrainerLib.planning.shapes import SMALLEST_MAP, Spacing, Topology, Triple, network_parameters
 
 NEAR = 2  # times the finest spacing; coarser axes are not halved, and have a kernel of 1 so far
 ONE_AXIS = 3  # smallest maps that an axis must hold to be halved alone
@@ -48,21 +48,15 @@ def nnunet_parameters(
     architecture: str, topology: Topology, base: int, dims: int, channels: int, classes: int, deep_supervision: bool
 ) -> dict[str, Any]:
     """Parameters of ``NnunetUNet`` but for its norm and dropout; ``classes`` counts the background."""
-    first, levels = 3 - dims, len(topology.strides)
+    levels = len(topology.strides)
     is_plain = architecture == "PlainConvUNet"
     residual = [*RESIDUAL_BLOCKS, *[RESIDUAL_BLOCKS[-1]] * levels][:levels]
     return {
-        "dims": dims,
-        "in_channels": channels,
-        "out_channels": classes,
-        "features": [min(base * 2**level, MOST_FEATURES[dims]) for level in range(levels)],
-        "strides": [list(stride[first:]) for stride in topology.strides],
-        "kernels": [list(kernel[first:]) for kernel in topology.kernels],
+        **network_parameters(topology, base, dims, channels, classes, deep_supervision),
         "blocks": [CONVOLUTIONS] * levels if is_plain else residual,
         "decoder_blocks": [CONVOLUTIONS if is_plain else 1] * (levels - 1),
         "conv_bias": True,
         "slope": SLOPE,
-        "deep_supervision": deep_supervision and levels > 2,
     }
 
 
