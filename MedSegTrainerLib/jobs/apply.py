@@ -58,7 +58,7 @@ from MedSegTrainerLib.model.data_profile import combine, unlike_text, unlike_tra
 from MedSegTrainerLib.model.description import model_name
 from MedSegTrainerLib.model.likely_dice import from_json as points_from_json
 from MedSegTrainerLib.model.likely_dice import joined_points
-from MedSegTrainerLib.model.package import load_members
+from MedSegTrainerLib.model.package import ModelPackage, load_members
 from MedSegTrainerLib.model.postprocessing import Cleaning, agreed, from_json, to_json
 from MedSegTrainerLib.results_file import FILES, CaseResult
 
@@ -109,7 +109,7 @@ def run_apply(config: ApplyConfig, context: JobContext) -> Outcome:
     record.refuse_others(tables)
     if config.uncertainty and predictor.result_count == 1:
         warnings.append("One model without --tta has no spread: of the uncertainty only the entropy is written.")
-    for message in filter(None, (warning, fewer, *warnings)):
+    for message in filter(None, (warning, fewer, *warnings, *_differences(packages))):
         emit(Warned(message=message))
     work = _Work(config, predictor, cleanings, record, context, len(left))
     record.begin(tables)
@@ -345,6 +345,13 @@ def _place(item: Input, files: ResultFormat) -> Path:
     """Where its label map lies below the output folder."""
     name = f"{item.name}.{files.suffix}"
     return bids_place(item.name, item.files[0], files.suffix) if files.is_bids else Path(name)
+
+
+def _differences(packages: Sequence[ModelPackage]) -> list[str]:
+    """What may differ here of models that another program made, each once."""
+    about = [package.training.get("imported") for package in packages]
+    told = {str(entry.get("differences", "")): None for entry in about if isinstance(entry, dict)}
+    return [f"The model comes from another program: {text}." for text in told if text]
 
 
 def _refuse_to_overwrite(tasks: Sequence[Task], record: ApplyRecord, overwrite: bool) -> list[Task]:

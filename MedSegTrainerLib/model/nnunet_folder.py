@@ -20,7 +20,7 @@ from MedSegTrainerLib.files.json_input import parse_json
 from MedSegTrainerLib.files.regular_file import refuse_no_file
 from MedSegTrainerLib.model.checkpoint_file import told_texts
 from MedSegTrainerLib.model.description import DESCRIPTION, LARGEST, NOT_READ, SCHEMA_VERSION, WEIGHTS, DescriptionError
-from MedSegTrainerLib.model.nnunet_plans import configuration_names, plan_entries
+from MedSegTrainerLib.model.nnunet_plans import configuration_names, is_own_trainer, plan_entries
 from MedSegTrainerLib.model.nnunet_summary import joined_metrics, summary_metrics
 
 JOB = "job.json"  # of this program
@@ -137,6 +137,11 @@ def describe_nnunet(folder: NnunetFolder) -> dict[str, Any]:
     }
     if isinstance(dataset.get("numTraining"), int):
         about["cases"] = dataset["numTraining"]
+    if not is_own_trainer(trainer):
+        about["differences"] = (
+            f"{trainer} is no trainer of nnU-Net itself. Its weights fit the network of the plans; if it changed what "
+            "has no weights, such as the activation, results are wrong here. Compare one with nnU-Net's own"
+        )
     members = [_member(folder, fold, entries, about) for fold in folder.folds]
     document = {"schema_version": SCHEMA_VERSION, **members[0]}
     del document["weights"]

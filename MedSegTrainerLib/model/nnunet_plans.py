@@ -24,6 +24,21 @@ READERS = {  # to the sides towards which x, y and z of their arrays grow; None:
     "Tiff3DIO": None,
 }
 TRAINER_NORMS = {"nnUNetTrainerBN": "batch"}  # trainers that build another network than the plans name
+PREFIX = "nnUNetTrainer"
+OWN_VARIANTS = frozenset(  # of nnU-Net 2.8.1: what stands behind the prefix
+    {
+        "Adam", "Adam1en3", "Adam3en4", "Adan", "Adan1en1", "Adan1en3", "Adan3en4", "AdanCosAnneal", "BN",
+        "Benchmark_5epochs", "Benchmark_5epochs_noDataLoading", "CELoss", "CELoss_5epochs", "CosAnneal", "DA5",
+        "DA5Segord0", "DA5_10epochs", "DA5ord0", "DiceCELoss_noSmooth", "DiceLoss", "DiceTopK10Loss", "NoDA",
+        "NoDeepSupervision", "NoMirroring", "Topk10Loss", "Topk10LossLS01", "VanillaAdam", "VanillaAdam1en3",
+        "VanillaAdam3en4", "_100epochs", "_10epochs", "_1epoch", "_2000epochs", "_2000epochs_NoMirroring",
+        "_20epochs", "_250epochs", "_250epochs_NoMirroring", "_4000epochs", "_4000epochs_NoMirroring", "_500epochs",
+        "_50epochs", "_5epochs", "_750epochs", "_8000epochs", "_8000epochs_NoMirroring", "_DASegOrd0",
+        "_DASegOrd0_NoMirroring", "_noDummy2DDA", "_onlyMirror01", "_onlyMirror01_1500ep", "_onlyMirror01_DA5",
+        "_onlyMirror01_DASegOrd0", "_probabilisticOversampling", "_probabilisticOversampling_010",
+        "_probabilisticOversampling_033", "_warmup",
+    }
+)  # fmt: skip
 WITHOUT_HEADS = ("nnUNetTrainerNoDeepSupervision",)  # whose coarse logits were never learned
 PREPROCESSOR, LABEL_MANAGER = "DefaultPreprocessor", "LabelManager"
 RESAMPLING = "resample_data_or_seg_to_shape"
@@ -84,6 +99,11 @@ def plan_entries(plans: Values, dataset: Values, configuration: str, trainer: st
         "reasons": _reasons(plans, configuration),
     }
     return entries, problems
+
+
+def is_own_trainer(name: str) -> bool:
+    """Whether a trainer is one of nnU-Net itself, so that what it does to the network is known."""
+    return name == PREFIX or (name.startswith(PREFIX) and name.removeprefix(PREFIX) in OWN_VARIANTS)
 
 
 def _network(settings: Values, trainer: str, channels: int, outputs: int, problems: Problems) -> dict[str, Any]:

@@ -103,3 +103,21 @@ def test_the_command(write_nnunet: WriteNnunet, tmp_path: Path, capsys: pytest.C
     with pytest.raises(UsageError, match="is there already"):
         import_model(folder, output)
     assert [path.name for path in output.parent.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(("trainer", "is_told"), [("nnUNetTrainer_250epochs", False), ("nnUNetTrainerSwish", True)])
+def test_a_trainer_of_somebody_else_is_told(
+    trainer: str,
+    is_told: bool,
+    write_nnunet: WriteNnunet,
+    image: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its weights fit, and what it may have changed beside them stands nowhere."""
+    folder = write_nnunet(tmp_path / "results", trainer=trainer)
+    said = f"{trainer} is no trainer of nnU-Net itself"
+    assert (said in read_card(folder).replace("\n", " ")) == is_told
+    with pytest.raises(SystemExit, match="0"):
+        main(["apply", str(folder), str(image), "-o", str(tmp_path / "out"), "--device", "cpu"])
+    assert (said in " ".join("".join(capsys.readouterr()).split())) == is_told
